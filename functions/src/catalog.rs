@@ -1,5 +1,5 @@
-//! The table of functions: name, trigger, purpose. Hosts walk it, and a test compares the deployment
-//! template with it.
+//! The table of functions: name, trigger and purpose. The hosts start the functions of this table,
+//! and a test compares the table with the deployment template.
 
 use crate::queue::{self, Execute};
 
@@ -7,25 +7,26 @@ use crate::queue::{self, Execute};
 #[derive(Clone, Copy, Debug)]
 pub enum Trigger {
     Http,
-    /// Every commit, in stream order: the table stream of the journal in the cloud, the feed on one
-    /// machine.
+    /// Invokes the function for every commit, in stream order. The source is the table stream of
+    /// the journal in the cloud, and the feed on one machine.
     Journal,
-    /// Every page of the feed.
+    /// Invokes the function for every page of the feed.
     Feed,
-    /// The messages of the queue with the name of the function.
+    /// Invokes the function for the messages of the queue that has the name of the function.
     Queue {
-        /// Executes the intents of the queue; due work goes to the handler in the registry.
+        /// Executes the intents of the queue. Due work is executed by the handler in the registry
+        /// instead.
         execute: Execute,
-        /// Concurrent messages on one machine.
+        /// Most messages that one machine processes concurrently.
         concurrency: usize,
     },
-    /// A schedule, milliseconds on one machine.
+    /// Invokes the function on a schedule. `ms` is the interval on one machine, in milliseconds.
     Sweep {
         ms: u64,
     },
 }
 
-/// One function.
+/// One entry of the table of functions.
 #[derive(Clone, Copy, Debug)]
 pub struct Function {
     pub name: &'static str,
@@ -33,7 +34,7 @@ pub struct Function {
     pub does: &'static str,
 }
 
-/// Every function.
+/// The table of all functions.
 pub const FUNCTIONS: &[Function] = &[
     Function {
         name: "command",
@@ -98,7 +99,7 @@ pub const FUNCTIONS: &[Function] = &[
     },
 ];
 
-/// Returns the names of all queues; each has the name of its function.
+/// Returns the names of all queues. Each queue has the name of its function.
 pub fn queues() -> Vec<&'static str> {
     FUNCTIONS
         .iter()
@@ -107,7 +108,7 @@ pub fn queues() -> Vec<&'static str> {
         .collect()
 }
 
-/// Returns the function that executes the intents of a queue; `None` if there is no such queue.
+/// Returns the function that executes the intents of a queue; `None` if the queue does not exist.
 pub fn handler(queue: &str) -> Option<Execute> {
     FUNCTIONS
         .iter()

@@ -1,12 +1,13 @@
 //! Triggers, use cases and hosts.
 //!
-//! A trigger ([`http`], [`stream`], [`queue`], [`timer`]) invokes a function. Its handler parses the
-//! payload, adds time and ids, and calls a use case in [`app`]. [`catalog`] lists the functions, and
-//! [`registry`] lists the aggregates. Only [`host`] depends on how an invocation arrives. [`cli`] is
-//! the command line.
+//! A trigger ([`http`], [`stream`], [`queue`], [`timer`]) invokes a function. The handler of the
+//! function parses the payload, adds time and ids, and calls a use case in [`app`]. [`catalog`]
+//! lists the functions, and [`registry`] lists the aggregates. Only [`host`] depends on how an
+//! invocation arrives. [`cli`] is the command line.
 //!
-//! **Recipe, a function or a queue**: `functions/src/<trigger>/<name>.rs`, one line in [`catalog`],
-//! its resources in `infra/deploy/template.yaml`, one flow in `tests/flows`.
+//! To add a function or a queue, create `functions/src/<trigger>/<name>.rs` and add one line to
+//! [`catalog`]. Then add the resources to `infra/deploy/template.yaml`, and one flow to
+//! `tests/flows`.
 //!
 //! **Recipe, a resource of `/v1`**: add `functions/src/http/api/<name>.rs` with its operations and its
 //! handler, and its `mod` line and its entry in `functions/src/http/api/mod.rs`.

@@ -1,12 +1,15 @@
 //! The registry: one row per aggregate with its card, reactions and deadlines, and the list of
-//! projections. No other list of aggregates exists outside the table of the crate `events`.
+//! projections. The only other list of aggregates is the table of the crate `events`.
 //!
-//! **Recipe, an aggregate**: `events/src/<name>.rs` with its samples and its line in
-//! `events/src/lib.rs`; `domain/src/<name>.rs` with its card; one row here; its leading keys in
-//! `infra/deploy/template.yaml`.
+//! To add an aggregate, make these changes:
 //!
-//! **Recipe, a reaction, a card or a projection**: one file in its folder of `domain`, and one entry
-//! here.
+//! - Create `events/src/<name>.rs` with samples, and add one line to `events/src/lib.rs`.
+//! - Create `domain/src/<name>.rs` with the card of the aggregate.
+//! - Add one row here.
+//! - Add the leading keys to `infra/deploy/template.yaml`.
+//!
+//! To add a reaction, a card or a projection, create one file in its folder of `domain`, and add
+//! one entry here.
 
 use std::marker::PhantomData;
 
@@ -102,7 +105,7 @@ pub static REGISTRY: Registry = &[
 /// Every projection of the desk.
 pub static PROJECTIONS: Projections = &[&Of::<DeskBoard>(PhantomData)];
 
-/// Returns the counted lists of all cards, by view and index.
+/// Returns the names of all counted lists. Each name is a view and an index.
 pub fn counted() -> Vec<(&'static str, &'static str)> {
     let lists = REGISTRY
         .iter()
@@ -112,8 +115,8 @@ pub fn counted() -> Vec<(&'static str, &'static str)> {
         .collect()
 }
 
-/// Returns whether a stream is configuration; a stream of an unknown aggregate counts as
-/// configuration, because a person reads about it.
+/// Returns whether a stream contains configuration. A stream of an unknown aggregate also counts as
+/// configuration. A warning about such a stream reaches a person.
 pub fn is_configuration(stream: &str) -> bool {
     find(REGISTRY, stream).is_none_or(|row| row.role() == StreamRole::Configuration)
 }

@@ -1,31 +1,33 @@
-//! Callback tokens: opaque texts that name a ticket and an expiry, signed for the app that receives
-//! them.
+//! Callback tokens. A token is a signed text that contains a ticket number and a time of expiry.
+//! Only the app that receives the callback can use the token.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use events::{AppCode, Moment, TicketSn};
 
-/// Validity of a token, in milliseconds: a week, which is longer than all attempts of a callback.
+/// Validity of a token, in milliseconds. The week is longer than all attempts of a callback
+/// together.
 pub const VALID_MS: i64 = 7 * 24 * 3_600_000;
 
-/// Returns a token for a ticket that only this app can verify, valid until an instant.
+/// Returns a token for a ticket. The token is valid until `until`, and only for this app.
 pub fn sign(key: &[u8; 32], app: &AppCode, ticket: &TicketSn, until: Moment) -> String {
     let claim = format!("{}.{ticket}", until.0);
     URL_SAFE_NO_PAD.encode(format!("{claim}.{}", mac(key, app, &claim)))
 }
 
-/// Returns the ticket of a valid token of this desk and app.
+/// Returns the ticket of a token; `None` if the token is not valid for this desk and app.
 pub fn ticket_of(key: &[u8; 32], app: &AppCode, token: &str, now: Moment) -> Option<TicketSn> {
     let text = String::from_utf8(URL_SAFE_NO_PAD.decode(token.trim()).ok()?).ok()?;
     let (claim, given) = text.rsplit_once('.')?;
     let (until, ticket) = claim.split_once('.')?;
-    // Hashes are compared, so that the time of the comparison does not depend on where the texts
-    // differ.
+    // The hashes of the signatures are compared, so that the duration of the comparison shows
+    // nothing about the valid signature.
     let is_signed = blake3::hash(given.as_bytes()) == blake3::hash(mac(key, app, claim).as_bytes());
     (is_signed && until.parse::<i64>().ok()? >= now.0).then(|| TicketSn(ticket.to_owned()))
 }
 
-/// Returns the signature of a claim under the key of an app, which is derived from the desk's key.
+/// Returns the signature of a claim. The key of the signature is derived from the key of the desk
+/// and the code of the app.
 fn mac(key: &[u8; 32], app: &AppCode, claim: &str) -> String {
     let of_the_app = blake3::keyed_hash(key, app.as_str().as_bytes());
     blake3::keyed_hash(of_the_app.as_bytes(), claim.as_bytes())
@@ -48,17 +50,17 @@ mod tests {
         assert_eq!(
             ticket_of(&[1; 32], &app, &token, Moment(101)),
             None,
-            "it expires"
+            "the token is expired"
         );
         assert_eq!(
             ticket_of(&[2; 32], &app, &token, Moment(100)),
             None,
-            "another desk's"
+            "the token belongs to another desk"
         );
         assert_eq!(
             ticket_of(&[1; 32], &"other".into(), &token, Moment(100)),
             None,
-            "another application's"
+            "the token belongs to another app"
         );
         assert_ne!(token, sign(&[1; 32], &app, &"REQ2".into(), Moment(100)));
         for wrong in ["", "x", &token[1..], "AAAA", "我"] {

@@ -1,10 +1,12 @@
-//! Reads stored cards and opens their personal values; seals the values of cards to store.
+//! Reads stored cards and opens their personal values. Seals the personal values of cards before
+//! they are stored.
 
 use domain::views::Card;
 use infra::views::Document;
 use infra::{Error, Ledger};
 
-/// Reads a stored card and opens its personal values. A value whose subject was erased reads as erased.
+/// Reads a stored card and opens its personal values. If the subject of a value was erased, the
+/// value is read as erased.
 pub async fn read_card<C: Card>(
     ledger: &Ledger,
     stream: &str,
@@ -15,7 +17,7 @@ pub async fn read_card<C: Card>(
     Ok(card)
 }
 
-/// Reads a stored card; personal values stay sealed. Filters need no personal values.
+/// Reads a stored card without opening its personal values. Filters need no personal values.
 pub fn stored_card<C: Card>(stream: &str, document: &Document) -> Result<C, Error> {
     serde_json::from_slice(&document.body).map_err(|error| {
         Error::because(
@@ -26,7 +28,7 @@ pub fn stored_card<C: Card>(stream: &str, document: &Document) -> Result<C, Erro
     })
 }
 
-/// Returns the body of a card to store, with personal values sealed under the keys of their
+/// Returns the body of a card for storage. The personal values are sealed under the keys of their
 /// subjects.
 pub(crate) async fn write_card<C: Card>(ledger: &Ledger, card: &C) -> Result<Vec<u8>, Error> {
     let mut sealed = card.clone();

@@ -1,5 +1,5 @@
-//! Manages apps, the programs that call the APIs. Each app is a stream `app-<code>`; the key store
-//! has a hash of its secret.
+//! Manages apps, the programs that call the APIs. Each app has a stream `app-<code>`, and the key
+//! store contains a hash of its secret.
 
 use domain::config;
 use domain::views::Card as _;
@@ -12,14 +12,14 @@ use serde_json::{Value, json};
 
 use crate::App;
 
-/// Apps per read of the view; a desk has tens.
+/// Number of apps per read of the view. A desk usually has fewer than 100 apps.
 const LIST_MAX: usize = 1000;
-/// Upper bound of all codes, which may contain any characters.
+/// An upper bound of all codes, which may contain any characters.
 const LAST: &str = "\u{10ffff}";
 /// Number of random bytes in a generated secret.
 const SECRET_BYTES: usize = 24;
 
-/// Returns an app by its code, including disabled apps.
+/// Returns an app by its code, also if the app is disabled.
 pub async fn app(ledger: &Ledger, code: &str) -> Result<Option<Registered>, Error> {
     Ok(ledger
         .load::<config::App>(&stream(code))
@@ -29,7 +29,8 @@ pub async fn app(ledger: &Ledger, code: &str) -> Result<Option<Registered>, Erro
         .0)
 }
 
-/// Returns all apps by code, listed from the view that the follower fills.
+/// Returns all apps in the order of their codes. The list comes from the view, which the follower
+/// fills.
 pub async fn all(app: &App) -> Result<Vec<Registered>, Error> {
     let (mut apps, view) = (Vec::new(), config::App::VIEW);
     loop {
@@ -45,7 +46,7 @@ pub async fn all(app: &App) -> Result<Vec<Registered>, Error> {
         let page = app.views.range(range).await?;
         let is_last = page.len() < LIST_MAX;
         for entry in page {
-            // The stream is read instead of the view, so that stored changes appear immediately.
+            // The stream is read instead of the view, so that a change is visible immediately.
             apps.extend(self::app(&app.ledger, &entry.value).await?);
         }
         if is_last {
@@ -54,7 +55,7 @@ pub async fn all(app: &App) -> Result<Vec<Registered>, Error> {
     }
 }
 
-/// Stores the definition of an app; an equal definition changes nothing.
+/// Stores the definition of an app. An equal definition changes nothing.
 pub async fn define(ledger: &Ledger, registered: &Registered, meta: Meta) -> Result<(), Error> {
     let command_envelope = CommandEnvelope {
         stream: stream(registered.code.as_str()),
@@ -73,8 +74,9 @@ pub async fn define(ledger: &Ledger, registered: &Registered, meta: Meta) -> Res
     }
 }
 
-/// Disables or enables an app and returns whether the app exists. The change takes effect
-/// immediately in this process, and within seconds in others.
+/// Disables or enables an app. Returns false if the app does not exist.
+///
+/// The change takes effect immediately in this process, and within seconds in other processes.
 pub async fn set_disabled(
     ledger: &Ledger,
     code: &str,
@@ -96,7 +98,8 @@ pub async fn set_disabled(
     Ok(true)
 }
 
-/// Disables the demo app if it still has the published secret; returns whether it was disabled.
+/// Disables the demo app if its secret is still the published secret. Returns whether the app was
+/// disabled by this call.
 pub async fn close_demo(app: &App, (code, secret): (&str, &str)) -> Result<bool, Error> {
     match app.credentials.check(code, secret).await? {
         Some(registered) if !registered.is_disabled => {
@@ -106,7 +109,7 @@ pub async fn close_demo(app: &App, (code, secret): (&str, &str)) -> Result<bool,
     }
 }
 
-/// Returns an app for lists, without its secret.
+/// Returns an app as JSON for lists. The JSON does not contain the secret.
 pub fn shown(app: &Registered) -> Value {
     json!({
         "code": app.code, "name": app.name, "may_impersonate": app.may_impersonate, "status_callbacks": app.status_callbacks, "is_disabled": app.is_disabled,

@@ -1,5 +1,5 @@
-//! Loads the context of decisions: services, workflow versions, role members, options, and leaders
-//! from the directory. Configuration is cached until it is written again.
+//! Loads the context of decisions: services, workflow versions, members of roles, options, and
+//! leaders from the directory. Configuration is cached until it is written again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,11 +27,11 @@ use crate::app::people::People;
 
 /// The built-in role of superusers.
 pub const SUPERUSER: RoleId = RoleId(1);
-/// Maximum number of cached streams of each kind; a desk has hundreds.
+/// Most cached streams of each kind. A desk has hundreds of streams of each kind.
 const KEPT: Bounds = Bounds::entries(10_000);
-/// Ids per read of an index.
+/// Number of ids per read of an index.
 const IDS_PAGE: usize = 1000;
-/// Returns the current configuration, from a cache.
+/// The current configuration, read through a cache.
 pub struct Configuration {
     ledger: Ledger,
     views: Arc<dyn Views>,
@@ -45,14 +45,14 @@ pub struct Configuration {
     fields: Cached<SharedField>,
     roles: Cached<Role>,
     catalog: Cached<Catalog>,
-    /// Options from other systems.
+    /// The options of fields that other systems provide.
     pub offers: Offers,
 }
 
-/// The state of each stream, with the configuration number under which it was read.
+/// The cached state of each stream. The number is the configuration number at the time of the read.
 type Cached<T> = Cache<String, (u64, Arc<T>)>;
 
-/// The versions of a workflow, each shared by all tickets that run on it.
+/// The cached versions of a workflow. All tickets that run on a version share one copy.
 #[derive(Default)]
 struct Versions(HashMap<i64, Arc<Deployed>>);
 
@@ -114,7 +114,7 @@ impl Configuration {
             .await
     }
 
-    /// Returns a version of a workflow, including unlisted versions.
+    /// Returns a version of a workflow, also if the version is not listed.
     pub async fn workflow(
         &self,
         id: WorkflowId,
@@ -135,7 +135,7 @@ impl Configuration {
         Ok(versions.0.get(&version).cloned())
     }
 
-    /// Returns a workflow with its draft and all versions.
+    /// Returns a workflow with its draft and all its versions.
     pub async fn drawn(&self, id: WorkflowId) -> Result<Arc<Workflow>, Error> {
         self.state(
             &self.workflows,
@@ -154,7 +154,7 @@ impl Configuration {
         .await
     }
 
-    /// Returns a shared field, or `None` if the library does not list it.
+    /// Returns a shared field; `None` if the library does not list the field.
     pub async fn field(&self, key: &str) -> Result<Option<Field>, Error> {
         let shared = self
             .state(
@@ -175,7 +175,7 @@ impl Configuration {
             .await
     }
 
-    /// Returns the options of a dictionary, or `None` if the dictionary is unknown, unlisted or
+    /// Returns the options of a dictionary; `None` if the dictionary is unknown, unlisted or
     /// disabled.
     pub async fn options_of(&self, code: &str) -> Result<Option<Vec<Choice>>, Error> {
         Ok(self
@@ -202,7 +202,7 @@ impl Configuration {
             .unwrap_or_default())
     }
 
-    /// Returns all services in ascending order of id, including unlisted ones.
+    /// Returns all services in ascending order of their ids. Unlisted services are included.
     pub async fn services(&self) -> Result<Vec<Arc<Service>>, Error> {
         let mut services = Vec::new();
         for id in self.ids("service").await? {
@@ -211,7 +211,7 @@ impl Configuration {
         Ok(services)
     }
 
-    /// Returns a service, or `None` if it is unknown or unlisted.
+    /// Returns a service; `None` if the service is unknown or unlisted.
     pub async fn listed_service(
         &self,
         id: ServiceId,
@@ -224,7 +224,7 @@ impl Configuration {
             .filter(|service| service.is_listed))
     }
 
-    /// Returns all roles in ascending order of id, including unlisted ones.
+    /// Returns all roles in ascending order of their ids. Unlisted roles are included.
     pub async fn roles(&self) -> Result<Vec<Arc<Role>>, Error> {
         let mut roles = Vec::new();
         for id in self.ids("role").await? {
@@ -233,7 +233,7 @@ impl Configuration {
         Ok(roles)
     }
 
-    /// Returns the person ids of user names from the directory and registers new people.
+    /// Returns the person ids of user names from the directory, and registers people without an id.
     async fn pids(&self, names: Vec<String>) -> Result<Vec<PersonId>, Error> {
         let mut pids = Vec::new();
         for name in names {
@@ -242,7 +242,7 @@ impl Configuration {
         Ok(pids)
     }
 
-    /// Returns the ids of all objects in a view, ascending.
+    /// Returns the ids of all objects in a view, in ascending order.
     pub async fn ids(&self, view: &str) -> Result<Vec<i64>, Error> {
         let mut ids = Vec::new();
         loop {
@@ -329,7 +329,7 @@ impl ContextLoader<Ticket> for Configuration {
                         .dictionaries
                         .insert(code.clone(), self.options_of(code).await?);
                 }
-                // Options are requested concurrently after the loop.
+                // All options are requested concurrently after this loop.
                 Lookup::Options(_) => {}
                 Lookup::Attachment(id) => {
                     context.attachments.insert(

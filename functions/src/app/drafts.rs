@@ -14,12 +14,13 @@ use crate::App;
 use crate::app::cards::read_card;
 use crate::app::{attachments, tickets};
 
-/// Maximum number of templates of one person.
+/// Most templates of one person.
 pub const TEMPLATES_MAX: usize = 200;
-/// Drafts that are read between two yields to other requests.
+/// Number of drafts that are read before the task gives other requests a turn.
 const READ_AT_ONCE: usize = 8;
 
-/// Returns the id of the only draft of a person for a form, or a new id for a template.
+/// Returns the id of a draft. A person has only one draft per form, so the id of this draft is
+/// fixed. A template gets a new id.
 pub fn id(app: &App, owner: &PersonId, form_ref: &FormRef) -> DraftId {
     let place = match form_ref {
         FormRef::Service(service) => format!("service|{service}"),
@@ -29,7 +30,7 @@ pub fn id(app: &App, owner: &PersonId, form_ref: &FormRef) -> DraftId {
     DraftId(hex(&command_id(&["draft", owner.as_str(), &place])))
 }
 
-/// Returns the current draft, or `None` if it does not exist or belongs to another person.
+/// Returns the current draft; `None` if the draft does not exist or belongs to another person.
 pub async fn load(app: &App, id: &DraftId, owner: &PersonId) -> Result<Option<Saved>, Error> {
     Ok(app
         .ledger
@@ -60,7 +61,8 @@ async fn execute(
     Ok(())
 }
 
-/// Saves the current values of a form. The files in the form are retained as long as the draft.
+/// Saves the current values of a form. The files in the form are retained as long as the draft
+/// exists.
 pub async fn save(
     app: &App,
     id: &DraftId,
@@ -103,7 +105,7 @@ pub async fn save(
     execute(app, id, &Command::Save(Box::new(saved)), meta).await
 }
 
-/// Discards a draft.
+/// Discards a draft for the actor in `meta`.
 pub async fn discard(app: &App, id: &DraftId, meta: &Meta) -> Result<(), ExecuteError<Draft>> {
     execute(
         app,
@@ -117,8 +119,8 @@ pub async fn discard(app: &App, id: &DraftId, meta: &Meta) -> Result<(), Execute
     .await
 }
 
-/// Discards the draft of a submitted form. If that fails, the draft expires at its deadline; the
-/// submission is kept.
+/// Discards the draft of a submitted form. A failure is only logged, because the form is already
+/// submitted. In this case the draft expires at its deadline.
 pub async fn sent(app: &App, owner: &PersonId, form_ref: &FormRef, meta: &Meta) {
     let id = id(app, owner, form_ref);
     let discarded = match load(app, &id, owner).await {
@@ -152,7 +154,8 @@ pub async fn expire(app: &App, stream: &str) -> Result<(), Error> {
     }
 }
 
-/// Returns the drafts of a person, newest first, or the templates, optionally of one service.
+/// Returns the drafts of a person, newest first. `kind` selects drafts, templates, or the templates
+/// of one service.
 pub async fn list(
     app: &App,
     owner: &PersonId,
@@ -171,8 +174,8 @@ pub async fn list(
     };
     let mut found = Vec::new();
     for (at, entry) in app.views.range(range).await?.into_iter().enumerate() {
-        // Documents are read from memory or one file without waiting, so a long list yields to
-        // other requests.
+        // The documents may be read without waiting, so a long list must give other requests a
+        // turn.
         if at % READ_AT_ONCE == READ_AT_ONCE - 1 {
             tokio::task::yield_now().await;
         }

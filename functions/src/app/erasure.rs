@@ -1,6 +1,8 @@
-//! Erases a person: removes the user name and the key under which the values of the person are
-//! sealed, then the variables, files and documents with such values. A report lists the remaining
-//! data.
+//! Erases a person.
+//!
+//! First removes the user name, and the key under which the values of the person are sealed. Then
+//! removes the variables, files and documents with such values. A report lists the data that
+//! remains.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,13 +24,14 @@ use crate::app::cards::{read_card, stored_card, write_card};
 use crate::app::context::SUPERUSER;
 use crate::app::outbound::VARIABLES;
 
-/// Commits and documents read at once.
+/// Number of commits or documents per read.
 const PAGE: usize = 500;
 
-/// Serializes erasures: of two superusers who erase each other concurrently, only one may succeed.
+/// The lock of erasures. If two superusers erase each other at the same time, only one of them may
+/// succeed.
 static ERASING: Mutex<()> = Mutex::const_new(());
 
-/// Receives the position in the feed up to which the ledger was searched.
+/// A function that receives the position in the feed up to which the ledger was searched.
 pub type Progress<'a> = &'a (dyn Fn(i64) + Send + Sync);
 
 /// The reason why a person was not erased.
@@ -46,30 +49,32 @@ pub enum NotErased {
     Technical(#[from] Error),
 }
 
-/// The result of an erasure or a survey: removed and remaining data.
+/// The result of an erasure or of a survey: the removed data and the remaining data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
     pub person: PersonId,
-    /// False for a dry run.
+    /// Whether the person was erased. False for a dry run.
     pub erased: bool,
-    /// Streams with values under the person's key. These values are unreadable once the key is removed.
+    /// The streams that contain values sealed under the key of the person. Without the key, these
+    /// values are unreadable.
     pub sealed: Vec<String>,
-    /// Streams that name the person by id.
+    /// The streams that contain the id of the person.
     pub named: Vec<String>,
-    /// Uploaded files under the person's key; their content is removed.
+    /// The uploaded files that are sealed under the key of the person. Their content is removed.
     pub files: Vec<AttachmentId>,
-    /// Secrets that are removed: variables of the person's tickets for automatic nodes.
+    /// The number of removed secrets. These are variables and inputs of automatic nodes that the
+    /// person entered.
     pub secrets: u64,
-    /// Documents of views that held a value of the person.
+    /// The number of view documents that contained a value of the person.
     pub documents: u64,
     pub remaining: Vec<Remaining>,
 }
 
-/// One kind of data that an erasure leaves.
+/// One kind of data that remains after an erasure.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Remaining {
     pub kind: &'static str,
-    /// Absent if the desk cannot count the data.
+    /// The number of objects of this kind; `None` if the desk cannot count the data.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
     pub detail: String,
@@ -77,7 +82,7 @@ pub struct Remaining {
     pub streams: Vec<String>,
 }
 
-/// Finds the data of a person that an erasure would remove, and changes nothing. `person` is a user
+/// Finds the data of a person that an erasure would remove. Changes nothing. `person` is a user
 /// name or a person id.
 pub async fn survey(
     app: &App,
@@ -93,7 +98,7 @@ pub async fn survey(
     Ok(report(app, pid, inventory, is_configuration, documents, false).await?)
 }
 
-/// Erases a person irreversibly. `person` is a user name or a person id. The id completes an
+/// Erases a person irreversibly. `person` is a user name or a person id. Use the id to complete an
 /// interrupted erasure.
 pub async fn erase(
     app: &App,
@@ -110,16 +115,16 @@ pub async fn erase(
     match clean(app, &pid, &mut inventory, progress).await {
         Ok(documents) => Ok(report(app, pid, inventory, is_configuration, documents, true).await?),
         Err(error) => {
-            // Logged here too, because a caller that closed its connection does not receive the id
-            // that completes the erasure.
+            // The error is also logged, because a client that disconnected does not receive the id.
+            // The id is needed to complete the erasure.
             tracing::error!(person = %pid, %error, "an erasure is incomplete; erase the person again by this id");
             Err(NotErased::Unfinished { person: pid, error })
         }
     }
 }
 
-/// Returns the person of a user name, or a person id. The search of the ledger shows whether the id
-/// belongs to a person.
+/// Returns the id of a person. `person` is a user name or a person id. Whether an id belongs to a
+/// person is only known after the search of the ledger.
 async fn find(app: &App, person: &str) -> Result<PersonId, NotErased> {
     match app.ledger.keys.find(person).await? {
         Some(pid) => Ok(pid),
@@ -154,20 +159,22 @@ async fn check(
     Err(NotErased::LastSuperuser(person.to_owned()))
 }
 
-/// Removes the data that is unreadable without the key, and the traces of name and key. Returns the
-/// number of documents that were stored again.
+/// Removes the data that is unreadable without the key, and all copies of the user name and the
+/// key. Returns the number of documents that were stored again.
 async fn clean(
     app: &App,
     pid: &PersonId,
     inventory: &mut Inventory,
     progress: Progress<'_>,
 ) -> Result<u64, Error> {
-    // Searches the commits between the first search and the removal of the key.
+    // This search finds the commits that were written between the first search and the removal of
+    // the key.
     inventory.read(app, pid, progress).await?;
     for name in &inventory.secrets {
         app.ledger.keys.remove_secret(name).await?;
     }
-    // A reader of the key store can make this step fail. The other data is removed nevertheless.
+    // Another process that reads the key store can make this step fail. The other data is removed
+    // nevertheless.
     let scrubbed = app.ledger.keys.scrub().await;
     for id in &inventory.files {
         attachments::erase_content(app, id).await?;
@@ -176,8 +183,8 @@ async fn clean(
     scrubbed.map(|()| documents)
 }
 
-/// Counts the documents of views with values of a person. If `anew` is true, stores them again
-/// without these values.
+/// Counts the documents of views that contain values of a person. If `anew` is true, the documents
+/// are stored again without these values.
 async fn documents(app: &App, pid: &PersonId, anew: bool) -> Result<u64, Error> {
     Ok(documents_of::<TicketCard>(app, pid, anew).await?
         + documents_of::<Draft>(app, pid, anew).await?)
@@ -199,8 +206,8 @@ async fn documents_of<C: Card>(app: &App, pid: &PersonId, anew: bool) -> Result<
             if anew {
                 let card: C = read_card(&app.ledger, &key, &document).await?;
                 let body = write_card(&app.ledger, &card).await?;
-                // If the put is rejected, a follower has already stored the card without these
-                // values.
+                // If the put is rejected, the follower has already stored a newer card without
+                // these values.
                 let sequence = document.sequence;
                 app.views
                     .put_with(
@@ -229,26 +236,27 @@ fn names(body: &[u8], pid: &PersonId) -> bool {
     std::str::from_utf8(body).is_ok_and(|text| text.contains(pid.as_str()))
 }
 
-/// The data of a person in the ledger. Its size depends on the data of this person and not on the
-/// size of the ledger.
+/// The data of a person in the ledger. The size of this struct depends on the data of the person,
+/// and not on the size of the ledger.
 #[derive(Default)]
 struct Inventory {
-    /// The last position that was searched.
+    /// The last searched position of the feed.
     position: i64,
     named: BTreeSet<String>,
     sealed: BTreeSet<String>,
     files: BTreeSet<AttachmentId>,
-    /// Files for many people, which the person uploaded; sealed under the desk's own key.
+    /// The streams of files that the person uploaded for many people. These files are sealed under
+    /// the key of the desk.
     shared_files: BTreeSet<String>,
     secrets: BTreeSet<String>,
-    /// Tickets with text of the person in plain text.
+    /// The tickets that contain unsealed text of the person.
     plain: BTreeSet<String>,
     imported: BTreeSet<String>,
     unreadable: BTreeSet<String>,
 }
 
 impl Inventory {
-    /// Searches the ledger after the last position that was searched. Values stay sealed.
+    /// Searches the ledger from the last searched position to the end. Values stay sealed.
     async fn read(
         &mut self,
         app: &App,
@@ -334,7 +342,7 @@ impl Inventory {
     }
 }
 
-/// Returns whether an event has plain text that this person wrote or chose.
+/// Returns whether an event contains unsealed text that this person wrote or selected.
 fn has_plain_text_of(event: &TicketEvent, pid: &PersonId) -> bool {
     let of_form = |form: &[Entry]| {
         form.iter()
@@ -491,7 +499,7 @@ async fn report(
     })
 }
 
-/// Returns the tickets with plain text of a person, by service.
+/// Returns the tickets that contain unsealed text of a person, grouped by service.
 async fn plain_texts(app: &App, streams: &BTreeSet<String>) -> Result<Vec<Remaining>, Error> {
     let mut by_service: BTreeMap<(bool, String), Vec<String>> = BTreeMap::new();
     for stream in streams {
@@ -527,7 +535,7 @@ async fn plain_texts(app: &App, streams: &BTreeSet<String>) -> Result<Vec<Remain
     Ok(by_service.into_iter().map(remaining).collect())
 }
 
-/// Returns the first event of a ticket.
+/// Returns the event that opened a ticket; `None` if the first commit contains no such event.
 async fn opened(app: &App, stream: &str) -> Result<Option<Opened>, Error> {
     let first = app.ledger.store.forward(stream, 1, 1).await?;
     let Some(body) = first

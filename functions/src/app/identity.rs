@@ -1,4 +1,4 @@
-//! Identifies callers: the app by code and secret, and the user that it acts for.
+//! Identifies callers: the app by its code and secret, and the user for whom the app acts.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -21,24 +21,25 @@ use crate::App;
 use crate::app::limits::{Of, limited};
 use crate::app::request_scope;
 
-/// Name of the key for the hashes of app secrets.
+/// The name of the key for the hashes of app secrets.
 const CREDENTIALS_KEY: &str = "credentials-key";
-/// Prefix of a record with a keyed hash. A record without this prefix is an Argon2 hash of an
-/// earlier version.
+/// The prefix of a record with a keyed hash. A record without this prefix contains an Argon2 hash
+/// from an older version of the desk.
 const KEYED: &str = "blake3-keyed:";
-/// Maximum number of concurrent Argon2 computations; each takes 19 MiB. Only records of earlier
-/// versions need Argon2, and each record needs it once.
+/// Most concurrent Argon2 computations. Each computation needs 19 MiB. Only records of older
+/// versions need Argon2, and each record needs Argon2 once.
 const HASHED_AT_ONCE: usize = 2;
-/// Maximum number of callers that wait for an Argon2 hash or compute one.
+/// Most callers that wait for an Argon2 computation or run one.
 const HASH_WAITERS_MAX: usize = 8;
 /// Longest code of an app, in bytes.
 const CODE_MAX: usize = 128;
-/// Longest secret, in bytes; a longer one is rejected without hashing.
+/// Longest secret, in bytes. A longer secret is rejected without hashing.
 const SECRET_MAX: usize = 256;
 /// Shortest secret of an app, in characters, if other machines can reach the desk. A fast hash does
-/// not protect a secret that can be guessed.
+/// not protect a short secret.
 const SECRET_MIN: usize = 16;
-/// Minimum number of different characters of such a secret.
+/// Smallest number of different characters in a secret of an app, if other machines can reach the
+/// desk.
 const SECRET_VARIETY_MIN: usize = 8;
 
 /// An app whose secret was verified.
@@ -49,21 +50,21 @@ struct Cached {
 }
 
 /// Verifies the secrets of registered apps. App secrets are random, so a fast keyed hash protects
-/// them; passwords of people would need a slow hash.
+/// them. Passwords of people would need a slow hash.
 pub struct Credentials {
     ledger: Ledger,
     secrets: Arc<dyn Secrets>,
     key: OnceCell<[u8; 32]>,
-    /// Verified apps by code, at most one entry per app.
+    /// The apps with a verified secret, by code. Each app has at most one entry.
     kept: Mutex<HashMap<String, Cached>>,
-    /// Number of replaced secrets. It changes only under the lock of `kept`.
+    /// The number of replaced secrets. The number changes only while the lock of `kept` is held.
     replaced: AtomicU64,
-    /// Locked while a record is stored, so that the renewal of an old record cannot overwrite a
-    /// replaced secret.
+    /// This lock is held while a record is stored. Without the lock, the renewal of an old record
+    /// could overwrite a replaced secret.
     storing: tokio::sync::Mutex<()>,
     hashing: Semaphore,
     hash_waiters: Semaphore,
-    /// Whether other machines can reach this desk.
+    /// Whether other machines can reach this desk over the network.
     is_reachable: AtomicBool,
 }
 
@@ -82,14 +83,14 @@ impl Credentials {
         }
     }
 
-    /// Sets the address that the desk listens on. If other machines can reach the address, weak
-    /// secrets are rejected; on loopback they are logged.
+    /// Sets the address on which the desk listens. If other machines can reach the address, weak
+    /// secrets are rejected. On loopback, weak secrets are only logged.
     pub fn listens_on(&self, address: IpAddr) {
         self.is_reachable
             .store(!address.to_canonical().is_loopback(), Ordering::Relaxed);
     }
 
-    /// Returns the reason why a code or secret is rejected, or `None` if both are accepted.
+    /// Returns the reason why a code or a secret is rejected; `None` if both are accepted.
     pub fn unfit(&self, code: &str, secret: &str) -> Option<String> {
         let is_plain = |text: &str| {
             !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || c.is_control())
@@ -111,8 +112,8 @@ impl Credentials {
         Ok(self.ledger.keys.secret(&secret_name(code)).await?.is_some())
     }
 
-    /// Registers an app, or replaces its definition and secret; rejects an unfit code or secret as
-    /// `Misconfigured`.
+    /// Registers an app, or replaces the definition and the secret of an app. Rejects an invalid
+    /// code or secret as `Misconfigured`.
     pub async fn register(&self, registered: &Registered, secret: &str) -> Result<(), Error> {
         let code = registered.code.as_str();
         if let Some(what) = self.unfit(code, secret) {
@@ -144,8 +145,8 @@ impl Credentials {
                 return Err(Error::new(Kind::Misconfigured, rejection.to_string()));
             }
         }
-        // The secret is stored last, because the app can send requests from then on and must be
-        // registered before.
+        // The secret is stored last. The app can send requests as soon as the secret is stored, so
+        // the app must already be registered.
         let _storing = self.storing.lock().await;
         self.keep(code, digest).await?;
         let mut kept = self.kept.lock().expect("no holder panics");
@@ -164,8 +165,8 @@ impl Credentials {
             .await
     }
 
-    /// Returns the app of a code and secret, or `None` if either is wrong. An unknown code takes
-    /// the same work as a wrong secret.
+    /// Returns the app of a code and a secret; `None` if the code or the secret is wrong. The check
+    /// of an unknown code takes as long as the check of a wrong secret.
     ///
     /// A record is read again as often as configuration, so that a replaced secret becomes invalid
     /// in every process.
@@ -211,13 +212,13 @@ impl Credentials {
             if self.replaced.load(Ordering::Relaxed) == replaced
                 && let Err(error) = self.keep(code, digest).await
             {
-                // The old record remains valid. If this process may not write secrets, `setup`
+                // The old record is still valid. If this process may not write secrets, `setup`
                 // renews the record.
                 tracing::warn!(%error, code, "the record of a secret was not renewed");
             }
         }
         let mut kept = self.kept.lock().expect("no holder panics");
-        // The secret of the record may have been replaced since the record was read.
+        // Another request may have replaced the secret after this record was read.
         if self.replaced.load(Ordering::Relaxed) == replaced {
             kept.insert(
                 code.to_owned(),
@@ -231,7 +232,7 @@ impl Credentials {
         Ok(Some(app))
     }
 
-    /// Returns the cached app of a code if configuration and secret are unchanged.
+    /// Returns the cached app of a code; `None` if the configuration or the secret changed.
     fn kept(&self, code: &str, configuration: u64, digest: blake3::Hash) -> Option<Registered> {
         let kept = self.kept.lock().expect("no holder panics");
         kept.get(code)
@@ -239,8 +240,8 @@ impl Credentials {
             .map(|kept| kept.app.clone())
     }
 
-    /// Returns the hash of a secret under the desk's key and the app's code. The comparison of two
-    /// hashes takes constant time.
+    /// Returns the hash of a secret. The key of the hash is derived from the key of the desk and
+    /// the code of the app. The comparison of two hashes takes constant time.
     async fn digest(&self, code: &str, secret: &str) -> Result<blake3::Hash, Error> {
         let key = self
             .key
@@ -253,8 +254,8 @@ impl Credentials {
         ))
     }
 
-    /// Returns whether a secret fits an Argon2 record. Argon2 is slow, so the numbers of
-    /// computations and of waiting callers are limited.
+    /// Returns whether a secret matches an Argon2 record. Argon2 is slow, so the number of
+    /// computations and the number of waiting callers are limited.
     async fn is_slow_secret(&self, record: Vec<u8>, secret: String) -> Result<bool, Error> {
         let _waiter = self
             .hash_waiters
@@ -275,7 +276,8 @@ impl Credentials {
     }
 }
 
-/// Returns the hash in a record; without one, a hash that no secret has.
+/// Returns the hash in a record. If the record contains no hash, returns a hash that belongs to no
+/// secret.
 fn keyed(record: &[u8]) -> blake3::Hash {
     let text = std::str::from_utf8(record)
         .unwrap_or_default()
@@ -290,7 +292,8 @@ fn guessable(code: &str) -> String {
     )
 }
 
-/// Returns whether a secret can be guessed: it is short or has few different characters.
+/// Returns whether a secret can be guessed, because it is short or consists of few different
+/// characters.
 fn is_weak(secret: &str) -> bool {
     let mut characters: Vec<char> = secret.chars().collect();
     let length = characters.len();
@@ -300,7 +303,7 @@ fn is_weak(secret: &str) -> bool {
 }
 
 fn is_slow_secret(record: &[u8], secret: &str) -> bool {
-    // Argon2id with 19 MiB and two passes.
+    // The algorithm is Argon2id with 19 MiB of memory and two passes.
     let hasher = Argon2::new(
         Algorithm::Argon2id,
         Version::V0x13,
@@ -321,19 +324,19 @@ pub struct Caller {
     pub app: AppCode,
     /// Whether callbacks of the app also report status changes.
     pub status_callbacks: bool,
-    /// Whether the app may act for any user without a login token.
+    /// Whether the app may act for any user without a login token of the user.
     pub may_impersonate: bool,
     /// The acting user; `None` if the app acts for itself.
     pub user: Option<String>,
 }
 
 impl Caller {
-    /// Returns whether the request may act as this user.
+    /// Returns whether the caller may act as this user.
     pub fn may_act_as(&self, user: &str) -> bool {
         self.may_impersonate || self.user.as_deref() == Some(user)
     }
 
-    /// Returns the metadata of every commit of this request: actor, app and request id.
+    /// Returns the metadata for the commits of this request: the actor, the app and the request id.
     pub fn meta(&self, request_id: &str, actor: PersonId) -> Meta {
         Meta {
             actor,
@@ -346,26 +349,27 @@ impl Caller {
     }
 }
 
-/// The credentials of a request.
+/// The credentials that a request contains. None of them is checked yet.
 #[derive(Clone, Debug, Default)]
 pub struct Presented {
     pub code: Option<String>,
     pub secret: Option<String>,
     /// The login token of a user.
     pub token: Option<String>,
-    /// The user that the app acts for.
+    /// The user for whom the app acts.
     pub user: Option<String>,
 }
 
-/// Identifies the caller; returns `None` if the credentials are not valid. An app always needs its
-/// secret. A user needs a login token, or an app that may act for users.
+/// Identifies the caller. Returns `None` if the credentials are not valid.
+///
+/// An app always needs its secret. A user needs a login token, unless the app may act for any user.
 pub async fn identify(app: &App, presented: Presented) -> Result<Option<Caller>, Error> {
     let (Some(code), Some(secret)) = (presented.code, presented.secret) else {
         return Ok(None);
     };
     let Some(registered) = app.credentials.check(&code, &secret).await? else {
-        // Only wrong secrets are counted, so the guesses of other callers never delay a valid
-        // secret.
+        // Only wrong secrets are counted. The guesses of other callers therefore never delay a
+        // caller with a valid secret.
         app.limits.guessed(&code, app.ledger.clock.now())?;
         return Ok(None);
     };
@@ -376,7 +380,8 @@ pub async fn identify(app: &App, presented: Presented) -> Result<Option<Caller>,
     let user = match presented.token {
         Some(token) => match app.login.who(&token).await {
             Ok(user) => user,
-            // If the app may act for users, the user name suffices without a token.
+            // The app may act for any user, so the user name is sufficient without a verified
+            // token.
             Err(error) if registered.may_impersonate => {
                 tracing::warn!(%error, "the login service does not answer; the application's word counts");
                 None
@@ -421,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_holds_no_hash_fits_no_secret() {
+    fn a_record_without_a_hash_matches_no_secret() {
         let nothing = blake3::Hash::from_bytes([0; 32]);
         for record in [
             &b""[..],

@@ -1,5 +1,5 @@
 //! Limits the rates of one desk: requests and bytes of each app and user, drafts of each person,
-//! wrong secrets, and file transfers. `docs/limits.md` lists all bounds.
+//! wrong secrets, and file transfers. `docs/limits.md` lists all limits.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -12,7 +12,8 @@ use infra::{Error, Kind};
 
 use crate::app::request_scope;
 
-/// A rate: units per hour, and the largest burst in units.
+/// A rate. `per_hour` is the number of units per hour, and `burst` is the largest number of units
+/// at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     pub per_hour: i64,
@@ -21,98 +22,102 @@ pub struct Rate {
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// Requests of one app for one user. 200 per second exceeds a single client in a loop.
+/// The rate of requests of one app for one user. A single client in a loop makes fewer than 200
+/// requests per second.
 const REQUESTS: Rate = Rate {
     per_hour: 200 * 3600,
     burst: 5_000,
 };
-/// Requests of one app that names no user and so acts for all users: ten times the rate, eight
-/// times the burst.
+/// The rate of requests of one app without a user. Such an app acts for all users, so the rate is
+/// ten times as high, and the burst is eight times as large.
 const REQUESTS_ALONE: Rate = Rate {
     per_hour: 2_000 * 3600,
     burst: 40_000,
 };
-/// Bytes that one app writes for one user. 256 KiB per second are 300 tickets per second.
+/// The rate of bytes that one app writes for one user. 256 KiB per second suffice for 300 tickets
+/// per second.
 const WRITTEN: Rate = Rate {
     per_hour: (256 << 10) * 3600,
     burst: 24 << 20,
 };
-/// Bytes that one app writes without naming a user.
+/// The rate of bytes that one app writes without a user.
 const WRITTEN_ALONE: Rate = Rate {
     per_hour: (2 << 20) * 3600,
     burst: 96 << 20,
 };
-/// Saves of drafts and templates by one person: one every five seconds.
+/// The rate at which one person may save drafts and templates: one every five seconds.
 const DRAFTS: Rate = Rate {
     per_hour: 720,
     burst: 300,
 };
-/// Bytes of drafts that one person saves: a form of 10 KiB every five seconds.
+/// The rate of bytes of the drafts that one person saves: a form of 10 KiB every five seconds.
 const DRAFT_BYTES: Rate = Rate {
     per_hour: 8 << 20,
     burst: 8 << 20,
 };
-/// Wrong secrets for one code. A client with an outdated secret gets enough responses to report the
-/// error.
+/// The rate of wrong secrets for one code. A client with an outdated secret gets enough responses
+/// to notice the error.
 const GUESSES_OF_CODE: Rate = Rate {
     per_hour: 3600,
     burst: 30,
 };
-/// Wrong secrets from one address, which many clients may share.
+/// The rate of wrong secrets from one address. Many clients may have the same address.
 const GUESSES_OF_ADDRESS: Rate = Rate {
     per_hour: 10 * 3600,
     burst: 300,
 };
-/// Maximum number of entries in one table of rates; each takes less than 100 bytes.
+/// Most entries in one table of rates. Each entry needs less than 100 bytes.
 const ENTRIES_MAX: usize = 20_000;
-/// Maximum number of concurrent downloads. Each takes 0.3 MiB, so all take 77 MiB.
+/// Most concurrent downloads. Each download needs 0.3 MiB, so all downloads need 77 MiB.
 pub const DOWNLOADS_MAX: usize = 256;
-/// Maximum number of concurrent downloads of one app and user; browsers open at most 6 connections.
+/// Most concurrent downloads of one app and user. Browsers open at most 6 connections.
 pub const DOWNLOADS_OF_ONE_MAX: usize = 32;
-/// Maximum number of concurrent uploads. Each takes up to 9 MiB while a part is sealed.
+/// Most concurrent uploads. Each upload needs up to 9 MiB while a part is sealed.
 pub const UPLOADS_MAX: usize = 16;
-/// Maximum number of concurrent uploads of one app and user.
+/// Most concurrent uploads of one app and user.
 pub const UPLOADS_OF_ONE_MAX: usize = 4;
-/// Maximum number of concurrent requests of one app and user, because a body that does not arrive
-/// or a slow read occupies a connection.
+/// Most concurrent requests of one app and user. A request whose body does not arrive, or a slow
+/// read, occupies a connection.
 const UNDER_WAY_MAX: usize = 128;
-/// Maximum number of concurrent requests of one app that names no user.
+/// Most concurrent requests of one app without a user.
 const UNDER_WAY_ALONE_MAX: usize = 512;
-/// Size in bytes above which a response counts until its client has read it.
+/// A response with more bytes is counted until its client has read it.
 pub const LARGE_ANSWER: usize = 64 << 10;
-/// Maximum bytes of large responses that their clients have not read yet.
+/// Most bytes of large responses that are not read by their clients yet.
 const RESPONSE_BYTES_MAX: usize = 64 << 20;
-/// Maximum unread bytes of one app and user. A larger response is allowed if it is the only one.
+/// Most unread bytes of responses to one app and user. A larger response is allowed if there is no
+/// other unread response.
 const ANSWER_BYTES_OF_ONE_MAX: usize = 16 << 20;
-/// Maximum unread bytes of one app that names no user.
+/// Most unread bytes of responses to one app without a user.
 const ANSWER_BYTES_ALONE_MAX: usize = 32 << 20;
-/// Uploads that one person starts.
+/// The rate of uploads that one person starts.
 const BEGUN: Rate = Rate {
     per_hour: 600,
     burst: 300,
 };
-/// Bytes that one person uploads. The burst is the largest configurable file size.
+/// The rate of bytes that one person uploads. The burst is the largest file size that can be
+/// configured.
 const UPLOADED: Rate = Rate {
     per_hour: 2 << 30,
     burst: 4 << 30,
 };
-/// Maximum number of incomplete uploads in parts of one person.
+/// Most incomplete uploads in parts of one person.
 pub const OPEN_UPLOADS_MAX: usize = 64;
-/// Maximum bytes of such uploads of one person; a single file of the configured maximum is always
-/// allowed.
+/// Most bytes of the incomplete uploads of one person. One file of the configured maximum size is
+/// always allowed.
 pub const IN_TRANSFER_BYTES_MAX: u64 = 1 << 30;
-/// Time in milliseconds after which an incomplete upload is discarded and no longer counts.
+/// Time in milliseconds after which an incomplete upload is discarded and is no longer counted.
 const OPEN_UPLOAD_MS: i64 = 24 * HOUR_MS;
-/// Seconds after which an upload in parts may be retried.
+/// Time in seconds after which a rejected upload in parts may be repeated.
 const OPEN_UPLOAD_RETRY_S: u32 = 60;
-/// Minimum time between two log lines about wrong secrets, in milliseconds.
+/// Shortest time between two log lines about wrong secrets, in milliseconds.
 const GUESS_LOG_MS: i64 = 1_000;
 
-/// The key of a rate: a digest of app and user.
+/// The key of a rate. The key is a digest of the app and the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Of {
     short: [u8; 16],
-    /// Whether the app names no user.
+    /// Whether the app acts without a user.
     is_alone: bool,
 }
 
@@ -149,8 +154,8 @@ impl Of {
     }
 }
 
-/// All limits of a desk. Rates apply after [`Limits::apply`]; concurrent transfers and large
-/// responses are always limited.
+/// All limits of a desk. The rates take effect after [`Limits::apply`]. Concurrent transfers and
+/// large responses are always limited.
 #[derive(Debug, Default)]
 pub struct Limits {
     applies: OnceLock<()>,
@@ -171,16 +176,16 @@ pub struct Limits {
     open_uploads: Mutex<HashMap<PersonId, HashMap<AttachmentId, OpenUpload>>>,
 }
 
-/// An incomplete upload in parts.
+/// An upload in parts that is not complete.
 #[derive(Debug)]
 struct OpenUpload {
     begun: Moment,
-    /// Bytes of each part by its number.
+    /// The number of bytes of each part, by part number.
     parts: HashMap<u32, u64>,
 }
 
 impl Limits {
-    /// Turns on the rates and the limits of concurrent requests and open uploads.
+    /// Activates the rates, and the limits of concurrent requests and open uploads.
     pub fn apply(&self) {
         let _ = self.applies.set(());
     }
@@ -189,14 +194,16 @@ impl Limits {
         self.applies.get().is_some()
     }
 
-    /// Counts a request of an identified caller and holds it in the count of concurrent requests;
-    /// fails with `Limited` over a limit.
+    /// Counts a request of an identified caller. The request stays in the number of concurrent
+    /// requests until it is handled.
+    ///
+    /// Returns `Limited` if a limit is exceeded.
     pub(crate) fn asked(&self, of: Of, now: Moment) -> Result<(), Error> {
         request_scope::is_of(of);
         if !self.are_applied() {
             return Ok(());
         }
-        // This only checks the rate: bytes are counted when they are written.
+        // This call only checks the rate of bytes. The bytes are counted after they are written.
         self.written
             .take(of, of.written(), 0, now)
             .map_err(|seconds| {
@@ -228,7 +235,7 @@ impl Limits {
         Ok(())
     }
 
-    /// Counts a large response until the result is dropped.
+    /// Counts a large response. The count ends when the returned transfer is dropped.
     pub(crate) fn answer(&self, of: Of, bytes: usize) -> Result<Transfer, Error> {
         let most = if of.is_alone {
             ANSWER_BYTES_ALONE_MAX
@@ -246,7 +253,8 @@ impl Limits {
         })
     }
 
-    /// Counts the bytes that a request wrote. Bytes over the limit delay later requests.
+    /// Counts the bytes that a request wrote. If the bytes exceed the limit, later requests must
+    /// wait.
     pub(crate) fn wrote(&self, of: Of, bytes: u64, now: Moment) {
         if bytes > 0 && self.are_applied() {
             self.written.charge(
@@ -258,7 +266,7 @@ impl Limits {
         }
     }
 
-    /// Counts a saved draft of a person.
+    /// Counts a draft that a person saved. Returns `Limited` if a limit is exceeded.
     pub fn drafted(&self, owner: &PersonId, bytes: usize, now: Moment) -> Result<(), Error> {
         if !self.are_applied() {
             return Ok(());
@@ -272,7 +280,8 @@ impl Limits {
             .map_err(|seconds| limited("one person saves at most 8 MiB of drafts an hour", seconds))
     }
 
-    /// Counts a wrong secret; fails if there were too many for this code or from this address.
+    /// Counts a wrong secret. Returns `Limited` if there were too many wrong secrets for this code
+    /// or from this address.
     pub(crate) fn guessed(&self, code: &str, now: Moment) -> Result<(), Error> {
         let address = request_scope::address();
         self.log_guess(code, address, now);
@@ -294,7 +303,7 @@ impl Limits {
         })
     }
 
-    /// Logs wrong secrets, at most one line per second.
+    /// Logs a wrong secret. At most one line per second is logged.
     fn log_guess(&self, code: &str, address: Option<IpAddr>, now: Moment) {
         let last = self.guess_logged.load(Ordering::Relaxed);
         let is_first = now.0 - last >= GUESS_LOG_MS
@@ -317,14 +326,15 @@ impl Limits {
         );
     }
 
-    /// Counts a download of the current caller until the result is dropped.
+    /// Counts a download of the current caller. The count ends when the returned transfer is
+    /// dropped.
     pub(crate) fn download(&self) -> Result<Transfer, Error> {
         self.downloads
             .start(request_scope::of(), 1, DOWNLOADS_MAX, DOWNLOADS_OF_ONE_MAX)
             .ok_or_else(|| limited("too many downloads at once", 1))
     }
 
-    /// Counts the start of an upload of a person.
+    /// Counts the start of an upload of a person. Returns `Limited` if a limit is exceeded.
     pub(crate) fn begins(&self, owner: &PersonId, now: Moment) -> Result<(), Error> {
         if !self.are_applied() {
             return Ok(());
@@ -335,7 +345,7 @@ impl Limits {
             .map_err(|seconds| limited("one person uploads at most 600 files an hour", seconds))
     }
 
-    /// Fails if a person has no bytes left to upload now.
+    /// Returns `Limited` if a person may currently upload no more bytes.
     pub(crate) fn uploads(&self, owner: &PersonId, now: Moment) -> Result<(), Error> {
         if !self.are_applied() {
             return Ok(());
@@ -345,7 +355,7 @@ impl Limits {
             .map_err(|seconds| limited("one person uploads at most 2 GiB an hour", seconds))
     }
 
-    /// Counts uploaded bytes of a person.
+    /// Counts the bytes that a person uploaded.
     pub fn uploaded(&self, owner: &PersonId, bytes: usize, now: Moment) {
         if self.are_applied() {
             self.uploaded.charge(
@@ -357,7 +367,7 @@ impl Limits {
         }
     }
 
-    /// Counts an upload in parts until it is completed or deleted.
+    /// Counts an upload in parts. The count ends when the upload is completed or deleted.
     pub(crate) fn opens(
         &self,
         owner: &PersonId,
@@ -386,8 +396,8 @@ impl Limits {
         Ok(())
     }
 
-    /// Counts a part of an upload; a part with the same number is replaced. `most` is the largest
-    /// file size in bytes.
+    /// Counts a part of an upload. The part replaces the count of a part with the same number.
+    /// `most` is the largest file size, in bytes.
     pub(crate) fn part(
         &self,
         owner: &PersonId,
@@ -421,7 +431,7 @@ impl Limits {
         Ok(())
     }
 
-    /// Removes a completed or deleted upload in parts from the count.
+    /// Ends the count of a completed or deleted upload in parts.
     pub(crate) fn ends(&self, owner: &PersonId, upload: &AttachmentId) {
         if let Some(own) = self
             .open_uploads
@@ -433,7 +443,8 @@ impl Limits {
         }
     }
 
-    /// Counts an upload of the current caller until the result is dropped.
+    /// Counts an upload of the current caller. The count ends when the returned transfer is
+    /// dropped.
     pub(crate) fn upload(&self) -> Result<Transfer, Error> {
         self.uploads
             .start(request_scope::of(), 1, UPLOADS_MAX, UPLOADS_OF_ONE_MAX)
@@ -441,8 +452,8 @@ impl Limits {
     }
 }
 
-/// Returns the prefix of an address that one customer of a provider has: an IPv6 network of 64
-/// bits, or an IPv4 address.
+/// Returns the network that one customer of an internet provider uses: an IPv6 network of 64 bits,
+/// or an IPv4 address.
 fn prefix(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((u128::from(address) & !u128::from(u64::MAX)).into()),
@@ -450,8 +461,8 @@ fn prefix(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Returns the error of a request over a limit, and sets the seconds after which it may be
-/// repeated.
+/// Returns the error for a request that exceeds a limit. Also stores the number of seconds after
+/// which the request may be repeated.
 pub(crate) fn limited(what: &str, seconds: u32) -> Error {
     let seconds = seconds.max(1);
     request_scope::retry_after(seconds);
@@ -463,17 +474,18 @@ pub(crate) fn limited(what: &str, seconds: u32) -> Error {
     )
 }
 
-/// A token bucket. The level is counted in [`PARTS`] of a token, so that one token per hour adds a
-/// whole number per millisecond.
+/// A token bucket. The unit of `level` is a part of a token ([`PARTS`]). A rate of one token per
+/// hour then adds one part per millisecond.
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
     level: i64,
     at: Moment,
-    /// Stored per bucket, because an app without a user has another rate in the same table.
+    /// The rate of this bucket. The buckets of one table may have different rates, because an app
+    /// without a user has a higher rate.
     rate: Rate,
 }
 
-/// Number of parts of one token.
+/// The number of parts of one token.
 const PARTS: i64 = HOUR_MS;
 
 impl Bucket {
@@ -494,7 +506,7 @@ impl Bucket {
         self.at = Moment(self.at.0.max(now.0));
     }
 
-    /// Returns the number of parts below the full level.
+    /// Returns the number of parts that are missing in the bucket.
     fn missing(&self) -> i64 {
         self.rate
             .burst
@@ -502,14 +514,14 @@ impl Bucket {
             .saturating_sub(self.level)
     }
 
-    /// Returns the seconds until the bucket has this number of parts.
+    /// Returns the number of seconds until the bucket contains this number of parts.
     fn wait_s(&self, parts: i64) -> u32 {
         let ms = parts.saturating_sub(self.level).max(0) / self.rate.per_hour.max(1);
         u32::try_from(ms / 1000 + 1).unwrap_or(u32::MAX)
     }
 }
 
-/// Token buckets by key, in bounded memory.
+/// Token buckets by key. The number of buckets is limited.
 #[derive(Debug)]
 struct Buckets<K>(Mutex<HashMap<K, Bucket>>);
 
@@ -520,8 +532,10 @@ impl<K> Default for Buckets<K> {
 }
 
 impl<K: Eq + Hash + Clone> Buckets<K> {
-    /// Takes tokens, or returns the seconds to wait if there are too few. A request for more than
-    /// the burst takes a full bucket.
+    /// Takes tokens from a bucket. If there are too few tokens, returns the number of seconds to
+    /// wait.
+    ///
+    /// If more tokens are requested than the burst allows, a full bucket is taken.
     fn take(&self, key: K, rate: Rate, tokens: i64, now: Moment) -> Result<(), u32> {
         let parts = tokens.min(rate.burst).saturating_mul(PARTS);
         self.with(key, rate, now, |bucket| {
@@ -533,7 +547,7 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
         })
     }
 
-    /// Takes tokens for completed work; the level may become negative.
+    /// Takes tokens for work that is already done. The level of the bucket may become negative.
     fn charge(&self, key: K, rate: Rate, tokens: i64, now: Moment) {
         self.with(key, rate, now, |bucket| {
             bucket.level = bucket.level.saturating_sub(tokens.saturating_mul(PARTS));
@@ -553,8 +567,8 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
     }
 }
 
-/// Removes full buckets. If more than three quarters remain, the fullest are removed too, so that
-/// new keys rarely cause a scan.
+/// Removes the full buckets of a table. If more than three quarters of the entries remain, the
+/// fullest buckets are also removed. New keys therefore rarely cause a scan of the table.
 fn make_place<K: Eq + Hash + Clone>(buckets: &mut HashMap<K, Bucket>, now: Moment) {
     buckets.retain(|_, bucket| {
         bucket.refill(now);
@@ -572,16 +586,17 @@ fn make_place<K: Eq + Hash + Clone>(buckets: &mut HashMap<K, Bucket>, now: Momen
     }
 }
 
-/// Counts concurrent transfers, concurrent requests, or bytes of responses: in total and by caller.
+/// Counts concurrent transfers, concurrent requests, or bytes of responses. There is one total
+/// count, and one count per caller.
 #[derive(Clone, Debug, Default)]
 struct Transfers(Arc<Mutex<Running>>);
 
-/// The total size of all transfers, and the size of those of each caller.
+/// The total size of all transfers, and the size of the transfers of each caller.
 type Running = (usize, HashMap<Option<Of>, usize>);
 
 impl Transfers {
-    /// Starts a transfer of this size, or returns `None` over a limit. The only transfer in total
-    /// and of its caller is always allowed.
+    /// Starts a transfer of the given size. Returns `None` if a limit is exceeded. A limit does not
+    /// apply if no other transfer is counted for this limit.
     fn start(
         &self,
         of: Option<Of>,
@@ -605,7 +620,7 @@ impl Transfers {
     }
 }
 
-/// One file transfer, one request, or one response; its drop ends the count.
+/// One file transfer, one request, or one response. Dropping the value ends the count.
 #[derive(Debug)]
 pub(crate) struct Transfer {
     of: Option<Of>,
@@ -632,7 +647,7 @@ mod tests {
     const NOON: Moment = Moment(1_795_320_000_000);
 
     #[test]
-    fn a_bucket_gives_its_burst_then_its_rate_and_names_the_wait() {
+    fn a_bucket_allows_a_burst_then_the_rate_and_returns_the_wait() {
         let buckets = Buckets::<u8>::default();
         let rate = Rate {
             per_hour: 3600,
@@ -645,24 +660,24 @@ mod tests {
         assert_eq!(
             buckets.take(2, rate, 1, NOON),
             Ok(()),
-            "another key has its own"
+            "another key has another bucket"
         );
         assert_eq!(buckets.take(1, rate, 1, NOON.plus_ms(1_000)), Ok(()));
         assert_eq!(buckets.take(1, rate, 1, NOON.plus_ms(1_000)), Err(2));
         assert_eq!(
             buckets.take(1, rate, 1, NOON.plus_ms(500)),
             Err(2),
-            "a clock that goes back gives nothing"
+            "a clock that is set back adds no tokens"
         );
         assert_eq!(
             buckets.take(1, rate, 99, NOON.plus_ms(HOUR_MS)),
             Ok(()),
-            "more than fits is taken of a full bucket"
+            "a request over the burst takes a full bucket"
         );
     }
 
     #[test]
-    fn what_was_written_already_is_paid_back_by_waiting() {
+    fn work_over_the_rate_delays_later_requests() {
         let buckets = Buckets::<u8>::default();
         let rate = Rate {
             per_hour: 3600 * 10,
@@ -674,7 +689,7 @@ mod tests {
     }
 
     #[test]
-    fn many_keys_take_bounded_memory_and_forget_the_fullest_first() {
+    fn a_full_table_removes_the_fullest_buckets_first() {
         let buckets = Buckets::<usize>::default();
         let rate = Rate {
             per_hour: 1,
@@ -689,12 +704,12 @@ mod tests {
         assert!(buckets.0.lock().unwrap().len() <= ENTRIES_MAX);
         assert!(
             buckets.take(0, rate, 1, NOON).is_err(),
-            "an empty bucket is not forgotten"
+            "an empty bucket is not removed"
         );
     }
 
     #[test]
-    fn a_bucket_is_refilled_at_its_own_rate_when_others_make_place() {
+    fn a_full_table_refills_each_bucket_at_its_own_rate() {
         let buckets = Buckets::<usize>::default();
         let (slow, fast) = (
             Rate {
@@ -712,7 +727,7 @@ mod tests {
         for key in 1..ENTRIES_MAX {
             assert_eq!(buckets.take(key, fast, 1, NOON), Ok(()));
         }
-        // The table is full, so this key causes the removal of others, after a minute.
+        // The table is full. A new key one minute later causes the removal of other keys.
         assert_eq!(
             buckets.take(ENTRIES_MAX, fast, 1, NOON.plus_ms(60_000)),
             Ok(())
@@ -724,7 +739,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_in_transfer_takes_a_place_until_it_ends() {
+    fn a_transfer_counts_until_the_transfer_ends() {
         let transfers = Transfers::default();
         let (one, other) = (Some(Of::new("a", Some("x"))), Some(Of::new("a", None)));
         let held = transfers.start(one, 1, 3, 2).expect("a place");
@@ -733,14 +748,14 @@ mod tests {
         let _third = transfers.start(other, 1, 3, 2).expect("a place");
         assert!(
             transfers.start(None, 1, 3, 2).is_none(),
-            "all places are taken"
+            "the total limit is reached"
         );
         drop(held);
         assert!(transfers.start(one, 1, 3, 2).is_some());
     }
 
     #[test]
-    fn large_answers_that_are_not_taken_are_bounded_by_bytes() {
+    fn unread_large_responses_are_limited_by_bytes() {
         let (limits, one, other) = (
             Limits::default(),
             Of::new("a", Some("x")),
@@ -804,7 +819,7 @@ mod tests {
     }
 
     #[test]
-    fn an_application_without_a_user_is_not_one_with_an_empty_name() {
+    fn an_app_without_a_user_differs_from_one_with_an_empty_user_name() {
         assert_ne!(Of::new("a", None), Of::new("a", Some("")));
         assert_ne!(Of::new("a", Some("b")), Of::new("ab", Some("")));
     }

@@ -1,4 +1,5 @@
-//! The ports and settings that every function uses, created once per process.
+//! The use cases of the desk. This file defines the ports and settings that every function uses,
+//! created once per process.
 
 pub mod administration;
 pub mod attachments;
@@ -44,19 +45,19 @@ use crate::app::numbers::Numbers;
 use crate::app::outbound::Targets;
 use crate::app::people::People;
 
-/// Default for the largest uploaded file, in bytes.
+/// The default for the size of the largest uploaded file, in bytes.
 pub const FILE_BYTES_MAX: u64 = 100 << 20;
 
 /// The settings of a desk.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The base of links in answers and callbacks, such as `https://itsm.example.com`.
+    /// The base URL of links in responses and callbacks, such as `https://itsm.example.com`.
     pub site: String,
-    /// Largest uploaded file.
+    /// Size of the largest uploaded file, in bytes.
     pub file_bytes_max: u64,
-    /// Largest response of the host, in bytes; `None` without a limit.
+    /// Size of the largest response of the host, in bytes; `None` if the host has no limit.
     pub response_bytes_max: Option<u64>,
-    /// Time zone of ticket numbers and of times in responses.
+    /// The time zone of ticket numbers and of times in responses.
     pub zone: TimeZone,
 }
 
@@ -77,10 +78,10 @@ pub struct App {
     pub ledger: Ledger,
     pub views: Arc<dyn Views>,
     pub queue: Arc<dyn Queue>,
-    /// Writes the results of followed pages.
+    /// The port that writes the results of followed pages of the feed.
     pub page_writer: Arc<dyn PageWriter>,
     pub http: Arc<dyn HttpClient>,
-    /// Uploaded files, sealed.
+    /// The port that stores the sealed parts of uploaded files.
     pub blob: Arc<dyn Blob>,
     pub login: Arc<dyn Login>,
     pub people: People,
@@ -89,31 +90,32 @@ pub struct App {
     pub numbers: Arc<Numbers>,
     pub credentials: Arc<Credentials>,
     pub limits: Arc<Limits>,
-    /// Concurrent outgoing requests by receiver.
+    /// The number of concurrent outgoing requests to each receiver.
     pub targets: Targets,
     pub settings: Arc<Settings>,
-    /// Feed position up to which the cards are stored. APIs wait for it, so that lists show the
-    /// change that was just made.
+    /// The feed position up to which the cards are stored. An API waits for this position, so that
+    /// lists show the change that was just made.
     pub followed: watch::Sender<i64>,
     pub crash: Arc<Crash>,
     secrets: Arc<dyn Secrets>,
     keys: Arc<OnceCell<DeskKeys>>,
 }
 
-/// The desk's own keys.
+/// The secret keys of the desk.
 #[derive(Clone, Copy)]
 pub struct DeskKeys {
-    /// Signs callback tokens.
+    /// The key that signs callback tokens.
     pub token: [u8; 32],
-    /// Key of the fingerprints in the ledger. Without this key the fingerprinted values cannot be
-    /// guessed.
+    /// The key of the fingerprints in the ledger. Without this key, the values behind the
+    /// fingerprints cannot be guessed.
     pub fingerprint: [u8; 32],
-    /// Seals files that have no subject.
+    /// The key that seals files without a subject.
     pub files: [u8; 32],
 }
 
 impl App {
-    /// Creates a desk over its ports. Fails if a stored event version cannot be read.
+    /// Creates a desk from its ports and settings. Returns an error if a stored event version
+    /// cannot be read.
     pub fn new(ports: Ports, settings: Settings, crash: Arc<Crash>) -> Result<Self, Error> {
         let Ports {
             ledger,
@@ -157,8 +159,8 @@ impl App {
         })
     }
 
-    /// Returns the keys of the desk. The first call reads them, because most functions do not need
-    /// them.
+    /// Returns the keys of the desk. The keys are read by the first call, because most functions do
+    /// not need them.
     pub async fn keys(&self) -> Result<DeskKeys, Error> {
         let read = async || {
             Ok(DeskKeys {

@@ -1,4 +1,4 @@
-//! Issues ticket numbers from reserved blocks, so that a new ticket does not write a shared
+//! Issues ticket numbers from reserved blocks. A new ticket therefore does not write a shared
 //! counter.
 
 use std::collections::HashMap;
@@ -12,17 +12,17 @@ use infra::{CommandEnvelope, ExecuteError, Kind, Ledger, Outcome};
 use jiff::civil::Date;
 use tokio::sync::Mutex;
 
-/// Numbers per block. A restart leaves the rest of a block unused; a day has 999,999 numbers of
-/// each kind.
+/// Number of ticket numbers per block. After a restart, the remaining numbers of a block stay
+/// unused. A day has 999,999 numbers of each kind.
 const BLOCK: i64 = 200;
 
-/// Maximum delayed attempts to reserve a block while other processes reserve theirs.
+/// Most delayed attempts to reserve a block while other processes reserve blocks.
 const CROWD_MAX: u32 = 20;
 
-/// The reserved blocks of this process.
+/// The blocks of numbers that are reserved for this process.
 pub struct Numbers {
     ledger: Ledger,
-    /// The unused rest of each block, by kind and day.
+    /// The unused numbers of each block, by kind and day.
     blocks: Mutex<HashMap<(ServiceKind, i64), Range<i64>>>,
 }
 
@@ -34,8 +34,8 @@ impl Numbers {
         }
     }
 
-    /// Reserves a block. Conflicts are repeated after a random delay, because many processes may
-    /// need a block at the same time, for example at midnight.
+    /// Reserves a block of numbers. After a conflict, the attempt is repeated with a random delay.
+    /// Many processes may need a block at the same time, for example at midnight.
     async fn issue(
         &self,
         command_envelope: &CommandEnvelope,
@@ -70,7 +70,7 @@ impl Numbers {
             .await
     }
 
-    /// Returns the next number of a kind on a day in the desk's zone.
+    /// Returns the next ticket number of a kind on a day in the desk's zone.
     pub async fn next(
         &self,
         kind: ServiceKind,
@@ -80,7 +80,7 @@ impl Numbers {
         let date =
             i64::from(day.year()) * 10_000 + i64::from(day.month()) * 100 + i64::from(day.day());
         let mut blocks = self.blocks.lock().await;
-        // Blocks of earlier days are not needed any more.
+        // Blocks of older days are no longer needed.
         blocks.retain(|(_, other), _| *other >= date - 1);
         let block = blocks.entry((kind, date)).or_default();
         if block.is_empty() {

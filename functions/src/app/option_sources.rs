@@ -1,4 +1,5 @@
-//! Reads field options from other systems concurrently, within the egress rules, and caches them.
+//! Reads field options from other systems and caches them. The requests run concurrently and obey
+//! the egress rules.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use crate::app::outbound::{self, Described};
 
 /// Cache lifetime of options, in milliseconds.
 const OFFER_MS: i64 = 60_000;
-/// Cache lifetime of a failed request for options, in milliseconds.
+/// Cache lifetime of the error of a failed request for options, in milliseconds.
 const NO_OFFER_MS: i64 = 5_000;
 /// Largest response with options, in bytes.
 const OFFER_BYTES_MAX: usize = 1 << 20;
@@ -26,7 +27,7 @@ const CACHE: Bounds = Bounds {
     weight: 100_000,
 };
 
-/// Caches options of other systems until a time of expiry.
+/// A cache of the options of other systems. Each entry has a time of expiry.
 pub struct Offers {
     ledger: Ledger,
     http: Arc<dyn HttpClient>,
@@ -64,7 +65,7 @@ impl Offers {
             },
             Err(reason) => Err(reason),
         };
-        // The lifetime begins after the request, which may be slow.
+        // The lifetime begins after the request, because the request may take long.
         let now = self.ledger.clock.now();
         let held_ms = if offered.is_ok() {
             OFFER_MS
@@ -80,8 +81,8 @@ impl Offers {
         Ok(offered)
     }
 
-    /// Requests the options of all given fields before a decision, concurrently and without holding
-    /// a lock.
+    /// Requests the options of all given fields before a decision. The requests run concurrently,
+    /// and no lock is held.
     pub async fn ask_ahead(
         &self,
         definition: &Definition,
@@ -104,7 +105,7 @@ impl Offers {
         self.ask_all(questions.collect()).await.map(drop)
     }
 
-    /// Returns the options of every request; all requests run concurrently.
+    /// Returns the options of each request. All requests run concurrently.
     pub async fn ask_all(
         &self,
         questions: BTreeSet<Question>,

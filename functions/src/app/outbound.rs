@@ -1,5 +1,5 @@
-//! Builds the requests that workflow definitions describe. Secret headers are in the key store under
-//! `api/<name>` and never in a definition.
+//! Builds the HTTP requests that workflow definitions describe. Secret headers are stored in the
+//! key store under `api/<name>`, and never in a definition.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -10,33 +10,36 @@ use infra::keys::Keys;
 use infra::{Error, Kind};
 use serde::{Deserialize, Serialize};
 
-/// Prefix of the names of secrets with variables for automatic nodes, or with inputs of one repeated
-/// API call.
+/// The prefix of the names of two kinds of secrets: variables for automatic nodes, and inputs of
+/// one repeated API call.
 pub const VARIABLES: &str = "variables/";
 
-/// The receiver of a callback as the key store has it; address and headers may be secrets.
+/// The receiver of a callback as stored in the key store. The URL and the headers may be secrets.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Receiver {
     pub url: String,
     pub headers: Vec<(String, String)>,
 }
 
-/// One request as a workflow definition describes it, its placeholders filled.
+/// One request that a workflow definition describes. The placeholders are already replaced by
+/// values.
 #[derive(Clone, Debug)]
 pub struct Described<'a> {
     pub method: String,
     pub url: String,
     pub headers: Vec<(String, String)>,
-    /// JSON; an empty body is not sent.
+    /// The body as JSON text. An empty body is not sent.
     pub body: String,
-    /// The name of a secret with further headers; empty for none.
+    /// The name of a secret with additional headers. Empty if there is no secret.
     pub secret: &'a str,
     pub timeout_ms: i64,
     pub response_bytes_max: usize,
 }
 
-/// Returns the HTTP request of a described request, with the headers of its secret; an inner `Err` is
-/// the English reason why there is none.
+/// Returns the HTTP request for a described request. The headers of the secret are added.
+///
+/// The inner `Err` is the English reason why the request cannot be built. The outer `Err` is a
+/// failure of the key store.
 pub async fn request(
     keys: &dyn Keys,
     described: Described<'_>,
@@ -64,7 +67,8 @@ pub async fn request(
     }))
 }
 
-/// Returns the headers of a secret, a JSON object of texts; `None` if the secret does not exist.
+/// Returns the headers in a secret, which is a JSON object of texts; `None` if the secret does not
+/// exist.
 async fn secret_headers(
     keys: &dyn Keys,
     name: &str,
@@ -85,15 +89,15 @@ async fn secret_headers(
     })
 }
 
-/// Maximum concurrent requests to one receiver (scheme, host and port).
+/// Most concurrent requests to one receiver. A receiver is a scheme, a host and a port.
 const CONCURRENT_MAX: usize = 32;
 
-/// Counts the running requests of this process by receiver, so that a slow receiver holds only a part
-/// of the workers.
+/// Counts the running requests of this process by receiver. A slow receiver can therefore occupy
+/// only a part of the workers.
 #[derive(Clone, Debug, Default)]
 pub struct Targets(Arc<Mutex<HashMap<String, usize>>>);
 
-/// A running request; ends when it is dropped.
+/// The registration of a running request. Dropping the slot ends the registration.
 #[derive(Debug)]
 pub struct TargetSlot {
     targets: Targets,
@@ -101,7 +105,8 @@ pub struct TargetSlot {
 }
 
 impl Targets {
-    /// Begins a request to a receiver; returns `None` if the receiver has its maximum.
+    /// Registers a request to a receiver. Returns `None` if the receiver has its maximum number of
+    /// requests.
     pub fn enter(&self, target: &str) -> Option<TargetSlot> {
         let mut running = self.0.lock().expect("no holder panics");
         let count = running.entry(target.to_owned()).or_default();

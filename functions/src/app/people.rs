@@ -1,4 +1,4 @@
-//! Translates between the user names of the wire and the person ids of the ledger.
+//! Translates between the user names of the APIs and the person ids of the ledger.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,20 +13,20 @@ use serde_json::Value;
 
 pub use domain::user_name::{NAME_MAX, is_name, trimmed};
 
-/// Maximum number of people that one request names, in all its fields and lists together.
+/// Most people that one request may name, in all its fields and lists together.
 pub const NAMED_MAX: usize = 1000;
 
-/// Names that are read between two yields to other requests.
+/// Number of names that are read before the task gives other requests a turn.
 const NAMES_AT_ONCE: usize = 128;
 
-/// The reason why names cannot be resolved to people.
+/// The reason why user names cannot be converted to people.
 #[derive(Debug, thiserror::Error)]
 pub enum Unnamed {
     #[error("{0:?} is not a user name")]
     NotAName(String),
     #[error("more than {0} people are named")]
     TooMany(usize),
-    /// The reason for one field of a form.
+    /// The reason `why` applies to the form field `key`.
     #[error("{why}")]
     InField { key: String, why: Box<Unnamed> },
     #[error(transparent)]
@@ -39,13 +39,13 @@ impl Unnamed {
     }
 }
 
-/// Returns a user name without surrounding blanks, or `None` if the text is not a user name.
+/// Returns a user name without surrounding blanks; `None` if the text is not a user name.
 pub fn one_name(text: &str) -> Option<&str> {
     Some(trimmed(text)).filter(|name| is_name(name))
 }
 
-/// Returns the user names in a value, at most `most`: a text of names between separators, or an
-/// array with one name per element.
+/// Returns the user names in a value, at most `most`. The value is an array with one name per
+/// element, or a text with separators between the names.
 pub fn names_of(value: &Value, most: usize) -> Result<Vec<String>, Unnamed> {
     let one = |text: &str| {
         one_name(text)
@@ -77,20 +77,21 @@ pub fn names_of(value: &Value, most: usize) -> Result<Vec<String>, Unnamed> {
     }
 }
 
-/// The new ids of people whom a request registered, by the unknown ids that [`People::find`]
-/// returned.
+/// The ids of people whom a request registered. Each key is an unknown id from [`People::find`],
+/// and its value is the new id.
 #[derive(Clone, Debug, Default)]
 pub struct Registered(BTreeMap<PersonId, PersonId>);
 
 impl Registered {
-    /// Replaces an unknown id by the id of the registered person.
+    /// Replaces an unknown id with the id of the registered person.
     pub fn put(&self, pid: &mut PersonId) {
         if let Some(registered) = self.0.get(pid) {
             pid.clone_from(registered);
         }
     }
 
-    /// Replaces unknown ids in the people fields of a form.
+    /// Replaces the unknown ids in the people fields of a form with the ids of the registered
+    /// people.
     pub fn put_in(&self, definition: &Definition, form: &mut [Entry]) {
         for entry in form
             .iter_mut()
@@ -106,7 +107,8 @@ impl Registered {
     }
 }
 
-/// Returns the people in the people fields of a form that [`People::form_in`] has converted.
+/// Returns the people in the people fields of a form. [`People::form_in`] must have converted the
+/// form.
 pub fn people_in(definition: &Definition, form: &[Entry]) -> Vec<PersonId> {
     let fields = form
         .iter()
@@ -126,7 +128,7 @@ impl People {
         Self(keys)
     }
 
-    /// Returns the person of a user name and registers a new one.
+    /// Returns the person of a user name. A user name that is not known yet is registered.
     pub async fn pid(&self, name: &str) -> Result<PersonId, Error> {
         if name == "system" {
             Ok(PersonId::system())
@@ -135,7 +137,7 @@ impl People {
         }
     }
 
-    /// Returns the person of a user name, or an unknown id for an unknown name.
+    /// Returns the person of a user name. For an unknown name, returns an unknown id.
     pub async fn find(&self, name: &str) -> Result<PersonId, Error> {
         Ok(self
             .0
@@ -144,7 +146,8 @@ impl People {
             .unwrap_or_else(|| PersonId::unknown(name)))
     }
 
-    /// Returns the people of several user names in their order, with unknown ids for unknown names.
+    /// Returns the people of several user names, in the order of the names. An unknown name gives
+    /// an unknown id.
     pub async fn find_all(&self, names: &[String]) -> Result<Vec<PersonId>, Error> {
         let found = self.0.find_all(names).await?;
         Ok(names
@@ -154,8 +157,8 @@ impl People {
             .collect())
     }
 
-    /// Returns the people of several user names in their order and registers the new ones in one
-    /// call.
+    /// Returns the people of several user names, in the order of the names. All names that are not
+    /// known yet are registered in one call.
     pub async fn pids(&self, names: &[String]) -> Result<Vec<PersonId>, Error> {
         let mut pids = self.find_all(names).await?;
         let registered = self.register(pids.clone()).await?;
@@ -163,7 +166,7 @@ impl People {
         Ok(pids)
     }
 
-    /// Registers, in one call, the people for whom [`People::find`] returned unknown ids.
+    /// Registers the people for whom [`People::find`] returned unknown ids, in one call.
     pub async fn register(&self, people: Vec<PersonId>) -> Result<Registered, Error> {
         let unknown: BTreeSet<PersonId> = people.into_iter().filter(PersonId::is_unknown).collect();
         if unknown.is_empty() {
@@ -177,7 +180,7 @@ impl People {
         Ok(Registered(unknown.into_iter().zip(pids).collect()))
     }
 
-    /// Returns the user name of a person, or the bare id after erasure.
+    /// Returns the user name of a person. After the erasure of the person, returns the id.
     pub async fn name(&self, pid: &PersonId) -> Result<String, Error> {
         if let Some(unknown) = pid.as_str().strip_prefix('?') {
             return Ok(unknown.to_owned());
@@ -189,8 +192,8 @@ impl People {
     pub async fn names(&self, pids: impl IntoIterator<Item = &PersonId>) -> Result<String, Error> {
         let mut names = Vec::new();
         for (at, pid) in pids.into_iter().enumerate() {
-            // Names are read from memory or one file without waiting, so a long list yields to
-            // other requests.
+            // The names may be read without waiting, so a long list must give other requests a
+            // turn.
             if at % NAMES_AT_ONCE == NAMES_AT_ONCE - 1 {
                 tokio::task::yield_now().await;
             }
@@ -199,9 +202,10 @@ impl People {
         Ok(names.join(","))
     }
 
-    /// Replaces the user names in the people fields of a form by person ids. Together with the
-    /// other people of the request (`besides`), at most [`NAMED_MAX`] names are allowed; the count
-    /// is checked before the first lookup.
+    /// Replaces the user names in the people fields of a form with person ids.
+    ///
+    /// The form and the other people of the request (`besides`) together may contain at most
+    /// [`NAMED_MAX`] names. The number of names is checked before the first lookup.
     pub async fn form_in(
         &self,
         definition: &Definition,
@@ -232,8 +236,8 @@ impl People {
         Ok(())
     }
 
-    /// Returns the value of a field for a response: a people field contains user names instead of
-    /// ids.
+    /// Returns the value of a field for a response. The value of a people field contains user names
+    /// instead of person ids.
     pub async fn value_out(&self, field: Option<&Field>, value: &Value) -> Result<Value, Error> {
         match value {
             Value::String(text) if is_people(field) => Ok(self.names_in(text).await?.into()),
@@ -241,7 +245,7 @@ impl People {
         }
     }
 
-    /// Returns the user names of the person ids in a comma-separated text.
+    /// Returns the user names for a text of person ids separated by commas.
     pub async fn names_in(&self, pids: &str) -> Result<String, Error> {
         self.names(&pids_in(pids)).await
     }
@@ -251,7 +255,7 @@ fn is_people(field: Option<&Field>) -> bool {
     field.is_some_and(|field| field.kind.names_people())
 }
 
-/// Returns the person ids in a stored text.
+/// Returns the person ids in a stored text. The ids are separated by commas.
 fn pids_in(text: &str) -> Vec<PersonId> {
     text.split(',')
         .filter(|part| !part.is_empty())

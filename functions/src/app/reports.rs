@@ -12,10 +12,11 @@ use serde_json::{Value, json};
 
 use crate::app::times;
 
-/// Commits per read of the feed.
+/// Number of commits per read of the feed.
 const PAGE: usize = 1000;
 
-/// Folds the incident log from the whole feed; `progress` receives each position that was read.
+/// Folds the incident log from the whole feed. `progress` is called with each position that was
+/// read.
 pub async fn incident_log(
     ledger: &Ledger,
     progress: &mut dyn FnMut(i64),
@@ -107,8 +108,8 @@ pub fn incidents(log: &IncidentLog) -> Value {
     })
 }
 
-/// Returns the ISO weekday of an instant in a zone. A zone that is not in the IANA database is
-/// counted under its name, so that its cases stay in the sum.
+/// Returns the ISO weekday of an instant in a zone. If the zone is not in the IANA database,
+/// returns the name of the zone, so that its cases stay in the sum.
 fn weekday(Moment(at): Moment, zone: &str) -> Option<String> {
     let zone = match zone {
         "" => TimeZone::UTC,
@@ -131,8 +132,8 @@ fn counts(values: impl Iterator<Item = String>) -> BTreeMap<String, u64> {
     })
 }
 
-/// Returns the distribution of values: percentiles by nearest rank, `sorted[ceil(p * n) - 1]`, and
-/// the mean rounded to 3 decimals.
+/// Returns the distribution of values. The percentiles are computed by nearest rank, `sorted[ceil(p
+/// * n) - 1]`, and the mean is rounded to 3 decimals.
 fn distribution(mut values: Vec<i64>) -> Value {
     values.sort_unstable();
     let n = values.len();

@@ -1,4 +1,5 @@
-//! The scope of the current request: its peer, its caller, and its conditional headers.
+//! The scope of the current request: the peer, the caller, and the conditional headers of the
+//! request.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,11 +10,11 @@ use events::AppCode;
 
 use crate::app::limits::{Of, Transfer};
 
-/// The peer of a connection; the host stores it in the extensions of a request.
+/// The peer of a connection. The host stores the peer in the extensions of a request.
 #[derive(Clone, Debug)]
 pub struct Peer {
     pub address: IpAddr,
-    /// Set when the caller has presented valid credentials.
+    /// Set to true when the caller has presented valid credentials.
     pub is_known: Arc<AtomicBool>,
 }
 
@@ -23,7 +24,8 @@ pub(crate) struct Scope {
     pub(crate) if_none_match: Option<HeaderValue>,
     pub(crate) if_range: Option<HeaderValue>,
     pub(crate) of: Mutex<Option<Of>>,
-    /// The request in the caller's count of concurrent requests; released when the scope ends.
+    /// The entry of the request in the number of concurrent requests of the caller. The entry is
+    /// released when the scope ends.
     pub(crate) place: Mutex<Option<Transfer>>,
     pub(crate) retry_after_s: AtomicU64,
 }
@@ -36,13 +38,13 @@ fn with<T>(read: impl FnOnce(&Scope) -> Option<T>) -> Option<T> {
     SCOPE.try_with(|scope| read(scope)).ok().flatten()
 }
 
-/// Returns the peer address of the current request, or `None` if the host does not provide one.
+/// Returns the peer address of the current request; `None` if the host does not provide an address.
 pub(crate) fn address() -> Option<IpAddr> {
     with(|scope| scope.peer.as_ref().map(|peer| peer.address))
 }
 
-/// Sets the caller of the current request after its credentials were verified; written bytes count
-/// for this caller.
+/// Sets the caller of the current request after the credentials of the caller were verified. The
+/// written bytes of the request are counted for this caller.
 pub(crate) fn is_of(of: Of) {
     with(|scope| {
         if let Some(peer) = &scope.peer {
@@ -53,12 +55,13 @@ pub(crate) fn is_of(of: Of) {
     });
 }
 
-/// Keeps the current request in the caller's count of concurrent requests until it is handled.
+/// Keeps the current request in the number of concurrent requests of the caller until the request
+/// is handled.
 pub(crate) fn hold(place: Transfer) {
     with(|scope| scope.place.lock().expect("no holder panics").replace(place));
 }
 
-/// Returns the caller for whose limits the current request counts.
+/// Returns the caller whose limits apply to the current request.
 pub(crate) fn of() -> Option<Of> {
     with(|scope| *scope.of.lock().expect("no holder panics"))
 }
@@ -85,8 +88,8 @@ pub(crate) fn if_range() -> Option<String> {
     })
 }
 
-/// Sets the seconds after which the current request may be repeated, for the header `Retry-After`
-/// of a 429.
+/// Sets the number of seconds after which the current request may be repeated. The number is sent
+/// as the header `Retry-After` of a 429.
 pub(crate) fn retry_after(seconds: u32) {
     with(|scope| {
         scope.retry_after_s.store(seconds.into(), Ordering::Relaxed);
@@ -95,11 +98,12 @@ pub(crate) fn retry_after(seconds: u32) {
 }
 
 tokio::task_local! {
-    /// The app of the current request, set when the app is identified.
+    /// The app of the current request. The value is set when the app is identified.
     pub(crate) static CALLER: OnceLock<AppCode>;
 }
 
-/// Sets the app of the current request for its log line; does nothing outside a request.
+/// Sets the app of the current request for the log line of the request. Does nothing outside of a
+/// request.
 pub(crate) fn note_caller(code: &AppCode) {
     let _ = CALLER.try_with(|caller| caller.set(code.clone()));
 }

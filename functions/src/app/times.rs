@@ -1,5 +1,5 @@
-//! Formats times for output: RFC 3339 with three digits of a second, so that texts sort like
-//! instants.
+//! Formats times for output as RFC 3339 with three digits of a second. Because of the fixed format,
+//! the texts have the same order as the instants.
 
 use events::Moment;
 use infra::clock::{Clock as _, SystemClock};
@@ -9,10 +9,10 @@ use serde_json::Value;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 
-/// The default zone of ticket numbers and times.
+/// The default time zone of ticket numbers and times.
 pub const DEFAULT_ZONE: &str = "Asia/Shanghai";
 
-/// Members of stored events and states whose integers are instants in milliseconds.
+/// The members of stored events and states whose integers are instants in milliseconds.
 const INSTANTS: [&str; 10] = [
     "at",
     "due",
@@ -25,10 +25,10 @@ const INSTANTS: [&str; 10] = [
     "ended_at",
     "last_at",
 ];
-/// Members of stored events and states that are objects of instants by name.
+/// The members of stored events and states that are objects with an instant per name.
 const TABLES_OF_INSTANTS: [&str; 2] = ["times", "versions"];
-/// Members with content of users or workflow definitions, in which the names above have other
-/// meanings.
+/// The members with content of users or of workflow definitions. Inside these members, the names
+/// above have other meanings.
 const FOREIGN: [&str; 8] = [
     "value",
     "values",
@@ -53,7 +53,8 @@ pub fn in_zone(at: Moment, zone: &TimeZone) -> String {
         .to_string()
 }
 
-/// Parses an instant in any form of RFC 3339, or a day, which means its first instant in UTC.
+/// Parses an instant in any form of RFC 3339. A day without a time means the first instant of the
+/// day in UTC.
 pub fn read(text: &str) -> Option<Moment> {
     let parsed = text
         .parse::<Timestamp>()
@@ -61,13 +62,13 @@ pub fn read(text: &str) -> Option<Moment> {
     parsed.ok().map(|at| Moment(at.as_millisecond()))
 }
 
-/// Returns whether a text that [`read`] accepts is a day without a time.
+/// Returns whether a text is a day without a time. [`read`] must accept the text.
 pub fn is_day(text: &str) -> bool {
     text.parse::<Timestamp>().is_err()
 }
 
-/// Returns a zone by its IANA name. The bundled database is used if the system has none or an
-/// incomplete one; `UTC` needs none.
+/// Returns a zone by its IANA name. If the database of the system is absent or incomplete, the
+/// bundled database is used. `UTC` needs no database.
 pub fn zone(name: &str) -> Result<TimeZone, String> {
     if name.eq_ignore_ascii_case("UTC") {
         return Ok(TimeZone::UTC);
@@ -76,12 +77,13 @@ pub fn zone(name: &str) -> Result<TimeZone, String> {
     found.map_err(|_| format!("time zone {name:?} is not known; use a name of the IANA database, such as {DEFAULT_ZONE} or UTC"))
 }
 
-/// Returns the zone of a desk without a configured zone.
+/// Returns the zone of a desk that has no configured zone.
 pub fn default_zone() -> TimeZone {
     zone(DEFAULT_ZONE).expect("the program brings the time zone database along")
 }
 
-/// Replaces the instants in an event's data or in a state by texts that `write` makes.
+/// Replaces the instants in the data of an event, or in a state, with texts. `write` returns the
+/// text of an instant.
 pub fn spell(value: &mut Value, write: &dyn Fn(Moment) -> String) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(|item| spell(item, write)),
@@ -111,7 +113,8 @@ pub fn spell(value: &mut Value, write: &dyn Fn(Moment) -> String) {
 }
 
 fn timestamp(at: Moment) -> Timestamp {
-    // An instant without a text form is shown as the nearest one that has one.
+    // Some instants are too early or too late for a text. The nearest instant with a text is used
+    // instead.
     let nearest = if at.0 < 0 {
         Timestamp::MIN
     } else {
@@ -120,7 +123,7 @@ fn timestamp(at: Moment) -> Timestamp {
     Timestamp::from_millisecond(at.0).unwrap_or(nearest)
 }
 
-/// The time of a log line, in the format of [`rfc3339`].
+/// The time of a log line, formatted by [`rfc3339`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LogTime;
 

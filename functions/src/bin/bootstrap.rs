@@ -1,5 +1,5 @@
-//! Every Lambda function in one binary: `_HANDLER` names the function, and other variables name the
-//! desk.
+//! One binary for every Lambda function. The environment variable `_HANDLER` names the function,
+//! and other variables name the desk.
 
 use std::sync::Arc;
 
@@ -18,12 +18,12 @@ use infra::http::egress::Egress;
 use infra::login::{Login, http::Http as HttpLogin, memory::Memory as NoLogin};
 use lambda_runtime::Error;
 
-/// The functions whose roles may not read the journal. The others read it once at the start, to open
-/// the connection.
+/// The functions whose roles may not read the journal. All other functions read the journal once at
+/// the start, to open the connection.
 const NO_JOURNAL: [&str; 3] = ["index", "project", "wake"];
 
-/// Largest response body: Lambda allows 6 MiB, base64 leaves three quarters, and headers use a
-/// part.
+/// Largest response body. Lambda allows 6 MiB, base64 reduces this to three quarters, and headers
+/// need a part.
 const RESPONSE_BYTES_MAX: u64 = 4 << 20;
 
 #[tokio::main(flavor = "current_thread")]
@@ -100,7 +100,7 @@ async fn main() -> Result<(), Error> {
         .await
 }
 
-/// Reads a setting from the environment; an empty value counts as absent.
+/// Reads a setting from the environment. An empty value counts as absent.
 #[expect(
     clippy::disallowed_methods,
     reason = "Lambda passes settings in the environment"

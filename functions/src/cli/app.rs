@@ -1,7 +1,7 @@
 //! `ledgerdesk app`: lists, adds, disables and enables apps.
 //!
-//! With `--url` the command calls `/v1` of a running desk. Otherwise it writes the directory, and
-//! the desk must be stopped.
+//! With `--url` the command calls `/v1` of a running desk. Without `--url` the command writes the
+//! directory of a stopped desk.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,11 +23,11 @@ use super::target::{self, Target};
 use super::{Change, CommandError};
 use crate::app::{client_apps, seed};
 
-/// Commits per read.
+/// Number of commits per read.
 const PAGE: usize = 1000;
 /// Longest wait for a response of the desk.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Maximum bytes of a response of the desk.
+/// Largest response of the desk, in bytes.
 const RESPONSE_BYTES_MAX: usize = 4 << 20;
 /// Most characters of an app code; `/v1/apps` has the same limit.
 const CODE_MAX: usize = 128;
@@ -39,7 +39,7 @@ pub struct App {
     /// The URL of a running desk that makes the change, such as https://desk.example.com.
     #[arg(long, global = true, value_name = "URL", conflicts_with_all = ["data", "cloud"])]
     pub url: Option<String>,
-    /// With --url: a file with CODE:SECRET of an app that may act for the user; `-` is standard
+    /// With --url: a file with CODE:SECRET of an app that may act for the user. `-` reads standard
     /// input.
     #[arg(long, global = true, value_name = "FILE")]
     pub app_file: Option<PathBuf>,
@@ -54,24 +54,24 @@ pub struct App {
 pub enum Command {
     /// List every app.
     List,
-    /// Add an app; the desk generates its secret and prints it once.
+    /// Add an app. The desk generates the secret of the app and prints the secret once.
     Add {
         /// The code of the app.
         code: String,
-        /// Let the app act only for users with a login token, not for any user.
+        /// Let the app act only for users with a login token, not for every user.
         #[arg(long)]
         plain: bool,
         #[command(flatten)]
         change: Change,
     },
-    /// Disable an app: the desk rejects its requests from then on.
+    /// Disable an app. The desk rejects all later requests of the app.
     Disable {
         /// The code of the app.
         code: String,
         #[command(flatten)]
         change: Change,
     },
-    /// Enable an app again.
+    /// Enable a disabled app.
     Enable {
         /// The code of the app.
         code: String,
@@ -81,7 +81,7 @@ pub enum Command {
 }
 
 impl App {
-    /// Runs the subcommand on a running desk (`--url`) or on a stopped one.
+    /// Runs the subcommand on a running desk (`--url`) or on a stopped desk.
     pub async fn run(self, json: bool) -> Result<(), CommandError> {
         let running = self.running()?;
         let running = running.as_ref();
@@ -221,7 +221,10 @@ impl App {
         Ok(())
     }
 
-    /// Returns the running desk of `--url`; reads the secret, which standard input has only once.
+    /// Returns the running desk of `--url`; `None` without `--url`.
+    ///
+    /// Reads the secret of the app. The command calls this function only once, because standard
+    /// input can be read only once.
     fn running(&self) -> Result<Option<Running>, CommandError> {
         let Some(base) = &self.url else {
             return match &self.app_file {
@@ -258,7 +261,7 @@ impl App {
         }))
     }
 
-    /// Returns whether the desk has an app with this code; writes nothing.
+    /// Returns whether the desk has an app with this code. Writes no data.
     async fn is_known(&self, running: Option<&Running>, code: &str) -> Result<bool, CommandError> {
         let Some(running) = running else {
             self.target.exists()?;
@@ -274,7 +277,7 @@ impl App {
     }
 }
 
-/// A running desk, with the app and user of the requests.
+/// The URL of a running desk, and the app and user name for requests to this desk.
 struct Running {
     url: Url,
     client: Client,
@@ -283,7 +286,7 @@ struct Running {
 }
 
 impl Running {
-    /// Sends a request to `/v1/apps`; returns an error unless the desk accepts it.
+    /// Sends a request to `/v1/apps`. Returns an error if the desk rejects the request.
     async fn request(
         &self,
         method: &str,
@@ -333,7 +336,8 @@ impl Running {
         Ok((status, serde_json::from_slice(&bytes).unwrap_or_default()))
     }
 
-    /// Returns the response of an accepted request, or an error with the reason of the desk.
+    /// Returns the response of an accepted request. For a rejected request, returns an error with
+    /// the reason of the desk.
     fn accepted(&self, status: StatusCode, response: Value) -> Result<Value, CommandError> {
         if status == StatusCode::NO_CONTENT || (status.is_success() && response.is_object()) {
             return Ok(response);
@@ -352,7 +356,7 @@ impl Running {
     }
 }
 
-/// Rejects an invalid code of a new app.
+/// Rejects a code that is invalid for a new app.
 fn check_code(code: &str) -> Result<(), CommandError> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if (1..=CODE_MAX).contains(&code.len()) && code.chars().all(is_plain) {
@@ -363,7 +367,8 @@ fn check_code(code: &str) -> Result<(), CommandError> {
     )))
 }
 
-/// Adds the options for a running desk to the error of a directory in use.
+/// Extends the error for a directory in use: a running desk needs the options `--url` and
+/// `--app-file`.
 fn with_hint(error: String) -> CommandError {
     match CommandError::from(error) {
         CommandError::Busy(text) => CommandError::Busy(format!(
@@ -379,9 +384,9 @@ fn report(json: bool, code: &str, result: &str) {
     });
 }
 
-/// Returns every app of a ledger, by code.
+/// Returns every app of a ledger, ordered by code.
 ///
-/// The whole feed is read, because views may be outdated when no desk is running.
+/// The function reads the whole feed, because the views of a stopped desk may be outdated.
 async fn all_apps(ledger: &Ledger) -> Result<Vec<Registered>, CommandError> {
     let (mut codes, mut position) = (std::collections::BTreeSet::new(), 0);
     loop {

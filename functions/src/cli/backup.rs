@@ -1,7 +1,7 @@
-//! `ledgerdesk backup`: writes a consistent copy of a desk, also of a running one.
+//! `ledgerdesk backup`: writes a consistent copy of a desk. The desk may be running.
 //!
 //! The ledger is copied first, then people and keys, then files. The later copies therefore contain
-//! everything that the copied ledger refers to.
+//! all people, keys and files that the copied ledger refers to.
 
 use std::fs::{DirBuilder, File, Permissions};
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -24,20 +24,20 @@ use serde_json::json;
 
 use super::uploads;
 
-/// The version of the backup layout that this program writes.
+/// The version of the layout of a backup.
 pub(super) const FORMAT: u32 = 1;
 pub(super) const MANIFEST: &str = "manifest.json";
 pub(super) const LEDGER: &str = "ledger.db";
 pub(super) const KEYS: &str = "keys.db";
-/// The folder of a backup with people and keys.
+/// The folder of a backup that contains people and keys.
 pub(super) const KEYS_FOLDER: &str = "keys";
-/// The suffix in the name of an incomplete directory.
+/// A part of the name of an incomplete directory.
 const PARTIAL: &str = ".partial";
-/// Bytes per read when a file is copied.
+/// Number of bytes per read when a file is copied.
 const CHUNK: usize = 1 << 20;
 /// Time between two updates of the progress of a database copy.
 const SHOWN_EVERY: Duration = Duration::from_millis(50);
-/// Most findings in one message.
+/// Most findings in the text of one message.
 const NAMED_MAX: usize = 20;
 
 #[derive(Debug, Args)]
@@ -55,17 +55,17 @@ pub struct Backup {
     pub json: bool,
 }
 
-/// One file of a backup.
+/// The description of one file of a backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Entry {
     /// The relative path, with `/` between folders.
     pub path: String,
     pub bytes: u64,
-    /// BLAKE3 of the content, in hexadecimal digits.
+    /// The BLAKE3 hash of the content, in hexadecimal digits.
     pub blake3: String,
 }
 
-/// The manifest of a backup.
+/// The manifest of a backup: its origin, the head of its ledger, and its files.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Manifest {
     pub format: u32,
@@ -73,16 +73,16 @@ pub(super) struct Manifest {
     /// The version of the program that wrote the backup.
     pub program: String,
     pub sqlite: String,
-    /// The common id of the ledger and its key store.
+    /// The id that the ledger and its key store have in common.
     pub ledger_id: String,
     pub position: i64,
     pub feed_hash: String,
     pub commits: u64,
-    /// Every file except the manifest and the folder of keys.
+    /// Every file of the backup except the manifest and the folder of keys.
     pub files: Vec<Entry>,
-    /// Uploads that were missing in the desk during the backup.
+    /// The uploads whose files were missing in the desk during the backup.
     pub missing: Vec<String>,
-    /// The copy of people and keys of this backup; another copy of the same desk may be used
+    /// The copy of people and keys of this backup. A restore may use another copy of the same desk
     /// instead.
     pub keys: Entry,
 }
@@ -92,27 +92,29 @@ pub(super) struct Manifest {
 pub(super) struct KeysManifest {
     pub format: u32,
     pub made_at: String,
-    /// The common id of the key store and its ledger.
+    /// The id that the key store and its ledger have in common.
     pub ledger_id: String,
     pub file: Entry,
 }
 
-/// A directory that is filled under a temporary name and renamed when it is complete.
+/// A directory that is filled under a temporary name and renamed when the content is complete.
 pub(super) struct Work {
     target: PathBuf,
     /// The temporary directory.
     pub at: PathBuf,
-    /// Whether the target existed, empty; it may be a mount, which cannot be replaced.
+    /// Whether the target existed as an empty directory. Such a target may be a mount, which cannot
+    /// be replaced.
     existed: bool,
     is_done: bool,
-    /// A lock on the temporary directory; an unlocked one was left by a killed process.
+    /// A lock on the temporary directory. A temporary directory without a lock was left by a killed
+    /// process.
     ///
-    /// `None` on file systems without such locks.
+    /// `None` on file systems that do not support such locks.
     _lock: Option<File>,
 }
 
 impl Work {
-    /// Creates the temporary directory; rejects a target that is not empty.
+    /// Creates the temporary directory. Rejects a target that is not empty.
     pub(super) fn begin(target: &Path) -> Result<Self, String> {
         remove_abandoned(target, |name| name == PARTIAL);
         let existed = match std::fs::read_dir(target) {
@@ -162,10 +164,10 @@ impl Work {
         })
     }
 
-    /// Renames the directory to the target.
+    /// Renames the temporary directory to the target.
     ///
-    /// If the target existed, the files move into it, with `last` as the last one: the target is
-    /// complete only with that file.
+    /// If the target existed, the files are moved into the target instead. The file `last` is moved
+    /// last, because a target without this file counts as incomplete.
     pub(super) fn finish(mut self, last: &str) -> Result<(), String> {
         let failed =
             |error: std::io::Error| format!("cannot complete {}: {error}", self.target.display());
@@ -205,7 +207,8 @@ impl Drop for Work {
     }
 }
 
-/// Removes incomplete directories of killed processes, because they contain people and keys.
+/// Removes the incomplete directories of killed processes, because these directories may contain
+/// people and keys.
 fn remove_abandoned(folder: &Path, is_unfinished: impl Fn(&str) -> bool) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let is_abandoned = || {
@@ -227,7 +230,7 @@ fn parent(path: &Path) -> &Path {
         .unwrap_or(Path::new("."))
 }
 
-/// Returns the absolute path, with symbolic links resolved in its existing part.
+/// Returns the absolute path. Symbolic links are resolved in the part of the path that exists.
 pub(super) fn resolved(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     for above in path.ancestors() {
@@ -261,7 +264,7 @@ fn sync_folders(folder: &Path) -> std::io::Result<()> {
     sync_folder(folder)
 }
 
-/// Writes a new file that only its owner may read.
+/// Writes a new file with read access for its owner only.
 pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), String> {
     let written = || -> std::io::Result<()> {
         let mut file = File::options()
@@ -275,7 +278,8 @@ pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), String> {
     written().map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
 
-/// Reads a file, optionally copies it to another file, and returns its entry.
+/// Reads a file to its end and returns its entry. Copies the content to `target` if `target` is
+/// set.
 fn read_through(
     source: &Path,
     mut target: Option<&mut File>,
@@ -306,7 +310,7 @@ pub(super) fn entry_of(file: &Path, path: &str) -> Result<Entry, String> {
         .map_err(|error| format!("cannot read {}: {error}", file.display()))
 }
 
-/// Copies a file so that only its owner may read the copy.
+/// Copies a file. The copy has read access for its owner only.
 ///
 /// Returns `None` if the source was removed during the copy.
 pub(super) fn copy_file(source: &Path, target: &Path, path: &str) -> Result<Option<Entry>, String> {
@@ -336,7 +340,8 @@ pub(super) fn copy_file(source: &Path, target: &Path, path: &str) -> Result<Opti
 
 /// Returns the paths of all files below a folder, with `/` between folders.
 ///
-/// `skip_incomplete` omits files that are being written; their names begin with a dot.
+/// `skip_incomplete` omits files that are still being written. The names of such files begin with a
+/// dot.
 pub(super) fn paths_below(folder: &Path, skip_incomplete: bool) -> Result<Vec<String>, String> {
     let (mut found, mut folders) = (Vec::new(), vec![String::new()]);
     while let Some(below) = folders.pop() {
@@ -384,7 +389,8 @@ fn copy_database(source: &Path, target: &Path, bar: &ProgressBar) -> Result<(), 
     copied.map_err(words)
 }
 
-/// Verifies the copied ledger of a folder: its file, both hash chains and the published heads.
+/// Verifies the copied ledger in a folder: the database file, both hash chains and the published
+/// heads.
 pub(super) async fn prove(
     folder: &Path,
     published: &[Head],
@@ -408,7 +414,8 @@ pub(super) async fn prove(
     ))
 }
 
-/// Runs the integrity check of SQLite on a copied database.
+/// Runs the integrity check of SQLite on a copied database. Returns an error that lists the
+/// damages.
 pub(super) fn sound(file: &Path) -> Result<(), String> {
     let damages = backup::damaged(file).map_err(words)?;
     if damages.is_empty() {
@@ -422,7 +429,8 @@ pub(super) fn sound(file: &Path) -> Result<(), String> {
     }
 }
 
-/// Joins at most [`NAMED_MAX`] findings to one text.
+/// Joins findings to one text. The text names at most [`NAMED_MAX`] findings and the number of the
+/// others.
 pub(super) fn named(findings: &[String]) -> String {
     let more = findings.len().saturating_sub(NAMED_MAX);
     let text = findings[..findings.len() - more].join("; ");
@@ -450,7 +458,7 @@ fn text_of<T: Serialize>(manifest: &T) -> Result<Vec<u8>, String> {
 }
 
 impl Backup {
-    /// Writes and verifies the backup; fails also if the desk lacks uploads.
+    /// Writes and verifies the backup. Returns an error also if uploads of the desk are missing.
     pub async fn run(self) -> Result<(), String> {
         let data = &self.data;
         let running = is_running(data).map_err(words)?;
@@ -548,8 +556,8 @@ impl Backup {
             },
         };
         write_file(&work.at.join(MANIFEST), &text_of(&manifest)?)?;
-        // The keys are completed first: a backup without keys is useless, keys without a backup are
-        // harmless.
+        // The directory of keys is completed first. A backup without keys is useless, but keys
+        // without a backup do no harm.
         if let Some(separate) = separate {
             separate.finish(MANIFEST)?;
         }
@@ -600,7 +608,8 @@ impl Backup {
     }
 }
 
-/// Returns the common id of a copied ledger and a copied key store; rejects different ids.
+/// Returns the id that a copied ledger and a copied key store have in common. Rejects different
+/// ids.
 fn common_id(ledger: &Path, keys: &Path) -> Result<String, String> {
     match (backup::key_store(ledger).map_err(words)?, backup::key_store(keys).map_err(words)?) {
         (Some(ledger), Some(keys)) if ledger == keys => Ok(ledger),
@@ -609,7 +618,7 @@ fn common_id(ledger: &Path, keys: &Path) -> Result<String, String> {
     }
 }
 
-/// Copies every complete uploaded file.
+/// Copies every complete uploaded file, and returns the entries of the copies.
 fn copy_files(source: &Path, target: &Path, bar: &ProgressBar) -> Result<Vec<Entry>, String> {
     make_folder(target)?;
     let paths = paths_below(source, true)?;
@@ -629,7 +638,8 @@ fn copy_files(source: &Path, target: &Path, bar: &ProgressBar) -> Result<Vec<Ent
     Ok(files)
 }
 
-/// Returns the published heads up to the end of the copied ledger, and the head of the copy.
+/// Returns the published heads up to the end of the copied ledger, followed by the head of the
+/// copy.
 fn heads_of(mut lines: Vec<String>, head: Head, at: Timestamp) -> String {
     lines.retain(|line| {
         let position = line.split(' ').next().unwrap_or_default();
@@ -644,9 +654,10 @@ fn heads_of(mut lines: Vec<String>, head: Head, at: Timestamp) -> String {
     lines.into_iter().map(|line| line + "\n").collect()
 }
 
-/// Returns the uploads of the copied ledger that neither the copy nor the desk has.
+/// Returns the uploads of the copied ledger whose files are missing both in the copy and in the
+/// desk.
 ///
-/// Uploads that were discarded during the backup are not missing.
+/// An upload that was discarded during the backup is not missing.
 async fn missing(copied: &Path, data: &Path, running: bool) -> Result<Vec<String>, String> {
     let copy = local::look(copied, false).map_err(words)?;
     let missing = uploads::look(&copy.ledger, &copy.attachments, &*copy.blob, copy.has_keys)

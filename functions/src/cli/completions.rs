@@ -8,12 +8,12 @@ use super::{Cli, CommandError};
 
 #[derive(Debug, Args)]
 pub struct Completions {
-    /// The shell.
+    /// The shell that reads the script.
     pub shell: Shell,
 }
 
 impl Completions {
-    /// Prints the script.
+    /// Prints the completion script of the shell.
     pub fn run(self, json: bool) -> Result<(), CommandError> {
         let mut script = Vec::new();
         generate(self.shell, &mut Cli::command(), "ledgerdesk", &mut script);

@@ -27,7 +27,7 @@ use crate::app::times;
 use crate::stream::project;
 use day::{Client, Tally};
 
-/// Longest wait for the last callback.
+/// Longest wait for the last callback of the day.
 const CALLBACKS_WAIT: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Args)]
@@ -49,18 +49,20 @@ pub struct Demo {
     pub seed: u64,
 }
 
-/// The requests that the callback receiver got.
+/// The requests that the callback receiver of the demo has received.
 #[derive(Debug, Default)]
 struct Received {
     calls: AtomicU64,
-    /// Ticket numbers of accepted callbacks.
+    /// The ticket numbers of accepted callbacks.
     tickets: Mutex<std::collections::BTreeSet<String>>,
-    /// Ticket numbers whose first callback was rejected to show a retry: those that end with 7.
+    /// The ticket numbers whose first callback was rejected. Numbers that end with 7 are rejected
+    /// once, to show a retry.
     refused: Mutex<std::collections::BTreeSet<String>>,
 }
 
 impl Demo {
-    /// Runs the demo; fails if a callback is missing or the ledger does not verify.
+    /// Runs the demo. Returns an error if a callback is missing or if the verification of the
+    /// ledger fails.
     pub async fn run(self, json: bool) -> Result<(), CommandError> {
         ignore_hangups();
         let data = self
@@ -138,8 +140,8 @@ fn fresh_directory(seed: u64) -> PathBuf {
     std::env::temp_dir().join(format!("ledgerdesk-demo-{}-{seed}", std::process::id()))
 }
 
-/// Starts a callback receiver on this machine and returns its URL; it behaves like the receiver of
-/// the log platform.
+/// Starts a callback receiver on this machine and returns its URL. The receiver behaves like the
+/// receiver of the log platform.
 async fn receive(received: Arc<Received>) -> Result<String, String> {
     let listener = TcpListener::bind("127.0.0.1:0")
         .await
@@ -184,7 +186,7 @@ async fn wait_for_callbacks(received: &Received, expected: u64) -> Result<(), St
         .map_err(|_| format!("only {} of {expected} callbacks arrived", arrived()))
 }
 
-/// Verifies the ledger and returns the summary as JSON and as text.
+/// Verifies the ledger, and returns the summary of the day as JSON and as text.
 async fn summary(
     app: &App,
     tally: &Tally,

@@ -1,6 +1,6 @@
-//! `ledgerdesk forget`: erases a person and reports the remaining data.
+//! `ledgerdesk forget`: erases a person and reports the data that remains.
 //!
-//! A desk on this machine must be stopped first. A running desk has an API for it:
+//! A desk on this machine must be stopped before this command. For a running desk, use the API
 //! `POST /v1/people/{person}/forget`.
 
 use std::io::{IsTerminal as _, Write as _};
@@ -16,12 +16,12 @@ use crate::registry::is_configuration;
 
 #[derive(Debug, Args)]
 pub struct Forget {
-    /// The user name or person id; an interrupted erasure is completed by the id.
+    /// The user name or the person id. Use the id to complete an interrupted erasure.
     pub person: String,
-    /// Report the data that would be erased, without a change; safe beside a running desk.
+    /// Report the data that would be erased, without a change. This is safe beside a running desk.
     #[arg(long)]
     pub dry_run: bool,
-    /// Erase without asking.
+    /// Do not ask for confirmation.
     #[arg(long, conflicts_with = "dry_run")]
     pub yes: bool,
     /// The global option `--json`.
@@ -74,7 +74,7 @@ impl Forget {
         self.end(erasure::erase(&app, &self.person, is_configuration, &searching(head)).await)
     }
 
-    /// Adds the API for a running desk to the error of a directory in use.
+    /// Extends the error for a directory in use with the API for a running desk.
     fn in_use(&self, error: String) -> String {
         match self.target.directory() {
             Some(_) if error.contains("another process") => format!(
@@ -91,7 +91,8 @@ impl Forget {
                 serde_json::to_string_pretty(&report).unwrap_or_default()
             ),
             Ok(report) => print(&report),
-            // A repeated erasure succeeds: no person has this name any more.
+            // A repeated erasure also succeeds. The first erasure removed the name, so the person
+            // is unknown.
             Err(NotErased::Unknown(person)) if self.json => {
                 println!(
                     "{}",
@@ -115,7 +116,8 @@ async fn head(app: &App) -> Result<i64, String> {
         .position)
 }
 
-/// Returns a progress bar over the feed, which is shown only on a terminal.
+/// Returns a function that updates a progress bar over the feed. The bar is shown only on a
+/// terminal.
 fn searching(head: i64) -> impl Fn(i64) + Send + Sync {
     let bar = ProgressBar::new(head.unsigned_abs());
     move |position: i64| {

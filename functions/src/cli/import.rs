@@ -1,4 +1,4 @@
-//! `ledgerdesk import`: imports an incident log of another system as events.
+//! `ledgerdesk import`: imports an incident log of another system into the ledger as events.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::app::importing::rejected::Rejected;
 use crate::app::importing::{self, Log, Progress, Totals};
 use crate::host::local::publish;
 
-/// Most rejected rows that are printed; `--json` and `--rejected` contain more.
+/// Most rejected rows that the text output lists. `--json` and `--rejected` list more.
 const SHOWN: usize = 20;
 
 #[derive(Debug, Args)]
@@ -46,7 +46,8 @@ fn words(error: Error) -> String {
 }
 
 impl Import {
-    /// Imports or checks the log; fails if no row is valid, or if `--strict` rejects a row.
+    /// Imports or checks the log. Returns an error if no row is valid, or if `--strict` is set and
+    /// a row is rejected.
     pub async fn run(self, json: bool) -> Result<(), String> {
         let text = std::fs::read_to_string(&self.mapping)
             .map_err(|error| format!("cannot read {}: {error}", self.mapping.display()))?;
@@ -56,8 +57,8 @@ impl Import {
             .map_err(|error| format!("cannot read {}: {error}", self.file.display()))?
             .len();
         let progress = Arc::new(Progress::default());
-        // The header is checked before the desk is opened, so that a wrong mapping creates no
-        // directory.
+        // The header is checked before the desk is opened. A mapping that does not fit the file
+        // therefore creates no directory.
         let log = Log::open(&self.file, Arc::new(mapping), progress.clone()).map_err(words)?;
         let context = json!({ "file": self.file.display().to_string(), "encoding": log.encoding.name(), "delimiter": char::from(log.delimiter).to_string() });
         let rejected = self
@@ -96,7 +97,7 @@ impl Import {
         Ok(())
     }
 
-    /// Imports the log; returns its totals and the duration.
+    /// Imports the log. Returns the totals, and the duration of the import.
     async fn import(
         &self,
         log: Log,
@@ -126,7 +127,7 @@ impl Import {
         ))
     }
 
-    /// Checks the log like an import, without writing.
+    /// Checks the log like an import, but writes no events.
     async fn check(
         &self,
         log: Log,
@@ -140,7 +141,8 @@ impl Import {
         ))
     }
 
-    /// Returns the ledger and its fingerprint key if the desk exists; creates nothing.
+    /// Returns the ledger and the fingerprint key of an existing desk; `None` if the desk does not
+    /// exist. Creates no files.
     async fn desk(&self) -> Result<Option<(Ledger, [u8; 32])>, String> {
         let Some(directory) = self.target.directory() else {
             let cloud = self.target.connect().await?;

@@ -1,4 +1,5 @@
-//! The log of the command line: text on a terminal, otherwise one JSON object per line.
+//! The log of the command line. The log is text on a terminal, and one JSON object per line
+//! elsewhere.
 
 use std::io::{IsTerminal as _, Stderr, Write};
 
@@ -8,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 use super::CommandError;
 use crate::app::times::LogTime;
 
-/// The levels that `--log-level` accepts without a target.
+/// The levels that `--log-level` accepts for all targets.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// The options of the log.
@@ -43,7 +44,7 @@ pub enum Format {
 
 /// Standard error as the output of the log.
 ///
-/// A failed write loses the line, because a full disk or a closed pipe must not stop the desk.
+/// A line is lost if the write fails. A full disk or a closed pipe must not stop the desk.
 struct Lossy(Stderr);
 
 impl Write for Lossy {
@@ -59,7 +60,7 @@ impl Write for Lossy {
 }
 
 impl Log {
-    /// Starts the log with additional directives from the options of a command.
+    /// Starts the log. `directives` are additional log directives from the options of a command.
     pub fn start(&self, directives: &[&str]) -> Result<(), CommandError> {
         let level = if self.log_level.trim().is_empty() {
             "info"

@@ -1,4 +1,4 @@
-//! The command line of a desk: one file per subcommand.
+//! The command line of a desk. Each subcommand has its own file.
 
 pub mod app;
 pub mod audit;
@@ -56,7 +56,7 @@ pub enum Command {
     App(app::App),
     /// Erase a person: user name, key, and everything sealed under the key.
     Forget(forget::Forget),
-    /// Copy a desk, also a running one; people and keys are copied separately.
+    /// Copy a desk, which may be running. People and keys are copied separately.
     Backup(backup::Backup),
     /// Create the directory of a desk from a backup.
     Restore(restore::Restore),
@@ -66,7 +66,8 @@ pub enum Command {
     Completions(completions::Completions),
 }
 
-/// The reason of a failed command; each reason has an exit code, listed in docs/operating.md.
+/// The reason of a failed command. Each reason has its own exit code, and docs/operating.md lists
+/// the exit codes.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
     #[error("{0}")]
@@ -82,7 +83,7 @@ pub enum CommandError {
     Busy(String),
 }
 
-/// The part of an error of the ledger that identifies a directory in use by another process.
+/// A part of the error text of the ledger. This text means that another process uses the directory.
 const IN_USE: &str = "another process is writing";
 
 impl CommandError {
@@ -137,8 +138,8 @@ pub struct Change {
 }
 
 impl Change {
-    /// Asks for confirmation on a terminal; without a terminal, the command itself is the
-    /// confirmation.
+    /// Asks for confirmation on a terminal. Without a terminal, the call of the command counts as
+    /// the confirmation.
     pub fn confirm(self, action: &str) -> Result<(), CommandError> {
         let stdin = std::io::stdin();
         if self.yes || self.dry_run || !stdin.is_terminal() {
@@ -159,14 +160,14 @@ impl Change {
     }
 }
 
-/// Prints a line about a running desk.
+/// Prints a line about a running desk to standard output.
 ///
-/// A failed write is ignored: a closed pipe or a full disk must not stop the desk.
+/// A failed write is ignored, because a closed pipe or a full disk must not stop the desk.
 pub(crate) fn announce(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
-/// Prints a result as JSON or as text.
+/// Prints a result. Prints `value` if `json` is true, and calls `lines` to print text otherwise.
 pub(crate) fn print(json: bool, value: &Value, lines: impl FnOnce()) {
     if json {
         println!("{value}");
@@ -176,7 +177,7 @@ pub(crate) fn print(json: bool, value: &Value, lines: impl FnOnce()) {
 }
 
 impl Cli {
-    /// Runs the command.
+    /// Runs the selected subcommand.
     pub async fn run(self) -> Result<(), CommandError> {
         let json = self.json;
         match self.command {
@@ -202,7 +203,7 @@ mod tests {
 
     use super::*;
 
-    /// Commands that change a desk, by their path.
+    /// The paths of the commands that change a desk.
     const CHANGING: [&str; 9] = [
         "setup",
         "audit check",
@@ -215,10 +216,11 @@ mod tests {
         "forget",
     ];
 
-    /// Most characters of a short help text.
+    /// Largest number of characters of a short help text.
     const HELP_MAX: usize = 120;
 
-    /// Collects the commands without subcommands: path and long options.
+    /// Collects the commands that have no subcommands. Each entry is the path of a command and its
+    /// long options.
     fn leaves(command: &clap::Command, path: &str, found: &mut Vec<(String, Vec<String>)>) {
         let mut subcommands = command
             .get_subcommands()

@@ -1,4 +1,5 @@
-//! `ledgerdesk report`: prints operational data computed from events; safe beside a running desk.
+//! `ledgerdesk report`: prints operational data that is computed from events. The command is safe
+//! beside a running desk.
 
 use clap::{Args, ValueEnum};
 use domain::projections::desk_board::DeskBoard;
@@ -11,7 +12,7 @@ use crate::stream::project;
 
 #[derive(Debug, Args)]
 pub struct Report {
-    /// The report.
+    /// The name of the report.
     pub name: Name,
     #[command(flatten)]
     pub target: Target,
@@ -27,7 +28,7 @@ pub enum Name {
 }
 
 impl Report {
-    /// Prints the report.
+    /// Computes and prints the report.
     pub async fn run(self, json: bool) -> Result<(), CommandError> {
         let ledger = self.target.read().await?;
         let report = match self.name {
@@ -58,7 +59,7 @@ impl Report {
 }
 
 impl Name {
-    /// Returns the text for a report without data.
+    /// Returns the text that is printed for a report without data.
     fn empty_text(self, target: &Target) -> String {
         match self {
             Self::Incidents => format!(
@@ -81,7 +82,7 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// Prints a report as indented lines; a row of a list is printed as `from -> to: count`.
+/// Prints a report as indented lines. A row of a list is printed as `from -> to: count`.
 pub(super) fn print_lines(value: &Value, depth: usize) {
     let Value::Object(object) = value else { return };
     for (key, value) in object {

@@ -1,4 +1,4 @@
-//! `ledgerdesk restore`: verifies a backup and creates the directory of a desk from it.
+//! `ledgerdesk restore`: verifies a backup and creates the directory of a desk from the backup.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
@@ -22,7 +22,7 @@ use super::uploads;
 pub struct Restore {
     /// The directory of the backup.
     pub directory: PathBuf,
-    /// The directory for the desk, new or empty.
+    /// The directory of the restored desk, new or empty.
     #[arg(long)]
     pub data: PathBuf,
     /// The copy of people and keys [default: the folder `keys` of the backup].
@@ -39,7 +39,7 @@ pub struct Restore {
     pub json: bool,
 }
 
-/// A verified backup.
+/// The manifests of a verified backup, and the verdict on its ledger.
 struct Verified {
     manifest: Manifest,
     keys: KeysManifest,
@@ -97,7 +97,8 @@ impl Restore {
         Ok(())
     }
 
-    /// Verifies the files and the ledger of the backup, and that the keys belong to the ledger.
+    /// Verifies the files and the ledger of the backup. Also verifies that the keys belong to the
+    /// ledger.
     async fn verify(&self, keys_at: &Path) -> Result<Verified, String> {
         let directory = &self.directory;
         let manifest: Manifest = manifest(directory, "this is not a complete backup")?;
@@ -197,7 +198,8 @@ impl Restore {
         })
     }
 
-    /// Asks for confirmation on a terminal; without a terminal, the command is the confirmation.
+    /// Asks for confirmation on a terminal. Without a terminal, the call of the command counts as
+    /// the confirmation.
     fn is_confirmed(&self, verified: &Verified) -> Result<bool, String> {
         if self.yes || self.json || !std::io::stdin().is_terminal() {
             return Ok(true);
@@ -259,7 +261,7 @@ impl Restore {
     }
 }
 
-/// Reads a manifest; `otherwise` explains a missing one.
+/// Reads a manifest. If the manifest is missing, the error contains the text `otherwise`.
 fn manifest<T: DeserializeOwned>(directory: &Path, otherwise: &str) -> Result<T, String> {
     let path = directory.join(MANIFEST);
     let text = std::fs::read(&path).map_err(|error| match error.kind() {
@@ -285,7 +287,8 @@ fn manifest_of_keys(keys_at: &Path) -> Result<KeysManifest, String> {
     manifest(keys_at, "this is not a complete copy of people and keys")
 }
 
-/// Returns whether a path points outside the backup; such a manifest is forged.
+/// Returns whether a path of a manifest points outside the backup. A manifest with such a path is
+/// forged.
 fn points_outside(path: &str) -> bool {
     path.is_empty()
         || !Path::new(path)
@@ -293,7 +296,8 @@ fn points_outside(path: &str) -> bool {
             .all(|part| matches!(part, Component::Normal(_)))
 }
 
-/// Returns the finding for a file of a backup; `None` if the file matches its entry.
+/// Compares a file of a backup with its entry in the manifest. Returns a finding, or `None` if both
+/// match.
 fn wrong(directory: &Path, entry: &Entry) -> Result<Option<String>, String> {
     let Entry {
         path,
@@ -327,7 +331,7 @@ fn wrong(directory: &Path, entry: &Entry) -> Result<Option<String>, String> {
     Ok((entry_of(&file, path)?.blake3 != *blake3).then(|| format!("{path} was changed")))
 }
 
-/// Returns a finding for each file of a directory that its manifest does not list.
+/// Returns a finding for each file of a directory that is not listed in the manifest.
 fn extra<'a>(
     directory: &Path,
     known: impl Iterator<Item = &'a str>,
@@ -348,7 +352,7 @@ fn extra<'a>(
         .collect())
 }
 
-/// Copies a file and rejects the copy if it no longer matches its entry.
+/// Copies a file. Returns an error if the copy does not match the entry of the file.
 fn take(source: &Path, target: &Path, entry: &Entry) -> Result<(), String> {
     if let Some(folder) = target.parent() {
         make_folder(folder)?;

@@ -1,4 +1,4 @@
-//! `ledgerdesk serve`: runs a desk on one machine and one directory.
+//! `ledgerdesk serve`: runs a desk on one machine. All data of the desk is in one directory.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -34,12 +34,15 @@ use crate::registry::{REGISTRY, counted};
 use crate::stream::follow::births::Births;
 use infra::Ports;
 
-/// Longest wait at the start until the lists show the data that the start itself stored.
+/// Longest wait at the start for the views. The lists then show the data that the start itself
+/// stored.
 const FOLLOWED_WAIT: Duration = Duration::from_secs(2);
-/// Code and secret of the demo app; only for trials on loopback, because the secret is published.
+/// Code and secret of the demo app. The secret is published, so the app is only for trials on
+/// loopback.
 pub const DEMO_APP: (&str, &str) = ("demo_app", "demo-secret-for-trials-only");
 
-/// The view with settings of the last start, and its document with the time zone.
+/// The name of the view that stores settings of the last start. `ZONE` is the key of its document
+/// with the time zone.
 const LAST_START: &str = "last_start";
 const ZONE: &str = "zone";
 
@@ -74,7 +77,7 @@ pub struct Serve {
     /// The largest file that may be uploaded, in MiB.
     #[arg(long, default_value_t = 100, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=4096))]
     pub file_max_mib: u64,
-    /// The login service that checks a `bk_token`; without it, no token is valid.
+    /// The login service that checks a `bk_token`. Without this option, no token is valid.
     #[arg(long, value_name = "URL")]
     pub login: Option<String>,
     /// Start although published or followed commits are missing.
@@ -82,21 +85,22 @@ pub struct Serve {
     /// The loss is recorded in the ledger, and the views are rebuilt.
     #[arg(long)]
     pub accept_lost_commits: bool,
-    /// Start although the key store lacks people who acted in the ledger.
+    /// Start although people who acted in the ledger are missing in the key store.
     ///
-    /// Their names and sealed values can no longer be read; these people count as erased.
+    /// The names and sealed values of these people can no longer be read. The people count as
+    /// erased.
     #[arg(long)]
     pub accept_lost_people: bool,
     /// Log every request: method, path, status, duration, app and request id.
     #[arg(long)]
     pub access_log: bool,
-    /// End the process when a crash point is reached for the N-th time; for tests.
+    /// End the process when the given crash point is reached for the N-th time. For tests only.
     #[arg(long, hide = true, value_name = "POINT:N")]
     pub crash_at: Option<String>,
 }
 
 impl Serve {
-    /// Starts the desk and serves it until a stop signal.
+    /// Starts the desk and serves requests until a stop signal arrives.
     pub async fn run(self, json: bool) -> Result<(), CommandError> {
         ignore_hangups();
         let mut stop = StopSignals::listen();
@@ -135,7 +139,7 @@ impl Serve {
         Ok(())
     }
 
-    /// Opens the directory and starts every function.
+    /// Opens the directory of the desk and starts every function.
     pub async fn start(&self) -> Result<(App, Desk), CommandError> {
         let addresses = self.addresses().await?;
         let listener = TcpListener::bind(&addresses[..])
@@ -148,7 +152,8 @@ impl Serve {
             .map_err(|error| format!("cannot publish the head: {error}"))?;
         let desk = Desk::start(&app, listener, &self.data)?;
         let mut followed = app.followed.subscribe();
-        // A rebuild of the views may take long, and the desk serves requests during that time.
+        // The start does not wait longer, because a rebuild of the views may take long. The desk
+        // serves requests during a rebuild.
         let _ = tokio::time::timeout(
             FOLLOWED_WAIT,
             followed.wait_for(|position| *position >= head.position),
@@ -157,7 +162,8 @@ impl Serve {
         Ok((app, desk))
     }
 
-    /// Resolves `--listen` to its addresses, IPv4 first; the desk listens on the first free one.
+    /// Resolves `--listen` to its addresses, IPv4 addresses first. The desk listens on the first
+    /// free address.
     async fn addresses(&self) -> Result<Vec<SocketAddr>, CommandError> {
         let unknown = |reason: String| {
             CommandError::Usage(format!(
@@ -243,7 +249,8 @@ impl Serve {
             ..local
         };
         let app = App::new(ports, settings, crash)?;
-        // A new reaction must be active before the first command of this run.
+        // A new reaction must be activated before the first command of this run. Otherwise the
+        // reaction would ignore the events of that command.
         Births::activate(&app.ledger, REGISTRY).await?;
         app.credentials.listens_on(address.ip());
         app.limits.apply();
@@ -271,7 +278,7 @@ fn is_web_address(text: &str) -> bool {
 
 /// Ignores SIGHUP, so that a closed terminal does not end the desk.
 ///
-/// No log file needs to be reopened, because the log goes to standard error.
+/// SIGHUP is not needed to reopen a log file, because the log is written to standard error.
 pub(super) fn ignore_hangups() {
     match signal(SignalKind::hangup()) {
         Ok(mut hangups) => drop(tokio::spawn(async move {
@@ -283,7 +290,8 @@ pub(super) fn ignore_hangups() {
     }
 }
 
-/// Opens the directory from a URL or a TOML file; without either, the directory is empty.
+/// Opens the directory of leaders and departments from a URL or a TOML file. Without a location,
+/// the directory is empty.
 fn open_directory(
     location: Option<&str>,
     ledger: &infra::Ledger,
@@ -311,8 +319,8 @@ fn open_directory(
     }
 }
 
-/// Warns if the time zone changed since the last start, because ticket numbers contain the date in
-/// that zone.
+/// Warns if the time zone changed since the last start. Ticket numbers contain the date in this
+/// zone.
 async fn compare_zone(views: &dyn Views, zone: &str) -> Result<(), infra::Error> {
     let stored = views.get(LAST_START, ZONE).await?;
     let sequence = stored.as_ref().map_or(0, |document| document.sequence);
@@ -342,9 +350,10 @@ async fn compare_zone(views: &dyn Views, zone: &str) -> Result<(), infra::Error>
     Ok(())
 }
 
-/// Records the loss of published commits in the ledger, then marks their published heads as void.
+/// Records the loss of published commits in the ledger, then marks the published heads of these
+/// commits as void.
 ///
-/// After a crash between the two writes, the next start finds the loss again.
+/// After a crash between the two writes, the next start finds the same loss again.
 async fn accept(ledger: &infra::Ledger, lost: &Lost, data: &Path) -> Result<(), String> {
     let continued = Continued {
         published_position: lost.published,
@@ -395,16 +404,16 @@ async fn next(signal: &mut Option<Signal>) {
     }
 }
 
-/// The signals that stop a desk: SIGINT and SIGTERM.
+/// Receives the signals that stop a desk: SIGINT and SIGTERM.
 ///
-/// A signal that arrives during the start is handled after the start.
+/// A signal that arrives during the start stops the desk as well.
 pub(super) struct StopSignals {
     interrupt: Option<Signal>,
     terminate: Option<Signal>,
 }
 
 impl StopSignals {
-    /// Starts to receive both signals.
+    /// Starts to receive SIGINT and SIGTERM.
     pub(super) fn listen() -> Self {
         let listen = |kind: SignalKind| {
             signal(kind)

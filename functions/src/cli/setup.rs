@@ -1,4 +1,4 @@
-//! `ledgerdesk setup`: writes base data, the demo company and apps into a desk; a repeated setup
+//! `ledgerdesk setup`: writes base data, the demo company and apps into a desk. A repeated setup
 //! changes nothing.
 
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ const BOM: &str = "\u{feff}";
 /// The mode bits that let users other than the owner read a file.
 const OTHERS_READ: u32 = 0o044;
 
-/// Returns the reason why a header is invalid for an API call; `None` if it is valid.
+/// Returns the reason why a header must not be used in an API call; `None` if the header is valid.
 fn header_problem(header: &str, value: &str) -> Option<&'static str> {
     if header.parse::<HeaderName>().is_err() {
         return Some("is not a valid header name");
@@ -48,26 +48,29 @@ pub struct Setup {
     pub change: Change,
 }
 
-/// The base data, demo company, apps and secrets to write into a desk.
+/// The options for base data, demo company, apps and secrets of a desk.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Wanted {
     /// Load the demo company once and enable its app, whose secret is published.
     #[arg(long)]
     pub demo: bool,
-    /// Register an app that may act for any user; for trials, because other users can see
+    /// Register an app that may act for any user. For trials only, because other users can see
     /// arguments.
     #[arg(long = "app", value_name = "CODE:SECRET")]
     pub apps: Vec<String>,
-    /// Register the apps in a file, one CODE:SECRET per line; `-` is standard input.
+    /// Register the apps in a file that may act for any user, one CODE:SECRET per line. `-` reads
+    /// standard input.
     #[arg(long = "app-file", value_name = "FILE")]
     pub app_files: Vec<PathBuf>,
     /// Register an app that may act only for users with a login token.
     #[arg(long = "plain-app", value_name = "CODE:SECRET")]
     pub plain_apps: Vec<String>,
-    /// Register such apps from a file, one CODE:SECRET per line; `-` is standard input.
+    /// Register apps like --plain-app from a file, one CODE:SECRET per line. `-` reads standard
+    /// input.
     #[arg(long = "plain-app-file", value_name = "FILE")]
     pub plain_app_files: Vec<PathBuf>,
-    /// Also send status changes of tickets, not only their end, to an app registered here.
+    /// Send every status change of a ticket to this app, not only the end. The app must be
+    /// registered here.
     #[arg(long = "status-callbacks", value_name = "CODE")]
     pub status_callbacks: Vec<String>,
     /// Store request headers for API calls of workflows: a file with a JSON object of strings.
@@ -75,21 +78,22 @@ pub struct Wanted {
     pub api_secrets: Vec<String>,
 }
 
-/// An app from an option or a file.
+/// An app that was named in an option or a file.
 pub(super) struct Named {
     pub(super) code: String,
     pub(super) secret: String,
     may_impersonate: bool,
 }
 
-/// The checked content of options and files; standard input can be read only once.
+/// The checked content of options and files. The content is stored, because standard input can be
+/// read only once.
 pub(super) struct Resolved {
     named: Vec<Named>,
     headers: Vec<(String, Vec<u8>)>,
 }
 
 impl Wanted {
-    /// Reads and checks all options and files before the desk is opened.
+    /// Reads and checks all options and files. This happens before the desk is opened.
     pub(super) fn resolve(&self) -> Result<Resolved, CommandError> {
         Ok(Resolved {
             named: self.named()?,
@@ -97,7 +101,7 @@ impl Wanted {
         })
     }
 
-    /// Writes the data into a desk.
+    /// Writes the data of all options into a desk.
     pub(super) async fn store(&self, app: &App, resolved: &Resolved) -> Result<(), CommandError> {
         seed::found(app).await?;
         if self.demo {
@@ -186,7 +190,7 @@ impl Wanted {
         Ok(named)
     }
 
-    /// Returns the checked headers of all `--api-secret` options.
+    /// Returns the checked headers of all `--api-secret` options, each with the name of its secret.
     fn headers(&self) -> Result<Vec<(String, Vec<u8>)>, CommandError> {
         let mut all = Vec::new();
         for pair in &self.api_secrets {
@@ -212,7 +216,7 @@ impl Wanted {
         Ok(all)
     }
 
-    /// Returns a text for each part that will be written.
+    /// Returns one text for each part of the data that will be written.
     fn plan(&self, resolved: &Resolved) -> Vec<String> {
         let mut plan = vec!["the missing base data".to_owned()];
         if self.demo {
@@ -241,7 +245,7 @@ impl Wanted {
     }
 }
 
-/// Rejects an app that appears twice with different secrets or kinds.
+/// Rejects an app that is named twice with different secrets or different kinds.
 fn reject_duplicates(named: &[Named]) -> Result<(), CommandError> {
     let mut first = BTreeMap::new();
     for Named {
@@ -272,8 +276,8 @@ fn pair_of(text: &str, may_impersonate: bool) -> Option<Named> {
 
 /// Reads the apps of a file or of standard input.
 ///
-/// Skips empty lines and lines that begin with `#`. Error messages never contain a line, because it
-/// contains a secret.
+/// Skips empty lines and lines that begin with `#`. Error messages never contain a line of the
+/// file, because each line contains a secret.
 pub(super) fn read_apps(file: &Path, may_impersonate: bool) -> Result<Vec<Named>, CommandError> {
     let shown = if file == Path::new(STDIN) {
         "standard input".to_owned()
@@ -315,7 +319,7 @@ pub(super) fn read_apps(file: &Path, may_impersonate: bool) -> Result<Vec<Named>
 
 /// Warns if other users can read a file of secrets.
 ///
-/// Container platforms mount secrets with such modes, so it is not an error.
+/// Such a file is not an error, because container platforms mount secrets with this mode.
 fn warn_if_others_read(file: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
     if std::fs::metadata(file)
@@ -326,7 +330,7 @@ fn warn_if_others_read(file: &Path) {
 }
 
 impl Setup {
-    /// Writes the data into the desk, or prints the plan (`--dry-run`).
+    /// Writes the data into the desk. With `--dry-run`, prints the plan instead.
     pub async fn run(self, json: bool) -> Result<(), CommandError> {
         let resolved = self.wanted.resolve()?;
         let plan = self.wanted.plan(&resolved);

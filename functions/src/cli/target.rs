@@ -1,4 +1,4 @@
-//! The desk that a command works on: a directory on this machine, or tables in the cloud.
+//! The desk that a command uses: a directory on this machine, or tables in the cloud.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub struct Target {
     /// The directory of the desk [default: data].
     #[arg(long, global = true, conflicts_with = "cloud", value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// The desk is in the cloud; also the case if a prefix is set and --data is absent.
+    /// Use a desk in the cloud. This is the default if a prefix is set and --data is absent.
     #[arg(long, global = true)]
     pub cloud: bool,
     /// The name prefix of the desk's tables and queues, such as `ledgerdesk-prod`.
@@ -38,7 +38,8 @@ pub struct Target {
     pub region: Option<String>,
 }
 
-/// Creates an app for the command line: private networks are closed and no login is valid.
+/// Creates an app for the command line. Outgoing requests cannot reach private networks, and no
+/// login token is valid.
 pub fn app(ports: Ports) -> Result<App, String> {
     let http = Arc::new(HttpClient::new(Egress::default()).map_err(words)?);
     App::new(Ports { http, ..ports }, Settings::default(), Arc::default()).map_err(words)
@@ -74,9 +75,9 @@ impl Target {
         }
     }
 
-    /// Returns the ports of the desk in the cloud without sending a request.
+    /// Returns the ports of the desk in the cloud. Sends no request.
     ///
-    /// Rejects a missing prefix, bucket or region.
+    /// Returns an error if the prefix, the bucket or the region is missing.
     pub async fn connect(&self) -> Result<Cloud, String> {
         let prefix = self.prefix.as_deref().ok_or("--cloud needs --prefix (or LEDGERDESK_PREFIX): the prefix of the names of the desk's tables")?;
         let bucket = self
@@ -90,7 +91,7 @@ impl Target {
         Ok(Cloud::new(config, prefix, bucket, &queues()))
     }
 
-    /// Opens the ledger for reading; safe beside a running desk.
+    /// Opens the ledger for reading. This is safe beside a running desk.
     pub async fn read(&self) -> Result<Ledger, String> {
         match self.directory() {
             Some(directory) => local::read(directory).map_err(words),
@@ -98,7 +99,7 @@ impl Target {
         }
     }
 
-    /// Opens all ports for reading only; safe beside a running desk.
+    /// Opens all ports for reading only. This is safe beside a running desk.
     pub async fn read_all(&self) -> Result<Ports, String> {
         match self.directory() {
             Some(directory) => Ok(local::read_all(directory).map_err(words)?),
@@ -106,7 +107,7 @@ impl Target {
         }
     }
 
-    /// Opens all ports beside a running desk; on one machine the ledger is read-only.
+    /// Opens all ports beside a running desk. The ledger of a desk on one machine is read-only.
     pub async fn beside(&self) -> Result<Ports, String> {
         match self.directory() {
             Some(directory) => Ok(local::beside(directory, &counted()).map_err(words)?),
@@ -114,7 +115,8 @@ impl Target {
         }
     }
 
-    /// Opens all ports for executing commands; on one machine no other process may use the desk.
+    /// Opens all ports for executing commands. On one machine, no other process may use the desk at
+    /// the same time.
     pub async fn write(&self) -> Result<Ports, String> {
         match self.directory() {
             Some(directory) => {
@@ -125,7 +127,7 @@ impl Target {
     }
 }
 
-/// The directory or the prefix, for messages.
+/// Formats the directory or the prefix of the desk for messages.
 impl std::fmt::Display for Target {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.directory() {

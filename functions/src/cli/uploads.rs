@@ -1,26 +1,28 @@
-//! Finds uploads of the ledger whose files are missing, without reading file content.
+//! Finds uploads of the ledger whose files are missing. File content is not read.
 
 use domain::attachment::Attachment;
 use infra::blob::Blob;
 use infra::{Error, Ledger};
 
-/// Most parts listed per upload: more than any file has, including parts of interrupted uploads.
+/// Most parts listed per upload. No upload has more parts, even with the parts of interrupted
+/// uploads.
 const PARTS_MAX: usize = 100_000;
 
-/// The state of the uploads of a ledger.
+/// The result of a check of the uploads of a ledger.
 #[derive(Debug, Default)]
 pub(super) struct Uploads {
-    /// The number of uploads with all parts.
+    /// The number of uploads of which every part exists.
     pub whole: u64,
-    /// The number of uploads whose content was removed with the key of their owner.
+    /// The number of uploads whose content was removed together with the key of the owner.
     pub erased: u64,
-    /// The other uploads: stream and a text that names the missing part.
+    /// The uploads with a missing part. Each entry is the stream of the upload, and a text that
+    /// names the missing part.
     pub missing: Vec<(String, String)>,
 }
 
-/// Checks the parts of every upload of these streams.
+/// Checks whether the parts of every upload of the given streams exist.
 ///
-/// Without a key store, uploads of erased people count as missing.
+/// Without a key store, the uploads of erased people count as missing.
 pub(super) async fn look(
     ledger: &Ledger,
     streams: &[String],

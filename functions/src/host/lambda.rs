@@ -1,9 +1,10 @@
 //! The Lambda host: runs one function of the catalog for HTTP requests, table streams, queues and
 //! schedules.
 //!
-//! The result of a queue batch names each failed message, and only those are received again. The
-//! result of a table stream batch names the first failed record, and all records from it on are
-//! received again. Records that were followed already are skipped by their sequence.
+//! The result of a queue batch names each failed message, and SQS delivers only these messages
+//! again. The result of a table stream batch names the first failed record, and AWS delivers this
+//! record and all later records again. Repeated records that were already followed are skipped by
+//! their sequence.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -34,28 +35,30 @@ use crate::stream::index::{Arrived, Indexer, TAMPERED};
 use crate::stream::project;
 use crate::{App, host::metrics, http, queue, timer};
 
-/// Streams of one batch that are followed concurrently.
+/// Most streams of one batch that are followed concurrently.
 const AT_ONCE: usize = 16;
-/// Time between two sweeps; the template has the same schedule.
+/// Time between two sweeps. The schedule in the template has the same interval.
 const SWEEP_MS: i64 = 60_000;
-/// Receives of a message before SQS moves it to the dead letters; the template has the same number.
+/// Number of receives after which SQS moves a message to the dead letters. The template has the
+/// same number.
 pub const RECEIVES_MAX: u32 = 5;
-/// Time by which a shard can deliver an older commit later than another shard.
+/// Longest delay of a shard: an older commit may arrive this much later than a newer commit of
+/// another shard.
 const SHARD_LAG_MS: i64 = 300_000;
-/// Delay of a message after a transient error.
+/// Delay before a message is received again after a transient error.
 const AGAIN_MS: i64 = 5_000;
 
-/// The result of a table stream batch of which a record failed.
+/// The form of the result of a table stream batch in which a record failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StreamAnswers {
     /// The result names the first failed record, as AWS expects.
     #[default]
     Partial,
-    /// The whole batch fails, for AWS stand-ins that do not support partial results.
+    /// The whole batch fails. AWS stand-ins without support for partial results need this form.
     Whole,
 }
 
-/// The app, indexer and meter that a Lambda function uses.
+/// The app, the indexer and the meter of a Lambda function.
 #[derive(Clone)]
 pub struct Host {
     app: App,
@@ -66,7 +69,7 @@ pub struct Host {
 }
 
 impl Host {
-    /// Creates a host; `meter` counts the requests to AWS.
+    /// Creates a host. `meter` counts the requests to AWS.
     pub fn new(app: App, indexer: Indexer, meter: Arc<Meter>, answers: StreamAnswers) -> Self {
         Self {
             app,
@@ -77,7 +80,8 @@ impl Host {
         }
     }
 
-    /// Serves invocations of the named function until the process ends; rejects an unknown name.
+    /// Serves invocations of the named function until the process ends. Returns an error for an
+    /// unknown name.
     pub async fn run(self, name: &str) -> Result<(), Broken> {
         let function = FUNCTIONS
             .iter()
@@ -115,7 +119,8 @@ impl Host {
         );
     }
 
-    /// Handles one invocation that is not an HTTP request; the result depends on the trigger.
+    /// Handles one invocation that is not an HTTP request. The form of the result depends on the
+    /// trigger.
     pub async fn handle(&self, function: &Function, payload: Value) -> Result<Value, Error> {
         let unreadable = |error: serde_json::Error| {
             Error::because(
@@ -148,7 +153,8 @@ impl Host {
 
     /// Indexes the commits of a batch.
     ///
-    /// A record that is not a new commit is a tampering sign: the ledger only inserts commits.
+    /// The ledger only inserts commits. Any record that is not a new commit is therefore reported
+    /// as a tampering sign.
     async fn index(&self, event: StreamEvent) -> Result<Value, Error> {
         let mut arrived = Vec::new();
         for record in &event.records {
@@ -183,7 +189,7 @@ impl Host {
             sequence: 1,
             body: sign.as_bytes().to_vec(),
         };
-        // The other writer controls this text, so the key is a hash of limited length.
+        // The other writer controls the text of the sign, so the key is a hash with a fixed length.
         self.app
             .views
             .put(
@@ -197,7 +203,8 @@ impl Host {
             .map(drop)
     }
 
-    /// Follows the commits of a batch: each stream in order, several streams concurrently.
+    /// Follows the commits of a batch. The commits of one stream are followed in order, and several
+    /// streams are followed concurrently.
     async fn follow(&self, event: StreamEvent) -> Result<Value, Error> {
         let mut streams: BTreeMap<String, Vec<(usize, Commit)>> = BTreeMap::new();
         for (at, record) in event
@@ -211,12 +218,13 @@ impl Host {
                     .entry(commit.stream.clone())
                     .or_default()
                     .push((at, commit)),
-                // The ledger did not write this record; the indexer raises the alarm.
+                // The ledger did not write this record. The function `index` raises the alarm for
+                // the same record.
                 Err(error) => tracing::error!(%error, "record skipped: not a commit of the ledger"),
             }
         }
-        // A reaction that is new in this build acts on the commits of this batch, and on those that
-        // other shards deliver later.
+        // A reaction that is new in this build acts on the commits of this batch. The reaction also
+        // acts on older commits that other shards deliver later.
         let Some(oldest) = streams
             .values()
             .flatten()
@@ -274,7 +282,7 @@ impl Host {
         }
     }
 
-    /// Works on the messages of a batch and names the failed ones.
+    /// Processes the messages of a batch, and returns the ids of the failed messages.
     ///
     /// A message with a transient error is sent again with a delay and never becomes a dead letter.
     async fn work(&self, name: &str, event: SqsEvent) -> Result<Value, Error> {
@@ -292,7 +300,8 @@ impl Host {
                 json!({ "itemIdentifier": id })
             })
         });
-        // The messages of a batch wait for their receivers concurrently.
+        // All messages of a batch are processed concurrently, because each message may wait for a
+        // receiver.
         let failures: Vec<Value> = join_all(works).await.into_iter().flatten().collect();
         Ok(json!({ "batchItemFailures": failures }))
     }
@@ -341,7 +350,7 @@ impl Host {
     }
 }
 
-/// Follows the commits of one stream in order; returns the record number and error of the first
+/// Follows the commits of one stream in order. Returns the record number and the error of the first
 /// failure.
 async fn follow_stream(
     app: App,
@@ -360,7 +369,8 @@ async fn follow_stream(
         .into_iter()
         .map(|(_, commit)| Received::from(commit))
         .collect();
-    // The commits of a stream are followed together, so a failure starts at the first of them.
+    // All commits of a stream are followed together. A failure is therefore reported for the first
+    // commit.
     let followed = follower.follow_page(page, None).await;
     followed.err().map(|error| (first, error))
 }
@@ -387,7 +397,7 @@ fn name_of(record: &EventRecord) -> String {
     format!("{}:{}", text("p"), text("s"))
 }
 
-/// Reads the commit in a record; rejects a record that the ledger cannot have written.
+/// Reads the commit in a record. Rejects a record that the ledger cannot have written.
 fn new_commit(record: &EventRecord) -> Result<Commit, Error> {
     let image: HashMap<String, serde_dynamo::AttributeValue> =
         record.change.new_image.clone().into();

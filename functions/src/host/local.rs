@@ -1,5 +1,5 @@
-//! The local host: runs every function of the catalog in one process on one directory; a restart is
-//! safe at any time.
+//! The local host: runs every function of the catalog in one process on one directory. The process
+//! may be stopped and started again at any time.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,19 +21,22 @@ use crate::stream::follow::{Follower, Received};
 use crate::stream::project;
 use crate::{App, http, queue, timer};
 
-/// Commits per checkpoint of the follower.
+/// Number of commits per checkpoint of the follower.
 const PAGE: usize = 256;
-/// Time for which a taken message stays invisible: longer than any outgoing request may take.
+/// Time for which a taken message stays invisible. The time is longer than any outgoing request may
+/// take.
 const LEASE_MS: i64 = 60_000;
-/// Longest sleep of an idle worker loop: another process can put messages without a signal.
+/// Longest sleep of an idle worker loop. The sleep is short, because another process can put
+/// messages into the queue without a signal.
 const IDLE: Duration = Duration::from_secs(1);
 /// Pause of a loop after an error.
 const AGAIN: Duration = Duration::from_millis(500);
-/// Pause between two rounds of a projection, so that one write covers many commits.
+/// Pause between two rounds of a projection. Due to the pause, one write covers many commits.
 const PROJECT_EVERY: Duration = Duration::from_millis(200);
 /// Time between two checks for a new head to publish.
 const HEADS_EVERY: Duration = Duration::from_secs(5);
-/// The view with the position of the follower; a hint, because each card has its own sequence.
+/// The view that stores the feed position of the follower. The position is only a hint, because
+/// each card stores its own sequence.
 pub(crate) const CHECKPOINT: &str = "checkpoint";
 
 /// A running desk.
@@ -46,7 +49,7 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// Starts every function of the catalog, with HTTP on the given listener.
+    /// Starts every function of the catalog, and the HTTP server on the given listener.
     pub fn start(app: &App, listener: TcpListener, directory: &Path) -> Result<Self, Error> {
         let address = listener.local_addr().map_err(|error| {
             Error::because(
@@ -74,7 +77,8 @@ impl Desk {
                 (_, Trigger::Sweep { ms }) => {
                     drop(tasks.spawn(until(stopped, async move { sweeping(&app, ms).await })));
                 }
-                // The embedded store assigns positions itself; the HTTP server starts below.
+                // The embedded store assigns positions without a function. The HTTP server is
+                // started after this loop.
                 (_, Trigger::Http | Trigger::Journal | Trigger::Feed) => {}
             }
         }
@@ -121,7 +125,7 @@ async fn until(mut stopped: watch::Receiver<bool>, work: impl Future<Output = ()
 
 /// Follows the feed page by page, without end.
 ///
-/// A stream that cannot be followed is parked; a transient error is retried.
+/// A stream that cannot be followed is parked. A transient error is retried.
 pub async fn following(app: &App) {
     let births = loop {
         match Births::activate(&app.ledger, REGISTRY).await {
@@ -145,7 +149,8 @@ pub async fn following(app: &App) {
     }
 }
 
-/// Follows one page of the feed after a position; returns the last position followed.
+/// Follows one page of the feed after the position `after`. Returns the position of the last
+/// followed commit.
 pub async fn follow_page(app: &App, births: &Births, after: i64) -> Result<i64, Error> {
     let page = app.ledger.store.feed(after, PAGE).await?;
     let Some(position) = page.last().map(|placed| placed.position) else {
@@ -179,7 +184,8 @@ pub async fn follow_page(app: &App, births: &Births, after: i64) -> Result<i64, 
             Some(checkpoint),
         )
         .await?;
-    // Sent once per page, because each value wakes every API call that waits for its card.
+    // The position is sent once per page, because each new value wakes every API request that waits
+    // for its card.
     app.followed.send_replace(position);
     Ok(position)
 }
@@ -196,7 +202,7 @@ async fn projecting(app: &App) {
     }
 }
 
-/// Works on the messages of a queue, without end: a free slot takes the next due message at once.
+/// Processes the messages of a queue, without end. A free slot takes the next due message at once.
 pub async fn working(app: &App, name: &'static str, concurrency: usize) {
     let mut tasks = JoinSet::new();
     loop {
@@ -253,15 +259,15 @@ async fn pause(app: &App, name: &str) -> Duration {
     }
 }
 
-/// Logs the panic of a task. Its message is taken again after its lease, and parked after too many
-/// tries.
+/// Logs the panic of a task. The message of the task is taken again after its lease. A message that
+/// was taken too often is parked.
 fn note_panic(queue: &str, joined: Result<(), tokio::task::JoinError>) {
     if let Err(error) = joined {
         tracing::error!(%error, queue, "task of a message panicked");
     }
 }
 
-/// Works on one message of a queue, then finishes, defers or parks it.
+/// Processes one message of a queue, then finishes, defers or parks the message.
 pub async fn work(app: &App, name: &'static str, message: Message) -> Result<(), Error> {
     if message.abandoned > ATTEMPTS_MAX {
         return app
@@ -279,10 +285,10 @@ pub async fn work(app: &App, name: &'static str, message: Message) -> Result<(),
     })?;
     match queue::work(app, REGISTRY, execute, &message).await {
         Ok(()) => app.queue.done(name, &message).await,
-        // A transient error never parks a message, however often it occurs.
+        // A transient error never parks a message, even if the error occurs many times.
         Err(error) if error.is_transient() => {
-            // The receiver already has its maximum number of concurrent requests. A slot becomes
-            // free soon, so the pause is short.
+            // The receiver has its maximum number of concurrent requests. A slot becomes free soon,
+            // so the pause is short.
             let pause = match error.kind {
                 Kind::Throttled => 1000,
                 _ => 1000 << message.attempts.min(8),
@@ -298,7 +304,7 @@ pub async fn work(app: &App, name: &'static str, message: Message) -> Result<(),
     }
 }
 
-/// Moves due work to its queues every `ms` milliseconds, without end.
+/// Moves due work to the queues every `ms` milliseconds, without end.
 pub async fn sweeping(app: &App, ms: u64) {
     let mut tick = tokio::time::interval(Duration::from_millis(ms));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -315,7 +321,8 @@ async fn wait_after(error: &Error, action: &str) {
     tokio::time::sleep(AGAIN).await;
 }
 
-/// Publishes the head of the ledger to its directory, so that a later removal can be proved.
+/// Publishes each new head of the ledger in the directory. A published head proves a later removal
+/// of commits.
 async fn publishing(app: App, directory: std::path::PathBuf) {
     let app = Arc::new(app);
     let mut published = 0;

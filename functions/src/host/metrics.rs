@@ -1,4 +1,5 @@
-//! Metrics as log lines in CloudWatch's embedded metric format, which needs no request.
+//! Prints metrics as log lines in CloudWatch's embedded metric format. This format needs no request
+//! to AWS.
 
 use std::collections::BTreeMap;
 
@@ -6,17 +7,18 @@ use events::Moment;
 use infra::meter::Counted;
 use serde_json::{Value, json};
 
-/// The namespace of every metric; a log search finds metric lines by this text.
+/// The namespace of every metric. A log search finds the lines of metrics by this text.
 pub const NAMESPACE: &str = "Ledgerdesk";
 
-/// Prints the cost of an invocation; prints nothing if the invocation sent no requests.
+/// Prints the cost of an invocation. Prints nothing if the invocation sent no requests.
 pub fn print(function: &str, at: Moment, counted: &BTreeMap<&'static str, Counted>) {
     if !counted.is_empty() {
         println!("{}", line(function, at, counted));
     }
 }
 
-/// Returns the log line of an invocation: totals as metrics, and counts per kind of request.
+/// Returns the log line of an invocation. The line contains the totals as metrics, and the counts
+/// per kind of request.
 pub fn line(function: &str, at: Moment, counted: &BTreeMap<&'static str, Counted>) -> Value {
     let mut total = Counted::default();
     counted.values().for_each(|counted| total += *counted);
@@ -33,7 +35,7 @@ pub fn line(function: &str, at: Moment, counted: &BTreeMap<&'static str, Counted
     })
 }
 
-/// Raises the tamper alarm: an alarm in the template watches this metric.
+/// Prints the metric that raises the tamper alarm. An alarm in the template watches this metric.
 pub fn print_tampering(at: Moment) {
     let line = json!({
         "_aws": { "Timestamp": at.0, "CloudWatchMetrics": [{ "Namespace": NAMESPACE, "Dimensions": [[]], "Metrics": [{ "Name": "Tampering" }] }] },

@@ -1,4 +1,4 @@
-//! The two hosts of the function catalog; only these files depend on how an invocation arrives.
+//! The two hosts of the function catalog. Only these files depend on how an invocation arrives.
 
 #[cfg(feature = "aws")]
 pub mod lambda;

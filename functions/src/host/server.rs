@@ -1,5 +1,5 @@
-//! The HTTP/1 server of the local host, with bounds on request heads, pauses, each connection and
-//! all connections.
+//! The HTTP/1 server of the local host. The server limits request heads, pauses, each connection,
+//! and the number of connections.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -29,39 +29,41 @@ use tokio::time::{Instant, Sleep};
 
 use crate::app::request_scope::Peer;
 
-/// Longest time from the start of a connection, or the first byte of a later request, to the end of
-/// the request head.
+/// Longest time until the end of a request head. The time starts with the connection, or with the
+/// first byte of a later request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest pause between two requests of a connection: longer than the 60 s of common proxies.
+/// Longest pause between two requests of a connection. The pause is longer than the 60 s of common
+/// proxies.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
-/// Longest time in which a client reads no byte of a response.
+/// Longest time for which a client may read no byte of a response.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Largest request head; a larger one gets status 431. Known clients send at most 4 KiB.
+/// Largest request head. A larger request head gets status 431. Known clients send at most 4 KiB.
 const HEAD_BYTES_MAX: usize = 32 << 10;
 /// Largest buffer of a connection in each direction.
 const BUFFER_BYTES_MAX: usize = 64 << 10;
-/// Most concurrent connections, if the limit of open files allows as many. They use 256 MiB with
-/// full buffers, and usually 16 MiB.
+/// Most concurrent connections, if the limit of open files allows this number. All connections need
+/// 256 MiB with full buffers, and usually 16 MiB.
 const CONNECTIONS_MAX: usize = 2048;
-/// Open files reserved for the desk itself: databases, uploaded files, outgoing requests.
+/// Number of open files reserved for the desk itself: databases, uploaded files and outgoing
+/// requests.
 const FILES_RESERVED: u64 = 256;
-/// The assumed limit of open files if the system has none.
+/// The assumed limit of open files if the system sets no limit.
 const FILES_UNLIMITED: u64 = 1 << 20;
-/// Most bytes of a request body that are read after the response is ready. Unread bytes would reset
-/// the connection before the client or proxy reads the response.
+/// Most bytes of a request body that the server reads after the response is ready. Unread bytes
+/// would reset the connection before the client or proxy reads the response.
 const DRAIN_BYTES_MAX: usize = 16 << 20;
-/// Longest time for reading the rest of a request body.
+/// Longest time for reading the remaining bytes of a request body.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
-/// Pause of a known caller, while it sends a body or reads a response, after which its connection
-/// may be closed for a new one.
+/// Longest pause of a known caller that sends a body or reads a response. After this pause, the
+/// server may close the connection for a new connection.
 const STALLED: Duration = Duration::from_secs(1);
 /// Time between two checks of all connections.
 const SWEEP_EVERY: Duration = Duration::from_millis(500);
-/// Pause after a failed accept.
+/// Pause after the server failed to accept a connection.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
-/// Longest time for running requests when the server stops.
+/// Longest time for which the stopping server waits for running requests.
 const STOP_TIMEOUT: Duration = Duration::from_secs(8);
-/// The response to a connection over the limit.
+/// The response to a new connection that exceeds the limit of connections.
 const BUSY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-type: application/problem+json\r\ncontent-length: 108\r\n\r\n\
     {\"title\":\"Service Unavailable\",\"status\":503,\"detail\":\"too many connections are open; try again in a second\"}";
@@ -112,8 +114,8 @@ pub async fn run(listener: TcpListener, router: Router, mut stopped: watch::Rece
     }
 }
 
-/// Returns the most connections under a limit of open files: the limit without the reserve, but at
-/// least half of the limit.
+/// Returns the maximum number of connections for a limit of open files. The result is the limit
+/// minus the reserve, but at least half of the limit.
 fn connections_max(files: Option<u64>) -> usize {
     let files = files.unwrap_or(FILES_UNLIMITED);
     let left = files.saturating_sub(FILES_RESERVED).max(files / 2);
@@ -122,29 +124,32 @@ fn connections_max(files: Option<u64>) -> usize {
         .clamp(1, CONNECTIONS_MAX)
 }
 
-/// The phase of a connection, in the order in which connections are closed for new ones.
+/// The phase of a connection. The order is the order in which the server closes connections to
+/// admit a new connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
-    /// The server waits for a request head.
+    /// The server waits for the end of a request head.
     Head,
     /// The server receives a request body of an unauthenticated caller.
     Body,
-    /// The connection is idle after a response.
+    /// The server has sent a response and waits for the next request.
     Idle,
-    /// The server sends a response to an unauthenticated caller, which may read slowly on purpose.
+    /// The server sends a response to an unauthenticated caller. Such a caller may read slowly on
+    /// purpose.
     Sending,
     /// A known caller stopped sending its body or reading its response.
     Stalled,
-    /// The server handles a request.
+    /// The server handles a request. The connection is not closed for a new connection.
     Busy,
 }
 
-/// The phase of a connection with its times.
+/// The phase of a connection, and the start of the phase.
 #[derive(Clone, Copy)]
 struct State {
     phase: Phase,
     since: Instant,
-    /// The time since which the client neither sends its body nor reads its response.
+    /// The time at which the client stopped sending its body or reading its response; `None` if the
+    /// client has not stopped.
     stalled: Option<Instant>,
 }
 
@@ -181,7 +186,7 @@ impl Connection {
         *self.state.lock().expect("no holder panics") = State::new(phase);
     }
 
-    /// Changes from one phase to another; does nothing in any other phase.
+    /// Changes the phase from `from` to `to`. Does nothing if the current phase is not `from`.
     fn change(&self, from: Phase, to: Phase) {
         let mut state = self.state.lock().expect("no holder panics");
         if state.phase == from {
@@ -189,18 +194,19 @@ impl Connection {
         }
     }
 
-    /// Sets the time since which the client is stalled; `None` if the client continues.
+    /// Sets the time since which the client is stalled. `None` means that the client continues.
     fn stall(&self, since: Option<Instant>) {
         self.state.lock().expect("no holder panics").stalled = since;
     }
 
-    /// Returns whether the request was pipelined: its bytes arrived with those of the previous one.
+    /// Returns whether the request was pipelined. The bytes of a pipelined request arrived together
+    /// with the bytes of the previous request.
     fn is_pipelined(&self) -> bool {
         self.state.lock().expect("no holder panics").phase == Phase::Idle
     }
 
-    /// Returns the current phase and its start; a body of a known caller or a response to one
-    /// counts as busy.
+    /// Returns the current phase and its start. The phases `Body` and `Sending` of a known caller
+    /// count as `Busy`, or as `Stalled` after a long pause.
     fn now(&self) -> (Phase, Instant) {
         let State {
             phase,
@@ -221,7 +227,8 @@ impl Connection {
 /// All open connections.
 struct Connections {
     max: usize,
-    /// Most connections of one address; loopback is exempt, because a proxy may use it.
+    /// Most connections of one IP address. Loopback addresses are exempt, because a proxy may use a
+    /// loopback address.
     per_address_max: usize,
     open: Mutex<(u64, HashMap<u64, Arc<Connection>>)>,
 }
@@ -235,7 +242,8 @@ impl Connections {
         }
     }
 
-    /// Registers a new connection; returns `None` if all other connections are busy.
+    /// Registers a new connection, and closes a waiting connection if the limit is reached. Returns
+    /// `None` if all other connections are busy.
     fn admit(&self, address: IpAddr) -> Option<(u64, Arc<Connection>)> {
         let mut open = self.open.lock().expect("no holder panics");
         let (last, all) = &mut *open;
@@ -264,7 +272,7 @@ impl Connections {
         end_oldest(&mut self.open.lock().expect("no holder panics").1, None);
     }
 
-    /// Closes connections that exceed the time for a request head or the idle time.
+    /// Closes each connection whose request head takes too long, or whose idle time is too long.
     fn sweep(&self, now: Instant) {
         self.open
             .lock()
@@ -285,7 +293,8 @@ impl Connections {
     }
 }
 
-/// The registration of an open connection; dropping the slot removes it, also after a panic.
+/// The registration of an open connection. Dropping the slot removes the registration, also after a
+/// panic.
 struct Slot {
     connections: Arc<Connections>,
     id: u64,
@@ -297,8 +306,10 @@ impl Drop for Slot {
     }
 }
 
-/// Closes the oldest connection that is not busy, optionally only of one address; returns whether
-/// there was one.
+/// Closes the oldest connection that is not busy. If `of` is an address, only connections of this
+/// address are closed.
+///
+/// Returns false if all these connections are busy.
 fn end_oldest(open: &mut HashMap<u64, Arc<Connection>>, of: Option<IpAddr>) -> bool {
     let waiting = open
         .iter()
@@ -323,7 +334,7 @@ async fn serve(
     router: TowerToHyperService<Router>,
     mut stopped: watch::Receiver<bool>,
 ) {
-    // Nagle's algorithm would delay small responses.
+    // Nagle's algorithm would delay small responses, so the option is off.
     let _ = stream.set_nodelay(true);
     let io = TokioIo::new(Watched {
         stream,
@@ -334,8 +345,8 @@ async fn serve(
     let answering = connection.clone();
     let service = service_fn(move |request| answer(router.clone(), answering.clone(), request));
     let mut settings = http1::Builder::new();
-    // hyper's timeout is off, because it would also apply to idle connections; `sweep` checks
-    // heads.
+    // The timeout of hyper is off, because this timeout would also end idle connections. `sweep`
+    // limits the time for request heads instead.
     settings
         .max_header_size(HEAD_BYTES_MAX)
         .max_buf_size(BUFFER_BYTES_MAX)
@@ -360,7 +371,7 @@ async fn serve(
     }
 }
 
-/// Handles one request and reads the rest of its body.
+/// Handles one request, and reads the remaining bytes of its body.
 async fn answer(
     router: TowerToHyperService<Router>,
     connection: Arc<Connection>,
@@ -391,7 +402,8 @@ async fn answer(
     let mut response = router
         .call(Request::from_parts(parts, Body::new(shared.clone())))
         .await?;
-    // While the rest of the body is read, the connection may be closed for a new one.
+    // The server now reads the remaining bytes of the body. During this time, the connection may be
+    // closed for a new connection.
     let is_known = connection.is_known.swap(false, Ordering::Relaxed);
     if !drained(shared, expects_continue).await {
         response
@@ -403,12 +415,13 @@ async fn answer(
     Ok(response.map(|body| Answering { body, connection }))
 }
 
-/// Reads a body within bounds; returns whether the end was reached.
+/// Reads a body to its end. Returns false if the body exceeds [`DRAIN_BYTES_MAX`] or
+/// [`DRAIN_TIMEOUT`], or if reading fails.
 async fn drained(mut body: Shared, expects_continue: bool) -> bool {
     if body.is_end_stream() {
         return true;
     }
-    // A client that waits for `100 Continue` has sent no body.
+    // A client that waits for `100 Continue` has not sent its body.
     if expects_continue && !body.0.lock().expect("no holder panics").was_read {
         return false;
     }
@@ -428,7 +441,7 @@ async fn drained(mut body: Shared, expects_continue: bool) -> bool {
         .unwrap_or(false)
 }
 
-/// The body of a request and the progress of reading it.
+/// The body of a request, and the progress of reading the body.
 struct Reading {
     body: Incoming,
     was_read: bool,
@@ -436,7 +449,8 @@ struct Reading {
     connection: Arc<Connection>,
 }
 
-/// The body of a request, read by the handler first and by the server afterwards.
+/// The body of a request. The handler reads the body first, and the server reads the remaining
+/// bytes.
 #[derive(Clone)]
 struct Shared(Arc<Mutex<Reading>>);
 
@@ -476,7 +490,7 @@ impl http_body::Body for Shared {
     }
 }
 
-/// The body of a response; when it is dropped, the connection is idle.
+/// The body of a response. When the body is dropped, the connection becomes idle.
 struct Answering {
     body: Body,
     connection: Arc<Connection>,
@@ -508,18 +522,19 @@ impl http_body::Body for Answering {
     }
 }
 
-/// A TCP stream that reports reads and stalled writes to its connection.
+/// A TCP stream that reports new requests and stalled writes to its connection.
 struct Watched {
     stream: TcpStream,
     connection: Arc<Connection>,
-    /// The timeout of a write that the client does not read.
+    /// The timeout of a write whose bytes the client does not read; `None` if no write is stalled.
     stalled: Option<Pin<Box<Sleep>>>,
-    /// The timeout of reading after the last response, and the bytes that may still be read.
+    /// The timeout for reading after the last response, and the number of bytes that may still be
+    /// read. `None` before the server closes the connection.
     lingers: Option<(Pin<Box<Sleep>>, usize)>,
 }
 
 impl Watched {
-    /// Fails a write that exceeds the timeout.
+    /// Returns an error if a write takes longer than [`WRITE_TIMEOUT`].
     fn in_time<T>(
         &mut self,
         context: &mut Context<'_>,
@@ -589,9 +604,10 @@ impl AsyncWrite for Watched {
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
-    /// Ends the sending side, then reads the remaining bytes for a limited time.
+    /// Closes the sending direction, then reads remaining bytes for a limited time.
     ///
-    /// Closing a socket with unread bytes resets it, and the client may lose the last response.
+    /// Closing a socket with unread bytes resets the connection, and the client may lose the last
+    /// response.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.lingers.is_none() {
             match Pin::new(&mut self.stream).poll_shutdown(context) {

@@ -1,5 +1,5 @@
-//! Logs one line per request and returns the request id in a header. A line contains no query,
-//! body, secret or person name.
+//! Logs one line per request, and returns the request id in a header. A log line contains no query,
+//! body, secret or name of a person.
 
 use std::sync::OnceLock;
 
@@ -13,17 +13,17 @@ use super::blueking::render::request_id;
 use crate::App;
 use crate::app::request_scope::CALLER;
 
-/// Header that carries the request id in requests and responses.
+/// The header that contains the request id in requests and responses.
 const REQUEST_ID: &str = "x-request-id";
-/// Requests that take longer, in milliseconds, are logged at the level `info`.
+/// A request that takes longer than this time, in milliseconds, is logged at the level `info`.
 const SLOW_MS: i64 = 1000;
-/// Longest path in the log, in characters. A longer path is cut.
+/// Longest path in the log, in characters. A longer path is truncated.
 const PATH_MAX: usize = 200;
-/// Path segment that precedes the name of a person.
+/// The path segment that is followed by the name or id of a person.
 const PEOPLE: &str = "people";
 
-/// Returns a path for the log: cut, and with `{person}` instead of a person's name or id
-/// (`/v1/people/{person}/forget`).
+/// Returns a path for the log. A long path is truncated, and the name or id of a person is replaced
+/// by `{person}` (`/v1/people/{person}/forget`).
 fn logged_path(path: &str) -> String {
     let mut follows_people = false;
     let parts = path.split('/').map(|part| {
@@ -41,14 +41,14 @@ fn logged_path(path: &str) -> String {
         .collect()
 }
 
-/// Gives each request an id and logs the request. Server errors are warnings, client errors and
-/// slow requests are information, other requests are debug lines.
+/// Adds an id to each request and logs the request. The log level is `warn` for server errors,
+/// `info` for client errors and slow requests, and `debug` for other requests.
 pub(super) async fn observe(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let started_at = app.ledger.clock.now();
     let id = request_id(request.headers(), &app);
     let header = HeaderValue::from_str(&id).ok();
     if let Some(header) = &header {
-        // The handler reads the id from here.
+        // The handler reads the request id from this header.
         request.headers_mut().insert(REQUEST_ID, header.clone());
     }
     let method = request.method().clone();

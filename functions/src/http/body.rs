@@ -9,21 +9,22 @@ use tokio::sync::Semaphore;
 
 /// Largest body, in bytes.
 pub const BODY_BYTES_MAX: usize = 1 << 20;
-/// Longest pause between two pieces of a body.
+/// Longest pause between two parts of a body.
 const PIECE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest time for a whole body. It is below the time limit of a request (25 s).
+/// Longest time for reading a whole body. This is less than the time limit of a request (25 s).
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
-/// A body up to this size, in bytes, needs no permit for large bodies. Nearly all requests are
+/// A body up to this size, in bytes, needs no permit for large bodies. Nearly all bodies are
 /// smaller.
 const SMALL_BYTES: usize = 16 << 10;
-/// Maximum KiB of large bodies that are read concurrently, before their callers are identified.
+/// Largest total size of the large bodies that are read concurrently, in KiB. The callers of these
+/// bodies are not identified yet.
 const LARGE_KIB_MAX: usize = 64 << 10;
 /// Longest wait for a permit for a large body.
 const PERMIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 static LARGE: Semaphore = Semaphore::const_new(LARGE_KIB_MAX);
 
-/// Reasons why a body was not read.
+/// The reason why a body was not read.
 #[derive(Debug, thiserror::Error)]
 pub enum NotRead {
     #[error("the body is larger than {0} bytes")]
@@ -36,8 +37,8 @@ pub enum NotRead {
     Busy,
 }
 
-/// Reads a whole body of at most `most` bytes, in bounded time and memory. The host discards the
-/// rest of a body that is too large.
+/// Reads a whole body of at most `most` bytes, in bounded time and memory. If a body is too large,
+/// the host discards the unread bytes.
 pub async fn read(mut body: Body, most: usize) -> Result<Vec<u8>, NotRead> {
     let expected_size = http_body::Body::size_hint(&body);
     if expected_size.lower() > most as u64 {
@@ -85,8 +86,8 @@ pub async fn read(mut body: Body, most: usize) -> Result<Vec<u8>, NotRead> {
 /// Deepest nesting of a JSON body, in levels.
 pub const DEPTH_MAX: usize = 64;
 
-/// Returns the pairs of a query or a form. Repeated keys become a list, because clients send arrays
-/// in a query this way.
+/// Returns the name-value pairs of a query or a form. The values of a repeated name become a list,
+/// because clients send an array in this form.
 pub fn pairs(bytes: &[u8]) -> Map<String, Value> {
     let pairs: Vec<(String, String)> = serde_urlencoded::from_bytes(bytes).unwrap_or_default();
     let mut map = Map::new();
@@ -100,7 +101,7 @@ pub fn pairs(bytes: &[u8]) -> Map<String, Value> {
     map
 }
 
-/// Reasons why bytes are not a JSON object. Each API has its own texts for them.
+/// The reason why bytes are not a JSON object. Each API has its own texts for these reasons.
 #[derive(Debug, thiserror::Error)]
 pub enum NoObject {
     #[error("the body is not UTF-8: {0}")]
@@ -126,8 +127,8 @@ pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, NoObject> {
     }
 }
 
-/// Parses a text that is a JSON array or object, because clients put lists into forms and queries
-/// this way. Returns `None` for other texts.
+/// Parses a text that is a JSON array or object; returns `None` for any other text. Clients put
+/// lists and objects into forms and queries as JSON text.
 pub fn nested(text: &str) -> Option<Value> {
     let is_nested = text.trim_start().starts_with(['[', '{']) && depth(text) <= DEPTH_MAX;
     is_nested.then(|| serde_json::from_str(text).ok()).flatten()

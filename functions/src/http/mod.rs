@@ -1,4 +1,4 @@
-//! The HTTP APIs: one axum router for every host.
+//! The HTTP APIs. All hosts serve the same axum router.
 
 mod access;
 pub mod api;
@@ -20,11 +20,12 @@ use serde_json::{Value, json};
 
 use crate::App;
 
-/// Longest wait for the test write of `/readyz`. A ledger that takes longer does not accept writes.
+/// Longest wait for the test write of `/readyz`. If the write takes longer, the ledger does not
+/// accept writes.
 const WRITABLE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Returns the routes of all HTTP paths. Other paths go to the BlueKing API, whose path variants
-/// axum routes cannot express.
+/// Returns the router with all HTTP paths. Unknown paths are handled by the BlueKing API, because
+/// axum routes cannot express the path variants of this API.
 pub fn router(app: App) -> Router {
     Router::new()
         .route("/", get(page::first))
@@ -32,8 +33,8 @@ pub fn router(app: App) -> Router {
         .route("/readyz", get(readyz))
         .route("/openapi.json", get(api::openapi::document))
         .nest("/v1", api::router())
-        // A caller without credentials must not learn which paths or methods exist. A known caller
-        // gets 405.
+        // A caller without credentials must not learn which paths or methods exist. The fallback
+        // therefore checks the credentials, and only a known caller gets a 405.
         .method_not_allowed_fallback(blueking::only_read)
         .fallback(blueking::command)
         .layer(from_fn_with_state(app.clone(), scope::open))
@@ -45,7 +46,7 @@ async fn healthz() -> &'static str {
     "ok"
 }
 
-/// Returns 200 if the ledger can be read and written, otherwise 503.
+/// Returns 200 if the ledger can be read and written, and 503 otherwise.
 async fn readyz(State(app): State<App>) -> Response {
     let head = match app.ledger.store.head().await {
         Ok(head) => head,
@@ -77,7 +78,7 @@ async fn readyz(State(app): State<App>) -> Response {
     }
 }
 
-/// Describes the health paths for `/openapi.json`. They need no credentials.
+/// Describes the health paths for `/openapi.json`. The health paths need no credentials.
 fn described_health() -> [(String, Value); 2] {
     let text = |description: &str| json!({ "description": description, "content": { "text/plain": { "schema": { "type": "string" } } } });
     let get = |name: &str, summary: &str, responses: Value| {

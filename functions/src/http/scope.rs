@@ -1,5 +1,5 @@
-//! The scope of a request: its peer address, its conditional headers, and the caller whose limits
-//! apply.
+//! The scope of a request: the peer address, the conditional headers, and the caller whose limits
+//! apply to the request.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,7 +19,7 @@ use crate::App;
 use crate::app::limits::{LARGE_ANSWER, Of, Transfer};
 use crate::app::request_scope::{Peer, SCOPE, Scope};
 
-/// Returns whether `If-None-Match` names a tag (RFC 9110 13.1.2), by weak comparison.
+/// Returns whether `If-None-Match` contains a tag (RFC 9110 13.1.2). The comparison is weak.
 pub fn is_known(if_none_match: &str, tag: &str) -> bool {
     let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
     if_none_match.trim() == "*"
@@ -28,19 +28,20 @@ pub fn is_known(if_none_match: &str, tag: &str) -> bool {
             .any(|known| opaque(known) == opaque(tag))
 }
 
-/// Opens the scope of a request and counts the bytes that the request writes.
+/// Opens the scope of a request, and counts the bytes of a request that writes.
 pub(super) async fn open(State(app): State<App>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let is_v1 = path.starts_with("/v1/");
-    // The BlueKing API also accepts reads by POST; these do not count as writes. Uploads of files
-    // do not count here, because separate limits apply to them.
+    // The BlueKing API also accepts reads by POST. Such reads are not counted as writes. Uploads of
+    // files are not counted here, because uploads have their own limits.
     let writes = !matches!(*request.method(), Method::GET | Method::HEAD)
         && if is_v1 {
             !is_upload(path)
         } else {
             !blueking::is_read(path)
         };
-    // A write has already happened, so its response is not replaced by an error.
+    // A `/v1` write has already changed the ledger, so its response must not be replaced by an
+    // error.
     let is_bounded = !is_v1 || matches!(*request.method(), Method::GET | Method::HEAD);
     let request_id = blueking::render::request_id(request.headers(), &app);
     let (parts, body) = request.into_parts();
@@ -67,8 +68,8 @@ pub(super) async fn open(State(app): State<App>, request: Request, next: Next) -
         .await;
     let of = *scope.of.lock().expect("no holder panics");
     if let Some(of) = of {
-        // A rejected `/v1` request wrote nothing. The BlueKing API returns 200 for every result, so
-        // its status shows nothing.
+        // A rejected `/v1` request wrote nothing. The BlueKing API returns status 200 for every
+        // result, so all bytes of such a request are counted.
         let written = if is_v1 && !response.status().is_success() {
             0
         } else {
@@ -95,18 +96,18 @@ pub(super) async fn open(State(app): State<App>, request: Request, next: Next) -
     response
 }
 
-/// Returns whether a path uploads a file. Files have their own limits.
+/// Returns whether a path uploads a file. Uploads have their own limits.
 fn is_upload(path: &str) -> bool {
     path.starts_with("/v1/attachments") || path.starts_with("/v1/uploads")
 }
 
-/// Counts a large response against the caller's limit until the client has read it. Returns an
-/// error if the caller has too many unread responses.
+/// Counts a large response against the limit of the caller until the client has read the response.
+/// Returns an error if too many large responses of the caller are unread.
 fn metered(app: &App, of: Of, response: Response) -> Result<Response, Error> {
     let bytes = http_body::Body::size_hint(response.body())
         .exact()
         .and_then(|bytes| usize::try_from(bytes).ok());
-    // A body of unknown size is a file. Files have their own limits.
+    // A body of unknown size is the content of a file. Downloads of files have their own limits.
     let Some(bytes) = bytes.filter(|bytes| *bytes > LARGE_ANSWER) else {
         return Ok(response);
     };
@@ -120,13 +121,14 @@ fn metered(app: &App, of: Of, response: Response) -> Result<Response, Error> {
     }))
 }
 
-/// Maximum bytes of one piece of a response.
+/// Largest part of a response that is sent at once, in bytes.
 const PIECE_BYTES: usize = 32 << 10;
 
-/// A response body that is sent in pieces and is dropped when the client has read it.
+/// A response body that is sent in parts. The body is dropped after the client has read the last
+/// part.
 struct Metered {
     body: Body,
-    /// The unsent rest of the last piece.
+    /// The bytes of the last part that are not sent yet.
     rest: Bytes,
     _transfer: Transfer,
 }
@@ -157,13 +159,13 @@ impl http_body::Body for Metered {
     }
 
     fn size_hint(&self) -> SizeHint {
-        // Only bodies of a known size are metered.
+        // Only bodies of a known size are metered, so the size is exact.
         let unread = self.body.size_hint().exact().unwrap_or_default();
         SizeHint::with_exact(unread + self.rest.len() as u64)
     }
 }
 
-/// A body whose bytes are counted.
+/// A request body that counts the bytes that are read.
 struct Counted {
     body: Body,
     bytes: Arc<AtomicU64>,

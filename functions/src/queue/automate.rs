@@ -1,7 +1,7 @@
 //! The queue `automate`: opens the API call of an automatic node.
 //!
-//! The stream of an API call has the effect id as its name, so a repeated intent is rejected as a
-//! duplicate.
+//! The effect id is a part of the stream name of an API call. A repeated intent addresses the same
+//! stream and is rejected as a duplicate.
 
 pub mod api_call;
 
@@ -29,7 +29,7 @@ fn stream(message: &Message) -> String {
     format!("api_call-{}", message.id)
 }
 
-/// Opens an API call from one intent; its first attempt is due at once.
+/// Opens an API call from one intent. The first attempt is due at once.
 pub async fn open(
     ledger: &Ledger,
     message: &Message,

@@ -1,8 +1,8 @@
 //! The queue `callback`: opens a callback, and makes its attempts (reference/bk-itsm.md 10).
 //!
-//! The stream of a callback has the effect id as its name, so a repeated intent is rejected as a
-//! duplicate. An attempt sends the request with the callback id as `Idempotency-Key` and records the
-//! outcome.
+//! The effect id is a part of the stream name of a callback. A repeated intent addresses the same
+//! stream and is rejected as a duplicate. An attempt sends the request with the callback id as
+//! `Idempotency-Key` and records the outcome.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +38,7 @@ fn stream(message: &Message) -> String {
     format!("callback-{}", message.id)
 }
 
-/// Opens a callback from one intent; its first attempt is due at once.
+/// Opens a callback from one intent. The first attempt is due at once.
 pub async fn open(ledger: &Ledger, message: &Message, intent: Intent) -> Result<(), Error> {
     let Intent::SendCallback {
         ticket,
@@ -65,7 +65,7 @@ pub async fn open(ledger: &Ledger, message: &Message, intent: Intent) -> Result<
     runner::open::<Callback>(ledger, &command_envelope, &Command::Request(requested)).await
 }
 
-/// Makes the attempt that is due; does nothing if none is.
+/// Makes the next attempt of a callback if the attempt is due. Otherwise does nothing.
 pub async fn attempt(app: &App, stream: &str) -> Result<(), Error> {
     runner::run::<Callback>(app, stream).await
 }
@@ -127,8 +127,10 @@ impl Outgoing for Callback {
     }
 }
 
-/// Logs a failed attempt. The first failure is often a restart of the receiver. Repeated failures
-/// need an operator, who finds the details with `audit show`.
+/// Logs a failed attempt.
+///
+/// The first failure is often caused by a restart of the receiver and is logged for debugging only.
+/// Repeated failures need an operator, who finds the details with `audit show`.
 fn note(stream: &str, attempt: u32, reason: &str) {
     if attempt > 1 {
         tracing::warn!(
@@ -181,8 +183,8 @@ async fn request(
     }))
 }
 
-/// Returns the documented body of a callback; `updated_by` is never empty, because receivers reject
-/// an empty one.
+/// Returns the body of a callback as documented. `updated_by` is never empty, because receivers
+/// reject an empty value.
 async fn body(app: &App, card: &TicketCard, now: Moment) -> Result<Value, Error> {
     let ticket = &card.ticket;
     let Some(opened) = &ticket.opened else {
@@ -204,9 +206,10 @@ async fn body(app: &App, card: &TicketCard, now: Moment) -> Result<Value, Error>
     }))
 }
 
-/// Returns the verdict on an attempt.
+/// Returns the verdict on the response to an attempt.
 ///
-/// Success is a 2xx status and JSON with `code` 0 or 200, or with `result` true (decision 10 of
+/// An attempt succeeded if the status is 2xx and the body is JSON with the right content. The
+/// content is right if `code` is 0 or 200, or if `result` is true (decision 10 of
 /// reference/bk-itsm.md 17).
 fn verdict(response: &Result<HttpResponse, HttpError>) -> Verdict {
     let retry = |reason| Verdict::Retry {
@@ -226,7 +229,8 @@ fn verdict(response: &Result<HttpResponse, HttpError>) -> Verdict {
                 outputs: BTreeMap::new(),
             }
         }
-        // The event stores only a number, because the receiver controls the rest of the body.
+        // The reason is stored in the ledger. The reason must contain no text of the receiver, so
+        // only the number is used.
         Ok(answer) => retry(answer["code"].as_i64().map_or_else(
             || "response without a code".into(),
             |code| format!("response code {code}"),

@@ -1,4 +1,5 @@
-//! The queue `cleanup`: expired drafts and files without a holder. It carries only due work.
+//! The queue `cleanup`: deletes expired drafts, and files without a holder. The queue contains only
+//! due work.
 
 use std::future::ready;
 
@@ -10,7 +11,7 @@ use infra::queue::Message;
 use super::wrong_queue;
 use crate::App;
 
-/// Rejects every intent, because no intent names this queue.
+/// Rejects every intent, because no intent is sent to this queue.
 pub fn execute<'a>(
     _app: &'a App,
     message: &'a Message,

@@ -1,4 +1,4 @@
-//! Queue functions: one file per queue; each call works on one message.
+//! The queue functions. Each file serves one queue, and each call processes one message.
 
 pub mod automate;
 pub mod callback;
@@ -18,9 +18,10 @@ use crate::stream::follow::aggregate::{Registry, find};
 /// Executes one intent of a queue.
 pub type Execute = for<'a> fn(&'a App, &'a Message, Intent) -> BoxFuture<'a, Result<(), Error>>;
 
-/// Works on one message of a queue: an intent, or the due work of a stream.
+/// Processes one message of a queue. The message contains an intent, or the due work of a stream.
 ///
-/// After a transient error the message must be deferred, after any other error it must be parked.
+/// After a transient error the caller must defer the message. After any other error the caller must
+/// park the message.
 pub async fn work(
     app: &App,
     registry: Registry,
@@ -41,7 +42,7 @@ pub async fn work(
     }
 }
 
-/// Reads the body of a message.
+/// Reads an intent or due work from the body of a message.
 pub fn read(message: &Message) -> Result<Work, Error> {
     serde_json::from_slice(&message.body).map_err(|error| {
         Error::because(
@@ -52,7 +53,7 @@ pub fn read(message: &Message) -> Result<Work, Error> {
     })
 }
 
-/// Returns the error for an intent in the wrong queue.
+/// Returns the error for a message with an intent of another queue.
 fn wrong_queue(message: &Message) -> Error {
     Error::corrupt(format!(
         "message {} contains an intent of another queue",
@@ -60,8 +61,8 @@ fn wrong_queue(message: &Message) -> Error {
     ))
 }
 
-/// Returns the error of a command that should be accepted in every state of its stream: a rejection
-/// is `Misconfigured`.
+/// Returns the error of a command that every state of the stream should accept. A rejection becomes
+/// an error of kind `Misconfigured`.
 fn unexpected<D: Decider>(error: ExecuteError<D>) -> Error {
     match error {
         ExecuteError::Technical(error) => error,

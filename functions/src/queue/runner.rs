@@ -1,5 +1,7 @@
-//! The runner of outgoing requests: loads the work, checks that an attempt is due, takes the lease,
-//! records the start of a non-idempotent request, sends it, and records the verdict.
+//! The runner makes the attempts of outgoing requests.
+//!
+//! The runner loads the work, checks that an attempt is due, and takes the lease. The runner
+//! records the start of a non-idempotent request, sends the request, and records the verdict.
 
 use async_trait::async_trait;
 use domain::Decider;
@@ -17,46 +19,51 @@ use serde::{Deserialize, Serialize};
 use super::unexpected;
 use crate::App;
 
-/// The view of leases: one document per stream that had an attempt.
+/// The view of leases. Each stream that had an attempt has one document.
 const LEASE: &str = "lease";
-/// Duration of the lease: longer than a request may take, shorter than the time a taken message
-/// stays invisible.
+/// Duration of the lease. The lease is longer than a request may take, and shorter than the time
+/// for which a taken message is invisible.
 const LEASE_MS: i64 = 30_000;
 
-/// Time beyond the timeout of a non-idempotent request before its attempt counts as interrupted.
+/// Additional time after the timeout of a non-idempotent request. After this time, an attempt
+/// without a recorded outcome counts as interrupted.
 const STARTED_GRACE_MS: i64 = 30_000;
 
-/// The verdict on a response, and when failed attempts are repeated.
+/// Returns the verdict on a response, and the policy for the repetition of failed attempts.
 pub type Judge<'a> =
     Box<dyn FnOnce(&Result<HttpResponse, HttpError>) -> (Verdict, Policy) + Send + 'a>;
 
-/// Returns the command that records the start of an attempt. Without a recorded outcome, the attempt
-/// counts as interrupted at the given time.
+/// Returns the command that records the start of an attempt.
+///
+/// The arguments are the attempt number and a time. If no outcome is recorded by this time, the
+/// attempt counts as interrupted.
 pub type Start<O> = fn(u32, Moment) -> <O as Decider>::Command;
 
-/// The next attempt of a piece of work.
+/// The prepared next attempt of a piece of work.
 pub enum Prepared<'a, O: Outgoing> {
-    /// Sends a request.
+    /// The attempt sends this request.
     Request {
         request: HttpRequest,
-        /// The command that records the start of a request whose repetition could do the work
-        /// twice; `None` if the receiver recognizes a repeated request.
+        /// Returns the command that records the start of the request. Set if a repeated request
+        /// could do the work twice; `None` if the receiver recognizes a repeated request.
         start: Option<Start<O>>,
         judge: Judge<'a>,
     },
-    /// No request can be sent; the verdict is recorded.
+    /// The attempt cannot send a request. The runner records this verdict.
     Verdict(Verdict, Policy),
 }
 
-/// Outgoing work of one kind, stored in one stream each.
+/// Outgoing work of one kind. Each piece of work has its own stream.
 #[async_trait]
 pub trait Outgoing: Decider<Context = (), Lookup = Nothing> {
-    /// Returns the attempts while another one is to be made; `None` before the work is requested and
-    /// after its last attempt.
+    /// Returns the attempts if another attempt is to be made. Returns `None` before the work is
+    /// requested and after the last attempt.
     fn attempts(&self) -> Option<Attempts>;
-    /// Returns the id of the event that caused the work; empty before the work is requested.
+    /// Returns the id of the event that caused the work. The id is empty before the work is
+    /// requested.
     fn cause(&self) -> &str;
-    /// Returns the verdict on a started attempt without a recorded outcome.
+    /// Returns the verdict on an attempt that was started but has no recorded outcome; `None` if
+    /// there is no such attempt.
     fn interrupted(&self) -> Option<(Verdict, Policy)> {
         None
     }
@@ -65,10 +72,11 @@ pub trait Outgoing: Decider<Context = (), Lookup = Nothing> {
     -> Result<Prepared<'a, Self>, Error>;
     /// Returns the command that records the outcome of an attempt.
     fn record(report: Report) -> Self::Command;
-    /// Returns whether a rejection means that the work was requested before, or that another worker
-    /// made the attempt.
+    /// Returns whether a rejection means that the work was already requested, or that another
+    /// worker made the attempt.
     fn is_repeated(rejection: &Self::Rejection) -> bool;
-    /// Does what follows from the state after the last attempt; called again until it is done.
+    /// Executes the steps that follow the last attempt. The runner repeats this call until the
+    /// steps are done.
     async fn conclude(&self, _app: &App, _stream: &str) -> Result<(), Error> {
         Ok(())
     }
@@ -79,7 +87,7 @@ pub fn meta<O: Outgoing>(work: &O) -> Meta {
     Meta::system(work.cause(), work.cause())
 }
 
-/// Requests a piece of work; without effect if it was requested before.
+/// Requests a piece of work. Does nothing if the work was already requested.
 pub async fn open<O: Outgoing>(
     ledger: &Ledger,
     command_envelope: &CommandEnvelope,
@@ -90,8 +98,8 @@ pub async fn open<O: Outgoing>(
         .map(drop)
 }
 
-/// Makes the attempt of a stream that is due, if there is one; then does what follows from its
-/// result.
+/// Makes the next attempt of a stream if the attempt is due. After the last attempt, executes the
+/// steps that follow from the result.
 pub async fn run<O: Outgoing>(app: &App, stream: &str) -> Result<(), Error> {
     let state = app.ledger.load::<O>(stream).await?.aggregate.0;
     let Some(attempts) = state.attempts() else {
@@ -139,7 +147,7 @@ struct Outcome {
     policy: Policy,
 }
 
-/// Prepares and sends one request; returns `None` if another worker makes the attempt.
+/// Prepares and sends one request. Returns `None` if another worker makes the attempt.
 async fn make<O: Outgoing>(
     app: &App,
     stream: &str,
@@ -162,7 +170,7 @@ async fn make<O: Outgoing>(
         }
     };
     let target = origin(&request.url);
-    // A receiver that is slow holds only a part of the slots of its queue.
+    // A slow receiver may use only a part of the slots of its queue.
     let Some(_slot) = app.targets.enter(&target) else {
         return Err(Error::new(
             Kind::Throttled,
@@ -177,8 +185,8 @@ async fn make<O: Outgoing>(
     if let Some(start) = start {
         let timeout_ms = i64::try_from(request.timeout.as_millis()).unwrap_or(i64::MAX / 2);
         let until = now.plus_ms(timeout_ms + STARTED_GRACE_MS);
-        // A random command id: a second worker must be rejected, not treated as a retry of the
-        // first.
+        // The command id is random, so that the ledger rejects the command of a second worker. With
+        // the same id, the ledger would treat the command as a retry of the first.
         let command_envelope = envelope(stream, state, app.ledger.fresh_id());
         let started = execute::<O>(&app.ledger, &command_envelope, &start(attempt, until)).await?;
         if started.is_none() {
@@ -211,7 +219,7 @@ fn envelope<O: Outgoing>(stream: &str, state: &O, command_id: [u8; 16]) -> Comma
     }
 }
 
-/// Executes a command of the work; returns `None` if it is a repetition.
+/// Executes a command on a piece of work. Returns `None` if the command is a repetition.
 async fn execute<O: Outgoing>(
     ledger: &Ledger,
     command_envelope: &CommandEnvelope,
@@ -227,18 +235,19 @@ async fn execute<O: Outgoing>(
     }
 }
 
-/// The exclusive right to one attempt, for a limited time.
+/// The exclusive right of one worker to make one attempt, for a limited time.
 #[derive(Debug, Serialize, Deserialize)]
 struct Lease {
     attempt: i64,
     until: Moment,
-    /// A random id, so that two leases on the same attempt differ.
+    /// A random id, so that the documents of two leases on the same attempt differ.
     owner: String,
 }
 
-/// Takes the lease on an attempt, so that a repeated message sends one request.
+/// Takes the lease on an attempt, so that a repeated message does not send a second request.
 ///
-/// Returns false if another worker has the lease. The lease of a crashed worker expires.
+/// Returns false if another worker has the lease. The lease of a crashed worker expires after
+/// [`LEASE_MS`].
 async fn take_lease(
     views: &dyn Views,
     stream: &str,

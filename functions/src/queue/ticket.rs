@@ -1,4 +1,5 @@
-//! The queue `ticket`: commands on a ticket that follow from another ticket or from a deadline.
+//! The queue `ticket`: executes commands on a ticket that follow from another ticket or from a
+//! deadline.
 
 use domain::intent::{Due, Intent};
 use domain::ticket::{Command, Rejection, Ticket};
@@ -11,7 +12,7 @@ use super::{unexpected, wrong_queue};
 use crate::App;
 use crate::app::tickets;
 
-/// Executes one intent: adds or removes a relation, or ends a ticket with its parent.
+/// Executes one intent: adds or removes a relation, or ends a child ticket with its parent.
 pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(), Error> {
     match intent {
         Intent::RelateTicket {
@@ -23,8 +24,10 @@ pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(),
             cause,
             correlation,
         } => {
-            // The relation may have changed since the event, and a repeated intent can be older than
-            // the command ids that a stream remembers. The other ticket follows the current state.
+            // A repeated intent may be outdated, because the relation may have changed since the
+            // event. The intent can also be older than the command ids that the stream remembers.
+            // The relation is therefore changed only if the intent matches the current state of the
+            // source ticket.
             let source = app.ledger.load::<Ticket>(&with.stream()).await?.aggregate.0;
             let current = source.links.iter().find(|link| link.other == ticket);
             let is_outdated = match current {
@@ -59,8 +62,8 @@ pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(),
             if relate(app, message, &ticket, &command, meta.clone()).await? {
                 return Ok(());
             }
-            // The other ticket rejected the relation, so this ticket removes it: a relation exists
-            // on both tickets or on none.
+            // The target ticket rejected the relation, so the source ticket removes its half. A
+            // relation exists on both tickets or on none.
             let removal = Command::Unlink {
                 by: PersonId::system(),
                 other: ticket,
@@ -95,7 +98,8 @@ pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(),
     }
 }
 
-/// Executes the command; returns false if the ticket does not exist or rejects the relation.
+/// Executes a command on a related ticket. Returns false if the ticket does not exist or rejects
+/// the command.
 async fn relate(
     app: &App,
     message: &Message,
@@ -129,11 +133,11 @@ async fn relate(
     }
 }
 
-/// Stars and comment of an automatic rating.
+/// Number of stars of an automatic rating. `COMMENT` is the comment of the same rating.
 const STARS: u8 = 4;
 const COMMENT: &str = "系统默认评价：满意！";
 
-/// Rates a finished ticket automatically if its creator did not rate it in time
+/// Rates a finished ticket automatically if the creator did not rate the ticket in time
 /// (reference/bk-itsm.md 16).
 pub async fn rate(app: &App, due: &Due) -> Result<(), Error> {
     let stream = due.stream.as_str();

@@ -1,10 +1,12 @@
-//! The follower: per commit, in stream order, updates the due row and the card and queues the
-//! intents of reactions.
+//! The follower turns commits into due rows, cards and messages.
+//!
+//! The follower processes the commits of each stream in order. Each commit updates the due row and
+//! the card of its stream, and each intent of a reaction becomes a message in a queue.
 //!
 //! A page of commits is folded stream by stream and stored by one write: messages first, then due
-//! rows and cards. The sequence of the card is the only checkpoint of its stream: older commits are
-//! skipped, and a gap is read from the journal. A crash repeats intents under the same ids and loses
-//! none.
+//! rows and cards. The sequence of the card is the only checkpoint of its stream. Commits up to
+//! this sequence are skipped, and missing commits are read from the journal. After a crash, the
+//! follower repeats intents under the same ids and loses none.
 
 pub mod aggregate;
 pub mod births;
@@ -30,14 +32,14 @@ use births::Births;
 use super::parked::{self, Parked};
 use crate::app::cards::{read_card, write_card};
 
-/// Commits per read when a gap is filled from the journal.
+/// Number of commits per read when missing commits are read from the journal.
 const PAGE: usize = 100;
-/// Attempts to store the results of a stream while other followers store newer ones.
+/// Most attempts to store the results of a stream while other followers store newer results.
 const RACES_MAX: u32 = 20;
 
-/// A named function from an event, and the card as of that event, to intents.
+/// A named function that maps an event, and the card as of that event, to intents.
 pub struct Reaction<C: Card> {
-    /// The permanent consumer name, a part of the effect ids.
+    /// The permanent consumer name, which is a part of the effect ids.
     pub name: &'static str,
     pub react: fn(&Envelope<C::Event>, &C) -> Vec<Intent>,
 }
@@ -46,8 +48,8 @@ pub struct Reaction<C: Card> {
 #[derive(Clone, Debug)]
 pub struct Received {
     pub commit: Commit,
-    /// The position in the feed; `None` if the commit came from a table stream or from a read of its
-    /// stream.
+    /// The position of the commit in the feed. `None` if the commit came from a table stream or
+    /// from a read of its stream.
     pub position: Option<i64>,
 }
 
@@ -69,7 +71,7 @@ impl From<Commit> for Received {
     }
 }
 
-/// The ports of the follower, the only consumer of events that can put messages into queues.
+/// The ports of the follower. No other consumer of events can put messages into queues.
 #[derive(Clone, Copy)]
 pub struct Follower<'a> {
     pub ledger: &'a Ledger,
@@ -79,14 +81,14 @@ pub struct Follower<'a> {
     pub registry: Registry,
 }
 
-/// What follows from the commits of one stream.
+/// The messages and documents that follow from the commits of one stream.
 #[derive(Debug, Default)]
 pub struct Changes {
     pub messages: Vec<NewMessage>,
     /// The documents, in the order in which they must be stored.
     pub puts: Vec<Put>,
-    /// The first commit that cannot be processed because of its content, by its first sequence. The
-    /// results of the commits before it are complete.
+    /// The first sequence of the first commit whose content cannot be processed, and the error. The
+    /// results of all commits before this commit are complete.
     pub failure: Option<(i64, Error)>,
 }
 
@@ -98,9 +100,11 @@ pub struct Folding<'a, C: Card> {
 }
 
 impl Follower<'_> {
-    /// Follows a page of commits: each stream in order of its sequence, whatever the order of the
-    /// page. A stream with a commit that cannot be processed is parked. Any other error fails the
-    /// page, and the caller must follow it again. `also` is a document stored with the page.
+    /// Follows a page of commits. The commits of each stream are processed in order of their
+    /// sequence, even if the page contains another order.
+    ///
+    /// A stream with a commit that cannot be processed is parked. Any other error fails the page,
+    /// and the caller must follow the page again. `also` is a document stored with the page.
     pub async fn follow_page(&self, page: Vec<Received>, also: Option<Put>) -> Result<(), Error> {
         let mut streams: Vec<(String, Vec<Received>)> = Vec::new();
         let mut places = std::collections::HashMap::new();
@@ -123,20 +127,21 @@ impl Follower<'_> {
                     puts.extend(changes.puts);
                     parking.extend(changes.failure.map(|failure| (stream, failure)));
                 }
-                // The content of the stream or of its documents is the cause; other streams go on.
+                // The content of the stream or of its documents caused the error. Other streams are
+                // not affected.
                 Err(error) if error.is_poison() => {
                     let from = received.first().map_or(1, |first| first.commit.first);
                     parking.push((stream, (from, error)));
                 }
-                // A missing table or permission concerns all streams, so the page waits for the
-                // operator.
+                // A missing table or permission affects all streams. The page fails until the
+                // operator corrects the configuration.
                 Err(error) => {
                     failed = Some(error);
                     break;
                 }
             }
         }
-        // The document of the page is only stored if the whole page is followed.
+        // The document `also` is only stored if the whole page is followed.
         puts.extend(also.filter(|_| failed.is_none()));
         let stored = self.writer.write(messages, puts).await?;
         let mut overtaken: Vec<usize> = owners
@@ -157,15 +162,18 @@ impl Follower<'_> {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Follows one commit of a parked stream. Fails if the stream still cannot be processed.
+    /// Follows one commit of a parked stream. Returns an error if the stream still cannot be
+    /// processed.
     pub async fn follow_one(&self, received: Received) -> Result<(), Error> {
         let stream = received.commit.stream.clone();
         let failure = self.follow_alone(&stream, &[received]).await?;
         failure.map_or(Ok(()), |(_, error)| Err(error))
     }
 
-    /// Follows the commits of one stream until no other follower stores newer results meanwhile;
-    /// returns the first commit that cannot be processed, see [`Changes::failure`].
+    /// Follows the commits of one stream. Repeats the work if another follower stores newer results
+    /// meanwhile, at most [`RACES_MAX`] times.
+    ///
+    /// Returns the first commit that cannot be processed, see [`Changes::failure`].
     async fn follow_alone(
         &self,
         stream: &str,
@@ -209,7 +217,8 @@ impl Follower<'_> {
     }
 }
 
-/// Folds the commits of one stream after its checkpoint into its due row, its card and messages.
+/// Folds the commits of one stream after its checkpoint. The result contains the due row, the card
+/// and the messages.
 pub async fn fold<C: Card>(
     follower: &Follower<'_>,
     folding: Folding<'_, C>,
@@ -218,7 +227,7 @@ pub async fn fold<C: Card>(
 ) -> Result<Changes, Error> {
     let Folding { reactions, queue } = folding;
     let has_card = !C::VIEW.is_empty();
-    // Without a card the due row is the checkpoint of its stream.
+    // If the aggregate has no card, the due row is the checkpoint of the stream.
     let checkpoint = match (has_card, queue) {
         (true, _) => follower.views.get(C::VIEW, stream).await?,
         (false, Some(_)) => follower.views.get(due::VIEW, stream).await?,
@@ -244,8 +253,8 @@ pub async fn fold<C: Card>(
     else {
         return Ok(changes);
     };
-    // This step only decodes events and does not depend on the card, so a parked card cannot lose a
-    // deadline.
+    // Due rows depend only on the decoded events and not on the card. A stream with an unreadable
+    // card therefore loses no deadline.
     if let Some(queue) = queue {
         let set: Vec<due::Change> = readable
             .iter()
@@ -283,7 +292,7 @@ pub async fn fold<C: Card>(
     Ok(changes)
 }
 
-/// A decoded commit, its personal values still sealed.
+/// A received commit and its decoded events. Personal values are still sealed.
 type Readable<'a, E> = (&'a Received, Decoded<E>);
 
 async fn fold_card<C: Card>(
@@ -331,7 +340,7 @@ async fn fold_card<C: Card>(
     Ok((put, messages))
 }
 
-/// Returns the message of an intent; its id is the effect id.
+/// Returns the message of an intent. The id of the message is the effect id.
 fn intent_message<E: Event>(consumer: &str, envelope: &Envelope<E>, intent: Intent) -> NewMessage {
     NewMessage {
         queue: intent.queue(),
@@ -341,8 +350,8 @@ fn intent_message<E: Event>(consumer: &str, envelope: &Envelope<E>, intent: Inte
     }
 }
 
-/// Returns the received commits after `sequence`, in order and each once; a gap before or between
-/// them is read from the journal.
+/// Returns the received commits after `sequence` in order, and each commit once. Missing commits
+/// before or between the received commits are read from the journal.
 async fn missing<'a>(
     ledger: &Ledger,
     stream: &str,
@@ -379,7 +388,7 @@ async fn missing<'a>(
     Ok(missing)
 }
 
-/// Returns the put of a card, its personal values sealed.
+/// Returns the put of a card. Personal values in the document are sealed.
 pub(crate) async fn card_put<C: Card>(
     ledger: &Ledger,
     view: &str,

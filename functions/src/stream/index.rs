@@ -1,11 +1,14 @@
-//! Builds the gap-free feed from the table stream of the journal: bodies are archived first, then
-//! an immutable page lists the commits.
+//! Builds the gap-free feed from the table stream of the journal. The bodies of the commits are
+//! archived first; then an immutable page lists the commits.
 //!
-//! The indexer decodes no event, so no event can block it. A commit gets one position even if the
-//! table stream repeats it. Before a page is stored, every page that may list one of its commits is
-//! checked. A page lists a commit only if the page is younger than the commit. Fresh commits are
-//! therefore compared with the newest pages, which are in memory. A table stream that is read again
-//! from its beginning is compared with all pages since that time.
+//! The indexer does not decode events, so an unreadable event cannot block the feed. A commit gets
+//! one position even if the table stream repeats the commit.
+//!
+//! Before the indexer stores a page, the indexer checks every earlier page that may already list
+//! one of the commits. A page can list a commit only if the page is younger than the commit. Fresh
+//! commits are therefore compared only with the newest pages, which are in memory. If a table
+//! stream is read again from the beginning, its commits are compared with all pages since that
+//! time.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -19,23 +22,26 @@ use infra::{Error, Kind};
 
 /// Largest difference between the clocks of writers, of the table stream and of this function.
 const SKEW_MS: i64 = 5 * 60_000;
-/// Pages cached in memory; older pages are read again when needed.
+/// Most pages cached in memory. An older page is read again when the indexer needs the page.
 const PAGES_MAX: usize = 2_000;
-/// Attempts to store a page while other indexers store the same number first.
+/// Most attempts to store a page while other indexers store a page with the same number first.
 const RACES_MAX: u32 = 50;
 
-/// The view of tampering signs: changes of the journal that the ledger did not make.
+/// The view of tampering signs. A tampering sign is a change of the journal that the ledger did not
+/// make.
 pub const TAMPERED: &str = "tampered";
 
 /// A commit received from the table stream.
 #[derive(Clone, Debug)]
 pub struct Arrived {
     pub commit: Commit,
-    /// The time of the write by the clock of the table stream; the commit time if it is unknown.
+    /// The time of the write by the clock of the table stream. The commit time if the time of the
+    /// write is unknown.
     pub written: Moment,
 }
 
-/// Builds the feed of one ledger; its page cache only saves reads.
+/// Builds the feed of one ledger. The page cache reduces the number of reads and is otherwise not
+/// needed.
 pub struct Indexer {
     pages: Arc<dyn Pages>,
     blob: Arc<dyn Blob>,
@@ -54,7 +60,8 @@ impl Indexer {
         }
     }
 
-    /// Assigns a position to every commit without one; returns their number.
+    /// Assigns a position to every commit that has no position. Returns the number of these
+    /// commits.
     pub async fn index(&self, arrived: &[Arrived]) -> Result<usize, Error> {
         let mut indexed = 0;
         let mut waiting: Vec<&Arrived> = in_stream_order(arrived);
@@ -80,7 +87,8 @@ impl Indexer {
                 indexed += commits.len();
                 self.cache_page(page);
             } else {
-                // Another indexer stored this page number, so the cached newest page is outdated.
+                // Another indexer stored a page with this number, so the newest page in the cache
+                // is outdated.
                 self.refresh().await?;
             }
         }
@@ -90,7 +98,7 @@ impl Indexer {
         ))
     }
 
-    /// Returns the commits that have no position yet.
+    /// Returns the received commits that have no position yet.
     pub async fn missing(&self, arrived: &[Arrived]) -> Result<Vec<Commit>, Error> {
         let newest = self.refresh().await?;
         let all: Vec<&Arrived> = arrived.iter().collect();
@@ -103,8 +111,8 @@ impl Indexer {
             .collect())
     }
 
-    /// Returns the newest page, from the cache if possible; an outdated page makes the next put
-    /// fail.
+    /// Returns the newest page, from the cache if possible. If the cached page is outdated, the
+    /// next put of a page fails.
     async fn newest(&self) -> Result<Option<Arc<Page>>, Error> {
         if let Some((_, page)) = self
             .cache
@@ -186,9 +194,9 @@ fn stream_and_first(commit: &Commit) -> (String, i64) {
     (commit.stream.clone(), commit.first)
 }
 
-/// Returns each commit once, with the commits of one stream in order.
+/// Returns each commit once, and sorts the commits of one stream.
 ///
-/// The commits of a stream take the slots at which commits of that stream arrived.
+/// The commits of a stream use the list positions at which commits of the same stream arrived.
 fn in_stream_order(arrived: &[Arrived]) -> Vec<&Arrived> {
     let mut seen = HashSet::new();
     let once: Vec<&Arrived> = arrived
@@ -210,7 +218,7 @@ fn in_stream_order(arrived: &[Arrived]) -> Vec<&Arrived> {
         .collect()
 }
 
-/// Returns how many commits fit into one page, at least one.
+/// Returns the number of commits that fit into one page, at least one.
 fn fitting(waiting: &[&Arrived]) -> usize {
     let mut bytes = 0;
     let fits = |arrived: &&&Arrived| {

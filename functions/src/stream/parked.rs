@@ -1,5 +1,5 @@
-//! Parked streams: a consumer that cannot process a stream parks it and continues with the others;
-//! lists and redrives them.
+//! Parked streams. A consumer that cannot process a stream parks this stream and continues with the
+//! other streams. This module parks, lists and redrives streams.
 
 use events::Moment;
 use infra::Error;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::follow::Follower;
 
-/// The view of parked streams.
+/// The name of the view of parked streams.
 const VIEW: &str = "parked";
 
 /// A stream that a consumer cannot process.
@@ -22,11 +22,12 @@ pub struct Parked {
     pub at: Moment,
 }
 
-/// Parks a stream for a consumer.
+/// Parks a stream for a consumer. Does nothing if the stream is already parked for this consumer.
 pub async fn park(views: &dyn Views, parked: &Parked) -> Result<(), Error> {
     let key = key(parked);
     let stored = views.get(VIEW, &key).await?;
-    // The entry keeps the first commit that failed, because a redrive starts there.
+    // The stored entry contains the first commit that failed. The entry stays unchanged, because a
+    // redrive starts at this commit.
     if stored.is_some() {
         return Ok(());
     }
@@ -51,9 +52,10 @@ pub async fn list(views: &dyn Views, limit: usize) -> Result<Vec<Parked>, Error>
         .collect())
 }
 
-/// Follows a parked stream again from its card, and removes its entry on success.
+/// Follows a parked stream again from its card, and removes the entry on success.
 ///
-/// Rejects consumers other than the follower: their views must be rebuilt.
+/// Rejects every consumer other than the follower, because the views of other consumers must be
+/// rebuilt.
 pub async fn redrive(follower: Follower<'_>, parked: &Parked) -> Result<(), Error> {
     if parked.consumer != "follow" {
         return Err(Error::new(

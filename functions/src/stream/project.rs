@@ -1,5 +1,5 @@
-//! Multi-stream projections: they read only the feed, store their position in their document, and
-//! have no access to a queue.
+//! Projections fold many streams into one document. A projection reads only the feed, stores its
+//! position in its document, and has no access to a queue.
 
 use std::marker::PhantomData;
 
@@ -15,28 +15,29 @@ use serde_json::Value;
 use super::follow::rebuild::Rebuilt;
 use super::parked::{Parked, park};
 
-/// Commits per write of a document.
+/// Number of commits per write of a document.
 const PAGE: usize = 500;
-/// The key of the document of a projection.
+/// The key of the only document of a projection.
 const KEY: &str = "all";
 
-/// The projections of the desk.
+/// The list of projections.
 pub type Projections = &'static [&'static dyn Project];
 
-/// One projection, independent of its type; see [`Of`].
+/// One projection, independent of its type. [`Of`] is the only implementation.
 #[async_trait]
 pub trait Project: Send + Sync {
     /// Returns the name of the view.
     fn view(&self) -> &'static str;
-    /// Folds the document up to the end of the feed; returns the position reached.
+    /// Folds the document up to the end of the feed. Returns the reached position.
     async fn project(&self, ledger: &Ledger, views: &dyn Views) -> Result<i64, Error>;
-    /// Folds the document again up to its position, and replaces it if it differs.
+    /// Folds a new document up to the position of the stored document. Replaces the stored document
+    /// if both differ.
     async fn rebuild(&self, ledger: &Ledger, views: &dyn Views) -> Result<Rebuilt, Error>;
-    /// Returns the stored document as JSON, and its position.
+    /// Returns the stored document as JSON, and the position of the document.
     async fn stored(&self, views: &dyn Views) -> Result<(i64, Value), Error>;
 }
 
-/// The projection `P`.
+/// The implementation of [`Project`] for the projection `P`.
 pub struct Of<P>(pub PhantomData<fn() -> P>);
 
 #[async_trait]
@@ -59,7 +60,7 @@ impl<P: Projection> Project for Of<P> {
     }
 }
 
-/// Folds every projection up to the end of the feed; returns the lowest position reached.
+/// Folds every projection up to the end of the feed. Returns the lowest reached position.
 pub async fn project_all(
     projections: Projections,
     ledger: &Ledger,
@@ -72,7 +73,7 @@ pub async fn project_all(
     Ok(lowest)
 }
 
-/// Folds a projection up to the end of the feed; returns the position reached.
+/// Folds a projection up to the end of the feed. Returns the reached position.
 pub async fn project<P: Projection>(ledger: &Ledger, views: &dyn Views) -> Result<i64, Error> {
     loop {
         let (position, mut document) = stored::<P>(views).await?;
@@ -96,12 +97,14 @@ pub async fn project<P: Projection>(ledger: &Ledger, views: &dyn Views) -> Resul
                 .await?;
             }
         }
-        // If another worker stored the document first, the next round starts from its document.
+        // If another worker stored the document first, this put has no effect. The next round then
+        // starts from the document of the other worker.
         put(views, position, last.position, &document).await?;
     }
 }
 
-/// Stores a document as of `position`; returns false if the stored position is not `expected`.
+/// Stores a document as of `position`. Returns false if the position of the stored document is not
+/// `expected`.
 async fn put<P: Projection>(
     views: &dyn Views,
     expected: i64,
@@ -116,7 +119,7 @@ async fn put<P: Projection>(
     views.put(P::VIEW, KEY, &document, &[], expected).await
 }
 
-/// Returns the stored document of a projection and its position.
+/// Returns the position and the document of a projection as stored.
 pub async fn stored<P: Projection>(views: &dyn Views) -> Result<(i64, P), Error> {
     match views.get(P::VIEW, KEY).await? {
         None => Ok((0, P::default())),
@@ -130,7 +133,7 @@ pub async fn stored<P: Projection>(views: &dyn Views) -> Result<(i64, P), Error>
     }
 }
 
-/// Folds one commit into a projection; personal values stay sealed.
+/// Folds one commit into a projection. Personal values stay sealed.
 pub fn fold<P: Projection>(projection: &mut P, commit: &Commit) -> Result<(), Error> {
     if !P::AGGREGATES.contains(&events::aggregate_of(&commit.stream)) {
         return Ok(());
@@ -145,7 +148,7 @@ pub fn fold<P: Projection>(projection: &mut P, commit: &Commit) -> Result<(), Er
 #[derive(Clone, Debug, Default)]
 pub struct Replayed<P> {
     pub document: P,
-    /// The last position that was folded.
+    /// The position of the last folded commit.
     pub position: i64,
     pub events: i64,
 }

@@ -1,4 +1,4 @@
-//! One sweep over the due rows: each deadline becomes a message in the queue of its aggregate.
+//! One sweep over the due rows: each due deadline becomes a message in the queue of its aggregate.
 
 use infra::Error;
 
@@ -6,22 +6,23 @@ use crate::App;
 use crate::stream::follow::aggregate::{Registry, find};
 use crate::stream::follow::due;
 
-/// Deadlines queued per sweep; the others wait for the next sweep.
+/// Most deadlines queued per sweep. The other deadlines wait for the next sweep.
 const SWEEP_MAX: usize = 100_000;
 
-/// Queues a message for every deadline that is due, in the queue of its aggregate; returns their
-/// number.
+/// Puts a message for every due deadline into the queue of its aggregate. Returns the number of
+/// messages.
 ///
-/// `every_ms` is `None` for a queue that recognizes its message ids. A deadline that stays due has
-/// the same id, so no second message is added. For any other queue, `every_ms` is the time between
-/// two sweeps. Such a sweep includes the deadlines up to the next sweep. It repeats a deadline that
-/// stays due after 1, 2, 4, 8 sweeps and so on, so that failing work does not fill its queue.
+/// `every_ms` is `None` for a queue that recognizes repeated message ids. The message of a deadline
+/// always has the same id, so such a queue stores no second message. For any other queue,
+/// `every_ms` is the time between two sweeps. Such a sweep includes the deadlines up to the next
+/// sweep. A deadline that stays due is queued again only after 1, 2, 4, 8 sweeps and so on. Work
+/// that fails again and again therefore cannot fill its queue.
 pub async fn wake(app: &App, registry: Registry, every_ms: Option<i64>) -> Result<usize, Error> {
     let now = app.ledger.clock.now();
     let until = now.plus_ms(every_ms.unwrap_or_default());
     let mut rows = due::Rows::until(&*app.views, until);
     let mut fired = 0;
-    // All pages are read, because deadlines of parked messages stay at the start of the index.
+    // Every page is read, because the deadlines of parked messages stay at the start of the index.
     loop {
         let page = rows.next().await?;
         if page.is_empty() || fired >= SWEEP_MAX {
@@ -50,7 +51,8 @@ pub async fn wake(app: &App, registry: Registry, every_ms: Option<i64>) -> Resul
     }
 }
 
-/// Returns whether a sweep queues a deadline again: at the first sweep, then at doubling intervals.
+/// Returns whether a sweep queues a deadline again. The answer is true at the first sweep, and then
+/// at doubling intervals.
 fn is_repeated(overdue_ms: i64, every_ms: i64) -> bool {
     let sweeps = overdue_ms.div_euclid(every_ms.max(1));
     sweeps < 1 || sweeps.count_ones() == 1

@@ -1,5 +1,5 @@
-//! Administers workflows, services, the catalog, dictionaries and roles for both APIs. Every
-//! function takes the commit metadata `by`: the actor, the represented user and the app.
+//! Changes workflows, services, the catalog, dictionaries and roles, for both APIs. Every function
+//! takes the metadata of its commits as `by`: the actor, the represented user and the app.
 
 use std::collections::BTreeMap;
 
@@ -27,17 +27,17 @@ use crate::App;
 use crate::app::people::Unnamed;
 use crate::app::{attachments, seed};
 
-/// Ids below this number are for seed files; new objects get higher ids.
+/// Ids below this number are reserved for seed files. A new object gets a higher id.
 const OWN_IDS: i64 = 1000;
-/// Maximum number of attempts to get a free id.
+/// Most attempts to get a free id.
 const RACES_MAX: u32 = 20;
 
-/// Serializes changes in this process. A change depends on values that were read before, for
-/// example members that a body omits, or a free name.
+/// The lock of configuration changes in this process. A change depends on values that were read
+/// earlier, for example members that a body omits, or a free name.
 static CHANGING: Mutex<()> = Mutex::const_new(());
 
-/// Waits for the exclusive right to change configuration in this process; dropping the guard
-/// releases it.
+/// Waits for the exclusive right to change configuration in this process. Dropping the guard ends
+/// the exclusive right.
 pub async fn turn() -> MutexGuard<'static, ()> {
     CHANGING.lock().await
 }
@@ -67,7 +67,7 @@ pub enum NotSetUp {
     Workflow(workflow::Rejection),
 }
 
-/// Executes a command on configuration and waits for its card.
+/// Executes a command on configuration, and waits until its card is stored.
 async fn execute<D: Decider>(
     app: &App,
     by: &Meta,
@@ -90,7 +90,7 @@ where
     Ok(outcome.state)
 }
 
-/// Returns a new number from its own sequence.
+/// Returns the next id from the number sequence `of`.
 async fn next_id(app: &App, by: &Meta, of: &str) -> Result<i64, NotSetUp> {
     let command_envelope = CommandEnvelope {
         stream: format!("number_sequence-{of}"),
@@ -126,7 +126,7 @@ async fn on_catalog(app: &App, by: &Meta, command: &CatalogCommand) -> Result<Ca
         })
 }
 
-/// Adds a category below another.
+/// Adds a category below the category `parent`.
 pub async fn add_catalog(
     app: &App,
     by: &Meta,
@@ -145,7 +145,8 @@ pub async fn add_catalog(
         };
         match on_catalog(app, by, &CatalogCommand::Add(added.clone())).await {
             Ok(_) => return Ok(added),
-            // Another caller took this id at the same time.
+            // Another caller added a category with this id at the same time, so the next id is
+            // tried.
             Err(NotSetUp::Catalog(config::Rejection::CatalogExists(_))) => {}
             Err(not) => return Err(not),
         }
@@ -186,7 +187,7 @@ async fn on_workflow(
         })
 }
 
-/// Returns the names of all roles by id.
+/// Returns the names of all roles, by role id.
 pub async fn role_names(app: &App) -> Result<BTreeMap<RoleId, String>, Error> {
     let roles = app.configuration.roles().await?;
     Ok(roles
@@ -196,7 +197,7 @@ pub async fn role_names(app: &App) -> Result<BTreeMap<RoleId, String>, Error> {
         .collect())
 }
 
-/// Reads the workflow of a file; returns the definition with person ids and the report of the
+/// Reads the workflow of a file. Returns the definition with person ids, and the report of the
 /// import.
 pub async fn read_workflow(app: &App, file: &Value) -> Result<(Definition, Vec<Note>), NotSetUp> {
     let names = role_names(app).await?;
@@ -217,7 +218,8 @@ pub async fn read_workflow(app: &App, file: &Value) -> Result<(Definition, Vec<N
     Ok((definition, imported.report))
 }
 
-/// Saves the workflow of a file as the draft of a new or an existing workflow.
+/// Saves the workflow of a file as a draft. The draft belongs to the workflow `id`, or to a new
+/// workflow if `id` is `None`.
 pub async fn import_workflow(
     app: &App,
     by: &Meta,
@@ -229,7 +231,7 @@ pub async fn import_workflow(
     Ok((id, report))
 }
 
-/// Saves a definition as the draft of a workflow; creates the workflow if `id` is `None`.
+/// Saves a definition as the draft of a workflow. If `id` is `None`, a new workflow is created.
 pub async fn draft(
     app: &App,
     by: &Meta,
@@ -261,7 +263,7 @@ pub async fn draft(
     Ok(id)
 }
 
-/// Checks that a template file of a field was uploaded for workflows.
+/// Checks that the template file of a field was uploaded for workflows.
 async fn check_template(app: &App, template: &AttachmentId) -> Result<(), NotSetUp> {
     let attachment = attachments::load(app, template).await?;
     let is_for_many = attachment
@@ -276,8 +278,10 @@ async fn check_template(app: &App, template: &AttachmentId) -> Result<(), NotSet
     )))
 }
 
-/// Deploys the draft as the next version and returns its number. Imported files may leave cases
-/// open; definitions of `/v1` must cover every case.
+/// Deploys the draft as the next version, and returns the number of this version.
+///
+/// In an imported workflow, a node may have cases without a transition. A definition from `/v1`
+/// must cover every case.
 pub async fn deploy(
     app: &App,
     by: &Meta,
@@ -316,7 +320,7 @@ pub async fn restore(app: &App, by: &Meta, id: WorkflowId, version: i64) -> Resu
     .map(drop)
 }
 
-/// Removes a version from the list unless a service uses it.
+/// Removes a version from the list. Rejects a version that a service uses.
 pub async fn remove_version(
     app: &App,
     by: &Meta,
@@ -376,7 +380,7 @@ pub async fn close_workflow(
 /// A service to import from a file (reference/bk-itsm.md 12.4).
 #[derive(Clone, Debug)]
 pub struct ServiceWish {
-    /// The service to change; `None` for a new one.
+    /// The id of the service to change; `None` for a new service.
     pub id: Option<ServiceId>,
     pub name: String,
     pub kind: String,
@@ -388,12 +392,12 @@ pub struct ServiceWish {
     pub catalog: Option<CategoryId>,
     pub can_ticket_agency: bool,
     pub workflow: Value,
-    /// Whether API calls of the workflow may use secrets of the key store.
+    /// Whether the API calls of the workflow may use secrets of the key store.
     pub may_name_secrets: bool,
 }
 
-/// Imports a service with its workflow: checks everything, deploys the workflow, then defines the
-/// service.
+/// Imports a service with its workflow. First checks the whole import, then deploys the workflow,
+/// and then defines the service.
 pub async fn import_service(
     app: &App,
     by: &Meta,
@@ -465,9 +469,11 @@ pub async fn import_service(
     Ok((defined, report))
 }
 
-/// Imports a workflow from a file as a new workflow or as the next version. Everything is checked
-/// before anything is stored. Cases without a transition are reported if they are allowed; a ticket
-/// then waits at the node for a manager.
+/// Imports a workflow from a file as a new workflow, or as the next version of a workflow. The
+/// whole workflow is checked before any data is stored.
+///
+/// If `allows_open_cases` is true, cases without a transition are only reported. In such a case,
+/// the ticket waits at the node for a manager.
 pub async fn take_over(
     app: &App,
     by: &Meta,
@@ -498,7 +504,7 @@ pub async fn take_over(
     Ok((workflow, version, report))
 }
 
-/// Checks that no other listed service has this name.
+/// Rejects a name that another listed service has. `of` is the service that may have the name.
 pub async fn name_is_free(app: &App, name: &str, of: Option<ServiceId>) -> Result<(), NotSetUp> {
     let services = app.configuration.services().await?;
     let is_taken = services
@@ -512,15 +518,15 @@ pub async fn name_is_free(app: &App, name: &str, of: Option<ServiceId>) -> Resul
     }
 }
 
-/// Defines a service; its workflow version must be listed.
+/// Defines a service. Rejects a workflow version that is not listed.
 pub async fn define_service(app: &App, by: &Meta, defined: &Defined) -> Result<(), NotSetUp> {
     if defined.is_listed {
         name_is_free(app, &defined.name, Some(defined.service)).await?;
     }
     let known = app.configuration.service(defined.service).await?;
     let points_at = |service: &Defined| (service.workflow, service.workflow_version);
-    // Only a new workflow version is checked, so a service of a closed or unlisted workflow can
-    // still be renamed or disabled.
+    // The workflow version is only checked if the request changes the version. A service of a
+    // closed or unlisted workflow can therefore still be renamed or disabled.
     if known.0.as_ref().map(points_at) != Some(points_at(defined)) {
         let workflow = app.configuration.drawn(defined.workflow).await?;
         if !workflow.is_listed(defined.workflow_version) {
@@ -532,17 +538,18 @@ pub async fn define_service(app: &App, by: &Meta, defined: &Defined) -> Result<(
             return Err(NotSetUp::Workflow(workflow::Rejection::IsClosed));
         }
     }
-    // The stream of the catalog decides between concurrent services of one name.
+    // The stream of the catalog decides which of two concurrent services gets the same name.
     let name = defined.is_listed.then(|| defined.name.clone());
     name_service(app, by, defined.service, name).await?;
     define::<Service>(app, by, format!("service-{}", defined.service), defined).await
 }
 
-/// Time after which a taken name is free again if its service was not defined, milliseconds: longer
-/// than any request.
+/// Time in milliseconds after which a reserved name is free again if its service was not defined.
+/// The time is longer than any request.
 const UNDEFINED_MS: i64 = 60_000;
 
-/// Takes a name for a service, or gives its name up; rejects a name that another service has.
+/// Reserves a name for a service; releases the name of the service if `name` is `None`. Rejects a
+/// name that another service has.
 async fn name_service(
     app: &App,
     by: &Meta,
@@ -559,7 +566,8 @@ async fn name_service(
         };
         match on_catalog(app, by, &command).await {
             Ok(_) => return Ok(()),
-            // A process can end after it took a name and before it defined the service.
+            // The service with this name may not exist. A process can end after it reserved a name
+            // and before it defined the service.
             Err(NotSetUp::Catalog(config::Rejection::ServiceNameTaken {
                 name,
                 by: holder,
@@ -602,8 +610,8 @@ pub async fn place_service(
     .map(drop)
 }
 
-/// Removes a service from the list, unless it is in the catalog (reference/bk-itsm.md 13). Its
-/// tickets continue.
+/// Removes a service from the list. Rejects a service that is in the catalog (reference/bk-itsm.md
+/// 13). The tickets of the service continue.
 pub async fn remove_service(app: &App, by: &Meta, id: ServiceId) -> Result<(), NotSetUp> {
     let known = app.configuration.service(id).await?;
     let known = known
@@ -633,7 +641,8 @@ pub async fn remove_service(app: &App, by: &Meta, id: ServiceId) -> Result<(), N
     .await
 }
 
-/// Returns the first workflow whose draft or listed version uses an object.
+/// Returns the first workflow in which the draft or a listed version uses an object; `None` if
+/// there is no such workflow.
 async fn used_in(
     app: &App,
     uses: impl Fn(&Definition) -> bool,
@@ -658,7 +667,7 @@ async fn used_in(
     Ok(None)
 }
 
-/// Removes a dictionary from the list unless a field uses its options.
+/// Removes a dictionary from the list. Rejects a dictionary whose options a field uses.
 pub async fn remove_dictionary(
     app: &App,
     by: &Meta,
@@ -689,7 +698,7 @@ pub async fn remove_dictionary(
     .await
 }
 
-/// Removes a role from the list unless it is built in or a node uses its members.
+/// Removes a role from the list. Rejects a built-in role, and a role whose members a node uses.
 pub async fn remove_role(app: &App, by: &Meta, defined: &role::Defined) -> Result<(), NotSetUp> {
     let what = format!("role {}", defined.name);
     if defined.kind == RoleKind::Admin {
@@ -714,7 +723,7 @@ pub async fn remove_role(app: &App, by: &Meta, defined: &role::Defined) -> Resul
     .await
 }
 
-/// Stores the complete definition of an object.
+/// Stores the complete definition of an object of configuration.
 pub async fn define<D: Decider<Rejection = config::Rejection>>(
     app: &App,
     by: &Meta,

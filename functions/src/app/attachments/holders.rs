@@ -1,5 +1,7 @@
-//! Holders of files: a file is attached before its holder names it, retained while it has a holder,
-//! and removed without one.
+//! The holders of files. A holder is a ticket, a draft or a workflow that contains a file.
+//!
+//! A file is attached to a holder before the holder contains the file. A file with a holder is
+//! retained, and a file without a holder is removed.
 
 use domain::attachment::{ALONE_MS, Attachment, Command, Rejection};
 use domain::draft::{DRAFT_MS, Draft};
@@ -13,8 +15,8 @@ use super::{NotTaken, execute};
 use crate::App;
 use crate::app::tickets;
 
-/// Attaches files to a holder in advance. A file that cannot be attached is skipped; the decider
-/// rejects it by name.
+/// Attaches files to a holder in advance. A file that cannot be attached is skipped, because the
+/// decider rejects such a file and names the file.
 pub async fn attach(
     app: &App,
     ids: &[AttachmentId],
@@ -24,7 +26,7 @@ pub async fn attach(
     attach_until(app, ids, to, app.ledger.clock.now().plus_ms(ALONE_MS), meta).await
 }
 
-/// Attaches files to a holder and sets the deadline of the next check.
+/// Attaches files to a holder, and sets the deadline for the next check of these files.
 pub async fn attach_until(
     app: &App,
     ids: &[AttachmentId],
@@ -46,7 +48,7 @@ pub async fn attach_until(
     Ok(())
 }
 
-/// Discards a file without a holder.
+/// Discards a file that has no holder.
 pub async fn discard(app: &App, id: &AttachmentId, meta: &Meta) -> Result<(), NotTaken> {
     execute(
         app,
@@ -58,7 +60,7 @@ pub async fn discard(app: &App, id: &AttachmentId, meta: &Meta) -> Result<(), No
         meta,
     )
     .await?;
-    // If the removal fails, the deadline of the discarded file repeats it.
+    // If the removal fails, the deadline of the discarded file repeats the removal.
     remove(app, id, meta).await
 }
 
@@ -68,7 +70,8 @@ async fn remove(app: &App, id: &AttachmentId, meta: &Meta) -> Result<(), NotTake
     Ok(())
 }
 
-/// Handles the deadline of a file: retains it if it has a holder, else removes it.
+/// Handles the deadline of a file. Retains a file that has a holder, and removes a file without a
+/// holder.
 pub async fn settle(app: &App, stream: &str) -> Result<(), Error> {
     let attachment = app.ledger.load::<Attachment>(stream).await?.aggregate.0;
     let Some(begun) = &attachment.upload_started else {
@@ -98,7 +101,7 @@ pub async fn settle(app: &App, stream: &str) -> Result<(), Error> {
     match settled {
         Ok(()) => Ok(()),
         Err(NotTaken::Technical(error)) => Err(error),
-        // Another command has settled the file and set its next deadline.
+        // Another command has handled the deadline and set the next deadline.
         Err(other) => {
             tracing::info!(%other, stream, "a file was settled by somebody else");
             Ok(())
@@ -106,7 +109,7 @@ pub async fn settle(app: &App, stream: &str) -> Result<(), Error> {
     }
 }
 
-/// Retains a file for good and removes replaced parts of its upload.
+/// Retains a file permanently, and removes the replaced parts of its upload.
 async fn keep(app: &App, attachment: &Attachment, meta: &Meta) -> Result<(), NotTaken> {
     let (begun, received) = (
         attachment
@@ -120,14 +123,14 @@ async fn keep(app: &App, attachment: &Attachment, meta: &Meta) -> Result<(), Not
     Ok(())
 }
 
-/// The time for which a file has a holder.
+/// The time until which a file has a holder.
 enum Holds {
     Not,
     Until(Holder, Moment),
     ForEver,
 }
 
-/// Returns the longest time for which one of its holders names the file.
+/// Returns the longest time for which a holder contains the file.
 async fn holds(app: &App, attachment: &Attachment) -> Result<Holds, Error> {
     let Some(begun) = &attachment.upload_started else {
         return Ok(Holds::Not);
@@ -180,8 +183,10 @@ async fn holder(app: &App, sn: &TicketSn) -> Result<Ticket, Error> {
     Ok(app.ledger.load::<Ticket>(&sn.stream()).await?.aggregate.0)
 }
 
-/// Returns whether a person may read a file. Readers are its uploader, all people if a workflow
-/// provides the file, and people who may see a ticket that holds it.
+/// Returns whether a person may read a file.
+///
+/// The uploader may read the file. All people may read the file of a workflow. People who may see a
+/// ticket may read the files of the ticket.
 pub async fn may_read(
     app: &App,
     attachment: &Attachment,
@@ -220,9 +225,11 @@ pub async fn may_read(
     Ok(false)
 }
 
-/// Attaches the files of a command before it is executed, so that no file of a ticket is removed.
-/// Returns false if the command would be rejected; if it is accepted after all, [`attach_after`]
-/// attaches its files.
+/// Attaches the files of a command before the command is executed, so that no file of a ticket is
+/// removed.
+///
+/// Returns false if the command would be rejected. If the command is accepted nevertheless,
+/// [`attach_after`] attaches the files.
 pub async fn attach_for(
     app: &App,
     sn: &TicketSn,

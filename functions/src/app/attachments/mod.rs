@@ -1,6 +1,8 @@
-//! Manages uploaded files. An upload starts under an unguessable id, and its bytes are stored as
-//! sealed parts ([`parts`]). A file is attached to its holders, and a file without a holder is
-//! removed ([`holders`]).
+//! Manages uploaded files.
+//!
+//! The id of an upload cannot be guessed. The bytes of a file are stored as sealed parts
+//! ([`parts`]). A file is attached to its holders, and a file without a holder is removed
+//! ([`holders`]).
 
 mod holders;
 mod parts;
@@ -49,8 +51,10 @@ impl From<ExecuteError<Attachment>> for NotTaken {
     }
 }
 
-/// Returns a new attachment id, or always the same id for the same key of an app and uploader.
-/// Other programs cannot derive the id.
+/// Returns an attachment id. Without a key, the id is new. With a key, the id is always the same
+/// for this key, app and uploader.
+///
+/// Other programs cannot compute the id.
 pub async fn id(app: &App, key: Option<(&str, &PersonId, &str)>) -> Result<AttachmentId, Error> {
     let digits = match key {
         None => hex(&app.ledger.fresh_id()),
@@ -63,7 +67,7 @@ pub async fn id(app: &App, key: Option<(&str, &PersonId, &str)>) -> Result<Attac
     Ok(AttachmentId(format!("att-{digits}")))
 }
 
-/// Loads an attachment.
+/// Loads the state of an attachment.
 pub async fn load(app: &App, id: &AttachmentId) -> Result<Attachment, Error> {
     Ok(app
         .ledger
@@ -91,7 +95,8 @@ async fn execute(
         .state)
 }
 
-/// Starts an upload. Name and bytes are sealed under the key of the subject, if the file has one.
+/// Starts an upload. The name and the bytes are sealed under the key of the subject, if the file
+/// has a subject.
 pub async fn begin(
     app: &App,
     id: &AttachmentId,

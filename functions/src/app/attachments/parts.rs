@@ -1,5 +1,5 @@
-//! Stores the parts of files: each part is sealed and named by its number and digest. Reads join
-//! the parts.
+//! Stores the parts of files. Each part is sealed, and its name contains its number and its digest.
+//! A read joins the parts of a file.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -19,26 +19,27 @@ use super::{NotTaken, execute, load};
 use crate::App;
 use crate::app::limits::limited;
 
-/// Blobs per listing when parts are removed.
+/// Number of blobs per listing when parts are removed.
 const PRUNE_MAX: usize = 1000;
-/// Bytes at the beginning of a file by which its type is recognized.
+/// Number of bytes at the beginning of a file that are used to detect the media type.
 const HEAD_BYTES: usize = 8192;
-/// Media type of files without a known type.
+/// The media type of files without a known type.
 const BYTES: &str = "application/octet-stream";
 
-/// Maximum number of listed parts of one upload; the largest configurable file has fewer.
+/// Most listed parts of one upload. The largest file that can be configured has fewer parts.
 const LISTED_MAX: usize = 4096;
-/// Free disk space in bytes that uploads must leave.
+/// Free disk space that uploads must leave, in bytes.
 pub const FREE_BYTES_MIN: u64 = 256 << 20;
-/// Maximum number of parts that are completely in memory, 9 MiB each with their sealed bytes.
+/// Most parts that are completely in memory at the same time. Each part needs 9 MiB with its sealed
+/// bytes.
 const WHOLE_PARTS_MAX: usize = 8;
-/// Longest wait for a permit to hold such a part.
+/// Longest wait for a permit to read a whole part into memory.
 const WHOLE_WAIT: Duration = Duration::from_secs(10);
 
 static WHOLE_PARTS: Semaphore = Semaphore::const_new(WHOLE_PARTS_MAX);
 
-/// Locks that serialize the parts of one upload, so that the bytes of a replaced part can be
-/// removed. Several uploads share a lock.
+/// The locks of uploads. A lock allows only one change of an upload at a time, so that the bytes of
+/// a replaced part can be removed. Several uploads use the same lock.
 static LOCKS: [Mutex<()>; 64] = [const { Mutex::const_new(()) }; 64];
 
 fn lock_of(id: &AttachmentId) -> &'static Mutex<()> {
@@ -50,8 +51,8 @@ fn place_of(id: &AttachmentId, name: &str) -> String {
     format!("attachments/{id}/{name}")
 }
 
-/// Returns the name of a part: its number and a digest of its bytes. Earlier versions used the
-/// digest alone.
+/// Returns the name of a part: the number of the part and a digest of its bytes. The names of old
+/// parts contain only the digest.
 fn name_of(number: u32, tag: &str) -> String {
     format!("{number:05}-{tag}")
 }
@@ -66,7 +67,7 @@ async fn stored(app: &App, id: &AttachmentId) -> Result<Vec<String>, Error> {
         .collect())
 }
 
-/// Fails with `DiskFull` if a write of `bytes` leaves less than [`FREE_BYTES_MIN`].
+/// Returns `DiskFull` if a write of `bytes` would leave less than [`FREE_BYTES_MIN`].
 pub async fn check_space(app: &App, bytes: u64) -> Result<(), NotTaken> {
     match app.blob.free_bytes().await? {
         Some(free) if free < FREE_BYTES_MIN.saturating_add(bytes) => Err(NotTaken::DiskFull),
@@ -74,7 +75,7 @@ pub async fn check_space(app: &App, bytes: u64) -> Result<(), NotTaken> {
     }
 }
 
-/// Returns the maximum number of parts of a file on this desk.
+/// Returns the maximum number of parts of a file of the configured size.
 pub fn parts_max(app: &App) -> u32 {
     u32::try_from(app.settings.file_bytes_max.div_ceil(PART_BYTES as u64)).unwrap_or(u32::MAX)
 }
@@ -92,7 +93,8 @@ async fn key_of(app: &App, attachment: &Attachment) -> Result<Key, NotTaken> {
     }
 }
 
-/// Returns whether the key of a file was erased with its subject, so that its bytes are unreadable.
+/// Returns whether the key of a file was erased together with its subject. The bytes of such a file
+/// are unreadable.
 pub async fn is_erased(app: &App, attachment: &Attachment) -> Result<bool, Error> {
     match key_of(app, attachment).await {
         Err(NotTaken::Erased) => Ok(true),
@@ -101,13 +103,13 @@ pub async fn is_erased(app: &App, attachment: &Attachment) -> Result<bool, Error
     }
 }
 
-/// Removes every stored part of a file whose key was erased; the events of the file remain.
+/// Removes every stored part of a file whose key was erased. The events of the file remain.
 pub async fn erase_content(app: &App, id: &AttachmentId) -> Result<(), Error> {
     prune(app, id, &[]).await
 }
 
-/// Seals and stores one part and removes an earlier part of this number. Returns the tag of the
-/// part, which [`complete`] takes.
+/// Seals and stores one part, and removes an earlier part with the same number. Returns the tag of
+/// the part for [`complete`].
 pub async fn put_part(
     app: &App,
     attachment: &Attachment,
@@ -131,7 +133,7 @@ pub async fn put_part(
     let place = place_of(&begun.attachment, &name);
     let key = key_of(app, attachment).await?;
     let _lock = lock_of(&begun.attachment).lock().await;
-    // The upload may have been completed or discarded since `attachment` was loaded.
+    // Another request may have completed or discarded the upload after `attachment` was loaded.
     still_open(&load(app, &begun.attachment).await?)?;
     let mut nonce = [0; NONCE_BYTES];
     app.ledger.rng.fill(&mut nonce);
@@ -159,7 +161,7 @@ pub async fn put_part(
     Ok(tag)
 }
 
-/// Rejects a part of a discarded or completed upload.
+/// Rejects the part if the upload is discarded or completed.
 fn still_open(attachment: &Attachment) -> Result<(), Rejection> {
     match attachment {
         Attachment {
@@ -172,7 +174,7 @@ fn still_open(attachment: &Attachment) -> Result<(), Rejection> {
     }
 }
 
-/// Returns the unsealed bytes of one part, or `None` if it does not exist.
+/// Returns the unsealed bytes of one part; `None` if the part does not exist.
 async fn get_part(
     app: &App,
     id: &AttachmentId,
@@ -188,8 +190,8 @@ async fn get_part(
         .transpose()
 }
 
-/// Completes an upload: checks that all parts exist in this order and that every part but the last
-/// is full.
+/// Completes an upload. Checks that all parts exist in this order, and that every part except the
+/// last part is full.
 pub async fn complete(
     app: &App,
     attachment: &Attachment,
@@ -208,7 +210,8 @@ pub async fn complete(
     let names = stored(app, id).await?;
     for (number, tag) in (1..).zip(tags) {
         let is_tag = tag.len() == 32 && tag.bytes().all(|byte| byte.is_ascii_hexdigit());
-        // The part of this number, else any other part with these bytes.
+        // The name has this number and these bytes. If no part has this name, any other part with
+        // the same bytes is used.
         let named = name_of(number, tag);
         let other = || names.iter().find(|name| name.ends_with(tag.as_str()));
         let name = names
@@ -233,7 +236,7 @@ pub async fn complete(
     sum.receive(app, id, claimed, meta).await
 }
 
-/// Returns the digest of the stored bytes, for comparison with the recorded one.
+/// Returns the digest of the stored bytes, for a comparison with the digest in the ledger.
 pub async fn digest(app: &App, attachment: &Attachment) -> Result<String, NotTaken> {
     let (begun, received) = (
         attachment
@@ -255,7 +258,7 @@ pub async fn digest(app: &App, attachment: &Attachment) -> Result<String, NotTak
     Ok(sum.digest())
 }
 
-/// The summary of a file, built while its bytes are read.
+/// The summary of a file, computed while the bytes of the file are read.
 struct Sum {
     digest: Box<blake3::Hasher>,
     head: Vec<u8>,
@@ -307,8 +310,10 @@ impl Sum {
     }
 }
 
-/// Returns the media type by the first bytes; else the claimed type, unless that type has a known
-/// signature.
+/// Returns the media type that the first bytes of a file show. Without a known signature, returns
+/// the claimed type.
+///
+/// A claimed type that has a known signature is not returned in this case.
 fn media_type(head: &[u8], claimed: &str) -> String {
     let claimed = claimed
         .split(';')
@@ -325,7 +330,7 @@ fn media_type(head: &[u8], claimed: &str) -> String {
         .all(|byte| byte.is_ascii_alphanumeric() || b"/.+-_".contains(&byte));
     match infer::get(head) {
         Some(found) => found.mime_type().to_owned(),
-        // A claimed type with a known signature is rejected, because the bytes do not have the
+        // A claimed type with a known signature is not used, because the bytes do not have this
         // signature.
         None if is_type && is_plain && !infer::is_mime_supported(&claimed) => claimed,
         None => BYTES.to_owned(),
@@ -353,7 +358,7 @@ impl<'a> Upload<'a> {
         })
     }
 
-    /// Returns the id of the file.
+    /// Returns the id of the uploaded file.
     pub fn id(&self) -> Option<&AttachmentId> {
         self.attachment
             .upload_started
@@ -381,7 +386,8 @@ impl<'a> Upload<'a> {
         Ok(())
     }
 
-    /// Stores a part, or only adds it to the sum if the file was already uploaded.
+    /// Stores the current part. If the file was already uploaded, the part is only added to the
+    /// summary.
     async fn store(&mut self) -> Result<(), NotTaken> {
         let number = u32::try_from(self.sum.parts.len() + 1).unwrap_or(u32::MAX);
         let name = match &self.attachment.uploaded {
@@ -396,8 +402,8 @@ impl<'a> Upload<'a> {
         Ok(())
     }
 
-    /// Completes the upload. A file that was uploaded earlier under the same id must have the same
-    /// bytes.
+    /// Completes the upload. If the file was already uploaded under the same id, the bytes must be
+    /// equal.
     pub async fn finish(mut self, claimed: &str, meta: &Meta) -> Result<Attachment, NotTaken> {
         if !self.part.is_empty() {
             self.store().await?;
@@ -419,25 +425,25 @@ impl<'a> Upload<'a> {
     }
 }
 
-/// A range of a file that is read in small pieces, so that a slow reader keeps at most one piece in
-/// memory.
+/// A range of a file that is read in small pieces. At most one piece is in memory, even if the
+/// client reads slowly.
 pub struct Pieces {
     app: App,
     id: AttachmentId,
     key: Key,
     names: Vec<String>,
-    /// Size of the whole file in bytes.
+    /// The size of the whole file, in bytes.
     bytes: u64,
     at: u64,
     end: u64,
     open: Option<(u64, Opened)>,
 }
 
-/// The current part of a read.
+/// The part of the file that is currently read.
 enum Opened {
-    /// A part that is sealed in chunks; only its nonce is in memory.
+    /// A part that was sealed in chunks. Only the nonce of the part is in memory.
     Chunks([u8; NONCE_BYTES]),
-    /// A part that is sealed in one piece, or is read by a host with a response limit.
+    /// A part that was sealed as a whole, or a part on a host that limits the response size.
     Whole {
         bytes: Vec<u8>,
         _permit: SemaphorePermit<'static>,
@@ -469,7 +475,7 @@ impl Pieces {
         })
     }
 
-    /// Returns the next piece, or `None` at the end.
+    /// Returns the next piece; `None` at the end of the range.
     pub async fn read_on(&mut self) -> Result<Option<Vec<u8>>, NotTaken> {
         if self.at >= self.end {
             return Ok(None);
@@ -479,7 +485,8 @@ impl Pieces {
         let missing = || NotTaken::PartMissing(number);
         let begins = part * PART_BYTES as u64;
         let small = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-        // Every part but the last is full, so the length of a part follows from the file size.
+        // Every part except the last part is full, so the length of a part follows from the size of
+        // the file.
         let length = small(self.bytes - begins).min(PART_BYTES);
         let (from, to) = (
             small(self.at - begins),
@@ -531,8 +538,8 @@ impl Pieces {
     }
 }
 
-/// Determines how a part is sealed and reads it if it can only be opened as a whole; `None` if it
-/// does not exist.
+/// Detects how a part is sealed. Reads the whole part if the part can only be opened as a whole.
+/// Returns `None` if the part does not exist.
 async fn open_part(app: &App, key: &Key, place: &str) -> Result<Option<Opened>, Error> {
     if app.settings.response_bytes_max.is_none() {
         let Some(head) = app.blob.get_range(place, 0..CHUNKED_HEAD_BYTES).await? else {
@@ -552,7 +559,7 @@ async fn open_part(app: &App, key: &Key, place: &str) -> Result<Option<Opened>, 
     }))
 }
 
-/// Waits for the permit to hold one part in memory; fails with `Limited` after [`WHOLE_WAIT`].
+/// Waits for the permit to read one whole part into memory. Returns `Limited` after [`WHOLE_WAIT`].
 async fn whole_part() -> Result<SemaphorePermit<'static>, Error> {
     let waited = tokio::time::timeout(WHOLE_WAIT, WHOLE_PARTS.acquire()).await;
     waited
@@ -561,7 +568,7 @@ async fn whole_part() -> Result<SemaphorePermit<'static>, Error> {
         .ok_or_else(|| limited("too many files are read as a whole at once", 1))
 }
 
-/// Removes every part whose name does not end with one of these.
+/// Removes every part whose name does not end with one of the texts in `keep`.
 pub(super) async fn prune(app: &App, id: &AttachmentId, keep: &[String]) -> Result<(), Error> {
     loop {
         let stored = app.blob.list(&place_of(id, ""), PRUNE_MAX).await?;
@@ -583,7 +590,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_type_is_what_bytes_look_like_and_never_more_than_a_type() {
+    fn the_media_type_follows_the_first_bytes_or_a_plain_claim() {
         let png = b"\x89PNG\r\n\x1a\n rest";
         assert_eq!(media_type(png, "text/plain"), "image/png");
         assert_eq!(

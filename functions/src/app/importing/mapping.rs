@@ -1,5 +1,5 @@
-//! Maps the columns of a foreign log to the members of an event, as a TOML file describes. The code
-//! therefore contains no column name of a log. `docs/importing.md` describes the file.
+//! Maps the columns of a foreign log to the members of an event. A TOML file describes the mapping,
+//! so the code contains no column name of a log. `docs/importing.md` describes the file.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -16,38 +16,39 @@ use super::times::Times;
 use super::written::{Short, TextColumn, Texts, Unknown, Written};
 use crate::app::people::{NAMED_MAX, People};
 
-/// Maximum bytes of a case id, which is part of a stream name and so of a key in every store.
+/// Most bytes of a case id. The case id is a part of a stream name, and therefore of a key in every
+/// store.
 const CASE_BYTES_MAX: usize = 128;
-/// Maximum bytes of the name of the source, which is also part of the stream name.
+/// Most bytes of the name of the source. The name is also a part of the stream name.
 const SOURCE_BYTES_MAX: usize = 64;
-/// Maximum characters of one person's name.
+/// Most characters of the name of one person.
 const PERSON_CHARS_MAX: usize = 256;
-/// Bytes of a person id in an event, with its comma.
+/// Number of bytes of a person id in an event, including its comma.
 const PID_BYTES: usize = 40;
-/// Bytes of an event besides its texts.
+/// Number of bytes of an event without its texts.
 const EVENT_BYTES: usize = 500;
-/// Maximum digits of a number; longer numbers do not fit into 64 bits.
+/// Most digits of a number. Longer numbers do not fit into 64 bits.
 const DIGITS_MAX: usize = 30;
-/// Default separator between the values of a role with several columns.
+/// The default separator between the values of a role with several columns.
 const SEPARATOR: &str = " / ";
-/// Default separator between the values of a time with several columns, such as a date and a time
-/// of day.
+/// The default separator between the values of a time with several columns, such as a date and a
+/// time of day.
 const TIME_SEPARATOR: &str = " ";
-/// Separators between names of people, as Western, Chinese and Japanese keyboards type them.
+/// The separators between the names of people on Western, Chinese and Japanese keyboards.
 const PEOPLE_SEPARATORS: &str = ",;\u{ff0c}\u{3001}\u{ff1b}\u{ff64}\u{fe50}\u{fe51}\u{fe54}";
 
 /// A validated mapping.
 #[derive(Clone, Debug)]
 pub struct Mapping {
-    /// A short name of the source, which is part of every stream name.
+    /// A short name of the source. The name is a part of every stream name.
     pub source: String,
-    /// The encoding of files without a byte order mark.
+    /// The encoding of files without a byte order mark; `None` if the mapping names no encoding.
     pub encoding: Option<&'static Encoding>,
     pub delimiter: Option<u8>,
     written: Written,
 }
 
-/// The columns of one file: their positions, and how their values are parsed.
+/// The positions of the columns in one file, and the rules for their values.
 pub struct Places {
     case: Column,
     time: Column,
@@ -66,15 +67,16 @@ pub struct Places {
     ignore: Vec<(usize, Vec<String>)>,
     missing: Vec<String>,
     states: BTreeMap<String, Phase>,
-    /// The zone of events; empty for UTC.
+    /// The name of the time zone in events. Empty for UTC.
     zone: String,
-    /// Number of columns in the header.
+    /// The number of columns in the header.
     width: usize,
-    /// Minimum number of values of a row; unnamed columns at the end of the header may be absent.
+    /// The smallest number of values of a row. The values of unnamed columns at the end of the
+    /// header may be absent.
     needed: usize,
 }
 
-/// The source of one value; empty for a role that the mapping does not contain.
+/// The source of the value of one role. Empty if the mapping does not contain the role.
 #[derive(Clone, Debug, Default)]
 struct Column {
     columns: Vec<usize>,
@@ -83,7 +85,7 @@ struct Column {
     values: BTreeMap<String, String>,
 }
 
-/// One parsed row, in which people still have their names.
+/// One parsed row. People still have their names instead of person ids.
 #[derive(Clone, Debug)]
 pub struct Row {
     pub case: String,
@@ -98,7 +100,7 @@ fn wrong(what: impl Into<String>) -> Error {
 }
 
 impl Mapping {
-    /// Parses and validates a mapping file; fails with `Misconfigured`.
+    /// Parses and validates a mapping file. Returns `Misconfigured` if the file is not valid.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let text = text.trim_start_matches('\u{feff}');
         let written: Written = toml::from_str(text).map_err(|error| {
@@ -195,7 +197,7 @@ impl Mapping {
         names
     }
 
-    /// Returns the columns of the mapping that a header does not have.
+    /// Returns the columns of the mapping that are missing in a header.
     pub fn absent(&self, headers: &[String]) -> Vec<String> {
         let mut absent: Vec<String> = Vec::new();
         for name in self.names() {
@@ -206,7 +208,8 @@ impl Mapping {
         absent
     }
 
-    /// Finds every column in a header with normalized, unique names.
+    /// Finds every column of the mapping in a header. The names in the header must be normalized
+    /// and unique.
     pub fn columns(&self, headers: &[String]) -> Result<Places, Error> {
         let written = &self.written;
         let at = |name: &String| {
@@ -317,15 +320,16 @@ impl Mapping {
         })
     }
 
-    /// Parses one row; returns `None` if the mapping ignores the row, or the reason why it cannot
-    /// be imported.
+    /// Parses one row. Returns `None` if the mapping ignores the row. Returns the reason if the row
+    /// cannot be imported.
     pub fn row(
         &self,
         places: &Places,
         key: &[u8; 32],
         record: &Record,
     ) -> Result<Option<Row>, String> {
-        // Spreadsheets write trailing delimiters in some rows and not in others.
+        // The number of values may vary, because spreadsheets write trailing delimiters only in
+        // some rows.
         if record.width() < places.needed
             || record
                 .values()
@@ -477,14 +481,15 @@ impl Mapping {
 }
 
 impl Places {
-    /// Returns the value of a column without surrounding blanks, or `None` if the value is empty or
-    /// marked as missing.
+    /// Returns the value of a column without surrounding blanks. Returns `None` if the value is
+    /// empty, or if the mapping marks the value as missing.
     fn known<'a>(&self, record: &'a Record, at: usize) -> Option<&'a str> {
         Some(trimmed(record.get(at)))
             .filter(|text| !text.is_empty() && !self.missing.iter().any(|missing| missing == text))
     }
 
-    /// Returns the value of a role from its columns, else its default.
+    /// Returns the value of a role from its columns. If the columns are empty, returns the default
+    /// of the role.
     fn value<'a>(&self, place: &'a Column, record: &'a Record) -> Option<Cow<'a, str>> {
         let read: Option<Cow<'a, str>> = match place.columns.as_slice() {
             [] => None,
@@ -517,18 +522,20 @@ impl Row {
         &self.observed.row
     }
 
-    /// Sets the number of this row among the rows with equal text in its case, from 1.
+    /// Sets the number of this row among the rows with the same text in its case. The first row has
+    /// the number 1.
     pub fn count(&mut self, nth: u32) {
         self.observed.nth = nth;
     }
 
-    /// Returns the fingerprint of the row's text, and the number of the row among those with equal
-    /// text.
+    /// Returns the fingerprint of the row's text, and the number of this row among the rows with
+    /// the same text.
     pub fn counted(&self) -> (&str, u32) {
         (&self.observed.row, self.observed.nth)
     }
 
-    /// Converts the row to an event; names become person ids, and new people are registered.
+    /// Converts the row to an event. Names are replaced with person ids, and people without an id
+    /// are registered.
     pub async fn observe(self, file: &str, people: &People) -> Result<RowImported, Error> {
         let mut observed = self.observed;
         file.clone_into(&mut observed.file);
@@ -540,7 +547,7 @@ impl Row {
     }
 }
 
-/// Returns the person ids of names, separated by commas.
+/// Returns the person ids for names, separated by commas.
 async fn pids(names: &[String], people: &People) -> Result<String, Error> {
     let mut pids = Vec::new();
     for name in names {
@@ -549,7 +556,7 @@ async fn pids(names: &[String], people: &People) -> Result<String, Error> {
     Ok(pids.join(","))
 }
 
-/// Parses a delimiter from a mapping or from the first line of a file.
+/// Parses the text of a delimiter. The text comes from a mapping or from the first line of a file.
 pub fn delimiter_of(text: &str) -> Result<u8, Error> {
     match text.as_bytes() {
         [b'\\', b't'] => Ok(b'\t'),
@@ -571,8 +578,8 @@ fn not_whole(name: &str, text: &str, decimal: Option<char>) -> String {
     format!("{name} {text:?} is not a whole number{hint}")
 }
 
-/// Parses a whole number. If the mapping sets a decimal mark, the digits may be grouped by
-/// thousands. The product with the factor must be whole.
+/// Parses a number and multiplies it by the factor. The product must be a whole number. If the
+/// mapping sets a decimal mark, the digits may be grouped by thousands.
 fn number(text: &str, decimal: Option<char>, factor: i64) -> Option<i64> {
     let (sign, digits) = match text.strip_prefix(['-', '\u{2212}']) {
         Some(digits) => (-1, digits),
@@ -606,7 +613,8 @@ fn number(text: &str, decimal: Option<char>, factor: i64) -> Option<i64> {
     i64::try_from(product / scale * sign).ok()
 }
 
-/// Returns the digits without the separators between thousands.
+/// Returns the digits of a number without the separators between thousands; `None` if the groups
+/// are not valid.
 fn ungrouped(whole: &str, mark: char) -> Option<String> {
     let other = if mark == ',' { '.' } else { ',' };
     let parts: Vec<&str> = whole
@@ -617,10 +625,10 @@ fn ungrouped(whole: &str, mark: char) -> Option<String> {
     is_grouped.then(|| parts.concat())
 }
 
-/// Returns twice the bytes of a row as an event, because a commit may have the state of the case
-/// besides the event.
+/// Returns twice the number of bytes of a row as an event. A commit may contain the state of the
+/// case in addition to the event, so the number is doubled.
 fn bytes_of(observed: &RowImported) -> usize {
-    // JSON escapes some characters as two bytes, and control characters as six.
+    // JSON escapes some characters with two bytes, and control characters with six bytes.
     let json = |text: &String| {
         text.bytes()
             .map(|byte| {
@@ -655,8 +663,10 @@ fn bytes_of(observed: &RowImported) -> usize {
     (texts.into_iter().map(json).sum::<usize>() + kept + named) * 2 + EVENT_BYTES
 }
 
-/// Returns a fingerprint of the text of a row. Each value follows its length, so that the
-/// boundaries of values count. Only `width` values count, so that trailing delimiters make no
+/// Returns a fingerprint of the text of a row.
+///
+/// The length of each value is also hashed, so that the fingerprint depends on the boundaries of
+/// the values. Only the first `width` values are hashed, so that trailing delimiters make no
 /// difference.
 fn row_fingerprint(key: &[u8; 32], record: &Record, width: usize) -> String {
     let mut hasher = blake3::Hasher::new_keyed(key);

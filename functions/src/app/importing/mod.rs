@@ -1,8 +1,8 @@
-//! Imports an incident log from another system: each row becomes one event with its own time, in
-//! file order within a case.
+//! Imports an incident log from another system. Each row becomes one event with its own time. The
+//! events of a case have the order of the rows in the file.
 //!
-//! Adjacent rows of one case are one commit. Cases are distributed to workers by name, so that the
-//! order within a case is kept and many commits share one sync.
+//! Adjacent rows of one case become one commit. The name of a case selects the worker, so that the
+//! order within a case is kept. Many workers run concurrently, so that many commits share one sync.
 
 pub mod mapping;
 pub mod records;
@@ -37,19 +37,20 @@ use mapping::{Mapping, Places, Row, delimiter_of};
 use records::{Fault, RECORD_BYTES_MAX, Record, Records, name_of};
 use rejected::Rejected;
 
-/// Maximum number of cases imported concurrently; as many commits share a sync.
+/// Number of workers. Each worker imports one case at a time, so up to this many commits share a
+/// sync.
 const WORKERS: usize = 64;
-/// Maximum number of groups of rows in the queue of one worker.
+/// Most groups of rows in the queue of one worker.
 const WAITING_MAX: usize = 8;
-/// Maximum number of rows in one commit.
+/// Most rows in one commit.
 const ROWS_MAX: usize = 100;
-/// Maximum bytes of rows in one commit, well below the size limit of a commit.
+/// Most bytes of the rows in one commit. This is well below the size limit of a commit.
 const GROUP_BYTES_MAX: usize = 120 * 1024;
-/// Maximum number of rejected rows in the summary; all are counted.
+/// Most rejected rows in the totals. All rejected rows are counted.
 const REJECTED_MAX: usize = 1000;
-/// Maximum bytes of a header line. A log with hundreds of columns has about 10 KiB.
+/// Most bytes of a header line. The header of a log with hundreds of columns has about 10 KiB.
 const HEADER_BYTES_MAX: usize = 64 * 1024;
-/// Delimiters that are detected in a header.
+/// The delimiters that the import can detect in a header.
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
 /// The result of an import.
@@ -57,17 +58,17 @@ const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 pub struct Totals {
     pub rows: u64,
     pub imported: u64,
-    /// Rows that the ledger already contained.
+    /// The number of rows that the ledger already contained.
     pub duplicate: u64,
     pub rejected: u64,
-    /// Rows that the mapping ignores.
+    /// The number of rows that the mapping ignores.
     pub ignored: u64,
     pub cases: u64,
-    /// Line and reason of the first rejected rows.
+    /// The line and the reason of each rejected row, at most `REJECTED_MAX`.
     pub rejections: Vec<(u64, String)>,
 }
 
-/// Counters of the progress of an import.
+/// The counters for the progress of an import.
 #[derive(Debug, Default)]
 pub struct Progress {
     pub bytes: AtomicU64,
@@ -80,10 +81,10 @@ struct Group {
     rows: Vec<Row>,
 }
 
-/// An opened log whose header has all columns of its mapping.
+/// An opened log. Its header contains all columns of the mapping.
 pub struct Log {
     pub path: PathBuf,
-    /// The names of the columns.
+    /// The names of the columns in the header.
     pub headers: Vec<String>,
     pub encoding: &'static Encoding,
     pub delimiter: u8,
@@ -93,12 +94,12 @@ pub struct Log {
     progress: Arc<Progress>,
 }
 
-/// The decoded text of a file: the inspected beginning, then the rest.
+/// The decoded text of a file: the beginning that was already inspected, then the remaining text.
 type Text = Chain<Cursor<Vec<u8>>, Box<dyn Read + Send>>;
 
 impl Log {
-    /// Opens a CSV file, gzip-compressed or not, and finds the columns of the mapping in its
-    /// header.
+    /// Opens a CSV file, and finds the columns of the mapping in its header. The file may be
+    /// compressed with gzip.
     pub fn open(
         path: &Path,
         mapping: Arc<Mapping>,
@@ -189,7 +190,7 @@ impl Log {
         }
         let places = mapping.columns(&headers)?;
         let mut records = Records::new(Cursor::new(head).chain(rest), delimiter, line);
-        // The header has already been read from `head`, so the record is skipped.
+        // The header was already read from `head`, so this record is skipped.
         let _ = records.read(&mut Record::default()).map_err(unreadable)?;
         Ok(Self {
             path: path.to_owned(),
@@ -221,7 +222,7 @@ impl Unusable {
     }
 }
 
-/// Splits a header into normalized column names at a delimiter.
+/// Splits a header at a delimiter, and returns the normalized names of the columns.
 fn header(head: &[u8], delimiter: u8, line: u64) -> Result<Vec<String>, Unusable> {
     let mut records = Records::new(head, delimiter, line);
     let mut record = Record::default();
@@ -236,8 +237,11 @@ fn header(head: &[u8], delimiter: u8, line: u64) -> Result<Vec<String>, Unusable
     }
 }
 
-/// Returns the delimiter by which a header has the columns of the mapping, else the only one that
-/// splits the header, else the comma.
+/// Returns the delimiter of a header.
+///
+/// The first choice is a delimiter with which the header contains all columns of the mapping. The
+/// second choice is a delimiter that is the only one to split the header. The last choice is the
+/// comma.
 fn recognized(mapping: &Mapping, headers: &dyn Fn(u8) -> Result<Vec<String>, Unusable>) -> u8 {
     let split: Vec<(u8, Vec<String>)> = DELIMITERS
         .into_iter()
@@ -251,8 +255,8 @@ fn recognized(mapping: &Mapping, headers: &dyn Fn(u8) -> Result<Vec<String>, Unu
     fits.or(only).map_or(b',', |(delimiter, _)| *delimiter)
 }
 
-/// Returns the delimiter in a first line such as `sep=;`, which spreadsheets write, and the length
-/// of that line.
+/// Returns the delimiter in a first line such as `sep=;`, and the length of this line. Some
+/// spreadsheets write such a line.
 fn separator_line(head: &[u8]) -> Option<(String, usize)> {
     let end = head
         .iter()
@@ -276,7 +280,7 @@ fn separator_line(head: &[u8]) -> Option<(String, usize)> {
     Some((separator.to_owned(), length))
 }
 
-/// Returns the text of a fault, to be appended to a subject such as `the header line`.
+/// Returns the text of a fault. The text follows a subject such as `the header line`.
 fn words(fault: &Fault, headers: Option<&[String]>, encoding: &'static Encoding) -> String {
     match fault {
         Fault::TooLong => format!("has more than {RECORD_BYTES_MAX} bytes; a quote may be missing"),
@@ -303,8 +307,10 @@ fn words(fault: &Fault, headers: Option<&[String]>, encoding: &'static Encoding)
     }
 }
 
-/// Imports a log; `key` is the desk's key for fingerprints. A repeated import adds nothing, and an
-/// interrupted import is continued by the next one.
+/// Imports a log. `key` is the fingerprint key of the desk.
+///
+/// A repeated import adds nothing. An interrupted import is continued by the next import of the
+/// same log.
 pub async fn import(
     ledger: &Ledger,
     key: [u8; 32],
@@ -370,8 +376,8 @@ pub async fn import(
     })
 }
 
-/// Reads a log like an import but stores nothing. Duplicates are counted only if `desk` has a
-/// ledger with its key for fingerprints.
+/// Reads a log like an import, but stores nothing. Duplicates are counted only if `desk` contains a
+/// ledger and its fingerprint key.
 pub async fn check(
     desk: Option<(Ledger, [u8; 32])>,
     log: Log,
@@ -412,7 +418,7 @@ fn fingerprint(file: &Path) -> io::Result<String> {
     Ok(hasher.finalize().to_hex()[..16].to_owned())
 }
 
-/// A reader that counts its bytes for the progress bar.
+/// A reader that counts the read bytes for the progress bar.
 struct Counted<R> {
     inner: R,
     progress: Arc<Progress>,
@@ -428,7 +434,7 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-/// A gzip reader that names gzip in its errors about damaged data.
+/// A gzip reader. Its errors about damaged data contain the word gzip.
 struct Unpacked<R>(MultiGzDecoder<R>);
 
 impl<R: Read> Read for Unpacked<R> {
@@ -452,7 +458,7 @@ impl<R: Read> Read for Unpacked<R> {
     }
 }
 
-/// Opens a file; its first bytes show whether it is compressed with gzip.
+/// Opens a file. The first bytes of the file show whether the file is compressed with gzip.
 fn open(path: &Path, progress: Arc<Progress>) -> io::Result<Box<dyn Read + Send>> {
     let mut magic = [0; 2];
     let is_gzip = File::open(path)?.read_exact(&mut magic).is_ok() && magic == [0x1f, 0x8b];
@@ -470,8 +476,8 @@ fn open(path: &Path, progress: Arc<Progress>) -> io::Result<Box<dyn Read + Send>
     })
 }
 
-/// Reads the rows of a log, groups adjacent rows of a case, and passes the groups to `take` in file
-/// order.
+/// Reads the rows of a log, and groups adjacent rows of a case. Calls `take` with each group in the
+/// order of the file.
 fn read(
     mut log: Log,
     key: &[u8; 32],
@@ -480,8 +486,8 @@ fn read(
 ) -> Result<Totals, Error> {
     let mut totals = Totals::default();
     let mut cases = std::collections::HashSet::new();
-    // Number of occurrences of each row's text in its case, so that equal rows of a log stay
-    // distinct. One row takes 12 bytes.
+    // How often the text of each row occurred in its case. With this number, equal rows of a log
+    // stay distinct. Each entry needs 12 bytes.
     let mut occurrences: HashMap<u64, u32> = HashMap::new();
     let mut group = Group {
         case: String::new(),
@@ -491,7 +497,7 @@ fn read(
     let mut record = Record::default();
     loop {
         let after = log.records.line();
-        // The following rows cannot be read either, so this error ends the import.
+        // The next rows cannot be read either, so this error ends the import.
         let read = log.records.read(&mut record).map_err(|error| {
             Error::because(
                 Kind::Unavailable,
@@ -577,8 +583,8 @@ fn send(group: Group, inboxes: &[mpsc::Sender<Group>]) -> Result<(), Error> {
         .map_err(|_| Error::new(Kind::Unavailable, "the import stopped"))
 }
 
-/// Percent-encodes the blanks and percent signs of a name as UTF-8, reversibly, so that a stream
-/// name contains no blank.
+/// Percent-encodes the blanks and percent signs of a name as UTF-8, so that a stream name contains
+/// no blank. The encoding is reversible.
 pub fn encoded(name: &str) -> String {
     let mut word = String::with_capacity(name.len());
     for c in name.chars() {
@@ -593,12 +599,12 @@ pub fn encoded(name: &str) -> String {
     word
 }
 
-/// Returns the stream of a case.
+/// Returns the stream name of a case.
 fn stream_of(source: &str, case: &str) -> String {
     format!("ticket-{source}-{}", encoded(case))
 }
 
-/// Counts the rows of a group that the ledger contains.
+/// Returns the number of rows of a group that the ledger already contains.
 async fn known(ledger: &Ledger, source: &str, group: &Group) -> Result<u64, Error> {
     let ticket = ledger
         .load::<Ticket>(&stream_of(source, &group.case))
@@ -618,7 +624,7 @@ async fn known(ledger: &Ledger, source: &str, group: &Group) -> Result<u64, Erro
     Ok(group.rows.iter().filter(is_known).count() as u64)
 }
 
-/// Stores the new rows of a group and returns their number.
+/// Stores the rows of a group that the ledger does not contain. Returns the number of stored rows.
 async fn take_over(ledger: &Ledger, source: &str, file: &str, group: Group) -> Result<u64, Error> {
     let people = People::new(ledger.keys.clone());
     let mut observed = Vec::with_capacity(group.rows.len());
@@ -627,8 +633,8 @@ async fn take_over(ledger: &Ledger, source: &str, file: &str, group: Group) -> R
     }
     let stream = stream_of(source, &group.case);
     let line = observed.first().map_or(0, |row: &RowImported| row.line);
-    // Equal rows are the same command. A group with an additional row, after a correction of the
-    // mapping, is another command.
+    // Equal rows give the same command id. If a corrected mapping adds a row to the group, the
+    // command id differs.
     let rows: Vec<String> = observed
         .iter()
         .map(|row| format!("{}#{}", row.row, row.nth))

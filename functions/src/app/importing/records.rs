@@ -1,15 +1,15 @@
-//! Reads delimited records one at a time, with the line of the file on which each begins, in
-//! bounded memory.
+//! Reads delimited records one at a time, in bounded memory. Each record contains the number of the
+//! line on which it begins.
 //!
-//! Quotes follow RFC 4180. A quote opens a value only at its beginning, possibly after blanks;
-//! elsewhere a quote is an ordinary character.
+//! Quotes follow RFC 4180. A quote only opens a value at the beginning of the value, possibly after
+//! blanks. At any other position, a quote is an ordinary character.
 
 use std::io::{self, ErrorKind, Read};
 
-/// Maximum bytes of one record. The longest value in a real log is a description of about 10 KiB; a
-/// larger record has an unclosed quote.
+/// Most bytes of one record. The longest value in a real log is a description of about 10 KiB. In a
+/// larger record, a closing quote is usually missing.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
-/// Bytes per read.
+/// Number of bytes per read.
 const CHUNK: usize = 1 << 16;
 
 /// Removes the blanks around a value: spaces, tabs, the ideographic space, the no-break space, and
@@ -18,8 +18,8 @@ pub fn trimmed(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}'))
 }
 
-/// Returns the name of a column without surrounding blanks; each inner run of blanks or line ends
-/// becomes one blank.
+/// Returns the name of a column without surrounding blanks. Inside the name, each sequence of
+/// blanks or line ends becomes one blank.
 pub fn name_of(text: &str) -> String {
     trimmed(text)
         .split_whitespace()
@@ -30,25 +30,24 @@ pub fn name_of(text: &str) -> String {
 /// The reason why a record cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The record has more than [`RECORD_BYTES_MAX`] bytes; its values were dropped during the
-    /// read.
+    /// The record has more than [`RECORD_BYTES_MAX`] bytes. The reader does not keep its values.
     TooLong,
     /// The file ends inside a quoted value.
     Unclosed {
-        /// The line of the opening quote.
+        /// The number of the line with the opening quote.
         line: u64,
     },
     /// A value is not valid UTF-8.
     NotText {
-        /// The column of the first invalid value, from 0.
+        /// The index of the column with the first invalid value. The first column has the index 0.
         column: usize,
     },
 }
 
-/// One record; its values are stored in one text.
+/// One record. All its values are stored in one text.
 #[derive(Clone, Debug, Default)]
 pub struct Record {
-    /// The line of the file on which the record begins, from 1.
+    /// The number of the line on which the record begins. The first line has the number 1.
     pub line: u64,
     text: String,
     ends: Vec<usize>,
@@ -60,7 +59,7 @@ impl Record {
         self.ends.len()
     }
 
-    /// Returns a value without its quotes, or an empty text after the last value.
+    /// Returns a value without its quotes. After the last value, returns an empty text.
     pub fn get(&self, at: usize) -> &str {
         let Some(end) = self.ends.get(at) else {
             return "";
@@ -78,31 +77,31 @@ impl Record {
 /// The position of the reader within a value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// At the beginning of a value, possibly after blanks.
+    /// The reader is at the beginning of a value, possibly after blanks.
     Blank,
-    /// Inside a value without quotes, or after a closed quote.
+    /// The reader is inside a value without quotes, or after a closed quote.
     Plain,
     Quoted,
-    /// After a quote that closes the value unless another quote follows.
+    /// The reader is after a quote. The quote closes the value, unless another quote follows.
     Closed,
 }
 
-/// Reads records from UTF-8 bytes.
+/// A reader of records in UTF-8 bytes.
 pub struct Records<R> {
     input: R,
     delimiter: u8,
     chunk: Vec<u8>,
     at: usize,
     filled: usize,
-    /// The line of the next byte.
+    /// The number of the line with the next byte.
     line: u64,
-    /// Whether the last byte was a carriage return; a line feed after it belongs to the same line
-    /// end.
+    /// Whether the last byte was a carriage return. A line feed after a carriage return belongs to
+    /// the same line end.
     after_return: bool,
 }
 
 impl<R: Read> Records<R> {
-    /// Creates a reader; `line` is the line of the file on which the input begins.
+    /// Creates a reader. `line` is the number of the line on which the input begins.
     pub fn new(input: R, delimiter: u8, line: u64) -> Self {
         Self {
             input,
@@ -115,17 +114,17 @@ impl<R: Read> Records<R> {
         }
     }
 
-    /// Returns the line of the next byte.
+    /// Returns the number of the line with the next byte.
     pub fn line(&self) -> u64 {
         self.line
     }
 
-    /// Returns whether the input has no more bytes.
+    /// Returns whether the reader is at the end of the input.
     pub fn is_at_end(&mut self) -> io::Result<bool> {
         Ok(self.at == self.filled && !self.fill()?)
     }
 
-    /// Reads the next record and skips blank lines; returns `None` at the end of the input.
+    /// Reads the next record, and skips blank lines. Returns `None` at the end of the input.
     pub fn read(&mut self, record: &mut Record) -> io::Result<Option<Result<(), Fault>>> {
         loop {
             let read = self.read_any(record)?;
@@ -147,7 +146,8 @@ impl<R: Read> Records<R> {
         }
         record.line = self.line;
         let mut state = State::Blank;
-        // The start of the current value in `bytes`, and the line of its quote.
+        // `begin` is the start of the current value in `bytes`, and `quote_line` is the line of its
+        // opening quote.
         let mut begin = 0;
         let mut quote_line = self.line;
         let mut is_long = false;
@@ -236,7 +236,7 @@ impl<R: Read> Records<R> {
         }))
     }
 
-    /// Skips line ends before a record; returns whether a record follows.
+    /// Skips the line ends before a record. Returns false at the end of the input.
     fn skip_line_ends(&mut self) -> io::Result<bool> {
         loop {
             if self.at == self.filled && !self.fill()? {
@@ -249,7 +249,7 @@ impl<R: Read> Records<R> {
         }
     }
 
-    /// Consumes a byte of a line end: CR, LF, and CR with LF each end one line.
+    /// Consumes one byte of a line end. A line ends with CR, with LF, or with CR and LF.
     fn end_line(&mut self, byte: u8) {
         if byte == b'\r' || !self.after_return {
             self.line += 1;
@@ -275,7 +275,7 @@ impl<R: Read> Records<R> {
 }
 
 /// Stores the bytes in the record. If a value is not UTF-8, returns the column of the first such
-/// value and stores replacement characters.
+/// value, and stores replacement characters.
 fn keep(record: &mut Record, bytes: Vec<u8>) -> Result<(), usize> {
     let bytes = match String::from_utf8(bytes) {
         Ok(text) if record.ends.iter().all(|end| text.is_char_boundary(*end)) => {
@@ -303,7 +303,7 @@ fn keep(record: &mut Record, bytes: Vec<u8>) -> Result<(), usize> {
 mod tests {
     use super::*;
 
-    /// Returns every record of a text: its line, and its values or its fault.
+    /// Returns every record of a text: the line of the record, and its values or its fault.
     fn all(text: &[u8]) -> Vec<(u64, Result<Vec<String>, Fault>)> {
         let mut records = Records::new(text, b',', 1);
         let mut record = Record::default();

@@ -1,4 +1,5 @@
-//! Writes rejected rows to a CSV file, each with its line and the reason of the rejection.
+//! Writes rejected rows to a CSV file. Each row has its line number and the reason of its
+//! rejection.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -15,8 +16,9 @@ pub struct Rejected {
 }
 
 impl Rejected {
-    /// Creates the file with a header: line, reason, and the columns of the log. Rejects a path
-    /// that is the log or its mapping.
+    /// Creates the file and writes a header: line, reason, and the columns of the log.
+    ///
+    /// Rejects a path that is the log itself or its mapping.
     pub fn create(path: &Path, log: &Log, mapping: &Path) -> Result<Self, Error> {
         let is_same = |other: &Path| {
             path.canonicalize()
@@ -44,7 +46,8 @@ impl Rejected {
             path: path.to_owned(),
             file: csv::WriterBuilder::new().flexible(true).from_writer(file),
         };
-        // Columns of the log with these names keep them, so the own columns get a prefix.
+        // If the log has a column named `line` or `reason`, the additional column of this name gets
+        // a prefix.
         let own = ["line", "reason"].map(|name| {
             if log.headers.iter().any(|header| header == name) {
                 format!("import_{name}")
@@ -56,7 +59,7 @@ impl Rejected {
         Ok(rejected)
     }
 
-    /// Writes a row.
+    /// Writes a rejected row with its line number and the reason.
     pub fn write(&mut self, record: &Record, reason: &str) -> Result<(), Error> {
         let line = record.line.to_string();
         self.put([line.as_str(), reason].into_iter().chain(record.values()))

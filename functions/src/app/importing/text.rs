@@ -1,19 +1,20 @@
-//! Decodes a file to UTF-8. The encoding is the one of the byte order mark, else the one in the
-//! mapping, else UTF-8.
+//! Decodes a file to UTF-8. The byte order mark determines the encoding. Without a byte order mark,
+//! the encoding is the encoding in the mapping, or UTF-8.
 
 use std::io::{self, Cursor, ErrorKind, Read};
 
 use encoding_rs::{Decoder, DecoderResult, Encoding, GB18030, UTF_8, UTF_16BE, UTF_16LE};
 use infra::{Error, Kind};
 
-/// Bytes per read and decoding step.
+/// Number of bytes per read and per decoding step.
 const CHUNK: usize = 1 << 16;
-/// Bytes that are inspected to detect the format: the header line and some rows.
+/// Number of inspected bytes to detect the format. These bytes contain the header line and some
+/// rows.
 const HEAD_BYTES: usize = 512;
-/// A byte that is never valid in UTF-8. It replaces bytes that are invalid in the encoding, so that
-/// their record is rejected as invalid text.
+/// A byte that is never valid in UTF-8. The byte replaces bytes that are invalid in the encoding,
+/// so that the record is rejected as invalid text.
 const WRONG: u8 = 0xff;
-/// Encoding names of spreadsheets, Python and Windows, besides the labels of the WHATWG Encoding
+/// Encoding names of spreadsheets, Python and Windows that are not labels of the WHATWG Encoding
 /// Standard.
 const ALIASES: [(&str, &str); 13] = [
     ("utf-8-sig", "utf-8"),
@@ -30,7 +31,8 @@ const ALIASES: [(&str, &str); 13] = [
     ("cp950", "big5"),
     ("big5hkscs", "big5"),
 ];
-/// First bytes of compressed and other files that are not text.
+/// The first bytes of files that are not plain text, for example of compressed files. Each entry
+/// has a text for the error.
 const OTHERS: [(&[u8], &str); 7] = [
     (
         b"PK\x03\x04",
@@ -50,13 +52,13 @@ const OTHERS: [(&[u8], &str); 7] = [
     (b"%PDF-", "a PDF document; export the log as CSV"),
 ];
 
-/// The decoded bytes of a file as UTF-8, and its encoding.
+/// The encoding of a file, and the bytes of the file decoded to UTF-8.
 pub struct Text {
     pub bytes: Box<dyn Read + Send>,
     pub encoding: &'static Encoding,
 }
 
-/// Finds an encoding by its name, or returns `None` for an unknown name.
+/// Returns the encoding with a name; `None` if the name is unknown.
 pub fn encoding(name: &str) -> Option<&'static Encoding> {
     let name = name.trim().to_ascii_lowercase();
     let dashed = name.replace('_', "-");
@@ -68,8 +70,8 @@ pub fn encoding(name: &str) -> Option<&'static Encoding> {
         .or_else(|| Encoding::for_label_no_replacement(alias.as_bytes()))
 }
 
-/// Returns the UTF-16 variant that a text without a byte order mark seems to have. In a log, many
-/// characters have one zero byte.
+/// Returns the variant of UTF-16 that a text without a byte order mark seems to have; `None` for
+/// other encodings. In UTF-16, one of the two bytes of many characters in a log is zero.
 fn seems_utf_16(head: &[u8]) -> Option<&'static str> {
     let zeros = |from: usize| {
         head.iter()
@@ -83,8 +85,9 @@ fn seems_utf_16(head: &[u8]) -> Option<&'static str> {
     (is_many && !head.is_empty()).then_some(if odd > even { "utf-16le" } else { "utf-16be" })
 }
 
-/// Detects the encoding of a text and decodes it; `named` is the encoding in the mapping. Rejects
-/// UTF-32 and files that are not text.
+/// Detects the encoding of a text, and decodes the text. `named` is the encoding in the mapping.
+///
+/// Rejects UTF-32 and files that are not text.
 pub fn decode(
     mut bytes: Box<dyn Read + Send>,
     named: Option<&'static Encoding>,
@@ -124,18 +127,18 @@ pub fn decode(
     Ok(Text { bytes, encoding })
 }
 
-/// A reader that decodes its input incrementally.
+/// A reader that decodes its input step by step.
 struct Decoded<R> {
     inner: R,
     decoder: Decoder,
     input: Vec<u8>,
-    /// The undecoded part of the input begins here and ends at `to`.
+    /// The start of the input bytes that are not decoded yet. The end of these bytes is `to`.
     from: usize,
     to: usize,
     is_last: bool,
     is_done: bool,
     output: Vec<u8>,
-    /// Bytes of the output that were already returned.
+    /// The number of output bytes that were already returned.
     given: usize,
 }
 

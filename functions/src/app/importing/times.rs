@@ -1,7 +1,8 @@
-//! Parses the times of a log by the formats of the mapping, in their order.
+//! Parses the times of a log. The formats of the mapping are tried in their order.
 //!
-//! An offset in the text overrides the zone of the mapping. A repeated local time means its first
-//! occurrence. A skipped local time is read with the offset before the change.
+//! An offset in the text overrides the time zone of the mapping. A local time that occurs twice
+//! means its first occurrence. A local time that a clock change skips is read with the offset
+//! before the change.
 
 use events::Moment;
 use infra::{Error, Kind};
@@ -10,18 +11,19 @@ use jiff::civil::{DateTime, datetime};
 use jiff::fmt::strtime::BrokenDownTime;
 use jiff::tz::{Offset, TimeZone};
 
-/// Maximum digits of a fraction of a second; further digits are below a nanosecond.
+/// Most digits of a fraction of a second. More digits would be smaller than a nanosecond.
 const FRACTION_DIGITS_MAX: usize = 9;
-/// Earliest accepted time, in milliseconds since 1970: 1899-12-30, day 0 of spreadsheets. Earlier
-/// times come from a wrong format, for example `%Y` for a year of two digits.
+/// The earliest accepted time, in milliseconds since 1970. This is 1899-12-30, day 0 of
+/// spreadsheets. An earlier time comes from a wrong format, for example `%Y` for a year with two
+/// digits.
 const EARLIEST: i64 = -2_209_161_600_000;
-/// Bound in milliseconds since 1970 below which a time is assumed to be in seconds. As milliseconds
-/// it would be before 1974.
+/// A number below this bound is rejected as a time in milliseconds since 1970. Such a time would be
+/// before 1974, so the number is probably a number of seconds.
 const SECONDS_MAX: i64 = 100_000_000_000;
-/// The time with which formats are tested: every part has two digits, so no part is ambiguous, and
-/// it is after noon.
+/// The time that is used to test a format. Each part of the time has two digits, so no part is
+/// ambiguous. The time is after noon.
 const SAMPLE: DateTime = datetime(2026, 11, 23, 15, 14, 15, 678_000_000);
-/// Texts for AM and PM in logs, besides `AM` and `PM`.
+/// The texts for AM and PM in logs, in addition to `AM` and `PM`.
 const HALVES: [(&str, &str); 10] = [
     ("上午", "AM"),
     ("下午", "PM"),
@@ -35,7 +37,7 @@ const HALVES: [(&str, &str); 10] = [
     ("P.M.", "PM"),
 ];
 
-/// The formats of one column, and the zone of texts without an offset.
+/// The formats of one column, and the time zone of texts without an offset.
 #[derive(Clone, Debug)]
 pub struct Times {
     forms: Vec<Form>,
@@ -45,9 +47,9 @@ pub struct Times {
 
 #[derive(Clone, Debug)]
 enum Form {
-    /// RFC 3339 in all its forms.
+    /// RFC 3339 in any of its forms.
     Rfc3339,
-    /// Milliseconds since 1970 in UTC.
+    /// A number of milliseconds since 1970 in UTC.
     EpochMs,
     Pattern {
         head: String,
@@ -55,19 +57,19 @@ enum Form {
     },
 }
 
-/// The end of a pattern.
+/// The end of a format pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tail {
     Nothing,
-    /// A directive for an offset. The offset is parsed in this module, because one file may contain
-    /// `Z` and offsets with and without a colon.
+    /// A directive for an offset. This module parses the offset, because one file may contain `Z`
+    /// and offsets with and without a colon.
     Offset,
-    /// The literal `Z`, `UTC` or `GMT`.
+    /// The literal text `Z`, `UTC` or `GMT`.
     Utc,
 }
 
 impl Times {
-    /// Creates the parser for formats and a zone; fails with `Misconfigured` if a format or the
+    /// Creates the parser for formats and a time zone. Returns `Misconfigured` if a format or the
     /// zone is not valid.
     pub fn new(formats: &[String], zone: &str) -> Result<Self, Error> {
         let wrong = |what: String| Error::new(Kind::Misconfigured, what);
@@ -93,9 +95,10 @@ impl Times {
         })
     }
 
-    /// Parses a text by the first format that fits; returns the reason if none does.
+    /// Parses a text with the first format that fits. Returns the reason if no format fits.
     pub fn read(&self, text: &str) -> Result<Moment, String> {
-        // Some programs write no-break spaces in times, for example before PM.
+        // Some programs write no-break spaces in times, for example before PM. All blanks become
+        // spaces.
         let plain: String = text
             .chars()
             .map(|c| if c.is_whitespace() { ' ' } else { c })
@@ -119,9 +122,9 @@ impl Times {
     }
 }
 
-/// Returns the zone of a name; UTC needs no time zone database.
+/// Returns the time zone with a name. UTC needs no time zone database.
 fn zone_of(name: &str) -> Result<TimeZone, jiff::Error> {
-    // The bundled database is used if the system has none or an incomplete one.
+    // If the database of the system is absent or incomplete, the bundled database is used.
     if name.eq_ignore_ascii_case("UTC") {
         Ok(TimeZone::UTC)
     } else {
@@ -142,7 +145,7 @@ fn form(format: &str) -> Result<Form, String> {
             "format {format:?} has no directives such as %Y-%m-%d %H:%M:%S, and is not one of the names rfc3339 and epoch_ms; seconds since 1970 are \"%s\""
         ));
     }
-    // A directive follows an odd number of percent signs.
+    // A letter is a directive if the number of percent signs before the letter is odd.
     let is_directive = |head: &str| head.chars().rev().take_while(|c| *c == '%').count() % 2 == 1;
     for directive in [":::z", "::z", ":z", "z", "Z"] {
         if let Some(head) = format
@@ -167,8 +170,8 @@ fn form(format: &str) -> Result<Form, String> {
 }
 
 impl Form {
-    /// Formats a time and parses it again, so that an invalid directive is an error of the mapping
-    /// and not of every row.
+    /// Formats a time and parses the result again. An invalid directive therefore becomes an error
+    /// of the mapping, and not of every row.
     fn check(&self, zone: &TimeZone) -> Result<(), String> {
         let Self::Pattern { head, tail } = self else {
             return Ok(());
@@ -187,7 +190,7 @@ impl Form {
         self.instant_of(&written, zone).map(|_| ())
     }
 
-    /// Returns the milliseconds since 1970; rejects times before 1900.
+    /// Returns the milliseconds since 1970. Rejects a time before [`EARLIEST`].
     fn read(&self, text: &str, zone: &TimeZone) -> Result<i64, String> {
         let at = self.instant_of(text, zone)?;
         if at < EARLIEST {
@@ -242,8 +245,11 @@ fn words(error: jiff::Error) -> String {
     error.to_string()
 }
 
-/// Returns the instant of a parsed time in milliseconds. Epoch seconds precede the time's own
-/// offset or zone, which precedes the zone of the mapping.
+/// Returns the instant of a parsed time, in milliseconds since 1970.
+///
+/// Epoch seconds in the time determine the instant. A time without epoch seconds is read with the
+/// offset or zone in the text. Without an offset or zone in the text, the zone of the mapping is
+/// used.
 fn instant(time: &BrokenDownTime, text: &str, zone: &TimeZone) -> Result<i64, String> {
     if let Some(second) = time.timestamp() {
         let fraction = i64::from(time.subsec_nanosecond().unwrap_or_default() / 1_000_000);
@@ -264,7 +270,7 @@ fn instant(time: &BrokenDownTime, text: &str, zone: &TimeZone) -> Result<i64, St
     Ok(zoned.timestamp().as_millisecond())
 }
 
-/// Parses `Z`, `UTC`, `GMT`, `+08`, `+0800`, `+08:00`, `+08:00:00`, and `GMT+8`.
+/// Parses an offset such as `Z`, `UTC`, `GMT`, `+08`, `+0800`, `+08:00`, `+08:00:00` or `GMT+8`.
 fn offset(text: &str) -> Option<Offset> {
     let text = text.trim();
     if ["Z", "UTC", "GMT"]
@@ -306,7 +312,7 @@ fn offset(text: &str) -> Option<Offset> {
     }
 }
 
-/// Returns the directives of a pattern, without their flags and widths.
+/// Returns the letters of the directives in a pattern, without flags and widths.
 fn directives(pattern: &str) -> impl Iterator<Item = char> {
     pattern.split('%').skip(1).filter_map(|rest| {
         rest.chars()
@@ -314,8 +320,8 @@ fn directives(pattern: &str) -> impl Iterator<Item = char> {
     })
 }
 
-/// Converts a text for its pattern: halves of a day in English, and fractions of at most
-/// nanoseconds.
+/// Prepares a text for its pattern. Texts for AM and PM become English, and the digits of a
+/// fraction below a nanosecond are removed.
 fn plain(pattern: &str, text: &str) -> String {
     let mut text = text.to_owned();
     if directives(pattern).any(|directive| matches!(directive, 'p' | 'P')) {
@@ -330,10 +336,10 @@ fn plain(pattern: &str, text: &str) -> String {
     }
 }
 
-/// Returns a time without the digits of its fraction that are below a nanosecond.
+/// Returns a time without the digits of a fraction that are smaller than a nanosecond.
 fn short(text: &str) -> String {
     let mut short = String::with_capacity(text.len());
-    // Number of digits since a point or a comma.
+    // The number of digits since the last point or comma; `None` if there was none.
     let mut digits: Option<usize> = None;
     for c in text.chars() {
         digits = match (c, digits) {
@@ -514,7 +520,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_of_another_form_is_no_time_long_ago() {
+    fn a_time_in_a_wrong_format_is_not_read_as_an_early_time() {
         assert!(read(&["%d.%m.%Y"], "UTC", "28.02.26").is_err_and(|error| error.contains("%y")));
         assert_eq!(
             read(&["%d.%m.%Y", "%d.%m.%y"], "UTC", "28.02.26").as_deref(),

@@ -1,4 +1,4 @@
-//! Deserializes the mapping file. A column is written as its name, as a list of names, or as a
+//! Deserializes the mapping file. A column may be written as its name, as a list of names, or as a
 //! table.
 
 use std::collections::BTreeMap;
@@ -39,7 +39,8 @@ pub struct Written {
     pub ignore: BTreeMap<String, Texts>,
 }
 
-/// The roles that columns can have.
+/// The columns of each role. A role is the meaning of a value, for example the case id or the
+/// title.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Columns {
@@ -54,7 +55,7 @@ pub struct Columns {
     pub priority: Option<Short<TextColumn>>,
 }
 
-/// The format and zone of the times of rows.
+/// The format and the time zone of the time of a row.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Time {
@@ -67,7 +68,7 @@ fn utc() -> String {
     "UTC".into()
 }
 
-/// The phase of a state that `[states]` does not list.
+/// The phase of a state that is not listed in `[states]`.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Unknown {
@@ -76,12 +77,12 @@ pub enum Unknown {
     Waiting,
     Resolved,
     Closed,
-    /// Rows with the state are rejected.
+    /// A row with such a state is rejected.
     #[serde(alias = "refuse")]
     Reject,
 }
 
-/// A value from one column, from several columns, or from the mapping.
+/// The source of a text: one column, several columns, or a constant in the mapping.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TextColumn {
@@ -89,32 +90,32 @@ pub struct TextColumn {
     pub column: Texts,
     /// The separator between the values of several columns.
     pub separator: Option<String>,
-    /// A constant that replaces the columns.
+    /// A constant that is used instead of columns.
     pub value: Option<String>,
-    /// The default value for a row in which these columns are empty.
+    /// The value for a row in which these columns are empty.
     pub default: Option<String>,
-    /// Replacements for values of the log.
+    /// The replacements for values of the log. Each key is a value of the log.
     #[serde(default)]
     pub values: BTreeMap<String, String>,
 }
 
-/// An additional time of a row.
+/// The columns and the format of an additional time of a row.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TimeColumn {
     pub column: Texts,
-    /// The formats of this column; `None` means those of `[time]`.
+    /// The formats of this column. If absent, the formats of `[time]` are used.
     pub format: Option<Texts>,
-    /// The zone of this column; `None` means the one of `[time]`.
+    /// The time zone of this column. If absent, the zone of `[time]` is used.
     pub zone: Option<String>,
 }
 
-/// A counter of a row.
+/// The column of a number of a row.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NumberColumn {
     pub column: String,
-    /// Factor of the number, for example 60 to convert hours to minutes.
+    /// The factor of the number, for example 60 to convert hours to minutes.
     #[serde(default = "one")]
     pub factor: i64,
 }
@@ -142,13 +143,13 @@ impl<'de> Deserialize<'de> for Texts {
     }
 }
 
-/// A table that may be shortened to the names of its columns.
+/// A table that may be written as a name or a list of names of columns.
 #[derive(Clone, Debug)]
 pub struct Short<T>(pub T);
 
-/// Expands the short form of a table.
+/// A table that has a short form.
 pub trait Shorthand: Sized {
-    /// Returns the table that these column names abbreviate.
+    /// Returns the table for the names of columns in the short form.
     fn of(columns: Vec<String>) -> Result<Self, &'static str>;
 }
 
@@ -190,8 +191,8 @@ impl<'de, T: Shorthand + Deserialize<'de>> Deserialize<'de> for Short<T> {
     }
 }
 
-/// Reads a table or its short form. An untagged enum would omit the name of an unknown key from the
-/// error.
+/// Reads a table or its short form. An untagged enum is not used, because its error would not
+/// contain the name of an unknown key.
 struct Reads<T>(PhantomData<T>);
 
 impl<'de, T: Shorthand + Deserialize<'de>> Visitor<'de> for Reads<T> {

@@ -1,4 +1,5 @@
-//! Writes seed data from TOML files, in which people have user names and everything else has ids.
+//! Writes seed data from TOML files. In these files, people have user names, and all other objects
+//! have ids.
 
 use std::collections::BTreeMap;
 
@@ -19,12 +20,12 @@ use crate::App;
 use crate::app::context::SUPERUSER;
 use crate::app::people::{Unnamed, names_of, one_name, trimmed};
 
-/// The approval service that `fast_approval` tickets use.
+/// The approval service of `fast_approval` tickets.
 pub const FAST_APPROVAL: ServiceId = ServiceId(1);
-/// The first superuser.
+/// The user name of the first superuser.
 pub const ADMIN: &str = "admin";
 
-/// Maximum number of people that one workflow definition names.
+/// Most people that one workflow definition may name.
 const DEFINITION_PEOPLE_MAX: usize = 10_000;
 
 /// The content of a seed file.
@@ -37,7 +38,7 @@ struct Company {
     catalog: Vec<CategoryAdded>,
     #[serde(default)]
     dictionary: Vec<dictionary::Defined>,
-    /// The library of shared fields.
+    /// The shared fields of the library.
     #[serde(default)]
     field: Vec<Field>,
     #[serde(default)]
@@ -53,7 +54,7 @@ struct Placed {
     service: service::Defined,
 }
 
-/// Writes the base configuration of every desk; a repetition changes nothing.
+/// Writes the base configuration that every desk needs. A repeated call changes nothing.
 pub async fn found(app: &App) -> Result<(), Error> {
     let admin = app.people.pid(ADMIN).await?;
     let superusers = app.configuration.role(SUPERUSER).await?;
@@ -71,13 +72,13 @@ pub async fn found(app: &App) -> Result<(), Error> {
     settle(app, include_str!("base.toml"), true).await
 }
 
-/// Writes the demo company; a repetition changes nothing.
+/// Writes the demo company. A repeated call changes nothing.
 pub async fn demo(app: &App) -> Result<(), Error> {
     settle(app, include_str!("demo.toml"), false).await
 }
 
-/// Writes the content of a seed file. With `seeds`, existing objects are kept, because people may
-/// have changed them.
+/// Writes the content of a seed file. If `seeds` is true, existing objects are not replaced,
+/// because people may have changed them.
 async fn settle(app: &App, text: &str, seeds: bool) -> Result<(), Error> {
     let company: Company = toml::from_str(text)
         .map_err(|error| Error::because(Kind::Misconfigured, "cannot read the company", error))?;
@@ -129,8 +130,8 @@ async fn settle(app: &App, text: &str, seeds: bool) -> Result<(), Error> {
         define::<Catalog>(app, "catalog".into(), &CatalogCommand::Add(category)).await?;
     }
     for mut deployed in company.workflow {
-        // A deployed version is immutable, so an existing one is kept even if the file of a later
-        // build differs.
+        // A deployed version is immutable. An existing version is therefore kept, even if the seed
+        // file of a newer build differs.
         if app
             .configuration
             .workflow(deployed.workflow, deployed.version)
@@ -154,7 +155,8 @@ async fn settle(app: &App, text: &str, seeds: bool) -> Result<(), Error> {
         mut service,
     } in company.service
     {
-        // A seed service is added once, and never next to a service of the same name.
+        // A seed service is added once. The service is not added if another service has the same
+        // name.
         let services = if seeds {
             app.configuration.services().await?
         } else {
@@ -178,8 +180,8 @@ async fn settle(app: &App, text: &str, seeds: bool) -> Result<(), Error> {
     Ok(())
 }
 
-/// Replaces the user names of a definition by person ids. All names are checked before any person
-/// is registered, and all are registered in one call.
+/// Replaces the user names in a definition with person ids. First all names are checked, and then
+/// all people are registered in one call.
 pub async fn with_pids(app: &App, definition: &mut Definition) -> Result<(), Unnamed> {
     let mut all = Vec::new();
     for processors in definition.processors() {
@@ -241,7 +243,8 @@ pub async fn with_pids(app: &App, definition: &mut Definition) -> Result<(), Unn
     Ok(())
 }
 
-/// Returns a definition that contains only this field, for fields of the library.
+/// Returns a definition that contains only this field. Functions for definitions can then convert a
+/// shared field.
 fn alone(field: &Field) -> Definition {
     Definition {
         fields: vec![field.clone()],
@@ -249,13 +252,13 @@ fn alone(field: &Field) -> Definition {
     }
 }
 
-/// Replaces the person ids of a shared field by user names.
+/// Replaces the person ids in a shared field with user names.
 pub async fn shared_with_names(app: &App, field: &mut Field) -> Result<(), Error> {
     let definition = alone(field);
     field_with_names(app, field, &definition).await
 }
 
-/// Replaces the user names of a shared field by person ids.
+/// Replaces the user names in a shared field with person ids.
 pub async fn shared_with_pids(app: &App, field: &mut Field) -> Result<(), Unnamed> {
     let mut definition = alone(field);
     with_pids(app, &mut definition).await?;
@@ -273,7 +276,7 @@ fn joined(people: &[PersonId]) -> String {
         .join(",")
 }
 
-/// Replaces the person ids of a definition by user names.
+/// Replaces the person ids in a definition with user names.
 pub async fn with_names(app: &App, definition: &mut Definition) -> Result<(), Error> {
     for processors in definition.processors_mut() {
         if let Processors::Person(people) = processors {
@@ -291,14 +294,15 @@ pub async fn with_names(app: &App, definition: &mut Definition) -> Result<(), Er
     Ok(())
 }
 
-/// Replaces the person ids of one field of a definition by user names.
+/// Replaces the person ids in one field of a definition with user names.
 pub async fn field_with_names(
     app: &App,
     field: &mut Field,
     definition: &Definition,
 ) -> Result<(), Error> {
     field.default = app.people.value_out(Some(field), &field.default).await?;
-    // Few fields have conditions, and lists call this function for every field of a node.
+    // Only few fields have conditions. The check saves time, because lists call this function for
+    // every field of a node.
     if field.hidden_when.is_some() || field.rule.is_some() {
         for text in field.people_compared_mut(&definition.people_keys()) {
             *text = app.people.names_in(text).await?;
@@ -307,7 +311,8 @@ pub async fn field_with_names(
     Ok(())
 }
 
-/// Returns the person ids of the user names in a file and registers new people.
+/// Returns the person ids of the user names in a file. User names that are not known yet are
+/// registered.
 async fn pids(app: &App, names: &[PersonId]) -> Result<Vec<PersonId>, Error> {
     let names: Vec<String> = names.iter().map(|name| name.0.clone()).collect();
     app.people.pids(&names).await

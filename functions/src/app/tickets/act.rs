@@ -13,13 +13,13 @@ use crate::App;
 use crate::app::people::people_in;
 use crate::app::{attachments, drafts};
 
-/// Maximum time that an API waits for the card of the ticket it changed (design 3).
+/// Longest time for which an API waits for the card of the ticket that it changed (design 3).
 const CARD_WAIT: Duration = Duration::from_secs(1);
 
-/// Acts on a ticket for a person, in one sequence of steps for all APIs: executes the command, removes
-/// the person's draft of the form that the command completed, waits for the card.
+/// Acts on a ticket for a person. All APIs use the same sequence of steps.
 ///
-/// With a version, the command is executed only if the ticket is at this version.
+/// The steps execute the command, remove the person's draft of the completed form, and wait for the
+/// card. If `version` is set, the command is executed only if the ticket has this version.
 pub async fn act(
     app: &App,
     sn: &TicketSn,
@@ -28,7 +28,7 @@ pub async fn act(
     command_id: [u8; 16],
     version: Option<i64>,
 ) -> Result<Outcome<Ticket>, ExecuteError<Ticket>> {
-    // Boxed, because the future of a command is large.
+    // The future of a command is large and is therefore boxed.
     let executed = Box::pin(execute(app, sn, command, meta, command_id, version));
     let outcome = executed.await?;
     if let Some((node, by)) = completed_form(command, &outcome.events) {
@@ -46,7 +46,8 @@ pub async fn act(
     Ok(outcome)
 }
 
-/// Returns the node whose form a command completed, and the person who sent the form.
+/// Returns the node whose form a command completed, and the person who sent the form; `None` if the
+/// command completed no form.
 fn completed_form<'a>(
     command: &'a Command,
     events: &[TicketEvent],
@@ -65,8 +66,9 @@ fn completed_form<'a>(
     }
 }
 
-/// Executes a command, if the ticket is at the given version ([`infra::Ledger::execute_at`]).
-/// Unknown people of an accepted command are registered in one call.
+/// Executes a command. If a version is given, the ticket must have this version
+/// ([`infra::Ledger::execute_at`]). Unknown people of an accepted command are registered in one
+/// call.
 pub async fn execute(
     app: &App,
     sn: &TicketSn,
@@ -115,7 +117,7 @@ pub async fn execute(
 }
 
 /// Returns whether a command id was already executed on a ticket. A repeated request is answered
-/// before any other check.
+/// before all other checks.
 pub async fn is_done(app: &App, sn: &TicketSn, command_id: &[u8; 16]) -> Result<bool, Error> {
     Ok(sn.as_str().len() <= SN_BYTES_MAX
         && app
@@ -125,8 +127,8 @@ pub async fn is_done(app: &App, sn: &TicketSn, command_id: &[u8; 16]) -> Result<
             .knows(command_id))
 }
 
-/// Executes a command after its files are attached to the ticket, so that no file of a ticket is
-/// removed.
+/// Attaches the files of a command to the ticket, then executes the command. In this order no file
+/// of a ticket is removed.
 async fn act_as_known(
     app: &App,
     sn: &TicketSn,
@@ -151,7 +153,8 @@ async fn act_as_known(
     Ok(outcome)
 }
 
-/// Waits a bounded time until lists show the commit. A late follower does not fail the command.
+/// Waits until lists show the commit, at most `CARD_WAIT`. If the follower needs longer, the
+/// command still succeeds.
 pub async fn await_card(app: &App, position: Option<i64>) {
     let Some(position) = position else { return };
     let mut followed = app.followed.subscribe();

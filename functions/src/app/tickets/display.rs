@@ -1,4 +1,4 @@
-//! Texts of a ticket that several APIs and outgoing requests share.
+//! The texts of a ticket that several APIs and outgoing requests use.
 
 use domain::options::path;
 use domain::views::ticket_card::TicketCard;
@@ -39,8 +39,8 @@ pub fn time(settings: &Settings, moment: Moment) -> String {
         .to_string()
 }
 
-/// Returns the names of all people who acted, separated by commas, or of the creator if there are
-/// none.
+/// Returns the names of all people who acted on a ticket, separated by commas. If no person acted,
+/// returns the name of the creator.
 pub async fn updated_by(app: &App, card: &TicketCard) -> Result<String, Error> {
     let creator = card.ticket.opened.as_ref().map(|opened| &opened.creator);
     if card.dealt.is_empty() {
@@ -50,8 +50,8 @@ pub async fn updated_by(app: &App, card: &TicketCard) -> Result<String, Error> {
     }
 }
 
-/// Returns the display text of a value: option names instead of keys (reference/bk-itsm.md 4.1),
-/// and an empty text for null.
+/// Returns the display text of a value. The text contains the names of options instead of their
+/// keys (reference/bk-itsm.md 4.1). The text of null is empty.
 pub fn display(field: &Field, entry: Option<&Entry>, value: &Value) -> Value {
     if let Some(entry) = entry.filter(|entry| !entry.shown.is_empty()) {
         return entry.shown.clone().into();

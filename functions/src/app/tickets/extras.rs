@@ -1,4 +1,4 @@
-//! Reads and checks the optional parts of a new ticket besides its form, for both APIs.
+//! Reads and checks the optional parts of a new ticket that are not in the form, for both APIs.
 
 use std::collections::BTreeMap;
 
@@ -17,34 +17,36 @@ use crate::App;
 use crate::app::outbound::Receiver;
 use crate::app::outbound::VARIABLES;
 
-/// Maximum number of display-only fields of one ticket.
+/// Most display-only fields of one ticket.
 const DYNAMIC_FIELDS_MAX: usize = 100;
-/// Longest name and longest value of a display-only field, in characters (reference/bk-itsm.md
-/// 3.1).
+/// Longest name of a display-only field, in characters (reference/bk-itsm.md 3.1). `VALUE_MAX` is
+/// the longest value.
 const NAME_MAX: usize = 32;
 const VALUE_MAX: usize = 255;
 /// Longest callback URL, in bytes.
 const URL_MAX: usize = 2048;
-/// Maximum number of headers of one callback; receivers accept about 100 headers in total.
+/// Most headers of one callback. Receivers accept about 100 headers in total.
 const HEADERS_MAX: usize = 32;
-/// Longest name and longest value of a header, in bytes. Servers accept a head of 8 KiB or more.
+/// Longest name of a header, in bytes. `HEADER_VALUE_MAX` is the longest value. Servers accept 8
+/// KiB or more for all headers.
 const HEADER_NAME_MAX: usize = 128;
 const HEADER_VALUE_MAX: usize = 4096;
-/// Maximum bytes of all headers of one callback.
+/// Most bytes of all headers of one callback together.
 const HEADERS_BYTES_MAX: usize = 8192;
 
-/// A problem of display-only fields, with the index of the field.
+/// The reason why the display-only fields are rejected. The number is the index of the field, or
+/// the largest number of fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Unfit {
     TooMany(usize),
     Name(usize),
     Kind(usize, String),
     Value(usize),
-    /// The value of a link is not an address of a page.
+    /// The value of a link field is not the URL of a page.
     Link(usize),
 }
 
-/// Reads the display-only fields (reference/bk-itsm.md 3.1) and generates their keys.
+/// Reads the display-only fields, and generates their keys (reference/bk-itsm.md 3.1).
 pub(crate) fn dynamic_fields(items: &[Value]) -> Result<Vec<DynamicField>, Unfit> {
     if items.len() > DYNAMIC_FIELDS_MAX {
         return Err(Unfit::TooMany(DYNAMIC_FIELDS_MAX));
@@ -78,28 +80,29 @@ pub(crate) fn dynamic_fields(items: &[Value]) -> Result<Vec<DynamicField>, Unfit
     items.iter().enumerate().map(read).collect()
 }
 
-/// A problem of the receiver of callbacks, with the name of a faulty header.
+/// The reason why the receiver of callbacks is rejected. The text is the host or the name of the
+/// invalid header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum UnfitReceiver {
-    /// The address is not a valid http(s) URL.
+    /// The URL of the receiver is not a valid http(s) URL.
     Address,
-    /// The egress rules do not allow the host.
+    /// The egress rules do not allow requests to this host.
     Closed(String),
     TooManyHeaders(usize),
     HeadersTooLong(usize),
     HeaderName(String),
-    /// The header is reserved for the connection or for the desk.
+    /// The header may only be set by the connection or by the desk.
     HeaderReserved(String),
     HeaderValue(String),
 }
 
-/// Returns the host of a receiver if address and headers are valid.
+/// Returns the host of a receiver. Rejects a receiver with an invalid URL or invalid headers.
 pub(crate) fn callback_host(
     app: &App,
     Receiver { url, headers }: &Receiver,
 ) -> Result<String, UnfitReceiver> {
     let parsed: infra::http::Url = url.parse().map_err(|_| UnfitReceiver::Address)?;
-    // URL parsing drops line breaks, so the called address would differ from the given one.
+    // The URL parser removes line breaks, so the desk would call another URL than the given URL.
     if url.len() > URL_MAX
         || url.chars().any(char::is_control)
         || !matches!(parsed.scheme(), "http" | "https")
@@ -135,7 +138,7 @@ fn check_headers(headers: &[(String, String)]) -> Result<(), UnfitReceiver> {
         if name.len() > HEADER_NAME_MAX {
             return Err(UnfitReceiver::HeaderName(short));
         }
-        // The body of a callback is JSON, so this content type is allowed.
+        // The body of a callback is JSON, so the content type for JSON is allowed.
         let is_of_body = valid == "content-type"
             && !value
                 .trim()
@@ -155,8 +158,10 @@ fn check_headers(headers: &[(String, String)]) -> Result<(), UnfitReceiver> {
     Ok(())
 }
 
-/// Stores the variables of automatic nodes in the key store, because they may be secrets, and
-/// returns their name. Equal variables of one creator are stored once.
+/// Stores the variables of automatic nodes in the key store, because they may be secrets. Returns
+/// the name of the stored secret.
+///
+/// Equal variables of one creator are stored once.
 pub(crate) async fn keep_variables(
     app: &App,
     creator: &PersonId,
@@ -186,9 +191,10 @@ pub(crate) async fn keep_variables(
     Ok(Some(name))
 }
 
-/// Stores the values of one repeated API call in the key store, because they may be secrets.
-/// Returns the keys of the values, each with the name of the secret. A value that is too long is
-/// returned unchanged, and the command rejects it.
+/// Stores the inputs of one repeated API call in the key store, because they may be secrets.
+///
+/// Returns the keys of the inputs, each with the name of the stored secret. A value that is too
+/// long is returned unchanged, and the command rejects this value.
 pub(crate) async fn keep_inputs(
     app: &App,
     by: &PersonId,
@@ -206,8 +212,10 @@ pub(crate) async fn keep_inputs(
     Ok(inputs.into_keys().map(|key| (key, name.clone())).collect())
 }
 
-/// Stores the receiver of callbacks in the key store, because it may contain secrets, and sets its
-/// name in the callback target. Equal receivers are stored once.
+/// Stores the receiver of callbacks in the key store, because the receiver may contain secrets.
+/// Sets the name of the stored secret in the callback target.
+///
+/// Equal receivers are stored once.
 pub(crate) async fn keep_receiver(
     app: &App,
     callback: &mut CallbackTarget,

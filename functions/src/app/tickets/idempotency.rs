@@ -1,5 +1,5 @@
-//! Idempotency keys of creations: a key is bound to a ticket number before the ticket is opened, and a
-//! retry continues with this number, without time limit.
+//! The idempotency keys of new tickets. A key is bound to a ticket number before the ticket is
+//! opened. A retry continues with the same number, without a time limit.
 
 use domain::idempotency_key::{self, IdempotencyKey};
 use domain::ticket::Ticket;
@@ -12,12 +12,13 @@ use infra::{CommandEnvelope, Error, ExecuteError};
 
 use crate::App;
 
-/// An idempotency key and the fingerprint of its request.
+/// An idempotency key, and the fingerprint of the request with this key.
 #[derive(Clone, Debug)]
 pub struct Key {
     pub app: String,
     pub key: String,
-    /// BLAKE3 of the request, hex. The same key with another request is rejected.
+    /// The BLAKE3 hash of the request, in hexadecimal digits. A different request with the same key
+    /// is rejected.
     pub request: String,
 }
 
@@ -36,8 +37,8 @@ impl From<Error> for NotOpened {
     }
 }
 
-/// Returns the ticket of an idempotency key, if it is open. Fails if the key belongs to another
-/// request.
+/// Returns the ticket of an idempotency key; `None` if no ticket was opened with this key. Returns
+/// an error if the key belongs to another request.
 pub async fn opened_before(app: &App, key: &Key) -> Result<Option<Opened>, NotOpened> {
     let Some((sn, _)) = reserved(app, key).await? else {
         return Ok(None);

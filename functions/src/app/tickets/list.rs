@@ -1,8 +1,10 @@
-//! Lists of tickets for both APIs. A list is one range of an index with conditions on the facets of
-//! its rows. Conditions on shared facets (service, kind, category, business, tag, status) use the
-//! counters of the store, if it has them. Conditions on own facets (the creator in the list of
-//! another person, the time of the end) read the rows. Documents are read only for the tickets of
-//! the page.
+//! The lists of tickets, for both APIs. A list is one range of an index. The facets of each row
+//! must meet the conditions of the filter.
+//!
+//! Service, kind, category, business, tag and status are shared facets: many tickets have the same
+//! value. The store can count the rows for conditions on shared facets, if it has counters. The
+//! creator in the list of another person and the time of the end are own facets. For conditions on
+//! own facets, the rows are read. Documents are read only for the tickets of the requested page.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -17,16 +19,16 @@ use crate::app::cards::stored_card;
 use crate::app::people::NAME_MAX;
 use crate::app::tickets::SN_BYTES_MAX;
 
-/// Rows per read of an index.
+/// Number of rows per read of an index.
 const STEP: usize = 500;
-/// Maximum number of values in one condition: more than any page offers, and few enough for a fast
-/// comparison.
+/// Most values in one condition. User interfaces offer fewer values, and this many values can still
+/// be compared fast.
 pub const PARTS_MAX: usize = 1_000;
 
 /// The filter of a list.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// The list of one person: its index and the person.
+    /// The index of the list, and the person whose list is requested; `None` for all tickets.
     pub list: Option<(&'static str, PersonId)>,
     pub creator: Option<PersonId>,
     pub catalogs: Vec<String>,
@@ -35,24 +37,24 @@ pub struct Filter {
     pub services: Vec<String>,
     pub businesses: Vec<String>,
     pub kinds: Vec<String>,
-    /// Whether withdrawn tickets are omitted.
+    /// Whether withdrawn tickets are left out.
     pub is_withdrawn_left_out: bool,
     pub tag: Option<String>,
     pub created: (Option<Moment>, Option<Moment>),
     pub ended: (Option<Moment>, Option<Moment>),
 }
 
-/// The requested page, from 1.
+/// The number of the requested page, starting with 1.
 #[derive(Clone, Copy, Debug)]
 pub enum Number {
     This(usize),
     Last,
 }
 
-/// One page of a list: the keys of its cards, newest first, with the size of the list.
+/// One page of a list: the keys of its cards, newest first, and the size of the whole list.
 #[derive(Clone, Debug)]
 pub struct Page {
-    /// Number of tickets in the list.
+    /// The number of tickets in the whole list.
     pub count: usize,
     pub number: usize,
     pub pages: usize,
@@ -78,7 +80,7 @@ impl Page {
     }
 }
 
-/// Returns one page of the tickets that fit a filter.
+/// Returns one page of the tickets that match a filter.
 pub async fn page(app: &App, filter: &Filter, number: Number, size: usize) -> Result<Page, Error> {
     let Some(plan) = Plan::of(filter, app.views.has_counters()) else {
         return Ok(Page::of(0, number, size));
@@ -98,7 +100,7 @@ pub async fn page(app: &App, filter: &Filter, number: Number, size: usize) -> Re
     by_index(app, &plan.stretch, number, size).await
 }
 
-/// Returns categories and all their descendants.
+/// Returns categories together with all their descendants.
 pub async fn with_catalogs_below(app: &App, catalogs: Vec<String>) -> Result<Vec<String>, Error> {
     let catalog = app.configuration.catalog().await?;
     let mut known: HashSet<String> = catalogs.iter().cloned().collect();
@@ -121,7 +123,8 @@ pub async fn with_catalogs_below(app: &App, catalogs: Vec<String>) -> Result<Vec
 }
 
 impl Filter {
-    /// Returns the name of a condition with more than [`PARTS_MAX`] values.
+    /// Returns the name of a condition with more than [`PARTS_MAX`] values; `None` if there is no
+    /// such condition.
     pub fn too_many(&self) -> Option<&'static str> {
         let counts = [
             ("sns", self.sns.len()),
@@ -137,7 +140,7 @@ impl Filter {
             .map(|(name, _)| name)
     }
 
-    /// Returns whether a ticket that was loaded by its number fits.
+    /// Returns whether a ticket that was loaded by its number matches the filter.
     fn fits(&self, plan: &Plan, card: &TicketCard) -> bool {
         let (Some(shared), Some(own)) = (Facets::of(card), OwnFacets::of(card)) else {
             return false;
@@ -153,7 +156,8 @@ impl Filter {
     }
 }
 
-/// Returns a time cut to whole seconds, because times in requests have whole seconds.
+/// Returns the whole seconds of an instant. Times in requests have whole seconds, so fractions are
+/// ignored in comparisons.
 fn second(at: Moment) -> i64 {
     at.0.div_euclid(1000)
 }
@@ -163,11 +167,11 @@ fn is_between(at: Moment, (from, to): (Option<Moment>, Option<Moment>)) -> bool 
         && to.is_none_or(|to| second(at) <= second(to))
 }
 
-/// Conditions on facets that tickets share. An empty set accepts every value.
+/// The conditions on facets that many tickets share. An empty set accepts every value.
 #[derive(Debug, Default)]
 struct Shared {
     statuses: HashSet<String>,
-    /// Whether withdrawn tickets are omitted.
+    /// Whether withdrawn tickets are left out.
     is_withdrawn_left_out: bool,
     catalogs: HashSet<String>,
     services: HashSet<String>,
@@ -199,13 +203,13 @@ impl Shared {
             && self.tag.as_ref().is_none_or(|tag| facets.tag == *tag)
     }
 
-    /// Returns whether the facets in the text of a row fit.
+    /// Returns whether the shared facets in the text of a row meet the conditions.
     fn fit_text(&self, text: &str) -> bool {
         Facets::read(text).is_some_and(|facets| self.fit(&facets))
     }
 }
 
-/// Conditions on facets that differ for each ticket.
+/// The conditions on facets that differ from ticket to ticket.
 #[derive(Debug, Default)]
 struct Own {
     creator: Option<PersonId>,
@@ -239,7 +243,8 @@ struct Stretch {
 }
 
 impl Stretch {
-    /// Returns the range of an owner's values between two times, cut to whole seconds.
+    /// Returns the range of the values of an owner between two times. Fractions of a second are
+    /// ignored.
     fn of(index: &'static str, owner: &str, (from, to): (Option<Moment>, Option<Moment>)) -> Self {
         let digits = |at: i64| format!("{owner}{:016}", at.saturating_mul(1000).max(0));
         Self {
@@ -265,18 +270,20 @@ impl Stretch {
     }
 }
 
-/// The range that contains every ticket of a filter, newest first, with the remaining conditions.
+/// The plan of a list: the range with every ticket that may match, newest first, and the conditions
+/// that are left to check.
 #[derive(Debug)]
 struct Plan {
     stretch: Stretch,
     shared: Shared,
     own: Own,
-    /// The range of tickets by the time of their end; only for lists of all people.
+    /// The range of the tickets that ended in the requested period. Set only for a list of all
+    /// people with a condition on the end.
     ended: Option<Stretch>,
 }
 
 impl Plan {
-    /// Plans a list; returns `None` if no ticket can fit. A store without counters has separate
+    /// Plans a list. Returns `None` if no ticket can match. A store without counters has separate
     /// indexes for statuses.
     fn of(filter: &Filter, has_counters: bool) -> Option<Self> {
         let is_long = |pid: &PersonId| pid.as_str().len() > 4 * NAME_MAX;
@@ -332,7 +339,8 @@ impl Plan {
         let ended = (filter.ended != (None, None) && pid.is_none())
             .then(|| Stretch::of("ended", "", filter.ended));
         let (index, owner) = match (index, one_status) {
-            // Rows of the index `ended` are checked against every condition.
+            // With counters, or with a condition on the end, every row is checked against all
+            // conditions. No index for statuses is needed then.
             (index, _) if has_counters || ended.is_some() => (index, pid.map(ToString::to_string)),
             (_, Some(status)) => {
                 shared.statuses.clear();
@@ -344,7 +352,7 @@ impl Plan {
             }
             (index, _) => (index, pid.map(ToString::to_string)),
         };
-        // The other indexes do not contain withdrawn tickets.
+        // All other indexes do not contain withdrawn tickets.
         shared.is_withdrawn_left_out &= ["ticket", "creator", "status"].contains(&index);
         let owner = owner.map_or_else(String::new, |owner| format!("{owner}|"));
         Some(Self {
@@ -355,7 +363,7 @@ impl Plan {
         })
     }
 
-    /// Returns whether a row fits.
+    /// Returns whether the facets of a row meet all conditions.
     fn fits(&self, entry: &Entry) -> bool {
         (!self.shared.has_any() || self.shared.fit_text(entry.shared()))
             && (!self.own.has_any()
@@ -363,7 +371,7 @@ impl Plan {
     }
 }
 
-/// Returns the count and the keys of one page directly from an index, newest first.
+/// Returns one page of an index without conditions, newest first. The count comes from the index.
 async fn by_index(
     app: &App,
     stretch: &Stretch,
@@ -390,7 +398,8 @@ async fn by_index(
     })
 }
 
-/// Returns the number of rows in a range whose shared facets fit, and the keys of one page of them.
+/// Returns the number of rows in a range whose shared facets match, and the keys of some of these
+/// rows.
 async fn counted(
     app: &App,
     plan: &Plan,
@@ -409,7 +418,7 @@ async fn counted(
     ))
 }
 
-/// Returns one page under conditions on shared facets.
+/// Returns one page for conditions on shared facets only.
 async fn by_facets(app: &App, plan: &Plan, number: Number, size: usize) -> Result<Page, Error> {
     let first = match number {
         Number::This(number) => number,
@@ -436,7 +445,7 @@ async fn by_facets(app: &App, plan: &Plan, number: Number, size: usize) -> Resul
     })
 }
 
-/// Returns one page of the tickets with the given numbers; reads their cards.
+/// Returns one page of the tickets with the given numbers. The cards of these tickets are read.
 async fn by_number(
     app: &App,
     filter: &Filter,
@@ -475,7 +484,7 @@ async fn card(app: &App, key: &str) -> Result<Option<TicketCard>, Error> {
         .transpose()
 }
 
-/// Calls a function with every row of a range, newest first, until it returns true.
+/// Calls `take` with every row of a range, newest first. Stops when `take` returns true.
 async fn walk(
     app: &App,
     stretch: &Stretch,
@@ -497,13 +506,13 @@ async fn walk(
         if is_end {
             return Ok(());
         }
-        // A long read yields to other requests, because some stores never wait.
+        // A long read must give other requests a turn, because some stores answer without waiting.
         tokio::task::yield_now().await;
     }
 }
 
-/// Reads every row, counts those that fit and returns one page of them. The last page needs a
-/// second pass.
+/// Returns one page and its count by reading every row of the range. The last page needs a second
+/// pass.
 async fn by_walk(app: &App, plan: &Plan, number: Number, size: usize) -> Result<Page, Error> {
     let window = |number: usize| {
         let first = (number - 1).saturating_mul(size);
@@ -536,9 +545,11 @@ async fn by_walk(app: &App, plan: &Plan, number: Number, size: usize) -> Result<
     })
 }
 
-/// Lists tickets by the time of their end. Either the ended tickets are read and sorted by
-/// creation, or the list is read until the page is full. The counters show which of both reads
-/// fewer rows.
+/// Lists the tickets that ended in a period.
+///
+/// There are two methods. One method reads all tickets that ended in the period and sorts them by
+/// creation. The other method reads the list until the page is full. The counters show which method
+/// reads fewer rows.
 async fn by_end(
     app: &App,
     plan: &Plan,
@@ -586,7 +597,7 @@ async fn by_end(
     })
 }
 
-/// Reads a list with a known count until one page is full.
+/// Reads a list until one page is full. The count of the list is already known.
 async fn by_walk_to(app: &App, plan: &Plan, page: Page, size: usize) -> Result<Page, Error> {
     let (skip, mut at, mut keys) = (page.skip(size), 0, Vec::new());
     let wanted = size.min(page.count.saturating_sub(skip));

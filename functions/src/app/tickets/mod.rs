@@ -1,4 +1,4 @@
-//! Use cases of tickets: submit a ticket, act on it, read it, list tickets.
+//! The use cases of tickets: submit a ticket, act on a ticket, read a ticket, list tickets.
 
 pub mod act;
 pub mod display;

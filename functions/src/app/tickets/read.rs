@@ -1,4 +1,4 @@
-//! Reads of one ticket, and who may read it.
+//! Reads one ticket, and checks whether a person may read the ticket.
 
 use domain::ticket::Ticket;
 use domain::views::ticket_card::TicketCard;
@@ -8,11 +8,11 @@ use infra::{Error, ExecuteError, Ledger};
 use crate::App;
 use crate::app::cards::read_card;
 
-/// Longest ticket number that is looked up, in bytes; numbers of the desk have 17.
+/// Longest ticket number that is looked up, in bytes. The ticket numbers of the desk have 17 bytes.
 pub const SN_BYTES_MAX: usize = 64;
-/// Commits read at once when a ticket's history is folded.
+/// Number of commits per read when the history of a ticket is folded.
 const PAGE: usize = 100;
-/// Commits decoded between two yields to other requests.
+/// Number of commits that are decoded before the task gives other requests a turn.
 const COMMITS_AT_ONCE: usize = 16;
 
 /// Returns whether a person may see a ticket ([`Ticket::may_see`]).
@@ -42,11 +42,12 @@ fn allowed(answer: Result<bool, ExecuteError<Ticket>>) -> Result<bool, Error> {
     }
 }
 
-/// Reads one ticket from its stream; `None` if it does not exist. The state comes from the last
-/// snapshot, times and people from the card and the commits after it, so the length of the history
-/// does not matter.
+/// Reads one ticket from its stream; `None` if the ticket does not exist.
+///
+/// The state of the ticket comes from the last snapshot. The times and the people come from the
+/// card and from later commits. A long history therefore does not slow down the read.
 pub async fn card(app: &App, sn: &TicketSn) -> Result<Option<TicketCard>, Error> {
-    // No number is this long, and no store takes keys of any length.
+    // No ticket number is this long, and no store accepts a key of any length.
     if sn.as_str().len() > SN_BYTES_MAX {
         return Ok(None);
     }
@@ -60,7 +61,7 @@ pub async fn card(app: &App, sn: &TicketSn) -> Result<Option<TicketCard>, Error>
     for envelope in history_from(&app.ledger, &stream, from).await? {
         card.fold(&envelope);
     }
-    // The stream is newer than the view, where they differ.
+    // If stream and view differ, the stream is newer.
     card.ticket = app.ledger.load::<Ticket>(&stream).await?.aggregate.0;
     Ok(card.ticket.opened.is_some().then_some(card))
 }
@@ -73,7 +74,7 @@ pub async fn history(
     history_from(ledger, stream, 1).await
 }
 
-/// Returns the events of a ticket from a sequence on.
+/// Returns the events of a ticket in commits that begin at or after a sequence.
 async fn history_from(
     ledger: &Ledger,
     stream: &str,
@@ -87,7 +88,8 @@ async fn history_from(
         };
         from = last.next();
         for (at, commit) in page.iter().enumerate() {
-            // Keys come from memory without waiting, so a long history must yield to other requests.
+            // Keys are read from memory without waiting, so a long history must give other requests
+            // a turn.
             if at % COMMITS_AT_ONCE == COMMITS_AT_ONCE - 1 {
                 tokio::task::yield_now().await;
             }

@@ -1,9 +1,9 @@
-//! Submits a ticket, in one sequence of steps for all APIs.
+//! Submits a ticket. All APIs use the same sequence of steps.
 //!
-//! An API translates its request into a [`Submission`] and the outcome into its response. A
-//! repeated idempotency key is answered before that by
-//! [`super::idempotency::opened_before`], because its
-//! service may have changed since.
+//! An API translates its request into a [`Submission`], and the outcome into its response. A
+//! request with a repeated idempotency key is answered earlier by
+//! [`super::idempotency::opened_before`], because the service may have changed since the first
+//! request.
 
 use std::collections::BTreeMap;
 
@@ -24,22 +24,24 @@ use crate::app::outbound::Receiver;
 use crate::app::people::people_in;
 use crate::app::{attachments, drafts};
 
-/// Maximum number of ticket numbers that are tried if earlier ones are taken.
+/// Most ticket numbers that are tried if earlier numbers are already used.
 const COLLISIONS_MAX: u32 = 5;
 /// Longest tag, in characters (reference/bk-itsm.md 3.1).
 pub const TAG_MAX: usize = 32;
 
-/// A request for a ticket.
+/// The input of [`submit`]: a new ticket with its secrets and its idempotency key.
 #[derive(Clone, Debug)]
 pub struct Submission {
-    /// The command; people may still be unknown, the number is set by [`submit`].
+    /// The command that opens the ticket. Some people in the command may still be unknown, and
+    /// [`submit`] sets the ticket number.
     pub open: Open,
-    /// Variables for automatic nodes by name. The key store keeps them, because they may be
-    /// secrets.
+    /// The variables for automatic nodes, by name. The variables are stored in the key store,
+    /// because they may be secrets.
     pub variables: BTreeMap<String, String>,
-    /// The receiver of callbacks, if `open.callback` is set. The key store keeps it.
+    /// The receiver of callbacks. Set if `open.callback` is set. The receiver is stored in the key
+    /// store.
     pub receiver: Option<Receiver>,
-    /// The idempotency key of the request.
+    /// The idempotency key of the request; `None` if the request has no key.
     pub key: Option<Key>,
 }
 
@@ -58,11 +60,13 @@ impl From<Error> for SubmitError {
     }
 }
 
-/// Submits a ticket: dry run, relation, registration of people, secrets, opening, removal of the
-/// draft, waiting for the card.
+/// Submits a ticket.
 ///
-/// `meta` makes the metadata of the commit from the id of the creator. Nothing is stored and no
-/// person is registered if the dry run or the relation is rejected.
+/// The steps are: dry run, check of the relation, registration of people, storage of secrets,
+/// opening, removal of the draft, waiting for the card. If the dry run or the relation is rejected,
+/// nothing is stored and no person is registered.
+///
+/// `meta` returns the metadata of the commit for the person id of the creator.
 pub async fn submit(
     app: &App,
     submission: Submission,
@@ -99,12 +103,12 @@ pub async fn submit(
     outcome.state.opened.ok_or_else(|| not_opened().into())
 }
 
-/// Returns the person who submits: the agent, or the creator if there is none.
+/// Returns the person who submits the ticket: the agent, or the creator if there is no agent.
 fn submitter(open: &Open) -> &PersonId {
     open.agent.as_ref().unwrap_or(&open.creator)
 }
 
-/// Decides on a request without storing anything.
+/// Decides on a request in a dry run. Stores nothing.
 pub async fn consider(app: &App, open: &Open) -> Result<(), ExecuteError<Ticket>> {
     app.ledger
         .consider(&Command::Open(Box::new(open.clone())), &*app.configuration)
@@ -112,7 +116,8 @@ pub async fn consider(app: &App, open: &Open) -> Result<(), ExecuteError<Ticket>
         .map(drop)
 }
 
-/// Registers the unknown people of an accepted request in one call and sets their ids.
+/// Registers the unknown people of an accepted request in one call, and sets their new ids in the
+/// command.
 pub async fn with_people(app: &App, mut open: Open) -> Result<Open, Error> {
     let workflow = match app.configuration.service(open.service).await?.0.as_ref() {
         Some(service) => {
@@ -140,8 +145,8 @@ pub async fn with_people(app: &App, mut open: Open) -> Result<Open, Error> {
     Ok(open)
 }
 
-/// Opens a ticket under a new number, or under the number that its key has. Sets `open.sn` and
-/// `open.id`.
+/// Opens a ticket under a new number. If the idempotency key is already bound to a number, this
+/// number is used. Sets `open.sn` and `open.id`.
 pub async fn open(
     app: &App,
     mut open: Open,
@@ -189,7 +194,8 @@ pub async fn open(
                     .map_err(NotOpened::from);
             }
             Err(ExecuteError::Rejected(Rejection::Exists)) => {}
-            // Another request opened a ticket under this number and therefore under the same command id.
+            // Another request opened a ticket with this number, and therefore with the same command
+            // id. The next number is tried.
             Ok(outcome) if outcome.repeated && key.is_none() => {}
             other => {
                 let outcome = other?;
@@ -203,7 +209,7 @@ pub async fn open(
     Err(Error::new(Kind::Conflict, "every number that was tried is taken").into())
 }
 
-/// The reason why a ticket cannot be raised from another one.
+/// The reason why a ticket cannot be created from another ticket.
 #[derive(Debug, thiserror::Error)]
 pub enum NotRaised {
     #[error("the ticket it is raised from does not exist")]
@@ -216,8 +222,10 @@ pub enum NotRaised {
     Technical(#[from] Error),
 }
 
-/// Checks that a ticket may be raised from another one: that one has not ended, and the person may
-/// see it (reference/bk-itsm.md 3.1, `from_ticket_id`).
+/// Checks that a ticket may be created from the ticket `from` (reference/bk-itsm.md 3.1,
+/// `from_ticket_id`).
+///
+/// The ticket `from` must not have ended, and the person must be allowed to see this ticket.
 pub async fn may_raise(app: &App, from: &TicketSn, by: &PersonId) -> Result<(), NotRaised> {
     let card = card(app, from).await?.ok_or(NotRaised::Unknown)?;
     if card.ticket.status.is_over() {

@@ -81,7 +81,8 @@ pub(super) async fn check(
                 commit,
             })
             .collect();
-        // The order of arrival is unknown, so the order of commit times is used.
+        // The order in which lost commits arrived is unknown, so the commits are sorted by commit
+        // time.
         lost.sort_by_key(|arrived| (arrived.commit.at, arrived.commit.first));
         let filled = Indexer::new(cloud.pages, cloud.ports.blob, ledger.clock.clone())
             .index(&lost)

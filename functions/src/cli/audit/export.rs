@@ -14,10 +14,10 @@ use crate::app::times;
 use crate::cli::CommandError;
 use crate::cli::target::Target;
 
-/// The reverse domain name of exported event types.
+/// The reverse domain name at the start of every exported event type.
 const DOMAIN: &str = "io.ledgerdesk";
-/// The members that prove a commit; a filtered export omits them, because parts of a chain prove
-/// nothing.
+/// The members that prove a commit. A filtered export omits these members, because a part of a
+/// chain proves nothing.
 const PROOF: [&str; 8] = [
     "first",
     "count",
@@ -34,7 +34,7 @@ pub struct Export {
     /// Start after this position of the feed.
     #[arg(long, default_value_t = 0, value_name = "POSITION")]
     pub after: i64,
-    /// Only these streams; a final `*` matches all streams with that prefix.
+    /// Only these streams. A final `*` matches all streams with the prefix before the `*`.
     #[arg(long = "stream", value_name = "STREAM")]
     pub streams: Vec<String>,
     /// Only events of these types, such as `ticket.opened`, or of these kinds, such as `ticket`.
@@ -89,7 +89,7 @@ impl Export {
         }
     }
 
-    /// Rejects filters that cannot match an event.
+    /// Rejects filters that no event can match.
     fn check(&self) -> Result<(), CommandError> {
         self.kinds
             .iter()
@@ -142,7 +142,8 @@ impl Export {
     }
 }
 
-/// Returns a type without domain and version: `ticket.opened` for `io.ledgerdesk.ticket.opened.v1`.
+/// Returns an exported type without its domain and version: `ticket.opened` for
+/// `io.ledgerdesk.ticket.opened.v1`.
 fn plain_type(exported: &str) -> &str {
     exported
         .strip_prefix(DOMAIN)
@@ -151,7 +152,7 @@ fn plain_type(exported: &str) -> &str {
         .map_or(exported, |(kind, _)| kind)
 }
 
-/// Prints a note to standard error, because the export is on standard output.
+/// Prints a note to standard error, because the export uses standard output.
 fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
@@ -164,7 +165,8 @@ fn remove_proof(line: &mut Value) {
     }
 }
 
-/// Returns success for a closed pipe (`| head`), and an error for any other failed write.
+/// Converts a failed write to the result of the command. A closed pipe (`| head`) is a success, and
+/// any other failure is an error.
 fn write_result(error: &std::io::Error) -> Result<(), CommandError> {
     if error.kind() == std::io::ErrorKind::BrokenPipe {
         Ok(())
@@ -173,12 +175,12 @@ fn write_result(error: &std::io::Error) -> Result<(), CommandError> {
     }
 }
 
-/// Returns a commit as CloudEvents 1.0, one per event.
+/// Returns the events of a commit as CloudEvents 1.0.
 ///
 /// Every event contains the actor, the origin, the stream, and the times of the event and of the
-/// commit. It also contains the position of the commit in the feed and its index in the commit. The
-/// first event also contains the proof of the commit. Names of extension attributes have only
-/// lower-case letters, as the specification requires.
+/// commit. Every event also contains the position of the commit in the feed, and the index of the
+/// event in the commit. The first event of a commit also contains the proof of the commit. The
+/// names of extension attributes contain only lower-case letters, as the specification requires.
 pub fn cloud_events(placed: &Placed) -> Result<Vec<Value>, Error> {
     let commit = &placed.commit;
     let unreadable =
@@ -209,7 +211,7 @@ pub fn cloud_events(placed: &Placed) -> Result<Vec<Value>, Error> {
         });
         let on_behalf_of = meta.on_behalf_of.as_ref().map(events::PersonId::as_str);
         let app = meta.app.as_ref().map(events::AppCode::as_str);
-        // CloudEvents does not allow null or empty attributes.
+        // CloudEvents does not allow attributes that are null or empty.
         for (name, value) in [
             ("onbehalfof", on_behalf_of),
             ("app", app),
@@ -223,7 +225,7 @@ pub fn cloud_events(placed: &Placed) -> Result<Vec<Value>, Error> {
         if index == 0 {
             line["first"] = commit.first.to_string().into();
             line["count"] = commit.n.to_string().into();
-            // The hash covers this integer, not the text of the time.
+            // The hash of the commit covers this integer, and not the time as text.
             line["committedat"] = commit.at.0.to_string().into();
             line["commandid"] = hex(&commit.command_id).into();
             line["prevhash"] = hex(&commit.prev_hash).into();

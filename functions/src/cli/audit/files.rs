@@ -1,5 +1,4 @@
-//! `ledgerdesk audit files`: compares the content of uploaded files with their digests in the
-//! ledger.
+//! `ledgerdesk audit files`: compares the content of uploaded files with the digests in the ledger.
 
 use std::collections::BTreeSet;
 

@@ -18,7 +18,7 @@ pub struct List {
     pub kind: Option<String>,
 }
 
-/// The totals of a stream.
+/// The totals of a stream, with the position and the time of its last commit.
 #[derive(Default)]
 struct Totals {
     commits: u64,

@@ -1,7 +1,8 @@
-//! `ledgerdesk audit`: reads, replays, verifies and exports the ledger; safe beside a running desk.
+//! `ledgerdesk audit`: reads, replays, verifies and exports the ledger. The command is safe beside
+//! a running desk.
 //!
 //! `rebuild` and `parked --redrive` write views. `follow` restores lost views and queues the
-//! intents of their streams. `check --fill` gives lost commits positions in the feed.
+//! intents of their streams. `check --fill` adds lost commits to the end of the feed.
 
 mod check;
 mod export;
@@ -37,9 +38,9 @@ use crate::stream::{parked, project};
 pub use export::cloud_events;
 pub use rebuild::rebuild_view;
 
-/// Commits per read.
+/// Number of commits per read.
 const PAGE: usize = 1000;
-/// Most parked streams, parked messages or tampering signs per list.
+/// Most entries of a list of parked streams, parked messages or tampering signs.
 const PARKED_MAX: usize = 1000;
 
 #[derive(Debug, Args)]
@@ -58,9 +59,9 @@ pub enum Command {
         #[arg(long = "head", value_name = "POSITION:HASH")]
         heads: Vec<String>,
     },
-    /// Compare feed and journal: both must contain the same commits, each once.
+    /// Compare feed and journal. Both must contain the same commits, and each commit once.
     Check {
-        /// In the cloud: give commits that the indexer lost positions at the end of the feed.
+        /// In the cloud: add commits that the indexer lost to the end of the feed.
         #[arg(long)]
         fill: bool,
         #[command(flatten)]
@@ -68,7 +69,8 @@ pub enum Command {
     },
     /// Compare every uploaded file with its digest in the ledger.
     Files,
-    /// Print the head of the feed; a copy stored elsewhere proves a later removal.
+    /// Print the head of the feed. A copy of the head stored elsewhere proves a later removal of
+    /// commits.
     Head,
     /// List the streams with kind, number of events and last position.
     List(list::List),
@@ -78,7 +80,7 @@ pub enum Command {
         #[arg(long, value_name = "POSITION|TIME")]
         to: Option<Bound>,
     },
-    /// Show the commits and the resulting state of a stream; without a stream, list all.
+    /// Show the commits and the resulting state of a stream. Without a stream, list all streams.
     Show(show::Show),
     /// Export the ledger as CloudEvents, one JSON object per line.
     Export(export::Export),
@@ -91,15 +93,15 @@ pub enum Command {
     },
     /// Follow every stream again from its card, after a loss of views.
     ///
-    /// Restores views, deadlines and the board. Repeated effects have the same ids as before and
-    /// are rejected.
+    /// Restores views, deadlines and the board. Repeated effects use their first ids and are
+    /// rejected as duplicates.
     Follow {
         #[command(flatten)]
         change: Change,
     },
     /// List streams and messages that could not be processed.
     Parked {
-        /// Process all of them again.
+        /// Process all parked streams and messages again.
         #[arg(long)]
         redrive: bool,
         #[command(flatten)]
@@ -107,8 +109,10 @@ pub enum Command {
     },
 }
 
-/// A point in the history: a position of the feed, a commit time, or a UTC day from its first to
-/// its last millisecond.
+/// A point in the history: a position of the feed, or a period of commit times.
+///
+/// A time has equal bounds `first` and `last`. A UTC day has its first and its last millisecond as
+/// bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
     Position(i64),
@@ -143,7 +147,7 @@ impl FromStr for Bound {
 }
 
 impl Bound {
-    /// Returns whether a commit is at or before this point.
+    /// Returns whether a commit is at this point or before it in the feed or in time.
     fn includes(self, placed: &Placed) -> bool {
         match self {
             Self::Position(position) => placed.position <= position,
@@ -162,7 +166,7 @@ impl std::fmt::Display for Bound {
 }
 
 impl Audit {
-    /// Runs the subcommand; fails if a check has findings.
+    /// Runs the subcommand. Returns an error if a check has findings.
     pub async fn run(self, json: bool) -> Result<(), CommandError> {
         let target = &self.target;
         match self.command {
@@ -183,7 +187,7 @@ impl Audit {
     }
 }
 
-/// Prints the findings; returns an error with their number if there are any.
+/// Prints the findings of a check. Returns an error with the number of findings if there are any.
 fn conclude(
     name: &str,
     findings: &[String],
@@ -207,10 +211,10 @@ fn conclude(
     }
 }
 
-/// Rejects an unknown kind, because the empty result of a misspelled kind looks like an empty
-/// ledger.
+/// Rejects an unknown kind of stream. Without this check, a misspelled kind would print an empty
+/// result, as if the ledger were empty.
 ///
-/// `with_types` also allows event types.
+/// If `with_types` is true, event types are also allowed.
 fn check_kind(kind: &str, with_types: bool) -> Result<(), CommandError> {
     let types = events::catalog_of_types();
     let mut kinds: Vec<&str> = types
@@ -289,7 +293,8 @@ async fn verify_all(target: &Target, heads: &[String], json: bool) -> Result<(),
     conclude("audit verify", &verdict.findings, report, json)
 }
 
-/// Verifies the hash chains, then compares every snapshot with the state folded from its events.
+/// Verifies the hash chains of the ledger. Then compares every snapshot with the state folded from
+/// its events.
 pub async fn verify_ledger(
     ledger: &Ledger,
     published: &[Head],
@@ -318,8 +323,8 @@ async fn wrong_snapshots(ledger: &Ledger, stream: &str) -> Result<Vec<i64>, Erro
     }
 }
 
-/// Returns a finding for each loss in `<data>/heads` that the ledger does not record; a decision of
-/// the operator is in both.
+/// Returns a finding for each loss of commits that `<data>/heads` records but the ledger does not
+/// record. A loss that the operator accepted is recorded in both.
 async fn unrecorded(ledger: &Ledger, accepted: &[Accepted]) -> Result<Vec<String>, Error> {
     if accepted.is_empty() {
         return Ok(Vec::new());
@@ -350,7 +355,7 @@ async fn unrecorded(ledger: &Ledger, accepted: &[Accepted]) -> Result<Vec<String
         .collect())
 }
 
-/// Returns the valid published heads of a directory.
+/// Returns the published heads of a directory that are not void.
 pub fn published_heads(data: &Path) -> Result<Vec<Head>, String> {
     Ok(heads::read(data).map_err(words)?.heads)
 }

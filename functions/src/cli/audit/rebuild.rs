@@ -1,5 +1,5 @@
-//! `ledgerdesk audit rebuild` and `audit follow`: rebuild views from the ledger, and follow streams
-//! again.
+//! `ledgerdesk audit rebuild` rebuilds views from the ledger. `ledgerdesk audit follow` follows all
+//! streams again.
 
 use std::collections::HashSet;
 
@@ -63,7 +63,7 @@ pub(super) async fn rebuild(
     Ok(())
 }
 
-/// Rebuilds a view of the registry; returns an error for any other view.
+/// Rebuilds a view of the registry. Returns an error for a name that is not in the registry.
 pub async fn rebuild_view(
     ledger: &Ledger,
     views: &dyn Views,
@@ -85,7 +85,7 @@ pub async fn rebuild_view(
     }
 }
 
-/// Follows every stream of the feed again from its card, and folds the board up to the end of the
+/// Follows every stream of the feed again from its card. Then folds the board up to the end of the
 /// feed.
 pub(super) async fn follow_again(
     target: &Target,

@@ -18,7 +18,7 @@ use crate::stream::follow::history::Until;
 
 #[derive(Debug, Args)]
 pub struct Show {
-    /// The stream, such as ticket-REQ20261122000001; `audit list` prints all.
+    /// The stream, such as ticket-REQ20261122000001. `audit list` prints all streams.
     pub stream: Option<String>,
     /// Up to a commit time such as 2026-11-22T08:00:00Z, or a position of the feed.
     #[arg(long, value_name = "TIME|POSITION", conflicts_with = "sequence")]
@@ -37,7 +37,8 @@ impl Show {
             return List::default().run(target, json).await;
         };
         let ledger = target.read().await?;
-        // Case ids of imported logs may contain spaces, which stream names encode.
+        // The case ids of imported logs may contain spaces, and stream names contain the encoded
+        // form of spaces.
         let encoded = encoded(stream);
         let is_raw = encoded != stream
             && ledger
@@ -122,7 +123,7 @@ fn print_text(report: &Value) {
     );
 }
 
-/// Returns the sequence of the last event of a stream up to a position of the feed.
+/// Returns the sequence of the last event of a stream at or before a position of the feed.
 async fn sequence_at(ledger: &Ledger, stream: &str, until: i64) -> Result<i64, Error> {
     let (mut sequence, mut position) = (0, 0);
     while position < until {
@@ -139,7 +140,7 @@ async fn sequence_at(ledger: &Ledger, stream: &str, until: i64) -> Result<i64, E
     Ok(sequence)
 }
 
-/// Caches names of people from the key store by person id.
+/// A cache of the names of people from the key store, by person id.
 struct Names<'a> {
     ledger: &'a Ledger,
     known: HashMap<String, Option<String>>,
@@ -155,7 +156,8 @@ impl Names<'_> {
         Ok(name)
     }
 
-    /// Replaces every person id with its name; the id of an erased person stays.
+    /// Replaces every person id in a value with the name of the person. The id of an erased person
+    /// is not replaced.
     async fn put_into(&mut self, value: &mut Value) -> Result<(), Error> {
         let mut ids = BTreeSet::new();
         collect(value, &mut ids);

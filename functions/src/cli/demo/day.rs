@@ -16,17 +16,17 @@ use tokio::task::JoinSet;
 
 /// Longest wait for a response of the desk.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// Maximum bytes of a response of the desk.
+/// Largest response of the desk, in bytes.
 const RESPONSE_BYTES_MAX: usize = 4 << 20;
-/// Concurrent tickets.
+/// Number of tickets that are processed concurrently.
 const AT_ONCE: usize = 16;
-/// Most steps per ticket; a ticket with more steps stays open.
+/// Most steps per ticket. A ticket that needs more steps stays open.
 const STEPS_MAX: usize = 30;
 const REQUESTERS: [&str; 8] = [
     "lisi", "chenwen", "chuyi", "weier", "jiangsan", "shenwu", "hanliu", "yangqi",
 ];
 
-/// The totals of the day as seen by a client.
+/// The totals of the day, counted by the client.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
     pub(super) refused: u64,
@@ -57,7 +57,7 @@ impl Client {
         })
     }
 
-    /// Posts a body to a path and returns status and response.
+    /// Posts a body to a path, and returns the status and the response.
     async fn post(
         &self,
         path: &str,
@@ -83,7 +83,7 @@ impl Client {
         Ok((status, answer))
     }
 
-    /// Sends a BlueKing operation and returns its response envelope.
+    /// Calls a BlueKing operation, and returns its response envelope.
     async fn call(&self, operation: &str, mut body: Value) -> Result<Value, String> {
         body["bk_app_code"] = self.app.0.into();
         body["bk_app_secret"] = self.app.1.into();
@@ -94,7 +94,8 @@ impl Client {
         Ok(posted.1)
     }
 
-    /// Sends an operation that must succeed; returns its data.
+    /// Calls a BlueKing operation and returns its data. Returns an error if the desk rejects the
+    /// operation.
     pub(super) async fn must(&self, operation: &str, body: Value) -> Result<Value, String> {
         let envelope = self.call(operation, body.clone()).await?;
         if envelope["result"] == true {
@@ -107,13 +108,13 @@ impl Client {
         }
     }
 
-    /// Posts a request to `/v1` for a user; it must be accepted.
+    /// Posts a request to `/v1` for a user. Returns an error if the desk rejects the request.
     pub(super) async fn v1(&self, path: &str, user: &str, body: Value) -> Result<Value, String> {
         self.accepted(path, self.headers(user), body.to_string().into_bytes())
             .await
     }
 
-    /// Uploads a file for a user.
+    /// Uploads a file for a user. Returns an error if the desk rejects the file.
     pub(super) async fn upload(
         &self,
         name: &str,
@@ -149,7 +150,7 @@ impl Client {
     }
 }
 
-/// Draws numbers, chances and choices from a seeded generator.
+/// Returns random numbers and choices from a seeded generator.
 struct Dice(SeededRng);
 
 impl Dice {
@@ -166,7 +167,7 @@ impl Dice {
     }
 }
 
-/// Runs all tickets of the day.
+/// Simulates all tickets of the day, and returns their totals.
 pub(super) async fn drive(
     client: &Client,
     seed: u64,
@@ -199,7 +200,7 @@ pub(super) async fn drive(
     Ok(tally)
 }
 
-/// The simulation of one ticket and its people.
+/// The simulation of one ticket and of the people who act on the ticket.
 struct TicketRun {
     client: Client,
     dice: Dice,
@@ -231,7 +232,7 @@ impl TicketRun {
                 return Ok((sn, self.refused, true));
             }
             if self.dice.percent(3) {
-                // Some tickets stay open at the end of the day.
+                // In 3 percent of the steps, the ticket is left open until the end of the day.
                 return Ok((sn, self.refused, false));
             }
             let Some(step) = status["current_steps"]
@@ -246,7 +247,7 @@ impl TicketRun {
         Ok((sn, self.refused, false))
     }
 
-    /// Returns a random service and form: mostly requests and incidents.
+    /// Returns a random service and a form. Most results are service requests and incidents.
     fn service_and_form(&self) -> (i64, Value) {
         let dice = &self.dice;
         let level = || (1 + dice.below(3)).to_string();
@@ -363,7 +364,7 @@ impl TicketRun {
         let node = &step["state_id"];
         let request = |action: &str| json!({ "sn": sn, "operator": person, "state_id": node, "action_type": action });
         if self.dice.percent(3) {
-            // A person without a role in the ticket tries to act and is rejected.
+            // A person without a role in the ticket tries to act, and the desk rejects the attempt.
             let mut body = request("TRANSITION");
             body["operator"] = "luren".into();
             body["fields"] = json!([]);
@@ -388,8 +389,10 @@ impl TicketRun {
         }
     }
 
-    /// Acts on a running node: sometimes suspends the ticket first, terminates or transfers it,
-    /// mostly submits the form.
+    /// Acts on a running node. The usual action is to submit the form.
+    ///
+    /// Sometimes the ticket is first suspended and resumed. Sometimes the node is terminated or
+    /// transferred instead.
     async fn submit(
         &mut self,
         sn: &str,
@@ -436,7 +439,8 @@ impl TicketRun {
         self.client.must("operate_node", body).await.map(drop)
     }
 
-    /// Fills the form of a node: decisions are mostly positive, texts are short.
+    /// Returns the values for the form of a node. Most decisions are positive, and all texts are
+    /// short.
     fn form(&self, step: &Value) -> Value {
         let is_positive = self.dice.percent(82);
         let fields = step["fields"].as_array().cloned().unwrap_or_default();
@@ -444,7 +448,8 @@ impl TicketRun {
             let key = field["key"].as_str().unwrap_or_default();
             let choices = field["choice"].as_array().cloned().unwrap_or_default();
             match field["type"].as_str().unwrap_or_default() {
-                // The first option is the positive one in every form of the demo company.
+                // In every form of the demo company, the first option of a radio field is the
+                // positive decision.
                 "RADIO" => choices[usize::from(!is_positive)]["key"].clone(),
                 "SELECT" | "CHECKBOX" | "MULTISELECT" => choices
                     .first()

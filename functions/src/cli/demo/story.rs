@@ -1,8 +1,8 @@
-//! The story of the demo: an incident leads to a change, and both are handled through the APIs.
+//! The story of the demo: an incident leads to a change. Both tickets are handled through the APIs.
 //!
-//! The form of the change has options from another system. Two parallel approvals pass, a
-//! countersign node sends the change back, and it is submitted again with a file. Its API call
-//! fails once and is retried. The incident is resolved last.
+//! The form of the change has options from another system. Two parallel approvals pass, but a
+//! countersign node sends the change back. The change is submitted again with a file. The API call
+//! of the change fails once and is retried. At the end, the incident is resolved.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -17,10 +17,10 @@ use tokio::net::TcpListener;
 
 use super::day::Client;
 
-/// Longest wait for a status of a ticket.
+/// Longest wait for an expected status of a ticket.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Runs the story; returns its lines for the summary.
+/// Runs the story. Returns the lines of the story for the summary.
 pub(super) async fn run(client: &Client) -> Result<Vec<String>, String> {
     let calls = Calls::default();
     let address = platform(calls.clone()).await?;
@@ -157,7 +157,7 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// Waits until the status of a ticket meets a condition.
+/// Waits until the status of a ticket meets a condition. Returns an error after [`STATUS_TIMEOUT`].
 async fn until(client: &Client, sn: &Value, is_met: impl Fn(&Value) -> bool) -> Result<(), String> {
     let seen = async {
         loop {
@@ -175,10 +175,10 @@ async fn until(client: &Client, sn: &Value, is_met: impl Fn(&Value) -> bool) -> 
         .map_err(|_| format!("{sn} did not reach the expected status in time"))?
 }
 
-/// The idempotency keys of the received API calls, in order.
+/// The idempotency keys of the received API calls, in the order of arrival.
 type Calls = Arc<Mutex<Vec<String>>>;
 
-/// Starts a platform on this machine that rejects its first API call; returns its URL.
+/// Starts a platform on this machine and returns its URL. The platform rejects its first API call.
 async fn platform(calls: Calls) -> Result<String, String> {
     let listener = TcpListener::bind("127.0.0.1:0")
         .await
@@ -206,7 +206,7 @@ async fn answer(State(calls): State<Calls>, headers: HeaderMap) -> Json<Value> {
     })
 }
 
-/// Returns the pools of the platform.
+/// Returns the pools of the platform as options of a form field.
 async fn offer() -> Json<Value> {
     let pool = |key: &str, name: &str| json!({ "id": key, "name": name });
     Json(
@@ -214,8 +214,8 @@ async fn offer() -> Json<Value> {
     )
 }
 
-/// Returns a service with parallel approvals, a countersign node that can send back, and an API
-/// call.
+/// Returns a service for the import. The workflow of the service has parallel approvals, a
+/// countersign node that can send the ticket back, and an API call.
 fn service(url: &str) -> Value {
     let approval = |id: i64, name: &str, person: &str, is_multi: bool| {
         json!({ "id": id, "type": "APPROVAL", "name": name, "processors_type": "PERSON", "processors": person, "is_multi": is_multi,

@@ -1,5 +1,5 @@
-//! Checks of a desk in the cloud: tables with their settings, queues, archive, secret, and the
-//! progress of its functions.
+//! The checks of a desk in the cloud: tables and their settings, queues, archive, secret, and the
+//! progress of the functions.
 
 use std::collections::BTreeSet;
 
@@ -23,14 +23,14 @@ use crate::stream::{parked, project};
 
 /// Longest time between a commit and its effects in the feed and in the cards.
 const PROCESSING_MAX_MS: i64 = 60_000;
-/// Maximum age of the commits that this check searches in the feed, milliseconds. A search for
-/// older commits would read the whole feed; `audit check` does that.
+/// Largest age of the commits that this check searches in the feed, in milliseconds. A search for
+/// older commits would read the whole feed. Use `audit check` for such a search.
 const RECENT_MS: i64 = 24 * 3_600_000;
-/// Most pages of the feed that are read back for the check of cards.
+/// Most pages of the feed that the check of cards reads, starting with the newest page.
 const PAGES_MAX: i64 = 100;
-/// Time after which an overdue deadline is a problem.
+/// A deadline that is overdue by more than this time is a problem.
 const OVERDUE_MS: i64 = 5 * 60_000;
-/// Most commits that the board may be behind the feed.
+/// Most commits of the feed that the board may not contain yet.
 const BOARD_LAG_MAX: i64 = 10_000;
 /// Number of the newest tickets that are checked.
 const TICKETS: usize = 20;
@@ -38,7 +38,7 @@ const TICKETS: usize = 20;
 const PARKED_MAX: usize = 1000;
 const TABLES: [&str; 4] = ["journal", "feed", "views", "keys"];
 
-/// Runs all checks; skips the other checks if a table cannot be used.
+/// Runs all checks. If a table cannot be used, the other checks are skipped.
 pub(super) async fn look(cloud: &Cloud) -> Vec<Finding> {
     let mut findings = vec![fine("region", cloud.region())];
     let tables = tables(cloud, &mut findings).await;
@@ -65,7 +65,7 @@ pub(super) async fn look(cloud: &Cloud) -> Vec<Finding> {
     findings
 }
 
-/// Returns the next step for a failed request.
+/// Returns the next step of the operator after a failed request to AWS.
 fn advice(cloud: &Cloud, error: &Error, permission: &str) -> String {
     match error.kind {
         Kind::Denied => format!("these credentials lack a permission: give them {permission} on the resource, or use other credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID)"),
@@ -80,7 +80,7 @@ fn advice(cloud: &Cloud, error: &Error, permission: &str) -> String {
     }
 }
 
-/// Checks the tables; returns whether all of them can be used.
+/// Checks the tables. Returns false if one of the tables cannot be used.
 async fn tables(cloud: &Cloud, findings: &mut Vec<Finding>) -> bool {
     let mut facts = Vec::new();
     for name in TABLES {
@@ -133,7 +133,7 @@ async fn tables(cloud: &Cloud, findings: &mut Vec<Finding>) -> bool {
     usable
 }
 
-/// Checks the settings of a table.
+/// Checks that the settings of a table are as expected.
 fn settings(what: &str, name: &str, facts: &TableFacts) -> Finding {
     let expected = match name {
         "journal" => Some(WHOLE_ITEMS),
@@ -292,7 +292,7 @@ async fn missing_in_feed(cloud: &Cloud) -> Result<(i64, Vec<String>), Error> {
     ))
 }
 
-/// Checks that the cards of the newest tickets in the feed are up to date.
+/// Checks that the newest tickets in the feed have cards that are up to date.
 async fn cards(cloud: &Cloud) -> Finding {
     match outdated_cards(cloud).await {
         Ok(behind) if behind.is_empty() => fine("follow", "cards are up to date"),
@@ -319,7 +319,7 @@ async fn outdated_cards(cloud: &Cloud) -> Result<Vec<String>, Error> {
     };
     let mut behind = BTreeSet::new();
     let mut checked = 0;
-    // Newer pages are skipped, because their cards may still be in progress.
+    // The newest pages are skipped, because the follower may still process their commits.
     for number in (1..=newest.number)
         .rev()
         .take_while(|number| newest.number - number < PAGES_MAX)
@@ -350,7 +350,7 @@ async fn outdated_cards(cloud: &Cloud) -> Result<Vec<String>, Error> {
     Ok(behind.into_iter().collect())
 }
 
-/// Checks that no deadline is overdue for too long.
+/// Checks that no deadline is overdue by more than [`OVERDUE_MS`].
 async fn deadlines(cloud: &Cloud) -> Finding {
     let to = format!("{:016}", cloud.ports.ledger.clock.now().0 - OVERDUE_MS);
     let overdue = Range {
@@ -388,7 +388,7 @@ async fn deadlines(cloud: &Cloud) -> Finding {
     }
 }
 
-/// Checks that the desk board follows the feed.
+/// Checks that the desk board is not too far behind the feed.
 async fn board(cloud: &Cloud) -> Finding {
     let lag = async {
         let (position, _) = project::stored::<DeskBoard>(&*cloud.ports.views).await?;

@@ -1,5 +1,5 @@
-//! Checks of a desk in a directory: files, permissions, views and parked work; creates and changes
-//! no file.
+//! The checks of a desk in a directory: files, permissions, views and parked work. The checks
+//! create and change no file.
 
 use domain::projections::desk_board::DeskBoard;
 use std::path::Path;
@@ -16,11 +16,11 @@ use super::{Finding, fine, warning, wrong};
 use crate::cli::uploads;
 use crate::stream::{parked, project};
 
-/// Most commits that the views may be behind the ledger.
+/// Most commits of the ledger that the views may not contain yet.
 const LAG_MAX: i64 = 10_000;
-/// Most further streams in one piece of advice.
+/// Most additional streams that one advice text names.
 const SHOWN_MAX: usize = 4;
-/// Most missing uploads in one finding.
+/// Most missing uploads that one finding names.
 const NAMED_MAX: usize = 5;
 
 const RESTORE_LEDGER: &str =
@@ -32,7 +32,7 @@ const VIEWS: &str = "delete views.db while no desk is running; it is rebuilt fro
 
 const PERMISSIONS: &str = "run the command as the owner of the directory, or check its owner and permissions; there is no sign of data loss";
 
-/// Runs all checks of a directory.
+/// Runs all checks of the directory of a desk.
 pub(super) async fn look(data: &Path) -> Vec<Finding> {
     if !data.is_dir() {
         return vec![wrong(
@@ -145,7 +145,7 @@ fn permissions(data: &Path) -> Option<Finding> {
     ))
 }
 
-/// Returns the next step for a file that cannot be read.
+/// Returns the next step of the operator for a file that cannot be read.
 fn next_step(data: &Path, name: &str, is_running: bool, otherwise: &'static str) -> &'static str {
     if !is_running && has_unread_log(data, name) {
         START
@@ -154,7 +154,7 @@ fn next_step(data: &Path, name: &str, is_running: bool, otherwise: &'static str)
     }
 }
 
-/// Runs the integrity check of SQLite on a file; returns `None` if the file does not exist.
+/// Runs the integrity check of SQLite on a file. Returns `None` if the file does not exist.
 fn sound(data: &Path, name: &str, is_running: bool) -> Option<Finding> {
     let advice = match name {
         "ledger.db" => RESTORE_LEDGER,
@@ -174,13 +174,14 @@ fn sound(data: &Path, name: &str, is_running: bool) -> Option<Finding> {
     }
 }
 
-/// Returns whether this user may not read a file of the directory; its content cannot be checked.
+/// Returns whether the current user may not read a file of the directory. The content of such a
+/// file cannot be checked.
 fn is_denied(data: &Path, name: &str) -> bool {
     std::fs::File::open(data.join(name))
         .is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
-/// Returns a text with the streams of further failing callbacks, at most [`SHOWN_MAX`].
+/// Returns a text that names the other failing callbacks, at most [`SHOWN_MAX`] streams.
 fn others(failing: &[Entry]) -> String {
     let names: Vec<&str> = failing
         .iter()

@@ -1,5 +1,5 @@
-//! `ledgerdesk doctor`: checks a desk in a directory or in the cloud, and prints each problem with
-//! the next step.
+//! `ledgerdesk doctor`: checks a desk in a directory or in the cloud. The command prints each
+//! problem with the next step.
 
 mod cloud;
 mod cost;
@@ -19,7 +19,7 @@ pub struct Doctor {
     /// Print the cost of a desk in the cloud over the last hours, from the logs of its functions.
     #[arg(long)]
     pub cost: bool,
-    /// How many hours --cost looks back.
+    /// The number of hours for --cost, counted back from now.
     #[arg(long, default_value_t = 24, requires = "cost")]
     pub hours: i64,
 }
@@ -30,7 +30,8 @@ struct Finding {
     found: String,
     /// The next step of the operator; `None` if the check found no problem.
     advice: Option<String>,
-    /// The desk works, but the operator should make the advised change.
+    /// Whether the finding is only a warning. The desk works, but the operator should make the
+    /// advised change.
     is_warning: bool,
 }
 
@@ -64,7 +65,7 @@ fn warning(
 }
 
 impl Doctor {
-    /// Prints the findings; fails if a check found a problem.
+    /// Runs the checks and prints the findings. Returns an error if a check found a problem.
     pub async fn run(self, json: bool) -> Result<(), CommandError> {
         if self.cost {
             if !self.target.is_cloud() {

@@ -16,7 +16,7 @@ use super::shape::{named, quoted};
 
 /// Largest number of entries in one list.
 pub(super) const LIST_MAX: usize = 1000;
-/// Longest name and longest code, in characters.
+/// Longest name or code, in characters.
 pub(super) const NAME_MAX: usize = 64;
 
 pub(super) fn ok(body: Value) -> Response {
@@ -61,7 +61,7 @@ pub(super) fn is_name(name: &str) -> bool {
         && !name.chars().any(char::is_control)
 }
 
-/// Rejects options without keys and siblings with the same key.
+/// Rejects an option without a key, and two options of the same list with the same key.
 pub(super) fn check_options(items: &[Choice], at: &str) -> Result<(), Problem> {
     let mut seen = BTreeSet::new();
     for (number, item) in items.iter().enumerate() {
@@ -102,7 +102,7 @@ pub(super) fn check_code(code: &str, what: &str) -> Result<(), Problem> {
     }
 }
 
-/// Rejects a new value of an immutable member. The current value is accepted.
+/// Rejects a new value of a member that cannot change. The current value is accepted.
 pub(super) fn same(request: &Asked, key: &str, known: &str) -> Result<(), Problem> {
     match request.text(key)? {
         Some(given) if given != known => Err(Problem::malformed(

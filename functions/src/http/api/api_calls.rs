@@ -49,7 +49,7 @@ fn answer(call: Call) -> Answer {
 
 /// Largest number of API calls of one ticket in one response.
 const CALLS_MAX: usize = 500;
-/// Attempts of one API call that are returned from its beginning, and as many from its end. A long
+/// Largest number of attempts returned from the beginning of an API call, and from its end. A long
 /// task is polled thousands of times.
 const ATTEMPTS_SHOWN: u8 = 25;
 
@@ -70,7 +70,8 @@ async fn of_ticket(request: Asked, sn: &str) -> ApiResult {
     Ok(Json(json!({ "sn": sn, "calls": calls })).into_response())
 }
 
-/// Lists the API calls of all tickets, newest first. `state=failed` selects failed ones.
+/// Lists the API calls of all tickets, newest first. With `state=failed`, only failed API calls are
+/// listed.
 async fn all(request: Asked) -> ApiResult {
     superuser(&request).await?;
     let size = request.number("page_size", 20, PAGE_SIZE_MAX)?;
@@ -134,8 +135,8 @@ async fn shown(
     Ok(calls)
 }
 
-/// Returns the result of each attempt, oldest first. Of many attempts, those in the middle are left
-/// out.
+/// Returns the results of the attempts, oldest first. If there are many attempts, the attempts in
+/// the middle are omitted.
 async fn attempts(request: &Asked, stream: &str, last: i64) -> Result<Vec<Value>, Problem> {
     let app = &request.app;
     let store = &app.ledger.store;

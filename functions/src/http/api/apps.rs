@@ -45,7 +45,7 @@ fn answer(call: Call) -> Answer {
 
 /// Shortest secret that a caller may choose, in bytes.
 const SECRET_MIN: usize = 16;
-/// Longest name and longest code of an app, in characters.
+/// Longest name or code of an app, in characters.
 const NAME_MAX: usize = 128;
 
 async fn apps(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
@@ -81,8 +81,8 @@ async fn apps(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     }
 }
 
-/// Registers or changes an app. If the app has no secret and the body gives none, the response
-/// contains a new secret. Later responses do not show the secret.
+/// Registers or changes an app. If the app has no secret and the body contains no secret, the desk
+/// creates a new secret. Only the response to this request contains the new secret.
 async fn register(request: &Asked, code: &str, meta: Meta) -> ApiResult {
     if let Some(member) = request.body.keys().find(|key| {
         !["name", "secret", "may_impersonate", "status_callbacks"].contains(&key.as_str())
@@ -124,7 +124,7 @@ async fn register(request: &Asked, code: &str, meta: Meta) -> ApiResult {
             ),
         ));
     }
-    // All checks come before the definition, so a rejected request changes nothing.
+    // All checks are made before the app is defined, so that a rejected request changes nothing.
     if let Some(detail) = chosen
         .as_ref()
         .and_then(|secret| request.app.credentials.unfit(code, secret))
@@ -146,7 +146,7 @@ async fn register(request: &Asked, code: &str, meta: Meta) -> ApiResult {
     };
     client_apps::define(&request.app.ledger, &registered, meta).await?;
     let mut answer = client_apps::shown(&registered);
-    // An interrupted registration leaves an app without a secret.
+    // The app may have no secret, because an earlier registration was interrupted.
     let needs_secret = chosen.is_none() && !request.app.credentials.has_secret(code).await?;
     let generated = needs_secret.then(|| client_apps::fresh_secret(&request.app.ledger));
     if let Some(secret) = chosen.as_ref().or(generated.as_ref()) {

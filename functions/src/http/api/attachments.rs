@@ -1,5 +1,5 @@
-//! Uploads files, whole or in parts, serves them to people who may read them, and lets uploaders
-//! delete them.
+//! The files of tickets over `/v1`. People upload files whole or in parts, download the files that
+//! they may read, and delete their own uploads.
 
 use std::ops::Range;
 use std::pin::Pin;
@@ -103,29 +103,30 @@ fn answer(call: Call) -> Answer {
 
 /// Largest number of files in one upload.
 const FILES_MAX: usize = 20;
-/// Longest pause between two pieces of a body.
+/// Longest pause between two parts of a request body.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
-/// Pieces of a download that are read ahead of the client.
+/// Number of parts of a download that are read before the client needs them.
 const PIECES_AHEAD: usize = 1;
-/// Longest wait for the client to read a piece.
+/// Longest wait until the client reads a part of a download.
 const CLIENT_TIMEOUT: Duration = Duration::from_mins(1);
-/// Largest number of consecutive form bytes outside files: part headers and other fields.
+/// Largest number of consecutive bytes of a form that belong to no file. Such bytes are the headers
+/// of form parts, and other fields.
 const NON_FILE_BYTES_MAX: usize = 1 << 20;
-/// Largest form, in bytes, that may be in memory as a whole. A host delivers at most this much in
-/// one piece.
+/// Largest form, in bytes, that may be in memory as a whole. No host delivers more bytes in one
+/// part.
 const BUFFERED_BYTES_MAX: u64 = 6 << 20;
-/// Longest file extension in a fallback name, in characters.
+/// Longest file extension that the ASCII fallback name of a download keeps, in characters.
 const EXTENSION_MAX: usize = 10;
 
-/// Uploads the files of a form (`multipart/form-data`, RFC 7578), or one file as the body with
-/// `?name=`.
+/// Uploads the files of a form (`multipart/form-data`, RFC 7578). With `?name=`, the body is the
+/// content of one file.
 async fn upload(request: Asked, body: Body) -> ApiResult {
     let _transfer = request.app.limits.upload()?;
     let uploaded = match multer::parse_boundary(&request.content_type) {
         Ok(boundary) => {
             let non_file_bytes = NonFileBytes::default();
-            // A small body may be in memory anyway, and some hosts deliver such a body in one
-            // piece. So the bound does not apply.
+            // The bound on bytes outside files does not apply to a small body. Some hosts deliver a
+            // small body in one part, and such a body may be in memory.
             let is_small = http_body::Body::size_hint(&body)
                 .upper()
                 .is_some_and(|bytes| bytes <= BUFFERED_BYTES_MAX);
@@ -202,7 +203,7 @@ async fn one_file(request: &Asked, mut body: Body) -> Result<Value, Problem> {
     finish(request, upload, &request.content_type).await
 }
 
-/// Returns the next piece of a body.
+/// Returns the next part of a request body; `None` at the end.
 async fn next(body: &mut Body) -> Result<Option<Bytes>, Problem> {
     while let Some(frame) = in_time(body.frame()).await? {
         let frame = frame.map_err(|error| {
@@ -218,7 +219,7 @@ async fn next(body: &mut Body) -> Result<Option<Bytes>, Problem> {
     Ok(None)
 }
 
-/// Waits for the next piece of a body, with a timeout.
+/// Waits for the next part of a request body. Returns an error after [`IDLE_TIMEOUT`].
 async fn in_time<T>(next: impl Future<Output = T>) -> Result<T, Problem> {
     tokio::time::timeout(IDLE_TIMEOUT, next).await.map_err(|_| {
         Problem::malformed(
@@ -232,8 +233,8 @@ fn invalid_form(error: multer::Error) -> Problem {
     Problem::malformed("body", format!("the form cannot be read: {error}"))
 }
 
-/// Counts the form bytes since the parser last made progress, so that bytes outside files are not
-/// buffered without bound.
+/// The number of form bytes since the parser last made progress. This number limits the bytes
+/// outside files that are buffered.
 #[derive(Clone, Debug, Default)]
 struct NonFileBytes(Arc<AtomicUsize>);
 
@@ -243,7 +244,7 @@ impl NonFileBytes {
     }
 }
 
-/// A body that fails after too many bytes outside files.
+/// A body that returns an error after more than [`NON_FILE_BYTES_MAX`] bytes outside files.
 struct Bounded {
     body: Body,
     non_file_bytes: NonFileBytes,
@@ -273,8 +274,8 @@ impl http_body::Body for Bounded {
     }
 }
 
-/// Returns the file name of a form part (RFC 7578 4.2, RFC 6266 4.3), or `None` if the part is no
-/// file. `filename*` precedes `filename`.
+/// Returns the file name of a form part (RFC 7578 4.2, RFC 6266 4.3); `None` if the part is not a
+/// file. If both `filename*` and `filename` are given, `filename*` is used.
 fn file_name(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(disposition) = headers.get(header::CONTENT_DISPOSITION) else {
         return Ok(None);
@@ -315,7 +316,8 @@ fn file_name(headers: &HeaderMap) -> Result<Option<String>, Problem> {
         .transpose()
 }
 
-/// Parses the parameters of a header: names in lower case, values without quotes.
+/// Parses the parameters of a header. The returned names are in lower case, and the returned values
+/// have no quotes.
 fn parameters(header: &[u8]) -> Vec<(String, Vec<u8>)> {
     let mut parameters = Vec::new();
     let (mut parameter_bytes, mut is_quoted, mut is_escaped) = (Vec::new(), false, false);
@@ -335,7 +337,8 @@ fn parameters(header: &[u8]) -> Vec<(String, Vec<u8>)> {
                 parameter_bytes.push(byte);
                 is_escaped = false;
             }
-            // Some clients send Windows paths, in which a backslash escapes nothing.
+            // Some clients send Windows paths with unescaped backslashes. A backslash is therefore
+            // an escape only before a quote or a backslash.
             b'\\'
                 if is_quoted
                     && bytes
@@ -353,7 +356,7 @@ fn parameters(header: &[u8]) -> Vec<(String, Vec<u8>)> {
     parameters
 }
 
-/// Decodes percent-encoding.
+/// Decodes percent-encoded text to bytes.
 fn unescaped(text: &str) -> Vec<u8> {
     let bytes = text.as_bytes();
     let (mut plain, mut at) = (Vec::with_capacity(bytes.len()), 0);
@@ -370,8 +373,8 @@ fn unescaped(text: &str) -> Vec<u8> {
     plain
 }
 
-/// Returns the name under which a file is stored: the last part of a path, without control
-/// characters and characters that change the text direction.
+/// Returns the name under which a file is stored. The name is the last part of a path. Control
+/// characters and characters that change the text direction are removed.
 fn stored_name(name: &str) -> Result<String, Problem> {
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
     let is_hidden = |c: char| {
@@ -389,7 +392,7 @@ fn stored_name(name: &str) -> Result<String, Problem> {
     Ok(stored.to_owned())
 }
 
-/// Starts an upload, or continues the one with the same idempotency key.
+/// Starts an upload. If an upload with the same idempotency key exists, this upload is continued.
 async fn start_or_continue<'a>(
     request: &'a Asked,
     name: &str,
@@ -430,8 +433,8 @@ async fn start_or_continue<'a>(
     Ok(Upload::new(app, attachment).await?)
 }
 
-/// Returns whether the file is a form template for a workflow (`?for=workflow`), which only
-/// superusers may upload.
+/// Returns whether the file is a form template for a workflow (`?for=workflow`). Only superusers
+/// may upload such a file.
 async fn is_for_workflow(request: &Asked) -> Result<bool, Problem> {
     match request.asked_for("for") {
         None => Ok(false),
@@ -467,8 +470,10 @@ fn shown(attachment: &Attachment) -> Value {
     shown
 }
 
-/// Handles an upload in parts: start with the name, parts of [`PART_BYTES`] bytes and a shorter
-/// last one, completion. It serves hosts and connections that do not accept large bodies.
+/// Handles an upload in parts, for hosts and connections that do not accept large bodies.
+///
+/// The first request contains the name. Each following request contains a part of [`PART_BYTES`]
+/// bytes, and the last part may be shorter. A final request completes the upload.
 async fn in_parts(
     request: Asked,
     method: &Method,
@@ -515,7 +520,7 @@ async fn in_parts(
                 .ok_or_else(wrong)?;
             let _transfer = app.limits.upload()?;
             let by = request.actor().await?;
-            // Rejects the part before its bytes are read if the rate is used up.
+            // If the upload rate is exceeded, the part is rejected before its bytes are read.
             app.limits.uploads(&by, app.ledger.clock.now())?;
             let mut part = Vec::new();
             let mut body = body.unwrap_or_default();
@@ -585,7 +590,8 @@ async fn in_parts(
     }
 }
 
-/// Returns an attachment that the caller uploaded. For other people the attachment does not exist.
+/// Returns an attachment that the caller uploaded. For all other people the response is the same as
+/// for a missing attachment.
 async fn own(request: &Asked, id: &str) -> Result<Attachment, Problem> {
     let attachment = known(&request.app, id).await?;
     let by = request.app.people.find(request.user()?).await?;
@@ -614,8 +620,8 @@ fn missing(id: &str) -> Problem {
     Problem::not_found(format!("there is no attachment {id}"))
 }
 
-/// Handles `/v1/attachments/{id}`: description, content and deletion. A file that the caller may
-/// not read does not exist for the caller.
+/// Handles `/v1/attachments/{id}`: description, content and deletion. If the caller may not read a
+/// file, the response is the same as for a missing file.
 async fn one(request: Asked, method: &Method, id: &str, rest: &[&str]) -> ApiResult {
     let app = &request.app;
     match (method, rest) {
@@ -650,8 +656,8 @@ async fn one(request: Asked, method: &Method, id: &str, rest: &[&str]) -> ApiRes
     }
 }
 
-/// Returns the content or a range of it (RFC 9110 14). The headers make browsers save the file and
-/// prevent content sniffing.
+/// Returns the content of a file, or a range of the content (RFC 9110 14). The headers make
+/// browsers save the file, and prevent content sniffing.
 async fn content(
     request: &Asked,
     attachment: Attachment,
@@ -670,7 +676,8 @@ async fn content(
         ];
         return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
     }
-    // If the content differs, the whole file is returned (RFC 9110 13.1.5).
+    // If the client has another version of the content, the range is ignored and the whole file is
+    // returned (RFC 9110 13.1.5).
     let is_current = request_scope::if_range().is_none_or(|known| known.trim() == tag);
     let range = match &request.range {
         None => None,
@@ -738,11 +745,12 @@ async fn content(
         .map_err(|error| Problem::conflict(error.to_string()))
 }
 
-/// Only the reader's own cache may store a download, and it must revalidate each time.
+/// Only the cache of the reader may store a download, and the cache must revalidate the download
+/// each time.
 const CACHE: &str = "private, no-cache";
 
-/// Returns `Content-Disposition` (RFC 6266) with the file name. The fallback for clients that read
-/// only ASCII contains the attachment id.
+/// Returns the header `Content-Disposition` (RFC 6266) with the file name. Clients that read only
+/// ASCII use a fallback name that contains the attachment id.
 fn disposition(name: &str, id: &str) -> String {
     let is_plain = name
         .chars()
@@ -764,8 +772,8 @@ fn disposition(name: &str, id: &str) -> String {
     )
 }
 
-/// Returns the content type of a download. Text is sent as bytes, because intermediate hosts may
-/// re-encode text.
+/// Returns the content type of a download. Text files are sent as binary data, because a proxy may
+/// change the encoding of text.
 fn content_type(media_type: &str) -> &str {
     let is_text = media_type.starts_with("text/")
         || ["json", "xml", "javascript", "yaml", "graphql"]
@@ -778,9 +786,10 @@ fn content_type(media_type: &str) -> &str {
     }
 }
 
-/// Returns a body that is read in small pieces at the client's speed. The first piece is read
-/// before the response starts, so that a read error is returned with an HTTP error status. On hosts
-/// with a limit of the response size, the whole body is returned at once.
+/// Returns a body whose parts are read at the speed of the client.
+///
+/// The first part is read before the response starts, so that a read error gets an HTTP error
+/// status. On a host that limits the response size, the whole body is returned at once.
 async fn pieces(app: &App, attachment: &Attachment, span: &Range<u64>) -> Result<Body, Problem> {
     let transfer = app.limits.download()?;
     let mut pieces = Pieces::new(app, attachment, span).await?;
@@ -796,7 +805,7 @@ async fn pieces(app: &App, attachment: &Attachment, span: &Range<u64>) -> Result
         let mut piece = Ok(Bytes::from(first));
         loop {
             let is_last = piece.is_err();
-            // Stops if the client has disconnected or does not read.
+            // The task stops if the client has disconnected or does not read.
             let is_sent = tokio::time::timeout(CLIENT_TIMEOUT, sender.send(piece))
                 .await
                 .is_ok_and(|result| result.is_ok());
@@ -816,7 +825,8 @@ async fn pieces(app: &App, attachment: &Attachment, span: &Range<u64>) -> Result
     }))
 }
 
-/// A response body from a channel of pieces. It counts as a download until it is dropped.
+/// A response body that receives its parts from a channel. The body counts as a download until the
+/// body is dropped.
 struct Download {
     pieces: mpsc::Receiver<Result<Bytes, NotTaken>>,
     _transfer: Transfer,
@@ -836,8 +846,8 @@ impl http_body::Body for Download {
     }
 }
 
-/// Parses one range of a file of `bytes` bytes: `bytes=0-99`, `bytes=100-` or `bytes=-100`. The end
-/// of the result is exclusive.
+/// Parses one range of a file with `bytes` bytes: `bytes=0-99`, `bytes=100-` or `bytes=-100`. The
+/// end of the returned range is exclusive.
 fn range_of(text: &str, bytes: u64) -> Option<Range<u64>> {
     let (from, to) = text.strip_prefix("bytes=")?.split_once('-')?;
     let (from, to) = (from.trim(), to.trim());

@@ -1,6 +1,7 @@
-//! Describes workflow definitions, nodes, fields and conditions in bodies of `/v1`. The stored
-//! types (`events::workflow`, `events::workflow::service_task`) also read values that these tables reject, so
-//! that history stays readable.
+//! The shapes of workflow definitions, nodes, fields and conditions in bodies of `/v1`.
+//!
+//! The stored types (`events::workflow`) also accept some values that these shapes reject, so that
+//! old events can still be read.
 
 use super::shape::{COUNT, INTEGER, Member, NAMES, Shape, optional, required, unless};
 
@@ -28,7 +29,7 @@ static OPTION_MEMBERS: [Member; 3] = [
     required("name", Shape::Text),
     optional("items", Shape::List(&OPTION)),
 ];
-/// One option of a field or of a dictionary. `items` are its suboptions.
+/// One option of a field or of a dictionary. The options in `items` belong to this option.
 pub(super) static OPTION: Shape = Shape::Named("Option", &OPTION_SHAPE);
 /// A list of options.
 pub(super) const OPTIONS: Shape = Shape::List(&OPTION);
@@ -243,7 +244,7 @@ const FIELD_TYPES: Shape = Shape::Words(&[
     "CUSTOM-FORM",
 ]);
 
-/// Members of a field, besides key, type and name.
+/// The members of a field in addition to key, type and name.
 macro_rules! field {
     ($($own:expr),*) => {
         &[
@@ -273,14 +274,15 @@ macro_rules! field {
     };
 }
 
-/// A field of a definition. A field with `library` takes absent members from the shared field.
+/// A field of a workflow definition. If `library` names a shared field, absent members are copied
+/// from the shared field.
 const FIELD: &[Member] = field![
     unless("library", "key", Shape::Text),
     unless("library", "type", FIELD_TYPES),
     unless("library", "name", Shape::Text)
 ];
 static FIELD_SHAPE: Shape = Shape::Object(FIELD);
-/// A shared field. Absent members keep their values.
+/// A shared field. Members that are absent in a request keep their values.
 pub(super) const SHARED_FIELD: &[Member] = field![
     optional("key", Shape::Text),
     optional("type", FIELD_TYPES),
@@ -314,7 +316,7 @@ static DEFINITION_SHAPE: Shape = Shape::Object(DEFINITION);
 /// A workflow definition.
 pub(super) const WORKFLOW: Shape = Shape::Named("Definition", &DEFINITION_SHAPE);
 
-/// Returns the shapes that the OpenAPI document defines once.
+/// Returns the shapes that the OpenAPI document defines by name.
 pub(super) fn named_shapes() -> [(&'static str, &'static Shape); 7] {
     [
         ("Option", &OPTION_SHAPE),
@@ -339,7 +341,7 @@ mod tests {
 
     use super::*;
 
-    /// Reads the member names of a stored type from its deserializer.
+    /// A deserializer that collects the member names of a stored type.
     struct Fields<'a>(&'a mut Vec<&'static str>);
 
     impl<'de> serde::Deserializer<'de> for Fields<'_> {

@@ -86,7 +86,7 @@ async fn dictionary(request: Asked, method: &Method, parts: &[&str]) -> ApiResul
             let by = superuser(&request).await?;
             check_code(code, "code")?;
             same(&request, "code", code)?;
-            // Absent members keep their values.
+            // Members that are absent in the request keep their values.
             let known = app.configuration.dictionary(code).await?;
             let known = known.0.as_ref().filter(|known| known.is_listed);
             let items: Vec<Choice> = match (request.body.get("items"), known) {

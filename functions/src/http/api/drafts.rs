@@ -1,4 +1,5 @@
-//! Drafts: unsent forms of a person, one per form. Templates: named forms of a service.
+//! Drafts and templates. A draft is an unsent form, and each person has at most one draft per form.
+//! A template is a named form of a service.
 
 use axum::Json;
 use axum::http::{Method, StatusCode};
@@ -87,7 +88,7 @@ fn answer(call: Call) -> Answer {
 /// Largest number of drafts in one list.
 const LIST_MAX: usize = 200;
 
-/// Reads, saves and deletes the draft of one form, and lists all drafts of the caller, newest
+/// Reads, saves and deletes the draft of one form. Also lists all drafts of the caller, newest
 /// first.
 async fn drafts(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     let form_ref = match parts {
@@ -116,7 +117,8 @@ async fn drafts(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
             )));
         }
     };
-    // Saving registers the caller. Reading and deleting do not.
+    // A request that saves a draft registers the caller. Requests that read or delete a draft do
+    // not.
     let owner = if *method == Method::PUT {
         request.actor().await?
     } else {
@@ -126,8 +128,8 @@ async fn drafts(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     one(&request, method, &id, &owner, Some(form_ref)).await
 }
 
-/// Lists, creates, changes and deletes the caller's templates. `?service=` limits the list to one
-/// service.
+/// Lists, creates, changes and deletes the templates of the caller. `?service=` limits the list to
+/// one service.
 async fn templates(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     match (method, parts) {
         (&Method::GET, []) => {
@@ -209,7 +211,8 @@ async fn templates(request: Asked, method: &Method, parts: &[&str]) -> ApiResult
     }
 }
 
-/// Returns the reference of a template. A template name must be unique for its owner and service.
+/// Returns the reference of a template. Rejects a name that the owner already uses for another
+/// template of the service.
 fn template(
     request: &Asked,
     owner: &PersonId,
@@ -287,8 +290,8 @@ async fn save(
     let definition = definition(&request.app, &form_ref)
         .await?
         .ok_or_else(|| Problem::not_found("the form does not exist"))?;
-    // Field keys are stored unsealed, so only keys of the definition are accepted. Typed text
-    // belongs into values.
+    // Field keys are stored unsealed, so a key must not contain user input. Only keys of the
+    // workflow definition are accepted.
     if let Some(unknown_entry) = form
         .iter()
         .find(|entry| definition.field(&entry.key).is_none())
@@ -298,7 +301,7 @@ async fn save(
             format!("the form has no field `{}`", quoted(&unknown_entry.key)),
         ));
     }
-    // Unknown people stay as typed, because a draft registers no person.
+    // The names of unknown people stay as text, because saving a draft registers no other person.
     request
         .app
         .people
@@ -355,7 +358,7 @@ async fn shown(app: &App, saved: &Saved) -> Result<Value, Problem> {
     Ok(shown)
 }
 
-/// Returns the workflow definition of a form, or `None` if the form does not exist.
+/// Returns the workflow definition of a form; `None` if the form does not exist.
 async fn definition(app: &App, form_ref: &FormRef) -> Result<Option<Definition>, Problem> {
     let (workflow, version) = match form_ref {
         FormRef::Service(service) | FormRef::Template { service, .. } => {

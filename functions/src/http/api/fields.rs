@@ -1,4 +1,4 @@
-//! The library of shared fields, and the copies of them in workflow definitions.
+//! The library of shared fields. Workflow definitions contain copies of shared fields.
 
 use axum::http::Method;
 use domain::config::SharedField;
@@ -34,11 +34,12 @@ fn answer(call: Call) -> Answer {
     Box::pin(async move { fields(call.request, &call.method, &segments(&call.path)[1..]).await })
 }
 
-/// Longest field name, in characters. Form labels are longer than names in lists.
+/// Longest name of a field, in characters. The limit is higher than for other names, because the
+/// name is the label in a form.
 const FIELD_NAME_MAX: usize = 255;
 
-/// Merges a field with the shared field in `library`. Its own members override those of the shared
-/// field.
+/// Merges a field with the shared field that the member `library` names. The members of the field
+/// override the members of the shared field.
 pub(super) async fn from_library(app: &App, field: &mut Value, at: usize) -> Result<(), Problem> {
     let Some(key) = field
         .get("library")
@@ -52,7 +53,7 @@ pub(super) async fn from_library(app: &App, field: &mut Value, at: usize) -> Res
         .iter()
         .all(|member| field.get(*member).is_some());
     let Some(shared) = app.configuration.field(&key).await? else {
-        // A complete copy stays valid after its shared field is deleted.
+        // If the shared field was deleted, a field with all required members is still valid.
         let missing = || {
             Problem::malformed(
                 &format!("/definition/fields/{at}/library"),
@@ -109,7 +110,7 @@ async fn fields(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
             let by = superuser(&request).await?;
             check_code(key, "key")?;
             same(&request, "key", key)?;
-            // Absent members keep their values.
+            // Members that are absent in the request keep their values.
             let mut given = match app.configuration.field(key).await? {
                 Some(known) => match shared(app, known).await? {
                     Value::Object(known) => known,
@@ -143,7 +144,7 @@ async fn fields(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
             if request.body.contains_key("choice") {
                 check_options(&field.choice, "/choice")?;
             }
-            // Template files belong to a workflow, so shared fields cannot have any.
+            // Template files belong to a workflow, so a shared field cannot have template files.
             if !field.templates.is_empty() {
                 return Err(Problem::malformed(
                     "/templates",
@@ -189,7 +190,7 @@ async fn fields(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     }
 }
 
-/// Returns a shared field with user names instead of person ids.
+/// Returns a shared field as JSON. The JSON contains user names instead of person ids.
 async fn shared(app: &App, mut field: Field) -> Result<Value, Problem> {
     seed::shared_with_names(app, &mut field).await?;
     Ok(json!(field))

@@ -1,5 +1,5 @@
-//! Forms for user interfaces: the fields of a node with their values, and the options of one field
-//! for the current input.
+//! The forms for user interfaces: the fields of a node with their values. Also returns the options
+//! of one field for the current input.
 
 use axum::Json;
 use axum::http::Method;
@@ -86,7 +86,7 @@ async fn of_service(request: Asked, method: &Method, id: &str, resource: &str) -
     .await
 }
 
-/// Returns the form of a ticket's node, or the options of one of its fields.
+/// Returns the form of a node of a ticket, or the options of one of its fields.
 async fn of_ticket(
     request: Asked,
     method: &Method,
@@ -156,8 +156,10 @@ async fn form_or_options(
     }
 }
 
-/// Returns one field: its definition, its value or default, and its options. If another system
-/// provides the options, the response lists the fields on which they depend.
+/// Returns one field: its definition, its value or default, and its options.
+///
+/// If another system provides the options, the response lists the fields that the options depend
+/// on.
 async fn shown(app: &App, field: &Field, ticket: &Ticket) -> Result<Value, Problem> {
     let entry = ticket
         .form
@@ -187,7 +189,7 @@ async fn shown(app: &App, field: &Field, ticket: &Ticket) -> Result<Value, Probl
     }))
 }
 
-/// Returns the options of a field for the given input.
+/// Returns the options of a field for the values `given` of the other fields.
 async fn options_of(
     app: &App,
     definition: &Definition,

@@ -1,5 +1,5 @@
-//! The REST API under `/v1`, over the same commands as the other APIs. Errors are problem details
-//! that name the field.
+//! The REST API under `/v1`. This API executes the same commands as the other APIs. Errors are
+//! problem details that name the field.
 
 mod admin;
 mod api_calls;
@@ -58,7 +58,7 @@ const RESOURCES: &[Resource] = &[
 
 /// Longest time for a request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(25);
-/// Longest time for an upload. A separate timeout applies to pauses within the upload.
+/// Longest time for an upload. Pauses within an upload have a separate timeout.
 const UPLOAD_TIMEOUT: Duration = Duration::from_mins(30);
 
 /// Returns the routes below `/v1`.
@@ -67,7 +67,8 @@ pub fn router() -> Router<App> {
 }
 
 async fn handle(State(app): State<App>, request: Request) -> Response {
-    // An escaped slash does not separate segments.
+    // The path is split before the segments are decoded, because an escaped slash does not separate
+    // segments.
     let path = request.uri().path().trim_matches('/');
     let path: Vec<String> = path.split('/').map(unescaped).collect();
     let found = resource::find(request.method(), &segments(&path));
@@ -91,7 +92,8 @@ async fn handle(State(app): State<App>, request: Request) -> Response {
     }
 }
 
-/// Returns the error response that replaces a response over the caller's limit.
+/// Returns the error response for a caller whose responses exceed the limit. The error replaces the
+/// original response.
 pub(super) fn refused(error: Error) -> Response {
     Problem::from(error).into_response()
 }
@@ -149,7 +151,7 @@ async fn route(
     }
 }
 
-/// Returns an instant as RFC 3339 text with the offset of the desk's zone.
+/// Formats an instant as RFC 3339 text with the offset of the desk's zone.
 fn time(app: &App, at: Moment) -> String {
     times::in_zone(at, &app.settings.zone)
 }

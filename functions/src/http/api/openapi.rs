@@ -1,5 +1,5 @@
-//! The OpenAPI 3.1 document of all paths. It is built from the tables that route and check
-//! requests.
+//! The OpenAPI 3.1 document of all paths. The document is built from the same tables that select
+//! the handler and check the request.
 
 use std::sync::OnceLock;
 
@@ -14,7 +14,7 @@ use super::shape::{Member, has_required, schema_of};
 use crate::app::request_scope;
 use crate::http::{blueking, scope};
 
-/// The document and its entity tag. Both are computed once.
+/// The document and its entity tag. Both are computed at the first request.
 static DOCUMENT: OnceLock<(String, String)> = OnceLock::new();
 
 /// Handles `GET /openapi.json`.
@@ -122,7 +122,8 @@ fn described(operation: &Operation) -> Value {
         let mut parameter =
             json!({ "name": name, "in": "query", "schema": parameter_type.schema() });
         if parameter_type.is_list() {
-            // One parameter with commas, because a repeated parameter is rejected.
+            // The parameter is one list separated by commas, because a repeated parameter is
+            // rejected.
             parameter["style"] = "form".into();
             parameter["explode"] = false.into();
         }
@@ -156,7 +157,7 @@ fn described(operation: &Operation) -> Value {
     described
 }
 
-/// Returns the operation id, from which client generators derive function names.
+/// Returns the operation id. Client generators derive the names of functions from this id.
 fn id_of(operation: &Operation) -> String {
     let parts: Vec<&str> = operation
         .path
@@ -174,7 +175,7 @@ fn id_of(operation: &Operation) -> String {
     }
 }
 
-/// Returns the resource of a path, which is its tag.
+/// Returns the tag of a path, which is the resource in the path.
 fn tag_of(path: &str) -> &str {
     path.split('/').nth(2).unwrap_or_default()
 }
@@ -183,8 +184,8 @@ fn body_of(members: &[Member]) -> Value {
     json!({ "required": has_required(members), "content": { "application/json": { "schema": schema_of(members) } } })
 }
 
-/// Describes an upload body: the file itself, or a form of files. If the body is the file, its name
-/// is in the query.
+/// Describes the body of an upload: the content of the file, or a form with files. If the body is
+/// the content of the file, the query contains the file name.
 fn body_of_upload(path: &str, described: &mut Value) {
     let bytes = json!({ "schema": { "type": "string", "format": "binary" } });
     let mut content = json!({ "application/octet-stream": bytes });
@@ -195,8 +196,10 @@ fn body_of_upload(path: &str, described: &mut Value) {
     described["requestBody"] = json!({ "content": content });
 }
 
-/// Describes an operation of the BlueKing API. A known caller within its limits always gets 200; an
-/// unknown caller gets 403.
+/// Describes an operation of the BlueKing API.
+///
+/// A known caller gets status 200, or 429 if the caller exceeds a limit. An unknown caller gets
+/// 403.
 fn of_blueking(name: &str, writes: bool) -> Value {
     let envelope = json!({ "description": "the response envelope", "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Envelope" } } } });
     let mut answers = json!({ "200": envelope, "403": envelope, "429": envelope });

@@ -32,15 +32,16 @@ fn answer(call: Call) -> Answer {
     Box::pin(async move { people(call.request, &call.method, &segments(&call.path)[1..]).await })
 }
 
-/// Handles `POST /v1/people/{person}/forget`, for superusers. `person` is a user name or a person
-/// id.
+/// Handles `POST /v1/people/{person}/forget`. Only superusers may erase people. `person` is a user
+/// name or a person id.
 async fn people(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     match (method, parts) {
         (&Method::POST, [person, "forget"]) => {
             superuser(&request).await?;
             let is_dry_run = request.flag("dry_run", false)?;
             let (app, person) = (request.app.clone(), (*person).to_owned());
-            // A separate task, so that the erasure does not stop when the client disconnects.
+            // The erasure runs in its own task, so that the erasure does not stop when the client
+            // disconnects.
             let erasing = tokio::spawn(async move {
                 if is_dry_run {
                     erasure::survey(&app, &person, is_configuration, &|_| {}).await

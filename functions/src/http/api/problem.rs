@@ -19,7 +19,7 @@ use crate::app::people::Unnamed;
 use crate::app::tickets::submit::SubmitError;
 use crate::app::tickets::{NotOpened, NotRaised};
 
-/// Seconds after which a client may retry.
+/// Time after which a client may retry, in seconds.
 const RETRY_AFTER: &str = "1";
 
 /// An error response of `/v1`.
@@ -27,13 +27,13 @@ const RETRY_AFTER: &str = "1";
 pub(super) struct Problem {
     status: StatusCode,
     detail: String,
-    /// The faulty members of the request.
+    /// The faulty members of the request, each with a description of the fault.
     errors: Vec<Flaw>,
-    /// People whom the texts name by id. [`Problem::with_names`] replaces the ids by names.
+    /// The people whose ids are in the texts. [`Problem::with_names`] replaces the ids by names.
     people: Vec<PersonId>,
-    /// The methods that the path accepts, for the header `Allow`.
+    /// The methods that the path accepts. The value becomes the header `Allow`.
     allowed: String,
-    /// The response has the header `WWW-Authenticate`.
+    /// Whether the response contains the header `WWW-Authenticate`.
     challenges: bool,
 }
 
@@ -51,7 +51,7 @@ impl Problem {
             challenges: false,
         }
     }
-    /// Creates a problem about one member, parameter or header of the request.
+    /// Creates a problem for one member, parameter or header of the request.
     fn at(field: &str, status: StatusCode, detail: impl Into<String>) -> Self {
         let detail = detail.into();
         Self {
@@ -62,11 +62,11 @@ impl Problem {
             ..Self::new(status, detail)
         }
     }
-    /// Creates a 400 about one member, parameter or header.
+    /// Creates a problem with status 400 for one member, parameter or header.
     pub(super) fn malformed(field: &str, detail: impl Into<String>) -> Self {
         Self::at(field, StatusCode::BAD_REQUEST, detail)
     }
-    /// Creates a 400 about several members. `errors` must not be empty.
+    /// Creates a problem with status 400 for several members. `errors` must not be empty.
     pub(super) fn flawed(errors: Vec<Flaw>) -> Self {
         let details: Vec<&str> = errors.iter().map(|flaw| flaw.detail.as_str()).collect();
         let detail = details.join("; ");
@@ -75,14 +75,15 @@ impl Problem {
             ..Self::new(StatusCode::BAD_REQUEST, detail)
         }
     }
-    /// Creates a 404 about a member that names something that does not exist.
+    /// Creates a problem with status 404 for a member that refers to a missing object.
     pub(super) fn unknown(field: &str, detail: impl Into<String>) -> Self {
         Self::at(field, StatusCode::NOT_FOUND, detail)
     }
     pub(super) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, detail)
     }
-    /// Creates a 401: the request has a code and a secret, but they or the user are not valid.
+    /// Creates a problem with status 401. The request contains a code and a secret, but the code,
+    /// the secret or the user is not valid.
     pub(super) fn unauthorized() -> Self {
         Self {
             challenges: true,
@@ -92,7 +93,7 @@ impl Problem {
             )
         }
     }
-    /// Creates a 403: the request has no code or no secret.
+    /// Creates a problem with status 403. The request contains no code or no secret.
     pub(super) fn no_credentials(detail: &str) -> Self {
         Self {
             challenges: true,
@@ -102,14 +103,14 @@ impl Problem {
     pub(super) fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, detail)
     }
-    /// Creates a 409: the current state forbids the request.
+    /// Creates a problem with status 409. The current state forbids the request.
     pub(super) fn conflict(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, detail)
     }
     pub(super) fn method(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, detail)
     }
-    /// Creates a 405 with the methods that the path accepts.
+    /// Creates a problem with status 405 that lists the methods that the path accepts.
     pub(super) fn method_of(detail: impl Into<String>, allowed: &[&str]) -> Self {
         Self {
             allowed: allowed.join(", "),
@@ -122,11 +123,12 @@ impl Problem {
     pub(super) fn media_type(detail: impl Into<String>) -> Self {
         Self::at("Content-Type", StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
     }
-    /// Creates a 503 about one member: the system that has to check it is not available.
+    /// Creates a problem with status 503 for one member. The system that checks this member is not
+    /// available.
     pub(super) fn unavailable(field: &str, detail: impl Into<String>) -> Self {
         Self::at(field, StatusCode::SERVICE_UNAVAILABLE, detail)
     }
-    /// Creates a 416: the file does not have the requested range.
+    /// Creates a problem with status 416. The requested range is outside the file.
     pub(super) fn unsatisfiable(detail: impl Into<String>) -> Self {
         Self::at("Range", StatusCode::RANGE_NOT_SATISFIABLE, detail)
     }
@@ -145,8 +147,8 @@ impl Problem {
         &self.detail
     }
 
-    /// Replaces the pointer prefix `from` by `to`, for members that were read from another place in
-    /// the body.
+    /// Replaces the prefix `from` of each member pointer by `to`. Used if the caller sent the
+    /// members under another pointer than the checked pointer.
     pub(super) fn moved(mut self, from: &str, to: &str) -> Self {
         for flaw in &mut self.errors {
             if let Some(rest) = flaw
@@ -160,7 +162,7 @@ impl Problem {
         self
     }
 
-    /// Replaces the ids of people by their names. An id whose name cannot be read stays.
+    /// Replaces the ids of people by their names. An id is kept if the name cannot be read.
     pub(super) async fn with_names(mut self, app: &App) -> Self {
         for pid in std::mem::take(&mut self.people) {
             let Ok(name) = app.people.name(&pid).await else {
@@ -350,7 +352,7 @@ impl Problem {
     }
 }
 
-/// Returns the people whom a rejection names by id.
+/// Returns the people whose ids are in the text of a rejection.
 fn people_in(rejection: &Rejection) -> Vec<PersonId> {
     match rejection {
         Rejection::NotAllowed { by, .. } | Rejection::MayNotSubmit { by, .. } => vec![by.clone()],

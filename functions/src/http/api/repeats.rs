@@ -1,5 +1,7 @@
-//! Stores responses under idempotency keys, for operations whose created object does not contain
-//! the key. A repeated request gets the response of the first one.
+//! Stores responses under idempotency keys. A repeated request gets the response of the first
+//! request.
+//!
+//! This is used for operations whose created object does not contain the key.
 
 use axum::Json;
 use axum::body::to_bytes;
@@ -13,19 +15,20 @@ use super::problem::{ApiResult, Problem};
 use super::request::Asked;
 use crate::App;
 
-/// Longest response that is stored, in bytes. Ids and the problems of a workflow definition fit.
+/// Longest response that is stored, in bytes. A response with ids, or with the problems of a
+/// workflow definition, is shorter.
 const RESPONSE_BYTES_MAX: usize = 1 << 20;
-/// Prefix of the names of stored responses in the key store.
+/// The prefix of the names under which responses are stored in the key store.
 const RESPONSES: &str = "answer/";
-/// Members that may name people. They are not stored, so that no stored response names an erased
-/// person.
+/// The members of a response that may name people. These members are not stored, because a stored
+/// response must not name an erased person.
 const NOT_STORED: [&str; 2] = ["report", "warnings"];
 
-/// Requests with a key run one at a time. Of two concurrent requests the second one finds the
-/// response of the first.
+/// The lock of all requests with a key. If two requests arrive concurrently, the second request
+/// waits and gets the stored response of the first request.
 static LOCK: Mutex<()> = Mutex::const_new(());
 
-/// One request under its idempotency key.
+/// A request with an idempotency key.
 pub(super) struct Repeat {
     app: App,
     name: String,
@@ -35,14 +38,15 @@ pub(super) struct Repeat {
 
 #[derive(Serialize, Deserialize)]
 struct Cached {
-    /// Keyed hash of user, operation and body.
+    /// The keyed hash of the user, the operation and the body.
     request: String,
     status: u16,
     body: Value,
 }
 
 impl Repeat {
-    /// Returns the request under its key, or `None` if it has no key.
+    /// Returns a request with an idempotency key, and waits for its turn. Returns `None` if the
+    /// request has no key.
     pub(super) async fn of(request: &Asked, operation: &str) -> Result<Option<Self>, Problem> {
         let Some(key) = &request.idempotency_key else {
             return Ok(None);
@@ -62,7 +66,8 @@ impl Repeat {
         }))
     }
 
-    /// Returns the stored response of the same request. Rejects another request under the same key.
+    /// Returns the stored response of the same request. Rejects a different request with the same
+    /// key.
     pub(super) async fn answer(&self) -> Result<Option<Response>, Problem> {
         let Some(bytes) = self.app.ledger.keys.secret(&self.name).await? else {
             return Ok(None);

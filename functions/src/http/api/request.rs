@@ -22,10 +22,10 @@ use crate::app::people::{NAMED_MAX, is_name, one_name};
 use crate::http::blueking::render::request_id;
 use crate::http::body::{self, BODY_BYTES_MAX, NotRead, object, pairs};
 
-/// Problem detail for a caller without credentials.
+/// The problem detail for a caller without credentials.
 const NO_CREDENTIALS: &str =
     "application code and secret are missing (HTTP Basic, or the header X-Bkapi-Authorization)";
-/// Largest number of roles in one request. Each role is loaded with its members.
+/// Largest number of roles in one request. The members of each role must be loaded.
 const ROLES_MAX: usize = 100;
 /// Longest `Idempotency-Key`, in bytes.
 const KEY_BYTES_MAX: usize = 255;
@@ -40,7 +40,7 @@ pub(super) struct Asked {
     pub(super) idempotency_key: Option<String>,
     /// The ticket versions that the caller accepts (`If-Match`).
     pub(super) if_match: Option<Expected>,
-    /// The representations that the caller has (`If-None-Match`).
+    /// The tags of the representations that the caller has in its cache (`If-None-Match`).
     pub(super) if_none_match: Option<Tags>,
     pub(super) content_type: String,
     /// The requested byte range (`Range`).
@@ -50,8 +50,10 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// Checks the query, then reads and checks the body. Rejects unknown, missing and null members
-    /// and members of a wrong type, by name.
+    /// Checks the query, then reads and checks the body.
+    ///
+    /// Rejects unknown, missing and null members, and members of a wrong type. The error names each
+    /// rejected member.
     pub(super) async fn read(mut self, operation: &Operation, body: Body) -> Result<Self, Problem> {
         self.check_query(operation)?;
         let bytes = body::read(body, BODY_BYTES_MAX)
@@ -86,7 +88,7 @@ impl Asked {
         Ok(self)
     }
 
-    /// Rejects unknown parameters, invalid parameter values, and `If-Match` on an operation that
+    /// Rejects unknown parameters and invalid parameter values. Rejects `If-Match` if the operation
     /// does not check versions.
     pub(super) fn check_query(&self, operation: &Operation) -> Result<(), Problem> {
         let flaws = query_flaws(operation.query, &self.query);
@@ -119,8 +121,8 @@ impl Asked {
                     .map(str::to_owned),
             )
         };
-        // Credentials are checked first, so that a caller without credentials gets the same
-        // response on every path and method.
+        // The credentials are checked first. A caller without credentials therefore gets the same
+        // response for every path and method.
         let (authorization, bkapi_authorization) = given("Authorization")
             .and_then(|authorization| Ok((authorization, given("X-Bkapi-Authorization")?)))
             .map_err(|problem| {
@@ -189,7 +191,7 @@ impl Asked {
             request_id: request_id(headers, &app),
             idempotency_key,
             if_match: versions(headers)?,
-            // A malformed header matches no representation.
+            // A malformed `If-None-Match` header matches no representation.
             if_none_match: Tags::read(headers, "If-None-Match").unwrap_or_default(),
             content_type: given("Content-Type")?.unwrap_or_default(),
             range: given("Range")?,
@@ -199,7 +201,7 @@ impl Asked {
         Ok((request, body))
     }
 
-    /// Returns a text member of the body, or `None` if the member is absent or null.
+    /// Returns a text member of the body; `None` if the member is absent or null.
     pub(super) fn text(&self, key: &str) -> Result<Option<String>, Problem> {
         match self.body.get(key) {
             None | Some(Value::Null) => Ok(None),
@@ -228,7 +230,8 @@ impl Asked {
         }
     }
 
-    /// Returns a required boolean member. There is no default because the member is a decision.
+    /// Returns a required boolean member. The member is a decision of a person, so it has no
+    /// default.
     pub(super) fn choice(&self, key: &str) -> Result<bool, Problem> {
         self.body
             .get(key)
@@ -250,7 +253,7 @@ impl Asked {
         self.int(key)?.ok_or_else(|| missing(key))
     }
 
-    /// Returns an array of user names, or `None` if the member is absent.
+    /// Returns an array of user names; `None` if the member is absent or null.
     pub(super) fn names(&self, key: &str) -> Result<Option<Vec<String>>, Problem> {
         let wrong = || wrong(key, "an array of user names");
         match self.body.get(key) {
@@ -273,7 +276,7 @@ impl Asked {
         Ok(self.int("node")?.map(NodeId))
     }
 
-    /// Returns the form: an object of values by field key.
+    /// Returns the form of the body: an object of values by field key.
     pub(super) fn fields(&self) -> Result<Vec<Entry>, Problem> {
         match self.body.get("fields") {
             None | Some(Value::Null) => Ok(Vec::new()),
@@ -285,8 +288,8 @@ impl Asked {
         }
     }
 
-    /// Returns the processors in `to`: `{"people": [..]}`, `{"roles": [..]}` or `{"department":
-    /// ".."}`.
+    /// Returns the processors in the member `to`: `{"people": [..]}`, `{"roles": [..]}` or
+    /// `{"department": ".."}`.
     pub(super) async fn targets(&self) -> Result<Processors, Problem> {
         let wrong = || {
             Problem::malformed(
@@ -338,7 +341,7 @@ impl Asked {
             .ok_or_else(wrong)
     }
 
-    /// Returns the acting user, and registers an unknown user name.
+    /// Returns the acting user. A user name that is not known yet is registered.
     pub(super) async fn actor(&self) -> Result<PersonId, Problem> {
         let user = self.user()?;
         Ok(self.app.people.pid(user).await?)
@@ -362,8 +365,8 @@ impl Asked {
         self.caller.meta(&self.request_id, actor)
     }
 
-    /// Returns a keyed hash of operation, user and body, which distinguishes idempotent requests.
-    /// Errors come from the key store.
+    /// Returns a keyed hash of operation, user and body. The hash shows whether two requests with
+    /// the same idempotency key are equal. Errors come from the key store.
     pub(super) async fn fingerprint(&self, of: &str) -> Result<String, Problem> {
         let key = self.app.keys().await?.fingerprint;
         let text = format!(
@@ -376,7 +379,7 @@ impl Asked {
             .to_string())
     }
 
-    /// Returns a query parameter as text, or `None` if it is absent or empty.
+    /// Returns a query parameter as text; `None` if the parameter is absent or empty.
     pub(super) fn asked_for(&self, key: &str) -> Option<&str> {
         self.query
             .get(key)
@@ -418,8 +421,8 @@ fn wrong(key: &str, what: &str) -> Problem {
     Problem::malformed(&format!("/{key}"), format!("`{key}` must be {what}"))
 }
 
-/// Returns a header as text. Rejects a header that is not UTF-8 or is repeated, because a part of
-/// the request would be ignored otherwise.
+/// Returns a header as text. Rejects a repeated header and a header that is not UTF-8. Otherwise
+/// the desk would ignore a part of the request.
 fn text_of<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Problem> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else {
@@ -467,13 +470,13 @@ fn check_content_type(given: &str) -> Result<(), Problem> {
 /// The ticket versions that a command accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Expected {
-    /// Any existing version (`*`).
+    /// Any version of an existing ticket (`*`).
     Any,
     Versions(BTreeSet<i64>),
 }
 
-/// Reads the versions in `If-Match` (RFC 9110 13.1.1). A weak tag counts as its version, because
-/// compressing proxies weaken tags. Foreign tags match no version.
+/// Reads the ticket versions in `If-Match` (RFC 9110 13.1.1). A weak tag is accepted like a strong
+/// tag, because compressing proxies make tags weak. A tag that is not a version matches no version.
 pub(super) fn versions(headers: &HeaderMap) -> Result<Option<Expected>, Problem> {
     Ok(Tags::read(headers, "If-Match")?.map(|tags| match tags {
         Tags::Any => Expected::Any,
@@ -483,7 +486,7 @@ pub(super) fn versions(headers: &HeaderMap) -> Result<Option<Expected>, Problem>
     }))
 }
 
-/// The tags of a conditional request, without quotes and weakness marks.
+/// The tags of a conditional request, without quotes and without the prefix `W/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Tags {
     Any,
@@ -491,7 +494,8 @@ pub(super) enum Tags {
 }
 
 impl Tags {
-    /// Reads all lines of a header. Returns `None` if the header is absent.
+    /// Reads all lines of a header; returns `None` if the header is absent. Rejects a malformed
+    /// header.
     pub(super) fn read(headers: &HeaderMap, name: &str) -> Result<Option<Self>, Problem> {
         let lines: Vec<String> = headers
             .get_all(name)
@@ -519,7 +523,7 @@ impl Tags {
             let opaque = rest.strip_prefix("W/").unwrap_or(rest);
             let (tag, after) = match opaque.strip_prefix('"') {
                 Some(quoted) => quoted.split_once('"')?,
-                // A number without quotes is also accepted.
+                // A number without quotes is also accepted as a tag.
                 None if opaque.len() == rest.len() => {
                     let end = rest
                         .find(|c: char| !c.is_ascii_digit())
@@ -548,7 +552,7 @@ impl Tags {
         }
     }
 
-    /// Returns whether a tag matches, by weak comparison (RFC 9110 8.8.3.2).
+    /// Returns whether one of the tags is equal to `tag` in a weak comparison (RFC 9110 8.8.3.2).
     pub(super) fn hold(&self, tag: &str) -> bool {
         match self {
             Self::Any => true,
@@ -557,12 +561,12 @@ impl Tags {
     }
 }
 
-/// Returns the duplicate members of a body, because JSON parsers differ in which duplicate they
-/// use. The bytes must be JSON of bounded depth.
+/// Returns the duplicate members of a body. Duplicates are rejected, because each JSON parser uses
+/// another duplicate. The bytes must be valid JSON of bounded depth.
 fn duplicate_members(bytes: &[u8]) -> Vec<Flaw> {
     let mut flaws = Vec::new();
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    // The caller has already parsed the bytes, so no error can occur.
+    // The caller has already parsed the bytes successfully, so no error can occur.
     let _ = DuplicateMembers {
         at: String::new(),
         flaws: &mut flaws,
@@ -571,7 +575,7 @@ fn duplicate_members(bytes: &[u8]) -> Vec<Flaw> {
     flaws
 }
 
-/// Collects duplicate members below the pointer `at`.
+/// Collects the duplicate members below the JSON pointer `at`.
 struct DuplicateMembers<'a> {
     at: String,
     flaws: &'a mut Vec<Flaw>,

@@ -59,12 +59,13 @@ pub(super) enum Key {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
     Read,
-    /// Changes a ticket, with these members in the body. `If-Match` can limit it to a version.
+    /// Changes a ticket. The body has these members, and `If-Match` can require a version of the
+    /// ticket.
     Acts(&'static [Member]),
     /// Accepts a body with these members.
     Takes(&'static [Member]),
     Removes,
-    /// Accepts a form of files, or the file itself.
+    /// Accepts a form with files, or the content of one file.
     Upload,
     /// Returns the content of a file.
     Download,
@@ -74,13 +75,13 @@ pub(super) enum Kind {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Asks {
     Text,
-    /// One of these words.
+    /// Exactly one of these words.
     Word(&'static [&'static str]),
-    /// Some of these words, separated by commas.
+    /// One or more of these words, separated by commas.
     Words(&'static [&'static str]),
-    /// Texts, separated by commas.
+    /// One or more texts, separated by commas.
     Texts,
-    /// Integers, separated by commas.
+    /// One or more integers, separated by commas.
     Integers,
     /// A user name.
     Name,
@@ -93,7 +94,7 @@ pub(super) enum Asks {
 /// The name and type of a query parameter.
 pub(super) type Parameter = (&'static str, Asks);
 
-/// One operation.
+/// One operation of `/v1`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Operation {
     pub(super) method: &'static str,
@@ -101,10 +102,10 @@ pub(super) struct Operation {
     pub(super) summary: &'static str,
     pub(super) kind: Kind,
     pub(super) query: &'static [Parameter],
-    /// The statuses of success.
+    /// The status codes of successful responses.
     pub(super) answers: &'static [&'static str],
-    /// The response is stored under the idempotency key, because the created object does not
-    /// contain the key.
+    /// Whether the response is stored under the idempotency key. This is needed if the created
+    /// object does not contain the key.
     pub(super) is_kept: bool,
     pub(super) key: Key,
     /// The response has an entity tag, and a request with that tag gets 304.
@@ -149,8 +150,8 @@ impl Operation {
         Self { answers, ..self }
     }
 
-    /// Marks an operation that creates an object at each request, except for a repeated idempotency
-    /// key.
+    /// Marks an operation that creates an object at each request. Only a request with a repeated
+    /// idempotency key creates no object.
     pub(super) const fn creating(self) -> Self {
         Self {
             answers: CREATED,
@@ -227,7 +228,7 @@ pub(super) const fn act(
     Operation::of("POST", path, summary, Kind::Acts(members)).keyed(Key::Accepted)
 }
 
-/// Finds the operation for a method and a path below `/v1`.
+/// Returns the operation for a method and a path below `/v1`. Returns an error if there is none.
 pub(super) fn find(
     method: &Method,
     parts: &[&str],
@@ -242,7 +243,7 @@ pub(super) fn find(
         .flat_map(|resource| resource.operations.iter().map(move |one| (resource, one)))
         .filter(|(_, operation)| is_at(operation.path, parts))
         .collect();
-    // A literal path precedes a path with a parameter at the same position.
+    // If two paths match, the path with fewer parameters is selected.
     let named = |(_, operation): &&(&Resource, &Operation)| operation.method == method;
     if let Some(found) = candidates
         .iter()
@@ -290,7 +291,7 @@ fn is_at(path: &str, parts: &[&str]) -> bool {
         })
 }
 
-/// Returns the flaws of a query: unknown parameters, repeated parameters, and invalid values.
+/// Returns the flaws of a query: unknown parameters, repeated parameters and invalid values.
 pub(super) fn flaws(parameters: &[Parameter], query: &Map<String, Value>) -> Vec<Flaw> {
     let mut flaws = Vec::new();
     for (name, value) in query {
@@ -378,8 +379,8 @@ impl Asks {
     }
 }
 
-/// Parses an instant with offset and seconds (RFC 3339). A space is read as `+`, because an
-/// unescaped `+` in a query arrives as a space.
+/// Parses an instant with an offset and seconds (RFC 3339). A space is read as `+`, because
+/// decoding a query converts an unescaped `+` to a space.
 pub(super) fn instant(text: &str) -> Option<jiff::Timestamp> {
     let has_seconds = text.as_bytes().get(16) == Some(&b':');
     let text = if text.contains(['T', 't']) {

@@ -17,7 +17,7 @@ use crate::App;
 use crate::app::administration;
 use crate::app::context::SUPERUSER;
 
-/// Largest number of members of one role. Their ids stay below the size limit of a commit.
+/// Largest number of members of one role. The ids of this many members fit into one commit.
 const MEMBERS_MAX: usize = 10_000;
 const KEY: Member = optional("key", Shape::Text);
 const NEW_NAME: Member = optional("name", Shape::Text);
@@ -46,7 +46,8 @@ fn answer(call: Call) -> Answer {
     Box::pin(async move { roles(call.request, &call.method, &segments(&call.path)[1..]).await })
 }
 
-/// Workflow files list role names separated by commas, so role names cannot contain separators.
+/// Returns whether a text is a role name. Workflow files list role names separated by commas, so a
+/// role name cannot contain separators.
 fn is_role_name(name: &str) -> bool {
     is_name(name) && !name.contains([',', '<', '>', '\'', '"', ';'])
 }
@@ -134,7 +135,8 @@ async fn roles(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
                         .into_iter()
                         .filter(|name| seen.insert(name.clone()))
                         .collect();
-                    // Otherwise a misspelled list could remove the last person who can correct it.
+                    // The caller must stay a superuser. Otherwise a misspelled list could remove
+                    // the last person who can correct the list.
                     let user = request.user()?;
                     if id == SUPERUSER && !names.iter().any(|name| name == user) {
                         return Err(Problem::conflict(
@@ -179,7 +181,7 @@ async fn roles(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     }
 }
 
-/// Returns a role with user names instead of person ids.
+/// Returns a role as JSON. The JSON contains user names instead of person ids.
 async fn shown_role(app: &App, role: &role::Defined) -> Result<Value, Problem> {
     let mut members = Vec::new();
     for member in &role.members {

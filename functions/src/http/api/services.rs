@@ -1,4 +1,5 @@
-//! Services over `/v1`: their data, their workflow version, and their category in the catalog.
+//! Services over `/v1`: the members of a service, its workflow version, and its category in the
+//! catalog.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +22,7 @@ use crate::app::administration;
 use crate::app::administration::NotSetUp;
 use crate::app::people::NAMED_MAX;
 
-/// The visibility of a service (reference/bk-itsm.md 13).
+/// The values for the visibility of a service (reference/bk-itsm.md 13).
 const DISPLAY_SHAPE: Shape = Shape::Words(&[
     "OPEN",
     "GENERAL",
@@ -31,7 +32,7 @@ const DISPLAY_SHAPE: Shape = Shape::Words(&[
     "INVISIBLE",
     "API",
 ]);
-/// The priority matrix by urgency (rows) and impact (columns).
+/// The matrix of priorities. Each row is an urgency, and each column is an impact.
 const PRIORITIES: Shape = Shape::Own {
     fits: |value| value.is_null() || is_matrix(value),
     what: "three rows (by urgency) of three priorities (by impact), each 1 to 3, or null",
@@ -56,7 +57,7 @@ fn is_matrix(value: &Value) -> bool {
         .is_some_and(|rows| rows.len() == 3 && rows.iter().all(is_row))
 }
 
-/// Members of a service, besides kind and name.
+/// The members of a service in addition to kind and name.
 macro_rules! service {
     ($($own:expr),*) => {
         &[
@@ -77,7 +78,7 @@ macro_rules! service {
 }
 const DAYS: Shape = Shape::Integer(0, 65_535);
 const KIND_OF_SERVICE: Shape = Shape::Words(KINDS);
-/// A new service. `key` is BlueKing's name for `kind`.
+/// The members of a new service. `key` is BlueKing's name for `kind`.
 const NEW_SERVICE: &[Member] = service![
     unless("key", "kind", KIND_OF_SERVICE),
     optional("key", KIND_OF_SERVICE),
@@ -85,7 +86,7 @@ const NEW_SERVICE: &[Member] = service![
     unless("workflow_file", "workflow", INTEGER),
     unless("workflow_file", "version", INTEGER)
 ];
-/// An existing service. Its kind cannot change.
+/// The members of an existing service. The kind of a service cannot change.
 const SERVICE: &[Member] = service![
     optional("name", Shape::Text),
     optional("workflow", INTEGER),
@@ -119,7 +120,7 @@ fn answer(call: Call) -> Answer {
     Box::pin(async move { services(call.request, &call.method, &segments(&call.path)[1..]).await })
 }
 
-/// The visibility of a service (reference/bk-itsm.md 13).
+/// The values for the visibility of a service (reference/bk-itsm.md 13).
 const DISPLAY_TYPES: [&str; 7] = [
     "OPEN",
     "GENERAL",
@@ -170,7 +171,7 @@ async fn services(request: Asked, method: &Method, parts: &[&str]) -> ApiResult 
                 .find(|known| known.key() == kind)
                 .ok_or_else(|| NotSetUp::KindUnknown(kind))?;
             check_workflow(&request, None)?;
-            // The import of a workflow file sets workflow and version.
+            // A workflow file sets workflow and version, so both may be absent here.
             let chosen = |key: &str| request.int(key).map(Option::unwrap_or_default);
             let new = service::Defined {
                 service: ServiceId(0),
@@ -240,7 +241,7 @@ async fn services(request: Asked, method: &Method, parts: &[&str]) -> ApiResult 
     }
 }
 
-/// Returns a service with user names instead of person ids.
+/// Returns a service as JSON. The JSON contains user names instead of person ids.
 async fn shown(app: &App, service: &service::Defined, catalog: &Catalog) -> Result<Value, Problem> {
     let mut shown = json!(service);
     shown["owners"] = app.people.names(&service.owners).await?.into();
@@ -248,8 +249,8 @@ async fn shown(app: &App, service: &service::Defined, catalog: &Catalog) -> Resu
     Ok(shown)
 }
 
-/// Rejects a workflow file together with a workflow or version, and another workflow without its
-/// version.
+/// Rejects a workflow file in combination with a workflow or a version. Also rejects a changed
+/// workflow without a version.
 fn check_workflow(request: &Asked, known: Option<WorkflowId>) -> Result<(), Problem> {
     let has = |key: &str| request.body.contains_key(key);
     for key in ["workflow", "version"] {
@@ -274,14 +275,15 @@ fn check_workflow(request: &Asked, known: Option<WorkflowId>) -> Result<(), Prob
     Ok(())
 }
 
-/// Applies the members of the request to a service. Absent members keep their values.
+/// Returns a service with the changes of the request. Members that are absent in the request keep
+/// their values.
 async fn with_changes(
     request: &Asked,
     known: service::Defined,
 ) -> Result<service::Defined, Problem> {
     let mut changed = known;
     let name = request.text("name")?;
-    // An existing name is not checked again.
+    // A name that is not in the request is not checked again.
     if name
         .as_ref()
         .map_or(changed.name.is_empty(), |name| !is_name(name))
@@ -361,7 +363,7 @@ async fn with_changes(
     Ok(changed)
 }
 
-/// Converts an unknown workflow version to a problem about `version`.
+/// Converts the error for an unknown workflow version to a problem about the member `version`.
 fn version_unknown(defined: &service::Defined) -> impl Fn(NotSetUp) -> Problem + use<> {
     let (workflow, version) = (defined.workflow, defined.workflow_version);
     move |error| match error {
@@ -373,8 +375,8 @@ fn version_unknown(defined: &service::Defined) -> impl Fn(NotSetUp) -> Problem +
     }
 }
 
-/// Returns the category of the request: `None` if absent, `Some(None)` to remove the service from
-/// the catalog.
+/// Returns the category in the request. `None` means that the member is absent. `Some(None)` means
+/// that the service is removed from the catalog.
 async fn category(request: &Asked) -> Result<Option<Option<CategoryId>>, Problem> {
     if !request.body.contains_key("catalog") {
         return Ok(None);
@@ -399,8 +401,8 @@ async fn category(request: &Asked) -> Result<Option<Option<CategoryId>>, Problem
     }
 }
 
-/// Imports the workflow file, if the request has one, and assigns it to the service. Returns the
-/// import report.
+/// Imports the workflow file of the request and assigns the workflow to the service. Does nothing
+/// without a file. Returns the import report.
 async fn import_workflow_file(
     request: &Asked,
     by: &Meta,
@@ -414,7 +416,7 @@ async fn import_workflow_file(
         (service.workflow, service.workflow_version, report) =
             imported.map_err(|error| Problem::from(error).moved("/workflow", "/workflow_file"))?;
     }
-    // Owners are registered last, so that a rejected import registers no person.
+    // The owners are registered last, so that a rejected import registers no person.
     let registered = request.app.people.register(service.owners.clone()).await?;
     service
         .owners

@@ -1,21 +1,21 @@
-//! Describes the members that a body may have. One table produces both the check of a request and
-//! its schema in `/openapi.json`, so that no operation can omit the check.
+//! The shapes of request bodies: the members that a body may have. The same table checks a request
+//! and gives its schema in `/openapi.json`, so that no operation can omit the check.
 
 use serde_json::{Map, Value, json};
 
-/// Largest number of flaws in one response. It is enough for a form and bounds the response to a
-/// malformed body.
+/// Largest number of flaws in one response. The number suffices for a form, and limits the response
+/// to a malformed body.
 pub(super) const FLAWS_MAX: usize = 50;
-/// Longest quotation of a client's text in a message, in characters.
+/// Longest quotation from the text of a client in a message, in characters.
 const QUOTED_MAX: usize = 64;
-/// Longest member pointer in a message, in characters. The deepest member of a workflow definition
-/// fits.
+/// Longest pointer to a member in a message, in characters. Pointers to the deepest members of a
+/// workflow definition are shorter.
 const POINTER_MAX: usize = 200;
 
-/// One fault of a request.
+/// One flaw of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Flaw {
-    /// The member as a JSON pointer (RFC 6901), or the name of a parameter or header.
+    /// The JSON pointer of the member (RFC 6901), or the name of a parameter or header.
     pub(super) field: String,
     pub(super) detail: String,
 }
@@ -24,7 +24,7 @@ pub(super) struct Flaw {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Shape {
     Text,
-    /// One of these words.
+    /// Exactly one of these words.
     Words(&'static [&'static str]),
     /// An integer between two bounds, both included.
     Integer(i64, i64),
@@ -35,7 +35,7 @@ pub(super) enum Shape {
     Given,
     Any,
     List(&'static Shape),
-    /// An object with arbitrary keys.
+    /// An object with any keys. Every value has this shape.
     Map(&'static Shape),
     Object(&'static [Member]),
     /// An object in which the value of the member `tag` selects the other members.
@@ -46,7 +46,7 @@ pub(super) enum Shape {
     /// One of these words, or an object with these members.
     WordOr(&'static [&'static str], &'static [Member]),
     Nullable(&'static Shape),
-    /// Another shape that the OpenAPI document defines once under this name.
+    /// Another shape. The OpenAPI document defines that shape once under this name.
     Named(&'static str, &'static Shape),
     /// A custom rule: a check, a description of valid values, and a schema.
     Own {
@@ -56,9 +56,9 @@ pub(super) enum Shape {
     },
 }
 
-/// An integer without further bounds.
+/// An integer of 64 bits without other bounds.
 pub(super) const INTEGER: Shape = Shape::Integer(i64::MIN, i64::MAX);
-/// A count in 32 bits, as in the stored types.
+/// A count in 32 bits without a sign, as in the stored types.
 pub(super) const COUNT: Shape = Shape::Integer(0, 4_294_967_295);
 /// A list of user names.
 pub(super) const NAMES: Shape = Shape::List(&NAME);
@@ -80,7 +80,7 @@ pub(super) const FORM: Shape = Shape::Map(&Shape::Any);
 enum Need {
     Required,
     Optional,
-    /// Required if this other member is absent.
+    /// The member is required if this other member is absent.
     Unless(&'static str),
 }
 
@@ -116,7 +116,7 @@ pub(super) const fn unless(other: &'static str, name: &'static str, shape: Shape
     }
 }
 
-/// Returns all flaws of an object at the JSON pointer `at`, at most [`FLAWS_MAX`].
+/// Returns the flaws of an object at the JSON pointer `at`, at most [`FLAWS_MAX`].
 pub(super) fn flaws(members: &[Member], object: &Map<String, Value>, at: &str) -> Vec<Flaw> {
     let mut flaws = Vec::new();
     check_members(members, None, object, at, &mut flaws);
@@ -146,8 +146,8 @@ pub(super) fn schema_of(members: &[Member]) -> Value {
     if !required.is_empty() {
         schema["required"] = json!(required);
     }
-    // JSON schema `required` cannot express this condition. The extension is for human readers and
-    // tests.
+    // `required` of JSON schema cannot express this condition. The extension is for human readers
+    // and for tests.
     let conditional: Map<String, Value> = members
         .iter()
         .filter_map(|member| match member.need {
@@ -166,7 +166,7 @@ pub(super) fn step(at: &str, name: &str) -> String {
     format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
-/// Returns the name of a member for messages, from its pointer.
+/// Returns the name of a member for messages. `at` is the JSON pointer of the member.
 pub(super) fn named(at: &str) -> String {
     let name = at
         .trim_start_matches('/')
@@ -180,7 +180,7 @@ pub(super) fn named(at: &str) -> String {
     }
 }
 
-/// Returns the beginning of a client's text, without control characters.
+/// Returns the beginning of a text from a client, without control characters.
 pub(super) fn quoted(text: &str) -> String {
     short(text, QUOTED_MAX)
 }
@@ -306,7 +306,8 @@ impl Shape {
         }
     }
 
-    /// Returns whether a value without members fits this shape.
+    /// Returns whether a value fits this shape. Values with elements or members are checked
+    /// elsewhere.
     fn takes(&self, value: &Value) -> bool {
         match self {
             Self::Any => true,
@@ -330,7 +331,7 @@ impl Shape {
         }
     }
 
-    /// Describes the valid values for messages.
+    /// Returns a description of the valid values for messages.
     fn what(&self) -> String {
         match self {
             Self::Any | Self::Given => "a value".into(),
@@ -389,7 +390,7 @@ impl Shape {
     }
 }
 
-/// Describes a value for messages.
+/// Returns a description of a value for messages.
 fn describe(value: &Value) -> String {
     match value {
         Value::Null => "null".into(),

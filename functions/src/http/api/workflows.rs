@@ -1,5 +1,5 @@
-//! Workflows over `/v1`: drafts, checks, deployment, restoring, and import and export in the format
-//! of BlueKing ITSM.
+//! Workflows over `/v1`: drafts, checks, deployment and restoring. Also imports and exports
+//! workflows in the format of BlueKing ITSM.
 
 use axum::http::Method;
 use domain::views::workflow_card::WorkflowCard;
@@ -231,8 +231,8 @@ async fn named(app: &App, definition: &Definition) -> Result<Value, Problem> {
     Ok(json!(definition))
 }
 
-/// Warns about unknown people and roles in a definition, because a ticket would wait for them
-/// forever.
+/// Returns a warning for each unknown person or role in a definition, because a ticket would wait
+/// for such processors forever.
 async fn unknown_processors(app: &App, definition: &Definition) -> Result<Vec<String>, Problem> {
     let mut warnings = Vec::new();
     for node in &definition.nodes {
@@ -297,7 +297,7 @@ async fn definition(request: &Asked) -> Result<(Definition, Vec<String>), Proble
     seed::with_pids(&request.app, &mut definition)
         .await
         .map_err(|unnamed| Problem::from(unnamed).moved("/fields", "/definition/fields"))?;
-    // Fields without an id get one.
+    // A field without an id gets a new id.
     let free = definition
         .fields
         .iter()

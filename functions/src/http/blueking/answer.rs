@@ -1,4 +1,4 @@
-//! The envelope `{result, code, message, data}` and the code and text of each rejection
+//! The response envelope `{result, code, message, data}`, and the code and text of each rejection
 //! (reference/bk-itsm.md 2, 3.1, 3.9, 3.10).
 
 use axum::Json;
@@ -13,14 +13,14 @@ use crate::App;
 use crate::app::people::Unnamed;
 use crate::app::tickets::NotOpened;
 
-/// Codes of BlueKing's API gateway, which rejects these requests itself: unknown caller, unknown
-/// API, method not allowed, rate limit exceeded.
+/// The codes of BlueKing's API gateway for requests that the gateway itself rejects. The reasons
+/// are: unknown caller, unknown API, method not allowed, rate limit exceeded.
 const UNKNOWN_CALLER: i64 = 1_640_101;
 const UNKNOWN_API: i64 = 1_640_401;
 const METHOD_NOT_ALLOWED: i64 = 1_640_501;
 const LIMITED: i64 = 1_642_902;
 
-/// A business error: HTTP 200 with a code.
+/// A business error. The response has HTTP status 200 and this code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct WireError {
     pub(super) code: i64,
@@ -30,9 +30,9 @@ pub(super) struct WireError {
 /// The reason why a response has no data.
 #[derive(Debug)]
 pub(super) enum Refused {
-    /// The caller is unknown. The response is a 403 in the gateway's envelope.
+    /// The caller is unknown. The response has status 403 and the envelope of the gateway.
     Forbidden(String),
-    /// The caller is known, but the path names no operation.
+    /// The caller is known, but no operation has the path of the request.
     NoPath,
     WireError(WireError),
 }
@@ -44,11 +44,12 @@ impl WireError {
             message: message.into(),
         }
     }
-    /// Creates the error for an invalid parameter. The message names the parameter.
+    /// Creates the error for an invalid parameter. `message` names the parameter.
     pub(super) fn parameter(message: impl Into<String>) -> Self {
         Self::new(3_900_005, message)
     }
-    /// Creates the error for a missing key. Clients match this text of BlueKing ITSM.
+    /// Creates the error for a missing key. Clients compare the message with this text of BlueKing
+    /// ITSM.
     pub(super) fn missing_key(key: &str) -> Self {
         Self::new(3_900_004, format!("接口异常，请检查请求参数: '{key}'"))
     }
@@ -75,7 +76,7 @@ impl From<Error> for WireError {
             );
         }
         tracing::error!(%error, kind = ?error.kind, "request failed");
-        // The cause stays in the log. The message states only whether a retry may help.
+        // The cause of the error is only in the log. The message states whether a retry may help.
         let advice = if error.is_transient() {
             "请稍后重试"
         } else {
@@ -108,7 +109,7 @@ impl From<Error> for Refused {
     }
 }
 
-/// A successful response. Only interactive chat cards show the message to people.
+/// A successful response. People see the message only in interactive chat cards.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Said {
     pub(super) data: Value,
@@ -129,7 +130,8 @@ pub(super) fn success(said: &Said, request_id: &str) -> Response {
 }
 
 pub(super) fn failure(error: &WireError, request_id: &str) -> Response {
-    // Only rejections that BlueKing's gateway itself would return have another status.
+    // Only a rejection that BlueKing's gateway itself would return has an HTTP status other than
+    // 200.
     let status = if error.code == LIMITED {
         StatusCode::TOO_MANY_REQUESTS
     } else {
@@ -138,12 +140,12 @@ pub(super) fn failure(error: &WireError, request_id: &str) -> Response {
     envelope(status, error.code, &error.message, request_id)
 }
 
-/// Returns the response to a caller without valid credentials.
+/// Returns the response to a caller whose credentials are missing or invalid.
 pub(super) fn forbidden(reason: &str, request_id: &str) -> Response {
     envelope(StatusCode::FORBIDDEN, UNKNOWN_CALLER, reason, request_id)
 }
 
-/// Returns the response to a known caller on a path without an operation.
+/// Returns the response to a known caller for a path without an operation.
 pub(super) fn no_path(request_id: &str) -> Response {
     envelope(
         StatusCode::NOT_FOUND,
@@ -153,7 +155,7 @@ pub(super) fn no_path(request_id: &str) -> Response {
     )
 }
 
-/// Returns the response to a known caller on a path that accepts only GET and HEAD.
+/// Returns the response to a known caller for a path that accepts only GET and HEAD.
 pub(super) fn only_read(request_id: &str) -> Response {
     let mut response = envelope(
         StatusCode::METHOD_NOT_ALLOWED,
@@ -171,7 +173,7 @@ fn envelope(status: StatusCode, code: i64, message: &str, request_id: &str) -> R
     let body = json!({ "result": false, "code": code, "message": message, "data": null, "request_id": request_id });
     let mut response = (status, Json(body)).into_response();
     if status != StatusCode::OK {
-        // Clients of the gateway also read its codes from headers.
+        // Clients of the gateway also read the codes of the gateway from headers.
         response.headers_mut().insert(
             header::HeaderName::from_static("x-bkapi-error-code"),
             HeaderValue::from(code),
@@ -303,8 +305,8 @@ async fn rejected(app: &App, rejection: Rejection) -> WireError {
     }
 }
 
-/// Returns the text of a form rejection, or `None` for other rejections. Submission and handling
-/// use the same texts.
+/// Returns the text of a rejection of a form; `None` for other rejections. The submission of a
+/// ticket and the actions on nodes use the same texts.
 fn form(rejection: &Rejection) -> Option<String> {
     Some(match rejection {
         Rejection::FieldUnknown(key) => format!("【{key}】字段不存在，请联系管理员"),
@@ -362,7 +364,7 @@ fn reason_in_chinese(reason: &str) -> String {
     }
 }
 
-/// Translates the reason that an option or name contains a comma, which separates values.
+/// Translates the reason that an option or a name contains a comma. Commas separate values.
 fn comma_in_chinese(reason: &str) -> Option<String> {
     let item = reason
         .strip_prefix("holds ")?
@@ -385,7 +387,7 @@ fn cell_in_chinese(reason: &str) -> Option<String> {
     Some(format!("第 {row} 行【{column}】{what}"))
 }
 
-/// Formats keys as Python prints a list, because clients parse this format.
+/// Formats keys as Python prints a list of strings, because clients parse this format.
 fn listed(keys: &[String]) -> String {
     let quoted: Vec<String> = keys.iter().map(|key| format!("'{key}'")).collect();
     format!("[{}]", quoted.join(", "))

@@ -33,7 +33,7 @@ const APPROVE: Names = Names {
     decision: "action",
     remark: "remark",
 };
-/// The parameters of `proceed_approval`, which company portals use.
+/// The parameters of `proceed_approval`. Company portals use this operation.
 const PROCEED: Names = Names {
     sn: "process_inst_id",
     node: "activity",
@@ -96,9 +96,10 @@ async fn decide(
     .await
 }
 
-/// Handles a button of an interactive message card: `{"context": {"ticket_id", "state_id"},
-/// "approver", "status": "true"|"false"}`. The approver sees the response, so its message states
-/// the result.
+/// Handles a click on a button of an interactive message card. The body is `{"context":
+/// {"ticket_id", "state_id"}, "approver", "status": "true"|"false"}`.
+///
+/// The approver sees the message of the response, so the message states the result.
 pub(super) async fn proceed_fast_approval(
     app: &App,
     request: &Asked,
@@ -174,7 +175,7 @@ pub(super) async fn proceed_fast_approval(
     Ok(success)
 }
 
-/// Returns the people who voted at a node, in order.
+/// Returns the people who voted at a node, in the order of their votes.
 pub(super) async fn approver(app: &App, request: &Asked) -> Result<Value, WireError> {
     let card = reads::ticket_card(app, request).await?;
     let node = NodeId(request.required_int("state_id")?);
@@ -198,8 +199,8 @@ pub(super) async fn node_result(app: &App, request: &Asked) -> Result<Value, Wir
     let node: &Node = workflow.definition.node(id).ok_or_else(|| no_node(id))?;
     let pass = node_run.pass.unwrap_or(true);
     let form = last_form(app, &card, id).await?;
-    // A rejection requires a reason, an approval does not (reference/bk-itsm.md 3.11). So the order
-    // of the text fields depends on the result.
+    // A rejection requires a reason, but an approval does not (reference/bk-itsm.md 3.11). The
+    // order of the text fields therefore depends on the result.
     let mut texts: Vec<&Field> = workflow
         .definition
         .fields_of(node)
@@ -221,7 +222,7 @@ pub(super) async fn node_result(app: &App, request: &Asked) -> Result<Value, Wir
     if remark.is_empty() {
         node_run.why().clone_into(&mut remark);
     }
-    // As in BlueKing ITSM, a radio field gives the result of a node that is no approval.
+    // As in BlueKing ITSM, a radio field contains the result of a node that is not an approval.
     let chosen = || {
         let radios = workflow
             .definition
@@ -245,8 +246,7 @@ pub(super) async fn node_result(app: &App, request: &Asked) -> Result<Value, Wir
     }))
 }
 
-/// Returns the form with which a node was last completed: that of the last vote or of the
-/// submission.
+/// Returns the form of the last vote or submission at a node.
 async fn last_form(app: &App, card: &TicketCard, node: NodeId) -> Result<Vec<Entry>, WireError> {
     let Some(opened) = &card.ticket.opened else {
         return Ok(Vec::new());
@@ -265,7 +265,7 @@ async fn last_form(app: &App, card: &TicketCard, node: NodeId) -> Result<Vec<Ent
     Ok(form)
 }
 
-/// Returns the ticket and its form as Markdown for approvers. Typed text is escaped.
+/// Returns a ticket and its form as Markdown text for approvers. User input is escaped.
 pub(super) async fn summary(app: &App, request: &Asked) -> Result<Value, WireError> {
     let card = reads::ticket_card(app, request).await?;
     let workflow = reads::workflow_of(app, &card).await?;
@@ -299,7 +299,7 @@ pub(super) async fn summary(app: &App, request: &Asked) -> Result<Value, WireErr
     Ok(json!({ "summary": lines.join("\n") }))
 }
 
-/// Escapes all characters with a meaning in Markdown. Returns at most 500 characters of the text.
+/// Escapes all characters that have a meaning in Markdown. Truncates the text to 500 characters.
 fn escaped(text: &str) -> String {
     let one = |c: char| match c {
         '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '(' | ')' | '#' | '+' | '-' | '!'

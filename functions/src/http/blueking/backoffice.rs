@@ -62,7 +62,7 @@ pub(super) async fn workflow_detail(app: &App, request: &Asked) -> Result<Value,
 }
 
 /// Returns the nodes after the submit node with their processors, in the order of the transitions.
-/// A client can choose processors for them (`state_processors`).
+/// A client can choose the processors of these nodes (`state_processors`).
 pub(super) async fn service_roles(app: &App, request: &Asked) -> Result<Value, WireError> {
     let missing = || WireError::new(3_900_042, "服务未找到");
     let id = request.required_int("service_id")?;
@@ -154,8 +154,8 @@ async fn members(app: &App, processors: &Processors) -> Result<Vec<PersonId>, Er
         .collect())
 }
 
-/// Returns the metadata of a configuration change. The actor is the named user, or the system for
-/// an app without a user.
+/// Returns the metadata of a configuration change. The actor is the user of the request. For an app
+/// without a user, the actor is the system.
 async fn administrator(app: &App, request: &Asked, request_id: &str) -> Result<Meta, WireError> {
     request.administers(app).await?;
     let actor = match &request.caller.user {
@@ -195,8 +195,8 @@ pub(super) async fn create_catalog(
     }))
 }
 
-/// Handles `import_service` and `update_service`. The workflow becomes a new version, which the
-/// service uses. `update_service` changes the service `id`.
+/// Handles `import_service` and `update_service`. The imported workflow becomes a new version, and
+/// the service uses this version. `update_service` changes the service with the parameter `id`.
 pub(super) async fn import_service(
     app: &App,
     request: &Asked,

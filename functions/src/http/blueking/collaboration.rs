@@ -23,7 +23,7 @@ pub(super) async fn comment(
 ) -> Result<Value, WireError> {
     let sn = TicketSn(request.required("sn")?);
     let stars = request.required_int("stars")?;
-    // BlueKing ITSM accepts 6 and shows 5.
+    // BlueKing ITSM accepts 6 stars and shows them as 5 stars.
     let stars = u8::try_from(stars)
         .ok()
         .filter(|stars| (1..=6).contains(stars))
@@ -58,7 +58,7 @@ pub(super) async fn add_follower(
     if names.is_empty() {
         return Err(WireError::parameter("users:该字段是必填项。"));
     }
-    // People are not registered for a ticket that does not exist.
+    // The ticket is checked first, so that a request for an unknown ticket registers no people.
     tickets::card(app, &sn)
         .await?
         .ok_or_else(WireError::no_ticket)?;
@@ -100,7 +100,7 @@ pub(super) async fn edit_field(
     let card = reads::ticket_card(app, request).await?;
     let sn = TicketSn(request.required("sn")?);
     let operator = request.actor("operator")?;
-    // A single field may be in `field`.
+    // A client may send a single field in `field` instead of `fields`.
     let mut form = match request.fields()? {
         Some(form) => form,
         None => match request.get("field") {

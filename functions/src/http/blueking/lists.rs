@@ -11,18 +11,18 @@ use crate::App;
 use crate::app::cards::read_card;
 use crate::app::tickets::list::{self, Filter, Number, Page};
 
-/// Largest page of a list. Larger page sizes are reduced to it (reference/bk-itsm.md 3.5).
+/// Largest page of a list. A larger page size is reduced to this number (reference/bk-itsm.md 3.5).
 const PAGE_MAX: usize = 10_000;
 
-/// Reads the filter of a request.
+/// Reads the filter of a list from the parameters of a request.
 async fn read(app: &App, request: &Asked) -> Result<Filter, WireError> {
     let person = async |key: &str| match request.words(key)? {
         name if name.is_empty() => Ok::<_, WireError>(None),
         name => Ok(Some(app.people.find(&name).await?)),
     };
     Ok(Filter {
-        // Some SDKs also send the caller as `username` in the credentials. Only the parameter of
-        // the list is read.
+        // Some SDKs also send the user name of the caller as `username` among the credentials. The
+        // filter uses only the request parameter `username`.
         list: person("username").await?.map(|pid| ("todo", pid)),
         creator: person("creator").await?,
         sns: request.list("sns")?.into_iter().collect(),
@@ -49,8 +49,8 @@ pub(super) async fn tickets(app: &App, request: &Asked) -> Result<Value, WireErr
     page(app, request, &filter, None).await
 }
 
-/// Lists the tickets of one person (reference/bk-itsm.md 3.11). Withdrawn tickets appear only if
-/// their status is requested.
+/// Lists the tickets of one person (reference/bk-itsm.md 3.11). Withdrawn tickets are listed only
+/// if the request contains their status.
 pub(super) async fn tickets_by_user(app: &App, request: &Asked) -> Result<Value, WireError> {
     let user = match request.text("user").filter(|user| !user.is_empty()) {
         Some(user) => user,
@@ -80,14 +80,14 @@ pub(super) async fn tickets_by_user(app: &App, request: &Asked) -> Result<Value,
     filter.services.extend(request.list("service_id")?);
     check_value_counts(&filter)?;
     filter.catalogs = list::with_catalogs_below(app, filter.catalogs).await?;
-    // As in BlueKing ITSM, the two creation times count only together.
+    // As in BlueKing ITSM, a single creation time is ignored. The filter needs both creation times.
     if filter.created.0.is_some() != filter.created.1.is_some() {
         filter.created = (None, None);
     }
     page(app, request, &filter, Some(&pid)).await
 }
 
-/// Rejects filters with too many values, by the name of the parameter.
+/// Rejects a filter with too many values. The error names the parameter.
 fn check_value_counts(filter: &Filter) -> Result<(), WireError> {
     let name = match filter.too_many() {
         None => return Ok(()),
@@ -104,8 +104,8 @@ fn check_value_counts(filter: &Filter) -> Result<(), WireError> {
     )))
 }
 
-/// Returns one page of tickets. For the list of one person, each item has that person's additional
-/// keys.
+/// Returns one page of tickets. In the list of one person, each item also contains the additional
+/// keys for this person.
 async fn page(
     app: &App,
     request: &Asked,
@@ -148,7 +148,8 @@ async fn page(
             item.as_object_mut()
                 .into_iter()
                 .for_each(|item| item.extend(person_keys.clone()));
-            // BlueKing ITSM names this number `id` in one list and `state_id` in the others.
+            // In this list BlueKing ITSM names the node number `id`. In the other lists the name is
+            // `state_id`.
             item["current_steps"]
                 .as_array_mut()
                 .into_iter()
@@ -157,7 +158,7 @@ async fn page(
         }
         items.push(item);
     }
-    // Page links repeat the filters of the request without credentials.
+    // The links to other pages contain the filters of the request, but no credentials.
     let kept = request.query_besides(&["page", "page_size"]);
     let link = |page: usize| {
         format!(

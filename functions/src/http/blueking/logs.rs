@@ -1,4 +1,4 @@
-//! The log of a ticket, built from its events (texts: reference/bk-itsm.md 11).
+//! The log of a ticket, computed from the events of the ticket (texts: reference/bk-itsm.md 11).
 
 use domain::Envelope;
 use domain::value::plain;
@@ -58,7 +58,7 @@ pub(super) async fn ticket_logs(app: &App, request: &Asked) -> Result<Value, Wir
     }))
 }
 
-/// Returns the form of a log entry. For an automatic node these are its output variables.
+/// Returns the form of a log entry. The form of an automatic node contains its output variables.
 async fn form_data(
     app: &App,
     definition: &Definition,
@@ -89,7 +89,7 @@ async fn form_data(
     Ok(filled.into())
 }
 
-/// Returns the node of an event, if it has one.
+/// Returns the node of an event; `None` if the event belongs to no node.
 fn node_of(event: &TicketEvent) -> Option<NodeId> {
     Some(match event {
         TicketEvent::NodeEntered(event) => event.node,
@@ -111,7 +111,7 @@ fn node_of(event: &TicketEvent) -> Option<NodeId> {
     })
 }
 
-/// Returns the reason or message of an event, if it has one.
+/// Returns the reason or message of an event; `None` if the event type has no reason.
 fn reason(event: &TicketEvent) -> Option<&Remark> {
     Some(match event {
         TicketEvent::VoteCast(event) => &event.reason,
@@ -136,7 +136,7 @@ fn reason(event: &TicketEvent) -> Option<&Remark> {
     })
 }
 
-/// Formats a reason for the end of a sentence.
+/// Formats a reason for the end of a sentence. An empty reason gives an empty text.
 fn reason_suffix(reason: &Remark) -> String {
     if reason.read().is_empty() {
         String::new()
@@ -145,7 +145,7 @@ fn reason_suffix(reason: &Remark) -> String {
     }
 }
 
-/// Returns the display name of an automatic node's kind.
+/// Returns the display name of the kind of an automatic node.
 fn task_name(node: Option<&Node>) -> &'static str {
     match node.map(|node| node.kind) {
         Some(NodeKind::Webhook) => "WebHook任务",
@@ -166,7 +166,7 @@ fn source(envelope: &Envelope<TicketEvent>, by: &PersonId, node: Option<&Node>) 
     }
 }
 
-/// Returns the operator and the message of a log entry, or `None` for events that the log omits.
+/// Returns the operator and the message of a log entry; `None` for events that the log omits.
 async fn operator_and_message(
     people: &People,
     envelope: &Envelope<TicketEvent>,
@@ -187,7 +187,7 @@ async fn operator_and_message(
         TicketEvent::NodeCompleted(done) if done.by.is_system() => {
             (done.by.clone(), format!("{task}【{}】执行成功.", done.name))
         }
-        // A completed vote is omitted, because each cast vote has an entry.
+        // The completion of a vote is omitted, because the log contains an entry for each vote.
         TicketEvent::NodeCompleted(done)
             if done.pass.is_none() && !node.is_some_and(|node| node.kind.is_vote()) =>
         {
@@ -203,7 +203,7 @@ async fn operator_and_message(
         }
         TicketEvent::VoteCast(vote) => {
             let how = if vote.pass { "通过" } else { "拒绝" };
-            // A reason that is a form field appears in the form.
+            // If the reason is also the value of a form field, the reason is omitted here.
             let is_in_form = vote
                 .form
                 .iter()
@@ -440,8 +440,8 @@ async fn operator_and_message(
                 ),
             )
         }
-        // Remarks and followers have their own APIs. Transitions and branches are visible in the
-        // nodes that follow.
+        // Remarks and followers have their own operations. Transitions and branches are visible in
+        // the entries of the next nodes.
         TicketEvent::NodeCompleted(_)
         | TicketEvent::NodeEntered(_)
         | TicketEvent::TransitionTaken(_)

@@ -1,5 +1,5 @@
-//! The BlueKing API: all path variants, GET and POST for reads, both ways to send credentials, one
-//! response envelope (reference/bk-itsm.md 1-3).
+//! The BlueKing API. This module handles all path variants, GET and POST for reads, both ways to
+//! send credentials, and one response envelope (reference/bk-itsm.md 1-3).
 
 mod answer;
 mod approvals;
@@ -24,8 +24,8 @@ use crate::App;
 use answer::{Refused, Said, WireError};
 use request::Asked;
 
-/// Longest time for a request. Gateways give up after 30 seconds, and clients of this API expect an
-/// envelope in any case.
+/// Longest time for a request. Gateways stop waiting after 30 seconds, and clients of this API
+/// always expect an envelope.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// The operations of the BlueKing API.
@@ -63,7 +63,8 @@ enum Operation {
     PluginFields,
 }
 
-/// All operations by path name. Three operations have two names (reference/bk-itsm.md 1.1).
+/// All operations by the name in the path. Three operations have two names (reference/bk-itsm.md
+/// 1.1).
 const OPERATIONS: [(&str, Operation); 33] = [
     ("create_ticket", Operation::CreateTicket),
     ("get_services", Operation::GetServices),
@@ -111,7 +112,8 @@ impl Operation {
             .map(|(_, operation)| *operation)
     }
 
-    /// Returns whether an operation writes. Reads accept GET and POST, writes only POST.
+    /// Returns whether an operation writes. Operations that read accept GET and POST, and
+    /// operations that write accept only POST.
     fn is_write(self) -> bool {
         use Operation::{
             AddFollower, Approve, Comment, CreateServiceCatalog, CreateTicket, EditField,
@@ -136,20 +138,21 @@ impl Operation {
     }
 }
 
-/// Returns all path names and whether they write, for the OpenAPI document.
+/// Returns all path names for the OpenAPI document, each with a flag that is true if the operation
+/// writes.
 pub fn names() -> impl Iterator<Item = (&'static str, bool)> {
     OPERATIONS
         .iter()
         .map(|(name, operation)| (*name, operation.is_write()))
 }
 
-/// Returns whether a path names an operation that does not write.
+/// Returns whether a path belongs to an operation that does not write.
 pub(super) fn is_read(path: &str) -> bool {
     operation(path).is_some_and(|operation| !operation.is_write())
 }
 
-/// Returns the operation of a path. Repeated slashes, the trailing slash and a gateway stage before
-/// the path are ignored.
+/// Returns the operation of a path; `None` for an unknown path. Repeated slashes, a trailing slash
+/// and a gateway stage before the path are ignored.
 fn operation(path: &str) -> Option<Operation> {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let after = |marker: &[&str]| {
@@ -178,7 +181,8 @@ fn operation(path: &str) -> Option<Operation> {
     Operation::named(&name)
 }
 
-/// Returns the error response that replaces a response over the caller's limit.
+/// Returns the error response for a caller whose responses exceed the limit. The error replaces the
+/// original response.
 pub(super) fn refused(error: Error, request_id: &str) -> Response {
     answer::failure(&error.into(), request_id)
 }
@@ -192,7 +196,7 @@ pub async fn only_read(State(app): State<App>, request: Request) -> Response {
     }
 }
 
-/// Handles all paths outside the other APIs.
+/// Handles every path that does not belong to another API.
 pub async fn command(State(app): State<App>, request: Request) -> Response {
     let operation = operation(request.uri().path());
     let request_id = render::request_id(request.headers(), &app);
@@ -230,7 +234,8 @@ async fn handle(
         .and_then(|value| value.to_str().ok())
         .map(str::to_owned);
     let method = request.method().clone();
-    // A caller without credentials must not learn which paths or methods exist.
+    // The credentials are checked first, because a caller without credentials must not learn which
+    // paths or methods exist.
     let request = Asked::read(app, request).await?;
     let Some(operation) = operation else {
         return Err(Refused::NoPath);

@@ -1,5 +1,5 @@
-//! Reads of BlueKing clients. A single ticket is folded from its own stream, so that a client sees
-//! its own writes. Lists come from views.
+//! The operations of BlueKing clients that read. A single ticket is folded from its own stream, so
+//! that a client sees its own writes. Lists are read from views.
 
 use std::collections::BTreeSet;
 
@@ -81,8 +81,8 @@ pub(super) async fn catalogs(app: &App, request: &Asked) -> Result<Value, WireEr
         }
     }
     let keep = (has_service || key.is_some()).then(|| with_ancestors(&catalog, &bound));
-    // As in BlueKing ITSM, the whole tree is returned if no service is in the catalog and no type
-    // is given.
+    // As in BlueKing ITSM, the whole tree is returned if no category contains a service and the
+    // request names no service type.
     let keep = keep.filter(|keep| key.is_some() || !keep.is_empty());
     match request.text("name").filter(|name| !name.is_empty()) {
         Some(name) => {
@@ -119,7 +119,7 @@ fn with_ancestors(catalog: &Catalog, bound: &BTreeSet<CategoryId>) -> BTreeSet<C
     all
 }
 
-/// Returns the subcategories of a category, newest first.
+/// Returns the subcategories of a category, starting with the newest.
 fn children(
     catalog: &Catalog,
     parent: Option<CategoryId>,
@@ -134,7 +134,7 @@ fn children(
         .collect()
 }
 
-/// Returns a category with its subtree.
+/// Returns a category and the tree of its subcategories.
 fn shown(
     catalog: &Catalog,
     category: &events::catalog::CategoryAdded,
@@ -287,13 +287,14 @@ pub(super) async fn token_verify(app: &App, request: &Asked) -> Result<Value, Wi
         &token,
         app.ledger.clock.now(),
     );
-    // A given ticket number must be the token's.
+    // If the request contains a ticket number, the token must belong to this ticket.
     let fits = request.get("sn").is_none()
         || request.text("sn").as_deref() == ticket.as_ref().map(TicketSn::as_str);
     Ok(json!({ "is_passed": ticket.is_some() && fits, "sn": ticket }))
 }
 
-/// Returns the results of tickets. Reading a result counts as receiving its callback.
+/// Returns the results of tickets. If a client reads a result, the callback of this ticket counts
+/// as received.
 pub(super) async fn approval_results(
     app: &App,
     request: &Asked,

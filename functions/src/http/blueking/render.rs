@@ -1,5 +1,5 @@
-//! Renders tickets, steps and fields for BlueKing clients, with all documented keys and all
-//! upstream keys (decision 3 of reference/bk-itsm.md 17).
+//! Converts tickets, steps and fields to JSON for BlueKing clients. The JSON contains all
+//! documented keys and all upstream keys (decision 3 of reference/bk-itsm.md 17).
 
 use axum::http::HeaderMap;
 use domain::options::path;
@@ -18,11 +18,11 @@ use crate::app::Settings;
 use crate::app::seed;
 pub use crate::app::tickets::display::{display, status_name, ticket_url, time, updated_by};
 
-/// Number of versions of one workflow that a flow id can represent.
+/// The number of versions of one workflow that a flow id can distinguish.
 const VERSIONS: i64 = 10_000;
 
-/// Returns the request id from the header `X-Request-Id`, or a new one. It is stored in event
-/// metadata and returned in responses.
+/// Returns the request id from the header `X-Request-Id`, or a new id. The request id is stored in
+/// the metadata of events and returned in responses.
 pub fn request_id(headers: &HeaderMap, app: &App) -> String {
     let given = headers
         .get("x-request-id")
@@ -31,12 +31,12 @@ pub fn request_id(headers: &HeaderMap, app: &App) -> String {
     given.map_or_else(|| hex(&app.ledger.fresh_id()), str::to_owned)
 }
 
-/// Encodes a workflow and a version as one integer.
+/// Encodes a workflow and a version as one integer, the flow id.
 pub fn flow_id(workflow: WorkflowId, version: i64) -> i64 {
     workflow.0 * VERSIONS + version % VERSIONS
 }
 
-/// Decodes the workflow and version of a flow id.
+/// Decodes the workflow and the version of a flow id.
 pub fn version_of(flow_id: i64) -> (WorkflowId, i64) {
     (
         WorkflowId(flow_id.div_euclid(VERSIONS)),
@@ -48,7 +48,7 @@ fn iframe_ticket_url(settings: &Settings, id: i64) -> String {
     format!("{}/#/ticket/detail/iframe?id={id}", settings.site)
 }
 
-/// Returns the keys that lists, details and approval results share.
+/// Returns the keys of a ticket that lists, details and approval results have in common.
 pub async fn ticket(app: &App, card: &TicketCard, opened: &Opened) -> Result<Value, Error> {
     let settings = &app.settings;
     Ok(json!({
@@ -76,8 +76,8 @@ pub async fn ticket(app: &App, card: &TicketCard, opened: &Opened) -> Result<Val
     }))
 }
 
-/// Returns the additional keys in a person's lists: display names, priority, and the operations
-/// that this person may perform.
+/// Returns the additional keys of a ticket in the lists of one person: display names, priority, and
+/// the operations that this person may perform.
 pub(super) async fn theirs(
     app: &App,
     card: &TicketCard,
@@ -135,7 +135,7 @@ pub(super) async fn theirs(
     Ok(shown.as_object().cloned().unwrap_or_default())
 }
 
-/// Returns the current nodes of a ticket.
+/// Returns the current nodes of a ticket as steps.
 pub(super) async fn steps(
     app: &App,
     card: &TicketCard,
@@ -157,7 +157,7 @@ pub(super) async fn steps(
     Ok(steps)
 }
 
-/// Returns the current nodes with their operations and fields.
+/// Returns the current nodes of a ticket as steps with their operations and fields.
 pub(super) async fn detailed_steps(
     app: &App,
     card: &TicketCard,
@@ -178,7 +178,8 @@ pub(super) async fn detailed_steps(
     Ok(steps)
 }
 
-/// Returns whether the desk executes this node and its API call has not failed.
+/// Returns whether the desk executes this node. After a failed API call, a person must act on the
+/// node, and the function returns false.
 fn is_automatic(node_run: &NodeRun) -> bool {
     node_run.automatic && !node_run.is_failed_call()
 }
@@ -199,7 +200,8 @@ fn operation(key: &str, name: &str) -> Value {
 fn operations(node_run: &NodeRun, node: &Node) -> Vec<Value> {
     match node_run.status {
         _ if is_automatic(node_run) => vec![operation("AUTOMATIC", "自动执行")],
-        // The documented actions have none for a failed API call. `/v1` has operations for it.
+        // BlueKing ITSM documents no action for a failed API call. `/v1` has operations for this
+        // case.
         _ if node_run.automatic => Vec::new(),
         NodeStatus::Distributing => vec![operation("DISTRIBUTE", "分派")],
         NodeStatus::Receiving => vec![operation("CLAIM", "认领")],
@@ -220,7 +222,7 @@ fn operations(node_run: &NodeRun, node: &Node) -> Vec<Value> {
     }
 }
 
-/// Returns the operations on the ticket as a whole.
+/// Returns the operations on the whole ticket.
 pub fn ticket_operations(card: &TicketCard, definition: &Definition) -> Vec<Value> {
     let mut operations = Vec::new();
     if card.ticket.is_withdrawable(definition) {
@@ -234,7 +236,8 @@ pub fn ticket_operations(card: &TicketCard, definition: &Definition) -> Vec<Valu
     operations
 }
 
-/// Returns a field definition for a form. Options from a dictionary are the current ones.
+/// Returns a field definition for a form. If the options come from a dictionary, the current
+/// options of the dictionary are returned.
 pub(super) async fn field(
     app: &App,
     field: &Field,
@@ -300,8 +303,8 @@ async fn step_field(
     Ok(shown)
 }
 
-/// Returns all fields of a ticket with their values. Empty fields are null (reference/bk-itsm.md
-/// 3.6).
+/// Returns all fields of a ticket with their values. The value of an empty field is null
+/// (reference/bk-itsm.md 3.6).
 pub async fn filled(
     app: &App,
     card: &TicketCard,
@@ -340,7 +343,8 @@ pub(super) async fn filled_field(
     }))
 }
 
-/// Returns the display-only fields of a ticket. Their ids follow those of the workflow's fields.
+/// Returns the display-only fields of a ticket. The ids of these fields start after the largest
+/// field id of the workflow.
 pub(super) fn dynamic(opened: &Opened, definition: &Definition) -> Vec<Value> {
     let last = definition
         .fields

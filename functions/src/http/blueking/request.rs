@@ -1,5 +1,5 @@
-//! Reads a request of the BlueKing API: parameters from query and body, and the credentials. All
-//! bounds are checked before parsing.
+//! Reads a request of the BlueKing API: the parameters from query and body, and the credentials.
+//! All bounds are checked before the body is parsed.
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -19,7 +19,7 @@ use crate::app::identity::{Caller, Presented, identify};
 use crate::app::people::{Unnamed, is_name, names_of};
 use crate::http::body::{self, BODY_BYTES_MAX, DEPTH_MAX, NoObject, NotRead, nested, object};
 
-/// Parameters that identify the caller.
+/// The parameters that identify the caller.
 const CREDENTIALS: [&str; 6] = [
     "bk_app_code",
     "bk_app_secret",
@@ -28,9 +28,9 @@ const CREDENTIALS: [&str; 6] = [
     "app_code",
     "access_token",
 ];
-/// Parameters that are lists or objects. A form can send them only as text.
+/// The parameters that are lists or objects. A form can contain such a parameter only as JSON text.
 const NESTED: [&str; 4] = ["fields", "dynamic_fields", "meta", "workflow"];
-/// Headers that are read.
+/// The headers that a request may use.
 const READ_HEADERS: [&str; 3] = ["x-bkapi-authorization", "idempotency-key", "content-type"];
 const FORBIDDEN: &str =
     "Forbidden: the application code or secret, or the user, is missing or not valid";
@@ -41,7 +41,7 @@ pub(super) struct Asked {
     body: Map<String, Value>,
     pub(super) caller: Caller,
     pub(super) idempotency_key: Option<String>,
-    /// Path of the request, for links to other pages.
+    /// The path of the request, for links to other pages of a list.
     pub(super) path: String,
 }
 
@@ -49,8 +49,9 @@ impl Asked {
     pub(super) async fn read(app: &App, request: Request<Body>) -> Result<Self, Refused> {
         let (parts, body) = request.into_parts();
         let wrong = |text: String| WireError::new(3_900_021, format!("参数错误: {text}"));
-        // Headers may contain names, which are UTF-8. A header in another encoding is rejected by
-        // name, not ignored. Only a known caller gets the reason.
+        // A header may contain the name of a person in UTF-8. A header in another encoding is
+        // rejected, because ignoring the header would change the request. The error names the
+        // header, and only a known caller gets the error.
         let is_not_utf8 = |name: &&str| {
             parts
                 .headers
@@ -71,8 +72,8 @@ impl Asked {
         let authorization = header("x-bkapi-authorization");
         let bytes = match body::read(body, BODY_BYTES_MAX).await {
             Ok(bytes) => bytes,
-            // Too many bodies arrive concurrently. The caller may be valid, and may repeat the
-            // request.
+            // The server reads too many bodies at the same time. The caller may be valid and may
+            // repeat the request, so the response is not a 403.
             Err(reason @ NotRead::Busy) => return Err(unread(&reason).into()),
             Err(reason) => {
                 return Err(unreadable(app, &query, authorization, unread(&reason)).await);
@@ -87,8 +88,8 @@ impl Asked {
             .to_lowercase();
         let body = match kind.as_str() {
             _ if bytes.iter().all(u8::is_ascii_whitespace) => Map::new(),
-            // Some clients send JSON under the default content type of their library. A form never
-            // begins with `{`.
+            // Some clients send JSON with the default content type of their HTTP library. A form
+            // never begins with `{`, so such a body is parsed as JSON.
             "application/x-www-form-urlencoded" if bytes.trim_ascii_start().starts_with(b"{") => {
                 object(&bytes).unwrap_or_else(|_| parameters(&bytes))
             }
@@ -136,8 +137,8 @@ impl Asked {
         self.body.get(key).is_some_and(Value::is_null)
     }
 
-    /// Returns a parameter from the query or, if absent there, from the body. Null counts as
-    /// absent.
+    /// Returns a parameter from the query. A parameter that is absent in the query is read from the
+    /// body. Null counts as absent.
     pub(super) fn get(&self, key: &str) -> Option<&Value> {
         self.query
             .get(key)
@@ -155,7 +156,7 @@ impl Asked {
         }
     }
 
-    /// Returns an optional text, for example a reason. An absent parameter is empty.
+    /// Returns an optional text, for example a reason. The text of an absent parameter is empty.
     pub(super) fn words(&self, key: &str) -> Result<String, WireError> {
         match self.get(key) {
             Some(Value::Array(_) | Value::Object(_)) => {
@@ -165,8 +166,8 @@ impl Asked {
         }
     }
 
-    /// Returns user names: an array with one name per element, or a text of names between
-    /// separators.
+    /// Returns a list of user names. The parameter is an array with one name per element, or a text
+    /// with separators between the names.
     pub(super) fn names(&self, key: &str, most: usize) -> Result<Vec<String>, WireError> {
         names_of(self.get(key).unwrap_or(&Value::Null), most).map_err(|unnamed| match unnamed {
             Unnamed::NotAName(name) => {
@@ -179,7 +180,7 @@ impl Asked {
         })
     }
 
-    /// Returns a required text, which must not be empty.
+    /// Returns the text of a required parameter. Rejects an empty text.
     pub(super) fn required(&self, key: &str) -> Result<String, WireError> {
         match self.get(key) {
             None if self.is_null(key) => {
@@ -196,7 +197,7 @@ impl Asked {
         }
     }
 
-    /// Returns the acting user. An app that may not impersonate users can only name the logged-in
+    /// Returns the acting user. An app that may not impersonate users may only name the logged-in
     /// user.
     pub(super) fn actor(&self, key: &str) -> Result<String, WireError> {
         let name = self.required(key)?;
@@ -219,8 +220,8 @@ impl Asked {
         ))
     }
 
-    /// Rejects callers that may not change configuration. Superusers may, and apps that may
-    /// impersonate users.
+    /// Rejects a caller that may not change configuration. Superusers may change configuration, and
+    /// so may apps that may impersonate users.
     pub(super) async fn administers(&self, app: &App) -> Result<(), WireError> {
         let may = match &self.caller.user {
             Some(user) => {
@@ -240,16 +241,19 @@ impl Asked {
         }
     }
 
-    /// Returns a required integer. A decimal text is accepted.
+    /// Returns a required integer. A text with a decimal number is also accepted.
     pub(super) fn required_int(&self, key: &str) -> Result<i64, WireError> {
         self.required(key)?
             .parse()
             .map_err(|_| WireError::parameter(format!("{key}:请填写合法的整数值。")))
     }
 
-    /// Returns a list of texts: a JSON array of texts and numbers, the same as text, a number, or
-    /// parts separated by commas. Other values are rejected by name, because an ignored condition
-    /// would make a result longer.
+    /// Returns a list of texts.
+    ///
+    /// The parameter is a number, a JSON array of texts and numbers, or a text. The text contains
+    /// such an array, or parts separated by commas. Any other value is rejected, and the error
+    /// names the parameter. If such a condition were ignored, the result would contain too many
+    /// tickets.
     pub(super) fn list(&self, key: &str) -> Result<Vec<String>, WireError> {
         let text = |item: &Value| match item {
             Value::String(text) => Ok(text.clone()),
@@ -275,12 +279,14 @@ impl Asked {
         }
     }
 
-    /// Returns a lower time bound in the desk's zone: the earliest instant that the text can mean.
+    /// Returns a lower bound for a time: the earliest instant that the text can mean in the desk's
+    /// zone.
     pub(super) fn earliest_time(&self, app: &App, key: &str) -> Result<Option<Moment>, WireError> {
         self.bound(app, key, earliest)
     }
 
-    /// Returns an upper time bound in the desk's zone: the latest instant that the text can mean.
+    /// Returns an upper bound for a time: the latest instant that the text can mean in the desk's
+    /// zone.
     pub(super) fn latest_time(&self, app: &App, key: &str) -> Result<Option<Moment>, WireError> {
         self.bound(app, key, latest)
     }
@@ -304,8 +310,8 @@ impl Asked {
         Ok(Some(Moment(at.as_millisecond())))
     }
 
-    /// Returns the query without these parameters and without credentials. Each remaining pair is
-    /// followed by `&`.
+    /// Returns the query without the parameters `left_out` and without credentials. Each remaining
+    /// pair ends with `&`.
     pub(super) fn query_besides(&self, left_out: &[&str]) -> String {
         let kept = self.query.iter().filter(|(key, _)| {
             !left_out.contains(&key.as_str()) && !CREDENTIALS.contains(&key.as_str())
@@ -315,7 +321,8 @@ impl Asked {
         })
     }
 
-    /// Returns the form: an array of `{key, value}` objects, in which further keys are ignored.
+    /// Returns the form: an array of `{key, value}` objects. Other keys of these objects are
+    /// ignored.
     pub(super) fn fields(&self) -> Result<Option<Vec<Entry>>, WireError> {
         let items = match self.get("fields") {
             None => return Ok(None),
@@ -339,12 +346,13 @@ impl Asked {
         items.iter().map(entry).collect::<Result<_, _>>().map(Some)
     }
 
-    /// Returns a keyed hash of an idempotent request: operation, acting user and parameters.
-    /// Another user's request under the same key has another hash.
+    /// Returns a keyed hash of an idempotent request: operation, acting user and parameters. If
+    /// another user sends the same key, the hash differs.
     pub(super) async fn fingerprint(&self, app: &App) -> Result<String, infra::Error> {
         let mut all = self.body.clone();
         all.extend(self.query.clone());
-        // The acting user is hashed separately, because requests name the user in several ways.
+        // The acting user is a separate part of the hash, because requests name the user in several
+        // ways.
         all.retain(|key, _| {
             !CREDENTIALS.contains(&key.as_str())
                 && key != "bk_username"
@@ -363,8 +371,10 @@ impl Asked {
     }
 }
 
-/// Returns the error for an unreadable body: the reason if the credentials are outside the body,
-/// otherwise 403 with the reason.
+/// Returns the error for a body that cannot be read.
+///
+/// If the query or the headers contain valid credentials, the error states the reason. Otherwise
+/// the error is a 403 with the reason.
 async fn unreadable(
     app: &App,
     query: &Map<String, Value>,
@@ -377,7 +387,7 @@ async fn unreadable(
     }
 }
 
-/// Adds to a 403 the reason why the credentials may be unreadable.
+/// Adds the error of the body to a 403, because the unreadable body may contain the credentials.
 fn with_reason(refused: Refused, error: &WireError) -> Refused {
     match refused {
         Refused::Forbidden(forbidden) => {
@@ -387,7 +397,7 @@ fn with_reason(refused: Refused, error: &WireError) -> Refused {
     }
 }
 
-/// Converts the reason why a body was not read.
+/// Converts the reason why a body could not be read to a code and a text.
 fn unread(reason: &NotRead) -> WireError {
     let wrong = |text: String| WireError::new(3_900_021, format!("参数错误: {text}"));
     match reason {
@@ -398,8 +408,8 @@ fn unread(reason: &NotRead) -> WireError {
     }
 }
 
-/// Parses the parameters of a query or a form. A list may be named with brackets (`sns[]`). Lists
-/// and objects may be JSON text.
+/// Parses the parameters of a query or a form. The name of a list may end with brackets (`sns[]`).
+/// Lists and objects may be JSON text.
 fn parameters(bytes: &[u8]) -> Map<String, Value> {
     let mut parameters = Map::new();
     for (key, value) in body::pairs(bytes) {
@@ -424,7 +434,8 @@ fn parameters(bytes: &[u8]) -> Map<String, Value> {
     parameters
 }
 
-/// The meaning of a time text: an instant, a second or minute of local time, or a day.
+/// The meaning of a time text: an instant, a second or minute of local time, or a day. The duration
+/// of a `Clock` is one second or one minute.
 enum TimeText {
     Instant(Timestamp),
     Clock(DateTime, SignedDuration),
@@ -440,8 +451,8 @@ fn parse_time(text: &str) -> Option<TimeText> {
     clock("%Y-%m-%d %H:%M:%S", SignedDuration::from_secs(1))
         .or_else(|| clock("%Y-%m-%d %H:%M", SignedDuration::from_mins(1)))
         .or_else(|| Date::strptime("%Y-%m-%d", text).ok().map(TimeText::Day))
-        // BlueKing ITSM reads all forms of ISO 8601: a T between date and time, fractions, and an
-        // offset that replaces the zone.
+        // BlueKing ITSM accepts all forms of ISO 8601. The date and the time may be separated by a
+        // T. The time may have fractions of a second, and an offset replaces the desk's zone.
         .or_else(|| text.parse().ok().map(TimeText::Instant))
         .or_else(|| clock("%Y-%m-%dT%H:%M:%S", SignedDuration::from_secs(1)))
         .or_else(|| clock("%Y-%m-%dT%H:%M", SignedDuration::from_mins(1)))
@@ -452,8 +463,8 @@ fn parse_time(text: &str) -> Option<TimeText> {
         })
 }
 
-/// Returns the earliest instant that a text can mean. A repeated local time means its first
-/// occurrence. A day begins with its first instant.
+/// Returns the earliest instant that a text can mean. A local time that occurs twice means its
+/// first occurrence. A day begins with its first instant.
 fn earliest(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     match parse_time(text)? {
         TimeText::Instant(at) => Some(at),
@@ -469,8 +480,8 @@ fn earliest(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     }
 }
 
-/// Returns the latest instant that a text can mean. A repeated local time means its second
-/// occurrence. Seconds, minutes and days end with their last millisecond.
+/// Returns the latest instant that a text can mean. A local time that occurs twice means its second
+/// occurrence. A second, a minute or a day ends with its last millisecond.
 fn latest(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     let (end, is_day) = match parse_time(text)? {
         // An instant without a fraction means the whole second.
@@ -483,7 +494,7 @@ fn latest(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     };
     let before = SignedDuration::from_millis(1);
     let end = if is_day {
-        // The next day begins with its first instant, even if a time change repeats it.
+        // The next day begins with its first instant, even if a clock change repeats this instant.
         zone.to_zoned_datetime(end)
             .ok()?
             .timestamp()
@@ -518,8 +529,8 @@ pub(super) fn check_name(parameter: &str, name: &str) -> Result<(), WireError> {
     }
 }
 
-/// Identifies the caller. Code and secret are required. The user comes from a login token, or from
-/// a name if the app may impersonate users.
+/// Identifies the caller. The code and the secret of an app are required. The user comes from a
+/// login token, or from a user name if the app may impersonate users.
 async fn caller(
     app: &App,
     query: &Map<String, Value>,
@@ -606,7 +617,7 @@ mod tests {
                 "{from} {to}"
             );
         }
-        // A day that begins at one o'clock, and the day before it.
+        // This day begins at one o'clock. The upper bound is tested with the day before.
         assert_eq!(
             window("America/Santiago", "2026-09-06", "2026-09-05"),
             (

@@ -1,4 +1,5 @@
-//! Changes of BlueKing clients: parse the request, create the command, execute it.
+//! The operations of BlueKing clients that write. Each operation parses the request, creates a
+//! command and executes the command.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,7 +55,7 @@ pub(super) async fn create_ticket(
     if !meta.is_null() && !meta.is_object() {
         return Err(WireError::parameter("meta:期望为一个字典。"));
     }
-    // The agent, if given, is the acting user.
+    // If the request names an agent, the agent is the acting user.
     match meta
         .get("ticket_agent")
         .and_then(Value::as_str)
@@ -72,7 +73,8 @@ pub(super) async fn create_ticket(
         }),
         None => None,
     };
-    // A repeated key returns its ticket, even if the service has changed since.
+    // A repeated idempotency key returns the ticket of the first request, even if the service has
+    // changed since then.
     if let Some(key) = &key {
         match tickets::opened_before(app, key).await {
             Ok(Some(opened)) => return Ok(created(app, &opened)),
@@ -108,7 +110,7 @@ pub(super) async fn create_ticket(
         }),
         ..request.caller.meta(request_id, pid.clone())
     };
-    // Boxed, because the future is large.
+    // The future is large and is therefore boxed.
     match Box::pin(submit(app, submission, commit_meta)).await {
         Ok(opened) => Ok(created(app, &opened)),
         Err(SubmitError::NotOpened(reason)) => Err(not_opened(app, reason).await),
@@ -120,7 +122,7 @@ fn created(app: &App, opened: &Opened) -> Value {
     json!({ "sn": opened.sn, "id": opened.id, "ticket_url": render::ticket_url(&app.settings, opened.id) })
 }
 
-/// Converts the reason why a ticket cannot be raised from another one.
+/// Converts the reason why a ticket cannot be created from another ticket.
 fn not_raised(reason: NotRaised, creator: &str) -> WireError {
     match reason {
         NotRaised::Unknown => WireError::no_ticket(),
@@ -134,13 +136,14 @@ fn not_raised(reason: NotRaised, creator: &str) -> WireError {
     }
 }
 
-/// Returns the receiver of callbacks with its headers, or `None`.
+/// Returns the URL and the headers of the receiver of callbacks; `None` if the request names no
+/// receiver.
 fn receiver(meta: &Value) -> Result<Option<Receiver>, WireError> {
     let url = match meta.get("callback_url") {
         None | Some(Value::Null) => return Ok(None),
         Some(Value::String(url)) => url.trim(),
-        // Some clients send an empty array or object for an absent address. Other values are
-        // rejected, because their callbacks would never arrive.
+        // Some clients send an empty array or object instead of no URL. Any other value is
+        // rejected, because callbacks would never arrive at such a receiver.
         Some(Value::Array(empty)) if empty.is_empty() => return Ok(None),
         Some(Value::Object(empty)) if empty.is_empty() => return Ok(None),
         Some(_) => return Err(unfit_receiver(UnfitReceiver::Address)),
@@ -159,7 +162,7 @@ fn receiver(meta: &Value) -> Result<Option<Receiver>, WireError> {
             .iter()
             .map(|(name, value)| (name.clone(), text(value)))
             .collect(),
-        // Some clients send an empty text or array for absent headers.
+        // Some clients send an empty text or an empty array instead of no headers.
         Some(Value::String(empty)) if empty.is_empty() => Vec::new(),
         Some(Value::Array(empty)) if empty.is_empty() => Vec::new(),
         Some(_) => return Err(WireError::parameter("meta:headers 期望为一个字典。")),
@@ -170,7 +173,7 @@ fn receiver(meta: &Value) -> Result<Option<Receiver>, WireError> {
     }))
 }
 
-/// Converts a receiver error.
+/// Converts the reason why a receiver is invalid to a code and a text.
 fn unfit_receiver(unfit: UnfitReceiver) -> WireError {
     WireError::parameter(match unfit {
         UnfitReceiver::Address => "meta:callback_url 不是合法的 http(s) 地址。".to_owned(),
@@ -264,7 +267,7 @@ async fn draft(
     })
 }
 
-/// The optional parts of a ticket besides form and `meta`.
+/// The optional parts of a new ticket that are neither in the form nor in `meta`.
 #[derive(Clone, Debug, Default)]
 struct Extras {
     tag: String,
@@ -330,7 +333,7 @@ impl Extras {
     }
 }
 
-/// Returns the display-only fields (reference/bk-itsm.md 3.1).
+/// Returns the display-only fields of the request (reference/bk-itsm.md 3.1).
 fn dynamic_fields(request: &Asked) -> Result<Vec<DynamicField>, WireError> {
     let items = match request.get("dynamic_fields") {
         None => return Ok(Vec::new()),
@@ -368,7 +371,8 @@ pub(super) async fn operate_node(
     if is_done(app, request, &sn).await? {
         return Ok(json!([]));
     }
-    // Ticket and node are checked before the parameters of the action (reference/bk-itsm.md 3.9).
+    // Ticket and node are checked before the parameters of the action, because clients expect this
+    // order of errors (reference/bk-itsm.md 3.9).
     let card = tickets::card(app, &sn)
         .await?
         .ok_or_else(WireError::no_ticket)?;
@@ -410,7 +414,7 @@ pub(super) async fn operate_node(
             reason: message,
             by,
         },
-        // Older documentation also lists these actions for nodes.
+        // Older documentation of BlueKing ITSM also lists these actions as actions on nodes.
         "SUSPEND" => Command::Suspend {
             reason: message,
             by,
@@ -428,8 +432,8 @@ pub(super) async fn operate_node(
     act(app, request, request_id, &sn, actor, &command).await
 }
 
-/// Returns the form of a TRANSITION. Unlike at submission, only scalars are accepted
-/// (reference/bk-itsm.md 3.9).
+/// Returns the form of the action TRANSITION. Only texts and numbers are accepted, although the
+/// submission of a ticket also accepts other values (reference/bk-itsm.md 3.9).
 async fn submitted(
     app: &App,
     request: &Asked,
@@ -466,8 +470,8 @@ async fn submitted(
     }
     let workflow = super::reads::workflow_of(app, card).await?;
     if let Some(node) = workflow.definition.node(node) {
-        // Clients send complete forms. As in BlueKing ITSM, fields of other nodes are ignored, and
-        // the last of several values is used.
+        // Clients send complete forms. As in BlueKing ITSM, fields of other nodes are ignored. If a
+        // form contains a field twice, the last value is used.
         form.retain(|entry| node.fields.contains(&entry.key));
         let mut seen = BTreeSet::new();
         form = form
@@ -565,8 +569,8 @@ pub(super) async fn operate_ticket(
     act(app, request, request_id, &sn, by, &command).await
 }
 
-/// Returns the command id of a request. Requests with the same key and content are one command.
-/// Without a key each request is a new command.
+/// Returns the command id of a request. Two requests with the same key and content have the same
+/// command id. Without a key, each request is a new command.
 async fn own_command_id(app: &App, request: &Asked) -> Result<[u8; 16], infra::Error> {
     Ok(match &request.idempotency_key {
         Some(key) => command_id(&[
@@ -579,7 +583,7 @@ async fn own_command_id(app: &App, request: &Asked) -> Result<[u8; 16], infra::E
     })
 }
 
-/// Returns whether this request was already executed.
+/// Returns whether the command of this request was already executed.
 pub(super) async fn is_done(
     app: &App,
     request: &Asked,
@@ -589,7 +593,7 @@ pub(super) async fn is_done(
         && tickets::is_done(app, sn, &own_command_id(app, request).await?).await?)
 }
 
-/// Executes a command on a ticket.
+/// Executes a command on a ticket for a BlueKing client.
 pub(super) async fn act(
     app: &App,
     request: &Asked,

@@ -1,9 +1,9 @@
 //! One step of an API call: sends a request, records the verdict, and records the final result on
 //! the ticket.
 //!
-//! The API call is closed only after the ticket recorded the result. After a crash, the deadline of
-//! the API call repeats the step. Each request has an `Idempotency-Key`, so that the receiver can
-//! recognize a repeated request.
+//! The API call is closed only after the ticket has recorded the result. After a crash, the
+//! deadline of the API call repeats the step. Each request has an `Idempotency-Key`, so that the
+//! receiver can recognize a repeated request.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,7 +33,7 @@ use crate::app::tickets::display;
 use crate::queue::runner::{self, Outgoing, Prepared};
 use crate::queue::unexpected;
 
-/// Takes the step that is due; does nothing if none is.
+/// Takes the next step of an API call if the step is due. Otherwise does nothing.
 pub async fn step(app: &App, stream: &str) -> Result<(), Error> {
     runner::run::<ApiCall>(app, stream).await
 }
@@ -75,7 +75,8 @@ impl Outgoing for ApiCall {
 
     /// Records the result of the API call on its ticket, then closes the API call.
     ///
-    /// The API call is closed as not recorded if the ticket no longer waits for the result.
+    /// If the ticket no longer waits for the result, the close records that the ticket did not
+    /// accept the result.
     async fn conclude(&self, app: &App, stream: &str) -> Result<(), Error> {
         let (Some(requested), Some(answered)) = (&self.requested, &self.answered) else {
             return Ok(());
@@ -121,7 +122,7 @@ impl Outgoing for ApiCall {
     }
 }
 
-/// Plans the next request of an API call.
+/// Prepares the next request of an API call.
 async fn prepare<'a>(app: &App, call: &'a ApiCall) -> Result<Prepared<'a, ApiCall>, Error> {
     let failed = |reason: String| {
         let outputs = BTreeMap::new();
@@ -163,8 +164,8 @@ async fn prepare<'a>(app: &App, call: &'a ApiCall) -> Result<Prepared<'a, ApiCal
         ServiceTask::Request(request) => &request.secret,
         ServiceTask::Task(task) => &task.secret,
     };
-    // A retry repeats the key. Each step of a SOPS task and each poll is a new request with a new
-    // key.
+    // A retry of a request uses the same key. Each step of a SOPS task and each poll is a new
+    // request with a new key.
     let key = match (&service_task, call.step.as_str()) {
         (_, "") => requested.key.clone(),
         (ServiceTask::Request(_), _) => format!("{}-{}", requested.key, call.polls),
@@ -186,8 +187,9 @@ async fn prepare<'a>(app: &App, call: &'a ApiCall) -> Result<Prepared<'a, ApiCal
     let request = match outbound::request(&*app.ledger.keys, described).await? {
         Ok(request) => request,
         Err(reason) => {
-            // Judged like a request without a response: a poll is repeated, and the creation of a
-            // task fails at once and names the missing secret.
+            // A request that cannot be built gets the verdict of a request without a response. A
+            // poll is repeated. The creation of a task fails at once, and the reason names the
+            // missing secret.
             let response = Err(HttpError::Unknown(reason));
             let (verdict, policy) = provider.verdict(&service_task, kind, call, &response);
             return Ok(Prepared::Verdict(verdict, policy));
@@ -220,10 +222,10 @@ async fn service_task_of(
     Ok(node.and_then(|node| Some((node.kind, node.service_task.as_deref()?.clone()))))
 }
 
-/// Returns the variables of the templates of an API call.
+/// Returns the variables for the templates of an API call.
 ///
-/// They are form fields, outputs of nodes, data of the ticket, inputs of this API call, and secret
-/// variables that were given when the ticket was created.
+/// The variables are form fields, outputs of nodes, data of the ticket and inputs of this API call.
+/// The secret variables from the creation of the ticket are also included.
 pub async fn variables(
     app: &App,
     card: &TicketCard,
@@ -233,7 +235,8 @@ pub async fn variables(
     let Some(opened) = &card.ticket.opened else {
         return Ok(variables);
     };
-    // The erasure of the creator removes the secret; an API call that uses it then fails visibly.
+    // The erasure of the creator removes the secret. An API call that uses a variable of this
+    // secret then fails with a visible reason.
     if let Some(name) = &opened.variables
         && let Some(stored) = app.ledger.keys.secret(name).await?
     {
@@ -260,7 +263,8 @@ pub async fn variables(
             variables.insert(format!("{}__display", field.key), shown);
             variables.insert(field.key.clone(), typed(field.kind, value));
         }
-        // An output that no node has produced yet is empty, not unknown.
+        // The variable of an output that no node has produced yet is null, so that a template may
+        // use the variable.
         for node in &definition.nodes {
             let keys = node.outputs.iter().map(|output| output.key.clone());
             for key in keys.chain(output_keys(node)) {
@@ -302,7 +306,7 @@ pub async fn variables(
             display::status_name(card.ticket.status_key()).to_owned(),
         ),
         ("ticket_bk_biz_id", card.ticket.bk_biz_id().to_string()),
-        // Tickets have no sub-tasks, so both texts are empty.
+        // Tickets have no sub-tasks, so these two variables are empty.
         ("ticket_sops_task_summary", String::new()),
         ("ticket_all_task_processors", String::new()),
         (
@@ -318,14 +322,16 @@ pub async fn variables(
     for (key, value) in &requested.inputs {
         match input(app, key, value).await? {
             Some(value) => variables.insert(key.clone(), value.into()),
-            // The erasure of the person removes the input; an API call that uses it fails visibly.
+            // The erasure of the person removed the stored input. An API call that uses the input
+            // fails with a visible reason.
             None => variables.remove(key),
         };
     }
     Ok(variables)
 }
 
-/// Returns an input of this API call: the text itself, or a value from the key store.
+/// Returns an input of this API call. `value` is the text of the input, or the name of a secret
+/// that contains the text.
 async fn input(app: &App, key: &str, value: &str) -> Result<Option<String>, Error> {
     if !value.starts_with(VARIABLES) {
         return Ok(Some(value.to_owned()));

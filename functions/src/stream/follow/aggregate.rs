@@ -1,4 +1,4 @@
-//! What the functions do with the streams of one aggregate, independent of its types.
+//! The interface to the streams of one aggregate, independent of the types of the aggregate.
 
 use std::marker::PhantomData;
 
@@ -17,27 +17,27 @@ use super::rebuild::{self, Rebuilt};
 use super::{Changes, Folding, Follower, Reaction, Received};
 use crate::App;
 
-/// One row per aggregate.
+/// The list of aggregates, with one row per aggregate.
 pub type Registry = &'static [&'static dyn Aggregate];
 
-/// Handles a deadline of a stream that passed; does nothing if it is not due.
+/// Handles a deadline of a stream whose time has passed. Does nothing if the work is not due.
 pub type Fire = for<'a> fn(&'a App, &'a Due) -> BoxFuture<'a, Result<(), Error>>;
 
-/// The queue of due work of an aggregate, and its handler.
+/// The queue for the due work of an aggregate, and the handler of that work.
 pub struct Deadlines {
     pub queue: &'static str,
     pub fire: Fire,
 }
 
-/// One aggregate as the functions use it; see [`Row`].
+/// One aggregate, independent of its types. [`Row`] is the only implementation.
 #[async_trait]
 pub trait Aggregate: Send + Sync {
-    /// Returns the name, which is the part of the stream names before the first dash.
+    /// Returns the name of the aggregate: the part of a stream name before the first dash.
     fn name(&self) -> &'static str;
     fn role(&self) -> StreamRole;
-    /// Returns the view of the card; `None` without a card.
+    /// Returns the name of the view of the card; `None` if the aggregate has no card.
     fn view(&self) -> Option<&'static str>;
-    /// Returns the counted lists of the card.
+    /// Returns the names of the lists whose entries the card counts.
     fn counted(&self) -> &'static [&'static str];
     /// Returns the names of the reactions.
     fn reactions(&self) -> Vec<&'static str>;
@@ -57,10 +57,10 @@ pub trait Aggregate: Send + Sync {
         views: &dyn Views,
         followed: i64,
     ) -> Result<Rebuilt, Error>;
-    /// Returns the first sequence of every commit of a stream whose snapshot differs from the
-    /// folded events.
+    /// Compares each snapshot of a stream with the folded events. Returns the first sequence of
+    /// every commit with a different snapshot.
     async fn wrong_snapshots(&self, ledger: &Ledger, stream: &str) -> Result<Vec<i64>, Error>;
-    /// Reads the commits and the state of a stream.
+    /// Reads the commits and the state of a stream up to the bound `until`.
     async fn history(&self, ledger: &Ledger, stream: &str, until: Until) -> Result<History, Error>;
 }
 
@@ -72,7 +72,7 @@ pub struct Row<D, C: Card> {
 }
 
 impl<D, C: Card> Row<D, C> {
-    /// An aggregate without reactions and deadlines.
+    /// The row of an aggregate without reactions and deadlines.
     pub const NEW: Self = Self {
         reactions: &[],
         deadlines: None,
@@ -131,7 +131,7 @@ impl<D: Decider, C: Card<Event = D::Event>> Aggregate for Row<D, C> {
     }
 }
 
-/// Returns the row of the aggregate of a stream.
+/// Returns the row of the aggregate that a stream belongs to; `None` for an unknown aggregate.
 pub fn find(registry: Registry, stream: &str) -> Option<&'static dyn Aggregate> {
     let name = events::aggregate_of(stream);
     registry
@@ -140,7 +140,7 @@ pub fn find(registry: Registry, stream: &str) -> Option<&'static dyn Aggregate> 
         .copied()
 }
 
-/// The card of an aggregate without a card: it has no view.
+/// The card type for an aggregate that has no card. The name of its view is empty.
 #[derive(Serialize, Deserialize)]
 #[serde(bound = "")]
 pub struct NoCard<E> {

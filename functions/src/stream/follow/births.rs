@@ -1,4 +1,5 @@
-//! The births of the reactions: a reaction ignores commits that are older than its first run.
+//! The births of the reactions. The birth of a reaction is the position or time of its first run. A
+//! reaction ignores commits that are older than its birth.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +11,12 @@ use infra::{CommandEnvelope, Error, ExecuteError, Ledger};
 
 use super::aggregate::Registry;
 
-/// The births of all reactions by name.
+/// The births of all reactions, by the name of the reaction.
 #[derive(Clone, Debug, Default)]
 pub struct Births(BTreeMap<&'static str, Birth>);
 
 impl Births {
-    /// Reads the births; a reaction without a birth is inactive.
+    /// Reads the births of all reactions. A reaction without a birth is inactive.
     pub async fn load(ledger: &Ledger, registry: Registry) -> Result<Self, Error> {
         let mut births = BTreeMap::new();
         for name in names(registry) {
@@ -24,10 +25,12 @@ impl Births {
         Ok(Self(births))
     }
 
-    /// Reads the births, and activates the reactions without one at the end of the feed.
+    /// Reads the births of all reactions. A reaction without a birth is activated at the end of the
+    /// feed.
     pub async fn activate(ledger: &Ledger, registry: Registry) -> Result<Self, Error> {
         let position = ledger.store.head().await?.position;
-        // In an empty ledger no commit is older than the reaction, whatever its clock says.
+        // In an empty ledger no commit is older than the reaction. Time 0 makes this true for any
+        // clock.
         let at = match position {
             0 => Moment(0),
             _ => ledger.clock.now(),
@@ -35,8 +38,10 @@ impl Births {
         Self::activate_at(ledger, registry, Some(position), at).await
     }
 
-    /// Reads the births, and activates the reactions without one: they ignore commits up to a
-    /// position, or before a time if the position of a commit is unknown.
+    /// Reads the births of all reactions, and activates each reaction without a birth.
+    ///
+    /// An activated reaction ignores commits up to `position`. If the position of a commit is
+    /// unknown, the reaction ignores commits before `at`.
     pub async fn activate_at(
         ledger: &Ledger,
         registry: Registry,
@@ -72,7 +77,8 @@ impl Births {
         Ok(Self(births))
     }
 
-    /// Returns whether a reaction may act on a commit; `position` is `None` if it is unknown.
+    /// Returns whether a reaction may act on a commit. `position` is `None` if the position of the
+    /// commit is unknown.
     pub fn includes(&self, reaction: &str, position: Option<i64>, at: Moment) -> bool {
         self.0
             .get(reaction)

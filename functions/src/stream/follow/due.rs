@@ -1,5 +1,5 @@
-//! Due rows: the named deadlines of each stream, one document per stream with one index row per
-//! deadline.
+//! Due rows: the named deadlines of the streams. Each stream has one document, and each deadline
+//! has one index row.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,28 +9,30 @@ use infra::Error;
 use infra::queue::NewMessage;
 use infra::views::{Document, Put, Range, Views};
 
-/// The view and the index of due rows.
+/// The name of the view of due rows, and of its index.
 pub const VIEW: &str = "due";
-/// Deadlines within this time go to their queue at once, because a sweep may find them late.
+/// A deadline within this time gets its message at once, because the next sweep may be too late.
 const SOON_MS: i64 = 120_000;
-/// Due rows per read.
+/// Number of due rows per read.
 const PAGE: usize = 1000;
 
-/// The deadlines of a stream by id.
+/// The deadlines of one stream, by deadline id.
 type Deadlines = BTreeMap<String, Moment>;
 
-/// A change of a deadline with the sequence of its event.
+/// The sequence of an event, and a change of a deadline by this event.
 pub type Change = (i64, DeadlineChange);
 
-/// The result of applying changes: the document, and the messages of deadlines that are due soon.
+/// The result of [`apply`]: the due document, and the messages of changed deadlines that are due
+/// soon.
 #[derive(Debug)]
 pub struct Applied {
     pub put: Put,
     pub messages: Vec<NewMessage>,
 }
 
-/// Applies the changes of a stream up to the event `last` to its stored deadlines. Returns `None`
-/// if the document already contains all changes.
+/// Applies the changes of a stream up to the event `last` to the stored deadlines of the stream.
+///
+/// Returns `None` if the document already contains all changes.
 pub fn apply(
     stream: &str,
     queue: &'static str,
@@ -86,7 +88,8 @@ pub fn apply(
     Ok(Some(Applied { put, messages }))
 }
 
-/// Returns the message of a deadline. Its id contains the stream, the deadline and the instant.
+/// Returns the message of a deadline. The message id contains the stream, the deadline id and the
+/// instant.
 pub fn message(
     stream: &str,
     deadline: &str,
@@ -107,7 +110,7 @@ pub fn message(
     }
 }
 
-/// Reads due rows page by page, ordered by instant.
+/// A reader of due rows: page by page, ordered by instant.
 pub struct Rows<'a> {
     views: &'a dyn Views,
     to: String,
@@ -117,7 +120,7 @@ pub struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// Reads the deadlines up to and including an instant.
+    /// Creates a reader of the deadlines up to and including the instant `at`.
     pub fn until(views: &'a dyn Views, at: Moment) -> Self {
         Self {
             views,
@@ -128,7 +131,8 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Returns the next page: stream, deadline id and instant; empty at the end.
+    /// Returns the next page. Each entry is a stream, a deadline id and an instant. A page after
+    /// the last row is empty.
     pub async fn next(&mut self) -> Result<Vec<(String, String, Moment)>, Error> {
         if self.is_end {
             return Ok(Vec::new());
@@ -147,7 +151,8 @@ impl<'a> Rows<'a> {
             .await?;
         self.is_end = page.len() < PAGE;
         if let Some(last) = page.last() {
-            // The next page starts at the same value and skips its entries that were read.
+            // The next page starts at the same value and skips the entries of that value that were
+            // already read.
             let seen = page
                 .iter()
                 .rev()

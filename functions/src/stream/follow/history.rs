@@ -7,25 +7,26 @@ use serde_json::{Value, json};
 
 use crate::app::times;
 
-/// Commits per read.
+/// Number of commits per read.
 const PAGE: usize = 1000;
 
-/// The last commit time and the last sequence that are read.
+/// The bounds of a read: the last commit time and the last sequence, both included.
 #[derive(Clone, Copy, Debug)]
 pub struct Until {
     pub at: Moment,
     pub sequence: i64,
 }
 
-/// The commits of a stream, and the state folded from them.
+/// The commits of a stream as JSON, and the state folded from these commits.
 #[derive(Clone, Debug)]
 pub struct History {
     pub commits: Vec<Value>,
     pub state: Value,
 }
 
-/// Reads the commits and the state of a stream up to a time and a sequence. Fails if the stream does
-/// not exist.
+/// Reads the commits and the state of a stream up to a time and a sequence.
+///
+/// Returns an error if the stream does not exist.
 pub async fn read<D: Decider>(
     ledger: &Ledger,
     stream: &str,

@@ -1,4 +1,4 @@
-//! Rebuilds the view of a card from the ledger, without access to a queue.
+//! Rebuilds the view of a card from the ledger. This module has no access to a queue.
 
 use domain::views::Card;
 use events::Event;
@@ -9,29 +9,30 @@ use infra::{Error, Ledger};
 use super::card_put;
 use crate::app::cards::read_card;
 
-/// Commits and documents per read.
+/// Number of commits or documents per read.
 const PAGE: usize = 1000;
 
-/// The result of a rebuild: the number of documents, and of those that differed from the old view.
+/// The result of a rebuild: the number of documents in the new view, and the number of documents
+/// that differed from the old view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rebuilt {
     pub documents: u64,
     pub different: u64,
 }
 
-/// Builds the view of a card next to the old one, compares both, and replaces documents that differ.
+/// Builds a new view of a card beside the old view, and replaces each old document that differs.
 ///
-/// A rebuild has no access to a queue, so it cannot send anything. The sequence of a card is also
-/// the checkpoint of its reactions. No card is therefore folded beyond the old card, or beyond the
-/// position `followed` of the follower in the feed. A card that the follower updates during the
-/// rebuild stays.
+/// A rebuild has no access to a queue, so a rebuild cannot send anything. The sequence of a card is
+/// also the checkpoint of its reactions. The rebuild therefore folds no card beyond the sequence of
+/// the old card, or beyond `followed`, the feed position of the follower. A card that the follower
+/// updates during the rebuild is not replaced.
 pub async fn cards<C: Card>(
     ledger: &Ledger,
     views: &dyn Views,
     followed: i64,
 ) -> Result<Rebuilt, Error> {
     let new_view = format!("{}~new", C::VIEW);
-    // An interrupted rebuild may have left documents.
+    // An interrupted rebuild may have left documents in the new view.
     views.clear(&new_view).await?;
     if ledger.store.keeps_order() {
         refold_the_feed::<C>(ledger, views, &new_view, followed).await?;
@@ -50,7 +51,7 @@ pub async fn cards<C: Card>(
         for (key, document) in page {
             rebuilt.documents += 1;
             let old = views.get(C::VIEW, &key).await?;
-            // A card that the follower updated during the rebuild stays.
+            // A card that the follower updated during the rebuild is not replaced.
             let is_newer = old
                 .as_ref()
                 .is_some_and(|old| old.sequence > document.sequence);
@@ -58,7 +59,8 @@ pub async fn cards<C: Card>(
                 let card: C = read_card(ledger, &key, &document).await?;
                 rebuilt.different +=
                     u64::from(!is_same(ledger, &key, old.as_ref(), &document, &card).await?);
-                // An equal card is stored too, because its index entries may differ.
+                // A card that is equal to the old card is stored too, because the index entries may
+                // differ.
                 views
                     .put_with(
                         C::VIEW,
@@ -77,9 +79,9 @@ pub async fn cards<C: Card>(
     Ok(rebuilt)
 }
 
-/// Returns whether the old document equals the rebuilt card.
+/// Returns whether the old document is equal to the rebuilt card.
 ///
-/// Personal values are opened first, because equal values have different ciphertexts.
+/// Personal values are opened for the comparison, because two ciphertexts of equal values differ.
 async fn is_same<C: Card>(
     ledger: &Ledger,
     key: &str,
@@ -97,7 +99,8 @@ async fn is_same<C: Card>(
     }
 }
 
-/// Folds cards from a feed with every stream in order, up to the position of the follower.
+/// Folds all cards of one type from the feed, up to the position of the follower. The store must
+/// keep the commits of each stream in order in the feed.
 async fn refold_the_feed<C: Card>(
     ledger: &Ledger,
     views: &dyn Views,
@@ -126,10 +129,11 @@ async fn refold_the_feed<C: Card>(
     }
 }
 
-/// Folds every existing card from its stream, up to its sequence.
+/// Folds each existing card from the commits of its stream, up to the sequence of the old card.
 ///
-/// A missing card was lost or its stream was never followed. It is left to `ledgerdesk audit follow`,
-/// because a card is also the checkpoint of its reactions.
+/// A stream without a card is skipped. The card was lost, or the stream was never followed. A card
+/// is also the checkpoint of its reactions, so only `ledgerdesk audit follow` may create a missing
+/// card.
 async fn refold_each_stream<C: Card>(
     ledger: &Ledger,
     views: &dyn Views,
@@ -159,7 +163,7 @@ async fn refold_each_stream<C: Card>(
     }
 }
 
-/// Removes documents whose stream does not exist.
+/// Removes the documents of streams that do not exist. Returns the number of removed documents.
 async fn drop_orphans<C: Card>(ledger: &Ledger, views: &dyn Views) -> Result<u64, Error> {
     let (mut dropped, mut after) = (0, String::new());
     loop {
@@ -177,7 +181,7 @@ async fn drop_orphans<C: Card>(ledger: &Ledger, views: &dyn Views) -> Result<u64
     }
 }
 
-/// Folds one commit into the card of another view; a step of a rebuild, which cannot send anything.
+/// Folds one commit into the card in the view `view`. This step of a rebuild cannot send anything.
 async fn refold<C: Card>(
     ledger: &Ledger,
     views: &dyn Views,

@@ -1,4 +1,4 @@
-//! Changes tickets over `/v1`. Each command has its own path.
+//! Changes tickets over `/v1`. Each operation on a ticket has its own path.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,13 +25,13 @@ const BATCH_MAX: usize = 200;
 pub(super) async fn operate(request: Asked, sn: &str, operation: &str) -> ApiResult {
     let (sn, card) = found(&request, sn).await?;
     let id = own_command_id(&request, &sn, operation).await?;
-    // A repeated request gets the response of the first one, even if no node waits for the person
-    // any more.
+    // A repeated request gets the response of the first request, even if no node waits for the
+    // person after the first request.
     let is_repeated =
         request.idempotency_key.is_some() && tickets::is_done(&request.app, &sn, &id).await?;
     let command = command(&request, &card, operation, is_repeated).await?;
-    // The domain checks the values of an automatic node as its form fields, so the pointer is
-    // corrected.
+    // The domain checks the values of an automatic node as form fields. The pointer in the problem
+    // must name the member `values` instead.
     let outcome = act(&request, &sn, id, &command)
         .await
         .map_err(|problem| match operation {
@@ -44,7 +44,8 @@ pub(super) async fn operate(request: Asked, sn: &str, operation: &str) -> ApiRes
     )
 }
 
-/// Returns the command id of a request. The same key for another operation is another command.
+/// Returns the command id of a request. If the same key is used for another operation, the command
+/// id differs.
 async fn own_command_id(
     request: &Asked,
     sn: &TicketSn,
@@ -71,7 +72,7 @@ async fn act(
     let app = &request.app;
     let actor = app.people.find(request.user()?).await?;
     let meta = request.meta(actor);
-    // Without versions in `If-Match` the command is accepted at any version.
+    // Without versions in `If-Match`, the command is accepted at any version of the ticket.
     let Some(Expected::Versions(versions)) = &request.if_match else {
         return Ok(tickets::act(app, sn, command, &meta, id, None).await?);
     };
@@ -83,16 +84,16 @@ async fn act(
             .await?
             .next
             - 1;
-        // Of several accepted versions only the current one can match. No ticket has the version
-        // -1.
+        // If `If-Match` lists several versions, only the current version can match. -1 is never the
+        // version of a ticket.
         let version = if versions.contains(&current) {
             current
         } else {
             -1
         };
         match tickets::act(app, sn, command, &meta, id, Some(version)).await {
-            // The ticket changed meanwhile. Its new version may be accepted too. Each version is
-            // tried once.
+            // Another command changed the ticket after this function read the version. `If-Match`
+            // may also accept the new version, so the loop continues. Each version is tried once.
             Err(ExecuteError::Technical(error))
                 if error.kind == Kind::Stale && tried.insert(version) && version != -1 => {}
             Err(ExecuteError::Technical(error)) if error.kind == Kind::Stale => {
@@ -105,8 +106,8 @@ async fn act(
     }
 }
 
-/// Returns the node of a request: the given one, or the only one that waits for this person and
-/// operation.
+/// Returns the node of a request. Without the member `node`, exactly one node must wait for this
+/// person and operation.
 fn target_node(
     request: &Asked,
     card: &TicketCard,
@@ -135,7 +136,7 @@ fn target_node(
         .collect();
     match waiting[..] {
         [(node, _)] => Ok(node),
-        // The command was executed before, so the response does not depend on the node.
+        // The command was already executed, so the response does not depend on the node.
         [] if is_repeated => Ok(NodeId(0)),
         [] => Err(Problem::malformed(
             "/node",
@@ -361,7 +362,9 @@ async fn command(
 }
 
 /// Rejects a link unless the other ticket exists and accepts the reverse link from this person.
-/// Parent and child must have the same service and workflow version (reference/bk-itsm.md 16).
+///
+/// A parent and its child must have the same service and the same workflow version
+/// (reference/bk-itsm.md 16).
 async fn check_link(
     request: &Asked,
     card: &TicketCard,
@@ -398,15 +401,16 @@ async fn check_link(
         .await
     {
         Ok(_) => Ok(()),
-        // The decision on this ticket reports an existing link. A repeated command is also no
-        // error.
+        // An existing link is not an error here. If the request is new, the decision on this ticket
+        // rejects the link. If the request is a repetition, the request succeeds.
         Err(ExecuteError::Rejected(Rejection::LinkedAlready(with))) if with == opened.sn => Ok(()),
         Err(failure) => Err(failure.into()),
     }
 }
 
-/// Returns the submitted form for a node, or for the submit node if `node` is `None`. Optionally
-/// adds the defaults of absent fields.
+/// Returns the submitted form of a node. If `node` is `None`, the form belongs to the submit node.
+///
+/// If `with_defaults` is true, each absent field gets its default.
 async fn form_of(
     request: &Asked,
     card: &TicketCard,
@@ -442,7 +446,7 @@ async fn form_of(
     Ok(form)
 }
 
-/// Returns the people in `people`, or `None` if the member is absent.
+/// Returns the people in the member `people`; `None` if the member is absent.
 async fn people(request: &Asked) -> Result<Option<Vec<PersonId>>, Problem> {
     let Some(names) = request.names("people")? else {
         return Ok(None);
@@ -456,8 +460,8 @@ async fn people(request: &Asked) -> Result<Option<Vec<PersonId>>, Problem> {
     Ok(Some(request.app.people.find_all(&names).await?))
 }
 
-/// Returns the people who start or stop following. Without `people` this is the caller. An empty
-/// list is an error.
+/// Returns the people who start or stop following. Without the member `people`, the result is the
+/// caller. An empty list is an error.
 async fn followers(request: &Asked) -> Result<Vec<PersonId>, Problem> {
     match people(request).await? {
         Some(people) if people.is_empty() => Err(Problem::malformed(
@@ -469,7 +473,7 @@ async fn followers(request: &Asked) -> Result<Vec<PersonId>, Problem> {
     }
 }
 
-/// Decides several approvals. Each decision has its own command and result.
+/// Decides several approvals. Each decision is a separate command with its own result.
 pub(super) async fn decide_many(request: Asked) -> ApiResult {
     let items = request
         .body

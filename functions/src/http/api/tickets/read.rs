@@ -22,7 +22,7 @@ use crate::http::api::shape::quoted;
 use crate::http::api::time;
 use crate::http::blueking::render;
 
-/// Ticket statuses, besides those that workflows set on entry of a node.
+/// The built-in statuses of tickets. Workflows can set other statuses when a node is entered.
 const STATUSES: [&str; 7] = [
     "RUNNING",
     "RESOLVED",
@@ -32,7 +32,7 @@ const STATUSES: [&str; 7] = [
     "TERMINATED",
     "REVOKED",
 ];
-/// The lists of a person, each with its index of the view `ticket`.
+/// The lists of a person. Each list has an index of the view `ticket`.
 const LISTS: [(&str, &str); 6] = [
     ("todo", "todo"),
     ("claim", "claim"),
@@ -41,14 +41,15 @@ const LISTS: [(&str, &str); 6] = [
     ("dealt", "dealt"),
     ("following", "follows"),
 ];
-/// Events that are serialized before the task yields to other requests.
+/// Number of events that are serialized before the task gives other requests a turn.
 const EVENTS_AT_ONCE: usize = 64;
 /// Largest number of remarks in one response.
 const REMARKS_MAX: usize = 500;
 
-/// Lists the tickets of a person or all tickets, newest first. Filters are service, kind, status,
-/// creator, catalog, business, tag and creation time. Withdrawn tickets appear only if the status
-/// `REVOKED` is requested.
+/// Lists the tickets of a person or all tickets, newest first.
+///
+/// Filters are service, kind, status, creator, catalog, business, tag and creation time. Withdrawn
+/// tickets are listed only if the filter contains the status `REVOKED`.
 pub(super) async fn list(request: Asked) -> ApiResult {
     let app = &request.app;
     let size = request.number("page_size", 20, PAGE_SIZE_MAX)?;
@@ -152,8 +153,8 @@ pub(super) async fn list(request: Asked) -> ApiResult {
     )
 }
 
-/// Rejects statuses that no ticket can have: neither a built-in status nor one that a deployed
-/// workflow sets.
+/// Rejects a status that no ticket can have. A valid status is built in, or a deployed workflow
+/// sets the status.
 async fn check_statuses(app: &App, statuses: &[String]) -> Result<(), Problem> {
     let is_not_built_in = |status: &&String| !STATUSES.contains(&status.as_str());
     if !statuses.iter().any(|status| is_not_built_in(&status)) {
@@ -253,7 +254,8 @@ pub(in crate::http::api) async fn found(
 }
 
 pub(super) async fn get(request: Asked, sn: &str) -> ApiResult {
-    // The version is read before the ticket, so that the body is never older than its tag.
+    // The version is read before the ticket, so that the body is never older than the tag of the
+    // response.
     let stream = TicketSn(sn.to_owned()).stream();
     let version = if sn.len() <= tickets::SN_BYTES_MAX {
         request
@@ -309,8 +311,8 @@ async fn sees_internal(request: &Asked, card: &TicketCard) -> Result<bool, Probl
     }
 }
 
-/// Lists the events of a ticket, optionally up to a time. Internal remarks are included only for
-/// people who work on the ticket.
+/// Lists the events of a ticket, optionally up to a time. Only people who work on the ticket see
+/// internal remarks.
 pub(super) async fn history(request: Asked, sn: &str) -> ApiResult {
     let (sn, card) = found(&request, sn).await?;
     let sees_internal = sees_internal(&request, &card).await?;
@@ -350,8 +352,8 @@ pub(super) async fn history(request: Asked, sn: &str) -> ApiResult {
     Ok(Json(json!({ "sn": sn, "events": events })).into_response())
 }
 
-/// Lists remarks, oldest first, after the remark `after`. Internal remarks are included only for
-/// people who work on the ticket.
+/// Lists the remarks after the remark `after`, oldest first. Only people who work on the ticket see
+/// internal remarks.
 pub(super) async fn remarks(request: Asked, sn: &str) -> ApiResult {
     let (sn, card) = found(&request, sn).await?;
     let app = &request.app;

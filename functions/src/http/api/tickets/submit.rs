@@ -20,7 +20,7 @@ use crate::http::api::problem::{ApiResult, Problem};
 use crate::http::api::request::Asked;
 use crate::http::blueking::render;
 
-/// Largest number of variables for webhooks (`envs`).
+/// Largest number of variables for API calls of nodes of kind webhook (`envs`).
 const ENVS_MAX: usize = 100;
 
 pub(super) async fn create(request: Asked) -> ApiResult {
@@ -47,8 +47,8 @@ pub(super) async fn create(request: Asked) -> ApiResult {
         return Ok(opened_answer(&opened.sn, opened.id, &request));
     }
     let tag = request.text("tag")?.unwrap_or_default();
-    // An app user who submits for another creator is recorded as the agent, if the service allows
-    // it.
+    // If a user of an app submits a ticket for another creator, this user is recorded as the agent.
+    // The service must allow agents.
     let agent = request.user().ok().filter(|user| *user != by);
     let extras = Extras::read(&request)?;
     if tag.chars().count() > TAG_MAX {
@@ -108,7 +108,7 @@ pub(super) async fn create(request: Asked) -> ApiResult {
         receiver: extras.callback.map(|(_, receiver)| receiver),
         key,
     };
-    // Boxed, because the future is large.
+    // The future is large and is therefore boxed.
     let opened = Box::pin(submit(app, submission, |creator| {
         request.meta(creator.clone())
     }))
@@ -116,8 +116,8 @@ pub(super) async fn create(request: Asked) -> ApiResult {
     Ok(opened_answer(&opened.sn, opened.id, &request))
 }
 
-/// Returns a 201 with the ticket. `Location` is relative, because a proxy may serve this path below
-/// another one.
+/// Returns a response with status 201 for a new ticket. `Location` is relative, because a proxy may
+/// serve this path under another path.
 fn opened_answer(sn: &TicketSn, id: i64, request: &Asked) -> Response {
     let body = json!({ "sn": sn, "id": id, "url": render::ticket_url(&request.app.settings, id) });
     (
@@ -128,8 +128,10 @@ fn opened_answer(sn: &TicketSn, id: i64, request: &Asked) -> Response {
         .into_response()
 }
 
-/// The optional parts of a ticket. `callback` has `url`, `headers` and `on_status`; `processors`
-/// has user names by node id. `dynamic_fields` have `name`, `type` and `value`; `envs` has texts by
+/// The optional parts of a new ticket.
+///
+/// `callback` has the members `url`, `headers` and `on_status`. `processors` has user names by node
+/// id. Each of `dynamic_fields` has the members `name`, `type` and `value`. `envs` has texts by
 /// name.
 #[derive(Clone, Debug, Default)]
 struct Extras {
@@ -268,7 +270,7 @@ impl Extras {
     }
 }
 
-/// Converts a receiver error to a problem about the faulty member.
+/// Converts the reason why a receiver is invalid to a problem that names the faulty member.
 fn unfit_receiver(unfit: UnfitReceiver) -> Problem {
     let header = |name: &str, detail: String| {
         Problem::malformed(
@@ -314,7 +316,7 @@ fn unfit_receiver(unfit: UnfitReceiver) -> Problem {
     }
 }
 
-/// Returns an object member of the body, or `None` if the member is absent or null.
+/// Returns an object member of the body; `None` if the member is absent or null.
 fn object<'a>(request: &'a Asked, key: &str) -> Result<Option<&'a Map<String, Value>>, Problem> {
     match request.body.get(key) {
         None | Some(Value::Null) => Ok(None),
