@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -191,9 +191,12 @@ pub(crate) fn set_meta(connection: &Connection, name: &str, value: &str) -> rusq
 }
 
 /// A pool of read-only connections. If all are in use, another one is opened; at most
-/// [`READERS_MAX`] are kept.
+/// [`READERS_MAX`] are kept. A clone shares the pool.
+#[derive(Clone, Debug)]
+pub(crate) struct Readers(Arc<Pool>);
+
 #[derive(Debug)]
-pub(crate) struct Readers {
+struct Pool {
     path: PathBuf,
     /// Whether the file is opened without side files ([`connect_still`]).
     is_still: bool,
@@ -201,40 +204,66 @@ pub(crate) struct Readers {
 }
 
 impl Readers {
-    pub(crate) fn new(path: &Path) -> Self {
-        Self {
+    fn over(path: &Path, is_still: bool) -> Self {
+        Self(Arc::new(Pool {
             path: path.to_owned(),
-            is_still: false,
+            is_still,
             idle: Mutex::default(),
-        }
+        }))
+    }
+
+    pub(crate) fn new(path: &Path) -> Self {
+        Self::over(path, false)
     }
 
     /// Returns a pool whose connections create no side files.
     pub(crate) fn look(path: &Path, is_written: bool) -> Result<Self, Error> {
-        Ok(Self {
-            path: path.to_owned(),
-            is_still: is_still(path, is_written)?,
-            idle: Mutex::default(),
-        })
+        Ok(Self::over(path, is_still(path, is_written)?))
     }
 
+    /// Reads on a thread for blocking work, so that no read blocks an async worker.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        what: String,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Error> {
+        let readers = self.clone();
+        blocking(move || readers.with(&what, read)).await
+    }
+
+    /// Reads on the thread of the caller, which must not be an async worker that serves requests.
     pub(crate) fn with<T>(
         &self,
         what: &str,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, Error> {
-        let idle = self.idle.lock().expect("no holder panics").pop();
+        let pool = &*self.0;
+        let idle = pool.idle.lock().expect("no holder panics").pop();
         let connection = match idle {
             Some(connection) => connection,
-            None if self.is_still => connect_still(&self.path)?,
-            None => connect(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?,
+            None if pool.is_still => connect_still(&pool.path)?,
+            None => connect(&pool.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?,
         };
         let read = read(&connection).map_err(|error| failed(what, error));
-        let mut idle = self.idle.lock().expect("no holder panics");
+        let mut idle = pool.idle.lock().expect("no holder panics");
         if idle.len() < READERS_MAX {
             idle.push(connection);
         }
         read
+    }
+}
+
+/// Runs work on a thread for blocking work, so that the work does not block an async worker.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => Err(Error::because(
+            Kind::Unavailable,
+            "a thread for blocking work failed",
+            error,
+        )),
     }
 }
 

@@ -13,7 +13,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, pa
 
 use super::{Key, Keys, memory::fresh_pid};
 use crate::clock::Rng;
-use crate::sqlite::{BUSY_TIMEOUT, connect, failed, look};
+use crate::sqlite::{BUSY_TIMEOUT, blocking, connect, failed, look};
 use crate::{Error, Kind};
 
 const CREATE: &str = "
@@ -23,10 +23,6 @@ const CREATE: &str = "
 ";
 /// Maximum cached people.
 const REMEMBERED_MAX: usize = 100_000;
-
-/// Maximum names looked up on the thread of the caller; more names use a thread for blocking work,
-/// because each takes some microseconds.
-const FOUND_AT_ONCE: usize = 16;
 
 /// One key file.
 pub struct Sqlite {
@@ -88,12 +84,31 @@ impl Sqlite {
         }
     }
 
-    fn with<T>(
+    /// Works with the connection on a thread for blocking work.
+    async fn with<T: Send + 'static>(
         &self,
-        what: &str,
-        work: impl FnOnce(&mut Inner) -> rusqlite::Result<T>,
+        what: &'static str,
+        work: impl FnOnce(&mut Inner) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Error> {
-        work(&mut self.inner.lock().expect("no holder panics")).map_err(|error| failed(what, error))
+        let inner = self.inner.clone();
+        blocking(move || {
+            let mut inner = inner.lock().expect("no holder panics");
+            work(&mut inner).map_err(|error| failed(what, error))
+        })
+        .await
+    }
+
+    /// Returns a cached person without a read. `None` if another thread has the connection.
+    fn cached<T>(&self, find: impl FnOnce(&Inner) -> Option<T>) -> Option<T> {
+        find(&*self.inner.try_lock().ok()?)
+    }
+
+    fn cached_pid(&self, username: &str) -> Option<PersonId> {
+        self.cached(|inner| inner.by_name.get(username).cloned())
+    }
+
+    fn cached_person(&self, pid: &PersonId) -> Option<(String, Key)> {
+        self.cached(|inner| inner.people.get(pid).cloned())
     }
 }
 
@@ -204,56 +219,53 @@ fn scrub(file: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Runs work on a thread for blocking work, because it would block the threads that serve requests.
-async fn blocking<T: Send + 'static>(
-    what: &str,
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) => Err(Error::because(Kind::Unavailable, what, error)),
-    }
-}
-
 #[async_trait]
 impl Keys for Sqlite {
     async fn person(&self, username: &str) -> Result<PersonId, Error> {
-        self.with("register a person", |inner| {
-            if let Some(pid) = inner.find(username)? {
+        if let Some(pid) = self.cached_pid(username) {
+            return Ok(pid);
+        }
+        let (rng, username) = (self.rng.clone(), username.to_owned());
+        self.with("register a person", move |inner| {
+            if let Some(pid) = inner.find(&username)? {
                 return Ok(pid);
             }
-            let (pid, mut key) = (fresh_pid(&*self.rng), [0; 32]);
-            self.rng.fill(&mut key);
+            let (pid, mut key) = (fresh_pid(&*rng), [0; 32]);
+            rng.fill(&mut key);
             inner.connection.execute(
                 "INSERT OR IGNORE INTO people (pid, username, key) VALUES (?1, ?2, ?3)",
                 params![pid.as_str(), username, key],
             )?;
             // Another process, such as an import, may have registered the name first; the stored
             // row counts.
-            Ok(inner.find(username)?.unwrap_or(pid))
+            Ok(inner.find(&username)?.unwrap_or(pid))
         })
+        .await
     }
     async fn find(&self, username: &str) -> Result<Option<PersonId>, Error> {
-        self.with("look up a person", |inner| inner.find(username))
+        if let Some(pid) = self.cached_pid(username) {
+            return Ok(Some(pid));
+        }
+        let username = username.to_owned();
+        self.with("look up a person", move |inner| inner.find(&username))
+            .await
     }
     async fn find_all(&self, usernames: &[String]) -> Result<Vec<Option<PersonId>>, Error> {
-        // The lock is taken per name, so that other requests can run in between.
-        let find = |inner: &Mutex<Inner>, username: &String| {
-            let found = inner.lock().expect("no holder panics").find(username);
-            found.map_err(|error| failed("look up a person", error))
-        };
-        if usernames.len() <= FOUND_AT_ONCE {
-            return usernames
-                .iter()
-                .map(|username| find(&self.inner, username))
-                .collect();
+        let cached: Option<Vec<_>> = usernames
+            .iter()
+            .map(|username| self.cached_pid(username).map(Some))
+            .collect();
+        if let Some(cached) = cached {
+            return Ok(cached);
         }
         let (inner, usernames) = (self.inner.clone(), usernames.to_vec());
-        blocking("people were not looked up", move || {
-            usernames
-                .iter()
-                .map(|username| find(&inner, username))
-                .collect()
+        blocking(move || {
+            // The lock is taken per name, so that other requests can run in between.
+            let find = |username: &String| {
+                let found = inner.lock().expect("no holder panics").find(username);
+                found.map_err(|error| failed("look up a person", error))
+            };
+            usernames.iter().map(find).collect()
         })
         .await
     }
@@ -262,23 +274,31 @@ impl Keys for Sqlite {
             return Ok(Vec::new());
         }
         let (file, rng, usernames) = (self.file.clone(), self.rng.clone(), usernames.to_vec());
-        blocking("people were not registered", move || {
-            register(&file, &*rng, &usernames)
+        blocking(move || register(&file, &*rng, &usernames)).await
+    }
+    async fn name(&self, pid: &PersonId) -> Result<Option<String>, Error> {
+        if let Some((name, _)) = self.cached_person(pid) {
+            return Ok(Some(name));
+        }
+        let pid = pid.clone();
+        self.with("look up a name", move |inner| {
+            Ok(inner.person(&pid)?.map(|(name, _)| name))
         })
         .await
     }
-    async fn name(&self, pid: &PersonId) -> Result<Option<String>, Error> {
-        self.with("look up a name", |inner| {
-            Ok(inner.person(pid)?.map(|(name, _)| name))
-        })
-    }
     async fn key(&self, pid: &PersonId) -> Result<Option<Key>, Error> {
-        self.with("look up a key", |inner| {
-            Ok(inner.person(pid)?.map(|(_, key)| key))
+        if let Some((_, key)) = self.cached_person(pid) {
+            return Ok(Some(key));
+        }
+        let pid = pid.clone();
+        self.with("look up a key", move |inner| {
+            Ok(inner.person(&pid)?.map(|(_, key)| key))
         })
+        .await
     }
     async fn erase(&self, pid: &PersonId) -> Result<bool, Error> {
-        self.with("erase a person", |inner| {
+        let pid = pid.clone();
+        self.with("erase a person", move |inner| {
             let transaction = inner.connection.transaction()?;
             let erased =
                 transaction.execute("DELETE FROM people WHERE pid = ?1", [pid.as_str()])?;
@@ -292,7 +312,7 @@ impl Keys for Sqlite {
             }
             transaction.commit()?;
             // The key leaves the cache even if the truncation of the log fails below.
-            if let Some((name, _)) = inner.people.remove(pid) {
+            if let Some((name, _)) = inner.people.remove(&pid) {
                 inner.by_name.remove(&name);
             }
             // All requests for keys wait for this connection. If a reader blocks the truncation,
@@ -304,9 +324,11 @@ impl Keys for Sqlite {
             inner.connection.busy_timeout(BUSY_TIMEOUT)?;
             truncated.map(|()| erased > 0)
         })
+        .await
     }
     async fn secret(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
-        self.with("read a secret", |inner| {
+        let name = name.to_owned();
+        self.with("read a secret", move |inner| {
             inner
                 .connection
                 .query_row("SELECT value FROM secrets WHERE name = ?1", [name], |row| {
@@ -314,26 +336,31 @@ impl Keys for Sqlite {
                 })
                 .optional()
         })
+        .await
     }
     async fn keep_secret(&self, name: &str, value: &[u8]) -> Result<(), Error> {
-        self.with("keep a secret", |inner| {
+        let (name, value) = (name.to_owned(), value.to_vec());
+        self.with("keep a secret", move |inner| {
             inner.connection.execute(
                 "INSERT OR REPLACE INTO secrets (name, value) VALUES (?1, ?2)",
                 params![name, value],
             )?;
             Ok(())
         })
+        .await
     }
     async fn remove_secret(&self, name: &str) -> Result<(), Error> {
-        self.with("remove a secret", |inner| {
+        let name = name.to_owned();
+        self.with("remove a secret", move |inner| {
             inner
                 .connection
                 .execute("DELETE FROM secrets WHERE name = ?1", [name])
                 .map(drop)
         })
+        .await
     }
     async fn scrub(&self) -> Result<(), Error> {
         let file = self.file.clone();
-        blocking("the key store was not scrubbed", move || scrub(&file)).await
+        blocking(move || scrub(&file)).await
     }
 }

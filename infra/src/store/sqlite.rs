@@ -536,18 +536,18 @@ fn placed(row: &Row<'_>) -> rusqlite::Result<Placed> {
 
 /// Runs a query whose rows are commits, up to the page bounds; an unreadable row is an error that
 /// names it.
-fn commits(
+async fn commits(
     readers: &Readers,
-    what: &str,
-    filter: &str,
-    values: &[&dyn rusqlite::ToSql],
+    what: String,
+    filter: &'static str,
+    values: Vec<rusqlite::types::Value>,
     limit: usize,
 ) -> Result<Vec<Placed>, Error> {
-    readers.with(what, |connection| {
+    let page = readers.read(what, move |connection| {
         let mut statement = connection.prepare_cached(&format!(
             "SELECT {COLUMNS} FROM commits WHERE {filter} LIMIT {limit}"
         ))?;
-        let mut rows = statement.query(values)?;
+        let mut rows = statement.query(rusqlite::params_from_iter(values))?;
         let (mut total, mut page) = (0, Vec::new());
         while let Some(row) = rows.next()? {
             let placed = match placed(row) {
@@ -561,7 +561,8 @@ fn commits(
             page.push(placed);
         }
         Ok(Ok(page))
-    })?
+    });
+    page.await?
 }
 
 fn unreadable(row: &Row<'_>, error: &rusqlite::Error) -> Error {
@@ -601,36 +602,40 @@ impl Journal for Sqlite {
         let before = before.unwrap_or(i64::MAX);
         let page = commits(
             &self.readers,
-            &format!("load {stream}"),
+            format!("load {stream}"),
             "stream = ?1 AND first < ?2 ORDER BY first DESC",
-            &[&stream, &before],
+            vec![stream.to_owned().into(), before.into()],
             limit,
-        )?;
+        )
+        .await?;
         Ok(page.into_iter().map(|placed| placed.commit).collect())
     }
 
     async fn forward(&self, stream: &str, from: i64, limit: usize) -> Result<Vec<Commit>, Error> {
         let page = commits(
             &self.readers,
-            &format!("read {stream}"),
+            format!("read {stream}"),
             "stream = ?1 AND first >= ?2 ORDER BY first",
-            &[&stream, &from],
+            vec![stream.to_owned().into(), from.into()],
             limit,
-        )?;
+        )
+        .await?;
         Ok(page.into_iter().map(|placed| placed.commit).collect())
     }
 
     async fn next(&self, stream: &str) -> Result<i64, Error> {
+        let name = stream.to_owned();
         self.readers
-            .with(&format!("look at {stream}"), |connection| {
+            .read(format!("look at {stream}"), move |connection| {
                 let mut statement = connection.prepare_cached(
                     "SELECT first + n FROM commits WHERE stream = ?1 ORDER BY first DESC LIMIT 1",
                 )?;
                 Ok(statement
-                    .query_row([stream], |row| row.get(0))
+                    .query_row([name], |row| row.get(0))
                     .optional()?
                     .unwrap_or(1))
             })
+            .await
     }
 
     async fn walk(&self, from: Option<Cursor>, limit: usize) -> Result<Walked, Error> {
@@ -643,17 +648,20 @@ impl Store for Sqlite {
     async fn feed(&self, after: i64, limit: usize) -> Result<Vec<Placed>, Error> {
         commits(
             &self.readers,
-            &format!("read the feed after {after}"),
+            format!("read the feed after {after}"),
             "position > ?1 ORDER BY position",
-            &[&after],
+            vec![after.into()],
             limit,
         )
+        .await
     }
 
     async fn head(&self) -> Result<Head, Error> {
-        self.readers.with("read the ledger's head", |connection| {
-            Ok(read_head(connection))
-        })?
+        self.readers
+            .read("read the head of the ledger".to_owned(), |connection| {
+                Ok(read_head(connection))
+            })
+            .await?
     }
 
     async fn past(&self, position: i64) {

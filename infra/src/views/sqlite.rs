@@ -633,12 +633,8 @@ fn entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {
     })
 }
 
-/// Returns the numbers of the facets of an owner that satisfy a predicate.
-fn fitting(
-    connection: &Connection,
-    range: &Range<'_>,
-    fits: Fits<'_>,
-) -> rusqlite::Result<Vec<i64>> {
+/// Returns the facets of an owner with their numbers.
+fn facets_of(connection: &Connection, range: &Range<'_>) -> rusqlite::Result<Vec<(i64, String)>> {
     let mut statement = connection.prepare_cached(
         "SELECT counters.facets, shared FROM counters JOIN facets ON facets.id = counters.facets \
          WHERE counters.view = ?1 AND name = ?2 AND level = ?3 AND bucket = ?4",
@@ -647,12 +643,7 @@ fn fitting(
         params![range.view, range.index, at_most(DIGITS), owner(range.from)],
         |row| Ok((row.get(0)?, row.get::<_, String>(1)?)),
     )?;
-    let all: Vec<(i64, String)> = all.collect::<rusqlite::Result<_>>()?;
-    Ok(all
-        .into_iter()
-        .filter(|(_, shared)| fits(shared))
-        .map(|(id, _)| id)
-        .collect())
+    all.collect()
 }
 
 /// Returns the first rows of a range with one of some facets; merges one range per facet, or reads
@@ -698,14 +689,13 @@ fn first_rows(
     Ok(rows)
 }
 
-/// Returns the count and one page of the rows whose facets fit, by counters.
+/// Returns the count and one page of the rows with one of some facets, by counters.
 fn page_where(
     file: File<'_>,
     range: &Range<'_>,
-    fits: Fits<'_>,
+    facets: &[i64],
 ) -> rusqlite::Result<(u64, Vec<Entry>)> {
     let connection = file.connection;
-    let facets = fitting(connection, range, fits)?;
     if facets.is_empty() {
         return Ok((0, Vec::new()));
     }
@@ -733,7 +723,7 @@ fn page_where(
         connection,
         range,
         (&from, &to),
-        &facets,
+        facets,
         &json,
         skip.saturating_add(range.limit),
     )?;
@@ -743,21 +733,22 @@ fn page_where(
 #[async_trait]
 impl Views for Sqlite {
     async fn get(&self, view: &str, key: &str) -> Result<Option<Document>, Error> {
-        self.0
-            .readers
-            .with(&format!("read {view} {key}"), |connection| {
-                let mut statement = connection.prepare_cached(
-                    "SELECT sequence, body FROM documents WHERE view = ?1 AND key = ?2",
-                )?;
-                statement
-                    .query_row([view, key], |row| {
-                        Ok(Document {
-                            sequence: row.get(0)?,
-                            body: row.get(1)?,
-                        })
+        let what = format!("read {view} {key}");
+        let (view, key) = (view.to_owned(), key.to_owned());
+        let get = move |connection: &Connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT sequence, body FROM documents WHERE view = ?1 AND key = ?2",
+            )?;
+            statement
+                .query_row([view, key], |row| {
+                    Ok(Document {
+                        sequence: row.get(0)?,
+                        body: row.get(1)?,
                     })
-                    .optional()
-            })
+                })
+                .optional()
+        };
+        self.0.readers.read(what, get).await
     }
     async fn put_with(
         &self,
@@ -784,34 +775,55 @@ impl Views for Sqlite {
         range: Range<'_>,
         after: Option<&Entry>,
     ) -> Result<Vec<Entry>, Error> {
-        let (order, comparison) = if range.descending {
-            ("DESC", "<")
-        } else {
-            ("ASC", ">")
-        };
-        self.0.readers.with(&format!("list {}", range.view), |connection| {
-            // The entry itself selects the rows after it, so the counters are not needed.
-            let (from, to, skip) = match after {
-                Some(_) => (range.from.to_owned(), range.to.to_owned(), range.skip),
-                None => page_start(self.file(connection), &range, None)?,
+        let what = format!("list {}", range.view);
+        let (range, after) = (OwnedRange::of(&range), after.cloned());
+        let counted = self.0.counted.clone();
+        let list = move |connection: &Connection| {
+            let range = range.as_range();
+            let (order, comparison) = if range.descending {
+                ("DESC", "<")
+            } else {
+                ("ASC", ">")
             };
-            let comparison = after.map_or_else(String::new, |_| format!("AND (value, key) {comparison} (?7, ?8)"));
+            // The entry itself selects the rows after it, so the counters are not needed.
+            let (from, to, skip) = if after.is_some() {
+                (range.from.to_owned(), range.to.to_owned(), range.skip)
+            } else {
+                let file = File {
+                    connection,
+                    counted: &counted,
+                };
+                page_start(file, &range, None)?
+            };
+            let comparison = after.as_ref().map_or_else(String::new, |_| {
+                format!("AND (value, key) {comparison} (?7, ?8)")
+            });
             let mut statement = connection.prepare_cached(&format!(
                 "SELECT {ENTRY} FROM entries WHERE view = ?1 AND name = ?2 AND value >= ?3 AND value < ?4 {comparison} \
                  ORDER BY value {order}, key {order} LIMIT ?5 OFFSET ?6"
             ))?;
             let (limit, skip) = (at_most(range.limit), at_most(skip));
-            let mut values: Vec<&dyn rusqlite::ToSql> = vec![&range.view, &range.index, &from, &to, &limit, &skip];
-            if let Some(after) = after {
+            let mut values: Vec<&dyn rusqlite::ToSql> =
+                vec![&range.view, &range.index, &from, &to, &limit, &skip];
+            if let Some(after) = &after {
                 values.extend([&after.value as &dyn rusqlite::ToSql, &after.key]);
             }
             statement.query_map(&values[..], entry)?.collect()
-        })
+        };
+        self.0.readers.read(what, list).await
     }
     async fn count(&self, view: &str, index: &str, from: &str, to: &str) -> Result<u64, Error> {
-        self.0.readers.with(&format!("count {view}"), |connection| {
-            count(self.file(connection), view, index, (from, to), None).map(i64::unsigned_abs)
-        })
+        let what = format!("count {view}");
+        let [view, index, from, to] = [view, index, from, to].map(str::to_owned);
+        let counted = self.0.counted.clone();
+        let rows = move |connection: &Connection| {
+            let file = File {
+                connection,
+                counted: &counted,
+            };
+            count(file, &view, &index, (&from, &to), None).map(i64::unsigned_abs)
+        };
+        self.0.readers.read(what, rows).await
     }
     fn has_counters(&self) -> bool {
         true
@@ -822,12 +834,24 @@ impl Views for Sqlite {
         fits: Fits<'_>,
     ) -> Result<(u64, Vec<Entry>), Error> {
         if is_counted(&self.0.counted, range.view, range.index) {
-            return self
-                .0
-                .readers
-                .with(&format!("list {}", range.view), |connection| {
-                    page_where(self.file(connection), &range, fits)
-                });
+            let what = || format!("list {}", range.view);
+            let owned = OwnedRange::of(&range);
+            let all = move |connection: &Connection| facets_of(connection, &owned.as_range());
+            let all = self.0.readers.read(what(), all).await?;
+            let fitting: Vec<i64> = all
+                .into_iter()
+                .filter(|(_, shared)| fits(shared))
+                .map(|(id, _)| id)
+                .collect();
+            let (owned, counted) = (OwnedRange::of(&range), self.0.counted.clone());
+            let page = move |connection: &Connection| {
+                let file = File {
+                    connection,
+                    counted: &counted,
+                };
+                page_where(file, &owned.as_range(), &fitting)
+            };
+            return self.0.readers.read(what(), page).await;
         }
         super::walk(self, range, fits).await
     }
@@ -837,12 +861,25 @@ impl Views for Sqlite {
         after: &str,
         limit: usize,
     ) -> Result<Vec<(String, Document)>, Error> {
-        self.0.readers.with(&format!("scan {view}"), |connection| {
-            let mut statement = connection.prepare_cached("SELECT key, sequence, body FROM documents WHERE view = ?1 AND key > ?2 ORDER BY key LIMIT ?3")?;
-            let rows =
-                statement.query_map(params![view, after, at_most(limit)], |row| Ok((row.get(0)?, Document { sequence: row.get(1)?, body: row.get(2)? })))?;
+        let what = format!("scan {view}");
+        let (view, after) = (view.to_owned(), after.to_owned());
+        let scan = move |connection: &Connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT key, sequence, body FROM documents WHERE view = ?1 AND key > ?2 ORDER BY key LIMIT ?3",
+            )?;
+            let document = |row: &rusqlite::Row<'_>| {
+                Ok((
+                    row.get(0)?,
+                    Document {
+                        sequence: row.get(1)?,
+                        body: row.get(2)?,
+                    },
+                ))
+            };
+            let rows = statement.query_map(params![view, after, at_most(limit)], document)?;
             rows.collect()
-        })
+        };
+        self.0.readers.read(what, scan).await
     }
     async fn remove(&self, view: &str, key: &str) -> Result<(), Error> {
         let counted = self.0.counted.clone();
@@ -881,11 +918,39 @@ impl Views for Sqlite {
     }
 }
 
-impl Sqlite {
-    fn file<'a>(&'a self, connection: &'a Connection) -> File<'a> {
-        File {
-            connection,
-            counted: &self.0.counted,
+/// A range that a closure on another thread can own.
+struct OwnedRange {
+    view: String,
+    index: String,
+    from: String,
+    to: String,
+    descending: bool,
+    skip: usize,
+    limit: usize,
+}
+
+impl OwnedRange {
+    fn of(range: &Range<'_>) -> Self {
+        Self {
+            view: range.view.to_owned(),
+            index: range.index.to_owned(),
+            from: range.from.to_owned(),
+            to: range.to.to_owned(),
+            descending: range.descending,
+            skip: range.skip,
+            limit: range.limit,
+        }
+    }
+
+    fn as_range(&self) -> Range<'_> {
+        Range {
+            view: &self.view,
+            index: &self.index,
+            from: &self.from,
+            to: &self.to,
+            descending: self.descending,
+            skip: self.skip,
+            limit: self.limit,
         }
     }
 }
