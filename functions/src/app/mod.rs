@@ -13,6 +13,7 @@ pub mod identity;
 #[cfg(feature = "local")]
 pub mod importing;
 pub mod limits;
+pub mod names;
 pub mod numbers;
 pub mod option_sources;
 pub mod outbound;

@@ -1,15 +1,14 @@
 //! `ledgerdesk audit show`: prints the commits of a stream and the resulting state.
 
-use std::collections::{BTreeSet, HashMap};
-
 use clap::Args;
-use events::{Moment, PersonId};
+use events::Moment;
 use infra::{Error, Ledger};
 use serde_json::{Value, json};
 
 use super::list::List;
 use super::{Bound, PAGE, words};
 use crate::app::importing::encoded;
+use crate::app::names::Names;
 use crate::cli::CommandError;
 use crate::cli::target::Target;
 use crate::registry::REGISTRY;
@@ -72,10 +71,7 @@ impl Show {
                 .map_or_else(|| format!("event {}", until.sequence), |at| at.to_string());
             return Err(format!("stream {stream} has no event up to {when}").into());
         }
-        let mut names = Names {
-            ledger: &ledger,
-            known: HashMap::new(),
-        };
+        let mut names = Names::over(&ledger);
         for commit in &mut shown.commits {
             let actor = commit["actor"].as_str().unwrap_or_default().to_owned();
             commit["actor_name"] = json!(names.of(&actor).await?);
@@ -138,76 +134,4 @@ async fn sequence_at(ledger: &Ledger, stream: &str, until: i64) -> Result<i64, E
         }
     }
     Ok(sequence)
-}
-
-/// A cache of the names of people from the key store, by person id.
-struct Names<'a> {
-    ledger: &'a Ledger,
-    known: HashMap<String, Option<String>>,
-}
-
-impl Names<'_> {
-    async fn of(&mut self, id: &str) -> Result<Option<String>, Error> {
-        if let Some(name) = self.known.get(id) {
-            return Ok(name.clone());
-        }
-        let name = self.ledger.keys.name(&PersonId::from(id)).await?;
-        self.known.insert(id.to_owned(), name.clone());
-        Ok(name)
-    }
-
-    /// Replaces every person id in a value with the name of the person. The id of an erased person
-    /// is not replaced.
-    async fn put_into(&mut self, value: &mut Value) -> Result<(), Error> {
-        let mut ids = BTreeSet::new();
-        collect(value, &mut ids);
-        for id in &ids {
-            self.of(id).await?;
-        }
-        replace(value, &self.known);
-        Ok(())
-    }
-}
-
-/// Returns whether a text has the form of a person id: `p` and 24 hexadecimal digits.
-fn is_person_id(text: &str) -> bool {
-    text.len() == 25
-        && text.starts_with('p')
-        && text[1..]
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-}
-
-fn collect(value: &Value, ids: &mut BTreeSet<String>) {
-    match value {
-        Value::String(text) if is_person_id(text) => drop(ids.insert(text.clone())),
-        Value::Array(items) => items.iter().for_each(|item| collect(item, ids)),
-        Value::Object(members) => {
-            ids.extend(members.keys().filter(|key| is_person_id(key)).cloned());
-            members.values().for_each(|member| collect(member, ids));
-        }
-        _ => {}
-    }
-}
-
-fn replace(value: &mut Value, names: &HashMap<String, Option<String>>) {
-    let name_of = |id: &str| names.get(id).cloned().flatten();
-    match value {
-        Value::String(text) => {
-            if let Some(name) = name_of(text) {
-                *text = name;
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(|item| replace(item, names)),
-        Value::Object(members) => {
-            let renamed = std::mem::take(members)
-                .into_iter()
-                .map(|(key, mut member)| {
-                    replace(&mut member, names);
-                    (name_of(&key).unwrap_or(key), member)
-                });
-            *members = renamed.collect();
-        }
-        _ => {}
-    }
 }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::App;
 use crate::app::cards::read_card;
+use crate::app::names::Names;
 use crate::app::tickets;
 use crate::app::tickets::list::{self, Filter, Number};
 use crate::app::times;
@@ -326,6 +327,7 @@ pub(super) async fn history(request: Asked, sn: &str) -> ApiResult {
                 .as_millisecond(),
         ),
     };
+    let mut names = Names::over(&request.app.ledger);
     let mut events = Vec::new();
     for (at, envelope) in tickets::history(&request.app.ledger, &sn.stream())
         .await?
@@ -345,6 +347,7 @@ pub(super) async fn history(request: Asked, sn: &str) -> ApiResult {
         let mut event = serde_json::to_value(&envelope.event)
             .map_err(|error| Problem::conflict(error.to_string()))?;
         times::spell(&mut event, &|at| time(&request.app, at));
+        names.put_into(&mut event).await?;
         events.push(
             json!({ "id": envelope.id(), "at": time(&request.app, envelope.at), "actor": request.app.people.name(&envelope.meta.actor).await?, "event": event }),
         );
