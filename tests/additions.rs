@@ -32,10 +32,17 @@ impl Copy {
             std::fs::create_dir_all(to.parent().expect("a folder")).expect("a folder");
             std::fs::copy(from, to).expect("copied");
         }
-        Self {
+        let copy = Self {
             directory,
             edited: BTreeSet::new(),
-        }
+        };
+        // Cargo identifies a crate of a workspace by its name, its version and its relative path.
+        // With the same version, the build of the copy would replace the build of this tree.
+        let manifest = std::fs::read_to_string(copy.path("Cargo.toml")).expect("readable");
+        let other = manifest.replacen("version = \"0.", "version = \"1000.", 1);
+        assert_ne!(manifest, other);
+        std::fs::write(copy.path("Cargo.toml"), other).expect("written");
+        copy
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -276,7 +276,8 @@ fn the_catalog_lists_exactly_the_function_files() {
         "function names are unique"
     );
     let source = root().join("functions/src");
-    let mut on_disk = BTreeSet::from(["command".to_owned()]);
+    assert!(source.join("http/inbound.rs").is_file());
+    let mut on_disk = BTreeSet::from(["command", "inbound"].map(str::to_owned));
     for (folder, helpers) in [
         ("stream", &["mod", "parked"][..]),
         ("queue", &["mod", "runner"]),
@@ -584,7 +585,7 @@ fn the_template_deploys_exactly_the_catalog() {
                 );
             }
             Trigger::Sweep { .. } => assert!(body.contains("Type: Schedule"), "{name}"),
-            Trigger::Http => {
+            Trigger::Http { .. } => {
                 assert!(
                     resources.iter().any(|(_, body)| body
                         .contains(&format!("IntegrationUri: !GetAtt {resource}.Arn"))),

@@ -7,11 +7,13 @@
 use std::collections::BTreeMap;
 
 use events::app::{AppEvent, Registered};
+use events::application_kind::{self, ApplicationKindEvent};
 use events::catalog::{
     CatalogEvent, CategoryAdded, CategoryChanged, CategoryRemoved, ServiceNamed, ServicePlaced,
 };
 use events::dictionary::{self, DictionaryEvent};
 use events::field::{self, FieldEvent};
+use events::integration::{self, IntegrationEvent};
 use events::role::{self, RoleEvent};
 use events::service::{self, ServiceEvent};
 use events::{CategoryId, Moment, ServiceId};
@@ -62,6 +64,14 @@ pub struct Role(pub Option<role::Defined>);
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Dictionary(pub Option<dictionary::Defined>);
 
+/// The current definition of one integration.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Integration(pub Option<integration::Defined>);
+
+/// The current definition of one application kind.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ApplicationKind(pub Option<application_kind::Defined>);
+
 /// The current registration of one client app.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct App(pub Option<Registered>);
@@ -98,6 +108,8 @@ defined_as_a_whole! {
     Dictionary DictionaryEvent::Defined(dictionary::Defined);
     App AppEvent::Registered(Registered);
     SharedField FieldEvent::Defined(field::Defined);
+    Integration IntegrationEvent::Defined(integration::Defined);
+    ApplicationKind ApplicationKindEvent::Defined(application_kind::Defined);
 }
 
 /// The tree of categories, and the category of every service.

@@ -23,6 +23,15 @@ pub enum Intent {
     },
     /// Requests the API call of an automatic node.
     StartApiCall(Box<StartApiCall>),
+    /// Requests an approval in an external ITSM for an automatic node.
+    SubmitApplication(Box<SubmitApplication>),
+    /// Hands the inbound message of the stream `inbound` to the stream that it is about.
+    HandleInbound {
+        inbound: String,
+        subject: String,
+        cause: String,
+        correlation: String,
+    },
     /// Records in `ticket` that a relation to the ticket `with` was added (`linked`) or removed.
     RelateTicket {
         ticket: TicketSn,
@@ -60,12 +69,26 @@ pub struct StartApiCall {
     pub correlation: String,
 }
 
+/// The inputs of one application.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SubmitApplication {
+    pub ticket: TicketSn,
+    pub node: NodeId,
+    pub name: String,
+    pub round: u32,
+    pub attempt: u32,
+    pub inputs: BTreeMap<String, String>,
+    pub cause: String,
+    pub correlation: String,
+}
+
 impl Intent {
     /// Returns the name of the queue that executes the intent.
     pub fn queue(&self) -> &'static str {
         match self {
             Self::SendCallback { .. } => "callback",
             Self::StartApiCall(_) => "automate",
+            Self::SubmitApplication(_) | Self::HandleInbound { .. } => "sync",
             Self::RelateTicket { .. } | Self::EndChildTicket { .. } => "ticket",
         }
     }
@@ -75,6 +98,8 @@ impl Intent {
         match self {
             Self::SendCallback { callback, .. } => callback.secret.clone(),
             Self::StartApiCall(call) => call.node.to_string(),
+            Self::SubmitApplication(application) => application.node.to_string(),
+            Self::HandleInbound { subject, .. } => subject.clone(),
             Self::RelateTicket { ticket, .. } | Self::EndChildTicket { ticket, .. } => {
                 ticket.0.clone()
             }

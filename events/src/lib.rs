@@ -21,6 +21,8 @@ mod event;
 
 pub mod api_call;
 pub mod app;
+pub mod application;
+pub mod application_kind;
 pub mod attachment;
 pub mod body;
 pub mod callback;
@@ -30,6 +32,8 @@ pub mod draft;
 pub mod field;
 pub mod idempotency_key;
 pub mod ids;
+pub mod inbound;
+pub mod integration;
 pub mod ledger;
 pub mod number_sequence;
 pub mod personal;
@@ -97,6 +101,8 @@ macro_rules! aggregates {
 aggregates! {
     api_call: ApiCallEvent,
     app: AppEvent,
+    application: ApplicationEvent,
+    application_kind: ApplicationKindEvent,
     attachment: AttachmentEvent,
     callback: CallbackEvent,
     catalog: CatalogEvent,
@@ -104,6 +110,8 @@ aggregates! {
     draft: DraftEvent,
     field: FieldEvent,
     idempotency_key: IdempotencyKeyEvent,
+    inbound: InboundEvent,
+    integration: IntegrationEvent,
     ledger: LedgerEvent,
     number_sequence: NumberSequenceEvent,
     reaction: ReactionEvent,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{DeadlineChange, Personals, event_enum};
 use crate::personal::of_entries;
+use crate::workflow::service_task::Executor;
 use crate::{
     CategoryId, Entry, Moment, NodeId, PersonId, Personal, Remark, ServiceId, TicketSn,
     TransitionId, WorkflowId,
@@ -339,6 +340,9 @@ pub struct NodeEntered {
     /// True if the desk executes the node. People act at such a node only after a failure.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub automatic: bool,
+    /// The aggregate that executes the service task of an automatic node.
+    #[serde(default, skip_serializing_if = "Executor::is_api_call")]
+    pub executor: Executor,
     /// True if the processors of the node vote.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_vote: bool,

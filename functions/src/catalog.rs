@@ -1,12 +1,17 @@
 //! The table of functions: name, trigger and purpose. The hosts start the functions of this table,
 //! and a test compares the table with the deployment template.
 
+use axum::Router;
+
+use crate::App;
+use crate::http;
 use crate::queue::{self, Execute};
 
 /// The trigger of a function.
 #[derive(Clone, Copy, Debug)]
 pub enum Trigger {
-    Http,
+    /// Serves HTTP requests with this router.
+    Http { router: fn(App) -> Router },
     /// Invokes the function for every commit, in stream order. The source is the table stream of
     /// the journal in the cloud, and the feed on one machine.
     Journal,
@@ -21,9 +26,7 @@ pub enum Trigger {
         concurrency: usize,
     },
     /// Invokes the function on a schedule. `ms` is the interval on one machine, in milliseconds.
-    Sweep {
-        ms: u64,
-    },
+    Sweep { ms: u64 },
 }
 
 /// One entry of the table of functions.
@@ -38,8 +41,17 @@ pub struct Function {
 pub const FUNCTIONS: &[Function] = &[
     Function {
         name: "command",
-        trigger: Trigger::Http,
+        trigger: Trigger::Http {
+            router: http::router,
+        },
         does: "serves the BlueKing API and /v1",
+    },
+    Function {
+        name: "inbound",
+        trigger: Trigger::Http {
+            router: http::inbound::router,
+        },
+        does: "verifies and stores messages of other systems",
     },
     Function {
         name: "index",
@@ -75,6 +87,14 @@ pub const FUNCTIONS: &[Function] = &[
             concurrency: 128,
         },
         does: "opens the API calls of automatic nodes and takes their steps",
+    },
+    Function {
+        name: "sync",
+        trigger: Trigger::Queue {
+            execute: |app, message, intent| Box::pin(queue::sync::execute(app, message, intent)),
+            concurrency: 64,
+        },
+        does: "requests approvals in external ITSMs and takes their steps",
     },
     Function {
         name: "ticket",

@@ -17,14 +17,20 @@ use domain::StreamRole;
 use domain::api_call::ApiCall;
 use domain::attachment::Attachment;
 use domain::callback::Callback;
-use domain::config::{App, Catalog, Dictionary, Role, Service, SharedField};
+use domain::config::{
+    App, ApplicationKind, Catalog, Dictionary, Integration, Role, Service, SharedField,
+};
 use domain::draft::Draft;
 use domain::idempotency_key::IdempotencyKey;
+use domain::inbound::Inbound;
+use domain::itsm::application::Application;
 use domain::ledger::Continuations;
 use domain::number_sequence::NumberSequence;
 use domain::projections::desk_board::DeskBoard;
 use domain::reaction::Birth;
-use domain::reactions::{relate_tickets, send_callback, start_api_call};
+use domain::reactions::{
+    handle_inbound, relate_tickets, send_callback, start_api_call, submit_application,
+};
 use domain::ticket::Ticket;
 use domain::views::callback_card::CallbackCard;
 use domain::views::ticket_card::TicketCard;
@@ -33,7 +39,7 @@ use domain::workflow::Workflow;
 
 use crate::app::{attachments, drafts};
 use crate::queue::automate::api_call;
-use crate::queue::{callback, ticket};
+use crate::queue::{callback, sync, ticket};
 use crate::stream::follow::Reaction;
 use crate::stream::follow::aggregate::{Deadlines, NoCard, Registry, Row, find};
 use crate::stream::project::{Of, Projections};
@@ -49,6 +55,10 @@ pub static REGISTRY: Registry = &[
             Reaction {
                 name: start_api_call::NAME,
                 react: start_api_call::react,
+            },
+            Reaction {
+                name: submit_application::NAME,
+                react: submit_application::react,
             },
             Reaction {
                 name: relate_tickets::NAME,
@@ -75,6 +85,20 @@ pub static REGISTRY: Registry = &[
         }),
         ..Row::NEW
     },
+    &Row::<Application, Application> {
+        deadlines: Some(Deadlines {
+            queue: "sync",
+            fire: |app, due| Box::pin(sync::fire(app, due)),
+        }),
+        ..Row::NEW
+    },
+    &Row::<Inbound, Inbound> {
+        reactions: &[Reaction {
+            name: handle_inbound::NAME,
+            react: handle_inbound::react,
+        }],
+        ..Row::NEW
+    },
     &Row::<Attachment, NoCard<_>> {
         deadlines: Some(Deadlines {
             queue: "cleanup",
@@ -98,6 +122,8 @@ pub static REGISTRY: Registry = &[
     &Row::<SharedField, SharedField>::NEW,
     &Row::<Role, Role>::NEW,
     &Row::<App, App>::NEW,
+    &Row::<Integration, NoCard<_>>::NEW,
+    &Row::<ApplicationKind, NoCard<_>>::NEW,
     &Row::<Continuations, NoCard<_>>::NEW,
     &Row::<Birth, NoCard<_>>::NEW,
 ];

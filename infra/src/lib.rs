@@ -11,6 +11,7 @@
 //! | [`queue`] | queues of work |
 //! | [`http`] | outgoing HTTP requests and egress rules |
 //! | [`login`] | the person of a login token |
+//! | [`itsm`] | external ITSMs that decide applications |
 //! | [`directory`] | people, departments and leaders |
 //!
 //! [`ledger`] executes commands on these ports. [`local`] opens all ports from one directory
@@ -34,6 +35,7 @@ pub mod error;
 #[cfg(feature = "local")]
 pub mod heads;
 pub mod http;
+pub mod itsm;
 pub mod keys;
 pub mod ledger;
 #[cfg(feature = "local")]

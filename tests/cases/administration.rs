@@ -464,7 +464,7 @@ async fn concurrent_changes_of_one_item_are_all_kept() {
 /// share no lock, make one service.
 #[tokio::test]
 async fn concurrent_services_of_one_name_are_one_service() {
-    use functions::app::administration::{NotSetUp, add_service, define_service};
+    use functions::app::administration::{AdministrationError, add_service, define_service};
     let desk = TestDesk::open().await;
     let services = desk.app.configuration.services().await.expect("services");
     let any = services.iter().find_map(|service| service.0.clone());
@@ -479,11 +479,9 @@ async fn concurrent_services_of_one_name_are_one_service() {
         let created = futures_util::future::join_all(creates).await;
         let (made, rejected): (Vec<_>, Vec<_>) = created.into_iter().partition(Result::is_ok);
         assert_eq!((made.len(), rejected.len()), (1, 5), "round {round}");
-        assert!(
-            rejected
-                .iter()
-                .all(|failed| matches!(failed, Err(NotSetUp::NameTaken(taken)) if *taken == name))
-        );
+        assert!(rejected.iter().all(
+            |failed| matches!(failed, Err(AdministrationError::NameTaken(taken)) if *taken == name)
+        ));
     }
     // A service that is renamed or removed gives its name up.
     let mut first = add_service(&desk.app, &by, named("甲"))

@@ -221,6 +221,12 @@ fn the_commands_of_the_workflow_guide_work() {
     execute("docs/workflows.md");
 }
 
+/// The guide to approvals in an external ITSM starts two desks.
+#[test]
+fn the_commands_of_the_integrations_guide_work() {
+    execute("docs/integrations.md");
+}
+
 #[test]
 fn blocks_are_found_with_purpose_and_line() {
     let document = "text\n```sh run\na\n```\n\n```toml file=x/y.toml\nb = 1\n```\n- item\n  ```sh background\n  c :8080\n    d\n  ```\n```\ne\n```\n";

@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use events::api_call::Requested;
-use events::{Moment, NodeId, PersonId, TicketSn};
+use events::{PersonId, TicketSn};
 use functions::app::erasure::{self, NotErased};
 use serde_json::{Value, json};
 use tests::TestDesk;
@@ -346,19 +345,8 @@ async fn variable_of(desk: &TestDesk, sn: &str) -> Option<Value> {
         .await
         .expect("read")
         .expect("a ticket");
-    let requested = Requested {
-        ticket,
-        node: NodeId(3),
-        name: String::new(),
-        round: 1,
-        attempt: 1,
-        cause: String::new(),
-        key: String::new(),
-        inputs: std::collections::BTreeMap::new(),
-        task: String::new(),
-        due: Moment(0),
-    };
-    functions::queue::automate::api_call::variables(&desk.app, &card, &requested)
+    let inputs = std::collections::BTreeMap::new();
+    functions::app::tickets::service_task::variables(&desk.app, &card, &inputs)
         .await
         .expect("variables")
         .get("tok")

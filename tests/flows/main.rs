@@ -1,5 +1,6 @@
 //! Scenarios over the HTTP APIs, on memory adapters.
 
+mod applications;
 mod attachments;
 mod auto_approval;
 mod automation;

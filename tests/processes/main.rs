@@ -3,3 +3,4 @@
 mod commands;
 mod crashes;
 mod proof;
+mod two_desks;

@@ -101,11 +101,24 @@ impl Served {
         Self::start_by(Command::new(program()), data, more)
     }
 
+    /// Serves a directory like [`Served::start`] at a port, so that a process that was killed can be
+    /// replaced at the same address.
+    pub fn start_at(data: &Path, port: u16, more: &[&str]) -> Self {
+        let app = format!("{}:{}", APP.0, APP.1);
+        let listen = format!("127.0.0.1:{port}");
+        let arguments = [
+            "serve", "--listen", &listen, "--demo", "--app", &app, "--data",
+        ];
+        let mut command = Command::new(program());
+        command.args(arguments).arg(data).args(more);
+        Self::spawn(command)
+    }
+
     /// Serves a directory like [`Served::start`] with another command, for example a shell that
     /// sets limits first.
     pub fn start_by(mut command: Command, data: &Path, more: &[&str]) -> Self {
         let app = format!("{}:{}", APP.0, APP.1);
-        let mut child = command
+        command
             .args([
                 "serve",
                 "--listen",
@@ -116,7 +129,12 @@ impl Served {
                 "--data",
             ])
             .arg(data)
-            .args(more)
+            .args(more);
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -162,6 +162,12 @@ pub fn asks_for(service_task: &ServiceTask) -> BTreeSet<String> {
             of_pairs(&task.constants),
             Vec::new(),
         ],
+        ServiceTask::Application(application) => [
+            of_pairs(&application.fields),
+            Vec::new(),
+            Vec::new(),
+            Vec::new(),
+        ],
     };
     keys.into_iter().flatten().collect()
 }

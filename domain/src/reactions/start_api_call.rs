@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use events::ticket::TicketEvent;
+use events::workflow::service_task::Executor;
 
 use crate::envelope::Envelope;
 use crate::intent::{Intent, StartApiCall, effect_id};
@@ -26,6 +27,9 @@ pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent>
     let (Some(opened), Some(node_run)) = (&card.ticket.opened, card.ticket.nodes.get(&node)) else {
         return Vec::new();
     };
+    if node_run.executor != Executor::ApiCall {
+        return Vec::new();
+    }
     // A retry with the same inputs uses the same idempotency key and continues the existing SOPS
     // task. A retry with other inputs gets a new key.
     let has_same_inputs = inputs.is_empty();

@@ -190,6 +190,7 @@ impl Decider for Ticket {
                     &entered.processors,
                 );
                 node_run.automatic = entered.automatic;
+                node_run.executor = entered.executor;
                 node_run.is_vote = entered.is_vote;
                 node_run.attempt = u32::from(entered.automatic);
                 self.nodes.insert(entered.node, node_run);

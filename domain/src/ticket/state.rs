@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use events::ticket::{NodeStatus, Opened, Priority, Relation};
+use events::workflow::service_task::Executor;
 use events::{AttachmentId, Entry, NodeId, PersonId, Remark, TicketSn, TransitionId};
 use serde::{Deserialize, Serialize};
 
@@ -136,6 +137,9 @@ pub struct NodeRun {
     /// True if the desk executes the node. People act at such a node only after a failure.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub automatic: bool,
+    /// The aggregate that executes the service task of an automatic node.
+    #[serde(default, skip_serializing_if = "Executor::is_api_call")]
+    pub executor: Executor,
     /// True if the processors of the node vote.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_vote: bool,
@@ -237,6 +241,7 @@ impl NodeRun {
             pass: None,
             by: None,
             automatic: false,
+            executor: Executor::ApiCall,
             is_vote: false,
             attempt: 0,
             task: String::new(),

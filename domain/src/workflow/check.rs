@@ -473,6 +473,13 @@ impl Check<'_> {
                     ));
                 }
             }
+            (NodeKind::Task, Some(ServiceTask::Application(application))) => {
+                if application.kind.trim().is_empty() {
+                    self.report(format!(
+                        "node {name} is not configured: it needs the kind of its application"
+                    ));
+                }
+            }
             (NodeKind::Task | NodeKind::Webhook, Some(ServiceTask::Request(request))) => {
                 self.request(request, &format!("node {name}"), TIMEOUT_MS_MAX);
                 self.response_condition(

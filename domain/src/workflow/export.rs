@@ -124,6 +124,9 @@ fn state(definition: &Definition, node: &Node) -> Value {
                 "secret": task.secret, "polls_max": task.polls_max,
             });
         }
+        Some(ServiceTask::Application(application)) => {
+            extras["application_info"] = json!(application);
+        }
         None => {}
     }
     state["extras"] = extras;

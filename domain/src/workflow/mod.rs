@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api_call::judge::task_result;
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
+use crate::itsm::application;
 
 /// The commands of one workflow.
 #[derive(Clone, Debug, PartialEq)]
@@ -316,6 +317,12 @@ pub fn output_keys(node: &Node) -> Vec<String> {
             .map(|output| output.key.clone())
             .collect(),
         Some(ServiceTask::Task(_)) => vec![task_result(node.id)],
+        Some(ServiceTask::Application(_)) => {
+            vec![
+                application::result_key(node.id),
+                application::external_key(node.id),
+            ]
+        }
         None => Vec::new(),
     }
 }

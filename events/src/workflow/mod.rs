@@ -665,7 +665,10 @@ impl Definition {
             .map(|service_task| match service_task {
                 ServiceTask::Request(request) => request.secret.as_str(),
                 ServiceTask::Task(task) => task.secret.as_str(),
-            });
+                // The secret of an integration is not part of a workflow.
+                ServiceTask::Application(_) => "",
+            })
+            .filter(|secret| !secret.is_empty());
         let of_fields = self
             .fields
             .iter()

@@ -12,6 +12,44 @@ use super::Condition;
 pub enum ServiceTask {
     Request(Request),
     Task(Task),
+    Application(Application),
+}
+
+/// The aggregate that executes the service task of an automatic node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Executor {
+    #[default]
+    ApiCall,
+    Application,
+}
+
+impl Executor {
+    /// Returns whether the executor is the default.
+    pub fn is_api_call(&self) -> bool {
+        *self == Self::ApiCall
+    }
+}
+
+impl ServiceTask {
+    /// Returns the aggregate that executes the service task.
+    pub fn executor(&self) -> Executor {
+        match self {
+            Self::Request(_) | Self::Task(_) => Executor::ApiCall,
+            Self::Application(_) => Executor::Application,
+        }
+    }
+}
+
+/// A request for approval in an external ITSM.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Application {
+    /// The name of the application kind.
+    pub kind: String,
+    /// Fields of the external ticket. They replace fields of the application kind with the same
+    /// key. The values may contain placeholders.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<Pair>,
 }
 
 /// One HTTP request. Texts may contain the placeholder `${key}`. The key names a field, a variable

@@ -7,12 +7,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::Decider;
 use domain::attachment::Attachment;
-use domain::config::{Catalog, Dictionary, Role, Service, SharedField};
+use domain::config::{
+    ApplicationKind, Catalog, Dictionary, Integration, Role, Service, SharedField,
+};
 use domain::ticket::{Context, Lookup, Now, Ticket};
 use domain::workflow::Workflow;
 use events::role::RoleKind;
 use events::workflow::{Choice, Deployed, Field};
 use events::{Moment, PersonId, RoleId, ServiceId, WorkflowId};
+use events::{application_kind, integration};
 use infra::cache::{Bounds, Cache, NEVER};
 use infra::directory::Directory;
 use infra::http::HttpClient;
@@ -45,6 +48,8 @@ pub struct Configuration {
     fields: Cached<SharedField>,
     roles: Cached<Role>,
     catalog: Cached<Catalog>,
+    integrations: Cached<Integration>,
+    application_kinds: Cached<ApplicationKind>,
     /// The options of fields that other systems provide.
     pub offers: Offers,
 }
@@ -78,6 +83,8 @@ impl Configuration {
             fields: Cache::new(KEPT),
             roles: Cache::new(KEPT),
             catalog: Cache::new(KEPT),
+            integrations: Cache::new(KEPT),
+            application_kinds: Cache::new(KEPT),
         }
     }
 
@@ -107,6 +114,27 @@ impl Configuration {
             |service: Service| service,
         )
         .await
+    }
+
+    /// Returns the definition of an integration; `None` if the integration does not exist.
+    pub async fn integration(&self, name: &str) -> Result<Option<integration::Defined>, Error> {
+        let stream = format!("integration-{name}");
+        let state = self.state(&self.integrations, &stream, |state: Integration| state);
+        Ok(state.await?.0.clone())
+    }
+
+    /// Returns the definition of an application kind; `None` if the kind does not exist.
+    pub async fn application_kind(
+        &self,
+        name: &str,
+    ) -> Result<Option<application_kind::Defined>, Error> {
+        let stream = format!("application_kind-{name}");
+        let state = self.state(
+            &self.application_kinds,
+            &stream,
+            |state: ApplicationKind| state,
+        );
+        Ok(state.await?.0.clone())
     }
 
     pub async fn catalog(&self) -> Result<Arc<Catalog>, Error> {

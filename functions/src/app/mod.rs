@@ -12,6 +12,7 @@ pub mod erasure;
 pub mod identity;
 #[cfg(feature = "local")]
 pub mod importing;
+pub mod itsm;
 pub mod limits;
 pub mod names;
 pub mod numbers;

@@ -13,9 +13,10 @@ use tracing_subscriber::fmt::time::FormatTime;
 pub const DEFAULT_ZONE: &str = "Asia/Shanghai";
 
 /// The members of stored events and states whose integers are instants in milliseconds.
-const INSTANTS: [&str; 10] = [
+const INSTANTS: [&str; 11] = [
     "at",
     "due",
+    "expires",
     "next",
     "until",
     "rate_by",

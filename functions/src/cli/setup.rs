@@ -15,12 +15,15 @@ use super::serve::DEMO_APP;
 use super::target::{Target, app};
 use super::{Change, CommandError};
 use crate::App;
+use crate::app::itsm::integrations::Definitions;
 use crate::app::{client_apps, seed};
 
 /// The file name that selects standard input.
 const STDIN: &str = "-";
 /// The byte order mark that some editors write at the start of a file.
 const BOM: &str = "\u{feff}";
+/// The prefix of the names of secrets of integrations.
+const INTEGRATION: &str = "integration/";
 /// The mode bits that let users other than the owner read a file.
 const OTHERS_READ: u32 = 0o044;
 
@@ -76,6 +79,13 @@ pub struct Wanted {
     /// Store request headers for API calls of workflows: a file with a JSON object of strings.
     #[arg(long = "api-secret", value_name = "NAME=FILE")]
     pub api_secrets: Vec<String>,
+    /// Store the secret of an integration: a file with the app secret that the external system
+    /// issued. KIND is integration.
+    #[arg(long = "secret", value_name = "KIND/NAME=FILE")]
+    pub secrets: Vec<String>,
+    /// Define integrations and application kinds from a TOML file (docs/integrations.md).
+    #[arg(long = "integrations", value_name = "FILE")]
+    pub integrations: Vec<PathBuf>,
 }
 
 /// An app that was named in an option or a file.
@@ -90,6 +100,9 @@ pub(super) struct Named {
 pub(super) struct Resolved {
     named: Vec<Named>,
     headers: Vec<(String, Vec<u8>)>,
+    /// The secrets by their full name, such as `integration/company_itsm`.
+    secrets: Vec<(String, Vec<u8>)>,
+    definitions: Vec<Definitions>,
 }
 
 impl Wanted {
@@ -98,6 +111,8 @@ impl Wanted {
         Ok(Resolved {
             named: self.named()?,
             headers: self.headers()?,
+            secrets: self.secrets()?,
+            definitions: self.definitions()?,
         })
     }
 
@@ -146,7 +161,52 @@ impl Wanted {
                 .keep_secret(&format!("api/{name}"), text)
                 .await?;
         }
+        for (name, secret) in &resolved.secrets {
+            app.ledger.keys.keep_secret(name, secret).await?;
+        }
+        for definitions in &resolved.definitions {
+            definitions.store(app).await?;
+        }
         Ok(())
+    }
+
+    /// Returns the checked secrets of all `--secret` options, each with its full name.
+    fn secrets(&self) -> Result<Vec<(String, Vec<u8>)>, CommandError> {
+        let mut all = Vec::new();
+        for pair in &self.secrets {
+            let (name, file) = pair
+                .split_once('=')
+                .filter(|(name, _)| {
+                    name.strip_prefix(INTEGRATION)
+                        .is_some_and(|name| !name.is_empty())
+                })
+                .ok_or_else(|| {
+                    CommandError::Usage(format!(
+                        "--secret {}: write {INTEGRATION}NAME=FILE",
+                        pair.split('=').next().unwrap_or_default()
+                    ))
+                })?;
+            let text = std::fs::read_to_string(file)
+                .map_err(|error| format!("cannot read {file}: {error}"))?;
+            let secret = text.trim_start_matches(BOM).trim();
+            if secret.is_empty() || secret.chars().any(char::is_control) {
+                return Err(format!("{file}: the secret must be one line of text").into());
+            }
+            warn_if_others_read(Path::new(file));
+            all.push((name.to_owned(), secret.as_bytes().to_vec()));
+        }
+        Ok(all)
+    }
+
+    /// Returns the checked content of all `--integrations` files.
+    fn definitions(&self) -> Result<Vec<Definitions>, CommandError> {
+        let read = |file: &PathBuf| {
+            let text = std::fs::read_to_string(file)
+                .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+            Definitions::read(text.trim_start_matches(BOM))
+                .map_err(|reason| CommandError::from(format!("{}: {reason}", file.display())))
+        };
+        self.integrations.iter().map(read).collect()
     }
 
     /// Returns the checked apps of all options and files.
@@ -241,6 +301,18 @@ impl Wanted {
                 .iter()
                 .map(|(name, _)| format!("secret api/{name}")),
         );
+        plan.extend(
+            resolved
+                .secrets
+                .iter()
+                .map(|(name, _)| format!("secret {name}")),
+        );
+        for definitions in &resolved.definitions {
+            let integrations = definitions.integrations.iter();
+            plan.extend(integrations.map(|one| format!("integration {}", one.name)));
+            let kinds = definitions.kinds.iter();
+            plan.extend(kinds.map(|one| format!("application kind {}", one.name)));
+        }
         plan
     }
 }

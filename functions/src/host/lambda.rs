@@ -27,13 +27,13 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 
-use crate::catalog::{self, FUNCTIONS, Function};
+use crate::catalog::{self, FUNCTIONS, Function, Trigger};
 use crate::registry::{PROJECTIONS, REGISTRY};
 use crate::stream::follow::births::Births;
 use crate::stream::follow::{Follower, Received};
 use crate::stream::index::{Arrived, Indexer, TAMPERED};
 use crate::stream::project;
-use crate::{App, host::metrics, http, queue, timer};
+use crate::{App, host::metrics, queue, timer};
 
 /// Most streams of one batch that are followed concurrently.
 const AT_ONCE: usize = 16;
@@ -87,8 +87,8 @@ impl Host {
             .iter()
             .find(|function| function.name == name)
             .ok_or_else(|| format!("there is no function {name}"))?;
-        if function.name == "command" {
-            let router = http::router(self.app.clone());
+        if let Trigger::Http { router } = function.trigger {
+            let router = router(self.app.clone());
             let counted =
                 axum::middleware::from_fn(move |request, next: axum::middleware::Next| {
                     let host = self.clone();

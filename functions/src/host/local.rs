@@ -79,7 +79,7 @@ impl Desk {
                 }
                 // The embedded store assigns positions without a function. The HTTP server is
                 // started after this loop.
-                (_, Trigger::Http | Trigger::Journal | Trigger::Feed) => {}
+                (_, Trigger::Http { .. } | Trigger::Journal | Trigger::Feed) => {}
             }
         }
         tasks.spawn(until(

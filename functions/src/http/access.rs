@@ -22,9 +22,22 @@ const PATH_MAX: usize = 200;
 /// The path segment that is followed by the name or id of a person.
 const PEOPLE: &str = "people";
 
-/// Returns a path for the log. A long path is truncated, and the name or id of a person is replaced
-/// by `{person}` (`/v1/people/{person}/forget`).
+/// The path segment that begins the path of an inbound message. The path ends with a secret.
+const CALLBACKS: &str = "/callbacks/";
+
+/// Returns a path for the log. A long path is truncated. The name or id of a person is replaced by
+/// `{person}` (`/v1/people/{person}/forget`), and the secret of an inbound message by `{secret}`.
 fn logged_path(path: &str) -> String {
+    if let Some(rest) = path.strip_prefix(CALLBACKS) {
+        let source: String = rest
+            .split('/')
+            .next()
+            .unwrap_or_default()
+            .chars()
+            .take(32)
+            .collect();
+        return format!("{CALLBACKS}{source}/{{secret}}");
+    }
     let mut follows_people = false;
     let parts = path.split('/').map(|part| {
         let is_person_name = follows_people && !part.is_empty();
@@ -96,6 +109,10 @@ mod tests {
                 logged_path(path)
             );
         }
+        assert_eq!(
+            logged_path("/callbacks/bk-itsm/0123456789abcdef"),
+            "/callbacks/bk-itsm/{secret}"
+        );
         assert_eq!(
             logged_path("/v1/people/lisi/forget"),
             "/v1/people/{person}/forget"

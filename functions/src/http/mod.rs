@@ -4,6 +4,7 @@ mod access;
 pub mod api;
 pub mod blueking;
 pub mod body;
+pub mod inbound;
 mod page;
 pub mod scope;
 
@@ -33,6 +34,7 @@ pub fn router(app: App) -> Router {
         .route("/readyz", get(readyz))
         .route("/openapi.json", get(api::openapi::document))
         .nest("/v1", api::router())
+        .merge(inbound::routes())
         // A caller without credentials must not learn which paths or methods exist. The fallback
         // therefore checks the credentials, and only a known caller gets a 405.
         .method_not_allowed_fallback(blueking::only_read)

@@ -94,7 +94,10 @@ pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(),
             .await
             .map(drop)
         }
-        Intent::SendCallback { .. } | Intent::StartApiCall(_) => Err(wrong_queue(message)),
+        Intent::SendCallback { .. }
+        | Intent::StartApiCall(_)
+        | Intent::SubmitApplication(_)
+        | Intent::HandleInbound { .. } => Err(wrong_queue(message)),
     }
 }
 

@@ -47,7 +47,7 @@ impl Provider for BkSops {
     ) -> Result<PlannedRequest, String> {
         match service_task {
             ServiceTask::Task(task) => request(task, call, variables),
-            ServiceTask::Request(_) => Err(OTHER.into()),
+            _ => Err(OTHER.into()),
         }
     }
 
@@ -62,14 +62,12 @@ impl Provider for BkSops {
         call: &ApiCall,
         response: &Result<HttpResponse, HttpError>,
     ) -> (Verdict, Policy) {
-        match service_task {
-            ServiceTask::Task(task) => verdict(task, call, response),
-            ServiceTask::Request(_) => {
-                let outputs = BTreeMap::new();
-                let reason = OTHER.to_owned();
-                (Verdict::Failed { reason, outputs }, POLICY)
-            }
+        if let ServiceTask::Task(task) = service_task {
+            return verdict(task, call, response);
         }
+        let outputs = BTreeMap::new();
+        let reason = OTHER.to_owned();
+        (Verdict::Failed { reason, outputs }, POLICY)
     }
 }
 

@@ -34,7 +34,7 @@ impl Provider for Http {
     ) -> Result<PlannedRequest, String> {
         match service_task {
             ServiceTask::Request(request) => plan::of_request(request, variables),
-            ServiceTask::Task(_) => Err(OTHER.into()),
+            _ => Err(OTHER.into()),
         }
     }
 

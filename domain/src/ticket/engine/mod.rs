@@ -8,6 +8,7 @@ use events::ticket::{
     NodeFailed, NodeSkipped, NodeStatus, Priority, PriorityChanged, ProcessorsMissing, StatusSet,
     Terminated, TicketEvent, TransitionMissing, TransitionTaken, VoteCast,
 };
+use events::workflow::service_task::{Executor, ServiceTask};
 use events::workflow::{
     Definition, FieldKind, Handling, Holds, Node, NodeKind, Processors, Transition,
 };
@@ -154,6 +155,7 @@ impl<'a> Run<'a> {
             processors_type: "PERSON".into(),
             processors: vec![creator.clone()],
             automatic: false,
+            executor: Executor::ApiCall,
             is_vote: false,
         });
         let next = self.complete(submit, &creator, None, form, Remark::default());
@@ -667,6 +669,11 @@ impl<'a> Run<'a> {
             processors_type: stored_type(&node.processors).into(),
             processors,
             automatic: true,
+            executor: node
+                .service_task
+                .as_deref()
+                .map(ServiceTask::executor)
+                .unwrap_or_default(),
             is_vote: false,
         });
         if node.service_task.is_none() {
@@ -815,6 +822,7 @@ impl<'a> Run<'a> {
             processors_type: processors_type.into(),
             processors,
             automatic: false,
+            executor: Executor::ApiCall,
             is_vote: node.kind.is_vote(),
         });
         if is_unassigned && node.is_allow_skip && self.entries(node) <= 1 {

@@ -9,6 +9,7 @@ use cqrs_es::test::TestFramework;
 use events::ticket::{
     Finished, NodeCompleted, NodeEntered, RowImported, ServiceKind, Tested, TransitionTaken,
 };
+use events::workflow::service_task::Executor;
 use events::workflow::{
     Choice, Clause, Condition, Field, FieldKind, Group, Handling, Holds, Join, Operator, Output,
     Processors, Transition,
@@ -291,6 +292,7 @@ fn a_rejection_starts_a_second_round_of_the_submit_node() {
         processors_type: "PERSON".into(),
         processors: vec![LISI.into()],
         automatic: false,
+        executor: Executor::ApiCall,
         is_vote: false,
     };
     assert_eq!(events.last(), Some(&back.into()));

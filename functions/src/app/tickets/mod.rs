@@ -6,6 +6,7 @@ pub mod extras;
 pub mod idempotency;
 pub mod list;
 pub mod read;
+pub mod service_task;
 pub mod submit;
 
 pub use act::{act, await_card, execute, is_done};

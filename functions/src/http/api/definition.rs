@@ -117,7 +117,12 @@ const TASK: &[Member] = &[
     optional("secret", Shape::Text),
     optional("polls_max", COUNT),
 ];
-const SERVICE_TASK_CASES: &[(&str, &[Member])] = &[("request", REQUEST), ("task", TASK)];
+const APPLICATION: &[Member] = &[required("kind", Shape::Text), optional("fields", PAIRS)];
+const SERVICE_TASK_CASES: &[(&str, &[Member])] = &[
+    ("request", REQUEST),
+    ("task", TASK),
+    ("application", APPLICATION),
+];
 const SOURCE: &[Member] = &[
     required("request", Shape::Object(REQUEST)),
     optional("rows", Shape::Text),
@@ -394,5 +399,6 @@ mod tests {
         check::<Poll>(POLL);
         check::<OutputMapping>(OUTPUT_MAPPING);
         check::<Pair>(PAIR);
+        check::<events::workflow::service_task::Application>(APPLICATION);
     }
 }

@@ -3,6 +3,7 @@
 
 mod admin;
 mod api_calls;
+mod applications;
 mod apps;
 mod attachments;
 mod catalog;
@@ -51,6 +52,7 @@ const RESOURCES: &[Resource] = &[
     catalog::RESOURCE,
     dictionary::RESOURCE,
     fields::RESOURCE,
+    applications::RESOURCE,
     apps::RESOURCE,
     people::RESOURCE,
     roles::RESOURCE,
@@ -134,7 +136,7 @@ async fn route(
         method
     };
     let _configuration_lock = if resource.is_configuration && operation.is_change() {
-        Some(administration::turn().await)
+        Some(administration::lock_configuration().await)
     } else {
         None
     };

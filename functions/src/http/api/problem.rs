@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::shape::{Flaw, step};
 use crate::App;
-use crate::app::administration::NotSetUp;
+use crate::app::administration::AdministrationError;
 use crate::app::attachments::NotTaken;
 use crate::app::erasure::NotErased;
 use crate::app::people::Unnamed;
@@ -438,32 +438,33 @@ impl From<ExecuteError<Draft>> for Problem {
     }
 }
 
-impl From<NotSetUp> for Problem {
-    fn from(failure: NotSetUp) -> Self {
+impl From<AdministrationError> for Problem {
+    fn from(failure: AdministrationError) -> Self {
         let detail = failure.to_string();
         match failure {
-            NotSetUp::Technical(error) => error.into(),
-            NotSetUp::Unreadable(_) => Self::malformed("/workflow", detail),
-            NotSetUp::SecretNamed(_) => Self::forbidden(detail),
-            NotSetUp::KindUnknown(_) => Self::malformed("/key", detail),
-            NotSetUp::ServiceUnknown(_)
-            | NotSetUp::Workflow(
+            AdministrationError::Technical(error) => error.into(),
+            AdministrationError::Unreadable(_) => Self::malformed("/workflow", detail),
+            AdministrationError::SecretNamed(_) => Self::forbidden(detail),
+            AdministrationError::KindUnknown(_) => Self::malformed("/key", detail),
+            AdministrationError::ServiceUnknown(_)
+            | AdministrationError::Workflow(
                 domain::workflow::Rejection::VersionUnknown(_)
                 | domain::workflow::Rejection::NoDraft,
             ) => Self::not_found(detail),
-            NotSetUp::Catalog(domain::config::Rejection::CatalogUnknown(_)) => {
+            AdministrationError::Catalog(domain::config::Rejection::CatalogUnknown(_)) => {
                 Self::not_found(detail)
             }
-            NotSetUp::Catalog(domain::config::Rejection::NameUnfit) => {
+            AdministrationError::Catalog(domain::config::Rejection::NameUnfit) => {
                 Self::malformed("/name", detail)
             }
-            NotSetUp::NameTaken(_) | NotSetUp::Catalog(domain::config::Rejection::NameTaken(_)) => {
+            AdministrationError::NameTaken(_)
+            | AdministrationError::Catalog(domain::config::Rejection::NameTaken(_)) => {
                 Self::at("/name", StatusCode::CONFLICT, detail)
             }
-            NotSetUp::InUse { .. }
-            | NotSetUp::Unsound(_)
-            | NotSetUp::Catalog(_)
-            | NotSetUp::Workflow(_) => Self::conflict(detail),
+            AdministrationError::InUse { .. }
+            | AdministrationError::Unsound(_)
+            | AdministrationError::Catalog(_)
+            | AdministrationError::Workflow(_) => Self::conflict(detail),
         }
     }
 }

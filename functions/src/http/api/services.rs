@@ -19,7 +19,7 @@ use super::shape::{INTEGER, Member, NAMES, Shape, optional, required, unless};
 use super::tickets::KINDS;
 use crate::App;
 use crate::app::administration;
-use crate::app::administration::NotSetUp;
+use crate::app::administration::AdministrationError;
 use crate::app::people::NAMED_MAX;
 
 /// The values for the visibility of a service (reference/bk-itsm.md 13).
@@ -169,7 +169,7 @@ async fn services(request: Asked, method: &Method, parts: &[&str]) -> ApiResult 
             let kind = ServiceKind::ALL
                 .into_iter()
                 .find(|known| known.key() == kind)
-                .ok_or_else(|| NotSetUp::KindUnknown(kind))?;
+                .ok_or_else(|| AdministrationError::KindUnknown(kind))?;
             check_workflow(&request, None)?;
             // A workflow file sets workflow and version, so both may be absent here.
             let chosen = |key: &str| request.int(key).map(Option::unwrap_or_default);
@@ -364,10 +364,10 @@ async fn with_changes(
 }
 
 /// Converts the error for an unknown workflow version to a problem about the member `version`.
-fn version_unknown(defined: &service::Defined) -> impl Fn(NotSetUp) -> Problem + use<> {
+fn version_unknown(defined: &service::Defined) -> impl Fn(AdministrationError) -> Problem + use<> {
     let (workflow, version) = (defined.workflow, defined.workflow_version);
     move |error| match error {
-        NotSetUp::Workflow(Rejection::VersionUnknown(_)) => Problem::unknown(
+        AdministrationError::Workflow(Rejection::VersionUnknown(_)) => Problem::unknown(
             "/version",
             format!("there is no version {version} of workflow {workflow}"),
         ),

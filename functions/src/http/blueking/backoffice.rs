@@ -15,7 +15,7 @@ use super::reads::level;
 use super::render;
 use super::request::Asked;
 use crate::App;
-use crate::app::administration::{self, NotSetUp, ServiceWish};
+use crate::app::administration::{self, AdministrationError, ServiceImport};
 use crate::app::people::NAMED_MAX;
 use crate::app::seed;
 
@@ -171,7 +171,7 @@ pub(super) async fn create_catalog(
     request_id: &str,
 ) -> Result<Value, WireError> {
     let by = administrator(app, request, request_id).await?;
-    let _turn = administration::turn().await;
+    let _turn = administration::lock_configuration().await;
     let parent = CategoryId(request.required_int("parent__id").or_else(|refusal| {
         match request.text("parent_id") {
             Some(_) => request.required_int("parent_id"),
@@ -204,14 +204,14 @@ pub(super) async fn import_service(
     update: bool,
 ) -> Result<Value, WireError> {
     let by = administrator(app, request, request_id).await?;
-    let _turn = administration::turn().await;
+    let _turn = administration::lock_configuration().await;
     let id = if update {
         Some(ServiceId(request.required_int("id")?))
     } else {
         None
     };
     let texts = |key: &str| request.list(key);
-    let import = ServiceWish {
+    let import = ServiceImport {
         id,
         name: request.required("name")?,
         kind: request.required("key")?,
@@ -258,30 +258,36 @@ pub(super) async fn import_service(
 }
 
 /// Converts the reason why a configuration change failed to a code and a text.
-fn wire_error(error: NotSetUp) -> WireError {
+fn wire_error(error: AdministrationError) -> WireError {
     match error {
-        NotSetUp::Technical(error) => error.into(),
-        NotSetUp::SecretNamed(name) => WireError::new(
+        AdministrationError::Technical(error) => error.into(),
+        AdministrationError::SecretNamed(name) => WireError::new(
             3_900_015,
             format!("权限不足: 只有超级管理员可以在流程中引用密钥: {name}"),
         ),
-        NotSetUp::NameTaken(name) => {
+        AdministrationError::NameTaken(name) => {
             WireError::new(3_900_035, format!("创建服务失败: 服务名称已经存在: {name}"))
         }
-        NotSetUp::KindUnknown(kind) => WireError::new(3_900_038, format!("相关类型未找到: {kind}")),
-        NotSetUp::ServiceUnknown(id) => WireError::new(3_900_042, format!("服务未找到: {id}")),
-        NotSetUp::Unreadable(reason) => {
+        AdministrationError::KindUnknown(kind) => {
+            WireError::new(3_900_038, format!("相关类型未找到: {kind}"))
+        }
+        AdministrationError::ServiceUnknown(id) => {
+            WireError::new(3_900_042, format!("服务未找到: {id}"))
+        }
+        AdministrationError::Unreadable(reason) => {
             WireError::new(3_900_011, format!("流程保存失败: {reason}"))
         }
-        NotSetUp::Unsound(reasons) => {
+        AdministrationError::Unsound(reasons) => {
             WireError::new(3_900_011, format!("流程保存失败: {}", reasons.join("; ")))
         }
-        NotSetUp::InUse { what, by } => WireError::new(3_900_037, format!("占用中: {what} ({by})")),
-        NotSetUp::Catalog(rejection) => WireError::new(
+        AdministrationError::InUse { what, by } => {
+            WireError::new(3_900_037, format!("占用中: {what} ({by})"))
+        }
+        AdministrationError::Catalog(rejection) => WireError::new(
             3_900_008,
             format!("服务目录: {}", catalog_words(&rejection)),
         ),
-        NotSetUp::Workflow(rejection) => {
+        AdministrationError::Workflow(rejection) => {
             WireError::new(3_900_011, format!("流程保存失败: {rejection}"))
         }
     }

@@ -1,0 +1,75 @@
+//! One inbound message. A repeated message has the same stream and adds no event, so the stream is
+//! also the protection against replays.
+
+use events::inbound::{InboundEvent, Received};
+use serde::{Deserialize, Serialize};
+
+use crate::decider::{DecideError, Decider, Nothing, StreamRole};
+use crate::envelope::Envelope;
+use crate::views::Card;
+
+/// No command on an inbound message is rejected.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {}
+
+/// The state of one inbound message.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Inbound(pub Option<Received>);
+
+impl Decider for Inbound {
+    type Command = Received;
+    type Event = InboundEvent;
+    type Rejection = Rejection;
+    type Context = ();
+    type Lookup = Nothing;
+    const ROLE: StreamRole = StreamRole::Work;
+
+    fn opens(_command: &Received) -> bool {
+        true
+    }
+
+    fn decide(&self, message: &Received, (): &()) -> Result<Vec<InboundEvent>, DecideError<Self>> {
+        Ok(match &self.0 {
+            Some(_) => Vec::new(),
+            None => vec![message.clone().into()],
+        })
+    }
+
+    fn evolve(&mut self, InboundEvent::Received(received): &InboundEvent) {
+        self.0 = Some(received.clone());
+    }
+}
+
+impl Card for Inbound {
+    type Event = InboundEvent;
+    const VIEW: &'static str = "inbound";
+    fn fold(&mut self, envelope: &Envelope<InboundEvent>) {
+        self.evolve(&envelope.event);
+    }
+    fn index(&self) -> Vec<(&'static str, String)> {
+        let received = self.0.as_ref();
+        received.map_or_else(Vec::new, |received| {
+            vec![("subject", received.subject.clone())]
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decider::fold;
+
+    #[test]
+    fn a_repeated_message_adds_no_event() {
+        let message = Received {
+            source: "bk-itsm".into(),
+            subject: "application-1".into(),
+            body: "AA".into(),
+            problem: String::new(),
+        };
+        let events = Inbound::default().decide(&message, &()).unwrap();
+        assert_eq!(events, [message.clone().into()]);
+        let again = fold::<Inbound>(&events).decide(&message, &());
+        assert_eq!(again, Ok(Vec::new()));
+    }
+}

@@ -1,0 +1,754 @@
+//! One application: the request for approval in an external ITSM. The steps are: create a ticket
+//! there, read it until it is decided, and record the decision on the own ticket.
+//!
+//! Every state except the last state sets a deadline whose handler needs no answer from outside. A
+//! callback only makes the next read happen earlier; the decision always follows from the read.
+
+use std::collections::BTreeMap;
+
+use events::application::{
+    ApplicationEvent, AttemptFailed, AttemptStarted, Cause, Closed, Completed, Expired, Hinted,
+    PollScheduled, Requested,
+};
+use events::workflow::Condition;
+use events::{Moment, NodeId, TransitionId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::attempt::{Attempts, Policy, Report, Verdict};
+use crate::condition::{self, Found};
+use crate::decider::{DecideError, Decider, Nothing, StreamRole};
+
+/// Time in milliseconds in which the own ticket must record the result. After this time the result
+/// is sent to the ticket again.
+const RESULT_DUE_MS: i64 = 30_000;
+/// First and longest pause between two reads of an undecided ticket, milliseconds.
+const POLL_MS: i64 = 60_000;
+const POLL_MS_MAX: i64 = 300_000;
+/// Pause in milliseconds before the search for a ticket whose creation got no response. The request
+/// may still be running in the external ITSM.
+const SEARCH_AFTER_MS: i64 = 30_000;
+
+/// The policy of every request: attempts continue until the application expires.
+pub const POLICY: Policy = Policy {
+    attempts_max: u32::MAX,
+    first_ms: 3_000,
+    longest_ms: 300_000,
+};
+
+/// The next request of an application.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// Creates the ticket in the external ITSM.
+    #[default]
+    Create,
+    /// Searches a ticket with the mark of the application, because a creation got no response.
+    Find,
+    /// Lets the external ITSM verify the token of a callback.
+    Verify,
+    /// Reads the ticket after a verified callback.
+    Confirm,
+    /// Reads the ticket at the end of a pause.
+    Poll,
+}
+
+impl Step {
+    /// Returns the name of the step in events.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Find => "find",
+            Self::Verify => "verify",
+            Self::Confirm => "confirm",
+            Self::Poll => "poll",
+        }
+    }
+
+    fn named(name: &str) -> Self {
+        match name {
+            "find" => Self::Find,
+            "verify" => Self::Verify,
+            "confirm" => Self::Confirm,
+            "poll" => Self::Poll,
+            _ => Self::Create,
+        }
+    }
+}
+
+/// A ticket as the external ITSM shows it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ExternalTicket {
+    pub status: String,
+    pub url: String,
+    /// The values of all form fields by key.
+    pub fields: BTreeMap<String, Value>,
+}
+
+/// The meaning of a response of the external ITSM.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// The ticket with this number was created.
+    Created(String),
+    /// The number of the ticket with the mark; `None` if no such ticket exists.
+    Found(Option<String>),
+    /// Whether the external ITSM issued the token of a callback.
+    Verified(bool),
+    Ticket(ExternalTicket),
+    /// The external ITSM rejected the request and did nothing.
+    Rejected(String),
+    /// The request surely had no effect, and may be sent again.
+    NotSent(String),
+    /// The response is missing or unreadable. The request may have had its effect.
+    Unclear(String),
+}
+
+/// The commands of one application.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    Request(Requested),
+    /// Records that the creation is about to be sent. If no result is recorded by `until`, the
+    /// external ITSM may have created the ticket.
+    Begin {
+        attempt: u32,
+        until: Moment,
+    },
+    /// Records the outcome of the attempt that is due.
+    Record(Report),
+    /// Records that a callback arrived as the inbound message of a stream.
+    Hint {
+        inbound: String,
+        at: Moment,
+    },
+    /// Ends an application whose expiry has passed without a decision.
+    Expire {
+        at: Moment,
+    },
+    /// Ends the application. `recorded` is true if the ticket recorded the result.
+    Close {
+        recorded: bool,
+    },
+}
+
+/// The reasons why a command is rejected.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    #[error("the application is already requested")]
+    AlreadyRequested,
+    #[error("the application is not requested")]
+    NotRequested,
+    #[error("attempt {0} is not the one that is due")]
+    NotDue(u32),
+    #[error("the application expires at {0} ms, which is later")]
+    NotExpired(Moment),
+    #[error("the application has no result yet")]
+    NoResult,
+}
+
+/// The result of an application.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    pub succeeded: bool,
+    pub outputs: BTreeMap<String, String>,
+    pub reason: String,
+}
+
+/// The state of one application.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Application {
+    pub requested: Option<Requested>,
+    pub attempts: Attempts,
+    pub step: Step,
+    /// Number of reads that found no decision.
+    pub polls: u32,
+    /// The number of the ticket in the external ITSM; empty before the ticket is known.
+    pub external: String,
+    /// The inbound message whose token is verified next or was verified last.
+    pub hint: Option<String>,
+    pub outcome: Option<Outcome>,
+    pub is_closed: bool,
+}
+
+impl Decider for Application {
+    type Command = Command;
+    type Event = ApplicationEvent;
+    type Rejection = Rejection;
+    type Context = ();
+    type Lookup = Nothing;
+    const ROLE: StreamRole = StreamRole::Work;
+
+    fn opens(command: &Command) -> bool {
+        matches!(command, Command::Request(_))
+    }
+
+    fn decide(
+        &self,
+        command: &Command,
+        (): &(),
+    ) -> Result<Vec<ApplicationEvent>, DecideError<Self>> {
+        let reject = |rejection| Err(DecideError::Rejected(rejection));
+        let Some(requested) = &self.requested else {
+            return match command {
+                Command::Request(requested) => Ok(vec![requested.clone().into()]),
+                _ => reject(Rejection::NotRequested),
+            };
+        };
+        match command {
+            Command::Request(_) => reject(Rejection::AlreadyRequested),
+            Command::Begin { attempt, .. } | Command::Record(Report { attempt, .. })
+                if *attempt != self.attempts.next() || !self.is_open() =>
+            {
+                reject(Rejection::NotDue(*attempt))
+            }
+            Command::Begin { attempt, .. } if *attempt == self.attempts.started => {
+                reject(Rejection::NotDue(*attempt))
+            }
+            Command::Begin { attempt, until } => Ok(vec![
+                AttemptStarted {
+                    attempt: *attempt,
+                    due: *until,
+                }
+                .into(),
+            ]),
+            Command::Record(report) => Ok(vec![self.record(report)]),
+            Command::Hint { .. } if !self.is_open() => Ok(Vec::new()),
+            Command::Hint { inbound, at } => Ok(vec![
+                Hinted {
+                    inbound: inbound.clone(),
+                    // Before the ticket number is known, only the running step can find it.
+                    due: if self.external.is_empty() {
+                        self.attempts.due
+                    } else {
+                        *at
+                    },
+                }
+                .into(),
+            ]),
+            Command::Expire { .. } if !self.is_open() => Ok(Vec::new()),
+            Command::Expire { at } if *at < requested.expires => {
+                reject(Rejection::NotExpired(requested.expires))
+            }
+            Command::Expire { at } => Ok(vec![
+                Expired {
+                    reason: "no decision became known before the application expired".into(),
+                    due: *at,
+                }
+                .into(),
+            ]),
+            Command::Close { .. } if self.outcome.is_none() => reject(Rejection::NoResult),
+            Command::Close { .. } if self.is_closed => Ok(Vec::new()),
+            Command::Close { recorded } => Ok(vec![
+                Closed {
+                    recorded: *recorded,
+                }
+                .into(),
+            ]),
+        }
+    }
+
+    fn evolve(&mut self, event: &ApplicationEvent) {
+        match event {
+            ApplicationEvent::Requested(requested) => {
+                self.attempts = Attempts::due_at(requested.due);
+                self.requested = Some(requested.clone());
+            }
+            ApplicationEvent::AttemptStarted(started) => {
+                self.attempts.start(started.attempt, started.due);
+            }
+            ApplicationEvent::AttemptFailed(failed) => {
+                self.attempts.fail(failed.attempt, failed.due);
+            }
+            ApplicationEvent::PollScheduled(scheduled) => {
+                self.attempts.poll(scheduled.attempt, scheduled.due);
+                self.step = Step::named(&scheduled.step);
+                self.polls += u32::from(self.step == Step::Poll);
+                self.external.clone_from(&scheduled.external);
+            }
+            ApplicationEvent::Hinted(hinted) => {
+                self.hint = Some(hinted.inbound.clone());
+                if !self.external.is_empty() {
+                    // The outcome of a running read is discarded, because the read was sent before
+                    // the callback arrived.
+                    self.attempts.poll(self.attempts.next(), hinted.due);
+                    self.step = Step::Verify;
+                }
+            }
+            ApplicationEvent::Completed(completed) => {
+                self.attempts.end(completed.attempt);
+                self.outcome = Some(Outcome {
+                    succeeded: completed.succeeded,
+                    outputs: completed.outputs.clone(),
+                    reason: completed.reason.clone(),
+                });
+            }
+            ApplicationEvent::Expired(expired) => {
+                self.outcome = Some(Outcome {
+                    succeeded: false,
+                    outputs: BTreeMap::new(),
+                    reason: expired.reason.clone(),
+                });
+            }
+            ApplicationEvent::Closed(_) => self.is_closed = true,
+        }
+    }
+}
+
+impl Application {
+    /// Returns true if the application was requested and has no result.
+    pub fn is_open(&self) -> bool {
+        self.requested.is_some() && self.outcome.is_none()
+    }
+
+    /// Returns the verdict on a started creation whose result was never recorded; `None` if no such
+    /// attempt exists. The ticket may exist, so the next step searches it.
+    pub fn interrupted(&self) -> Option<Verdict> {
+        self.attempts
+            .is_interrupted()
+            .then(|| next(Step::Find, String::new(), 0))
+    }
+
+    /// Returns the verdict on the response to the request of the current step. `granted` is the
+    /// condition of the application kind.
+    pub fn verdict(&self, answer: Answer, granted: &Condition) -> Verdict {
+        match (self.step, answer) {
+            (_, Answer::NotSent(reason)) => retry(reason),
+            (Step::Create, Answer::Unclear(_)) => next(Step::Find, String::new(), SEARCH_AFTER_MS),
+            (Step::Create, Answer::Rejected(reason)) => Verdict::Failed {
+                reason,
+                outputs: BTreeMap::new(),
+            },
+            (Step::Create, Answer::Created(external))
+            | (Step::Find, Answer::Found(Some(external))) => {
+                if self.hint.is_some() {
+                    next(Step::Verify, external, 0)
+                } else {
+                    next(Step::Poll, external, POLL_MS)
+                }
+            }
+            (Step::Find, Answer::Found(None)) => next(Step::Create, String::new(), 0),
+            (Step::Verify, Answer::Verified(true)) => next(Step::Confirm, self.external.clone(), 0),
+            // An unverified callback changes nothing and does not stop the polling.
+            (Step::Verify, Answer::Verified(false) | Answer::Rejected(_)) => {
+                next(Step::Poll, self.external.clone(), self.pause_ms())
+            }
+            (Step::Confirm | Step::Poll, Answer::Ticket(ticket)) => self.read(&ticket, granted),
+            (_, Answer::Unclear(reason) | Answer::Rejected(reason)) => retry(reason),
+            (_, answer) => retry(format!("the response does not fit the request: {answer:?}")),
+        }
+    }
+
+    /// Returns the verdict on the state of the external ticket. A status without a known meaning
+    /// decides nothing.
+    fn read(&self, ticket: &ExternalTicket, granted: &Condition) -> Verdict {
+        if !matches!(
+            ticket.status.as_str(),
+            "FINISHED" | "TERMINATED" | "REVOKED"
+        ) {
+            return next(Step::Poll, self.external.clone(), self.pause_ms());
+        }
+        let find = |key: &str| match key {
+            "current_status" => Found::Value(ticket.status.clone().into()),
+            key => ticket
+                .fields
+                .get(key)
+                .map_or(Found::Absent, |value| Found::Value(value.clone())),
+        };
+        let is_granted = ticket.status == "FINISHED"
+            && condition::holds(granted, TransitionId(0), &find, &mut Vec::new());
+        let node = self.requested.as_ref().map_or(NodeId(0), |one| one.node);
+        let result = if is_granted { "granted" } else { "refused" };
+        Verdict::Succeeded {
+            outputs: BTreeMap::from([
+                (result_key(node), result.to_owned()),
+                (external_key(node), self.external.clone()),
+            ]),
+        }
+    }
+
+    /// Returns the pause before the next read: one minute, doubled after each read, at most five
+    /// minutes.
+    fn pause_ms(&self) -> i64 {
+        let doublings = self.polls.saturating_sub(1).min(8);
+        (POLL_MS << doublings).min(POLL_MS_MAX)
+    }
+
+    fn record(&self, report: &Report) -> ApplicationEvent {
+        let completed = |succeeded, outputs: &BTreeMap<String, String>, reason: &str| {
+            Completed {
+                attempt: report.attempt,
+                cause: if self.step == Step::Confirm {
+                    Cause::Callback
+                } else {
+                    Cause::Poll
+                },
+                exchange: report.exchange.clone(),
+                status: report.status,
+                succeeded,
+                outputs: outputs.clone(),
+                reason: reason.to_owned(),
+                due: report.at.plus_ms(RESULT_DUE_MS),
+            }
+            .into()
+        };
+        match &report.verdict {
+            Verdict::Succeeded { outputs } => completed(true, outputs, ""),
+            Verdict::Failed { reason, outputs } => completed(false, outputs, reason),
+            Verdict::Unknown { reason } => completed(false, &BTreeMap::new(), reason),
+            Verdict::Retry { reason, after_ms } => {
+                match self.attempts.retry_at(report.policy, *after_ms, report.at) {
+                    Some(due) => AttemptFailed {
+                        attempt: report.attempt,
+                        exchange: report.exchange.clone(),
+                        status: report.status,
+                        reason: reason.clone(),
+                        due,
+                    }
+                    .into(),
+                    None => completed(false, &BTreeMap::new(), reason),
+                }
+            }
+            Verdict::Poll {
+                step,
+                task,
+                after_ms,
+            } => {
+                // A callback that arrived while the creation was running is verified at once.
+                let is_hinted = self.external.is_empty() && !task.is_empty() && self.hint.is_some();
+                let (step, after_ms) = if is_hinted {
+                    (Step::Verify.name(), 0)
+                } else {
+                    (step.as_str(), *after_ms)
+                };
+                PollScheduled {
+                    attempt: report.attempt,
+                    exchange: report.exchange.clone(),
+                    step: step.to_owned(),
+                    external: task.clone(),
+                    due: report.at.plus_ms(after_ms),
+                }
+                .into()
+            }
+        }
+    }
+}
+
+/// Returns the verdict that continues with a request after a pause.
+fn next(step: Step, external: String, after_ms: i64) -> Verdict {
+    Verdict::Poll {
+        step: step.name().into(),
+        task: external,
+        after_ms,
+    }
+}
+
+fn retry(reason: String) -> Verdict {
+    Verdict::Retry {
+        reason,
+        after_ms: None,
+    }
+}
+
+/// Returns the key of the output variable with the decision: `granted` or `refused`.
+pub fn result_key(node: NodeId) -> String {
+    format!("application_result_{node}")
+}
+
+/// Returns the key of the output variable with the number of the external ticket.
+pub fn external_key(node: NodeId) -> String {
+    format!("application_sn_{node}")
+}
+
+#[cfg(test)]
+mod tests {
+    use events::workflow::{Clause, Group, Join, Operator};
+
+    use super::*;
+    use crate::decider::fold;
+
+    const NOW: Moment = Moment(1_795_312_800_000);
+    const EXPIRES: Moment = Moment(1_796_522_400_000);
+
+    fn requested() -> ApplicationEvent {
+        Requested {
+            ticket: "REQ1".into(),
+            node: NodeId(5),
+            name: "apply".into(),
+            round: 1,
+            attempt: 1,
+            cause: "ticket-REQ1:9".into(),
+            kind: "log_collection".into(),
+            inputs: BTreeMap::new(),
+            due: NOW,
+            expires: EXPIRES,
+        }
+        .into()
+    }
+
+    fn scheduled(attempt: u32, step: Step, external: &str) -> ApplicationEvent {
+        PollScheduled {
+            attempt,
+            exchange: None,
+            step: step.name().into(),
+            external: external.into(),
+            due: NOW,
+        }
+        .into()
+    }
+
+    fn hinted() -> ApplicationEvent {
+        Hinted {
+            inbound: "inbound-1".into(),
+            due: NOW,
+        }
+        .into()
+    }
+
+    fn state(events: &[ApplicationEvent]) -> Application {
+        let mut all = vec![requested()];
+        all.extend_from_slice(events);
+        fold(&all)
+    }
+
+    fn granted() -> Condition {
+        Condition {
+            join: Join::And,
+            expressions: vec![Group {
+                join: Join::And,
+                expressions: vec![Clause {
+                    key: "approval_result".into(),
+                    kind: "RADIO".into(),
+                    condition: Operator::Equal,
+                    value: "true".into(),
+                }],
+            }],
+        }
+    }
+
+    fn ticket(status: &str, result: &str) -> Answer {
+        Answer::Ticket(ExternalTicket {
+            status: status.into(),
+            url: String::new(),
+            fields: BTreeMap::from([("approval_result".to_owned(), result.into())]),
+        })
+    }
+
+    fn verdict(events: &[ApplicationEvent], answer: Answer) -> Verdict {
+        state(events).verdict(answer, &granted())
+    }
+
+    fn then(step: Step, external: &str, after_ms: i64) -> Verdict {
+        Verdict::Poll {
+            step: step.name().into(),
+            task: external.into(),
+            after_ms,
+        }
+    }
+
+    fn report(attempt: u32, verdict: Verdict) -> Command {
+        Command::Record(Report {
+            attempt,
+            exchange: None,
+            status: Some(200),
+            verdict,
+            policy: POLICY,
+            at: NOW,
+        })
+    }
+
+    #[test]
+    fn a_creation_without_response_is_searched_before_it_is_sent_again() {
+        let unclear = || Answer::Unclear("the connection ended".into());
+        assert_eq!(
+            verdict(&[], unclear()),
+            then(Step::Find, "", SEARCH_AFTER_MS)
+        );
+        let searching = [scheduled(1, Step::Find, "")];
+        assert_eq!(
+            verdict(&searching, Answer::Found(None)),
+            then(Step::Create, "", 0)
+        );
+        assert_eq!(
+            verdict(&searching, Answer::Found(Some("REQ9".into()))),
+            then(Step::Poll, "REQ9", POLL_MS)
+        );
+        assert!(matches!(
+            verdict(&searching, unclear()),
+            Verdict::Retry { .. }
+        ));
+        let started = AttemptStarted {
+            attempt: 1,
+            due: NOW,
+        };
+        assert_eq!(
+            state(&[started.into()]).interrupted(),
+            Some(then(Step::Find, "", 0))
+        );
+        assert_eq!(state(&[]).interrupted(), None);
+    }
+
+    #[test]
+    fn a_rejected_creation_fails_and_an_unsent_one_is_repeated() {
+        assert_eq!(
+            verdict(&[], Answer::Rejected("3900005: no service".into())),
+            Verdict::Failed {
+                reason: "3900005: no service".into(),
+                outputs: BTreeMap::new()
+            }
+        );
+        assert!(matches!(
+            verdict(&[], Answer::NotSent("refused".into())),
+            Verdict::Retry { .. }
+        ));
+    }
+
+    #[test]
+    fn only_a_finished_ticket_that_meets_the_condition_is_granted() {
+        let polling = [scheduled(1, Step::Poll, "REQ9")];
+        let result = |answer| match verdict(&polling, answer) {
+            Verdict::Succeeded { outputs } => outputs["application_result_5"].clone(),
+            other => format!("{other:?}"),
+        };
+        assert_eq!(result(ticket("FINISHED", "true")), "granted");
+        assert_eq!(result(ticket("FINISHED", "false")), "refused");
+        assert_eq!(result(ticket("REVOKED", "true")), "refused");
+        assert_eq!(result(ticket("TERMINATED", "true")), "refused");
+        for status in ["RUNNING", "SUSPENDED", "SOMETHING", ""] {
+            assert_eq!(
+                verdict(&polling, ticket(status, "true")),
+                then(Step::Poll, "REQ9", POLL_MS),
+                "{status}"
+            );
+        }
+    }
+
+    #[test]
+    fn pauses_between_reads_double_up_to_five_minutes() {
+        let mut events = Vec::new();
+        let mut pauses = Vec::new();
+        for attempt in 1..=5 {
+            events.push(scheduled(attempt, Step::Poll, "REQ9"));
+            match verdict(&events, ticket("RUNNING", "")) {
+                Verdict::Poll { after_ms, .. } => pauses.push(after_ms),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(pauses, [60_000, 120_000, 240_000, 300_000, 300_000]);
+    }
+
+    #[test]
+    fn a_callback_is_verified_and_the_ticket_is_read_before_a_decision() {
+        let applying = [scheduled(1, Step::Poll, "REQ9")];
+        let hint = Command::Hint {
+            inbound: "inbound-1".into(),
+            at: NOW,
+        };
+        assert_eq!(state(&applying).decide(&hint, &()).unwrap(), [hinted()]);
+        let hinted = state(&[applying[0].clone(), hinted()]);
+        assert_eq!((hinted.step, hinted.attempts.next()), (Step::Verify, 3));
+        assert_eq!(
+            hinted.verdict(Answer::Verified(false), &granted()),
+            then(Step::Poll, "REQ9", POLL_MS),
+            "a forged callback changes nothing"
+        );
+        assert_eq!(
+            hinted.verdict(Answer::Verified(true), &granted()),
+            then(Step::Confirm, "REQ9", 0)
+        );
+        assert_eq!(
+            hinted.decide(&report(2, then(Step::Poll, "REQ9", 5)), &()),
+            Err(DecideError::Rejected(Rejection::NotDue(2))),
+            "the read that was sent before the callback is discarded"
+        );
+    }
+
+    #[test]
+    fn a_callback_during_the_creation_is_verified_when_the_number_is_known() {
+        let early = state(&[hinted()]);
+        assert_eq!((early.step, early.attempts.next()), (Step::Create, 1));
+        let recorded = early
+            .decide(&report(1, then(Step::Poll, "REQ9", POLL_MS)), &())
+            .unwrap();
+        assert_eq!(recorded, [scheduled(1, Step::Verify, "REQ9")]);
+    }
+
+    #[test]
+    fn a_decision_names_whether_a_callback_or_a_poll_found_it() {
+        for (step, cause) in [(Step::Confirm, Cause::Callback), (Step::Poll, Cause::Poll)] {
+            let reading = state(&[scheduled(1, step, "REQ9")]);
+            let verdict = reading.verdict(ticket("FINISHED", "true"), &granted());
+            let events = reading.decide(&report(2, verdict), &()).unwrap();
+            let [ApplicationEvent::Completed(completed)] = &events[..] else {
+                panic!("{events:?}");
+            };
+            assert_eq!((completed.cause, completed.succeeded), (cause, true));
+            assert_eq!(completed.outputs["application_sn_5"], "REQ9");
+        }
+    }
+
+    #[test]
+    fn an_application_expires_once_and_only_after_its_time() {
+        let expire = |at| Command::Expire { at };
+        let open = state(&[]);
+        assert_eq!(
+            open.decide(&expire(Moment(EXPIRES.0 - 1)), &()),
+            Err(DecideError::Rejected(Rejection::NotExpired(EXPIRES)))
+        );
+        let expired = open.decide(&expire(EXPIRES), &()).unwrap();
+        let ended = state(&expired);
+        assert_eq!(ended.decide(&expire(EXPIRES), &()), Ok(Vec::new()));
+        assert_eq!(
+            ended.decide(
+                &Command::Hint {
+                    inbound: "i".into(),
+                    at: NOW
+                },
+                &()
+            ),
+            Ok(Vec::new())
+        );
+        let close = Command::Close { recorded: true };
+        assert_eq!(
+            open.decide(&close, &()),
+            Err(DecideError::Rejected(Rejection::NoResult))
+        );
+        assert_eq!(
+            ended.decide(&close, &()),
+            Ok(vec![Closed { recorded: true }.into()])
+        );
+    }
+
+    #[test]
+    fn every_open_state_has_an_attempt_deadline_and_an_expiry() {
+        use events::Event;
+        let started = AttemptStarted {
+            attempt: 1,
+            due: NOW,
+        };
+        let failed = AttemptFailed {
+            attempt: 1,
+            exchange: None,
+            status: None,
+            reason: "r".into(),
+            due: NOW,
+        };
+        let histories: [&[ApplicationEvent]; 5] = [
+            &[],
+            &[started.into()],
+            &[failed.into()],
+            &[scheduled(1, Step::Poll, "REQ9")],
+            &[scheduled(1, Step::Poll, "REQ9"), hinted()],
+        ];
+        for history in histories {
+            let mut deadlines = std::collections::BTreeMap::new();
+            for event in std::iter::once(&requested()).chain(history) {
+                for change in event.deadlines() {
+                    deadlines.insert(change.id.clone(), change.due);
+                }
+            }
+            assert!(
+                deadlines.values().filter(|at| at.is_some()).count() == 2,
+                "{history:?}: {deadlines:?}"
+            );
+        }
+    }
+}

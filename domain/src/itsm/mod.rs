@@ -1,0 +1,3 @@
+//! External ITSMs: approvals that this desk requests there.
+
+pub mod application;

@@ -1,0 +1,296 @@
+//! Defines, names, places, imports and removes services.
+
+use domain::config::{self, CatalogCommand, Service};
+use domain::workflow;
+use domain::workflow::import::Note;
+use events::catalog::{ServiceNamed, ServicePlaced};
+use events::service::Defined;
+use events::ticket::ServiceKind;
+use events::{CategoryId, Meta, ServiceId, WorkflowId};
+use serde_json::Value;
+
+use crate::App;
+
+use super::{
+    AdministrationError, catalog::on_catalog, define, deploy, draft, next_id, read_workflow,
+};
+
+/// A service to import from a file (reference/bk-itsm.md 12.4).
+#[derive(Clone, Debug)]
+pub struct ServiceImport {
+    /// The id of the service to change; `None` for a new service.
+    pub id: Option<ServiceId>,
+    pub name: String,
+    pub kind: String,
+    pub desc: String,
+    pub is_enabled: bool,
+    pub display_type: String,
+    pub display_roles: Vec<String>,
+    pub owners: Vec<String>,
+    pub catalog: Option<CategoryId>,
+    pub can_ticket_agency: bool,
+    pub workflow: Value,
+    /// Whether the API calls of the workflow may use secrets of the key store.
+    pub may_name_secrets: bool,
+}
+
+/// Imports a service with its workflow. First checks the whole import, then deploys the workflow,
+/// and then defines the service.
+pub async fn import_service(
+    app: &App,
+    by: &Meta,
+    requested: ServiceImport,
+) -> Result<(Defined, Vec<Note>), AdministrationError> {
+    let kind = ServiceKind::ALL
+        .into_iter()
+        .find(|kind| kind.key() == requested.kind)
+        .ok_or_else(|| AdministrationError::KindUnknown(requested.kind.clone()))?;
+    let services = app.configuration.services().await?;
+    let known = |id: ServiceId| {
+        services
+            .iter()
+            .filter_map(|service| service.0.as_ref())
+            .find(|service| service.service == id)
+    };
+    let old = match requested.id {
+        Some(id) => Some(known(id).ok_or(AdministrationError::ServiceUnknown(id))?),
+        None => None,
+    };
+    name_is_free(app, &requested.name, requested.id).await?;
+    if let Some(catalog) = requested.catalog
+        && !app
+            .configuration
+            .catalog()
+            .await?
+            .categories
+            .contains_key(&catalog)
+    {
+        return Err(AdministrationError::Catalog(
+            config::Rejection::CatalogUnknown(catalog),
+        ));
+    }
+    let (workflow, workflow_version, report) = take_over(
+        app,
+        by,
+        &requested.workflow,
+        requested.may_name_secrets,
+        true,
+        old.map(|old| old.workflow),
+    )
+    .await?;
+    let owners = app.people.pids(&requested.owners).await?;
+    let service = match requested.id {
+        Some(id) => id,
+        None => ServiceId(next_id(app, by, "SERVICE").await?),
+    };
+    let defined = Defined {
+        service,
+        name: requested.name,
+        desc: requested.desc,
+        kind,
+        workflow,
+        workflow_version,
+        is_enabled: requested.is_enabled,
+        owners,
+        display_type: requested.display_type,
+        display_roles: requested.display_roles,
+        seals_text: old.is_some_and(|old| old.seals_text),
+        priorities: old.and_then(|old| old.priorities),
+        can_ticket_agency: requested.can_ticket_agency,
+        rate_after_days: old.map_or(Some(3), |old| old.rate_after_days),
+        is_listed: true,
+    };
+    define_service(app, by, &defined).await?;
+    if let Some(catalog) = requested.catalog {
+        place_service(app, by, service, Some(catalog)).await?;
+    }
+    Ok((defined, report))
+}
+
+/// Imports a workflow from a file as a new workflow, or as the next version of a workflow. The
+/// whole workflow is checked before any data is stored.
+///
+/// If `allows_open_cases` is true, cases without a transition are only reported. In such a case,
+/// the ticket waits at the node for a manager.
+pub async fn take_over(
+    app: &App,
+    by: &Meta,
+    file: &Value,
+    may_name_secrets: bool,
+    allows_open_cases: bool,
+    old: Option<WorkflowId>,
+) -> Result<(WorkflowId, i64, Vec<Note>), AdministrationError> {
+    let (definition, mut report) = read_workflow(app, file).await?;
+    if let Some(secret) = definition.secrets().next().filter(|_| !may_name_secrets) {
+        return Err(AdministrationError::SecretNamed(secret.to_owned()));
+    }
+    let problems = if allows_open_cases {
+        let found = workflow::check::findings(&definition);
+        report.extend(found.open_cases.into_iter().map(|(node, case)| {
+            let what = format!("no transition holds for {case}; a ticket then waits at the node until a manager routes it");
+            Note::Changed { place: format!("node {node}"), what }
+        }));
+        found.problems
+    } else {
+        workflow::check::problems(&definition)
+    };
+    if !problems.is_empty() {
+        return Err(AdministrationError::Unsound(problems));
+    }
+    let workflow = draft(app, by, definition, old).await?;
+    let version = deploy(app, by, workflow, allows_open_cases).await?;
+    Ok((workflow, version, report))
+}
+
+/// Rejects a name that another listed service has. `of` is the service that may have the name.
+pub async fn name_is_free(
+    app: &App,
+    name: &str,
+    of: Option<ServiceId>,
+) -> Result<(), AdministrationError> {
+    let services = app.configuration.services().await?;
+    let is_taken = services
+        .iter()
+        .filter_map(|service| service.0.as_ref())
+        .any(|service| service.name == name && Some(service.service) != of);
+    if is_taken {
+        Err(AdministrationError::NameTaken(name.to_owned()))
+    } else {
+        Ok(())
+    }
+}
+
+/// Defines a service. Rejects a workflow version that is not listed.
+pub async fn define_service(
+    app: &App,
+    by: &Meta,
+    defined: &Defined,
+) -> Result<(), AdministrationError> {
+    if defined.is_listed {
+        name_is_free(app, &defined.name, Some(defined.service)).await?;
+    }
+    let known = app.configuration.service(defined.service).await?;
+    let points_at = |service: &Defined| (service.workflow, service.workflow_version);
+    // The workflow version is only checked if the request changes the version. A service of a
+    // closed or unlisted workflow can therefore still be renamed or disabled.
+    if known.0.as_ref().map(points_at) != Some(points_at(defined)) {
+        let workflow = app.configuration.drawn(defined.workflow).await?;
+        if !workflow.is_listed(defined.workflow_version) {
+            return Err(AdministrationError::Workflow(
+                workflow::Rejection::VersionUnknown(defined.workflow_version),
+            ));
+        }
+        if workflow.closed {
+            return Err(AdministrationError::Workflow(workflow::Rejection::IsClosed));
+        }
+    }
+    // The stream of the catalog decides which of two concurrent services gets the same name.
+    let name = defined.is_listed.then(|| defined.name.clone());
+    name_service(app, by, defined.service, name).await?;
+    define::<Service>(app, by, format!("service-{}", defined.service), defined).await
+}
+
+/// Time in milliseconds after which a reserved name is free again if its service was not defined.
+/// The time is longer than any request.
+const UNDEFINED_MS: i64 = 60_000;
+
+/// Reserves a name for a service; releases the name of the service if `name` is `None`. Rejects a
+/// name that another service has.
+pub(super) async fn name_service(
+    app: &App,
+    by: &Meta,
+    service: ServiceId,
+    name: Option<String>,
+) -> Result<(), AdministrationError> {
+    let at = app.ledger.clock.now();
+    let named = ServiceNamed { service, name, at };
+    let mut instead_of = None;
+    loop {
+        let command = CatalogCommand::NameService {
+            named: named.clone(),
+            instead_of,
+        };
+        match on_catalog(app, by, &command).await {
+            Ok(_) => return Ok(()),
+            // The service with this name may not exist. A process can end after it reserved a name
+            // and before it defined the service.
+            Err(AdministrationError::Catalog(config::Rejection::ServiceNameTaken {
+                name,
+                by: holder,
+                at: taken_at,
+            })) => {
+                let stream = format!("service-{holder}");
+                let loaded = app.ledger.load::<Service>(&stream).await?;
+                let is_defined = loaded.aggregate.0.0.is_some();
+                let is_recent = at.0 - taken_at.0 < UNDEFINED_MS;
+                if is_defined || is_recent || instead_of == Some(holder) {
+                    return Err(AdministrationError::NameTaken(name));
+                }
+                instead_of = Some(holder);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Defines a service with an existing workflow version.
+pub async fn add_service(
+    app: &App,
+    by: &Meta,
+    mut defined: Defined,
+) -> Result<Defined, AdministrationError> {
+    defined.service = ServiceId(next_id(app, by, "SERVICE").await?);
+    define_service(app, by, &defined).await?;
+    Ok(defined)
+}
+
+/// Moves a service into a category, or out of the catalog.
+pub async fn place_service(
+    app: &App,
+    by: &Meta,
+    service: ServiceId,
+    catalog: Option<CategoryId>,
+) -> Result<(), AdministrationError> {
+    on_catalog(
+        app,
+        by,
+        &CatalogCommand::PlaceService(ServicePlaced { service, catalog }),
+    )
+    .await
+    .map(drop)
+}
+
+/// Removes a service from the list. Rejects a service that is in the catalog (reference/bk-itsm.md
+/// 13). The tickets of the service continue.
+pub async fn remove_service(
+    app: &App,
+    by: &Meta,
+    id: ServiceId,
+) -> Result<(), AdministrationError> {
+    let known = app.configuration.service(id).await?;
+    let known = known
+        .0
+        .as_ref()
+        .filter(|service| service.is_listed)
+        .ok_or(AdministrationError::ServiceUnknown(id))?;
+    let catalog = app.configuration.catalog().await?;
+    if let Some(category) = catalog
+        .places
+        .get(&id)
+        .and_then(|category| catalog.categories.get(category))
+    {
+        return Err(AdministrationError::InUse {
+            what: format!("service {}", known.name),
+            by: format!("catalog {}", category.name),
+        });
+    }
+    define_service(
+        app,
+        by,
+        &Defined {
+            is_listed: false,
+            ..known.clone()
+        },
+    )
+    .await
+}

@@ -1,0 +1,4 @@
+//! External ITSMs: the connections and application kinds, and the callbacks of applications.
+
+pub mod callbacks;
+pub mod integrations;

@@ -1,0 +1,210 @@
+//! Service tasks of automatic nodes: the node that waits for a result, the variables for templates,
+//! and the result on the ticket.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::placeholder::{Variables, typed};
+use domain::ticket::{Command, NodeResult, Rejection};
+use domain::views::ticket_card::TicketCard;
+use domain::workflow::output_keys;
+use events::ticket::NodeStatus;
+use events::workflow::NodeKind;
+use events::workflow::service_task::ServiceTask;
+use events::{Meta, Moment, NodeId, TicketSn};
+use infra::ledger::command_id;
+use infra::{Error, ExecuteError, Kind};
+use serde_json::Value;
+
+use crate::App;
+use crate::app::outbound::VARIABLES;
+use crate::app::tickets;
+use crate::app::tickets::display;
+
+/// The run of an automatic node that waits for a result.
+#[derive(Clone, Copy, Debug)]
+pub struct Awaiting<'a> {
+    pub ticket: &'a TicketSn,
+    pub node: NodeId,
+    pub round: u32,
+    pub attempt: u32,
+}
+
+/// Returns the ticket, the node kind and the service task of a node that waits for a result. The
+/// inner `Err` is the English reason why no node waits.
+pub async fn awaited(
+    app: &App,
+    awaiting: &Awaiting<'_>,
+) -> Result<Result<(TicketCard, NodeKind, ServiceTask), &'static str>, Error> {
+    let Some(card) = tickets::card(app, awaiting.ticket).await? else {
+        return Ok(Err("the ticket does not exist"));
+    };
+    let is_awaited = card
+        .ticket
+        .nodes
+        .get(&awaiting.node)
+        .is_some_and(|node_run| {
+            node_run.automatic
+                && node_run.status == NodeStatus::Running
+                && (node_run.round, node_run.attempt) == (awaiting.round, awaiting.attempt)
+        });
+    if card.ticket.status.is_over() || !is_awaited {
+        return Ok(Err("the ticket no longer waits for this service task"));
+    }
+    let Some(opened) = &card.ticket.opened else {
+        return Ok(Err("the ticket does not exist"));
+    };
+    let workflow = app
+        .configuration
+        .workflow(opened.workflow, opened.workflow_version)
+        .await?;
+    let node = workflow
+        .as_ref()
+        .and_then(|workflow| workflow.definition.node(awaiting.node));
+    let found = node.and_then(|node| Some((node.kind, node.service_task.as_deref()?.clone())));
+    Ok(found
+        .map(|(kind, service_task)| (card, kind, service_task))
+        .ok_or("the node has no service task"))
+}
+
+/// Records the result of a service task on its ticket. `stream` is the stream of the work, so that
+/// a repeated record has no effect. Returns false if the ticket no longer waits for the result.
+pub async fn record_result(
+    app: &App,
+    ticket: &TicketSn,
+    result: NodeResult,
+    meta: &Meta,
+    stream: &str,
+) -> Result<bool, Error> {
+    let id = command_id(&["answer", stream]);
+    let command = Command::RecordResult(result);
+    match tickets::execute(app, ticket, &command, meta, id, None).await {
+        Ok(_) => Ok(true),
+        Err(ExecuteError::Rejected(Rejection::ResultNotExpected | Rejection::Unknown)) => Ok(false),
+        Err(ExecuteError::Rejected(rejection)) => {
+            Err(Error::new(Kind::Misconfigured, rejection.to_string()))
+        }
+        Err(ExecuteError::Technical(error)) => Err(error),
+    }
+}
+
+/// Returns the variables for the templates of a service task.
+///
+/// The variables are form fields, outputs of nodes, data of the ticket and the given inputs.
+/// The secret variables from the creation of the ticket are also included.
+pub async fn variables(
+    app: &App,
+    card: &TicketCard,
+    inputs: &BTreeMap<String, String>,
+) -> Result<Variables, Error> {
+    let mut variables = Variables::new();
+    let Some(opened) = &card.ticket.opened else {
+        return Ok(variables);
+    };
+    // The erasure of the creator removes the secret. An API call that uses a variable of this
+    // secret then fails with a visible reason.
+    if let Some(name) = &opened.variables
+        && let Some(stored) = app.ledger.keys.secret(name).await?
+    {
+        let stored: BTreeMap<String, String> = serde_json::from_slice(&stored)
+            .map_err(|_| Error::corrupt(format!("secret {name} does not contain variables")))?;
+        variables.extend(stored.into_iter().map(|(key, value)| (key, value.into())));
+    }
+    let workflow = app
+        .configuration
+        .workflow(opened.workflow, opened.workflow_version)
+        .await?;
+    if let Some(workflow) = &workflow {
+        let definition = &workflow.definition;
+        for field in &definition.fields {
+            let entry = card.ticket.form.get(&field.key);
+            let value = app
+                .people
+                .value_out(
+                    Some(field),
+                    &entry.map(|entry| entry.read().clone()).unwrap_or_default(),
+                )
+                .await?;
+            let shown = display::display(field, entry, &value);
+            variables.insert(format!("{}__display", field.key), shown);
+            variables.insert(field.key.clone(), typed(field.kind, value));
+        }
+        // The variable of an output that no node has produced yet is null, so that a template may
+        // use the variable.
+        for node in &definition.nodes {
+            let keys = node.outputs.iter().map(|output| output.key.clone());
+            for key in keys.chain(output_keys(node)) {
+                variables.entry(key).or_insert(Value::Null);
+            }
+        }
+    }
+    let person_keys: BTreeSet<&str> = workflow
+        .iter()
+        .flat_map(|workflow| workflow.definition.approver_keys())
+        .collect();
+    for (key, value) in &card.ticket.outputs {
+        let value = if person_keys.contains(key.as_str()) {
+            app.people.names_in(value).await?
+        } else {
+            value.clone()
+        };
+        variables.insert(key.clone(), value.into());
+    }
+    let time = |at: Moment| display::time(&app.settings, at);
+    let processors: Vec<events::PersonId> = card
+        .ticket
+        .current()
+        .flat_map(|(_, node_run)| node_run.waiting_for())
+        .collect();
+    let context = [
+        ("ticket_sn", opened.sn.0.clone()),
+        ("ticket_title", card.ticket.title()),
+        (
+            "ticket_ticket_url",
+            display::ticket_url(&app.settings, opened.id),
+        ),
+        ("ticket_creator", app.people.name(&opened.creator).await?),
+        ("ticket_create_at", time(card.created_at)),
+        ("ticket_service_type", opened.kind.key().to_owned()),
+        ("ticket_current_status", card.ticket.status_key().to_owned()),
+        (
+            "ticket_current_status_display",
+            display::status_name(card.ticket.status_key()).to_owned(),
+        ),
+        ("ticket_bk_biz_id", card.ticket.bk_biz_id().to_string()),
+        // Tickets have no sub-tasks, so these two variables are empty.
+        ("ticket_sops_task_summary", String::new()),
+        ("ticket_all_task_processors", String::new()),
+        (
+            "ticket_current_processors",
+            app.people.names(&processors).await?,
+        ),
+    ];
+    variables.extend(
+        context
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value.into())),
+    );
+    for (key, value) in inputs {
+        match input(app, key, value).await? {
+            Some(value) => variables.insert(key.clone(), value.into()),
+            // The erasure of the person removed the stored input. An API call that uses the input
+            // fails with a visible reason.
+            None => variables.remove(key),
+        };
+    }
+    Ok(variables)
+}
+
+/// Returns an input of this API call. `value` is the text of the input, or the name of a secret
+/// that contains the text.
+async fn input(app: &App, key: &str, value: &str) -> Result<Option<String>, Error> {
+    if !value.starts_with(VARIABLES) {
+        return Ok(Some(value.to_owned()));
+    }
+    let Some(stored) = app.ledger.keys.secret(value).await? else {
+        return Ok(None);
+    };
+    let mut stored: BTreeMap<String, String> = serde_json::from_slice(&stored)
+        .map_err(|_| Error::corrupt(format!("secret {value} does not contain inputs")))?;
+    Ok(stored.remove(key))
+}

@@ -1,0 +1,81 @@
+//! `/callbacks/{source}/{secret}`: messages of other systems. A message with a valid secret is
+//! stored before the answer. The queue `sync` processes the stored message.
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use serde_json::json;
+
+use super::body::{self, NotRead};
+use crate::App;
+use crate::app::itsm::callbacks;
+
+/// Largest body of a message, in bytes. A callback has less than 2 KiB.
+const BODY_BYTES_MAX: usize = 64 << 10;
+
+/// Returns the routes of inbound messages, for the function `inbound`.
+pub fn router(app: App) -> Router {
+    routes().with_state(app)
+}
+
+/// Returns the routes of inbound messages.
+pub(super) fn routes() -> Router<App> {
+    Router::new().route("/callbacks/{source}/{secret}", post(receive))
+}
+
+/// Stores a message. The answer has the form that BlueKing ITSM expects of a callback receiver
+/// (reference/bk-itsm.md 10).
+async fn receive(
+    State(app): State<App>,
+    Path((source, secret)): Path<(String, String)>,
+    body: Body,
+) -> Response {
+    if source != callbacks::BK_ITSM {
+        return answer(
+            StatusCode::NOT_FOUND,
+            "the source of the callback is unknown",
+        );
+    }
+    let key = match app.keys().await {
+        Ok(keys) => keys.token,
+        Err(error) => return failed(&error),
+    };
+    let Some(application) = callbacks::application_of(&key, &secret) else {
+        return answer(StatusCode::FORBIDDEN, "the secret of the callback is wrong");
+    };
+    let body = match body::read(body, BODY_BYTES_MAX).await {
+        Ok(body) => body,
+        Err(reason) => {
+            let status = match reason {
+                NotRead::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+                NotRead::TooSlow | NotRead::BrokenOff(_) => StatusCode::REQUEST_TIMEOUT,
+                NotRead::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            return answer(status, &reason.to_string());
+        }
+    };
+    match callbacks::store(&app, application, &body).await {
+        Ok(None) => answer(StatusCode::OK, ""),
+        Ok(Some(problem)) => answer(StatusCode::BAD_REQUEST, &problem),
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &infra::Error) -> Response {
+    tracing::error!(%error, "a callback was not stored");
+    answer(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "the callback was not stored; send it again",
+    )
+}
+
+fn answer(status: StatusCode, message: &str) -> Response {
+    let is_stored = status == StatusCode::OK;
+    let body = json!({
+        "result": is_stored, "data": null, "code": if is_stored { 0 } else { i32::from(status.as_u16()) }, "message": message,
+    });
+    (status, Json(body)).into_response()
+}

@@ -1,0 +1,421 @@
+//! The queue `sync`: opens applications in external ITSMs and takes their steps.
+
+use async_trait::async_trait;
+use domain::attempt::{Attempts, Policy, Report, Verdict};
+use domain::intent::{Due, Intent, SubmitApplication};
+use domain::itsm::application::{Application, Command, POLICY, Rejection, Step};
+use domain::placeholder::fill_json;
+use domain::ticket::NodeResult;
+use events::application::{EXPIRE, Requested};
+use events::workflow::service_task::{Application as Task, ServiceTask};
+use events::{Meta, Moment, application_kind};
+use infra::http::HttpRequest;
+use infra::itsm::{self, Connection, Itsm, Request};
+use infra::ledger::{NoContext, command_id};
+use infra::queue::Message;
+use infra::{CommandEnvelope, Error};
+use serde_json::Value;
+
+use super::{runner, unexpected, wrong_queue};
+use crate::App;
+use crate::app::itsm::callbacks;
+use crate::app::outbound::{self, Described};
+use crate::app::tickets::service_task::{self, Awaiting};
+use crate::queue::runner::{Outgoing, Prepared};
+
+/// Milliseconds of one day.
+const DAY_MS: i64 = 24 * 3_600_000;
+/// Days until an application expires whose kind does not exist.
+const DEFAULT_DAYS: u16 = 1;
+/// Maximum bytes of a response of an external ITSM. A ticket contains all its form fields.
+const RESPONSE_BYTES_MAX: usize = 1 << 20;
+/// The name of the rejection for a missing kind, integration or service
+/// (requirements/external-itsm.md).
+const NOT_EXISTS: &str = "CollectItsmNotExists";
+
+/// Executes one intent: opens an application, or hands a callback to its application.
+pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(), Error> {
+    match intent {
+        Intent::SubmitApplication(application) => {
+            let stream = format!("application-{}", message.id);
+            open(app, message, &stream, *application).await?;
+            step(app, &stream).await
+        }
+        Intent::HandleInbound {
+            inbound,
+            subject,
+            cause,
+            correlation,
+        } => {
+            let command_envelope = CommandEnvelope {
+                stream: subject.clone(),
+                command_id: command_id(&["hint", &message.id]),
+                meta: Meta::system(correlation, cause),
+            };
+            let hint = Command::Hint {
+                inbound,
+                at: app.ledger.clock.now(),
+            };
+            app.ledger
+                .execute::<Application>(&command_envelope, &hint, &NoContext)
+                .await
+                .map_err(unexpected)?;
+            step(app, &subject).await
+        }
+        _ => Err(wrong_queue(message)),
+    }
+}
+
+/// Handles a deadline of an application: the next attempt, or the expiry.
+pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
+    if due.deadline == EXPIRE {
+        let state = app
+            .ledger
+            .load::<Application>(&due.stream)
+            .await?
+            .aggregate
+            .0;
+        let command_envelope = CommandEnvelope {
+            stream: due.stream.clone(),
+            command_id: command_id(&["fire", &due.id()]),
+            meta: runner::meta(&state),
+        };
+        let expire = Command::Expire {
+            at: app.ledger.clock.now(),
+        };
+        app.ledger
+            .execute::<Application>(&command_envelope, &expire, &NoContext)
+            .await
+            .map_err(unexpected)?;
+    }
+    step(app, &due.stream).await
+}
+
+/// Takes the next step of an application if the step is due. Otherwise does nothing.
+async fn step(app: &App, stream: &str) -> Result<(), Error> {
+    runner::run::<Application>(app, stream).await
+}
+
+async fn open(
+    app: &App,
+    message: &Message,
+    stream: &str,
+    application: SubmitApplication,
+) -> Result<(), Error> {
+    let SubmitApplication {
+        ticket,
+        node,
+        name,
+        round,
+        attempt,
+        inputs,
+        cause,
+        correlation,
+    } = application;
+    let awaiting = Awaiting {
+        ticket: &ticket,
+        node,
+        round,
+        attempt,
+    };
+    let kind = match service_task::awaited(app, &awaiting).await? {
+        Ok((_, _, ServiceTask::Application(task))) => task.kind,
+        _ => String::new(),
+    };
+    let days = app
+        .configuration
+        .application_kind(&kind)
+        .await?
+        .map_or(DEFAULT_DAYS, |defined| defined.days);
+    let now = app.ledger.clock.now();
+    let requested = Requested {
+        ticket,
+        node,
+        name,
+        round,
+        attempt,
+        cause: cause.clone(),
+        kind,
+        inputs,
+        due: now,
+        expires: now.plus_ms(i64::from(days) * DAY_MS),
+    };
+    let command_envelope = CommandEnvelope {
+        stream: stream.to_owned(),
+        command_id: command_id(&["sync", &message.id]),
+        meta: Meta::system(correlation, cause),
+    };
+    runner::open::<Application>(&app.ledger, &command_envelope, &Command::Request(requested)).await
+}
+
+#[async_trait]
+impl Outgoing for Application {
+    fn attempts(&self) -> Option<Attempts> {
+        self.is_open().then_some(self.attempts)
+    }
+
+    fn cause(&self) -> &str {
+        self.requested
+            .as_ref()
+            .map_or("", |requested| &requested.cause)
+    }
+
+    fn interrupted(&self) -> Option<(Verdict, Policy)> {
+        self.interrupted().map(|verdict| (verdict, POLICY))
+    }
+
+    async fn prepare<'a>(
+        &'a self,
+        app: &'a App,
+        stream: &str,
+    ) -> Result<Prepared<'a, Self>, Error> {
+        let verdict = match prepare(app, self, stream).await? {
+            Ok((request, prepared)) => return Ok(prepared_request(self, request, prepared)),
+            // A missing configuration rejects a new application. An existing application continues
+            // when the configuration is corrected.
+            Err(reason) if self.step == Step::Create || reason.is_final => Verdict::Failed {
+                reason: reason.text,
+                outputs: std::collections::BTreeMap::new(),
+            },
+            Err(reason) => Verdict::Retry {
+                reason: reason.text,
+                after_ms: None,
+            },
+        };
+        Ok(Prepared::Verdict(verdict, POLICY))
+    }
+
+    fn record(report: Report) -> Command {
+        Command::Record(report)
+    }
+
+    fn is_repeated(rejection: &Rejection) -> bool {
+        matches!(
+            rejection,
+            Rejection::AlreadyRequested | Rejection::NotDue(_)
+        )
+    }
+
+    /// Records the result of the application on its ticket, then closes the application.
+    async fn conclude(&self, app: &App, stream: &str) -> Result<(), Error> {
+        let (Some(requested), Some(outcome)) = (&self.requested, &self.outcome) else {
+            return Ok(());
+        };
+        if self.is_closed {
+            return Ok(());
+        }
+        let result = NodeResult {
+            node: requested.node,
+            round: requested.round,
+            attempt: requested.attempt,
+            succeeded: outcome.succeeded,
+            outputs: outcome.outputs.clone(),
+            task: self.external.clone(),
+            reason: outcome.reason.clone(),
+        };
+        let meta = runner::meta(self);
+        let recorded =
+            service_task::record_result(app, &requested.ticket, result, &meta, stream).await?;
+        let command_envelope = CommandEnvelope {
+            command_id: command_id(&["close", stream]),
+            stream: stream.to_owned(),
+            meta,
+        };
+        app.ledger
+            .execute::<Self>(&command_envelope, &Command::Close { recorded }, &NoContext)
+            .await
+            .map(drop)
+            .map_err(unexpected)
+    }
+}
+
+/// The request of the current step, its codec, and the application kind.
+struct Parts {
+    request: Request,
+    codec: &'static dyn Itsm,
+    kind: application_kind::Defined,
+}
+
+/// The reason why no request can be sent.
+struct NoRequest {
+    text: String,
+    /// Whether the application ends, because the ticket no longer waits for it.
+    is_final: bool,
+}
+
+impl From<String> for NoRequest {
+    fn from(text: String) -> Self {
+        Self {
+            text,
+            is_final: false,
+        }
+    }
+}
+
+fn prepared_request(
+    application: &Application,
+    request: HttpRequest,
+    parts: Parts,
+) -> Prepared<'_, Application> {
+    Prepared::Request {
+        request,
+        start: (application.step == Step::Create)
+            .then_some(|attempt, until: Moment| Command::Begin { attempt, until }),
+        judge: Box::new(move |response| {
+            let answer = parts.codec.answer(&parts.request, response);
+            (application.verdict(answer, &parts.kind.granted), POLICY)
+        }),
+    }
+}
+
+/// Prepares the request of the current step.
+async fn prepare(
+    app: &App,
+    application: &Application,
+    stream: &str,
+) -> Result<Result<(HttpRequest, Parts), NoRequest>, Error> {
+    let Some(requested) = &application.requested else {
+        return Ok(Err(String::from("the application is not requested").into()));
+    };
+    let awaiting = Awaiting {
+        ticket: &requested.ticket,
+        node: requested.node,
+        round: requested.round,
+        attempt: requested.attempt,
+    };
+    let (card, _, task) = match service_task::awaited(app, &awaiting).await? {
+        Ok(awaited) => awaited,
+        Err(text) => {
+            return Ok(Err(NoRequest {
+                text: text.to_owned(),
+                is_final: true,
+            }));
+        }
+    };
+    let ServiceTask::Application(task) = task else {
+        return Ok(Err(String::from("the node has no application").into()));
+    };
+    let connected = connect(app, requested).await?;
+    let (codec, connection, kind) = match connected {
+        Ok(connected) => connected,
+        Err(text) => return Ok(Err(text.into())),
+    };
+    if application.step == Step::Create && !kind.is_enabled {
+        let text = format!("application kind {} is switched off", kind.name);
+        return Ok(Err(text.into()));
+    }
+    let id = stream.trim_start_matches("application-");
+    let creator = match &card.ticket.opened {
+        Some(opened) => app.people.name(&opened.creator).await?,
+        None => String::new(),
+    };
+    let request = match application.step {
+        Step::Create => {
+            let variables = service_task::variables(app, &card, &requested.inputs).await?;
+            let fields = match fields(&kind, &task, &variables) {
+                Ok(fields) => fields,
+                Err(text) => return Ok(Err(text.into())),
+            };
+            let secret = callbacks::secret_of(&app.keys().await?.token, id);
+            let site = app.settings.site.trim_end_matches('/');
+            Request::Create {
+                service: kind.service,
+                creator,
+                fields,
+                callback_url: format!("{site}/callbacks/{}/{secret}", callbacks::BK_ITSM),
+                mark: id.to_owned(),
+            }
+        }
+        Step::Find => Request::Find {
+            creator,
+            mark: id.to_owned(),
+        },
+        Step::Verify => {
+            let inbound = application.hint.as_deref().unwrap_or_default();
+            Request::Verify {
+                token: callbacks::token_of(app, inbound).await?.unwrap_or_default(),
+            }
+        }
+        Step::Confirm | Step::Poll => Request::Read {
+            external: application.external.clone(),
+        },
+    };
+    let planned = match codec.request(&connection, &request) {
+        Ok(planned) => planned,
+        Err(text) => return Ok(Err(text.into())),
+    };
+    let described = Described {
+        body: planned.body_text(),
+        method: planned.method,
+        url: planned.url,
+        headers: planned.headers,
+        secret: "",
+        timeout_ms: planned.timeout_ms,
+        response_bytes_max: RESPONSE_BYTES_MAX,
+    };
+    let built = outbound::request(&*app.ledger.keys, described).await?;
+    let parts = Parts {
+        request,
+        codec,
+        kind,
+    };
+    Ok(built.map(|built| (built, parts)).map_err(NoRequest::from))
+}
+
+type Connected = (&'static dyn Itsm, Connection, application_kind::Defined);
+
+/// Returns codec, connection and kind of an application. The inner `Err` names the missing
+/// configuration.
+async fn connect(app: &App, requested: &Requested) -> Result<Result<Connected, String>, Error> {
+    let Some(kind) = app.configuration.application_kind(&requested.kind).await? else {
+        return Ok(Err(format!(
+            "{NOT_EXISTS}: application kind {:?} does not exist",
+            requested.kind
+        )));
+    };
+    let Some(integration) = app.configuration.integration(&kind.integration).await? else {
+        return Ok(Err(format!(
+            "{NOT_EXISTS}: integration {} does not exist",
+            kind.integration
+        )));
+    };
+    let Some(codec) = itsm::find(&integration.kind) else {
+        return Ok(Err(format!(
+            "{NOT_EXISTS}: this desk has no codec for {}",
+            integration.kind
+        )));
+    };
+    let name = format!("integration/{}", integration.name);
+    let secret = app.ledger.keys.secret(&name).await?;
+    let Some(secret) = secret.and_then(|bytes| String::from_utf8(bytes).ok()) else {
+        return Ok(Err(format!(
+            "the secret {name} is not in the key store; run `ledgerdesk setup --secret {name}=FILE`"
+        )));
+    };
+    let connection = Connection {
+        integration,
+        secret,
+    };
+    Ok(Ok((codec, connection, kind)))
+}
+
+/// Returns the fields of the external ticket. Fields of the node replace fields of the kind. A
+/// field that is only one placeholder keeps the type of the value.
+fn fields(
+    kind: &application_kind::Defined,
+    task: &Task,
+    variables: &domain::placeholder::Variables,
+) -> Result<Vec<(String, Value)>, String> {
+    let of_kind = kind
+        .fields
+        .iter()
+        .filter(|pair| task.fields.iter().all(|own| own.key != pair.key));
+    of_kind
+        .chain(&task.fields)
+        .map(|pair| {
+            let value = fill_json(&Value::String(pair.value.clone()), variables)
+                .map_err(|reason| format!("field {}: {reason}", pair.key))?;
+            Ok((pair.key.clone(), value))
+        })
+        .collect()
+}

@@ -1,0 +1,366 @@
+//! BlueKing ITSM v2 (reference/bk-itsm.md 1 to 3): creates and reads tickets over the ESB or the API
+//! gateway. Business errors arrive with HTTP 200 and `result` false.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use domain::api_call::plan::PlannedRequest;
+use domain::itsm::application::{Answer, ExternalTicket};
+use domain::placeholder::percent;
+use domain::value::plain;
+use events::integration::PathForm;
+use serde_json::{Map, Value, json};
+
+use super::{Connection, Itsm, Request};
+use crate::http::{HttpError, HttpResponse};
+
+/// Timeout of one request, milliseconds.
+const TIMEOUT_MS: i64 = 10_000;
+
+/// The external ITSM `bk_itsm`.
+#[derive(Clone, Copy, Debug)]
+pub struct BkItsm;
+
+impl Itsm for BkItsm {
+    fn name(&self) -> &'static str {
+        "bk_itsm"
+    }
+
+    fn request(
+        &self,
+        connection: &Connection,
+        request: &Request,
+    ) -> Result<PlannedRequest, String> {
+        let integration = &connection.integration;
+        let credentials = json!({
+            "bk_app_code": integration.app,
+            "bk_app_secret": connection.secret,
+            "bk_username": integration.user,
+        });
+        let prefix = match integration.form {
+            PathForm::Esb => "/api/c/compapi/v2/itsm",
+            PathForm::Apigw => "/v2/itsm",
+        };
+        let base = integration.url.trim_end_matches('/');
+        let (operation, body) = match request {
+            Request::Create {
+                service,
+                creator,
+                fields,
+                callback_url,
+                mark,
+            } => {
+                let fields: Vec<Value> = fields
+                    .iter()
+                    .map(|(key, value)| json!({ "key": key, "value": value }))
+                    .collect();
+                let body = json!({
+                    "service_id": service, "creator": creator, "fields": fields,
+                    "meta": { "callback_url": callback_url }, "tag": mark,
+                });
+                ("create_ticket", Some(body))
+            }
+            Request::Find { creator, mark } => {
+                let body = json!({ "tag": mark, "creator": creator, "page": 1, "page_size": 10 });
+                ("get_tickets", Some(body))
+            }
+            Request::Verify { token } => ("token/verify", Some(json!({ "token": token }))),
+            Request::Read { .. } => ("get_ticket_info", None),
+        };
+        let mut url = format!("{base}{prefix}/{operation}/");
+        if let Request::Read { external } = request {
+            url = format!("{url}?sn={}", percent(external));
+        }
+        // The URL of a read contains no credentials, because URLs appear in logs of proxies.
+        let body = body.map(|mut body| {
+            for (key, value) in credentials.as_object().into_iter().flatten() {
+                body[key] = value.clone();
+            }
+            body
+        });
+        let mut headers = vec![(
+            "X-Bkapi-Authorization".to_owned(),
+            ascii(&credentials.to_string()),
+        )];
+        if body.is_some() {
+            headers.push(("Content-Type".to_owned(), "application/json".to_owned()));
+        }
+        Ok(PlannedRequest {
+            method: if body.is_some() { "POST" } else { "GET" }.to_owned(),
+            url,
+            headers,
+            body,
+            timeout_ms: TIMEOUT_MS,
+        })
+    }
+
+    fn answer(&self, request: &Request, response: &Result<HttpResponse, HttpError>) -> Answer {
+        let response = match response {
+            Ok(response) => response,
+            Err(HttpError::NotSent(reason)) => return Answer::NotSent(reason.clone()),
+            Err(HttpError::Unknown(reason)) => return Answer::Unclear(reason.clone()),
+        };
+        match response.status {
+            200 | 201 => {}
+            // The gateway limits the rate before the request reaches the ITSM.
+            429 => return Answer::NotSent("the rate limit is reached (HTTP 429)".into()),
+            status @ 300..=499 => {
+                return Answer::Rejected(format!("the response status is {status}"));
+            }
+            status => return Answer::Unclear(format!("the response status is {status}")),
+        }
+        if response.is_cut {
+            return Answer::Unclear("the response is too long".into());
+        }
+        let Ok(Value::Object(envelope)) = serde_json::from_slice(&response.body) else {
+            return Answer::Unclear("the response is not a JSON object".into());
+        };
+        if envelope.get("result") != Some(&Value::Bool(true)) {
+            let text = |name: &str| plain(envelope.get(name).unwrap_or(&Value::Null));
+            return Answer::Rejected(format!("{}: {}", text("code"), text("message")));
+        }
+        let data = envelope.get("data").unwrap_or(&Value::Null);
+        read(request, data).unwrap_or_else(|| {
+            Answer::Unclear("the response lacks the data of the operation".into())
+        })
+    }
+}
+
+/// Reads the data of a successful response; `None` if a required member is missing.
+fn read(request: &Request, data: &Value) -> Option<Answer> {
+    let number = |ticket: &Value| {
+        let number = plain(ticket.get("sn")?);
+        (!number.is_empty()).then_some(number)
+    };
+    Some(match request {
+        Request::Create { .. } => Answer::Created(number(data)?),
+        Request::Find { mark, .. } => {
+            let items = data.get("items").unwrap_or(data).as_array()?;
+            let has_mark = |item: &&Value| item.get("tag").is_none_or(|tag| tag == mark.as_str());
+            let found: Vec<&Value> = items.iter().filter(has_mark).collect();
+            match found[..] {
+                [] => Answer::Found(None),
+                [one] => Answer::Found(Some(number(one)?)),
+                _ => Answer::Unclear(format!(
+                    "{} tickets were found for one mark; the ITSM ignores the filter `tag`",
+                    found.len()
+                )),
+            }
+        }
+        Request::Verify { .. } => Answer::Verified(data.get("is_passed")?.as_bool()?),
+        Request::Read { .. } => Answer::Ticket(ExternalTicket {
+            status: data.get("current_status")?.as_str()?.to_owned(),
+            url: plain(data.get("ticket_url").unwrap_or(&Value::Null)),
+            fields: data
+                .get("fields")
+                .and_then(Value::as_array)
+                .map(|fields| fields.iter().filter_map(Value::as_object).collect())
+                .map_or_else(BTreeMap::new, values),
+        }),
+    })
+}
+
+fn values(fields: Vec<&Map<String, Value>>) -> BTreeMap<String, Value> {
+    let value = |field: &Map<String, Value>| {
+        let key = field.get("key")?.as_str()?.to_owned();
+        Some((key, field.get("value").cloned().unwrap_or_default()))
+    };
+    fields.into_iter().filter_map(value).collect()
+}
+
+/// Escapes the characters of a JSON text that a header must not contain.
+fn ascii(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character.is_ascii() {
+            text.push(character);
+        } else {
+            let mut units = [0; 2];
+            for unit in character.encode_utf16(&mut units) {
+                let _ = write!(text, "\\u{unit:04x}");
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use events::integration::Defined;
+
+    use super::*;
+
+    fn connection(form: PathForm) -> Connection {
+        Connection {
+            integration: Defined {
+                name: "company".into(),
+                kind: "bk_itsm".into(),
+                url: "https://itsm.example.com/".into(),
+                form,
+                app: "日志".into(),
+                user: "admin".into(),
+            },
+            secret: "s3cret".into(),
+        }
+    }
+
+    fn create() -> Request {
+        Request::Create {
+            service: 18,
+            creator: "lisi".into(),
+            fields: vec![
+                ("title".into(), "t".into()),
+                ("log_keep_days".into(), 7.into()),
+            ],
+            callback_url: "https://desk/callbacks/bk-itsm/x".into(),
+            mark: "m".into(),
+        }
+    }
+
+    fn answered(request: &Request, status: u16, body: &str) -> Answer {
+        BkItsm.answer(
+            request,
+            &Ok(HttpResponse {
+                status,
+                body: body.into(),
+                ..HttpResponse::default()
+            }),
+        )
+    }
+
+    #[test]
+    fn requests_have_paths_bodies_and_credentials_of_the_api() {
+        let planned = BkItsm
+            .request(&connection(PathForm::Esb), &create())
+            .unwrap();
+        assert_eq!(planned.method, "POST");
+        assert_eq!(
+            planned.url,
+            "https://itsm.example.com/api/c/compapi/v2/itsm/create_ticket/"
+        );
+        let body = planned.body.unwrap();
+        assert_eq!(
+            body["fields"],
+            json!([{ "key": "title", "value": "t" }, { "key": "log_keep_days", "value": 7 }])
+        );
+        assert_eq!(
+            body["meta"]["callback_url"],
+            "https://desk/callbacks/bk-itsm/x"
+        );
+        assert_eq!(
+            (&body["tag"], &body["bk_app_secret"]),
+            (&json!("m"), &json!("s3cret"))
+        );
+        let (_, header) = &planned.headers[0];
+        assert!(header.is_ascii(), "{header}");
+        let header: Value = serde_json::from_str(header).unwrap();
+        assert_eq!(header["bk_app_code"], "日志");
+
+        let read = Request::Read {
+            external: "REQ 1/2".into(),
+        };
+        let planned = BkItsm.request(&connection(PathForm::Apigw), &read).unwrap();
+        assert_eq!((planned.method.as_str(), planned.body), ("GET", None));
+        assert_eq!(
+            planned.url,
+            "https://itsm.example.com/v2/itsm/get_ticket_info/?sn=REQ%201%2F2"
+        );
+    }
+
+    #[test]
+    fn responses_are_classified() {
+        let unclear = |answer: Answer| matches!(answer, Answer::Unclear(_));
+        let create = create();
+        assert_eq!(
+            answered(
+                &create,
+                200,
+                r#"{"result":true,"code":0,"data":{"sn":"REQ1","id":1}}"#
+            ),
+            Answer::Created("REQ1".into())
+        );
+        assert_eq!(
+            answered(
+                &create,
+                200,
+                r#"{"result":false,"code":"3900005","message":"no","data":null}"#
+            ),
+            Answer::Rejected("3900005: no".into())
+        );
+        assert!(unclear(answered(&create, 200, "<html>login</html>")));
+        assert!(unclear(answered(
+            &create,
+            200,
+            r#"{"result":true,"data":{}}"#
+        )));
+        assert!(unclear(answered(&create, 502, "")));
+        assert!(matches!(answered(&create, 403, "no"), Answer::Rejected(_)));
+        assert!(matches!(answered(&create, 302, ""), Answer::Rejected(_)));
+        assert!(matches!(answered(&create, 429, ""), Answer::NotSent(_)));
+        let failed = |error| BkItsm.answer(&create, &Err(error));
+        assert_eq!(
+            failed(HttpError::NotSent("dns".into())),
+            Answer::NotSent("dns".into())
+        );
+        assert!(unclear(failed(HttpError::Unknown("timeout".into()))));
+    }
+
+    #[test]
+    fn a_search_accepts_only_one_ticket_with_the_mark() {
+        let find = Request::Find {
+            creator: "lisi".into(),
+            mark: "m".into(),
+        };
+        let found = |items: &str| {
+            answered(
+                &find,
+                200,
+                &format!(r#"{{"result":true,"data":{{"items":{items}}}}}"#),
+            )
+        };
+        assert_eq!(found("[]"), Answer::Found(None));
+        assert_eq!(found(r#"[{"sn":"A"}]"#), Answer::Found(Some("A".into())));
+        assert_eq!(found(r#"[{"sn":"A","tag":"x"}]"#), Answer::Found(None));
+        assert_eq!(
+            found(r#"[{"sn":"A","tag":"x"},{"sn":"B","tag":"m"}]"#),
+            Answer::Found(Some("B".into()))
+        );
+        assert!(matches!(
+            found(r#"[{"sn":"A"},{"sn":"B"}]"#),
+            Answer::Unclear(_)
+        ));
+        assert_eq!(
+            answered(&find, 200, r#"{"result":true,"data":[{"sn":"A"}]}"#),
+            Answer::Found(Some("A".into()))
+        );
+    }
+
+    #[test]
+    fn tokens_and_tickets_are_read() {
+        let verify = Request::Verify { token: "t".into() };
+        assert_eq!(
+            answered(
+                &verify,
+                200,
+                r#"{"result":true,"data":{"is_passed":false}}"#
+            ),
+            Answer::Verified(false)
+        );
+        let read = Request::Read {
+            external: "A".into(),
+        };
+        let body = r#"{"result":true,"data":{"sn":"A","current_status":"FINISHED","ticket_url":"u",
+            "fields":[{"key":"approval_result","value":"true"},{"key":"empty","value":null},{"no":"key"}]}}"#;
+        assert_eq!(
+            answered(&read, 200, body),
+            Answer::Ticket(ExternalTicket {
+                status: "FINISHED".into(),
+                url: "u".into(),
+                fields: BTreeMap::from([
+                    ("approval_result".to_owned(), json!("true")),
+                    ("empty".to_owned(), Value::Null),
+                ]),
+            })
+        );
+    }
+}

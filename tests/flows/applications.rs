@@ -1,0 +1,578 @@
+//! Applications in an external ITSM: decisions by callback and by polling, and every fault of the
+//! other side (requirements/external-itsm.md, reference/bk-itsm.md 10).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use axum::http::{Request, StatusCode};
+use functions::app::itsm::callbacks;
+use functions::app::itsm::integrations::Definitions;
+use infra::http::{HttpClient, HttpError, HttpRequest, HttpResponse};
+use serde_json::{Value, json};
+
+use crate::TestDesk;
+
+const INTEGRATIONS: &str = r#"
+    [[integration]]
+    name = "company_itsm"
+    kind = "bk_itsm"
+    url = "http://itsm.example.com"
+    app = "bk_log"
+    user = "admin"
+
+    [[application_kind]]
+    name = "log_collection"
+    integration = "company_itsm"
+    service = 18
+    fields = { title = "${ticket_title}", reason = "from ${ticket_sn}" }
+    granted = { approval_result = "true" }
+    days = 14
+"#;
+const MINUTE_MS: i64 = 60_000;
+const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
+
+/// A fault of the external ITSM in one request.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    /// No connection.
+    NotSent,
+    /// The request is lost, and no response arrives.
+    LostRequest,
+    /// The request is executed, and no response arrives.
+    LostResponse,
+    /// The response is an HTML page.
+    Html,
+    /// The response has `result` false.
+    Rejected,
+}
+
+struct Ticket {
+    mark: String,
+    status: &'static str,
+    approval: &'static str,
+}
+
+/// An external BlueKing ITSM in memory.
+#[derive(Default)]
+struct External {
+    tickets: Mutex<BTreeMap<String, Ticket>>,
+    faults: Mutex<VecDeque<Fault>>,
+    /// The operations of all requests, in order.
+    calls: Mutex<Vec<String>>,
+    callback_urls: Mutex<Vec<String>>,
+    bodies: Mutex<Vec<Value>>,
+}
+
+impl External {
+    fn operation(&self, operation: &str, request: &HttpRequest) -> Value {
+        let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        let mut tickets = self.tickets.lock().unwrap();
+        match operation {
+            "create_ticket" => {
+                let sn = format!("REQ{:03}", tickets.len() + 1);
+                let mark = body["tag"].as_str().expect("a mark").to_owned();
+                let url = body["meta"]["callback_url"].as_str().expect("a URL");
+                self.callback_urls.lock().unwrap().push(url.to_owned());
+                self.bodies.lock().unwrap().push(body.clone());
+                let (status, approval) = ("RUNNING", "");
+                tickets.insert(
+                    sn.clone(),
+                    Ticket {
+                        mark,
+                        status,
+                        approval,
+                    },
+                );
+                json!({ "sn": sn, "id": tickets.len() })
+            }
+            "get_tickets" => {
+                let found = tickets
+                    .iter()
+                    .filter(|(_, ticket)| ticket.mark == body["tag"]);
+                let items: Vec<Value> = found.map(|(sn, _)| json!({ "sn": sn })).collect();
+                json!({ "items": items, "count": items.len() })
+            }
+            "token/verify" => json!({ "is_passed": body["token"] == "issued" }),
+            "get_ticket_info" => {
+                let (_, sn) = request.url.split_once("?sn=").expect("a number");
+                let ticket = &tickets[sn];
+                json!({ "sn": sn, "current_status": ticket.status, "ticket_url": "",
+                        "fields": [{ "key": "approval_result", "value": ticket.approval }] })
+            }
+            other => panic!("unexpected operation {other}"),
+        }
+    }
+
+    fn fail(&self, faults: &[Fault]) {
+        self.faults.lock().unwrap().extend(faults);
+    }
+
+    fn decide(&self, sn: &str, status: &'static str, approval: &'static str) {
+        let mut tickets = self.tickets.lock().unwrap();
+        let ticket = tickets.get_mut(sn).expect("a ticket");
+        (ticket.status, ticket.approval) = (status, approval);
+    }
+
+    fn calls(&self) -> Vec<String> {
+        std::mem::take(&mut *self.calls.lock().unwrap())
+    }
+
+    fn count(&self) -> usize {
+        self.tickets.lock().unwrap().len()
+    }
+
+    /// Returns the path of the callback URL of the newest ticket.
+    fn callback_path(&self) -> String {
+        let urls = self.callback_urls.lock().unwrap();
+        let url = urls.last().expect("a callback URL");
+        url[url.find("/callbacks/").expect("a path")..].to_owned()
+    }
+}
+
+#[async_trait]
+impl HttpClient for External {
+    async fn send(&self, request: &HttpRequest) -> Result<HttpResponse, HttpError> {
+        let (_, path) = request.url.split_once("/v2/itsm/").expect("a path");
+        let operation = path.split("/?").next().unwrap().trim_end_matches('/');
+        self.calls.lock().unwrap().push(operation.to_owned());
+        let fault = self.faults.lock().unwrap().pop_front();
+        let data = || json!({ "result": true, "code": 0, "message": "success", "data": self.operation(operation, request) });
+        let text = match fault {
+            Some(Fault::NotSent) => return Err(HttpError::NotSent("connection refused".into())),
+            Some(Fault::LostRequest) => return Err(HttpError::Unknown("timeout".into())),
+            Some(Fault::LostResponse) => {
+                data();
+                return Err(HttpError::Unknown("timeout".into()));
+            }
+            Some(Fault::Html) => "<html>login</html>".to_owned(),
+            Some(Fault::Rejected) => {
+                json!({ "result": false, "code": "3900005", "message": "no such service", "data": null }).to_string()
+            }
+            None => data().to_string(),
+        };
+        Ok(HttpResponse::of(200, text.as_bytes()))
+    }
+}
+
+struct Applied {
+    desk: TestDesk,
+    external: Arc<External>,
+    service: Value,
+}
+
+impl Applied {
+    async fn open() -> Self {
+        let mut desk = TestDesk::open().await;
+        let external = Arc::new(External::default());
+        desk.app.http = external.clone();
+        define(&desk, INTEGRATIONS).await;
+        let keys = &desk.app.ledger.keys;
+        keys.keep_secret("integration/company_itsm", b"s3cret")
+            .await
+            .unwrap();
+        let definition = json!({
+            "name": "日志采集申请",
+            "nodes": [
+                { "id": 1, "name": "开始", "kind": "START" },
+                { "id": 2, "name": "提单", "kind": "NORMAL", "processors": { "type": "OPEN" }, "fields": ["title"] },
+                { "id": 3, "name": "申请容量", "kind": "TASK", "processors": { "type": "PERSON", "who": ["admin"] },
+                  "service_task": { "does": "application", "kind": "log_collection", "fields": [{ "key": "days", "value": "7" }] } },
+                { "id": 9, "name": "结束", "kind": "END" },
+            ],
+            "transitions": [{ "id": 1, "from": 1, "to": 2 }, { "id": 2, "from": 2, "to": 3 }, { "id": 3, "from": 3, "to": 9 }],
+            "fields": [{ "id": 1, "key": "title", "type": "STRING", "name": "标题", "is_required": true }],
+        });
+        let (_, drawn) = desk
+            .v1(
+                "POST",
+                "workflows",
+                "admin",
+                json!({ "definition": definition }),
+            )
+            .await;
+        let deploy = format!("workflows/{}/deploy", drawn["workflow"]);
+        let (status, answer) = desk.v1("POST", &deploy, "admin", json!({})).await;
+        assert_eq!(status, 201, "{answer}");
+        let body = json!({ "kind": "request", "name": "日志采集", "workflow": drawn["workflow"], "version": 1, "catalog": 4 });
+        let (_, service) = desk.v1("POST", "services", "admin", body).await;
+        let service = service["service"].clone();
+        Self {
+            desk,
+            external,
+            service,
+        }
+    }
+
+    async fn submit(&self) -> Value {
+        let body = json!({ "service_id": self.service, "fields": { "title": "采集" } });
+        let (status, opened) = self.desk.v1("POST", "tickets", "lisi", body).await;
+        assert_eq!(status, 201, "{opened}");
+        self.desk.settle().await;
+        opened["sn"].clone()
+    }
+
+    async fn after(&self, ms: i64) {
+        self.desk.clock.advance(ms);
+        self.desk.settle().await;
+    }
+
+    /// Sends a callback to a path; returns the status.
+    async fn callback(&self, path: &str, body: &Value) -> StatusCode {
+        let request = Request::post(path)
+            .header("content-type", "application/json")
+            .body(body.to_string().into())
+            .unwrap();
+        let (status, _) = self.desk.send(request).await;
+        self.desk.settle().await;
+        status
+    }
+
+    /// Returns the node of the application, the applications, and the outcome of the newest one.
+    async fn state(&self, sn: &Value) -> (Value, Vec<Value>) {
+        let path = format!("tickets/{}", sn.as_str().unwrap());
+        let (_, shown) = self.desk.v1("GET", &path, "admin", Value::Null).await;
+        let nodes = shown["nodes"].as_array().unwrap();
+        let node = nodes.iter().find(|node| node["node"] == 3).unwrap().clone();
+        let (_, listed) = self
+            .desk
+            .v1("GET", "applications", "admin", Value::Null)
+            .await;
+        (node, listed["applications"].as_array().unwrap().clone())
+    }
+
+    async fn result(&self, sn: &Value) -> String {
+        let (node, applications) = self.state(sn).await;
+        let outcome = &applications[0]["outcome"];
+        if outcome.is_null() {
+            return format!("{} at {}", applications[0]["step"], node["status"]);
+        }
+        let result = &outcome["outputs"]["application_result_3"];
+        let result = result.as_str().or(outcome["reason"].as_str()).unwrap();
+        format!("{result} at {}", node["status"])
+    }
+}
+
+async fn define(desk: &TestDesk, text: &str) {
+    let definitions = Definitions::read(text).unwrap();
+    definitions.store(&desk.app).await.unwrap();
+    desk.followed().await;
+}
+
+fn message(sn: &str, token: &str) -> Value {
+    json!({ "sn": sn, "title": "采集", "ticket_url": "u", "current_status": "FINISHED", "updated_by": "admin",
+            "update_at": "2026-11-28 10:00:00", "approve_result": true, "token": token })
+}
+
+#[tokio::test]
+async fn a_verified_callback_leads_to_a_read_and_a_decision() {
+    let desk = Applied::open().await;
+    let sn = desk.submit().await;
+    assert_eq!(desk.external.calls(), ["create_ticket"]);
+    let sent = desk.external.bodies.lock().unwrap()[0].clone();
+    assert_eq!(
+        (&sent["service_id"], &sent["creator"]),
+        (&json!(18), &json!("lisi"))
+    );
+    let from = format!("from {}", sn.as_str().unwrap());
+    let expected = [("title", "采集"), ("reason", from.as_str()), ("days", "7")];
+    for (key, value) in expected {
+        let field = json!({ "key": key, "value": value });
+        assert!(
+            sent["fields"].as_array().unwrap().contains(&field),
+            "{key}: {sent}"
+        );
+    }
+    desk.external.decide("REQ001", "FINISHED", "true");
+    let path = desk.external.callback_path();
+    assert_eq!(
+        desk.callback(&path, &message("REQ001", "issued")).await,
+        StatusCode::OK
+    );
+    assert_eq!(desk.external.calls(), ["token/verify", "get_ticket_info"]);
+    assert_eq!(desk.result(&sn).await, "granted at \"FINISHED\"");
+}
+
+#[tokio::test]
+async fn polling_finds_the_decision_if_the_callback_never_comes() {
+    let desk = Applied::open().await;
+    let sn = desk.submit().await;
+    desk.external.calls();
+    for pause in [1, 1, 2, 4, 5, 5] {
+        desk.after(pause * MINUTE_MS - 1).await;
+        assert!(
+            desk.external.calls().is_empty(),
+            "no read before the end of the pause"
+        );
+        desk.after(1).await;
+        assert_eq!(desk.external.calls(), ["get_ticket_info"]);
+    }
+    desk.external.decide("REQ001", "FINISHED", "false");
+    desk.after(5 * MINUTE_MS).await;
+    assert_eq!(desk.result(&sn).await, "refused at \"FINISHED\"");
+    desk.external.calls();
+    desk.after(30 * DAY_MS).await;
+    assert!(
+        desk.external.calls().is_empty(),
+        "a decided application is not read again"
+    );
+}
+
+#[tokio::test]
+async fn a_forged_callback_changes_nothing_and_polling_continues() {
+    let desk = Applied::open().await;
+    let sn = desk.submit().await;
+    desk.external.calls();
+    let path = desk.external.callback_path();
+    let head = desk.desk.head().await;
+    for wrong in [
+        format!("{}0", &path[..path.len() - 1]),
+        format!("{}1", &path[..path.len() - 1]),
+        "/callbacks/bk-itsm/x".to_owned(),
+        path.replace("bk-itsm", "jira"),
+    ] {
+        if wrong != path {
+            let status = desk.callback(&wrong, &message("REQ001", "issued")).await;
+            assert!(status.is_client_error(), "{wrong}: {status}");
+        }
+    }
+    assert_eq!(desk.desk.head().await, head, "a stranger adds no commit");
+    // The secret is right, but the token was not issued.
+    desk.callback(&path, &message("REQ001", "forged")).await;
+    assert_eq!(desk.external.calls(), ["token/verify"]);
+    assert_eq!(desk.result(&sn).await, "\"poll\" at \"RUNNING\"");
+    // A callback about a running ticket is only a hint.
+    desk.callback(&path, &message("REQ001", "issued")).await;
+    assert_eq!(desk.external.calls(), ["token/verify", "get_ticket_info"]);
+    assert_eq!(desk.result(&sn).await, "\"poll\" at \"RUNNING\"");
+    // A body without a required member is kept and rejected.
+    let head = desk.desk.head().await;
+    let incomplete = json!({ "sn": "REQ001", "current_status": "FINISHED" });
+    assert_eq!(
+        desk.callback(&path, &incomplete).await,
+        StatusCode::BAD_REQUEST
+    );
+    assert_eq!(
+        (desk.desk.head().await, desk.external.calls()),
+        (head + 1, Vec::new())
+    );
+    desk.external.decide("REQ001", "FINISHED", "true");
+    desk.after(5 * MINUTE_MS).await;
+    assert_eq!(desk.result(&sn).await, "granted at \"FINISHED\"");
+}
+
+#[tokio::test]
+async fn a_repeated_callback_is_handled_once() {
+    let desk = Applied::open().await;
+    let sn = desk.submit().await;
+    desk.external.decide("REQ001", "FINISHED", "true");
+    let path = desk.external.callback_path();
+    desk.callback(&path, &message("REQ001", "issued")).await;
+    let head = desk.desk.head().await;
+    for _ in 0..10 {
+        assert_eq!(
+            desk.callback(&path, &message("REQ001", "issued")).await,
+            StatusCode::OK
+        );
+    }
+    assert_eq!(desk.desk.head().await, head);
+    // Another message about a decided application is recorded and decides nothing.
+    desk.external.calls();
+    desk.callback(&path, &message("REQ999", "issued")).await;
+    assert!(desk.external.calls().is_empty());
+    assert_eq!(desk.result(&sn).await, "granted at \"FINISHED\"");
+}
+
+#[tokio::test]
+async fn a_lost_answer_of_the_creation_makes_one_ticket() {
+    for (faults, calls) in [
+        (
+            vec![Fault::LostResponse],
+            vec!["create_ticket", "get_tickets"],
+        ),
+        (
+            vec![Fault::LostRequest],
+            vec!["create_ticket", "get_tickets", "create_ticket"],
+        ),
+        (
+            vec![Fault::Html],
+            vec!["create_ticket", "get_tickets", "create_ticket"],
+        ),
+        (vec![Fault::NotSent], vec!["create_ticket", "create_ticket"]),
+        (
+            vec![Fault::LostResponse, Fault::LostRequest],
+            vec!["create_ticket", "get_tickets", "get_tickets"],
+        ),
+        (
+            vec![Fault::LostResponse, Fault::Html],
+            vec!["create_ticket", "get_tickets", "get_tickets"],
+        ),
+    ] {
+        let desk = Applied::open().await;
+        desk.external.fail(&faults);
+        let sn = desk.submit().await;
+        desk.after(30_000).await;
+        desk.after(30_000).await;
+        assert_eq!(desk.external.calls(), calls, "{faults:?}");
+        assert_eq!(desk.external.count(), 1, "{faults:?}");
+        desk.external.decide("REQ001", "FINISHED", "true");
+        desk.after(5 * MINUTE_MS).await;
+        assert_eq!(
+            desk.result(&sn).await,
+            "granted at \"FINISHED\"",
+            "{faults:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_rejected_creation_fails_the_node_and_a_person_can_retry() {
+    let desk = Applied::open().await;
+    desk.external.fail(&[Fault::Rejected]);
+    let sn = desk.submit().await;
+    assert_eq!(
+        desk.result(&sn).await,
+        "3900005: no such service at \"FAILED\""
+    );
+    desk.desk
+        .operate(&sn, "retry", "admin", json!({ "node": 3 }))
+        .await;
+    desk.desk.settle().await;
+    assert_eq!(desk.external.count(), 1);
+    desk.external.decide("REQ001", "FINISHED", "true");
+    desk.after(MINUTE_MS).await;
+    let (node, applications) = desk.state(&sn).await;
+    assert_eq!(
+        (&node["status"], applications.len()),
+        (&json!("FINISHED"), 2)
+    );
+}
+
+#[tokio::test]
+async fn a_suspended_ticket_is_undecided_and_a_revoked_one_is_refused() {
+    let desk = Applied::open().await;
+    let sn = desk.submit().await;
+    desk.external.decide("REQ001", "SUSPENDED", "true");
+    desk.after(MINUTE_MS).await;
+    assert_eq!(desk.result(&sn).await, "\"poll\" at \"RUNNING\"");
+    desk.external.decide("REQ001", "REVOKED", "true");
+    desk.after(5 * MINUTE_MS).await;
+    assert_eq!(desk.result(&sn).await, "refused at \"FINISHED\"");
+}
+
+#[tokio::test]
+async fn an_application_without_a_decision_expires() {
+    let desk = Applied::open().await;
+    desk.external.fail(&[Fault::LostResponse]);
+    let sn = desk.submit().await;
+    // The external ITSM never answers again.
+    for _ in 0..2_000 {
+        desk.external.fail(&[Fault::LostRequest]);
+    }
+    desk.after(14 * DAY_MS - 1).await;
+    assert_eq!(desk.result(&sn).await, "\"find\" at \"RUNNING\"");
+    desk.after(1).await;
+    assert_eq!(
+        desk.result(&sn).await,
+        "no decision became known before the application expired at \"FAILED\""
+    );
+}
+
+#[tokio::test]
+async fn a_missing_or_disabled_kind_is_rejected_by_name() {
+    let desk = Applied::open().await;
+    define(
+        &desk.desk,
+        &INTEGRATIONS.replace("days = 14", "days = 14\nis_enabled = false"),
+    )
+    .await;
+    let sn = desk.submit().await;
+    assert_eq!(
+        desk.result(&sn).await,
+        "application kind log_collection is switched off at \"FAILED\""
+    );
+    assert!(desk.external.calls().is_empty());
+    define(&desk.desk, INTEGRATIONS).await;
+    desk.desk
+        .app
+        .ledger
+        .keys
+        .remove_secret("integration/company_itsm")
+        .await
+        .unwrap();
+    let sn = desk.submit().await;
+    let result = desk.result(&sn).await;
+    assert!(
+        result.contains("--secret integration/company_itsm=FILE"),
+        "{result}"
+    );
+}
+
+#[tokio::test]
+async fn a_callback_before_the_number_is_known_is_verified_later() {
+    let desk = Applied::open().await;
+    desk.external.fail(&[Fault::LostResponse]);
+    let sn = desk.submit().await;
+    desk.external.decide("REQ001", "FINISHED", "true");
+    let path = desk.external.callback_path();
+    desk.callback(&path, &message("REQ001", "issued")).await;
+    assert_eq!(desk.external.calls(), ["create_ticket"]);
+    desk.after(30_000).await;
+    assert_eq!(
+        desk.external.calls(),
+        ["get_tickets", "token/verify", "get_ticket_info"]
+    );
+    assert_eq!(desk.result(&sn).await, "granted at \"FINISHED\"");
+}
+
+#[tokio::test]
+async fn an_application_ends_when_its_ticket_no_longer_waits() {
+    let desk = Applied::open().await;
+    let sn = desk.submit().await;
+    desk.desk
+        .operate(&sn, "close", "admin", json!({ "status": "TERMINATED" }))
+        .await;
+    desk.after(MINUTE_MS).await;
+    let (_, applications) = desk.state(&sn).await;
+    assert_eq!(applications[0]["is_closed"], true, "{applications:?}");
+    desk.external.calls();
+    desk.after(DAY_MS).await;
+    assert!(desk.external.calls().is_empty());
+}
+
+#[tokio::test]
+async fn refilled_views_request_no_application_again() {
+    let desk = Applied::open().await;
+    let sn = desk.submit().await;
+    desk.external.decide("REQ001", "FINISHED", "true");
+    let path = desk.external.callback_path();
+    desk.callback(&path, &message("REQ001", "issued")).await;
+    assert_eq!(desk.result(&sn).await, "granted at \"FINISHED\"");
+    desk.external.calls();
+    let head = desk.desk.head().await;
+    let external = desk.external.clone();
+    let mut desk = desk.desk.restart_without_views().await;
+    desk.app.http = external.clone();
+    desk.settle().await;
+    assert!(external.calls().is_empty());
+    assert_eq!(desk.head().await, head);
+}
+
+#[tokio::test]
+async fn no_event_contains_a_secret_of_an_application() {
+    let desk = Applied::open().await;
+    desk.submit().await;
+    let path = desk.external.callback_path();
+    desk.callback(&path, &message("REQ001", "a-token-of-the-other-side"))
+        .await;
+    let secret = path.rsplit('/').next().unwrap();
+    let key = desk.desk.app.keys().await.unwrap().token;
+    assert!(callbacks::application_of(&key, secret).is_some());
+    let feed = desk.desk.app.ledger.store.feed(0, 10_000).await.unwrap();
+    for placed in feed {
+        let body = String::from_utf8_lossy(&placed.commit.body).into_owned();
+        for hidden in [&secret[32..], "a-token-of-the-other-side", "s3cret"] {
+            assert!(!body.contains(hidden), "{}: {hidden}", placed.commit.stream);
+        }
+    }
+}

@@ -1,0 +1,379 @@
+//! Two desks on one machine: desk B requests approvals at desk A, as the log platform does
+//! (requirements/external-itsm.md).
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tests::process::{APP, Served, printed, run, text};
+
+/// Number of applications of the test with kills; `LEDGERDESK_APPLICATIONS` replaces it.
+const APPLICATIONS: usize = 24;
+/// Number of kills of either desk per ten applications.
+const KILLS_PER_TEN: usize = 2;
+/// Longest wait for a state. A creation without response is searched after 30 seconds.
+const PATIENCE: Duration = Duration::from_mins(4);
+
+/// A desk that can be started again at the same address.
+struct Desk {
+    data: tempfile::TempDir,
+    port: u16,
+    more: Vec<String>,
+    served: Option<Served>,
+}
+
+impl Desk {
+    fn start(more: &[&str]) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        drop(listener);
+        let mut desk = Self {
+            data: tempfile::tempdir().expect("a directory"),
+            port,
+            more: more.iter().map(|&argument| argument.to_owned()).collect(),
+            served: None,
+        };
+        desk.restart();
+        desk
+    }
+
+    /// Kills the process with SIGKILL, and starts another one at the same address.
+    fn restart(&mut self) {
+        if let Some(served) = self.served.take() {
+            served.kill();
+        }
+        let more: Vec<&str> = self.more.iter().map(String::as_str).collect();
+        let served = Served::start_at(self.data.path(), self.port, &more);
+        assert!(served.is_up(), "the desk serves again");
+        self.served = Some(served);
+    }
+
+    fn served(&self) -> &Served {
+        self.served.as_ref().expect("a running desk")
+    }
+
+    async fn v1(&self, method: &str, path: &str, user: &str, body: Value) -> Value {
+        let (status, answer) = self.served().v1(method, path, user, body).await;
+        assert!(status < 300, "{method} {path}: {status} {answer}");
+        answer
+    }
+
+    fn data(&self) -> &str {
+        self.data.path().to_str().expect("a path")
+    }
+}
+
+/// Starts desk A, and desk B with an integration to desk A, an application kind and a service whose
+/// workflow applies.
+async fn desks(folder: &Path) -> (Desk, Desk, Value) {
+    let a = Desk::start(&[]);
+    let integrations = folder.join("integrations.toml");
+    let secret = folder.join("secret");
+    std::fs::write(
+        &integrations,
+        format!(
+            r#"
+            [[integration]]
+            name = "desk_a"
+            kind = "bk_itsm"
+            url = "http://127.0.0.1:{}"
+            app = "{}"
+            user = "admin"
+
+            [[application_kind]]
+            name = "log_collection"
+            integration = "desk_a"
+            service = 18
+            days = 14
+            granted = {{ approval_result = "true" }}
+            [application_kind.fields]
+            title = "${{ticket_title}}"
+            bk_biz_id = "2"
+            expect_access_data = "2026-12-01"
+            single_log_size = "200"
+            single_host_peak = "300"
+            single_host_log_volume = "20"
+            expect_host_size = "10"
+            log_keep_days = "7"
+            hot_data_days = "3"
+            apply_reason = "from ${{ticket_sn}}"
+            "#,
+            a.port, APP.0
+        ),
+    )
+    .expect("written");
+    std::fs::write(&secret, APP.1).expect("written");
+    let secret = format!("integration/desk_a={}", secret.display());
+    let integrations = integrations.to_str().expect("a path");
+    let b = Desk::start(&["--integrations", integrations, "--secret", &secret]);
+    let definition = json!({
+        "name": "日志采集申请",
+        "nodes": [
+            { "id": 1, "name": "开始", "kind": "START" },
+            { "id": 2, "name": "提单", "kind": "NORMAL", "processors": { "type": "OPEN" }, "fields": ["title"] },
+            { "id": 3, "name": "申请容量", "kind": "TASK", "processors": { "type": "PERSON", "who": ["admin"] },
+              "service_task": { "does": "application", "kind": "log_collection", "fields": [{ "key": "log_keep_days", "value": "14" }] } },
+            { "id": 4, "name": "创建采集", "kind": "NORMAL", "processors": { "type": "PERSON", "who": ["admin"] } },
+            { "id": 9, "name": "结束", "kind": "END" },
+        ],
+        "transitions": [
+            { "id": 1, "from": 1, "to": 2 }, { "id": 2, "from": 2, "to": 3 },
+            { "id": 3, "from": 3, "to": 4, "name": "通过", "condition": condition("granted") },
+            { "id": 4, "from": 3, "to": 9, "name": "拒绝" },
+            { "id": 5, "from": 4, "to": 9 },
+        ],
+        "fields": [{ "id": 1, "key": "title", "type": "STRING", "name": "标题", "is_required": true }],
+    });
+    let body = json!({ "definition": definition });
+    let drawn = b.v1("POST", "workflows", "admin", body).await;
+    let deploy = format!("workflows/{}/deploy", drawn["workflow"]);
+    b.v1("POST", &deploy, "admin", json!({})).await;
+    let service = json!({ "kind": "request", "name": "日志采集", "workflow": drawn["workflow"], "version": 1, "catalog": 4 });
+    let service = b.v1("POST", "services", "admin", service).await;
+    (a, b, service["service"].clone())
+}
+
+fn condition(result: &str) -> Value {
+    let clause = json!({ "key": "application_result_3", "type": "STRING", "condition": "==", "value": result });
+    json!({ "type": "and", "expressions": [{ "type": "and", "expressions": [clause] }] })
+}
+
+async fn submit(b: &Desk, service: &Value, title: &str) -> String {
+    let body = json!({ "service_id": service, "fields": { "title": title } });
+    let opened = b.v1("POST", "tickets", "lisi", body).await;
+    opened["sn"].as_str().expect("a number").to_owned()
+}
+
+/// Waits until a condition on a desk holds; fails with the last value after [`PATIENCE`].
+async fn until<T>(what: &str, mut read: impl AsyncFnMut() -> Result<T, Value>) -> T {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        match read().await {
+            Ok(found) => return found,
+            Err(last) => assert!(tokio::time::Instant::now() < deadline, "{what}: {last}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Returns the tickets of service 18 at desk A that wait for a decision.
+async fn waiting(a: &Desk) -> Vec<Value> {
+    let (status, answer) = a
+        .served()
+        .v1(
+            "GET",
+            "tickets?service=18&status=RUNNING&page_size=200",
+            "admin",
+            Value::Null,
+        )
+        .await;
+    assert_eq!(status, 200, "{answer}");
+    answer["items"].as_array().cloned().unwrap_or_default()
+}
+
+async fn decide(a: &Desk, sn: &str, pass: bool) {
+    let remark = |key: &str, text: &str| json!({ "key": key, "value": text });
+    let answer = a
+        .served()
+        .bk(
+            "operate_node",
+            json!({
+                "sn": sn, "operator": "admin", "state_id": 3, "action_type": "TRANSITION",
+                "fields": [
+                    remark("approval_result", if pass { "true" } else { "false" }),
+                    remark("can_use_independent_es_cluster", "false"),
+                    remark("evaluate_remark", ""), remark("reject_remark", if pass { "" } else { "no capacity" }),
+                ],
+            }),
+        )
+        .await;
+    assert_eq!(answer["result"], true, "{answer}");
+}
+
+/// Returns the node of a ticket at desk B.
+async fn node(b: &Desk, sn: &str, id: i64) -> Value {
+    let shown = b
+        .v1("GET", &format!("tickets/{sn}"), "admin", Value::Null)
+        .await;
+    let nodes = shown["nodes"].as_array().cloned().unwrap_or_default();
+    nodes
+        .into_iter()
+        .find(|node| node["id"] == id || node["node"] == id)
+        .unwrap_or(Value::Null)
+}
+
+#[tokio::test]
+async fn an_application_is_decided_by_another_desk() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let (a, b, service) = desks(folder.path()).await;
+    for pass in [true, false] {
+        let sn = submit(&b, &service, &format!("采集 {pass}")).await;
+        let applied = until("desk A has the ticket", async || {
+            let waiting = waiting(&a).await;
+            waiting.first().cloned().ok_or(json!(waiting))
+        })
+        .await;
+        let number = applied["sn"].as_str().expect("a number").to_owned();
+        let shown = a
+            .v1("GET", &format!("tickets/{number}"), "admin", Value::Null)
+            .await;
+        assert_eq!(shown["creator"], "lisi");
+        let fields = shown["fields"].to_string();
+        assert!(fields.contains(&format!("from {sn}")), "{fields}");
+        decide(&a, &number, pass).await;
+        until("the node of desk B ends", async || {
+            let node = node(&b, &sn, 3).await;
+            if node["status"] == "FINISHED" {
+                Ok(())
+            } else {
+                Err(node)
+            }
+        })
+        .await;
+        let consequence = node(&b, &sn, 4).await;
+        assert_eq!(consequence.is_null(), !pass, "{consequence}");
+        let listed = until("the application is closed", async || {
+            let listed = b.v1("GET", "applications", "admin", Value::Null).await;
+            let found = listed["applications"].as_array().and_then(|all| {
+                all.iter()
+                    .find(|one| one["ticket"] == sn.as_str() && one["is_closed"] == true)
+            });
+            found.cloned().ok_or(listed.clone())
+        })
+        .await;
+        assert_eq!(listed["external"], number.as_str());
+        let result = &listed["outcome"]["outputs"]["application_result_3"];
+        assert_eq!(result, if pass { "granted" } else { "refused" });
+        let id = listed["id"].as_str().expect("an id");
+        let history = printed(&[
+            "audit",
+            "show",
+            &format!("application-{id}"),
+            "--data",
+            b.data(),
+        ]);
+        for event in [
+            "requested",
+            "attempt_started",
+            "hinted",
+            "completed",
+            "closed",
+        ] {
+            assert!(
+                history.contains(&format!("application.{event}")),
+                "{event}: {history}"
+            );
+        }
+        assert!(
+            history.contains("callback"),
+            "the callback is the cause: {history}"
+        );
+        assert!(!history.contains("/callbacks/"), "no secret is stored");
+    }
+    for desk in [&a, &b] {
+        let verified = run(&["audit", "verify", "--data", desk.data()]);
+        assert!(verified.status.success(), "{}", text(&verified.stdout));
+    }
+}
+
+/// Kills either desk again and again while applications are requested and decided.
+#[tokio::test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the environment selects the long form"
+)]
+async fn two_desks_agree_after_kills() {
+    let count = std::env::var("LEDGERDESK_APPLICATIONS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(APPLICATIONS);
+    let folder = tempfile::tempdir().expect("a directory");
+    let (mut a, mut b, service) = desks(folder.path()).await;
+    let mut tickets = Vec::new();
+    let mut kills = 0;
+    for number in 0..count {
+        tickets.push(submit(&b, &service, &format!("采集 {number}")).await);
+        if number % 10 < KILLS_PER_TEN {
+            kills += 1;
+            // The kill falls into the creation, the callback or the decision of the applications.
+            if number % 2 == 0 {
+                b.restart();
+            } else {
+                a.restart();
+            }
+        }
+        for applied in waiting(&a).await {
+            let sn = applied["sn"].as_str().expect("a number");
+            decide(&a, sn, sn.ends_with(['1', '3', '5', '7', '9'])).await;
+        }
+    }
+    until("every application is decided", async || {
+        for applied in waiting(&a).await {
+            let sn = applied["sn"].as_str().expect("a number");
+            decide(&a, sn, sn.ends_with(['1', '3', '5', '7', '9'])).await;
+        }
+        let open = b
+            .v1("GET", "applications?state=open", "admin", Value::Null)
+            .await;
+        let all = b.v1("GET", "applications", "admin", Value::Null).await;
+        if all["count"] == count && open["count"] == 0 {
+            Ok(())
+        } else {
+            Err(open)
+        }
+    })
+    .await;
+    let at_a = a
+        .v1(
+            "GET",
+            "tickets?service=18&page_size=200",
+            "admin",
+            Value::Null,
+        )
+        .await;
+    assert_eq!(at_a["count"], count, "one ticket at desk A per application");
+    let (mut granted, mut refused, mut by_callback) = (0, 0, 0);
+    for sn in &tickets {
+        let history = b
+            .v1("GET", &format!("tickets/{sn}/events"), "admin", Value::Null)
+            .await;
+        let events = history["events"].as_array().cloned().unwrap_or_default();
+        let results = events
+            .iter()
+            .filter(|event| event.to_string().contains("node_result_received"))
+            .count();
+        assert_eq!(results, 1, "{sn} has one result");
+        if node(&b, sn, 4).await.is_null() {
+            refused += 1;
+        } else {
+            granted += 1;
+        }
+    }
+    let listed = b
+        .v1("GET", "applications?page_size=200", "admin", Value::Null)
+        .await;
+    for one in listed["applications"].as_array().into_iter().flatten() {
+        let stream = format!("application-{}", one["id"].as_str().expect("an id"));
+        let history = printed(&["audit", "show", &stream, "--data", b.data()]);
+        by_callback +=
+            usize::from(history.contains("\"callback\"") || history.contains("cause: callback"));
+        let external = one["external"].as_str().expect("a number");
+        let shown = a
+            .v1("GET", &format!("tickets/{external}"), "admin", Value::Null)
+            .await;
+        let is_granted = one["outcome"]["outputs"]["application_result_3"] == "granted";
+        let approved = external.ends_with(['1', '3', '5', '7', '9']);
+        assert_eq!(
+            (&shown["current_status"], is_granted),
+            (&json!("FINISHED"), approved),
+            "{one}"
+        );
+    }
+    println!(
+        "{count} applications, {kills} kills: {granted} granted, {refused} refused, {by_callback} found by a callback"
+    );
+    for desk in [&a, &b] {
+        let verified = run(&["audit", "verify", "--data", desk.data()]);
+        assert!(verified.status.success(), "{}", text(&verified.stdout));
+    }
+}
