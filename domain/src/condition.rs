@@ -76,10 +76,15 @@ const PATTERN_BYTES: usize = 1 << 20;
 /// Compiles a custom pattern that must match from the start of the text. Returns `None` if the
 /// pattern is invalid or too large. Matching takes linear time.
 pub fn pattern(text: &str) -> Option<regex::Regex> {
-    regex::RegexBuilder::new(&format!("^(?:{text})"))
-        .size_limit(PATTERN_BYTES)
-        .build()
-        .ok()
+    let compile = |text: &str| {
+        regex::RegexBuilder::new(text)
+            .size_limit(PATTERN_BYTES)
+            .build()
+            .ok()
+    };
+    // A text such as `a)|(b` is valid only inside the group, where it would end the group.
+    compile(text)?;
+    compile(&format!("^(?:{text})"))
 }
 
 /// Returns the keys in a condition, in the order of its clauses.
@@ -323,5 +328,313 @@ mod tests {
         );
         assert_eq!(trace[0].found, "<personal>");
         assert!(trace[0].clause.len() <= TRACE_BYTES);
+    }
+
+    fn clause(key: &str, kind: &str, condition: Operator, value: Value) -> Clause {
+        Clause {
+            key: key.into(),
+            kind: kind.into(),
+            condition,
+            value,
+        }
+    }
+
+    /// Returns a group of clauses. The key of each clause is the result of the clause.
+    fn group_of(join: Join, results: &[bool]) -> Group {
+        let expressions = results
+            .iter()
+            .map(|holds| clause(&holds.to_string(), "STRING", Operator::Equal, json!("true")))
+            .collect();
+        Group { join, expressions }
+    }
+
+    #[test]
+    fn order_operators_differ_below_at_and_above_the_boundary() {
+        let operators = [
+            (Operator::Equal, [false, true, false]),
+            (Operator::NotEqual, [true, false, true]),
+            (Operator::Greater, [false, false, true]),
+            (Operator::Less, [true, false, false]),
+            (Operator::AtLeast, [false, true, true]),
+            (Operator::AtMost, [true, true, false]),
+        ];
+        for (kind, values) in [
+            ("INT", ["9", "10", "11"]),
+            ("number", ["9.5", "10.0", "1e2"]),
+            ("STRING", ["10", "9", "a"]),
+            ("DATE", ["2026-02-28", "2026/03/01", "2026-11-01"]),
+            ("date", ["2026-09-30", "2026-10-01", "2026-11-01"]),
+            (
+                "DATETIME",
+                ["2026-02-28 23:59", "2026-03-01", "2026-03-01T00:00:01"],
+            ),
+            (
+                "datetime",
+                [
+                    "2026-03-01 09:59:59",
+                    "2026-03-01 10:00",
+                    "2026-03-01 10:01",
+                ],
+            ),
+        ] {
+            for (operator, expected) in operators {
+                let clause = clause("k", kind, operator, json!(values[1]));
+                let found = values.map(|value| clause_holds(&clause, &Found::Value(json!(value))));
+                assert_eq!(found, expected, "{kind} {operator:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn incomparable_values_satisfy_only_not_equal() {
+        let operators = [
+            Operator::Equal,
+            Operator::NotEqual,
+            Operator::Greater,
+            Operator::Less,
+            Operator::AtLeast,
+            Operator::AtMost,
+        ];
+        for (kind, left, right) in [
+            ("INT", "x", "1"),
+            ("INT", "1", ""),
+            ("INT", "NaN", "NaN"),
+            ("number", "inf", "inf"),
+            ("DATE", "x", "2026-02-01"),
+            ("DATETIME", "2026-02-01", ""),
+        ] {
+            for operator in operators {
+                let clause = clause("k", kind, operator, json!(right));
+                assert_eq!(
+                    clause_holds(&clause, &Found::Value(json!(left))),
+                    operator == Operator::NotEqual,
+                    "{kind} {left} {operator:?} {right}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn only_booleans_ignore_the_case() {
+        for (kind, is_equal) in [("BOOLEAN", true), ("boolean", true), ("STRING", false)] {
+            let equal = clause("k", kind, Operator::Equal, json!("true"));
+            assert_eq!(
+                clause_holds(&equal, &Found::Value(json!("True"))),
+                is_equal,
+                "{kind}"
+            );
+            assert!(!clause_holds(&equal, &Found::Value(json!("False"))));
+            assert!(clause_holds(&equal, &Found::Value(json!(true))));
+        }
+    }
+
+    #[test]
+    fn set_operators_compare_all_items() {
+        for (found, value, is_superset, is_in) in [
+            (json!("a,b,c"), json!("c,a"), true, false),
+            (json!(["a", "b"]), json!(["b", "a"]), true, false),
+            (json!("a"), json!("a,b"), false, true),
+            (json!(" b "), json!("a, b"), false, true),
+            (json!(" b "), json!("b"), true, true),
+            (json!("x"), json!(""), true, false),
+            (json!(7), json!([7, 8]), false, true),
+            (Value::Null, json!("a"), false, false),
+        ] {
+            let results = [
+                Operator::Superset,
+                Operator::NotSuperset,
+                Operator::In,
+                Operator::NotIn,
+            ]
+            .map(|operator| {
+                let clause = clause("k", "MULTISELECT", operator, value.clone());
+                clause_holds(&clause, &Found::Value(found.clone()))
+            });
+            assert_eq!(
+                results,
+                [is_superset, !is_superset, is_in, !is_in],
+                "{found} {value}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_absent_value_equals_the_empty_text() {
+        let equal = |value: &str| clause("k", "STRING", Operator::Equal, json!(value));
+        assert!(clause_holds(&equal(""), &Found::Absent));
+        assert!(!clause_holds(&equal("x"), &Found::Absent));
+        assert!(clause_holds(&equal("x"), &Found::Personal(json!("x"))));
+        assert!(!clause_holds(&equal("x"), &Found::Personal(json!("y"))));
+    }
+
+    #[test]
+    fn parts_are_evaluated_until_the_result_is_determined() {
+        let find = |key: &str| Found::Value(json!(key));
+        let table: [(Join, &[bool], bool, usize); 8] = [
+            (Join::And, &[true, true], true, 2),
+            (Join::And, &[true, false, true], false, 2),
+            (Join::And, &[false, true], false, 1),
+            (Join::And, &[], true, 0),
+            (Join::Or, &[false, true, false], true, 2),
+            (Join::Or, &[true, false], true, 1),
+            (Join::Or, &[false, false], false, 2),
+            (Join::Or, &[], false, 0),
+        ];
+        for (join, results, is_met, evaluated) in table {
+            let mut trace = Vec::new();
+            let group = group_of(join, results);
+            assert_eq!(
+                group_holds(&group, TransitionId(1), &find, &mut trace),
+                is_met,
+                "clauses: {join:?} {results:?}"
+            );
+            assert_eq!(trace.len(), evaluated, "clauses: {join:?} {results:?}");
+            trace.clear();
+            let expressions = results
+                .iter()
+                .map(|holds| group_of(Join::And, &[*holds]))
+                .collect();
+            let condition = Condition { join, expressions };
+            assert_eq!(
+                holds(&condition, TransitionId(1), &find, &mut trace),
+                is_met,
+                "groups: {join:?} {results:?}"
+            );
+            assert_eq!(trace.len(), evaluated, "groups: {join:?} {results:?}");
+        }
+    }
+
+    #[test]
+    fn keys_and_clauses_of_all_groups_are_counted_in_order() {
+        let clause = |key: &str| clause(key, "STRING", Operator::Equal, json!("x"));
+        let group = |keys: &[&str]| Group {
+            join: Join::Or,
+            expressions: keys.iter().map(|key| clause(key)).collect(),
+        };
+        let condition = Condition {
+            join: Join::And,
+            expressions: vec![group(&["b", "a"]), group(&[]), group(&["b"])],
+        };
+        assert_eq!(keys(&condition).collect::<Vec<_>>(), ["b", "a", "b"]);
+        assert_eq!(clauses(&condition), 3);
+        assert_eq!(keys(&Condition::default()).count(), 0);
+        assert_eq!(clauses(&Condition::default()), 0);
+    }
+
+    #[test]
+    fn a_pattern_matches_from_the_start_of_the_text() {
+        for (text, value, is_match) in [
+            ("[a-z]+", "ab1", true),
+            ("[a-z]+", "1ab", false),
+            ("a|b", "b", true),
+            ("a|b", "xb", false),
+            ("a", "x\na", false),
+        ] {
+            let pattern = pattern(text).expect("a valid pattern");
+            assert_eq!(pattern.is_match(value), is_match, "{text} {value}");
+        }
+    }
+
+    #[test]
+    fn invalid_and_too_large_patterns_are_not_compiled() {
+        for text in ["(", "[a", "(?:a{1000}){1000}"] {
+            assert!(pattern(text).is_none(), "{text}");
+        }
+        assert!(pattern("a{1000}").is_some());
+    }
+
+    #[test]
+    fn a_trace_stores_every_kind_of_value() {
+        let group = Group {
+            join: Join::And,
+            expressions: vec![clause("k", "STRING", Operator::NotEqual, json!("x"))],
+        };
+        for (found, text, holds) in [
+            (Found::Absent, "", true),
+            (Found::Value(json!("x")), "x", false),
+            (Found::Value(json!(7)), "7", true),
+            (Found::Personal(json!("y")), "<personal>", true),
+            (Found::Erased, "<erased>", false),
+        ] {
+            let mut trace = Vec::new();
+            let is_met = group_holds(&group, TransitionId(7), &|_| found.clone(), &mut trace);
+            let tested = Tested {
+                transition: TransitionId(7),
+                clause: "k != x".into(),
+                found: text.into(),
+                holds,
+            };
+            assert_eq!((is_met, trace), (holds, vec![tested]));
+        }
+    }
+
+    #[test]
+    fn long_texts_are_cut_at_a_character_boundary() {
+        for (text, length) in [
+            ("x".repeat(255), 255),
+            ("x".repeat(256), 256),
+            ("x".repeat(257), 256),
+            ("值".repeat(85), 255),
+            ("值".repeat(86), 255),
+            (format!("x{}", "值".repeat(85)), 256),
+        ] {
+            assert_eq!(cut(&text), &text[..length], "{} bytes", text.len());
+        }
+    }
+
+    #[test]
+    fn times_are_read_with_and_without_seconds() {
+        let at = |hour, minute, second| {
+            Some(jiff::civil::datetime(2026, 11, 22, hour, minute, second, 0))
+        };
+        for (text, expected) in [
+            ("2026-11-22 09:08:07", at(9, 8, 7)),
+            ("2026/11/22T09:08:07", at(9, 8, 7)),
+            ("2026-11-22 09:08", at(9, 8, 0)),
+            (" 2026-11-22 ", at(0, 0, 0)),
+            ("2026-11-31", None),
+            ("2026-11-22 09:08:07 x", None),
+            ("x", None),
+            ("", None),
+        ] {
+            assert_eq!(time(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_finite_decimals_within_blanks() {
+        for (text, expected) in [
+            (" 1.50 ", Some("1.5")),
+            ("-2", Some("-2")),
+            ("NaN", None),
+            ("inf", None),
+            ("1,5", None),
+            ("", None),
+        ] {
+            let number = number(text).map(|number| number.to_string());
+            assert_eq!(number.as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_set_contains_trimmed_parts_of_a_text_or_the_items_of_a_list() {
+        for (value, expected) in [
+            (json!(" a, ,b,"), vec!["a", "b"]),
+            (json!(["b", "a", "b", 7]), vec!["7", "a", "b"]),
+            (json!(7), vec!["7"]),
+            (json!(""), vec![]),
+            (Value::Null, vec![]),
+        ] {
+            let items: Vec<String> = set(&value).into_iter().collect();
+            assert_eq!(items, expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_cannot_end_the_group_that_anchors_it() {
+        for text in ["a)|(b", ")", "(", "a)(?:b"] {
+            assert!(pattern(text).is_none(), "{text}");
+        }
+        assert!(pattern("a|b").is_some_and(|regex| !regex.is_match("xb") && regex.is_match("bx")));
     }
 }

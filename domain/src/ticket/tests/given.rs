@@ -1,0 +1,149 @@
+//! Helpers of the examples: contexts of several workflows, and tickets in a certain state.
+
+use events::ticket::{Linked, Relation, TicketEvent};
+use events::workflow::{Node, NodeKind, Processors};
+use events::{Entry, PersonId, ServiceId, service};
+
+use super::{BOSS, Command, Context, LISI, Open, ROOT, Ticket};
+use super::{context_of, definition, node, transition};
+use crate::decider::Decider;
+
+/// The second processor of every node that the helper `node` returns.
+pub(super) const OTHER: &str = "p-other";
+/// The owner of the service in contexts of [`with_owner`].
+pub(super) const OWNER: &str = "p-owner";
+/// A person without any relation to the ticket.
+pub(super) const GUEST: &str = "p-guest";
+
+pub(super) fn people(ids: &[&str]) -> Vec<PersonId> {
+    ids.iter().map(|id| PersonId::from(*id)).collect()
+}
+
+pub(super) fn to(ids: &[&str]) -> Processors {
+    Processors::Person(people(ids))
+}
+
+/// Returns the context with a changed service.
+pub(super) fn with_service(
+    mut context: Context,
+    change: impl FnOnce(&mut service::Defined),
+) -> Context {
+    let service = context
+        .services
+        .get_mut(&ServiceId(7))
+        .and_then(Option::as_mut)
+        .expect("the context contains the service");
+    change(service);
+    context
+}
+
+pub(super) fn with_owner(context: Context) -> Context {
+    with_service(context, |service| service.owners = vec![OWNER.into()])
+}
+
+/// Returns a context whose workflow has the changed approval 3.
+pub(super) fn with_approval(change: impl FnOnce(&mut Node)) -> Context {
+    let mut definition = definition();
+    change(&mut definition.nodes[2]);
+    context_of(definition)
+}
+
+/// Returns a context whose approval 3 fails after a rejection, because no transition matches.
+pub(super) fn with_dead_end() -> Context {
+    let mut definition = definition();
+    definition.transitions.remove(2);
+    context_of(definition)
+}
+
+/// Returns a context whose workflow has START 1, submit node 2, the changed manual node 5 and
+/// END 4.
+pub(super) fn with_manual(change: impl FnOnce(&mut Node)) -> Context {
+    let mut definition = definition();
+    definition.nodes[2] = node(5, NodeKind::Manual, &[]);
+    change(&mut definition.nodes[2]);
+    definition.transitions = vec![
+        transition(1, 1, 2, None),
+        transition(2, 2, 5, None),
+        transition(3, 5, 4, None),
+    ];
+    context_of(definition)
+}
+
+/// Returns a context whose workflow has the changed manual nodes 5 and 6 in two parallel branches.
+pub(super) fn with_branches(change: impl FnOnce(&mut Node, &mut Node)) -> Context {
+    let mut definition = definition();
+    let mut first = node(5, NodeKind::Manual, &[]);
+    let mut second = node(6, NodeKind::Manual, &[]);
+    change(&mut first, &mut second);
+    definition.nodes[2] = node(7, NodeKind::Parallel, &[]);
+    definition
+        .nodes
+        .extend([first, second, node(8, NodeKind::Coverage, &[])]);
+    definition.transitions = vec![
+        transition(1, 1, 2, None),
+        transition(2, 2, 7, None),
+        transition(3, 7, 5, None),
+        transition(4, 7, 6, None),
+        transition(5, 5, 8, None),
+        transition(6, 6, 8, None),
+        transition(7, 8, 4, None),
+    ];
+    context_of(definition)
+}
+
+/// Returns the command that opens a ticket with changed content.
+pub(super) fn open_with(change: impl FnOnce(&mut Open)) -> Command {
+    let mut content = Open {
+        sn: "REQ1".into(),
+        id: 1,
+        service: ServiceId(7),
+        creator: LISI.into(),
+        form: vec![Entry::new("title", "t")],
+        ..Open::default()
+    };
+    change(&mut content);
+    Command::Open(Box::new(content))
+}
+
+/// Returns the state after an accepted command.
+pub(super) fn after(ticket: &Ticket, command: &Command, context: &Context) -> Ticket {
+    let mut next = ticket.clone();
+    ticket
+        .decide(command, context)
+        .expect("the ticket accepts the command")
+        .iter()
+        .for_each(|event| next.evolve(event));
+    next
+}
+
+/// Returns a new ticket of the creator.
+pub(super) fn opened_in(context: &Context) -> Ticket {
+    after(&Ticket::default(), &open_with(|_| ()), context)
+}
+
+pub(super) fn suspended_in(context: &Context) -> Ticket {
+    let suspend = Command::Suspend {
+        by: ROOT.into(),
+        reason: "r".into(),
+    };
+    after(&opened_in(context), &suspend, context)
+}
+
+pub(super) fn ended_in(context: &Context) -> Ticket {
+    let terminate = Command::Terminate {
+        by: ROOT.into(),
+        reason: "r".into(),
+    };
+    after(&opened_in(context), &terminate, context)
+}
+
+/// Returns the ticket as a child of another ticket.
+pub(super) fn child_of(parent: &str, ticket: &Ticket) -> Ticket {
+    let mut child = ticket.clone();
+    child.evolve(&TicketEvent::from(Linked {
+        by: BOSS.into(),
+        other: parent.into(),
+        relation: Relation::ChildOf,
+    }));
+    child
+}
