@@ -181,8 +181,64 @@ mod tests {
         let at = |after| attempts.retry_at(POLICY, Some(after), Moment(10));
         assert_eq!(at(60_000), Some(Moment(60_010)));
         assert_eq!(at(0), Some(Moment(10)));
-        assert_eq!(at(i64::MAX), Some(Moment(10 + RETRY_AFTER_MAX_MS)));
+        assert_eq!(at(86_399_999), Some(Moment(86_400_009)));
+        assert_eq!(at(86_400_000), Some(Moment(86_400_010)));
+        assert_eq!(at(86_400_001), Some(Moment(86_400_010)));
+        assert_eq!(at(i64::MAX), Some(Moment(86_400_010)), "at most one day");
         assert_eq!(at(-5), Some(Moment(10)));
+    }
+
+    #[test]
+    fn the_number_of_failures_and_not_of_attempts_ends_the_repetition() {
+        let failed = |made, failures| Attempts {
+            made,
+            failures,
+            started: 0,
+            due: Moment(0),
+        };
+        let next = |attempts: Attempts| attempts.retry_at(POLICY, None, Moment(10));
+        assert_eq!(next(failed(2, 2)), Some(Moment(3010)));
+        assert_eq!(next(failed(3, 3)), None, "the fourth failure is the last");
+        assert_eq!(next(failed(90, 0)), Some(Moment(1010)), "90 polls");
+        let once = Policy {
+            attempts_max: 1,
+            ..POLICY
+        };
+        assert_eq!(failed(0, 0).retry_at(once, None, Moment(10)), None);
+    }
+
+    #[test]
+    fn a_pause_beyond_the_range_of_numbers_is_the_longest_pause() {
+        let policy = Policy {
+            attempts_max: 99,
+            first_ms: i64::MAX,
+            longest_ms: 7,
+        };
+        assert_eq!(policy.pause_ms(50), 7);
+        let short = Policy {
+            longest_ms: 500,
+            ..POLICY
+        };
+        assert_eq!(short.pause_ms(1), 500);
+    }
+
+    #[test]
+    fn attempts_without_a_recorded_start_are_not_interrupted() {
+        let stored = serde_json::json!({ "made": 2, "failures": 1, "due": 40 });
+        let mut attempts: Attempts = serde_json::from_value(stored).unwrap();
+        let expected = Attempts {
+            made: 2,
+            failures: 1,
+            started: 0,
+            due: Moment(40),
+        };
+        assert_eq!(attempts, expected);
+        assert!(!attempts.is_interrupted());
+        attempts.start(2, Moment(50));
+        assert!(!attempts.is_interrupted(), "attempt 2 has an outcome");
+        attempts.start(3, Moment(50));
+        assert!(attempts.is_interrupted());
+        assert_eq!((attempts.made, attempts.due), (2, Moment(50)));
     }
 
     #[test]

@@ -2,6 +2,10 @@
 
 mod nested;
 
+mod given;
+mod lifecycle;
+mod node_actions;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

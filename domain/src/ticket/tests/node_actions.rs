@@ -8,6 +8,7 @@ use events::ticket::{
     NodeTransferred, Opened, Priority, Relation, ServiceKind, Terminated, TicketEvent,
     TransitionTaken, VoteCast,
 };
+use events::workflow::service_task::Executor;
 use events::workflow::{Definition, FieldKind, Handling, NodeKind, Processors};
 use events::{
     CategoryId, Entry, NodeId, PersonId, Remark, RoleId, ServiceId, TransitionId, WorkflowId,
@@ -133,6 +134,7 @@ fn entered(node: i64, by: &[&str], is_vote: bool) -> TicketEvent {
         processors_type: "PERSON".into(),
         processors: people(by),
         automatic: false,
+        executor: Executor::ApiCall,
         is_vote,
     })
 }
