@@ -1,5 +1,6 @@
-//! The size of an addition: a toy aggregate, a toy provider and a toy REST resource are added to a
-//! copy of the tree, the copy is compiled, and the edited existing files are counted.
+//! Tests the size of an addition. The test adds a toy aggregate, a toy provider and a toy REST
+//! resource to a copy of the tree. Then the test compiles the copy and counts the existing files
+//! that were edited.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use std::process::Command;
 
 use tests::process::root;
 
-/// A copy of the tree, with the files that were edited in it.
+/// A copy of the source tree, and the names of the existing files that were edited in the copy.
 struct Copy {
     directory: PathBuf,
     edited: BTreeSet<String>,
@@ -15,7 +16,7 @@ struct Copy {
 
 impl Copy {
     fn new() -> Self {
-        // Always the same place, so that repeated runs reuse its build.
+        // The copy always has the same path, so that a repeated run reuses the compiled crates.
         let directory = target().join("additions");
         let _ = std::fs::remove_dir_all(&directory);
         let listed = Command::new("git")
@@ -49,14 +50,15 @@ impl Copy {
         self.directory.join(name)
     }
 
-    /// Adds a new file.
+    /// Adds a new file to the copy.
     fn add(&self, name: &str, text: &str) {
         let path = self.path(name);
         assert!(!path.exists(), "{name} exists");
         std::fs::write(path, text).expect("written");
     }
 
-    /// Inserts text into an existing file before its first line that starts with `marker`.
+    /// Inserts text into an existing file of the copy, before the first line that starts with
+    /// `marker`.
     fn edit(&mut self, name: &str, marker: &str, text: &str) {
         let path = self.path(name);
         let old = std::fs::read_to_string(&path).expect("readable");
@@ -88,7 +90,7 @@ impl Copy {
     }
 }
 
-/// Returns the target directory of this build, which already has the dependencies.
+/// Returns the target directory of this build, which already contains the compiled dependencies.
 fn target() -> PathBuf {
     let test = std::env::current_exe().expect("the path of the test executable");
     let target = test.ancestors().nth(3).map(Path::to_owned);

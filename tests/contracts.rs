@@ -1,4 +1,5 @@
-//! Contract tests: each adapter passes the suite of its port, and cqrs-es works on our event store.
+//! Contract tests. Each adapter passes the suite of its port, and the framework cqrs-es works on
+//! our event store.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -59,7 +60,7 @@ async fn sqlite_store() {
     store::contract::check(Arc::new(store), 50, async || {}).await;
 }
 
-/// A journal without its own order; the indexer builds the feed from its commits.
+/// The memory journal does not store a feed, so the indexer builds the feed from its commits.
 #[tokio::test]
 async fn paged_store() {
     let (pages, blob): (Arc<pages::memory::Memory>, Arc<blob::memory::Memory>) = Default::default();
@@ -133,7 +134,8 @@ async fn file_directory() {
     directory::contract::answers(&file).await;
 }
 
-/// The same organization over HTTP; responses are cached for a limited time.
+/// Tests the directory adapter over HTTP on the same organization. The adapter caches each response
+/// for a limited time.
 #[tokio::test]
 async fn http_directory() {
     use axum::extract::{Path, State};
@@ -272,8 +274,8 @@ fn a_second_writer_is_rejected_and_readers_are_not() {
         .expect("the lock ends with its holder");
 }
 
-/// cqrs-es 0.5.0 applies events twice in its own snapshot modes, so eleven events reload as 22 or
-/// 13.
+/// In its own snapshot modes, cqrs-es 0.5.0 applies events twice. With those modes, eleven events
+/// would reload as 22 or 13 events.
 #[tokio::test]
 async fn eleven_events_reload_as_eleven_with_every_snapshot_setting() {
     for snapshot_every in [1, 2, 3, 4, 5, 11, 1000] {
@@ -382,7 +384,7 @@ async fn sixteen_writers_on_one_stream_lose_and_duplicate_nothing() {
     let directory = tempfile::tempdir().expect("a directory");
     let store =
         Arc::new(store::sqlite::Sqlite::open(directory.path(), Arc::default()).expect("a ledger"));
-    // Two ledgers over one store share no lock, like two functions in the cloud.
+    // The two ledgers share a store but no lock, like two cloud functions.
     let ledgers = [ledger_over(store.clone(), 8), ledger_over(store, 8)];
     let mut writers = tokio::task::JoinSet::new();
     for writer in 0..16_u32 {
@@ -442,7 +444,7 @@ async fn a_command_for_an_older_version_is_stale() {
         Some(2),
         "another process has written the second"
     );
-    // The cached state of this process is older than the stream.
+    // The cached state of `ours` lacks the commit that `others` wrote.
     assert_eq!(at(&ours, 3, 1).await, None);
     assert_eq!(at(&ours, 3, 2).await, Some(3));
     assert_eq!(
@@ -470,8 +472,8 @@ impl infra::ledger::ContextLoader<Ticket> for NoLookups {
     }
 }
 
-/// The DynamoDB store of cqrs-es cannot load a stream of more than one page of 1 MB
-/// (reference/event-sourcing.md 1.2).
+/// The DynamoDB store of cqrs-es cannot load a stream that is longer than one page of 1 MB. Our
+/// store must load such a stream (reference/event-sourcing.md 1.2).
 #[tokio::test]
 async fn a_stream_over_1_mb_and_5000_events_accepts_commands() {
     const EVENTS: u64 = 5_100;
@@ -489,8 +491,8 @@ async fn a_stream_over_1_mb_and_5000_events_accepts_commands() {
         let ledger = ledger_over(Arc::new(store::memory::Memory::default()), 1_000_000);
         let stream = "ticket-TEST-1";
         let mut context = ledger.load::<Ticket>(stream).await.expect("loaded");
-        // The repository appends the history directly, because each command would load the growing
-        // stream.
+        // The repository appends the history directly. Commands would be slow, because each command
+        // would load the growing stream.
         for line in 1..=EVENTS {
             let event = events::ticket::TicketEvent::from(row(line));
             context.aggregate.0.evolve(&event);
@@ -532,7 +534,7 @@ async fn a_stream_over_1_mb_and_5000_events_accepts_commands() {
     }
 }
 
-/// A number sequence with another `evolve`, as in a later program.
+/// A variant of the number sequence with another `evolve`, as in a later version of the program.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 struct Changed {
     issued: i64,
@@ -589,8 +591,8 @@ async fn a_snapshot_of_other_code_is_ignored() {
         .await
         .expect("back")
         .remove(0);
-    // The same history with a wrong snapshot under another fingerprint, and with an unreadable one
-    // under ours.
+    // Stream a contains a wrong snapshot with another fingerprint. Stream b contains an unreadable
+    // snapshot with our fingerprint. The ledger must ignore both snapshots.
     for (stream, fingerprint, state) in [
         (
             "number_sequence-a",

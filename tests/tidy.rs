@@ -1,4 +1,4 @@
-//! Automated checks of the rules of the project.
+//! Checks the rules of the project automatically.
 
 mod additions;
 
@@ -9,7 +9,7 @@ use functions::registry::REGISTRY;
 use functions::stream::follow::due;
 use tests::process::root;
 
-/// Each crate with the crates that it may use.
+/// The name of each crate, and the names of the crates on which the crate may depend.
 const CRATES: [(&str, &[&str]); 5] = [
     ("events", &[]),
     ("domain", &["events"]),
@@ -22,7 +22,7 @@ fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Returns every file below a folder with one of these extensions.
+/// Returns every file below a folder whose extension is in `endings`.
 fn files(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -44,7 +44,7 @@ fn files(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
 }
 
 #[test]
-fn each_crate_uses_only_the_crates_to_its_left() {
+fn each_crate_uses_only_its_allowed_crates() {
     for (name, allowed) in CRATES {
         let manifest = read(&root().join(name).join("Cargo.toml"));
         for (other, _) in CRATES {
@@ -57,7 +57,7 @@ fn each_crate_uses_only_the_crates_to_its_left() {
     }
 }
 
-/// What `functions/src` may hold: the triggers, the use cases, the hosts.
+/// The only names that `functions/src` may contain: triggers, use cases, hosts, and a few files.
 const FUNCTIONS_SRC: [&str; 11] = [
     "app",
     "bin",
@@ -96,7 +96,8 @@ fn use_cases_import_no_trigger() {
     }
 }
 
-/// Returns the imports between the modules at the top of a crate, without tests.
+/// Returns, for each top-level module of a crate, the other top-level modules that the module
+/// imports. Tests are ignored.
 fn imports(krate: &str) -> BTreeMap<String, BTreeSet<String>> {
     let source = root().join(krate).join("src");
     let top = |path: &Path| {
@@ -145,10 +146,12 @@ fn imports(krate: &str) -> BTreeMap<String, BTreeSet<String>> {
     imports
 }
 
-/// Returns the modules that import each other, directly or through others; empty without a cycle.
+/// Returns the modules that are part of an import cycle or import such modules; empty if no cycle
+/// exists.
 fn cycle(imports: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<String> {
     let mut left = imports.clone();
-    // A module that imports no remaining module is part of no cycle.
+    // A module that imports none of the remaining modules is not part of a cycle, so the loop
+    // removes the module.
     loop {
         let names: BTreeSet<String> = left.keys().cloned().collect();
         let before = left.len();
@@ -198,7 +201,8 @@ fn outgoing_requests_have_one_client() {
     }
 }
 
-/// Words that hide the meaning of a sentence.
+/// Words that comments and messages must not contain, because these words hide the meaning of a
+/// sentence.
 const BANNED: [&str; 7] = [
     "door",
     "house",
@@ -258,7 +262,8 @@ fn every_event_version_has_a_sample_in_a_readable_shape() {
             serde_json::from_str(text).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(format!("{}.v{}", raw.kind, raw.version), *name);
         let read = events::read_any(&raw).unwrap_or_else(|error| panic!("{name}: {error}"));
-        // A sample must read without loss: no member is silently dropped.
+        // Reading a sample must not lose data: the read event must contain every member of the
+        // sample.
         let data: serde_json::Value = serde_json::from_str(raw.data.get()).unwrap();
         assert_eq!(read["data"], data, "{name}");
     }
@@ -283,8 +288,8 @@ fn the_catalog_lists_exactly_the_function_files() {
         ("queue", &["mod", "runner"]),
         ("timer", &["mod"]),
     ] {
-        // Only direct files are functions; a function may have further files in a folder of its
-        // name.
+        // Each file directly in a trigger folder is a function. Further files of a function are in
+        // a folder with the name of the function.
         let direct = files(&source.join(folder), &["rs"])
             .into_iter()
             .filter(|path| path.parent() == Some(&source.join(folder)));
@@ -435,8 +440,8 @@ fn documents_name_files_and_tests_that_exist() {
             }
         }
         if is_coverage {
-            // The last cell of a row names tests: a word alone is a file of `tests/flows`, and
-            // `wNN` is a test in weaknesses.rs.
+            // The last cell of a row names tests. A single word is a file in `tests/flows`, and
+            // `wNN` is a test in `weaknesses.rs`.
             for row in text.lines().filter(|line| line.starts_with("| ")) {
                 let last = row
                     .trim_end_matches('|')
@@ -491,7 +496,7 @@ fn the_dashboard_shows_every_queue_and_its_dead_letters() {
     }
 }
 
-/// Returns the resources of the template by name, each with its text.
+/// Returns the name and the text of each resource in the template.
 fn resources() -> Vec<(String, String)> {
     let text = read(&root().join("infra/deploy/template.yaml"));
     let text = text
@@ -624,8 +629,8 @@ fn the_follower_role_may_write_every_card() {
     }
 }
 
-/// Five names of aggregates close together are a list of aggregates. Lists are only in the table, in
-/// the registry, and where the cards are declared.
+/// Five names of aggregates within a few lines count as a list of aggregates. Such lists are
+/// allowed only in the table, in the registry, and where the cards are declared.
 #[test]
 fn no_other_list_of_aggregates_exists() {
     const LISTS: [&str; 3] = [
@@ -657,8 +662,9 @@ fn no_other_list_of_aggregates_exists() {
     }
 }
 
-/// The registry has every aggregate of the table once, the queues of its due work are in the
-/// catalog, and a function may write to its streams.
+/// The registry contains every aggregate of the table exactly once. The catalog contains the queues
+/// for the due work of all aggregates. The template allows a function to write to the streams of
+/// each aggregate.
 #[test]
 fn the_registry_matches_the_table_the_catalog_and_the_template() {
     let mut registered: Vec<&str> = REGISTRY.iter().map(|row| row.name()).collect();
@@ -673,7 +679,8 @@ fn the_registry_matches_the_table_the_catalog_and_the_template() {
         }
     }
     let template = read(&root().join("infra/deploy/template.yaml"));
-    // Only `ledgerdesk serve` records accepted losses of a local ledger.
+    // No cloud function writes to `ledger` streams: only `ledgerdesk serve` records accepted losses
+    // of a local ledger.
     for name in aggregates.iter().filter(|name| **name != "ledger") {
         let keys = [format!("{name}-*"), format!("{name},")];
         assert!(

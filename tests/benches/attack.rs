@@ -1,11 +1,13 @@
-//! Load test with hostile callers and one good client: `cargo bench -p tests --bench attack -- 180`
+//! Load test with hostile callers and one good client. `cargo bench -p tests --bench attack -- 180`
 //! runs for 180 seconds.
 //!
-//! The hostile callers run at the same time: requests without credentials, half-open connections,
-//! incomplete bodies, unread downloads, guessed secrets, thousands of names, and filters with
-//! 300,000 parts. The test compares the good client's 99th percentile with its value on the idle
-//! desk. It also measures the response time of `/healthz` and the memory of the desk, and fails if
-//! a bound is exceeded.
+//! All hostile callers run at the same time. The callers send requests without credentials,
+//! half-open connections, incomplete bodies and guessed secrets. Other callers leave downloads
+//! unread, name thousands of people, or filter by 300,000 services.
+//!
+//! The test compares the 99th percentile of the response times of the good client with the same
+//! value on the idle desk. The test also measures the response time of `/healthz` and the memory of
+//! the desk, and fails if a bound is exceeded.
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,11 +23,14 @@ use tokio::time::Instant;
 
 /// Default length of a run, in seconds.
 const LENGTH_S: u64 = 180;
-/// The divisor of the run for the first part, in which only the good client sends requests.
+/// The length of the run divided by this number is the length of the first part. In the first part,
+/// only the good client sends requests.
 const IDLE_PART: u64 = 6;
-/// Maximum ratio of the good client's 99th percentile to its idle value.
+/// Maximum ratio of the 99th percentile of the good client during the attack to its idle 99th
+/// percentile.
 const SLOWER_MAX: u32 = 10;
-/// Minimum idle value for the ratio; a smaller value is only jitter of the machine.
+/// Lower bound of the idle 99th percentile in this ratio. A smaller value depends only on the
+/// jitter of the machine.
 const IDLE_MIN: Duration = Duration::from_millis(5);
 /// Maximum response time of `/healthz`.
 const HEALTH_MAX: Duration = Duration::from_millis(500);
@@ -33,19 +38,20 @@ const HEALTH_MAX: Duration = Duration::from_millis(500);
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum resident memory of the desk, in KiB.
 const MEMORY_KIB_MAX: u64 = 256 << 10;
-/// Number of half-open connections.
+/// Number of connections that send only a part of a request head.
 const HALF_OPEN: usize = 1_125;
-/// Number of connections with credentials and an incomplete body.
+/// Number of connections that send valid credentials and only the first byte of the body.
 const STALLED: usize = 400;
-/// Pause of a hostile caller between two requests, because all callers share two cores with the
-/// desk.
+/// Pause of a hostile caller between two requests. The pause is necessary because all callers share
+/// two cores with the desk.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Number of failed requests of the good client that are printed.
+/// Maximum number of failed requests of the good client that are printed.
 const FAILURES_SHOWN: usize = 5;
 /// Pause of the good client between two requests.
 const GOOD_PAUSE: Duration = Duration::from_millis(50);
 
-/// The shared state of the callers of one run.
+/// The state that all callers of one run share: the base URL, the end signal, and counts. The
+/// counts are of hostile requests and of responses with status 429.
 #[derive(Clone)]
 struct Run {
     base: String,
@@ -63,7 +69,8 @@ impl Run {
         format!("{}/{path}", self.base)
     }
 
-    /// Sends a hostile request and counts it.
+    /// Sends a hostile request, and counts the request and a rejection with status 429. Then
+    /// pauses.
     async fn send(&self, request: reqwest::RequestBuilder) {
         self.sent.fetch_add(1, Ordering::Relaxed);
         if request
@@ -160,7 +167,7 @@ fn percentile(times: &[Duration], percent: usize) -> Duration {
         .unwrap_or(Duration::MAX)
 }
 
-/// Uploads the file for the unread downloads; returns its path.
+/// Uploads the file that the unread downloads request; returns the path of its content.
 async fn upload(run: &Run) -> String {
     let request = client()
         .post(run.url("v1/attachments?name=a.bin"))
@@ -180,7 +187,7 @@ async fn upload(run: &Run) -> String {
     )
 }
 
-/// Reads lists and opens tickets like a person; returns the time of each request.
+/// Lists tickets and opens tickets, with pauses as of a person; returns the time of each request.
 async fn good_client(run: &Run, length: Duration) -> Vec<Duration> {
     let (http, started) = (client(), Instant::now());
     let mut failures = 0;
@@ -221,7 +228,7 @@ async fn good_client(run: &Run, length: Duration) -> Vec<Duration> {
                 );
             }
         }
-        // A failed request counts like a request without a response.
+        // A failed request counts as one minute, like a request without a response.
         times.push(if succeeded {
             since.elapsed()
         } else {
@@ -232,9 +239,11 @@ async fn good_client(run: &Run, length: Duration) -> Vec<Duration> {
     times
 }
 
-/// Requests `/healthz` on a new connection each time; records the longest time.
+/// Requests `/healthz` until the run ends, each time on a new connection; records the longest
+/// response time.
 async fn watch_health(run: Run, longest: Arc<Mutex<Duration>>) {
-    // The client is made once, because its construction takes time; connections are not reused.
+    // The client is created once, because its construction takes time. An idle pool of size 0
+    // forces a new connection for each request.
     let http = infra::http::tls::client()
         .pool_max_idle_per_host(0)
         .timeout(HEALTH_TIMEOUT)
@@ -260,7 +269,7 @@ async fn watch_health(run: Run, longest: Arc<Mutex<Duration>>) {
     }
 }
 
-/// Records the largest resident memory of the desk.
+/// Reads the resident memory of the desk until the run ends; records the largest value in KiB.
 async fn watch_memory(run: Run, process: u32, largest: Arc<AtomicU64>) {
     while run.is_running() {
         let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
@@ -276,7 +285,7 @@ async fn watch_memory(run: Run, process: u32, largest: Arc<AtomicU64>) {
     }
 }
 
-/// Starts all hostile callers.
+/// Starts all hostile callers as tasks.
 fn attack(all: &mut JoinSet<()>, run: &Run, file: &str) {
     for number in 0..8_usize {
         all.spawn(unauthenticated_callers(run.clone(), number));
@@ -299,7 +308,7 @@ fn attack(all: &mut JoinSet<()>, run: &Run, file: &str) {
     all.spawn(unread_downloads(run.clone(), file.to_owned()));
 }
 
-/// Callers without credentials.
+/// Sends requests without credentials.
 async fn unauthenticated_callers(run: Run, number: usize) {
     let http = client();
     let paths = [
@@ -319,7 +328,7 @@ async fn unauthenticated_callers(run: Run, number: usize) {
     }
 }
 
-/// Callers that guess secrets.
+/// Sends requests with guessed secrets.
 async fn secret_guessers(run: Run, caller: usize) {
     let http = client();
     let mut number = 0_u64;
@@ -333,7 +342,7 @@ async fn secret_guessers(run: Run, caller: usize) {
     }
 }
 
-/// A caller with credentials that names thousands of people.
+/// Sends requests with credentials that name thousands of people.
 async fn callers_with_many_names(run: Run, caller: usize) {
     let http = client();
     let mut number = 0;
@@ -354,7 +363,7 @@ async fn callers_with_many_names(run: Run, caller: usize) {
     }
 }
 
-/// A caller with credentials that filters by 300,000 services.
+/// Sends requests with credentials that filter by 300,000 services.
 async fn callers_with_large_filters(run: Run) {
     let http = client();
     let parts: Vec<String> = (0..300_000).map(|id: u32| (id % 100).to_string()).collect();
@@ -370,7 +379,8 @@ async fn callers_with_large_filters(run: Run) {
     }
 }
 
-/// Opens connections that send only the beginning of a request.
+/// Opens connections that send only the beginning of a request. Keeps at most `most` connections
+/// open.
 async fn open_incomplete_requests(run: Run, beginning: String, most: usize) {
     let host = run.base.trim_start_matches("http://").to_owned();
     let mut open = std::collections::VecDeque::new();
@@ -389,7 +399,7 @@ async fn open_incomplete_requests(run: Run, beginning: String, most: usize) {
     }
 }
 
-/// A caller with credentials that starts downloads and does not read them.
+/// Starts downloads with credentials and does not read the responses.
 async fn unread_downloads(run: Run, file: String) {
     let http = client();
     let mut unread = Vec::new();

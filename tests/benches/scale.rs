@@ -1,9 +1,12 @@
-//! Benchmarks of scale: the time of a request on a large desk and on a small one in the same run.
+//! Benchmarks of scale. The same requests run on a large desk and on a small desk in the same run,
+//! and the benchmark compares the median times.
 //!
-//! Run `cargo bench -p tests --bench scale -- 1000000`; the argument `filtered` runs only the
-//! filtered lists. Both desks are complete: SQLite on disk, the HTTP router and the follower. Their
-//! manual clocks advance ten seconds per ticket, so that a large desk is also an old one. Requests
-//! alternate between the desks, and medians are compared. Set `TMPDIR` to a real disk.
+//! Run `cargo bench -p tests --bench scale -- 1000000`; the number is the number of tickets of the
+//! large desk. The argument `filtered` runs only the filtered lists. Set `TMPDIR` to a real disk.
+//!
+//! Both desks are complete: SQLite on disk, the HTTP router and the follower. Their manual clocks
+//! advance ten seconds per ticket, so the tickets of the large desk cover a longer time. Requests
+//! alternate between the two desks.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -32,7 +35,7 @@ const SMALL: usize = 10_000;
 const LARGE: usize = 1_000_000;
 /// Number of people who submit tickets.
 const CREATORS: usize = 100;
-/// Number of requests of each kind on each desk.
+/// Number of measured requests of each kind on each desk.
 const CALLS: usize = 201;
 /// Number of concurrent submissions while a desk is filled.
 const AT_ONCE: usize = 64;
@@ -45,7 +48,7 @@ struct Desk {
     clock: Arc<ManualClock>,
     tickets: usize,
     last: Value,
-    /// The tickets for [`Desk::end_most`].
+    /// The tickets that [`Desk::end_most`] ends.
     to_end: Vec<Value>,
     _directory: tempfile::TempDir,
 }
@@ -186,7 +189,7 @@ async fn call(router: &Router, operation: &str, mut body: Value) -> Value {
     envelope["data"].clone()
 }
 
-/// Returns the compared requests for a desk.
+/// Returns the requests whose times are compared: label, operation, and body.
 fn calls(desk: &Desk) -> Vec<(&'static str, &'static str, Value)> {
     let (pages, of_one) = (desk.tickets / 10, desk.tickets / CREATORS / 10);
     vec![
@@ -290,7 +293,8 @@ async fn main() {
     filtered(&desks[0]).await;
 }
 
-/// Compares lists of the small desk with and without a filter, in alternating requests.
+/// Compares the times of lists with and without a filter on the small desk. Requests with and
+/// without a filter alternate.
 async fn filtered(desk: &Desk) {
     let all = |more: Value| {
         let mut body = json!({ "page_size": 10 });
@@ -404,7 +408,7 @@ async fn filtered(desk: &Desk) {
     }
 }
 
-/// Compares one ticket with many remarks and one without remarks.
+/// Compares the times of requests for a ticket with many remarks and for a ticket without remarks.
 async fn many_remarks(desk: &Desk) {
     let pick = async || call(&desk.router, "create_ticket", submission(3)).await["sn"].clone();
     let (plain, long) = (pick().await, pick().await);

@@ -1,4 +1,5 @@
-//! Benchmarks of throughput, each with the physical limit of the machine in the same run.
+//! Benchmarks of throughput. Other benchmarks of the same run measure the physical limits of the
+//! machine.
 //!
 //! Run `cargo bench -p tests`; the results are in `docs/performance.md`. Set `TMPDIR` to a real
 //! disk, because a sync on a memory file system has no cost.
@@ -26,7 +27,7 @@ use tokio::task::JoinSet;
 
 /// Maximum number of commits per sample.
 const COMMITS: usize = 4096;
-/// Number of events of the replayed ledger, four per commit.
+/// Number of events in the ledger that the benchmarks replay. Each commit contains four events.
 const EVENTS: usize = 1_000_000;
 
 fn main() {
@@ -37,7 +38,8 @@ fn runtime() -> Runtime {
     Runtime::new().expect("a runtime")
 }
 
-/// The physical limit of serial commits: append 600 bytes and sync, repeatedly.
+/// Measures the physical limit of serial commits: one thread appends 600 bytes and syncs the file,
+/// repeatedly.
 #[divan::bench(sample_count = 5, sample_size = 1)]
 fn limit_fdatasync(bencher: Bencher) {
     let directory = tempfile::tempdir().expect("a directory");
@@ -52,8 +54,8 @@ fn limit_fdatasync(bencher: Bencher) {
         });
 }
 
-/// The physical limit of concurrent commits: one thread that writes all waiting rows to SQLite in
-/// one transaction.
+/// Measures the physical limit of concurrent commits: one thread writes all waiting rows to SQLite
+/// in one transaction.
 #[divan::bench(args = [1, 8, 64, 256], sample_count = 5, sample_size = 1)]
 fn limit_bare_sqlite_group_commit(bencher: Bencher, writers: usize) {
     let directory = tempfile::tempdir().expect("a directory");
@@ -123,7 +125,7 @@ fn ledger(directory: &Path) -> Ledger {
     )
 }
 
-/// Durable commands through `Ledger::execute`: load, decide, commit.
+/// Measures durable commands through `Ledger::execute`, that is, load, decide and commit.
 #[divan::bench(args = [1, 8, 64, 256], sample_count = 5, sample_size = 1)]
 fn execute_durably(bencher: Bencher, writers: usize) {
     let (directory, runtime) = (tempfile::tempdir().expect("a directory"), runtime());
@@ -157,7 +159,8 @@ fn execute_durably(bencher: Bencher, writers: usize) {
     });
 }
 
-/// Durable tickets over HTTP, with the clients and the desk in two processes on the same machine.
+/// Measures the creation of durable tickets over HTTP. The clients and the desk are two processes
+/// on the same machine.
 #[divan::bench(args = [1, 64], sample_count = 5, sample_size = 1)]
 fn http_create_ticket(bencher: Bencher, clients: usize) {
     let (directory, runtime) = (tempfile::tempdir().expect("a directory"), runtime());
@@ -189,7 +192,8 @@ fn http_create_ticket(bencher: Bencher, clients: usize) {
     });
 }
 
-/// The complete import of the real incident log, if the file is present.
+/// Measures the complete import of the real incident log. Skips the benchmark if the file does not
+/// exist.
 #[divan::bench(sample_count = 3, sample_size = 1)]
 fn import_incident_log(bencher: Bencher) {
     let Some(file) = shared()
@@ -218,13 +222,15 @@ fn import_incident_log(bencher: Bencher) {
         });
 }
 
-/// Returns a ledger of a million ticket events; the ledger is made once per run.
+/// Returns a ledger that contains a million ticket events. The first call creates the ledger; later
+/// calls return the same ledger.
 fn ledger_of_a_million_events() -> &'static (tempfile::TempDir, Ledger) {
     static LEDGER: OnceLock<(tempfile::TempDir, Ledger)> = OnceLock::new();
     LEDGER.get_or_init(|| {
         let directory = tempfile::tempdir().expect("a directory");
         let ledger = ledger(directory.path());
-        // The events of the golden history of a ticket, four per commit, give realistic bodies.
+        // The commits contain the golden history of a ticket, four events in each commit. These
+        // events have realistic sizes.
         let samples: Vec<(TicketEvent, _)> = events::samples::history::<TicketEvent>()
             .into_iter()
             .map(|event| (event, None))
@@ -260,7 +266,7 @@ fn ledger_of_a_million_events() -> &'static (tempfile::TempDir, Ledger) {
     })
 }
 
-/// The physical limit of a replay: only the decoding of the same bodies in memory.
+/// Measures the physical limit of a replay: the decoding of the same commit bodies from memory.
 #[divan::bench(sample_count = 3, sample_size = 1)]
 fn limit_decode_a_million_events(bencher: Bencher) {
     let (_, ledger) = ledger_of_a_million_events();
@@ -285,7 +291,7 @@ fn limit_decode_a_million_events(bencher: Bencher) {
     });
 }
 
-/// The fold of a million events into a view.
+/// Measures a replay: a million events are read from the ledger and folded into a view.
 #[divan::bench(sample_count = 3, sample_size = 1)]
 fn replay_a_million_events(bencher: Bencher) {
     let (_, ledger) = ledger_of_a_million_events();
@@ -307,7 +313,7 @@ fn replay_a_million_events(bencher: Bencher) {
     });
 }
 
-/// The verification of the same ledger: both chains, streams and bodies.
+/// Measures the verification of the same ledger: both hash chains, the streams, and the bodies.
 #[divan::bench(sample_count = 3, sample_size = 1)]
 fn audit_verify_a_million_events(bencher: Bencher) {
     let (_, ledger) = ledger_of_a_million_events();

@@ -1,5 +1,5 @@
-//! Uploads through the function and the bucket: any content, large files in parts and ranges,
-//! verified by the command line.
+//! Tests uploads through the function to the bucket: binary content, large files in parts, ranges,
+//! and the verification of files by the command line.
 
 use std::process::Command;
 
@@ -19,7 +19,8 @@ async fn send(request: reqwest::RequestBuilder) -> (u16, Value) {
 #[tokio::test]
 async fn downloaded_bytes_equal_uploaded_bytes() {
     let desk = TestDesk::open().await;
-    // The bytes are not text, although the file name and type claim text.
+    // The file contains all byte values, although its name and its media type are those of a text
+    // file.
     let bytes: Vec<u8> = (0..=255).cycle().take(10_000).collect();
     let form = reqwest::multipart::Form::new().part(
         "field_file",

@@ -1,5 +1,5 @@
-//! The end of a ticket reaches its callback receiver: once if the receiver accepts, again if it
-//! fails.
+//! Tests that the end of a ticket sends a callback to the receiver. An accepted callback is sent
+//! once; a failed callback is sent again.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -15,11 +15,11 @@ use tests::process::root;
 use crate::TestDesk;
 use crate::desk::until;
 
-/// A callback receiver that records id and body of each request.
+/// A callback receiver that records the id and the body of each request.
 #[derive(Clone, Default)]
 struct Receiver {
     calls: Arc<Mutex<Vec<(String, Value)>>>,
-    /// The number of requests that are still rejected.
+    /// The number of further requests that the receiver rejects.
     rejections_left: Arc<Mutex<u32>>,
 }
 
@@ -126,7 +126,8 @@ async fn a_failing_receiver_gets_the_result_with_the_same_id() {
     assert_eq!(callback.aggregate.0.attempts.made, 3);
 }
 
-/// Runs the unmodified official SDKs; each ended ticket sends one callback to the receiver.
+/// Unmodified official SDKs create and end tickets. Each ended ticket sends one callback to the
+/// receiver.
 #[tokio::test]
 async fn tickets_of_the_official_sdks_send_one_callback_each() {
     let desk = TestDesk::open().await;
@@ -158,7 +159,8 @@ async fn tickets_of_the_official_sdks_send_one_callback_each() {
         (receiver.calls().len() >= ended).then_some(())
     })
     .await;
-    // A second callback would arrive before the cards are up to date.
+    // A wrong second callback would arrive before the cards are up to date, so the test waits for
+    // the cards.
     desk.followed().await;
     let mut ids: Vec<String> = receiver.calls().into_iter().map(|(id, _)| id).collect();
     ids.sort();

@@ -1,4 +1,5 @@
-//! Each cloud adapter passes the contract of its port on separate tables, queues and buckets.
+//! Tests that each cloud adapter passes the contract of its port. Each test uses separate tables,
+//! queues and buckets.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +20,8 @@ use infra::{CommandEnvelope, Ledger, blob, keys, pages, queue, secrets, store, v
 use crate::deployment::{fresh, table};
 use crate::stream::Stream;
 
-/// A store on separate tables with blobs in memory, and the indexer of its feed.
+/// A store on tables of its own and blobs in memory, together with the indexer that builds its
+/// feed.
 pub(crate) struct SeparateStore {
     pub(crate) store: Arc<Paged>,
     pub(crate) indexer: Indexer,
@@ -68,7 +70,8 @@ impl SeparateStore {
     }
 }
 
-/// The contract includes 500 rounds of 16 concurrent writers on one stream, each with one winner.
+/// In one part of the contract, 16 concurrent writers write to one stream in 500 rounds. Exactly
+/// one writer wins each round.
 #[tokio::test(flavor = "multi_thread")]
 async fn dynamodb_store() {
     let own = SeparateStore::new().await;
@@ -104,7 +107,8 @@ async fn dynamodb_views() {
     views::contract::check(&views::dynamodb::Dynamodb::new(table)).await;
 }
 
-/// Every filter and page of a list equals a plain computation.
+/// For every filter, each page of a list equals the result of a simple computation over all
+/// tickets.
 #[tokio::test]
 async fn lists_on_dynamodb_equal_a_plain_computation() {
     let (table, _) = table(
@@ -187,8 +191,8 @@ async fn managed_secrets() {
     secrets::contract::check(&manager(), &manager()).await;
 }
 
-/// A stream beyond every page limit loads and accepts commands, and snapshots of other code are
-/// ignored.
+/// A stream that exceeds every page limit is loaded and accepts commands. Snapshots of a different
+/// program are ignored.
 #[tokio::test]
 async fn a_stream_past_1_mib_and_5000_events_accepts_commands() {
     let own = SeparateStore::new().await;
@@ -238,7 +242,8 @@ async fn a_stream_past_1_mib_and_5000_events_accepts_commands() {
             bytes += page.iter().map(|commit| commit.body.len()).sum::<usize>();
         }
     };
-    // Another process with another snapshot interval loads the stream and appends to it.
+    // A ledger with another snapshot interval simulates another process, which loads the stream and
+    // appends to the stream.
     let other = ledger(10);
     for number in 200..300 {
         import_rows(&other, number, 1)
@@ -255,7 +260,8 @@ async fn a_stream_past_1_mib_and_5000_events_accepts_commands() {
         "{} events, {bytes} bytes before the last hundred commands",
         103 * 50
     );
-    // A snapshot with another fingerprint (a changed state type) is ignored.
+    // The ledger ignores a snapshot whose fingerprint differs from its own. The fingerprint changes
+    // with the type of the state.
     let mut tip = own
         .store
         .back("ticket-LOG-1", None, 1)
@@ -292,7 +298,7 @@ async fn a_stream_past_1_mib_and_5000_events_accepts_commands() {
     assert_eq!(tip.next() - 1, 103 * 50 + 102);
 }
 
-/// A context loader for commands that need no context.
+/// A context loader that panics, because the import of rows needs no context.
 struct NoContext;
 
 #[async_trait::async_trait]

@@ -1,5 +1,5 @@
-//! Only an unreadable message of a batch becomes a dead letter; the command line lists and redrives
-//! it.
+//! Tests that only the unreadable message of a batch becomes a dead letter. The command line lists
+//! the dead letter and returns the message to its queue.
 
 use std::process::Command;
 
@@ -40,8 +40,8 @@ async fn only_the_unreadable_message_of_a_batch_is_parked_and_redriven() {
         .expect("the queue")
         .queue_url
         .expect("a URL");
-    // One batch has nine valid messages and an unreadable one. Each valid message opens a callback
-    // of a ticket that does not exist; the callback fails.
+    // The batch consists of nine valid messages and one unreadable message. Each valid message
+    // opens a callback of a ticket that does not exist, so the callback fails.
     let good: Vec<String> = (0..9)
         .map(|number| format!("{unreadable}-good-{number}"))
         .collect();
@@ -118,7 +118,7 @@ async fn only_the_unreadable_message_of_a_batch_is_parked_and_redriven() {
         parked(&[]).contains("and 0 messages are parked"),
         "the message is in its queue again"
     );
-    // The message becomes a dead letter again, which proves that the function received it again.
+    // The message becomes a dead letter a second time, so the function received the message again.
     until(
         "the unreadable message among the dead letters again",
         async || Some(parked(&[])).filter(|listed| listed.contains(&unreadable)),

@@ -1,5 +1,5 @@
-//! A separate deployment for a test: tables, queues and a secret as in the template, without
-//! functions.
+//! Creates a separate deployment for one test: tables, queues and a secret as in the template, but
+//! no functions.
 
 use std::sync::Arc;
 
@@ -20,14 +20,14 @@ use infra::store::dynamodb::item;
 
 use crate::desk::{setting, until};
 
-/// Returns a unique resource name.
+/// Returns a resource name that no other test uses.
 pub(crate) fn fresh(name: &str) -> String {
     let mut bytes = [0; 6];
     SystemRng.fill(&mut bytes);
     format!("test-{name}-{}", hex(&bytes))
 }
 
-/// Creates a table; returns it with the ARN of its table stream.
+/// Creates a table; returns the table and the ARN of its table stream.
 pub(crate) async fn table(
     config: &SdkConfig,
     name: &str,
@@ -90,7 +90,7 @@ pub(crate) async fn table(
     )
 }
 
-/// A desk without functions.
+/// A deployed desk whose functions are missing: no function indexes or follows its commits.
 pub(crate) struct Deployment {
     pub(crate) prefix: String,
     pub(crate) cloud: Cloud,
@@ -164,7 +164,7 @@ impl Deployment {
         }
     }
 
-    /// Stores the first commit of some streams, with a time two minutes ago.
+    /// Stores the first commit of each given stream. The commit time is two minutes ago.
     pub(crate) async fn store(&self, streams: &[&str]) {
         for stream in streams {
             let mut commit = following(stream, None, 1, 1, b"{}");
@@ -180,7 +180,8 @@ impl Deployment {
         }
     }
 
-    /// Removes the first commit of a stream without the ledger.
+    /// Deletes the first commit of a stream directly from the table, as a writer outside the ledger
+    /// could do.
     pub(crate) async fn remove(&self, stream: &str) {
         let delete = self
             .client
@@ -194,7 +195,8 @@ impl Deployment {
             .expect("removed");
     }
 
-    /// Overwrites the first commit of a stream with another valid commit, without the ledger.
+    /// Overwrites the first commit of a stream with another valid commit, directly in the table, as
+    /// a writer outside the ledger could do.
     pub(crate) async fn overwrite(&self, stream: &str) {
         let mut other = following(stream, None, 1, 7, b"{}");
         other.at = Moment(SystemClock.now().0 - 120_000);

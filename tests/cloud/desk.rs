@@ -1,4 +1,5 @@
-//! A deployed desk with a client of its HTTP API and direct access to its ports.
+//! A client of a deployed desk. The client uses the HTTP API and can also access the ports of the
+//! desk directly.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,10 +10,10 @@ use functions::app::Settings;
 use infra::aws::{Cloud, configure};
 use serde_json::{Value, json};
 
-/// Longest wait for an expected condition.
+/// Maximum time that [`until`] waits for a condition.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// Returns a setting that `localstack/up` writes.
+/// Returns an environment variable that `localstack/up` writes. Panics if the variable is not set.
 pub(crate) fn setting(name: &str) -> String {
     #[expect(clippy::disallowed_methods, reason = "the environment names the desk under test")]
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `localstack/up`, then `set -a; . target/localstack/env`; or run ./test"))
@@ -27,7 +28,7 @@ pub(crate) fn endpoint() -> String {
     std::env::var("AWS_ENDPOINT_URL_DYNAMODB").unwrap_or_else(|_| setting("AWS_ENDPOINT_URL"))
 }
 
-/// Waits until `look` returns a value.
+/// Calls `look` repeatedly until the function returns a value; panics after [`WAIT_MAX`].
 pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = tokio::time::Instant::now() + WAIT_MAX;
     loop {
@@ -42,13 +43,13 @@ pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T
     }
 }
 
-/// A deployed desk, which contains the data of earlier tests.
+/// A deployed desk, which already contains the data of earlier tests.
 pub(crate) struct TestDesk {
     pub(crate) app: App,
     pub(crate) cloud: Cloud,
     client: reqwest::Client,
     base: String,
-    /// Code and secret of the app of the tests.
+    /// Code and secret of the app that the tests use.
     pub(crate) caller: (String, String),
     /// The streams of the tickets that this test opened.
     opened: Mutex<Vec<String>>,
@@ -108,19 +109,21 @@ impl TestDesk {
         envelope
     }
 
-    /// Sends an operation that must succeed; returns its data.
+    /// Calls an operation of the BlueKing API that must succeed; returns the member `data` of the
+    /// envelope.
     pub(crate) async fn must(&self, operation: &str, body: Value) -> Value {
         let envelope = self.call(operation, body.clone()).await;
         tests::data_of(operation, &body, &envelope)
     }
 
-    /// Sends an operation that must be rejected; returns code and message.
+    /// Calls an operation of the BlueKing API that must be rejected; returns the code and the
+    /// message.
     pub(crate) async fn refused(&self, operation: &str, body: Value) -> (i64, String) {
         let envelope = self.call(operation, body.clone()).await;
         tests::refusal_of(operation, &body, &envelope)
     }
 
-    /// Waits until the cards of all tickets of this test are up to date.
+    /// Waits until the follower has updated the cards of all tickets that this test opened.
     pub(crate) async fn followed(&self) {
         let opened = self.opened.lock().expect("no holder panics").clone();
         for stream in opened {
@@ -137,7 +140,8 @@ impl TestDesk {
         }
     }
 
-    /// Waits until the API returns a new service, because functions cache the configuration.
+    /// Waits until the API returns a new service. Functions cache the configuration, so a new
+    /// service becomes visible after a delay.
     pub(crate) async fn configured(&self, service: i64) {
         let known = async || {
             let services = self.must("get_services", json!({ "catalog_id": 4 })).await;
@@ -161,23 +165,24 @@ impl TestDesk {
             .collect()
     }
 
-    /// Returns the number of concurrent clients: each one starts a process on this machine.
+    /// Returns the number of concurrent clients. The number is lower than on the memory adapters,
+    /// because each client starts a process on this machine.
     #[expect(clippy::unused_self, reason = "the flows call a method of their desk")]
     pub(crate) fn rivals(&self) -> usize {
         24
     }
 
-    /// Returns today's date in the form of ticket numbers.
+    /// Returns the current day in the format of ticket numbers (`YYYYMMDD`).
     pub(crate) fn day(&self) -> String {
         tests::local(self.app.ledger.clock.now(), "%Y%m%d")
     }
 
-    /// Returns the current time in the form of the BlueKing API.
+    /// Returns the current time in the format of the BlueKing API.
     pub(crate) fn now(&self) -> String {
         tests::local(self.app.ledger.clock.now(), "%Y-%m-%d %H:%M:%S")
     }
 
-    /// Returns a request to `/v1` of the app for a user.
+    /// Returns a request to `/v1` with the credentials of the app, on behalf of a user.
     pub(crate) fn v1(
         &self,
         method: reqwest::Method,

@@ -1,7 +1,7 @@
-//! The journal with an unreliable network: a quarter of the requests meet one of five faults.
+//! Tests the journal over an unreliable network: a quarter of the requests meet one of five faults.
 //!
-//! The faults are throttling, a conflict, a server error, and a lost or truncated response to a
-//! request that was executed.
+//! The faults are a throttled request, a conflict, a server error, a lost response and a truncated
+//! response. If a response is lost or truncated, its request was executed.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -31,9 +31,10 @@ use crate::desk::endpoint;
 const COMMANDS: u64 = 5_000;
 const WRITERS: u64 = 16;
 const STREAMS: u64 = 8;
-/// Timeout of one try of a request, so that a lost response does not delay the test.
+/// Timeout of one attempt of a request. The value is short, so that a lost response delays the test
+/// only a little.
 const TRY_TIMEOUT: Duration = Duration::from_millis(500);
-/// Requests per thousand that meet each fault.
+/// For each kind of fault, the number of requests per thousand that meet the fault.
 const EACH_OF_1000: u64 = 50;
 
 #[derive(Default)]
@@ -49,7 +50,7 @@ struct Proxy {
     faults: Arc<Faults>,
 }
 
-/// A body that ends one byte before its announced length.
+/// A body that ends one byte before the length in its header.
 struct Short(Option<Bytes>);
 
 impl http_body::Body for Short {
@@ -66,7 +67,7 @@ impl http_body::Body for Short {
     }
 }
 
-/// Returns the fault of the n-th request.
+/// Returns the name of the fault of the n-th request. The choice is the same in each run.
 fn fault(number: u64) -> &'static str {
     let drawn = u64::from_be_bytes(
         blake3::hash(&number.to_be_bytes()).as_bytes()[..8]
@@ -94,7 +95,7 @@ fn refuse(status: StatusCode, code: &str) -> Response<Body> {
         .expect("a response")
 }
 
-/// Starts an endpoint that denies every request; returns its URL.
+/// Starts an endpoint that denies every request; returns the URL of the endpoint.
 pub(crate) async fn denying() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
         .await
@@ -141,11 +142,11 @@ async fn forward(State(proxy): State<Proxy>, headers: HeaderMap, body: Bytes) ->
         .expect("the store answers");
     let (status, bytes) = (answer.status(), answer.bytes().await.expect("a body"));
     if fault == "timeout" {
-        // The request was executed, but the response arrives after the timeout of the client.
+        // The request was executed. The response is delayed until the client has timed out.
         tokio::time::sleep(TRY_TIMEOUT * 4).await;
     }
     if fault == "cut" {
-        // The request was executed, but the last byte of the response is missing.
+        // The request was executed. The last byte of the response is missing.
         return Response::builder()
             .status(status)
             .header("content-length", bytes.len() + 1)
@@ -159,8 +160,8 @@ async fn forward(State(proxy): State<Proxy>, headers: HeaderMap, body: Bytes) ->
         .expect("a response")
 }
 
-/// 16 writers execute 5,000 commands on 8 streams: each command is executed once, and every
-/// response is correct.
+/// 16 writers execute 5,000 commands on 8 streams through the unreliable network. Each command is
+/// executed exactly once, and every response is correct.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_of_5000_commands_is_executed_once_despite_faults() {
     let own = SeparateStore::new().await;
@@ -204,7 +205,8 @@ async fn each_of_5000_commands_is_executed_once_despite_faults() {
 
     let mut writers = tokio::task::JoinSet::new();
     for writer in 0..WRITERS {
-        // Each writer is like a separate process: the writers share only the table.
+        // Each writer uses a ledger of its own, like a separate process. The writers share only the
+        // table.
         let ledger = Ledger::new(
             ledger.store.clone(),
             ledger.keys.clone(),
@@ -221,7 +223,8 @@ async fn each_of_5000_commands_is_executed_once_despite_faults() {
                     command_id: command_id(&["fault", &number.to_string()]),
                     meta: Meta::system("t", "t"),
                 };
-                // A client repeats the command under the same id until the outcome is known.
+                // The client repeats the command under the same command id until the outcome is
+                // known.
                 let outcome = loop {
                     match ledger
                         .execute::<NumberSequence>(

@@ -1,7 +1,7 @@
-//! Tests on a desk in the cloud: contracts of the cloud adapters, the flows of the local desk, and
-//! cloud-only behavior.
+//! Tests a desk in the cloud: contracts of the cloud adapters, flows of the local desk, and
+//! behavior that exists only in the cloud.
 //!
-//! The environment variables that `localstack/up` writes name the desk.
+//! `localstack/up` writes environment variables that name the desk under test.
 
 mod attachments;
 mod callbacks;

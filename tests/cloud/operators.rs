@@ -1,5 +1,5 @@
-//! The command line on a desk in the cloud: audit, report, import, and doctor on broken
-//! deployments.
+//! Tests the command line on a desk in the cloud: audit, report, import, and doctor on healthy and
+//! broken deployments.
 
 use std::process::{Command, Output};
 
@@ -9,7 +9,7 @@ use crate::TestDesk;
 use crate::deployment::Deployment;
 use crate::desk::until;
 
-/// The mapping of the columns of the test log.
+/// The import mapping for the columns of the incident log that this test imports.
 const MAPPING: &str = r#"
 source = "T"
 unknown_state = "open"
@@ -68,14 +68,14 @@ async fn feed_and_journal_verify_each_other() {
     );
     let board = printed(&["report", "desk", "--json", "--cloud"]);
     assert!(board.contains("\"opened\""), "{board}");
-    // The independent verifier accepts the export of the cloud.
+    // The independent verifier must accept the events that the program exports from the cloud.
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), printed(&["audit", "export", "--cloud"])).expect("written");
     let verified = Command::new(root().join("target/python/bin/python"))
         .arg(root().join("tests/verify.py"))
         .arg(file.path())
         .output()
-        .expect("it runs");
+        .expect("the verifier runs");
     assert!(
         verified.status.success(),
         "{}{}",
@@ -147,7 +147,7 @@ async fn a_log_is_imported_once_and_doctor_reports_its_cost() {
     println!("{cost}");
 }
 
-/// Runs doctor on the desk of a prefix and returns its output; doctor must find a problem.
+/// Runs doctor on the desk with a prefix and returns the output. Doctor must report a problem.
 fn failing_doctor(prefix: &str, more: &[&str], environment: &[(&str, &str)]) -> String {
     let output = run(
         &[&["doctor", "--cloud", "--prefix", prefix][..], more].concat(),
@@ -158,7 +158,8 @@ fn failing_doctor(prefix: &str, more: &[&str], environment: &[(&str, &str)]) -> 
     output_text
 }
 
-/// Returns the finding of a check and the advice on the next line.
+/// Returns two lines of the output of doctor: the finding of a failed check, and the advice on the
+/// next line.
 fn finding<'a>(output_text: &'a str, what: &str) -> (&'a str, &'a str) {
     let mut lines = output_text
         .lines()
@@ -178,7 +179,8 @@ async fn doctor_finds_no_problem_on_a_sound_desk() {
     desk.followed().await;
     let output = run(&["doctor", "--cloud"], &[]);
     let output_text = String::from_utf8_lossy(&output.stdout).into_owned();
-    // Another test may have an unreadable message among the dead letters at the same time.
+    // A concurrent test may have an unreadable message among the dead letters, so this finding is
+    // allowed.
     assert!(
         output_text
             .lines()
@@ -237,7 +239,8 @@ async fn doctor_names_the_broken_part_of_a_deployment_with_advice() {
         "{unreachable}"
     );
 
-    // A separate deployment without functions: doctor reports commits that are not indexed.
+    // A separate deployment without functions indexes no commits. Doctor must report the commits
+    // that are not in the feed.
     let own = Deployment::new().await;
     own.store(&["catalog"]).await;
     let stopped = failing_doctor(&own.prefix, &[], &[]);
@@ -324,7 +327,8 @@ async fn lost_cards_are_restored_and_a_rebuild_finds_no_difference() {
     assert!(!rebuilt.starts_with("ticket: 0 "), "{rebuilt}");
 }
 
-/// The comparison of feed and journal finds commits that another writer changed or removed.
+/// `audit check` compares the feed with the journal and finds commits that another writer changed
+/// or removed.
 #[tokio::test]
 async fn audit_check_finds_changed_removed_and_missing_commits() {
     let own = Deployment::new().await;

@@ -1,5 +1,5 @@
-//! MQTT messages of robots and edge sites reach the queue `fleet` with their topic; messages on
-//! other topics do not.
+//! Tests that MQTT messages of robots and edge sites reach the queue `fleet` together with their
+//! topic. Messages on other topics do not reach the queue.
 
 use std::process::Command;
 
@@ -16,7 +16,7 @@ async fn only_messages_of_a_site_of_the_desk_reach_the_queue() {
             .arg(root().join("tests/publish.py"))
             .args([topic, payload, &names.queue("fleet")])
             .output()
-            .expect("it runs");
+            .expect("the publisher runs");
         assert!(
             output.status.success(),
             "{}",

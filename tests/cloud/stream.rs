@@ -1,4 +1,4 @@
-//! Reads a table stream like the Lambda service, for contracts on tables without functions.
+//! Reads a table stream like the Lambda service, for contract tests on tables without functions.
 
 use aws_sdk_dynamodbstreams::types::{OperationType, ShardIteratorType};
 use events::Moment;
@@ -6,7 +6,7 @@ use functions::stream::index::Arrived;
 use infra::sdk::{Item, Value};
 use infra::store::dynamodb::commit;
 
-/// A table stream that is read from its beginning at each call.
+/// A table stream. Each call of [`Stream::all`] reads the stream from its beginning.
 pub(crate) struct Stream {
     client: aws_sdk_dynamodbstreams::Client,
     arn: String,
@@ -20,7 +20,7 @@ impl Stream {
         }
     }
 
-    /// Returns every commit in the stream.
+    /// Returns every commit of the stream, from all shards.
     pub(crate) async fn all(&self) -> Vec<Arrived> {
         let described = self
             .client

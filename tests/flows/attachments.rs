@@ -1,5 +1,5 @@
-//! Uploads (body, form or parts), references from tickets and workflows, read permission, and
-//! removal of unreferenced files.
+//! Tests uploads as a body, as a form and in parts, references from tickets and workflows, and read
+//! permission. Tests that files without a reference are removed.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
@@ -46,7 +46,7 @@ async fn send(desk: &TestDesk, request: Request<Body>) -> (u16, Value) {
     )
 }
 
-/// Uploads a file as the request body; returns the attachment from the response.
+/// Uploads a file as the request body; returns the attachment object of the response.
 pub(crate) async fn upload(desk: &TestDesk, user: &str, name: &str, bytes: &[u8]) -> Value {
     let path = format!("attachments?name={}", domain::placeholder::percent(name));
     let (status, answer) = send(
@@ -199,8 +199,8 @@ async fn a_file_of_a_ticket_is_readable_by_the_people_of_that_ticket_only() {
         )
     );
 
-    // A referenced file is neither deleted nor attached to a ticket of another user. A follower who
-    // was not invited cannot read the file.
+    // A file that a ticket references cannot be deleted, and another user cannot attach the file to
+    // a ticket. A follower can read the file only after a participant has added the follower.
     let path = format!("attachments/{}", file["id"].as_str().expect("an id"));
     assert_eq!(
         send(
@@ -245,7 +245,8 @@ async fn a_file_of_a_ticket_is_readable_by_the_people_of_that_ticket_only() {
         404,
         "unfollowing ends the invitation"
     );
-    // The uploader may attach the file to a second ticket; both tickets reference the file.
+    // The uploader may attach the file to a second ticket, and both tickets then reference the
+    // file.
     let second = desk
         .must("create_ticket", ticket(&service, &json!([file["id"]])))
         .await["sn"]
@@ -314,7 +315,7 @@ async fn unreferenced_files_are_removed_at_the_deadline_or_by_the_uploader() {
         (404, 1)
     );
 
-    // A rejected command that names the file creates no reference.
+    // A rejected command does not create a reference to the file that the command names.
     let refused = json!({ "service_id": service, "creator": "lisi", "fields": [{ "key": "shots", "value": [alone["id"]] }] });
     desk.refused("create_ticket", refused).await;
     desk.clock.advance(ALONE_MS - 1);
@@ -335,7 +336,7 @@ async fn unreferenced_files_are_removed_at_the_deadline_or_by_the_uploader() {
             .1
             .contains("【截图】")
     );
-    // A part that arrives after the deletion of its file is rejected.
+    // After a file is deleted, a late part of its upload is rejected.
     let late = format!("uploads/{}/1", unwanted["id"].as_str().expect("an id"));
     assert_eq!(
         send(&desk, request_of("PUT", &late, "lisi", &[], "late"))
@@ -697,7 +698,7 @@ async fn a_large_file_is_uploaded_in_parts_and_downloaded_in_ranges() {
         begun,
         "the same key resumes the upload"
     );
-    // A repeated part replaces the part with the same number.
+    // A second upload of a part replaces the earlier content of the part.
     assert_eq!(
         send(
             &desk,
@@ -784,7 +785,7 @@ async fn a_large_file_is_uploaded_in_parts_and_downloaded_in_ranges() {
         416
     );
 
-    // The parts of a retained file stay in the blob store.
+    // The blob store keeps the parts of a file that a ticket references.
     let service = with_files(&desk, json!({})).await;
     desk.must("create_ticket", ticket(&service, &json!([file["id"]])))
         .await;
@@ -822,7 +823,8 @@ async fn a_rejected_command_removes_no_file_of_a_draft() {
         204
     );
     let head = desk.head().await;
-    // A user without permission, an unknown user and an incomplete form store no event.
+    // Commands by a user without permission, commands by an unknown user and incomplete forms are
+    // rejected. None of these commands stores an event.
     assert_eq!(
         desk.not_operated(
             &sn,

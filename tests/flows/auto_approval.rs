@@ -1,5 +1,5 @@
-//! Automatic approval, ticket statuses set by nodes, submission on behalf of others, and options
-//! from a dictionary.
+//! Tests automatic approval, ticket statuses that nodes set, submission on behalf of other people,
+//! and options from a dictionary.
 
 use serde_json::{Value, json};
 use tests::form;

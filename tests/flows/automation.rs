@@ -1,4 +1,4 @@
-//! Automatic nodes: API calls, retries, ignored failures, polling, SOPS tasks, and parallel
+//! Tests automatic nodes: API calls, retries, ignored failures, polling, SOPS tasks, and parallel
 //! branches.
 
 use domain::intent::{Intent, Work};
@@ -359,7 +359,7 @@ async fn an_unavailable_receiver_is_retried_and_polling_ends_on_success() {
         desk.must("get_ticket_status", json!({ "sn": sn })).await["current_status"],
         "FINISHED"
     );
-    // The third poll without success is the last one.
+    // The node allows three polls. If the third poll reports no success, the API call fails.
     answers(
         &desk,
         &[(200, busy.clone()), (200, busy.clone()), (200, busy)],
@@ -411,7 +411,8 @@ async fn a_sops_task_is_created_started_polled_and_resumed() {
         step(&desk, &sn).await,
         json!([["标准运维", "FAILED", "TRANSITION"]])
     );
-    // A person repairs the task in SOPS. The retry continues that task and creates no other one.
+    // A person repairs the task in SOPS. The retry polls the existing task and creates no second
+    // task.
     answers(&desk, &[state("FINISHED")]);
     let by = desk.app.people.pid("zhangsan").await.expect("a person");
     act(
@@ -453,8 +454,8 @@ async fn a_sops_task_is_created_started_polled_and_resumed() {
     );
 }
 
-/// Imports a service whose only automatic node runs a SOPS task. Success ends the ticket; an
-/// ignored failure leads to a manual node.
+/// Imports a service whose only automatic node runs a SOPS task. If the task succeeds, the ticket
+/// ends. If a person ignores its failure, the ticket enters a manual node.
 async fn task_service(desk: &TestDesk, name: &str) -> Value {
     let info = json!({ "url": "https://sops.example.com", "bk_biz_id": { "value": "2" }, "template_id": "88", "template_source": "business" });
     let node = json!({ "id": 3, "type": "TASK-SOPS", "name": "标准运维", "processors_type": "PERSON", "processors": "zhangsan", "extras": { "sops_info": info } });
@@ -562,7 +563,8 @@ async fn a_sops_task_with_interrupted_creation_is_not_created_again() {
             .expect("done");
     }
     desk.followed().await;
-    // A process records the attempt, then crashes before the result is recorded.
+    // Simulates a process that records the start of an attempt and crashes before the result is
+    // recorded.
     let calls = desk
         .app
         .views
@@ -617,7 +619,8 @@ async fn a_sops_task_with_interrupted_creation_is_not_created_again() {
             .contains("look it up in BlueKing SOPS"),
         "{story}"
     );
-    // A person found no task in SOPS. Ignoring the failure leaves the variable false.
+    // The person finds no task in SOPS and ignores the failure. The result variable of the node
+    // then stays false.
     desk.operate(
         &sn,
         "ignore",

@@ -1,5 +1,5 @@
-//! Requests of real BlueKing ITSM clients (reference/bk-itsm.md 10): their paths, methods, headers
-//! and bodies, and the members that each client needs in the response.
+//! Sends the requests of real BlueKing ITSM clients with their paths, methods, headers and bodies.
+//! Each test checks the members that the client needs in the response (reference/bk-itsm.md 10).
 
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
@@ -9,7 +9,8 @@ use tests::{TRUSTED, form};
 use crate::TestDesk;
 use crate::workflow_builder::line;
 
-/// Sends a request unchanged; returns `data` of a successful envelope.
+/// Sends a request without changes; returns the member `data` of the response, which must report
+/// success.
 async fn send(
     desk: &TestDesk,
     method: Method,
@@ -191,8 +192,8 @@ async fn the_log_platform_creates_polls_receives_a_callback_and_reads_results() 
 #[tokio::test]
 async fn the_monitor_creates_a_fast_approval_polls_and_withdraws() {
     let desk = TestDesk::open().await;
-    // The path has no trailing slash, credentials are in the body, and the receiver answers with
-    // code 200.
+    // This client sends paths without a trailing slash, and sends its credentials in the body. The
+    // receiver of the callback answers with `code` 200 in the body.
     let path = |operation: &str| format!("/api/c/compapi/v2/itsm/{operation}");
     let with = |mut body: Value| {
         body["bk_app_code"] = TRUSTED.0.into();
@@ -518,7 +519,7 @@ async fn the_code_checker_sends_a_filled_template_with_an_access_token() {
     );
 }
 
-/// A desk with the base configuration only.
+/// The desk contains the base configuration only.
 #[tokio::test]
 async fn a_desk_without_demo_data_has_the_services_of_the_platforms() {
     let desk = TestDesk::bare().await;
@@ -538,7 +539,8 @@ async fn a_desk_without_demo_data_has_the_services_of_the_platforms() {
         .await
     };
     assert_eq!(shown("LOG_SEARCH").await[0]["name"], "日志平台容量评估");
-    // The permission center finds its services by name. Each node shows the IAM role that approves.
+    // The permission center finds its services by name. Each approval node of a service shows the
+    // IAM role that approves.
     let services = shown("BK_IAM").await;
     for (name, role) in [
         ("默认审批流程", "system_manager"),

@@ -1,5 +1,5 @@
-//! Remarks, followers, ratings, reminders, linked tickets, parents and children, and operations of
-//! managers.
+//! Tests remarks, followers, ratings, reminders, links between tickets, parent and child tickets,
+//! and operations of managers.
 
 use serde_json::{Value, json};
 use tests::{approval_request, change, incident};
@@ -382,7 +382,7 @@ async fn an_incident_raises_a_change_and_both_show_the_link_until_unlinked() {
     );
 }
 
-/// Converts the fields of a BlueKing body to the `fields` object of `/v1`.
+/// Converts the `fields` list of a BlueKing body to the `fields` object of `/v1`.
 fn fields_of(body: &Value) -> Value {
     let pairs = body["fields"]
         .as_array()
@@ -535,8 +535,8 @@ async fn linking_needs_permission_on_both_tickets() {
             .await;
         assert_eq!(refused.0, 403, "{relation}: {}", refused.1);
     }
-    // A requester must not make an own ticket the child of another one, because the parent may be
-    // approved for another reason.
+    // A requester may not make an own ticket the child of a ticket of another person. A child ends
+    // with its parent, and the parent may be approved for another reason.
     let second = ticket(&desk, approval_request()).await;
     assert_eq!(
         desk.not_operated(
@@ -581,7 +581,7 @@ async fn a_link_that_the_other_ticket_rejects_is_removed() {
         ticket(&desk, approval_request()).await,
         ticket(&desk, approval_request()).await,
     );
-    // The parent ends after the child is linked, and before the parent receives the link.
+    // The parent ends after the child stores the link and before the parent stores the link.
     desk.operate(
         &child,
         "link",
@@ -611,7 +611,8 @@ async fn a_link_that_the_other_ticket_rejects_is_removed() {
 async fn managers_reassign_nodes_without_processors_and_close_tickets() {
     let desk = TestDesk::open().await;
     let lines = json!([line(1, 2), line(2, 3), line(3, 9)]);
-    // The processors come from an optional field.
+    // The form field that names the processors is optional. Without a value, the node has no
+    // processors.
     let node = json!({ "id": 3, "type": "NORMAL", "name": "无人处理", "processors_type": "VARIABLE", "processors": "who" });
     let who = json!([{ "id": 7, "key": "who", "name": "处理人", "type": "MEMBERS", "state_id": 2, "validate_type": "OPTION" }]);
     let service = service(&desk, "无人", json!([node]), lines, who).await;
@@ -813,7 +814,7 @@ async fn a_batch_of_decisions_returns_one_result_per_ticket() {
         again["results"], answer["results"],
         "a repeated batch returns the same results"
     );
-    // A batch with an unreadable decision is rejected as a whole.
+    // If one decision of a batch is malformed, the whole batch is rejected.
     let sn = ticket(&desk, approval_request()).await;
     let half = json!({ "decisions": [{ "sn": sn, "node": 3, "pass": true }, { "sn": sn }] });
     let (status, problem) = desk.v1("POST", "decisions", "zhangsan", half).await;
@@ -1111,7 +1112,7 @@ async fn former_processors_stay_participants_and_followers_are_not() {
             .contains("luren无权操作源单据"),
         "a follower may not raise another ticket from this one"
     );
-    // Only participants of a ticket remove other followers. A follower may always unfollow.
+    // Only participants of a ticket may remove other followers. Every follower may stop following.
     desk.must(
         "add_follower",
         json!({ "sn": sn, "users": "weier", "operator": "lisi" }),
@@ -1130,8 +1131,8 @@ async fn former_processors_stay_participants_and_followers_are_not() {
 async fn resolve_and_acknowledge_select_the_node_that_allows_the_operation() {
     let desk = TestDesk::open().await;
     let gateway = |id: i64, kind: &str| json!({ "id": id, "type": kind });
-    // The automatic node names zhangsan as the processor for failures. Another branch waits for a
-    // claim.
+    // The automatic node names zhangsan as the processor for a failed API call. The node of the
+    // second branch waits for a claim.
     let mut claimed = manual(6, "认领", "zhangsan,wangwu");
     claimed["distribute_type"] = "CLAIM_THEN_PROCESS".into();
     let nodes = json!([

@@ -1,5 +1,7 @@
-//! Several named deadlines of one stream: each fires once, in order, across restarts and jumps of the
-//! clock; the deadlines of the desk's own aggregates fire beside them.
+//! Tests several named deadlines of one stream. Each deadline fires once and in order, despite
+//! restarts and jumps of the clock.
+//!
+//! The last test shows the same for the deadlines of the aggregates of the desk.
 
 use std::sync::Arc;
 
@@ -24,7 +26,7 @@ use serde_json::{Value, json};
 
 use crate::TestDesk;
 
-/// The events of a stream with any number of deadlines.
+/// The events of the test aggregate `alarm`, whose stream can store any number of deadlines.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(tag = "type", content = "data")]
 enum AlarmEvent {
@@ -84,7 +86,8 @@ enum Command {
     Fire { id: String, at: Moment },
 }
 
-/// The deadlines that are set, and those that fired, in order.
+/// The state of the test aggregate: the deadlines that are set, and the ids of the fired deadlines
+/// in the order of firing.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 struct Alarm {
     set: std::collections::BTreeMap<String, Moment>,
@@ -108,7 +111,8 @@ impl Decider for Alarm {
                     due: due.map(Moment),
                 })
                 .collect(),
-            // A deadline that was changed or cleared in the meantime does nothing.
+            // Only a deadline that is still set to this time fires. A late message of a changed or
+            // cleared deadline stores no event.
             Command::Fire { id, at } if self.set.get(id) == Some(at) => {
                 vec![AlarmEvent::Fired { id: id.clone() }]
             }
@@ -155,7 +159,7 @@ async fn execute(app: &App, stream: &str, command_id: [u8; 16], command: &Comman
         .expect("executed");
 }
 
-/// A registry with the aggregate of this test.
+/// A registry that contains only the test aggregate.
 static ALARMS: Registry = &[&Row::<Alarm, NoCard<_>> {
     deadlines: Some(Deadlines {
         queue: "cleanup",
@@ -164,7 +168,8 @@ static ALARMS: Registry = &[&Row::<Alarm, NoCard<_>> {
     ..Row::NEW
 }];
 
-/// A process on a desk: its views and its queue. A restart without them begins with empty ones.
+/// A simulated process of the desk with its own views and its own queue. A new process starts with
+/// empty views and an empty queue. Only the ledger is shared between processes.
 struct Process {
     app: App,
     views: Arc<dyn Views>,
@@ -211,7 +216,8 @@ impl Process {
         follower.follow_page(page, None).await.expect("followed");
     }
 
-    /// Follows, sweeps and works until nothing is due.
+    /// Follows the feed, moves due deadlines to the queue, and processes the queue until no
+    /// deadline is due.
     async fn settle(&mut self) {
         loop {
             self.follow().await;
@@ -256,19 +262,21 @@ async fn several_deadlines_of_a_stream_fire_once_each_in_order() {
     process.settle().await;
     assert_eq!(process.alarm().await.fired, Vec::<String>::new());
 
-    // One deadline is cleared and one is moved before they are due.
+    // The deadline `dropped` is cleared and the deadline `breach` is moved, both before their due
+    // time.
     let second = set(vec![("dropped", None), ("breach", at(3600))]);
     execute(&process.app, "alarm-1", [2; 16], &second).await;
     desk.clock.advance(5_000);
     process.settle().await;
     assert_eq!(process.alarm().await.fired, ["remind/1"]);
 
-    // A restart that loses views and queue repeats nothing.
+    // A restart that loses the views and the queue fires no deadline twice.
     let mut process = Process::start(&desk);
     process.settle().await;
     assert_eq!(process.alarm().await.fired, ["remind/1"]);
 
-    // The clock jumps over two deadlines, back, and forward again.
+    // The clock passes two deadlines, is set back, and passes the deadlines again. Each deadline
+    // fires once.
     desk.clock.advance(30_000);
     process.settle().await;
     assert_eq!(
@@ -281,7 +289,8 @@ async fn several_deadlines_of_a_stream_fire_once_each_in_order() {
     process.settle().await;
     assert_eq!(process.alarm().await.fired.len(), 3);
 
-    // A message of a former instant of a moved deadline does nothing.
+    // The message contains the former time of the moved deadline `breach`, so the message does
+    // nothing.
     let stale = functions::stream::follow::due::message(
         "alarm-1",
         "breach",
@@ -297,7 +306,7 @@ async fn several_deadlines_of_a_stream_fire_once_each_in_order() {
     process.settle().await;
     assert_eq!(process.alarm().await.fired.len(), 3);
 
-    // A deadline that fired can be set again.
+    // A deadline that has fired can be set and can fire again.
     desk.clock.advance(3_600_000);
     process.settle().await;
     let again = set(vec![("warn", Some(desk.app.ledger.clock.now().0 + 1))]);
@@ -311,8 +320,8 @@ async fn several_deadlines_of_a_stream_fire_once_each_in_order() {
     assert_eq!(process.alarm().await.set, std::collections::BTreeMap::new());
 }
 
-/// The streams of the desk with one deadline each: a callback's attempt, a ticket's rating, a
-/// draft's expiry.
+/// Three kinds of streams have a deadline: the next attempt of a callback, the automatic rating of
+/// a ticket, and the expiry of a draft.
 #[tokio::test]
 async fn deadlines_of_the_desk_fire_once_across_a_restart_without_views() {
     let desk = TestDesk::open().await;

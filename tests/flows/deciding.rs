@@ -1,5 +1,5 @@
-//! Votes and finish conditions, permission to submit, limits of transfers, and transitions selected
-//! by managers.
+//! Tests votes and finish conditions, permission to submit, limits of transfers, and transitions
+//! that managers select.
 
 use serde_json::{Value, json};
 use tests::form;
@@ -110,7 +110,7 @@ async fn finish_conditions_end_votes_and_determine_their_result() {
 }
 
 #[tokio::test]
-async fn a_rejection_ends_the_ticket_if_the_node_is_set_to() {
+async fn a_rejection_ends_the_ticket_if_the_node_requires_this() {
     let desk = TestDesk::open().await;
     let ends = json!({ "extras": { "enable_terminate_ticket_when_rejected": true } });
     let nodes = json!([approval(3, "wangwu", ends), manual(4, "执行", "zhangsan")]);
@@ -209,8 +209,8 @@ async fn a_decision_counts_even_if_a_manager_selects_the_transition() {
     assert!(logs.contains("admin 选择了流转线"), "{logs}");
 }
 
-/// A condition may use the outcome of an approval only if every path to the node passes that
-/// approval.
+/// Two conditions on the outcome of an approval cover all cases of a node only if every path to the
+/// node passes the approval. Otherwise the import report names an uncovered case.
 #[tokio::test]
 async fn cases_are_covered_only_if_the_approval_is_on_every_path() {
     let desk = TestDesk::open().await;
@@ -283,7 +283,7 @@ async fn a_ticket_can_be_withdrawn_until_the_configured_node() {
         desk.refused("operate_ticket", withdraw(&after)).await,
         (3_900_005, "0:抱歉，单据执行中，无法撤销".into())
     );
-    // A withdrawn ticket is in no list, except with an explicit status filter.
+    // Lists omit a withdrawn ticket unless the request filters by the status of withdrawn tickets.
     let found = async |body: Value| {
         desk.must("get_tickets_by_user", body).await["items"]
             .to_string()
@@ -578,7 +578,8 @@ async fn conditions_compare_people_by_name_in_transitions_forms_and_files() {
         refused.1.contains("why"),
         "the field is shown with zhangsan, and is required: {refused:?}"
     );
-    // A reader of the workflow sees user names. An exported file can be imported again.
+    // The workflow responses contain user names in conditions, not person ids. An exported file can
+    // therefore be imported again.
     let flow = desk
         .must("get_service_detail", json!({ "service_id": service }))
         .await["workflow_id"]
@@ -615,8 +616,8 @@ async fn conditions_compare_people_by_name_in_transitions_forms_and_files() {
             && detail.to_string().contains(r#""value":["zhangsan"]"#),
         "{shown} {detail}"
     );
-    // A condition with an invalid user name is rejected with that name. No person of the rejected
-    // file is registered.
+    // If a condition contains an invalid user name, the import is rejected and the detail names the
+    // value. The import registers no person of the rejected file.
     let mut wrong = exported.clone();
     wrong[0]["transitions"] =
         serde_json::from_str(&wrong[0]["transitions"].to_string().replace("chuyi", "a;b")).unwrap();
@@ -788,8 +789,9 @@ async fn the_remark_of_a_decision_is_from_the_last_round() {
         (&json!(false), &json!("理由"), &json!("wangwu")),
         "{node}"
     );
-    // The ticket is rejected, sent back, and then approved without a remark. The remark of the
-    // first round belongs to the first round only.
+    // The approver rejects the ticket in the first round. The ticket is sent back, and the approver
+    // approves the second round without a remark. The second round must not show the remark of the
+    // first round.
     let text = |id: i64, key: &str, required: &str| json!({ "id": id, "key": key, "name": key, "type": "TEXT", "state_id": 3, "validate_type": required });
     let who = json!({ "id": 30, "key": "helper", "name": "协助人", "type": "MEMBERS", "state_id": 3, "validate_type": "OPTION" });
     let lines = json!([

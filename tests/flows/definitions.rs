@@ -1,6 +1,8 @@
-//! Imports, deploys and drives the real workflow definitions of BlueKing ITSM along every
-//! transition to every end. The definitions are in `shared/data` beside the project and are not
-//! part of the project.
+//! Imports and deploys the real workflow definitions of BlueKing ITSM. Tickets then take every
+//! transition of each definition and reach every end.
+//!
+//! The definitions are in the folder `shared/data` beside the project and are not part of the
+//! project.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,12 +14,14 @@ use tests::process::shared;
 
 use crate::TestDesk;
 
-/// Tickets for one definition before a missing transition fails the test.
+/// Maximum number of tickets for one definition; the test fails if these tickets did not take every
+/// transition.
 const TICKETS_MAX: usize = 60;
-/// Steps of one ticket before the test fails because the ticket does not end.
+/// Maximum number of steps of one ticket; the test fails if the ticket has not ended after this
+/// number of steps.
 const STEPS_MAX: usize = 80;
 
-/// A seeded random number generator that selects values and paths.
+/// A seeded random number generator that selects field values and transitions.
 struct Dice(u64);
 
 impl Dice {
@@ -30,7 +34,8 @@ impl Dice {
     }
 }
 
-/// Fills in processors and assignors that a published definition leaves empty.
+/// Returns the definition with processors and assignors for the nodes for which the published
+/// definition names no people.
 fn configured(flow: &Value) -> Value {
     let mut flow = flow.clone();
     let people = |kind: &str| {
@@ -64,8 +69,8 @@ fn configured(flow: &Value) -> Value {
     flow
 }
 
-/// Makes the last transition of each open node the default transition, so that every case is
-/// covered.
+/// Makes the last transition of each open node the default transition. Then every possible case has
+/// a transition.
 fn with_defaults(flow: &Value, open: &[i64]) -> Value {
     let mut flow = flow.clone();
     for id in open {
@@ -80,7 +85,8 @@ fn with_defaults(flow: &Value, open: &[i64]) -> Value {
     flow
 }
 
-/// Returns the nodes of a report that have a case without a transition.
+/// Returns the open nodes of an import report: nodes for which the report names a case without a
+/// transition.
 fn open_nodes(report: &Value) -> Vec<i64> {
     let notes = report
         .as_array()
@@ -96,7 +102,7 @@ fn open_nodes(report: &Value) -> Vec<i64> {
         .collect()
 }
 
-/// Returns a value that the field accepts.
+/// Returns a random value that the field accepts.
 fn value(field: &Value, hints: &Hints, dice: &mut Dice) -> Value {
     if let Some(expected) = hints.get(field["key"].as_str().expect("a key"))
         && dice.below(4) > 0
@@ -119,7 +125,7 @@ fn value(field: &Value, hints: &Hints, dice: &mut Dice) -> Value {
     }
 }
 
-/// Values of conditions on free-text fields, by field key.
+/// The values that conditions compare with free-text fields, by field key.
 type Hints = BTreeMap<String, Vec<Value>>;
 
 fn filled(fields: &Value, hints: &Hints, dice: &mut Dice) -> Value {
@@ -152,7 +158,7 @@ impl Driven<'_> {
         self.desk.must("create_ticket", body).await["sn"].clone()
     }
 
-    /// Performs one step at a random current node; returns whether a step was possible.
+    /// Performs one step at a random current node; returns false if the ticket has ended.
     async fn step(&mut self, sn: &Value) -> bool {
         let status = self
             .desk
@@ -225,8 +231,8 @@ async fn every_real_definition_runs_along_every_transition_to_every_end() {
     for (number, flow) in all.iter().enumerate() {
         let name = format!("{number} {}", flow["name"].as_str().expect("a name"));
         let service = |workflow: &Value| json!({ "name": name, "key": "request", "catalog_id": 4, "owners": "admin", "workflow": workflow });
-        // The unchanged definition lacks people that the export leaves out. The rejection names
-        // each node.
+        // The published definition omits the people of some nodes. The rejection names each of
+        // these nodes.
         let envelope = desk.call("import_service", service(flow)).await;
         if envelope["result"] == true {
             unchanged += 1;
@@ -250,8 +256,8 @@ async fn every_real_definition_runs_along_every_transition_to_every_end() {
             desk.must("import_service", service(&configured(flow)))
                 .await
         };
-        // The original runs definitions with open cases, and the desk does too. The test closes the
-        // open cases to drive every transition.
+        // The original and the desk both run definitions in which some case has no transition. The
+        // test adds default transitions, so that tickets can take every transition.
         let open = open_nodes(&imported["report"]);
         let flow = &with_defaults(flow, &open);
         if !open.is_empty() {
@@ -307,7 +313,8 @@ async fn every_real_definition_runs_along_every_transition_to_every_end() {
             .find(|node| node.kind == events::workflow::NodeKind::Start)
             .expect("START")
             .id;
-        // Submitting takes the transition from START, so no event records that transition.
+        // A ticket takes the transition from START when the ticket is submitted. No event records
+        // that transition.
         let expected: BTreeSet<TransitionId> = expected
             .into_iter()
             .filter(|id| {
@@ -332,7 +339,7 @@ async fn every_real_definition_runs_along_every_transition_to_every_end() {
             "{name}: transitions that no ticket took"
         );
         lines += expected.len();
-        // The creator withdraws the ticket, if the definition allows withdrawing.
+        // The creator may withdraw the ticket only if the definition allows withdrawing.
         let mut sn = driven.create().await;
         while desk.must("get_ticket_status", json!({ "sn": sn })).await["current_status"]
             != "RUNNING"
@@ -348,7 +355,7 @@ async fn every_real_definition_runs_along_every_transition_to_every_end() {
         let revocable = flow.get("is_revocable").is_none_or(|flag| *flag == true);
         assert_eq!(withdraw["result"], revocable, "{name}: {withdraw}");
         withdrawn += usize::from(revocable);
-        // A manager terminates the ticket.
+        // If the creator may not withdraw the ticket, a manager terminates the ticket.
         if !revocable {
             desk.must("operate_ticket", json!({ "sn": sn, "operator": "admin", "action_type": "TERMINATE", "action_message": "停" })).await;
         }

@@ -1,4 +1,4 @@
-//! Unsent forms: one draft for each form, and named templates.
+//! Tests unsent forms: each person has one draft for each form, and may store named templates.
 
 use domain::attachment::ALONE_MS;
 use domain::draft::DRAFT_MS;
@@ -39,7 +39,7 @@ async fn a_draft_is_kept_for_its_owner_until_the_form_is_submitted() {
     assert_eq!(listed["drafts"].as_array().map(Vec::len), Some(1));
     assert_eq!(get(&desk, "drafts", "wangwu").await.1["drafts"], json!([]));
 
-    // The fields of a draft are sealed, and the people in them are not registered.
+    // The ledger stores the fields of a draft sealed. People that a draft names are not registered.
     let newcomer = desk.app.people.find("newcomer").await.expect("read");
     assert!(newcomer.is_unknown());
     let stored = desk.app.ledger.store.feed(0, 10_000).await.expect("feed");
@@ -53,7 +53,8 @@ async fn a_draft_is_kept_for_its_owner_until_the_form_is_submitted() {
         "{body}"
     );
 
-    // Saving the same fields again stores no event. Submitting the form ends the draft.
+    // Saving the same fields again stores no event. After the form is submitted, the draft no
+    // longer exists.
     let head = desk.head().await;
     assert_eq!(
         desk.v1("PUT", path, "lisi", json!({ "fields": fields }))
@@ -84,7 +85,7 @@ async fn a_draft_is_kept_for_its_owner_until_the_form_is_submitted() {
     assert_eq!(status, 201, "{sent}");
     assert_eq!(get(&desk, path, "lisi").await.0, 404);
 
-    // A draft of a node form exists once for each processor.
+    // Each processor of a node has a separate draft of the node form.
     let sn = sent["sn"].as_str().expect("sn").to_owned();
     let path = format!("drafts/tickets/{sn}/3");
     for (user, text) in [("zhangsan", "先看看"), ("wangwu", "再想想")] {
@@ -153,7 +154,7 @@ async fn a_draft_is_kept_for_its_owner_until_the_form_is_submitted() {
     );
 }
 
-/// The draft of a node form ends with the submission of the form, whichever API submits it.
+/// Submitting a node form over either API ends the draft of the form.
 #[tokio::test]
 async fn both_apis_end_the_draft_of_a_submitted_node_form() {
     let desk = TestDesk::open().await;
@@ -412,7 +413,8 @@ async fn a_template_has_a_unique_name_per_service_and_no_deadline() {
     );
 }
 
-/// Returns the types of the events that were committed after a position, in order.
+/// Returns the types of the events that were committed after a feed position, in the order of the
+/// feed.
 async fn events_after(desk: &TestDesk, position: i64) -> Vec<String> {
     let placed = desk
         .app
@@ -431,7 +433,7 @@ async fn events_after(desk: &TestDesk, position: i64) -> Vec<String> {
     types.collect()
 }
 
-/// A draft ends with its ticket, whichever API submits it.
+/// Creating the ticket over either API ends the draft.
 #[tokio::test]
 async fn both_apis_submit_in_the_same_steps_and_end_the_draft() {
     let desk = TestDesk::open().await;
@@ -460,7 +462,8 @@ async fn both_apis_submit_in_the_same_steps_and_end_the_draft() {
         }
         assert_eq!(get(&desk, draft, "lisi").await.0, 404, "{api}");
         let mut events = events_after(&desk, before).await;
-        // A block of numbers serves many tickets.
+        // The ticket takes its number from an issued block. A new block is issued only after many
+        // tickets, so the comparison ignores this event.
         events.retain(|kind| kind != "number_sequence.block_issued");
         steps.push(events);
     }

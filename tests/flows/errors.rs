@@ -1,5 +1,5 @@
-//! The error tables of reference/bk-itsm.md 3.1, 3.9 and 3.10: for each row the code, the message,
-//! and no stored event.
+//! Tests each row of the error tables of BlueKing ITSM (reference/bk-itsm.md 3.1, 3.9 and 3.10).
+//! The request returns the documented code and message, and stores no event.
 
 use domain::config::{Catalog, CatalogCommand, Service};
 use events::catalog::ServicePlaced;
@@ -11,7 +11,8 @@ use tests::{approval_request, change, form, incident};
 
 use crate::TestDesk;
 
-/// Calls an operation that must be rejected; asserts that the head of the ledger does not move.
+/// Calls an operation that must be rejected; returns its code and message. Asserts that the ledger
+/// stored no commit.
 async fn refused(desk: &TestDesk, operation: &str, body: Value) -> (i64, String) {
     let before = desk.head().await;
     let rejection = desk.refused(operation, body.clone()).await;
@@ -537,7 +538,8 @@ async fn operate_node_returns_the_documented_errors() {
             "{body}"
         );
     }
-    // The node does not allow transfers; these voters have already voted.
+    // Node 4 does not allow transfers. A vote cannot be transferred to wushi, who has already
+    // voted.
     desk.must(
         "operate_node",
         act(&sn, "zhangsan", 3, "TRANSITION", yes.clone()),

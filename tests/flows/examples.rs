@@ -1,5 +1,5 @@
-//! The request examples of the interface document, word for word, in the order of a client. Only
-//! the ticket numbers differ (requirements/itsm-product-and-api.md).
+//! Sends the request examples of the interface document unchanged, in the order of a client. Only
+//! the ticket numbers differ from the document (requirements/itsm-product-and-api.md).
 
 use serde_json::{Value, json};
 
@@ -87,7 +87,7 @@ async fn the_documented_requests_return_the_documented_responses() {
         "TERMINATED"
     );
 
-    // A claim without processors, as documented.
+    // The document allows a claim without the parameter `processors`.
     let sn = desk.must("create_ticket", tests::incident()).await["sn"].clone();
     desk.must(
         "operate_node",

@@ -1,4 +1,4 @@
-//! Fields of every type are checked, stored and shown (reference/bk-itsm.md 4.1).
+//! Tests that fields of every type are checked, stored and shown (reference/bk-itsm.md 4.1).
 
 use domain::config::{Catalog, CatalogCommand, Service};
 use domain::workflow::{Command, Workflow};
@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use crate::TestDesk;
 
-/// Type, valid value, stored value, shown value, and an invalid value (null if every value is
-/// valid).
+/// Returns the type, a valid value, the stored value, the shown value and an invalid value of each
+/// field type. The invalid value is null if every value is valid.
 fn types() -> Vec<(&'static str, Value, Value, Value, Value)> {
     let same = |kind, value: Value, bad: Value| (kind, value.clone(), value.clone(), value, bad);
     let rows = json!([{ "A": "1" }, { "A": "2" }]);

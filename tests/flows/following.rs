@@ -1,5 +1,5 @@
-//! The follower parks a stream with an unreadable commit and resumes the stream after the cause is
-//! gone.
+//! Tests that the follower parks a stream that contains an unreadable commit, and continues the
+//! stream after the cause is removed.
 
 use events::Moment;
 use functions::host::local::follow_page;
@@ -28,7 +28,8 @@ async fn follow_all(desk: &TestDesk) {
 #[tokio::test]
 async fn an_unreadable_commit_parks_only_its_own_stream() {
     let desk = TestDesk::open().await;
-    // An event version of a later program, in a separate stream.
+    // The stream `ticket-POISON` contains an event version that only a later version of the program
+    // can read.
     let body = br#"{"meta":{"actor":"system","channel":"system","correlation":"c","causation":"c"},"events":[{"type":"ticket.opened","version":9,"data":{}}]}"#;
     desk.app
         .ledger
@@ -84,8 +85,8 @@ async fn an_unreadable_commit_parks_only_its_own_stream() {
         "the stream stays parked"
     );
 
-    // A parked stream without a remaining cause is followed from its card and is removed from the
-    // list.
+    // The stream is parked, although the follower can read the stream. The redrive continues from
+    // the stored card and removes the stream from the list of parked streams.
     let recovered = parked::Parked {
         consumer: "follow".into(),
         stream: format!("ticket-{}", sn.as_str().expect("sn")),

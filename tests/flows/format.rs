@@ -1,5 +1,5 @@
-//! The sample ticket of the design as bytes: sealed, committed and folded, with one erased person,
-//! and verified by an independent program.
+//! Tests the stored bytes of the sample ticket of the design: personal values are sealed, and one
+//! person is erased. An independent program verifies the commits.
 
 use std::process::Command;
 
@@ -100,7 +100,7 @@ async fn an_independent_program_verifies_the_sample_ticket_of_the_design() {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-    // The program also finds a changed value.
+    // The independent program must also report a changed value.
     let tampered = directory.path().join("tampered.jsonl");
     std::fs::write(&tampered, lines.replacen("等待窗口", "等待资源", 2)).unwrap();
     let output = verify(&tampered);

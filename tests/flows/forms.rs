@@ -1,5 +1,5 @@
-//! Forms: options from external systems and dictionaries, dependent fields, defaults, and read-only
-//! fields.
+//! Tests forms: options from external systems and dictionaries, dependent fields, default values,
+//! and read-only fields.
 
 use serde_json::{Value, json};
 use tests::form;
@@ -131,7 +131,8 @@ async fn options_of_an_external_system_depend_on_other_fields() {
         )
     );
 
-    // The check uses the cached options, so that the external system receives one request.
+    // The check at creation uses the options that the request above cached. The external system
+    // receives no second request.
     let with_host = |target| {
         ticket(
             &service,
@@ -148,7 +149,8 @@ async fn options_of_an_external_system_depend_on_other_fields() {
     );
     assert_eq!(calls(&desk).len(), 1);
 
-    // Other form values cause another request.
+    // The options depend on the fields `host` and `count`. Other values of these fields cause a new
+    // request to the external system.
     answers(&desk, &[hosts(&[])]);
     let other = ticket(&service, &[("host", "elsewhere"), ("target", "10.0.0.9")]);
     assert_eq!(
@@ -219,7 +221,8 @@ async fn a_failing_option_source_blocks_only_the_fields_that_use_it() {
             "the answer has no list at \"info\"",
         ),
     ] {
-        // A failed request for options is cached for five seconds.
+        // A failed request for options is cached for five seconds, so the clock advances by this
+        // time.
         desk.clock.advance(5_000);
         answers(&desk, &[answer]);
         let (code, message) = desk
@@ -379,7 +382,8 @@ async fn v1_fills_in_defaults_and_a_read_only_field_is_filled_in_once() {
         .filter(|placed| placed.commit.stream.starts_with("workflow-10"))
         .any(|placed| String::from_utf8_lossy(&placed.commit.body).contains("zhangsan"));
     assert!(!names, "a default names people by their ids");
-    // BlueKing clients send every required field, so their API applies no defaults.
+    // The BlueKing API does not fill a missing field with its default value, because BlueKing
+    // clients send every required field.
     assert_eq!(
         desk.refused("create_ticket", ticket(&service, &[])).await.1,
         "提单失败: 单据创建失败，缺少参数：['size']"
@@ -485,7 +489,8 @@ async fn a_workflow_copies_shared_fields() {
         (&json!("所在机房"), &json!("甲"), &json!(true)),
         "the copy has its own name; the other members are shared"
     );
-    // A copy does not change with the library until the definition copies the field again.
+    // A definition contains a copy of the library field. A change of the library field does not
+    // change the copy until the definition copies the field again.
     assert_eq!(
         desk.v1(
             "PUT",
@@ -583,8 +588,8 @@ async fn options_that_depend_on_an_unknown_field_are_rejected_by_name() {
         let (_, message) = desk.refused("import_service", import_request).await;
         assert!(message.contains(problem), "{message}");
     }
-    // A file without the address of its API is imported with a note in the report. The field is
-    // then not checked.
+    // The file contains no host of the API that returns the options. The import adds a note to the
+    // report, and the field then accepts any value.
     let import_request = |info: Value| json!({ "name": "缺地址", "key": "request", "catalog_id": 4, "owners": "admin", "workflow": flow(info) });
     let taken = desk
         .must(
@@ -599,7 +604,8 @@ async fn options_that_depend_on_an_unknown_field_are_rejected_by_name() {
         "{taken}"
     );
     desk.must("create_ticket", json!({ "service_id": taken["id"], "creator": "lisi", "fields": form(&[("title", "t"), ("pick", "anything")]) })).await;
-    // Only a superuser may use a secret in a workflow. An application without a user may not.
+    // Only a superuser may reference a secret in a workflow. An application that names no user may
+    // not reference a secret.
     let mut secret =
         import_request(json!({ "url": "https://evil.example.com/", "secret": "cmdb" }));
     secret["name"] = "密钥".into();
@@ -702,8 +708,8 @@ async fn a_node_reads_tables_as_text_and_ignores_fields_of_other_nodes() {
             .contains("Not a valid string"),
         "a TRANSITION accepts scalar values only"
     );
-    // Clients send back whole forms: fields of the submit form are ignored, and the last value of a
-    // repeated field counts.
+    // Clients send whole forms back. The desk ignores the fields of the submit form and uses the
+    // last value of a repeated field.
     let good = json!([{ "host": "a", "env": ["prod", "test"], "day": "2026-02-28" }]);
     let twice = json!([{ "key": "title", "value": "x" }, { "key": "rows", "value": "[]" }, { "key": "rows", "value": good.to_string() }]);
     desk.must("operate_node", submit(twice)).await;

@@ -1,4 +1,4 @@
-//! Lists of tickets: pages, filters and times.
+//! Tests the pages, the filters and the time bounds of ticket lists.
 
 use std::sync::Arc;
 
@@ -8,7 +8,8 @@ use tests::{approval_request, change, incident};
 
 use crate::TestDesk;
 
-/// Returns a desk with views in memory, and a desk with views in an SQLite file.
+/// Returns a desk that stores its views in memory, a desk that stores its views in an SQLite file,
+/// and the directory of that file.
 async fn desks() -> (TestDesk, TestDesk, tempfile::TempDir) {
     let directory = tempfile::tempdir().expect("a directory");
     let file = tests::views_file(directory.path());
@@ -85,8 +86,8 @@ async fn check_pages_and_filters(desk: &TestDesk) {
         25,
         "the to-do list of a processor"
     );
-    // The clock starts at 10:00:00; ticket k is created k-1 minutes later. Both bounds are
-    // inclusive.
+    // The first ticket is created at 10:00:00, and each further ticket one minute later. Tickets
+    // that were created exactly at a bound are in the list.
     let between =
         json!({ "create_at__gte": "2026-11-22 10:02:00", "create_at__lte": "2026-11-22 10:04:00" });
     assert_eq!(

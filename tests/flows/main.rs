@@ -1,4 +1,4 @@
-//! Scenarios over the HTTP APIs, on memory adapters.
+//! Tests scenarios through the HTTP APIs of a desk on memory adapters.
 
 mod applications;
 mod attachments;

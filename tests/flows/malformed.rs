@@ -1,4 +1,5 @@
-//! Malformed input: a clear error, no stored event, and never a server error.
+//! Tests malformed input: the response is a clear error and never a server error, and no event is
+//! stored.
 
 use axum::http::{Request, StatusCode};
 use serde_json::{Value, json};
@@ -22,7 +23,8 @@ const OPERATIONS: [&str; 13] = [
     "callback_failed_ticket",
 ];
 
-/// Texts that look like SQL, HTML, templates, code, or control characters.
+/// Texts with SQL, HTML, template expressions, code, or control characters. The desk must treat
+/// each text as plain text.
 const HOSTILE: &[&str] = &[
     "'; DROP TABLE commits; --",
     "<script>alert(1)</script>",
@@ -81,7 +83,7 @@ async fn unreadable_bodies_are_rejected_with_the_reason() {
             );
         }
     }
-    // The REST API rejects the same bodies with problem details.
+    // `/v1` rejects similar malformed bodies with problem details.
     for (body, expected, reason) in [
         (
             b"{\"sn\": ".to_vec(),
@@ -165,8 +167,8 @@ async fn values_of_a_wrong_type_store_nothing_and_cause_no_server_error() {
                 let mut body = json!({ "sn": "NO1", "operator": "lisi", "state_id": 3, "action_type": "CLAIM" });
                 if operation == "create_ticket" {
                     body = approval_request();
-                    // The empty title makes the request invalid. Without this change, a ticket with
-                    // an unused odd parameter would be opened.
+                    // The empty title makes the request invalid. With a valid title, the desk would
+                    // open a ticket, because `create_ticket` ignores some of the tested parameters.
                     body["fields"][0]["value"] = "".into();
                 }
                 body[parameter] = value.clone();
@@ -209,8 +211,8 @@ async fn hostile_texts_are_stored_and_shown_and_never_executed() {
             *text
         );
     }
-    // The same texts in every text member of a request: stored unchanged or rejected with a reason,
-    // never a server error.
+    // Every text member of a request contains a hostile text. The desk stores the text unchanged or
+    // rejects the text with a reason, and never returns a server error.
     for text in HOSTILE {
         let mut body = approval_request();
         body["tag"] = text.chars().take(32).collect::<String>().into();

@@ -1,6 +1,8 @@
-//! Every operation in every node state, by every kind of person, in every processing mode: allowed,
-//! or rejected with the documented text (reference/bk-itsm.md 3.9, 3.10, 3.11, 5.4, 6). The
-//! expected results follow from the reference only.
+//! Tests every operation in every node state, by every kind of person, and in every processing
+//! mode. An operation is allowed or is rejected with the documented text (reference/bk-itsm.md 3.9,
+//! 3.10, 3.11, 5.4, 6).
+//!
+//! The expected results are derived from the reference, not from the program.
 
 use serde_json::{Value, json};
 use tests::form;
@@ -26,7 +28,7 @@ enum State {
     Distributing,
     Receiving,
     Running,
-    /// One of the voters has voted.
+    /// One of the voters has voted, and the node waits for more votes.
     Voted,
     Failed,
     Finished,
@@ -57,8 +59,8 @@ const OPERATIONS: [&str; 18] = [
     "ticket:CLOSE",
 ];
 
-/// The end of the chat message for a decision that was already made; the ticket number precedes
-/// this text.
+/// The end of the message that the desk returns for a chat decision if the node is already decided.
+/// The message begins with the ticket number.
 const HANDLED: &str = "当前单据审批操作已被处理";
 
 impl Mode {
@@ -119,7 +121,7 @@ impl Mode {
     }
 }
 
-/// The status, the processors and the voters of a node.
+/// The expected state of node 3: its status, its processors, and the voters who have already voted.
 struct NodeState {
     status: &'static str,
     processors: Vec<&'static str>,
@@ -187,7 +189,8 @@ fn node_state(mode: Mode, state: State) -> NodeState {
     }
 }
 
-/// Returns the expected rejection of the reference; `None` if the operation is allowed.
+/// Returns the text of the expected rejection according to the reference; `None` if the operation
+/// is allowed.
 fn expected(operation: &str, mode: Mode, state: State, who: &str) -> Option<String> {
     let now = node_state(mode, state);
     let over = state == State::Ended;
@@ -224,7 +227,7 @@ fn expected(operation: &str, mode: Mode, state: State, who: &str) -> Option<Stri
             waiting.contains(&who)
         }
     };
-    // The checks of an operation on node 3, in the order of reference/bk-itsm.md 3.9.
+    // The checks are in the order of reference/bk-itsm.md 3.9.
     let at_node = |action: &str| -> Option<String> {
         if over {
             return closed.clone();
@@ -264,10 +267,10 @@ fn expected(operation: &str, mode: Mode, state: State, who: &str) -> Option<Stri
         "node:SUSPEND" | "ticket:SUSPEND" => suspend(),
         "node:UNSUSPEND" | "ticket:UNSUSPEND" => resume(),
         "ticket:WITHDRAW" => match who {
-            // The creator, or the superuser account that systems use.
+            // The creator (lisi) and the superuser account (admin) may withdraw a ticket.
             "lisi" | "admin" if over => Some("0:抱歉，单据已经结束，无法撤销".into()),
-            // By default, withdrawing needs a ticket without a handled node and without a started
-            // API call.
+            // By default, a ticket can be withdrawn only if no node was processed and no API call
+            // was started.
             "lisi" | "admin"
                 if matches!(state, State::Finished | State::Voted) || mode == Mode::Automatic =>
             {
@@ -282,7 +285,8 @@ fn expected(operation: &str, mode: Mode, state: State, who: &str) -> Option<Stri
             _ => None,
         },
         "ticket:CLOSE" => Some("单据操作失败，不支持的操作类型: CLOSE".into()),
-        // A chat button first checks for an open decision, then for the permission of the user.
+        // A chat decision first checks that the node still waits for a decision. The check of the
+        // permission is second.
         "proceed_fast_approval" if over || now.status != "RUNNING" => Some(HANDLED.into()),
         "proceed_fast_approval" if !now.processors.contains(&who) || now.voted.contains(&who) => {
             Some(format!("单据审批失败，{who}不是当前节点的审批人，无法审批"))
@@ -360,10 +364,11 @@ impl Table {
         }
     }
 
-    /// Creates a ticket whose node 3 is in the given state.
+    /// Creates a ticket and moves its node 3 to the given state.
     async fn ticket(&self, mode: Mode, state: State) -> Value {
         let desk = &self.desk;
-        // API calls of earlier tickets consume their prepared responses first.
+        // The API calls of earlier tickets run first. Otherwise these calls would consume the
+        // response that is prepared for the new ticket.
         desk.settle().await;
         let service = &self
             .services
@@ -467,7 +472,8 @@ async fn operations_match_the_reference_for_every_state_person_and_mode() {
     for mode in Mode::ALL {
         for state in mode.states() {
             for operation in OPERATIONS {
-                // A rejection changes nothing, so the next person uses the same ticket.
+                // A rejection does not change the ticket, so the next person tries the operation on
+                // the same ticket.
                 let mut sn = Value::Null;
                 for who in PEOPLE {
                     if sn.is_null() {
@@ -513,7 +519,7 @@ async fn operations_match_the_reference_for_every_state_person_and_mode() {
     assert!(allowed > 500 && refused > 1500, "{allowed} {refused}");
 }
 
-/// The operations that only `/v1` has, each with its body.
+/// Returns the operations that exist only in `/v1`, each with a request body.
 fn v1_operations() -> [(&'static str, Value); 10] {
     [
         (
@@ -532,8 +538,8 @@ fn v1_operations() -> [(&'static str, Value); 10] {
     ]
 }
 
-/// Whether a person participates in the ticket: the creator, managers, and current or former
-/// processors of the node.
+/// Returns true if the person participates in the ticket. Participants are the creator, managers,
+/// and the current and former processors of the node.
 fn concerns(mode: Mode, state: State, who: &str) -> bool {
     let is_distributed = matches!(mode, Mode::DistributeProcess | Mode::DistributeClaim);
     let was_taken_by_one = is_distributed || mode == Mode::Claim;
@@ -550,8 +556,8 @@ fn concerns(mode: Mode, state: State, who: &str) -> bool {
     }
 }
 
-/// Returns the expected rejection over `/v1` (design 5, reference/bk-itsm.md 5, 8): the status and
-/// a part of the detail; `None` if the operation is allowed.
+/// Returns the status and a part of the detail of the expected rejection over `/v1`. Returns `None`
+/// if the operation is allowed (design 5, reference/bk-itsm.md 5, 8).
 fn expected_over_v1(
     operation: &str,
     mode: Mode,
@@ -585,7 +591,7 @@ fn expected_over_v1(
             .or_else(|| forbidden(waits_for(who)))
             .or_else(rejected_if_suspended),
         "resolve" if over => Some((409, "the ticket has ended")),
-        // The processor of node 4 is admin.
+        // Node 3 is finished. The operation then applies to node 4, whose processor is admin.
         "resolve" if state == State::Finished => forbidden(manages),
         "resolve" => {
             let is_next = mode != Mode::Sequential

@@ -1,4 +1,4 @@
-//! Credentials of callers, registration of people, and erasure.
+//! Tests the credentials of callers, the registration of people, and the erasure of personal data.
 
 use axum::http::{Request, StatusCode};
 use events::TicketSn;
@@ -266,7 +266,7 @@ async fn the_ledger_of_an_erased_person_still_verifies() {
         (phone(&info), &info["creator"]),
         (json!("Erased"), &json!(lisi.as_str()))
     );
-    // The ticket continues: `decide` and `evolve` handle erased values.
+    // The ticket still accepts commands, because `decide` and `evolve` handle erased values.
     let fields = tests::form(&[("FZR_YIJIAN", "true")]);
     desk.must("operate_node", json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "TRANSITION", "fields": fields })).await;
     let verdict = functions::cli::audit::verify_ledger(&desk.app.ledger, &[], &mut |_| {})
@@ -280,8 +280,8 @@ async fn the_ledger_of_an_erased_person_still_verifies() {
     assert!(card.ticket.form["LIANXIDIANHUA"].is_erased());
 }
 
-/// At an open node, an unknown user is registered with a person id first. The ledger never contains
-/// the user name.
+/// At a node without fixed processors, an unknown user may act and is first registered under a
+/// person id. The ledger never contains the user name.
 #[tokio::test]
 async fn an_unknown_user_is_registered_at_an_open_node() {
     let desk = TestDesk::open().await;

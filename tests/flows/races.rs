@@ -1,4 +1,4 @@
-//! Concurrent decisions on one node: exactly one succeeds.
+//! Tests concurrent decisions on one node: exactly one decision succeeds.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-//! Read operations of BlueKing clients: lists of one person, full logs, catalogs by name, and the
-//! operations for pipelines.
+//! Tests the read operations of BlueKing clients: lists of one person, full logs, catalogs by name,
+//! and the operations for pipelines.
 
 use axum::body::Body;
 use axum::http::Request;
@@ -91,7 +91,8 @@ async fn a_list_of_one_person_shows_allowed_operations_and_links_to_pages() {
         (&own["can_withdraw"], &own["can_operate"]),
         (&json!(true), &json!(false))
     );
-    // A single time bound is ignored. A category filter includes the categories below.
+    // A lower time bound without an upper bound is ignored. A filter by category also returns the
+    // tickets of the subordinate categories.
     let lone = desk.must("get_tickets_by_user", json!({ "user": "lisi", "view_type": "my_created", "create_at__gte": "2099-01-01 00:00:00" })).await;
     assert_eq!(lone["count"], 3);
     desk.must("create_ticket", change()).await;
@@ -281,8 +282,8 @@ async fn dynamic_fields_are_shown_and_results_are_newest_first() {
             )
         ]
     );
-    // An id begins with the digit of the service type, so the order by id differs from the order by
-    // age.
+    // The id of a ticket begins with a digit for the service type. The order by id therefore
+    // differs from the order by age.
     desk.clock.advance(1_000);
     let second = desk.must("create_ticket", change()).await["sn"].clone();
     desk.clock.advance(1_000);

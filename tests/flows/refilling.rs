@@ -1,5 +1,5 @@
-//! Views that were deleted are filled again from the ledger: no request leaves and no commit is
-//! added.
+//! Tests that the follower fills deleted views again from the ledger. The refill sends no request
+//! to other systems and adds no commit.
 
 use functions::registry::{PROJECTIONS, REGISTRY};
 use serde_json::{Value, json};
@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use crate::TestDesk;
 use crate::workflow_builder::{account_api, answers, api, line, manual, open, service};
 
-/// The tickets of the history; `LEDGERDESK_REFILL_TICKETS=10000` selects the long form.
+/// Returns the number of tickets in the history: 60, or the value of `LEDGERDESK_REFILL_TICKETS`.
+/// The long form of the test uses 10,000 tickets.
 #[expect(
     clippy::disallowed_methods,
     reason = "a variable selects the long form"
@@ -41,8 +42,8 @@ async fn draft(desk: &TestDesk, service: &Value) {
     assert_eq!(saved.0, 204);
 }
 
-/// Tickets with every kind of consequence: callbacks that succeed and fail, API calls, drafts,
-/// ratings, relations that were removed again, children that ended with their parent.
+/// Creates tickets with every kind of follow-up: callbacks that succeed or fail, API calls, drafts,
+/// ratings, removed relations, and children that end with their parent.
 async fn history(desk: &TestDesk, tickets: usize) {
     let calling = service(
         desk,
@@ -69,7 +70,8 @@ async fn history(desk: &TestDesk, tickets: usize) {
             draft(desk, &calling).await;
         }
         if number % 4 == 3 {
-            // A relation that is removed again, and a child that ends with its parent.
+            // A relation is added and removed. Then the other ticket becomes a child, which ends
+            // with its parent.
             let other: &Value = &sns[number - 1];
             link(desk, &sn, other, "related").await;
             desk.settle().await;
@@ -91,13 +93,14 @@ async fn history(desk: &TestDesk, tickets: usize) {
         sns.push(sn);
         desk.settle().await;
     }
-    // More commands than a stream remembers, so that no command id recognizes a repeated relation.
+    // A stream remembers fewer command ids than this number of commands. A repeated relation is
+    // therefore not recognized by its command id.
     let busy = sns.iter().rev().nth(1).expect("a ticket").clone();
     for _ in 0..70 {
         link(desk, &busy, &sns[1], "related").await;
         unlink(desk, &busy, &sns[1]).await;
     }
-    // The ratings that are due are given, and the callbacks that failed are repeated.
+    // After four days, the desk has recorded the due ratings and has repeated the failed callbacks.
     desk.settle().await;
     desk.clock.advance(4 * 24 * 3_600_000);
     desk.settle().await;
@@ -151,7 +154,8 @@ async fn refilled_views_send_no_request_and_add_no_commit() {
     }
 }
 
-/// A reaction that a later build adds ignores the commits before its first run.
+/// A reaction that a later build adds ignores all commits that are older than the first run of the
+/// reaction.
 #[tokio::test]
 async fn a_new_reaction_ignores_older_commits() {
     use domain::reaction::{Birth, stream};

@@ -1,5 +1,5 @@
-//! Setup of a desk over `/v1`: workflows, services, dictionaries, roles and categories, and their
-//! deletion.
+//! Tests the setup of a desk over `/v1`: requests create, change and delete workflows, services,
+//! dictionaries, roles and categories.
 
 use serde_json::{Value, json};
 use tests::form;
@@ -14,8 +14,8 @@ fn node(id: i64, kind: &str, more: Value) -> Value {
     node
 }
 
-/// Returns a definition with a submit node, a node for the members of a role, and an end. The
-/// submit form takes options from a dictionary.
+/// Returns a workflow definition: a submit node, a node for the members of a role, and an end node.
+/// A field of the submit form takes its options from a dictionary.
 fn drawn(handler: &str, role: i64, dictionary: &str) -> Value {
     let fields = json!([
         { "id": 1, "key": "title", "type": "STRING", "name": "标题", "is_required": true },
@@ -92,7 +92,8 @@ async fn workflows_and_services_are_created_changed_and_deleted_over_v1() {
     let sn = desk.must("create_ticket", create()).await["sn"].clone();
     let path = format!("services/{service}");
 
-    // A new version takes effect when the service uses that version; running tickets keep theirs.
+    // A service uses a new workflow version only after a request changes the version of the
+    // service. Running tickets keep the version with which they were opened.
     call(
         &desk,
         "PUT",
@@ -122,7 +123,8 @@ async fn workflows_and_services_are_created_changed_and_deleted_over_v1() {
             .contains("\"刷漆\"")
     );
 
-    // Deleting a used item fails, and the detail names the user.
+    // An item that is in use cannot be deleted. The detail of the rejection names the object that
+    // uses the item.
     for (what, by) in [
         ("dictionary/COLOUR", "手画流程"),
         ("roles/77", "手画流程"),
@@ -141,7 +143,8 @@ async fn workflows_and_services_are_created_changed_and_deleted_over_v1() {
         "服务:服务未启用，请联系管理员！"
     );
 
-    // The service moves, leaves the catalog, and is deleted. The open ticket continues.
+    // The service is moved to another category, removed from the catalog, and deleted. The open
+    // ticket of the service continues.
     call(&desk, "PUT", &path, json!({ "catalog": 99_999 }), 404).await;
     call(
         &desk,
@@ -330,7 +333,8 @@ async fn a_service_with_a_workflow_file_keeps_every_given_member() {
         head,
         "no workflow is deployed for a rejected service"
     );
-    // A new version from a file keeps the members that the body leaves out.
+    // A request with a workflow file changes the service to a new workflow version. Members of the
+    // service that the body omits keep their values.
     let path = format!("services/{}", added["service"]);
     assert_eq!(
         call(

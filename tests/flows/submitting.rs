@@ -1,4 +1,5 @@
-//! Members of a new ticket besides its form, and permission to submit for another person.
+//! Tests the members of a new ticket besides its form fields, and the permission to submit a ticket
+//! for another person.
 
 use serde_json::{Value, json};
 use tests::{form, of_lisi_alone};

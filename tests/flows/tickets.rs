@@ -1,4 +1,4 @@
-//! Ticket scenarios: approvals, claims, assignments, send-backs, suspensions and ends.
+//! Tests whole tickets: approvals, claims, assignments, send-backs, suspensions and ends.
 
 use serde_json::{Value, json};
 use tests::{approval_request, change, form, incident};

@@ -1,5 +1,6 @@
-//! The 28 weaknesses of the original (reference/bk-itsm-weaknesses.md): one test each, in the same
-//! order. For a function of a later release, the test covers the present part.
+//! Tests the 28 weaknesses of the original (reference/bk-itsm-weaknesses.md): one test for each, in
+//! the same order. If a weakness concerns a function of a later release, the test covers the part
+//! that exists now.
 
 use base64::Engine as _;
 use serde_json::{Value, json};
@@ -192,7 +193,7 @@ async fn w05_the_state_of_a_ticket_is_the_fold_of_its_events() {
         .unwrap();
     let folded: domain::ticket::Ticket =
         domain::decider::fold(history.iter().map(|envelope| &envelope.event));
-    // A second ledger on the same store and keys loads the same state.
+    // A second ledger over the same store and keys loads the same state.
     let rng = std::sync::Arc::new(infra::clock::SeededRng::new(2));
     let another = infra::Ledger::new(
         desk.app.ledger.store.clone(),
@@ -377,8 +378,8 @@ async fn w09_terminating_works_and_the_last_vote_completes_a_countersign() {
 async fn w10_one_of_concurrent_decisions_counts_and_voters_do_not_block() {
     let desk = std::sync::Arc::new(TestDesk::open().await);
     let sn = ticket(&desk, approval_request()).await;
-    // Two approvers decide over two operations while the creator withdraws. Each receives success
-    // or the reason of the rejection.
+    // Two approvers decide through two operations while the creator withdraws the ticket. Each
+    // request succeeds or is rejected with a reason.
     let mut at_once = tokio::task::JoinSet::new();
     for (operation, body) in [
         (
@@ -415,7 +416,7 @@ async fn w10_one_of_concurrent_decisions_counts_and_voters_do_not_block() {
         1,
         "{story:?}"
     );
-    // Concurrent votes on one node all succeed.
+    // Concurrent votes of different people on one node all succeed.
     let sn = ticket(&desk, change()).await;
     let mut at_once = tokio::task::JoinSet::new();
     for who in ["zhangsan", "zhoujiu", "wushi"] {
@@ -513,8 +514,8 @@ async fn w11_conditions_compare_user_input_by_type_and_never_evaluate_it() {
 #[tokio::test]
 async fn w12_the_default_transition_is_last_and_an_open_case_is_reported() {
     let desk = TestDesk::open().await;
-    // The default transition has a lower id than the conditional one. The conditional one is still
-    // checked first.
+    // The default transition has a lower id than the conditional transition. The engine still
+    // checks the conditional transition first.
     let lines = json!([
         line(1, 2),
         line(2, 4),
@@ -555,7 +556,7 @@ async fn w13_the_result_of_an_approval_is_stored_when_it_is_decided() {
     desk.must("approve", json!({ "sn": sn, "state_id": 3, "approver": "zhangsan", "action": "false", "remark": "不行" })).await;
     let story = desk.story(sn.as_str().unwrap()).await;
     assert_eq!(story.last(), Some(&"ticket.finished"));
-    // The stored result does not change with the workflow.
+    // Closing the workflow does not change the stored result.
     let (status, _) = desk
         .v1("POST", "workflows/11/close", "admin", Value::Null)
         .await;
@@ -662,7 +663,7 @@ async fn w16_the_history_is_chained_and_an_edited_commit_is_found() {
         "{:?}",
         verdict.findings
     );
-    // A copy of the ledger with one changed word in one commit.
+    // Copies the ledger and changes one word in one commit of the copy.
     let edited = infra::store::memory::Memory::default();
     let stream = format!("ticket-{}", sn.as_str().unwrap());
     for placed in desk.app.ledger.store.feed(0, 100_000).await.unwrap() {
@@ -776,7 +777,8 @@ async fn w19_documented_samples_work_as_documented() {
     );
 }
 
-/// Visibility of services by role comes with the permissions of a later release.
+/// A later release restricts the visibility of services by role. The test covers disabled services
+/// and services outside the catalog.
 #[tokio::test]
 async fn w20_a_disabled_or_unplaced_service_rejects_tickets_over_both_apis() {
     let desk = TestDesk::open().await;
@@ -1031,8 +1033,8 @@ async fn w22_calls_to_private_networks_are_blocked_and_attempts_are_kept() {
     );
 }
 
-/// Reminders come with the notification channels of a later release. A callback to an application
-/// is stored and retried until the receiver accepts the request.
+/// Reminders need the notification channels of a later release. A callback to an application is
+/// stored and is retried until the receiver accepts the request.
 #[tokio::test]
 async fn w23_status_callbacks_are_opt_in_and_reminders_come_later() {
     let desk = TestDesk::open().await;
@@ -1087,8 +1089,8 @@ async fn w23_status_callbacks_are_opt_in_and_reminders_come_later() {
     );
 }
 
-/// SLA clocks come with a later release. They need deadlines in the ledger; the rating of a
-/// finished ticket already has such a deadline.
+/// SLA clocks are part of a later release and need deadlines in the ledger. The test shows such a
+/// deadline: the automatic rating of a finished ticket.
 #[tokio::test]
 async fn w24_deadlines_are_stored_in_the_ledger_and_agreements_come_later() {
     let desk = TestDesk::open().await;
@@ -1200,7 +1202,7 @@ async fn w26_an_import_reports_every_change_and_matches_roles_by_name() {
         (201, &json!([]), &json!([])),
         "a file that this desk exported is imported unchanged"
     );
-    // The id of a role may differ at another desk; the import matches the role by name.
+    // The same role may have another id on another desk, so the import finds the role by name.
     let renumbered = exported
         .to_string()
         .replace(r#""12":"服务台小组""#, r#""912":"服务台小组""#)
@@ -1246,7 +1248,7 @@ async fn w26_an_import_reports_every_change_and_matches_roles_by_name() {
         report.contains("roles 12 do not exist in this desk") && report.contains("missing"),
         "{report}"
     );
-    // A workflow with a node without processors is not deployed.
+    // A workflow cannot be deployed if a node lacks processors.
     let (status, problem) = desk
         .v1(
             "POST",
@@ -1294,7 +1296,8 @@ async fn w27_an_unknown_type_gives_an_empty_tree_and_a_service_can_move() {
         3_900_008
     );
     let id = catalog["id"].as_i64().unwrap();
-    // A service is in one category. After the service moved away, the category can be removed.
+    // A service is in exactly one category. A category can be removed after its service was moved
+    // to another category.
     let shown = async |catalog: i64| {
         let services = desk
             .must("get_services", json!({ "catalog_id": catalog }))

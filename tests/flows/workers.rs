@@ -1,5 +1,5 @@
-//! The worker loops of one machine: a slow receiver delays no other receiver, and a receiver that
-//! asks for a pause gets it.
+//! Tests the worker loops of one machine. A slow receiver delays no other receiver, and a receiver
+//! that answers with `Retry-After` gets no request during that time.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,7 +15,8 @@ use tokio::time::Instant;
 
 use crate::TestDesk;
 
-/// The time of the paused runtime as a clock of the desk.
+/// A clock of the desk that shows the paused time of the async runtime. The field is the start of
+/// the test.
 struct PausedClock(Instant);
 
 impl PausedClock {
@@ -30,12 +31,13 @@ impl Clock for PausedClock {
     }
 }
 
-/// Receivers of which one needs 30 s for each request and then fails.
+/// A slow and a fast receiver of callbacks. Each request to the slow receiver takes 30 s and then
+/// fails.
 struct Receivers {
     clock: Arc<PausedClock>,
-    /// The time of each request to the fast receiver, milliseconds.
+    /// The time of each request to the fast receiver, in milliseconds since the start of the test.
     fast: Mutex<Vec<i64>>,
-    /// The running requests to the slow receiver, and the most that ran together.
+    /// The current number of running requests to the slow receiver, and the highest number so far.
     slow: Mutex<(usize, usize)>,
 }
 
@@ -99,7 +101,7 @@ async fn a_slow_receiver_delays_no_other_receiver() {
         }
     }
     tokio::spawn(async move { sweeping(&app, 250).await });
-    // The slow receiver's callbacks are first in the queue.
+    // The callbacks for the slow receiver enter the queue first.
     for sn in &sns {
         withdraw(&desk, sn).await;
     }
@@ -123,7 +125,7 @@ async fn a_slow_receiver_delays_no_other_receiver() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_asks_for_a_pause_gets_it() {
+async fn an_attempt_waits_for_the_retry_after_time_of_the_receiver() {
     let desk = TestDesk::open().await;
     let busy = HttpResponse {
         status: 503,

@@ -1,5 +1,5 @@
-//! Builders for workflow definitions in the second dialect: nodes, transitions and fields, imported
-//! as a service.
+//! Builds workflow definitions in the second dialect of workflow files (lists of nodes, edges and
+//! fields), and imports each definition as a service.
 
 use infra::http::HttpResponse;
 use serde_json::{Value, json};
@@ -7,7 +7,8 @@ use tests::form;
 
 use crate::TestDesk;
 
-/// Imports a service with the given nodes between submit (2) and END (9).
+/// Imports a service with the given nodes between the submit node (id 2) and the END node (id 9);
+/// returns the id of the service.
 pub(crate) async fn service(
     desk: &TestDesk,
     name: &str,
@@ -41,7 +42,7 @@ pub(crate) fn line_if(from: i64, to: i64, key: &str, value: &str) -> Value {
     json!({ "from": from, "to": to, "condition_type": "by_field", "condition": { "type": "and", "expressions": [{ "type": "and", "expressions": [clause] }] } })
 }
 
-/// Returns a manual node with the given processors, separated by commas.
+/// Returns a manual node; `who` lists the user names of its processors, separated by commas.
 pub(crate) fn manual(id: i64, name: &str, who: &str) -> Value {
     json!({ "id": id, "type": "NORMAL", "name": name, "processors_type": "PERSON", "processors": who, "distribute_type": "PROCESS" })
 }
@@ -86,8 +87,8 @@ pub(crate) async fn step(desk: &TestDesk, sn: &Value) -> Value {
         .collect()
 }
 
-/// Returns an approval node whose opinion is the field `o<id>`. Each counter is an output named
-/// `<CODE>_<id>`.
+/// Returns an approval node. The field `o<id>` stores the opinion, and each counter of the votes is
+/// an output with the name `<CODE>_<id>`.
 pub(crate) fn approval(id: i64, who: &str, more: Value) -> Value {
     let counters = [
         "NODE_APPROVE_RESULT",

@@ -1,4 +1,4 @@
-//! Tests of the command line and of foreign clients.
+//! Tests the subcommands of the program, and clients that other projects wrote.
 
 use std::path::Path;
 use std::process::Command;
@@ -36,7 +36,7 @@ fn the_demo_runs_to_its_end_and_its_files_are_verified() {
     ] {
         assert!(printed.contains(word), "{word} is missing in: {printed}");
     }
-    // The ledger verifies the attached file of the demo; a changed byte is found.
+    // `audit files` verifies the attached file of the demo and reports a changed byte.
     let files = || {
         run(&[
             "audit",
@@ -107,7 +107,7 @@ fn official_sdks_work_unmodified() {
     );
 }
 
-/// The keys of the report with known correct values.
+/// The members of the report whose correct values are known from another source.
 const KEYS: [&str; 18] = [
     "rows",
     "cases",
@@ -242,13 +242,14 @@ fn unreadable_rows_are_named_and_all_others_are_imported() {
     ] {
         assert!(printed.contains(line), "{line} is missing in: {printed}");
     }
-    // With a corrected mapping, the same file adds only the row that was rejected before.
+    // The corrected mapping accepts one row that the first import rejected. A second import of the
+    // same file adds only this row.
     let corrected = MAPPING.replace("\"refuse\"", "\"open\"");
     assert!(
         import(directory.path(), csv, &corrected).contains("1 imported, 4 duplicate, 3 rejected")
     );
-    // The same log with one more row of a known case and one row of a new case adds only these
-    // rows.
+    // The log now contains one more row of a known case and one row of a new case. The import adds
+    // only these two rows.
     let grown = format!("{csv}A,2026-01-02 09:00:00,erledigt,x\nD,2026-01-02 10:00:00,neu,x\n");
     assert!(
         import(directory.path(), &grown, MAPPING).contains("2 imported, 4 duplicate, 4 rejected")
@@ -331,7 +332,8 @@ async fn a_running_desk_allows_readers_and_rejects_a_second_writer() {
     );
 }
 
-/// `audit show --at` gives the state at a time: running before the approval, finished after it.
+/// `audit show --at` prints the state of a ticket at a given time: running before the approval, and
+/// finished after the approval.
 #[tokio::test]
 async fn audit_show_gives_the_state_at_an_earlier_time() {
     let directory = tempfile::tempdir().unwrap();
@@ -352,8 +354,8 @@ async fn audit_show_gives_the_state_at_an_earlier_time() {
         .to_owned();
     let fields = tests::form(&[("SHENPIYIJIAN", "true")]);
     let vote = json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "TRANSITION", "fields": fields });
-    // Commit times have millisecond resolution, so the vote needs a later millisecond than the
-    // opening.
+    // Commit times have a resolution of one millisecond. The pause ensures that the vote is later
+    // than the opening of the ticket.
     tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     assert_eq!(
         call(&client, &desk.base, "operate_node", vote, None)
@@ -415,17 +417,18 @@ fn a_closed_pipe_is_not_an_error() {
     }
 }
 
-/// Number of concurrent clients that fill the disk.
+/// Number of concurrent clients that send requests until the disk is full.
 const CLIENTS: usize = 32;
 
-/// With a full disk, requests fail with an error, acknowledged tickets remain, and the ledger stays
-/// valid.
+/// While the disk is full, requests fail with an error. All acknowledged tickets remain, and the
+/// ledger stays valid.
 #[tokio::test]
 async fn a_full_disk_is_an_error_and_loses_nothing() {
     let directory = tempfile::tempdir().unwrap();
     drop(Served::start(directory.path(), &[]));
     let mut shell = Command::new("bash");
-    // A limit of file sizes simulates a full disk; the ignored signal becomes a write error.
+    // A limit on the file size simulates a full disk. The process ignores the signal `SIGXFSZ`, so
+    // the write returns an error.
     shell
         .args(["-c", "trap '' XFSZ; ulimit -f 1500; exec \"$0\" \"$@\""])
         .arg(program());

@@ -1,5 +1,5 @@
-//! Tests that a desk killed with SIGKILL at crash points under load keeps every acknowledged change
-//! exactly once.
+//! Tests that a desk loses no acknowledged change and duplicates none, although SIGKILL ends the
+//! desk at its crash points under load.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use infra::crash::POINTS;
 use serde_json::{Value, json};
 use tests::process::{Served, call, client, fast_approval, run};
 
-/// Number of process starts; each process is killed at its crash point.
+/// Number of processes that the test starts. Each process is killed at its crash point.
 const KILLS: usize = 200;
 /// Number of concurrent clients.
 const CLIENTS: usize = 6;
@@ -22,18 +22,19 @@ const TICKETS: usize = 12;
 /// Time after which the test kills a process that has not reached its crash point.
 const LIFETIME: Duration = Duration::from_secs(20);
 
-/// The records of the clients, which survive the crashes.
+/// The observations of all clients. The observations survive the crashes, because they are in the
+/// memory of the test.
 #[derive(Default)]
 struct Memory {
-    /// The acknowledged ticket of each key.
+    /// The ticket number of each acknowledged creation, by idempotency key.
     tickets: BTreeMap<String, String>,
-    /// All sent keys, with or without a response.
+    /// The idempotency keys of all sent creations, with or without a response.
     sent: BTreeSet<String>,
-    /// Tickets whose end was acknowledged.
+    /// The numbers of the tickets whose end was acknowledged.
     ended: BTreeSet<String>,
 }
 
-/// Callback ids by ticket number.
+/// The ids of the received callbacks, by ticket number.
 type Received = Arc<Mutex<BTreeMap<String, BTreeSet<String>>>>;
 
 async fn take(
@@ -66,7 +67,8 @@ async fn receive() -> (String, Received) {
     (url, received)
 }
 
-/// One client of one process: opens tickets with its own keys and ends each in one of three ways.
+/// Runs one client of one process. The client opens tickets with its own idempotency keys and ends
+/// each ticket in one of three ways.
 async fn load(
     base: String,
     url: String,
@@ -105,7 +107,8 @@ async fn load(
     }
 }
 
-/// Ends a ticket; returns true if the end was acknowledged.
+/// Ends a ticket in one of three ways, selected by `way`; returns true if the desk acknowledged the
+/// end.
 async fn end(client: &reqwest::Client, base: &str, sn: &str, key: &str, way: usize) -> bool {
     let fields = |value: &str| {
         tests::form(&[
@@ -138,8 +141,8 @@ async fn two_hundred_kills_lose_and_duplicate_nothing() {
     let mut at_points: BTreeMap<&str, usize> = BTreeMap::new();
     for process in 0..KILLS {
         let point = POINTS[process % POINTS.len()];
-        // The first executions of a crash point happen at the start, later ones under load. One
-        // process sends only a few callbacks.
+        // The first executions of a crash point happen while the desk starts, and later executions
+        // happen under load. One process sends only a few callbacks, so that count is lower.
         let nth = if point == "during-callback" {
             1 + process % 3
         } else {
@@ -177,8 +180,8 @@ async fn two_hundred_kills_lose_and_duplicate_nothing() {
         "every process ended at its crash point"
     );
 
-    // The last process has no crash point: clients repeat requests with the same keys and end open
-    // tickets.
+    // The last process has no crash point. The clients repeat all creations with the same keys and
+    // end the open tickets.
     let desk = Served::start(directory.path(), &[]);
     let client = client();
     let sent: Vec<String> = memory.lock().unwrap().sent.iter().cloned().collect();
@@ -255,7 +258,8 @@ async fn two_hundred_kills_lose_and_duplicate_nothing() {
     let verified = run(&["audit", "verify", "--data", &data]);
     let printed = String::from_utf8_lossy(&verified.stdout).into_owned();
     assert!(printed.contains("audit verify: ok"), "{printed}");
-    // After the last desk has followed the feed to its end, the views must equal rebuilt views.
+    // After the desk has followed the feed to its end, the views must equal views that are rebuilt
+    // from the ledger.
     let desk = Served::start(directory.path(), &[]);
     let caught_up = async {
         while !String::from_utf8_lossy(&run(&["doctor", "--data", &data]).stdout)
@@ -277,7 +281,8 @@ async fn two_hundred_kills_lose_and_duplicate_nothing() {
                 .all(|line| line.ends_with("0 differed from the old view")),
         "{rebuilt}"
     );
-    // In the export, every ticket is opened once, decided at most once and ended once.
+    // In the export, each ticket is opened exactly once, decided at most once and ended exactly
+    // once.
     let export =
         String::from_utf8_lossy(&run(&["audit", "export", "--data", &data]).stdout).into_owned();
     let mut kinds_by_ticket: BTreeMap<String, Vec<String>> = BTreeMap::new();

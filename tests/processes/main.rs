@@ -1,4 +1,5 @@
-//! Tests of the real program on a disk: kills, tampering, a full disk, and foreign clients.
+//! Tests the real program on a disk: kills, tampering, a full disk, and clients that other projects
+//! wrote.
 
 mod commands;
 mod crashes;

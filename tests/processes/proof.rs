@@ -11,7 +11,8 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The ledger of a demo day, made once per test and copied for each attack.
+/// The ledger of a demo day. The test creates the ledger once and edits a separate copy for each
+/// attack.
 struct Ledger {
     _directory: tempfile::TempDir,
     original: PathBuf,
@@ -38,7 +39,8 @@ impl Ledger {
         }
     }
 
-    /// Copies the directory and applies an edit to the ledger of the copy.
+    /// Copies the directory and applies an edit to the ledger of the copy; returns the directory of
+    /// the copy.
     fn attacked<R>(&mut self, attack: impl FnOnce(&Connection) -> R) -> PathBuf {
         self.attacks += 1;
         let copy = self
@@ -72,13 +74,14 @@ fn found(data: &Path, words: &str) {
     );
 }
 
-/// Returns the position of a ticket's commit in the middle of the ledger.
+/// Returns the position of the first commit of a ticket after position 60, which is in the middle
+/// of the ledger.
 fn middle(connection: &Connection) -> i64 {
     connection.query_row("SELECT position FROM commits WHERE stream LIKE 'ticket-%' AND position > 60 ORDER BY position LIMIT 1", [], |row| row.get(0)).unwrap()
 }
 
-/// Recomputes the hash chains of the streams and of the feed over the remaining rows, like an
-/// attacker with full access.
+/// Recomputes the hash chains of the streams and of the feed over the remaining rows. An attacker
+/// with full access to the file can do the same.
 fn rechain(connection: &Connection) {
     let mut statement = connection
         .prepare(

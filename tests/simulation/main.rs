@@ -1,11 +1,12 @@
-//! Simulation of followers, projections and queue workers with crashes and reordering; each run is
-//! reproducible from its seed.
+//! Simulates followers, projections and queue workers that crash and receive commits out of order.
+//! Each run is reproducible from its seed.
 //!
-//! Writers, two overlapping followers that receive commits out of order, two projection workers and
-//! two queue workers run on memory adapters. A scheduler selects the next task at every await and
-//! sometimes kills one. After the run, the stored data must equal a single-threaded fold of the
-//! ledger: one card per ticket, one board, one many-valued index, and three callbacks per ended
-//! ticket.
+//! Writers, two concurrent followers, two projection workers and two queue workers run on memory
+//! adapters. A scheduler selects the next task at every await and sometimes kills a task.
+//!
+//! After the run, the stored data must equal a single-threaded fold of the ledger. The data is one
+//! card per ticket, one board, one index with several values per ticket, and three callbacks per
+//! ended ticket.
 
 mod scheduler;
 mod streams;
@@ -43,16 +44,16 @@ use infra::{CommandEnvelope, Error, Ledger, keys, queue, store, views};
 use scheduler::{Dice, Paused, Scheduler};
 use serde_json::json;
 
-/// Number of seeds; two tests share them.
+/// Number of seeds. One test runs the even seeds, another test runs the odd seeds.
 const SEEDS: u64 = 10_000;
 const TICKETS: usize = 3;
 const STEPS: usize = 5;
-/// The service whose workflow has parallel branches.
+/// The id of the service whose workflow has parallel branches.
 const FORKED: ServiceId = ServiceId(99);
 const TARGETS: [&str; 3] = ["http://a/", "http://b/", "http://c/"];
 const REACTION: &str = "send_three_callbacks";
 
-/// The registry of the simulation: tickets with one reaction.
+/// The registry of the simulation, which contains only the ticket aggregate with one reaction.
 static SIMULATED: Registry = &[&Row::<Ticket, TicketCard> {
     reactions: &[Reaction {
         name: REACTION,
@@ -65,7 +66,7 @@ static SIMULATED: Registry = &[&Row::<Ticket, TicketCard> {
     ..Row::NEW
 }];
 
-/// A reaction that requests three callbacks when a ticket ends.
+/// The only reaction of the simulation: requests three callbacks when a ticket ends.
 fn send_three_callbacks(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent> {
     if !matches!(
         envelope.event,
@@ -92,8 +93,8 @@ fn send_three_callbacks(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> 
     TARGETS.iter().map(intent).collect()
 }
 
-/// A workflow with three parallel branches (an approval, an API call, a form) that join and can be
-/// sent back together.
+/// Returns a workflow with three parallel branches: an approval, an API call and a form. The
+/// branches join, and a later node can send all three branches back together.
 fn forked(approvers: &[PersonId]) -> Definition {
     let option = |key: &str| json!({ "key": key, "name": key });
     let is = |key: &str, value: &str| json!({ "expressions": [{ "expressions": [{ "key": key, "type": "RADIO", "condition": "==", "value": value }] }] });
@@ -127,8 +128,8 @@ fn forked(approvers: &[PersonId]) -> Definition {
     definition
 }
 
-/// The context of the golden samples (one service, one workflow, one role), and a service with
-/// parallel branches.
+/// The context for decisions: the service, the workflow and the role of the golden samples, and a
+/// second service whose workflow has parallel branches.
 struct Company(Context);
 
 impl Company {
@@ -187,7 +188,8 @@ impl ContextLoader<Ticket> for Company {
     }
 }
 
-/// All state that survives a crash: the stored data and the progress of each client.
+/// All state that survives a crash: the stored data, and for each client the number of completed
+/// steps.
 struct World {
     ledger: Ledger,
     views: Arc<Paused<views::memory::Memory>>,
@@ -231,8 +233,8 @@ impl World {
         }
     }
 
-    /// A client: each step has its own command id and is repeated after a crash; a rejection ends
-    /// the step too.
+    /// Executes the commands of one client. Each step uses the same command id after a crash. A
+    /// step is complete when its command is accepted or rejected.
     async fn write(&self, number: usize) {
         while let Some(command) = self.plans[number].get(self.done[number].get()) {
             let step = self.done[number].get();
@@ -256,7 +258,8 @@ impl World {
         }
     }
 
-    /// A follower that receives commits out of order and more than once.
+    /// Follows the whole feed in random order. The scheduler calls this function again after each
+    /// run, so commits are also received more than once.
     async fn follow(&self, seed: u64) {
         let mut dice = Dice::new(seed);
         let follower = Follower {
@@ -268,7 +271,8 @@ impl World {
         };
         let mut page = self.ledger.store.feed(0, 10_000).await.expect("feed");
         dice.shuffle(&mut page);
-        // Pages of random length: a stream can be in several pages, and in one page several times.
+        // Each page has a random length. A stream can have commits in several pages, and several
+        // commits in one page.
         while !page.is_empty() {
             let rest = page.split_off(page.len().min(1 + dice.below(6)));
             let received = page.into_iter().map(Received::from).collect();
@@ -306,7 +310,7 @@ fn stream(number: usize) -> String {
     format!("ticket-REQ{number}")
 }
 
-/// The commands of the client of one ticket; some of them are rejected.
+/// Returns the commands that one client sends for one ticket. Some of the commands are rejected.
 fn plan(number: usize, company: &Company, dice: &mut Dice) -> Vec<Command> {
     let open = Open {
         sn: TicketSn(format!("REQ{number}")),
@@ -370,8 +374,8 @@ fn plan(number: usize, company: &Company, dice: &mut Dice) -> Vec<Command> {
     plan
 }
 
-/// The commands for a ticket with parallel branches: steps in any order, failed API calls, and
-/// returns to the fork.
+/// Returns the commands for a ticket with parallel branches: steps in random order, failed API
+/// calls, and returns to the fork.
 fn plan_of_branches(open: Open, company: &Company, dice: &mut Dice) -> Vec<Command> {
     let mut plan = vec![Command::Open(Box::new(open))];
     let submit = |node, by, form| Command::Submit {
@@ -433,7 +437,7 @@ fn plan_of_branches(open: Open, company: &Company, dice: &mut Dice) -> Vec<Comma
     plan
 }
 
-/// Runs one seed and returns the number of crashes.
+/// Runs the simulation for one seed and returns the number of crashes.
 fn run(seed: u64) -> u64 {
     let world = World::new(seed);
     let world = &world;
@@ -447,7 +451,8 @@ fn run(seed: u64) -> u64 {
         scheduler.add(move || Box::pin(world.work()));
     }
     let crashes = scheduler.run();
-    // After the last crash all tasks run to their ends, and leased messages become visible again.
+    // After the last crash, every task runs to its end. The clock advances past the lease time, so
+    // messages of crashed workers become visible again.
     world.clock.advance(60_000);
     scheduler::run_to_end(async {
         for number in 0..TICKETS {
@@ -465,7 +470,7 @@ fn run(seed: u64) -> u64 {
     crashes
 }
 
-/// Compares the stored data with a fold of the whole ledger.
+/// Compares the stored cards, board, index and callbacks with a fold of the whole ledger.
 async fn check(world: &World) {
     let mut cards: BTreeMap<String, (i64, TicketCard)> = BTreeMap::new();
     let mut deadlines: BTreeMap<String, BTreeMap<String, Moment>> = BTreeMap::new();
@@ -597,7 +602,8 @@ fn run_all(seeds: impl Iterator<Item = u64>) {
     let mut crashes = 0;
     for seed in seeds {
         let outcome = std::panic::catch_unwind(|| run(seed));
-        crashes += outcome.unwrap_or_else(|_| panic!("seed {seed} fails; run it alone to see why"));
+        crashes += outcome
+            .unwrap_or_else(|_| panic!("seed {seed} fails; run this seed alone to see the reason"));
     }
     assert!(
         crashes > SEEDS,
@@ -616,7 +622,8 @@ fn odd_seeds_end_like_a_sequential_fold() {
     run_all((0..SEEDS).filter(|seed| seed % 2 == 1));
 }
 
-/// Removes one queued callback, because the check must be able to fail.
+/// Shows that the check can fail: the test removes one queued callback, and the check must find the
+/// loss.
 #[test]
 fn the_check_finds_a_lost_callback() {
     let world = World::new(3);
@@ -663,7 +670,7 @@ fn the_check_finds_a_lost_callback() {
     assert!(outcome.is_err());
 }
 
-/// The random commands must reach all important events: joins, returns to the fork, failed API
+/// The random commands must produce all important events: joins, returns to the fork, failed API
 /// calls and retries.
 #[test]
 fn random_commands_reach_joins_returns_and_failures() {

@@ -1,5 +1,5 @@
-//! A scheduler that is deterministic for a seed: at every await it selects the next task and
-//! sometimes kills one.
+//! A scheduler that makes the same choices for the same seed. At every await, the scheduler selects
+//! the next task and sometimes kills a task.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -12,13 +12,13 @@ use infra::queue::{Message, Parked, Queue};
 use infra::store::{Appended, Commit, Cursor, Head, Journal, Placed, Store, Walked};
 use infra::views::{Document, Entry, Index, Range, Views};
 
-/// Number of polls before the scheduler ends.
+/// Number of polls after which the scheduler stops.
 const POLLS: usize = 400;
-/// On average, one poll in this number kills its task.
+/// On average, the scheduler kills a task once in this number of polls.
 const KILL_INTERVAL: usize = 25;
 
-/// A fast random number generator with a seed (SplitMix64), because each step of a run needs a
-/// number.
+/// A random number generator with a seed (SplitMix64). The generator is fast, because each step of
+/// a run needs a random number.
 pub(crate) struct Dice(u64);
 
 impl Dice {
@@ -40,7 +40,8 @@ impl Dice {
 
 type Task<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
-/// The tasks of a run; each one can be restarted from its beginning.
+/// The tasks of a run. A task can be restarted from its beginning, because each task has a factory
+/// that creates the task again.
 pub(crate) struct Scheduler<'a> {
     dice: Dice,
     factories: Vec<Box<dyn Fn() -> Task<'a> + 'a>>,
@@ -61,7 +62,8 @@ impl<'a> Scheduler<'a> {
         self.factories.push(Box::new(factory));
     }
 
-    /// Polls random tasks, and restarts a task that ends or is killed. Returns the number of kills.
+    /// Polls random tasks. A task that ends or is killed restarts from its beginning. Returns the
+    /// number of kills.
     pub(crate) fn run(mut self) -> u64 {
         let mut context = Context::from_waker(Waker::noop());
         let mut kills = 0;
@@ -77,7 +79,7 @@ impl<'a> Scheduler<'a> {
     }
 }
 
-/// Runs a future to its end without interruption.
+/// Polls a future until the future is ready; returns its result.
 pub(crate) fn run_to_end<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     let mut context = Context::from_waker(Waker::noop());
@@ -88,8 +90,8 @@ pub(crate) fn run_to_end<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// An adapter with an await before and after each call, at which the scheduler can switch or kill
-/// tasks.
+/// An adapter that awaits before and after each call. At these awaits, the scheduler can switch to
+/// another task or kill the task.
 pub(crate) struct Paused<T>(pub(crate) T);
 
 async fn pause() {

@@ -1,9 +1,11 @@
-//! Simulation of the cloud functions at their handlers; each run is reproducible from its seed.
+//! Simulates the cloud functions by calling their handlers. Each run is reproducible from its seed.
 //!
-//! Batches of the table stream arrive repeated, out of order, with other boundaries and with
-//! partial results. Two instances of each function share no memory. One request in twenty to views,
-//! pages or archive fails before or after its execution. After the run, the views must equal a fold
-//! of the journal, and the feed must have each commit once.
+//! Batches of the table stream arrive repeatedly, out of order and with different boundaries, and
+//! some invocations process only a part of a batch. Two instances of each function share no memory.
+//! One in twenty requests to views, pages or archive fails, before or after its execution.
+//!
+//! After the run, the views must equal a fold of the journal, and the feed must contain each commit
+//! once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -42,20 +44,20 @@ use serde_json::{Value, json};
 use crate::scheduler::Dice;
 use crate::{Company, SEEDS, TICKETS, plan, stream};
 
-/// Number of invocations while requests fail.
+/// Number of invocations of functions during which requests may fail.
 const INVOCATIONS: usize = 30;
-/// On average, one request in this number fails while faults are active.
+/// On average, one request in this number of requests fails while faults are active.
 const FAULT_INTERVAL: usize = 20;
 
-/// The faults of requests, deterministic for a seed.
+/// Decides which requests fail; the decisions are the same for the same seed.
 struct Faults {
     dice: Mutex<Dice>,
     is_active: AtomicBool,
 }
 
 impl Faults {
-    /// Fails at random; called before and after a request, because a failed request may have been
-    /// executed.
+    /// Returns an error at random. Adapters call this function before and after each request,
+    /// because a failed request may have been executed.
     fn check(&self) -> Result<(), Error> {
         let is_faulty = self.is_active.load(Ordering::Relaxed)
             && self
@@ -72,7 +74,7 @@ impl Faults {
     }
 }
 
-/// An adapter with faults.
+/// An adapter whose requests sometimes fail.
 struct Faulty<T> {
     inner: T,
     faults: Arc<Faults>,
@@ -162,7 +164,7 @@ impl<T: Blob> Blob for Faulty<T> {
     }
 }
 
-/// One desk of the cloud build on memory adapters.
+/// A desk as in the cloud, on memory adapters.
 struct Cloud {
     clock: Arc<ManualClock>,
     faults: Arc<Faults>,
@@ -211,7 +213,7 @@ impl Cloud {
         }
     }
 
-    /// Returns an instance of the functions that shares no memory with others.
+    /// Returns an instance of the functions, which shares no memory with other instances.
     fn instance(&self) -> Host {
         let ports = Ports::over(
             self.ledger.clone(),
@@ -228,8 +230,8 @@ impl Cloud {
         )
     }
 
-    /// Executes the commands of all clients, and appends a commit of an unknown event version on
-    /// its own stream.
+    /// Executes the commands of all clients, and appends a commit with an unknown event version to
+    /// a separate stream. Returns all commits of the journal.
     async fn write(&self, dice: &mut Dice) -> Vec<Commit> {
         Births::activate_at(&self.ledger, REGISTRY, None, Moment(0))
             .await
@@ -276,7 +278,7 @@ impl Cloud {
     }
 }
 
-/// Returns a commit as a record of the table stream.
+/// Converts a commit to a record of the DynamoDB table stream.
 fn record(commit: &Commit, sequence: usize) -> Value {
     let attribute = |value: Attribute| match value {
         Attribute::S(text) => json!({ "S": text }),
@@ -300,7 +302,8 @@ fn record(commit: &Commit, sequence: usize) -> Value {
     })
 }
 
-/// The event source mapping of one function and one shard, with its position.
+/// Reads one shard of the table stream for one function, like an event source mapping of Lambda.
+/// The field `at` is the position of the next record.
 struct Reader {
     function: &'static Function,
     records: Vec<Value>,
@@ -308,7 +311,8 @@ struct Reader {
 }
 
 impl Reader {
-    /// Invokes the function with one batch and advances by the records that succeeded.
+    /// Invokes the function with one batch, and advances past the records before the first failed
+    /// record.
     async fn invoke(&mut self, host: &Host, size: usize) {
         let batch = &self.records[self.at..self.records.len().min(self.at + size)];
         let Ok(answer) = host
@@ -340,8 +344,8 @@ async fn run(seed: u64) {
     let mut dice = Dice::new(seed);
     let commits = cloud.write(&mut dice).await;
     let hosts = [cloud.instance(), cloud.instance()];
-    // A stream mostly stays on one shard and in order, but not always (reference/event-sourcing.md
-    // 0.3).
+    // The commits of one stream are mostly on one shard and in order, but there are exceptions
+    // (reference/event-sourcing.md 0.3).
     let mut shards = [Vec::new(), Vec::new()];
     for (sequence, commit) in commits.iter().enumerate() {
         let home_shard =
@@ -379,7 +383,7 @@ async fn run(seed: u64) {
             drop(host.handle(function_named("project"), Value::Null).await);
             continue;
         };
-        // Some invocations repeat records that were already processed.
+        // In one of four cases, the reader goes back and repeats records.
         if dice.below(4) == 0 {
             reader.at = dice.below(reader.at + 1);
         }
@@ -398,7 +402,7 @@ async fn run(seed: u64) {
     check(&cloud, &commits).await;
 }
 
-/// Compares the stored data with a fold of the journal.
+/// Compares the views and the feed with a fold of the journal.
 async fn check(cloud: &Cloud, commits: &[Commit]) {
     let store = &*cloud.ledger.store;
     let verdict = audit::verify(store, &[], &mut |_| {})
@@ -525,7 +529,8 @@ fn run_all(seeds: impl Iterator<Item = u64>) {
     for seed in seeds {
         let outcome =
             std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(run(seed))));
-        outcome.unwrap_or_else(|_| panic!("seed {seed} fails; run it alone to see why"));
+        outcome
+            .unwrap_or_else(|_| panic!("seed {seed} fails; run this seed alone to see the reason"));
     }
 }
 
@@ -539,8 +544,8 @@ fn odd_seeds_of_stream_batches_end_like_a_sequential_fold() {
     run_all((0..SEEDS).filter(|seed| seed % 2 == 1));
 }
 
-/// A commit that is changed, removed or forged outside the ledger is reported, and the feed
-/// continues without it.
+/// The indexer reports a commit that was changed, removed or forged outside the ledger. The feed
+/// continues without this commit.
 #[tokio::test]
 async fn changed_removed_and_forged_commits_are_reported_not_indexed() {
     let cloud = Cloud::new(1);
@@ -595,7 +600,7 @@ async fn changed_removed_and_forged_commits_are_reported_not_indexed() {
         "the stream name does not have the form of the ledger".to_owned(),
     ];
     assert_eq!(reports, expected);
-    // The follower ignores the forged commit too.
+    // The follower also ignores the forged commit.
     host.handle(function_named("follow"), json!({ "Records": records }))
         .await
         .expect("followed");

@@ -1,15 +1,15 @@
-//! Helpers of the tests across crates.
+//! Shared code of the tests across crates.
 //!
 //! [`TestDesk`] is a complete desk on memory adapters with a manual clock. [`process`] runs the
-//! real program. [`lists`] checks lists against a plain computation.
+//! real program. [`lists`] compares ticket lists with a simple computation.
 //!
 //! Recipes:
 //!
-//! * Flow: one file `tests/flows/<name>.rs` with one scenario on a [`TestDesk`], and its line in
-//!   `tests/flows/main.rs`.
-//! * Adapter: one test in `tests/contracts.rs` that calls `check` of
+//! * To add a flow, add the file `tests/flows/<name>.rs` with one scenario on a [`TestDesk`], and
+//!   add its line to `tests/flows/main.rs`.
+//! * To test an adapter, add a test to `tests/contracts.rs` that calls `check` of
 //!   `infra/src/<port>/contract.rs`.
-//! * Test of the real program: one test in `tests/processes/` with [`process::Served`] or
+//! * To test the real program, add a test to `tests/processes/` that uses [`process::Served`] or
 //!   [`process::run`].
 
 pub mod lists;
@@ -43,14 +43,14 @@ use infra::{Ledger, Ports};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-/// 2026-11-22 10:00:00 in Shanghai.
+/// 2026-11-22 10:00:00 in the zone Asia/Shanghai, the start time of each [`TestDesk`].
 pub const MORNING: Moment = Moment(1_795_312_800_000);
-/// Code and secret of an app that may impersonate its users.
+/// Code and secret of an app that may impersonate users.
 pub const TRUSTED: (&str, &str) = ("bk_log_search", "secret-of-the-log-platform");
-/// Code and secret of an app whose users must be logged in.
+/// Code and secret of an app that may not impersonate users; each user must be logged in.
 pub const PLAIN: (&str, &str) = ("plain_app", "secret-of-the-plain-app");
 
-/// Returns the registration of an app.
+/// Returns the event that registers an app.
 pub fn registered(code: &str, may_impersonate: bool) -> events::app::Registered {
     events::app::Registered {
         code: code.into(),
@@ -61,7 +61,8 @@ pub fn registered(code: &str, may_impersonate: bool) -> events::app::Registered 
     }
 }
 
-/// Returns the directory of the demo company: departments, leaders, and the roles of one business.
+/// Returns the directory of the demo company. The directory contains departments, leaders, and the
+/// roles of one business.
 pub fn organization() -> File {
     File::read(
         r#"
@@ -77,13 +78,15 @@ pub fn organization() -> File {
     .expect("an organization")
 }
 
-/// Opens the views and queues in a file of a directory, with the counted lists of the desk.
+/// Opens views and queues in a file of the given directory. The views count the lists that the
+/// registry marks as counted.
 pub fn views_file(directory: &Path) -> Arc<ViewsFile> {
     let counted = functions::registry::counted();
     Arc::new(ViewsFile::open(directory, Arc::default(), &counted).expect("views"))
 }
 
-/// A complete desk on memory adapters.
+/// A complete desk on memory adapters. Its follower runs as a background task until the desk is
+/// dropped.
 pub struct TestDesk {
     pub app: App,
     pub clock: Arc<ManualClock>,
@@ -104,7 +107,7 @@ impl TestDesk {
         Self::open_over(Arc::new(Views::default())).await
     }
 
-    /// Opens a desk with the demo company and the given views, for example views in a file.
+    /// Opens a desk with the demo company over the given views, for example views in a file.
     pub async fn open_over(views: Arc<dyn infra::views::Views>) -> Self {
         Self::bare_over(views, Settings::default())
             .await
@@ -112,7 +115,7 @@ impl TestDesk {
             .await
     }
 
-    /// Opens a desk with the demo company in another time zone.
+    /// Opens a desk with the demo company in the given time zone.
     pub async fn open_in(zone: &str) -> Self {
         let zone = jiff::tz::TimeZone::get(zone).expect("a zone");
         Self::bare_over(
@@ -133,7 +136,7 @@ impl TestDesk {
         self
     }
 
-    /// Opens a desk with the base model only.
+    /// Opens a desk with the base configuration only, without the demo company.
     pub async fn bare() -> Self {
         Self::bare_over(Arc::new(Views::default()), Settings::default()).await
     }
@@ -182,8 +185,8 @@ impl TestDesk {
         desk
     }
 
-    /// Restarts the desk on the same ledger, keys and files, with empty views and queues, as after a
-    /// loss of `views.db`; returns when the views are filled again.
+    /// Restarts the desk over the same ledger, keys and files, with empty views and empty queues.
+    /// This simulates the loss of `views.db`. Returns when the views are filled again.
     pub async fn restart_without_views(self) -> Self {
         let old = &self.app;
         let ports = Ports {
@@ -215,7 +218,7 @@ impl TestDesk {
         desk
     }
 
-    /// Stops the follower, as after a crash between a commit and its views.
+    /// Stops the follower. This simulates a crash after a commit and before its views are updated.
     pub fn stop_following(&self) {
         self.follower.abort();
     }
@@ -230,7 +233,8 @@ impl TestDesk {
             .expect("the follower lives");
     }
 
-    /// Checks that a new service is readable; on one machine it is readable immediately.
+    /// Asserts that a new service is readable. One process reads its own writes, so the service is
+    /// readable immediately.
     pub async fn configured(&self, service: i64) {
         assert!(
             self.app
@@ -243,8 +247,7 @@ impl TestDesk {
         );
     }
 
-    /// Fires deadlines and processes queues until there is no work at the current time of the
-    /// clock.
+    /// Fires deadlines and processes queues until no work is due at the current time of the clock.
     pub async fn settle(&self) {
         loop {
             self.followed().await;
@@ -297,7 +300,8 @@ impl TestDesk {
         self.call_with(operation, body, &[]).await
     }
 
-    /// Calls an operation of the BlueKing API with headers; credentials in the body are kept.
+    /// Calls an operation of the BlueKing API with additional headers. If the body contains
+    /// credentials, these credentials are used.
     pub async fn call_with(
         &self,
         operation: &str,
@@ -320,24 +324,25 @@ impl TestDesk {
         serde_json::from_slice(&bytes).expect("an envelope")
     }
 
-    /// Calls an operation that must succeed and returns its data.
+    /// Calls an operation that must succeed and returns the member `data` of the envelope.
     pub async fn must(&self, operation: &str, body: Value) -> Value {
         let envelope = self.call(operation, body.clone()).await;
         data_of(operation, &body, &envelope)
     }
 
-    /// Calls an operation that must be rejected and returns code and message.
+    /// Calls an operation that must be rejected and returns the code and the message of the
+    /// envelope.
     pub async fn refused(&self, operation: &str, body: Value) -> (i64, String) {
         let envelope = self.call(operation, body.clone()).await;
         refusal_of(operation, &body, &envelope)
     }
 
-    /// Returns the number of concurrent requests for tests of races.
+    /// Returns the number of concurrent requests that tests of races send.
     pub fn rivals(&self) -> usize {
         200
     }
 
-    /// Returns the current day in the format of ticket numbers.
+    /// Returns the current day in the format of ticket numbers (`YYYYMMDD`).
     pub fn day(&self) -> String {
         local(self.app.ledger.clock.now(), "%Y%m%d")
     }
@@ -347,13 +352,13 @@ impl TestDesk {
         local(self.app.ledger.clock.now(), "%Y-%m-%d %H:%M:%S")
     }
 
-    /// Returns the last position of the feed; an unchanged position shows that no commit was
-    /// stored.
+    /// Returns the last position of the feed. If the position is unchanged after a request, the
+    /// request stored no commit.
     pub async fn head(&self) -> i64 {
         self.app.ledger.store.head().await.expect("head").position
     }
 
-    /// Returns the wire types of a ticket's events in order.
+    /// Returns the wire types of the events of a ticket, in order.
     pub async fn story(&self, sn: &str) -> Vec<&'static str> {
         let history = functions::app::tickets::history(&self.app.ledger, &format!("ticket-{sn}"))
             .await
@@ -365,7 +370,7 @@ impl TestDesk {
     }
 }
 
-/// Returns the data of an operation that must have succeeded.
+/// Returns the member `data` of the envelope of an operation that must have succeeded.
 pub fn data_of(operation: &str, body: &Value, envelope: &Value) -> Value {
     assert_eq!(
         (&envelope["result"], &envelope["code"], &envelope["message"]),
@@ -375,7 +380,7 @@ pub fn data_of(operation: &str, body: &Value, envelope: &Value) -> Value {
     envelope["data"].clone()
 }
 
-/// Returns code and message of an operation that must have been rejected.
+/// Returns the code and the message of the envelope of an operation that must have been rejected.
 pub fn refusal_of(operation: &str, body: &Value, envelope: &Value) -> (i64, String) {
     assert_eq!(
         (&envelope["result"], &envelope["data"]),
@@ -388,7 +393,7 @@ pub fn refusal_of(operation: &str, body: &Value, envelope: &Value) -> (i64, Stri
     )
 }
 
-/// Formats an instant in the default zone of the desk.
+/// Formats an instant in the default time zone of a desk.
 pub fn local(at: Moment, format: &str) -> String {
     let zone = Settings::default().zone;
     jiff::Timestamp::from_millisecond(at.0)
@@ -398,7 +403,7 @@ pub fn local(at: Moment, format: &str) -> String {
         .to_string()
 }
 
-/// Returns a form in the format of the BlueKing API.
+/// Returns form fields in the format of the BlueKing API, from pairs of key and value.
 pub fn form(pairs: &[(&str, &str)]) -> Value {
     pairs
         .iter()
@@ -406,7 +411,8 @@ pub fn form(pairs: &[(&str, &str)]) -> Value {
         .collect()
 }
 
-/// Returns a general approval request by lisi; the approvers are zhangsan and wangwu, then admin.
+/// Returns the body of a general approval request by lisi. The approvers of the first node are
+/// zhangsan and wangwu; the approver of the second node is admin.
 pub fn approval_request() -> Value {
     json!({
         "service_id": 22,
@@ -418,7 +424,7 @@ pub fn approval_request() -> Value {
     })
 }
 
-/// Returns an incident by lisi.
+/// Returns the body of an incident that lisi submits.
 pub fn incident() -> Value {
     json!({
         "service_id": 19,
@@ -427,7 +433,7 @@ pub fn incident() -> Value {
     })
 }
 
-/// Returns a change by lisi.
+/// Returns the body of a change that lisi submits.
 pub fn change() -> Value {
     json!({
         "service_id": 20,
@@ -440,12 +446,14 @@ pub fn change() -> Value {
 }
 
 impl TestDesk {
-    /// Sends a request to `/v1` as the app [`TRUSTED`] for a user; returns status and body.
+    /// Sends a request to `/v1` as the app [`TRUSTED`] on behalf of a user; returns status and
+    /// body.
     pub async fn v1(&self, method: &str, path: &str, user: &str, body: Value) -> (u16, Value) {
         self.v1_with(method, path, user, body, &[]).await
     }
 
-    /// Sends a request to `/v1` with headers; returns status and body.
+    /// Sends a request to `/v1` as the app [`TRUSTED`] with additional headers; returns status and
+    /// body.
     pub async fn v1_with(
         &self,
         method: &str,
@@ -483,7 +491,7 @@ impl TestDesk {
         )
     }
 
-    /// Executes an operation on a ticket that must be accepted; returns the body.
+    /// Executes an operation on a ticket, which must succeed; returns the body of the response.
     pub async fn operate(&self, sn: &Value, operation: &str, user: &str, body: Value) -> Value {
         let (status, answer) = self
             .v1(
@@ -497,7 +505,8 @@ impl TestDesk {
         answer
     }
 
-    /// Executes an operation on a ticket that must be rejected; returns status and detail.
+    /// Executes an operation on a ticket, which must be rejected; returns the status and the
+    /// detail.
     pub async fn not_operated(
         &self,
         sn: &Value,
@@ -524,7 +533,8 @@ impl TestDesk {
     }
 }
 
-/// Adds the credentials of the app [`PLAIN`] and the login token of lisi to a request body.
+/// Adds the credentials of the app [`PLAIN`] and the login token of lisi to a request body. The
+/// request can then act for lisi only.
 pub fn of_lisi_alone(mut body: Value) -> Value {
     body["bk_app_code"] = PLAIN.0.into();
     body["bk_app_secret"] = PLAIN.1.into();

@@ -1,5 +1,5 @@
-//! The property test of lists: each filter and page of a list equals a plain computation over all
-//! tickets.
+//! The property test of ticket lists. For each random filter, every page of the list must equal the
+//! same page of a simple computation over all tickets.
 
 use std::sync::Arc;
 
@@ -16,11 +16,11 @@ use infra::clock::{ManualClock, SeededRng};
 use infra::views::{Document, Views};
 use serde_json::json;
 
-/// A random number generator with a seed.
+/// A random number generator; the field is its state, which starts with the seed.
 pub struct Below(pub u64);
 
 impl Below {
-    /// Returns a number below a bound.
+    /// Returns a random number below a bound.
     pub fn next(&mut self, bound: usize) -> usize {
         self.0 = self
             .0
@@ -28,13 +28,13 @@ impl Below {
             .wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(self.0 >> 33).unwrap_or_default() % bound
     }
-    /// Returns one of several values.
+    /// Returns a random element of a slice.
     pub fn one_of<T: Clone>(&mut self, all: &[T]) -> T {
         all[self.next(all.len())].clone()
     }
 }
 
-/// The earliest creation time of a ticket.
+/// The earliest creation time of a ticket, in milliseconds since 1970-01-01 UTC.
 const BEGIN: i64 = 1_795_312_800_000;
 const PEOPLE: [&str; 5] = ["p01", "p02", "p03", "p04", "p05"];
 const STATUSES: [Status; 5] = [
@@ -53,7 +53,7 @@ const SERVICES: [i64; 4] = [1, 2, 17, 22];
 const CATALOGS: [i64; 3] = [2, 4, 40];
 const TAGS: [&str; 3] = ["", "early", "a|b~c"];
 
-/// The numbers of compared items.
+/// The numbers of tickets, filters, pages and listed tickets that [`check`] compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Compared {
     pub tickets: usize,
@@ -62,9 +62,10 @@ pub struct Compared {
     pub listed: usize,
 }
 
-/// Returns a random card with all members that lists use.
+/// Returns a random ticket card with random values in all members that lists use.
 fn card(below: &mut Below, number: usize) -> TicketCard {
-    // Creation times are dense in one second and spread over days; some tickets share an instant.
+    // One third of the tickets are created within 40 ms, one third within 90 s, and one third
+    // within 11 days. Some tickets are created at the same instant.
     let at = BEGIN
         + i64::try_from([below.next(40), below.next(90_000), below.next(900_000_000)][number % 3])
             .unwrap_or_default();
@@ -106,7 +107,7 @@ fn card(below: &mut Below, number: usize) -> TicketCard {
     }
 }
 
-/// Returns an app with the given views and no other data.
+/// Returns an app that uses the given views and otherwise empty memory adapters.
 fn app(views: Arc<dyn Views>) -> App {
     let rng = Arc::new(SeededRng::new(1));
     let keys = Arc::new(infra::keys::memory::Memory::new(rng.clone()));
@@ -125,7 +126,7 @@ fn app(views: Arc<dyn Views>) -> App {
     App::new(ports, Settings::default(), Arc::default()).expect("a desk")
 }
 
-/// Returns a random filter; each condition is present at random.
+/// Returns a random filter, in which each condition is present or absent at random.
 fn filter(below: &mut Below) -> Filter {
     let mut filter = Filter::default();
     let is_present = |below: &mut Below| below.next(4) == 0;
@@ -150,7 +151,8 @@ fn filter(below: &mut Below) -> Filter {
     if is_present(below) {
         filter.statuses = some(below, &STATUSES.map(|status| status.key().to_owned()));
     } else {
-        // Lists of `/v1` omit withdrawn tickets unless the filter has their status.
+        // Lists of `/v1` omit withdrawn tickets unless the filter names the status of withdrawn
+        // tickets.
         filter.is_withdrawn_left_out = below.next(2) == 0;
     }
     if is_present(below) {
@@ -181,7 +183,7 @@ fn filter(below: &mut Below) -> Filter {
     filter
 }
 
-/// Computes the keys of all tickets that match the filter, newest first.
+/// Computes the keys of all tickets that match a filter, newest first, without the views.
 fn expected_keys(cards: &[TicketCard], filter: &Filter) -> Vec<String> {
     let second = |at: Moment| at.0.div_euclid(1000);
     let is_between = |at: Moment, (from, to): (Option<Moment>, Option<Moment>)| {
@@ -248,8 +250,8 @@ fn key(card: &TicketCard) -> String {
     )
 }
 
-/// Fills empty views with tickets and compares the pages of many lists; panics at the first
-/// difference.
+/// Fills empty views with random tickets, and compares the pages of many lists with the simple
+/// computation. Panics at the first difference.
 pub async fn check(views: Arc<dyn Views>, tickets: usize, filters: usize) -> Compared {
     let mut below = Below(20_261_128);
     let mut cards: Vec<TicketCard> = (0..tickets)
@@ -275,7 +277,8 @@ pub async fn check(views: Arc<dyn Views>, tickets: usize, filters: usize) -> Com
     for card in &cards {
         put(card, 1).await;
     }
-    // Some tickets get another status and another follower, so that their index rows change.
+    // Some tickets change their status and their followers, so that the index rows of these tickets
+    // change.
     for card in cards.iter_mut().step_by(7) {
         card.ticket.status = below.one_of(&STATUSES);
         card.ended_at = card.ticket.status.is_over().then_some(card.created_at);

@@ -1,4 +1,4 @@
-//! Runs the real program, which `./test` has built before.
+//! Runs the real program. `./test` builds the program before it runs the tests.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-/// Code and secret of the app that each served desk of a test registers.
+/// Code and secret of the app that [`Served`] registers when it serves a desk.
 pub const APP: (&str, &str) = ("test_app", "test-secret");
 
-/// Returns the path of the program: beside the test executable, or from the variable
-/// `LEDGERDESK_PROGRAM`. The variable selects a build with a fault, on which the test of that fault
-/// must fail.
+/// Returns the path of the program: the program beside the test executable, or the path in the
+/// variable `LEDGERDESK_PROGRAM`.
+///
+/// The variable can name a build with a known fault. The test of this fault must then fail.
 pub fn program() -> PathBuf {
     if let Some(other) = std::env::var_os("LEDGERDESK_PROGRAM") {
         return other.into();
@@ -31,7 +32,7 @@ pub fn program() -> PathBuf {
     program
 }
 
-/// Runs a subcommand to its end.
+/// Runs a subcommand and waits until the process ends.
 pub fn run(arguments: &[&str]) -> Output {
     Command::new(program())
         .args(arguments)
@@ -40,12 +41,13 @@ pub fn run(arguments: &[&str]) -> Output {
         .expect("the program runs")
 }
 
-/// Converts the output of a program to text.
+/// Converts the output of a program to text, and replaces invalid UTF-8.
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Runs a subcommand that must succeed; returns its standard output.
+/// Runs a subcommand that must succeed; returns its standard output. Panics if the subcommand
+/// fails.
 pub fn printed(arguments: &[&str]) -> String {
     let output = run(arguments);
     assert!(
@@ -63,7 +65,7 @@ pub fn resident_kib(process: u32) -> u64 {
     let line = status
         .lines()
         .find(|line| line.starts_with("VmRSS:"))
-        .expect("its memory");
+        .expect("the resident memory");
     line.split_whitespace()
         .nth(1)
         .and_then(|kib| kib.parse().ok())
@@ -77,12 +79,13 @@ pub fn root() -> &'static Path {
         .expect("tests/ is a folder of the project")
 }
 
-/// Returns the folder beside the project with data and requirements; `None` if it does not exist.
+/// Returns the folder `shared` beside the project, which contains data and requirements; `None` if
+/// the folder does not exist.
 pub fn shared() -> Option<PathBuf> {
     Some(root().parent()?.join("shared")).filter(|folder| folder.is_dir())
 }
 
-/// A process that serves a desk; the process is killed on drop.
+/// A process that serves a desk. Dropping the value kills the process.
 pub struct Served {
     child: Child,
     pub base: String,
@@ -96,7 +99,7 @@ impl Drop for Served {
 }
 
 impl Served {
-    /// Serves a directory on a free port with the demo company.
+    /// Starts a process that serves a data directory on a free port, with the demo company.
     pub fn start(data: &Path, more: &[&str]) -> Self {
         Self::start_by(Command::new(program()), data, more)
     }
@@ -114,8 +117,8 @@ impl Served {
         Self::spawn(command)
     }
 
-    /// Serves a directory like [`Served::start`] with another command, for example a shell that
-    /// sets limits first.
+    /// Starts a process like [`Served::start`], but by another command. An example is a shell that
+    /// sets limits before it runs the program.
     pub fn start_by(mut command: Command, data: &Path, more: &[&str]) -> Self {
         let app = format!("{}:{}", APP.0, APP.1);
         command
@@ -141,20 +144,21 @@ impl Served {
             .spawn()
             .expect("the program runs");
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
-        // The first line has the address; there is no line if the process has ended.
+        // The first line contains the address. If the process has already ended, no line exists.
         let first = lines.next().and_then(Result::ok).unwrap_or_default();
         let base = first
             .split_whitespace()
             .find(|word| word.starts_with("http://"))
             .unwrap_or_default()
             .to_owned();
-        // A full pipe would block the process, so a thread reads the rest.
+        // A thread reads the remaining output, because a full pipe would block the process.
         std::thread::spawn(move || lines.for_each(drop));
         Self { child, base }
     }
 
-    /// Serves a directory on a free port with exactly these arguments besides `--listen` and
-    /// `--data`; the error is the standard error of a process that did not start.
+    /// Serves a data directory on a free port with `--listen`, `--data` and exactly the given
+    /// arguments. If the process does not start to serve, the error is the text of its standard
+    /// error.
     pub fn start_with(data: &Path, arguments: &[&str]) -> Result<Self, String> {
         let mut child = Command::new(program())
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
@@ -186,8 +190,8 @@ impl Served {
         Ok(Self { child, base })
     }
 
-    /// Sends a request to `/v1` as [`APP`] for a user; returns status, headers and body (`null` if
-    /// it is not JSON).
+    /// Sends a request to `/v1` as the app [`APP`] on behalf of a user; returns status, headers and
+    /// body. The body is `null` if the response is not JSON.
     pub async fn v1_with(
         &self,
         method: &str,
@@ -217,25 +221,26 @@ impl Served {
         )
     }
 
-    /// Sends a request to `/v1` without further headers; returns status and body.
+    /// Sends a request to `/v1` like [`Served::v1_with`], but without additional headers; returns
+    /// status and body.
     pub async fn v1(&self, method: &str, path: &str, user: &str, body: Value) -> (u16, Value) {
         let (status, _, body) = self.v1_with(method, path, user, body, &[]).await;
         (status, body)
     }
 
-    /// Calls an operation of the BlueKing API as [`APP`]; returns the envelope.
+    /// Calls an operation of the BlueKing API as the app [`APP`]; returns the response envelope.
     pub async fn bk(&self, operation: &str, body: Value) -> Value {
         call(&client(), &self.base, operation, body, None)
             .await
             .expect("an envelope")
     }
 
-    /// Returns the id of the process, for signals and `/proc`.
+    /// Returns the process id, for signals and for `/proc`.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Returns true if the process started to serve.
+    /// Returns true if the process printed its address, that is, started to serve.
     pub fn is_up(&self) -> bool {
         !self.base.is_empty()
     }
@@ -252,7 +257,7 @@ impl Served {
     }
 }
 
-/// Returns an HTTP client with a short timeout, because the process may have been killed.
+/// Returns an HTTP client with a timeout of 10 s, because the test may have killed the process.
 pub fn client() -> reqwest::Client {
     infra::http::tls::client()
         .timeout(Duration::from_secs(10))
@@ -260,7 +265,8 @@ pub fn client() -> reqwest::Client {
         .expect("a client")
 }
 
-/// Calls an operation of the BlueKing API as [`APP`]; `None` without a complete response.
+/// Calls an operation of the BlueKing API as the app [`APP`]; returns the envelope, or `None` if
+/// the response is missing or incomplete.
 pub async fn call(
     client: &reqwest::Client,
     base: &str,
@@ -279,7 +285,8 @@ pub async fn call(
     request.send().await.ok()?.json().await.ok()
 }
 
-/// Returns the body of a fast approval by lisi with the approvers zhangsan and wangwu.
+/// Returns the body of a request for a fast approval; lisi is the creator, and zhangsan and wangwu
+/// are the approvers.
 pub fn fast_approval(title: &str, callback_url: Option<&str>) -> Value {
     let mut body = json!({
         "fast_approval": true,

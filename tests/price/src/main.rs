@@ -1,12 +1,14 @@
-//! The price of a command on our store and on dynamo-es 0.5 in the same run
+//! Compares the price of a command on our store with the price on dynamo-es 0.5, in the same run
 //! (reference/event-sourcing.md 5, B1 to B3).
 //!
-//! Both stores run the same ticket decider on the same commands against dynoxide, a simulator that
-//! reports the capacity units that DynamoDB bills. A proxy, the meter, requests the consumed
-//! capacity of every request and adds up requests, units and bytes. Prices are those of us-east-1
-//! on demand. Times on a simulator are meaningless and are not printed.
+//! Both stores run the same ticket decider on the same commands against dynoxide. The simulator
+//! dynoxide reports the capacity units that DynamoDB bills. The proxy in `meter` requests the
+//! consumed capacity of every request, and adds up requests, units and bytes.
 //!
-//! `cargo run --release [TICKETS]`; the default is 10,000 tickets.
+//! Prices are the on-demand prices of us-east-1. Times on a simulator are meaningless and are not
+//! printed.
+//!
+//! Run `cargo run --release [TICKETS]`; the default is 10,000 tickets.
 
 mod meter;
 
@@ -38,17 +40,18 @@ use infra::store::{Journal, dynamodb::Dynamodb, paged::Paged};
 use infra::{CommandEnvelope, Error, Ledger};
 use meter::{Meter, Sum};
 
-/// Maximum length of a stream of the mix, in events.
+/// Maximum length of a stream in the mix of B1, in events.
 const STREAM_MAX: i64 = 200;
-/// Average number of commands per ticket after its opening; with 5 events per opening this gives
-/// 1.6 events per command.
+/// Average number of commands per ticket after the opening. An opening stores 5 events, so a
+/// command stores 1.6 events on average.
 const COMMANDS_AFTER_OPENING: usize = 6;
-/// Commits per page of a busy feed.
+/// Number of commits in each page of a busy feed.
 const BUSY_PAGE_COMMITS: usize = 100;
-/// Price of one million archive objects, in dollars.
+/// Price of one million put requests for archive objects, in dollars.
 const PUT_DOLLARS: f64 = 5.0;
 
-/// The context of the golden samples: one service, one workflow, one role.
+/// Returns the context of the golden samples, which contains one service, one workflow and one
+/// role.
 fn context() -> Context {
     let WorkflowEvent::Deployed(deployed) = events::samples::history::<WorkflowEvent>().remove(0);
     let events::service::ServiceEvent::Defined(service) =
@@ -78,15 +81,16 @@ impl ContextLoader<Ticket> for Company {
     }
 }
 
-/// One side of the comparison.
+/// One of the compared stores.
 #[async_trait::async_trait]
 trait Side: Send + Sync {
-    /// Executes a command; returns true on success.
+    /// Executes a command on a stream; returns true if the command succeeded. `number` makes the
+    /// command id unique.
     async fn execute(&self, stream: &str, number: usize, command: &Command) -> bool;
 }
 
-/// Our store: cold (every command loads its stream) or warm (cached states, as in a running
-/// function).
+/// Our store, cold or warm. On a cold store, every command loads its stream. A warm store caches
+/// states, like a running function.
 struct Ours {
     store: Arc<Paged>,
     keys: Arc<Keys>,
@@ -131,8 +135,8 @@ impl Ours {
         .with_others(5_000)
     }
 
-    /// Builds the feed of all commits in pages of `entries` commits, like the function `index`;
-    /// returns the number of archive objects.
+    /// Builds the feed of all commits like the function `index`, in pages of `entries` commits.
+    /// Returns the number of stored archive objects.
     async fn index(&self, entries: usize) -> usize {
         let (mut from, mut commits, mut puts) = (None, Vec::new(), 0);
         loop {
@@ -190,7 +194,7 @@ impl Side for Ours {
     }
 }
 
-/// dynamo-es in event-store mode, its only mode with correct states.
+/// The store dynamo-es in event-store mode, which is its only mode that loads correct states.
 struct Peer(
     CqrsFramework<
         EsAggregate<Ticket>,
@@ -212,7 +216,7 @@ impl Peer {
 #[async_trait::async_trait]
 impl Side for Peer {
     async fn execute(&self, stream: &str, number: usize, command: &Command) -> bool {
-        // The same metadata that our commits have once per commit.
+        // Our commits store this metadata once per commit.
         let metadata = HashMap::from([
             ("actor".to_owned(), "p91c3d4e85a6f7b20d1e4c3f8".to_owned()),
             ("app".to_owned(), "bk_log_search".to_owned()),
@@ -230,7 +234,7 @@ impl Side for Peer {
     }
 }
 
-/// Returns true if a command succeeded; prints the first failures.
+/// Returns true if a command succeeded. Prints the first three failures.
 fn succeeded<T, E: std::fmt::Debug>(outcome: Result<T, E>) -> bool {
     static FAILURES: AtomicU32 = AtomicU32::new(0);
     if let Err(error) = &outcome
@@ -241,7 +245,7 @@ fn succeeded<T, E: std::fmt::Debug>(outcome: Result<T, E>) -> bool {
     outcome.is_ok()
 }
 
-/// Returns an empty feed.
+/// Returns the port for the table `feed`, which is still empty.
 fn feed_of(client: &Client) -> Arc<dyn pages::Pages> {
     Arc::new(pages::dynamodb::Dynamodb::new(Table {
         client: client.clone(),
@@ -266,7 +270,7 @@ fn open(number: usize) -> Command {
     }))
 }
 
-/// Returns the n-th command after the opening: suspend and resume in turns.
+/// Returns the n-th command after the opening. Suspend and resume commands alternate.
 fn command_after_opening(at: usize, by: &PersonId) -> Command {
     if at % 2 == 0 {
         Command::Suspend {
@@ -293,8 +297,8 @@ impl Dice {
     }
 }
 
-/// Returns the mix of B1: all tickets are opened, then commands are distributed by Zipf 0.9, with
-/// at most [`STREAM_MAX`] events per stream.
+/// Returns the commands of B1. First each ticket is opened; then a Zipf distribution with exponent
+/// 0.9 selects the ticket of each command. A stream contains at most [`STREAM_MAX`] events.
 fn mix(tickets: usize) -> Vec<(usize, Command)> {
     let by = context().roles.values().next().expect("a role")[0].clone();
     let weights: Vec<f64> = (1..=tickets).map(|rank| (rank as f64).powf(-0.9)).collect();
@@ -324,7 +328,8 @@ fn mix(tickets: usize) -> Vec<(usize, Command)> {
     commands
 }
 
-/// Executes commands in order, each with its own id; returns the number of successes.
+/// Executes the commands in order, each under its own number; returns the number of commands that
+/// succeeded.
 async fn run(
     side: &dyn Side,
     prefix: &str,
@@ -395,7 +400,7 @@ async fn table(client: &Client, name: &str, hash: &str, range: Option<&str>) {
     create.send().await.expect("a table");
 }
 
-/// Starts a simulator behind a meter, with the tables of both sides.
+/// Starts a simulator behind a meter, and creates the tables of both stores.
 async fn start_simulator() -> (Client, Arc<Meter>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
         .await
@@ -426,7 +431,7 @@ async fn start_simulator() -> (Client, Arc<Meter>) {
     (client, meter)
 }
 
-/// Prints the price of our store including its feed.
+/// Builds the feed and prints the price of our store together with the price of its feed.
 async fn feed(
     ours: &Ours,
     meter: &Meter,
@@ -439,8 +444,8 @@ async fn feed(
     meter.take();
     let puts = ours.index(entries).await as f64;
     let mut sum = meter.take();
-    // Only this program reads the journal again. The function receives the commits from the table
-    // stream without a charge.
+    // Only this program reads the journal again, so the reads are not counted. In the cloud, the
+    // function receives the commits from the table stream without a charge.
     (sum.read_units, sum.requests) = (0.0, sum.write_requests);
     sum += *with;
     print(name, &sum, commits, Some(peer));
@@ -553,7 +558,8 @@ async fn mixed(tickets: usize) {
     .await;
 }
 
-/// B2: votes that complete a node and enter the next one, 4 events each, on streams of 51 events.
+/// Runs B2: votes on streams of 51 events. Each vote completes a node and enters the next node,
+/// which stores 4 events.
 async fn votes(tickets: usize) {
     let by = context().roles.values().next().expect("a role")[0].clone();
     let setup: Vec<(usize, Command)> = (0..tickets)
@@ -612,7 +618,8 @@ async fn votes(tickets: usize) {
     print("ours, warm", &sums[2].0, tickets, Some(&peer));
 }
 
-/// B3: one stream longer than one page of a query, then 100 more commands.
+/// Runs B3: a stream that is longer than one page of a query, and then 100 more commands on this
+/// stream.
 async fn long_stream() {
     let (client, _meter) = start_simulator().await;
     let rows = |from: u32, count: u32| {

@@ -1,5 +1,5 @@
-//! A proxy before a DynamoDB simulator that requests and adds up the consumed capacity of every
-//! request.
+//! A proxy in front of a DynamoDB simulator. The proxy requests the consumed capacity of every
+//! request and adds up the values.
 
 use std::ops::AddAssign;
 use std::sync::{Arc, Mutex};
@@ -10,18 +10,18 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Response};
 use serde_json::Value;
 
-/// Prices of one million write units and of one million read units, in dollars (us-east-1, on
-/// demand, since November 2024).
+/// Prices of one million write units and of one million read units, in dollars. The prices are the
+/// on-demand prices of us-east-1 since November 2024.
 const DOLLARS: (f64, f64) = (0.625, 0.125);
 
-/// The totals of some requests.
+/// The totals of the requests that a [`Meter`] forwarded.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sum {
     pub(crate) requests: u64,
     pub(crate) write_requests: u64,
     pub(crate) write_units: f64,
     pub(crate) read_units: f64,
-    /// Bytes of requests and responses.
+    /// Total size of the bodies of requests and responses, in bytes.
     pub(crate) bytes: u64,
 }
 
@@ -41,7 +41,7 @@ impl Sum {
     }
 }
 
-/// A proxy that measures requests.
+/// A proxy that forwards requests to `upstream` and measures the requests.
 pub(crate) struct Meter {
     client: reqwest::Client,
     upstream: String,
@@ -49,7 +49,7 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    /// Starts a meter before an endpoint; returns the meter and its address.
+    /// Starts a meter in front of an endpoint; returns the meter and the address of the meter.
     pub(crate) async fn before(upstream: &str) -> (Arc<Self>, String) {
         let client = reqwest::Client::builder()
             .no_proxy()
@@ -70,7 +70,7 @@ impl Meter {
         (meter, address)
     }
 
-    /// Returns the totals and resets them.
+    /// Returns the totals since the last call and sets them to zero.
     pub(crate) fn take(&self) -> Sum {
         std::mem::take(&mut self.sum.lock().expect("no holder panics"))
     }
