@@ -1,4 +1,4 @@
-//! Copies the databases of a directory beside a running desk, and checks such copies.
+//! Copies the databases of a data directory while the desk runs, and checks the copies.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,9 +12,9 @@ use crate::sqlite::{connect, connect_still, create_private, damages, failed, is_
 use crate::store::Store;
 use crate::{Error, Kind, store};
 
-/// Copies a database into a new file in one read transaction, so that the copy shows one instant
-/// despite later writes. The source is not checkpointed, because checkpoints belong to the writer.
-/// The copy has no log and no free pages; it is on disk when this function returns.
+/// Copies a database into a new file in one read transaction, so that the copy contains the state
+/// of one instant. The source is not checkpointed, because only the writer may checkpoint. The copy
+/// has no write-ahead log and no free pages. The copy is synced to disk when this function returns.
 pub fn copy(source: &Path, target: &Path) -> Result<(), Error> {
     let what = || format!("copy {} to {}", source.display(), target.display());
     let name = target.to_str().ok_or_else(|| {
@@ -38,8 +38,8 @@ pub fn copy(source: &Path, target: &Path) -> Result<(), Error> {
     synced.map_err(|error| Error::because(Kind::Unavailable, format!("cannot {}", what()), error))
 }
 
-/// Opens a database for reading beside its writer. On a read-only file system SQLite cannot create
-/// side files, and no process writes.
+/// Opens a database for reading while its writer may be running. On a read-only file system SQLite
+/// cannot create side files, so the database is opened as unchanging there.
 fn readable(source: &Path) -> Result<Connection, Error> {
     let connection = connect(source, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let read = connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| {
@@ -57,7 +57,8 @@ fn readable(source: &Path) -> Result<Connection, Error> {
     }
 }
 
-/// Gives the copies of a ledger and of its key store a common id if neither has one.
+/// Writes a common key store id into the copies of a ledger and of its key store, if neither copy
+/// contains an id.
 pub fn pair_copies(ledger: &Path, keys: &Path) -> Result<(), Error> {
     if pair::id(ledger, false)?.is_some() || pair::id(keys, false)?.is_some() {
         return Ok(());
@@ -78,7 +79,7 @@ pub fn pair_copies(ledger: &Path, keys: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Returns the key store id in a copied ledger or key store.
+/// Returns the key store id that a copied ledger or key store contains; `None` if there is no id.
 pub fn key_store(path: &Path) -> Result<Option<String>, Error> {
     pair::id(path, false)
 }
@@ -88,7 +89,7 @@ pub fn damaged(path: &Path) -> Result<Vec<String>, Error> {
     Ok(damages(&connect_still(path)?))
 }
 
-/// Opens the copied ledger of a directory read-only.
+/// Opens the ledger copy in a directory for reading only.
 pub fn ledger(directory: &Path) -> Result<Arc<dyn Store>, Error> {
     Ok(Arc::new(store::sqlite::Sqlite::look(directory, false)?))
 }

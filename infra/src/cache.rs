@@ -17,7 +17,7 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// Bounds the number of entries only.
+    /// Returns bounds that limit only the number of entries.
     pub const fn entries(entries: usize) -> Self {
         Self {
             entries,
@@ -26,7 +26,7 @@ impl Bounds {
     }
 }
 
-/// An instant after every expiry test, for entries that do not expire by time.
+/// The expiry instant of entries that never expire.
 pub const NEVER: Moment = Moment(i64::MAX);
 
 struct Entry<V> {
@@ -35,17 +35,19 @@ struct Entry<V> {
     value: V,
 }
 
-/// The entries in two generations. A full young generation becomes the old one, and the unused
-/// entries of the former old generation are dropped.
+/// The entries of a cache in two generations. When the young generation is full, the old generation
+/// is dropped and the young generation becomes the old generation. A read moves an entry from the
+/// old generation to the young generation.
 struct Generations<K, V> {
     young: HashMap<K, Entry<V>>,
     old: HashMap<K, Entry<V>>,
-    /// The weight of the young generation.
+    /// The total weight of the entries in `young`.
     young_weight: usize,
 }
 
-/// Caches values by key until an instant. Each generation has half of the bounds, so the cache drops
-/// entries that were not used recently and never exceeds its bounds.
+/// Caches values by key, each until an instant. Each of the two generations is limited to half of
+/// the bounds, so the cache never exceeds its bounds. Entries that were not used recently are
+/// dropped first.
 pub struct Cache<K, V> {
     bounds: Bounds,
     generations: Mutex<Generations<K, V>>,
@@ -99,8 +101,8 @@ impl<K: Eq + Hash, V> Cache<K, V> {
         self.generations.lock().expect("no holder panics")
     }
 
-    /// Removes and returns the value of a key. Returns `None` for an entry that expired at or before
-    /// `now`.
+    /// Removes and returns the value of a key; returns `None` for an entry that expired at or
+    /// before `now`.
     pub fn take<Q>(&self, key: &Q, now: Moment) -> Option<V>
     where
         K: Borrow<Q>,
@@ -110,8 +112,8 @@ impl<K: Eq + Hash, V> Cache<K, V> {
         (entry.until > now).then_some(entry.value)
     }
 
-    /// Stores a value until an instant and replaces the former value. A value that is heavier than
-    /// half of the bound is not stored.
+    /// Stores a value until the instant `until` and replaces the former value of the key. A value
+    /// whose weight exceeds half of the weight bound is not stored.
     pub fn put(&self, key: K, value: V, weight: usize, until: Moment) {
         let entry = Entry {
             until,
@@ -145,7 +147,8 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         if let Some(entry) = generations.young.get(key) {
             return (entry.until > now).then(|| entry.value.clone());
         }
-        // The entry is in use and moves to the young generation.
+        // A used entry moves to the young generation, so that the entry is not dropped with the old
+        // generation.
         let (key, entry) = generations.old.remove_entry(key)?;
         if entry.until <= now {
             return None;

@@ -1,4 +1,4 @@
-//! Clocks and random bytes: the system sources, and repeatable ones for tests.
+//! Clocks and sources of random bytes: of the operating system, and repeatable for tests.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -48,12 +48,12 @@ impl Rng for SystemRng {
     }
 }
 
-/// A clock that only `advance` moves.
+/// A clock for tests, whose time changes only by `advance`.
 #[derive(Debug, Default)]
 pub struct ManualClock(AtomicI64);
 
 impl ManualClock {
-    /// Creates a clock that shows a moment.
+    /// Creates a clock whose current time is `moment`.
     pub fn at(moment: Moment) -> Self {
         Self(AtomicI64::new(moment.0))
     }

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The crash points, in the order in which a command passes them.
+/// The names of the crash points, in the order in which a command passes the points.
 pub const POINTS: [&str; 6] = [
     "before-write",
     "after-write",
@@ -13,7 +13,7 @@ pub const POINTS: [&str; 6] = [
     "during-callback",
 ];
 
-/// One armed crash point, or none.
+/// At most one armed crash point; an empty `point` means that no crash point is armed.
 #[derive(Debug, Default)]
 pub struct Crash {
     point: String,
@@ -21,7 +21,8 @@ pub struct Crash {
 }
 
 impl Crash {
-    /// Parses `POINT:N`: kill the process at the N-th pass of that crash point.
+    /// Parses `POINT:N`: the process is killed when the crash point `POINT` is passed for the N-th
+    /// time.
     pub fn armed(text: &str) -> Result<Self, String> {
         let (point, nth) = text
             .split_once(':')
@@ -36,7 +37,7 @@ impl Crash {
         })
     }
 
-    /// Passes a crash point; kills the process by SIGKILL at the armed pass.
+    /// Counts a pass of a crash point; kills the process by SIGKILL if this pass is armed.
     pub fn pass(&self, point: &str) {
         if self.point == point && self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
             let _ = rustix::process::kill_process(

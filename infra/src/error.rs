@@ -1,10 +1,10 @@
-//! The error type of all adapters: a kind to act on, a message that names the input, and the source
-//! error.
+//! The error type of all adapters. An error contains a kind, a message that names the input, and
+//! the source error.
 
 /// The kind of an error, which selects the reaction of the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The stream was changed by other writers at each of the five attempts.
+    /// Other writers changed the stream during each of the five attempts.
     Conflict,
     /// The stream is not at the version that the caller expects.
     Stale,
@@ -18,7 +18,7 @@ pub enum Kind {
     Denied,
     /// Stored data differs from the data that was written; the message names the row.
     Corrupt,
-    /// The configuration or the deployment is wrong; the operator must correct it.
+    /// The configuration or the deployment is wrong; the operator must correct the configuration.
     Misconfigured,
     /// The commit exceeds the size limit; the message names the longest field.
     TooLarge,

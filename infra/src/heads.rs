@@ -1,9 +1,9 @@
-//! Published heads: one line per head in `<data>/heads`, so that a later change of the ledger can
-//! be proved.
+//! Published heads: the file `<data>/heads` contains one line per head, so that a later change of
+//! the ledger can be proved.
 //!
 //! A line is `<position> <feed hash> <time>`. The line `lost <first> <last> <time>` records a loss
-//! that the operator accepted. It voids earlier heads at these positions. A last line without a
-//! line feed is an interrupted write and is ignored.
+//! that the operator accepted. A `lost` line cancels the earlier heads at these positions. A last
+//! line without a line feed is an interrupted write and is ignored.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
@@ -14,7 +14,7 @@ use crate::commit::{hex, unhex};
 use crate::store::Head;
 use crate::{Error, Kind};
 
-/// The file name.
+/// The name of the file in the data directory.
 pub const FILE: &str = "heads";
 
 /// The published heads of a directory.
@@ -22,16 +22,16 @@ pub const FILE: &str = "heads";
 pub struct Published {
     /// The heads that the ledger must match, in file order.
     pub heads: Vec<Head>,
-    /// The accepted losses.
+    /// The lost ranges that the operator accepted.
     pub accepted: Vec<Accepted>,
 }
 
-/// A range of published commits that was lost, with the consent of the operator.
+/// A range of published commits that the ledger lost; the operator accepted the loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Accepted {
     pub first: i64,
     pub last: i64,
-    /// UTC, milliseconds.
+    /// The time at which the operator accepted the loss, UTC, milliseconds.
     pub at: i64,
 }
 
@@ -44,7 +44,8 @@ pub struct Lost {
     pub position: i64,
     /// The last position of the ledger.
     pub end: i64,
-    /// The commits were not published, but the views of the same directory followed them.
+    /// Whether `published` is the position to which the views followed the ledger, and not the
+    /// position of a published head.
     pub by_views: bool,
 }
 
@@ -72,7 +73,8 @@ impl Lost {
         })
     }
 
-    /// Computes the loss if the views follow a position after the end of the ledger.
+    /// Returns the loss if the views followed the ledger to a position after its present end;
+    /// otherwise `None`.
     pub fn behind_views(followed: i64, end: i64) -> Option<Self> {
         (followed > end).then_some(Self {
             published: followed,
@@ -87,7 +89,7 @@ impl Lost {
         self.published - self.position
     }
 
-    /// Returns the message to the operator of a desk that does not start.
+    /// Returns the error message for the operator, because a desk does not start after such a loss.
     pub fn message(&self, directory: &Path) -> String {
         let Self {
             published,
@@ -118,7 +120,7 @@ impl Lost {
 }
 
 /// Reads the published heads of a directory. A complete line that is not a head is an error,
-/// because another program wrote it.
+/// because another program wrote that line.
 pub fn read(directory: &Path) -> Result<Published, Error> {
     let mut published = Published::default();
     read_lines(directory, &mut |line| published.take(line))?;
@@ -135,7 +137,7 @@ pub fn lines(directory: &Path) -> Result<Vec<String>, Error> {
     Ok(lines)
 }
 
-/// Reads the file line by line, because it grows with the age of the desk.
+/// Reads the file line by line, because the file grows with the age of the desk.
 fn read_lines(directory: &Path, take: &mut dyn FnMut(&str) -> Option<()>) -> Result<(), Error> {
     let path = directory.join(FILE);
     let unreadable = |error: std::io::Error| {
@@ -160,7 +162,7 @@ fn read_lines(directory: &Path, take: &mut dyn FnMut(&str) -> Option<()>) -> Res
         };
         number += 1;
         let text = String::from_utf8_lossy(text.strip_suffix(b"\r").unwrap_or(text));
-        // A text editor can leave blank lines.
+        // Blank lines are ignored, because a text editor can add them.
         if text.trim().is_empty() {
             continue;
         }
@@ -193,7 +195,7 @@ impl Published {
     }
 }
 
-/// Parses a head from its position and its hash.
+/// Parses a head from the texts of its position and its hash; `None` if a text is invalid.
 pub fn head(position: &str, hash: &str) -> Option<Head> {
     let head = Head {
         position: position.parse().ok()?,
@@ -208,7 +210,7 @@ pub fn publish(directory: &Path, head: Head, at: i64) -> std::io::Result<()> {
     append(directory, &line(head, at))
 }
 
-/// Appends a line that voids the heads of a lost range.
+/// Appends a line that cancels the heads of a lost range.
 pub fn accept(directory: &Path, lost: &Lost, at: i64) -> std::io::Result<()> {
     append(
         directory,
@@ -230,7 +232,8 @@ fn append(directory: &Path, line: &str) -> std::io::Result<()> {
         .mode(0o600)
         .open(&path)?;
     cut_torn_line(&mut file)?;
-    // A single write, so that two processes that append at once cannot cut each other's line.
+    // The line is appended by a single write, so that the lines of two concurrent processes do not
+    // mix.
     file.write_all(format!("{line}\n").as_bytes())?;
     file.sync_data()
 }

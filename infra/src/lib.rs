@@ -3,7 +3,7 @@
 //! | module | purpose |
 //! | --- | --- |
 //! | [`store`] | the event store: appends commits, reads streams and the feed |
-//! | [`pages`] | feed pages for a journal without an order of its own |
+//! | [`pages`] | feed pages, which give the commits of a DynamoDB table one order |
 //! | [`blob`] | archive objects and uploaded files |
 //! | [`keys`] | names and subject keys of people |
 //! | [`secrets`] | named secrets of the desk |
@@ -15,11 +15,11 @@
 //! | [`directory`] | people, departments and leaders |
 //!
 //! [`ledger`] executes commands on these ports. [`local`] opens all ports from one directory
-//! (feature `local`). [`aws`] opens them from one AWS account (feature `aws`).
+//! (feature `local`). [`aws`] opens all ports from one AWS account (feature `aws`).
 //!
-//! **Recipe, an adapter**: add one file to the folder of the port, its line in `mod.rs`, and a test
-//! that runs the port's `contract.rs` on it. Signatures of a port show no SDK types. An adapter
-//! translates the errors of its SDK into an [`error::Kind`].
+//! **Recipe, an adapter**: To add an adapter, add one file to the folder of the port and one line
+//! to `mod.rs`. Add one test that runs the port's `contract.rs` on the adapter. The signatures of a
+//! port contain no SDK types. An adapter translates the errors of its SDK into an [`error::Kind`].
 
 #[cfg(feature = "aws")]
 pub mod aws;

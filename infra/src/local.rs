@@ -30,19 +30,20 @@ const STICKY: u32 = 0o1000;
 /// Losses that the operator accepts at the start of a desk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Accepted {
-    /// Lost commits that were published or that the views followed.
+    /// Whether lost commits are accepted: commits that were published or that the views followed.
     pub commits: bool,
-    /// Lost people: they acted in the ledger but are missing in the key store.
+    /// Whether lost people are accepted: people who acted in the ledger but are missing in the key
+    /// store.
     pub people: bool,
 }
 
-/// The read-only ports of a directory; opening them creates no file.
+/// The read-only ports of a directory, opened without creating a file.
 pub struct Look {
     pub ledger: Ledger,
-    /// The streams of uploaded files.
+    /// The names of the streams of uploaded files.
     pub attachments: Vec<String>,
     pub blob: Arc<dyn Blob>,
-    /// Whether the directory has a key store.
+    /// Whether the directory contains a key store.
     pub has_keys: bool,
 }
 
@@ -52,9 +53,9 @@ pub struct LookedViews {
     pub queue: Arc<dyn Queue>,
 }
 
-/// Opens a directory for a desk that writes. Rejects a directory with a running desk, a key
-/// store of another ledger, and a ledger that lacks published commits. `counted` are the counted
-/// lists of the views.
+/// Opens a directory for a desk that writes. Rejects a directory with a running desk, a key store
+/// of another ledger, and a ledger that lacks published commits. `counted` names the lists whose
+/// entries the views count.
 pub fn open(directory: &Path, crash: &Arc<Crash>, counted: &Counted) -> Result<Ports, Error> {
     match open_despite_loss(directory, crash, counted, Accepted::default())? {
         (local, None) => Ok(local),
@@ -62,9 +63,9 @@ pub fn open(directory: &Path, crash: &Arc<Crash>, counted: &Counted) -> Result<P
     }
 }
 
-/// Opens a directory for a desk that writes, with the losses in `accepted`. If published
-/// commits are lost and the loss is accepted, removes the views of the longer ledger and
-/// returns the loss.
+/// Opens a directory for a desk that writes, despite the losses in `accepted`. If commits are lost
+/// and `accepted` allows the loss, removes the views, which contain the lost commits, and returns
+/// the loss.
 pub fn open_despite_loss(
     directory: &Path,
     crash: &Arc<Crash>,
@@ -94,8 +95,8 @@ pub fn open_despite_loss(
     Ok((over(directory, store, crash, counted)?, lost))
 }
 
-/// Opens the ledger of a directory read-only beside a running desk, with the key store if it
-/// exists.
+/// Opens the ledger of a directory read-only while a desk runs in the directory. Also opens the key
+/// store, if the directory contains a key store.
 pub fn read(directory: &Path) -> Result<Ledger, Error> {
     let store: Arc<dyn Store> = Arc::new(store::sqlite::Sqlite::read(directory)?);
     let keys: Arc<dyn Keys> = if has_keys(directory) {
@@ -111,15 +112,16 @@ pub fn read(directory: &Path) -> Result<Ledger, Error> {
     ))
 }
 
-/// Opens a directory beside a running desk: the ledger read-only, the key store, views and
-/// queue for writing.
+/// Opens a directory while a desk runs in that directory. The ledger is opened read-only; key
+/// store, views and queue are opened for writing.
 pub fn beside(directory: &Path, counted: &Counted) -> Result<Ports, Error> {
     let store: Arc<dyn Store> = Arc::new(store::sqlite::Sqlite::read(directory)?);
     pair::check(directory, true)?;
     over(directory, store, &Arc::default(), counted)
 }
 
-/// Opens all ports of a directory read-only beside a running desk; missing views are empty.
+/// Opens all ports of a directory read-only while a desk runs in that directory. Missing views are
+/// replaced by empty views.
 pub fn read_all(directory: &Path) -> Result<Ports, Error> {
     let ledger = read(directory)?;
     pair::check(directory, true)?;
@@ -174,7 +176,7 @@ pub fn look_apart(directory: &Path, keys_at: &Path, is_written: bool) -> Result<
 }
 
 /// Opens the views and queues of a directory read-only; `None` if the next start of a desk must
-/// fill them.
+/// fill the views first.
 pub fn look_at_views(directory: &Path, is_written: bool) -> Result<Option<LookedViews>, Error> {
     let file = views::sqlite::ViewsFile::look(directory, is_written)?.map(Arc::new);
     Ok(file.map(|file| LookedViews {
@@ -244,8 +246,8 @@ pub fn integrity(
     store::sqlite::integrity(directory, name, is_written)
 }
 
-/// Returns whether a database of a directory has a write-ahead log without its index (a copy
-/// without the `-shm` file). Only a process that writes can read such a database.
+/// Returns whether the index of a database's write-ahead log is missing, as in a copy without the
+/// `-shm` file. Only a process with write access can read such a database.
 pub fn has_unread_log(directory: &Path, name: &str) -> bool {
     crate::sqlite::is_still(&directory.join(name), false).is_err()
 }
@@ -260,12 +262,12 @@ pub fn disagreeing(
     store::sqlite::Sqlite::look(directory, is_written)?.disagreeing(published)
 }
 
-/// Returns whether a desk runs in a directory, that is, whether a process has its lock. Without a
-/// lock file no desk has run there.
+/// Returns whether a desk runs in a directory, that is, whether a process holds the lock of the
+/// directory. If the lock file is missing, no desk has run in the directory.
 pub fn is_running(directory: &Path) -> Result<bool, Error> {
     let path = directory.join("lock");
-    // A lock file on a read-only file system can only be opened for reading. A snapshot on such a
-    // file system can be backed up.
+    // On a read-only file system the lock file can only be opened for reading. This case allows a
+    // backup of a read-only snapshot.
     let is_read_only =
         |error: &std::io::Error| error.kind() == std::io::ErrorKind::ReadOnlyFilesystem;
     let opened = std::fs::File::options().write(true).open(&path);
@@ -308,7 +310,8 @@ fn has_keys(directory: &Path) -> bool {
     std::fs::metadata(directory.join("keys.db")).is_ok_and(|file| file.len() > 0)
 }
 
-/// Returns every file of a desk directly in its directory.
+/// Returns the existing files of a desk that are directly in its data directory, and the folder of
+/// uploaded files.
 fn own_files(directory: &Path) -> Vec<PathBuf> {
     let databases = DATABASES.iter().flat_map(|name| {
         ["", "-wal", "-shm", "-journal"].map(|ending| side(&directory.join(name), ending))
@@ -359,10 +362,11 @@ fn tighten(directory: &Path) {
     }
 }
 
-/// Returns the loss of published commits that the ledger of a directory does not contain.
+/// Returns the loss of published commits that the ledger of a directory does not contain; `None` if
+/// no commit is lost.
 fn lost(directory: &Path) -> Result<Option<Lost>, Error> {
     let mut published = heads::read(directory)?.heads;
-    // The head of an empty ledger matches every ledger, also a missing one.
+    // The head of an empty ledger matches every ledger, also a missing ledger.
     published.retain(|head| head.position > 0);
     if published.is_empty() {
         return Ok(None);
@@ -372,7 +376,8 @@ fn lost(directory: &Path) -> Result<Option<Lost>, Error> {
     if !exists {
         return Ok(Lost::of(&published, &published, 0));
     }
-    // Read-only, so that a truncated log stays unchanged until the loss is accepted.
+    // The ledger is opened read-only, so that a truncated write-ahead log stays unchanged until the
+    // loss is accepted.
     let connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     store::sqlite::ours(&connection, &path)?;
     let disagreeing = store::sqlite::disagreeing(&connection, &published)
@@ -399,7 +404,7 @@ fn behind_views(directory: &Path) -> Result<Option<Lost>, Error> {
     ))
 }
 
-/// Removes the views; following the ledger fills them again.
+/// Removes the views; the desk fills the views again from the ledger.
 fn remove_views(directory: &Path) -> Result<(), Error> {
     let path = directory.join("views.db");
     for path in [side(&path, "-wal"), side(&path, "-shm"), path] {

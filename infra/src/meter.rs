@@ -1,4 +1,5 @@
-//! Counts requests to cloud services, with their bytes and capacity units, to compute their cost.
+//! Counts requests to cloud services, with their bytes and capacity units, to compute the cost of
+//! the requests.
 
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
@@ -16,10 +17,10 @@ pub const PUTS_DOLLARS_PER_MILLION: f64 = 5.0;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Counted {
     pub requests: u64,
-    /// Capacity units as reported by the service.
+    /// Write request units, as reported by the service.
     pub write_units: f64,
     pub read_units: f64,
-    /// Bytes of the items sent and received.
+    /// Bytes of the sent and received items.
     pub bytes: u64,
 }
 
@@ -81,7 +82,7 @@ impl Meter {
         );
     }
 
-    /// Returns all counters and resets them.
+    /// Returns all counters and resets the counters to zero.
     pub fn take(&self) -> BTreeMap<&'static str, Counted> {
         std::mem::take(&mut self.0.lock().expect("no holder panics"))
     }

@@ -1,4 +1,4 @@
-//! All ports of one desk, filled by [`crate::local`] and [`crate::aws`].
+//! All ports of one desk, opened by [`crate::local`] and [`crate::aws`].
 
 use std::sync::Arc;
 
@@ -17,9 +17,9 @@ pub struct Ports {
     pub ledger: Ledger,
     pub views: Arc<dyn Views>,
     pub queue: Arc<dyn Queue>,
-    /// Writes the results of followed pages into views and queue.
+    /// Writes the results of followed feed pages into views and queue.
     pub page_writer: Arc<dyn PageWriter>,
-    /// Uploaded files, sealed.
+    /// Sealed uploaded files, and the archive objects of the feed.
     pub blob: Arc<dyn Blob>,
     pub secrets: Arc<dyn Secrets>,
     /// Outgoing HTTP requests.
@@ -29,8 +29,9 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// Returns ports over stored data, with secrets in the key store. No outgoing request is sent,
-    /// no login token is valid, and no person has a leader, until these ports are replaced.
+    /// Returns all ports of a desk on the given storage ports; secrets are stored in the key store.
+    /// The HTTP port sends no request, the login port accepts no token, and the directory is empty.
+    /// The caller replaces these three ports where needed.
     pub fn over(
         ledger: Ledger,
         views: Arc<dyn Views>,

@@ -11,15 +11,15 @@ use aws_sdk_dynamodb::types::{AttributeValue, ConsumedCapacity, ReturnConsumedCa
 use crate::meter::Meter;
 use crate::{Error, Kind};
 
-/// Cache lifetime for configuration, people and secrets, milliseconds, because other processes
-/// write them too.
+/// Cache lifetime of configuration, people and secrets, milliseconds. The lifetime is short,
+/// because other processes write this data too.
 pub const STALE_MS: i64 = 5_000;
 /// An attribute value of DynamoDB.
 pub type Value = AttributeValue;
 /// An item of DynamoDB.
 pub type Item = HashMap<String, AttributeValue>;
 
-/// A table with its client and meter.
+/// A DynamoDB table, with the client and the meter of its requests.
 #[derive(Clone, Debug)]
 pub struct Table {
     pub client: aws_sdk_dynamodb::Client,
@@ -52,7 +52,7 @@ impl Table {
         );
         Ok(got.item)
     }
-    /// Returns a put of one item without a condition.
+    /// Returns a request that puts one item; the caller may add a condition and sends the request.
     pub(crate) fn put(&self, item: Item) -> PutItemFluentBuilder {
         self.client
             .put_item()
@@ -60,7 +60,7 @@ impl Table {
             .set_item(Some(item))
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
     }
-    /// Returns a query without conditions.
+    /// Returns a query of the table; the caller adds the conditions and sends the query.
     pub(crate) fn query(&self) -> QueryFluentBuilder {
         self.client
             .query()
@@ -125,7 +125,7 @@ impl Names {
     }
 }
 
-/// Translates the failure of a request.
+/// Translates a failed request into an [`Error`]; `what` completes the message `cannot ...`.
 pub(crate) fn failed<E, R>(what: &str, error: SdkError<E, R>) -> Error
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
@@ -218,7 +218,7 @@ fn kind_of(code: &str, message: &str) -> Kind {
     }
 }
 
-/// Returns the size of an item as the service counts it: bytes of names and values.
+/// Returns the size of an item as DynamoDB computes the size: the bytes of names and values.
 pub(crate) fn item_bytes(item: &HashMap<String, AttributeValue>) -> usize {
     fn value_bytes(value: &AttributeValue) -> usize {
         match value {

@@ -1,5 +1,5 @@
-//! Functions shared by all SQLite adapters: opening files, reading beside a writer, integrity
-//! checks, error translation.
+//! Functions shared by all SQLite adapters: opening files, reading while another process writes,
+//! integrity checks, and error translation.
 
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -26,11 +26,10 @@ const READERS_MAX: usize = 8;
 /// The oldest SQLite version that may open a database. In older versions a checkpoint during a
 /// write can damage the file (sqlite.org/wal.html, section 11).
 const VERSION_MIN: i32 = 3_051_003;
-/// Maximum lines of an integrity check, because a damaged file can have one line per row.
+/// Maximum lines of an integrity check, because a damaged file can cause one line per row.
 const DAMAGES_MAX: usize = 20;
 
-/// Properties of a file besides its content: the id of the key store, and the probe row of the
-/// writer.
+/// The table of file properties: the id of the key store, and the probe row of the writer.
 const META: &str =
     "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT";
 
@@ -70,9 +69,9 @@ pub(crate) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error
     Ok(connection)
 }
 
-/// Creates a missing file with access for the owner only; SQLite gives its side files the same
-/// mode. An existing file is not opened, because closing it would release the locks of this process
-/// on the file.
+/// Creates a missing file with access for the owner only; SQLite creates its side files (`-wal`,
+/// `-shm`) with the same mode. An existing file is not opened, because closing the file would
+/// release the locks of this process on the file.
 pub(crate) fn create_private(path: &Path) -> Result<(), Error> {
     match std::fs::File::options()
         .write(true)
@@ -90,7 +89,8 @@ pub(crate) fn create_private(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Opens a file that no process writes to, read-only and without creating side files.
+/// Opens a database read-only and without side files. No process may write to the database at the
+/// same time.
 pub(crate) fn connect_still(path: &Path) -> Result<Connection, Error> {
     let mut address = "file:".to_owned();
     for byte in path.as_os_str().as_bytes() {
@@ -117,9 +117,9 @@ pub(crate) fn side(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
-/// Returns whether a file can be read without its log, because no process writes to it and the log
-/// is empty. Any other way of reading creates missing side files. A log without its index is
-/// therefore an error.
+/// Returns whether a database can be read without its write-ahead log: no process writes to the
+/// database, and the log is empty. A log with content but without its index file is an error,
+/// because a read would create the missing side file.
 pub(crate) fn is_still(path: &Path, is_written: bool) -> Result<bool, Error> {
     let log = side(path, "-wal");
     if is_written || !std::fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
@@ -145,8 +145,8 @@ pub(crate) fn look(path: &Path, is_written: bool) -> Result<Connection, Error> {
     }
 }
 
-/// Returns the damages that the integrity check of SQLite finds, in its words; empty for a sound
-/// file.
+/// Returns one line for each damage that the integrity check of SQLite finds; empty for an
+/// undamaged file.
 pub(crate) fn damages(connection: &Connection) -> Vec<String> {
     let found = || -> rusqlite::Result<Vec<String>> {
         let mut statement =
@@ -168,7 +168,7 @@ pub(crate) fn has_table(connection: &Connection, name: &str) -> rusqlite::Result
     )
 }
 
-/// Returns a property of a file.
+/// Returns a property of a file; `None` if the file does not contain the property.
 pub(crate) fn meta(connection: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
     if !has_table(connection, "meta")? {
         return Ok(None);
@@ -190,8 +190,8 @@ pub(crate) fn set_meta(connection: &Connection, name: &str, value: &str) -> rusq
         .map(drop)
 }
 
-/// A pool of read-only connections. If all are in use, another one is opened; at most
-/// [`READERS_MAX`] are kept. A clone shares the pool.
+/// A pool of read-only connections. If all connections are in use, another connection is opened. At
+/// most [`READERS_MAX`] idle connections are kept. Clones share the pool.
 #[derive(Clone, Debug)]
 pub(crate) struct Readers(Arc<Pool>);
 
@@ -273,7 +273,7 @@ type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 /// Maximum jobs in the queue of a writer thread; further callers wait for a free slot.
 const JOBS_MAX: usize = 1024;
 
-/// A thread with the writing connection of one file, so that no write blocks an async worker.
+/// A thread that owns the writing connection of one file, so that no write blocks an async worker.
 #[derive(Debug)]
 pub(crate) struct WriterThread {
     jobs: Option<mpsc::Sender<Job>>,
@@ -281,7 +281,7 @@ pub(crate) struct WriterThread {
 }
 
 impl WriterThread {
-    /// Starts the thread; it ends when this value is dropped.
+    /// Starts the thread, which ends when the returned value is dropped.
     pub(crate) fn start(mut connection: Connection, name: &str) -> Result<Self, Error> {
         let (jobs, mut queue) = mpsc::channel::<Job>(JOBS_MAX);
         let thread = std::thread::Builder::new()
@@ -304,8 +304,8 @@ impl WriterThread {
         })
     }
 
-    /// Runs a write on the thread; returns after the write. A dropped caller does not undo a write
-    /// that started.
+    /// Runs a write on the thread; returns after the write. If the caller drops the future, a write
+    /// that is already queued still runs.
     pub(crate) async fn write<T: Send + 'static>(
         &self,
         what: &str,
@@ -319,7 +319,7 @@ impl WriterThread {
         };
         let (answer, response) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
-            // The caller may be gone; the write is done anyway.
+            // The send fails if the caller no longer waits; the write is done anyway.
             let _ = answer.send(write(connection));
         });
         let jobs = self.jobs.as_ref().ok_or_else(closed)?;
@@ -330,7 +330,7 @@ impl WriterThread {
 }
 
 impl Drop for WriterThread {
-    /// Waits for the running job, so that the file is closed afterwards.
+    /// Waits for the end of the thread, so that the file is closed when `drop` returns.
     fn drop(&mut self) {
         self.jobs = None;
         if let Some(thread) = self.thread.take() {

@@ -1,5 +1,5 @@
-//! Reads the state of a deployment: tables, their settings, and logs of functions. `doctor`
-//! interprets it.
+//! Reads the tables, the table settings and the function logs of a deployment. The command
+//! `ledgerdesk doctor` checks the results.
 
 use aws_sdk_dynamodb::types::{PointInTimeRecoveryStatus, StreamViewType, TableDescription};
 
@@ -10,18 +10,18 @@ use crate::sdk::failed;
 /// The settings of one table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableFacts {
-    /// The view type of its stream; `None` without a stream.
+    /// The view type of the table's stream; `None` if the table has no enabled stream.
     pub stream: Option<String>,
-    /// Whether point-in-time recovery is on; `None` if the service does not report it.
+    /// Whether point-in-time recovery is on; `None` if the service does not report the status.
     pub recovers: Option<bool>,
     pub is_protected: bool,
 }
 
-/// The view types that the streams of the tables must have: complete items, or keys only.
+/// The required view types of table streams: a stream record contains complete items, or only keys.
 pub const WHOLE_ITEMS: &str = "NEW_IMAGE";
 pub const KEYS_ALONE: &str = "KEYS_ONLY";
 
-/// Maximum lines of one function's log; [`Lines::are_cut`] reports further lines.
+/// Reading stops after this many lines of one function's log; [`Lines::are_cut`] is then true.
 const LINES_MAX: usize = 100_000;
 
 /// Lines of a log, and whether lines were omitted.
@@ -90,14 +90,15 @@ impl Cloud {
             .collect())
     }
 
-    /// Returns the region of the requests.
+    /// Returns the AWS region of the deployment; `no region` if none is configured.
     pub fn region(&self) -> &str {
         self.config
             .region()
             .map_or("no region", |region| region.as_ref())
     }
 
-    /// Returns the lines with a word in the log of a function since a time (UTC, milliseconds).
+    /// Returns the log lines of a function that contain a word, beginning at the time `since` (UTC,
+    /// milliseconds).
     pub async fn log_lines(&self, function: &str, word: &str, since: i64) -> Result<Lines, Error> {
         let client = aws_sdk_cloudwatchlogs::Client::new(&self.config);
         let group = format!("/aws/lambda/{}", self.names.function(function));
@@ -113,7 +114,7 @@ impl Cloud {
                 .send()
                 .await;
             let page = page.map_err(|error| failed(&format!("read the log {group}"), error))?;
-            // An emulator may ignore the filter.
+            // An emulator may ignore the filter, so the lines are filtered again.
             found.lines.extend(
                 page.events()
                     .iter()

@@ -1,8 +1,8 @@
 //! Opens all ports in an AWS account or an emulator; the names of tables, queues and functions are
 //! derived from a prefix.
 //!
-//! The SDK finds region, credentials and endpoint in its usual sources: `AWS_REGION`,
-//! `AWS_ENDPOINT_URL`, the role of a Lambda function.
+//! The SDK reads region, credentials and endpoint from the environment, for example from
+//! `AWS_REGION`, `AWS_ENDPOINT_URL` and the role of a Lambda function.
 
 pub mod inspect;
 
@@ -28,12 +28,13 @@ use crate::{Ledger, Ports, blob, keys, pages, store, views};
 
 pub use crate::sdk::{Names, Table};
 
-/// Timeout of one attempt of a request, and of all its attempts.
+/// Timeout of one attempt of a request, and of all attempts together.
 const TRY_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
-/// Timeout of the first connection at a start.
+/// Timeout of the first connection after a process start.
 const WARM_TIMEOUT: Duration = Duration::from_secs(2);
-/// Maximum attempts of a request; the random delays between them are at most 50, 100 and 200 ms.
+/// Maximum attempts of a request. The random delays between attempts are at most 50, 100 and 200
+/// ms.
 const TRIES_MAX: u32 = 4;
 const BACKOFF: Duration = Duration::from_millis(50);
 
@@ -120,7 +121,7 @@ impl Cloud {
 
     /// Opens one connection, so that the first command does not wait for a TLS handshake.
     pub async fn warm(&self) {
-        // A failure is only logged, because the first command repeats the request.
+        // A failure is only logged, because the first command connects again.
         match tokio::time::timeout(WARM_TIMEOUT, self.ports.ledger.store.next("warm")).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::warn!(%error, "request to the journal failed at start"),

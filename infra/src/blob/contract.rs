@@ -1,4 +1,4 @@
-//! The contract suite of the blob port.
+//! The contract suite of the blob port, which every adapter must pass.
 
 use super::Blob;
 

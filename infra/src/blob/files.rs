@@ -18,13 +18,13 @@ use crate::{Error, Kind};
 #[derive(Debug, Clone)]
 pub struct Files {
     directory: PathBuf,
-    /// Makes the names of temporary files unique.
+    /// A counter that makes the names of temporary files unique.
     puts: Arc<AtomicU64>,
 }
 
 impl Files {
     /// Removes temporary files of interrupted writes; only the process that writes to this
-    /// directory may call it.
+    /// directory may call this function.
     pub fn sweep(&self) -> Result<(), Error> {
         let mut folders = vec![self.directory.clone()];
         while let Some(folder) = folders.pop() {
@@ -58,8 +58,8 @@ impl Files {
         }
     }
 
-    /// Returns every folder and file below the directory that can be listed, including temporary
-    /// files.
+    /// Returns the paths of all folders and files below the directory, including temporary files. A
+    /// folder that cannot be listed counts as empty.
     pub fn paths(&self) -> Vec<PathBuf> {
         let (mut found, mut folders) = (Vec::new(), vec![self.directory.clone()]);
         while let Some(folder) = folders.pop() {
@@ -73,7 +73,7 @@ impl Files {
         found
     }
 
-    /// Returns the path of a blob; rejects a key that leads out of the directory.
+    /// Returns the path of a blob; rejects a key that could name a path outside the directory.
     fn path(&self, key: &str) -> Result<PathBuf, Error> {
         let is_part = |part: &str| {
             !part.is_empty()
@@ -102,8 +102,8 @@ fn failed(what: &str, error: std::io::Error) -> Error {
 }
 
 impl Files {
-    /// Creates the missing folders of a blob. Each is synced to its parent before the next one is
-    /// created in it.
+    /// Creates the missing folders of a blob, from the outermost to the innermost. The parent of
+    /// each new folder is synced before the next folder is created.
     async fn folder(&self, folder: &Path, what: &str) -> Result<(), Error> {
         let mut missing = Vec::new();
         let mut next = Some(folder);
@@ -129,18 +129,17 @@ impl Files {
     }
 }
 
-/// A temporary file, removed on drop. It is dropped after a failed write and if the caller cancels
-/// the future.
+/// A temporary file that is removed on drop, also after a failed write or a canceled future.
 struct Temporary(PathBuf);
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // After the rename the file no longer exists under this name.
+        // After a successful write the file is already renamed, so this removal fails without harm.
         std::fs::remove_file(&self.0).ok();
     }
 }
 
-/// Syncs the entries of a folder, so that they survive a power loss.
+/// Syncs the entries of a folder, so that new file names survive a power loss.
 async fn sync(folder: &Path, what: &str) -> Result<(), Error> {
     let folder = fs::File::open(folder)
         .await
@@ -154,7 +153,7 @@ impl Blob for Files {
         let path = self.path(key)?;
         let what = format!("put {key}");
         let folder = path.parent().unwrap_or(&self.directory).to_owned();
-        // A temporary file is written, synced and renamed, so that no reader sees an incomplete
+        // A temporary file is written, synced and renamed, so that no reader gets an incomplete
         // blob.
         let temporary = folder.join(format!(
             ".{}-{}",
@@ -176,14 +175,14 @@ impl Blob for Files {
                     file.write_all(&bytes)
                         .await
                         .map_err(|error| failed(&what, error))?;
-                    // `flush` returns the error of the last write.
+                    // `flush` waits for the last write and returns the error of that write.
                     file.flush().await.map_err(|error| failed(&what, error))?;
                     file.sync_all()
                         .await
                         .map_err(|error| failed(&what, error))?;
                     break;
                 }
-                // A concurrent `remove` of the last blob of this folder also removed the folder.
+                // A concurrent `remove` deleted the empty folder, so the folder is created again.
                 Err(error) if again && error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(failed(&what, error)),
             }
@@ -205,7 +204,8 @@ impl Blob for Files {
 
     async fn get_range(&self, key: &str, range: Range<usize>) -> Result<Option<Vec<u8>>, Error> {
         let path = self.path(key)?;
-        // One blocking task, because separate tasks to open, read and close would need three.
+        // One blocking task opens, reads and closes the file, because `tokio::fs` would start a
+        // task for each operation.
         let read = tokio::task::spawn_blocking(move || read_range(&path, &range)).await;
         let read = read.map_err(|error| {
             Error::new(
@@ -218,7 +218,8 @@ impl Blob for Files {
 
     async fn free_bytes(&self) -> Result<Option<u64>, Error> {
         let directory = self.directory.clone();
-        // The directory does not exist before the first file, so its parent is checked.
+        // The directory does not exist before the first file, so the nearest existing parent is
+        // checked.
         let stat = tokio::task::spawn_blocking(move || {
             directory
                 .ancestors()
@@ -272,7 +273,8 @@ impl Blob for Files {
             Err(error) if is_missing(&error) => return Ok(()),
             Err(error) => return Err(failed(&format!("remove {key}"), error)),
         }
-        // An empty folder is also removed; the call fails for a folder with other blobs.
+        // An empty folder is also removed. `remove_dir` fails without harm if the folder contains
+        // other blobs.
         if let Some(folder) = path.parent().filter(|folder| *folder != self.directory) {
             fs::remove_dir(folder).await.ok();
         }
@@ -301,7 +303,8 @@ fn read_range(path: &Path, range: &Range<usize>) -> std::io::Result<Option<Vec<u
     Ok(Some(bytes))
 }
 
-/// Returns whether no such file exists; a key that is a folder has no file either.
+/// Returns whether the error means that no such file exists. A key that names a folder counts as
+/// missing.
 fn is_missing(error: &std::io::Error) -> bool {
     matches!(
         error.kind(),

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::Blob;
 use crate::Error;
 
-/// The blobs by key.
+/// A map from key to blob.
 #[derive(Debug, Default)]
 pub struct Memory(pub Mutex<HashMap<String, Vec<u8>>>);
 

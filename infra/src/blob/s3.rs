@@ -15,13 +15,14 @@ use crate::meter::{Counted, Meter};
 use crate::sdk::failed;
 use crate::{Error, Kind};
 
-/// Timeouts to connect, per attempt and per request; an object can have several megabytes, and
-/// connections can be slow.
+/// Timeouts of connecting, of one attempt and of a whole request. The timeouts of an attempt and of
+/// a request are long, because an object can contain several megabytes and a connection can be
+/// slow.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const TRY_TIMEOUT: Duration = Duration::from_secs(30);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// One bucket.
+/// Stores blobs as objects in one S3 bucket.
 #[derive(Clone, Debug)]
 pub struct S3 {
     client: aws_sdk_s3::Client,
@@ -31,7 +32,7 @@ pub struct S3 {
 
 impl S3 {
     pub fn new(config: &SdkConfig, bucket: &str, meter: Arc<Meter>) -> Self {
-        // An emulator has no host name per bucket.
+        // An emulator serves no host name per bucket, so the bucket name is put into the path.
         let has_bucket_hosts = config.endpoint_url().is_none();
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)

@@ -1,22 +1,23 @@
 //! Compresses commit bodies by deflate with a dictionary of typical events.
 //!
-//! Hashes always cover the plain bytes. The first byte is the format of the rest: 2 plain, 3
-//! deflated with the dictionary `dictionary.v1`. That dictionary therefore never changes after the
-//! first release; a better one gets the next number.
+//! The first byte of the output is the format: 2 means plain bytes, 3 means bytes deflated with the
+//! dictionary `dictionary.v1`. This dictionary must not change after the first release, because
+//! stored bodies depend on this dictionary. A better dictionary gets the next format number. Hashes
+//! always cover the plain bytes.
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
 use crate::{Error, Kind};
 
 const DICTIONARY: &[u8] = include_bytes!("dictionary.v1");
-/// Formats of builds before the permanent event names.
+/// Formats of builds that did not use the permanent event names yet; such data is rejected.
 const FORMER: [u8; 2] = [0, 1];
 const PLAIN: u8 = 2;
 const DEFLATED: u8 = 3;
 /// Base-2 logarithm of the deflate window in bytes (32 KiB); the dictionary must fit in the window.
 const WINDOW_BITS: u8 = 15;
 
-/// Returns the bytes in the smaller of the two formats.
+/// Compresses bytes; returns the plain format if the deflated format is longer.
 pub fn compress(plain: &[u8]) -> Vec<u8> {
     deflate(plain)
         .filter(|deflated| deflated.len() <= plain.len())
@@ -28,7 +29,7 @@ fn deflate(plain: &[u8]) -> Option<Vec<u8>> {
     deflater.set_dictionary(DICTIONARY).ok()?;
     let mut deflated = Vec::with_capacity(plain.len() + 64);
     deflated.push(DEFLATED);
-    // The capacity exceeds the plain length, so output that does not fit is not smaller.
+    // Output that exceeds the capacity is longer than the plain bytes and is not used.
     let status = deflater
         .compress_vec(plain, &mut deflated, FlushCompress::Finish)
         .ok()?;
@@ -69,7 +70,8 @@ fn inflate(deflated: &[u8], bytes_max: usize) -> Result<Vec<u8>, Error> {
         );
         match status.map_err(|error| broken(&error.to_string()))? {
             Status::StreamEnd => return Ok(plain),
-            // Larger output than `bytes_max` was not written by this program.
+            // The buffer grows up to about `bytes_max`, because this program never writes longer
+            // output.
             Status::Ok | Status::BufError
                 if plain.len() == plain.capacity() && plain.len() <= bytes_max =>
             {

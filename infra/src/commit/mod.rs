@@ -1,4 +1,4 @@
-//! Commits, and the hashes that prove them.
+//! Commits, and the hashes by which an audit detects a changed commit.
 
 #[cfg(feature = "aws")]
 pub mod compress;
@@ -26,12 +26,12 @@ pub struct Commit {
     pub hash: Hash,
     /// UTF-8 JSON `{ meta, events[] }`; personal values are sealed.
     pub body: Vec<u8>,
-    /// The state after this commit, to shorten a load. No hash covers the snapshot; `audit verify`
-    /// recomputes it.
+    /// The state after this commit, which shortens a later load; `None` if no snapshot is stored.
+    /// No hash covers the snapshot, so `audit verify` recomputes the state.
     pub snapshot: Option<Snapshot>,
 }
 
-/// A serialized state with the fingerprint of the code that folded it.
+/// A serialized state, and the fingerprint of the code that computed the state from the events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     pub fingerprint: [u8; 16],
@@ -46,21 +46,21 @@ pub struct Placed {
     pub commit: Commit,
 }
 
-/// The end of the feed.
+/// The position and the feed hash of the last commit of the feed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Head {
-    /// 0 for an empty ledger.
+    /// The position of the last commit; 0 for an empty ledger.
     pub position: i64,
     pub feed_hash: Hash,
 }
 
 impl Commit {
-    /// Returns the sequence after the last event.
+    /// Returns the sequence that follows the last event of this commit.
     pub fn next(&self) -> i64 {
         self.first + self.n
     }
 
-    /// Computes the correct value of `hash`.
+    /// Computes the value that `hash` must have.
     pub fn expected_hash(&self) -> Hash {
         chain(&[
             b"ledgerdesk.commit.v1",
@@ -84,7 +84,7 @@ impl Commit {
                 .any(|c| c.is_whitespace() || c.is_control())
     }
 
-    /// Returns the bytes of the commit as an item: body, snapshot, key and the fixed fields.
+    /// Returns the size of the stored commit in bytes: body, snapshot, key and fixed fields.
     pub fn size(&self) -> usize {
         self.body.len()
             + self.stream.len()
@@ -98,7 +98,7 @@ impl Commit {
     }
 }
 
-/// Computes the feed hash at `position`.
+/// Computes the feed hash at `position` from the previous feed hash and the hash of the commit.
 pub fn feed_hash(previous: &Hash, position: i64, hash: &Hash) -> Hash {
     chain(&[
         b"ledgerdesk.feed.v1",
@@ -129,7 +129,7 @@ pub fn hex(bytes: &[u8]) -> String {
         })
 }
 
-/// Parses hex of exactly N bytes.
+/// Parses hex digits of exactly N bytes; returns `None` for any other text.
 pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let mut bytes = [0; N];
     for (at, byte) in bytes.iter_mut().enumerate() {
@@ -138,8 +138,8 @@ pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
     (text.len() == N * 2).then_some(bytes)
 }
 
-/// Returns a commit for tests that follows `previous` on the stream; `command` is every byte of its
-/// command id.
+/// Returns a commit for tests that follows `previous` on the stream. Every byte of the command id
+/// is `command`.
 pub fn following(
     stream: &str,
     previous: Option<&Commit>,

@@ -2,7 +2,7 @@
 
 use super::{Business, Directory};
 
-/// The organization of the suite, as a directory file.
+/// The organization that the suite expects, in the format of a directory file.
 pub const ORGANIZATION: &str = r#"
 [[department]]
 id = "1"

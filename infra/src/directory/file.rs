@@ -23,7 +23,7 @@ use serde::Deserialize;
 use super::{Business, Directory};
 use crate::{Error, Kind};
 
-/// An organization in memory.
+/// An organization that was read from a directory file.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
@@ -85,7 +85,8 @@ impl Directory for File {
     }
     async fn members(&self, department: &str) -> Result<Vec<String>, Error> {
         let mut below = BTreeSet::from([department]);
-        // The depth of a tree is at most its number of departments.
+        // The tree is at most as deep as its number of departments, so the loop finds every
+        // department below.
         for _ in 0..self.department.len() {
             let children: Vec<&str> = self
                 .department

@@ -1,8 +1,9 @@
-//! The organization of a directory service: `GET <base>/people/<name>` (`{leader}`),
-//! `/departments/<id>/members`, `/businesses`, `/businesses/<id>/roles/<role>` (arrays).
+//! Reads the organization from a directory service by GET requests. `<base>/people/<name>` returns
+//! `{leader}`. `/departments/<id>/members`, `/businesses` and `/businesses/<id>/roles/<role>`
+//! return arrays.
 //!
-//! 404 means unknown. Responses are cached for a minute, because every entered node can cause
-//! requests.
+//! Status 404 means that the person, department, business or role is unknown. Responses are cached
+//! for a minute, because every entered workflow node can cause requests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,7 +66,7 @@ impl Http {
             return Ok(cached);
         }
         let mut url = self.base.clone();
-        // Each part is one path segment, even if it contains a slash.
+        // Each item of `path` is one path segment, even if the item contains a slash.
         url.path_segments_mut()
             .map_err(|()| Error::new(Kind::Misconfigured, "the directory service has no paths"))?
             .pop_if_empty()

@@ -16,13 +16,13 @@ pub struct Business {
     pub name: String,
 }
 
-/// An organization as its own system describes it. Unknown people, departments and roles give empty
-/// results, not errors.
+/// Reads an organization from a file or from a directory service. Unknown people, departments and
+/// roles give empty results, not errors.
 #[async_trait]
 pub trait Directory: Send + Sync {
-    /// Returns the leader of a person.
+    /// Returns the leader of a person; `None` if the person is unknown or has no leader.
     async fn leader(&self, person: &str) -> Result<Option<String>, Error>;
-    /// Returns the people of a department and of all departments below it.
+    /// Returns the people of a department and of all departments below that department.
     async fn members(&self, department: &str) -> Result<Vec<String>, Error>;
     /// Returns the holders of a role in a business.
     async fn holders(&self, business: i64, role: &str) -> Result<Vec<String>, Error>;

@@ -1,5 +1,5 @@
-//! The HTTP client: a timeout for every request, TLS checks, no redirects, and only addresses that
-//! egress allows.
+//! The HTTP client. Every request has a timeout, TLS certificates are verified, and redirects are
+//! not followed. Only addresses that the egress rules allow are reachable.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::egress::Egress;
 use super::{HEADER_BYTES_MAX, HttpClient, HttpError, HttpRequest, HttpResponse, is_of_connection};
 use crate::{Error, Kind};
 
-/// Maximum duration of a request without its own timeout.
+/// Maximum duration of a request that sets no timeout.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// An HTTP client for outgoing requests.
@@ -42,7 +42,8 @@ impl Client {
         Ok(Self { client, egress })
     }
 
-    /// Creates a client for servers that the operator configures; they may be in any network.
+    /// Creates a client for servers that the operator configures; such a server may be in any
+    /// network.
     pub fn trusted() -> Result<Self, Error> {
         Self::new(Egress::everywhere())
     }
@@ -54,7 +55,7 @@ impl Client {
         if !matches!(url.scheme(), "http" | "https") {
             return Err("the URL is neither http nor https".into());
         }
-        // Host names are checked after they are resolved.
+        // Host names are checked by `Allowed` after their resolution.
         match self.egress.closes(url.host_str().unwrap_or_default()) {
             Some(host) => Err(format!("calls to {host} are not allowed (--egress)")),
             None => Ok(url),
@@ -62,7 +63,7 @@ impl Client {
     }
 }
 
-/// Resolves host names and drops addresses that egress forbids.
+/// Resolves host names and drops addresses that the egress rules forbid.
 struct Allowed(Arc<Egress>);
 
 impl Resolve for Allowed {
@@ -92,7 +93,7 @@ impl HttpClient for Client {
 
     async fn send(&self, request: &HttpRequest) -> Result<HttpResponse, HttpError> {
         let prepared = self.prepare(request).map_err(HttpError::NotSent)?;
-        // Errors of the client can contain the URL, which can contain secrets.
+        // `no_response` removes the URL from the error, because a URL can contain secrets.
         let mut response = prepared.send().await.map_err(no_response)?;
         let unfinished = |error| HttpError::Unknown(error_chain(error));
         let mut body = Vec::new();
@@ -132,7 +133,8 @@ impl Client {
             if is_of_connection(name.as_str()) {
                 return Err(format!("header {name} must not be set"));
             }
-            // The first value is set by the desk; the receiver recognizes repeated requests by it.
+            // The desk sets the first `idempotency-key`, so later values are ignored. The receiver
+            // recognizes repeated requests by this key.
             if name == "idempotency-key" && headers.contains_key(&name) {
                 continue;
             }
@@ -149,7 +151,8 @@ impl Client {
     }
 }
 
-/// Returns the headers of a response up to their bound; values that are not text are left out.
+/// Returns at most [`HEADER_BYTES_MAX`] bytes of response headers; values that are not text are
+/// omitted.
 fn kept_headers(headers: &HeaderMap) -> Vec<(String, String)> {
     let mut bytes = 0;
     headers
@@ -164,7 +167,8 @@ fn kept_headers(headers: &HeaderMap) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Classifies an error before the response: without a connection the request was not sent.
+/// Classifies an error that occurs before the response. If no connection was opened, the request
+/// was not sent.
 fn no_response(error: reqwest::Error) -> HttpError {
     let is_sent = !(error.is_connect() || error.is_builder());
     let reason = error_chain(error);

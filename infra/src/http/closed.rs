@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{HttpClient, HttpError, HttpRequest, HttpResponse};
 
-/// Rejects every request.
+/// An HTTP client that rejects every request.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Closed;
 

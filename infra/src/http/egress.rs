@@ -1,5 +1,5 @@
-//! Egress rules: all public addresses are allowed, private addresses only if the configuration
-//! names them.
+//! Egress rules: all public addresses are allowed; a private address is allowed only if the
+//! configuration names this address.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -93,8 +93,8 @@ impl Egress {
         is_public(address) || self.in_nets(address)
     }
 
-    /// Returns the host of a URL if its text alone forbids it: a forbidden address, or a name that
-    /// always means this machine.
+    /// Returns the host in lower case if the rules forbid the host without a DNS lookup; otherwise
+    /// `None`. Such a host is a forbidden address, or a name that always means this machine.
     pub fn closes(&self, host: &str) -> Option<String> {
         let host = host
             .trim_start_matches('[')
@@ -126,8 +126,9 @@ impl Egress {
     }
 }
 
-/// Returns whether a text is a host name or `*.` and a host name. A lone `*` would match no name;
-/// digits without letters are a misspelled address.
+/// Returns whether a text is a host name, or `*.` followed by a host name. A lone `*` is rejected,
+/// because such a pattern would match no name. Digits without letters are rejected as a misspelled
+/// address.
 fn is_host_name(text: &str) -> bool {
     let name = text.strip_prefix("*.").unwrap_or(text);
     name.chars()
@@ -135,7 +136,7 @@ fn is_host_name(text: &str) -> bool {
         && name.chars().any(|c| c.is_ascii_alphabetic())
 }
 
-/// Returns the first `bits` bits of an address.
+/// Returns the first `bits` bits of an address of `all` bits.
 fn bits_of(address: u128, all: u8, bits: u8) -> u128 {
     if bits == 0 {
         0
@@ -144,8 +145,8 @@ fn bits_of(address: u128, all: u8, bits: u8) -> u128 {
     }
 }
 
-/// Returns the IPv4 address inside an IPv6 address of a mapping, translator or tunnel (RFC 4291
-/// 2.5.5, RFC 2765, RFC 6052, RFC 3056); other addresses unchanged.
+/// Returns the IPv4 address that an IPv6 address of a mapping, translator or tunnel contains (RFC
+/// 4291 2.5.5, RFC 2765, RFC 6052, RFC 3056). Returns other addresses unchanged.
 fn plain(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else {
         return address;
@@ -164,10 +165,11 @@ fn plain(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Returns whether an address is public. Not public are the addresses of this machine: loopback,
-/// unspecified, and link-local, where clouds serve instance credentials. Private networks (RFC
-/// 1918, RFC 6598, RFC 4193, the registries of RFC 6890) and reserved addresses are not public
-/// either. The same holds for the address at which one cloud offers internal services.
+/// Returns whether an address is public. The addresses of this machine are not public: loopback,
+/// unspecified and link-local addresses. Clouds serve instance credentials at a link-local address.
+/// Private networks (RFC 1918, RFC 6598, RFC 4193, the registries of RFC 6890) and reserved
+/// addresses are not public. The address 168.63.129.16 is not public, because one cloud offers
+/// internal services there.
 fn is_public(address: IpAddr) -> bool {
     let is_closed = match address {
         IpAddr::V4(v4) => {
@@ -189,9 +191,9 @@ fn is_public(address: IpAddr) -> bool {
                 || special
         }
         IpAddr::V6(v6) => {
-            // Site-local (RFC 3879), local translation (RFC 8215), discard (RFC 6666),
-            // documentation (RFC 3849, RFC 9637), and segment routing (RFC 9602). Teredo (RFC 4380)
-            // is special because it embeds another address.
+            // The special ranges are site-local (RFC 3879), local translation (RFC 8215), discard
+            // (RFC 6666), documentation (RFC 3849, RFC 9637) and segment routing (RFC 9602). Teredo
+            // (RFC 4380) is also special, because a Teredo address contains another address.
             let special = match v6.segments() {
                 [0x64, 0xff9b, 1, ..]
                 | [0x100, 0, 0, 0, ..]
@@ -236,7 +238,8 @@ mod tests {
         ] {
             assert!(!allows("", inside), "{inside}");
         }
-        // The same addresses in translator or tunnel format, and special-purpose addresses.
+        // These are private addresses in translator or tunnel format, and special-purpose
+        // addresses.
         for inside in [
             "64:ff9b::a01:203",
             "64:ff9b::7f00:1",

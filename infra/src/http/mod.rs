@@ -1,5 +1,5 @@
-//! The HTTP port: outgoing requests of callbacks, automatic nodes, option sources, the login service
-//! and the directory service. No other module uses an HTTP library for outgoing requests.
+//! The HTTP port: outgoing requests of callbacks, automatic nodes, option sources, the login
+//! service, and the directory service. No other module uses an HTTP library for outgoing requests.
 
 pub mod client;
 pub mod closed;
@@ -18,8 +18,8 @@ pub use response::{HEADER_BYTES_MAX, HttpError, HttpResponse, RESPONSE_BYTES_MAX
 /// Sends HTTP requests.
 #[async_trait]
 pub trait HttpClient: Send + Sync {
-    /// Returns the reason why the text of a URL forbids a request, or `None`; host names are
-    /// resolved only by `send`.
+    /// Returns the reason why a request to a URL is forbidden, or `None`. Checks only the text of
+    /// the URL; `send` also resolves and checks the host name.
     fn refuses(&self, _url: &str) -> Option<String> {
         None
     }
@@ -27,7 +27,7 @@ pub trait HttpClient: Send + Sync {
     async fn send(&self, request: &HttpRequest) -> Result<HttpResponse, HttpError>;
 }
 
-/// Returns scheme, host and port of a URL; empty if the URL is invalid.
+/// Returns scheme, host and port of a URL; returns an empty text if the URL is invalid.
 pub fn origin(url: &str) -> String {
     url.parse::<Url>()
         .map_or_else(|_| String::new(), |url| url.origin().ascii_serialization())

@@ -8,11 +8,11 @@ pub struct HttpRequest {
     pub method: String,
     pub url: String,
     pub headers: Vec<(String, String)>,
-    /// JSON unless a header names another media type; an empty body is not sent.
+    /// The body is JSON unless a header names another media type; an empty body is not sent.
     pub body: Vec<u8>,
-    /// Longest time until the complete response.
+    /// Maximum time until the response is complete.
     pub timeout: Duration,
-    /// Maximum bytes of the response body; the rest is cut off.
+    /// Maximum bytes of the response body; further bytes are cut off.
     pub response_bytes_max: usize,
 }
 

@@ -1,18 +1,18 @@
-//! The response to an outgoing HTTP request, or the reason why there is none.
+//! The response to an outgoing HTTP request, or the reason why no response arrived.
 
-/// Maximum bytes of a response body of which only the outcome is used.
+/// Maximum bytes of a response body if the caller uses only the outcome of the request.
 pub const RESPONSE_BYTES_MAX: usize = 64 * 1024;
-/// Maximum bytes of all header names and values of a response that are kept.
+/// Maximum total bytes of the header names and values that are kept of a response.
 pub const HEADER_BYTES_MAX: usize = 16 * 1024;
 
 /// The response to a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HttpResponse {
     pub status: u16,
-    /// Names in lower case, and values; at most [`HEADER_BYTES_MAX`] bytes.
+    /// Pairs of a header name in lower case and its value; at most [`HEADER_BYTES_MAX`] bytes.
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
-    /// Whether the body was longer than the request allowed and is cut off.
+    /// Whether the body is cut off, because the body was longer than the request allowed.
     pub is_cut: bool,
 }
 
@@ -39,9 +39,9 @@ impl HttpResponse {
             .map(|(_, value)| value.as_str())
     }
 
-    /// Returns the pause that the receiver asks for, in milliseconds after `now_ms` (Unix time):
-    /// `Retry-After` with seconds or an HTTP date (RFC 9110 10.2.3). Returns `None` without a
-    /// readable header.
+    /// Returns the pause that the header `Retry-After` requests, in milliseconds after `now_ms`
+    /// (Unix time). The header contains seconds or an HTTP date (RFC 9110 10.2.3). Returns `None`
+    /// if the header is missing or unreadable.
     pub fn retry_after_ms(&self, now_ms: i64) -> Option<i64> {
         let text = self.header("retry-after")?.trim();
         if let Ok(seconds) = text.parse::<u32>() {

@@ -1,9 +1,9 @@
 //! The key store on DynamoDB, in a separate table without point-in-time recovery, so that a restore
-//! cannot bring erased people back.
+//! cannot recover erased people.
 //!
-//! Items by `p`: `name|<user name>` has the person id, `pid|<person id>` name and key,
-//! `secret|<name>` a value. Names and keys are cached for a few seconds: they never change, but
-//! another process can erase them.
+//! The attribute `p` is the key of an item. The item `name|<user name>` contains the person id,
+//! `pid|<person id>` contains name and key, and `secret|<name>` contains a value. Names and keys
+//! are cached for a few seconds only, because another process can erase a person.
 
 use std::sync::Arc;
 
@@ -20,16 +20,17 @@ use crate::clock::{Clock, Rng};
 use crate::sdk::Item;
 use crate::sdk::{Table, failed, item_bytes};
 
-/// Cache lifetime, milliseconds.
+/// Cache lifetime of names and people, milliseconds.
 const CACHE_MS: i64 = crate::sdk::STALE_MS;
 /// Maximum bytes of a user name in a key.
 const NAME_BYTES_MAX: usize = 1024;
-/// Maximum people per transaction: each needs two of its hundred items.
+/// Maximum people per transaction: a person needs two items, and a transaction contains at most 100
+/// items.
 const REGISTERED_AT_ONCE: usize = 50;
 /// Maximum cached names, and maximum cached people.
 const REMEMBERED_MAX: usize = 100_000;
 
-/// One key table.
+/// A key store in one DynamoDB table.
 pub struct Dynamodb {
     table: Table,
     rng: Arc<dyn Rng>,
@@ -87,8 +88,8 @@ impl Dynamodb {
         Ok(Some(person))
     }
 
-    /// Stores new people with a key each, all or none, so that name and person always exist
-    /// together. Returns `false` if one of the names is already registered.
+    /// Stores new people, each with a new key, in one transaction, so that both items of a person
+    /// always exist together. Returns `false` and stores nothing if a name is already registered.
     async fn put_people(&self, people: &[(&str, PersonId)]) -> Result<bool, Error> {
         let put = |item: Item| {
             let put = Put::builder()
@@ -151,7 +152,7 @@ impl Keys for Dynamodb {
         if let Some(pid) = self.find(username).await? {
             return Ok(pid);
         }
-        // Another process may have registered the name first; its person is used.
+        // Another process may have registered the name first; then that person is returned.
         self.put_people(&[(username, fresh_pid(&*self.rng))])
             .await?;
         let registered = self.find(username).await?;
@@ -181,8 +182,8 @@ impl Keys for Dynamodb {
                 .collect();
             let is_stored = self.put_people(&people).await?;
             for (at, (username, pid)) in chunk.iter().zip(people) {
-                // Another process registered one of these names, so each name is registered
-                // separately.
+                // If another process registered one of these names first, nothing is stored and
+                // each name is registered separately.
                 pids[*at] = Some(if is_stored {
                     pid
                 } else {
@@ -194,7 +195,7 @@ impl Keys for Dynamodb {
     }
 
     async fn find(&self, username: &str) -> Result<Option<PersonId>, Error> {
-        // A longer name fits in no key, so it is not registered.
+        // A longer name does not fit in a key, so no such name is registered.
         if username.len() > NAME_BYTES_MAX {
             return Ok(None);
         }
@@ -224,8 +225,8 @@ impl Keys for Dynamodb {
     }
 
     async fn erase(&self, pid: &PersonId) -> Result<bool, Error> {
-        // Reads the stored item, not the cached one, because the name may have been registered
-        // again.
+        // The stored item is read instead of the cached item, because another process may have
+        // erased the person.
         self.people.remove(pid);
         let Some((name, _)) = self.read_person(pid).await? else {
             return Ok(false);

@@ -1,5 +1,6 @@
-//! Checks that a key store belongs to its ledger: both files have the same random id. With another
-//! key store the desk would register every person a second time and could read no sealed value.
+//! Checks that a key store belongs to its ledger: both files contain the same random id. With
+//! another key store the desk would register every person a second time and could open no sealed
+//! value.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -13,28 +14,30 @@ use crate::sqlite::{connect, failed, has_table, look, meta, set_meta};
 use crate::store::sqlite::{end, ours};
 use crate::{Error, Kind};
 
-/// The property with the id, in both files.
+/// The name of the property that stores the id in both files.
 const ID: &str = "key_store";
-/// Maximum commits at the beginning and at the end of a ledger that are searched for people.
+/// Number of commits that are searched for people, both at the beginning and at the end of a
+/// ledger.
 const COMMITS_MAX: i64 = 1000;
 /// Number of hex digits of a person id after `p`.
 const PID_DIGITS: usize = 24;
-/// Finds a person id that is registered or erased.
+/// The statement that finds a registered or erased person id.
 const REGISTERED: &str =
     "SELECT 1 FROM people WHERE pid = ?1 UNION ALL SELECT 1 FROM erased WHERE pid = ?1";
-/// Finds a registered person id in a key store without the table of erased people.
+/// The statement that finds a registered person id in a key store without the table of erased
+/// people.
 const REGISTERED_WITHOUT_ERASED: &str = "SELECT 1 FROM people WHERE pid = ?1";
-/// Creates the table of the ids of erased people.
+/// The statement that creates the table of the ids of erased people.
 const ERASED: &str = "CREATE TABLE IF NOT EXISTS erased (pid TEXT PRIMARY KEY) STRICT";
 
-/// The existing files of a directory.
+/// The ledger and the key store of a directory; `None` for a missing or empty file.
 struct Pair {
     directory: PathBuf,
     ledger: Option<Connection>,
     keys: Option<Connection>,
 }
 
-/// The properties of both files that decide whether they belong together.
+/// The properties of ledger and key store that decide whether both files belong together.
 struct Properties {
     commits: i64,
     ledger_id: Option<String>,
@@ -43,10 +46,10 @@ struct Properties {
     secrets: i64,
 }
 
-/// Checks that the key store of a directory belongs to its ledger, and writes a common id if it is
-/// missing. Only the process that has the lock may call it. No file is created if the two do not
-/// belong together. If `is_loss_accepted` is true, people who acted but are missing in the key
-/// store are recorded as erased.
+/// Checks that the key store of a directory belongs to its ledger, and writes a common id if the id
+/// is missing. Only the process that holds the lock of the directory may call this function. No
+/// file is created if ledger and key store do not belong together. If `is_loss_accepted` is true,
+/// people who acted in the ledger but are missing in the key store are recorded as erased.
 pub(crate) fn pair(directory: &Path, rng: &dyn Rng, is_loss_accepted: bool) -> Result<(), Error> {
     let open = |path: &Path| connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE);
     let files = Pair::open(directory, &open)?;
@@ -61,7 +64,8 @@ pub(crate) fn pair(directory: &Path, rng: &dyn Rng, is_loss_accepted: bool) -> R
         rng.fill(&mut bytes);
         hex(&bytes)
     });
-    // The key store is written first, so that after a crash no ledger names a missing key store.
+    // The key store is written first, so that a crash never leaves a ledger with the id of a
+    // missing key store.
     if properties.keys_id.as_ref() != Some(&id) {
         put(directory, "keys.db", files.keys, &id)?;
     }
@@ -71,20 +75,20 @@ pub(crate) fn pair(directory: &Path, rng: &dyn Rng, is_loss_accepted: bool) -> R
     Ok(())
 }
 
-/// Checks that the key store of a directory belongs to its ledger without changing anything;
+/// Checks that the key store of a directory belongs to its ledger, without a change of the files;
 /// `is_written` is true while a desk runs in the directory.
 pub(crate) fn check(directory: &Path, is_written: bool) -> Result<(), Error> {
     let files = Pair::open(directory, &|path: &Path| look(path, is_written))?;
     files.common_id(&files.properties()?).map(drop)
 }
 
-/// Returns the key store id in a ledger or key store.
+/// Returns the key store id that a ledger or key store contains; `None` if there is no id.
 pub(crate) fn id(path: &Path, is_written: bool) -> Result<Option<String>, Error> {
     meta(&look(path, is_written)?, ID)
         .map_err(|error| failed(&format!("read the id of {}", path.display()), error))
 }
 
-/// Writes the id into a copy; leaves no side file.
+/// Writes the key store id into a copied database and leaves no side file.
 pub(crate) fn give(path: &Path, id: &str) -> Result<(), Error> {
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     set_meta(&connection, ID, id)
@@ -159,8 +163,8 @@ impl Pair {
         read().map_err(|error| failed("compare ledger and key store", error))
     }
 
-    /// Returns the common id of both files, or the id that both must get; `None` if a new id must
-    /// be created.
+    /// Returns the common id of both files, or the id that both files must get; `None` if a new id
+    /// must be created. Rejects files that do not belong together.
     fn common_id(&self, properties: &Properties) -> Result<Option<String>, Error> {
         let Properties {
             commits,
@@ -216,7 +220,8 @@ impl Pair {
         }
     }
 
-    /// Rejects a key store that lacks people of the ledger, because it is an older copy or damaged.
+    /// Rejects a key store that lacks people of the ledger, because such a key store is an older
+    /// copy or damaged.
     fn has_people(&self) -> Result<(), Error> {
         let words = |error: rusqlite::Error| failed("compare ledger and key store", error);
         let (ledger, keys) = (
@@ -281,8 +286,8 @@ impl Pair {
         Ok(lost)
     }
 
-    /// Records people who are missing in the key store as erased, if the key store has other people
-    /// of the ledger.
+    /// Records people who are missing in the key store as erased, if the key store contains other
+    /// people of the ledger.
     fn note_lost_people(&self) -> rusqlite::Result<()> {
         let Some(keys) = &self.keys else {
             return Ok(());
@@ -302,8 +307,8 @@ impl Pair {
         Ok(())
     }
 
-    /// Returns whether the key store has at least one person of the first commits, or these name no
-    /// person.
+    /// Returns whether the key store contains at least one person of the first commits of the
+    /// ledger. Also returns true if these commits name no person.
     fn is_known(&self) -> rusqlite::Result<bool> {
         let (Some(ledger), Some(keys)) = (&self.ledger, &self.keys) else {
             return Ok(false);
@@ -353,7 +358,7 @@ fn pids(text: &str) -> impl Iterator<Item = &str> {
     text.split('"').filter(is_pid)
 }
 
-/// Returns the number of rows of a table; 0 if it does not exist.
+/// Returns the number of rows of a table; 0 if the table does not exist.
 fn count(connection: &Connection, table: &str) -> rusqlite::Result<i64> {
     if !has_table(connection, table)? {
         return Ok(0);

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::Key;
 use crate::{Error, Kind};
 
-/// Bytes of a nonce; random nonces of this length do not repeat.
+/// Bytes of a nonce; random nonces of this length practically never repeat.
 pub const NONCE_BYTES: usize = 24;
 
 /// Seals a value; returns base64 of nonce and ciphertext.
@@ -26,8 +26,8 @@ pub fn seal(key: &Key, nonce: [u8; NONCE_BYTES], subject: &PersonId, value: &Val
     STANDARD_NO_PAD.encode([nonce.as_slice(), &sealed].concat())
 }
 
-/// Seals bytes outside the ledger. `location` names where they are stored, so that they open
-/// nowhere else.
+/// Seals bytes that are stored outside the ledger. `location` names the blob that contains the
+/// bytes; under another location the bytes do not open.
 pub fn seal_bytes(key: &Key, nonce: [u8; NONCE_BYTES], location: &str, bytes: &[u8]) -> Vec<u8> {
     let payload = Payload {
         msg: bytes,
@@ -39,19 +39,20 @@ pub fn seal_bytes(key: &Key, nonce: [u8; NONCE_BYTES], location: &str, bytes: &[
     [nonce.as_slice(), &sealed].concat()
 }
 
-/// The first bytes of sealed chunks. Bytes sealed in one piece begin with a random nonce, which is
-/// practically never equal to them.
+/// The first bytes of sealed chunks. Bytes sealed in one piece begin with a random nonce, which
+/// practically never equals this constant.
 const CHUNKED: &[u8; 8] = b"LDCHUNK1";
-/// Bytes of a chunk before sealing: small, so that many concurrent readers need little memory;
-/// large, so that 16 added bytes are insignificant.
+/// Bytes of a chunk before sealing. The size is small enough for many concurrent readers in little
+/// memory, and large enough to make 16 added bytes insignificant.
 pub const CHUNK_BYTES: usize = 64 << 10;
 /// Bytes before the first chunk.
 pub const CHUNKED_HEAD_BYTES: usize = CHUNKED.len() + NONCE_BYTES;
 /// Bytes that the cipher adds to each chunk.
 const TAG_BYTES: usize = 16;
 
-/// Seals bytes in chunks that can be opened separately. The associated data of a chunk has its
-/// location, its index and whether it is the last. No chunk can therefore be moved or omitted.
+/// Seals bytes in chunks that can be opened separately. The associated data of a chunk contains the
+/// location, the index and a mark of the last chunk. Opening therefore fails if a chunk was moved
+/// or omitted.
 pub fn seal_chunks(key: &Key, nonce: [u8; NONCE_BYTES], location: &str, bytes: &[u8]) -> Vec<u8> {
     let cipher = XChaCha20Poly1305::new(key.into());
     let chunks = bytes.len().div_ceil(CHUNK_BYTES);
@@ -86,7 +87,7 @@ pub fn range_of_chunk(index: usize, bytes: usize) -> std::ops::Range<usize> {
     start..start + bytes.saturating_sub(index * CHUNK_BYTES).min(CHUNK_BYTES) + TAG_BYTES
 }
 
-/// Opens one chunk.
+/// Opens one sealed chunk; a changed or moved chunk is an error of the kind [`Kind::Corrupt`].
 pub fn open_chunk(
     key: &Key,
     nonce: [u8; NONCE_BYTES],
@@ -117,7 +118,7 @@ fn chunk_location(location: &str, index: usize, is_last: bool) -> String {
     )
 }
 
-/// Returns the nonce of a chunk: the index changes the last eight bytes.
+/// Returns the nonce of a chunk: the last eight bytes of `nonce` combined with the index by XOR.
 fn chunk_nonce(mut nonce: [u8; NONCE_BYTES], index: usize) -> [u8; NONCE_BYTES] {
     for (byte, count) in nonce[NONCE_BYTES - 8..]
         .iter_mut()
@@ -128,7 +129,8 @@ fn chunk_nonce(mut nonce: [u8; NONCE_BYTES], index: usize) -> [u8; NONCE_BYTES] 
     nonce
 }
 
-/// Opens bytes sealed in one piece or in chunks; changed or moved bytes are corrupt.
+/// Opens bytes that were sealed in one piece or in chunks; changed or moved bytes are an error of
+/// the kind [`Kind::Corrupt`].
 pub fn open_bytes(key: &Key, location: &str, sealed: &[u8]) -> Result<Vec<u8>, Error> {
     if let Some(nonce) = nonce_of_chunks(sealed) {
         let chunks: Vec<&[u8]> = sealed[CHUNKED_HEAD_BYTES..]
@@ -172,7 +174,8 @@ pub fn open_bytes(key: &Key, location: &str, sealed: &[u8]) -> Result<Vec<u8>, E
         .map_err(|_| corrupt())
 }
 
-/// Opens a sealed value; a value that was changed or belongs to another subject is corrupt.
+/// Opens a sealed value. A changed value or a value of another subject is an error of the kind
+/// [`Kind::Corrupt`].
 pub fn open(key: &Key, subject: &PersonId, sealed: &str) -> Result<Value, Error> {
     let corrupt = || {
         Error::new(

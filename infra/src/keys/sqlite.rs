@@ -1,6 +1,7 @@
 //! The key store on SQLite, in a separate file that can be excluded from backups.
 //!
-//! Names and keys are cached without expiry: they never change, and only this process erases them.
+//! Names and keys are cached without expiry, because a name or key never changes and only this
+//! process erases people.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -24,7 +25,7 @@ const CREATE: &str = "
 /// Maximum cached people.
 const REMEMBERED_MAX: usize = 100_000;
 
-/// One key file.
+/// A key store in one SQLite file, `keys.db`.
 pub struct Sqlite {
     file: PathBuf,
     rng: Arc<dyn Rng>,
@@ -84,7 +85,7 @@ impl Sqlite {
         }
     }
 
-    /// Works with the connection on a thread for blocking work.
+    /// Runs `work` with the connection on a thread for blocking work.
     async fn with<T: Send + 'static>(
         &self,
         what: &'static str,
@@ -98,7 +99,8 @@ impl Sqlite {
         .await
     }
 
-    /// Returns a cached person without a read. `None` if another thread has the connection.
+    /// Returns cached data without a database read; `None` if the data is not cached or another
+    /// thread uses the connection.
     fn cached<T>(&self, find: impl FnOnce(&Inner) -> Option<T>) -> Option<T> {
         find(&*self.inner.try_lock().ok()?)
     }
@@ -155,8 +157,8 @@ impl Inner {
 }
 
 /// Registers the new names in one transaction. A separate connection is used, so that other
-/// requests can read meanwhile. The keys are not cached, because the person could be erased before
-/// the key is cached.
+/// requests can read meanwhile. The new keys are not cached, because a person could be erased
+/// before the key is cached.
 fn register(file: &Path, rng: &dyn Rng, usernames: &[String]) -> Result<Vec<PersonId>, Error> {
     let failure = |error: rusqlite::Error| failed("register people", error);
     let mut connection = connect(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
@@ -199,11 +201,11 @@ fn registered(
 fn scrub(file: &Path) -> Result<(), Error> {
     let failure = |error: rusqlite::Error| failed("scrub the key store", error);
     let connection = connect(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    // `secure_delete` overwrites deleted rows, but split pages can contain copies. VACUUM rewrites
-    // the file.
+    // `secure_delete` overwrites deleted rows, but pages that SQLite has split can contain copies.
+    // VACUUM rewrites the file.
     connection.execute_batch("VACUUM").map_err(failure)?;
-    // The old pages stay in the write-ahead log until it is truncated, which a reader prevents.
-    // SQLite reports this only in the first column.
+    // The old pages stay in the write-ahead log until the log is truncated. A concurrent reader
+    // prevents the truncation; SQLite reports this case only in the first column.
     let is_blocked: bool = connection
         .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
         .map_err(failure)?;
@@ -236,8 +238,8 @@ impl Keys for Sqlite {
                 "INSERT OR IGNORE INTO people (pid, username, key) VALUES (?1, ?2, ?3)",
                 params![pid.as_str(), username, key],
             )?;
-            // Another process, such as an import, may have registered the name first; the stored
-            // row counts.
+            // Another process, such as an import, may have registered the name first; then the
+            // stored person is returned.
             Ok(inner.find(&username)?.unwrap_or(pid))
         })
         .await
@@ -260,7 +262,8 @@ impl Keys for Sqlite {
         }
         let (inner, usernames) = (self.inner.clone(), usernames.to_vec());
         blocking(move || {
-            // The lock is taken per name, so that other requests can run in between.
+            // The lock is taken for each name separately, so that other requests can run in
+            // between.
             let find = |username: &String| {
                 let found = inner.lock().expect("no holder panics").find(username);
                 found.map_err(|error| failed("look up a person", error))
@@ -303,20 +306,20 @@ impl Keys for Sqlite {
             let erased =
                 transaction.execute("DELETE FROM people WHERE pid = ?1", [pid.as_str()])?;
             if erased > 0 {
-                // The id stays, to distinguish an erased person from a person missing in an older
-                // copy of the key store.
+                // The id is stored in `erased`, to distinguish an erased person from a person who
+                // is missing in an older copy of the key store.
                 transaction.execute(
                     "INSERT OR IGNORE INTO erased (pid) VALUES (?1)",
                     [pid.as_str()],
                 )?;
             }
             transaction.commit()?;
-            // The key leaves the cache even if the truncation of the log fails below.
+            // The key is removed from the cache even if the truncation of the log fails below.
             if let Some((name, _)) = inner.people.remove(&pid) {
                 inner.by_name.remove(&name);
             }
-            // All requests for keys wait for this connection. If a reader blocks the truncation,
-            // `scrub` truncates the log later.
+            // The truncation does not wait for readers, because all key requests wait for this
+            // connection. If a reader blocks the truncation, `scrub` truncates the log later.
             inner.connection.busy_timeout(Duration::ZERO)?;
             let truncated = inner
                 .connection

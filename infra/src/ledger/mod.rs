@@ -1,5 +1,5 @@
-//! Executes commands: load, decide, commit, and repeat on a conflict. Commits are written only
-//! here.
+//! Executes commands: loads the stream, decides, commits, and repeats these steps on a conflict.
+//! Only this module writes commits.
 
 pub mod repository;
 
@@ -24,14 +24,15 @@ use crate::store::{Appended, Hash, Store};
 use crate::{Error, Kind};
 use repository::{LoadedStream, Repository};
 
-/// Maximum decisions of one command when other writers change the stream.
+/// Maximum number of attempts to execute one command while other writers change the stream.
 const CONFLICTS_MAX: u32 = 5;
 /// Maximum rounds in which a decision can request more context.
 const LOOKUPS_MAX: u32 = 8;
-/// Number of locks that the streams share; two streams on one lock only wait for each other.
+/// Number of locks that all streams share. Commands on two streams with the same lock run one after
+/// the other.
 const LOCKS: usize = 256;
-/// The bounds of the cached states. The weight is the bytes of the commits that built a state,
-/// because forms can be large.
+/// The bounds of the cached states. The weight of a state is the number of bytes of the commits
+/// that built the state, because forms can be large.
 const CACHE: Bounds = Bounds {
     entries: 8192,
     weight: 64 << 20,
@@ -41,18 +42,18 @@ const CACHED_MS: i64 = 60_000;
 /// Default number of commits between two snapshots of a stream.
 pub const SNAPSHOT_EVERY: usize = 12;
 
-/// The ledger with the inputs of every command: store, keys, clock and random bytes.
+/// The ledger: executes commands on a store, with a key store, a clock and a random source.
 #[derive(Clone)]
 pub struct Ledger {
     pub store: Arc<dyn Store>,
     pub keys: Arc<dyn Keys>,
     pub clock: Arc<dyn Clock>,
     pub rng: Arc<dyn Rng>,
-    /// Commits between two snapshots of a stream.
+    /// Number of commits between two snapshots of a stream.
     pub(crate) snapshot_every: usize,
     locks: Arc<Vec<Mutex<()>>>,
     cache: Arc<StateCache>,
-    /// Counts the configuration commits of this ledger.
+    /// Number of configuration commits that this process has written.
     configured: Arc<AtomicU64>,
     /// Cache lifetime for data written by other processes, milliseconds; `None` if this process is
     /// the only writer.
@@ -60,11 +61,12 @@ pub struct Ledger {
 }
 
 /// Caches recently written states by stream, so that the next command on a stream needs no load. A
-/// stale state can waste a decision but cannot cause a wrong write, because its key (stream, first)
-/// is already used. A rejection based on a cached state is decided again after a load.
+/// stale state can waste a decision but cannot cause a wrong write. The store rejects a commit
+/// whose key (stream, first) is already used. A rejection that follows from a cached state is
+/// decided again after a load.
 type StateCache = Cache<String, Box<dyn Any + Send>>;
 
-/// A commit that was sent without a response: its key, hash and content.
+/// A commit that was sent but whose result is unknown, because no response arrived.
 struct InFlight<D: Decider> {
     first: i64,
     hash: Hash,
@@ -72,7 +74,7 @@ struct InFlight<D: Decider> {
     at: Moment,
 }
 
-/// A command with its stream, id and metadata.
+/// The stream, the id and the metadata of a command.
 #[derive(Clone, Debug)]
 pub struct CommandEnvelope {
     pub stream: String,
@@ -80,7 +82,7 @@ pub struct CommandEnvelope {
     pub meta: Meta,
 }
 
-/// The result of a command.
+/// The result of an executed command.
 #[derive(Clone, Debug)]
 pub struct Outcome<D: Decider> {
     pub state: D,
@@ -89,10 +91,10 @@ pub struct Outcome<D: Decider> {
     /// The sequence of the stream's last event.
     pub last: i64,
     pub at: Moment,
-    /// The position of the commit in the feed; `None` if nothing was stored now or the position is
-    /// not known yet.
+    /// The position of the commit in the feed; `None` if this execution stored nothing or the
+    /// position is not known yet.
     pub position: Option<i64>,
-    /// Whether the same command was executed before.
+    /// Whether a command with the same id was already executed.
     pub repeated: bool,
 }
 
@@ -156,8 +158,8 @@ impl Ledger {
         }
     }
 
-    /// Returns the same ledger for an environment with other writers; cached configuration expires
-    /// after `every_ms`.
+    /// Returns the same ledger for a store with other writers; cached configuration expires after
+    /// `every_ms` milliseconds.
     #[must_use]
     pub fn with_others(self, every_ms: i64) -> Self {
         Self {
@@ -201,7 +203,7 @@ impl Ledger {
         let repository = self.repository::<D>();
         let _guard = self.locks[lock_of(&command_envelope.stream)].lock().await;
         let mut context = D::Context::default();
-        // Commits that were sent and may be stored although their response was lost.
+        // Sent commits whose response was lost; each of these commits may be stored.
         let mut sent: Vec<InFlight<D>> = Vec::new();
         let mut failure = None;
         for conflict in 0..CONFLICTS_MAX {
@@ -216,8 +218,9 @@ impl Ledger {
             let mut is_unverified = cache.is_some();
             let loaded = match cache {
                 Some(loaded) => Ok(loaded),
-                // A creating command assumes an empty stream. If the stream exists, the put is
-                // rejected, or the rejection is decided again after a load.
+                // A command that creates a stream is decided without a load, on an empty stream. If
+                // the stream exists, the store rejects the put. A rejection by the decider is
+                // decided again after a load.
                 None if conflict == 0 && D::opens(command) => {
                     is_unverified = true;
                     Ok(LoadedStream::empty(&command_envelope.stream))
@@ -319,7 +322,8 @@ impl Ledger {
                     });
                 }
                 Ok(Appended::Taken(commit)) if commit.command_id == command_envelope.command_id => {
-                    // The stored events count, not the events that were decided here.
+                    // The stored commit determines the outcome, not the events that were decided
+                    // here.
                     let loaded = repository.load(&command_envelope.stream).await?;
                     return Ok(
                         match sent.into_iter().find(|sent| sent.hash == commit.hash) {
@@ -336,8 +340,8 @@ impl Ledger {
                     );
                 }
                 Ok(Appended::Taken(_)) => failure = None,
-                // The commit may be stored or not. The next attempt checks its key or sends it
-                // again.
+                // The result of the put is unknown. The next attempt checks the key of the commit
+                // before the next decision.
                 Err(error) if error.is_transient() => {
                     sent.push(InFlight {
                         first,
@@ -351,7 +355,8 @@ impl Ledger {
             }
         }
         if !sent.is_empty() {
-            // A last check, so that an executed command is not reported as failed.
+            // The sent commits are checked a last time, so that an executed command is not reported
+            // as failed.
             let loaded = repository.load(&command_envelope.stream).await?;
             if let Some(stored) = self.find_stored(&mut sent, &loaded).await? {
                 return Ok(self.outcome(stored, loaded));
@@ -369,9 +374,9 @@ impl Ledger {
         Err(failure.unwrap_or_else(conflict).into())
     }
 
-    /// Checks the keys of the commits without response: returns the commit that is stored, and
-    /// drops those whose key has another commit. No time window is needed, because a key keeps its
-    /// first commit.
+    /// Checks the keys of the sent commits whose response was lost. Returns the commit that is
+    /// stored, and drops commits whose key belongs to another commit. The check needs no time
+    /// window, because a key keeps its first commit.
     async fn find_stored<D: Decider>(
         &self,
         sent: &mut Vec<InFlight<D>>,
@@ -416,7 +421,7 @@ impl Ledger {
         }
     }
 
-    /// Counts a write of configuration.
+    /// Counts a commit if `D` is a configuration aggregate.
     fn configured<D: Decider>(&self) {
         if D::ROLE == StreamRole::Configuration {
             self.configured.fetch_add(1, Ordering::SeqCst);
@@ -451,8 +456,8 @@ impl Ledger {
         Ok((before, loaded.aggregate.0))
     }
 
-    /// Evaluates a function of the context outside of a decision; loads the lookups that it
-    /// requests.
+    /// Evaluates `question` on a context, outside of a decision. Loads the lookups that the
+    /// function requests.
     pub async fn ask<D: Decider, T>(
         &self,
         loader: &dyn ContextLoader<D>,
@@ -526,7 +531,8 @@ impl Ledger {
         self.cache.put(stream, Box::new(loaded), bytes, until);
     }
 
-    /// Waits a random time before a command is decided again: up to 2, 4, 8, 16 ms.
+    /// Waits a random time before a command is decided again: at most 2, 4, 8 and 16 ms before the
+    /// attempts 2 to 5.
     async fn pause(&self, conflict: u32) {
         let mut byte = [0];
         self.rng.fill(&mut byte);
@@ -538,9 +544,9 @@ impl Ledger {
     }
 
     /// Returns a version number for cached configuration. The number changes with each
-    /// configuration commit of this ledger, and periodically if other processes write too. The lock
-    /// of the directory makes a local process the only writer, so data read under one number stays
-    /// valid under it.
+    /// configuration commit of this ledger, and periodically if other processes write too. Data
+    /// that was read under a number stays valid while the number is the same. A local desk is the
+    /// only writer, because the lock of the directory excludes other writers.
     pub fn configuration(&self) -> u64 {
         let others = self
             .other_writers_ttl_ms
@@ -550,8 +556,8 @@ impl Ledger {
             .wrapping_add(others.unsigned_abs() << 20)
     }
 
-    /// Erases a person: name and key in the key store, and the cached states. Returns whether the
-    /// key store had the person.
+    /// Erases name and key of a person in the key store, and drops all cached states. Returns
+    /// whether the person was registered.
     pub async fn forget(&self, pid: &PersonId) -> Result<bool, Error> {
         let forgotten = self.keys.erase(pid).await?;
         self.cache.clear();
@@ -615,7 +621,7 @@ fn lock_of(stream: &str) -> usize {
 }
 
 /// Derives a command id from the parts that identify a command: 16 bytes of BLAKE3 over the parts,
-/// each after its length.
+/// each preceded by its length.
 pub fn command_id(parts: &[&str]) -> [u8; 16] {
     let mut hasher = blake3::Hasher::new();
     for part in std::iter::once(&"ledgerdesk.command.v1").chain(parts) {

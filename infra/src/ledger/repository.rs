@@ -1,8 +1,8 @@
-//! The `EventStore` of cqrs-es: a generic layer over the byte-level [`Store`](crate::store::Store), the
-//! same for every adapter.
+//! Implements the `EventStore` of cqrs-es once for all adapters, on top of the byte-level
+//! [`Store`](crate::store::Store).
 //!
 //! The repository decodes commits, opens sealed values, folds events, and stores snapshots in
-//! commits. `CqrsFramework` works on it in tests. Production code uses
+//! commits. In tests, `CqrsFramework` uses the repository. Production code uses
 //! [`Ledger::execute`](crate::Ledger::execute), which adds command ids and retries.
 
 use std::any::TypeId;
@@ -18,14 +18,14 @@ use serde::{Deserialize, Serialize};
 use crate::store::{Appended, COMMIT_BYTES_MAX, Commit, Hash, SNAPSHOT_BYTES_MAX, Snapshot};
 use crate::{Error, Kind, Ledger};
 
-/// Commits per read of a backwards load.
+/// Number of commits per read of a stream.
 const PAGE: usize = 12;
-/// Commits that are decoded before the task yields to other requests.
+/// Number of commits that are decoded before the task yields to other requests.
 const COMMITS_AT_ONCE: usize = 16;
-/// Command ids that a stream remembers (design 7.1).
+/// Number of command ids by which a stream recognizes a repeated command (design 7.1).
 pub const REMEMBERED: usize = 64;
 
-/// A loaded aggregate with the position of the next commit of its stream.
+/// A loaded aggregate, and the data that the next commit of its stream needs.
 #[derive(Clone, Debug)]
 pub struct LoadedStream<D: Decider> {
     pub aggregate: EsAggregate<D>,
@@ -33,13 +33,14 @@ pub struct LoadedStream<D: Decider> {
     /// The sequence of the next event.
     pub next: i64,
     pub tail: Hash,
-    /// The first 8 bytes of the last command ids, oldest first.
+    /// The first 8 bytes of each of the last [`REMEMBERED`] command ids, oldest first.
     recent: VecDeque<[u8; 8]>,
     since_snapshot: usize,
-    /// Bytes of the snapshot and of the commits that built the state, an estimate of its size in
-    /// memory.
+    /// Bytes of the snapshot and of the commits that built the state, an estimate of the state's
+    /// size in memory.
     pub(crate) bytes: usize,
-    /// The commits that were read, newest first; a repeated command is answered from them.
+    /// The commits that were read, newest first. `Ledger::execute` searches these commits for a
+    /// sent commit whose response was lost.
     pub read: Vec<Commit>,
 }
 
@@ -101,8 +102,8 @@ impl<D: Decider> Repository<D> {
         }
     }
 
-    /// Loads a stream: backwards to the first usable snapshot, then forwards over the later
-    /// commits.
+    /// Loads a stream. Reads the commits backwards to the first usable snapshot, then applies the
+    /// later commits in order.
     pub async fn load(&self, stream: &str) -> Result<LoadedStream<D>, Error> {
         let mut loaded = LoadedStream::empty(stream);
         let mut before = None;
@@ -158,8 +159,8 @@ impl<D: Decider> Repository<D> {
             .cloned()
             .collect();
         for (at, commit) in newer.into_iter().enumerate() {
-            // Keys are read from memory without waiting, so a long stream would otherwise block the
-            // worker.
+            // Cached keys are read without waiting, so a long stream would otherwise block the
+            // worker thread.
             if at % COMMITS_AT_ONCE == COMMITS_AT_ONCE - 1 {
                 tokio::task::yield_now().await;
             }
@@ -181,8 +182,8 @@ impl<D: Decider> Repository<D> {
         Ok(loaded)
     }
 
-    /// Appends events that are already applied to the aggregate of `loaded`. On success `loaded` is
-    /// at the end of the new commit.
+    /// Appends events that are already applied to the aggregate of `loaded`. On success, `loaded`
+    /// describes the stream after the new commit.
     pub async fn append(
         &self,
         loaded: &mut LoadedStream<D>,
@@ -245,8 +246,8 @@ impl<D: Decider> Repository<D> {
         Ok(commit)
     }
 
-    /// Appends the next commit. If the stored commit is the same one, the append also counts as
-    /// success, because only its answer was lost.
+    /// Appends the next commit. If an equal commit is already stored, the append also succeeds,
+    /// because only an earlier response was lost.
     pub async fn put(
         &self,
         loaded: &mut LoadedStream<D>,
@@ -276,8 +277,9 @@ impl<D: Decider> Repository<D> {
         Ok(appended)
     }
 
-    /// Returns the snapshot after the commit that is being written, with the ids of the last
-    /// commands including this one.
+    /// Returns a snapshot of the state after the commit that is being written. The snapshot also
+    /// contains the last command ids, including `command_id`. Returns `None` if the snapshot is
+    /// larger than [`SNAPSHOT_BYTES_MAX`].
     async fn snapshot(
         &self,
         loaded: &LoadedStream<D>,
@@ -307,8 +309,8 @@ impl<D: Decider> Repository<D> {
         }))
     }
 
-    /// Parses a snapshot; an unreadable one returns `None`, because the events are the source of
-    /// truth.
+    /// Parses a snapshot; returns `None` for an unreadable snapshot, because the events are the
+    /// source of truth.
     async fn open_snapshot(&self, bytes: &[u8]) -> Result<Option<(D, VecDeque<[u8; 8]>)>, Error> {
         let Ok(StoredSnapshot { mut state, recent }) =
             serde_json::from_slice::<StoredSnapshot<D>>(bytes)
@@ -326,7 +328,7 @@ impl<D: Decider> Repository<D> {
     }
 
     /// Refolds a stream from its first event and compares every usable snapshot; `audit verify`
-    /// uses it. Returns the sequences of the commits with a wrong snapshot.
+    /// calls this function. Returns the sequences of the commits with a wrong snapshot.
     pub async fn check_snapshots(&self, stream: &str) -> Result<Vec<i64>, Error> {
         let mut wrong = Vec::new();
         let mut state = D::default();
@@ -359,7 +361,8 @@ impl<D: Decider> Repository<D> {
 }
 
 /// Returns the fingerprint of the code that folds an aggregate: BLAKE3 over the states after each
-/// golden event. A changed `evolve` changes the fingerprint, and older snapshots are ignored.
+/// event of the golden history (`events::samples`). A changed `evolve` changes the fingerprint, and
+/// older snapshots are ignored.
 pub fn fingerprint<D: Decider>() -> [u8; 16] {
     static CACHE: OnceLock<Mutex<HashMap<TypeId, [u8; 16]>>> = OnceLock::new();
     let cache = CACHE.get_or_init(Mutex::default);
@@ -500,7 +503,7 @@ impl Ledger {
         Ok(decoded)
     }
 
-    /// Decodes a commit into its events with their attributes, and opens its personal values.
+    /// Decodes a commit into one envelope per event, and opens the personal values.
     pub async fn envelopes<F: Event>(&self, commit: &Commit) -> Result<Vec<Envelope<F>>, Error> {
         self.envelopes_of(commit, decode::<F>(commit)?).await
     }
@@ -515,7 +518,7 @@ impl Ledger {
         .await
     }
 
-    /// Opens the personal values of a decoded commit and returns its events with their attributes.
+    /// Opens the personal values of a decoded commit and returns one envelope per event.
     pub async fn envelopes_of<F: Event>(
         &self,
         commit: &Commit,
@@ -539,8 +542,8 @@ impl Ledger {
     }
 }
 
-/// The metadata of a commit, and each event with the time when it happened if that differs from the
-/// commit time.
+/// The metadata and the events of a commit. Each event is paired with the time when the event
+/// happened, or with `None` if that time is the commit time.
 pub type Decoded<F> = (Meta, Vec<(F, Option<Moment>)>);
 
 /// Decodes the metadata and the events of a commit; personal values stay sealed.
@@ -548,7 +551,7 @@ pub fn decode<F: Event>(commit: &Commit) -> Result<Decoded<F>, Error> {
     decode_by(commit, F::read)
 }
 
-/// Decodes a commit by a function for its events, for readers that do not know its aggregate.
+/// Decodes a commit whose aggregate type is not known at compile time; `read` decodes each event.
 pub fn decode_by<F>(
     commit: &Commit,
     read: impl Fn(&Raw<'_>) -> Result<F, Unreadable>,

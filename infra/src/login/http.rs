@@ -32,23 +32,24 @@ const RESPONSE_BYTES_MAX: usize = 64 << 10;
 /// Maximum bytes of a token.
 const TOKEN_BYTES_MAX: usize = 4096;
 
-/// The cached result for a token, with the end of its lifetime.
+/// The result for a token, and the end of the result's cache lifetime; `None` before the first
+/// request.
 type Cached = Option<(Moment, Result<Option<String>, String>)>;
 
 /// A login service at a base URL.
 pub struct Http {
     client: Arc<dyn HttpClient>,
     base: String,
-    /// Results by a digest of the token. The lock of an entry is held during its request, so that
-    /// concurrent callers with one token send one request.
+    /// Results by a digest of the token. The lock of an entry is held during the request, so that
+    /// concurrent callers with the same token send only one request.
     cache: Cache<[u8; 32], Arc<Mutex<Cached>>>,
     clock: Arc<dyn Clock>,
     slots: Semaphore,
 }
 
 impl Http {
-    /// Creates a client of the login service. The URL of a request contains the token: `client` must
-    /// not follow redirects to another server.
+    /// Creates a client of the login service. The URL of a request contains the token, so `client`
+    /// must not follow redirects to another server.
     pub fn new(base: &str, client: Arc<dyn HttpClient>, clock: Arc<dyn Clock>) -> Self {
         Self {
             client,

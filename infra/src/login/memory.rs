@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::Login;
 use crate::Error;
 
-/// User names by token.
+/// A map from login token to user name.
 #[derive(Clone, Debug, Default)]
 pub struct Memory(pub HashMap<String, String>);
 

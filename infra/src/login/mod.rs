@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use crate::Error;
 
-/// A login system.
+/// Looks up login tokens in a login system.
 #[async_trait]
 pub trait Login: Send + Sync {
     /// Returns the user name of a login token; `None` if the token is not valid.

@@ -1,8 +1,8 @@
 //! The archive object of a page: its commits with their bodies, one JSON object per line,
 //! compressed by gzip.
 //!
-//! The name of the object is BLAKE3 of the plain text. Snapshots are omitted, because they can be
-//! recomputed.
+//! The name of the object is the BLAKE3 hash of the uncompressed text. Snapshots are omitted,
+//! because a reader can recompute a snapshot.
 
 use std::io::{Read as _, Write as _};
 
@@ -16,8 +16,8 @@ use crate::Error;
 use crate::commit::Commit;
 use crate::commit::{hex, unhex};
 
-/// A commit as one line. The body is text, because bodies are JSON; a body that is not UTF-8 is
-/// written as hex.
+/// One line of the archive object, which contains one commit. A body is stored as text in `body`; a
+/// body that is not UTF-8 is stored as hex in `bytes`.
 #[derive(Serialize, Deserialize)]
 struct Line {
     stream: String,
@@ -33,7 +33,7 @@ struct Line {
     bytes: Option<String>,
 }
 
-/// Returns the name and the content of the archive object of some commits.
+/// Returns the name and the compressed content of the archive object of `commits`.
 pub fn pack(commits: &[Commit]) -> Result<(String, Vec<u8>), Error> {
     let mut text = Vec::new();
     for commit in commits {

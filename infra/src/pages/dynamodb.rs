@@ -1,4 +1,5 @@
-//! Feed pages on DynamoDB: one item per page, put if its number is absent.
+//! Feed pages on DynamoDB: one item per page. A put fails if an item with the page number already
+//! exists.
 //!
 //! | attribute | content |
 //! | --- | --- |
@@ -23,10 +24,11 @@ use crate::commit::compress::{compress, decompress};
 use crate::sdk::Item;
 use crate::sdk::{Table, failed, item_bytes};
 
-/// The single partition of the feed; a busy desk puts a few pages per second.
+/// The single partition key of the feed. One partition is enough, because a busy desk puts only a
+/// few pages per second.
 const FEED: &str = "feed";
 
-/// One feed table.
+/// Feed pages in one DynamoDB table.
 #[derive(Clone, Debug)]
 pub struct Dynamodb {
     table: Table,
@@ -58,7 +60,7 @@ fn item(page: &Page) -> Item {
     item
 }
 
-/// Reads a page; rejects a page whose hash or root does not match its content.
+/// Converts an item to a page; rejects a page whose hash or Merkle root does not match its content.
 fn page(item: &Item) -> Result<Page, Error> {
     let number = |what: &str| item.get(what)?.as_n().ok()?.parse::<i64>().ok();
     let bytes = |what: &str| Some(item.get(what)?.as_b().ok()?.as_ref());
@@ -97,7 +99,8 @@ impl Pages for Dynamodb {
                 Ok(true)
             }
             Err(error) if error.as_service_error().is_some_and(aws_sdk_dynamodb::operation::put_item::PutItemError::is_conditional_check_failed_exception) => {
-                // The stored page may be this one, put by an attempt whose response was lost.
+                // The stored page may be the same page, stored by an attempt whose response was
+                // lost.
                 Ok(self.get(page.number).await?.is_some_and(|stored| stored == *page))
             }
             Err(error) => Err(failed(&format!("put page {} into {}", page.number, self.table.name), error)),

@@ -1,9 +1,9 @@
 //! The feed as immutable pages, chained by commit hashes and by page hashes.
 //!
 //! A Merkle root per page proves the position of one commit without the other commits
-//! (reference/event-sourcing.md 2.3). Bodies are archived first, under the hash of their content,
-//! and the page names the archive object. A small archive object is stored in the page itself. The
-//! reason: a PUT to a bucket costs as much as 8 KB in a table
+//! (reference/event-sourcing.md 2.3). Commit bodies are stored first, in an archive object whose
+//! name is the hash of its content. The page contains this name. A small archive object is stored
+//! in the page itself. A PUT to a bucket would cost as much as a write of 8 KB to a table
 //! (docs/decisions/0010-feed-pages-and-commit-positions.md).
 
 pub mod archive;
@@ -19,12 +19,13 @@ use crate::Error;
 use crate::commit::{Commit, Hash, Head};
 use crate::commit::{chain, feed_hash, hex, unhex};
 
-/// Maximum commits in one page; with names of 40 bytes a page stays well below the item limit.
+/// Maximum commits in one page; with stream names of 40 bytes, a page is far smaller than the item
+/// limit of DynamoDB.
 pub const ENTRIES_MAX: usize = 1000;
 /// Maximum bytes of the entries of a page as text.
 pub const ENTRIES_BYTES_MAX: usize = ENTRIES_MAX * 512;
-/// Maximum bytes of an archive object stored in its page: writing 8 KB to the table costs as much
-/// as one PUT to the bucket.
+/// Maximum bytes of an archive object that is stored in its page. Writing 8 KB to the table costs
+/// as much as one PUT to the bucket.
 pub const INLINE_BYTES_MAX: usize = 8 * 1024;
 /// Maximum bytes of the bodies in the archive object of one page.
 pub const BODIES_BYTES_MAX: usize = 16 << 20;
@@ -34,13 +35,14 @@ pub const BODIES_BYTES_MAX: usize = 16 << 20;
 pub trait Pages: Send + Sync {
     /// Puts a page if its number is absent; returns whether the page is stored.
     async fn put(&self, page: &Page) -> Result<bool, Error>;
-    /// Returns the page with a number; `None` if it does not exist.
+    /// Returns the page with a number; `None` if the page does not exist.
     async fn get(&self, number: i64) -> Result<Option<Page>, Error>;
-    /// Returns the page with the highest number, by a consistent read.
+    /// Returns the page with the highest number, by a consistent read; `None` if no page exists.
     async fn newest(&self) -> Result<Option<Page>, Error>;
 }
 
-/// The position of one commit in the feed.
+/// The entry of one commit in a page. The index of the entry in the page gives the position of the
+/// commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub stream: String,
@@ -52,7 +54,7 @@ pub struct Entry {
 /// A contiguous part of the feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// Starts at 1.
+    /// The number of the page; the first page is number 1.
     pub number: i64,
     /// The position of the first entry.
     pub base: i64,
@@ -62,16 +64,16 @@ pub struct Page {
     pub feed_hash_before: Hash,
     /// The hash of the previous page; zeros for the first page.
     pub previous: Hash,
-    /// The name of the archive object: BLAKE3 of its content, hex.
+    /// The name of the archive object: the BLAKE3 hash of its uncompressed content, in hex.
     pub archive: String,
-    /// The archive object itself if it has at most [`INLINE_BYTES_MAX`] bytes; otherwise it is a
-    /// blob.
+    /// The archive object itself, if the object has at most [`INLINE_BYTES_MAX`] bytes; `None` if
+    /// the object is stored as a blob.
     pub inline: Option<Vec<u8>>,
     pub entries: Vec<Entry>,
 }
 
 impl Page {
-    /// Returns the page after `previous` with these commits.
+    /// Returns the page that follows `previous` and lists `commits`.
     pub fn following(
         previous: Option<&Page>,
         at: Moment,
@@ -88,8 +90,8 @@ impl Page {
         Self {
             number: previous.map_or(1, |previous| previous.number + 1),
             base: head.position + 1,
-            // Never before the previous page, even with a wrong clock: `index` searches newer pages
-            // for later commits.
+            // The time is never before the time of the previous page, even if the clock is wrong.
+            // `index` relies on this order when it searches the newest pages for a commit.
             at: previous.map_or(at, |previous| at.max(previous.at)),
             feed_hash_before: head.feed_hash,
             previous: previous.map_or([0; 32], Page::hash),
@@ -99,7 +101,7 @@ impl Page {
         }
     }
 
-    /// Returns the same page with its archive object inline.
+    /// Returns the same page with the archive object `packed` stored inline.
     #[must_use]
     pub fn with_inline(self, packed: Vec<u8>) -> Self {
         Self {
@@ -200,7 +202,8 @@ impl Page {
     /// Parses entries; `None` if a line is not an entry.
     pub fn entries(text: &str) -> Option<Vec<Entry>> {
         let entry = |line: &str| {
-            // Split from the right, so that a stream name cannot hide the following parts.
+            // The line is split from the right, so that a space in a stream name does not shift the
+            // other parts.
             let mut parts = line.rsplitn(4, ' ');
             let (hash, n, first, stream) = (
                 unhex(parts.next()?)?,

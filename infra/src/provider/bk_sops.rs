@@ -1,5 +1,5 @@
-//! BlueKing SOPS (reference/bk-itsm.md 8.2): creates a task from a template, starts it, and polls
-//! its state.
+//! BlueKing SOPS (reference/bk-itsm.md 8.2): creates a task from a template, starts the task, and
+//! polls the state of the task.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ use crate::http::{HttpError, HttpResponse};
 const TIMEOUT_MS: i64 = 10_000;
 /// Pause between two requests for the state of a task, milliseconds.
 const TASK_POLL_MS: i64 = 10_000;
-/// Failed attempts are repeated up to five times in a row.
+/// The retry policy of SOPS requests: at most five attempts in a row.
 const REPEATED: Policy = Policy {
     attempts_max: 5,
     ..POLICY
@@ -76,11 +76,11 @@ fn is_once(call: &ApiCall) -> bool {
     matches!(call.step.as_str(), "" | CREATED)
 }
 
-/// The reason for a service task of another provider.
+/// The error reason if the service task belongs to another provider.
 const OTHER: &str = "the service task is not a task of BlueKing SOPS";
 
-/// Returns the next request of a SOPS task: creation, start, or state. The error is the English
-/// reason why there is none.
+/// Returns the next request of a SOPS task: a creation, a start, or a query of the state. The error
+/// is the English reason why no request can be built.
 fn request(task: &Task, call: &ApiCall, variables: &Variables) -> Result<PlannedRequest, String> {
     let filled = |text: &str| fill(text, variables, str::to_owned);
     let business = filled(&task.bk_biz_id)?;
@@ -121,10 +121,11 @@ fn request(task: &Task, call: &ApiCall, variables: &Variables) -> Result<Planned
     })
 }
 
-/// Returns the verdict on one attempt, and when failed attempts are repeated.
+/// Returns the verdict on one attempt, and the retry policy.
 ///
-/// BlueKing SOPS has no idempotency keys for the creation and the start of a task. If such a request
-/// was not sent, it is repeated. If it was sent without a response, its effect is unknown.
+/// BlueKing SOPS accepts no idempotency keys for the creation and the start of a task. Such a
+/// request is repeated only if the request was not sent. If its response was lost, its effect is
+/// unknown.
 fn verdict(
     task: &Task,
     call: &ApiCall,

@@ -14,7 +14,7 @@ use crate::http::{HttpError, HttpResponse};
 #[derive(Clone, Copy, Debug)]
 pub struct Http;
 
-/// The reason for a service task of another provider.
+/// The error reason if the service task belongs to another provider.
 const OTHER: &str = "the service task is not an HTTP request";
 
 impl Provider for Http {

@@ -1,7 +1,9 @@
-//! Providers of automation: one file per provider, each a pure codec of requests and verdicts.
+//! Providers of automation, one file per provider. A provider builds requests and judges responses
+//! without I/O.
 //!
-//! **Recipe, a provider**: one file with an implementation of [`Provider`], its `mod` line and its
-//! entry in [`ALL`]. Attempts, leases and limits are already in the runner.
+//! **Recipe, a provider**: To add a provider, add one file with an implementation of [`Provider`],
+//! one `mod` line and one entry in [`ALL`]. The runner already provides attempts, leases and
+//! limits.
 
 pub mod bk_sops;
 pub mod http;
@@ -17,11 +19,12 @@ use crate::http::{HttpError, HttpResponse};
 
 /// The codec of one kind of service task.
 pub trait Provider: Send + Sync {
-    /// Returns the permanent name.
+    /// Returns the permanent name of the provider.
     fn name(&self) -> &'static str;
-    /// Returns whether this provider does a service task.
+    /// Returns whether this provider executes a service task.
     fn does(&self, service_task: &ServiceTask) -> bool;
-    /// Returns the next request of a call; the error is the English reason why there is none.
+    /// Returns the next request of a call; the error is the English reason why no request can be
+    /// built.
     fn request(
         &self,
         service_task: &ServiceTask,
@@ -32,7 +35,7 @@ pub trait Provider: Send + Sync {
     fn is_once(&self, _call: &ApiCall) -> bool {
         false
     }
-    /// Returns the verdict on one attempt, and when failed attempts are repeated.
+    /// Returns the verdict on one attempt, and the retry policy.
     fn verdict(
         &self,
         service_task: &ServiceTask,
@@ -42,10 +45,10 @@ pub trait Provider: Send + Sync {
     ) -> (Verdict, Policy);
 }
 
-/// Every provider.
+/// All providers, which [`find`] searches in this order.
 pub const ALL: &[&dyn Provider] = &[&http::Http, &bk_sops::BkSops];
 
-/// Returns the provider of a service task; `None` if no provider does it.
+/// Returns the provider of a service task; `None` if no provider executes the task.
 pub fn find(service_task: &ServiceTask) -> Option<&'static dyn Provider> {
     ALL.iter()
         .find(|provider| provider.does(service_task))

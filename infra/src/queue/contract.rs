@@ -8,7 +8,8 @@ use events::Moment;
 use super::{Message, Queue};
 use crate::clock::Clock;
 
-/// Runs the suite of queues that detect duplicate ids, with made-up times, on empty queues.
+/// Runs the suite of queues that detect duplicate ids, on empty queues, with times that the suite
+/// chooses.
 pub async fn check(queue: &dyn Queue) {
     let take = |now: i64, until: i64| async move {
         queue
@@ -49,7 +50,7 @@ pub async fn check(queue: &dyn Queue) {
         .await
         .expect("defer");
     assert!(take(20, 40).await.is_empty());
-    // A deferred message does not count as abandoned, however often it is deferred.
+    // A deferral does not count as an abandoned delivery, however often a message is deferred.
     for round in 0..20 {
         let taken = take(30 + round, 40 + round).await;
         assert_eq!(
@@ -87,7 +88,7 @@ pub async fn check(queue: &dyn Queue) {
 /// Maximum wait for an expected message, milliseconds.
 const ARRIVAL_MAX_MS: i64 = 20_000;
 
-/// Runs the suite of all queues, in real time, on an empty queue.
+/// Runs the suite that every queue must pass, in real time, on an empty queue.
 pub async fn check_in_real_time(queue: &dyn Queue, name: &str, clock: &dyn Clock) {
     let take = || async {
         queue
@@ -128,14 +129,13 @@ pub async fn check_in_real_time(queue: &dyn Queue, name: &str, clock: &dyn Clock
         (late.id.as_str(), late.body.as_slice()),
         ("late", "迟".as_bytes())
     );
-    // Queues with delays in whole seconds may be early by less than one second.
+    // A queue with delays in whole seconds may deliver less than one second early.
     assert!(
         late_taken_at.0 > due.0 - 1_000 && late_taken_at >= taken_at,
         "a message is not available before its due time"
     );
     let (again, _) = next_message().await;
-    // A response that was lost was also a delivery, so the exact number is checked only with a
-    // manual clock.
+    // A delivery whose response was lost also counts, so only `check` compares the exact count.
     assert!(
         again.id == "late" && again.attempts >= 2,
         "an unfinished message is available again with a higher count: {}",

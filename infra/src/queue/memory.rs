@@ -9,7 +9,7 @@ use events::Moment;
 use super::{Arrivals, Message, Parked, Queue};
 use crate::Error;
 
-/// The messages by queue and id.
+/// A map from queue and id to message.
 #[derive(Debug, Default)]
 pub struct Memory {
     items: Mutex<BTreeMap<(String, String), Item>>,

@@ -1,5 +1,5 @@
-//! The queue port: messages arrive at least once, not before their due time; messages that fail too
-//! often are parked.
+//! The queue port. A message is delivered at least once, and not before its due time. A message
+//! that fails too often is parked.
 
 pub mod contract;
 pub mod memory;
@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 
 use crate::Error;
 
-/// Maximum abandoned deliveries of a message before it is parked.
+/// Maximum abandoned deliveries of a message before the message is parked.
 pub const ATTEMPTS_MAX: u32 = 10;
 
 /// A message that was taken and must be finished, deferred or parked.
@@ -25,10 +25,10 @@ pub const ATTEMPTS_MAX: u32 = 10;
 pub struct Message {
     pub id: String,
     pub body: Vec<u8>,
-    /// The number of times it was taken, including this time.
+    /// The number of times the message was taken, including this time.
     pub attempts: u32,
-    /// The number of takes without finish, deferral or parking, including this time; all takes if
-    /// the queue cannot distinguish them.
+    /// The number of takes that did not end by finish, deferral or parking, including this take.
+    /// Equal to `attempts` if the queue does not count such takes separately.
     pub abandoned: u32,
     /// The handle by which the queue identifies this take.
     pub receipt: String,
@@ -43,7 +43,8 @@ pub struct NewMessage {
     pub due: Moment,
 }
 
-/// A message that was set aside because it failed too often.
+/// A message that is no longer delivered, because the message cannot be processed or failed too
+/// often.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parked {
     pub queue: String,
@@ -52,8 +53,8 @@ pub struct Parked {
 }
 
 /// Named queues with at-least-once delivery and no guaranteed order. Some queues ([`sqs`]) do not
-/// detect duplicates: two puts with one id are two messages. Handlers therefore identify their work
-/// by the message id.
+/// detect duplicates: two puts with the same id create two messages. Handlers therefore identify
+/// their work by the message id.
 #[async_trait]
 pub trait Queue: Send + Sync {
     /// Puts a message; an existing message with this id is not changed.
@@ -70,7 +71,7 @@ pub trait Queue: Send + Sync {
     async fn done(&self, queue: &str, message: &Message) -> Result<(), Error>;
     /// Makes a message available again at `due`.
     async fn defer(&self, queue: &str, message: &Message, due: Moment) -> Result<(), Error>;
-    /// Sets a message aside with a reason.
+    /// Stops the delivery of a message and stores the reason.
     async fn park(&self, queue: &str, message: &Message, reason: &str) -> Result<(), Error>;
     /// Returns at most `limit` parked messages of all queues.
     async fn parked(&self, limit: usize) -> Result<Vec<Parked>, Error>;
@@ -79,10 +80,10 @@ pub trait Queue: Send + Sync {
     /// Returns the number of messages that are neither finished nor parked.
     async fn waiting(&self, queue: &str) -> Result<u64, Error>;
     /// Returns the due time of the next message; `None` if no message waits. A worker sleeps until
-    /// then.
+    /// that time.
     async fn next_due(&self, queue: &str) -> Result<Option<Moment>, Error>;
-    /// Returns after this process put a message into the queue. Keeps one put for the next call, so
-    /// that a worker misses no put between two calls. Each queue has one worker loop.
+    /// Waits until this process puts a message into the queue. A put between two calls ends the
+    /// next call at once, so that a worker misses no put. Only one worker loop per queue may wait.
     async fn arrival(&self, queue: &str);
 }
 
@@ -98,7 +99,7 @@ impl Arrivals {
         }
         queues.entry(queue.to_owned()).or_default().clone()
     }
-    /// Wakes the worker loop of a queue, or its next call.
+    /// Ends the current `wait` on a queue, or the next `wait` if no task waits now.
     pub(crate) fn signal(&self, queue: &str) {
         self.of(queue).notify_one();
     }

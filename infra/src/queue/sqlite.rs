@@ -1,4 +1,5 @@
-//! Queues on SQLite, in the file of the views: a power loss returns both to the same instant.
+//! Queues on SQLite, in the same file as the views, so that a power loss resets queues and views to
+//! the same instant.
 
 use std::sync::Arc;
 
@@ -99,7 +100,7 @@ impl Queue for Sqlite {
             connection.prepare_cached(sql)?.execute(params![name, id, due.0]).map(drop)
         })
         .await?;
-        // The worker loop computes its next wake-up again.
+        // The signal makes the worker loop compute its next wake-up time again.
         self.arrivals.signal(queue);
         Ok(())
     }
@@ -160,7 +161,7 @@ impl Queue for Sqlite {
     }
 }
 
-/// Puts a message if no message has its id.
+/// Puts a message, if the queue contains no message with the same id.
 pub(crate) fn put_message(
     connection: &Connection,
     queue: &str,

@@ -1,7 +1,8 @@
 //! Queues on SQS: standard queues, each with a dead-letter queue (`<queue>-dead`).
 //!
-//! A message is one JSON object `{"id", "due", "body"}`, with `"reason"` if it was parked with one.
-//! Delays over the 15 minutes of SQS consist of several delays.
+//! A message is one JSON object `{"id", "due", "body"}`; a parked message can also contain
+//! `"reason"`. SQS delays a message by at most 15 minutes, so a longer delay consists of several
+//! delays.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -27,11 +28,13 @@ const VISIBILITY_MAX_S: i64 = 43_000;
 const RECEIVE_MAX: usize = 10;
 /// Visibility timeout of dead letters that are being listed, seconds.
 const LIST_VISIBILITY_S: i32 = 60;
-/// Empty receives after which a dead-letter queue counts as empty, because SQS samples its servers.
+/// Number of empty receives after which a dead-letter queue counts as empty. One empty receive is
+/// no proof, because SQS reads only a sample of its servers.
 const EMPTY_RECEIVES: u32 = 3;
 /// Pause between two receives of an empty queue.
 const POLL: std::time::Duration = std::time::Duration::from_secs(1);
-/// Maximum receives to find one dead letter; other readers can hide it meanwhile.
+/// Maximum receives to find one dead letter, because another reader can hide the dead letter for
+/// some time.
 const FIND_RECEIVES_MAX: u32 = 40;
 
 /// The queues of one desk.
@@ -197,8 +200,8 @@ impl Sqs {
         })
     }
 
-    /// Makes a listed dead letter visible again; if the request fails, it becomes visible after a
-    /// minute.
+    /// Makes a listed dead letter visible again; if the request fails, the dead letter becomes
+    /// visible after a minute.
     async fn show(&self, queue: &str, receipt: &str) {
         if let Err(error) = self.set_visibility(&dead(queue), receipt, 0).await {
             tracing::warn!(%error, "cannot make a dead letter visible; it stays hidden for a minute");
@@ -317,8 +320,8 @@ impl Queue for Sqs {
         Ok(parked)
     }
 
-    /// Sends the message before it deletes the dead letter, so that a crash duplicates the message
-    /// instead of losing it.
+    /// Sends the message first and deletes the dead letter afterwards, so that a crash can
+    /// duplicate the message but cannot lose the message.
     async fn redrive(&self, queue: &str, id: &str, due: Moment) -> Result<(), Error> {
         for _ in 0..FIND_RECEIVES_MAX {
             let dead_letters = self
@@ -381,8 +384,8 @@ impl Queue for Sqs {
         let count = |name| attributes.attributes()?.get(name)?.parse::<u64>().ok();
         Ok(names.iter().filter_map(count).sum())
     }
-    /// Returns `None`: SQS does not report due times. The functions in the cloud are invoked by
-    /// their queue and call neither this nor [`Queue::arrival`].
+    /// Returns `None`, because SQS does not report due times. In the cloud the queue invokes its
+    /// function, which calls neither `next_due` nor [`Queue::arrival`].
     async fn next_due(&self, _queue: &str) -> Result<Option<Moment>, Error> {
         Ok(None)
     }

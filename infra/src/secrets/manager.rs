@@ -1,7 +1,7 @@
-//! Keys of the desk from Secrets Manager: one generated text, from which each key is derived by its
-//! name.
+//! Keys of the desk from one secret in Secrets Manager. Each key is derived from the text of the
+//! secret and the name of the key.
 //!
-//! A rotated secret makes all existing tokens invalid, so it is not rotated automatically.
+//! A rotated secret makes all existing tokens invalid, so the secret is not rotated automatically.
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
@@ -11,15 +11,15 @@ use super::{Secret, Secrets};
 use crate::sdk::failed;
 use crate::{Error, Kind};
 
-/// Minimum characters of the generated text; 32 letters and digits have 190 bits.
+/// Minimum characters of the secret text; 32 random letters and digits contain 190 bits.
 const TEXT_MIN: usize = 32;
 
-/// One secret of the account.
+/// One secret of the AWS account.
 #[derive(Clone, Debug)]
 pub struct Manager {
     client: aws_sdk_secretsmanager::Client,
     name: String,
-    /// The text after its first read.
+    /// The text of the secret; empty before the first read.
     text: OnceCell<String>,
 }
 

@@ -1,5 +1,6 @@
-//! The secrets port: named keys of the desk, which sign its tokens and key its fingerprints. A
-//! local desk has them in the key store, a cloud desk in Secrets Manager.
+//! The secrets port: named keys that sign the tokens of the desk and compute keyed fingerprints. A
+//! local desk stores the keys in the key store. A cloud desk derives the keys from a secret in
+//! Secrets Manager.
 
 pub mod contract;
 #[cfg(feature = "aws")]
@@ -16,7 +17,7 @@ pub type Secret = [u8; 32];
 /// Stores keys by name.
 #[async_trait]
 pub trait Secrets: Send + Sync {
-    /// Returns the key of a name, the same at every call and in every process; the first call
-    /// creates it.
+    /// Returns the key of a name. Every call in every process returns the same key; the first call
+    /// creates the key.
     async fn secret(&self, name: &str) -> Result<Secret, Error>;
 }

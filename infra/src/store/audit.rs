@@ -9,7 +9,7 @@ use super::resequencer::InOrder;
 use super::{Commit, Hash, Head, Placed, Store};
 use crate::{Error, commit};
 
-/// Commits per read.
+/// Number of commits per read.
 const PAGE: usize = 1000;
 /// Maximum listed findings, so that a damaged ledger does not print one line per row.
 const FINDINGS_MAX: usize = 100;
@@ -22,12 +22,12 @@ pub struct Verdict {
     pub streams: u64,
     pub head: Head,
     pub findings: Vec<String>,
-    /// Streams with snapshots, for the check that refolds them.
+    /// Streams that contain snapshots; a later check folds these streams again.
     pub snapshotted: Vec<String>,
 }
 
 impl Verdict {
-    /// Returns whether the verification found nothing.
+    /// Returns whether the verification found no fault.
     pub fn is_ok(&self) -> bool {
         self.findings.is_empty()
     }
@@ -39,7 +39,7 @@ impl Verdict {
     }
 }
 
-/// The end of a stream during the walk over the feed.
+/// The last state of one stream during the walk over the feed: the next sequence and the last hash.
 struct Tail {
     next: i64,
     hash: Hash,
@@ -79,7 +79,8 @@ pub async fn verify(
                     "position {expected} is missing; the next one is {position}"
                 ));
             }
-            // A feed built from a table stream can have a commit before its predecessor.
+            // A feed that is built from a table stream can contain a commit before its predecessor
+            // in the same stream.
             if store.keeps_order() {
                 check_commit(&mut verdict, &mut streams, position, &placed.commit);
             } else {
@@ -92,7 +93,8 @@ pub async fn verify(
             {
                 verdict.find(format!("position {position}: the feed's chain is broken"));
             }
-            // The walk continues from the stored hash, so that one break gives one finding.
+            // The walk continues from the stored hash, so that one broken link causes only one
+            // finding.
             verdict.head = Head {
                 position,
                 feed_hash: placed.feed_hash,
@@ -175,15 +177,16 @@ fn check_commit(
 /// The result of comparing feed and journal.
 #[derive(Clone, Debug, Default)]
 pub struct Compared {
-    /// The number of commits that both contain.
+    /// The number of commits that are in both feed and journal.
     pub both: u64,
-    /// Commits of the journal that the feed lacks although they are not newer than `indexed_until`.
+    /// Commits of the journal that are missing in the feed although the commits are not newer than
+    /// `indexed_until`.
     pub not_in_feed: Vec<Commit>,
     /// The number of newer commits of the journal that the feed does not contain yet.
     pub on_their_way: u64,
     /// Descriptions of all other differences.
     wrong: Vec<String>,
-    /// Streams with snapshots.
+    /// Streams that contain snapshots.
     pub snapshotted: Vec<String>,
 }
 
@@ -231,8 +234,8 @@ pub async fn compare(
                 compared.find(format!(
                     "{name}: the hash does not fit the content of the journal"
                 ));
-                // The row is not a valid commit, so the feed need not contain it. If the feed
-                // contains it, the comparison below reports the difference.
+                // The row is not a valid commit, so the feed may omit the row. If the feed contains
+                // the row, the comparison below reports the difference.
                 if !in_feed.contains_key(&(commit.stream.clone(), commit.first)) {
                     continue;
                 }
@@ -252,8 +255,8 @@ pub async fn compare(
             break;
         }
     }
-    // A commit appended during the walk is in neither list. A commit of the feed that the journal
-    // lacks was removed.
+    // `in_feed` now contains only commits that the walk did not return. If a read of the journal
+    // does not find such a commit either, the commit was removed.
     for ((stream, first), (position, _)) in in_feed {
         if store
             .forward(&stream, first, 1)

@@ -8,8 +8,8 @@ use crate::Kind;
 use crate::commit::{self, following};
 
 /// Runs the whole suite on an empty store. `rounds` is the number of races between writers for one
-/// key. `caught_up` returns when the feed contains every commit; at once if the store itself
-/// assigns positions.
+/// key. `caught_up` waits until the feed contains every commit; the function returns at once if the
+/// store itself assigns positions.
 pub async fn check(store: Arc<dyn Store>, rounds: usize, caught_up: impl AsyncFn()) {
     appends_and_reads(&*store, &caught_up).await;
     pages_are_bounded(&*store).await;

@@ -12,9 +12,9 @@
 //! | `b` | body, compressed |
 //! | `k`, `z` | fingerprint and snapshot, compressed; on about every twelfth commit |
 //!
-//! The put requires the key to be absent and returns the stored item if the key exists. The later
-//! writer gets the commit of the first writer without a read. A writer whose first response was
-//! lost gets its own commit.
+//! The put requires the key to be absent and returns the stored item if the key exists. A writer
+//! that is too late therefore gets the commit of the first writer without a read. A writer whose
+//! first response was lost gets its own commit.
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
@@ -30,7 +30,7 @@ use crate::Error;
 use crate::commit::compress::{compress, decompress};
 use crate::sdk::{Item, Table, failed, item_bytes};
 
-/// One journal table.
+/// A journal in one DynamoDB table.
 #[derive(Clone, Debug)]
 pub struct Dynamodb {
     table: Table,
@@ -101,7 +101,7 @@ pub fn item(commit: &Commit) -> Item {
     item
 }
 
-/// Converts an item to a commit; an item that is not a commit is an error that names it.
+/// Converts an item to a commit. If the item is not a commit, returns an error that names the item.
 pub fn commit(item: &Item) -> Result<Commit, Error> {
     let name = || {
         let stream = item
@@ -128,7 +128,8 @@ pub fn commit(item: &Item) -> Result<Commit, Error> {
             .ok_or_else(|| missing(what))
     };
     let (first, n) = (number("s")?, number("n")?);
-    // A reader continues at first + n. A value that does not increase would make it loop forever.
+    // A reader continues at `first + n`, so a value that does not increase would cause an endless
+    // loop.
     if first < 1 || n < 1 || first.checked_add(n).is_none() {
         return Err(Error::corrupt(format!("{} holds {n} events", name())));
     }
@@ -181,8 +182,8 @@ impl Journal for Dynamodb {
             }
             Err(error) => match error.as_service_error() {
                 Some(PutItemError::ConditionalCheckFailedException(rejected)) => {
-                    // A rejected put is billed like a write; the response does not report its
-                    // units.
+                    // A rejected put is billed like a write, but the response does not report the
+                    // capacity units.
                     self.table.meter.wrote(
                         "journal put rejected",
                         bytes,
@@ -192,7 +193,7 @@ impl Journal for Dynamodb {
                     );
                     match rejected.item() {
                         Some(item) => Ok(Appended::Taken(Box::new(self::commit(item)?))),
-                        // Some emulators do not return the stored item, so a read gets it.
+                        // Some emulators do not return the stored item, so the item is read.
                         None => self.taken(&commit).await,
                     }
                 }

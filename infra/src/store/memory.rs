@@ -151,7 +151,8 @@ impl Store for Memory {
     }
 }
 
-/// Takes items up to both bounds, but at least one.
+/// Returns the first items up to `limit` and [`PAGE_BYTES_MAX`]; returns at least one item if an
+/// item exists.
 pub(super) fn page<T>(
     items: impl Iterator<Item = T>,
     limit: usize,
@@ -202,7 +203,7 @@ fn longest(value: &Value, name: &str) -> Option<(usize, String)> {
         Value::String(text) => Some((text.len(), name.to_owned())),
         Value::Array(items) => items.iter().filter_map(|item| longest(item, name)).max(),
         Value::Object(members) => {
-            // The value of a form field gets the name of the field.
+            // The value of a form field is reported under the key of the field.
             let field = members.get("key").and_then(Value::as_str);
             let named = |member: &str| {
                 if member == "value" {

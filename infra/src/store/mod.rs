@@ -1,4 +1,4 @@
-//! The event store port: one commit is one row with all events of one command.
+//! The event store port: one row stores one commit, which contains all events of one command.
 
 pub mod audit;
 pub mod contract;
@@ -22,7 +22,7 @@ use crate::Error;
 pub const COMMIT_BYTES_MAX: usize = 350 * 1024;
 /// Maximum bytes of a snapshot; a larger snapshot is not stored.
 pub const SNAPSHOT_BYTES_MAX: usize = 64 * 1024;
-/// Maximum bytes of the bodies in one page of a read; a page has at least one commit.
+/// Maximum bytes of the bodies in one page of a read; a page contains at least one commit.
 pub const PAGE_BYTES_MAX: usize = 1 << 20;
 
 /// Stores commits by stream; all other data is derived from the commits.
@@ -43,42 +43,44 @@ pub trait Journal: Send + Sync {
     async fn forward(&self, stream: &str, from: i64, limit: usize) -> Result<Vec<Commit>, Error>;
     /// Returns the sequence of the next event of a stream; 1 for a stream that does not exist.
     async fn next(&self, stream: &str) -> Result<i64, Error>;
-    /// Reads every commit once, in the cheapest order of the adapter; for audits and for rebuilding
-    /// a feed.
+    /// Reads one page of a walk over every commit, in the cheapest order of the adapter. Audits and
+    /// rebuilds of a feed use the walk.
     async fn walk(&self, from: Option<Cursor>, limit: usize) -> Result<Walked, Error>;
 }
 
 /// A journal with a feed: all its commits in one dense order.
 #[async_trait]
 pub trait Store: Journal {
-    /// Reads the feed after a position: dense, in order, and stable once written.
+    /// Reads at most `limit` commits of the feed after a position, in order. Positions are dense,
+    /// and a stored position never changes.
     async fn feed(&self, after: i64, limit: usize) -> Result<Vec<Placed>, Error>;
     /// Returns the last position and its feed hash.
     async fn head(&self) -> Result<Head, Error>;
-    /// Waits until the head is after `position`; returns at once if it already is.
+    /// Waits until the head is after `position`; returns at once if the head is already there.
     async fn past(&self, position: i64);
     /// Returns an error after a failed write, until a write succeeds again. Writes no commit.
     async fn writable(&self, _now: Moment) -> Result<(), Error> {
         Ok(())
     }
-    /// Returns whether the feed has the commits of each stream in stream order. A feed built from a
-    /// table stream is complete, but can have a commit before its predecessor ([`resequencer`]).
+    /// Returns whether the feed contains the commits of each stream in stream order. A feed that is
+    /// built from a table stream is complete, but can contain a commit before its predecessor
+    /// ([`resequencer`]).
     fn keeps_order(&self) -> bool {
         true
     }
 }
 
-/// The position at which a walk over the journal continues; only the adapter that created it can
-/// parse it.
+/// The position at which a walk over the journal continues; only the adapter that created a cursor
+/// can parse the cursor.
 pub type Cursor = String;
 
-/// One page of a walk.
+/// One page of a walk over the journal.
 #[derive(Clone, Debug, Default)]
 pub struct Walked {
     pub commits: Vec<Commit>,
     /// Descriptions of the rows that are not readable commits.
     pub unreadable: Vec<String>,
-    /// `None` at the end of the journal.
+    /// The cursor of the next page; `None` at the end of the journal.
     pub next: Option<Cursor>,
 }
 
@@ -89,7 +91,7 @@ pub enum Appended {
         /// Position in the feed; `None` if the feed is built later from a table stream.
         position: Option<i64>,
     },
-    /// The key (stream, first) already has this commit.
+    /// The key (stream, first) is already used; the variant contains the stored commit.
     Taken(Box<Commit>),
 }
 

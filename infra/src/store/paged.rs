@@ -1,5 +1,5 @@
-//! A [`Store`] made of a journal without an order of its own and of the feed pages that the indexer
-//! builds from it.
+//! A [`Store`] that combines a journal without a common order of commits and the feed pages that
+//! the indexer builds from the journal.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::pages::{Page, Pages, archive};
 /// Interval at which a waiting reader polls for a new page.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// A page with its commits.
+/// A feed page and its commits.
 type Opened = (Page, Arc<Vec<Commit>>);
 
 /// The journal, pages and archive of one ledger.
@@ -23,8 +23,8 @@ pub struct Paged {
     pub journal: Arc<dyn Journal>,
     pub pages: Arc<dyn Pages>,
     pub blob: Arc<dyn Blob>,
-    /// The page of the last read with its commits, because a reader usually continues with the next
-    /// positions.
+    /// The page of the last read with its commits, cached because a reader usually continues with
+    /// the next positions.
     last: Arc<Mutex<Option<Opened>>>,
 }
 
@@ -84,7 +84,8 @@ impl Paged {
             .ok_or_else(|| Error::corrupt(format!("page {number} of the feed is missing")))
     }
 
-    /// Reads the bodies of a page and checks them against its entries.
+    /// Reads the commits of a page, checks the commits against the entries of the page, and caches
+    /// the page.
     async fn open(&self, page: Page) -> Result<Opened, Error> {
         let commits = read(&*self.blob, &page).await?;
         let opened = (page, Arc::new(commits));
@@ -93,7 +94,7 @@ impl Paged {
     }
 }
 
-/// Returns the commits of a page, from its inline copy or its archive object.
+/// Returns the commits of a page, from the inline copy or from the archive object of the page.
 pub async fn read(blob: &dyn Blob, page: &Page) -> Result<Vec<Commit>, Error> {
     let Page {
         number,
@@ -131,7 +132,7 @@ pub fn key(name: &str) -> String {
 #[async_trait]
 impl Journal for Paged {
     async fn append(&self, commit: Commit) -> Result<Appended, Error> {
-        // A position of the journal itself is not a position of this feed.
+        // A position in the journal is not a position in this feed, so no position is returned.
         Ok(match self.journal.append(commit).await? {
             Appended::Stored { .. } => Appended::Stored { position: None },
             taken @ Appended::Taken(_) => taken,

@@ -1,10 +1,11 @@
-//! Restores the stream order of a feed: a commit that arrives before its predecessor waits for it.
+//! Restores the stream order of a feed: a commit that arrives before its predecessor waits for the
+//! predecessor.
 
 use std::collections::{BTreeMap, HashMap};
 
 use super::Placed;
 
-/// The next expected sequence of each stream, and the commits that wait.
+/// The next expected sequence of each stream, and the commits that wait for a predecessor.
 #[derive(Debug, Default)]
 pub struct InOrder {
     next: HashMap<String, i64>,

@@ -1,9 +1,9 @@
-//! The event store on SQLite: one writer thread with group commit, and readers beside it.
+//! The event store on SQLite: one writer thread with group commit, and concurrent readers.
 //!
-//! WAL with `synchronous=FULL`: each answer is sent after the COMMIT of its group is on disk, and a
-//! failed COMMIT fails its whole group. A lock file rejects a second writer. Reads are short index
-//! lookups of bounded pages on a small pool of read-only connections. They run on the calling
-//! thread, because a switch to another thread costs more than the read.
+//! The file uses a write-ahead log with `synchronous=FULL`. Each answer is sent after the COMMIT of
+//! its group is on disk; a failed COMMIT fails the whole group. A lock file excludes a second
+//! writer. Reads are short index lookups of bounded pages on a small pool of read-only connections.
+//! The reads of the port run on threads for blocking work, so that no read blocks an async worker.
 
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -25,22 +25,22 @@ use crate::crash::Crash;
 use crate::sqlite::{Readers, connect, damages, failed, has_table, look, set_meta};
 use crate::{Error, Kind, commit};
 
-/// "LDDK" in ASCII: identifies a ledger file among SQLite files.
+/// "LDDK" in ASCII, which identifies a ledger file among SQLite files.
 const APPLICATION_ID: i32 = 0x4c44_444b;
 /// The layout version that this program writes.
 const LAYOUT: i32 = 2;
-/// The layout version of builds before the permanent event names.
+/// The layout version of builds that did not use the permanent event names yet.
 const FORMER_LAYOUT: i32 = 1;
 /// Maximum jobs in the queue of the writer; further callers wait for a free slot.
 const WAITING_MAX: usize = 4096;
-/// Maximum commits in one group; bounds the wait of the first commit in it.
+/// Maximum commits in one group; limits the wait of the first commit in the group.
 const GROUP_MAX: usize = 512;
 /// Minimum time between two probe writes, milliseconds.
 const PROBE_EVERY_MS: i64 = 1000;
-/// Bytes of the probe row.
+/// Bytes of the probe row, a test write that shows whether the file is writable.
 const PROBE_BYTES: usize = 16;
-/// Bytes of the probe row after a failed write: as many as a usual group of commits, so that the
-/// last free bytes of a full disk do not count as success.
+/// Bytes of the probe row after a failed write. The row is as large as a usual group of commits, so
+/// that a probe fails if the disk is almost full.
 const PROBE_FAILED_BYTES: usize = 256 * 1024;
 
 const CREATE: &str = "
@@ -62,11 +62,11 @@ const CREATE: &str = "
 ";
 const COLUMNS: &str = "position, stream, first, n, at, command_id, prev_hash, hash, feed_hash, body, fingerprint, snapshot";
 
-/// One ledger file.
+/// An event store in one SQLite file, `ledger.db`.
 #[derive(Debug)]
 pub struct Sqlite {
     readers: Readers,
-    /// `None` if the ledger was opened read-only.
+    /// The writer thread; `None` if the ledger was opened read-only.
     writer: Option<Writer>,
     head: watch::Sender<i64>,
     /// The error of the last write; `None` after a successful write.
@@ -150,7 +150,7 @@ impl Sqlite {
         })
     }
 
-    /// Opens the ledger of a directory for reading, beside a running desk.
+    /// Opens the ledger of a directory for reading while a desk runs in the directory.
     pub fn read(directory: &Path) -> Result<Self, Error> {
         let path = directory.join("ledger.db");
         find(directory, &path)?;
@@ -197,8 +197,8 @@ impl Sqlite {
     }
 }
 
-/// Returns the published heads that do not match a ledger: the ledger ends before them or has
-/// another feed hash at their position.
+/// Returns the published heads that do not match a ledger. The position of such a head is after the
+/// end of the ledger, or the ledger contains another feed hash at this position.
 pub(crate) fn disagreeing(connection: &Connection, heads: &[Head]) -> rusqlite::Result<Vec<Head>> {
     // The head of an empty ledger matches every ledger.
     let heads: Vec<Head> = heads
@@ -223,7 +223,7 @@ pub(crate) fn disagreeing(connection: &Connection, heads: &[Head]) -> rusqlite::
     Ok(found)
 }
 
-/// Returns the head of a ledger; the default head if its table does not exist yet.
+/// Returns the head of a ledger; the default head if the table of commits does not exist yet.
 pub(crate) fn end(connection: &Connection) -> Result<Head, Error> {
     let exists = has_table(connection, "commits")
         .map_err(|error| failed("read the ledger's head", error))?;
@@ -304,7 +304,8 @@ pub(crate) fn lock(directory: &Path) -> Result<File, Error> {
     }
 }
 
-/// Rejects a file of another program, and a later layout that this program would damage.
+/// Rejects a file of another program, and a file with a later layout, which this program would
+/// damage.
 pub(crate) fn ours(connection: &Connection, path: &Path) -> Result<(), Error> {
     let mark = |name: &str| {
         connection
@@ -356,8 +357,8 @@ struct Group {
 }
 
 impl Group {
-    /// Takes all waiting jobs, commits them together, then answers; ends when all senders are
-    /// dropped.
+    /// Takes all waiting jobs, writes their commits in one transaction, and answers each job. Ends
+    /// when all senders are dropped.
     fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         let (mut group, mut probes) = (Vec::with_capacity(GROUP_MAX), Vec::new());
         while let Some(job) = jobs.blocking_recv() {
@@ -412,13 +413,13 @@ impl Group {
         }
     }
 
-    /// Records the result of a write.
+    /// Records the error of a write, or `None` after a successful write.
     fn note(&self, error: Option<rusqlite::Error>) {
         *self.failing.lock().expect("no holder panics") = error.map(|error| error.to_string());
     }
 
-    /// Writes the probe row, which belongs to no commit. After a failed write it first writes a
-    /// large row, then a small one.
+    /// Writes the probe row, which belongs to no commit. After a failed write, first writes a large
+    /// row and then a small row.
     fn probe(&mut self) -> rusqlite::Result<()> {
         let is_failing = self.failing.lock().expect("no holder panics").is_some();
         if is_failing {
@@ -509,7 +510,8 @@ fn read_head(connection: &Connection) -> Result<Head, Error> {
 
 fn placed(row: &Row<'_>) -> rusqlite::Result<Placed> {
     let (first, n): (i64, i64) = (row.get(2)?, row.get(3)?);
-    // A reader continues at first + n. A value that does not increase would make it loop forever.
+    // A reader continues at `first + n`, so a value that does not increase would cause an endless
+    // loop.
     if first < 1 || n < 1 || first.checked_add(n).is_none() {
         return Err(rusqlite::Error::IntegralValueOutOfRange(3, n));
     }
@@ -534,8 +536,8 @@ fn placed(row: &Row<'_>) -> rusqlite::Result<Placed> {
     })
 }
 
-/// Runs a query whose rows are commits, up to the page bounds; an unreadable row is an error that
-/// names it.
+/// Runs a query whose rows are commits, up to the page bounds. If a row is unreadable, returns an
+/// error that names the row.
 async fn commits(
     readers: &Readers,
     what: String,

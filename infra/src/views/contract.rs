@@ -158,15 +158,15 @@ pub async fn check(views: &dyn Views) {
     pages(views).await;
 }
 
-/// The list whose rows the suite counts by time and by facets. An adapter with counters must be opened
-/// with it, so that the suite reads the counters.
+/// The list whose rows the suite counts by time and by facets. An adapter with counters must be
+/// opened with this list, so that the suite reads the counters.
 pub const COUNTED: &Counted = &[("t", "creator")];
 
 /// The facets of the test rows.
 const COLOURS: [&str; 5] = ["red", "green", "blue", "", "violet"];
 
-/// Checks that pages and counts of lists by time equal those of a plain list, at any depth and with
-/// any bounds.
+/// Checks pages and counts of lists that are ordered by time. The results must equal the results of
+/// a plain list, at any depth and with any bounds.
 async fn pages(views: &dyn Views) {
     let mut rng: u64 = 7;
     let mut below = |bound: u64| {
@@ -179,7 +179,7 @@ async fn pages(views: &dyn Views) {
     let mut colours: std::collections::HashMap<String, &str> = std::collections::HashMap::new();
     let begin = 1_795_000_000_000_u64;
     for number in 0..120_u64 {
-        // Bursts within a second, within minutes, and over days.
+        // The instants of the rows lie within one second, within minutes, or within days.
         let at = begin
             + [below(900), below(90_000), below(500_000_000)]
                 [usize::try_from(number % 3).unwrap_or_default()];
@@ -208,7 +208,7 @@ async fn pages(views: &dyn Views) {
         colours.insert(key.clone(), colour);
         rows.push((value, key));
     }
-    // Some rows move, and some are removed.
+    // Some rows get another value, and some rows are removed.
     for number in (0..120).step_by(10) {
         let key = format!("k{number:03}");
         rows.retain(|(_, known)| *known != key);
@@ -253,13 +253,13 @@ async fn pages(views: &dyn Views) {
     for round in 0..200_u64 {
         let cut = |at: u64| format!("p|{:016}", begin + at);
         let (from, to) = match round % 8 {
-            // Both ends of a list have the same owner.
+            // Both ends of the range belong to the same owner.
             0 => ("q|".to_owned(), "q|~".to_owned()),
             1 => ("p|".to_owned(), "p|~".to_owned()),
             2 => (cut(below(1_000)), cut(1_000 + below(499_000_000))),
             3 => (cut(below(80_000)), "p|~".to_owned()),
-            // Ends that are not instants: after an instant, inside one, cut short, and equal to a
-            // row.
+            // The next ends are not plain instants: texts that follow an instant, truncated
+            // instants, and the value of a row.
             4 => (
                 "p|".to_owned(),
                 format!(
@@ -282,7 +282,7 @@ async fn pages(views: &dyn Views) {
                 "p|~".to_owned(),
             ),
         };
-        // A list has one owner, and an empty range is not read.
+        // A range belongs to one owner, so empty ranges and ranges over two owners are skipped.
         if from >= to || from.as_bytes()[0] != to.as_bytes()[0] {
             continue;
         }
@@ -333,7 +333,7 @@ async fn pages(views: &dyn Views) {
                 .collect::<Vec<_>>(),
             "from {from} to {to}, {skip} skipped"
         );
-        // The same with a condition on facets.
+        // The same range is read with a condition on facets.
         let chosen: Vec<&str> = COLOURS.iter().copied().filter(|_| below(2) == 0).collect();
         let fitting: Vec<_> = expected
             .iter()
@@ -376,7 +376,8 @@ async fn pages(views: &dyn Views) {
                 .collect::<Vec<_>>(),
             "{chosen:?} from {from} to {to}, {skip} skipped"
         );
-        // The same, read entry by entry.
+        // The same range is read page by page; each page starts after the last entry of the page
+        // before.
         let range = Range {
             view: "t",
             index: "creator",

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::{Document, Entry, Index, Range, Views};
 use crate::Error;
 
-/// The views in ordered maps.
+/// A map from view name to view.
 #[derive(Debug, Default)]
 pub struct Memory(Mutex<BTreeMap<String, View>>);
 
@@ -16,7 +16,7 @@ pub struct Memory(Mutex<BTreeMap<String, View>>);
 struct View {
     documents: BTreeMap<String, Document>,
     facets: BTreeMap<String, String>,
-    /// (index, value, key)
+    /// The index rows, each as (index, value, key of the document).
     rows: BTreeSet<(String, String, String)>,
 }
 

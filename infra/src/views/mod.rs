@@ -1,5 +1,5 @@
-//! The views port: a small document store with ordered, many-valued indexes. All its data can be
-//! rebuilt from the ledger.
+//! The views port: a small document store with ordered, many-valued indexes. All data of the views
+//! can be rebuilt from the ledger.
 
 pub mod contract;
 #[cfg(feature = "aws")]
@@ -17,19 +17,20 @@ use crate::Error;
 
 pub use page_writer::{InSteps, PageWriter};
 
-/// A stored document with the sequence of the last event folded into it.
+/// A stored document, and the sequence of the last event that the document includes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
     pub sequence: i64,
     pub body: Vec<u8>,
 }
 
-/// One row of an index: its value and the key of the document.
+/// One row of an index: the indexed value and the key of the document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub value: String,
     pub key: String,
-    /// The facets of the document, by which lists are filtered; empty without facets.
+    /// The facets of the document, a short text by which lists are filtered; empty if the document
+    /// was put without facets.
     pub facets: String,
 }
 
@@ -64,14 +65,14 @@ pub struct Range<'a> {
     pub limit: usize,
 }
 
-/// The lists that an adapter with counters ([`Views::has_counters`]) counts, each by view and index:
-/// a count or a deep page of them does not read every row.
+/// The lists that an adapter with counters ([`Views::has_counters`]) counts, each named by view and
+/// index. A count or a deep page of such a list does not read every row.
 pub type Counted = [(&'static str, &'static str)];
 
-/// Rows per read when a list is read completely.
+/// Number of rows per read when a list is read completely.
 const STEP: usize = 500;
 
-/// Index name and value of each list that contains a document.
+/// The index rows of one document: the index name and the value of each row.
 pub type Index = [(&'static str, String)];
 
 /// A document to put, with its index rows and facets (see [`Views::put_with`]).
@@ -82,12 +83,12 @@ pub struct Put {
     pub document: Document,
     pub index: Vec<(&'static str, String)>,
     pub facets: String,
-    /// The sequence of the stored document; 0 if there is none.
+    /// The sequence that the stored document must have; 0 if no document may exist.
     pub expected: i64,
 }
 
 impl Put {
-    /// Puts the document; returns whether it was stored.
+    /// Puts the document; returns whether the document was stored.
     pub async fn store(&self, views: &dyn Views) -> Result<bool, Error> {
         views
             .put_with(
@@ -105,7 +106,7 @@ impl Put {
 /// Stores documents and their index rows.
 #[async_trait]
 pub trait Views: Send + Sync {
-    /// Returns a document; `None` if it does not exist.
+    /// Returns a document; `None` if the document does not exist.
     async fn get(&self, view: &str, key: &str) -> Result<Option<Document>, Error>;
     /// Puts a document and its index rows in one step if the stored sequence is `expected` (0: no
     /// document yet). Returns whether the document is stored.
@@ -120,9 +121,9 @@ pub trait Views: Send + Sync {
         self.put_with(view, key, document, index, "", expected)
             .await
     }
-    /// Puts a document with facets, a short text beside each index row that filters lists without
-    /// reading documents. The part before the first tab is shared by many documents; the part after
-    /// it belongs to the document alone.
+    /// Puts a document with facets. Facets are a short text that is stored with each index row, so
+    /// that lists can be filtered without a read of the documents. The part before the first tab is
+    /// shared by many documents; the part after the first tab belongs to this document alone.
     async fn put_with(
         &self,
         view: &str,
@@ -136,7 +137,8 @@ pub trait Views: Send + Sync {
     async fn range(&self, range: Range<'_>) -> Result<Vec<Entry>, Error> {
         self.range_after(range, None).await
     }
-    /// Returns the rows of a range after one of its entries, in the order of the range.
+    /// Returns the rows of a range that follow the entry `after`, in the order of the range; `None`
+    /// starts at the first row.
     async fn range_after(
         &self,
         range: Range<'_>,
@@ -150,7 +152,7 @@ pub trait Views: Send + Sync {
         false
     }
     /// Counts the rows of a range whose shared facets fit, regardless of `skip` and `limit`. Also
-    /// returns the page of these rows given by `skip` and `limit`.
+    /// returns the page of these rows that `skip` and `limit` select.
     async fn page_where(
         &self,
         range: Range<'_>,
@@ -158,7 +160,7 @@ pub trait Views: Send + Sync {
     ) -> Result<(u64, Vec<Entry>), Error> {
         walk(self, range, fits).await
     }
-    /// Returns documents of a view by ascending key, after a key.
+    /// Returns at most `limit` documents of a view with keys after `after`, by ascending key.
     async fn scan(
         &self,
         view: &str,
@@ -171,7 +173,7 @@ pub trait Views: Send + Sync {
     async fn clear(&self, view: &str) -> Result<(), Error>;
 }
 
-/// Reads a whole range row by row, counts the rows that fit and collects one page of them.
+/// Reads a whole range row by row, counts the rows that fit, and collects one page of these rows.
 async fn walk(
     views: &(impl Views + ?Sized),
     range: Range<'_>,

@@ -12,17 +12,17 @@ use crate::queue::{NewMessage, Queue};
 /// Stores the messages and documents that follow from one page of commits.
 #[async_trait]
 pub trait PageWriter: Send + Sync {
-    /// Puts the messages, then the documents in their order; returns for each document whether it
-    /// was stored. After a document that was not stored, the later documents with the same key are
-    /// not stored either: the card of a stream must not pass its due row.
+    /// Puts the messages, then the documents in the given order. Returns for each document whether
+    /// the document was stored. If a document is not stored, later documents with the same key are
+    /// not stored either. The card of a stream must not become newer than the stream's due row.
     ///
-    /// If a write fails, a part of the page may be stored, but no document without the messages. A
-    /// repeated page is harmless: messages have ids, and a document is stored only if the stored
-    /// sequence is the expected one.
+    /// If a write fails, a part of the page may be stored, but documents are never stored without
+    /// the messages. A repeated page is harmless, because a message is identified by its id and a
+    /// document is stored only at the expected sequence.
     async fn write(&self, messages: Vec<NewMessage>, puts: Vec<Put>) -> Result<Vec<bool>, Error>;
 }
 
-/// Writes each message and each document by itself, for views and queues without common
+/// Writes each message and each document separately, for views and queues without common
 /// transactions.
 #[derive(Clone)]
 pub struct InSteps {

@@ -1,7 +1,7 @@
 //! The views on SQLite, in `views.db`.
 //!
 //! With `synchronous=NORMAL` a power loss can undo the newest writes of views and queue, which
-//! share the file. Following the ledger repeats these writes.
+//! share the file. After the start, the desk repeats these writes from the ledger.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
@@ -44,7 +44,8 @@ const CREATE: &str = "
 ";
 
 /// Returns the ledger position that the views of a directory follow; `None` if the next start of a
-/// desk must fill them. Only the process that has the lock may call it.
+/// desk must fill the views. Only the process that holds the lock of the directory may call this
+/// function.
 pub(crate) fn followed(directory: &Path) -> Result<Option<i64>, Error> {
     let path = directory.join("views.db");
     if !std::fs::metadata(&path).is_ok_and(|file| file.len() > 0) {
@@ -82,7 +83,7 @@ pub struct ViewsFile {
 
 impl ViewsFile {
     /// Opens `views.db` of a directory. A file with another layout or with other counted lists is
-    /// emptied, because the next start of a desk fills it again.
+    /// emptied, because the next start of a desk fills the file again.
     pub fn open(directory: &Path, crash: Arc<Crash>, counted: &Counted) -> Result<Self, Error> {
         let path = directory.join("views.db");
         let connection = connect(
@@ -117,7 +118,7 @@ impl ViewsFile {
     }
 
     /// Opens `views.db` of a directory read-only without creating side files. Returns `None` if the
-    /// file is missing or has another layout, because the next start of a desk fills it.
+    /// file is missing or uses another layout, because the next start of a desk fills the file.
     /// `is_written` is true while a desk runs in the directory.
     pub fn look(directory: &Path, is_written: bool) -> Result<Option<Self>, Error> {
         let path = directory.join("views.db");
@@ -165,11 +166,12 @@ fn name_counted_lists(connection: &Connection, counted: &Counted) -> rusqlite::R
     Ok(())
 }
 
-/// The views of one file.
+/// The views in one SQLite file, `views.db`.
 #[derive(Debug, Clone)]
 pub struct Sqlite(pub Arc<ViewsFile>);
 
-/// Removes the tables of another layout, or with other counted lists: their counters lack rows.
+/// Removes all tables if the file uses another layout or other counted lists, because the counters
+/// would be incomplete.
 fn drop_other_layout(connection: &Connection, counted: &Counted) -> rusqlite::Result<()> {
     let layout: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let tables: i64 = connection.query_row(
@@ -194,31 +196,33 @@ fn drop_other_layout(connection: &Connection, counted: &Counted) -> rusqlite::Re
         layout,
         "views.db has another layout or other counted lists; it is filled again from the ledger"
     );
-    // VACUUM removes the deleted rows from free pages, and the checkpoint removes them from the
-    // write-ahead log. Both could contain personal values.
+    // VACUUM removes the deleted rows from free pages, and the checkpoint removes these rows from
+    // the write-ahead log. Deleted rows can contain personal values.
     connection.execute_batch(
         "DROP TABLE IF EXISTS documents; DROP TABLE IF EXISTS entries; DROP TABLE IF EXISTS counters; DROP TABLE IF EXISTS facets; DROP TABLE IF EXISTS counted_lists; DROP TABLE IF EXISTS messages;
          VACUUM; PRAGMA wal_checkpoint(TRUNCATE)",
     )
 }
 
-/// Digits cut off the end of a value to get its bucket, from coarse to fine: about twelve days,
-/// three hours, 100 seconds, one second. A bucket contains a hundred of the next level. A page is
-/// therefore found by at most a few hundred counters, times the number of facets in them.
+/// Number of digits that are cut off the end of a value to get its bucket, from coarse to fine. The
+/// buckets span about twelve days, three hours, 100 seconds and one second. A bucket contains a
+/// hundred buckets of the next level. A page is therefore found with at most a few hundred counters
+/// per facet.
 const LEVELS: [usize; 4] = [9, 7, 5, 3];
-/// Digits at the end of a counted value; also the level of the single bucket with all values of an
-/// owner.
+/// Number of digits at the end of a counted value. The number is also the level of the single
+/// bucket that contains all values of an owner.
 const DIGITS: usize = 16;
 /// Maximum number of facets for which a filtered page merges one range per facet. With more facets
 /// the rows are read one by one.
 const MERGED_MAX: usize = 64;
 
-/// Returns the common prefix of the values in a range: `from` up to and including its last `|`.
+/// Returns the owner of a range, which is the common prefix of all values: `from` up to and
+/// including its last `|`.
 fn owner(from: &str) -> &str {
     &from[..from.rfind('|').map_or(0, |bar| bar + 1)]
 }
 
-/// Returns the owner if the range contains all its values.
+/// Returns the owner of a range if the range contains all values of the owner; otherwise `None`.
 fn whole_owner<'a>(from: &'a str, to: &str) -> Option<&'a str> {
     (to.strip_suffix('~') == Some(from) && owner(from) == from).then_some(from)
 }
@@ -235,9 +239,8 @@ fn bucket(value: &str, level: usize) -> Option<&str> {
         .then(|| &value[..value.len() - level])
 }
 
-/// Returns the bucket that an end of a range cuts; `None` if every bucket is completely on one side
-/// of the end. An end can be any text: an instant, an open end such as `p1|~`, or a text that
-/// begins with an instant.
+/// Returns the bucket that an end of a range divides; `None` if the end divides no bucket. An end
+/// can be any text: an instant, an open end such as `p1|~`, or a text that begins with an instant.
 fn cut_bucket(end: &str, level: usize) -> Option<&str> {
     let instant = end.rfind('|').map_or(0, |bar| bar + 1);
     let bucket = end.get(..instant + DIGITS - level)?;
@@ -267,14 +270,14 @@ impl File<'_> {
     fn is_counted(&self, view: &str, name: &str) -> bool {
         is_counted(self.counted, view, name)
     }
-    /// Returns the number of the facets under which a row is counted; `None` if its list is not
-    /// counted.
+    /// Returns the value of the column `counted` of a row: the number of its facets, or `None` if
+    /// the list is not counted.
     fn counted_under(&self, view: &str, name: &str, facets: i64) -> Option<i64> {
         self.is_counted(view, name).then_some(facets)
     }
 }
 
-/// Adds `n` to the counters of a row.
+/// Adds `n` to the counters of all buckets that contain a row.
 fn tally(
     file: File<'_>,
     view: &str,
@@ -328,7 +331,7 @@ fn rows_of(transaction: &Connection, view: &str, key: &str) -> rusqlite::Result<
         .collect()
 }
 
-/// Deletes rows that a document no longer has.
+/// Deletes index rows that a document no longer lists, and subtracts these rows from the counters.
 fn delete_rows<'a>(
     file: File<'_>,
     view: &str,
@@ -352,7 +355,8 @@ fn delete_rows<'a>(
     Ok(())
 }
 
-/// Returns the number of shared facets in this file; assigns a number at first use.
+/// Returns the number that this file stores for a text of shared facets; assigns a number at first
+/// use.
 fn facets_id(transaction: &Connection, view: &str, shared: &str) -> rusqlite::Result<i64> {
     let known = transaction
         .prepare_cached("SELECT id FROM facets WHERE view = ?1 AND shared = ?2")?
@@ -367,7 +371,7 @@ fn facets_id(transaction: &Connection, view: &str, shared: &str) -> rusqlite::Re
     Ok(transaction.last_insert_rowid())
 }
 
-/// Puts one document within a transaction.
+/// Puts one document within a transaction; returns whether the document was stored.
 fn put(file: File<'_>, crash: &Crash, put: &Put) -> rusqlite::Result<bool> {
     let transaction = file.connection;
     let Put {
@@ -449,8 +453,8 @@ fn put(file: File<'_>, crash: &Crash, put: &Put) -> rusqlite::Result<bool> {
     Ok(true)
 }
 
-/// Returns the SQL condition that restricts counters or rows to the facets in a parameter; without
-/// facets it accepts every row.
+/// Returns the SQL condition that restricts counters or rows to the facet numbers in a parameter.
+/// Without facets, the condition accepts every row.
 fn of_facets(facets: Option<&str>, parameter: usize) -> String {
     // The condition on the null parameter keeps the number of parameters equal.
     facets.map_or_else(
@@ -459,8 +463,8 @@ fn of_facets(facets: Option<&str>, parameter: usize) -> String {
     )
 }
 
-/// Counts a range. `facets` is a JSON array of facet numbers; if it is given, only rows with one of
-/// them count.
+/// Counts the rows of a range. `facets` is a JSON array of facet numbers. If `facets` is given,
+/// only rows with one of these facets count.
 fn count(
     file: File<'_>,
     view: &str,
@@ -500,8 +504,8 @@ fn sum(
     )
 }
 
-/// Counts complete buckets by their counters, the cut buckets at both ends by finer counters, and
-/// the rest row by row.
+/// Counts the rows of a range. Complete buckets are counted by their counters. The divided buckets
+/// at both ends are counted by finer counters, and at the finest level row by row.
 fn count_at(
     file: File<'_>,
     view: &str,
@@ -526,7 +530,7 @@ fn count_at(
     let begin = low.map_or_else(|| from.to_owned(), after);
     let end = high.unwrap_or(to);
     let whole = sum(connection, view, index, *level, (&begin, end), facets)?;
-    // An end that is not an instant can be within the bucket that the other end cuts.
+    // An end that is not an instant can be within the bucket that the other end divides.
     let below = low.map_or(Ok(0), |low| {
         count_at(
             file,
@@ -543,8 +547,9 @@ fn count_at(
     Ok(below + whole + above)
 }
 
-/// Finds the start of a page by skipping complete buckets, coarse ones first, up to the bucket with
-/// its first row. Returns the remaining range, and the number of its rows still to skip.
+/// Finds the start of a page. Skips complete buckets, coarse buckets first, up to the bucket that
+/// contains the first row of the page. Returns the remaining range, and the number of rows that
+/// must still be skipped in this range.
 fn page_start(
     file: File<'_>,
     range: &Range<'_>,
@@ -556,8 +561,8 @@ fn page_start(
         if skip == 0 || !file.is_counted(range.view, range.index) {
             break;
         }
-        // A bucket that an end of the range cuts cannot be skipped by its counter; finer levels
-        // follow.
+        // A bucket that an end of the range divides cannot be skipped by its counter, so finer
+        // levels handle such a bucket.
         let begin = cut_bucket(&from, level).map_or_else(|| from.clone(), after);
         let end = cut_bucket(&to, level).map_or_else(|| to.clone(), str::to_owned);
         let edge = if range.descending {
@@ -606,8 +611,8 @@ fn page_start(
             left -= n;
         }
         skip = left;
-        // If no complete bucket has the first row, the row is in the cut bucket at the far end. The
-        // range only gets smaller.
+        // If no complete bucket contains the first row, the row is in the divided bucket at the
+        // opposite end of the range. The range only becomes smaller.
         if range.descending {
             to = to.min(first_bucket.map_or(begin, |bucket| after(&bucket)));
         } else {
@@ -617,7 +622,7 @@ fn page_start(
     Ok((from, to, skip))
 }
 
-/// The columns of an [`Entry`].
+/// The SQL columns of an [`Entry`].
 const ENTRY: &str = "value, key, (SELECT shared FROM facets WHERE id = entries.facets), own";
 
 fn entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {
@@ -633,7 +638,7 @@ fn entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {
     })
 }
 
-/// Returns the facets of an owner with their numbers.
+/// Returns the shared facets of all rows that belong to the owner of a range, each with its number.
 fn facets_of(connection: &Connection, range: &Range<'_>) -> rusqlite::Result<Vec<(i64, String)>> {
     let mut statement = connection.prepare_cached(
         "SELECT counters.facets, shared FROM counters JOIN facets ON facets.id = counters.facets \
@@ -646,8 +651,8 @@ fn facets_of(connection: &Connection, range: &Range<'_>) -> rusqlite::Result<Vec
     all.collect()
 }
 
-/// Returns the first rows of a range with one of some facets; merges one range per facet, or reads
-/// row by row if there are many facets.
+/// Returns the first `n` rows of a range whose facets are among `facets`. Merges one range per
+/// facet; with more than [`MERGED_MAX`] facets, reads the rows one by one.
 fn first_rows(
     connection: &Connection,
     range: &Range<'_>,
@@ -689,7 +694,8 @@ fn first_rows(
     Ok(rows)
 }
 
-/// Returns the count and one page of the rows with one of some facets, by counters.
+/// Counts the rows of a range whose facets are among `facets`, by counters. Also returns one page
+/// of these rows.
 fn page_where(
     file: File<'_>,
     range: &Range<'_>,
@@ -785,7 +791,7 @@ impl Views for Sqlite {
             } else {
                 ("ASC", ">")
             };
-            // The entry itself selects the rows after it, so the counters are not needed.
+            // The query selects the rows after the entry directly, so the counters are not needed.
             let (from, to, skip) = if after.is_some() {
                 (range.from.to_owned(), range.to.to_owned(), range.skip)
             } else {
@@ -918,7 +924,7 @@ impl Views for Sqlite {
     }
 }
 
-/// A range that a closure on another thread can own.
+/// A [`Range`] with owned texts, which a closure can take to another thread.
 struct OwnedRange {
     view: String,
     index: String,

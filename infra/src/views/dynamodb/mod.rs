@@ -5,14 +5,15 @@
 //! | document | `d|<view>|<one of 16 by the key's hash>` | the key | `q` sequence, `b` body, compressed, `x` its index rows, `f` its facets |
 //! | index row | `i|<view>|<index>|<head>` | value, a zero byte, the key | `q` the sequence of the document that wrote it |
 //!
-//! A document is authoritative; its rows are hints. A put first writes new rows, then the document
-//! if its sequence is the next, then deletes rows that the document no longer lists. A row with a
-//! newer sequence is not deleted. Readers omit rows that no document lists. A put therefore costs
-//! single writes instead of double transactional writes, and a crash leaves at most hidden rows.
+//! A document is authoritative; its index rows are hints. A put first writes new rows. It then
+//! writes the document if the stored sequence is the expected sequence, and deletes rows that the
+//! document no longer lists. A row with a newer sequence is not deleted. Readers omit rows that no
+//! document lists. A put therefore needs only simple writes, which cost half of transactional
+//! writes. A crash leaves at most rows that readers omit.
 //!
-//! The head of a value is the text before its first `|`, unless that text is a number. Rows are
-//! partitioned by head: all rows of `p1f…|0000120261122000017` with the same person share a
-//! partition. A range must stay within one head.
+//! The head of a value is the text before its first `|`; a number is not a head. All rows with the
+//! same head share a partition. For example, `p1f…` is the head of `p1f…|0000120261122000017`, so
+//! all rows of one person share a partition. A range must stay within one head.
 
 mod rows;
 
@@ -45,17 +46,17 @@ const DELETE_MAX: usize = 25;
 const DOCUMENT_BYTES_MAX: usize = 16 << 20;
 /// Maximum rounds for the unprocessed items of a batch.
 const ROUNDS_MAX: u32 = 8;
-/// Maximum documents whose rows are kept in memory, so that a put after a get needs no read.
+/// Maximum documents whose listed rows are cached, so that a put after a get needs no read.
 const REMEMBERED_MAX: usize = 10_000;
 
-/// The sequence of a document and the rows that it lists.
+/// The sequence of a document, and the index rows that the document lists.
 type Claimed = (i64, Vec<String>);
 
-/// A views table.
+/// The views in one DynamoDB table.
 #[derive(Clone)]
 pub struct Dynamodb {
     table: Table,
-    /// Sequence and listed rows of the documents that were read or put last.
+    /// Sequence and listed rows of the documents that were read or put most recently.
     claimed: Arc<Mutex<HashMap<(String, String), Claimed>>>,
 }
 
@@ -265,7 +266,7 @@ impl Dynamodb {
         Ok(())
     }
 
-    /// Returns the keys of a document and of the rows that it lists.
+    /// Returns the keys of a document and of the index rows that the document lists.
     fn item_keys(view: &str, key: &str, claims: &[String]) -> Vec<Item> {
         let rows = claims
             .iter()
@@ -273,7 +274,7 @@ impl Dynamodb {
         rows.chain([document_key(view, key).into()]).collect()
     }
 
-    /// Returns documents of a view by ascending key.
+    /// Returns at most `limit` documents of a view with keys after `after`, by ascending key.
     async fn items(
         &self,
         view: &str,
@@ -295,8 +296,8 @@ impl Dynamodb {
                 .consistent_read(true);
             buckets.spawn(query.send());
         }
-        // The smallest last key of the truncated buckets. Beyond it, keys of such a bucket can be
-        // missing.
+        // `complete_until` is the smallest last key of the truncated buckets. After this key,
+        // documents of such a bucket can be missing.
         let (mut found, mut complete_until) = (BTreeMap::new(), None::<String>);
         while let Some(response) = buckets.join_next().await {
             let response = response.map_err(|error| {
@@ -415,8 +416,8 @@ impl Views for Dynamodb {
                         .meter
                         .wrote("view put rejected", bytes, Some(1.0));
                     self.remember(view, key, None);
-                    // The stored document may be this one, put by an attempt whose response was
-                    // lost.
+                    // The stored document may be the same document, stored by an attempt whose
+                    // response was lost.
                     let stored = rejected
                         .item()
                         .filter(|stored| sequence(stored) == document.sequence);
@@ -436,7 +437,8 @@ impl Views for Dynamodb {
                 }
             },
         }
-        // The document is stored. Readers omit a remaining row and delete it when they find it.
+        // The document is stored, so a failed deletion is only logged. Readers omit and delete the
+        // remaining rows.
         let dropped: Vec<&String> = old.iter().filter(|claim| !new.contains(claim)).collect();
         if let Err(error) = self
             .delete_rows(view, key, &dropped, document.sequence)
@@ -478,7 +480,8 @@ impl Views for Dynamodb {
                         });
                     }
                     Some(((sequence, _), _)) => strays.push((entry, *sequence)),
-                    // The document may be about to be put for the first time.
+                    // A row without a document is kept, because a concurrent put may be about to
+                    // store the document.
                     None => {}
                 }
             }

@@ -14,7 +14,8 @@ use crate::{Error, Kind};
 /// Maximum concurrent writes of index rows.
 const ROWS_AT_ONCE: usize = 32;
 
-/// Returns the text before the first bar of a value, unless that text is a number.
+/// Returns the head of a value: the text before the first `|`. Returns an empty text if the value
+/// contains no `|` or if that text is a number.
 fn head(value: &str) -> &str {
     value
         .split_once('|')
@@ -23,7 +24,7 @@ fn head(value: &str) -> &str {
         .unwrap_or_default()
 }
 
-/// Returns the key of the row of a claim (`<index>|<value>`).
+/// Returns the key of the index row for a claim; a claim is the text `<index>|<value>`.
 pub(super) fn row_key(view: &str, key: &str, claim: &str) -> [(String, AttributeValue); 2] {
     let (index, value) = claim.split_once('|').unwrap_or((claim, ""));
     [
@@ -55,7 +56,7 @@ impl Dynamodb {
         join_all(tasks).await
     }
 
-    /// Puts a row unless a newer document wrote it.
+    /// Puts a row unless a newer document wrote the row.
     async fn put_row(self, mut row: Item, sequence: i64) -> Result<(), Error> {
         row.insert("q".into(), AttributeValue::N(sequence.to_string()));
         let bytes = item_bytes(&row);
@@ -81,7 +82,7 @@ impl Dynamodb {
         Ok(())
     }
 
-    /// Deletes a row unless a newer document wrote it.
+    /// Deletes a row unless a newer document wrote the row.
     async fn delete_row(self, row: Item, before: i64) -> Result<(), Error> {
         let bytes = item_bytes(&row);
         let deleted = self
@@ -132,7 +133,8 @@ impl Dynamodb {
     }
 
     /// Deletes rows that no document lists, so that counts become correct again. The row of a
-    /// concurrent put has a higher sequence than the document that was read, and stays.
+    /// concurrent put is not deleted, because its sequence is higher than the sequence of the
+    /// document that was read.
     pub(super) async fn sweep(&self, range: &Range<'_>, strays: Vec<(Entry, i64)>) {
         for (entry, sequence) in strays {
             let claim = format!("{}|{}", range.index, entry.value);
@@ -196,7 +198,8 @@ impl Dynamodb {
                 ":p",
                 text(format!("i|{}|{}|{head_value}", range.view, range.index)),
             )
-            // A sort key cannot be empty; every row key is longer than one zero byte.
+            // A sort key cannot be empty, so one zero byte, which sorts before every row key,
+            // replaces an empty start.
             .expression_attribute_values(
                 ":from",
                 text(if range.from.is_empty() {
