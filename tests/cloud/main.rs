@@ -3,6 +3,7 @@
 //!
 //! `localstack/up` writes environment variables that name the desk under test.
 
+mod applications;
 mod attachments;
 mod callbacks;
 mod contracts;

@@ -1,0 +1,166 @@
+//! Tests an application in an external ITSM through deployed functions: `sync` sends the requests,
+//! and `inbound` receives the callback over the HTTP API.
+
+use std::sync::{Arc, Mutex};
+
+use axum::extract::{Path, State};
+use axum::routing::any;
+use axum::{Json, Router};
+use functions::app::itsm::integrations::Definitions;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::TestDesk;
+use crate::desk::until;
+
+/// The bodies of the creations that the external ITSM received, and whether the ticket is decided.
+type External = Arc<Mutex<(Vec<Value>, bool)>>;
+
+/// Answers like a BlueKing ITSM with one ticket.
+async fn answer(
+    State(external): State<External>,
+    Path(operation): Path<String>,
+    body: axum::body::Bytes,
+) -> Json<Value> {
+    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let mut external = external.lock().expect("no holder panics");
+    let data = match operation.trim_end_matches('/') {
+        "create_ticket" => {
+            external.0.push(body);
+            json!({ "sn": "REQ1", "id": 1 })
+        }
+        "token/verify" => json!({ "is_passed": body["token"] == "issued" }),
+        "get_ticket_info" => json!({
+            "sn": "REQ1", "current_status": if external.1 { "FINISHED" } else { "RUNNING" },
+            "fields": [{ "key": "approval_result", "value": "true" }],
+        }),
+        _ => json!({ "items": [] }),
+    };
+    Json(json!({ "result": true, "code": 0, "message": "success", "data": data }))
+}
+
+async fn send(request: reqwest::RequestBuilder) -> Value {
+    let response = request.send().await.expect("an answer");
+    let status = response.status().as_u16();
+    let body = response.json().await.unwrap_or(Value::Null);
+    assert!(status < 300, "{status} {body}");
+    body
+}
+
+#[tokio::test]
+async fn an_application_is_decided_through_deployed_functions() {
+    let desk = TestDesk::open().await;
+    let external = External::default();
+    let router = Router::new()
+        .route("/v2/itsm/{*operation}", any(answer))
+        .with_state(external.clone());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    // The names are of this run, because the desk keeps the data of earlier runs.
+    let run = address.port();
+    let definitions = format!(
+        r#"
+        [[integration]]
+        name = "fake_{run}"
+        kind = "bk_itsm"
+        form = "apigw"
+        url = "http://{address}"
+        app = "bk_log"
+        user = "admin"
+
+        [[application_kind]]
+        name = "kind_{run}"
+        integration = "fake_{run}"
+        service = 18
+        fields = {{ title = "${{ticket_title}}" }}
+        granted = {{ approval_result = "true" }}
+        days = 14
+        "#
+    );
+    let definitions = Definitions::read(&definitions).expect("valid");
+    definitions.store(&desk.app).await.expect("stored");
+    let keys = &desk.app.ledger.keys;
+    let name = format!("integration/fake_{run}");
+    keys.keep_secret(&name, b"s3cret").await.expect("stored");
+    let definition = json!({
+        "name": format!("Application {run}"),
+        "nodes": [
+            { "id": 1, "name": "Start", "kind": "START" },
+            { "id": 2, "name": "Request", "kind": "NORMAL", "processors": { "type": "OPEN" }, "fields": ["title"] },
+            { "id": 3, "name": "Apply", "kind": "TASK", "processors": { "type": "PERSON", "who": ["admin"] },
+              "service_task": { "does": "application", "kind": format!("kind_{run}") } },
+            { "id": 9, "name": "End", "kind": "END" },
+        ],
+        "transitions": [{ "id": 1, "from": 1, "to": 2 }, { "id": 2, "from": 2, "to": 3 }, { "id": 3, "from": 3, "to": 9 }],
+        "fields": [{ "id": 1, "key": "title", "type": "STRING", "name": "Title", "is_required": true }],
+    });
+    let post = |path: &str, body: &Value| desk.v1(Method::POST, path, "admin").json(body);
+    let drawn = send(post("workflows", &json!({ "definition": definition }))).await;
+    send(post(
+        &format!("workflows/{}/deploy", drawn["workflow"]),
+        &json!({}),
+    ))
+    .await;
+    let service = json!({ "kind": "request", "name": format!("Apply {run}"), "workflow": drawn["workflow"], "version": 1, "catalog": 4 });
+    let service = send(post("services", &service)).await;
+    let ticket = json!({ "service_id": service["service"], "fields": { "title": "logs" } });
+    let opened = send(desk.v1(Method::POST, "tickets", "lisi").json(&ticket)).await;
+    let sn = opened["sn"].as_str().expect("a number").to_owned();
+    let created = until("the creation at the external ITSM", async || {
+        external
+            .lock()
+            .expect("no holder panics")
+            .0
+            .first()
+            .cloned()
+    })
+    .await;
+    assert_eq!(
+        (&created["service_id"], &created["creator"]),
+        (&json!(18), &json!("lisi"))
+    );
+    external.lock().expect("no holder panics").1 = true;
+    let url = created["meta"]["callback_url"].as_str().expect("a URL");
+    let path = &url[url.find("/callbacks/").expect("a path")..];
+    let callback = json!({ "sn": "REQ1", "title": "logs", "current_status": "FINISHED", "token": "issued", "approve_result": true });
+    let client = tests::process::client();
+    let forged = format!("{}{}", desk.base(), &path[..path.len() - 4]);
+    let status = client
+        .post(forged)
+        .json(&callback)
+        .send()
+        .await
+        .expect("an answer")
+        .status();
+    assert_eq!(status.as_u16(), 403);
+    // The callback may arrive before the answer of the creation is recorded.
+    let answered = send(
+        client
+            .post(format!("{}{path}", desk.base()))
+            .json(&callback),
+    )
+    .await;
+    assert_eq!(
+        answered,
+        json!({ "result": true, "data": null, "code": 0, "message": "" })
+    );
+    let ended = until("the end of the ticket", async || {
+        let shown = send(desk.v1(Method::GET, &format!("tickets/{sn}"), "admin")).await;
+        (shown["current_status"] == "FINISHED").then_some(shown)
+    })
+    .await;
+    let node = ended["nodes"]
+        .as_array()
+        .expect("nodes")
+        .iter()
+        .find(|node| node["node"] == 3);
+    assert_eq!(node.expect("the node")["status"], "FINISHED");
+    assert_eq!(
+        external.lock().expect("no holder panics").0.len(),
+        1,
+        "one creation"
+    );
+}
