@@ -8,6 +8,7 @@
 //! card per ticket, one board, one index with several values per ticket, and three callbacks per
 //! ended ticket.
 
+mod applications;
 mod scheduler;
 mod streams;
 

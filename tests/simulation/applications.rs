@@ -1,0 +1,388 @@
+//! Simulates applications in an external ITSM that loses requests and responses, answers late or
+//! never, and is called by a desk that crashes between any two steps.
+//!
+//! The run uses the real decider and the real deadlines of its events. The steps of the runner (load,
+//! record the start, send, record the outcome, conclude) are repeated here, with a possible crash
+//! after each of them. In every run there must be one external ticket at most, one outcome, and one
+//! result on the ticket, and an open application must always have a deadline.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use domain::Decider;
+use domain::attempt::{Report, Verdict};
+use domain::decider::DecideError;
+use domain::itsm::application::{
+    Answer, Application, Command, ExternalTicket, POLICY, Rejection, Step,
+};
+use events::application::{ATTEMPT, ApplicationEvent, Cause, EXPIRE, Requested};
+use events::workflow::{Clause, Condition, Group, Join, Operator};
+use events::{Event as _, Moment, NodeId};
+
+use crate::scheduler::Dice;
+
+const SEEDS: u64 = 10_000;
+const DAY_MS: i64 = 24 * 3_600_000;
+const EXPIRES: Moment = Moment(14 * DAY_MS);
+/// Most steps of one run. A run that polls for 14 days needs about 4,100 steps.
+const STEPS_MAX: usize = 6_000;
+/// Time after which overdue work is fired again.
+const AGAIN_MS: i64 = 30_000;
+
+/// One ticket of the external ITSM.
+struct External {
+    /// The instant from which the ticket is visible. A request without a response may be executed
+    /// late.
+    visible: Moment,
+    decided: Option<(Moment, &'static str, &'static str)>,
+}
+
+struct World {
+    dice: Dice,
+    now: Moment,
+    events: Vec<ApplicationEvent>,
+    state: Application,
+    deadlines: BTreeMap<Cow<'static, str>, Moment>,
+    externals: Vec<External>,
+    /// The results that the own ticket recorded.
+    results: Vec<(bool, String)>,
+    /// The deadline whose changes the run ignores, to show that the check can fail.
+    ignored: Option<&'static str>,
+    /// Chance in percent that the external ITSM fails in one request.
+    faults: usize,
+    crashes: u64,
+}
+
+/// A run that did not end, or ended wrongly.
+#[derive(Debug)]
+struct Failure(String);
+
+/// The end of one try of the runner.
+enum Try {
+    Done,
+    Crashed,
+}
+
+fn granted() -> Condition {
+    Condition {
+        join: Join::And,
+        expressions: vec![Group {
+            join: Join::And,
+            expressions: vec![Clause {
+                key: "approval_result".into(),
+                kind: "RADIO".into(),
+                condition: Operator::Equal,
+                value: "true".into(),
+            }],
+        }],
+    }
+}
+
+impl World {
+    fn new(seed: u64, ignored: Option<&'static str>) -> Self {
+        let mut dice = Dice::new(seed);
+        let faults = [0, 10, 40, 90, 100][dice.below(5)];
+        let mut world = Self {
+            dice,
+            now: Moment(0),
+            events: Vec::new(),
+            state: Application::default(),
+            deadlines: BTreeMap::new(),
+            externals: Vec::new(),
+            results: Vec::new(),
+            ignored,
+            faults,
+            crashes: 0,
+        };
+        let requested = Requested {
+            ticket: "REQ1".into(),
+            node: NodeId(3),
+            name: "apply".into(),
+            round: 1,
+            attempt: 1,
+            cause: "ticket-REQ1:5".into(),
+            kind: "log_collection".into(),
+            inputs: BTreeMap::new(),
+            due: Moment(0),
+            expires: EXPIRES,
+        };
+        world
+            .execute(&Command::Request(requested))
+            .expect("accepted");
+        world
+    }
+
+    fn execute(&mut self, command: &Command) -> Result<(), Rejection> {
+        match self.state.decide(command, &()) {
+            Ok(events) => {
+                for event in events {
+                    self.state.evolve(&event);
+                    for change in event.deadlines() {
+                        match change.due {
+                            _ if self.ignored == Some(&*change.id) => None,
+                            Some(due) => self.deadlines.insert(change.id, due),
+                            None => self.deadlines.remove(&change.id),
+                        };
+                    }
+                    self.events.push(event);
+                }
+                Ok(())
+            }
+            Err(DecideError::Rejected(rejection)) => Err(rejection),
+            Err(DecideError::Needs(needs)) => match needs.into_iter().next() {
+                Some(nothing) => match nothing {},
+                None => Ok(()),
+            },
+        }
+    }
+
+    fn crashes(&mut self) -> bool {
+        let crashes = self.dice.below(100) < 5;
+        self.crashes += u64::from(crashes);
+        crashes
+    }
+
+    /// Executes one request at the external ITSM.
+    fn send(&mut self) -> Answer {
+        let fault = self.dice.below(100) < self.faults;
+        let kind = self.dice.below(5);
+        if fault && kind == 0 {
+            return Answer::NotSent("connection refused".into());
+        }
+        if fault && kind == 1 {
+            return Answer::Unclear("the request is lost".into());
+        }
+        let answer = match self.state.step {
+            Step::Create => {
+                let late = if fault {
+                    i64::try_from(self.dice.below(20_000)).unwrap_or(0)
+                } else {
+                    0
+                };
+                self.externals.push(External {
+                    visible: self.now.plus_ms(late),
+                    decided: None,
+                });
+                Answer::Created(format!("X{}", self.externals.len()))
+            }
+            Step::Find => {
+                let found = self
+                    .externals
+                    .iter()
+                    .position(|one| one.visible <= self.now);
+                Answer::Found(found.map(|at| format!("X{}", at + 1)))
+            }
+            Step::Verify => Answer::Verified(self.dice.below(2) == 0),
+            Step::Confirm | Step::Poll => {
+                let decided = self.externals.first().and_then(|one| one.decided);
+                let (status, approval) = match decided {
+                    Some((at, status, approval)) if at <= self.now => (status, approval),
+                    _ => ("RUNNING", ""),
+                };
+                Answer::Ticket(ExternalTicket {
+                    status: status.into(),
+                    url: String::new(),
+                    fields: BTreeMap::from([("approval_result".to_owned(), approval.into())]),
+                })
+            }
+        };
+        if fault {
+            return Answer::Unclear("no response".into());
+        }
+        answer
+    }
+
+    /// Runs one try of the runner.
+    fn step(&mut self) -> Result<Try, Failure> {
+        if self.state.is_open() {
+            if self.state.attempts.due > self.now {
+                return Ok(Try::Done);
+            }
+            let attempt = self.state.attempts.next();
+            let verdict = if let Some(verdict) = self.state.interrupted() {
+                verdict
+            } else {
+                if self.state.step == Step::Create {
+                    let until = self.now.plus_ms(40_000);
+                    let begin = Command::Begin { attempt, until };
+                    self.execute(&begin).map_err(|no| Failure(no.to_string()))?;
+                    if self.crashes() {
+                        return Ok(Try::Crashed);
+                    }
+                }
+                let answer = self.send();
+                if self.crashes() {
+                    return Ok(Try::Crashed);
+                }
+                self.now = self.now.plus_ms(10);
+                self.state.verdict(answer, &granted())
+            };
+            self.record(attempt, verdict)?;
+            if self.crashes() {
+                return Ok(Try::Crashed);
+            }
+        }
+        if let (Some(outcome), false) = (self.state.outcome.clone(), self.state.is_closed) {
+            // A repeated result has the same command id and is recorded once.
+            if self.results.is_empty() {
+                let result = outcome.outputs.get("application_result_3").cloned();
+                self.results
+                    .push((outcome.succeeded, result.unwrap_or_default()));
+            }
+            if self.crashes() {
+                return Ok(Try::Crashed);
+            }
+            let close = Command::Close { recorded: true };
+            self.execute(&close).map_err(|no| Failure(no.to_string()))?;
+        }
+        Ok(Try::Done)
+    }
+
+    fn record(&mut self, attempt: u32, verdict: Verdict) -> Result<(), Failure> {
+        let report = Report {
+            attempt,
+            exchange: None,
+            status: None,
+            verdict,
+            policy: POLICY,
+            at: self.now,
+        };
+        self.execute(&Command::Record(report))
+            .map_err(|no| Failure(no.to_string()))
+    }
+
+    /// Lets time pass at the external ITSM: a decision, and perhaps a callback.
+    fn weather(&mut self) {
+        let never = self.faults == 100;
+        if let Some(external) = self.externals.first_mut()
+            && external.decided.is_none()
+            && !never
+            && self.dice.below(20) == 0
+        {
+            let (status, approval) = [
+                ("FINISHED", "true"),
+                ("FINISHED", "false"),
+                ("REVOKED", "true"),
+                ("SUSPENDED", "true"),
+            ][self.dice.below(4)];
+            external.decided = (status != "SUSPENDED").then_some((self.now, status, approval));
+        }
+        if self.dice.below(10) == 0 {
+            let hint = Command::Hint {
+                inbound: format!("inbound-{}", self.dice.below(3)),
+                at: self.now,
+            };
+            self.execute(&hint).expect("a callback is always accepted");
+        }
+    }
+}
+
+/// Runs one seed; returns the number of crashes and the outcome.
+fn run(seed: u64, ignored: Option<&'static str>) -> Result<(u64, &'static str), Failure> {
+    let mut world = World::new(seed, ignored);
+    for _ in 0..STEPS_MAX {
+        if world.state.is_closed {
+            return check(&world);
+        }
+        if world.state.is_open() {
+            let attempt = world.deadlines.get(ATTEMPT);
+            let has_both = attempt == Some(&world.state.attempts.due)
+                && world.deadlines.get(EXPIRE) == Some(&EXPIRES);
+            if !has_both {
+                let deadlines = &world.deadlines;
+                return Err(Failure(format!("{deadlines:?} in {:?}", world.state)));
+            }
+        }
+        let earliest = world.deadlines.iter().min_by_key(|(_, due)| **due);
+        let Some((id, due)) = earliest.map(|(id, due)| (id.clone(), *due)) else {
+            return Err(Failure(format!("no deadline in {:?}", world.state)));
+        };
+        world.now = world.now.max(due);
+        world.weather();
+        if id == EXPIRE && world.state.is_open() && world.now >= EXPIRES {
+            let expire = Command::Expire { at: world.now };
+            world
+                .execute(&expire)
+                .map_err(|no| Failure(no.to_string()))?;
+        }
+        let before = world.events.len();
+        let tried = world.step()?;
+        if matches!(tried, Try::Crashed) || world.events.len() == before {
+            // The deadline is fired again.
+            world.now = world.now.plus_ms(AGAIN_MS);
+        }
+    }
+    Err(Failure(format!("the run does not end: {:?}", world.state)))
+}
+
+fn check(world: &World) -> Result<(u64, &'static str), Failure> {
+    let fail = |text: &str| Err(Failure(format!("{text}: {:?}", world.events)));
+    if world.externals.len() > 1 {
+        return fail("more than one external ticket");
+    }
+    let [(succeeded, result)] = &world.results[..] else {
+        return fail("not one result");
+    };
+    let ends = world.events.iter().filter(|event| {
+        matches!(
+            event,
+            ApplicationEvent::Completed(_) | ApplicationEvent::Expired(_)
+        )
+    });
+    if ends.count() != 1 {
+        return fail("not one outcome");
+    }
+    if !world.deadlines.is_empty() {
+        return fail("a closed application has a deadline");
+    }
+    if !succeeded {
+        let has_expired = matches!(&world.events[..], [.., ApplicationEvent::Expired(_), _]);
+        return if has_expired {
+            Ok((world.crashes, "expired"))
+        } else {
+            fail("not expired")
+        };
+    }
+    let decided = world.externals.first().and_then(|one| one.decided);
+    let is_granted = matches!(decided, Some((_, "FINISHED", "true")));
+    let by_callback = world.events.iter().any(
+        |event| matches!(event, ApplicationEvent::Completed(one) if one.cause == Cause::Callback),
+    );
+    match (result.as_str(), is_granted, by_callback) {
+        ("granted", true, true) => Ok((world.crashes, "granted after a callback")),
+        ("granted", true, false) => Ok((world.crashes, "granted by polling")),
+        ("refused", false, _) if decided.is_some() => Ok((world.crashes, "refused")),
+        _ => fail("the result differs from the decision"),
+    }
+}
+
+#[test]
+fn every_application_ends_once_in_any_weather() {
+    let mut outcomes: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut crashes = 0;
+    for seed in 0..SEEDS {
+        match run(seed, None) {
+            Ok((of_run, outcome)) => {
+                crashes += of_run;
+                *outcomes.entry(outcome).or_default() += 1;
+            }
+            Err(Failure(reason)) => panic!("seed {seed}: {reason}"),
+        }
+    }
+    println!("{SEEDS} applications, {crashes} crashes: {outcomes:?}");
+    assert_eq!(outcomes.len(), 4, "every outcome occurs");
+    assert!(
+        crashes > SEEDS,
+        "too few crashes for a useful result: {crashes}"
+    );
+}
+
+#[test]
+fn the_check_finds_a_missing_deadline() {
+    for deadline in [ATTEMPT, EXPIRE] {
+        let failed = (0..200)
+            .filter(|seed| run(*seed, Some(deadline)).is_err())
+            .count();
+        assert_eq!(failed, 200, "{deadline}: every run fails");
+    }
+}
