@@ -54,6 +54,10 @@ pub(super) enum Step<'a> {
     Follow(&'a Transition),
 }
 
+/// The keys of fields that change the ticket. The text of such a field is not the reason of a
+/// decision.
+const IS_NO_REASON: [&str; 5] = ["title", "current_status", "impact", "urgency", "priority"];
+
 /// Changes of the ticket that follow from the fields of a form.
 pub(super) struct Effect {
     status: String,
@@ -210,7 +214,7 @@ impl<'a> Run<'a> {
         let mut texts: Vec<_> = self
             .definition
             .fields_of(node)
-            .filter(|field| field.kind.is_prose())
+            .filter(|field| field.kind.is_prose() && !IS_NO_REASON.contains(&field.key.as_str()))
             .collect();
         texts.sort_by_key(|field| (field.kind == FieldKind::String, field.is_required == pass));
         let filled = texts
