@@ -1,5 +1,12 @@
 //! Examples of the form "given events, when a command, then events", and properties of any history.
 
+mod engine;
+mod engine_automatic;
+mod engine_ending;
+mod engine_entering;
+mod engine_leaving;
+mod engine_people;
+mod engine_voting;
 mod nested;
 
 mod given;
