@@ -469,6 +469,10 @@ async fn report(
             "the receivers of callbacks, with their headers, belong to the apps that opened the tickets",
         ),
         (
+            "inbound_messages",
+            "callbacks of external systems are sealed under the key of the desk and may name the person",
+        ),
+        (
             "other_people",
             "text and files of other people may mention the person",
         ),

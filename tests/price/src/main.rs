@@ -53,7 +53,13 @@ const PUT_DOLLARS: f64 = 5.0;
 /// Returns the context of the golden samples, which contains one service, one workflow and one
 /// role.
 fn context() -> Context {
-    let WorkflowEvent::Deployed(deployed) = events::samples::history::<WorkflowEvent>().remove(0);
+    let deployed = events::samples::history::<WorkflowEvent>()
+        .into_iter()
+        .find_map(|event| match event {
+            WorkflowEvent::Deployed(deployed) => Some(deployed),
+            _ => None,
+        });
+    let deployed = deployed.expect("a sample");
     let events::service::ServiceEvent::Defined(service) =
         events::samples::history::<events::service::ServiceEvent>().remove(0);
     let events::role::RoleEvent::Defined(role) =
@@ -68,6 +74,7 @@ fn context() -> Context {
         roles: BTreeMap::from([(role.role, role.members)]),
         general_roles: Some(Vec::new()),
         superusers: Some(vec![PersonId::from("p-root")]),
+        ..Context::default()
     }
 }
 
@@ -267,6 +274,13 @@ fn open(number: usize) -> Command {
         tag: "bk_log".into(),
         callback: None,
         chosen_processors: BTreeMap::new(),
+        agent: None,
+        dynamic_fields: Vec::new(),
+        names: BTreeMap::new(),
+        variables: None,
+        notify_config: serde_json::Value::Null,
+        from: None,
+        attention: false,
     }))
 }
 
