@@ -60,7 +60,8 @@ async fn sqlite_store() {
     store::contract::check(Arc::new(store), 50, async || {}).await;
 }
 
-/// The memory journal does not store a feed, so the indexer builds the feed from its commits.
+/// Tests the paged store over memory adapters. The memory journal does not store a feed, so the
+/// indexer builds the feed from the commits.
 #[tokio::test]
 async fn paged_store() {
     let (pages, blob): (Arc<pages::memory::Memory>, Arc<blob::memory::Memory>) = Default::default();

@@ -23,14 +23,14 @@ use tokio::time::Instant;
 
 /// Default length of a run, in seconds.
 const LENGTH_S: u64 = 180;
-/// The length of the run divided by this number is the length of the first part. In the first part,
-/// only the good client sends requests.
+/// Divisor of the length of a run. The quotient is the length of the first part, in which only the
+/// good client sends requests.
 const IDLE_PART: u64 = 6;
 /// Maximum ratio of the 99th percentile of the good client during the attack to its idle 99th
 /// percentile.
 const SLOWER_MAX: u32 = 10;
-/// Lower bound of the idle 99th percentile in this ratio. A smaller value depends only on the
-/// jitter of the machine.
+/// Smallest idle 99th percentile in the ratio. If the measured value is smaller, the ratio uses
+/// this value, because the jitter of the machine dominates.
 const IDLE_MIN: Duration = Duration::from_millis(5);
 /// Maximum response time of `/healthz`.
 const HEALTH_MAX: Duration = Duration::from_millis(500);
@@ -187,7 +187,8 @@ async fn upload(run: &Run) -> String {
     )
 }
 
-/// Lists tickets and opens tickets, with pauses as of a person; returns the time of each request.
+/// Lists tickets and opens tickets with short pauses, like a person. Returns the time of each
+/// request.
 async fn good_client(run: &Run, length: Duration) -> Vec<Duration> {
     let (http, started) = (client(), Instant::now());
     let mut failures = 0;

@@ -1,4 +1,4 @@
-//! Changes of the configuration: their recorded authors, and their validation.
+//! Tests changes of the configuration: the recorded authors and the validation of the input.
 
 use serde_json::{Value, json};
 use tests::process::{Served, run};
@@ -18,7 +18,7 @@ fn definition(name: &str) -> Value {
     })
 }
 
-/// first-use F4: every commit of configuration names the person, the app and the channel.
+/// Every commit of the configuration names the person, the app and the channel (case first-use F4).
 #[tokio::test]
 async fn every_configuration_commit_names_the_person_app_and_channel() {
     let desk = TestDesk::open().await;
@@ -123,7 +123,7 @@ async fn every_configuration_commit_names_the_person_app_and_channel() {
         204,
     )
     .await;
-    // The same changes over the BlueKing API, by a named person.
+    // A named person makes the same changes over the BlueKing API.
     desk.must(
         "create_service_catalog",
         json!({ "bk_username": "admin", "parent__id": 1, "name": "另一目录" }),
@@ -174,7 +174,7 @@ async fn every_configuration_commit_names_the_person_app_and_channel() {
         "{kinds:?}"
     );
 
-    // An application without a user acts for the desk; the commit names the application.
+    // If a request names no person, the desk acts. The commit then names the application.
     let head = desk.head().await;
     desk.must(
         "create_service_catalog",
@@ -190,7 +190,7 @@ async fn every_configuration_commit_names_the_person_app_and_channel() {
     );
 }
 
-/// first-use F4: the audit shows the person who changed the superusers.
+/// The audit shows the person who changed the superusers (case first-use F4).
 #[tokio::test]
 async fn the_audit_shows_the_person_who_changed_the_superusers() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -200,7 +200,7 @@ async fn the_audit_shows_the_person_who_changed_the_superusers() {
         String::from_utf8_lossy(&run(&["audit", "show", "role-1", "--data", data]).stdout)
             .into_owned()
     };
-    // The first start of the desk creates the role.
+    // The first start of the desk creates the superuser role in commit 1.
     let commit = |number: &str, shown: &str| {
         shown
             .lines()
@@ -244,7 +244,8 @@ async fn the_audit_shows_the_person_who_changed_the_superusers() {
     );
 }
 
-/// first-use section 2: a misspelled name in the list must not remove every superuser.
+/// A superuser cannot remove the own membership, so a misspelled name cannot remove every superuser
+/// (case first-use section 2).
 #[tokio::test]
 async fn a_superuser_cannot_remove_the_own_superuser_role() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -272,7 +273,7 @@ async fn a_superuser_cannot_remove_the_own_superuser_role() {
         json!(["admin", "lisi"]),
         "each person once"
     );
-    // Another superuser can remove the role from the person.
+    // Another superuser may remove the person from the role.
     assert_eq!(
         desk.v1("PUT", "roles/1", "lisi", json!({ "members": ["lisi"] }))
             .await
@@ -287,7 +288,7 @@ async fn a_superuser_cannot_remove_the_own_superuser_role() {
     );
 }
 
-/// crossings 6: a category is not moved below an unknown parent.
+/// A category cannot be moved below a parent that does not exist (case crossings 6).
 #[tokio::test]
 async fn a_category_is_not_moved_below_an_unknown_parent() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -305,7 +306,8 @@ async fn a_category_is_not_moved_below_an_unknown_parent() {
     );
 }
 
-/// hostile-and-broken 3: a repeated creation with one key creates one item.
+/// A creation that is repeated with the same idempotency key creates one item (case
+/// hostile-and-broken 3).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_creation_with_one_key_creates_one_item() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -375,7 +377,7 @@ async fn a_repeated_creation_with_one_key_creates_one_item() {
                 assert_eq!(answer[id], answers[0].2[id], "{path}: one {id}");
             }
         }
-        // Another body, or another user, with the same key.
+        // The same key with another body, or from another user, is rejected.
         let mut other = body.clone();
         other["name"] = "另一个".into();
         if matches!(path, "services" | "catalog" | "templates") {
@@ -398,7 +400,8 @@ async fn a_repeated_creation_with_one_key_creates_one_item() {
     );
 }
 
-/// crossings 6: each concurrent change is decided on the state after the previous change.
+/// Concurrent changes of one item are decided one after another, so no change is lost (case
+/// crossings 6).
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_changes_of_one_item_are_all_kept() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -446,7 +449,7 @@ async fn concurrent_changes_of_one_item_are_all_kept() {
             }
         }
     }
-    // Of several concurrent services with one name, one is created.
+    // Of several concurrent creations of a service with one name, exactly one succeeds.
     for round in 0..5 {
         let mut together = tokio::task::JoinSet::new();
         for _ in 0..6 {
@@ -460,8 +463,8 @@ async fn concurrent_changes_of_one_item_are_all_kept() {
     }
 }
 
-/// hostile-and-broken 27: six concurrent creates of services with one name, as by six processes that
-/// share no lock, make one service.
+/// Six concurrent creations of a service with one name create one service. The creations share no
+/// lock, like creations in six processes (case hostile-and-broken 27).
 #[tokio::test]
 async fn concurrent_services_of_one_name_are_one_service() {
     use functions::app::administration::{AdministrationError, add_service, define_service};
@@ -483,7 +486,7 @@ async fn concurrent_services_of_one_name_are_one_service() {
             |failed| matches!(failed, Err(AdministrationError::NameTaken(taken)) if *taken == name)
         ));
     }
-    // A service that is renamed or removed gives its name up.
+    // Renaming or removing a service makes its name available again.
     let mut first = add_service(&desk.app, &by, named("甲"))
         .await
         .expect("made");
@@ -505,7 +508,8 @@ async fn concurrent_services_of_one_name_are_one_service() {
     assert_ne!(first.service, second.service);
 }
 
-/// A name that a process took before it ended, without defining its service, is free after a minute.
+/// A process may end after it took a name and before it defined the service. The name is available
+/// again after one minute.
 #[tokio::test]
 async fn a_name_of_an_undefined_service_is_free_after_a_minute() {
     use domain::config::{Catalog, CatalogCommand};

@@ -1,11 +1,11 @@
-//! Bodies, parameters and headers of `/v1`: unknown members are rejected by name.
+//! Tests bodies, parameters and headers of `/v1`. Unknown members are rejected by name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 use tests::process::{APP, Served, client};
 
-/// Returns a workflow definition with every kind of member.
+/// Returns a workflow definition that contains every kind of member.
 fn definition() -> Value {
     let title = json!({ "id": 1, "key": "title", "type": "STRING", "name": "标题", "desc": "d", "is_required": true, "regex": "EMPTY", "layout": "COL_6", "default": "x" });
     let colour = json!({ "id": 2, "key": "colour", "type": "SELECT", "name": "颜色", "source_type": "CUSTOM", "choice": [{ "key": "r", "name": "红", "items": [{ "key": "s", "name": "深红" }] }],
@@ -34,7 +34,7 @@ fn definition() -> Value {
     })
 }
 
-/// Returns a valid body for every operation with a body, by path below `/v1`.
+/// Returns one valid body for each operation that takes a body. The key is the path below `/v1`.
 fn examples(sn: &str, other: &str, file: &Value) -> BTreeMap<String, Value> {
     let form = json!({ "title": "t" });
     let to = json!({ "people": ["wangwu"] });
@@ -175,7 +175,7 @@ fn examples(sn: &str, other: &str, file: &Value) -> BTreeMap<String, Value> {
     all
 }
 
-/// Replaces the parameters of a path in the API description with existing items.
+/// Replaces the parameters of a path template by the ids of existing items.
 fn filled(path: &str, sn: &str) -> String {
     let part = |part: &str| match part {
         "{sn}" => sn.to_owned(),
@@ -201,15 +201,15 @@ fn filled(path: &str, sn: &str) -> String {
         .join("/")
 }
 
-/// A body that must be rejected: the difference to the valid body, and the pointer of the wrong
-/// member.
+/// A body that must be rejected. `how` describes the difference from the valid body, and `pointer`
+/// is the JSON pointer of the wrong member.
 struct Wrong {
     how: &'static str,
     pointer: String,
     body: Value,
 }
 
-/// Adds every variant of an example with one member that violates its schema.
+/// Adds to `out` every variant of the example in which one member violates the schema.
 fn wrongs(
     document: &Value,
     schema: &Value,
@@ -232,8 +232,7 @@ fn wrongs(
         );
     }
     if let Some(cases) = schema["oneOf"].as_array() {
-        // The matching schema of `oneOf`: by the constant in the example, or the only object
-        // schema.
+        // Selects the object schema of `oneOf` whose constants equal the members of the example.
         let is_case = |case: &&Value| {
             let words = case["properties"].as_object().into_iter().flatten();
             let mut constants =
@@ -275,8 +274,8 @@ fn wrongs(
                 pointer: format!("{at}/unheard_of"),
                 body: with(whole, &format!("{at}/unheard_of"), Some(json!("x"))),
             });
-            // A member with `x-required-unless` is required if the other member is absent, so both
-            // are left out.
+            // A member in `x-required-unless` is required if the other member is absent. The
+            // variant therefore omits both members.
             for (name, other) in schema["x-required-unless"]
                 .as_object()
                 .into_iter()
@@ -328,8 +327,8 @@ fn wrongs(
             }
         }
         Value::Array(items) if schema["items"].is_object() => {
-            // An array with `minItems` in its items is wrong as a whole, so its items are not
-            // varied.
+            // If each item is an array with `minItems`, the desk rejects the outer array as a
+            // whole. Such items are not varied.
             for (number, item) in items
                 .iter()
                 .enumerate()
@@ -351,7 +350,8 @@ fn wrongs(
     }
 }
 
-/// Adds every variant with one wrong element of an array, or of an object with free keys.
+/// Adds to `out` the variants in which one element is wrong. The element belongs to an array or to
+/// an object with free keys.
 fn wrong_elements(
     document: &Value,
     schema: &Value,
@@ -386,7 +386,8 @@ fn wrong_elements(
     }
 }
 
-/// Returns a body with another value at a pointer, or without the member.
+/// Returns a copy of the body. `Some` sets the member at the pointer, and `None` removes the
+/// member.
 fn with(whole: &Value, pointer: &str, value: Option<Value>) -> Value {
     let mut body = whole.clone();
     let (parent, name) = pointer.rsplit_once('/').expect("a pointer");
@@ -476,8 +477,8 @@ fn operations(document: &Value) -> Vec<(String, String, Value)> {
         .collect()
 }
 
-/// Operations whose valid body the rules of the desk reject, with the status: the named item does
-/// not exist, or is in another state.
+/// Operations that reject their valid body with this status, because the named item does not exist
+/// or is in another state.
 const REJECTED: [(&str, u16); 10] = [
     ("POST /v1/tickets/{sn}/claim", 409),
     ("POST /v1/tickets/{sn}/distribute", 409),
@@ -491,7 +492,7 @@ const REJECTED: [(&str, u16); 10] = [
     ("POST /v1/workflows/{id}/deploy", 404),
 ];
 
-/// Returns the person who may perform the action on the ticket of [`ticket`].
+/// Returns the person who may perform the action on a ticket that [`ticket`] creates.
 fn actor(action: &str) -> &'static str {
     match action {
         "withdraw" | "rate" | "remind" | "remark" | "follow" | "unfollow" | "link" | "unlink" => {
@@ -503,8 +504,7 @@ fn actor(action: &str) -> &'static str {
     }
 }
 
-/// Creates a ticket and brings it into a state that allows the action, if such a state is
-/// reachable.
+/// Creates a ticket. If possible, brings the ticket into a state that allows the action.
 async fn prepared(desk: &Served, action: &str, other: &str) -> String {
     let sn = ticket(desk, "one").await;
     let before = match action {
@@ -526,8 +526,8 @@ async fn prepared(desk: &Served, action: &str, other: &str) -> String {
     sn
 }
 
-/// first-use F2, crossings 6: a missing, null, misspelled or wrongly typed member never changes the
-/// meaning of a body.
+/// A missing, null, misspelled or wrongly typed member never changes the meaning of a body (cases
+/// first-use F2, crossings 6).
 #[tokio::test]
 async fn every_operation_rejects_every_wrong_member_by_name() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -591,7 +591,8 @@ async fn every_operation_rejects_every_wrong_member_by_name() {
             *counts.entry(how).or_default() += 1;
             pointers.insert(pointer);
         }
-        // The valid body is accepted, or rejected with an expected status of the API description.
+        // The desk accepts the valid body, or rejects the body with a status that the API
+        // description lists.
         let action = template
             .strip_prefix("/v1/tickets/{sn}/")
             .filter(|action| !action.contains('/'));
@@ -669,7 +670,8 @@ async fn every_operation_rejects_every_wrong_member_by_name() {
     }
 }
 
-/// first-use section 2: unknown parameters, repeated parameters, and unknown values are rejected.
+/// Unknown parameters, repeated parameters and unknown values are rejected (case first-use section
+/// 2).
 #[tokio::test]
 async fn every_operation_rejects_unknown_and_repeated_parameters() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -759,7 +761,7 @@ async fn every_operation_rejects_unknown_and_repeated_parameters() {
     }
 }
 
-/// first-use F2: approving needs `pass`.
+/// A decision without `pass` is rejected and never approves a ticket (case first-use F2).
 #[tokio::test]
 async fn a_decision_without_pass_is_rejected() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -837,8 +839,8 @@ async fn a_decision_without_pass_is_rejected() {
     }
 }
 
-/// crossings 6: a PUT keeps the members that its body leaves out; an empty list must be written
-/// explicitly.
+/// A PUT keeps every member that its body omits. Only an explicit empty list empties a list (case
+/// crossings 6).
 #[tokio::test]
 async fn a_put_keeps_every_member_that_its_body_leaves_out() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -930,7 +932,7 @@ async fn a_put_keeps_every_member_that_its_body_leaves_out() {
     );
 }
 
-/// first-use section 2: each listed item can be read individually.
+/// Each service, category and role of a list can be read by its id (case first-use section 2).
 #[tokio::test]
 async fn services_categories_and_roles_can_be_read_individually() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -956,7 +958,8 @@ async fn services_categories_and_roles_can_be_read_individually() {
     }
 }
 
-/// crossings 5 and 12: entity tags as proxies forward them, and 304 for cached responses.
+/// Entity tags match in every form that a proxy may forward. A read with a matching tag returns 304
+/// (cases crossings 5 and 12).
 #[tokio::test]
 async fn tags_are_compared_in_every_form_that_rfc_9110_has() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -1061,7 +1064,7 @@ async fn tags_are_compared_in_every_form_that_rfc_9110_has() {
     }
 }
 
-/// crossings 10: the `Location` of a new ticket resolves below any base path.
+/// The `Location` of a new ticket resolves below any base path (case crossings 10).
 #[tokio::test]
 async fn the_location_of_a_ticket_resolves_below_any_path() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -1092,7 +1095,7 @@ async fn the_location_of_a_ticket_resolves_below_any_path() {
     }
 }
 
-/// crossings 8: user names in headers are UTF-8, as in bodies.
+/// Both APIs read user names in headers as UTF-8 (case crossings 8).
 #[tokio::test]
 async fn names_in_headers_are_read_as_utf_8_by_both_apis() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -1184,7 +1187,8 @@ async fn names_in_headers_are_read_as_utf_8_by_both_apis() {
     );
 }
 
-/// hostile-and-broken 28: status and reason for unreadable bodies.
+/// A body that is too large and a body that is not JSON return different statuses and reasons (case
+/// hostile-and-broken 28).
 #[tokio::test]
 async fn too_large_bodies_and_invalid_json_have_separate_statuses() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -1240,14 +1244,14 @@ async fn too_large_bodies_and_invalid_json_have_separate_statuses() {
     }
 }
 
-/// hostile-and-broken 28, first-use section 2: problems show names of people and services, and have
-/// one entry for each field.
+/// Problem documents show names of people and services instead of ids. Each wrong field has its own
+/// entry (cases hostile-and-broken 28, first-use section 2).
 #[tokio::test]
 async fn problems_name_people_services_and_every_missing_field() {
     let directory = tempfile::tempdir().expect("a directory");
     let desk = Served::start(directory.path(), &[]);
     let sn = ticket(&desk, "one").await;
-    // The desk has registered lisi, and has not registered nobodyx.
+    // The user lisi is registered in the desk. The user nobodyx is not registered.
     for user in ["lisi", "nobodyx"] {
         let (status, answer) = desk
             .v1(
@@ -1330,7 +1334,7 @@ async fn problems_name_people_services_and_every_missing_field() {
     );
 }
 
-/// first-use F2: the response to a definition lists every wrong member with its pointer.
+/// The response to a definition lists every wrong member with its JSON pointer (case first-use F2).
 #[tokio::test]
 async fn a_definition_reports_every_wrong_member_with_its_pointer() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -1414,7 +1418,8 @@ async fn a_definition_reports_every_wrong_member_with_its_pointer() {
     );
 }
 
-/// first-use section 2: parameters without effect are rejected, and an id has one valid spelling.
+/// Parameters without effect are rejected, and an id has one valid spelling (case first-use section
+/// 2).
 #[tokio::test]
 async fn a_user_without_a_list_and_odd_ids_are_rejected() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -1452,7 +1457,8 @@ async fn a_user_without_a_list_and_odd_ids_are_rejected() {
     }
 }
 
-/// first-use section 2: a problem names the pointer of the wrong member, and no internal id.
+/// A problem document names the JSON pointer of the wrong member and contains no internal id (case
+/// first-use section 2).
 #[tokio::test]
 async fn a_problem_points_at_the_member_that_is_wrong() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -1643,7 +1649,7 @@ async fn a_problem_points_at_the_member_that_is_wrong() {
             "{answer}"
         );
     }
-    // The values for an automatic node are below `values`.
+    // The operations `retry` and `ignore` take the values of an automatic node below `/values`.
     let mut flow = definition();
     flow["nodes"] = json!([
         { "id": 1, "name": "开始", "kind": "START" }, { "id": 2, "name": "提单", "kind": "NORMAL", "processors": { "type": "OPEN" }, "fields": ["title"] },
@@ -1707,8 +1713,8 @@ async fn a_problem_points_at_the_member_that_is_wrong() {
     }
 }
 
-/// crossings 5: an operation that does not check a condition rejects the condition. One matching
-/// version of several is enough.
+/// An operation that does not check a condition header rejects that header. One matching version in
+/// the header is enough (case crossings 5).
 #[tokio::test]
 async fn a_condition_is_checked_or_rejected_at_every_operation() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -1790,7 +1796,8 @@ async fn a_condition_is_checked_or_rejected_at_every_operation() {
         compared == 25 && rejected >= 35,
         "{compared} compared, {rejected} rejected"
     );
-    // The condition is true if any listed version matches, in any order.
+    // A condition with several versions is true if one version matches. The order of the versions
+    // does not matter.
     let (_, headers, _) = desk
         .v1_with("GET", &format!("tickets/{sn}"), "lisi", Value::Null, &[])
         .await;
@@ -1821,7 +1828,8 @@ async fn a_condition_is_checked_or_rejected_at_every_operation() {
     assert_eq!([one, two, three], [200, 200, 200]);
 }
 
-/// first-use section 2: the API description names every operation and its responses.
+/// The API description contains an id, a tag and the success statuses of every operation (case
+/// first-use section 2).
 #[tokio::test]
 async fn the_description_names_every_operation_and_its_responses() {
     let directory = tempfile::tempdir().expect("a directory");

@@ -1,4 +1,5 @@
-//! Backup, restore, published heads, the key store, file permissions, and findings of `doctor`.
+//! Tests backup, restore, published heads, the key store, file permissions, and findings of
+//! `doctor`.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,12 +13,12 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 use tests::process::{APP, Served, call, client, fast_approval, program, run, text};
 
-/// Clients that write during a backup.
+/// Number of clients that write during a backup.
 const WRITERS: usize = 8;
-/// Longest wait for the end of a process, or for a condition.
+/// Longest time to wait for the end of a process or for a condition.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Returns the standard output and the standard error of a command.
+/// Returns the standard output and the standard error of a command as one text.
 fn printed_text(output: &Output) -> String {
     format!("{}{}", text(&output.stdout), text(&output.stderr))
 }
@@ -170,7 +171,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Backs up a small desk with one upload into `<home>/backup`.
+/// Creates a desk with one ticket and one upload, and backs the desk up into `<home>/backup`.
 async fn small_backup(home: &Path) -> PathBuf {
     let (data, backup) = (home.join("data"), home.join("backup"));
     let desk = Served::start(&data, &[]);
@@ -194,7 +195,8 @@ fn restore(backup: &Path, data: &Path, more: &[&str]) -> Output {
     .concat())
 }
 
-/// first-use F5, hostile-and-broken 29.
+/// A backup of a desk under load is complete up to its position and can be restored elsewhere
+/// (cases first-use F5, hostile-and-broken 29).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_desk_is_backed_up_under_load_and_restored_elsewhere() {
     let home = tempfile::tempdir().unwrap();
@@ -296,7 +298,8 @@ async fn a_desk_is_backed_up_under_load_and_restored_elsewhere() {
         must(&data, &["audit", "files"]),
         "the same uploads are proved"
     );
-    // The copied ledger is a prefix of the ledger of the desk, so its head is valid there.
+    // The copied ledger is a prefix of the ledger of the desk. The head of the copy is therefore
+    // valid for the desk too.
     must(
         &data,
         &[
@@ -325,7 +328,8 @@ async fn a_desk_is_backed_up_under_load_and_restored_elsewhere() {
     assert_eq!(status, 200);
 }
 
-/// first-use F6.
+/// A restore without the key store is rejected, because the restored desk would register its people
+/// again (case first-use F6).
 #[tokio::test]
 async fn a_backup_is_not_restored_without_its_keys() {
     let home = tempfile::tempdir().unwrap();
@@ -369,8 +373,8 @@ async fn a_backup_is_not_restored_without_its_keys() {
     );
 }
 
-/// first-use F6: people and keys are written to a separate directory, and the backup contains none
-/// of them.
+/// People and keys are written to a separate directory. The backup itself contains no person and no
+/// key (case first-use F6).
 #[tokio::test]
 async fn keys_can_be_backed_up_to_a_separate_directory() {
     let home = tempfile::tempdir().unwrap();
@@ -380,8 +384,7 @@ async fn keys_can_be_backed_up_to_a_separate_directory() {
         home.path().join("keys"),
     );
     stopped(&data, 1).await;
-    // The target directories may exist if they are empty, because mount points exist before the
-    // backup.
+    // Mount points exist before the backup, so an empty target directory is accepted.
     std::fs::create_dir(&backup).unwrap();
     std::fs::create_dir(&keys).unwrap();
     must(
@@ -406,10 +409,11 @@ async fn keys_can_be_backed_up_to_a_separate_directory() {
     );
 }
 
-/// Introduces a fault into a copied backup.
+/// A function that introduces a fault into a copied backup.
 type Fault<'a> = Box<dyn Fn(&Path) + 'a>;
 
-/// hostile-and-broken 29: the report on a damaged copy names the faulty file.
+/// A restore of a damaged copy is rejected, and the report names the faulty file (case
+/// hostile-and-broken 29).
 #[tokio::test]
 async fn a_changed_or_partial_backup_is_rejected_with_the_faulty_file() {
     let home = tempfile::tempdir().unwrap();
@@ -530,7 +534,7 @@ async fn a_changed_or_partial_backup_is_rejected_with_the_faulty_file() {
     );
 }
 
-/// first-use F6.
+/// A desk does not start if the key store of its ledger is missing (case first-use F6).
 #[tokio::test]
 async fn a_ledger_without_its_key_store_is_not_opened_for_writing() {
     let home = tempfile::tempdir().unwrap();
@@ -557,7 +561,7 @@ async fn a_ledger_without_its_key_store_is_not_opened_for_writing() {
     let doctor = rejected(&without, &["doctor"]);
     assert!(doctor.contains("WRONG  keys"), "{doctor}");
 
-    // An empty key store, and the key store of another desk, are rejected too.
+    // An empty key store and the key store of another desk are rejected too.
     std::fs::write(without.join("keys.db"), "").unwrap();
     assert!(Served::start_with(&without, &[]).is_err());
     std::fs::copy(other_desk.join("keys.db"), without.join("keys.db")).unwrap();
@@ -585,7 +589,7 @@ async fn a_ledger_without_its_key_store_is_not_opened_for_writing() {
     );
 }
 
-/// first-use F6: the reverse case of the missing key store.
+/// A desk does not start if the ledger of its key store is missing (case first-use F6).
 #[tokio::test]
 async fn a_key_store_without_its_ledger_does_not_start_a_new_desk() {
     let home = tempfile::tempdir().unwrap();
@@ -603,7 +607,8 @@ async fn a_key_store_without_its_ledger_does_not_start_a_new_desk() {
     );
 }
 
-/// first-use F6: a ledger and a key store without ids receive ids at the first start.
+/// If a key store contains people of the ledger, both files receive ids at the first start. Another
+/// key store is rejected (case first-use F6).
 #[tokio::test]
 async fn a_ledger_without_an_id_adopts_only_its_own_key_store() {
     let home = tempfile::tempdir().unwrap();
@@ -639,7 +644,8 @@ async fn a_ledger_without_an_id_adopts_only_its_own_key_store() {
     }
 }
 
-/// hostile-and-broken 4.
+/// A desk does not start if its ledger has lost commits whose head was published (case
+/// hostile-and-broken 4).
 #[tokio::test]
 async fn a_desk_does_not_start_without_commits_it_published() {
     let home = tempfile::tempdir().unwrap();
@@ -657,7 +663,7 @@ async fn a_desk_does_not_start_without_commits_it_published() {
             && reason.contains("--accept-lost-commits"),
         "{reason}"
     );
-    // Deleting the views does not remove the finding.
+    // The start still fails after the views are deleted.
     for name in ["views.db", "views.db-wal", "views.db-shm"] {
         std::fs::remove_file(data.join(name)).ok();
     }
@@ -702,7 +708,7 @@ async fn a_desk_does_not_start_without_commits_it_published() {
         "{verified}"
     );
     must(&data, &["doctor"]);
-    // A separately kept head still proves the loss.
+    // A head that the auditor stored elsewhere still proves the loss.
     assert!(
         rejected(&data, &["audit", "verify", "--head", &kept])
             .contains("is not what was published")
@@ -713,7 +719,8 @@ async fn a_desk_does_not_start_without_commits_it_published() {
     );
 }
 
-/// hostile-and-broken 4: an edited file of heads alone cannot accept a loss.
+/// A loss counts as accepted only if the ledger records the loss. An edited file of heads is not
+/// enough (case hostile-and-broken 4).
 #[tokio::test]
 async fn a_loss_that_the_ledger_did_not_record_is_found() {
     let home = tempfile::tempdir().unwrap();
@@ -731,7 +738,8 @@ async fn a_loss_that_the_ledger_did_not_record_is_found() {
     assert!(verified.contains("but the ledger does not"), "{verified}");
 }
 
-/// hostile-and-broken 4: the history differs from the published heads.
+/// A desk does not start if its history differs from the published heads (case hostile-and-broken
+/// 4).
 #[tokio::test]
 async fn a_desk_does_not_start_if_its_history_differs_from_its_heads() {
     let home = tempfile::tempdir().unwrap();
@@ -759,7 +767,7 @@ async fn a_desk_does_not_start_if_its_history_differs_from_its_heads() {
     assert!(rejected(&data, &["doctor"]).contains("WRONG  heads"));
 }
 
-/// hostile-and-broken 4: an incomplete last line of the file of heads proves nothing.
+/// An incomplete last line of the file of heads is ignored (case hostile-and-broken 4).
 #[tokio::test]
 async fn a_torn_last_head_is_ignored() {
     let home = tempfile::tempdir().unwrap();
@@ -774,7 +782,8 @@ async fn a_torn_last_head_is_ignored() {
     }
 }
 
-/// hostile-and-broken 16, first-use section 6.
+/// Only the owner can read the files of a desk, under any umask of the process (cases
+/// hostile-and-broken 16, first-use section 6).
 #[tokio::test]
 async fn files_of_a_desk_are_private_to_the_owner_under_any_umask() {
     let home = tempfile::tempdir().unwrap();
@@ -805,7 +814,7 @@ async fn files_of_a_desk_are_private_to_the_owner_under_any_umask() {
     }
     stop(desk).await;
 
-    // A start tightens open permissions. Until the next start, `doctor` warns.
+    // A start removes the permissions of other users. Until the next start, `doctor` warns.
     for (path, _) in listed(&data) {
         std::fs::set_permissions(
             &path,
@@ -831,15 +840,15 @@ async fn files_of_a_desk_are_private_to_the_owner_under_any_umask() {
     drop(desk);
 }
 
-/// hostile-and-broken 22.
+/// A desk that cannot write is not ready until a write succeeds again (case hostile-and-broken 22).
 #[tokio::test]
 async fn a_desk_that_cannot_write_is_not_ready_until_it_can() {
     let home = tempfile::tempdir().unwrap();
     let data = home.path().join("data");
     stopped(&data, 1).await;
     let mut shell = Command::new("bash");
-    // A limit on the file size simulates a full disk. The shell ignores the signal, so that writes
-    // fail instead of ending the process.
+    // A limit on the file size simulates a full disk. The shell ignores the signal SIGXFSZ, so a
+    // write fails instead of ending the process.
     shell
         .args(["-c", "trap '' XFSZ; ulimit -S -f 1500; exec \"$0\" \"$@\""])
         .arg(program());
@@ -900,7 +909,7 @@ async fn a_desk_that_cannot_write_is_not_ready_until_it_can() {
     ticket(&desk, "written again").await;
 }
 
-/// hostile-and-broken 22: a readiness check stores no commit.
+/// A readiness check stores no commit (case hostile-and-broken 22).
 #[tokio::test]
 async fn readiness_writes_no_commit() {
     let home = tempfile::tempdir().unwrap();
@@ -921,7 +930,8 @@ async fn readiness_writes_no_commit() {
     assert_eq!(end_of(&data), before);
 }
 
-/// hostile-and-broken 23.
+/// `doctor` checks the indexes of all three SQLite files and finds one flipped bit (case
+/// hostile-and-broken 23).
 #[tokio::test]
 async fn doctor_finds_a_flipped_bit_in_an_index() {
     let home = tempfile::tempdir().unwrap();
@@ -948,7 +958,8 @@ async fn doctor_finds_a_flipped_bit_in_an_index() {
         .unwrap();
     connection.close().unwrap();
     let mut bytes = std::fs::read(&ledger).unwrap();
-    // The end of the page has the row of the first cell of the page.
+    // The last bytes of an index page store the row of the first cell, so this change damages one
+    // row of the index.
     bytes[usize::try_from(page * size - 1).unwrap()] ^= 1;
     std::fs::write(&ledger, bytes).unwrap();
     let doctor = rejected(&data, &["doctor"]);
@@ -958,7 +969,8 @@ async fn doctor_finds_a_flipped_bit_in_an_index() {
     );
 }
 
-/// crossings 9.
+/// `doctor` accepts a copied ledger without a lock file, because no desk has opened the copy (case
+/// crossings 9).
 #[tokio::test]
 async fn doctor_accepts_a_copy_that_no_desk_has_opened() {
     let home = tempfile::tempdir().unwrap();
@@ -983,7 +995,7 @@ async fn doctor_accepts_a_copy_that_no_desk_has_opened() {
     assert_eq!(names(&other), before, "doctor creates no file");
 }
 
-/// first-use section 5: `doctor` names the unverified parts and creates no file.
+/// `doctor` names the unverified parts and creates no file (case first-use section 5).
 #[tokio::test]
 async fn doctor_names_what_it_does_not_verify_and_creates_nothing() {
     let home = tempfile::tempdir().unwrap();
@@ -1014,7 +1026,7 @@ async fn doctor_names_what_it_does_not_verify_and_creates_nothing() {
     assert_eq!(names(&data), before, "doctor creates no file");
 }
 
-/// first-use section 5.
+/// `doctor` and `backup` report an upload whose content is missing (case first-use section 5).
 #[tokio::test]
 async fn doctor_finds_a_missing_upload() {
     let home = tempfile::tempdir().unwrap();
@@ -1042,7 +1054,7 @@ async fn doctor_finds_a_missing_upload() {
     );
 }
 
-/// first-use section 5: reading a ledger creates no key store.
+/// Reading a ledger creates no key store (case first-use section 5).
 #[tokio::test]
 async fn an_audit_without_keys_creates_no_key_store() {
     let home = tempfile::tempdir().unwrap();
@@ -1053,8 +1065,8 @@ async fn an_audit_without_keys_creates_no_key_store() {
     assert!(!data.join("keys.db").exists());
 }
 
-/// hostile-and-broken 29: an import with the mapping of the project, into a directory whose ledger
-/// lost its key store.
+/// An import into a directory whose ledger lost its key store is rejected (case hostile-and-broken
+/// 29).
 #[tokio::test]
 async fn an_import_without_the_key_store_is_rejected() {
     let home = tempfile::tempdir().unwrap();
@@ -1081,7 +1093,8 @@ async fn an_import_without_the_key_store_is_rejected() {
     assert!(!data.join("keys.db").exists());
 }
 
-/// hostile-and-broken 29: a target below the directory of the desk is rejected in every spelling.
+/// A backup into the directory of its own desk is rejected in every spelling of the path (case
+/// hostile-and-broken 29).
 #[tokio::test]
 async fn a_backup_below_the_directory_of_its_desk_is_rejected() {
     let home = tempfile::tempdir().unwrap();
@@ -1136,7 +1149,8 @@ async fn a_backup_below_the_directory_of_its_desk_is_rejected() {
     );
 }
 
-/// hostile-and-broken 29: the files of an interrupted backup contain people and keys.
+/// An interrupted backup leaves files with people and keys. The next backup removes these files
+/// (case hostile-and-broken 29).
 #[tokio::test]
 async fn the_next_backup_removes_the_files_of_an_interrupted_one() {
     let home = tempfile::tempdir().unwrap();
@@ -1164,7 +1178,8 @@ async fn the_next_backup_removes_the_files_of_an_interrupted_one() {
     );
 }
 
-/// hostile-and-broken 29: a backup does not change the files of the desk.
+/// A backup does not change the files of a desk, even if the ledger and the key store lack ids
+/// (case hostile-and-broken 29).
 #[tokio::test]
 async fn a_desk_without_ids_is_backed_up_unchanged() {
     let home = tempfile::tempdir().unwrap();
@@ -1201,7 +1216,8 @@ async fn a_desk_without_ids_is_backed_up_unchanged() {
     stop(Served::start_with(&other, &[]).expect("the restored desk starts")).await;
 }
 
-/// hostile-and-broken 29: the manifest was edited together with its files.
+/// A restore checks every upload that the ledger names, because the manifest may have been edited
+/// (case hostile-and-broken 29).
 #[tokio::test]
 async fn a_backup_without_an_upload_of_its_ledger_is_rejected() {
     let home = tempfile::tempdir().unwrap();
@@ -1231,8 +1247,8 @@ fn replace_keys(data: &Path, keys: &Path) {
     std::fs::copy(keys, data.join("keys.db")).unwrap();
 }
 
-/// first-use F6: an older copy of the key store of the desk lacks the people who were registered
-/// later.
+/// An older copy of the key store lacks the people who were registered later. The desk rejects this
+/// copy (case first-use F6).
 #[tokio::test]
 async fn an_older_key_store_does_not_register_people_twice() {
     let home = tempfile::tempdir().unwrap();
@@ -1278,7 +1294,7 @@ async fn an_older_key_store_does_not_register_people_twice() {
     must(&data, &["doctor"]);
 }
 
-/// first-use F6: a key store with the right id and without its people.
+/// A key store with the right id but without people is rejected (case first-use F6).
 #[tokio::test]
 async fn a_key_store_that_lost_its_people_is_rejected() {
     let home = tempfile::tempdir().unwrap();
@@ -1303,7 +1319,8 @@ async fn a_key_store_that_lost_its_people_is_rejected() {
     }
 }
 
-/// hostile-and-broken 4: lost commits that only the views recorded.
+/// If the file of heads is missing, the views prove the lost commits. An accepted loss is recorded
+/// in the ledger (case hostile-and-broken 4).
 #[tokio::test]
 async fn lost_commits_that_only_the_views_recorded_are_marked() {
     let home = tempfile::tempdir().unwrap();
@@ -1338,7 +1355,8 @@ async fn lost_commits_that_only_the_views_recorded_are_marked() {
     must(&data, &["doctor"]);
 }
 
-/// hostile-and-broken 4: an editor added a blank line to the file of heads.
+/// Blank lines in the file of heads are ignored. A line of another format is reported (case
+/// hostile-and-broken 4).
 #[tokio::test]
 async fn blank_lines_among_published_heads_are_ignored() {
     let home = tempfile::tempdir().unwrap();
@@ -1356,7 +1374,7 @@ async fn blank_lines_among_published_heads_are_ignored() {
     assert!(rejected(&data, &["doctor"]).contains("is not a head"));
 }
 
-/// first-use section 5: reading commands create no views.
+/// Commands that only read the ledger create no views (case first-use section 5).
 #[tokio::test]
 async fn auditing_files_creates_no_views() {
     let home = tempfile::tempdir().unwrap();
@@ -1373,8 +1391,8 @@ async fn auditing_files_creates_no_views() {
     assert!(!data.join("views.db").exists());
 }
 
-/// first-use F5: the files of a killed desk are complete without their indexes. The next step is a
-/// start, not a backup.
+/// The files of a killed desk are complete even without the index of the write-ahead log. `doctor`
+/// recommends a start, not a restore (case first-use F5).
 #[tokio::test]
 async fn doctor_recommends_a_start_if_a_write_ahead_log_has_no_index() {
     let home = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! The command line, the first page, and management of apps.
+//! Tests the command line, the first page, and the management of apps.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -8,10 +8,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tests::process::{APP, Served, client, fast_approval, printed, program, root, run, text};
 
-/// Checks of a condition before a test fails.
+/// Number of checks of a condition before the test fails.
 const LOOKS: usize = 200;
 
-/// Repeats a check until its result is present.
+/// Repeats a check until the check returns a value.
 fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     for _ in 0..LOOKS {
         if let Some(found) = look() {
@@ -29,7 +29,7 @@ fn lines(export: &str) -> Vec<Value> {
         .collect()
 }
 
-/// Sends `GET /v1/tickets` as an app for admin; returns the status.
+/// Sends `GET /v1/tickets` as an app on behalf of admin. Returns the status.
 async fn status_as(desk: &Served, code: &str, secret: &str) -> u16 {
     let request = client()
         .get(format!("{}/v1/tickets?list=all", desk.base))
@@ -38,7 +38,8 @@ async fn status_as(desk: &Served, code: &str, secret: &str) -> u16 {
     request.send().await.expect("an answer").status().as_u16()
 }
 
-/// crossings 4.
+/// Every line of an export names the actor, the position and the stream of its event (case
+/// crossings 4).
 #[test]
 fn every_line_of_an_export_names_actor_position_and_stream() {
     let directory = tempfile::tempdir().unwrap();
@@ -77,8 +78,8 @@ fn every_line_of_an_export_names_actor_position_and_stream() {
         "{by_people} of {} lines",
         lines.len()
     );
-    // CloudEvents 1.0: attribute names have lower-case letters and digits only; no attribute is
-    // null.
+    // CloudEvents 1.0 allows only lower-case letters and digits in attribute names, and no null
+    // attributes.
     for (name, value) in lines
         .iter()
         .flat_map(|line| line.as_object().expect("an object"))
@@ -92,7 +93,8 @@ fn every_line_of_an_export_names_actor_position_and_stream() {
     }
 }
 
-/// crossings 4; first-use section 5 (filters of an export).
+/// A filtered export is marked as filtered and fails verification, because events are missing
+/// (cases crossings 4, first-use section 5).
 #[test]
 fn a_filtered_export_is_marked_and_fails_verification() {
     let directory = tempfile::tempdir().unwrap();
@@ -138,8 +140,7 @@ fn a_filtered_export_is_marked_and_fails_verification() {
             .count(),
         3
     );
-    // The independent program accepts an export without a filter and rejects an export with a
-    // filter.
+    // The independent verifier accepts a complete export and rejects a filtered export.
     let python = root().join("target/python/bin/python");
     assert!(
         python.exists(),
@@ -166,7 +167,8 @@ fn a_filtered_export_is_marked_and_fails_verification() {
     }
 }
 
-/// first-use section 5: `audit` lists the streams and shows user names for person ids.
+/// `audit` lists the streams and can show user names instead of person ids (case first-use section
+/// 5).
 #[test]
 fn an_auditor_lists_streams_and_reads_names() {
     let directory = tempfile::tempdir().unwrap();
@@ -219,8 +221,8 @@ fn an_auditor_lists_streams_and_reads_names() {
     assert_eq!(replayed["position"], last);
 }
 
-/// hostile-and-broken 25; first-use section 6: secrets come from a file or from standard input,
-/// because arguments are visible to other users.
+/// Secrets come from a file or from standard input, because other users can see arguments (cases
+/// hostile-and-broken 25, first-use section 6).
 #[tokio::test]
 async fn apps_are_registered_from_files_and_standard_input() {
     let directory = tempfile::tempdir().unwrap();
@@ -284,7 +286,7 @@ async fn apps_are_registered_from_files_and_standard_input() {
         (&json!(false), &json!(false))
     );
 
-    // The error for an unreadable line names the line number and never the content.
+    // The error for an unreadable line contains the line number and never the text of the line.
     std::fs::write(&file, "first:a-secret-of-the-first-app\nonly-a-secret\n").unwrap();
     let failed = Served::start_with(&data, &["--app-file", file.to_str().unwrap()])
         .map(|desk| desk.base.clone())
@@ -295,7 +297,7 @@ async fn apps_are_registered_from_files_and_standard_input() {
     );
 }
 
-/// hostile-and-broken 25.
+/// A disabled app is rejected at once, without a restart of the desk (case hostile-and-broken 25).
 #[tokio::test]
 async fn a_disabled_app_is_rejected_without_a_restart() {
     let directory = tempfile::tempdir().unwrap();
@@ -325,7 +327,7 @@ async fn a_disabled_app_is_rejected_without_a_restart() {
             json!({}),
         )
         .await;
-    assert_eq!(status, 409, "an app does not shut itself out: {answer}");
+    assert_eq!(status, 409, "an app cannot disable itself: {answer}");
     assert_eq!(
         desk.v1("POST", "apps/nothing/disable", "admin", json!({}))
             .await
@@ -333,7 +335,7 @@ async fn a_disabled_app_is_rejected_without_a_restart() {
         404
     );
 
-    // The command does the same over the API of the running desk.
+    // The command `app` makes the same changes over the API of the running desk.
     let file = directory.path().join("app");
     std::fs::write(&file, format!("{}:{}\n", APP.0, APP.1)).unwrap();
     let app = |arguments: &[&str]| {
@@ -374,8 +376,8 @@ async fn a_disabled_app_is_rejected_without_a_restart() {
         401
     );
 
-    // A command does not write into the directory of a running desk. The ledger names the author of
-    // each change.
+    // A command with `--data` is rejected while a desk runs in that directory. The ledger names the
+    // author of each change.
     let beside = run(&["app", "disable", "other", "--data", data.to_str().unwrap()]);
     assert_eq!(beside.status.code(), Some(4), "{}", text(&beside.stderr));
     assert!(
@@ -389,7 +391,7 @@ async fn a_disabled_app_is_rejected_without_a_restart() {
         .contains("admin through test_app")
     );
 
-    // A disabled app stays disabled after a start with the option for the same app.
+    // A disabled app stays disabled, even if the next start names the app in `--app`.
     assert_eq!(
         desk.v1("POST", "apps/other/disable", "admin", json!({}))
             .await
@@ -401,7 +403,7 @@ async fn a_disabled_app_is_rejected_without_a_restart() {
     assert_eq!(status_as(&desk, "other", "secret-of-the-other").await, 401);
 }
 
-/// first-use section 6: a rejected registration changes nothing.
+/// A rejected registration changes nothing (case first-use section 6).
 #[tokio::test]
 async fn an_app_whose_secret_is_rejected_is_not_registered() {
     let directory = tempfile::tempdir().unwrap();
@@ -438,7 +440,7 @@ async fn an_app_whose_secret_is_rejected_is_not_registered() {
     );
 }
 
-/// first-use section 6: the published demo secret is valid only with `--demo`.
+/// The published demo secret is valid only with `--demo` (case first-use section 6).
 #[tokio::test]
 async fn the_demo_secret_is_valid_only_with_the_option_demo() {
     let demo = ("demo_app", "demo-secret-for-trials-only");
@@ -468,7 +470,7 @@ async fn the_demo_secret_is_valid_only_with_the_option_demo() {
     );
 }
 
-/// first-use section 6: `--demo` on a public address needs a confirmation.
+/// `--demo` on a public address requires the option `--demo-on-network` (case first-use section 6).
 #[test]
 fn the_demo_listens_on_the_network_only_if_that_is_confirmed() {
     let directory = tempfile::tempdir().unwrap();
@@ -499,7 +501,8 @@ fn the_demo_listens_on_the_network_only_if_that_is_confirmed() {
     assert!(desk.is_up());
 }
 
-/// first-use section 6: a host name in `--listen`, and SIGHUP.
+/// `--listen` accepts a host name. The signal SIGHUP does not end the desk (case first-use section
+/// 6).
 #[tokio::test]
 async fn a_desk_listens_on_a_host_name_and_survives_a_hangup() {
     let directory = tempfile::tempdir().unwrap();
@@ -553,7 +556,8 @@ fn code_of(arguments: &[&str]) -> (Option<i32>, String) {
     (status.code(), text(&stderr))
 }
 
-/// first-use section 6: wrong values are rejected at the start with the exit code for wrong usage.
+/// Wrong option values are rejected at the start with exit code 2, the code for wrong usage (case
+/// first-use section 6).
 #[test]
 fn wrong_options_are_rejected_with_exit_code_2() {
     let directory = tempfile::tempdir().unwrap();
@@ -571,7 +575,7 @@ fn wrong_options_are_rejected_with_exit_code_2() {
         (&["doctor", "--cost"][..], "in the cloud"),
         (&["serve", "--log-level", "loud"][..], "--log-level"),
     ] {
-        // A build that accepts the value stops at once, because the crash point does not exist.
+        // If a build accepts the wrong value, the unknown crash point ends the process at once.
         let more: &[&str] = match arguments {
             ["serve", "--listen", ..] => &["--crash-at", "nothing"],
             ["serve", ..] => &["--listen", "127.0.0.1:0", "--crash-at", "nothing"],
@@ -583,7 +587,7 @@ fn wrong_options_are_rejected_with_exit_code_2() {
     }
 }
 
-/// first-use section 6: the exit codes that docs/operating.md lists.
+/// Commands return the exit codes that docs/operating.md lists (case first-use section 6).
 #[tokio::test]
 async fn exit_codes_separate_findings_failures_and_a_running_desk() {
     let directory = tempfile::tempdir().unwrap();
@@ -631,7 +635,8 @@ async fn exit_codes_separate_findings_failures_and_a_running_desk() {
     }
 }
 
-/// first-use section 6: every command has JSON output and short, complete help.
+/// Every command has a JSON output, and its help contains no banned words (case first-use section
+/// 6).
 #[test]
 fn every_command_has_json_and_plain_help() {
     let mut pending = vec![Vec::<String>::new()];
@@ -688,7 +693,7 @@ fn every_command_has_json_and_plain_help() {
     );
 }
 
-/// first-use section 1: `/` is a page.
+/// The path `/` returns a page in the language that the client accepts (case first-use section 1).
 #[tokio::test]
 async fn the_first_page_describes_the_desk_in_two_languages() {
     let directory = tempfile::tempdir().unwrap();
@@ -742,7 +747,7 @@ fn logged(data: &Path, log: &Path, more: &[&str]) -> Served {
     Served::start_by(shell, data, more)
 }
 
-/// first-use section 6: requests are logged, and secrets are not.
+/// The log contains every request with its id, and no secret (case first-use section 6).
 #[tokio::test]
 async fn requests_are_logged_with_an_id_and_without_secrets() {
     let directory = tempfile::tempdir().unwrap();
@@ -827,13 +832,13 @@ async fn requests_are_logged_with_an_id_and_without_secrets() {
     }
 }
 
-/// first-use sections 5 and 9: `doctor` names the complete stream of a failing callback.
+/// `doctor` names the complete stream of a failing callback (cases first-use sections 5 and 9).
 #[tokio::test]
 async fn doctor_names_the_stream_of_a_failing_callback() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().to_str().unwrap();
     let desk = Served::start(directory.path(), &[]);
-    // This port was free a moment ago, so no process listens on it.
+    // The listener is dropped at once, so no process listens on the port.
     let closed = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -863,8 +868,8 @@ async fn doctor_names_the_stream_of_a_failing_callback() {
     );
 }
 
-/// first-use section 1: the demo prints its address, commands to inspect the demo, and the command
-/// to remove it.
+/// The demo prints its address, commands that inspect the demo, and the command that removes the
+/// demo (case first-use section 1).
 #[test]
 fn the_demo_prints_commands_that_work_and_how_many_tickets_it_has() {
     let directory = tempfile::tempdir().unwrap();
@@ -900,7 +905,7 @@ fn the_demo_prints_commands_that_work_and_how_many_tickets_it_has() {
     );
 }
 
-/// Starts a desk with its standard error redirected by the shell, for example to `/dev/full`.
+/// Starts a desk whose standard error is redirected to `target`, for example to `/dev/full`.
 fn with_log_to(target: &str, data: &Path) -> Served {
     let mut shell = Command::new("bash");
     shell
@@ -909,7 +914,8 @@ fn with_log_to(target: &str, data: &Path) -> Served {
     Served::start_by(shell, data, &["--access-log"])
 }
 
-/// first-use section 6 (logs): the disk of the log is full, or the log reader has ended.
+/// A desk keeps serving if its log cannot be written, for example on a full disk (case first-use
+/// section 6, logs).
 #[tokio::test]
 async fn a_desk_keeps_serving_if_its_log_cannot_be_written() {
     for target in ["/dev/full", ">(exit 0)"] {
@@ -929,7 +935,8 @@ async fn a_desk_keeps_serving_if_its_log_cannot_be_written() {
     }
 }
 
-/// first-use section 6 (exit codes): the output goes to a full disk, or to a closed pipe.
+/// A command fails if its output cannot be written to a full disk. A closed pipe is no failure
+/// (case first-use section 6, exit codes).
 #[test]
 fn an_unwritable_output_is_reported_as_a_failure() {
     let directory = tempfile::tempdir().unwrap();
@@ -973,7 +980,8 @@ fn an_unwritable_output_is_reported_as_a_failure() {
     );
 }
 
-/// first-use section 6 (SIGTERM): at any time after the start, even if no process reads the output.
+/// SIGTERM and SIGINT stop the desk in order at any time, even if no process reads its output (case
+/// first-use section 6).
 #[test]
 fn a_signal_after_the_first_line_stops_the_desk_in_order() {
     let directory = tempfile::tempdir().unwrap();
@@ -995,7 +1003,7 @@ fn a_signal_after_the_first_line_stops_the_desk_in_order() {
         let mut lines =
             std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
         let first = lines.next().and_then(Result::ok).unwrap_or_default();
-        // Dropping the pipe closes it, so later output has no reader.
+        // Dropping the lines closes the pipe, so later output of the desk has no reader.
         let kept = is_read.then_some(lines);
         let _ = Command::new("kill")
             .args([signal, &child.id().to_string()])
@@ -1018,7 +1026,8 @@ fn a_signal_after_the_first_line_stops_the_desk_in_order() {
     }
 }
 
-/// first-use section 6 (request log): a path may contain the name of a person.
+/// A request path may contain the name of a person. The log contains `{person}` instead (case
+/// first-use section 6, request log).
 #[tokio::test]
 async fn the_name_of_a_person_in_a_path_is_not_logged() {
     let directory = tempfile::tempdir().unwrap();
@@ -1057,7 +1066,8 @@ async fn the_name_of_a_person_in_a_path_is_not_logged() {
     }
 }
 
-/// hostile-and-broken 25: the file formats that editors produce, and contradictory entries.
+/// A file of apps may contain a byte order mark, CRLF line ends and repeated lines. Contradictory
+/// lines are rejected (case hostile-and-broken 25).
 #[tokio::test]
 async fn an_app_file_accepts_editor_formats_and_names_each_app_once() {
     let directory = tempfile::tempdir().unwrap();
@@ -1104,7 +1114,8 @@ async fn an_app_file_accepts_editor_formats_and_names_each_app_once() {
     );
 }
 
-/// first-use section 6; hostile-and-broken 25: a dry run reports the same result as the command.
+/// A dry run of a command returns the same exit code as the command (cases first-use section 6,
+/// hostile-and-broken 25).
 #[tokio::test]
 async fn an_app_command_is_checked_before_anything_is_written() {
     let directory = tempfile::tempdir().unwrap();
@@ -1144,8 +1155,8 @@ async fn an_app_command_is_checked_before_anything_is_written() {
             assert_eq!(code, Some(expected), "{arguments:?} {target:?}: {stderr}");
         }
     }
-    // A registration without options keeps the kind of an existing app: only users with a token act
-    // through the app.
+    // The rejected commands do not change the app `plain`, which acts only for users with a login
+    // token.
     let (status, plain) = desk.v1("GET", "apps/plain", "admin", Value::Null).await;
     assert_eq!(
         (status, &plain["may_impersonate"], &plain["is_disabled"]),
@@ -1166,7 +1177,8 @@ async fn an_app_command_is_checked_before_anything_is_written() {
     );
 }
 
-/// first-use section 6: options without effect, or with a wrong effect, are rejected.
+/// An option without effect, or with an unintended effect, is rejected at the start (case first-use
+/// section 6).
 #[test]
 fn options_without_effect_are_rejected_at_the_start() {
     let directory = tempfile::tempdir().unwrap();
@@ -1184,7 +1196,7 @@ fn options_without_effect_are_rejected_at_the_start() {
         (["--api-secret", named.as_str()], 1),
         (["--api-secret", "=headers"], 2),
     ] {
-        // A build that accepts the value stops at once, because the crash point does not exist.
+        // If a build accepts the wrong value, the unknown crash point ends the process at once.
         let (code, stderr) = code_of(
             &[
                 &[
@@ -1208,8 +1220,8 @@ fn options_without_effect_are_rejected_at_the_start() {
     }
 }
 
-/// first-use section 5: a misspelled filter is rejected, because an empty result looks like an
-/// empty ledger. A bound may be a day.
+/// A misspelled filter is rejected, because an empty result would look like an empty ledger. A
+/// bound may be a whole day (case first-use section 5).
 #[test]
 fn filters_of_the_audit_are_checked_and_a_day_is_a_whole_day() {
     let directory = tempfile::tempdir().unwrap();
@@ -1298,20 +1310,20 @@ fn filters_of_the_audit_are_checked_and_a_day_is_a_whole_day() {
         "{}",
         text(&empty.stderr)
     );
-    // A replay up to a position after the end reports the end of the feed.
+    // If the position is after the end of the feed, the replay reports the end of the feed.
     assert!(
         printed(&["audit", "replay", "--to", "999999", "--data", data])
             .contains("the end of the feed")
     );
 }
 
-/// first-use section 6: a callback that fails repeatedly is logged.
+/// A callback that fails repeatedly is logged with its stream (case first-use section 6).
 #[tokio::test]
 async fn a_callback_that_fails_repeatedly_is_logged_with_its_stream() {
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("log");
     let desk = logged(&directory.path().join("data"), &log, &[]);
-    // This port was free a moment ago, so no process listens on it.
+    // The listener is dropped at once, so no process listens on the port.
     let closed = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -1352,7 +1364,7 @@ async fn a_callback_that_fails_repeatedly_is_logged_with_its_stream() {
     );
 }
 
-/// first-use section 6: the API description includes `/healthz` and `/readyz`.
+/// The API description includes `/healthz` and `/readyz` (case first-use section 6).
 #[tokio::test]
 async fn the_api_description_includes_the_health_paths() {
     let directory = tempfile::tempdir().unwrap();
@@ -1392,8 +1404,8 @@ async fn the_api_description_includes_the_health_paths() {
     }
 }
 
-/// first-use sections 1 and 6: a demo writes a day of tickets, which would stay permanently in the
-/// ledger of a real desk.
+/// A demo is not written into an existing desk, because its tickets would stay in the ledger
+/// permanently (cases first-use sections 1 and 6).
 #[test]
 fn a_demo_is_not_written_into_an_existing_desk() {
     let directory = tempfile::tempdir().unwrap();
@@ -1408,7 +1420,8 @@ fn a_demo_is_not_written_into_an_existing_desk() {
     assert_eq!(printed(&["audit", "head", "--data", data]), head);
 }
 
-/// first-use section 6 (doctor): a directory of another user is not reported as damaged.
+/// `doctor` does not report a directory of another user as damaged (case first-use section 6,
+/// doctor).
 #[test]
 fn an_unreadable_directory_is_not_reported_as_lost() {
     use std::os::unix::fs::PermissionsExt as _;

@@ -1,4 +1,5 @@
-//! Decisions and operations on tickets: reasons, idempotency, versions, people, and form values.
+//! Tests decisions and operations on tickets: reasons, idempotency, versions, people, and form
+//! values.
 
 use std::io::{Read as _, Write as _};
 use std::path::Path;
@@ -7,7 +8,8 @@ use serde_json::{Value, json};
 use tests::form;
 use tests::process::{Served, client, run};
 
-/// Imports a service with one node (3) between submit and END, and one field besides the title.
+/// Imports a service whose workflow contains one node (id 3) between the submit node and END. The
+/// form contains the title and one more field.
 async fn service(desk: &Served, name: &str, node: Value, field: Value) -> Value {
     let line = |from: i64, to: i64| json!({ "from": from, "to": to, "condition_type": "default" });
     let nodes = json!([
@@ -82,7 +84,7 @@ async fn logs(desk: &Served, sn: &str) -> String {
     desk.bk("get_ticket_logs", json!({ "sn": sn })).await["data"]["logs"].to_string()
 }
 
-/// Returns the events of one type over `/v1`.
+/// Returns the events of a ticket whose JSON text contains `kind`, read over `/v1`.
 async fn events(desk: &Served, sn: &str, kind: &str) -> Vec<Value> {
     let (_, history) = desk
         .v1("GET", &format!("tickets/{sn}/events"), "admin", Value::Null)
@@ -112,7 +114,8 @@ fn crowd(prefix: &str, count: usize) -> Vec<String> {
     (0..count).map(|at| format!("{prefix}{at}")).collect()
 }
 
-/// first-use F3.
+/// A decision keeps its reason even if the form of the node contains no reason field (case
+/// first-use F3).
 #[tokio::test]
 async fn a_decision_keeps_its_reason_without_a_reason_field() {
     let data = tempfile::tempdir().expect("a directory");
@@ -217,7 +220,8 @@ async fn a_decision_keeps_its_reason_without_a_reason_field() {
     }
 }
 
-/// first-use F3: a form with a reason field has the reason in that field too.
+/// If the form contains a reason field, the vote and the field both store the reason (case
+/// first-use F3).
 #[tokio::test]
 async fn a_reason_is_in_the_vote_and_in_the_reason_field_of_the_form() {
     let data = tempfile::tempdir().expect("a directory");
@@ -263,7 +267,7 @@ async fn a_reason_is_in_the_vote_and_in_the_reason_field_of_the_form() {
             .clone();
         assert_eq!(value, "材料不全", "{way} {pass}");
     }
-    // A required reason stays required; blank characters of any width do not count as a reason.
+    // A required reason stays required. A text that consists only of blank characters is no reason.
     let sn = desk.bk("create_ticket", tests::approval_request()).await["data"]["sn"]
         .as_str()
         .expect("a number")
@@ -292,7 +296,7 @@ async fn a_reason_is_in_the_vote_and_in_the_reason_field_of_the_form() {
     }
 }
 
-/// first-use F3: every operation with a message stores and shows the message.
+/// Every operation that takes a message stores and shows the message (case first-use F3).
 #[tokio::test]
 async fn every_operation_keeps_its_message() {
     let data = tempfile::tempdir().expect("a directory");
@@ -349,7 +353,7 @@ async fn every_operation_keeps_its_message() {
     }
 }
 
-/// crossings 2.
+/// Chinese commas separate user names. Other separators are rejected (case crossings 2).
 #[tokio::test]
 async fn commas_of_a_chinese_keyboard_separate_user_names() {
     let data = tempfile::tempdir().expect("a directory");
@@ -404,7 +408,7 @@ async fn commas_of_a_chinese_keyboard_separate_user_names() {
             "{text:?}: {answer}"
         );
     }
-    // Each element of an array is one name, even with a comma.
+    // Each element of an array is one name, even if the element contains a comma.
     for members in [
         json!(["zhangsan，neu"]),
         json!(["zhangsan,neu"]),
@@ -476,7 +480,8 @@ async fn commas_of_a_chinese_keyboard_separate_user_names() {
     );
 }
 
-/// hostile-and-broken 1.
+/// One request may name at most 1,000 people. A rejected request registers no person (case
+/// hostile-and-broken 1).
 #[tokio::test]
 async fn one_request_names_at_most_a_thousand_people() {
     let data = tempfile::tempdir().expect("a directory");
@@ -529,7 +534,7 @@ async fn one_request_names_at_most_a_thousand_people() {
         before_named == last && last <= before + 1,
         "a rejected request registers no person: {before} {before_named} {last}"
     );
-    // The allowed number of new people is registered at once.
+    // An accepted request registers all of its 999 new people.
     let (status, answer) = desk
         .v1(
             "POST",
@@ -546,7 +551,8 @@ async fn one_request_names_at_most_a_thousand_people() {
     );
 }
 
-/// crossings, "also seen": a client waits ten seconds for a response.
+/// A role of 5,000 members is saved within ten seconds, the timeout of a client (case crossings,
+/// section "Also seen").
 #[tokio::test]
 async fn a_role_of_five_thousand_members_is_saved_within_ten_seconds() {
     let data = tempfile::tempdir().expect("a directory");
@@ -606,7 +612,8 @@ fn login_service() -> String {
     format!("http://{address}")
 }
 
-/// hostile-and-broken 3.
+/// Two users with one idempotency key never share a ticket: the second user is rejected (case
+/// hostile-and-broken 3).
 #[tokio::test]
 async fn two_users_with_one_idempotency_key_never_share_a_ticket() {
     let data = tempfile::tempdir().expect("a directory");
@@ -651,7 +658,7 @@ async fn two_users_with_one_idempotency_key_never_share_a_ticket() {
         ("apply_content", "b"),
         ("ZHIDINGSHENPIREN", "zhangsan"),
     ]);
-    // The user comes from a login token.
+    // A login token names the user of each request.
     let create = |user: &str| json!({ "service_id": 22, "fields": fields, "bk_token": format!("tok-{user}") });
     let annas = send("create_ticket", "k", &[], create("anna")).await;
     let bobs = send("create_ticket", "k", &[], create("bob")).await;
@@ -665,7 +672,7 @@ async fn two_users_with_one_idempotency_key_never_share_a_ticket() {
         annas["data"],
         "anna's own retry is answered"
     );
-    // The user comes from the gateway header.
+    // The gateway header names the user of each request.
     let header = |user: &str| {
         let gateway_credentials = json!({ "bk_app_code": tests::process::APP.0, "bk_app_secret": tests::process::APP.1, "bk_username": user });
         [("x-bkapi-authorization", gateway_credentials.to_string())]
@@ -678,7 +685,7 @@ async fn two_users_with_one_idempotency_key_never_share_a_ticket() {
         bobs["result"] == false && bobs["code"] == 3_900_005,
         "{bobs}"
     );
-    // The same key of another user is another command.
+    // In an operation on a ticket, the same key of another user is another command.
     let sn = annas["data"]["sn"].clone();
     let follow =
         |user: &str| json!({ "sn": sn, "users": "zhaoliu", "bk_token": format!("tok-{user}") });
@@ -704,7 +711,7 @@ async fn two_users_with_one_idempotency_key_never_share_a_ticket() {
         by_zhangsan, 1,
         "the approver's invitation is a command of its own: {history}"
     );
-    // The same rule over `/v1`.
+    // The same rule applies over `/v1`.
     let body = json!({ "service_id": 22, "fields": { "title": "a", "apply_content": "b", "ZHIDINGSHENPIREN": "zhangsan" } });
     let key = [("idempotency-key", "v")];
     assert_eq!(
@@ -719,7 +726,7 @@ async fn two_users_with_one_idempotency_key_never_share_a_ticket() {
     );
 }
 
-/// hostile-and-broken 8.
+/// Of several concurrent edits of one version, exactly one is accepted (case hostile-and-broken 8).
 #[tokio::test(flavor = "multi_thread")]
 async fn one_of_concurrent_edits_of_one_version_is_accepted() {
     let data = tempfile::tempdir().expect("a directory");
@@ -753,7 +760,7 @@ async fn one_of_concurrent_edits_of_one_version_is_accepted() {
         statuses.sort_unstable();
         assert_eq!(statuses, [200, 412, 412, 412, 412], "round {round}");
     }
-    // A repeated command is answered from its commit, regardless of the current version.
+    // A repeated command returns the result of its commit, regardless of the current version.
     let (_, headers, _) = desk
         .v1_with("GET", &format!("tickets/{sn}"), "lisi", Value::Null, &[])
         .await;
@@ -774,7 +781,7 @@ async fn one_of_concurrent_edits_of_one_version_is_accepted() {
     }
 }
 
-/// A form that is too long for one commit is rejected.
+/// A form that is too long for one commit is rejected with 413, and the detail names the field.
 #[tokio::test]
 async fn an_over_long_form_is_rejected_with_the_name_of_its_field() {
     let directory = tempfile::tempdir().unwrap();

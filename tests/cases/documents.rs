@@ -1,5 +1,5 @@
-//! Executes the commands of the documents: each block that is marked `sh run` must succeed, in
-//! order, in an empty directory.
+//! Executes the commands of the documents. The blocks that are marked `sh run` run in order, in an
+//! empty directory, and each block must succeed.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,12 +9,13 @@ use std::process::{Command, Stdio};
 
 use tests::process::{program, root};
 
-/// Checks for a started server before the script fails, ten per second.
+/// Number of checks for a started server before the script fails. The script checks ten times per
+/// second.
 const LOOKS: u32 = 600;
-/// Ports in the documents; the test replaces each with a free port.
+/// Port numbers in the documents. The test replaces each number by a free port.
 const PORTS: [&str; 4] = ["8080", "8081", "8082", "18080"];
 
-/// The purpose of a block, from the words after its language.
+/// The purpose of a block, derived from the words after the language name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Use {
     Run,
@@ -23,10 +24,10 @@ enum Use {
     Text,
 }
 
-/// A fenced block of a document.
+/// A fenced code block of a document.
 #[derive(Clone, Debug)]
 struct Block {
-    /// The line of its fence, from 1.
+    /// Line number of the opening fence, counted from 1.
     line: usize,
     purpose: Use,
     text: String,
@@ -45,8 +46,8 @@ fn purpose(info: &str) -> Use {
     }
 }
 
-/// Returns the fenced blocks of a Markdown document in order. A block in a list has the indentation
-/// of its fence.
+/// Returns the fenced blocks of a Markdown document in order. The indentation of the fence is
+/// removed from each line.
 fn blocks(document: &str) -> Vec<Block> {
     let (mut found, mut open): (Vec<Block>, Option<(Block, usize)>) = (Vec::new(), None);
     for (at, line) in document.lines().enumerate() {
@@ -77,8 +78,8 @@ fn blocks(document: &str) -> Vec<Block> {
     found
 }
 
-/// Joins all blocks into one script that names a failing block, waits for started servers, and
-/// stops the servers at its end.
+/// Joins all blocks into one script that names a failing block and waits for started servers.
+/// Returns the script and the number of command blocks.
 fn script(blocks: &[Block], ports: &BTreeMap<&str, String>) -> (String, usize) {
     let mut script = String::from(
         "set -Eeuo pipefail\nblock=0\ntrap 'echo \"the block at line $block failed: $BASH_COMMAND\" >&2' ERR\n\
@@ -100,7 +101,7 @@ fn script(blocks: &[Block], ports: &BTreeMap<&str, String>) -> (String, usize) {
             }
             text = text.replace(&format!(":{literal}"), &format!(":{free}"));
         }
-        // The documents start the program with cargo; the test uses the existing build.
+        // The documents start the program with cargo. The test starts the existing build instead.
         let text = text.replace("cargo run --release --", "ledgerdesk");
         let _ = writeln!(script, "block={line}");
         match purpose {
@@ -127,7 +128,7 @@ fn script(blocks: &[Block], ports: &BTreeMap<&str, String>) -> (String, usize) {
     (script, commands)
 }
 
-/// Executes the blocks of a document; a failure names the line of the block.
+/// Executes the blocks of a document. The error message names the line of the failing block.
 fn execute(document: &str) {
     let path = root().join(document);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{document}: {error}"));
@@ -169,7 +170,8 @@ fn execute(document: &str) {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        // The servers of the document belong to the process group of the shell.
+        // The servers that the script starts belong to the process group of the shell, so one
+        // signal ends all servers.
         .process_group(0)
         .spawn()
         .unwrap();
@@ -197,31 +199,31 @@ fn execute(document: &str) {
     );
 }
 
-/// first-use section 9.
+/// Every command block of README.md succeeds (case first-use section 9).
 #[test]
 fn the_commands_of_the_readme_work() {
     execute("README.md");
 }
 
-/// first-use section 6.
+/// Every command block of the operating guide succeeds (case first-use section 6).
 #[test]
 fn the_commands_of_the_operating_guide_work() {
     execute("docs/operating.md");
 }
 
-/// first-use section 4.
+/// Every command block of the importing guide succeeds (case first-use section 4).
 #[test]
 fn the_commands_of_the_importing_guide_work() {
     execute("docs/importing.md");
 }
 
-/// first-use section 2.
+/// Every command block of the workflow guide succeeds (case first-use section 2).
 #[test]
 fn the_commands_of_the_workflow_guide_work() {
     execute("docs/workflows.md");
 }
 
-/// The guide to approvals in an external ITSM starts two desks.
+/// Every command block of the integrations guide succeeds. The guide starts two desks.
 #[test]
 fn the_commands_of_the_integrations_guide_work() {
     execute("docs/integrations.md");

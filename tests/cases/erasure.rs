@@ -1,4 +1,4 @@
-//! Erasure of a person.
+//! Tests the erasure of a person.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ const FILE: &str = "file-name-4711.txt";
 const CONTENT: &str = "content of the file 4711";
 const VARIABLE: &str = "s3cret-of-a-variable-4711";
 
-/// Returns the files below a directory that contain a text.
+/// Returns the files below a directory whose content contains a text.
 fn files_with(directory: &Path, text: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory).expect("a directory") {
@@ -31,7 +31,7 @@ fn files_with(directory: &Path, text: &str) -> Vec<PathBuf> {
     found
 }
 
-/// Returns a general approval request with a personal phone number.
+/// Returns the body of a request for general approval. One field is a personal phone number.
 fn request(phone: &str) -> Value {
     json!({ "service_id": 22, "fields": { "title": "a", "apply_content": "b", "ZHIDINGSHENPIREN": "zhangsan", "LIANXIDIANHUA": phone } })
 }
@@ -42,7 +42,7 @@ async fn opened(desk: &Served, user: &str, body: Value) -> String {
     answer["sn"].as_str().expect("a number").to_owned()
 }
 
-/// Saves a draft and a template of a person.
+/// Saves a draft and a template as the given user.
 async fn drafted(desk: &Served, user: &str) {
     let (status, answer) = desk
         .v1(
@@ -65,7 +65,7 @@ async fn drafted(desk: &Served, user: &str) {
     }
 }
 
-/// Imports a service whose form has a FILE field.
+/// Imports a service whose form contains a FILE field.
 async fn with_files(desk: &Served) -> Value {
     let nodes = json!([
         { "id": 1, "type": "START", "name": "开始" },
@@ -119,7 +119,8 @@ async fn field(desk: &Served, sn: &str, key: &str) -> Value {
         .clone()
 }
 
-/// hostile-and-broken 17: an erased value, such as a phone number, is in no file of the desk.
+/// After an erasure, no file of the desk contains a value of the erased person (case
+/// hostile-and-broken 17).
 #[tokio::test]
 async fn an_erased_person_is_in_no_file_and_others_are_unchanged() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -217,7 +218,7 @@ async fn an_erased_person_is_in_no_file_and_others_are_unchanged() {
             json!({ "node": 3, "pass": true }),
         )
         .await;
-    assert_eq!(status, 200, "work goes on: {answer}");
+    assert_eq!(status, 200, "the ticket still accepts decisions: {answer}");
 
     let mut addressed = request(PHONE);
     addressed["fields"]["ZHIDINGSHENPIREN"] = pid.as_str().into();
@@ -229,7 +230,7 @@ async fn an_erased_person_is_in_no_file_and_others_are_unchanged() {
     assert_eq!(
         desk.v1("POST", "tickets", &pid, request(PHONE)).await.0,
         400,
-        "and does not act"
+        "an erased person cannot act"
     );
     opened(&desk, PERSON, request(PHONE)).await;
     let again: Value = serde_json::from_str(&printed(&[
@@ -248,8 +249,8 @@ async fn an_erased_person_is_in_no_file_and_others_are_unchanged() {
     );
 }
 
-/// hostile-and-broken 17: the views contain drafts, templates and personal fields only in sealed
-/// form.
+/// The views store drafts, templates and personal fields only in sealed form (case
+/// hostile-and-broken 17).
 #[tokio::test]
 async fn views_seal_personal_values_also_after_a_rebuild() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -285,7 +286,8 @@ async fn views_seal_personal_values_also_after_a_rebuild() {
     in_plain("after a rebuild");
 }
 
-/// hostile-and-broken 10: the events, the views and the export do not contain the values.
+/// Variables of automatic nodes are in no response, event, view or export (case hostile-and-broken
+/// 10).
 #[tokio::test]
 async fn variables_of_automatic_nodes_are_in_no_response_and_export() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -353,7 +355,8 @@ async fn variable_of(desk: &TestDesk, sn: &str) -> Option<Value> {
         .cloned()
 }
 
-/// hostile-and-broken 10: API calls use the variables until the creator is erased.
+/// API calls use the variables of a ticket until its creator is erased (case hostile-and-broken
+/// 10).
 #[tokio::test]
 async fn api_calls_use_variables_of_the_key_store_until_erasure() {
     let desk = TestDesk::open().await;
@@ -383,8 +386,8 @@ async fn api_calls_use_variables_of_the_key_store_until_erasure() {
     );
 }
 
-/// hostile-and-broken 17: the command asks for a confirmation, rejects a running desk, and keeps
-/// one superuser.
+/// The command `forget` requires a confirmation, rejects a running desk, and keeps the last
+/// superuser (case hostile-and-broken 17).
 #[tokio::test]
 async fn forget_needs_a_confirmation_and_keeps_the_last_superuser() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -460,12 +463,12 @@ async fn forget_needs_a_confirmation_and_keeps_the_last_superuser() {
     .expect("JSON");
     assert!(
         again["person"] == pid.as_str() && again["documents"] == 0,
-        "by id it reports what remains: {again}"
+        "a repeated erasure by id reports the remaining data: {again}"
     );
 }
 
-/// hostile-and-broken 17: a superuser erases a person in a running desk, with immediate effect for
-/// every reader.
+/// A superuser erases a person while the desk runs. Every later read shows the erased state (case
+/// hostile-and-broken 17).
 #[tokio::test]
 async fn a_superuser_erases_a_person_in_a_running_desk() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -521,7 +524,8 @@ async fn a_superuser_erases_a_person_in_a_running_desk() {
     assert_eq!(files_with(directory.path(), PHONE), Vec::<PathBuf>::new());
 }
 
-/// hostile-and-broken 17: the report separates sealed text from unsealed text.
+/// The report of an erasure lists tickets with unsealed text separately from tickets with sealed
+/// text (case hostile-and-broken 17).
 #[tokio::test]
 async fn the_report_names_services_that_do_not_seal_text() {
     let desk = TestDesk::open().await;
@@ -578,8 +582,8 @@ async fn the_report_names_services_that_do_not_seal_text() {
     assert_eq!(name, "lisi", "a survey changes nothing");
 }
 
-/// hostile-and-broken 17: a concurrent reader keeps the removed rows in the write-ahead log of the
-/// key store.
+/// While another connection reads the key store, removed rows stay in the write-ahead log. The
+/// erasure then returns 503 and must be repeated (case hostile-and-broken 17).
 #[tokio::test]
 async fn an_erasure_during_a_read_of_the_key_store_is_incomplete() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -624,7 +628,7 @@ async fn an_erasure_during_a_read_of_the_key_store_is_incomplete() {
     assert_eq!(files_with(directory.path(), PERSON), Vec::<PathBuf>::new());
 }
 
-/// hostile-and-broken 17: messages of operations are personal text like any other.
+/// The report counts messages of operations as personal text (case hostile-and-broken 17).
 #[tokio::test]
 async fn the_report_counts_the_messages_of_operations() {
     let desk = TestDesk::open().await;
@@ -658,8 +662,8 @@ async fn the_report_counts_the_messages_of_operations() {
     assert!(is_counted, "{report:?}");
 }
 
-/// hostile-and-broken 17: an erasure that stopped after the removal of the key is completed with
-/// the person id.
+/// An erasure may stop after the removal of the key. A repeated call with the person id completes
+/// the erasure (case hostile-and-broken 17).
 #[tokio::test]
 async fn an_interrupted_erasure_is_completed_under_the_person_id() {
     let desk = TestDesk::open().await;
@@ -715,8 +719,8 @@ async fn an_interrupted_erasure_is_completed_under_the_person_id() {
     ));
 }
 
-/// hostile-and-broken 17: `doctor` and `backup` do not report removed content of an erased person
-/// as a loss.
+/// `doctor` and `backup` do not report the removed files of an erased person as missing (case
+/// hostile-and-broken 17).
 #[tokio::test]
 async fn the_files_of_an_erased_person_are_not_reported_as_missing() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -758,7 +762,8 @@ async fn the_files_of_an_erased_person_are_not_reported_as_missing() {
     );
 }
 
-/// first-use section 6: the log does not contain the name of a person, not even in a path.
+/// The log does not contain the name of a person, even if a request path contains the name (case
+/// first-use section 6).
 #[test]
 fn the_path_of_an_erasure_is_logged_without_the_name() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -779,7 +784,7 @@ fn the_path_of_an_erasure_is_logged_without_the_name() {
         .stderr(std::fs::File::create(&log).expect("a file"))
         .spawn()
         .expect("the program runs");
-    // The pipe stays open, because the program prints more than its first line.
+    // The pipe stays open, because the program prints more than the first line.
     let mut printed = std::io::BufReader::new(child.stdout.take().expect("a pipe"));
     let mut line = String::new();
     std::io::BufRead::read_line(&mut printed, &mut line).expect("a line");

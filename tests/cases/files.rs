@@ -1,4 +1,4 @@
-//! Attachments: uploads, downloads, names and entity tags.
+//! Tests attachments: uploads, downloads, file names and entity tags.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tests::TestDesk;
 use tests::process::{APP, Served, client, resident_kib};
 
-/// Builds a request of the test application for lisi.
+/// Builds a `/v1` request of the test application on behalf of lisi.
 fn request_for(desk: &Served, method: &str, path: &str) -> reqwest::RequestBuilder {
     let method: reqwest::Method = method.parse().expect("a method");
     client()
@@ -21,7 +21,7 @@ fn request_for(desk: &Served, method: &str, path: &str) -> reqwest::RequestBuild
         .header("x-on-behalf-of", "lisi")
 }
 
-/// Uploads a file as the request body; returns the attachment from the response.
+/// Uploads a file as the request body. Returns the attachment from the response.
 async fn upload(desk: &Served, name: &str, bytes: Vec<u8>) -> Value {
     let path = format!("attachments?name={}", domain::placeholder::percent(name));
     let response = request_for(desk, "POST", &path)
@@ -35,8 +35,8 @@ async fn upload(desk: &Served, name: &str, bytes: Vec<u8>) -> Value {
     response.json::<Value>().await.expect("JSON")["attachments"][0].clone()
 }
 
-/// Uploads a multipart form with the given bytes as its `Content-Disposition`; returns status and
-/// body.
+/// Uploads a multipart form with the given bytes as its `Content-Disposition`. Returns the status
+/// and the body of the response.
 async fn upload_form(desk: &Served, disposition: &[u8]) -> (u16, Value) {
     let body = [
         &b"--XX\r\nContent-Disposition: form-data; name=\"field_file\"; "[..],
@@ -69,7 +69,7 @@ fn bytes_below(folder: &Path) -> u64 {
     entries.filter_map(Result::ok).map(size).sum()
 }
 
-/// hostile-and-broken 21.
+/// The name of a file keeps only the last part of the given path (case hostile-and-broken 21).
 #[tokio::test]
 async fn a_file_keeps_only_the_last_part_of_its_path() {
     let directory = tempfile::tempdir().unwrap();
@@ -129,7 +129,8 @@ async fn a_file_keeps_only_the_last_part_of_its_path() {
     }
 }
 
-/// crossings 11.
+/// The file name is read from `filename*`. A name that is not UTF-8 is rejected with that reason
+/// (case crossings 11).
 #[tokio::test]
 async fn a_name_in_filename_star_is_read_and_a_bad_encoding_is_named() {
     let directory = tempfile::tempdir().unwrap();
@@ -173,7 +174,8 @@ async fn a_name_in_filename_star_is_read_and_a_bad_encoding_is_named() {
     }
 }
 
-/// crossings 12: reading a file compares entity tags.
+/// A download compares entity tags. An unchanged file returns 304 without content (case crossings
+/// 12).
 #[tokio::test]
 async fn an_unchanged_file_is_answered_304() {
     let directory = tempfile::tempdir().unwrap();
@@ -241,7 +243,8 @@ async fn an_unchanged_file_is_answered_304() {
     }
 }
 
-/// crossings 14.
+/// A client that cannot read `filename*` uses the fallback name. The fallback names of two Chinese
+/// files differ (case crossings 14).
 #[tokio::test]
 async fn the_fallback_names_of_two_chinese_files_differ() {
     let directory = tempfile::tempdir().unwrap();
@@ -285,7 +288,8 @@ async fn the_fallback_names_of_two_chinese_files_differ() {
     assert_eq!(fallbacks[2], "plain name.txt");
 }
 
-/// hostile-and-broken 5.
+/// A repeated part replaces the stored part of the same number, so repeated parts do not fill the
+/// disk (case hostile-and-broken 5).
 #[tokio::test]
 async fn a_repeated_part_replaces_the_earlier_one() {
     let directory = tempfile::tempdir().unwrap();
@@ -334,7 +338,7 @@ async fn a_repeated_part_replaces_the_earlier_one() {
     );
 }
 
-/// hostile-and-broken 5: the number of unfinished uploads of one person is bounded.
+/// The number of unfinished uploads of one person is bounded (case hostile-and-broken 5).
 #[tokio::test]
 async fn unfinished_uploads_of_one_person_are_bounded() {
     let directory = tempfile::tempdir().unwrap();
@@ -369,10 +373,11 @@ async fn unfinished_uploads_of_one_person_are_bounded() {
         .send()
         .await
         .expect("an answer");
-    assert_eq!(others.status(), 201, "another person is not concerned");
+    assert_eq!(others.status(), 201, "another person may still upload");
 }
 
-/// hostile-and-broken 6.
+/// Downloads that clients do not read use little memory, and their number is bounded (case
+/// hostile-and-broken 6).
 #[tokio::test]
 async fn unread_downloads_take_little_memory() {
     let directory = tempfile::tempdir().unwrap();
@@ -451,7 +456,8 @@ impl Blob for NearlyFull {
     }
 }
 
-/// hostile-and-broken 5: uploads leave a minimum of free disk space to the ledger.
+/// If the disk is nearly full, uploads are rejected with 507 and tickets can still be created (case
+/// hostile-and-broken 5).
 #[tokio::test]
 async fn an_upload_to_a_nearly_full_disk_is_answered_507() {
     let mut desk = TestDesk::open().await;

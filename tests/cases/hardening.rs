@@ -1,4 +1,4 @@
-//! Bounds against hostile callers.
+//! Tests the limits that protect a desk against hostile callers.
 
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tests::{TestDesk, approval_request, form};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Longest wait for an expected result.
+/// Longest time to wait for an expected result.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Returns the host and the port of a desk.
@@ -21,7 +21,7 @@ fn host(desk: &Served) -> &str {
     desk.base.trim_start_matches("http://")
 }
 
-/// Sends bytes on a new connection; returns the response as far as it arrives.
+/// Sends bytes on a new connection. Returns the bytes of the response that arrive.
 async fn raw(desk: &Served, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(host(desk)).await.expect("a connection");
     // A server may respond and close the connection before it has read all bytes.
@@ -37,7 +37,7 @@ async fn raw(desk: &Served, bytes: &[u8]) -> Vec<u8> {
     answer
 }
 
-/// Returns the header with an app code and a secret for the BlueKing API.
+/// Returns the value of the header `X-Bkapi-Authorization` with an app code and a secret.
 fn authorization(code: &str, secret: &str) -> String {
     json!({ "bk_app_code": code, "bk_app_secret": secret }).to_string()
 }
@@ -50,7 +50,8 @@ async fn service(router: Router) -> String {
     base
 }
 
-/// hostile-and-broken 2.
+/// Connections with an incomplete request head do not stop health checks and other requests (case
+/// hostile-and-broken 2).
 #[tokio::test]
 async fn half_open_connections_do_not_stop_health() {
     let directory = tempfile::tempdir().unwrap();
@@ -82,7 +83,7 @@ async fn half_open_connections_do_not_stop_health() {
     assert!(open.len() > 256, "{} connections were opened", open.len());
 }
 
-/// hostile-and-broken 2: the desk closes a connection with an endless request head.
+/// The desk closes a connection whose request head never ends (case hostile-and-broken 2).
 #[tokio::test]
 async fn a_request_head_that_never_ends_is_closed() {
     let directory = tempfile::tempdir().unwrap();
@@ -97,7 +98,7 @@ async fn a_request_head_that_never_ends_is_closed() {
     assert!(closed.is_ok(), "the connection is still open");
 }
 
-/// hostile-and-broken 12.
+/// A request head of 64 KiB is rejected with status 431 (case hostile-and-broken 12).
 #[tokio::test]
 async fn a_request_head_of_64_kib_is_answered_431() {
     let directory = tempfile::tempdir().unwrap();
@@ -125,12 +126,13 @@ async fn a_request_head_of_64_kib_is_answered_431() {
     );
 }
 
-/// hostile-and-broken 24.
+/// A connection that starts with HTTP/2 gets no HTTP/2 frame in response (case hostile-and-broken
+/// 24).
 #[tokio::test]
 async fn http_2_without_tls_is_rejected() {
     let directory = tempfile::tempdir().unwrap();
     let desk = Served::start(directory.path(), &[]);
-    // The connection preface of HTTP/2 and an empty SETTINGS frame.
+    // These bytes are the connection preface of HTTP/2 and an empty SETTINGS frame.
     let answer = raw(
         &desk,
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00",
@@ -142,7 +144,8 @@ async fn http_2_without_tls_is_rejected() {
     );
 }
 
-/// crossings 13.
+/// The desk reads a body of 8 MiB to the end and responds with the limit of 1 MiB (case crossings
+/// 13).
 #[tokio::test]
 async fn a_far_too_large_body_is_answered_with_a_reason() {
     let directory = tempfile::tempdir().unwrap();
@@ -183,7 +186,7 @@ async fn a_far_too_large_body_is_answered_with_a_reason() {
     }
 }
 
-/// design 5: an unknown content type is rejected before the body is parsed.
+/// An unknown content type is rejected before the body is parsed (design, section 5).
 #[tokio::test]
 async fn a_body_of_an_unknown_type_opens_no_ticket() {
     let directory = tempfile::tempdir().unwrap();
@@ -240,7 +243,7 @@ async fn a_body_of_an_unknown_type_opens_no_ticket() {
     }
 }
 
-/// Issue: a caller without credentials gets 403 on every path and method.
+/// A caller without credentials gets 403 on every path and method.
 #[tokio::test]
 async fn a_caller_without_credentials_gets_403_on_every_path() {
     let directory = tempfile::tempdir().unwrap();
@@ -315,7 +318,8 @@ async fn a_caller_without_credentials_gets_403_on_every_path() {
     );
 }
 
-/// Issue: other properties of a request without credentials do not change its 403.
+/// A request without valid credentials gets 403, even if other headers are invalid or the body is
+/// too large.
 #[tokio::test]
 async fn headers_and_large_bodies_do_not_change_a_403() {
     let directory = tempfile::tempdir().unwrap();
@@ -383,7 +387,8 @@ async fn headers_and_large_bodies_do_not_change_a_403() {
     );
 }
 
-/// first-use 3: a wrong secret and an unknown operation get the JSON of the gateway.
+/// A wrong secret and an unknown operation return an error in the JSON format of the gateway (case
+/// first-use section 3).
 #[tokio::test]
 async fn a_wrong_secret_and_an_unknown_operation_are_answered_in_json() {
     let directory = tempfile::tempdir().unwrap();
@@ -433,11 +438,12 @@ async fn a_wrong_secret_and_an_unknown_operation_are_answered_in_json() {
     assert_eq!(
         (&known["code"], &known["message"]),
         (&unknown["code"], &unknown["message"]),
-        "nothing tells which codes there are"
+        "the error does not reveal which app codes exist"
     );
 }
 
-/// hostile-and-broken 7.
+/// Guesses of a secret get 429 with `Retry-After`. The valid secret of the same app is still
+/// accepted (case hostile-and-broken 7).
 #[tokio::test]
 async fn a_valid_secret_is_accepted_while_guesses_get_429() {
     let directory = tempfile::tempdir().unwrap();
@@ -482,7 +488,8 @@ async fn a_valid_secret_is_accepted_while_guesses_get_429() {
     }
 }
 
-/// hostile-and-broken 7: a guessed secret takes little memory.
+/// 320 guesses of a secret increase the memory of the desk by less than 64 MiB (case
+/// hostile-and-broken 7).
 #[tokio::test]
 async fn guessed_secrets_take_little_memory() {
     let directory = tempfile::tempdir().unwrap();
@@ -508,7 +515,8 @@ async fn guessed_secrets_take_little_memory() {
     assert!(grown < 64 << 10, "{grown} KiB more");
 }
 
-/// hostile-and-broken 7: secrets of apps are stored as keyed hashes that are fast to check.
+/// The secret of an app is stored as a keyed hash, which is fast to check (case hostile-and-broken
+/// 7).
 #[tokio::test]
 async fn the_secret_of_an_app_is_stored_as_a_keyed_hash() {
     let desk = TestDesk::open().await;
@@ -536,7 +544,7 @@ async fn the_secret_of_an_app_is_stored_as_a_keyed_hash() {
     assert_ne!(other, text.as_bytes());
 }
 
-/// first-use 6: a weak secret is rejected if other machines can reach the desk.
+/// A weak secret is rejected if other machines can reach the desk (case first-use section 6).
 #[test]
 fn a_weak_secret_is_rejected_beyond_loopback() {
     let first_line = |listen: &str, secret: &str| {
@@ -552,7 +560,7 @@ fn a_weak_secret_is_rejected_beyond_loopback() {
         let mut lines = std::io::BufRead::lines(std::io::BufReader::new(
             child.stdout.take().expect("a pipe"),
         ));
-        // The first line has the address; there is no line if the process has ended.
+        // The first line contains the address. If the process has ended, the first line is absent.
         let first = lines.next().and_then(Result::ok).unwrap_or_default();
         let _ = child.kill();
         let _ = child.wait();
@@ -564,7 +572,8 @@ fn a_weak_secret_is_rejected_beyond_loopback() {
     assert!(first_line("127.0.0.1:0", "t:t").contains("http://"));
 }
 
-/// hostile-and-broken 13.
+/// A redirect of the login service is not followed, so no other server receives the login token
+/// (case hostile-and-broken 13).
 #[tokio::test]
 async fn a_redirect_of_the_login_service_is_not_followed() {
     let requests = Arc::new(AtomicUsize::new(0));
@@ -608,7 +617,8 @@ async fn a_redirect_of_the_login_service_is_not_followed() {
     );
 }
 
-/// hostile-and-broken 30.
+/// A verified login token is cached: 40 concurrent requests cause one call of the login service
+/// (case hostile-and-broken 30).
 #[tokio::test]
 async fn a_verified_login_token_is_cached() {
     let verifications = Arc::new(AtomicUsize::new(0));
@@ -649,7 +659,8 @@ async fn a_verified_login_token_is_cached() {
     assert_eq!(verifications.load(Ordering::SeqCst), 1);
 }
 
-/// hostile-and-broken 13: an endless response of the login service is not read to its end.
+/// A login response of 1 MiB is rejected, because the desk reads at most 64 KiB (case
+/// hostile-and-broken 13).
 #[tokio::test]
 async fn an_endless_response_of_the_login_service_is_rejected() {
     let login = service(Router::new().fallback(|| async {
@@ -677,7 +688,8 @@ async fn an_endless_response_of_the_login_service_is_rejected() {
     assert!(status == 401 || status == 403 || status == 503, "{status}");
 }
 
-/// hostile-and-broken 14.
+/// A callback header that a caller must not set is rejected, and the error names the header (case
+/// hostile-and-broken 14).
 #[tokio::test]
 async fn a_reserved_callback_header_is_rejected_by_name() {
     let directory = tempfile::tempdir().unwrap();
@@ -745,12 +757,12 @@ async fn a_reserved_callback_header_is_rejected_by_name() {
     assert_eq!(status, 201, "{answer}");
 }
 
-/// first-use 3: a callback to an address that the egress rules block is rejected when the ticket is
-/// created.
+/// A callback address that the egress rules block is rejected at the creation of the ticket (case
+/// first-use section 3).
 #[tokio::test]
 async fn a_callback_to_a_blocked_address_is_rejected() {
     let directory = tempfile::tempdir().unwrap();
-    // The demo allows loopback addresses only.
+    // The demo desk allows callbacks to loopback addresses only.
     let desk = Served::start(directory.path(), &[]);
     let open = async |url: &str| {
         let fields = json!({ "title": "a", "apply_content": "b", "ZHIDINGSHENPIREN": "zhangsan" });
@@ -809,7 +821,7 @@ async fn a_callback_to_a_blocked_address_is_rejected() {
     }
 }
 
-/// hostile-and-broken 15.
+/// A callback token is not accepted with the number of another ticket (case hostile-and-broken 15).
 #[tokio::test]
 async fn a_token_is_verified_only_for_its_own_ticket() {
     let desk = TestDesk::open().await;
@@ -865,7 +877,8 @@ async fn a_token_is_verified_only_for_its_own_ticket() {
     }
 }
 
-/// hostile-and-broken 18.
+/// A request for the API description with the current entity tag returns 304 (case
+/// hostile-and-broken 18).
 #[tokio::test]
 async fn the_api_description_has_an_entity_tag_and_is_answered_304() {
     let directory = tempfile::tempdir().unwrap();
@@ -912,7 +925,8 @@ async fn the_api_description_has_an_entity_tag_and_is_answered_304() {
     );
 }
 
-/// hostile-and-broken 19.
+/// If one person saves too many drafts in a short time, further saves return 429 (case
+/// hostile-and-broken 19).
 #[tokio::test]
 async fn too_many_drafts_are_answered_429() {
     let directory = tempfile::tempdir().unwrap();
@@ -950,7 +964,7 @@ async fn too_many_drafts_are_answered_429() {
         saved >= 10,
         "{saved} saves are not enough for a working day"
     );
-    // Other people, and other requests of the same person, are not affected.
+    // Drafts of other people and other requests of the same person are still accepted.
     let (status, _) = desk
         .v1(
             "PUT",
@@ -963,7 +977,8 @@ async fn too_many_drafts_are_answered_429() {
     assert_eq!(desk.v1("GET", "drafts", "lisi", Value::Null).await.0, 200);
 }
 
-/// Issue: rate limits of one app and user, wide enough for a script that creates tickets in a loop.
+/// Requests of one app and user are limited. The limit still allows a script that creates tickets
+/// in a loop.
 #[tokio::test]
 async fn too_many_requests_get_429_and_other_users_are_not_affected() {
     let directory = tempfile::tempdir().unwrap();
@@ -1025,8 +1040,8 @@ fn the_page_of_limits_names_the_statuses_that_callers_see() {
     }
 }
 
-/// hostile-and-broken 1: the number of roles is bounded like the number of people, because each
-/// role is loaded with its members.
+/// The number of roles in a request is bounded, because each role is loaded with its members (case
+/// hostile-and-broken 1).
 #[tokio::test]
 async fn thousands_of_roles_in_one_request_are_rejected_by_name() {
     let directory = tempfile::tempdir().unwrap();
@@ -1060,8 +1075,8 @@ async fn thousands_of_roles_in_one_request_are_rejected_by_name() {
     }
 }
 
-/// hostile-and-broken 2: stalled bodies of an authenticated caller leave capacity for other
-/// callers.
+/// Unfinished request bodies of one authenticated caller do not block other callers (case
+/// hostile-and-broken 2).
 #[tokio::test]
 async fn stalled_bodies_of_an_authenticated_caller_do_not_stop_health() {
     let directory = tempfile::tempdir().unwrap();
@@ -1100,7 +1115,8 @@ async fn stalled_bodies_of_an_authenticated_caller_do_not_stop_health() {
     assert!(open.len() > 256, "{} connections were opened", open.len());
 }
 
-/// hostile-and-broken 6: responses that clients do not read are bounded in memory too.
+/// Large responses that clients do not read use a bounded amount of memory (case hostile-and-broken
+/// 6).
 #[tokio::test]
 async fn unread_large_responses_take_little_memory() {
     let directory = tempfile::tempdir().unwrap();
@@ -1115,7 +1131,8 @@ async fn unread_large_responses_take_little_memory() {
         )
         .await;
     let sn = ticket["sn"].as_str().expect("a number");
-    // The operating system buffers some MiB of a response; the desk keeps the rest.
+    // The operating system buffers some MiB of a response. The desk must hold the remaining bytes,
+    // so the test needs a large response.
     for number in 0..40 {
         let text = format!("{number} {}", "x".repeat(200_000));
         let (status, problem) = desk
@@ -1152,7 +1169,7 @@ async fn unread_large_responses_take_little_memory() {
     let (mut unread, mut rejected) = (Vec::new(), 0);
     for _ in 0..40 {
         let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
-        // A small receive buffer, so that the response waits in the desk and not in the test.
+        // The receive buffer is small, so that the response waits in the desk and not in the test.
         socket.set_recv_buffer_size(4096).expect("a buffer");
         let mut stream = socket
             .connect(host(&desk).parse().expect("an address"))
@@ -1199,8 +1216,8 @@ async fn unread_large_responses_take_little_memory() {
     }
 }
 
-/// hostile-and-broken 14: a callback address that is not text is rejected, because the callback
-/// could never be sent.
+/// A callback address that is no HTTP URL is rejected, because the callback could never be sent
+/// (case hostile-and-broken 14).
 #[tokio::test]
 async fn a_callback_address_that_is_not_text_is_rejected_by_name() {
     let directory = tempfile::tempdir().unwrap();
@@ -1238,7 +1255,8 @@ async fn a_callback_address_that_is_not_text_is_rejected_by_name() {
     }
 }
 
-/// hostile-and-broken 14: invalid headers of API calls are rejected by name when the desk starts.
+/// A desk does not start with an invalid header for API calls. The error names the header (case
+/// hostile-and-broken 14).
 #[test]
 fn an_invalid_header_of_api_calls_is_rejected_at_start() {
     let directory = tempfile::tempdir().unwrap();
@@ -1264,13 +1282,13 @@ fn an_invalid_header_of_api_calls_is_rejected_at_start() {
     assert!(Served::start_with(&directory.path().join("data"), &["--api-secret", &option]).is_ok());
 }
 
-/// hostile-and-broken 19: bodies of read requests do not count as written bytes. Large reads of one
-/// app therefore do not block the writes of others.
+/// Bodies of read requests do not count as written bytes. Large reads of an app therefore do not
+/// block later writes (case hostile-and-broken 19).
 #[tokio::test]
 async fn large_reads_of_an_app_do_not_count_as_written_bytes() {
     let directory = tempfile::tempdir().unwrap();
     let desk = Served::start(directory.path(), &[]);
-    // More than the 96 MiB that one app may write at once.
+    // Together, the bodies exceed the 96 MiB that one app may write at once.
     let parts = vec!["17"; 300_000].join(",");
     for _ in 0..120 {
         let envelope = desk

@@ -1,4 +1,4 @@
-//! Imports of incident logs of other systems.
+//! Tests imports of incident logs of other systems.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,8 +11,8 @@ use events::{Meta, Moment};
 use serde_json::{Value, json};
 use tests::process::{program, root, run};
 
-/// Returns a mapping of the columns `id`, `when` and `state`, with `top` before the columns and
-/// `more` after them.
+/// Returns a mapping of the columns `id`, `when` and `state`. `top` is added before the columns.
+/// The part of `more` before `---` is added to the columns, and the part after `---` at the end.
 fn mapping(top: &str, format: &str, zone: &str, more: &str) -> String {
     format!(
         "source = \"LOG\"\nmissing = [\"\", \"-\"]\n{top}\n[columns]\ncase = \"id\"\ntime = \"when\"\nstate = \"state\"\n{}\n[time]\nformat = {format}\nzone = \"{zone}\"\n{}\n",
@@ -25,7 +25,8 @@ fn plain() -> String {
     mapping("", "\"%Y-%m-%d %H:%M\"", "UTC", "")
 }
 
-/// The output of a command, and its success.
+/// The result of a command: whether the command succeeded, its standard output, and its standard
+/// output with standard error.
 struct Printed {
     is_ok: bool,
     out: String,
@@ -45,7 +46,7 @@ fn ledgerdesk(arguments: &[&str]) -> Printed {
     }
 }
 
-/// Imports a log into the folder `data` of a directory.
+/// Imports a log into the desk in the folder `data` of a directory.
 fn import(directory: &Path, log: impl AsRef<[u8]>, mapping: &str, more: &[&str]) -> Printed {
     let (file, toml, data) = (
         directory.join("log.csv"),
@@ -64,7 +65,7 @@ fn import(directory: &Path, log: impl AsRef<[u8]>, mapping: &str, more: &[&str])
     ledgerdesk(&[&["import"][..], &words[..], more].concat())
 }
 
-/// Imports a log into a new desk; every row must be imported.
+/// Imports a log into a new desk. The test fails unless every row is imported.
 fn imported(log: impl AsRef<[u8]>, mapping: &str, rows: usize) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let printed = import(directory.path(), log, mapping, &[]);
@@ -126,7 +127,8 @@ fn members(directory: &Path, case: &str, member: &str) -> Vec<Value> {
         .collect()
 }
 
-/// real-files-and-clients 6.
+/// An offset in a time determines the instant. The zone of the mapping is then ignored (case
+/// real-files-and-clients 6).
 #[test]
 fn an_offset_in_a_time_overrides_the_zone_of_the_mapping() {
     let texts = [
@@ -180,7 +182,7 @@ fn an_offset_in_a_time_overrides_the_zone_of_the_mapping() {
     }
 }
 
-/// real-files-and-clients 6: the columns of `[times]` may have offsets too.
+/// The columns of `[times]` may contain offsets too (case real-files-and-clients 6).
 #[test]
 fn offsets_are_read_in_additional_times_too() {
     let log = "id,when,state,opened,resolved\nA,2026-01-01T10:00:00Z,Done,2026-01-01T10:00:00+08:00,2026-01-01T03:00:00Z\n";
@@ -201,7 +203,8 @@ fn offsets_are_read_in_additional_times_too() {
     );
 }
 
-/// first-use F7, real-files-and-clients 7.
+/// A rejected or imported row is reported with the line on which the row begins (cases first-use
+/// F7, real-files-and-clients 7).
 #[test]
 fn rejected_and_imported_rows_have_their_line_number() {
     for end in ["\r\n", "\n", "\r"] {
@@ -304,7 +307,7 @@ fn rejected_and_imported_rows_have_their_line_number() {
     }
 }
 
-/// real-files-and-clients 8.
+/// Case ids may contain blanks. Blanks around an id are removed (case real-files-and-clients 8).
 #[test]
 fn case_ids_with_blanks_are_imported_and_can_be_shown() {
     let log = "Case ID,Activity,Resource,Complete Timestamp\nCase 2,Assign,Value 1,2012-10-09 14:50:17.000\n Case 2 ,Close,Value 1,2012-10-09 15:50:17.000\n\
@@ -345,7 +348,8 @@ fn case_ids_with_blanks_are_imported_and_can_be_shown() {
     );
 }
 
-/// real-files-and-clients 9.
+/// The delimiter is recognized from the header, or named by the mapping or by a `sep=` line (case
+/// real-files-and-clients 9).
 #[test]
 fn values_may_be_separated_by_other_delimiters() {
     let rows = [
@@ -404,7 +408,8 @@ fn values_may_be_separated_by_other_delimiters() {
     }
 }
 
-/// real-files-and-clients 10.
+/// A log is read in the encoding that the mapping or a byte order mark names (case
+/// real-files-and-clients 10).
 #[test]
 fn logs_are_read_in_their_own_encoding() {
     let utf_16 = |text: &str, little: bool| -> Vec<u8> {
@@ -512,7 +517,7 @@ fn logs_are_read_in_their_own_encoding() {
     );
 }
 
-/// real-files-and-clients 11.
+/// Blanks around values and column names are ignored (case real-files-and-clients 11).
 #[test]
 fn blanks_around_values_are_ignored() {
     let log = "id , when,\u{3000}state,closed,who\n A ,2026-01-01 10:00 ,\"New \", ,\u{a0}zhangsan\u{3000}\nA, 2026-01-01 12:00,\tNew\u{a0}, - ,zhangsan\n\
@@ -536,7 +541,7 @@ fn blanks_around_values_are_ignored() {
         .collect();
     assert!(
         people[0].is_string() && people[0] == people[1] && people[2].is_null(),
-        "one person, whatever the blanks: {people:?}"
+        "names with and without blanks are one person: {people:?}"
     );
     assert_eq!(
         members(directory.path(), "A", "phase"),
@@ -544,7 +549,8 @@ fn blanks_around_values_are_ignored() {
     );
 }
 
-/// real-files-and-clients 11, first-use section 4.
+/// The time formats of a mapping are tried in order (cases real-files-and-clients 11, first-use
+/// section 4).
 #[test]
 fn time_formats_are_tried_in_order() {
     let log = "id,when,state,closed\nA,28/02/2026 10:00:00,New,-\nA,2026-02-28 12:00:00,Done,28.02.2026\nA,gestern,Done,-\n";
@@ -582,8 +588,8 @@ fn time_formats_are_tried_in_order() {
     );
 }
 
-/// first-use section 4: a mapping can express joined columns, constants, defaults, replaced values,
-/// numbers with a decimal comma, and ignored rows.
+/// A mapping can join columns, set constants and defaults, replace values, read decimal commas, and
+/// ignore rows (case first-use section 4).
 #[test]
 fn a_mapping_joins_replaces_and_ignores_values() {
     let log = "id,date,time,status,sub,prio,hours,kind,titel\nA,2026-01-01,10:00,Pending,Vendor,1,\"1,5\",x,Drucker\nA,2026-01-01,11:00,Pending,,,\"1.000,00\",x,Drucker\n\
@@ -645,7 +651,7 @@ fn a_mapping_joins_replaces_and_ignores_values() {
     );
 }
 
-/// crossings 2: the mapped column contains names of people.
+/// Full-width separators separate user names in a mapped column of people (case crossings 2).
 #[test]
 fn full_width_separators_separate_user_names() {
     for text in [
@@ -681,7 +687,8 @@ fn full_width_separators_separate_user_names() {
     }
 }
 
-/// hostile-and-broken 20.
+/// A record of 128 MiB is rejected, and the import uses less than 100 MiB of memory (case
+/// hostile-and-broken 20).
 #[test]
 fn an_over_long_record_is_rejected_with_little_memory() {
     const BYTES: usize = 128 << 20;
@@ -738,7 +745,8 @@ fn an_over_long_record_is_rejected_with_little_memory() {
     );
 }
 
-/// hostile-and-broken 20: two columns with one name are ambiguous.
+/// A header with two columns of one name is rejected, because the name is ambiguous (case
+/// hostile-and-broken 20).
 #[test]
 fn two_columns_with_one_name_are_rejected_by_name() {
     let directory = tempfile::tempdir().unwrap();
@@ -767,7 +775,8 @@ fn two_columns_with_one_name_are_rejected_by_name() {
     );
 }
 
-/// hostile-and-broken 20: an unclosed quote would swallow rows.
+/// An unclosed quote is rejected, because the quoted value would include the following rows (case
+/// hostile-and-broken 20).
 #[test]
 fn an_unclosed_quote_is_rejected_with_its_line() {
     let directory = tempfile::tempdir().unwrap();
@@ -799,7 +808,7 @@ fn an_unclosed_quote_is_rejected_with_its_line() {
     );
 }
 
-/// first-use section 4: the exit status is not 0 if no row was imported.
+/// If no row was imported, the exit status is not 0 (case first-use section 4).
 #[test]
 fn an_import_without_a_valid_row_fails() {
     let directory = tempfile::tempdir().unwrap();
@@ -851,7 +860,8 @@ fn an_import_without_a_valid_row_fails() {
     );
 }
 
-/// first-use section 4: a dry run, a file of the rejected rows, and a JSON summary.
+/// A dry run writes the rejected rows to a file, prints a JSON summary, and creates no desk (case
+/// first-use section 4).
 #[test]
 fn a_dry_run_reports_and_writes_nothing() {
     let directory = tempfile::tempdir().unwrap();
@@ -944,7 +954,8 @@ fn a_dry_run_reports_and_writes_nothing() {
     );
 }
 
-/// first-use section 4: a report on a log without time columns is not empty.
+/// If a log contains no time columns, the report derives these times from the phases of the states
+/// (case first-use section 4).
 #[test]
 fn a_report_derives_missing_times_from_phases() {
     let log = "id,when,state\nA,2026-01-05 10:00,New\nA,2026-01-05 11:00,Done\nA,2026-01-05 12:00,New\nA,2026-01-05 13:00,Done\nA,2026-01-06 10:00,Shut\nB,2026-01-06 10:00,New\n";
@@ -976,7 +987,7 @@ fn a_report_derives_missing_times_from_phases() {
     );
 }
 
-/// first-use section 4: a report without incidents is one line.
+/// A report without incidents consists of one line (case first-use section 4).
 #[test]
 fn a_report_without_incidents_has_one_line() {
     let directory = tempfile::tempdir().unwrap();
@@ -997,7 +1008,7 @@ fn a_report_without_incidents_has_one_line() {
     }
 }
 
-/// crossings 3: a report names an unknown zone instead of leaving out cases.
+/// A report names an unknown zone instead of leaving out the cases of that zone (case crossings 3).
 #[test]
 fn an_unknown_zone_is_named_in_the_report() {
     let mut log = IncidentLog::default();
@@ -1028,7 +1039,7 @@ fn an_unknown_zone_is_named_in_the_report() {
     );
 }
 
-/// first-use section 4: the guide documents the mapping language.
+/// The example of the importing guide runs unchanged (case first-use section 4).
 #[test]
 fn the_example_of_the_guide_runs_unchanged() {
     let guide = std::fs::read_to_string(root().join("docs/importing.md")).unwrap();
@@ -1075,7 +1086,8 @@ fn the_example_of_the_guide_runs_unchanged() {
     assert!(directory.path().join("rejected.csv").exists());
 }
 
-/// real-files-and-clients 8: an over-long stream name rejects one row and does not stop the import.
+/// A case id that makes the stream name too long rejects one row and does not stop the import (case
+/// real-files-and-clients 8).
 #[test]
 fn a_case_id_of_many_blanks_rejects_only_its_row() {
     let directory = tempfile::tempdir().unwrap();
@@ -1112,7 +1124,7 @@ fn a_case_id_of_many_blanks_rejects_only_its_row() {
     );
 }
 
-/// first-use section 4: long texts in unmapped columns do not reject rows.
+/// Long texts in unmapped columns do not reject rows (case first-use section 4).
 #[test]
 fn unmapped_columns_may_be_long() {
     let long = "x".repeat(200_000);
@@ -1135,7 +1147,8 @@ fn unmapped_columns_may_be_long() {
     );
 }
 
-/// real-files-and-clients 9: spreadsheets write delimiters after the last value of some rows.
+/// Spreadsheets write delimiters after the last value of some rows. The import ignores these
+/// delimiters (case real-files-and-clients 9).
 #[test]
 fn delimiters_after_the_last_value_are_ignored() {
     let row = "A,2026-01-01 10:00,New";
@@ -1175,8 +1188,8 @@ fn delimiters_after_the_last_value_are_ignored() {
     }
 }
 
-/// real-files-and-clients 11: a time format that cannot produce a time is reported once, as an
-/// error of the mapping.
+/// A time format that cannot produce a time is reported once, as an error of the mapping (case
+/// real-files-and-clients 11).
 #[test]
 fn a_format_that_reads_no_time_is_a_mapping_error() {
     let directory = tempfile::tempdir().unwrap();
@@ -1220,8 +1233,8 @@ fn a_format_that_reads_no_time_is_a_mapping_error() {
     );
 }
 
-/// real-files-and-clients 6: a text in another time format is rejected, and not read as a wrong
-/// year.
+/// A text in another time format is rejected instead of being read as a wrong year (case
+/// real-files-and-clients 6).
 #[test]
 fn a_time_in_another_format_is_rejected_with_advice() {
     let directory = tempfile::tempdir().unwrap();
@@ -1259,7 +1272,8 @@ fn a_time_in_another_format_is_rejected_with_advice() {
     );
 }
 
-/// real-files-and-clients 10: the message for a UTF-16 text without a byte order mark names UTF-16.
+/// The message for an unreadable file names the actual encoding or file format (case
+/// real-files-and-clients 10).
 #[test]
 fn the_message_names_the_actual_encoding_of_a_file() {
     let utf_16 = |text: &str, little: bool| -> Vec<u8> {
@@ -1317,7 +1331,7 @@ fn the_message_names_the_actual_encoding_of_a_file() {
     }
 }
 
-/// real-files-and-clients 11: column names that look the same are equal.
+/// Two column names are equal if only their blanks differ (case real-files-and-clients 11).
 #[test]
 fn repeated_blanks_in_a_column_name_count_as_one() {
     for name in [
@@ -1352,8 +1366,8 @@ fn repeated_blanks_in_a_column_name_count_as_one() {
     );
 }
 
-/// hostile-and-broken 20: the complete rows of a truncated log are imported, and the whole log
-/// continues the import.
+/// An import of a truncated gzip file stores the complete rows. A later import of the whole file
+/// adds the remaining rows (case hostile-and-broken 20).
 #[test]
 fn the_whole_gzip_file_continues_the_import_of_a_truncated_one() {
     let directory = tempfile::tempdir().unwrap();

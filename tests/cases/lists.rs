@@ -1,4 +1,4 @@
-//! Lists of tickets: filters, orders and pages.
+//! Tests lists of tickets: filters, orders and pages.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use tests::lists;
 use tests::process::Served;
 
-/// first-use F1, on SQLite: every filter and page equals a direct computation.
+/// On SQLite, every filter and page returns the same tickets as a direct computation (case
+/// first-use F1).
 #[tokio::test]
 async fn every_list_on_sqlite_equals_a_direct_computation() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -19,7 +20,8 @@ async fn every_list_on_sqlite_equals_a_direct_computation() {
     assert!(compared.listed > 10_000, "{compared:?}");
 }
 
-/// first-use F1, in memory.
+/// In memory, every filter and page returns the same tickets as a direct computation (case
+/// first-use F1).
 #[tokio::test]
 async fn every_list_in_memory_equals_a_direct_computation() {
     let compared = lists::check(Arc::new(Memory::default()), 400, 1_000).await;
@@ -27,7 +29,8 @@ async fn every_list_in_memory_equals_a_direct_computation() {
     assert!(compared.listed > 10_000, "{compared:?}");
 }
 
-/// first-use F1, in the real program: five tickets of two services, filtered over both APIs.
+/// In the real program, a filtered list contains each ticket once over both APIs (case first-use
+/// F1).
 #[tokio::test]
 async fn a_filtered_list_shows_each_ticket_once_over_both_apis() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -105,7 +108,8 @@ async fn a_filtered_list_shows_each_ticket_once_over_both_apis() {
     }
 }
 
-/// hostile-and-broken 11.
+/// A filter of more than 1,000 values is rejected, and the error names the filter (case
+/// hostile-and-broken 11).
 #[tokio::test]
 async fn a_filter_of_more_than_a_thousand_values_is_rejected_by_name() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -155,8 +159,8 @@ async fn a_filter_of_more_than_a_thousand_values_is_rejected_by_name() {
     }
 }
 
-/// first-use F1 and F2, over the BlueKing API: a filter of another type is never ignored, because
-/// the list would contain every ticket.
+/// The BlueKing API rejects a filter of a wrong type. If the filter were ignored, the list would
+/// contain every ticket (cases first-use F1 and F2).
 #[tokio::test]
 async fn a_filter_of_another_type_is_never_ignored() {
     let directory = tempfile::tempdir().expect("a directory");

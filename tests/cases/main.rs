@@ -1,5 +1,5 @@
 //! Regression tests for faults that product trials found. The name of a test states the correct
-//! behavior; the comment names the case. Tests of the real program can also run against another
+//! behavior. The comment names the case. Tests of the real program can also run against another
 //! build: `LEDGERDESK_PROGRAM=path/to/ledgerdesk cargo nextest run -p tests --test cases`.
 
 mod administration;

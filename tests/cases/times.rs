@@ -1,11 +1,11 @@
-//! Times in all outputs of the desk, and time zones.
+//! Tests the times in all outputs of the desk, and time zones.
 
 use std::process::Command;
 
 use serde_json::{Value, json};
 use tests::process::{Served, fast_approval, printed, program, run, text};
 
-/// Whether a text is an RFC 3339 time in UTC with three fractional digits.
+/// Returns whether a text is an RFC 3339 time in UTC with three fractional digits.
 fn is_utc(text: &str) -> bool {
     text.len() == "2026-11-22T08:00:00.000Z".len()
         && text.ends_with('Z')
@@ -13,14 +13,15 @@ fn is_utc(text: &str) -> bool {
         && text.parse::<jiff::Timestamp>().is_ok()
 }
 
-/// Whether a text is an RFC 3339 time with three fractional digits and the offset of Shanghai.
+/// Returns whether a text is an RFC 3339 time with three fractional digits and the offset of
+/// Shanghai.
 fn is_local(text: &str) -> bool {
     text.len() == "2026-11-22T16:00:00.000+08:00".len()
         && text.ends_with("+08:00")
         && text.as_bytes()[19] == b'.'
 }
 
-/// Returns the lines of an export of a demo day.
+/// Runs a demo day and returns the lines of its export.
 fn day(data: &str) -> Vec<Value> {
     printed(&["demo", "--exit", "--tickets", "20", "--data", data]);
     printed(&["audit", "export", "--data", data])
@@ -29,7 +30,8 @@ fn day(data: &str) -> Vec<Value> {
         .collect()
 }
 
-/// crossings 1.
+/// Every time of an export has three fractional digits, so the times sort correctly as text (case
+/// crossings 1).
 #[test]
 fn every_time_of_an_export_has_three_digits_and_sorts_as_text() {
     let directory = tempfile::tempdir().unwrap();
@@ -51,7 +53,8 @@ fn every_time_of_an_export_has_three_digits_and_sorts_as_text() {
     assert_eq!(by_text, by_instant, "texts sort as instants do");
 }
 
-/// crossings 1: the output of `audit show`, including event data and state.
+/// Every time that `audit show` prints has three fractional digits, also in event data and state
+/// (case crossings 1).
 #[test]
 fn every_time_of_audit_show_has_three_digits() {
     let directory = tempfile::tempdir().unwrap();
@@ -80,7 +83,8 @@ fn every_time_of_audit_show_has_three_digits() {
     );
 }
 
-/// crossings 1: times over `/v1`; first-use section 2 (`GET /v1/workflows`, event data).
+/// Every time over `/v1` is RFC 3339 text with three fractional digits (cases crossings 1,
+/// first-use section 2).
 #[tokio::test]
 async fn every_time_of_v1_has_three_digits_and_no_milliseconds() {
     let directory = tempfile::tempdir().unwrap();
@@ -112,7 +116,7 @@ async fn every_time_of_v1_has_three_digits_and_no_milliseconds() {
     }
 }
 
-/// crossings 1: commands accept every form of a time, and positions.
+/// The audit commands accept positions and every form of a time (case crossings 1).
 #[tokio::test]
 async fn audit_show_accepts_every_form_of_a_time_and_positions() {
     let directory = tempfile::tempdir().unwrap();
@@ -195,7 +199,7 @@ fn utc_file() -> Vec<u8> {
     [&block[..], &block[..], b"\nUTC0\n"].concat()
 }
 
-/// crossings 3: the zone files of the system are incomplete.
+/// A desk starts even if the zone files of the system are incomplete (case crossings 3).
 #[tokio::test]
 async fn a_desk_starts_with_incomplete_system_zone_files() {
     let directory = tempfile::tempdir().unwrap();
@@ -218,7 +222,8 @@ async fn a_desk_starts_with_incomplete_system_zone_files() {
     }
 }
 
-/// crossings 3: the system has no zone files, as in images without a distribution.
+/// A desk starts on a system without zone files, for example in a minimal container image (case
+/// crossings 3).
 #[test]
 fn a_desk_starts_without_system_zone_files() {
     let alone = "mount -t tmpfs none /usr/share/zoneinfo && exec \"$0\" \"$@\"";
@@ -245,7 +250,7 @@ fn a_desk_starts_without_system_zone_files() {
     }
 }
 
-/// crossings 3: an unknown zone is not replaced silently.
+/// An unknown zone is rejected by name and never replaced by another zone (case crossings 3).
 #[test]
 fn an_unknown_zone_is_rejected_by_name() {
     let directory = tempfile::tempdir().unwrap();
@@ -258,7 +263,7 @@ fn an_unknown_zone_is_rejected_by_name() {
     );
 }
 
-/// first-use section 1: a changed `--zone` at a start gives a warning.
+/// A start with another `--zone` than the previous start logs a warning (case first-use section 1).
 #[test]
 fn a_changed_zone_at_a_start_gives_a_warning() {
     let directory = tempfile::tempdir().unwrap();
@@ -291,13 +296,14 @@ fn a_changed_zone_at_a_start_gives_a_warning() {
     );
 }
 
-/// crossings 1: the times in the manifests of backups, which a restore compares.
+/// The times in the manifests of backups have three fractional digits, because a restore compares
+/// these times (case crossings 1).
 #[test]
 fn the_time_of_every_backup_has_three_digits() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     printed(&["setup", "--data", data.to_str().unwrap()]);
-    // On average, two of twenty times end with a zero digit.
+    // On average, two of twenty times end with the digit zero, which a shorter format would omit.
     for number in 0..20 {
         let copy = directory.path().join(format!("backup-{number}"));
         printed(&[
@@ -317,7 +323,8 @@ fn the_time_of_every_backup_has_three_digits() {
     }
 }
 
-/// crossings 3: the zone of a mapping, with incomplete zone files of the system.
+/// An import reads the zone of its mapping even if the zone files of the system are incomplete
+/// (case crossings 3).
 #[test]
 fn an_import_reads_zones_without_system_zone_files() {
     let directory = tempfile::tempdir().unwrap();
@@ -362,12 +369,12 @@ fn an_import_reads_zones_without_system_zone_files() {
     assert!(!run_there(&["report", "incidents", "--json"]).contains("unknown zone"));
 }
 
-/// crossings 7: a window in the repeated hour covers both passes. Adjacent windows leave out no
-/// ticket.
+/// When the clocks are set back, one hour occurs twice. A time window in that hour covers both
+/// occurrences (case crossings 7).
 #[tokio::test]
 async fn a_window_in_the_repeated_hour_has_every_ticket() {
     let desk = tests::TestDesk::open_in("Europe/Berlin").await;
-    // The clocks are set back at this instant.
+    // At the instant `change`, the clocks in Berlin are set back by one hour.
     let start = jiff::Timestamp::from_millisecond(desk.app.ledger.clock.now().0).unwrap();
     let change: jiff::Timestamp = "2027-10-31T01:00:00Z".parse().unwrap();
     let mut at = start;

@@ -1,4 +1,5 @@
-//! Workflow files and clients of the original.
+//! Tests the import of workflow files of BlueKing ITSM (the original) and the requests of its
+//! clients.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -12,12 +13,12 @@ use serde_json::{Value, json};
 use tests::process::Served;
 use tests::{TestDesk, form};
 
-/// Checks of a condition before a test fails.
+/// Number of checks of a condition before the test fails.
 const LOOKS_MAX: u32 = 600;
-/// The pause between two checks.
+/// Time between two checks of a condition.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// One request to a receiver.
+/// One HTTP request that the test receiver stored.
 #[derive(Clone, Debug)]
 struct Received {
     method: String,
@@ -35,7 +36,7 @@ impl Received {
     }
 }
 
-/// A local receiver that stores requests and responds with success.
+/// A local HTTP server that stores each request and responds with success.
 struct Receiver {
     base: String,
     received: Arc<Mutex<Vec<Received>>>,
@@ -83,7 +84,7 @@ impl Receiver {
     }
 }
 
-/// A desk of the real program with its directory.
+/// A running desk of the real program, and its data directory.
 struct Desk {
     served: Served,
     _data: tempfile::TempDir,
@@ -110,7 +111,7 @@ impl Desk {
         tests::refusal_of(operation, &body, &envelope)
     }
 
-    /// Imports a workflow as a service; returns the envelope.
+    /// Imports a workflow as a new service. Returns the `data` of the response.
     async fn import(&self, name: &str, workflow: &Value) -> Value {
         self.must("import_service", service(name, workflow)).await
     }
@@ -124,7 +125,7 @@ impl Desk {
             .clone()
     }
 
-    /// Waits for a status of a ticket.
+    /// Waits until the ticket reaches the status. The test fails after [`LOOKS_MAX`] checks.
     async fn until(&self, sn: &Value, status: &str) {
         for _ in 0..LOOKS_MAX {
             let now = self.must("get_ticket_status", json!({ "sn": sn })).await;
@@ -144,7 +145,7 @@ fn service(name: &str, workflow: &Value) -> Value {
     json!({ "bk_username": "admin", "name": name, "key": "request", "desc": "", "catalog_id": 4, "owners": "admin", "is_valid": true, "display_type": "OPEN", "workflow": workflow })
 }
 
-/// Returns a workflow with START 1, submit 2, END 9 and the nodes between them.
+/// Returns a workflow of START (id 1), the submit node (id 2), the given nodes, and END (id 9).
 fn flow(nodes: &[Value], lines: &[Value], fields: &[Value]) -> Value {
     let mut states = vec![
         json!({ "id": 1, "type": "START", "name": "开始" }),
@@ -175,7 +176,8 @@ fn line_if(id: i64, from: i64, to: i64, clause: &Value) -> Value {
     json!({ "id": id, "from_state": from, "to_state": to, "condition_type": "by_field", "condition": condition })
 }
 
-/// Returns a workflow with a webhook between submit and END, with the given members.
+/// Returns a workflow with one webhook node (id 3) between the submit node and END. `more` adds or
+/// replaces members of the webhook.
 fn hooked(base: &str, more: &Value) -> Value {
     let mut info = json!({ "method": "POST", "url": format!("{base}/hook"), "headers": [], "query_params": [], "auth": { "auth_type": "none", "auth_config": {} }, "settings": { "timeout": 10 }, "success_exp": "resp.code==0" });
     info.as_object_mut()
@@ -213,7 +215,8 @@ fn approval(node: i64, more: &Value) -> Value {
     approval
 }
 
-/// real-files-and-clients 1.
+/// A webhook sends the body text that its workflow file stores in `content` or `params` (case
+/// real-files-and-clients 1).
 #[tokio::test]
 async fn a_webhook_sends_the_content_of_its_file() {
     let (desk, receiver) = (Desk::start(), Receiver::start().await);
@@ -273,7 +276,8 @@ async fn a_webhook_sends_the_content_of_its_file() {
     }
 }
 
-/// real-files-and-clients 1.
+/// The `params` of a `form-data` body are sent as multipart form data (case real-files-and-clients
+/// 1).
 #[tokio::test]
 async fn a_multipart_form_is_sent_as_multipart() {
     let (desk, receiver) = (Desk::start(), Receiver::start().await);
@@ -298,7 +302,8 @@ async fn a_multipart_form_is_sent_as_multipart() {
     );
 }
 
-/// real-files-and-clients 1.
+/// An export writes the body members `content` and `params` that the original reads. The exported
+/// file can be imported again without a change (case real-files-and-clients 1).
 #[tokio::test]
 async fn an_export_has_the_members_that_the_original_reads() {
     let desk = Desk::start();
@@ -370,7 +375,8 @@ async fn an_export_has_the_members_that_the_original_reads() {
     }
 }
 
-/// real-files-and-clients 1.
+/// The report of an import names every member of the file that the importer ignores (case
+/// real-files-and-clients 1).
 #[tokio::test]
 async fn every_ignored_member_of_a_call_is_reported() {
     let desk = Desk::start();
@@ -414,7 +420,8 @@ async fn every_ignored_member_of_a_call_is_reported() {
     assert_eq!(report.len(), 9, "nothing else is lost: {report:?}");
 }
 
-/// real-files-and-clients 2.
+/// A webhook file with credentials is deployed only if the file names a stored secret of the desk
+/// (case real-files-and-clients 2).
 #[tokio::test]
 async fn a_webhook_with_credentials_needs_a_named_secret() {
     let receiver = Receiver::start().await;
@@ -443,8 +450,8 @@ async fn a_webhook_with_credentials_needs_a_named_secret() {
         let name = format!("令牌{at}");
         let (code, message) = desk.refused("import_service", service(&name, &workflow)).await;
         assert_eq!((code, message.contains(&format!("needs credentials ({kind})"))), (3_900_011, true), "{message}");
-        // Over `/v1`, the import creates a draft with a list of open items. The draft cannot be
-        // deployed.
+        // Over `/v1`, the import creates a draft, and the report lists the missing credentials. The
+        // draft cannot be deployed.
         let (_, drafted) = desk.served.v1("POST", "workflows/import", "admin", json!({ "workflow": workflow })).await;
         assert!(drafted["report"].to_string().contains("\"missing\"") && drafted["problems"].to_string().contains("credentials"), "{drafted}");
         assert!(!drafted.to_string().contains("s3cr3t"), "the response has a secret: {drafted}");
@@ -452,7 +459,8 @@ async fn a_webhook_with_credentials_needs_a_named_secret() {
         assert_eq!(desk.served.v1("POST", &format!("{path}/deploy"), "admin", json!({})).await.0, 409);
         let (_, shown) = desk.served.v1("GET", &path, "admin", Value::Null).await;
         assert!(!shown.to_string().contains("s3cr3t"), "the draft has a secret: {shown}");
-        // With the name of a secret, the workflow is deployed and the receiver gets the header.
+        // If the file names a secret, the workflow is deployed, and the receiver gets the header of
+        // the secret.
         let mut completed = workflow.clone();
         completed["states"]["3"]["extras"]["webhook_info"]["secret"] = "hook".into();
         let imported = desk.import(&name, &completed).await;
@@ -467,7 +475,8 @@ async fn a_webhook_with_credentials_needs_a_named_secret() {
     );
 }
 
-/// real-files-and-clients 3.
+/// The report of an import contains no entry for empty credentials, rules and conditions (case
+/// real-files-and-clients 3).
 #[tokio::test]
 async fn empty_members_of_a_file_are_not_reported() {
     let desk = Desk::start();
@@ -493,7 +502,8 @@ async fn empty_members_of_a_file_are_not_reported() {
     }
 }
 
-/// real-files-and-clients 4a.
+/// One vote finishes an or-sign approval, so a leftover finish condition of the node is ignored
+/// (case real-files-and-clients 4a).
 #[tokio::test]
 async fn a_leftover_finish_condition_of_an_or_sign_is_ignored() {
     let desk = Desk::start();
@@ -516,8 +526,8 @@ async fn a_leftover_finish_condition_of_an_or_sign_is_ignored() {
     )
     .await;
     desk.until(&sn, "FINISHED").await;
-    // A definition of the desk ignores the condition too. A finish condition of a countersign is
-    // still an error.
+    // A definition over `/v1` also ignores the leftover condition. In a countersign node, a finish
+    // condition with an unknown counter is still an error.
     let (_, drafted) = desk
         .served
         .v1(
@@ -584,7 +594,8 @@ async fn a_leftover_finish_condition_of_an_or_sign_is_ignored() {
     );
 }
 
-/// real-files-and-clients 4b.
+/// An imported file may leave a case without a transition. The ticket of such a case waits until a
+/// manager routes the ticket (case real-files-and-clients 4b).
 #[tokio::test]
 async fn a_case_without_a_transition_waits_for_a_manager_in_original_files() {
     let desk = Desk::start();
@@ -640,7 +651,8 @@ async fn a_case_without_a_transition_waits_for_a_manager_in_original_files() {
         200
     );
     assert_eq!(steps(&sn).await["current_steps"][0]["name"], "zhangsan");
-    // A definition of the desk must cover every case; the problem names the open case.
+    // A definition over `/v1` must cover every case. The problem names the case that no transition
+    // covers.
     let (_, drafted) = desk
         .served
         .v1(
@@ -670,7 +682,8 @@ async fn a_case_without_a_transition_waits_for_a_manager_in_original_files() {
     );
 }
 
-/// real-files-and-clients 4c.
+/// Two transitions cover every case if one requires a passed vote and the other requires a
+/// rejection (case real-files-and-clients 4c).
 #[tokio::test]
 async fn both_outcomes_of_a_vote_cover_every_case() {
     let desk = Desk::start();
@@ -753,7 +766,8 @@ async fn both_outcomes_of_a_vote_cover_every_case() {
     }
 }
 
-/// real-files-and-clients 4.
+/// At each start, a configuration platform creates or updates its service and reads the service
+/// (case real-files-and-clients 4).
 #[tokio::test]
 async fn the_start_sequence_of_a_configuration_platform_succeeds_twice() {
     let (desk, receiver) = (Desk::start(), Receiver::start().await);
@@ -916,7 +930,8 @@ async fn the_start_sequence_of_a_configuration_platform_succeeds_twice() {
     }
 }
 
-/// real-files-and-clients 5.
+/// A client page that finds the form fields by their names can reject the built-in approval (case
+/// real-files-and-clients 5).
 #[tokio::test]
 async fn the_built_in_approval_can_be_rejected_by_field_names() {
     let desk = Desk::start();
@@ -934,7 +949,8 @@ async fn the_built_in_approval_can_be_rejected_by_field_names() {
             .await["sn"]
             .clone();
         let info = desk.must("get_ticket_info", json!({ "sn": sn })).await;
-        // Pages of clients fill in the last three fields named 备注 or 审批意见.
+        // A client page fills in the last three fields that are named 备注 (remark) or 审批意见
+        // (opinion).
         let mut filled = Vec::new();
         for field in info["fields"].as_array().expect("fields").iter().rev() {
             match field["name"].as_str().unwrap_or_default() {
@@ -965,7 +981,8 @@ async fn the_built_in_approval_can_be_rejected_by_field_names() {
     }
 }
 
-/// real-files-and-clients 5.
+/// Both remark fields of every approval node are named 备注, because client pages search for this
+/// name (case real-files-and-clients 5).
 #[tokio::test]
 async fn both_remark_fields_of_an_approval_have_one_name() {
     let desk = Desk::start();
@@ -1011,7 +1028,8 @@ async fn both_remark_fields_of_an_approval_have_one_name() {
     assert!(approvals >= 7, "{approvals} approvals");
 }
 
-/// real-files-and-clients 12.
+/// An option key with a comma is rejected, because a stored list of choices separates keys by
+/// commas (case real-files-and-clients 12).
 #[tokio::test]
 async fn an_option_key_with_a_comma_is_rejected_by_name() {
     let desk = Desk::start();
@@ -1078,7 +1096,8 @@ async fn an_option_key_with_a_comma_is_rejected_by_name() {
     assert!(status == 400 && problem(&answer.to_string()), "{answer}");
 }
 
-/// real-files-and-clients 12.
+/// An element of a list value is one choice. An element with a comma is rejected and never stored
+/// as two choices (case real-files-and-clients 12).
 #[tokio::test]
 async fn a_list_value_never_becomes_another_choice() {
     let desk = Desk::start();
@@ -1150,7 +1169,8 @@ async fn a_list_value_never_becomes_another_choice() {
     }
 }
 
-/// real-files-and-clients 13.
+/// A required text field rejects a value that consists only of blanks (case real-files-and-clients
+/// 13).
 #[tokio::test]
 async fn blanks_do_not_fill_a_required_text() {
     let desk = Desk::start();
@@ -1243,7 +1263,7 @@ async fn blanks_do_not_fill_a_required_text() {
         )
         .await;
     assert!(message.contains("第 1 行【IP】为必填项"), "{message}");
-    // Other texts are stored unchanged.
+    // Blanks in all other values are stored unchanged.
     let sn = desk
         .must(
             "create_ticket",
@@ -1265,7 +1285,7 @@ async fn blanks_do_not_fill_a_required_text() {
         (value("title"), value("text"), value("free")),
         (json!(" 标题 "), json!("a\n"), json!(" \t "))
     );
-    // The same rule in a node form, and in an edit of fields.
+    // The same rule applies to the form of a node and to an edit of fields.
     let submit = |text: &str| json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "TRANSITION", "fields": [{ "key": "done", "value": text }] });
     assert!(
         desk.refused("operate_node", submit("\u{3000}"))
@@ -1295,7 +1315,8 @@ async fn blanks_do_not_fill_a_required_text() {
     desk.until(&sn, "FINISHED").await;
 }
 
-/// real-files-and-clients 14.
+/// If the host of an API call is unknown, the message names the path and the missing part (case
+/// real-files-and-clients 14).
 #[tokio::test]
 async fn a_call_without_a_host_is_reported_with_the_next_step() {
     let desk = Desk::start();
@@ -1367,7 +1388,8 @@ async fn a_call_without_a_host_is_reported_with_the_next_step() {
     );
 }
 
-/// first-use 2.
+/// The check of a new workflow names the uncovered case and every person that the desk does not
+/// know (case first-use section 2).
 #[tokio::test]
 async fn a_new_workflow_is_reported_with_open_cases_and_unknown_people() {
     let desk = Desk::start();
@@ -1447,22 +1469,24 @@ async fn a_new_workflow_is_reported_with_open_cases_and_unknown_people() {
     );
 }
 
-/// One sent request: method, URL, media type and body, with `<sn>` for the ticket number.
+/// One request that the desk must send: method, URL, media type and body. `<sn>` is replaced by the
+/// ticket number.
 type Sent = (&'static str, &'static str, &'static str, &'static str);
 
-/// One path through a workflow.
+/// One path through a workflow: the form and the steps of a ticket, and the expected result.
 struct Way {
     form: Value,
-    /// Operations of the BlueKing API, without the ticket number.
+    /// Operations of the BlueKing API and their bodies, without the ticket number.
     steps: Vec<(&'static str, Value)>,
     answers: Vec<Value>,
-    /// The final status, or the node in which an open ticket waits.
+    /// Expected ticket status after the last step: `FINISHED`, or `RUNNING` if the ticket still
+    /// waits.
     ends: &'static str,
     sent: Vec<Sent>,
 }
 
-/// A workflow file, its open items before deployment, their values, and every path through the
-/// workflow.
+/// A workflow file with all paths through its workflow. `due` is the error of the unchanged file,
+/// or empty. `complete` adds the values that the error requires.
 struct File {
     name: &'static str,
     due: &'static str,
@@ -1731,7 +1755,8 @@ fn files() -> Vec<File> {
     ]
 }
 
-/// real-files-and-clients 1 to 4 and 14, on files in the formats that platforms publish.
+/// Each file uses a format that platforms publish. Every path through its workflow reaches the
+/// expected end (cases real-files-and-clients 1 to 4 and 14).
 #[tokio::test]
 async fn twelve_workflow_files_run_to_each_of_their_ends() {
     let desk = TestDesk::open().await;
@@ -1798,7 +1823,7 @@ async fn twelve_workflow_files_run_to_each_of_their_ends() {
             for (operation, body) in &way.steps {
                 let mut body = body.clone();
                 body["sn"] = sn.clone();
-                // The operator claims a node that needs a claim.
+                // If the node requires a claim, the operator claims the node first.
                 let status = desk.must("get_ticket_status", json!({ "sn": sn })).await;
                 let step = status["current_steps"]
                     .as_array()
@@ -1873,7 +1898,8 @@ async fn twelve_workflow_files_run_to_each_of_their_ends() {
     assert_eq!((files.len(), completed, tickets), (12, 3, 22));
 }
 
-/// real-files-and-clients 1.
+/// A JSON body stays valid JSON after placeholders are replaced by form values (case
+/// real-files-and-clients 1).
 #[tokio::test]
 async fn a_json_body_stays_valid_json_with_any_template_value() {
     let (desk, receiver) = (Desk::start(), Receiver::start().await);
@@ -1937,7 +1963,8 @@ async fn a_json_body_stays_valid_json_with_any_template_value() {
     }
 }
 
-/// real-files-and-clients 1.
+/// The media type of a request follows the body of the webhook file. A contradicting header of the
+/// file is reported (case real-files-and-clients 1).
 #[tokio::test]
 async fn the_configured_media_type_of_a_body_is_sent() {
     let (desk, receiver) = (Desk::start(), Receiver::start().await);
@@ -2008,7 +2035,8 @@ async fn the_configured_media_type_of_a_body_is_sent() {
     }
 }
 
-/// real-files-and-clients 1 and 2.
+/// The import reports a body or credentials of an unexpected JSON type (cases
+/// real-files-and-clients 1 and 2).
 #[tokio::test]
 async fn a_body_or_credentials_of_another_shape_are_reported() {
     let desk = Desk::start();
@@ -2046,7 +2074,8 @@ async fn a_body_or_credentials_of_another_shape_are_reported() {
     assert_eq!(imported["report"], json!([]));
 }
 
-/// real-files-and-clients 1.
+/// The import omits headers that belong to the connection, for example `Host`, and reports each
+/// omitted header (case real-files-and-clients 1).
 #[tokio::test]
 async fn connection_headers_are_left_out_and_reported() {
     let (desk, receiver) = (Desk::start(), Receiver::start().await);
@@ -2078,7 +2107,8 @@ async fn connection_headers_are_left_out_and_reported() {
     assert_eq!(receiver.all().pop().expect("a request").header("x-a"), "1");
 }
 
-/// real-files-and-clients 4.
+/// The import reduces a webhook timeout of 60 s to the maximum of 20 s and reports both values
+/// (case real-files-and-clients 4).
 #[tokio::test]
 async fn a_webhook_with_a_long_timeout_is_imported_with_a_note() {
     let desk = Desk::start();
@@ -2098,7 +2128,8 @@ async fn a_webhook_with_a_long_timeout_is_imported_with_a_note() {
     );
 }
 
-/// real-files-and-clients 4.
+/// The success expression of a webhook may contain parentheses, lists and constants (case
+/// real-files-and-clients 4).
 #[tokio::test]
 async fn a_success_expression_may_have_parentheses_and_lists() {
     let (desk, receiver) = (Desk::start(), Receiver::start().await);
@@ -2153,7 +2184,8 @@ async fn a_success_expression_may_have_parentheses_and_lists() {
     assert!(message.contains("has no success condition"), "{message}");
 }
 
-/// real-files-and-clients 12.
+/// Fields without a choice ignore leftover options, so a comma in such an option is no error (case
+/// real-files-and-clients 12).
 #[tokio::test]
 async fn leftover_options_of_a_text_field_are_ignored() {
     let desk = Desk::start();
@@ -2184,7 +2216,8 @@ async fn leftover_options_of_a_text_field_are_ignored() {
     }
 }
 
-/// real-files-and-clients 13.
+/// A list or a table that contains only blanks does not fill a required field (case
+/// real-files-and-clients 13).
 #[tokio::test]
 async fn a_list_of_blanks_does_not_fill_a_required_text() {
     let desk = Desk::start();
@@ -2244,7 +2277,8 @@ async fn a_list_of_blanks_does_not_fill_a_required_text() {
     }
 }
 
-/// Clients of real-files-and-clients: forms, JSON with another content type, and lists as text.
+/// Clients send lists as JSON text, as repeated form parameters, or as plain text (clients of
+/// real-files-and-clients).
 #[tokio::test]
 async fn clients_send_lists_in_every_form_that_a_body_can_have() {
     let desk = Desk::start();
@@ -2329,7 +2363,8 @@ async fn clients_send_lists_in_every_form_that_a_body_can_have() {
     assert_eq!(filtered["count"], 2);
 }
 
-/// real-files-and-clients 4.
+/// A transition whose condition is always true is a default transition (case real-files-and-clients
+/// 4).
 #[tokio::test]
 async fn an_always_true_transition_is_a_default_transition() {
     let desk = Desk::start();
@@ -2355,7 +2390,8 @@ async fn an_always_true_transition_is_a_default_transition() {
     }
 }
 
-/// hostile-and-broken 3: the user may be in another place of a repeated request.
+/// A repeated request may name the same user in a header instead of the body. Another user with the
+/// same key is rejected (case hostile-and-broken 3).
 #[tokio::test]
 async fn a_repeated_request_may_name_its_user_in_another_place() {
     let desk = Desk::start();

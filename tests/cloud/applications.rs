@@ -13,10 +13,11 @@ use serde_json::{Value, json};
 use crate::TestDesk;
 use crate::desk::until;
 
-/// The bodies of the creations that the external ITSM received, and whether the ticket is decided.
+/// The bodies of the `create_ticket` requests that the external ITSM received. The second value is
+/// true if the external ticket is decided.
 type External = Arc<Mutex<(Vec<Value>, bool)>>;
 
-/// Answers like a BlueKing ITSM with one ticket.
+/// Returns the response of an external BlueKing ITSM that contains one ticket.
 async fn answer(
     State(external): State<External>,
     Path(operation): Path<String>,
@@ -59,7 +60,7 @@ async fn an_application_is_decided_through_deployed_functions() {
         .expect("a port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(async move { axum::serve(listener, router).await });
-    // The names are of this run, because the desk keeps the data of earlier runs.
+    // The desk keeps the data of earlier runs, so each run uses its own names.
     let run = address.port();
     let definitions = format!(
         r#"
@@ -136,7 +137,7 @@ async fn an_application_is_decided_through_deployed_functions() {
         .expect("an answer")
         .status();
     assert_eq!(status.as_u16(), 403);
-    // The callback may arrive before the answer of the creation is recorded.
+    // The callback may arrive before the desk records the response of the creation.
     let answered = send(
         client
             .post(format!("{}{path}", desk.base()))

@@ -1,5 +1,5 @@
-//! Applications in an external ITSM: decisions by callback and by polling, and every fault of the
-//! other side (requirements/external-itsm.md, reference/bk-itsm.md 10).
+//! Tests applications in an external ITSM: decisions by callback, decisions by polling, and every
+//! fault of the external ITSM (requirements/external-itsm.md, reference/bk-itsm.md 10).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -35,7 +35,7 @@ const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
 /// A fault of the external ITSM in one request.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
-    /// No connection.
+    /// The request is not sent, because no connection is possible.
     NotSent,
     /// The request is lost, and no response arrives.
     LostRequest,
@@ -43,7 +43,7 @@ enum Fault {
     LostResponse,
     /// The response is an HTML page.
     Html,
-    /// The response has `result` false.
+    /// The response is an envelope whose member `result` is false.
     Rejected,
 }
 
@@ -228,7 +228,7 @@ impl Applied {
         status
     }
 
-    /// Returns the node of the application, the applications, and the outcome of the newest one.
+    /// Returns the automatic node of the ticket and all applications of the desk.
     async fn state(&self, sn: &Value) -> (Value, Vec<Value>) {
         let path = format!("tickets/{}", sn.as_str().unwrap());
         let (_, shown) = self.desk.v1("GET", &path, "admin", Value::Null).await;
@@ -337,15 +337,16 @@ async fn a_forged_callback_changes_nothing_and_polling_continues() {
         }
     }
     assert_eq!(desk.desk.head().await, head, "a stranger adds no commit");
-    // The secret is right, but the token was not issued.
+    // The secret in the path is right, but the external ITSM did not issue the token.
     desk.callback(&path, &message("REQ001", "forged")).await;
     assert_eq!(desk.external.calls(), ["token/verify"]);
     assert_eq!(desk.result(&sn).await, "\"poll\" at \"RUNNING\"");
-    // A callback about a running ticket is only a hint.
+    // The desk does not trust a callback: the desk reads the external ticket, and the ticket is
+    // still running.
     desk.callback(&path, &message("REQ001", "issued")).await;
     assert_eq!(desk.external.calls(), ["token/verify", "get_ticket_info"]);
     assert_eq!(desk.result(&sn).await, "\"poll\" at \"RUNNING\"");
-    // A body without a required member is kept and rejected.
+    // A body without a required member is stored, but the request is rejected.
     let head = desk.desk.head().await;
     let incomplete = json!({ "sn": "REQ001", "current_status": "FINISHED" });
     assert_eq!(
@@ -376,7 +377,7 @@ async fn a_repeated_callback_is_handled_once() {
         );
     }
     assert_eq!(desk.desk.head().await, head);
-    // Another message about a decided application is recorded and decides nothing.
+    // Another callback for a decided application is recorded and does not change the decision.
     desk.external.calls();
     desk.callback(&path, &message("REQ999", "issued")).await;
     assert!(desk.external.calls().is_empty());
@@ -465,7 +466,7 @@ async fn an_application_without_a_decision_expires() {
     let desk = Applied::open().await;
     desk.external.fail(&[Fault::LostResponse]);
     let sn = desk.submit().await;
-    // The external ITSM never answers again.
+    // From now on, the external ITSM responds to no request.
     for _ in 0..2_000 {
         desk.external.fail(&[Fault::LostRequest]);
     }

@@ -1,7 +1,7 @@
 //! Tests several named deadlines of one stream. Each deadline fires once and in order, despite
 //! restarts and jumps of the clock.
 //!
-//! The last test shows the same for the deadlines of the aggregates of the desk.
+//! The last test checks the same rule for the deadlines of the real aggregates.
 
 use std::sync::Arc;
 

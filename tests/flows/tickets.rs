@@ -1,4 +1,5 @@
-//! Tests whole tickets: approvals, claims, assignments, send-backs, suspensions and ends.
+//! Tests tickets from the creation to the end: approvals, claims, assignments, send-backs,
+//! suspensions and ends.
 
 use serde_json::{Value, json};
 use tests::{approval_request, change, form, incident};

@@ -1,4 +1,4 @@
-//! Two desks on one machine: desk B requests approvals at desk A, as the log platform does
+//! Tests two desks on one machine. Desk B requests approvals at desk A, as the log platform does
 //! (requirements/external-itsm.md).
 
 use std::path::Path;
@@ -7,11 +7,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tests::process::{APP, Served, printed, run, text};
 
-/// Number of applications of the test with kills; `LEDGERDESK_APPLICATIONS` replaces it.
+/// Number of applications of the test with kills. The variable `LEDGERDESK_APPLICATIONS` overrides
+/// this number.
 const APPLICATIONS: usize = 24;
-/// Number of kills of either desk per ten applications.
+/// Number of kills per ten applications. A kill ends desk A or desk B.
 const KILLS_PER_TEN: usize = 2;
-/// Longest wait for a state. A creation without response is searched after 30 seconds.
+/// Longest time to wait for a condition. If a creation gets no response, desk B searches for the
+/// ticket after 30 seconds.
 const PATIENCE: Duration = Duration::from_mins(4);
 
 /// A desk that can be started again at the same address.
@@ -37,7 +39,7 @@ impl Desk {
         desk
     }
 
-    /// Kills the process with SIGKILL, and starts another one at the same address.
+    /// Kills the process with SIGKILL and starts a new process at the same address.
     fn restart(&mut self) {
         if let Some(served) = self.served.take() {
             served.kill();
@@ -63,8 +65,8 @@ impl Desk {
     }
 }
 
-/// Starts desk A, and desk B with an integration to desk A, an application kind and a service whose
-/// workflow applies.
+/// Starts desk A and desk B. Desk B contains an integration with desk A, an application kind, and a
+/// service whose workflow creates applications. Also returns the id of the service.
 async fn desks(folder: &Path) -> (Desk, Desk, Value) {
     let a = Desk::start(&[]);
     let integrations = folder.join("integrations.toml");
@@ -144,7 +146,8 @@ async fn submit(b: &Desk, service: &Value, title: &str) -> String {
     opened["sn"].as_str().expect("a number").to_owned()
 }
 
-/// Waits until a condition on a desk holds; fails with the last value after [`PATIENCE`].
+/// Waits until `read` returns a value. After [`PATIENCE`], the test fails with the last error of
+/// `read`.
 async fn until<T>(what: &str, mut read: impl AsyncFnMut() -> Result<T, Value>) -> T {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
@@ -190,7 +193,7 @@ async fn decide(a: &Desk, sn: &str, pass: bool) {
     assert_eq!(answer["result"], true, "{answer}");
 }
 
-/// Returns the node of a ticket at desk B.
+/// Returns a node of a ticket at desk B.
 async fn node(b: &Desk, sn: &str, id: i64) -> Value {
     let shown = b
         .v1("GET", &format!("tickets/{sn}"), "admin", Value::Null)
@@ -276,7 +279,8 @@ async fn an_application_is_decided_by_another_desk() {
     }
 }
 
-/// Kills either desk again and again while applications are requested and decided.
+/// Both desks store the same decisions, although the test kills a desk several times while
+/// applications are open.
 #[tokio::test]
 #[expect(
     clippy::disallowed_methods,
@@ -295,7 +299,7 @@ async fn two_desks_agree_after_kills() {
         tickets.push(submit(&b, &service, &format!("采集 {number}")).await);
         if number % 10 < KILLS_PER_TEN {
             kills += 1;
-            // The kill falls into the creation, the callback or the decision of the applications.
+            // The kill interrupts the creation, the callback or the decision of an application.
             if number % 2 == 0 {
                 b.restart();
             } else {

@@ -1,10 +1,12 @@
-//! Simulates applications in an external ITSM that loses requests and responses, answers late or
-//! never, and is called by a desk that crashes between any two steps.
+//! Simulates applications in an external ITSM that loses requests and responses. The external ITSM
+//! responds late or never, and the desk crashes between any two steps.
 //!
-//! The run uses the real decider and the real deadlines of its events. The steps of the runner (load,
-//! record the start, send, record the outcome, conclude) are repeated here, with a possible crash
-//! after each of them. In every run there must be one external ticket at most, one outcome, and one
-//! result on the ticket, and an open application must always have a deadline.
+//! The run uses the real decider and the real deadlines of the events. The test repeats the steps
+//! of the runner: load, record the start, send, record the outcome, and conclude. The desk may
+//! crash after each step.
+//!
+//! Every run must lead to at most one external ticket, to one outcome, and to one result on the
+//! ticket. An open application must always have a deadline.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -24,15 +26,15 @@ use crate::scheduler::Dice;
 const SEEDS: u64 = 10_000;
 const DAY_MS: i64 = 24 * 3_600_000;
 const EXPIRES: Moment = Moment(14 * DAY_MS);
-/// Most steps of one run. A run that polls for 14 days needs about 4,100 steps.
+/// Maximum number of steps of one run. A run that polls for 14 days needs about 4,100 steps.
 const STEPS_MAX: usize = 6_000;
-/// Time after which overdue work is fired again.
+/// Time after which an overdue deadline fires again, in milliseconds.
 const AGAIN_MS: i64 = 30_000;
 
 /// One ticket of the external ITSM.
 struct External {
-    /// The instant from which the ticket is visible. A request without a response may be executed
-    /// late.
+    /// The time from which the external ITSM finds the ticket. After a fault, the external ITSM may
+    /// create the ticket late.
     visible: Moment,
     decided: Option<(Moment, &'static str, &'static str)>,
 }
@@ -44,20 +46,21 @@ struct World {
     state: Application,
     deadlines: BTreeMap<Cow<'static, str>, Moment>,
     externals: Vec<External>,
-    /// The results that the own ticket recorded.
+    /// The results that the ticket of the desk recorded: success, and the value of the result.
     results: Vec<(bool, String)>,
-    /// The deadline whose changes the run ignores, to show that the check can fail.
+    /// The id of a deadline whose changes the run ignores. The check must then fail. `None` in a
+    /// normal run.
     ignored: Option<&'static str>,
-    /// Chance in percent that the external ITSM fails in one request.
+    /// Probability that a request to the external ITSM fails, in percent.
     faults: usize,
     crashes: u64,
 }
 
-/// A run that did not end, or ended wrongly.
+/// The reason why a run did not end, or ended in a wrong state.
 #[derive(Debug)]
 struct Failure(String);
 
-/// The end of one try of the runner.
+/// The end of one attempt of the runner.
 enum Try {
     Done,
     Crashed,
@@ -142,7 +145,7 @@ impl World {
         crashes
     }
 
-    /// Executes one request at the external ITSM.
+    /// Executes one request at the external ITSM. The request may fail.
     fn send(&mut self) -> Answer {
         let fault = self.dice.below(100) < self.faults;
         let kind = self.dice.below(5);
@@ -192,7 +195,7 @@ impl World {
         answer
     }
 
-    /// Runs one try of the runner.
+    /// Runs one attempt of the runner. The desk may crash after each step.
     fn step(&mut self) -> Result<Try, Failure> {
         if self.state.is_open() {
             if self.state.attempts.due > self.now {
@@ -223,7 +226,7 @@ impl World {
             }
         }
         if let (Some(outcome), false) = (self.state.outcome.clone(), self.state.is_closed) {
-            // A repeated result has the same command id and is recorded once.
+            // A repeated result has the same command id, so the ticket records the result once.
             if self.results.is_empty() {
                 let result = outcome.outputs.get("application_result_3").cloned();
                 self.results
@@ -251,7 +254,7 @@ impl World {
             .map_err(|no| Failure(no.to_string()))
     }
 
-    /// Lets time pass at the external ITSM: a decision, and perhaps a callback.
+    /// Changes the external ITSM at random: its ticket may be decided, and a callback may arrive.
     fn weather(&mut self) {
         let never = self.faults == 100;
         if let Some(external) = self.externals.first_mut()
@@ -277,7 +280,7 @@ impl World {
     }
 }
 
-/// Runs one seed; returns the number of crashes and the outcome.
+/// Runs the simulation for one seed. Returns the number of crashes and the outcome.
 fn run(seed: u64, ignored: Option<&'static str>) -> Result<(u64, &'static str), Failure> {
     let mut world = World::new(seed, ignored);
     for _ in 0..STEPS_MAX {
@@ -308,7 +311,7 @@ fn run(seed: u64, ignored: Option<&'static str>) -> Result<(u64, &'static str), 
         let before = world.events.len();
         let tried = world.step()?;
         if matches!(tried, Try::Crashed) || world.events.len() == before {
-            // The deadline is fired again.
+            // The attempt stored no event or the desk crashed, so the deadline fires again later.
             world.now = world.now.plus_ms(AGAIN_MS);
         }
     }

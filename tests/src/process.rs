@@ -104,8 +104,8 @@ impl Served {
         Self::start_by(Command::new(program()), data, more)
     }
 
-    /// Serves a directory like [`Served::start`] at a port, so that a process that was killed can be
-    /// replaced at the same address.
+    /// Serves a directory like [`Served::start`], but at a given port. A test can therefore replace
+    /// a killed process at the same address.
     pub fn start_at(data: &Path, port: u16, more: &[&str]) -> Self {
         let app = format!("{}:{}", APP.0, APP.1);
         let listen = format!("127.0.0.1:{port}");
