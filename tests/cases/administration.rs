@@ -508,8 +508,8 @@ async fn concurrent_services_of_one_name_are_one_service() {
     assert_ne!(first.service, second.service);
 }
 
-/// A process may end after it took a name and before it defined the service. The name is available
-/// again after one minute.
+/// A process may end between taking a name and defining the service. The name is available again
+/// after one minute.
 #[tokio::test]
 async fn a_name_of_an_undefined_service_is_free_after_a_minute() {
     use domain::config::{Catalog, CatalogCommand};

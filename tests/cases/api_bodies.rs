@@ -477,8 +477,8 @@ fn operations(document: &Value) -> Vec<(String, String, Value)> {
         .collect()
 }
 
-/// Operations that reject their valid body with this status, because the named item does not exist
-/// or is in another state.
+/// Operations that reject a valid body, and the status of the rejection. The item in the path does
+/// not exist, or its state forbids the operation.
 const REJECTED: [(&str, u16); 10] = [
     ("POST /v1/tickets/{sn}/claim", 409),
     ("POST /v1/tickets/{sn}/distribute", 409),
@@ -825,7 +825,7 @@ async fn a_decision_without_pass_is_rejected() {
     assert_eq!(
         (status, &answer["errors"][0]["field"]),
         (400, &json!("/node")),
-        "nothing waits for them any more: {answer}"
+        "no node of the ticket waits for the person: {answer}"
     );
     let headers = [("idempotency-key", "once")];
     for _ in 0..2 {
@@ -1615,7 +1615,7 @@ async fn a_problem_points_at_the_member_that_is_wrong() {
             .await
             .0,
         404,
-        "an app whose secret is not taken is not there"
+        "an app with a rejected secret is not registered"
     );
     let mut flow = definition();
     flow["nodes"][2]["processors"] = json!({ "type": "PERSON", "who": ["zhangsan", "a;b"] });

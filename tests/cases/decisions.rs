@@ -709,7 +709,7 @@ async fn two_users_with_one_idempotency_key_never_share_a_ticket() {
         .count();
     assert_eq!(
         by_zhangsan, 1,
-        "the approver's invitation is a command of its own: {history}"
+        "the request of the second user is a separate command: {history}"
     );
     // The same rule applies over `/v1`.
     let body = json!({ "service_id": 22, "fields": { "title": "a", "apply_content": "b", "ZHIDINGSHENPIREN": "zhangsan" } });

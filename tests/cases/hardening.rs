@@ -226,7 +226,7 @@ async fn a_body_of_an_unknown_type_opens_no_ticket() {
         assert_eq!(
             (status, &answer["result"]),
             (403, &json!(false)),
-            "credentials in a body that is not read count for nothing: {kind}: {answer}"
+            "credentials in an unread body are ignored: {kind}: {answer}"
         );
     }
     let (status, tickets) = desk

@@ -1479,8 +1479,8 @@ struct Way {
     /// Operations of the BlueKing API and their bodies, without the ticket number.
     steps: Vec<(&'static str, Value)>,
     answers: Vec<Value>,
-    /// Expected ticket status after the last step: `FINISHED`, or `RUNNING` if the ticket still
-    /// waits.
+    /// Expected ticket status after the last step: `FINISHED`, or `RUNNING` if a node of the ticket
+    /// still waits.
     ends: &'static str,
     sent: Vec<Sent>,
 }
