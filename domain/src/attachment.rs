@@ -161,8 +161,8 @@ impl Decider for Attachment {
             Command::Keep if self.places.is_empty() => reject(Rejection::Alone),
             Command::Keep => Ok(vec![Retained {}.into()]),
             Command::Discard { .. } if self.retained => reject(Rejection::Held),
-            // A person may discard a file whose only holders are drafts. For other holders, the
-            // desk decides at the deadline.
+            // A person may discard a file that only drafts use. Any other file is discarded by the
+            // desk itself, when the deadline of the file passes.
             Command::Discard { by, .. }
                 if !by.is_system()
                     && self

@@ -35,7 +35,8 @@ pub struct Accepted {
     pub at: i64,
 }
 
-/// Published commits that the ledger does not contain.
+/// The record that an operator accepted a loss: commits whose heads were published, but which the
+/// ledger no longer contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lost {
     /// The highest published position that does not match the ledger.

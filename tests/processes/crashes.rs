@@ -142,8 +142,9 @@ async fn two_hundred_kills_lose_and_duplicate_nothing() {
     let mut at_points: BTreeMap<&str, usize> = BTreeMap::new();
     for process in 0..KILLS {
         let point = POINTS[process % POINTS.len()];
-        // The first executions of a crash point happen while the desk starts, and later executions
-        // happen under load. One process sends only a few callbacks, so that count is lower.
+        // The process is killed at the n-th execution of its crash point. The first executions happen
+        // while the desk starts, and later executions happen under load. A process sends only a few
+        // callbacks, so `n` is small for this crash point.
         let nth = if point == "during-callback" {
             1 + process % 3
         } else {

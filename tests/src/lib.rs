@@ -380,7 +380,8 @@ pub fn data_of(operation: &str, body: &Value, envelope: &Value) -> Value {
     envelope["data"].clone()
 }
 
-/// Returns the code and the message of the envelope of an operation that must have been rejected.
+/// Checks that an envelope reports a rejected operation. Returns the code and the message of the
+/// envelope.
 pub fn refusal_of(operation: &str, body: &Value, envelope: &Value) -> (i64, String) {
     assert_eq!(
         (&envelope["result"], &envelope["data"]),

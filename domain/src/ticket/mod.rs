@@ -160,8 +160,8 @@ impl Decider for Ticket {
             } => self.link(by, other, *relation, *mirror, context),
             Command::Unlink { by, other, mirror } => self.unlink(by, other, *mirror, context),
         }?;
-        // An event must never contain the name of a person, so a command may refer only to
-        // registered people. A rejection for another reason is returned first.
+        // The ledger stores the ids of registered people, never their names. A command that refers
+        // to an unregistered person is therefore rejected, after all other checks.
         match self.unregistered_person(command, context) {
             Some(person) => reject(Rejection::UnknownPerson(person)),
             None => Ok(events),

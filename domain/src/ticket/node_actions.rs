@@ -472,8 +472,8 @@ impl Ticket {
         self.check_not_suspended()?;
         check_message(reason)?;
         let node_run = &self.nodes[&id];
-        // A node that is open to every person has no higher level. A countersign allows exactly one
-        // vote per named processor, so new processors would change the vote.
+        // A node that is open to every person cannot be escalated, because nobody is above everybody.
+        // A countersign cannot be escalated either, because new processors would change the vote.
         if node_run.is_open_to_all()
             || workflow
                 .definition

@@ -116,7 +116,7 @@ impl Wanted {
         })
     }
 
-    /// Writes the data of all options into a desk.
+    /// Writes the base data, apps, secrets and integrations of the command-line options into a desk.
     pub(super) async fn store(&self, app: &App, resolved: &Resolved) -> Result<(), CommandError> {
         seed::found(app).await?;
         if self.demo {

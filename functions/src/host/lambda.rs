@@ -350,8 +350,8 @@ impl Host {
     }
 }
 
-/// Follows the commits of one stream in order. Returns the record number and the error of the first
-/// failure.
+/// Folds the commits of one stream into the card of the stream, in order. After a failure, returns
+/// the number of the failed record in the batch, and the error.
 async fn follow_stream(
     app: App,
     births: Births,

@@ -35,7 +35,7 @@ pub enum Request {
         /// The mark by which [`Request::Find`] finds the ticket, at most 32 characters.
         mark: String,
     },
-    /// Searches the ticket with a mark.
+    /// Searches for the ticket that was created with a mark ([`Request::Create`]).
     Find { creator: String, mark: String },
     /// Lets the external ITSM verify the token of a callback.
     Verify { token: String },

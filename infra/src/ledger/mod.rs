@@ -456,8 +456,8 @@ impl Ledger {
         Ok((before, loaded.aggregate.0))
     }
 
-    /// Evaluates `question` on a context, outside of a decision. Loads the lookups that the
-    /// function requests.
+    /// Calls `question` with the state of a stream and a context, without a command. If `question`
+    /// requests lookups, loads the lookups and calls `question` again.
     pub async fn ask<D: Decider, T>(
         &self,
         loader: &dyn ContextLoader<D>,

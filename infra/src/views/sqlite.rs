@@ -227,7 +227,8 @@ fn whole_owner<'a>(from: &'a str, to: &str) -> Option<&'a str> {
     (to.strip_suffix('~') == Some(from) && owner(from) == from).then_some(from)
 }
 
-/// Returns the bucket of a value at a level; `None` if the value does not end in an instant.
+/// Returns the bucket of an index value: the value without its last `level` digits. Returns `None`
+/// if the value does not end with an instant of 16 digits.
 fn bucket(value: &str, level: usize) -> Option<&str> {
     let digits = value
         .len()

@@ -891,7 +891,8 @@ fn is_always_true(text: &str) -> bool {
         || sides.len() == 2 && constant(sides[0]).is_some_and(|one| Some(one) == constant(sides[1]))
 }
 
-/// Returns the comparisons of a list. Returns `None` if a part is not a single comparison.
+/// Returns one comparison for each expression of a list. Returns `None` if an expression is not a
+/// single comparison.
 fn clauses(parts: Vec<Expression>) -> Option<Vec<Value>> {
     let clause = |part: Expression| match part {
         Expression::Clause(clause) => Some(clause),

@@ -1,4 +1,5 @@
-//! Definitions that replace each other as a whole: dictionaries, roles, shared fields.
+//! Stores and removes dictionaries, roles and shared fields. A new definition replaces the whole
+//! former definition.
 
 use domain::Decider;
 use domain::config::{self, Dictionary};

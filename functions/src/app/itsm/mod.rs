@@ -1,4 +1,5 @@
-//! External ITSMs: the connections and application kinds, and the callbacks of applications.
+//! Defines the connections to external ITSMs and the application kinds, and receives callbacks about
+//! applications.
 
 pub mod callbacks;
 pub mod integrations;

@@ -1,5 +1,5 @@
-//! Shared by the resources of the configuration. Every caller may read the configuration; only
-//! superusers may change it.
+//! Contains helpers that all configuration resources of `/v1` use. Every caller may read the
+//! configuration, and only superusers may change the configuration.
 
 use std::collections::BTreeSet;
 

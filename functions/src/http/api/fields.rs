@@ -53,7 +53,8 @@ pub(super) async fn from_library(app: &App, field: &mut Value, at: usize) -> Res
         .iter()
         .all(|member| field.get(*member).is_some());
     let Some(shared) = app.configuration.field(&key).await? else {
-        // If the shared field was deleted, a field with all required members is still valid.
+        // The library no longer contains the shared field. The field of the body is still accepted
+        // if the body gives all required members itself.
         let missing = || {
             Problem::malformed(
                 &format!("/definition/fields/{at}/library"),
