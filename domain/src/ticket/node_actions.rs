@@ -472,8 +472,8 @@ impl Ticket {
         self.check_not_suspended()?;
         check_message(reason)?;
         let node_run = &self.nodes[&id];
-        // A node that is open to every person cannot be escalated, because nobody is above everybody.
-        // A countersign cannot be escalated either, because new processors would change the vote.
+        // A node that is open to every person cannot be escalated, because its processors have no
+        // leader. A countersign cannot be escalated, because new processors would change the vote.
         if node_run.is_open_to_all()
             || workflow
                 .definition
