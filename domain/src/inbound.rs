@@ -40,6 +40,7 @@ impl Decider for Inbound {
     }
 }
 
+/// No list shows inbound messages. The sequence of the stored card is the checkpoint of the reaction.
 impl Card for Inbound {
     type Event = InboundEvent;
     const VIEW: &'static str = "inbound";
@@ -47,10 +48,7 @@ impl Card for Inbound {
         self.evolve(&envelope.event);
     }
     fn index(&self) -> Vec<(&'static str, String)> {
-        let received = self.0.as_ref();
-        received.map_or_else(Vec::new, |received| {
-            vec![("subject", received.subject.clone())]
-        })
+        Vec::new()
     }
 }
 

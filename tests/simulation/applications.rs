@@ -17,8 +17,9 @@ use domain::decider::DecideError;
 use domain::itsm::application::{
     Answer, Application, Command, ExternalTicket, POLICY, Rejection, Step,
 };
+use domain::workflow::import::equals;
 use events::application::{ATTEMPT, ApplicationEvent, Cause, EXPIRE, Requested};
-use events::workflow::{Clause, Condition, Group, Join, Operator};
+use events::workflow::Condition;
 use events::{Event as _, Moment, NodeId};
 
 use crate::scheduler::Dice;
@@ -67,18 +68,7 @@ enum Try {
 }
 
 fn granted() -> Condition {
-    Condition {
-        join: Join::And,
-        expressions: vec![Group {
-            join: Join::And,
-            expressions: vec![Clause {
-                key: "approval_result".into(),
-                kind: "RADIO".into(),
-                condition: Operator::Equal,
-                value: "true".into(),
-            }],
-        }],
-    }
+    equals("approval_result", "true")
 }
 
 impl World {
@@ -184,7 +174,6 @@ impl World {
                 };
                 Answer::Ticket(ExternalTicket {
                     status: status.into(),
-                    url: String::new(),
                     fields: BTreeMap::from([("approval_result".to_owned(), approval.into())]),
                 })
             }

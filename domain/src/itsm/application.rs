@@ -80,7 +80,6 @@ impl Step {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ExternalTicket {
     pub status: String,
-    pub url: String,
     /// The values of all form fields by key.
     pub fields: BTreeMap<String, Value>,
 }
@@ -460,10 +459,9 @@ pub fn external_key(node: NodeId) -> String {
 
 #[cfg(test)]
 mod tests {
-    use events::workflow::{Clause, Group, Join, Operator};
-
     use super::*;
     use crate::decider::fold;
+    use crate::workflow::import::equals;
 
     const NOW: Moment = Moment(1_795_312_800_000);
     const EXPIRES: Moment = Moment(1_796_522_400_000);
@@ -510,24 +508,12 @@ mod tests {
     }
 
     fn granted() -> Condition {
-        Condition {
-            join: Join::And,
-            expressions: vec![Group {
-                join: Join::And,
-                expressions: vec![Clause {
-                    key: "approval_result".into(),
-                    kind: "RADIO".into(),
-                    condition: Operator::Equal,
-                    value: "true".into(),
-                }],
-            }],
-        }
+        equals("approval_result", "true")
     }
 
     fn ticket(status: &str, result: &str) -> Answer {
         Answer::Ticket(ExternalTicket {
             status: status.into(),
-            url: String::new(),
             fields: BTreeMap::from([("approval_result".to_owned(), result.into())]),
         })
     }

@@ -140,6 +140,21 @@ pub async fn run<O: Outgoing>(app: &App, stream: &str) -> Result<(), Error> {
     }
 }
 
+/// Executes the command that closes a piece of work. A repeated close has the same command id.
+pub async fn close<O: Outgoing>(
+    app: &App,
+    stream: &str,
+    state: &O,
+    command: &O::Command,
+) -> Result<(), Error> {
+    let command_envelope = envelope(stream, state, command_id(&["close", stream]));
+    app.ledger
+        .execute::<O>(&command_envelope, command, &NoContext)
+        .await
+        .map(drop)
+        .map_err(unexpected)
+}
+
 struct Outcome {
     exchange: Option<Exchange>,
     status: Option<u16>,

@@ -216,16 +216,7 @@ impl Outgoing for Application {
         let meta = runner::meta(self);
         let recorded =
             service_task::record_result(app, &requested.ticket, result, &meta, stream).await?;
-        let command_envelope = CommandEnvelope {
-            command_id: command_id(&["close", stream]),
-            stream: stream.to_owned(),
-            meta,
-        };
-        app.ledger
-            .execute::<Self>(&command_envelope, &Command::Close { recorded }, &NoContext)
-            .await
-            .map(drop)
-            .map_err(unexpected)
+        runner::close(app, stream, self, &Command::Close { recorded }).await
     }
 }
 
@@ -305,9 +296,9 @@ async fn prepare(
         return Ok(Err(text.into()));
     }
     let id = stream.trim_start_matches("application-");
-    let creator = match &card.ticket.opened {
-        Some(opened) => app.people.name(&opened.creator).await?,
-        None => String::new(),
+    let creator = async || match &card.ticket.opened {
+        Some(opened) => app.people.name(&opened.creator).await,
+        None => Ok(String::new()),
     };
     let request = match application.step {
         Step::Create => {
@@ -320,14 +311,14 @@ async fn prepare(
             let site = app.settings.site.trim_end_matches('/');
             Request::Create {
                 service: kind.service,
-                creator,
+                creator: creator().await?,
                 fields,
                 callback_url: format!("{site}/callbacks/{}/{secret}", callbacks::BK_ITSM),
                 mark: id.to_owned(),
             }
         }
         Step::Find => Request::Find {
-            creator,
+            creator: creator().await?,
             mark: id.to_owned(),
         },
         Step::Verify => {

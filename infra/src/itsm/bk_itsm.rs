@@ -150,7 +150,6 @@ fn read(request: &Request, data: &Value) -> Option<Answer> {
         Request::Verify { .. } => Answer::Verified(data.get("is_passed")?.as_bool()?),
         Request::Read { .. } => Answer::Ticket(ExternalTicket {
             status: data.get("current_status")?.as_str()?.to_owned(),
-            url: plain(data.get("ticket_url").unwrap_or(&Value::Null)),
             fields: data
                 .get("fields")
                 .and_then(Value::as_array)
@@ -355,7 +354,6 @@ mod tests {
             answered(&read, 200, body),
             Answer::Ticket(ExternalTicket {
                 status: "FINISHED".into(),
-                url: "u".into(),
                 fields: BTreeMap::from([
                     ("approval_result".to_owned(), json!("true")),
                     ("empty".to_owned(), Value::Null),

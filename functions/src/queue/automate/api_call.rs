@@ -12,16 +12,14 @@ use domain::api_call::{ApiCall, Command, POLICY, Rejection};
 use domain::attempt::{Attempts, Policy, Report, Verdict};
 use domain::ticket::NodeResult;
 use events::workflow::service_task::ServiceTask;
+use infra::Error;
 use infra::http::{HttpError, RESPONSE_BYTES_MAX};
-use infra::ledger::{NoContext, command_id};
 use infra::provider;
-use infra::{CommandEnvelope, Error};
 
 use crate::App;
 use crate::app::outbound::{self, Described};
 use crate::app::tickets::service_task::{self, Awaiting};
 use crate::queue::runner::{self, Outgoing, Prepared};
-use crate::queue::unexpected;
 
 /// Takes the next step of an API call if the step is due. Otherwise does nothing.
 pub async fn step(app: &App, stream: &str) -> Result<(), Error> {
@@ -86,16 +84,7 @@ impl Outgoing for ApiCall {
         let meta = runner::meta(self);
         let recorded =
             service_task::record_result(app, &requested.ticket, result, &meta, stream).await?;
-        let command_envelope = CommandEnvelope {
-            command_id: command_id(&["close", stream]),
-            stream: stream.to_owned(),
-            meta: runner::meta(self),
-        };
-        app.ledger
-            .execute::<ApiCall>(&command_envelope, &Command::Close { recorded }, &NoContext)
-            .await
-            .map(drop)
-            .map_err(unexpected)
+        runner::close(app, stream, self, &Command::Close { recorded }).await
     }
 }
 
