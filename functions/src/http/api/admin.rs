@@ -8,11 +8,14 @@ use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use events::Meta;
 use events::workflow::Choice;
+use infra::Error;
+use infra::views::{Entry, Range};
 use serde_json::Value;
 
 use super::problem::Problem;
 use super::request::Asked;
 use super::shape::{named, quoted};
+use crate::App;
 
 /// Largest number of entries in one list.
 pub(super) const LIST_MAX: usize = 1000;
@@ -43,6 +46,20 @@ pub(super) async fn superuser(request: &Asked) -> Result<Meta, Problem> {
     } else {
         Err(Problem::forbidden("only superusers may do this"))
     }
+}
+
+/// Returns the entries of all objects in a view, at most [`LIST_MAX`], in the order of their ids.
+pub(super) async fn entries(app: &App, view: &str) -> Result<Vec<Entry>, Error> {
+    let range = Range {
+        view,
+        index: "id",
+        from: "",
+        to: "~",
+        descending: false,
+        skip: 0,
+        limit: LIST_MAX,
+    };
+    app.views.range(range).await
 }
 
 /// Parses an id in a path. Only the canonical decimal form is accepted.

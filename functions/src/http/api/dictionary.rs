@@ -5,11 +5,10 @@ use domain::config::Dictionary;
 use domain::options;
 use events::dictionary;
 use events::workflow::Choice;
-use infra::views::Range;
 use serde_json::json;
 
 use super::admin::{
-    LIST_MAX, NAME_MAX, check_code, check_options, done, is_name, ok, same, superuser, wrong_method,
+    NAME_MAX, check_code, check_options, done, entries, is_name, ok, same, superuser, wrong_method,
 };
 use super::definition::OPTIONS;
 use super::problem::{ApiResult, Problem};
@@ -56,17 +55,8 @@ async fn dictionary(request: Asked, method: &Method, parts: &[&str]) -> ApiResul
     let app = &request.app;
     match (method, parts) {
         (&Method::GET, []) => {
-            let range = Range {
-                view: "dictionary",
-                index: "id",
-                from: "",
-                to: "~",
-                descending: false,
-                skip: 0,
-                limit: LIST_MAX,
-            };
             let mut lists = Vec::new();
-            for entry in app.views.range(range).await? {
+            for entry in entries(app, "dictionary").await? {
                 lists.push(json!(app.configuration.dictionary(&entry.value).await?.0));
             }
             Ok(ok(json!({ "dictionaries": lists })))

@@ -5,10 +5,9 @@ use domain::config::SharedField;
 use domain::workflow::check;
 use events::field;
 use events::workflow::Field;
-use infra::views::Range;
 use serde_json::{Map, Value, json};
 
-use super::admin::{LIST_MAX, check_code, check_options, done, ok, same, superuser, wrong_method};
+use super::admin::{check_code, check_options, done, entries, ok, same, superuser, wrong_method};
 use super::definition::SHARED_FIELD;
 use super::problem::{ApiResult, Problem};
 use super::request::Asked;
@@ -82,17 +81,8 @@ async fn fields(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     let missing = |key: &str| Problem::not_found(format!("there is no shared field {key}"));
     match (method, parts) {
         (&Method::GET, []) => {
-            let range = Range {
-                view: "field",
-                index: "id",
-                from: "",
-                to: "~",
-                descending: false,
-                skip: 0,
-                limit: LIST_MAX,
-            };
             let mut fields = Vec::new();
-            for entry in app.views.range(range).await? {
+            for entry in entries(app, "field").await? {
                 if let Some(field) = app.configuration.field(&entry.value).await? {
                     fields.push(shared(app, field).await?);
                 }

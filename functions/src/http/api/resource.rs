@@ -2,11 +2,9 @@
 //! queries, and the handler. Requests are checked against the operations, and `/openapi.json` is
 //! built from them. Operations outside the resources do not exist.
 
-use std::future::Future;
-use std::pin::Pin;
-
 use axum::body::Body;
 use axum::http::Method;
+use futures_util::future::BoxFuture;
 use serde_json::{Map, Value, json};
 
 use super::RESOURCES;
@@ -20,7 +18,7 @@ pub(super) const PAGE_SIZE_MAX: usize = 200;
 pub(super) const PAGES_MAX: usize = 1_000_000;
 
 /// The response of a handler.
-pub(super) type Answer = Pin<Box<dyn Future<Output = ApiResult> + Send>>;
+pub(super) type Answer = BoxFuture<'static, ApiResult>;
 
 /// One request to a known operation.
 pub(super) struct Call {

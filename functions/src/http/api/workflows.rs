@@ -6,10 +6,9 @@ use domain::views::workflow_card::WorkflowCard;
 use domain::workflow::{check, export};
 use events::WorkflowId;
 use events::workflow::{Definition, Processors};
-use infra::views::Range;
 use serde_json::{Value, json};
 
-use super::admin::{LIST_MAX, created, done, number, ok, superuser, wrong_method};
+use super::admin::{created, done, entries, number, ok, superuser, wrong_method};
 use super::definition::WORKFLOW;
 use super::fields::from_library;
 use super::problem::{ApiResult, Problem};
@@ -89,17 +88,8 @@ async fn workflows(request: Asked, method: &Method, parts: &[&str]) -> ApiResult
     let app = &request.app;
     match (method, parts) {
         (&Method::GET, []) => {
-            let range = Range {
-                view: "workflow",
-                index: "id",
-                from: "",
-                to: "~",
-                descending: false,
-                skip: 0,
-                limit: LIST_MAX,
-            };
             let mut cards = Vec::new();
-            for entry in app.views.range(range).await? {
+            for entry in entries(app, "workflow").await? {
                 if let Some(document) = app.views.get("workflow", &entry.key).await? {
                     let card: WorkflowCard = read_card(&app.ledger, &entry.key, &document).await?;
                     let mut card = json!(card);
