@@ -33,7 +33,7 @@ pub use automatic::INPUT_MAX;
 pub use command::{Command, NodeResult, Open};
 pub use context::{Context, Lookup, Now};
 pub(crate) use context::{Decision, reject};
-pub use engine::{AUTO_PASS, NOBODY};
+pub use engine::{AUTO_PASS, SKIPPED_WITHOUT_PROCESSORS};
 pub use import_row::Observation;
 pub use rejection::{FieldAt, Rejection};
 pub use state::{Action, Link, NodeRun, PendingResult, Status, Ticket, Vote};

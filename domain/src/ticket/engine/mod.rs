@@ -27,7 +27,7 @@ use crate::workflow::parallel_regions::{Areas, parallel_regions};
 /// The remark of a vote that the desk casts for the creator (reference/bk-itsm.md 5.5).
 pub const AUTO_PASS: &str = "检测到当前处理人包含提单人，系统自动过单";
 /// The reason that is stored when the desk skips a node without processors.
-pub const NOBODY: &str = "当前节点处理人为空，系统自动跳过";
+pub const SKIPPED_WITHOUT_PROCESSORS: &str = "当前节点处理人为空，系统自动跳过";
 /// Milliseconds of a day.
 const DAY_MS: i64 = 86_400_000;
 
@@ -835,7 +835,7 @@ impl<'a> Run<'a> {
             return self.skip(
                 node,
                 &PersonId::system(),
-                Remark::new(NOBODY),
+                Remark::new(SKIPPED_WITHOUT_PROCESSORS),
                 pass,
                 outputs,
             );

@@ -303,7 +303,7 @@ pub(super) fn skipped(id: i64) -> NodeSkipped {
         name: format!("n{id}"),
         round: 1,
         by: PersonId::system(),
-        reason: Remark::new(NOBODY),
+        reason: Remark::new(SKIPPED_WITHOUT_PROCESSORS),
         pass: None,
         outputs: BTreeMap::new(),
     }
