@@ -13,7 +13,7 @@ use events::catalog::{
 };
 use events::dictionary::{self, DictionaryEvent};
 use events::field::{self, FieldEvent};
-use events::integration::{self, IntegrationEvent};
+use events::integration::{self, CaseMapping, IntegrationEvent};
 use events::role::{self, RoleEvent};
 use events::service::{self, ServiceEvent};
 use events::{CategoryId, Moment, ServiceId};
@@ -64,9 +64,25 @@ pub struct Role(pub Option<role::Defined>);
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Dictionary(pub Option<dictionary::Defined>);
 
-/// The current definition of one integration.
+/// The current definition of one integration, and all versions of its mapping of cases.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Integration(pub Option<integration::Defined>);
+pub struct Integration {
+    pub defined: Option<integration::Defined>,
+    /// Every mapping in the order of its definition. Version 1 is the first mapping. A case keeps
+    /// the version with which its ticket was opened.
+    pub mappings: Vec<CaseMapping>,
+}
+
+impl Integration {
+    /// Returns a mapping by its version, and the newest mapping for version 0. Returns `None` if
+    /// the version does not exist.
+    pub fn mapping(&self, version: u32) -> Option<(u32, &CaseMapping)> {
+        let newest = u32::try_from(self.mappings.len()).unwrap_or(u32::MAX);
+        let version = if version == 0 { newest } else { version };
+        let at = usize::try_from(version.checked_sub(1)?).ok()?;
+        Some((version, self.mappings.get(at)?))
+    }
+}
 
 /// The current definition of one application kind.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -108,8 +124,37 @@ defined_as_a_whole! {
     Dictionary DictionaryEvent::Defined(dictionary::Defined);
     App AppEvent::Registered(Registered);
     SharedField FieldEvent::Defined(field::Defined);
-    Integration IntegrationEvent::Defined(integration::Defined);
     ApplicationKind ApplicationKindEvent::Defined(application_kind::Defined);
+}
+
+impl Decider for Integration {
+    type Command = integration::Defined;
+    type Event = IntegrationEvent;
+    type Rejection = Rejection;
+    type Context = ();
+    type Lookup = Nothing;
+    const ROLE: StreamRole = StreamRole::Configuration;
+
+    fn decide(
+        &self,
+        definition: &integration::Defined,
+        (): &(),
+    ) -> Result<Vec<IntegrationEvent>, DecideError<Self>> {
+        Ok(if self.defined.as_ref() == Some(definition) {
+            Vec::new()
+        } else {
+            vec![definition.clone().into()]
+        })
+    }
+
+    fn evolve(&mut self, IntegrationEvent::Defined(defined): &IntegrationEvent) {
+        if let Some(mapping) = &defined.mapping
+            && self.mappings.last() != Some(mapping)
+        {
+            self.mappings.push(mapping.clone());
+        }
+        self.defined = Some(defined.clone());
+    }
 }
 
 /// The tree of categories, and the category of every service.

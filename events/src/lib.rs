@@ -26,6 +26,7 @@ pub mod application_kind;
 pub mod attachment;
 pub mod body;
 pub mod callback;
+pub mod case;
 pub mod catalog;
 pub mod dictionary;
 pub mod draft;
@@ -105,6 +106,7 @@ aggregates! {
     application_kind: ApplicationKindEvent,
     attachment: AttachmentEvent,
     callback: CallbackEvent,
+    case: CaseEvent,
     catalog: CatalogEvent,
     dictionary: DictionaryEvent,
     draft: DraftEvent,

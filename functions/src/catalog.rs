@@ -94,7 +94,7 @@ pub const FUNCTIONS: &[Function] = &[
             execute: |app, message, intent| Box::pin(queue::sync::execute(app, message, intent)),
             concurrency: 64,
         },
-        does: "requests approvals in external ITSMs and takes their steps",
+        does: "requests approvals in external ITSMs, takes their steps, and processes cases",
     },
     Function {
         name: "ticket",

@@ -24,6 +24,7 @@ use domain::draft::Draft;
 use domain::idempotency_key::IdempotencyKey;
 use domain::inbound::Inbound;
 use domain::itsm::application::Application;
+use domain::itsm::case::Case;
 use domain::ledger::Continuations;
 use domain::number_sequence::NumberSequence;
 use domain::projections::desk_board::DeskBoard;
@@ -37,6 +38,7 @@ use domain::views::ticket_card::TicketCard;
 use domain::views::workflow_card::WorkflowCard;
 use domain::workflow::Workflow;
 
+use crate::app::itsm::cases;
 use crate::app::{attachments, drafts};
 use crate::queue::automate::api_call;
 use crate::queue::{callback, sync, ticket};
@@ -89,6 +91,13 @@ pub static REGISTRY: Registry = &[
         deadlines: Some(Deadlines {
             queue: "sync",
             fire: |app, due| Box::pin(sync::fire(app, due)),
+        }),
+        ..Row::NEW
+    },
+    &Row::<Case, Case> {
+        deadlines: Some(Deadlines {
+            queue: "sync",
+            fire: |app, due| Box::pin(cases::process(app, &due.stream, None)),
         }),
         ..Row::NEW
     },

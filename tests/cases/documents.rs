@@ -229,6 +229,12 @@ fn the_commands_of_the_integrations_guide_work() {
     execute("docs/integrations.md");
 }
 
+/// Every command block of the guide to cases succeeds.
+#[test]
+fn the_commands_of_the_cases_guide_work() {
+    execute("docs/cases.md");
+}
+
 #[test]
 fn blocks_are_found_with_purpose_and_line() {
     let document = "text\n```sh run\na\n```\n\n```toml file=x/y.toml\nb = 1\n```\n- item\n  ```sh background\n  c :8080\n    d\n  ```\n```\ne\n```\n";

@@ -81,7 +81,8 @@ async fn an_application_is_decided_through_deployed_functions() {
         days = 14
         "#
     );
-    let definitions = Definitions::read(&definitions).expect("valid");
+    let definitions =
+        Definitions::read(&definitions, &|_| Err("no mapping".into())).expect("valid");
     definitions.store(&desk.app).await.expect("stored");
     let keys = &desk.app.ledger.keys;
     let name = format!("integration/fake_{run}");

@@ -254,7 +254,7 @@ impl Applied {
 }
 
 async fn define(desk: &TestDesk, text: &str) {
-    let definitions = Definitions::read(text).unwrap();
+    let definitions = Definitions::read(text, &|_| Err("no mapping".into())).unwrap();
     definitions.store(&desk.app).await.unwrap();
     desk.followed().await;
 }

@@ -5,6 +5,7 @@ mod attachments;
 mod auto_approval;
 mod automation;
 mod callbacks;
+mod cases;
 mod clients;
 mod collaboration;
 mod deadlines;

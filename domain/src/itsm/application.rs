@@ -18,6 +18,9 @@ use serde_json::Value;
 use crate::attempt::{Attempts, Policy, Report, Verdict};
 use crate::condition::{self, Found};
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
+use crate::envelope::Envelope;
+use crate::views::Card;
+use crate::workflow::{external_key, result_key};
 
 /// Time in milliseconds in which the own ticket must record the result. After this time the result
 /// is sent to the ticket again.
@@ -292,6 +295,27 @@ impl Decider for Application {
     }
 }
 
+/// The lists of applications: all, and those without a result, by the time of their expiry.
+impl Card for Application {
+    type Event = ApplicationEvent;
+    const VIEW: &'static str = "application";
+    const COUNTED: &'static [&'static str] = &["application", "open"];
+    fn fold(&mut self, envelope: &Envelope<Self::Event>) {
+        self.evolve(&envelope.event);
+    }
+    fn index(&self) -> Vec<(&'static str, String)> {
+        let Some(requested) = &self.requested else {
+            return Vec::new();
+        };
+        let age = format!("{:016}", requested.expires.0);
+        let mut rows = vec![("application", age.clone())];
+        if self.is_open() {
+            rows.push(("open", age));
+        }
+        rows
+    }
+}
+
 impl Application {
     /// Returns true if the application was requested and has no result.
     pub fn is_open(&self) -> bool {
@@ -445,16 +469,6 @@ fn retry(reason: String) -> Verdict {
         reason,
         after_ms: None,
     }
-}
-
-/// Returns the key of the output variable with the decision: `granted` or `refused`.
-pub fn result_key(node: NodeId) -> String {
-    format!("application_result_{node}")
-}
-
-/// Returns the key of the output variable with the number of the external ticket.
-pub fn external_key(node: NodeId) -> String {
-    format!("application_sn_{node}")
 }
 
 #[cfg(test)]

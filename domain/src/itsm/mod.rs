@@ -1,3 +1,5 @@
-//! External ITSMs: approvals that this desk requests there.
+//! External systems: approvals that this desk requests there, and cases that other systems send.
 
 pub mod application;
+pub mod case;
+pub mod mapping;

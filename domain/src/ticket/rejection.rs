@@ -172,3 +172,25 @@ pub enum Rejection {
     #[error("this service does not allow submitting for another person")]
     NoAgency,
 }
+
+impl Rejection {
+    /// Returns the key of the form field to which the rejection refers; `None` if the rejection does
+    /// not refer to one field.
+    pub fn field_key(&self) -> Option<&str> {
+        match self {
+            Self::FieldsMissing(keys) => keys.first().map(String::as_str),
+            Self::FieldUnknown(key)
+            | Self::FieldTwice(key)
+            | Self::OptionsMissing(key)
+            | Self::NotEditable(key) => Some(key),
+            Self::FieldEmpty(at)
+            | Self::OptionUnknown(at)
+            | Self::FieldInvalid { at, .. }
+            | Self::FileUnfit { at, .. }
+            | Self::ReadOnly(at)
+            | Self::OptionsUnavailable { at, .. } => Some(&at.key),
+            Self::TitleTooLong => Some("title"),
+            _ => None,
+        }
+    }
+}

@@ -96,26 +96,6 @@ impl Card for workflow_card::WorkflowCard {
     }
 }
 
-impl Card for crate::itsm::application::Application {
-    type Event = events::application::ApplicationEvent;
-    const VIEW: &'static str = "application";
-    const COUNTED: &'static [&'static str] = &["application", "open"];
-    fn fold(&mut self, envelope: &Envelope<Self::Event>) {
-        self.evolve(&envelope.event);
-    }
-    fn index(&self) -> Vec<(&'static str, String)> {
-        let Some(requested) = &self.requested else {
-            return Vec::new();
-        };
-        let age = format!("{:016}", requested.expires.0);
-        let mut rows = vec![("application", age.clone())];
-        if self.is_open() {
-            rows.push(("open", age));
-        }
-        rows
-    }
-}
-
 impl Card for crate::api_call::ApiCall {
     type Event = events::api_call::ApiCallEvent;
     const VIEW: &'static str = "api_call";

@@ -10,6 +10,17 @@ mod coverage;
 pub mod export;
 pub mod import;
 pub mod parallel_regions;
+
+/// Returns the key of the output variable of an application with the decision: `granted` or `refused`.
+pub fn result_key(node: NodeId) -> String {
+    format!("application_result_{node}")
+}
+
+/// Returns the key of the output variable of an application with the number of the external ticket.
+pub fn external_key(node: NodeId) -> String {
+    format!("application_sn_{node}")
+}
+
 #[cfg(test)]
 mod tests;
 
@@ -24,7 +35,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::api_call::judge::task_result;
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
-use crate::itsm::application;
 
 /// The commands of one workflow.
 #[derive(Clone, Debug, PartialEq)]
@@ -318,10 +328,7 @@ pub fn output_keys(node: &Node) -> Vec<String> {
             .collect(),
         Some(ServiceTask::Task(_)) => vec![task_result(node.id)],
         Some(ServiceTask::Application(_)) => {
-            vec![
-                application::result_key(node.id),
-                application::external_key(node.id),
-            ]
+            vec![result_key(node.id), external_key(node.id)]
         }
         None => Vec::new(),
     }

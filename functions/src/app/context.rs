@@ -12,10 +12,10 @@ use domain::config::{
 };
 use domain::ticket::{Context, Lookup, Now, Ticket};
 use domain::workflow::Workflow;
+use events::application_kind;
 use events::role::RoleKind;
 use events::workflow::{Choice, Deployed, Field};
 use events::{Moment, PersonId, RoleId, ServiceId, WorkflowId};
-use events::{application_kind, integration};
 use infra::cache::{Bounds, Cache, NEVER};
 use infra::directory::Directory;
 use infra::http::HttpClient;
@@ -116,11 +116,12 @@ impl Configuration {
         .await
     }
 
-    /// Returns the definition of an integration; `None` if the integration does not exist.
-    pub async fn integration(&self, name: &str) -> Result<Option<integration::Defined>, Error> {
+    /// Returns the definition of an integration, with all versions of its mapping. The definition
+    /// is absent if the integration does not exist.
+    pub async fn integration(&self, name: &str) -> Result<Arc<Integration>, Error> {
         let stream = format!("integration-{name}");
-        let state = self.state(&self.integrations, &stream, |state: Integration| state);
-        Ok(state.await?.0.clone())
+        self.state(&self.integrations, &stream, |state: Integration| state)
+            .await
     }
 
     /// Returns the definition of an application kind; `None` if the kind does not exist.

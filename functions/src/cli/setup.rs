@@ -203,7 +203,13 @@ impl Wanted {
         let read = |file: &PathBuf| {
             let text = std::fs::read_to_string(file)
                 .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
-            Definitions::read(text.trim_start_matches(BOM))
+            let folder = file.parent().unwrap_or(Path::new(""));
+            let mapping = |path: &Path| {
+                std::fs::read_to_string(folder.join(path))
+                    .map(|text| text.trim_start_matches(BOM).to_owned())
+                    .map_err(|error| error.to_string())
+            };
+            Definitions::read(text.trim_start_matches(BOM), &mapping)
                 .map_err(|reason| CommandError::from(format!("{}: {reason}", file.display())))
         };
         self.integrations.iter().map(read).collect()

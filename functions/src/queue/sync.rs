@@ -364,7 +364,8 @@ async fn connect(app: &App, requested: &Requested) -> Result<Result<Connected, S
             requested.kind
         )));
     };
-    let Some(integration) = app.configuration.integration(&kind.integration).await? else {
+    let integration = app.configuration.integration(&kind.integration).await?;
+    let Some(integration) = integration.defined.clone() else {
         return Ok(Err(format!(
             "{NOT_EXISTS}: integration {} does not exist",
             kind.integration

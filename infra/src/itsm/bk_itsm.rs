@@ -198,6 +198,8 @@ mod tests {
                 form,
                 app: "日志".into(),
                 user: "admin".into(),
+                senders: Vec::new(),
+                mapping: None,
             },
             secret: "s3cret".into(),
         }

@@ -1,14 +1,16 @@
 //! Defines integrations and application kinds from a TOML file.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use domain::config::{ApplicationKind, Integration};
+use domain::itsm::mapping;
 use domain::placeholder::placeholders;
 use events::application_kind;
-use events::integration::{self, PathForm};
+use events::integration::{self, CaseMapping, PathForm, UpdateSource, ValueSource};
 use events::workflow::service_task::Pair;
 use events::workflow::{Clause, Condition, Group, Join, Operator};
-use events::{Event, Meta};
+use events::{AppCode, Event, Meta};
 use infra::http::Url;
 use infra::ledger::NoContext;
 use infra::{CommandEnvelope, Error, ExecuteError, Kind, itsm};
@@ -17,6 +19,8 @@ use serde_json::Value;
 
 use crate::App;
 
+/// The kind of an integration whose app sends cases as JSON.
+const GENERIC_JSON: &str = "generic_json";
 /// Longest name of an integration or an application kind, in characters.
 const NAME_MAX: usize = 64;
 /// Longest time until an application expires, in days.
@@ -37,11 +41,46 @@ pub struct File {
 struct IntegrationEntry {
     name: String,
     kind: String,
-    url: String,
+    url: Option<String>,
+    form: Option<PathForm>,
+    app: Option<String>,
+    user: Option<String>,
     #[serde(default)]
-    form: PathForm,
-    app: String,
-    user: String,
+    senders: Vec<String>,
+    /// The path of the mapping of cases, relative to this file.
+    mapping: Option<PathBuf>,
+}
+
+/// The content of a file with the mapping of cases. Each value is a path, or a table.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MappingFile {
+    record: String,
+    service: Short,
+    requester: Short,
+    created: Option<String>,
+    update: Option<UpdateSource>,
+    fields: BTreeMap<String, Short>,
+}
+
+/// The source of one value: the path of a member, or a table with the members of [`ValueSource`].
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Short {
+    Path(String),
+    Source(ValueSource),
+}
+
+impl From<Short> for ValueSource {
+    fn from(short: Short) -> Self {
+        match short {
+            Short::Path(path) => Self {
+                path: Some(path),
+                ..Self::default()
+            },
+            Short::Source(source) => source,
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -71,12 +110,22 @@ pub struct Definitions {
 }
 
 impl Definitions {
-    /// Reads and checks a file. The error is the English reason, with the entry and the member.
-    pub fn read(text: &str) -> Result<Self, String> {
+    /// Reads and checks a file. `read_file` returns the text of a mapping file, or the reason why
+    /// the file is unreadable. The error is the English reason, with the entry and the member.
+    pub fn read(
+        text: &str,
+        read_file: &dyn Fn(&Path) -> Result<String, String>,
+    ) -> Result<Self, String> {
         let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
         let mut definitions = Self::default();
         for entry in file.integration {
-            definitions.integrations.push(integration_of(entry)?);
+            let mapping = match &entry.mapping {
+                Some(path) => Some(mapping_of(&entry.name, path, read_file)?),
+                None => None,
+            };
+            definitions
+                .integrations
+                .push(integration_of(entry, mapping)?);
         }
         for entry in file.application_kind {
             definitions.kinds.push(kind_of(entry)?);
@@ -101,6 +150,7 @@ impl Definitions {
                 .configuration
                 .integration(&defined.integration)
                 .await?
+                .defined
                 .is_none()
             {
                 return Err(Error::new(
@@ -165,18 +215,108 @@ fn unique<'a>(kind: &str, names: impl Iterator<Item = &'a String>) -> Result<(),
     Ok(())
 }
 
-fn integration_of(entry: IntegrationEntry) -> Result<integration::Defined, String> {
+fn mapping_of(
+    name: &str,
+    path: &Path,
+    read_file: &dyn Fn(&Path) -> Result<String, String>,
+) -> Result<CaseMapping, String> {
+    let at = |reason: String| format!("integration {name}: mapping {}: {reason}", path.display());
+    let text = read_file(path).map_err(at)?;
+    let file: MappingFile = toml::from_str(&text).map_err(|error| at(error.to_string()))?;
+    let mapping = CaseMapping {
+        record: file.record,
+        service: file.service.into(),
+        requester: file.requester.into(),
+        created: file.created,
+        update: file.update,
+        fields: file
+            .fields
+            .into_iter()
+            .map(|(key, short)| (key, short.into()))
+            .collect(),
+    };
+    mapping::check(&mapping).map_err(at)?;
+    Ok(mapping)
+}
+
+fn integration_of(
+    entry: IntegrationEntry,
+    mapping: Option<CaseMapping>,
+) -> Result<integration::Defined, String> {
+    let name = &entry.name;
+    check_name("integration", name)?;
+    match entry.kind.as_str() {
+        GENERIC_JSON => case_source(entry, mapping),
+        kind if itsm::find(kind).is_some() => external_itsm(entry, mapping),
+        kind => {
+            let known = itsm::ALL.iter().map(|itsm| itsm.name());
+            let known: Vec<&str> = known.chain([GENERIC_JSON]).collect();
+            Err(format!(
+                "integration {name}: `kind` must be one of {}, not {kind:?}",
+                known.join(", ")
+            ))
+        }
+    }
+}
+
+/// Returns a source of cases in generic JSON. The desk sends no request to such a source.
+fn case_source(
+    entry: IntegrationEntry,
+    mapping: Option<CaseMapping>,
+) -> Result<integration::Defined, String> {
     let name = entry.name;
-    check_name("integration", &name)?;
-    if itsm::find(&entry.kind).is_none() {
-        let known: Vec<&str> = itsm::ALL.iter().map(|itsm| itsm.name()).collect();
+    let unused = [
+        ("url", entry.url.is_some()),
+        ("form", entry.form.is_some()),
+        ("app", entry.app.is_some()),
+        ("user", entry.user.is_some()),
+    ];
+    if let Some((member, _)) = unused.iter().find(|(_, is_given)| *is_given) {
         return Err(format!(
-            "integration {name}: `kind` must be one of {}, not {:?}",
-            known.join(", "),
+            "integration {name}: `{member}` has no meaning for the kind {GENERIC_JSON}"
+        ));
+    }
+    if entry.senders.is_empty() {
+        return Err(format!(
+            "integration {name}: `senders` must name the apps that may send cases"
+        ));
+    }
+    if let Some(sender) = entry.senders.iter().find(|sender| sender.trim().is_empty()) {
+        return Err(format!(
+            "integration {name}: `senders` must contain app codes, not {sender:?}"
+        ));
+    }
+    let Some(mapping) = mapping else {
+        return Err(format!(
+            "integration {name}: `mapping` must be the path of a mapping of cases"
+        ));
+    };
+    Ok(integration::Defined {
+        name,
+        kind: entry.kind,
+        url: String::new(),
+        form: PathForm::default(),
+        app: String::new(),
+        user: String::new(),
+        senders: entry.senders.into_iter().map(AppCode).collect(),
+        mapping: Some(mapping),
+    })
+}
+
+/// Returns an external ITSM that decides applications.
+fn external_itsm(
+    entry: IntegrationEntry,
+    mapping: Option<CaseMapping>,
+) -> Result<integration::Defined, String> {
+    let name = entry.name;
+    if mapping.is_some() || !entry.senders.is_empty() {
+        return Err(format!(
+            "integration {name}: `senders` and `mapping` have no meaning for the kind {}",
             entry.kind
         ));
     }
-    let url = Url::parse(&entry.url).ok();
+    let given = entry.url.unwrap_or_default();
+    let url = Url::parse(&given).ok();
     let is_base = url.is_some_and(|url| {
         matches!(url.scheme(), "http" | "https") && url.query().is_none() && url.has_host()
     });
@@ -185,7 +325,11 @@ fn integration_of(entry: IntegrationEntry) -> Result<integration::Defined, Strin
             "integration {name}: `url` must be an http or https URL without a query"
         ));
     }
-    for (member, value) in [("app", &entry.app), ("user", &entry.user)] {
+    let (app, user) = (
+        entry.app.unwrap_or_default(),
+        entry.user.unwrap_or_default(),
+    );
+    for (member, value) in [("app", &app), ("user", &user)] {
         if value.trim().is_empty() || value.chars().any(char::is_control) {
             return Err(format!("integration {name}: `{member}` must not be empty"));
         }
@@ -193,10 +337,12 @@ fn integration_of(entry: IntegrationEntry) -> Result<integration::Defined, Strin
     Ok(integration::Defined {
         name,
         kind: entry.kind,
-        url: entry.url,
-        form: entry.form,
-        app: entry.app,
-        user: entry.user,
+        url: given,
+        form: entry.form.unwrap_or_default(),
+        app,
+        user,
+        senders: Vec::new(),
+        mapping: None,
     })
 }
 
@@ -269,9 +415,86 @@ mod tests {
         days = 14
     "#;
 
+    fn read(text: &str) -> Result<Definitions, String> {
+        Definitions::read(text, &|_| Err("no mapping is expected".into()))
+    }
+
+    /// Reads a file of integrations. The mapping has the path `cases.toml`.
+    fn read_source(text: &str, mapping: &str) -> Result<Definitions, String> {
+        Definitions::read(text, &|path| match path.to_str() {
+            Some("cases.toml") => Ok(mapping.to_owned()),
+            _ => Err("the file does not exist".into()),
+        })
+    }
+
+    const SOURCE: &str = r#"
+        [[integration]]
+        name = "crm"
+        kind = "generic_json"
+        senders = ["crm_app"]
+        mapping = "cases.toml"
+    "#;
+    const MAPPING: &str = r#"
+        record = "/id"
+        service = { path = "/type", values = { patrol = 7 } }
+        requester = "/caller"
+        update = { counter = "/revision" }
+        [fields]
+        title = "/title"
+        origin = { value = "crm" }
+    "#;
+
+    #[test]
+    fn a_source_of_cases_has_a_mapping_of_its_own() {
+        let definitions = read_source(SOURCE, MAPPING).unwrap();
+        let source = &definitions.integrations[0];
+        assert_eq!(source.senders, [AppCode("crm_app".into())]);
+        let mapping = source.mapping.as_ref().unwrap();
+        assert_eq!(mapping.requester.path.as_deref(), Some("/caller"));
+        assert_eq!(mapping.service.values["patrol"], 7);
+        assert_eq!(mapping.fields["origin"].value, Some("crm".into()));
+    }
+
+    #[test]
+    fn the_wrong_member_of_a_source_is_named() {
+        for (from, to, expected) in [
+            (
+                "senders = [\"crm_app\"]",
+                "",
+                "`senders` must name the apps",
+            ),
+            ("\"crm_app\"", "\" \"", "`senders` must contain app codes"),
+            ("mapping = \"cases.toml\"", "", "`mapping` must be the path"),
+            (
+                "cases.toml",
+                "missing.toml",
+                "mapping missing.toml: the file does not exist",
+            ),
+            (
+                "senders",
+                "url = \"https://crm.example.com\"\n        senders",
+                "`url` has no meaning for the kind generic_json",
+            ),
+        ] {
+            assert!(SOURCE.contains(from), "{from}");
+            let reason = read_source(&SOURCE.replacen(from, to, 1), MAPPING).unwrap_err();
+            assert!(reason.contains(expected), "{to}: {reason}");
+        }
+        for (from, to, expected) in [
+            ("\"/id\"", "\"id\"", "`record` must be a JSON pointer"),
+            ("record", "recod", "unknown field `recod`"),
+            ("\"/caller\"", "{ }", "`requester` needs either"),
+        ] {
+            assert!(MAPPING.contains(from), "{from}");
+            let reason = read_source(SOURCE, &MAPPING.replacen(from, to, 1)).unwrap_err();
+            assert!(reason.contains("integration crm: mapping "), "{reason}");
+            assert!(reason.contains(expected), "{to}: {reason}");
+        }
+    }
+
     #[test]
     fn a_file_defines_integrations_and_kinds() {
-        let definitions = Definitions::read(VALID).unwrap();
+        let definitions = read(VALID).unwrap();
         assert_eq!(definitions.integrations[0].name, "company_itsm");
         assert_eq!(definitions.integrations[0].form, PathForm::Esb);
         let kind = &definitions.kinds[0];
@@ -295,7 +518,7 @@ mod tests {
             (
                 "\"bk_itsm\"",
                 "\"jira\"",
-                "`kind` must be one of bk_itsm, not \"jira\"",
+                "`kind` must be one of bk_itsm, generic_json, not \"jira\"",
             ),
             (
                 "https://itsm.example.com",
@@ -320,13 +543,18 @@ mod tests {
                 "`fields.title` is incomplete",
             ),
             ("service = 18", "services = 18", "unknown field `services`"),
+            (
+                "url = ",
+                "senders = [\"a\"]\n        url = ",
+                "`senders` and `mapping` have no meaning for the kind bk_itsm",
+            ),
         ] {
             assert!(VALID.contains(from), "{from}");
-            let reason = Definitions::read(&VALID.replacen(from, to, 1)).unwrap_err();
+            let reason = read(&VALID.replacen(from, to, 1)).unwrap_err();
             assert!(reason.contains(expected), "{to}: {reason}");
         }
         let twice = format!("{VALID}\n{VALID}");
-        let reason = Definitions::read(&twice).unwrap_err();
+        let reason = read(&twice).unwrap_err();
         assert_eq!(reason, "integration company_itsm is defined twice");
     }
 }

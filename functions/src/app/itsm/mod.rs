@@ -1,5 +1,6 @@
-//! Defines the connections to external ITSMs and the application kinds, and receives callbacks about
-//! applications.
+//! Defines the connections to external systems and the application kinds, receives callbacks about
+//! applications, and receives cases.
 
 pub mod callbacks;
+pub mod cases;
 pub mod integrations;

@@ -6,6 +6,7 @@ mod api_calls;
 mod applications;
 mod apps;
 mod attachments;
+mod cases;
 mod catalog;
 mod definition;
 mod dictionary;
@@ -53,6 +54,7 @@ const RESOURCES: &[Resource] = &[
     dictionary::RESOURCE,
     fields::RESOURCE,
     applications::RESOURCE,
+    cases::RESOURCE,
     apps::RESOURCE,
     people::RESOURCE,
     roles::RESOURCE,

@@ -311,19 +311,13 @@ impl Problem {
                     .collect(),
             ),
             Rejection::FieldsMissing(_) => Self::malformed("/fields", detail),
-            Rejection::FieldUnknown(key)
-            | Rejection::FieldTwice(key)
-            | Rejection::OptionsMissing(key)
-            | Rejection::NotEditable(key) => Self::malformed(&step("/fields", &key), detail),
-            Rejection::FieldEmpty(at)
-            | Rejection::OptionUnknown(at)
-            | Rejection::FieldInvalid { at, .. }
-            | Rejection::FileUnfit { at, .. }
-            | Rejection::ReadOnly(at) => Self::malformed(&step("/fields", &at.key), detail),
             Rejection::OptionsUnavailable { at, .. } => {
                 Self::unavailable(&step("/fields", &at.key), detail)
             }
-            Rejection::TitleTooLong => Self::malformed("/fields/title", detail),
+            of_field if of_field.field_key().is_some() => {
+                let key = of_field.field_key().unwrap_or_default();
+                Self::malformed(&step("/fields", key), detail)
+            }
             Rejection::MessageTooLong
             | Rejection::ReasonTooLong
             | Rejection::DeliverMessageMissing

@@ -1,0 +1,383 @@
+//! One case: a record of an external system that is bound to one ticket.
+//!
+//! Content arrives, is stored with a deadline, and is then processed: the first content opens the
+//! ticket, newer content changes the ticket. Content that cannot be processed is refused with its
+//! reason and stays available for another try.
+
+use std::collections::BTreeMap;
+
+use events::case::{
+    Bound, CaseEvent, Identified, ProcessRequested, Received, Refused, UpdateMark, Updated,
+};
+use events::{AppCode, Moment, PersonId, TicketSn};
+use serde::{Deserialize, Serialize};
+
+use crate::decider::{DecideError, Decider, Nothing, StreamRole};
+use crate::envelope::Envelope;
+use crate::views::Card;
+
+/// Time in milliseconds after which content is processed by the queue `sync`, if the request that
+/// brought the content did not process it.
+pub const PROCESS_MS: i64 = 30_000;
+
+/// The commands of one case.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    Receive(Received),
+    /// Processes refused content again.
+    RequestProcessing {
+        by: PersonId,
+        at: Moment,
+    },
+    Bind(Bound),
+    Update(Updated),
+    Refuse(Refused),
+    Identify(Identified),
+}
+
+/// The reasons why a command is rejected.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    #[error("the case has no content that waits for processing")]
+    NothingPending,
+    #[error("only refused content can be processed again")]
+    NotRefused,
+    #[error("the case is bound to ticket {0}")]
+    AlreadyBound(TicketSn),
+    #[error("the case has no ticket")]
+    NotBound,
+}
+
+/// The relation of arrived content to the content that a case has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    New,
+    /// The case has the same content.
+    Same,
+    /// The case has newer content.
+    Older,
+}
+
+/// The state of one case.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Case {
+    pub source: String,
+    /// The id of the record in the source; empty if the id is unreadable.
+    pub record: String,
+    pub app: AppCode,
+    /// The instant at which the source created the record, by the clock of the source.
+    pub created: Option<Moment>,
+    /// The instant at which the desk received the first content.
+    pub first_received: Moment,
+    /// The instant at which the desk received the last content.
+    pub received: Moment,
+    pub mark: Option<UpdateMark>,
+    /// The digest of the last content; empty before any content.
+    pub digest: String,
+    /// Whether the last content waits for processing.
+    pub is_pending: bool,
+    pub ticket: Option<TicketSn>,
+    /// The version of the mapping of a bound case; 0 before the case is bound.
+    pub mapping: u32,
+    /// The reason why the last content was refused.
+    pub refusal: Option<Refused>,
+    /// The stream to which the content belongs, if the id was found later.
+    pub identified: Option<String>,
+    /// Number of updates that were processed after the ticket was opened.
+    pub updates: u32,
+    /// A short digest of each value that was applied to the ticket, by the key of the form field.
+    pub fields: BTreeMap<String, String>,
+}
+
+impl Case {
+    /// Returns the relation of arrived content to the content of this case.
+    pub fn freshness(&self, digest: &str, mark: Option<UpdateMark>) -> Freshness {
+        let is_older = match (mark, self.mark) {
+            (Some(arrived), Some(own)) => arrived.is_before(own),
+            _ => false,
+        };
+        if self.digest == digest {
+            Freshness::Same
+        } else if is_older {
+            Freshness::Older
+        } else {
+            Freshness::New
+        }
+    }
+}
+
+impl Decider for Case {
+    type Command = Command;
+    type Event = CaseEvent;
+    type Rejection = Rejection;
+    type Context = ();
+    type Lookup = Nothing;
+    const ROLE: StreamRole = StreamRole::Work;
+
+    fn opens(command: &Command) -> bool {
+        matches!(command, Command::Receive(_))
+    }
+
+    fn decide(&self, command: &Command, (): &()) -> Result<Vec<CaseEvent>, DecideError<Self>> {
+        let reject = |rejection| Err(DecideError::Rejected(rejection));
+        match command {
+            Command::Receive(received) => {
+                Ok(match self.freshness(&received.digest, received.mark) {
+                    Freshness::New => vec![received.clone().into()],
+                    Freshness::Same | Freshness::Older => Vec::new(),
+                })
+            }
+            Command::RequestProcessing { .. } if self.refusal.is_none() => {
+                reject(Rejection::NotRefused)
+            }
+            Command::RequestProcessing { by, at } => Ok(vec![
+                ProcessRequested {
+                    by: by.clone(),
+                    due: at.plus_ms(PROCESS_MS),
+                }
+                .into(),
+            ]),
+            _ if !self.is_pending => reject(Rejection::NothingPending),
+            Command::Bind(bound) => match &self.ticket {
+                Some(ticket) => reject(Rejection::AlreadyBound(ticket.clone())),
+                None => Ok(vec![bound.clone().into()]),
+            },
+            Command::Update(_) | Command::Identify(_)
+                if matches!(command, Command::Update(_)) != self.ticket.is_some() =>
+            {
+                reject(match &self.ticket {
+                    Some(ticket) => Rejection::AlreadyBound(ticket.clone()),
+                    None => Rejection::NotBound,
+                })
+            }
+            Command::Update(updated) => Ok(vec![updated.clone().into()]),
+            Command::Identify(identified) => Ok(vec![identified.clone().into()]),
+            Command::Refuse(refused) => Ok(vec![refused.clone().into()]),
+        }
+    }
+
+    fn evolve(&mut self, event: &CaseEvent) {
+        match event {
+            CaseEvent::Received(received) => {
+                if self.digest.is_empty() {
+                    self.first_received = received.received;
+                    self.source.clone_from(&received.source);
+                    self.record.clone_from(&received.record);
+                }
+                self.app = received.app.clone();
+                self.created = received.created.or(self.created);
+                self.received = received.received;
+                self.mark = received.mark;
+                self.digest.clone_from(&received.digest);
+                self.is_pending = true;
+                self.refusal = None;
+            }
+            CaseEvent::ProcessRequested(_) => {
+                self.is_pending = true;
+                self.refusal = None;
+            }
+            CaseEvent::Bound(bound) => {
+                self.is_pending = false;
+                self.ticket = Some(bound.ticket.clone());
+                self.mapping = bound.mapping;
+                self.fields.clone_from(&bound.fields);
+            }
+            CaseEvent::Updated(updated) => {
+                self.is_pending = false;
+                self.updates += 1;
+                self.fields.clone_from(&updated.fields);
+            }
+            CaseEvent::Refused(refused) => {
+                self.is_pending = false;
+                self.refusal = Some(refused.clone());
+            }
+            CaseEvent::Identified(identified) => {
+                self.is_pending = false;
+                self.identified = Some(identified.case.clone());
+            }
+        }
+    }
+}
+
+/// The lists of cases: all, by source and ticket; those that were refused; those whose content waits.
+impl Card for Case {
+    type Event = CaseEvent;
+    const VIEW: &'static str = "case";
+    const COUNTED: &'static [&'static str] = &["case", "refused"];
+
+    fn fold(&mut self, envelope: &Envelope<CaseEvent>) {
+        self.evolve(&envelope.event);
+    }
+
+    fn index(&self) -> Vec<(&'static str, String)> {
+        let at = format!("{:016}", self.first_received.0);
+        let mut rows = vec![
+            ("case", at.clone()),
+            ("source", format!("{}|{at}", self.source)),
+        ];
+        if self.refusal.is_some() {
+            rows.push(("refused", at.clone()));
+        }
+        if self.is_pending {
+            rows.push(("pending", at));
+        }
+        if let Some(ticket) = &self.ticket {
+            rows.push(("ticket", ticket.0.clone()));
+        }
+        rows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decider::fold;
+
+    fn received(revision: i64, digest: &str) -> Received {
+        Received {
+            source: "crm".into(),
+            record: "CS-1".into(),
+            mark: Some(UpdateMark::Counter(revision)),
+            created: Some(Moment(1_000)),
+            received: Moment(5_000 + revision),
+            digest: digest.into(),
+            app: AppCode("crm_app".into()),
+            due: Moment(35_000 + revision),
+        }
+    }
+
+    fn ticket() -> TicketSn {
+        TicketSn("REQ20261122000001".into())
+    }
+
+    /// Returns the state after valid commands, and all events.
+    fn after(commands: &[Command]) -> Case {
+        let mut events = Vec::new();
+        for command in commands {
+            let case = fold::<Case>(&events);
+            events.extend(case.decide(command, &()).expect("an accepted command"));
+        }
+        fold::<Case>(&events)
+    }
+
+    fn bind() -> Command {
+        Command::Bind(Bound {
+            ticket: ticket(),
+            mapping: 1,
+            fields: BTreeMap::from([("title".into(), "t1".into())]),
+        })
+    }
+
+    fn refuse() -> Command {
+        Command::Refuse(Refused {
+            field: "/type".into(),
+            reason: "`/type` is not mapped".into(),
+        })
+    }
+
+    #[test]
+    fn equal_and_older_content_adds_no_event() {
+        let case = after(&[Command::Receive(received(4, "d4")), bind()]);
+        for (revision, digest, freshness) in [
+            (4, "d4", Freshness::Same),
+            (9, "d4", Freshness::Same),
+            (3, "d3", Freshness::Older),
+            (4, "d5", Freshness::New),
+            (5, "d5", Freshness::New),
+        ] {
+            let content = received(revision, digest);
+            assert_eq!(case.freshness(digest, content.mark), freshness);
+            let events = case.decide(&Command::Receive(content), &()).unwrap();
+            assert_eq!(events.len(), usize::from(freshness == Freshness::New));
+        }
+    }
+
+    #[test]
+    fn a_case_keeps_the_clock_of_its_source_and_its_first_arrival() {
+        let mut later = received(5, "d5");
+        later.created = None;
+        let case = after(&[
+            Command::Receive(received(4, "d4")),
+            bind(),
+            Command::Receive(later),
+        ]);
+        assert_eq!(case.created, Some(Moment(1_000)));
+        assert_eq!(case.first_received, Moment(5_004));
+        assert_eq!(case.received, Moment(5_005));
+        assert!(case.is_pending);
+    }
+
+    #[test]
+    fn refused_content_is_processed_again_on_request() {
+        let receive = Command::Receive(received(1, "d1"));
+        let refused = after(&[receive.clone(), refuse()]);
+        assert!(!refused.is_pending);
+        assert_eq!(refused.decide(&receive, &()), Ok(Vec::new()));
+        let again = Command::RequestProcessing {
+            by: PersonId("p1".into()),
+            at: Moment(9_000),
+        };
+        let bound = after(&[receive.clone(), refuse(), again.clone(), bind()]);
+        assert_eq!(bound.ticket, Some(ticket()));
+        assert_eq!((&bound.refusal, bound.mapping), (&None, 1));
+        assert_eq!(
+            after(&[receive, bind()]).decide(&again, &()),
+            Err(DecideError::Rejected(Rejection::NotRefused))
+        );
+    }
+
+    #[test]
+    fn a_refused_update_leaves_the_case_bound() {
+        let case = after(&[
+            Command::Receive(received(1, "d1")),
+            bind(),
+            Command::Receive(received(2, "d2")),
+            refuse(),
+        ]);
+        assert_eq!(case.ticket, Some(ticket()));
+        assert!(case.refusal.is_some());
+    }
+
+    #[test]
+    fn only_pending_content_is_processed_and_only_in_its_way() {
+        let update = Command::Update(Updated {
+            has_changed: true,
+            fields: BTreeMap::new(),
+        });
+        let identify = Command::Identify(Identified {
+            case: "case-2".into(),
+        });
+        let rejected = |case: &Case, command: &Command| match case.decide(command, &()) {
+            Err(DecideError::Rejected(rejection)) => rejection,
+            other => panic!("{command:?}: {other:?}"),
+        };
+        let pending = after(&[Command::Receive(received(1, "d1"))]);
+        assert_eq!(rejected(&pending, &update), Rejection::NotBound);
+        let bound = after(&[Command::Receive(received(1, "d1")), bind()]);
+        for command in [bind(), update.clone(), identify.clone(), refuse()] {
+            assert_eq!(rejected(&bound, &command), Rejection::NothingPending);
+        }
+        let newer = after(&[
+            Command::Receive(received(1, "d1")),
+            bind(),
+            Command::Receive(received(2, "d2")),
+        ]);
+        assert_eq!(rejected(&newer, &bind()), Rejection::AlreadyBound(ticket()));
+        assert_eq!(
+            rejected(&newer, &identify),
+            Rejection::AlreadyBound(ticket())
+        );
+        assert_eq!(newer.decide(&update, &()).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn the_lists_show_refused_and_pending_cases() {
+        let lists = |case: &Case| case.index().iter().map(|row| row.0).collect::<Vec<_>>();
+        let pending = after(&[Command::Receive(received(1, "d1"))]);
+        assert_eq!(lists(&pending), ["case", "source", "pending"]);
+        let refused = after(&[Command::Receive(received(1, "d1")), refuse()]);
+        assert_eq!(lists(&refused), ["case", "source", "refused"]);
+        let bound = after(&[Command::Receive(received(1, "d1")), bind()]);
+        assert_eq!(lists(&bound), ["case", "source", "ticket"]);
+    }
+}

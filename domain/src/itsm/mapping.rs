@@ -1,0 +1,388 @@
+//! Reads records of external systems by the mapping of their source (plans/external.md, "Cases
+//! in").
+
+use std::collections::BTreeMap;
+
+use events::case::UpdateMark;
+use events::integration::{CaseMapping, UpdateSource, ValueSource};
+use events::{Moment, ServiceId};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::value::plain;
+
+/// Longest id of a record, in bytes.
+pub const RECORD_BYTES_MAX: usize = 128;
+
+/// The reason why a record is unreadable.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Unreadable {
+    /// The JSON pointer of the member, or the key of the form field if no member is the reason.
+    pub field: String,
+    pub reason: String,
+}
+
+/// The clocks of a source in one record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clocks {
+    pub mark: Option<UpdateMark>,
+    pub created: Option<Moment>,
+}
+
+/// The content of a record, as the form of a ticket needs it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Content {
+    pub service: ServiceId,
+    /// The user name of the person for whom the ticket is opened.
+    pub requester: String,
+    pub form: BTreeMap<String, Value>,
+}
+
+/// Checks a mapping. The error is the English reason, with the path of the member.
+pub fn check(mapping: &CaseMapping) -> Result<(), String> {
+    let pointer = |member: &str, path: &str| {
+        if path.starts_with('/') && path.len() > 1 {
+            Ok(())
+        } else {
+            Err(format!(
+                "`{member}` must be a JSON pointer such as \"/id\", not {path:?}"
+            ))
+        }
+    };
+    let source = |member: &str, source: &ValueSource| {
+        match (&source.path, &source.value) {
+            (Some(path), None) => pointer(&format!("{member}.path"), path)?,
+            (None, Some(_)) if source.values.is_empty() && source.default.is_none() => {}
+            (None, Some(_)) => {
+                return Err(format!(
+                    "`{member}`: `values` and `default` need `path`, because `value` is fixed"
+                ));
+            }
+            _ => return Err(format!("`{member}` needs either `path` or `value`")),
+        }
+        Ok(())
+    };
+    pointer("record", &mapping.record)?;
+    source("service", &mapping.service)?;
+    source("requester", &mapping.requester)?;
+    if let Some(path) = &mapping.created {
+        pointer("created", path)?;
+    }
+    match &mapping.update {
+        Some(UpdateSource::Counter(path)) => pointer("update.counter", path)?,
+        Some(UpdateSource::Time(path)) => pointer("update.time", path)?,
+        None => {}
+    }
+    if mapping.fields.is_empty() {
+        return Err("`fields` must have at least one field of the form".into());
+    }
+    for (key, field) in &mapping.fields {
+        source(&format!("fields.{key}"), field)?;
+    }
+    Ok(())
+}
+
+/// Reads the id of a record.
+pub fn record_id(mapping: &CaseMapping, record: &Value) -> Result<String, Unreadable> {
+    let id = match record.pointer(&mapping.record) {
+        Some(Value::String(text)) => text.trim().to_owned(),
+        Some(Value::Number(number)) if number.is_i64() || number.is_u64() => number.to_string(),
+        None | Some(Value::Null) => return unreadable(&mapping.record, "is required"),
+        Some(_) => return unreadable(&mapping.record, "must be a text or an integer"),
+    };
+    if id.is_empty() || id.len() > RECORD_BYTES_MAX || id.chars().any(char::is_control) {
+        let reason = format!("must have 1 to {RECORD_BYTES_MAX} bytes and no control characters");
+        return unreadable(&mapping.record, &reason);
+    }
+    Ok(id)
+}
+
+/// Reads the clocks of the source.
+pub fn clocks(mapping: &CaseMapping, record: &Value) -> Result<Clocks, Unreadable> {
+    let mark = match &mapping.update {
+        None => None,
+        Some(UpdateSource::Counter(path)) => {
+            let counter = record.pointer(path).and_then(|value| match value {
+                Value::String(text) => text.trim().parse().ok(),
+                other => other.as_i64(),
+            });
+            match counter {
+                Some(counter) => Some(UpdateMark::Counter(counter)),
+                None => return unreadable(path, "must be an integer"),
+            }
+        }
+        Some(UpdateSource::Time(path)) => match instant(record, path)? {
+            Some(time) => Some(UpdateMark::Time(time)),
+            None => return unreadable(path, "is required"),
+        },
+    };
+    let created = match &mapping.created {
+        Some(path) => instant(record, path)?,
+        None => None,
+    };
+    Ok(Clocks { mark, created })
+}
+
+/// Reads the content of a record.
+pub fn content(mapping: &CaseMapping, record: &Value) -> Result<Content, Unreadable> {
+    let service = value(&mapping.service, "service", record)?;
+    let service = match &service {
+        Value::String(text) => text.trim().parse().ok(),
+        other => other.as_i64(),
+    };
+    let Some(service) = service else {
+        let field = mapping.service.path.as_deref().unwrap_or("service");
+        return unreadable(field, "must be the id of a service");
+    };
+    let requester = match value(&mapping.requester, "requester", record)? {
+        Value::String(text) if !text.trim().is_empty() => text.trim().to_owned(),
+        _ => {
+            let field = mapping.requester.path.as_deref().unwrap_or("requester");
+            return unreadable(field, "must be a user name");
+        }
+    };
+    let mut form = BTreeMap::new();
+    for (key, source) in &mapping.fields {
+        form.insert(key.clone(), value(source, key, record)?);
+    }
+    Ok(Content {
+        service: ServiceId(service),
+        requester,
+        form,
+    })
+}
+
+/// Returns the value of a source. An absent member without a default has the value null.
+fn value(source: &ValueSource, key: &str, record: &Value) -> Result<Value, Unreadable> {
+    let Some(path) = &source.path else {
+        return Ok(source.value.clone().unwrap_or_default());
+    };
+    let found = record.pointer(path).filter(|found| !is_empty(found));
+    let Some(found) = found else {
+        return Ok(source.default.clone().unwrap_or_default());
+    };
+    if source.values.is_empty() {
+        return match found {
+            Value::Object(_) => unreadable(path, &format!("is an object, but {key} needs a value")),
+            found => Ok(found.clone()),
+        };
+    }
+    let text = plain(found);
+    match source.values.get(text.trim()).or(source.default.as_ref()) {
+        Some(mapped) => Ok(mapped.clone()),
+        None => unreadable(
+            path,
+            &format!("has the value {text:?}, which is not mapped"),
+        ),
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.trim().is_empty(),
+        _ => false,
+    }
+}
+
+/// Reads an instant: RFC 3339 text with an offset, or an integer of milliseconds since 1970. Returns
+/// `None` if the member is absent.
+fn instant(record: &Value, path: &str) -> Result<Option<Moment>, Unreadable> {
+    let found = record.pointer(path).filter(|found| !is_empty(found));
+    let Some(found) = found else {
+        return Ok(None);
+    };
+    let read = match found {
+        Value::String(text) => text
+            .trim()
+            .parse::<Timestamp>()
+            .ok()
+            .map(Timestamp::as_millisecond),
+        other => other.as_i64(),
+    };
+    match read {
+        Some(ms) => Ok(Some(Moment(ms))),
+        None => unreadable(
+            path,
+            "must be a time with its offset (RFC 3339) or milliseconds since 1970",
+        ),
+    }
+}
+
+fn unreadable<T>(field: &str, rule: &str) -> Result<T, Unreadable> {
+    Err(Unreadable {
+        field: field.to_owned(),
+        reason: format!("`{field}` {rule}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn mapping() -> CaseMapping {
+        serde_json::from_value(json!({
+            "record": "/id",
+            "service": { "path": "/type", "values": { "patrol": 7, "delivery": 8 } },
+            "requester": { "path": "/caller/name", "default": "admin" },
+            "created": "/created_at",
+            "update": { "counter": "/revision" },
+            "fields": {
+                "title": { "path": "/title" },
+                "impact": { "path": "/severity", "values": { "1": "3" }, "default": "1" },
+                "origin": { "value": "crm" },
+                "note": { "path": "/note" }
+            }
+        }))
+        .unwrap()
+    }
+
+    fn record() -> Value {
+        json!({ "id": 17, "type": "patrol", "created_at": "2026-11-22T10:00:00+08:00",
+                "revision": "4", "title": "Patrol hall 3", "severity": 1, "caller": { "name": "lisi" } })
+    }
+
+    #[test]
+    fn a_record_is_read_by_its_mapping() {
+        assert_eq!(check(&mapping()), Ok(()));
+        assert_eq!(record_id(&mapping(), &record()).unwrap(), "17");
+        let clocks = clocks(&mapping(), &record()).unwrap();
+        assert_eq!(clocks.mark, Some(UpdateMark::Counter(4)));
+        assert_eq!(clocks.created, Some(Moment(1_795_312_800_000)));
+        let content = content(&mapping(), &record()).unwrap();
+        assert_eq!(content.service, ServiceId(7));
+        assert_eq!(content.requester, "lisi");
+        assert_eq!(content.form["title"], "Patrol hall 3");
+        assert_eq!(content.form["impact"], "3");
+        assert_eq!(content.form["origin"], "crm");
+        assert_eq!(content.form["note"], Value::Null);
+    }
+
+    #[test]
+    fn the_member_that_makes_a_record_unreadable_is_named() {
+        for (member, value, field, reason) in [
+            ("id", json!(null), "/id", "`/id` is required"),
+            (
+                "id",
+                json!([1]),
+                "/id",
+                "`/id` must be a text or an integer",
+            ),
+            (
+                "id",
+                json!(1.5),
+                "/id",
+                "`/id` must be a text or an integer",
+            ),
+            (
+                "id",
+                json!("x".repeat(129)),
+                "/id",
+                "`/id` must have 1 to 128 bytes",
+            ),
+            ("id", json!("a\nb"), "/id", "`/id` must have 1 to 128 bytes"),
+            (
+                "revision",
+                json!("new"),
+                "/revision",
+                "`/revision` must be an integer",
+            ),
+            (
+                "revision",
+                json!(null),
+                "/revision",
+                "`/revision` must be an integer",
+            ),
+            (
+                "created_at",
+                json!("2026-11-22 10:00"),
+                "/created_at",
+                "`/created_at` must be a time",
+            ),
+            (
+                "type",
+                json!("guard"),
+                "/type",
+                "\"guard\", which is not mapped",
+            ),
+            (
+                "type",
+                json!(null),
+                "/type",
+                "`/type` must be the id of a service",
+            ),
+            (
+                "title",
+                json!({ "zh": "x" }),
+                "/title",
+                "`/title` is an object",
+            ),
+            (
+                "caller",
+                json!({ "name": 5 }),
+                "/caller/name",
+                "must be a user name",
+            ),
+        ] {
+            let mut wrong = record();
+            wrong[member] = value;
+            let read = record_id(&mapping(), &wrong)
+                .and_then(|_| clocks(&mapping(), &wrong))
+                .and_then(|_| content(&mapping(), &wrong));
+            let unreadable = read.expect_err(member);
+            assert_eq!(unreadable.field, field);
+            assert!(unreadable.reason.contains(reason), "{unreadable}");
+        }
+    }
+
+    #[test]
+    fn the_wrong_member_of_a_mapping_is_named() {
+        for (member, value, reason) in [
+            ("record", json!("id"), "`record` must be a JSON pointer"),
+            ("created", json!("/"), "`created` must be a JSON pointer"),
+            (
+                "update",
+                json!({ "time": "at" }),
+                "`update.time` must be a JSON pointer",
+            ),
+            (
+                "service",
+                json!({}),
+                "`service` needs either `path` or `value`",
+            ),
+            (
+                "service",
+                json!({ "path": "/a", "value": 1 }),
+                "`service` needs either `path` or `value`",
+            ),
+            (
+                "requester",
+                json!({ "value": "admin", "default": "x" }),
+                "`values` and `default` need `path`",
+            ),
+            ("fields", json!({}), "`fields` must have at least one field"),
+            (
+                "fields",
+                json!({ "title": { "path": "title" } }),
+                "`fields.title.path` must be",
+            ),
+        ] {
+            let mut wrong = serde_json::to_value(mapping()).unwrap();
+            wrong[member] = value;
+            let reason_found = check(&serde_json::from_value(wrong).unwrap()).expect_err(member);
+            assert!(reason_found.contains(reason), "{reason_found}");
+        }
+    }
+
+    #[test]
+    fn marks_of_different_kinds_have_no_order() {
+        let (counter, time) = (UpdateMark::Counter(1), UpdateMark::Time(Moment(9)));
+        assert!(counter.is_before(UpdateMark::Counter(2)));
+        assert!(!counter.is_before(counter));
+        assert!(UpdateMark::Time(Moment(8)).is_before(time));
+        assert!(!counter.is_before(time) && !time.is_before(counter));
+    }
+}

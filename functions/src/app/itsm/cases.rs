@@ -1,0 +1,582 @@
+//! Receives records of external systems and binds each record to a ticket (plans/external.md, "Cases
+//! in").
+//!
+//! Content is stored before it is processed. If the process ends in between, the deadline of the
+//! case continues the processing in the queue `sync`.
+
+use std::collections::BTreeMap;
+
+use domain::itsm::case::{Case, Command, Freshness, PROCESS_MS};
+use domain::itsm::mapping::{self, Content, Unreadable};
+use domain::ticket::{self, Open, Rejection, Ticket, form};
+use events::case::{Bound, Identified, Received, Refused, Updated};
+use events::integration::CaseMapping;
+use events::{AppCode, Entry, Meta, PersonId, TicketSn};
+use infra::commit::hex;
+use infra::ledger::{NoContext, command_id};
+use infra::{CommandEnvelope, Error, ExecuteError, Kind};
+use serde_json::Value;
+
+use crate::App;
+use crate::app::people::{Unnamed, one_name};
+use crate::app::tickets::submit::{Submission, SubmitError, submit};
+use crate::app::tickets::{Key, NotOpened, NotRaised, await_card, execute, opened_before};
+
+/// Most records of one request.
+pub const BATCH_MAX: usize = 100;
+/// Largest record, in bytes of its JSON text.
+pub const RECORD_BYTES_MAX: usize = 64 << 10;
+/// Most attempts to process content that changes at the same time.
+const PROCESS_ATTEMPTS: usize = 3;
+/// Number of hexadecimal digits of a short digest of one value.
+const SHORT_DIGEST: usize = 16;
+
+/// The reason why no record of a request was received.
+#[derive(Debug, thiserror::Error)]
+pub enum CaseError {
+    #[error("there is no source {0}")]
+    SourceUnknown(String),
+    #[error("the app {app} may not send cases of the source {source_name}")]
+    NotASender { app: String, source_name: String },
+    #[error(transparent)]
+    Technical(#[from] Error),
+}
+
+/// The outcome of one record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A ticket was opened.
+    Opened,
+    /// The content was newer and was applied to the ticket.
+    Updated,
+    /// The case already has this content.
+    Unchanged,
+    /// The case already has newer content.
+    Older,
+    /// The content was stored and refused.
+    Refused,
+    /// The content was stored. The processing continues later.
+    Pending,
+}
+
+impl Outcome {
+    /// Returns the word for the outcome in responses.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::Updated => "updated",
+            Self::Unchanged => "unchanged",
+            Self::Older => "older",
+            Self::Refused => "refused",
+            Self::Pending => "pending",
+        }
+    }
+}
+
+/// One received record: its stream, its state and the outcome.
+#[derive(Clone, Debug)]
+pub struct Receipt {
+    pub stream: String,
+    pub case: Case,
+    pub outcome: Outcome,
+}
+
+/// Receives records of a source, and processes each record. The receipts have the order of the
+/// records.
+///
+/// `app_code` is the app that sent the records. `meta` is the metadata of the request; its actor
+/// is replaced by the requester of each record.
+pub async fn receive(
+    app: &App,
+    source: &str,
+    records: &[Value],
+    app_code: &AppCode,
+    meta: &Meta,
+) -> Result<Vec<Receipt>, CaseError> {
+    let integration = app.configuration.integration(source).await?;
+    let defined = integration.defined.as_ref();
+    let mapping = integration.mapping(0).map(|(_, mapping)| mapping);
+    let (Some(defined), Some(mapping)) = (defined, mapping) else {
+        return Err(CaseError::SourceUnknown(source.to_owned()));
+    };
+    if !defined.senders.contains(app_code) {
+        return Err(CaseError::NotASender {
+            app: app_code.0.clone(),
+            source_name: source.to_owned(),
+        });
+    }
+    let mut receipts = Vec::with_capacity(records.len());
+    for record in records {
+        let arrival = Arrival {
+            source,
+            mapping,
+            record,
+            app: app_code,
+        };
+        receipts.push(Box::pin(receive_one(app, &arrival, meta)).await?);
+    }
+    Ok(receipts)
+}
+
+/// One record as it arrived.
+struct Arrival<'a> {
+    source: &'a str,
+    mapping: &'a CaseMapping,
+    record: &'a Value,
+    app: &'a AppCode,
+}
+
+async fn receive_one(app: &App, arrival: &Arrival<'_>, meta: &Meta) -> Result<Receipt, Error> {
+    let (stream, freshness) = store(app, arrival, meta).await?;
+    if freshness != Freshness::Older {
+        match process(app, &stream, Some(meta)).await {
+            Ok(()) => {}
+            // The content is stored, and its deadline repeats the processing.
+            Err(error) => tracing::warn!(%error, stream, "a case is not processed yet"),
+        }
+    }
+    let case = app.ledger.load::<Case>(&stream).await?.aggregate.0;
+    let outcome = match freshness {
+        Freshness::Older => Outcome::Older,
+        _ if case.is_pending => Outcome::Pending,
+        _ if case.refusal.is_some() => Outcome::Refused,
+        Freshness::Same => Outcome::Unchanged,
+        Freshness::New if case.updates > 0 => Outcome::Updated,
+        Freshness::New => Outcome::Opened,
+    };
+    Ok(Receipt {
+        stream,
+        case,
+        outcome,
+    })
+}
+
+/// Stores the content of a record. Equal and older content is not stored.
+async fn store(
+    app: &App,
+    arrival: &Arrival<'_>,
+    meta: &Meta,
+) -> Result<(String, Freshness), Error> {
+    let content = arrival.record.to_string();
+    let digest = digest(app, content.as_bytes()).await?;
+    let record = mapping::record_id(arrival.mapping, arrival.record).unwrap_or_default();
+    let clocks = mapping::clocks(arrival.mapping, arrival.record).unwrap_or_default();
+    let stream = stream_of(arrival.source, &record, &digest);
+    let case = app.ledger.load::<Case>(&stream).await?.aggregate.0;
+    let freshness = case.freshness(&digest, clocks.mark);
+    if freshness != Freshness::New {
+        return Ok((stream, freshness));
+    }
+    let secret = secret_name(&stream, &digest);
+    app.ledger
+        .keys
+        .keep_secret(&secret, content.as_bytes())
+        .await?;
+    let now = app.ledger.clock.now();
+    let received = Received {
+        source: arrival.source.to_owned(),
+        record,
+        mark: clocks.mark,
+        created: clocks.created,
+        received: now,
+        digest: digest.clone(),
+        app: arrival.app.clone(),
+        due: now.plus_ms(PROCESS_MS),
+    };
+    let command_envelope = CommandEnvelope {
+        stream: stream.clone(),
+        command_id: app.ledger.fresh_id(),
+        meta: meta.clone(),
+    };
+    let outcome = app
+        .ledger
+        .execute::<Case>(&command_envelope, &Command::Receive(received), &NoContext)
+        .await
+        .map_err(not_expected)?;
+    // The content of the request before is replaced and is not needed any more.
+    if !case.digest.is_empty() && case.digest != digest {
+        let replaced = secret_name(&stream, &case.digest);
+        app.ledger.keys.remove_secret(&replaced).await?;
+    }
+    let freshness = if outcome.events.is_empty() {
+        outcome.state.freshness(&digest, clocks.mark)
+    } else {
+        Freshness::New
+    };
+    Ok((stream, freshness))
+}
+
+/// Requests for the actor of `meta` that refused content is processed again, and processes the
+/// content. Returns `None` if the case has no refused content.
+pub async fn process_again(app: &App, stream: &str, meta: &Meta) -> Result<Option<Case>, Error> {
+    let command_envelope = CommandEnvelope {
+        stream: stream.to_owned(),
+        command_id: app.ledger.fresh_id(),
+        meta: meta.clone(),
+    };
+    let request = Command::RequestProcessing {
+        by: meta.actor.clone(),
+        at: app.ledger.clock.now(),
+    };
+    match app
+        .ledger
+        .execute::<Case>(&command_envelope, &request, &NoContext)
+        .await
+    {
+        Ok(_) => {}
+        Err(ExecuteError::Rejected(_)) => return Ok(None),
+        Err(ExecuteError::Technical(error)) => return Err(error),
+    }
+    process(app, stream, None).await?;
+    Ok(Some(app.ledger.load::<Case>(stream).await?.aggregate.0))
+}
+
+/// Processes the content of a case that waits. Does nothing if no content waits. `request` is the
+/// metadata of the request that brought the content; the deadline has no request.
+pub async fn process(app: &App, stream: &str, request: Option<&Meta>) -> Result<(), Error> {
+    for _ in 0..PROCESS_ATTEMPTS {
+        let loaded = app.ledger.load::<Case>(stream).await?;
+        let case = &loaded.aggregate.0;
+        if !case.is_pending {
+            return Ok(());
+        }
+        let meta = request.cloned().unwrap_or_else(|| Meta {
+            origin: events::Origin::Api,
+            app: Some(case.app.clone()),
+            ..Meta::system(stream, format!("{stream}:{}", loaded.next - 1))
+        });
+        let step = Step {
+            app,
+            stream,
+            case,
+            last: loaded.next - 1,
+            meta,
+        };
+        let result = Box::pin(step.result()).await?;
+        let command_envelope = CommandEnvelope {
+            stream: stream.to_owned(),
+            command_id: step.id("result"),
+            meta: Meta {
+                actor: PersonId::system(),
+                ..step.meta.clone()
+            },
+        };
+        let executed = app
+            .ledger
+            .execute_at::<Case>(&command_envelope, Some(step.last), &result, &NoContext)
+            .await;
+        match executed {
+            Ok(_) => {
+                if !matches!(result, Command::Refuse(_)) {
+                    let secret = secret_name(stream, &case.digest);
+                    app.ledger.keys.remove_secret(&secret).await?;
+                }
+                return Ok(());
+            }
+            // Newer content arrived, or another worker processed the content.
+            Err(ExecuteError::Technical(error)) if error.kind == Kind::Stale => {}
+            Err(failure) => return Err(not_expected(failure)),
+        }
+    }
+    Err(Error::new(
+        Kind::Conflict,
+        format!("{stream} received new content during every attempt"),
+    ))
+}
+
+/// The processing of the content that waits.
+struct Step<'a> {
+    app: &'a App,
+    stream: &'a str,
+    case: &'a Case,
+    /// The sequence of the last event of the case.
+    last: i64,
+    meta: Meta,
+}
+
+/// The reason why content did not become a ticket or a change.
+enum Failure {
+    Refused(Refused),
+    Technical(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Technical(error)
+    }
+}
+
+impl From<Unreadable> for Failure {
+    fn from(Unreadable { field, reason }: Unreadable) -> Self {
+        Self::Refused(Refused { field, reason })
+    }
+}
+
+impl From<Unnamed> for Failure {
+    fn from(unnamed: Unnamed) -> Self {
+        let reason = unnamed.to_string();
+        match unnamed {
+            Unnamed::Technical(error) => Self::Technical(error),
+            Unnamed::InField { key, .. } => refused(&key, reason),
+            _ => refused("", reason),
+        }
+    }
+}
+
+impl From<Rejection> for Failure {
+    fn from(rejection: Rejection) -> Self {
+        let field = rejection.field_key().unwrap_or_default().to_owned();
+        match rejection {
+            // The options come from another system, which may answer later.
+            Rejection::OptionsUnavailable { .. } => {
+                Self::Technical(Error::new(Kind::Unavailable, rejection.to_string()))
+            }
+            rejection => refused(&field, rejection.to_string()),
+        }
+    }
+}
+
+impl From<ExecuteError<Ticket>> for Failure {
+    fn from(failure: ExecuteError<Ticket>) -> Self {
+        match failure {
+            ExecuteError::Rejected(rejection) => rejection.into(),
+            ExecuteError::Technical(error) => error.into(),
+        }
+    }
+}
+
+impl From<SubmitError> for Failure {
+    fn from(failure: SubmitError) -> Self {
+        match failure {
+            SubmitError::NotOpened(not_opened) => not_opened.into(),
+            SubmitError::NotRaised(NotRaised::Technical(error)) => error.into(),
+            SubmitError::NotRaised(reason) => refused("", reason.to_string()),
+        }
+    }
+}
+
+impl From<NotOpened> for Failure {
+    fn from(failure: NotOpened) -> Self {
+        match failure {
+            NotOpened::Refused(failure) => failure.into(),
+            NotOpened::KeyReused => refused("", failure.to_string()),
+        }
+    }
+}
+
+fn refused(field: &str, reason: String) -> Failure {
+    Failure::Refused(Refused {
+        field: field.to_owned(),
+        reason,
+    })
+}
+
+impl Step<'_> {
+    /// Returns the id of one command of this step. A repeated step has the same ids.
+    fn id(&self, command: &str) -> [u8; 16] {
+        command_id(&["case", command, self.stream, &self.last.to_string()])
+    }
+
+    /// Returns the command that records the result of the processing.
+    async fn result(&self) -> Result<Command, Error> {
+        match self.apply().await {
+            Ok(command) => Ok(command),
+            Err(Failure::Refused(refused)) => Ok(Command::Refuse(refused)),
+            Err(Failure::Technical(error)) => Err(error),
+        }
+    }
+
+    async fn apply(&self) -> Result<Command, Failure> {
+        let app = self.app;
+        let secret = secret_name(self.stream, &self.case.digest);
+        let stored = app.ledger.keys.secret(&secret).await?;
+        let Some(stored) = stored else {
+            return Err(refused("", "the content is not in the key store".into()));
+        };
+        let record: Value = serde_json::from_slice(&stored).unwrap_or_default();
+        let integration = app.configuration.integration(&self.case.source).await?;
+        let Some((version, mapping)) = integration.mapping(self.case.mapping) else {
+            return Err(refused("", "the source has no mapping".into()));
+        };
+        let id = mapping::record_id(mapping, &record)?;
+        if self.case.record.is_empty() {
+            return self.identify(mapping, &record).await;
+        }
+        mapping::clocks(mapping, &record)?;
+        let content = mapping::content(mapping, &record)?;
+        let fields = self.digests(&content).await?;
+        if let Some(ticket) = &self.case.ticket {
+            let has_changed = self.change(ticket, &content, &fields).await?;
+            return Ok(Command::Update(Updated {
+                has_changed,
+                fields,
+            }));
+        }
+        let key = Key {
+            app: format!("case:{}", self.case.source),
+            key: id.clone(),
+            request: hex(&command_id(&["case", &self.case.source, &id])),
+        };
+        let ticket = match opened_before(app, &key).await? {
+            // An earlier attempt opened the ticket, maybe with older content.
+            Some(opened) => {
+                self.change(&opened.sn, &content, &fields).await?;
+                opened.sn
+            }
+            None => self.open(&content, key).await?,
+        };
+        Ok(Command::Bind(Bound {
+            ticket,
+            mapping: version,
+            fields,
+        }))
+    }
+
+    /// Moves the content to the case of its record, because a corrected mapping found the id.
+    async fn identify(&self, mapping: &CaseMapping, record: &Value) -> Result<Command, Failure> {
+        let arrival = Arrival {
+            source: &self.case.source,
+            mapping,
+            record,
+            app: &self.case.app,
+        };
+        let (case, _) = store(self.app, &arrival, &self.meta).await?;
+        Box::pin(process(self.app, &case, None)).await?;
+        Ok(Command::Identify(Identified { case }))
+    }
+
+    /// Opens the ticket of the case. The tag of the ticket is the id of the case.
+    async fn open(&self, content: &Content, key: Key) -> Result<TicketSn, Failure> {
+        let app = self.app;
+        let Some(requester) = one_name(&content.requester) else {
+            let reason = format!("{:?} is not a user name", content.requester);
+            return Err(refused("", reason));
+        };
+        let given = content.form.iter().filter(|(_, value)| !value.is_null());
+        let mut entries: Vec<Entry> = given
+            .map(|(key, value)| Entry::new(key.clone(), value.clone()))
+            .collect();
+        let service = app.configuration.service(content.service).await?;
+        if let Some(defined) = &service.0 {
+            let workflow = app
+                .configuration
+                .workflow(defined.workflow, defined.workflow_version)
+                .await?;
+            if let Some(workflow) = workflow {
+                let definition = &workflow.definition;
+                app.people.form_in(definition, &mut entries, 1).await?;
+                if let Some(submit) = definition.submit_node() {
+                    form::with_defaults(definition, submit, &mut entries, &Ticket::default());
+                }
+            }
+        }
+        let open = Open {
+            service: content.service,
+            creator: app.people.find(requester).await?,
+            form: entries,
+            tag: id_of(self.stream).to_owned(),
+            ..Open::default()
+        };
+        let submission = Submission {
+            open,
+            variables: BTreeMap::new(),
+            receiver: None,
+            key: Some(key),
+        };
+        let opened = Box::pin(submit(app, submission, |creator| self.by(creator))).await?;
+        Ok(opened.sn)
+    }
+
+    /// Changes the fields of the ticket whose values the source changed. Returns whether the ticket
+    /// changed.
+    async fn change(
+        &self,
+        sn: &TicketSn,
+        content: &Content,
+        fields: &BTreeMap<String, String>,
+    ) -> Result<bool, Failure> {
+        let app = self.app;
+        let ticket = app.ledger.load::<Ticket>(&sn.stream()).await?.aggregate.0;
+        let Some(opened) = &ticket.opened else {
+            return Err(Error::new(Kind::Corrupt, format!("ticket {sn} is not opened")).into());
+        };
+        let changed = content
+            .form
+            .iter()
+            .filter(|(key, _)| self.case.fields.get(*key) != fields.get(*key));
+        let mut entries: Vec<Entry> = changed
+            .map(|(key, value)| match value {
+                Value::Null => Entry::new(key.clone(), ""),
+                value => Entry::new(key.clone(), value.clone()),
+            })
+            .collect();
+        if entries.is_empty() {
+            return Ok(false);
+        }
+        let workflow = app
+            .configuration
+            .workflow(opened.workflow, opened.workflow_version)
+            .await?;
+        if let Some(workflow) = workflow {
+            app.people
+                .form_in(&workflow.definition, &mut entries, 0)
+                .await?;
+        }
+        let edit = ticket::Command::EditField {
+            by: opened.creator.clone(),
+            form: entries,
+        };
+        let meta = self.by(&opened.creator);
+        let outcome = Box::pin(execute(app, sn, &edit, &meta, self.id("edit"), None)).await?;
+        await_card(app, outcome.position).await;
+        Ok(outcome.repeated || !outcome.events.is_empty())
+    }
+
+    fn by(&self, actor: &PersonId) -> Meta {
+        Meta {
+            actor: actor.clone(),
+            ..self.meta.clone()
+        }
+    }
+
+    /// Returns a short keyed digest of each mapped value.
+    async fn digests(&self, content: &Content) -> Result<BTreeMap<String, String>, Error> {
+        let mut digests = BTreeMap::new();
+        for (key, value) in &content.form {
+            let mut digest = digest(self.app, value.to_string().as_bytes()).await?;
+            digest.truncate(SHORT_DIGEST);
+            digests.insert(key.clone(), digest);
+        }
+        Ok(digests)
+    }
+}
+
+/// Returns the id of a case: the part of the stream name after the first dash.
+pub fn id_of(stream: &str) -> &str {
+    stream.trim_start_matches("case-")
+}
+
+/// Returns the stream of a record. A record without a readable id has the stream of its content.
+fn stream_of(source: &str, record: &str, digest: &str) -> String {
+    let unidentified = if record.is_empty() { digest } else { "" };
+    let hash = command_id(&["case", source, record, unidentified]);
+    format!("case-{}", hex(&hash))
+}
+
+/// Returns the name of the content of a case in the key store.
+fn secret_name(stream: &str, digest: &str) -> String {
+    let short = &digest[..SHORT_DIGEST.min(digest.len())];
+    format!("case/{}/{short}", id_of(stream))
+}
+
+async fn digest(app: &App, bytes: &[u8]) -> Result<String, Error> {
+    let key = app.keys().await?.fingerprint;
+    Ok(blake3::keyed_hash(&key, bytes).to_hex().to_string())
+}
+
+fn not_expected(failure: ExecuteError<Case>) -> Error {
+    match failure {
+        ExecuteError::Technical(error) => error,
+        ExecuteError::Rejected(rejection) => Error::new(Kind::Conflict, rejection.to_string()),
+    }
+}

@@ -1,0 +1,221 @@
+//! Cases over `/v1`: apps send records of external systems, and superusers read the cases.
+
+use axum::Json;
+use axum::http::Method;
+use axum::response::IntoResponse;
+use domain::itsm::case::Case;
+use events::case::UpdateMark;
+use events::{Meta, Moment, PersonId};
+use infra::views::Range;
+use serde_json::{Value, json};
+
+use super::admin::superuser;
+use super::problem::{ApiResult, Problem};
+use super::request::Asked;
+use super::resource::{
+    Answer, Asks, Call, Operation, PAGE, PAGE_SIZE, PAGE_SIZE_MAX, PAGES_MAX, Resource, get, list,
+    post, segments,
+};
+use super::shape::{Member, Shape, quoted, required};
+use super::time;
+use crate::app::cards::read_card;
+use crate::app::itsm::cases::{
+    BATCH_MAX, CaseError, RECORD_BYTES_MAX, Receipt, id_of, process_again, receive,
+};
+
+const SOURCE: Member = required("source", Shape::Text);
+const CASES: Member = required("cases", Shape::List(&Shape::Map(&Shape::Any)));
+
+const OPERATIONS: &[Operation] = &[
+    post(
+        "/v1/cases",
+        "receives up to 100 records of a source; each record has one result",
+        &[SOURCE, CASES],
+    ),
+    list(
+        "/v1/cases",
+        "lists cases by the time of their arrival, latest first; for superusers",
+        &[
+            ("state", Asks::Word(&["all", "pending", "refused"])),
+            ("ticket", Asks::Text),
+            ("source", Asks::Text),
+            PAGE,
+            PAGE_SIZE,
+        ],
+    ),
+    get("/v1/cases/{case}", "shows a case"),
+    post(
+        "/v1/cases/{case}/process",
+        "processes the refused content of a case again; for superusers",
+        &[],
+    ),
+];
+
+/// The operations of this resource and their handler.
+pub(super) const RESOURCE: Resource = Resource {
+    operations: OPERATIONS,
+    answer,
+    is_configuration: false,
+};
+
+fn answer(call: Call) -> Answer {
+    Box::pin(async move {
+        if call.method == Method::POST && call.path.len() == 1 {
+            return add(call.request).await;
+        }
+        let meta = superuser(&call.request).await?;
+        match *segments(&call.path) {
+            [_, id, "process"] => again(call.request, id, &meta).await,
+            [_, id] => one(call.request, id).await,
+            _ => all(call.request).await,
+        }
+    })
+}
+
+async fn add(request: Asked) -> ApiResult {
+    let source = request.text("source")?.unwrap_or_default();
+    let records = request.body.get("cases").and_then(Value::as_array);
+    let records = records.map(Vec::as_slice).unwrap_or_default();
+    if records.is_empty() || records.len() > BATCH_MAX {
+        return Err(Problem::malformed(
+            "/cases",
+            format!("`cases` must have 1 to {BATCH_MAX} records"),
+        ));
+    }
+    let too_large = records
+        .iter()
+        .position(|record| record.to_string().len() > RECORD_BYTES_MAX);
+    if let Some(at) = too_large {
+        return Err(Problem::malformed(
+            &format!("/cases/{at}"),
+            format!("`cases/{at}` must have at most {RECORD_BYTES_MAX} bytes"),
+        ));
+    }
+    let meta = request.meta(PersonId::system());
+    let received = receive(&request.app, &source, records, &request.caller.app, &meta).await;
+    let receipts = received.map_err(|error| match error {
+        CaseError::SourceUnknown(name) => {
+            Problem::unknown("/source", format!("there is no source {}", quoted(&name)))
+        }
+        CaseError::NotASender { .. } => Problem::forbidden(error.to_string()),
+        CaseError::Technical(error) => error.into(),
+    })?;
+    let results: Vec<Value> = receipts.iter().map(result).collect();
+    Ok(Json(json!({ "results": results })).into_response())
+}
+
+/// Returns the result of one record: its case, the outcome, and the ticket or the reason.
+fn result(receipt: &Receipt) -> Value {
+    let refusal = receipt.case.refusal.as_ref();
+    json!({
+        "case": id_of(&receipt.stream),
+        "record": receipt.case.record,
+        "outcome": receipt.outcome.word(),
+        "ticket": receipt.case.ticket,
+        "field": refusal.map(|refusal| &refusal.field).filter(|field| !field.is_empty()),
+        "reason": refusal.map(|refusal| &refusal.reason),
+    })
+}
+
+async fn all(request: Asked) -> ApiResult {
+    let size = request.number("page_size", 20, PAGE_SIZE_MAX)?;
+    let page = request.number("page", 1, PAGES_MAX)?;
+    let app = &request.app;
+    let (state, ticket, source) = (
+        request.asked_for("state").filter(|state| *state != "all"),
+        request.asked_for("ticket"),
+        request.asked_for("source"),
+    );
+    let (index, from, to) = match (state, ticket, source) {
+        (None, None, None) => ("case", String::new(), "~".to_owned()),
+        (Some(state), None, None) => (state, String::new(), "~".to_owned()),
+        (None, Some(ticket), None) => ("ticket", ticket.to_owned(), format!("{ticket}\u{1}")),
+        (None, None, Some(source)) => ("source", format!("{source}|"), format!("{source}|~")),
+        _ => {
+            return Err(Problem::malformed(
+                "state",
+                "only one of `state`, `ticket` and `source` can be given",
+            ));
+        }
+    };
+    let count = app.views.count("case", index, &from, &to).await?;
+    let range = Range {
+        view: "case",
+        index,
+        from: &from,
+        to: &to,
+        descending: true,
+        skip: (page - 1) * size,
+        limit: size,
+    };
+    let mut cases = Vec::new();
+    for entry in app.views.range(range).await? {
+        if let Some(document) = app.views.get("case", &entry.key).await? {
+            let card: Case = read_card(&app.ledger, &entry.key, &document).await?;
+            cases.push(shown(&request, &entry.key, &card));
+        }
+    }
+    Ok(Json(json!({ "count": count, "cases": cases })).into_response())
+}
+
+/// Returns the stream of a case; an error if the text is not the id of a case.
+fn stream(id: &str) -> Result<String, Problem> {
+    let is_id = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_id
+        .then(|| format!("case-{id}"))
+        .ok_or_else(|| missing(id))
+}
+
+fn missing(id: &str) -> Problem {
+    Problem::not_found(format!("there is no case {}", quoted(id)))
+}
+
+async fn one(request: Asked, id: &str) -> ApiResult {
+    let stream = stream(id)?;
+    let case = request.app.ledger.load::<Case>(&stream).await?.aggregate.0;
+    if case.digest.is_empty() {
+        return Err(missing(id));
+    }
+    Ok(Json(shown(&request, &stream, &case)).into_response())
+}
+
+async fn again(request: Asked, id: &str, meta: &Meta) -> ApiResult {
+    let stream = stream(id)?;
+    match process_again(&request.app, &stream, meta).await? {
+        Some(case) => Ok(Json(shown(&request, &stream, &case)).into_response()),
+        None => Err(Problem::conflict(
+            "only a case whose content was refused can be processed again",
+        )),
+    }
+}
+
+fn shown(request: &Asked, stream: &str, case: &Case) -> Value {
+    let at = |at: Moment| time(&request.app, at);
+    let state = if case.is_pending {
+        "pending"
+    } else if case.refusal.is_some() {
+        "refused"
+    } else if case.identified.is_some() {
+        "identified"
+    } else {
+        "bound"
+    };
+    json!({
+        "id": id_of(stream),
+        "source": case.source,
+        "record": case.record,
+        "state": state,
+        "ticket": case.ticket,
+        "created_at": case.created.map(at),
+        "received_at": at(case.first_received),
+        "updated_at": at(case.received),
+        "source_lag_ms": case.created.map(|created| case.first_received.0 - created.0),
+        "counter": match case.mark { Some(UpdateMark::Counter(counter)) => Some(counter), _ => None },
+        "changed_at": match case.mark { Some(UpdateMark::Time(time)) => Some(at(time)), _ => None },
+        "updates": case.updates,
+        "mapping_version": (case.mapping > 0).then_some(case.mapping),
+        "field": case.refusal.as_ref().map(|refusal| &refusal.field).filter(|field| !field.is_empty()),
+        "reason": case.refusal.as_ref().map(|refusal| &refusal.reason),
+        "belongs_to": case.identified.as_deref().map(id_of),
+    })
+}

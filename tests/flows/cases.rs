@@ -1,0 +1,400 @@
+//! Tests cases: records of external systems become tickets, newer content changes the tickets, and
+//! unreadable content is kept (plans/external.md, "Cases in").
+
+use domain::itsm::case::Case;
+use functions::app::itsm::integrations::Definitions;
+use serde_json::{Value, json};
+use tests::{PLAIN, TRUSTED};
+
+use crate::TestDesk;
+
+const SOURCE: &str = r#"
+    [[integration]]
+    name = "crm"
+    kind = "generic_json"
+    senders = ["bk_log_search"]
+    mapping = "crm.toml"
+"#;
+const MAPPING: &str = r#"
+    record = "/id"
+    created = "/created_at"
+    update = { counter = "/revision" }
+    service = { path = "/type", values = { incident = 19 } }
+    requester = { path = "/caller", default = "lisi" }
+    [fields]
+    title = "/title"
+    impact = { path = "/severity", values = { high = "1", low = "3" } }
+    urgency = { value = "3" }
+    GUZHANGLEIXING = { path = "/area", default = "DNS" }
+    GUZHANGMIAOSHU = "/text"
+"#;
+
+struct Source {
+    desk: TestDesk,
+}
+
+impl Source {
+    async fn open() -> Self {
+        let source = Self {
+            desk: TestDesk::open().await,
+        };
+        source.map(MAPPING).await;
+        source
+    }
+
+    /// Defines the source with a mapping.
+    async fn map(&self, mapping: &str) {
+        let definitions = Definitions::read(SOURCE, &|_| Ok(mapping.to_owned())).unwrap();
+        definitions.store(&self.desk.app).await.unwrap();
+        self.desk.followed().await;
+    }
+
+    async fn post(&self, records: Value) -> (u16, Value) {
+        let body = json!({ "source": "crm", "cases": records });
+        let answer = self.desk.v1("POST", "cases", "admin", body).await;
+        self.desk.settle().await;
+        answer
+    }
+
+    /// Sends one record and returns its result.
+    async fn send(&self, record: Value) -> Value {
+        let (status, answer) = self.post(json!([record])).await;
+        assert_eq!(status, 200, "{answer}");
+        answer["results"][0].clone()
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let (status, shown) = self.desk.v1("GET", path, "admin", Value::Null).await;
+        assert_eq!(status, 200, "{shown}");
+        shown
+    }
+
+    async fn fields(&self, ticket: &Value) -> Value {
+        let shown = self
+            .get(&format!("tickets/{}", ticket.as_str().unwrap()))
+            .await;
+        let fields = shown["fields"].as_array().expect("fields").iter();
+        fields
+            .map(|field| {
+                let key = field["key"].as_str().unwrap().to_owned();
+                (key, field["value"].clone())
+            })
+            .collect::<serde_json::Map<_, _>>()
+            .into()
+    }
+
+    async fn count(&self, path: &str) -> i64 {
+        self.get(path).await["count"].as_i64().expect("a count")
+    }
+}
+
+fn record() -> Value {
+    json!({ "id": "CS-1042", "created_at": "2026-11-22T09:59:57+08:00", "revision": 1, "type": "incident",
+            "title": "Login page is slow", "severity": "high", "text": "10 s", "caller": "zhangsan" })
+}
+
+/// Returns the record with other values of some members.
+fn with(changes: Value) -> Value {
+    let mut record = record();
+    for (member, value) in changes.as_object().expect("an object") {
+        record[member] = value.clone();
+    }
+    record
+}
+
+#[tokio::test]
+async fn a_record_becomes_a_ticket_with_two_clocks() {
+    let source = Source::open().await;
+    let result = source.send(record()).await;
+    assert_eq!(result["outcome"], "opened", "{result}");
+    let fields = source.fields(&result["ticket"]).await;
+    assert_eq!(fields["title"], "Login page is slow");
+    assert_eq!(
+        (&fields["impact"], &fields["urgency"]),
+        (&json!("1"), &json!("3"))
+    );
+    assert_eq!(fields["GUZHANGLEIXING"], "DNS");
+    let sn = result["ticket"].as_str().unwrap();
+    let ticket = source.get(&format!("tickets/{sn}")).await;
+    assert_eq!(ticket["creator"], "zhangsan");
+    assert_eq!(ticket["tag"], result["case"], "the tag names the case");
+    let case = source
+        .get(&format!("cases/{}", result["case"].as_str().unwrap()))
+        .await;
+    assert_eq!(case["created_at"], "2026-11-22T09:59:57.000+08:00");
+    assert_eq!(case["received_at"], "2026-11-22T10:00:00.000+08:00");
+    assert_eq!(case["source_lag_ms"], 3_000);
+    assert_eq!(
+        (&case["state"], &case["counter"]),
+        (&json!("bound"), &json!(1))
+    );
+    assert_eq!(source.count(&format!("cases?ticket={sn}")).await, 1);
+    assert_eq!(source.count("cases?source=crm").await, 1);
+    assert_eq!(source.count("cases?source=erp").await, 0);
+}
+
+#[tokio::test]
+async fn the_same_content_and_older_content_change_nothing() {
+    let source = Source::open().await;
+    let first = source.send(record()).await;
+    let newer = source
+        .send(with(json!({ "revision": 5, "text": "20 s" })))
+        .await;
+    assert_eq!(
+        (&newer["outcome"], &newer["ticket"]),
+        (&json!("updated"), &first["ticket"])
+    );
+    assert_eq!(
+        source.fields(&first["ticket"]).await["GUZHANGMIAOSHU"],
+        "20 s"
+    );
+    let head = source.desk.head().await;
+    for (changes, outcome) in [
+        (json!({ "revision": 5, "text": "20 s" }), "unchanged"),
+        (json!({}), "older"),
+        (json!({ "revision": 4, "text": "15 s" }), "older"),
+    ] {
+        let result = source.send(with(changes)).await;
+        assert_eq!(result["outcome"], outcome, "{result}");
+    }
+    assert_eq!(source.desk.head().await, head, "no commit was added");
+    assert_eq!(source.count("cases").await, 1);
+}
+
+#[tokio::test]
+async fn an_update_changes_only_what_the_source_changed() {
+    let source = Source::open().await;
+    let first = source.send(record()).await;
+    let sn = first["ticket"].as_str().unwrap();
+    let edit = json!({ "fields": { "title": "Login page: database is slow" } });
+    let path = format!("tickets/{sn}/edit");
+    let (status, answer) = source.desk.v1("POST", &path, "zhangsan", edit).await;
+    assert_eq!(status, 200, "{answer}");
+    let result = source
+        .send(with(json!({ "revision": 2, "severity": "low" })))
+        .await;
+    assert_eq!(result["outcome"], "updated", "{result}");
+    let fields = source.fields(&first["ticket"]).await;
+    assert_eq!(fields["impact"], "3");
+    assert_eq!(fields["title"], "Login page: database is slow");
+    // A member without a mapping changes the content, but not the ticket.
+    let version = source.get(&format!("tickets/{sn}")).await["version"].clone();
+    let result = source
+        .send(with(
+            json!({ "revision": 3, "severity": "low", "colour": "red" }),
+        ))
+        .await;
+    assert_eq!(result["outcome"], "updated", "{result}");
+    assert_eq!(
+        source.get(&format!("tickets/{sn}")).await["version"],
+        version
+    );
+}
+
+#[tokio::test]
+async fn unreadable_content_is_kept_and_processed_after_a_correction() {
+    let source = Source::open().await;
+    let records = json!([
+        with(json!({ "id": "A", "type": "printer" })),
+        with(json!({ "id": "B", "severity": 5 })),
+        with(json!({ "id": "C", "revision": "new" })),
+        with(json!({ "id": "D", "title": null })),
+        with(json!({ "id": "E", "created_at": "yesterday" })),
+        with(json!({ "id": "F", "caller": "no such, user" })),
+        { "title": "no id" },
+        with(json!({ "id": "G" })),
+    ]);
+    let (status, answer) = source.post(records.clone()).await;
+    assert_eq!(status, 200, "{answer}");
+    let results = answer["results"].as_array().unwrap();
+    let fields: Vec<&Value> = results.iter().map(|result| &result["field"]).collect();
+    let expected = ["/type", "/severity", "/revision", "title", "/created_at"];
+    assert_eq!(
+        fields[..5],
+        expected
+            .map(|field| json!(field))
+            .iter()
+            .collect::<Vec<_>>()[..]
+    );
+    assert_eq!(fields[6], "/id");
+    for refused in &results[..7] {
+        assert_eq!(refused["outcome"], "refused", "{refused}");
+        assert!(
+            refused["reason"]
+                .as_str()
+                .is_some_and(|reason| !reason.is_empty())
+        );
+    }
+    assert_eq!(results[7]["outcome"], "opened", "{answer}");
+    assert_eq!(source.count("cases?state=refused").await, 7);
+    let commits = source.desk.head().await;
+    assert_eq!(
+        source.post(records).await.1["results"][0]["outcome"],
+        "refused"
+    );
+    assert_eq!(
+        source.desk.head().await,
+        commits,
+        "equal content is not stored again"
+    );
+
+    let printer = MAPPING.replace("{ incident = 19 }", "{ incident = 19, printer = 19 }");
+    let corrected = printer.replace("record = \"/id\"", "record = \"/title\"");
+    source.map(&corrected).await;
+    let process = |result: &Value| format!("cases/{}/process", result["case"].as_str().unwrap());
+    let (status, shown) = source
+        .desk
+        .v1("POST", &process(&results[6]), "admin", json!({}))
+        .await;
+    assert_eq!(
+        (status, &shown["state"]),
+        (200, &json!("identified")),
+        "{shown}"
+    );
+    let other = source
+        .get(&format!("cases/{}", shown["belongs_to"].as_str().unwrap()))
+        .await;
+    assert_eq!(
+        (&other["record"], &other["field"]),
+        (&json!("no id"), &json!("/revision"))
+    );
+    source.map(&printer).await;
+    let (_, shown) = source
+        .desk
+        .v1("POST", &process(&results[0]), "admin", json!({}))
+        .await;
+    assert_eq!(shown["state"], "bound", "{shown}");
+    assert_eq!(shown["mapping_version"], 3);
+    let (status, problem) = source
+        .desk
+        .v1("POST", &process(&results[0]), "admin", json!({}))
+        .await;
+    assert_eq!(status, 409, "{problem}");
+    let (status, _) = source
+        .desk
+        .v1("POST", &process(&results[1]), "lisi", json!({}))
+        .await;
+    assert_eq!(status, 403);
+}
+
+#[tokio::test]
+async fn a_bound_case_keeps_the_version_of_its_mapping() {
+    let source = Source::open().await;
+    let first = source.send(record()).await;
+    source
+        .map(&MAPPING.replace("GUZHANGMIAOSHU = \"/text\"", "GUZHANGMIAOSHU = \"/title\""))
+        .await;
+    source
+        .send(with(json!({ "revision": 2, "text": "30 s" })))
+        .await;
+    assert_eq!(
+        source.fields(&first["ticket"]).await["GUZHANGMIAOSHU"],
+        "30 s"
+    );
+    let other = source.send(with(json!({ "id": "CS-2" }))).await;
+    assert_eq!(
+        source.fields(&other["ticket"]).await["GUZHANGMIAOSHU"],
+        "Login page is slow"
+    );
+}
+
+#[tokio::test]
+async fn an_update_of_an_ended_ticket_is_refused_and_visible() {
+    let source = Source::open().await;
+    let first = source.send(record()).await;
+    let path = format!("tickets/{}/withdraw", first["ticket"].as_str().unwrap());
+    let (status, answer) = source.desk.v1("POST", &path, "zhangsan", json!({})).await;
+    assert_eq!(status, 200, "{answer}");
+    let result = source
+        .send(with(json!({ "revision": 2, "text": "again" })))
+        .await;
+    assert_eq!(result["outcome"], "refused", "{result}");
+    assert_eq!(result["ticket"], first["ticket"]);
+    assert_eq!(source.count("cases?state=refused").await, 1);
+}
+
+#[tokio::test]
+async fn only_a_named_sender_may_send_cases() {
+    let source = Source::open().await;
+    let head = source.desk.head().await;
+    let body = json!({ "source": "erp", "cases": [record()] });
+    let (status, problem) = source.desk.v1("POST", "cases", "admin", body).await;
+    assert_eq!(
+        (status, &problem["errors"][0]["field"]),
+        (404, &json!("/source")),
+        "{problem}"
+    );
+    let definitions = SOURCE.replace(TRUSTED.0, PLAIN.0);
+    let definitions = Definitions::read(&definitions, &|_| Ok(MAPPING.to_owned())).unwrap();
+    definitions.store(&source.desk.app).await.unwrap();
+    source.desk.followed().await;
+    let (status, problem) = source.post(json!([record()])).await;
+    assert_eq!(status, 403, "{problem}");
+    assert_eq!(
+        source.desk.head().await,
+        head + 1,
+        "only the new definition was stored"
+    );
+}
+
+#[tokio::test]
+async fn malformed_requests_name_the_member() {
+    let source = Source::open().await;
+    let large = with(json!({ "text": "x".repeat(64 << 10) }));
+    let many: Vec<Value> = (0..101).map(|id| with(json!({ "id": id }))).collect();
+    for (body, field) in [
+        (json!({ "cases": [record()] }), "/source"),
+        (json!({ "source": "crm" }), "/cases"),
+        (json!({ "source": "crm", "cases": [] }), "/cases"),
+        (json!({ "source": "crm", "cases": many }), "/cases"),
+        (
+            json!({ "source": "crm", "cases": [record(), large] }),
+            "/cases/1",
+        ),
+        (
+            json!({ "source": "crm", "cases": [record(), 5] }),
+            "/cases/1",
+        ),
+        (
+            json!({ "source": "crm", "cases": [record()], "x": 1 }),
+            "/x",
+        ),
+    ] {
+        let (status, problem) = source.desk.v1("POST", "cases", "admin", body).await;
+        assert_eq!(status, 400, "{problem}");
+        assert_eq!(problem["errors"][0]["field"], field, "{problem}");
+    }
+    assert_eq!(source.count("cases").await, 0);
+}
+
+#[tokio::test]
+async fn concurrent_copies_of_a_record_open_one_ticket() {
+    let source = Source::open().await;
+    let copies = (0..8).map(|_| source.post(json!([record()])));
+    let answers = futures_util::future::join_all(copies).await;
+    let tickets: std::collections::BTreeSet<String> = answers
+        .iter()
+        .map(|(_, answer)| answer["results"][0]["ticket"].to_string())
+        .collect();
+    assert_eq!(tickets.len(), 1, "{answers:?}");
+    assert_eq!(source.count("tickets?service=19").await, 1);
+}
+
+#[tokio::test]
+async fn the_content_is_removed_after_it_was_processed() {
+    let source = Source::open().await;
+    let opened = source.send(record()).await;
+    let refused = source
+        .send(with(json!({ "id": "R", "type": "printer" })))
+        .await;
+    let stored = async |result: &Value| {
+        let case = result["case"].as_str().unwrap();
+        let stream = format!("case-{case}");
+        let ledger = &source.desk.app.ledger;
+        let state = ledger.load::<Case>(&stream).await.unwrap().aggregate.0;
+        let name = format!("case/{case}/{}", &state.digest[..16]);
+        ledger.keys.secret(&name).await.unwrap().is_some()
+    };
+    assert!(!stored(&opened).await);
+    assert!(stored(&refused).await);
+}
