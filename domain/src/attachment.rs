@@ -1,8 +1,7 @@
-//! One uploaded file. The file is uploaded in parts, attached to holders, and retained if a holder
-//! uses the file.
+//! One uploaded file. A person uploads the file in parts. The file is then attached to holders:
+//! tickets, drafts or workflows. If a holder uses the file, the file is kept permanently.
 //!
-//! A file that no holder uses is discarded at its deadline. The content is deleted only after the
-//! file is discarded.
+//! A file that no holder uses is discarded at its deadline. After that, its content is deleted.
 
 use events::attachment::{
     Attached, AttachmentEvent, ContentDeleted, Discarded, Holder, Retained, UploadStarted, Uploaded,
@@ -13,20 +12,21 @@ use serde_json::Value;
 
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
-/// Time limit in milliseconds for an upload, and for an uploaded file that no holder uses.
+/// Time limit in milliseconds for two cases: an unfinished upload, and an uploaded file that is not
+/// attached to any holder.
 pub const ALONE_MS: i64 = 24 * 3_600_000;
-/// Time in milliseconds after which a failed deletion of the content is repeated.
+/// Pause in milliseconds before a failed deletion of the content is repeated.
 pub const REMOVE_MS: i64 = 3_600_000;
-/// Minimum change of the deadline in milliseconds. A repeated attachment to a draft with a smaller
-/// change is not recorded, because drafts are saved often.
+/// Minimum change of the deadline in milliseconds. A draft is saved often, and each save attaches
+/// the file again. Smaller changes of the deadline are therefore not recorded.
 const FRESH_MS: i64 = 24 * 3_600_000;
 /// Size in bytes of one stored part of a file.
 pub const PART_BYTES: usize = 4 << 20;
-/// Longest file name, in characters.
+/// Maximum length of a file name, in characters.
 pub const NAME_MAX: usize = 255;
-/// Maximum number of attachments in one field.
+/// Maximum number of files in one field.
 pub const COUNT_MAX: usize = 50;
-/// Maximum number of holders of one file.
+/// Maximum number of holders (tickets, drafts and workflows) of one file.
 pub const PLACES_MAX: usize = 500;
 
 /// The commands of one attachment.
@@ -36,16 +36,17 @@ pub enum Command {
     Begin(UploadStarted),
     /// Records that all parts are uploaded.
     Receive(Uploaded),
-    /// Attaches the file to a possible holder. At `until` the desk checks whether the holder uses
-    /// the file.
+    /// Attaches the file to a holder (a ticket, draft or workflow). At `until`, the desk checks
+    /// whether the holder really uses the file.
     Attach {
         to: Holder,
         by: PersonId,
         until: Moment,
     },
-    /// Retains the file permanently. The desk sends this command if a holder uses the file.
+    /// Keeps the file permanently. The desk sends this command when a holder uses the file.
     Keep,
-    /// Discards the file: no holder uses the file at its deadline, or a person deletes the file.
+    /// Discards the file. The reason is that the deadline has passed without a use of the file, or
+    /// that a person deletes the file.
     Discard { by: PersonId, at: Moment },
     /// Records that the content of the file is deleted.
     Remove,
@@ -83,9 +84,10 @@ pub enum Rejection {
 pub struct Attachment {
     pub upload_started: Option<UploadStarted>,
     pub uploaded: Option<Uploaded>,
-    /// All holders to which the file was ever attached.
+    /// All tickets, drafts and workflows to which the file was ever attached.
     pub places: Vec<Holder>,
-    /// The instant at which the desk checks the holders, or repeats the deletion of the content.
+    /// The instant of the next work on the file: a check of its holders, or another deletion of its
+    /// content.
     pub due: Moment,
     pub retained: bool,
     pub discarded: bool,
@@ -123,8 +125,8 @@ impl Decider for Attachment {
             Command::Receive(_) if self.uploaded.is_some() => reject(Rejection::Uploaded),
             Command::Receive(uploaded) => Ok(vec![uploaded.clone().into()]),
             Command::Attach { .. } if self.uploaded.is_none() => reject(Rejection::Incomplete),
-            // Only the uploader may attach a file to a draft. Otherwise, drafts of other people
-            // could use up the bounded number of holders.
+            // Only the uploader may attach a file to a draft. The number of holders is limited, and
+            // drafts of other people could use up this limit.
             Command::Attach {
                 to: Holder::Draft(_),
                 by,
@@ -135,8 +137,8 @@ impl Decider for Attachment {
                 if is_new && self.places.len() >= PLACES_MAX {
                     return reject(Rejection::TooManyPlaces);
                 }
-                // Drafts are saved often, so a small change of a draft's deadline is not recorded.
-                // A repeated attachment to any other holder always moves the deadline.
+                // A draft is saved often, so a small change of its deadline is not recorded. For
+                // other holders, each change to a later deadline is recorded.
                 let ignored_ms = if matches!(to, Holder::Draft(_)) {
                     FRESH_MS
                 } else {
@@ -161,8 +163,8 @@ impl Decider for Attachment {
             Command::Keep if self.places.is_empty() => reject(Rejection::Alone),
             Command::Keep => Ok(vec![Retained {}.into()]),
             Command::Discard { .. } if self.retained => reject(Rejection::Held),
-            // A person may discard a file that only drafts use. Any other file is discarded by the
-            // desk itself, when the deadline of the file passes.
+            // A person may discard a file only if no ticket or workflow is a holder of the file.
+            // Any other file is discarded only by the desk, after the deadline of the file.
             Command::Discard { by, .. }
                 if !by.is_system()
                     && self
@@ -172,8 +174,8 @@ impl Decider for Attachment {
             {
                 reject(Rejection::Held)
             }
-            // The file was attached again after the deadline passed, so the check of the desk is
-            // outdated.
+            // The file was attached again in the meantime and has a later deadline. The desk must
+            // not discard the file now.
             Command::Discard { by, at } if by.is_system() && self.due > *at => {
                 reject(Rejection::NotDue)
             }
@@ -226,8 +228,8 @@ impl Decider for Attachment {
 }
 
 impl Attachment {
-    /// Returns true if one of `people` may use the file in a form of `ticket`. The uploader may use
-    /// the file; if the ticket already holds the file, every person may.
+    /// Returns true if one of `people` may use the file in a form of the ticket. The uploader may
+    /// always use the file. If the file already belongs to the ticket, every person may use it.
     pub fn is_for(&self, people: &[&PersonId], ticket: &TicketSn) -> bool {
         let is_attached =
             !ticket.as_str().is_empty() && self.places.contains(&Holder::Ticket(ticket.clone()));
@@ -241,8 +243,8 @@ impl Attachment {
             .is_some_and(|upload_started| people.contains(&&upload_started.by))
     }
 
-    /// Returns the form value of the file: id, name, media type, size and digest. Returns `None`
-    /// until the upload is complete.
+    /// Returns the form value of the file: an object with id, name, media type, size and digest.
+    /// Returns `None` if the upload is not complete.
     pub fn described(&self) -> Option<Value> {
         let (upload_started, uploaded) = (self.upload_started.as_ref()?, self.uploaded.as_ref()?);
         Some(serde_json::json!({
@@ -251,9 +253,9 @@ impl Attachment {
     }
 }
 
-/// Returns the attachment ids in a form value. The value is a list of ids, a list of objects with
-/// an `id`, or the text of such a list; any other value contains no ids. At most [`COUNT_MAX`] + 1
-/// ids are returned, so that the caller can detect too many.
+/// Returns the attachment ids in a form value. The value may be a list of ids, a list of objects
+/// with an `id`, or such a list as text. Any other value contains no ids. At most [`COUNT_MAX`] + 1
+/// ids are returned. The additional id shows the caller that there are too many.
 pub fn named(value: &Value) -> Vec<AttachmentId> {
     let of_item =
         |item: &Value| AttachmentId::read(item.as_str().or_else(|| item.get("id")?.as_str())?);
@@ -275,8 +277,9 @@ pub fn named(value: &Value) -> Vec<AttachmentId> {
     }
 }
 
-/// The limits of a file field. `meta.accept` lists extensions such as `.log` and types such as
-/// `image/*`. `meta.bytes_max` limits each file, and `meta.count_max` the number of files.
+/// The limits of a file field. `meta.accept` lists file extensions such as `.log` and media types
+/// such as `image/*`. `meta.bytes_max` limits the size of each file, and `meta.count_max` limits
+/// the number of files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     pub accept: Vec<String>,
@@ -285,7 +288,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Reads the limits from the `meta` of a field. An unreadable member sets no limit.
+    /// Reads the limits from the `meta` of a field. A member that cannot be read sets no limit.
     pub fn of(meta: &Value) -> Self {
         let texts = |value: &Value| match value {
             Value::Array(items) => items
@@ -315,9 +318,9 @@ impl Limits {
         *self == Self::default()
     }
 
-    /// Returns the reason why the field does not accept a file; `None` if the file is accepted. A
-    /// program is accepted only by its exact media type, because a file name can have any
-    /// extension.
+    /// Returns the reason why the field does not accept a file. Returns `None` if the file is
+    /// accepted. An executable program is accepted only if its exact media type is listed, because
+    /// its file extension is not reliable.
     pub fn wrong(&self, name: &str, media_type: &str, bytes: u64) -> Option<Unfit> {
         let lower = name.to_lowercase();
         let fits = |accepted: &String| match accepted.strip_suffix("/*") {
@@ -363,7 +366,8 @@ pub enum Unfit {
     TooLarge { most: u64, name: String, bytes: u64 },
 }
 
-/// Media types of programs and program packages. The type is detected from the content of a file.
+/// Media types of executable programs and program packages. The desk detects the media type from
+/// the content of the file.
 const PROGRAMS: [&str; 14] = [
     "application/java",
     "application/java-archive",

@@ -1,8 +1,8 @@
-//! Attempts of outgoing work: the number of attempts, the instant of the next attempt, and the
-//! verdict on each attempt.
+//! Counts the attempts of outgoing requests and computes the time of the next attempt.
 //!
-//! Callbacks and API calls embed [`Attempts`]. A decider records one [`Report`] per attempt. The
-//! decider accepts only the report of the attempt that is due, so a repeated report is rejected.
+//! Callbacks, applications and API calls contain a value of the type [`Attempts`]. After each
+//! attempt, the caller sends one [`Report`]. Only the report of the current attempt is accepted, so
+//! a repeated report is rejected.
 
 use std::collections::BTreeMap;
 
@@ -10,18 +10,19 @@ use events::Moment;
 use events::api_call::Exchange;
 use serde::{Deserialize, Serialize};
 
-/// Maximum pause in milliseconds that a receiver can demand with `Retry-After`.
+/// Maximum pause in milliseconds that a receiver can request with the header `Retry-After`.
 pub const RETRY_AFTER_MAX_MS: i64 = 24 * 3_600_000;
 
-/// The retry policy: the number of attempts, and the pauses between attempts.
+/// The retry policy: the maximum number of attempts and the pauses between attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// Number of consecutive failed attempts after which the work fails.
+    /// Number of consecutive failed attempts that are allowed. After the last of these attempts, no
+    /// further attempt follows.
     pub attempts_max: u32,
-    /// Pause in milliseconds after the first failed attempt. Each further failure doubles the
-    /// pause.
+    /// Pause in milliseconds after the first failed attempt. The pause doubles after each further
+    /// failure.
     pub first_ms: i64,
-    /// Maximum pause in milliseconds.
+    /// Maximum pause between two attempts, in milliseconds.
     pub longest_ms: i64,
 }
 
@@ -34,48 +35,48 @@ impl Policy {
     }
 }
 
-/// The classification of one attempt.
+/// The meaning of one attempt for the progress of the work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The other system completed the work.
     Succeeded {
-        /// Output variables, read from the response.
+        /// The output variables that were read from the response.
         outputs: BTreeMap<String, String>,
     },
-    /// The other system accepted the work but has not finished the work. The next request follows
-    /// after `after_ms` milliseconds.
+    /// The other system accepted the work but has not completed the work yet. The next request
+    /// follows after `after_ms` milliseconds.
     Poll {
         step: String,
         /// The id of the task in the other system.
         task: String,
         after_ms: i64,
     },
-    /// The attempt failed temporarily and may be repeated.
+    /// The attempt failed for a temporary reason, so another attempt may follow.
     Retry {
         reason: String,
-        /// The pause in milliseconds that the receiver demanded (`Retry-After`). The value replaces
-        /// the pause of the policy; `None` if the receiver demanded no pause.
+        /// The pause in milliseconds that the receiver requested with `Retry-After`. This pause
+        /// replaces the pause of the retry policy. `None` if the receiver requested no pause.
         after_ms: Option<i64>,
     },
-    /// The other system rejected the work.
+    /// The other system rejected the work, so no further attempt follows.
     Failed {
         reason: String,
         outputs: BTreeMap<String, String>,
     },
-    /// The outcome is unknown: the other system may have completed the work, and a repetition could
-    /// execute the work twice.
+    /// The outcome is unknown. The other system may have completed the work, so another attempt
+    /// could execute the work twice.
     Unknown { reason: String },
 }
 
 /// The outcome of one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// The number of the attempt, counted from 1. The number must be that of the attempt that is
-    /// due.
+    /// The number of the attempt. The first attempt has number 1. The report is rejected if this is
+    /// not the number of the current attempt.
     pub attempt: u32,
-    /// Target and duration of the HTTP request; `None` if no request was sent.
+    /// Target and duration of the HTTP request. `None` if no request was sent.
     pub exchange: Option<Exchange>,
-    /// The HTTP status of the response; `None` if no response arrived.
+    /// The HTTP status of the response. `None` if no response arrived.
     pub status: Option<u16>,
     pub verdict: Verdict,
     pub policy: Policy,
@@ -83,23 +84,24 @@ pub struct Report {
     pub at: Moment,
 }
 
-/// The progress of one piece of outgoing work.
+/// The progress of one outgoing request and its repetitions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempts {
-    /// Number of attempts whose outcome is recorded.
+    /// Number of attempts with a recorded outcome.
     pub made: u32,
     /// Number of consecutive failed attempts.
     pub failures: u32,
-    /// Number of the last attempt whose start was recorded before a non-idempotent request; 0 if no
-    /// start was recorded.
+    /// The number of the last attempt that was recorded before its request was sent. Only requests
+    /// that must not be repeated are recorded in this way. The number is 0 if there is no such
+    /// attempt.
     #[serde(default)]
     pub started: u32,
-    /// The instant at which the next attempt is due.
+    /// The instant of the next attempt.
     pub due: Moment,
 }
 
 impl Attempts {
-    /// Returns the progress of new work whose first attempt is due at `due`.
+    /// Returns the progress at the start of the work. The first attempt takes place at `due`.
     pub fn due_at(due: Moment) -> Self {
         Self {
             due,
@@ -110,12 +112,11 @@ impl Attempts {
     pub fn next(&self) -> u32 {
         self.made + 1
     }
-    /// Returns true if the start of the next attempt is recorded, but the outcome of the attempt is
-    /// not.
+    /// Returns true if the start of the current attempt is recorded but its outcome is missing.
     pub fn is_interrupted(&self) -> bool {
         self.started == self.next()
     }
-    /// Returns the instant of the next attempt after a failed attempt. Returns `None` if the policy
+    /// Returns the instant of the next attempt after a failure. Returns `None` if the retry policy
     /// allows no further attempt.
     pub fn retry_at(&self, policy: Policy, after_ms: Option<i64>, at: Moment) -> Option<Moment> {
         let failures = self.failures + 1;
@@ -125,20 +126,20 @@ impl Attempts {
         );
         (failures < policy.attempts_max).then(|| at.plus_ms(pause))
     }
-    /// Updates the progress after the start of an attempt.
+    /// Records the start of an attempt in this progress.
     pub fn start(&mut self, attempt: u32, due: Moment) {
         (self.started, self.due) = (attempt, due);
     }
-    /// Updates the progress after a failed attempt.
+    /// Records a failed attempt in this progress.
     pub fn fail(&mut self, attempt: u32, due: Moment) {
         (self.made, self.due) = (attempt, due);
         self.failures += 1;
     }
-    /// Updates the progress after an attempt that a poll follows.
+    /// Records an attempt without an error, after which another request (a poll) follows.
     pub fn poll(&mut self, attempt: u32, due: Moment) {
         (self.made, self.failures, self.due) = (attempt, 0, due);
     }
-    /// Updates the progress after the last attempt.
+    /// Records the last attempt in this progress.
     pub fn end(&mut self, attempt: u32) {
         self.made = attempt;
     }

@@ -1,5 +1,5 @@
-//! One callback. The desk repeats the request until the receiver accepts the callback, and stores a
-//! deadline for each attempt.
+//! One callback: a request that reports the end or the status of a ticket to another system. The
+//! desk repeats the request until the receiver accepts it. Each attempt has a stored deadline.
 
 use events::callback::{AttemptFailed, CallbackEvent, Collected, Failed, Requested, Succeeded};
 use serde::{Deserialize, Serialize};
@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::attempt::{Attempts, Policy, Report, Verdict};
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
-/// The retry policy of callbacks: 16 attempts take about 8 hours. After the last attempt the
-/// receiver can still collect the result.
+/// The retry policy of callbacks. The desk makes 16 attempts in about 8 hours. After the last
+/// attempt, the receiver can still request the result from the desk.
 pub const POLICY: Policy = Policy {
     attempts_max: 16,
     first_ms: 1000,
@@ -19,7 +19,7 @@ pub const POLICY: Policy = Policy {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Request(Requested),
-    /// Records the outcome of the attempt that is due.
+    /// Records the outcome of the current attempt.
     Record(Report),
     Collect(Collected),
 }
@@ -35,11 +35,11 @@ pub enum Rejection {
     NotDue(u32),
 }
 
-/// The progress of a callback.
+/// The progress of one callback.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Progress {
-    /// Another attempt is due.
+    /// The callback needs another attempt.
     #[default]
     Open,
     Succeeded,
@@ -111,8 +111,8 @@ impl Callback {
         self.requested.is_some() && self.progress == Progress::Open
     }
 
-    /// Returns the event for the outcome of an attempt. An attempt with an unknown outcome is
-    /// repeated too, because the receiver detects a repeated request by its idempotency key.
+    /// Returns the event that records the outcome of an attempt. If the outcome is unknown, the
+    /// request is repeated too. The receiver can detect a repeated request by its idempotency key.
     fn record(&self, report: &Report) -> CallbackEvent {
         let (attempt, status) = (report.attempt, report.status);
         let (reason, after_ms) = match &report.verdict {

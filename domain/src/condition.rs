@@ -1,5 +1,6 @@
-//! Evaluates the condition language (reference/bk-itsm.md 7) by type. Values are never inserted
-//! into a condition as text. Each evaluation records a trace.
+//! Evaluates conditions (reference/bk-itsm.md 7). Values are compared by type and are never
+//! inserted into a condition as text. Each evaluation records a trace: the list of evaluated
+//! clauses with their results.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -11,24 +12,24 @@ use serde_json::Value;
 
 use crate::value::plain;
 
-/// Maximum number of clauses of one condition. The largest condition in real definitions has 6.
+/// Maximum number of clauses in one condition. The largest known condition has 6 clauses.
 pub const CLAUSES_MAX: usize = 100;
-/// Maximum size in bytes of a value in a trace; a longer value is cut.
+/// Maximum size in bytes of a value in a trace. A longer value is cut.
 pub const TRACE_BYTES: usize = 256;
 
-/// The value that a lookup finds for the key of a clause.
+/// The value of a key in a clause, as the caller of the evaluation finds the value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Found {
     /// The key has no value.
     Absent,
     Value(Value),
-    /// A personal value. The value is compared, but never written into a trace.
+    /// A personal value. The value is used in comparisons, but a trace never contains the value.
     Personal(Value),
-    /// An erased personal value. Every comparison with an erased value is false.
+    /// A personal value that was erased. All comparisons with this value are false.
     Erased,
 }
 
-/// Returns true if a condition is met. Appends each evaluated clause to `trace`.
+/// Returns true if a condition is true. Each evaluated clause is added to `trace`.
 pub fn holds(
     condition: &Condition,
     transition: TransitionId,
@@ -40,7 +41,8 @@ pub fn holds(
     })
 }
 
-/// Returns true if one group of clauses is met, for example the `show_conditions` of a field.
+/// Returns true if a group of clauses is true. An example of a group is `show_conditions` of a
+/// field.
 pub fn group_holds(
     group: &Group,
     transition: TransitionId,
@@ -70,11 +72,12 @@ pub fn group_holds(
     })
 }
 
-/// Maximum size in bytes of a compiled custom pattern.
+/// Maximum size in bytes of a compiled regular expression.
 const PATTERN_BYTES: usize = 1 << 20;
 
-/// Compiles a custom pattern that must match from the start of the text. Returns `None` if the
-/// pattern is invalid or too large. Matching takes linear time.
+/// Compiles a regular expression from the configuration of a field. The expression must match from
+/// the start of the text. Returns `None` if the expression is invalid or too large. The matching
+/// needs only linear time.
 pub fn pattern(text: &str) -> Option<regex::Regex> {
     let compile = |text: &str| {
         regex::RegexBuilder::new(text)
@@ -82,7 +85,8 @@ pub fn pattern(text: &str) -> Option<regex::Regex> {
             .build()
             .ok()
     };
-    // A text such as `a)|(b` is valid only inside the group, where it would end the group.
+    // The text is first compiled alone. A text such as `a)|(b` is invalid alone, but would be valid
+    // inside the additional group and would change the meaning of the group.
     compile(text)?;
     compile(&format!("^(?:{text})"))
 }
@@ -96,7 +100,7 @@ pub fn keys(condition: &Condition) -> impl Iterator<Item = &str> {
         .map(|clause| clause.key.as_str())
 }
 
-/// Returns the number of clauses of a condition. The caller compares the number with
+/// Returns the number of clauses in a condition. The caller checks that the number does not exceed
 /// [`CLAUSES_MAX`].
 pub fn clauses(condition: &Condition) -> usize {
     condition
@@ -106,8 +110,8 @@ pub fn clauses(condition: &Condition) -> usize {
         .sum()
 }
 
-/// Joins the results of the parts with `and` or `or`. An empty `and` is true, an empty `or` is
-/// false. The evaluation stops at the first part that determines the result.
+/// Combines the results of several parts with `and` or `or`. Without parts, `and` is true and `or`
+/// is false. The evaluation stops as soon as the result is known.
 fn join<T>(join: Join, parts: &[T], mut holds: impl FnMut(&T) -> bool) -> bool {
     match join {
         Join::And => parts.iter().all(&mut holds),
@@ -115,7 +119,7 @@ fn join<T>(join: Join, parts: &[T], mut holds: impl FnMut(&T) -> bool) -> bool {
     }
 }
 
-/// Returns true if the value of the key meets one clause.
+/// Returns true if a clause is true for the found value.
 pub fn clause_holds(clause: &Clause, found: &Found) -> bool {
     let value = match found {
         Found::Erased => return false,
@@ -142,8 +146,9 @@ pub fn clause_holds(clause: &Clause, found: &Found) -> bool {
     }
 }
 
-/// Compares two values by the type of the clause. Numbers, dates and times are compared by value,
-/// other types as text. Returns `None` if a value cannot be read as the type.
+/// Compares two values by the type of the clause. Numbers, dates and times are compared by their
+/// values, and other types are compared as text. Returns `None` if a value does not have the
+/// required type.
 fn compare(kind: &str, left: &Value, right: &Value) -> Option<Ordering> {
     let (left, right) = (plain(left), plain(right));
     if matches!(kind, "DATE" | "DATETIME" | "date" | "datetime") {
@@ -169,7 +174,8 @@ pub(crate) fn number(text: &str) -> Option<f64> {
         .filter(|number: &f64| number.is_finite())
 }
 
-/// Reads a wall-clock time. A date without a time means midnight of that day.
+/// Reads a date and time without a time zone. If the text contains only a date, the time is
+/// midnight.
 pub(crate) fn time(text: &str) -> Option<jiff::civil::DateTime> {
     let text = text.trim().replace('/', "-").replace('T', " ");
     let of = |format| jiff::civil::DateTime::strptime(format, &text).ok();
@@ -183,7 +189,7 @@ pub(crate) fn time(text: &str) -> Option<jiff::civil::DateTime> {
         .or_else(day)
 }
 
-/// Reads a set of texts from a list, or from a text with commas.
+/// Reads a set of texts. The value is a list, or a text in which commas separate the elements.
 pub(crate) fn set(value: &Value) -> BTreeSet<String> {
     match value {
         Value::Array(items) => items.iter().map(plain).collect(),
@@ -196,7 +202,7 @@ pub(crate) fn set(value: &Value) -> BTreeSet<String> {
     }
 }
 
-/// Cuts a text at a character boundary to at most [`TRACE_BYTES`].
+/// Limits a text to [`TRACE_BYTES`] and cuts only between characters.
 fn cut(text: &str) -> String {
     let mut end = text.len().min(TRACE_BYTES);
     while !text.is_char_boundary(end) {
@@ -339,7 +345,8 @@ mod tests {
         }
     }
 
-    /// Returns a group of clauses. The key of each clause is the result of the clause.
+    /// Returns a group of clauses for a test. The key of each clause is its expected result (`true`
+    /// or `false`).
     fn group_of(join: Join, results: &[bool]) -> Group {
         let expressions = results
             .iter()

@@ -1,8 +1,8 @@
-//! The configuration of the desk: services, catalog, dictionaries, shared fields, roles and client
-//! apps. The module `workflow` contains the workflows.
+//! The configuration of the desk: services, the catalog, dictionaries, shared fields, roles and
+//! client apps. Workflows are in the module `workflow`.
 //!
-//! Each definition replaces the previous definition completely. A definition that equals the
-//! current one adds no event.
+//! A new definition replaces the whole previous definition. If both definitions are equal, no event
+//! is added.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ pub enum Rejection {
     ServiceNameTaken {
         name: String,
         by: ServiceId,
-        /// The instant at which the other service took the name.
+        /// The instant at which the other service started to use the name.
         at: Moment,
     },
     #[error("category {0} has child categories")]
@@ -49,7 +49,7 @@ pub enum Rejection {
     Root,
 }
 
-/// Longest name of a category, in characters (reference/bk-itsm.md 13).
+/// Maximum length of the name of a category, in characters (reference/bk-itsm.md 13).
 pub const NAME_MAX: usize = 64;
 
 /// The current definition of one service.
@@ -84,7 +84,8 @@ impl Integration {
     }
 }
 
-/// The current definition of one application kind.
+/// The current definition of one application kind (a kind of request for approval in an external
+/// ITSM).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ApplicationKind(pub Option<application_kind::Defined>);
 
@@ -96,7 +97,7 @@ pub struct App(pub Option<Registered>);
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SharedField(pub Option<field::Defined>);
 
-/// Implements [`Decider`] for aggregates whose state is the last definition.
+/// Implements [`Decider`] for aggregates whose state is only the latest definition.
 macro_rules! defined_as_a_whole {
     ($($state:ident $event:ident :: $variant:ident ($data:ty);)*) => {$(
         impl Decider for $state {
@@ -160,19 +161,20 @@ impl Decider for Integration {
 /// The tree of categories, and the category of every service.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Catalog {
-    /// The categories by id. A category that is added later gets a higher id.
+    /// The categories by id. A new category always gets a higher id than all earlier categories.
     pub categories: BTreeMap<CategoryId, CategoryAdded>,
     pub places: BTreeMap<ServiceId, CategoryId>,
-    /// The highest id of all removed categories. An id is never used again.
+    /// The highest id of all removed categories. An id is never used for a second category.
     #[serde(default)]
     pub highest: CategoryId,
-    /// The service that uses each name, and the instant at which the service took the name.
+    /// For each service name, the service that uses the name and the instant at which this use
+    /// started.
     #[serde(default)]
     pub names: BTreeMap<String, (ServiceId, Moment)>,
 }
 
 impl Catalog {
-    /// Returns the id for a new category. The id was never used by another category.
+    /// Returns the id for a new category. No other category has ever had this id.
     pub fn next_id(&self) -> CategoryId {
         let highest = self
             .categories
@@ -184,7 +186,7 @@ impl Catalog {
         CategoryId(highest.0 + 1)
     }
 
-    /// Returns true if category `id` equals `above`, or is a descendant of `above`.
+    /// Returns true if the category `id` is the category `above`, or is below `above` in the tree.
     fn is_below(&self, id: CategoryId, above: CategoryId) -> bool {
         let mut next = Some(id);
         // The depth of the tree is at most the number of categories, so the loop always ends.
@@ -203,7 +205,8 @@ impl Catalog {
         true
     }
 
-    /// Rejects an invalid name, and a name that another category with the same parent uses.
+    /// Rejects a category name that is invalid. Also rejects a name that another category below the
+    /// same parent already has.
     fn check_name(
         &self,
         id: CategoryId,
@@ -232,8 +235,8 @@ impl Catalog {
 pub enum CatalogCommand {
     Add(CategoryAdded),
     PlaceService(ServicePlaced),
-    /// Assigns a name to a service, or releases the name of the service. `instead_of` is a service
-    /// that took the name but was never defined.
+    /// Reserves a name for a service, or releases the name of a service. `instead_of` is a service
+    /// that reserved the name but was never defined. The name can be taken from that service.
     NameService {
         named: ServiceNamed,
         instead_of: Option<ServiceId>,

@@ -1,22 +1,23 @@
-//! The trait of all aggregates. An aggregate consists of a state, decisions on commands, and state
-//! changes by events.
+//! The trait of all aggregates. An aggregate has a state. It checks commands and returns events,
+//! and it applies these events to its state.
 
 use events::{Event, Personal};
 use serde::{Serialize, de::DeserializeOwned};
 
-/// A pure aggregate. `decide` checks a command and cannot change the state. `evolve` changes the
-/// state and checks nothing.
+/// An aggregate without input and output. `decide` checks a command and does not change the state.
+/// `evolve` changes the state and checks nothing.
 pub trait Decider:
     Default + Clone + PartialEq + std::fmt::Debug + Serialize + DeserializeOwned + Send + Sync + 'static
 {
     type Command: Clone + Send + Sync + 'static;
     type Event: Event;
     type Rejection: std::error::Error + Clone + PartialEq + Send + Sync + 'static;
-    /// Inputs of a decision that are not in the stream.
+    /// Data that a decision needs but the stream does not contain.
     type Context: Default + Send + Sync + 'static;
-    /// One input that is missing in the context. The decision requests the input from the caller.
+    /// The name of one input that is missing in the context. The decision returns this value, and
+    /// the caller loads the input.
     type Lookup: Clone + std::fmt::Debug + PartialEq + Send + Sync + 'static;
-    /// The kind of the aggregate's streams.
+    /// The kind of the streams of this aggregate.
     const ROLE: StreamRole;
 
     fn decide(
@@ -30,8 +31,8 @@ pub trait Decider:
     fn opens(_command: &Self::Command) -> bool {
         false
     }
-    /// Returns every personal value of the state. The caller seals these values in snapshots, as in
-    /// events.
+    /// Returns all personal values of the state. In a snapshot, the caller stores these values
+    /// sealed (encrypted), as in events.
     fn personals(&mut self) -> Vec<&mut Personal> {
         Vec::new()
     }
@@ -40,18 +41,19 @@ pub trait Decider:
 /// The kind of the streams of an aggregate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamRole {
-    /// The number of streams grows with the number of tickets, files and requests.
+    /// Streams of the daily work. Their number grows with the number of tickets, files and
+    /// requests.
     Work,
-    /// Operators change these streams rarely, so functions cache the states.
+    /// Streams of the configuration. Operators rarely change them, so their states are cached.
     Configuration,
 }
 
-/// The reason why a decision returned no events.
+/// The reason why a decision returns no events.
 #[derive(Debug, Clone, PartialEq)]
 pub enum DecideError<D: Decider> {
-    /// The decision needs these inputs. The caller loads the inputs and repeats the decision.
+    /// The decision needs these inputs. The caller loads them and repeats the decision.
     Needs(Vec<D::Lookup>),
-    /// A rule forbids the command in the current state.
+    /// A rule does not allow the command in the current state.
     Rejected(D::Rejection),
 }
 
@@ -65,7 +67,7 @@ impl<D: Decider> std::fmt::Display for DecideError<D> {
 }
 impl<D: Decider> std::error::Error for DecideError<D> {}
 
-/// Folds a history into a state, for tests and audits.
+/// Computes the state from all events of a history. The function is intended for tests and audits.
 pub fn fold<'a, D: Decider>(history: impl IntoIterator<Item = &'a D::Event>) -> D {
     let mut state = D::default();
     for event in history {
@@ -74,6 +76,7 @@ pub fn fold<'a, D: Decider>(history: impl IntoIterator<Item = &'a D::Event>) -> 
     state
 }
 
-/// The lookup type of deciders that need no context. The enum has no values.
+/// The lookup type of aggregates that need no context. This enum has no variants, so no value of
+/// the type exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Nothing {}

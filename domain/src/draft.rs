@@ -1,4 +1,5 @@
-//! One unsent form: a draft, or a ticket template. The form is saved many times and discarded once.
+//! One unsent form. The form is a draft of one person, or a template for new tickets. It can be
+//! saved many times, and it is discarded once.
 
 use events::draft::{Discarded, DraftEvent, FormRef, Saved};
 use events::{AttachmentId, Moment, PersonId, Personal, Personals as _};
@@ -9,10 +10,11 @@ use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
 /// Lifetime of a draft after its last save, in milliseconds.
 pub const DRAFT_MS: i64 = 30 * 86_400_000;
-/// Minimum change of the deadline in milliseconds. An unchanged form is recorded only if its
-/// deadline moves by at least this time, so that automatic saves do not fill the stream.
+/// Minimum change of the deadline in milliseconds. If the form is unchanged and its deadline
+/// changes by less than this time, the save adds no event. Automatic saves therefore add few events
+/// to the stream.
 const FRESH_MS: i64 = 86_400_000;
-/// Longest name of a template, in characters.
+/// Maximum length of the name of a template, in characters.
 pub const NAME_MAX: usize = 64;
 /// Maximum number of fields of one draft.
 pub const FIELDS_MAX: usize = 1000;
@@ -21,8 +23,8 @@ pub const FIELDS_MAX: usize = 1000;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Save(Box<Saved>),
-    /// Discards the draft. The desk itself may discard a draft only if the draft has expired at
-    /// `at`.
+    /// Discards the draft. The owner may discard a draft at any time. The desk itself may discard a
+    /// draft only if the draft has expired at the instant `at`.
     Discard {
         by: PersonId,
         at: Moment,
@@ -42,7 +44,7 @@ pub enum Rejection {
     TooManyFields,
 }
 
-/// The state of one draft. `saved` is `None` before the first save, and after the draft is
+/// The state of one draft. `saved` is `None` before the first save and after the draft was
 /// discarded.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Draft {

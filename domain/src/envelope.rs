@@ -1,23 +1,25 @@
-//! Envelopes: stored events with their attributes. Views and reactions read envelopes.
+//! Envelopes. An envelope contains a stored event and its attributes, such as its time. Views and
+//! reactions read envelopes.
 
 use events::{Event, Meta, Moment};
 
-/// One decoded event of a stream with its attributes.
+/// One decoded event, with its stream, position, times and metadata.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Envelope<F: Event> {
     pub stream: String,
-    /// The position of the event in the stream, counted from 1.
+    /// The position of the event in its stream. The first event has position 1.
     pub sequence: i64,
     /// The instant at which the commit was stored.
     pub at: Moment,
-    /// The instant at which the event happened; `None` if the event happened at the commit time.
+    /// The instant at which the event happened. `None` if this instant is the time of the commit.
     pub occurred_at: Option<Moment>,
     pub meta: Meta,
     pub event: F,
 }
 
 impl<F: Event> Envelope<F> {
-    /// Returns the event id `<stream>:<sequence>`. The causation of later commits contains this id.
+    /// Returns the id of the event in the form `<stream>:<sequence>`. A later commit that follows
+    /// from this event stores the id as its causation.
     pub fn id(&self) -> String {
         format!("{}:{}", self.stream, self.sequence)
     }

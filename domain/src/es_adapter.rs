@@ -1,4 +1,5 @@
-//! Adapts deciders to cqrs-es. No other file of this crate uses cqrs-es.
+//! Connects the aggregates of this crate with the library cqrs-es. No other file of this crate uses
+//! this library.
 
 use cqrs_es::Aggregate;
 use cqrs_es::event_sink::EventSink;
@@ -7,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::decider::{DecideError, Decider};
 
-/// A decider as a cqrs-es aggregate. The cqrs-es services are the context of the decision.
+/// Connects one aggregate of this crate with the library cqrs-es. The type `Services` of the
+/// library is the context of the decision.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent, bound = "")]
 pub struct EsAggregate<D: Decider>(pub D);

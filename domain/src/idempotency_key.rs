@@ -1,15 +1,16 @@
-//! One idempotency key. The key is bound to one ticket number without a time limit.
+//! One idempotency key. The key is permanently connected with one ticket number.
 
 use events::idempotency_key::{IdempotencyKeyEvent, Reserved};
 use serde::{Deserialize, Serialize};
 
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
-/// Binds the key to a ticket number, unless the key is already bound.
+/// Connects the key with a ticket number. If the key is already connected with a ticket number, the
+/// command is rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command(pub Reserved);
 
-/// The reasons why a key is not reserved.
+/// The reasons why the key cannot be connected with the ticket number.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("the idempotency key was used for another request")]
@@ -18,7 +19,7 @@ pub enum Rejection {
     AlreadyReserved(Reserved),
 }
 
-/// The state of one key; `reserved` is `None` until the key is bound to a ticket number.
+/// The state of one key. `reserved` is `None` until the key is connected with a ticket number.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdempotencyKey {
     pub reserved: Option<Reserved>,

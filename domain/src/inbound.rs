@@ -1,5 +1,6 @@
-//! One inbound message. A repeated message has the same stream and adds no event, so the stream is
-//! also the protection against replays.
+//! One inbound message: a request that another system sent to this desk. The name of the stream is
+//! computed from the message. A repeated message therefore belongs to the same stream and adds no
+//! event. This rule also protects against replay attacks.
 
 use events::inbound::{InboundEvent, Received};
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,7 @@ use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 use crate::envelope::Envelope;
 use crate::views::Card;
 
-/// No command on an inbound message is rejected.
+/// Commands of this aggregate are never rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {}
 
@@ -40,7 +41,8 @@ impl Decider for Inbound {
     }
 }
 
-/// No list shows inbound messages. The sequence of the stored card is the checkpoint of the reaction.
+/// No list contains inbound messages. The desk stores the card only to know which events of the
+/// stream the reaction has processed.
 impl Card for Inbound {
     type Event = InboundEvent;
     const VIEW: &'static str = "inbound";

@@ -1,7 +1,8 @@
-//! The contents of queue messages: intents of reactions, and due work.
+//! The contents of queue messages. A message contains an intent or a deadline that has passed.
 //!
-//! An intent is work that the desk executes after an event is stored. The effect id of the intent
-//! makes a repeated execution harmless. Due work is a deadline of a stream that has passed.
+//! An intent is work that the desk must do after an event was stored, such as a callback. Each
+//! intent has an effect id. The desk uses this id to detect work that was already done. A deadline
+//! is an instant at which the desk must continue the work of a stream.
 
 use std::collections::BTreeMap;
 
@@ -9,11 +10,11 @@ use events::ticket::{CallbackTarget, Relation};
 use events::{AppCode, Moment, NodeId, PersonId, TicketSn};
 use serde::{Deserialize, Serialize};
 
-/// Work that follows from an event: a service task, a callback, or a command on another stream.
+/// Work that follows from an event: a service task, a callback, or a command for another stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "intent", rename_all = "snake_case")]
 pub enum Intent {
-    /// Requests a callback about the end or the status of a ticket.
+    /// Requests a callback that reports the end or the status of a ticket.
     SendCallback {
         ticket: TicketSn,
         cause: String,
@@ -25,14 +26,16 @@ pub enum Intent {
     StartApiCall(Box<StartApiCall>),
     /// Requests an approval in an external ITSM for an automatic node.
     SubmitApplication(Box<SubmitApplication>),
-    /// Hands the inbound message of the stream `inbound` to the stream that it is about.
+    /// Requests the processing of an inbound message. The stream `inbound` contains the message,
+    /// and the message refers to another stream.
     HandleInbound {
         inbound: String,
         subject: String,
         cause: String,
         correlation: String,
     },
-    /// Records in `ticket` that a relation to the ticket `with` was added (`linked`) or removed.
+    /// Requests that `ticket` records a new link (`linked` is true) or a removed link to the ticket
+    /// `with`.
     RelateTicket {
         ticket: TicketSn,
         with: TicketSn,
@@ -42,7 +45,8 @@ pub enum Intent {
         cause: String,
         correlation: String,
     },
-    /// Ends the child ticket `ticket` with the final status of its parent.
+    /// Requests the end of the child ticket `ticket`. The child gets the final status of its
+    /// parent.
     EndChildTicket {
         ticket: TicketSn,
         parent: TicketSn,
@@ -53,7 +57,7 @@ pub enum Intent {
     },
 }
 
-/// The inputs of one API call.
+/// The data that is necessary to start one API call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StartApiCall {
     pub ticket: TicketSn,
@@ -69,7 +73,8 @@ pub struct StartApiCall {
     pub correlation: String,
 }
 
-/// The inputs of one application.
+/// The data that is necessary to start one application (a request for approval in an external
+/// ITSM).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SubmitApplication {
     pub ticket: TicketSn,
@@ -83,7 +88,7 @@ pub struct SubmitApplication {
 }
 
 impl Intent {
-    /// Returns the name of the queue that executes the intent.
+    /// Returns the name of the queue whose consumer executes the intent.
     pub fn queue(&self) -> &'static str {
         match self {
             Self::SendCallback { .. } => "callback",
@@ -92,8 +97,8 @@ impl Intent {
             Self::RelateTicket { .. } | Self::EndChildTicket { .. } => "ticket",
         }
     }
-    /// Returns the target of the intent. The effect id contains the target, so that the intents of
-    /// one event get different ids.
+    /// Returns the target of the intent, such as a node or a ticket. The target is a part of the
+    /// effect id, so two intents of one event have different ids.
     pub fn target(&self) -> String {
         match self {
             Self::SendCallback { callback, .. } => callback.secret.clone(),
@@ -111,14 +116,14 @@ impl Intent {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Due {
     pub stream: String,
-    /// The deadline id, such as `attempt`.
+    /// The id of the deadline, such as `attempt`. The id is unique in the stream.
     pub deadline: String,
     pub at: Moment,
 }
 
 impl Due {
-    /// Returns the id of this deadline at this instant. The queue message uses the id, and the
-    /// command id is derived from the id.
+    /// Returns the unique id of this deadline and instant. The queue message has this id, and the
+    /// id of the command is computed from it.
     pub fn id(&self) -> String {
         format!("{}|{}|{:016}", self.stream, self.deadline, self.at.0)
     }
@@ -132,8 +137,9 @@ pub enum Work {
     Due(Due),
 }
 
-/// Returns the id of one effect of an event: the BLAKE3 hash of consumer name, event id and target,
-/// as 16 bytes in hex. The id contains no counter, so a repeated reaction computes the same id.
+/// Returns the id of one effect of an event. The id is the first half (16 bytes in hex) of a BLAKE3
+/// hash over the consumer name, the event id and the target. If an event is processed again, the id
+/// is the same.
 pub fn effect_id(consumer: &str, event_id: &str, target: &str) -> String {
     let mut hasher = blake3::Hasher::new();
     for part in ["ledgerdesk.effect.v1", consumer, event_id, target] {

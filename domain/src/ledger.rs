@@ -1,25 +1,26 @@
-//! Records the loss of published commits that an operator accepted.
+//! Records that an operator accepted the loss of commits. The hashes of these commits were
+//! published, but the commits are missing in the ledger.
 
 use events::ledger::{Continued, LedgerEvent};
 use serde::{Deserialize, Serialize};
 
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
-/// The name of the stream that records accepted losses.
+/// The name of the stream that contains the accepted losses.
 pub const STREAM: &str = "ledger-continued";
 
-/// Accepts the loss of the named commits. The desk then continues without these commits.
+/// Accepts the loss of the given commits, so that the desk can start without these commits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command(pub Continued);
 
-/// The reasons why a loss is not recorded.
+/// The reasons why a loss cannot be recorded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("no commit is missing")]
     NothingMissing,
 }
 
-/// All accepted losses, oldest first.
+/// All accepted losses. The oldest loss is first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Continuations {
     pub accepted: Vec<Continued>,

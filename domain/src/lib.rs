@@ -1,17 +1,19 @@
-//! Decisions: pure, total and fast functions without I/O, clock, randomness or environment.
+//! The rules of the desk. All functions in this crate are pure: they use no files, no network, no
+//! clock, no random numbers and no environment variables.
 //!
-//! A request becomes a [`decider::Decider::Command`]. `decide` returns events or a rejection, and
-//! `evolve` applies the events to the state. [`views`] turn stored events into the documents that
-//! people read. [`reactions`] turn stored events into follow-up work, which are
-//! [`intent::Intent`]s.
+//! The caller converts a request to a [`decider::Decider::Command`]. `decide` returns events or a
+//! rejection, and `evolve` applies the events to the state. [`views`] convert stored events to the
+//! documents that people read. [`reactions`] convert stored events to further work. A unit of this
+//! work is an [`intent::Intent`].
 //!
 //! **Recipe, an aggregate**: To add an aggregate, first add its events in `events/src/<name>.rs`.
-//! Then add one file in this crate that contains `Command`, `Rejection`, state, `decide`, `evolve`,
-//! card, helpers and tests. Add a `pub mod` line to this file, a row to
-//! `functions/src/registry.rs`, and a flow to `tests/flows`.
+//! Then add one file to this crate. The file contains `Command`, `Rejection`, the state, `decide`,
+//! `evolve`, the card (a summary for lists), helper functions and tests. Add a `pub mod` line to
+//! this file, a row to `functions/src/registry.rs`, and a test to `tests/flows`.
 //!
-//! **Recipe, a card, a projection or a reaction**: To add one of these, add one file to its folder.
-//! Add its line to the `mod.rs` of the folder, and its entry to `functions/src/registry.rs`.
+//! **Recipe, a card, a projection or a reaction**: To add one of these, add one file to the folder
+//! of its kind. Add a line to the `mod.rs` of this folder, and add an entry to
+//! `functions/src/registry.rs`.
 
 pub mod api_call;
 pub mod attachment;

@@ -1,5 +1,5 @@
-//! The ticket numbers of one ticket type and day. The numbers are issued in blocks to avoid write
-//! conflicts, and gaps are allowed.
+//! The ticket numbers of one service type on one day. Each running desk reserves a block of
+//! numbers, so that concurrent desks do not conflict. Some numbers may remain unused.
 
 use events::TicketSn;
 use events::number_sequence::{BlockIssued, NumberSequenceEvent};
@@ -8,23 +8,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
-/// Largest counter value of one day, because the counter has six digits.
+/// Maximum value of the daily counter. The counter has six digits.
 pub const COUNTER_MAX: i64 = 999_999;
 
-/// Issues the next block of `size` numbers. The last block of a day may be smaller.
+/// Reserves the next block of `size` numbers. The last block of a day may contain fewer numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     Issue { size: i64 },
 }
 
-/// The reasons why no block is issued.
+/// The reasons why no block of numbers is reserved.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("all {COUNTER_MAX} numbers of this type and day are used up")]
     UsedUp,
 }
 
-/// The state of one sequence: the last issued number, 0 before the first block.
+/// The state of one number sequence: the last reserved number. The value is 0 before the first
+/// block.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NumberSequence {
     pub issued: i64,
@@ -63,8 +64,8 @@ impl Decider for NumberSequence {
     }
 }
 
-/// Returns the ticket number and the integer id of one counter value, such as `REQ20261122000017`
-/// and `120261122000017`. `date` is a number of the form `YYYYMMDD`.
+/// Returns the ticket number and the integer id for one value of the counter. Examples are
+/// `REQ20261122000017` and `120261122000017`. `date` is a number in the form `YYYYMMDD`.
 pub fn number(kind: ServiceKind, date: i64, counter: i64) -> (TicketSn, i64) {
     let sn = format!("{}{date:08}{counter:06}", kind.prefix());
     (
@@ -73,8 +74,8 @@ pub fn number(kind: ServiceKind, date: i64, counter: i64) -> (TicketSn, i64) {
     )
 }
 
-/// Returns the ticket number of an integer id. Returns `None` if the first digit belongs to no
-/// ticket type.
+/// Returns the ticket number that belongs to an integer id. Returns `None` if the first digit of
+/// the id is not the digit of a service type.
 pub fn sn_of_id(id: i64) -> Option<TicketSn> {
     let kind = ServiceKind::ALL
         .into_iter()

@@ -1,5 +1,5 @@
-//! Field options from an external system: builds the request and reads the options from the
-//! response.
+//! Options of a field that come from an external system. The module builds the request and reads
+//! the options from the response.
 
 use std::collections::BTreeMap;
 
@@ -13,35 +13,37 @@ use crate::condition::Found;
 use crate::placeholder::{Variables, holes_of_json, placeholders, typed};
 use crate::value::plain;
 
-/// Maximum number of options in one response. Options at all levels of a tree are counted.
+/// Maximum number of options in one response. For a tree of options, all levels are counted.
 pub const OPTIONS_MAX: usize = 10_000;
 
-/// Maximum size in bytes of one request: URL, headers and body. The cache stores the whole request
-/// as its key, so the size must not depend on user input without a limit.
+/// Maximum size of one request in bytes (URL, headers and body). The cache uses the whole request
+/// as its key. Without a limit, a user could make this key very large.
 pub const QUESTION_BYTES_MAX: usize = 8192;
 
-/// One request for options. Fields and tickets whose requests are equal share one response.
+/// One request for options. Equal requests share one response, even for different fields and
+/// tickets.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Question {
     pub method: String,
     pub url: String,
     pub headers: Vec<(String, String)>,
-    /// The body as text; empty if the request sends no body.
+    /// The body as text. The text is empty if the request has no body.
     pub body: String,
-    /// The name of a secret in the key store that contains further headers; empty if none are
-    /// needed.
+    /// The name of a secret in the key store that contains further headers. The text is empty if no
+    /// such headers are needed.
     pub secret: String,
     pub timeout_ms: i64,
     rows: String,
-    /// The names of two members of a row: the key and the name of an option. If `None`, the row
-    /// itself is the name and its index is the key, unless the row has a member `key`.
+    /// In each row of the response, the names of the two members that contain the key and the name
+    /// of an option. If `None`, a row is the name of an option and its index is the key. A row with
+    /// a member `key` is an exception.
     members: Option<(String, String)>,
 }
 
-/// The options of one response, or the English reason why no options are available.
+/// The options from one response. The error explains in English why there are no options.
 pub type Offered = Result<Vec<Choice>, String>;
 
-/// Returns the request for the options of a field, filled with the current form values. Returns
+/// Returns the request for the options of a field, with the current values of the form. Returns
 /// `None` if the options do not come from an external system.
 pub fn question(field: &Field, form: &Variables) -> Option<Result<Question, String>> {
     let source = field.source.as_deref()?;
@@ -79,8 +81,8 @@ pub fn question(field: &Field, form: &Variables) -> Option<Result<Question, Stri
     Some(of_request(&source.request, form).and_then(planned))
 }
 
-/// Returns the values of all fields as variables for option requests. A field without a value
-/// becomes an empty text.
+/// Returns the values of all fields for the placeholders of option requests. An empty text
+/// represents a field without a value.
 pub fn variables(definition: &Definition, find: impl Fn(&str) -> Found) -> Variables {
     let value = |key: &str| match find(key) {
         Found::Value(value) | Found::Personal(value) if !value.is_null() => value,
@@ -93,7 +95,7 @@ pub fn variables(definition: &Definition, find: impl Fn(&str) -> Found) -> Varia
         .collect()
 }
 
-/// Returns the sorted keys of the fields whose values an option source needs.
+/// Returns the keys of all fields that the request for the options uses, in alphabetical order.
 pub fn depends_on(source: &Source) -> Vec<String> {
     let request = &source.request;
     let texts = [&request.url].into_iter().chain(
@@ -112,8 +114,8 @@ pub fn depends_on(source: &Source) -> Vec<String> {
     keys
 }
 
-/// Reads the options from a response. Returns an error for a status other than 2xx, and for an
-/// envelope with `result: false`.
+/// Reads the options from a response. Returns an error if the status is not 2xx, or if the response
+/// contains `result: false`.
 pub fn read(question: &Question, status: u16, body: &[u8]) -> Offered {
     if !(200..300).contains(&status) {
         return Err(format!("answered {status}"));
@@ -136,8 +138,8 @@ pub fn read(question: &Question, status: u16, body: &[u8]) -> Offered {
         .ok_or_else(|| format!("the answer has more than {OPTIONS_MAX} options"))
 }
 
-/// Reads rows as options; nested rows become a tree. Returns `None` if the rows contain more than
-/// `left` options.
+/// Converts rows to options. Nested rows become a tree of options. Returns `None` if there are more
+/// than `left` options.
 fn choices(
     rows: &[Value],
     members: Option<&(String, String)>,
@@ -180,13 +182,13 @@ fn choices_below(
     rows.map_or_else(|| Some(Vec::new()), |rows| choices(rows, members, left))
 }
 
-/// Returns the number of options at all levels of a tree.
+/// Returns the number of options in a tree, including all levels.
 pub fn count(choices: &[Choice]) -> usize {
     choices.iter().map(|choice| 1 + count(&choice.items)).sum()
 }
 
-/// Returns the first key that contains a comma. Selected options are stored as text with commas, so
-/// such a key would be read as two keys.
+/// Returns the first option key that contains a comma. Several selected options are stored as one
+/// text with commas, so such a key would look like two keys.
 pub fn with_comma(choices: &[Choice]) -> Option<&str> {
     choices.iter().find_map(|choice| {
         if choice.key.contains(',') {
@@ -197,7 +199,8 @@ pub fn with_comma(choices: &[Choice]) -> Option<&str> {
     })
 }
 
-/// Returns all options of a tree by key. The value contains the names from the root to the option.
+/// Returns the display names of all options by key. A display name contains all names from the root
+/// of the tree to the option.
 pub fn names(choices: &[Choice]) -> BTreeMap<&str, String> {
     fn collect<'a>(choices: &'a [Choice], above: &str, names: &mut BTreeMap<&'a str, String>) {
         for choice in choices {
@@ -215,8 +218,8 @@ pub fn names(choices: &[Choice]) -> BTreeMap<&str, String> {
     names
 }
 
-/// Returns the names from the root of a tree to the option `key`. Returns `None` if the tree
-/// contains no such option.
+/// Returns the names on the path from the root of the tree to the option `key`. Returns `None` if
+/// the option does not exist.
 pub fn path(choices: &[Choice], key: &str) -> Option<Vec<String>> {
     choices.iter().find_map(|choice| {
         if choice.key == key {

@@ -1,7 +1,7 @@
-//! Texts that contain placeholders of the form `${key}` or `{{ key }}`.
+//! Templates: texts with placeholders such as `${key}` or `{{ key }}`.
 //!
-//! An inserted value is never parsed as a template again. User input therefore cannot become a
-//! template, a path or code.
+//! An inserted value is not searched for placeholders again. The input of a user can therefore
+//! never work as a template, a path or code.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use serde_json::Value;
 
 use crate::value::plain;
 
-/// The values of the placeholders, by key.
+/// The values of the placeholders by key.
 pub type Variables = BTreeMap<String, Value>;
 
-/// One part of a template: literal text, or the key of a placeholder.
+/// One part of a template. The part is normal text, or the key of a placeholder.
 enum Piece<'a> {
     Text(&'a str),
     Placeholder(&'a str),
@@ -70,8 +70,8 @@ fn find<'a>(key: &str, variables: &'a Variables) -> Result<&'a Value, String> {
         .ok_or_else(|| format!("the template uses {key}, which does not exist"))
 }
 
-/// Replaces each placeholder of a text with the result of `encode` for its value. Returns an error
-/// if a key is unknown.
+/// Replaces each placeholder in a text with its value. The function `encode` converts each value to
+/// text first. Returns an error if a placeholder has no value.
 pub fn fill(
     text: &str,
     variables: &Variables,
@@ -92,8 +92,8 @@ fn escaped(text: &str) -> String {
     quoted[1..quoted.len() - 1].to_owned()
 }
 
-/// Writes a value as JSON for a position outside of quotes. A text that is itself a JSON value,
-/// such as `5`, is written without quotes.
+/// Writes a value as JSON for a position that is not inside quotes. A text with the form of a JSON
+/// value, such as `5`, is written without quotes.
 fn json_value(value: &Value) -> String {
     match value {
         Value::String(text) if serde_json::from_str::<Value>(text).is_ok() => text.clone(),
@@ -101,9 +101,9 @@ fn json_value(value: &Value) -> String {
     }
 }
 
-/// Replaces the placeholders of a JSON template. A value inside quotes is written as escaped text;
-/// a value outside of quotes is written as JSON. In a template that is not JSON, all values are
-/// escaped text.
+/// Replaces the placeholders in a JSON template. Inside quotes, a value is inserted as escaped
+/// text. Outside of quotes, a value is inserted as JSON. If the template is not valid JSON, all
+/// values are inserted as escaped text.
 pub fn fill_json_text(text: &str, variables: &Variables) -> Result<String, String> {
     let pieces = pieces(text);
     let (mut quoted, mut is_escaped, mut is_quoted) = (Vec::new(), false, false);
@@ -147,8 +147,8 @@ pub fn fill_json_text(text: &str, variables: &Variables) -> Result<String, Strin
     pieces.into_iter().map(one).collect()
 }
 
-/// Replaces the placeholders in all texts of a JSON value. A text that consists of one placeholder
-/// is replaced by the value itself, so the type of the value is preserved.
+/// Replaces the placeholders in all texts of a JSON value. If a text consists of exactly one
+/// placeholder, the value replaces the whole text and keeps its JSON type.
 pub fn fill_json(value: &Value, variables: &Variables) -> Result<Value, String> {
     Ok(match value {
         Value::String(text) => match &pieces(text)[..] {
@@ -173,7 +173,7 @@ pub fn fill_json(value: &Value, variables: &Variables) -> Result<Value, String> 
     })
 }
 
-/// Converts a number or truth value to its JSON type, because forms store such values as text.
+/// Converts a number or a boolean from text to its JSON type. Forms store these values as text.
 pub fn typed(kind: FieldKind, value: Value) -> Value {
     match (kind, &value) {
         (FieldKind::Int, Value::String(text)) => {
@@ -186,8 +186,8 @@ pub fn typed(kind: FieldKind, value: Value) -> Value {
     }
 }
 
-/// Percent-encodes a text for the path or query of a URL. Only unreserved characters stay unchanged
-/// (RFC 3986 2.3).
+/// Encodes a text for the path or the query of a URL with percent signs. Only unreserved characters
+/// are unchanged (RFC 3986 2.3).
 pub fn percent(text: &str) -> String {
     let one = |byte: u8| match byte {
         b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {

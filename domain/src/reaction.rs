@@ -1,4 +1,5 @@
-//! The activation of a reaction. The reaction acts only on commits after its activation.
+//! The start of a reaction (a function that creates further work from events). A reaction processes
+//! only commits that are stored after its start.
 
 use events::Moment;
 use events::reaction::{Activated, ReactionEvent};
@@ -6,15 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
-/// Activates a reaction. The command changes nothing if the reaction is already active.
+/// Records the start of a reaction. If the start is already recorded, the command changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command(pub Activated);
 
-/// This aggregate rejects no command.
+/// Commands of this aggregate are never rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {}
 
-/// The activation of one reaction; `None` before the reaction runs for the first time.
+/// The recorded start of one reaction. `None` if the reaction has never run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Birth(pub Option<Activated>);
 
@@ -43,8 +44,8 @@ impl Decider for Birth {
 }
 
 impl Birth {
-    /// Returns true if the reaction may act on a commit. `position` is `None` if the position of
-    /// the commit is unknown.
+    /// Returns true if the reaction must process the commit. `position` is `None` if the position
+    /// of the commit is unknown.
     pub fn includes(&self, position: Option<i64>, at: Moment) -> bool {
         let Some(birth) = &self.0 else {
             return false;
@@ -56,7 +57,7 @@ impl Birth {
     }
 }
 
-/// Returns the name of the stream that stores the activation of a reaction.
+/// Returns the name of the stream that stores the start of a reaction.
 pub fn stream(name: &str) -> String {
     format!("reaction-{name}")
 }

@@ -1,11 +1,11 @@
-//! User names in texts that people type: the separators of a list of names, and the characters of a
-//! valid name.
+//! Reads user names from texts that people enter. The module defines which characters separate
+//! names and which characters a name may contain.
 
 /// Maximum length of a user name, in characters.
 pub const NAME_MAX: usize = 64;
 
-/// Returns true if a character separates names. Separators are the comma and the commas of Chinese
-/// and Japanese keyboards, including the forms for vertical text.
+/// Returns true if the character separates two names. Separators are the normal comma and the
+/// commas of Chinese and Japanese keyboards, including the forms for vertical text.
 fn is_separator(c: char) -> bool {
     matches!(
         c,
@@ -13,8 +13,8 @@ fn is_separator(c: char) -> bool {
     )
 }
 
-/// Returns true if a character is a blank of any width, or is invisible. Zero-width spaces and byte
-/// order marks are invisible.
+/// Returns true if the character is whitespace of any width, or is invisible. Examples of invisible
+/// characters are the zero-width space and the byte order mark.
 fn is_blank_char(c: char) -> bool {
     c.is_whitespace()
         || matches!(
@@ -38,27 +38,27 @@ fn is_blank_char(c: char) -> bool {
         )
 }
 
-/// Removes blanks and invisible characters from both ends of a text.
+/// Removes whitespace and invisible characters from the start and the end of a text.
 pub fn trimmed(text: &str) -> &str {
     text.trim_matches(is_blank_char)
 }
 
-/// Returns true if a text consists only of blanks and invisible characters.
+/// Returns true if a text contains only whitespace and invisible characters.
 pub fn is_blank(text: &str) -> bool {
     text.chars().all(is_blank_char)
 }
 
-/// Splits a list of names. Returns the trimmed names and omits empty parts.
+/// Splits a list of user names. Each returned name has no whitespace at its ends, and empty names
+/// are omitted.
 pub fn split(text: &str) -> impl Iterator<Item = &str> {
     text.split(is_separator)
         .map(trimmed)
         .filter(|part| !part.is_empty())
 }
 
-/// Returns true if a text is a valid user name. `system` is reserved for the desk. A person id is
-/// invalid: the desk displays the id instead of an erased person's name, and the text must not
-/// address that person. A character that separates names in other systems is invalid, because such
-/// a text is a list.
+/// Returns true if a text is a valid user name. The name `system` is reserved for the desk. A
+/// person id is not a valid name: the desk displays the id of an erased person, and nobody may use
+/// this text as a name. A text that contains a separator is a list and not a name.
 pub fn is_name(name: &str) -> bool {
     let is_forbidden = |c: char| {
         c.is_control()

@@ -1,9 +1,9 @@
-//! Converts JSON values of forms to text and to people.
+//! Converts JSON values of forms to text and to person ids.
 
 use events::PersonId;
 use serde_json::Value;
 
-/// Returns a value as text; null becomes an empty text.
+/// Returns a JSON value as text. Null becomes an empty text.
 pub fn plain(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
@@ -12,7 +12,7 @@ pub fn plain(value: &Value) -> String {
     }
 }
 
-/// Returns the people in a MEMBER or MEMBERS value.
+/// Returns the people in a form value of the type MEMBER or MEMBERS.
 pub fn people(value: &Value) -> Vec<PersonId> {
     plain(value)
         .split(',')

@@ -1,5 +1,5 @@
-//! The events of one API call, in the stream `api_call-<id>`. The stream stores the attempts of the
-//! API call and its deadlines.
+//! The events of one API call, in the stream `api_call-<id>`. The events record the attempts and
+//! the deadlines of the API call.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::{DeadlineChange, Personals, event_enum};
 use crate::{Moment, NodeId, TicketSn};
 
-/// The deadline id of the next attempt.
+/// The id of the deadline at which the next attempt starts.
 pub const ATTEMPT: &str = "attempt";
 
 event_enum! {
@@ -31,63 +31,65 @@ event_enum! {
     }];
 }
 
-/// An automatic node of a ticket requested the service task of its workflow definition.
+/// An automatic node of a ticket requested an API call. The workflow definition contains the
+/// details of the request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Requested {
     pub ticket: TicketSn,
     pub node: NodeId,
     pub name: String,
     pub round: u32,
-    /// The number of the API call within the round of the node: 1 for the first call, one more for
-    /// each retry by a person.
+    /// The number of the API call within the current run of the node. The first call has number 1,
+    /// and each retry by a person adds 1.
     pub attempt: u32,
-    /// The id of the event that entered or retried the node.
+    /// The id of the event at which the ticket entered the node or a person retried the node.
     pub cause: String,
-    /// The value of the HTTP header `Idempotency-Key`. A retry with the same inputs uses the same
-    /// value.
+    /// The value of the HTTP header `Idempotency-Key`. If a person retries the node with the same
+    /// inputs, the value remains the same.
     pub key: String,
-    /// Values that replace fields and variables with the same key, in this API call only.
+    /// Values that a person entered for this API call only. They replace the values of fields and
+    /// variables with the same key.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub inputs: BTreeMap<String, String>,
-    /// The id of an existing task in the external system that this API call continues; empty for a
-    /// new task.
+    /// The id of an existing task in the external system. This API call continues the task. The
+    /// text is empty if a new task is needed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub task: String,
     pub due: Moment,
 }
 impl Personals for Requested {}
 
-/// A non-idempotent request is about to be sent. If no result is recorded by `due`, the external
-/// system may have executed the request.
+/// The desk is about to send a request that must not be repeated. If no result is recorded before
+/// the instant `due`, it is unknown whether the external system executed the request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttemptStarted {
     pub attempt: u32,
-    /// The step before this attempt: empty if the attempt creates a task, `created` if the attempt
-    /// starts the task.
+    /// The step of the API call before this attempt. The text is empty if this attempt creates the
+    /// SOPS task. The text is `created` if this attempt starts the task.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub step: String,
     pub due: Moment,
 }
 impl Personals for AttemptStarted {}
 
-/// Target and duration of one HTTP request. The path and the query are omitted, because both may
-/// contain values that people entered.
+/// The target and the duration of one HTTP request. The path and the query of the URL are not
+/// stored, because they may contain values that people entered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exchange {
-    /// Method, scheme and host of the request, such as `POST https://api.example.com`.
+    /// The method, the scheme and the host of the request, such as `POST https://api.example.com`.
     pub target: String,
-    /// Milliseconds from sending the request to the response.
+    /// The time between the request and the response, in milliseconds.
     pub duration_ms: i64,
 }
 
-/// An attempt failed because no usable response arrived. The next attempt is due at `due`.
+/// An attempt failed because there was no usable response. The next attempt follows at `due`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttemptFailed {
     pub attempt: u32,
-    /// Target and duration of the request; absent if no request was sent.
+    /// The target and the duration of the request. Absent if no request was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exchange: Option<Exchange>,
-    /// The HTTP status of the response; absent if no response arrived.
+    /// The HTTP status of the response. Absent if no response arrived.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     pub reason: String,
@@ -95,24 +97,24 @@ pub struct AttemptFailed {
 }
 impl Personals for AttemptFailed {}
 
-/// The external system has not finished its work. The next poll is due at `due`.
+/// The external system has not completed its work yet. The desk asks for the state again at `due`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PollScheduled {
     pub attempt: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exchange: Option<Exchange>,
-    /// The progress of the work: `polled` for a request; `resumed`, `created`, `started` or
-    /// `running` for a task.
+    /// The progress of the work. For a request, the text is `polled`. For a task, the text is
+    /// `resumed`, `created`, `started` or `running`.
     pub step: String,
-    /// The id of the task in the external system; empty if there is no task.
+    /// The id of the task in the external system. The text is empty if there is no task.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub task: String,
     pub due: Moment,
 }
 impl Personals for PollScheduled {}
 
-/// The API call ended with a result. If the ticket does not record the result by `due`, the result
-/// is sent to the ticket again.
+/// The API call ended with a result. If the ticket does not record the result before `due`, the
+/// desk sends the result to the ticket again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Completed {
     pub attempt: u32,
@@ -123,7 +125,7 @@ pub struct Completed {
     pub succeeded: bool,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, String>,
-    /// The id of the task in the external system; empty if there is no task.
+    /// The id of the task in the external system. The text is empty if there is no task.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub task: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -132,8 +134,8 @@ pub struct Completed {
 }
 impl Personals for Completed {}
 
-/// The API call was closed. `recorded` is true if the ticket recorded the result, and false if the
-/// ticket no longer waits for the result.
+/// The API call was closed. `recorded` is true if the ticket recorded the result. The value is
+/// false if the ticket does not need the result any more.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Closed {
     pub recorded: bool,

@@ -1,5 +1,5 @@
-//! Client apps that may call the APIs, in the stream `app-<code>`. The key store contains the
-//! hashes of the app secrets. Events never contain secrets.
+//! Client apps that may call the APIs, in the stream `app-<code>`. The key store contains a hash of
+//! the secret of each app. Events never contain a secret.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,12 +18,13 @@ event_enum! {
 pub struct Registered {
     pub code: AppCode,
     pub name: String,
-    /// True if the app may act as any user without that user's login token, or without any user.
+    /// True if the app may act for each user without a login token of this user. Such an app may
+    /// also act without a user.
     pub may_impersonate: bool,
-    /// True if callbacks of the app also report changes of status before the ticket ends.
+    /// True if the callbacks of the app also report changes of the status before the ticket ends.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub status_callbacks: bool,
-    /// True if the app may not call the APIs until the app is enabled again.
+    /// True if the app is disabled. A disabled app may not call the APIs until it is enabled again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_disabled: bool,
 }

@@ -1,5 +1,5 @@
-//! Applications: requests for approval in an external ITSM, in the stream `application-<id>`
-//! (requirements/external-itsm.md).
+//! The events of one application, in the stream `application-<id>`. An application is a request for
+//! approval in an external ITSM (requirements/external-itsm.md).
 
 use std::collections::BTreeMap;
 
@@ -9,9 +9,9 @@ use crate::api_call::Exchange;
 use crate::event::{DeadlineChange, Personals, event_enum};
 use crate::{Moment, NodeId, TicketSn};
 
-/// The deadline id of the next attempt.
+/// The id of the deadline at which the next attempt starts.
 pub const ATTEMPT: &str = "attempt";
-/// The deadline id of the expiry of an application without a decision.
+/// The id of the deadline at which an application without a decision expires.
 pub const EXPIRE: &str = "expire";
 
 event_enum! {
@@ -49,21 +49,22 @@ event_enum! {
     };
 }
 
-/// An automatic node of a ticket requested an approval in an external ITSM.
+/// An automatic node of a ticket requested an application (an approval in an external ITSM).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Requested {
     pub ticket: TicketSn,
     pub node: NodeId,
     pub name: String,
     pub round: u32,
-    /// The number of the application within the round of the node: 1 for the first application, one
-    /// more for each retry by a person.
+    /// The number of the application within the current run of the node. The first application has
+    /// number 1, and each retry by a person adds 1.
     pub attempt: u32,
-    /// The id of the event that entered or retried the node.
+    /// The id of the event at which the ticket entered the node or a person retried the node.
     pub cause: String,
-    /// The name of the application kind.
+    /// The name of the application kind, which contains the settings for the external ITSM.
     pub kind: String,
-    /// Values that replace fields and variables with the same key, in this application only.
+    /// Values that a person entered for this application only. They replace the values of fields
+    /// and variables with the same key.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub inputs: BTreeMap<String, String>,
     pub due: Moment,
@@ -72,8 +73,8 @@ pub struct Requested {
 }
 impl Personals for Requested {}
 
-/// The request that creates the ticket in the external ITSM is about to be sent. If no result is
-/// recorded by `due`, the external ITSM may have created the ticket.
+/// The desk is about to send the request that creates the ticket in the external ITSM. If no result
+/// is recorded before the instant `due`, it is unknown whether this ticket exists.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttemptStarted {
     pub attempt: u32,
@@ -81,14 +82,14 @@ pub struct AttemptStarted {
 }
 impl Personals for AttemptStarted {}
 
-/// An attempt failed because no usable response arrived. The next attempt is due at `due`.
+/// An attempt failed because there was no usable response. The next attempt follows at `due`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttemptFailed {
     pub attempt: u32,
-    /// Target and duration of the request; absent if no request was sent.
+    /// The target and the duration of the request. Absent if no request was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exchange: Option<Exchange>,
-    /// The HTTP status of the response; absent if no response arrived.
+    /// The HTTP status of the response. Absent if no response arrived.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     pub reason: String,
@@ -96,32 +97,34 @@ pub struct AttemptFailed {
 }
 impl Personals for AttemptFailed {}
 
-/// The application has no decision yet. The next request follows at `due`.
+/// The application has no decision yet. The desk sends the next request at `due`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PollScheduled {
     pub attempt: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exchange: Option<Exchange>,
-    /// The next request: `create`, `find`, `verify`, `confirm` or `poll`.
+    /// The kind of the next request: `create`, `find`, `verify`, `confirm` or `poll`.
     pub step: String,
-    /// The number of the ticket in the external ITSM; empty before the ticket is known.
+    /// The number of the ticket in the external ITSM. The text is empty while the number is
+    /// unknown.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub external: String,
     pub due: Moment,
 }
 impl Personals for PollScheduled {}
 
-/// A callback about the application arrived. The callback decides nothing. Its token is verified by
-/// the external ITSM, and the ticket is then read there.
+/// A callback about the application arrived. The desk does not trust its content. The external ITSM
+/// must verify the token of the callback, and then the desk reads the ticket from the external
+/// ITSM.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hinted {
-    /// The stream of the inbound message.
+    /// The name of the stream that stores the callback.
     pub inbound: String,
     pub due: Moment,
 }
 impl Personals for Hinted {}
 
-/// The way in which a decision became known.
+/// The way in which the desk learned the decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
@@ -129,8 +132,8 @@ pub enum Cause {
     Poll,
 }
 
-/// The external ITSM decided or rejected the application. If the ticket does not record the result
-/// by `due`, the result is sent to the ticket again.
+/// The external ITSM decided the application, or rejected the request. If the ticket does not
+/// record the result before `due`, the desk sends the result to the ticket again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Completed {
     pub attempt: u32,
@@ -139,8 +142,8 @@ pub struct Completed {
     pub exchange: Option<Exchange>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// True if the external ITSM decided, with either decision. False if no application could be
-    /// made.
+    /// True if the external ITSM made a decision, either granted or refused. False if the
+    /// application could not be created.
     pub succeeded: bool,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, String>,
@@ -150,7 +153,7 @@ pub struct Completed {
 }
 impl Personals for Completed {}
 
-/// No decision became known before the application expired. A person must act on the ticket.
+/// The application expired without a decision. A person must now act at the node of the ticket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expired {
     pub reason: String,
@@ -158,8 +161,8 @@ pub struct Expired {
 }
 impl Personals for Expired {}
 
-/// The application was closed. `recorded` is true if the ticket recorded the result, and false if
-/// the ticket no longer waits for the result.
+/// The application was closed. `recorded` is true if the ticket recorded the result. The value is
+/// false if the ticket does not need the result any more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Closed {
     pub recorded: bool,

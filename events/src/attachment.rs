@@ -1,15 +1,16 @@
-//! One uploaded file, in the stream `attachment-<id>`.
+//! The events of one uploaded file, in the stream `attachment-<id>`.
 //!
-//! The blob store contains the sealed bytes of the file. This stream contains the description and
-//! the holders of the file. A file that no holder uses is discarded at its deadline.
+//! The encrypted bytes of the file are in the blob store. This stream contains the description of
+//! the file and its holders (tickets, drafts and workflows). If no holder uses the file, the file
+//! is discarded at its deadline.
 
 use serde::{Deserialize, Serialize};
 
 use crate::event::{DeadlineChange, Personals, event_enum};
 use crate::{AttachmentId, DraftId, Moment, PersonId, Personal, Remark, TicketSn, WorkflowId};
 
-/// The deadline id of a file. At this deadline the file is retained or discarded, or its content is
-/// deleted.
+/// The id of the deadline of a file. At this deadline, the desk decides whether the file is kept or
+/// discarded. For a discarded file, the desk deletes the content.
 pub const SETTLE: &str = "settle";
 
 event_enum! {
@@ -31,30 +32,30 @@ event_enum! {
     };
 }
 
-/// The object to which a file can be attached.
+/// The object that holds a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Holder {
-    /// A ticket; a field of its form contains the file.
+    /// A ticket. A field in the form of the ticket contains the file.
     Ticket(TicketSn),
-    /// A draft: a form that is saved but not submitted.
+    /// A draft: a form that was saved but not submitted.
     Draft(DraftId),
-    /// A workflow; people download the file as a template, fill in the file and upload the result.
+    /// A workflow. People download the file from a form, fill in the file and upload the result.
     Workflow(WorkflowId),
 }
 
-/// A person started an upload. The bytes arrive in parts.
+/// A person started to upload a file. The bytes arrive in several parts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UploadStarted {
     pub attachment: AttachmentId,
     pub by: PersonId,
-    /// The person whose key seals the bytes. Absent for a file that many people may read; a key of
-    /// the desk seals such a file.
+    /// The person under whose key the bytes are encrypted. Absent for a file that many people may
+    /// read, because such a file is encrypted under a key of the desk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<PersonId>,
     /// The name of the file.
     pub name: Remark,
-    /// The instant by which the upload must be complete.
+    /// The instant at which the time limit for the upload ends.
     pub due: Moment,
 }
 impl Personals for UploadStarted {
@@ -66,42 +67,43 @@ impl Personals for UploadStarted {
 /// The upload is complete: all parts of the file are stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Uploaded {
-    /// The media type, detected from the bytes. If detection fails, the type that the uploader
-    /// declared.
+    /// The media type, as detected from the bytes. If the detection fails, the media type from the
+    /// upload request is used.
     pub media_type: String,
     pub bytes: u64,
-    /// The digests of the parts, in order. The digest of a part is also its name in the blob store.
+    /// The hashes of the parts in order. In the blob store, each part has its hash as its name.
     pub parts: Vec<String>,
-    /// The BLAKE3 hash of the bytes in hex, keyed with the fingerprint key of the desk.
+    /// The BLAKE3 hash of the bytes in hex. The hash is computed with a secret key of the desk.
     pub digest: String,
-    /// The instant by which a holder must use the file.
+    /// The instant at which the desk discards the file if no holder uses the file.
     pub due: Moment,
 }
 impl Personals for Uploaded {}
 
-/// The file was attached to a holder that is about to use the file. Other holders may use the file
-/// too. If the holder does not use the file by `due`, the holder will never use the file.
+/// The file was attached to a holder (a ticket, a draft or a workflow), which uses the file in its
+/// next step. Other holders may use the file too. If the holder does not use the file before `due`,
+/// it will never use the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Attached {
     pub to: Holder,
     pub by: PersonId,
     /// The instant at which the desk checks whether a holder uses the file. Absent if the file is
-    /// already retained permanently.
+    /// already kept permanently.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Moment>,
 }
 impl Personals for Attached {}
 
-/// A holder uses the file, so the file is retained permanently.
+/// A holder uses the file. The desk therefore keeps the file permanently.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Retained {}
 impl Personals for Retained {}
 
-/// The file was discarded: no holder uses the file, and the file cannot be attached again. If the
-/// deletion of the bytes fails, the desk repeats the deletion at `due`.
+/// The file was discarded, because no holder uses the file. It cannot be attached again. If the
+/// deletion of its bytes fails, the desk repeats the deletion at `due`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Discarded {
-    /// The person who deleted the file, or the desk if the file expired.
+    /// The person who deleted the file. If the file expired, this is the id of the desk.
     pub by: PersonId,
     pub due: Moment,
 }

@@ -1,4 +1,4 @@
-//! The body of a commit. The body contains the metadata once, and all events of one command.
+//! The stored form of a commit. It contains the metadata once, and all events of one command.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::{AppCode, Event, Moment, PersonId, Personal};
 
-/// The way in which a command arrived at the desk (wire key `channel`).
+/// The interface through which a command reached the desk (member `channel` in the stored JSON).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {
@@ -22,7 +22,7 @@ pub enum Origin {
     Chat,
 }
 
-/// The metadata of a commit: actor, origin and cause.
+/// The metadata of a commit: who made the commit, through which interface, and for which reason.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Meta {
     pub actor: PersonId,
@@ -32,9 +32,10 @@ pub struct Meta {
     pub origin: Origin,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app: Option<AppCode>,
-    /// The correlation id. All commits that follow from one request store the same id.
+    /// The correlation id. All commits that follow from the same request have the same correlation
+    /// id.
     pub correlation: String,
-    /// The id of the event (`<stream>:<sequence>`) or of the request that caused this commit.
+    /// The id of the event (`<stream>:<sequence>`) or of the request that led to this commit.
     pub causation: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ip: Option<Personal>,
@@ -43,7 +44,8 @@ pub struct Meta {
 }
 
 impl Meta {
-    /// Returns the metadata of a commit that the desk itself makes as a consequence of `causation`.
+    /// Returns the metadata for a commit that the desk itself makes. `causation` is the id of the
+    /// event that led to this commit.
     pub fn system(correlation: impl Into<String>, causation: impl Into<String>) -> Self {
         Self {
             actor: PersonId::system(),
@@ -62,21 +64,21 @@ impl Meta {
     }
 }
 
-/// One event of a body. The data is not decoded.
+/// One stored event of a commit. The data of the event is not decoded yet.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Raw<'a> {
     #[serde(rename = "type", borrow)]
     pub kind: Cow<'a, str>,
     pub version: u16,
-    /// The instant at which the event happened, for example the time of an imported row. Absent if
-    /// the event happened at the commit time.
+    /// The instant at which the event happened, such as the time in an imported row. Absent if this
+    /// instant is the time of the commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub occurred_at: Option<Moment>,
     #[serde(borrow)]
     pub data: Cow<'a, RawValue>,
 }
 
-/// The body of a commit in its text form: `{ meta, events[] }`.
+/// The stored form of a commit as JSON: `{ meta, events[] }`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Body<'a> {
     pub meta: Meta,
@@ -85,13 +87,15 @@ pub struct Body<'a> {
 }
 
 impl<'a> Body<'a> {
-    /// Reads a body. The data of the events is decoded later, when the type of each event is known.
+    /// Reads the stored form of a commit. The data of each event is decoded later, because the
+    /// decoding depends on the event type.
     pub fn read(bytes: &'a [u8]) -> serde_json::Result<Self> {
         serde_json::from_slice(bytes)
     }
 }
 
-/// Writes the body of a commit. The caller must have sealed the personal values.
+/// Returns the stored form of a commit. Before this call, the caller must encrypt the personal
+/// values.
 pub fn write<F: Event>(meta: &Meta, events: &[(F, Option<Moment>)]) -> serde_json::Result<Vec<u8>> {
     let events = events
         .iter()

@@ -1,4 +1,4 @@
-//! One callback to one receiver, in the stream `callback-<id>`.
+//! The events of one callback to one receiver, in the stream `callback-<id>`.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use crate::event::{DeadlineChange, Personals, event_enum};
 use crate::ticket::CallbackTarget;
 use crate::{AppCode, Moment, TicketSn};
 
-/// The deadline id of the next attempt.
+/// The id of the deadline at which the next attempt starts.
 pub const ATTEMPT: &str = "attempt";
 
 event_enum! {
@@ -26,26 +26,26 @@ event_enum! {
     };
 }
 
-/// A callback was requested: the end or a status change of a ticket must be sent to the receiver
-/// that is registered for the ticket.
+/// A callback was requested. It reports the end or a change of the status of a ticket to the
+/// receiver of this ticket.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Requested {
     pub ticket: TicketSn,
-    /// The id of the event that the callback reports.
+    /// The id of the event that is the reason for the callback.
     pub cause: String,
     pub app: Option<AppCode>,
     pub callback: CallbackTarget,
-    /// The instant at which the first attempt is due.
+    /// The instant of the first attempt.
     pub due: Moment,
 }
 impl Personals for Requested {}
 
-/// An attempt failed, because the request did not reach the receiver or the receiver rejected the
-/// request. The next attempt is due at `due`.
+/// An attempt failed. The receiver was not reachable, or it rejected the request. The next attempt
+/// follows at `due`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttemptFailed {
     pub attempt: u32,
-    /// The HTTP status of the response; absent if no response arrived.
+    /// The HTTP status of the response. Absent if no response arrived.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     pub reason: String,
@@ -61,7 +61,7 @@ pub struct Succeeded {
 }
 impl Personals for Succeeded {}
 
-/// The last attempt failed. The receiver can still collect the result.
+/// The last attempt failed. The receiver can still request the result from the desk.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Failed {
     pub attempt: u32,
@@ -71,7 +71,7 @@ pub struct Failed {
 }
 impl Personals for Failed {}
 
-/// The receiver collected the result with a request of its own (`ticket_approval_result`).
+/// The receiver requested the result from the desk (`ticket_approval_result`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Collected {
     #[serde(default, skip_serializing_if = "Option::is_none")]

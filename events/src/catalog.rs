@@ -1,4 +1,5 @@
-//! The catalog in the stream `catalog`: the tree of categories, and the category of each service.
+//! The events of the catalog, in the stream `catalog`. The catalog is a tree of categories and
+//! contains the category of each service.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +17,7 @@ event_enum! {
     }
 }
 
-/// A category was added below its parent. The root category has no parent.
+/// A category was added below its parent category. Only the root category has no parent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CategoryAdded {
     pub id: CategoryId,
@@ -29,7 +30,8 @@ pub struct CategoryAdded {
 }
 impl Personals for CategoryAdded {}
 
-/// A service was assigned to a category, or removed from its category (`catalog` is absent).
+/// A service was put into a category. If `catalog` is absent, the service was removed from its
+/// category.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ServicePlaced {
     pub service: ServiceId,
@@ -56,15 +58,15 @@ pub struct CategoryRemoved {
 }
 impl Personals for CategoryRemoved {}
 
-/// A service took a name that no other service uses, or released its name (`name` is absent). The
-/// previous name of the service becomes free.
+/// A service reserved a name that no other service uses, and released its previous name. If `name`
+/// is absent, the service only released its name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ServiceNamed {
     pub service: ServiceId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The instant at which the name was taken. If the service is not defined soon after this
-    /// instant, the name becomes free again.
+    /// The instant at which the name was reserved. If the service is not defined soon after this
+    /// instant, another service may use the name.
     pub at: Moment,
 }
 impl Personals for ServiceNamed {}

@@ -1,5 +1,5 @@
-//! An unsent form, in the stream `draft-<id>`. A draft exists until its deadline, a template
-//! without a time limit. All values are sealed under the owner's key.
+//! A form that was saved but not submitted, in the stream `draft-<id>`. A draft exists until its
+//! deadline. A template has no deadline. All values are encrypted under the owner's key.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ use crate::event::{DeadlineChange, Personals, event_enum};
 use crate::personal::of_entries;
 use crate::{DraftId, Entry, Moment, NodeId, PersonId, Personal, Remark, ServiceId, TicketSn};
 
-/// The deadline id of a draft. The draft is discarded at this deadline.
+/// The id of the deadline at which a draft is discarded.
 pub const EXPIRE: &str = "expire";
 
 event_enum! {
@@ -26,22 +26,23 @@ event_enum! {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FormRef {
-    /// The form that opens a ticket of a service.
+    /// The form for a new ticket of a service.
     Service(ServiceId),
-    /// The form of a node of a ticket.
+    /// The form of a node in an existing ticket.
     Node { ticket: TicketSn, node: NodeId },
-    /// A service form that is saved under a name for repeated use.
+    /// The form for a new ticket of a service, saved under a name as a template for repeated use.
     Template { service: ServiceId, name: Remark },
 }
 
-/// The form was saved. The new content replaces the previous content.
+/// The form was saved. The new content replaced the previous content.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Saved {
     pub draft: DraftId,
     pub owner: PersonId,
     pub form_ref: FormRef,
     pub form: Vec<Entry>,
-    /// The instant at which the draft expires; absent for a template, which never expires.
+    /// The instant at which the draft expires. Absent for a template, because templates do not
+    /// expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Moment>,
 }
@@ -55,7 +56,8 @@ impl Personals for Saved {
     }
 }
 
-/// The draft was submitted, deleted by its owner, or discarded because the draft expired.
+/// The draft was discarded. The reason is that it was submitted, that its owner deleted it, or that
+/// it expired.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Discarded {
     pub by: PersonId,

@@ -1,51 +1,54 @@
-//! The trait of all event enums, and the macro that generates an event enum from a table.
+//! The trait that all event enums implement, and the macro that generates an event enum from a
+//! table.
 
 use std::borrow::Cow;
 
 use crate::{Moment, Personal, Raw};
 
-/// An event of one aggregate. In memory, an event is a typed value; in the ledger, an event is the
-/// JSON object `{type, version, data}`.
+/// An event of one aggregate. In memory, an event is a value of a Rust type. In the ledger, an
+/// event is the JSON object `{type, version, data}`.
 pub trait Event: cqrs_es::DomainEvent + 'static {
-    /// The name of the aggregate. Each wire type (`ticket.opened`) and each stream name
-    /// (`ticket-REQ...`) starts with this name.
+    /// The name of the aggregate. Each event type (such as `ticket.opened`) and each stream name
+    /// (such as `ticket-REQ...`) starts with this name.
     const AGGREGATE: &'static str;
-    /// All wire types of the aggregate, each with its current version.
+    /// All event types of the aggregate with their current versions.
     const TYPES: &'static [(&'static str, u16)];
 
-    /// Returns the wire type, such as `ticket.node_claimed`.
+    /// Returns the event type as it is stored, such as `ticket.node_claimed`.
     fn kind(&self) -> &'static str;
     /// Returns the current version of the event type.
     fn version(&self) -> u16;
-    /// Returns the member `data` of the stored event, as JSON text.
+    /// Returns the member `data` of the stored event as JSON text.
     fn data(&self) -> serde_json::Result<Box<serde_json::value::RawValue>>;
-    /// Reads a stored event as the current shape. The upcasters convert older versions.
+    /// Reads a stored event. If the event has an old version, its data is converted to the current
+    /// version.
     fn read(raw: &Raw<'_>) -> Result<Self, Unreadable>;
-    /// Returns every personal value of the event. The caller seals the values before the commit is
-    /// hashed, and unseals the values after loading.
+    /// Returns all personal values of the event. The caller encrypts these values before the commit
+    /// is hashed, and decrypts them after loading.
     fn personals(&mut self) -> Vec<&mut Personal>;
-    /// Returns the instant at which the event happened; `None` if the event happened at the commit
-    /// time.
+    /// Returns the instant at which the event happened. Returns `None` if this instant is the time
+    /// of the commit.
     fn occurred_at(&self) -> Option<Moment> {
         None
     }
-    /// Returns the changes that the event makes to the deadlines of its stream.
+    /// Returns the deadlines of the stream that the event sets or clears.
     fn deadlines(&self) -> Vec<DeadlineChange> {
         Vec::new()
     }
 }
 
-/// The change of one deadline of a stream.
+/// A change of one deadline of a stream: the deadline is set or cleared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadlineChange {
-    /// The deadline id, such as `attempt` or `remind/4`. The id is unique within the stream.
+    /// The id of the deadline, such as `attempt` or `remind/4`. Two deadlines of one stream have
+    /// different ids.
     pub id: Cow<'static, str>,
-    /// The instant at which the work is due; `None` clears the deadline.
+    /// The instant of the deadline. `None` if the deadline is cleared.
     pub due: Option<Moment>,
 }
 
 impl DeadlineChange {
-    /// Returns a change that sets a deadline. An existing deadline with the same id is replaced.
+    /// Returns a change that sets a deadline. An existing deadline with this id is replaced.
     pub fn set(id: impl Into<Cow<'static, str>>, due: Moment) -> Self {
         Self {
             id: id.into(),
@@ -61,16 +64,16 @@ impl DeadlineChange {
     }
 }
 
-/// Access to the personal values of one event's data.
+/// Gives access to the personal values in the data of an event.
 pub trait Personals {
-    /// Returns every personal value of the data. The default is no personal value.
+    /// Returns all personal values in the data. By default, there are none.
     fn personals(&mut self) -> Vec<&mut Personal> {
         Vec::new()
     }
 }
 
-/// A stored event that this program cannot read. The struct names the type, the version and the
-/// reason.
+/// A stored event that this program cannot read. The error contains the event type, the version and
+/// the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unreadable {
     pub kind: String,
@@ -106,8 +109,8 @@ impl std::fmt::Display for Unreadable {
 }
 impl std::error::Error for Unreadable {}
 
-/// Generates the event enum of an aggregate from a table. Each row of the table describes one
-/// event: `Variant "wire.type" version`.
+/// Generates the event enum of one aggregate from a table. A row of the table describes one event
+/// in the form `Variant "wire.type" version`.
 macro_rules! event_enum {
     ($(#[$doc:meta])* $name:ident of $aggregate:literal { $($(#[$event_doc:meta])* $variant:ident $wire:literal $version:literal,)* }
      $(occurred $occurred:expr;)? $(deadlines $deadlines:expr;)?) => {

@@ -1,5 +1,5 @@
-//! Fields that workflows share, in the stream `field-<key>`. A workflow draft copies a shared
-//! field, so a later change does not affect deployed versions.
+//! Shared fields, in the stream `field-<key>`. A workflow draft contains a copy of a shared field,
+//! so a later change of the shared field does not change deployed versions.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,12 +13,13 @@ event_enum! {
     }
 }
 
-/// The shared field was created or replaced by this definition. Only later copies use the new
-/// definition.
+/// The shared field was created or replaced by this definition. Only new copies of the field use
+/// the new definition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Defined {
     pub field: Field,
-    /// True if the library lists the field. Existing copies of the field remain valid.
+    /// True if the field is in the list of shared fields. Existing copies of the field are valid in
+    /// both cases.
     #[serde(default = "yes")]
     pub is_listed: bool,
 }

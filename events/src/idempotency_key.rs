@@ -1,4 +1,4 @@
-//! The ticket to which an idempotency key is bound, in the stream `idempotency_key-<hash>`.
+//! Idempotency keys, in the stream `idempotency_key-<hash>`. Each key is connected with one ticket.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,13 +12,13 @@ event_enum! {
     }
 }
 
-/// The idempotency key was bound permanently to this ticket and this request body.
+/// The idempotency key was permanently connected with this ticket and this request body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reserved {
     pub sn: TicketSn,
     pub id: i64,
-    /// The BLAKE3 hash of the request body in hex, keyed with a key of the desk. Without that key,
-    /// the body cannot be guessed from the hash.
+    /// The BLAKE3 hash of the request body in hex. The hash is computed with a secret key of the
+    /// desk, so nobody can guess the body from the hash.
     pub request: String,
 }
 impl Personals for Reserved {}

@@ -1,5 +1,5 @@
-//! One type for each kind of id. The compiler therefore rejects, for example, a node id where a
-//! transition id is required.
+//! The types of ids. Each kind of id has its own type. The compiler can therefore detect, for
+//! example, a node id in the place of a transition id.
 
 use serde::{Deserialize, Serialize};
 
@@ -33,18 +33,18 @@ macro_rules! number_id {
 }
 
 text_id! {
-    /// The id of a person: a random text without personal content. The key store contains the
-    /// names.
+    /// The id of a person. The id is a random text and contains no personal data. The name of the
+    /// person is in the key store.
     PersonId;
-    /// The number of a ticket, such as `REQ20261122000017`. An imported ticket uses the form
-    /// `<SOURCE>-<case>`.
+    /// The number of a ticket, such as `REQ20261122000017`. The number of an imported ticket has
+    /// the form `<SOURCE>-<case>`.
     TicketSn;
-    /// The code of a client app.
+    /// The code (the unique name) of a client app.
     AppCode;
-    /// The id of an uploaded file: `att-` and 32 random hexadecimal digits. Such an id cannot be
-    /// guessed.
+    /// The id of an uploaded file. The id consists of `att-` and 32 random hexadecimal digits, so
+    /// nobody can guess an id.
     AttachmentId;
-    /// The id of an unsent form.
+    /// The id of a form that was saved but not submitted.
     DraftId;
 }
 
@@ -53,21 +53,21 @@ number_id! {
     WorkflowId;
     CategoryId;
     RoleId;
-    /// The id of a node in a workflow definition (BlueKing clients: `state_id`).
+    /// The id of a node in a workflow definition. BlueKing clients call this id `state_id`.
     NodeId;
-    /// The id of a transition in a workflow definition (BlueKing clients: `transition`).
+    /// The id of a transition in a workflow definition. BlueKing clients call this id `transition`.
     TransitionId;
     /// An instant, in milliseconds since 1970-01-01 00:00 UTC.
     Moment;
 }
 
 impl PersonId {
-    /// Returns the id of the desk itself, for actions that no person executes.
+    /// Returns the id that represents the desk itself. The id is used for actions without a person.
     pub fn system() -> Self {
         Self("system".into())
     }
-    /// Returns an id for a name that is not registered. The id equals no person's id and must never
-    /// be stored.
+    /// Returns a special id for a user name that is not registered. The id is different from the id
+    /// of each person and must never be stored.
     pub fn unknown(name: &str) -> Self {
         Self(format!("?{name}"))
     }
@@ -77,7 +77,8 @@ impl PersonId {
     pub fn is_system(&self) -> bool {
         self.0 == "system"
     }
-    /// Returns true if a text has the form of a person id: `p` and 24 hexadecimal digits.
+    /// Returns true if the text has the form of a person id: the letter `p` and 24 hexadecimal
+    /// digits.
     pub fn is_id(text: &str) -> bool {
         text.strip_prefix('p').is_some_and(|digits| {
             digits.len() == 24
@@ -89,8 +90,7 @@ impl PersonId {
 }
 
 impl AttachmentId {
-    /// Parses an attachment id. Returns `None` if the text does not have the form of an attachment
-    /// id.
+    /// Parses an attachment id. Returns `None` if the text is not a valid attachment id.
     pub fn read(text: &str) -> Option<Self> {
         let digits = text.strip_prefix("att-")?;
         let is_hex = digits.len() == 32

@@ -1,5 +1,5 @@
-//! Inbound messages: requests of other systems to `/callbacks/{source}`, in the stream
-//! `inbound-<hash>`.
+//! Inbound messages, in the stream `inbound-<hash>`. An inbound message is a request that another
+//! system sends to `/callbacks/{source}`.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,17 +12,17 @@ event_enum! {
     }
 }
 
-/// A message arrived whose secret or signature is valid.
+/// A message arrived. Its secret or signature is valid.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Received {
-    /// The source, such as `bk-itsm`.
+    /// The sender of the message, such as `bk-itsm`.
     pub source: String,
-    /// The stream that the message is about.
+    /// The name of the stream to which the message refers.
     pub subject: String,
-    /// The raw body, sealed under the key of the desk, as base64. The body may contain a token and
-    /// the names of people.
+    /// The unchanged body of the message, encrypted under the key of the desk, in Base64. The body
+    /// may contain a token and names of people.
     pub body: String,
-    /// The reason why the body cannot be read; empty for a readable body.
+    /// The reason why the body is unreadable. The text is empty if the body is readable.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub problem: String,
 }

@@ -16,14 +16,14 @@ event_enum! {
     }
 }
 
-/// The path form of a BlueKing ITSM (reference/bk-itsm.md 1.1).
+/// The form of the URL paths of a BlueKing ITSM (reference/bk-itsm.md 1.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PathForm {
-    /// `/api/c/compapi/v2/itsm/<operation>/`
+    /// Paths of the form `/api/c/compapi/v2/itsm/<operation>/`.
     #[default]
     Esb,
-    /// `/v2/itsm/<operation>/`
+    /// Paths of the form `/v2/itsm/<operation>/`.
     Apigw,
 }
 

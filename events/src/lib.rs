@@ -1,13 +1,14 @@
-//! Stored events: the contract of the ledger. Programs must be able to read every stored event in
-//! ten years.
+//! The events that the ledger stores. Each program version must be able to read all stored events,
+//! even after ten years.
 //!
-//! Each aggregate defines one enum, and each event is one struct. `samples/` contains one sample
-//! for each type and version. The body of a commit is `{ "meta": {..}, "events": [ { "type",
-//! "version", "occurred_at"?, "data" } ] }` (see [`body`]).
+//! Each aggregate has one enum, and each event has one struct. The folder `samples/` contains one
+//! sample for each event type and version. A commit is stored as `{ "meta": {..}, "events": [ {
+//! "type", "version", "occurred_at"?, "data" } ] }` (see [`body`]).
 //!
-//! Rules of change: a new optional member with a default needs no new version. Any other change
-//! requires a higher version in the table of the aggregate, a step in [`upcast`], and a new sample.
-//! Old samples are never changed and must be readable as the new shape.
+//! **Rules for changes**: A new optional member with a default does not need a new version of the
+//! event type. Any other change needs a higher version in the table of the aggregate, a conversion
+//! step in [`upcast`], and a new sample. Old samples never change, and the program must be able to
+//! read them.
 //!
 //! **Recipe, an event**: To add an event, add a struct and a row to the `event_enum!` table of its
 //! aggregate in this crate. Add a sample to `samples/` and a line to `samples.rs`. Then handle the
@@ -54,20 +55,21 @@ pub use ids::{
 };
 pub use personal::{Entry, Personal, Remark};
 
-/// Returns the name of the aggregate to which a stream belongs: the part of the stream name before
-/// the first dash (`ticket-REQ...`, `catalog`).
+/// Returns the name of the aggregate to which a stream belongs. This name is the part of the stream
+/// name before the first hyphen. Examples are `ticket-REQ...` and `catalog`.
 pub fn aggregate_of(stream: &str) -> &str {
     stream.split('-').next().unwrap_or_default()
 }
 
-/// Generates all items that depend on the table of aggregates. The modules are declared outside the
-/// macro, because rustfmt does not find modules that a macro declares.
+/// Generates the code that depends on the list of all aggregates. The modules are declared outside
+/// of the macro, because rustfmt cannot find modules inside a macro.
 macro_rules! aggregates {
     ($($module:ident: $event:ident,)*) => {
-        /// The names of all aggregates. Each stream name starts with the name of its aggregate.
+        /// The names of all aggregates. Each stream name starts with one of these names.
         pub const AGGREGATES: &[&str] = &[$(<$module::$event as Event>::AGGREGATE),*];
 
-        /// One event of any aggregate. Consumers of the whole feed use this type.
+        /// One event of any aggregate. This type is for code that reads the events of all
+        /// aggregates.
         #[derive(Clone, Debug, PartialEq, serde::Serialize)]
         #[serde(untagged)]
         pub enum AnyEvent {
@@ -75,8 +77,8 @@ macro_rules! aggregates {
         }
 
         impl AnyEvent {
-            /// Reads one stored event of any known version and returns the event in the current
-            /// shape. Returns an error if the type, the version or the shape is unknown.
+            /// Reads one stored event of any version and converts the event to the current version.
+            /// Returns an error if the event type, the version or the data is unknown.
             pub fn read(raw: &Raw<'_>) -> Result<Self, Unreadable> {
                 let aggregate = raw.kind.split('.').next().unwrap_or_default();
                 $(if aggregate == <$module::$event as Event>::AGGREGATE {
@@ -84,7 +86,7 @@ macro_rules! aggregates {
                 })*
                 Err(Unreadable::unknown(raw))
             }
-            /// Returns every personal value of the event.
+            /// Returns all personal values of the event.
             pub fn personals(&mut self) -> Vec<&mut Personal> {
                 match self {
                     $(Self::$event(event) => event.personals()),*
@@ -92,7 +94,7 @@ macro_rules! aggregates {
             }
         }
 
-        /// Returns every event type of the ledger with its current version, ordered by aggregate.
+        /// Returns all event types with their current versions, ordered by aggregate.
         pub fn catalog_of_types() -> Vec<(&'static str, u16)> {
             [$($module::$event::TYPES),*].concat()
         }
@@ -123,9 +125,9 @@ aggregates! {
     workflow: WorkflowEvent,
 }
 
-/// Reads one stored event of any aggregate and returns the current shape as JSON. Returns an error
-/// if the type, the version or the shape is unknown. Audits and the sample test use this function,
-/// because the aggregate is not known in advance.
+/// Reads one stored event of any aggregate and returns its data in the current version as JSON.
+/// Returns an error if the event type, the version or the data is unknown. The test of the samples
+/// uses this function, because that test does not know the aggregate in advance.
 pub fn read_any(raw: &Raw<'_>) -> Result<serde_json::Value, Unreadable> {
     let event = AnyEvent::read(raw)?;
     serde_json::to_value(event).map_err(|error| Unreadable::shape(raw, &error))

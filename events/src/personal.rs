@@ -1,21 +1,21 @@
-//! Personal values. A personal value is readable in memory, sealed in the ledger, and unreadable
-//! after the person is erased.
+//! Personal values. Such a value is encrypted in the ledger and readable in memory. After the
+//! person is erased, the value is not readable any more.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{AttachmentId, PersonId};
 
-/// A value that is sealed under the key of one person. In the ledger only `sealed` is set; in
-/// memory only `value` is set. After the person is erased, both are empty.
+/// A value that is encrypted under the key of one person. The ledger contains only `sealed`, and
+/// the program in memory uses only `value`. After the person is erased, both members are empty.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Personal {
-    /// The person whose key seals the value.
+    /// The person under whose key the value is encrypted.
     pub subject: PersonId,
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub value: Value,
-    /// The sealed value: nonce and ciphertext in Base64 (XChaCha20-Poly1305, `subject` as
-    /// associated data).
+    /// The encrypted value: nonce and ciphertext in Base64. The algorithm is XChaCha20-Poly1305
+    /// with `subject` as associated data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealed: Option<String>,
 }
@@ -28,29 +28,30 @@ impl Personal {
             sealed: None,
         }
     }
-    /// Returns true if the value was erased together with the key of its subject.
+    /// Returns true if the value was erased. This happens when the key of the person is deleted.
     pub fn is_erased(&self) -> bool {
         self.value.is_null() && self.sealed.is_none()
     }
 }
 
-/// One form field with its value.
+/// One form field and its value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     pub key: String,
-    /// The stored value: text for most field types, JSON for tables and forms. Null if the field is
-    /// empty, or if `personal` contains the value.
+    /// The value as it is stored. For most field types the value is a text, and for tables and
+    /// forms it is JSON. Null if the field is empty, or if `personal` contains the value.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub value: Value,
-    /// The value of a personal field; `value` is then null.
+    /// The value of a personal field. In this case, the member `value` is null.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub personal: Option<Personal>,
-    /// The text to display instead of the value: the names of the chosen options at the time of the
-    /// choice. Empty if the workflow itself defines the options.
+    /// The text that is displayed instead of the value. The text contains the names of the selected
+    /// options at the time of the selection. It is empty if the workflow itself defines the
+    /// options.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub shown: String,
-    /// The uploaded files to which the value refers. The list is readable even if the value is
-    /// sealed.
+    /// The uploaded files that the value contains. This list is readable even if the value is
+    /// encrypted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<AttachmentId>,
 }
@@ -65,7 +66,7 @@ impl Entry {
             files: Vec::new(),
         }
     }
-    /// Returns the entry with its value moved under the key of a person.
+    /// Returns the entry with its value as a personal value of the given person.
     #[must_use]
     pub fn owned_by(self, subject: PersonId) -> Self {
         Self {
@@ -76,26 +77,25 @@ impl Entry {
             files: self.files,
         }
     }
-    /// Returns the readable value. Returns null if the value is empty or erased.
+    /// Returns the readable value. Returns null if the value is empty or was erased.
     pub fn read(&self) -> &Value {
         self.personal
             .as_ref()
             .map_or(&self.value, |personal| &personal.value)
     }
-    /// Returns true if the value was erased together with the key of its owner.
+    /// Returns true if the value was erased. This happens when the key of the person is deleted.
     pub fn is_erased(&self) -> bool {
         self.personal.as_ref().is_some_and(Personal::is_erased)
     }
 }
 
-/// Free text that a person enters for an operation, such as a reason, a transfer message, or the
-/// name of a file.
+/// Free text from a person, such as a reason, a message or the name of a file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Remark {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub text: String,
-    /// The personal form of the text, present if the service seals all free text under the
-    /// requester's key. `text` is then empty.
+    /// The text as a personal value, if the service encrypts all free text under the creator's key.
+    /// In this case, the member `text` is empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub personal: Option<Personal>,
 }
@@ -107,7 +107,7 @@ impl Remark {
             personal: None,
         }
     }
-    /// Returns the remark with its text moved under the key of a person.
+    /// Returns the remark with its text as a personal value of the given person.
     #[must_use]
     pub fn owned_by(self, subject: PersonId) -> Self {
         Self {

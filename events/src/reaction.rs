@@ -1,4 +1,5 @@
-//! The activation of a reaction, in the stream `reaction-<name>`.
+//! The start of a reaction, in the stream `reaction-<name>`. A reaction is a function that creates
+//! further work from events.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,17 +13,19 @@ event_enum! {
     }
 }
 
-/// The desk ran the reaction for the first time. The reaction ignores all older commits.
+/// The desk ran the reaction for the first time. The reaction ignores all commits that are older
+/// than this start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Activated {
-    /// The permanent name of the reaction, which is part of its effect ids.
+    /// The name of the reaction. The name must never change, because the ids of the resulting queue
+    /// messages contain it.
     pub reaction: String,
-    /// The last feed position that the reaction ignores. `None` if the store assigns positions only
-    /// later.
+    /// The position of the last commit that the reaction ignores. `None` if the store does not
+    /// assign positions immediately.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<i64>,
-    /// The reaction ignores a commit whose position is unknown if the commit is older than this
-    /// instant.
+    /// The instant of the start. If the position of a commit is unknown, the reaction ignores the
+    /// commit if it is older than this instant.
     pub at: Moment,
 }
 impl Personals for Activated {}

@@ -16,7 +16,7 @@ event_enum! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum RoleKind {
-    /// A role that the people of a desk define.
+    /// A normal role that the people of the desk define.
     General,
     /// A built-in administrator role, such as `SUPERUSER`.
     Admin,
@@ -30,8 +30,8 @@ pub struct Defined {
     pub key: String,
     pub name: String,
     pub members: Vec<PersonId>,
-    /// True if the role is in the list of roles, for new uses. Existing uses remain valid after the
-    /// removal of the role.
+    /// True if the role is in the list of roles and can be selected. After the removal of the role,
+    /// the value is false, but existing uses remain valid.
     #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
     pub is_listed: bool,
 }

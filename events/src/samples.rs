@@ -1,7 +1,7 @@
-//! One sample for each event type and version. A sample is never edited after its release.
+//! Sample events, one for each event type and version. After a release, a sample never changes.
 //!
-//! The samples prove that old events are still readable. The samples of an aggregate are also its
-//! golden history, from which the fingerprint of snapshots is computed.
+//! The samples prove that the program can still read old events. The samples of one aggregate also
+//! form a valid history. The fingerprint of the snapshots is computed from this history.
 
 use crate::{Event, Raw};
 
@@ -9,8 +9,8 @@ macro_rules! samples {
     ($($name:literal)*) => { &[$(($name, include_str!(concat!("../samples/", $name, ".json")))),*] };
 }
 
-/// The name (`<type>.v<version>`) and the text of every sample. The samples of one aggregate, in
-/// this order, form a valid history.
+/// The name (`<type>.v<version>`) and the JSON text of each sample. The samples of one aggregate
+/// are in a valid order, so they form a history.
 pub const ALL: &[(&str, &str)] = samples! {
     "app.registered.v1"
     "application.requested.v1"
@@ -103,8 +103,8 @@ pub const ALL: &[(&str, &str)] = samples! {
     "ticket.finished.v1"
 };
 
-/// Reads the samples of one aggregate, including those of old versions, and returns the events in
-/// the current shape.
+/// Reads all samples of one aggregate and returns the events in their current version. Samples of
+/// old versions are converted.
 pub fn history<F: Event>() -> Vec<F> {
     let of_aggregate = |name: &&(&str, &str)| name.0.split('.').next() == Some(F::AGGREGATE);
     ALL.iter()

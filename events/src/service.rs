@@ -1,4 +1,4 @@
-//! Services that people request, in the stream `service-<id>`.
+//! Services for which people open tickets, in the stream `service-<id>`.
 
 use serde::{Deserialize, Serialize};
 
@@ -26,25 +26,26 @@ pub struct Defined {
     pub is_enabled: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub owners: Vec<PersonId>,
-    /// The audience of the service: `OPEN`, `GENERAL`, `PERSON`, `INVISIBLE`, `API`, ...
+    /// The group of people to whom the service is displayed: `OPEN`, `GENERAL`, `PERSON`,
+    /// `INVISIBLE`, `API`, ...
     pub display_type: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub display_roles: Vec<String>,
-    /// True if all free text in the service's tickets is sealed under the creator's key.
+    /// True if all free text in tickets of this service is encrypted under the creator's key.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub seals_text: bool,
-    /// The priorities by urgency (rows) and impact (columns), each a number from 1 to 3. If absent,
-    /// the default matrix of the desk applies.
+    /// The priority for each urgency (rows) and impact (columns). A priority is a number from 1 to
+    /// 3. If absent, the default matrix of the desk applies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priorities: Option<[[u8; 3]; 3]>,
     /// True if a person may submit a ticket for another person.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub can_ticket_agency: bool,
-    /// The number of days after which the desk rates a finished ticket. Absent if the desk never
-    /// rates tickets of the service.
+    /// The number of days after which the desk rates a finished ticket automatically. Absent if the
+    /// desk never rates tickets of this service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_after_days: Option<u16>,
-    /// True if the service is offered for new tickets. Existing tickets are not affected.
+    /// True if people can open new tickets for the service. Existing tickets are not affected.
     #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
     pub is_listed: bool,
 }

@@ -1,5 +1,5 @@
-//! The events of a ticket, in the stream `ticket-<sn>`. One commit contains all events that follow
-//! from one command.
+//! The events of a ticket, in the stream `ticket-<sn>` (`sn` is the ticket number). All events that
+//! follow from one command are stored in one commit.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::{
     TransitionId, WorkflowId,
 };
 
-/// The deadline id of the automatic rating. The desk rates an ended ticket at this deadline.
+/// The id of the deadline at which the desk rates an ended ticket automatically.
 pub const RATE: &str = "rate";
 
 event_enum! {
@@ -67,8 +67,8 @@ event_enum! {
 }
 
 impl TicketEvent {
-    /// Returns true if the event is work on the ticket. Remarks, followers, ratings, reminders and
-    /// links are not work.
+    /// Returns true if the event counts as work on the ticket. Remarks, changes of followers,
+    /// ratings, reminders and links do not count as work.
     pub fn is_work(&self) -> bool {
         !matches!(
             self,
@@ -80,7 +80,8 @@ impl TicketEvent {
                 | Self::Unlinked(_)
         )
     }
-    /// Returns the person who acted at a node with this event. Returns `None` for all other events.
+    /// Returns the person who acted at a node with this event. Returns `None` if the event is not
+    /// an action of a person at a node.
     pub fn handled_by(&self) -> Option<&PersonId> {
         match self {
             Self::NodeClaimed(claimed) => Some(&claimed.by),
@@ -94,7 +95,7 @@ impl TicketEvent {
             _ => None,
         }
     }
-    /// Returns true if the event ends the ticket.
+    /// Returns true if the ticket ends with this event.
     pub fn ends(&self) -> bool {
         matches!(
             self,
@@ -103,8 +104,8 @@ impl TicketEvent {
     }
 }
 
-/// The four built-in service types. The type determines the prefix of the ticket number, and the
-/// first digit of the integer id.
+/// The four service types. The service type of a ticket determines the first letters of the ticket
+/// number and the first digit of the integer id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ServiceKind {
@@ -116,7 +117,7 @@ pub enum ServiceKind {
 
 impl ServiceKind {
     pub const ALL: [Self; 4] = [Self::Request, Self::Change, Self::Event, Self::Question];
-    /// Returns the prefix of the ticket numbers of this type.
+    /// Returns the first letters of the ticket numbers of this service type.
     pub fn prefix(self) -> &'static str {
         match self {
             Self::Request => "REQ",
@@ -125,7 +126,8 @@ impl ServiceKind {
             Self::Question => "PBI",
         }
     }
-    /// Returns the first digit of the integer ids of this type, for BlueKing clients.
+    /// Returns the first digit of the integer ids of this service type. Only BlueKing clients use
+    /// integer ids.
     pub fn digit(self) -> i64 {
         match self {
             Self::Request => 1,
@@ -134,7 +136,7 @@ impl ServiceKind {
             Self::Question => 4,
         }
     }
-    /// Returns the wire value of the type.
+    /// Returns the text of the service type in events and in the APIs.
     pub fn key(self) -> &'static str {
         match self {
             Self::Request => "request",
@@ -149,8 +151,8 @@ impl ServiceKind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Opened {
     pub sn: TicketSn,
-    /// The integer id: the digit of the type, the date and the counter, written as one number. The
-    /// id is below 2^53.
+    /// The integer id of the ticket for BlueKing clients. The digits are: one digit for the service
+    /// type, the date, and the daily counter. The id is always below 2^53.
     pub id: i64,
     pub kind: ServiceKind,
     pub service: ServiceId,
@@ -161,31 +163,35 @@ pub struct Opened {
     pub creator: PersonId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<Priority>,
-    /// The id of the ticket's business; -1 if the ticket belongs to no business.
+    /// The id of the business to which the ticket belongs. The id is -1 if the ticket belongs to no
+    /// business.
     pub bk_biz_id: i64,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub tag: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback: Option<CallbackTarget>,
-    /// True if all free text of the ticket is sealed under the creator's key. Later changes of the
-    /// service do not change this value.
+    /// True if all free text of the ticket is encrypted under the creator's key. The value is
+    /// copied from the service when the ticket opens, and later changes of the service have no
+    /// effect.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub seals_text: bool,
-    /// The processors whom the client chose for certain nodes (`meta.state_processors`).
+    /// For certain nodes, the processors whom the client chose in the request
+    /// (`meta.state_processors`).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub chosen_processors: BTreeMap<NodeId, Vec<PersonId>>,
-    /// The person who submitted the ticket for the creator; absent if the creator submitted.
+    /// The person who submitted the ticket for the creator. Absent if the creator submitted the
+    /// ticket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<PersonId>,
     /// Additional read-only fields that the client supplied for display.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dynamic_fields: Vec<DynamicField>,
-    /// The names of fields in other languages. The outer key is the field key, the inner key the
+    /// The translated names of the fields. The outer key is the field key, and the inner key is the
     /// language.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub names: BTreeMap<String, BTreeMap<String, String>>,
-    /// The name of the secret that contains the variables for automatic nodes (`meta.envs`). The
-    /// key store contains the values, because a value may be confidential.
+    /// The name of the secret that contains the variables for automatic nodes (`meta.envs`). A
+    /// variable may be confidential, so the values are in the key store and not in the event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variables: Option<String>,
     /// The notification settings that the client sent (`meta.notify_config`).
@@ -207,21 +213,21 @@ pub struct DynamicField {
     pub meta: serde_json::Value,
 }
 
-/// The receiver of callbacks about the ticket. The URL and the headers may contain secrets. The key
-/// store therefore contains the URL and the headers, and the event only the name of the secret.
+/// The receiver of the callbacks for this ticket. The URL and the headers may contain confidential
+/// values, so they are in the key store. The event contains only the name of this secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallbackTarget {
-    /// The host of the URL, so that people can recognize the receiver.
+    /// The host name of the receiver, so that people can identify the receiver.
     pub host: String,
-    /// The name of the secret that contains the URL and the headers. Equal contents get the same
-    /// name.
+    /// The name of the secret that contains the URL and the headers. Two secrets with equal
+    /// contents have the same name.
     pub secret: String,
-    /// True if the receiver also gets the changes of status before the ticket ends.
+    /// True if callbacks also report changes of the status before the ticket ends.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub on_status: bool,
 }
 
-/// A priority, and the impact and urgency from which the priority follows.
+/// A priority, with the impact and the urgency that determine it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Priority {
     pub key: String,
@@ -229,27 +235,30 @@ pub struct Priority {
     pub urgency: String,
 }
 
-/// One row of a foreign log was imported without changes. `occurred_at` is the time in the row.
+/// One row of the log of another system was imported without changes. `occurred_at` is the time in
+/// this row.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RowImported {
-    /// The time in the row. The time is stored as `occurred_at` of the event, outside the data.
+    /// The time in the imported row. It is stored as `occurred_at` of the event, outside of the
+    /// event data.
     #[serde(skip)]
     pub occurred_at: Moment,
     pub source: String,
     pub case: String,
-    /// The fingerprint of the file's content. `line` is the line number of the row in this file.
+    /// The hash of the content of the imported file. `line` is the number of the line in this file.
     pub file: String,
     pub line: u64,
-    /// The fingerprint of the row's text, keyed with a key of the desk. The fingerprint identifies
-    /// an equal row in another file. Names cannot be guessed from the fingerprint.
+    /// The hash of the text of the row, computed with a secret key of the desk. Equal rows have the
+    /// same hash, even in different files. The secret key prevents others from guessing names with
+    /// this hash.
     pub row: String,
-    /// The number of rows with the same text in this case, from the start of the file up to and
-    /// including this row.
+    /// The position of this row among all rows of the case with the same text. The first such row
+    /// in the file has the number 1.
     #[serde(default = "first", skip_serializing_if = "is_first")]
     pub nth: u32,
-    /// The name of the state in the foreign system.
+    /// The name of the state in the other system.
     pub state: String,
-    /// The phase that the mapping of the import assigns to the state.
+    /// The phase of the state. The mapping file of the import assigns a phase to each state.
     pub phase: Phase,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub actor: String,
@@ -263,17 +272,18 @@ pub struct RowImported {
     pub urgency: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub priority: String,
-    /// The time zone of the times in the foreign log; empty for UTC.
+    /// The time zone of the times in the imported log. The text is empty for UTC.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub zone: String,
-    /// The times of the row under names such as `opened`, `resolved` and `closed`. Unknown times
-    /// are absent.
+    /// The times of the row by name, such as `opened`, `resolved` and `closed`. A time that is
+    /// unknown is absent.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub times: BTreeMap<String, Moment>,
-    /// The numbers of the row under the names of the mapping. Unknown numbers are absent.
+    /// The numeric values of the row, by the names in the mapping file. A number that is unknown is
+    /// absent.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub numbers: BTreeMap<String, i64>,
-    /// The other columns that the mapping selects, by column name.
+    /// Further columns of the row that the mapping file selects, by the name of the column.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub columns: BTreeMap<String, String>,
 }
@@ -291,7 +301,7 @@ fn is_first(nth: &u32) -> bool {
     *nth == 1
 }
 
-/// The phase of the work that a foreign state represents.
+/// The phase of the work on a case. Each state of another system belongs to one phase.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
@@ -303,14 +313,14 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Returns true if the work is done: the processors resolved the case, or the requester closed
+    /// Returns true if the work is done. Either the case is resolved, or the requester has closed
     /// the case.
     pub fn is_done(self) -> bool {
         matches!(self, Self::Resolved | Self::Closed)
     }
 }
 
-/// The status of a node run.
+/// The status of a run of a node. A node can run several times in one ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum NodeStatus {
@@ -319,28 +329,28 @@ pub enum NodeStatus {
     Running,
     Finished,
     Terminated,
-    /// A person must act, because no transition matches or an automatic node failed.
+    /// A person must act, because no transition matches or because an automatic node failed.
     Failed,
 }
 
-/// The workflow run entered a node. The processors are resolved at this time and stored in the
-/// event.
+/// The ticket entered a node. The people who may process the node are selected at this time and
+/// stored in the event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeEntered {
     pub node: NodeId,
     pub name: String,
-    /// The number of the round: 1 for the first run of the node, one more for each later run.
+    /// The number of this run of the node. The first run has number 1, and each further run adds 1.
     pub round: u32,
     pub status: NodeStatus,
     pub processors_type: String,
-    /// The people who may process the node. Empty if `processors_type` is `OPEN`, because every
-    /// person may act.
+    /// The people who may process the node. The list is empty if `processors_type` is `OPEN`,
+    /// because every person may act in this case.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub processors: Vec<PersonId>,
-    /// True if the desk executes the node. People act at such a node only after a failure.
+    /// True if the desk itself executes the node. People act at such a node only after a failure.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub automatic: bool,
-    /// The aggregate that executes the service task of an automatic node.
+    /// The aggregate that executes the work of an automatic node, for example an API call.
     #[serde(default, skip_serializing_if = "Executor::is_api_call")]
     pub executor: Executor,
     /// True if the processors of the node vote.
@@ -355,10 +365,10 @@ pub struct NodeClaimed {
     pub node: NodeId,
     pub name: String,
     pub by: PersonId,
-    /// True if the desk claimed the node, because only one person could claim the node.
+    /// True if the desk claimed the node for the only person who could claim the node.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub automatic: bool,
-    /// The reason that the person gave; empty if no reason was given.
+    /// The reason that the person entered. The text is empty if the person entered no reason.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }
@@ -394,8 +404,8 @@ pub struct NodeTransferred {
     pub by: PersonId,
     pub processors_type: String,
     pub processors: Vec<PersonId>,
-    /// The processor whose vote the new processors take over in a countersign; the other processors
-    /// remain. Absent if the whole node is transferred.
+    /// In a countersign (a vote of all processors), the processor whose vote passes to the new
+    /// processors. All other processors remain. Absent if the whole node was transferred.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<PersonId>,
     pub message: Remark,
@@ -415,11 +425,12 @@ pub struct VoteCast {
     pub pass: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub form: Vec<Entry>,
-    /// True if the desk cast the vote for the creator, because the submission counts as approval.
+    /// True if the desk cast the vote for the creator. This is possible if the workflow counts the
+    /// submission as an approval.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub automatic: bool,
-    /// The reason of the approver. The reason is stored here even if a field of the form contains
-    /// the same text.
+    /// The reason of the vote. It is stored here even if a field of the form contains the same
+    /// text.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }
@@ -432,21 +443,23 @@ impl Personals for VoteCast {
     }
 }
 
-/// A node was completed. Conditions of later transitions can read the form and the outputs.
+/// A node was completed. The values of its form and its outputs can be used in the conditions of
+/// later transitions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeCompleted {
     pub node: NodeId,
     pub name: String,
     pub round: u32,
     pub by: PersonId,
-    /// The result of an approval node: true if the approval was passed. Absent for other nodes.
+    /// The result of an approval node: true for an approval, false for a rejection. Absent for
+    /// other nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pass: Option<bool>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub form: Vec<Entry>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, String>,
-    /// The reason that the person gave; empty if no reason was given.
+    /// The reason that the person entered. The text is empty if the person entered no reason.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }
@@ -459,7 +472,7 @@ impl Personals for NodeCompleted {
     }
 }
 
-/// The workflow run took a transition.
+/// The ticket left a node along a transition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TransitionTaken {
     pub transition: TransitionId,
@@ -467,13 +480,14 @@ pub struct TransitionTaken {
     pub name: String,
     pub from: NodeId,
     pub to: NodeId,
-    /// Every evaluated clause and its result. Empty if no condition was evaluated.
+    /// The evaluated clauses of the conditions, with their results. The list is empty if no
+    /// condition was evaluated.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tested: Vec<Tested>,
-    /// The manager who chose the transition. Absent if the condition of the transition matched.
+    /// The manager who chose the transition. Absent if the transition was taken automatically.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<PersonId>,
-    /// The reason that the manager gave; empty if no manager chose the transition.
+    /// The reason that the manager entered. The text is empty if no manager chose the transition.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }
@@ -483,7 +497,7 @@ impl Personals for TransitionTaken {
     }
 }
 
-/// No transition from the node matches. The status of the node is `FAILED` until a person acts.
+/// No transition of the node matches. The node has the status `FAILED` until a person acts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TransitionMissing {
     pub node: NodeId,
@@ -492,13 +506,14 @@ pub struct TransitionMissing {
 }
 impl Personals for TransitionMissing {}
 
-/// One evaluated clause of a condition, and its result.
+/// One evaluated clause (comparison) of a condition, and its result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tested {
     pub transition: TransitionId,
-    /// The clause as text, `key operator expected`, cut at 256 bytes.
+    /// The clause as text in the form `key operator expected`. A longer text is cut at 256 bytes.
     pub clause: String,
-    /// The value of the key, cut at 256 bytes. A personal value is replaced by `<personal>`.
+    /// The value of the key at the evaluation. A longer text is cut at 256 bytes. For a personal
+    /// value, the text is `<personal>`.
     pub found: String,
     pub holds: bool,
 }
@@ -519,7 +534,7 @@ impl Personals for Suspended {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Resumed {
     pub by: PersonId,
-    /// The reason that the person gave; empty if no reason was given.
+    /// The reason that the person entered. The text is empty if the person entered no reason.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }
@@ -534,7 +549,7 @@ impl Personals for Resumed {
 pub struct Withdrawn {
     pub by: PersonId,
     pub approve_result: bool,
-    /// The reason that the person gave; empty if no reason was given.
+    /// The reason that the person entered. The text is empty if the person entered no reason.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }
@@ -544,8 +559,8 @@ impl Personals for Withdrawn {
     }
 }
 
-/// A person or a rejected approval ended the ticket early, either at one node (`node`) or as a
-/// whole.
+/// The ticket ended early. The cause is a person or a rejection at an approval node. `node` is
+/// absent if the ticket was ended as a whole.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Terminated {
     pub by: PersonId,
@@ -562,19 +577,19 @@ impl Personals for Terminated {
     }
 }
 
-/// The workflow run reached the END node.
+/// The ticket reached the END node of its workflow.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finished {
     pub approve_result: bool,
-    /// The instant at which the desk rates the ticket if the creator has not rated the ticket.
-    /// Absent if the service sets no number of days.
+    /// The instant at which the desk rates the ticket automatically if the creator does not rate
+    /// the ticket before. Absent if the service defines no number of days for this rating.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_by: Option<Moment>,
 }
 impl Personals for Finished {}
 
-/// The workflow run took every matching transition of a parallel gateway. The branches now run in
-/// parallel.
+/// The ticket reached a parallel gateway and took each transition whose condition is true. Several
+/// branches are active at the same time now.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BranchesStarted {
     pub node: NodeId,
@@ -583,14 +598,14 @@ pub struct BranchesStarted {
 }
 impl Personals for BranchesStarted {}
 
-/// A branch reached the join of its parallel gateway. The run leaves the join after the last branch
-/// has arrived.
+/// A branch reached the join of its parallel gateway. After the last branch, the ticket continues
+/// after the join.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BranchJoined {
     pub node: NodeId,
     pub name: String,
-    /// The parallel gateway at which the branch started. `branch` is the first transition of the
-    /// branch.
+    /// The parallel gateway at which the branch started. `branch` is the id of the first transition
+    /// of the branch.
     pub fork: NodeId,
     pub branch: TransitionId,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -598,29 +613,30 @@ pub struct BranchJoined {
 }
 impl Personals for BranchJoined {}
 
-/// The API call of an automatic node returned a result. The result is applied in the same commit.
-/// If the ticket is suspended or a child, a later commit applies the result.
+/// The result of the API call of an automatic node arrived. Normally the result is applied in the
+/// same commit. If the ticket is suspended or is a child ticket, a later commit applies the result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeResultReceived {
     pub node: NodeId,
     pub name: String,
     pub round: u32,
-    /// The number of the API call within the round: 1 for the first call, one more for each retry
-    /// by a person.
+    /// The number of the API call within the current run of the node. The first call has number 1,
+    /// and each retry by a person adds 1.
     pub attempt: u32,
     pub succeeded: bool,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, String>,
-    /// The id of the task in the external system. A retry can continue this task.
+    /// The id of the task in the external system, for example in BlueKing SOPS. A retry can
+    /// continue this task.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub task: String,
-    /// The reason of a failure as text; empty if the API call succeeded.
+    /// The reason of a failure. The text is empty if the API call was successful.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
 }
 impl Personals for NodeResultReceived {}
 
-/// An automatic node failed. The node waits for a person.
+/// An automatic node failed. The node now waits for a person.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeFailed {
     pub node: NodeId,
@@ -630,17 +646,18 @@ pub struct NodeFailed {
 }
 impl Personals for NodeFailed {}
 
-/// A person retried a failed automatic node, possibly with other inputs.
+/// A person repeated a failed automatic node, possibly with changed inputs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeRetried {
     pub node: NodeId,
     pub name: String,
     pub by: PersonId,
     pub attempt: u32,
-    /// Values that replace fields and variables with the same key, in this API call only.
+    /// Values that a person entered for this API call only. They replace the values of fields and
+    /// variables with the same key.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub inputs: BTreeMap<String, String>,
-    /// The reason that the person gave; empty if no reason was given.
+    /// The reason that the person entered. The text is empty if the person entered no reason.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }
@@ -650,8 +667,8 @@ impl Personals for NodeRetried {
     }
 }
 
-/// A node was skipped, because the node has no processors or because a person ignored its failure.
-/// A person who ignores a failure may supply the outputs of the node.
+/// A node was skipped. Either the node has no processors, or a person ignored its failure. In the
+/// second case, the person may enter the output variables of the node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeSkipped {
     pub node: NodeId,
@@ -671,8 +688,8 @@ impl Personals for NodeSkipped {
     }
 }
 
-/// A manager reassigned a node to other people (BlueKing: exception distribution). The configured
-/// range of processors does not apply.
+/// A manager replaced the processors of a node with other people (BlueKing: exception
+/// distribution). The configured limits for processors do not apply.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeReassigned {
     pub node: NodeId,
@@ -689,8 +706,8 @@ impl Personals for NodeReassigned {
     }
 }
 
-/// The workflow run entered a node without processors. An owner of the service must reassign the
-/// node.
+/// The ticket entered a node that has no processors. A service owner must assign other people to
+/// the node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProcessorsMissing {
     pub node: NodeId,
@@ -698,7 +715,7 @@ pub struct ProcessorsMissing {
 }
 impl Personals for ProcessorsMissing {}
 
-/// A node set the status that the running ticket displays from now on.
+/// A node set the status that a running ticket displays.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StatusSet {
     pub status: String,
@@ -707,7 +724,7 @@ pub struct StatusSet {
 }
 impl Personals for StatusSet {}
 
-/// The ticket was ended with an explicit final status, by a manager or by a node.
+/// A manager or a node ended the ticket with a final status.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Closed {
     pub by: PersonId,
@@ -715,8 +732,8 @@ pub struct Closed {
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
     pub approve_result: bool,
-    /// The instant at which the desk rates the ticket. Absent if the final status is not finished,
-    /// or if the service sets no number of days.
+    /// The instant at which the desk rates the ticket automatically. Absent if the ticket was not
+    /// finished normally, or if the service defines no number of days for this rating.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_by: Option<Moment>,
 }
@@ -726,11 +743,11 @@ impl Personals for Closed {
     }
 }
 
-/// Values of fields were changed after the form was submitted.
+/// Values of the form were changed after the form was submitted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FieldsChanged {
     pub by: PersonId,
-    /// The names of the changed fields at the time of the change, for display.
+    /// The names of the changed fields for display. The names are those at the time of the change.
     pub names: Vec<String>,
     pub form: Vec<Entry>,
 }
@@ -740,8 +757,8 @@ impl Personals for FieldsChanged {
     }
 }
 
-/// The priority of the ticket was changed, because a person chose a priority or changed impact or
-/// urgency.
+/// The priority of the ticket changed. A person chose another priority, or changed the impact or
+/// the urgency.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PriorityChanged {
     pub priority: Priority,
@@ -751,18 +768,19 @@ impl Personals for PriorityChanged {}
 /// A person added a remark.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RemarkAdded {
-    /// The number of the remark within the ticket: 1, 2, 3 and so on.
+    /// The number of the remark within the ticket. The first remark has number 1.
     pub id: u64,
     pub by: PersonId,
-    /// The id of the remark to which this remark replies; absent if the remark is not a reply.
+    /// The number of the remark to which this remark is a reply. Absent if the remark is not a
+    /// reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<u64>,
     pub text: Remark,
-    /// The people whom the remark mentions.
+    /// The people who are mentioned in the remark.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mentions: Vec<PersonId>,
-    /// True if only the people who work on the ticket may read the remark. The creator may not read
-    /// such a remark.
+    /// True if only the people who work on the ticket may read the remark. The creator of the
+    /// ticket may not read such a remark.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub internal: bool,
 }
@@ -772,24 +790,25 @@ impl Personals for RemarkAdded {
     }
 }
 
-/// People were added to the followers (`follows` is true) or removed from the followers.
+/// People became followers of the ticket (`follows` is true), or stopped being followers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FollowersChanged {
     pub by: PersonId,
     pub people: Vec<PersonId>,
     pub follows: bool,
-    /// True if the new followers may see the whole ticket, because the person who added the
-    /// followers may see the ticket.
+    /// True if the new followers may see the whole ticket. This is the case if the person who added
+    /// them may see the whole ticket.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub invited: bool,
 }
 impl Personals for FollowersChanged {}
 
-/// The ticket was rated by its creator or agent, or by the desk after the deadline.
+/// The ticket was rated. The creator or the agent gave the rating, or the desk gave the rating
+/// after the deadline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rated {
     pub by: PersonId,
-    /// The rating, from 1 to 5 stars.
+    /// The number of stars of the rating, from 1 to 5.
     pub stars: u8,
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub comment: Remark,
@@ -800,7 +819,7 @@ impl Personals for Rated {
     }
 }
 
-/// A person reminded the current processors.
+/// A person reminded the current processors of their work.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reminded {
     pub by: PersonId,
@@ -814,25 +833,25 @@ impl Personals for Reminded {
     }
 }
 
-/// The relation between this ticket and another ticket.
+/// The kind of link between this ticket and another ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Relation {
-    /// This ticket was raised from the other ticket.
+    /// A person opened this ticket from the other ticket.
     RaisedFrom,
-    /// The other ticket was raised from this ticket.
+    /// A person opened the other ticket from this ticket.
     Raised,
-    /// The tickets are related, and neither ticket depends on the other.
+    /// The tickets belong to the same subject. Neither ticket depends on the other ticket.
     Related,
-    /// This ticket is a child of the other ticket. A child ends with its parent, and people cannot
-    /// process a child.
+    /// This ticket is a child of the other ticket. A child ends when its parent ends, and people
+    /// cannot process a child.
     ChildOf,
     /// The other ticket is a child of this ticket.
     ParentOf,
 }
 
 impl Relation {
-    /// Returns the relation that the other ticket records.
+    /// Returns the kind of link that the other ticket must record.
     #[must_use]
     pub fn inverse(self) -> Self {
         match self {
@@ -845,7 +864,7 @@ impl Relation {
     }
 }
 
-/// A relation to another ticket was added. The other ticket records the inverse relation.
+/// A link to another ticket was added. The other ticket records the opposite kind of link.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Linked {
     pub by: PersonId,
@@ -854,7 +873,7 @@ pub struct Linked {
 }
 impl Personals for Linked {}
 
-/// A relation to another ticket was removed. The history still contains the former relation.
+/// A link to another ticket was removed. The old events of the link remain in the history.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Unlinked {
     pub by: PersonId,
@@ -863,13 +882,14 @@ pub struct Unlinked {
 }
 impl Personals for Unlinked {}
 
-/// A processor acknowledged the node: the processor responded, but has not completed the work.
+/// A processor acknowledged the work at a node. The processor has seen the work but has not
+/// completed it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Acknowledged {
     pub by: PersonId,
     pub node: NodeId,
     pub name: String,
-    /// The reason that the person gave; empty if no reason was given.
+    /// The reason that the person entered. The text is empty if the person entered no reason.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }
@@ -879,14 +899,14 @@ impl Personals for Acknowledged {
     }
 }
 
-/// The node was escalated to the next level. The leaders of the processors, or the owners of the
-/// service, become processors too.
+/// The work at a node was escalated to the next level. Additional people became processors: the
+/// leaders of the processors, or the service owners.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Escalated {
     pub by: PersonId,
     pub node: NodeId,
     pub name: String,
-    /// The number of the escalation: 1 for the first escalation of the node.
+    /// The number of the escalation. The first escalation of the node has number 1.
     pub level: u32,
     pub processors: Vec<PersonId>,
     #[serde(default, skip_serializing_if = "Remark::is_empty")]

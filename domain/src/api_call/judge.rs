@@ -1,4 +1,4 @@
-//! Judges one attempt of an API call by the response of the external system.
+//! Evaluates the response of the external system to one attempt of an API call.
 
 use std::collections::BTreeMap;
 
@@ -12,14 +12,16 @@ use crate::attempt::{Policy, Verdict};
 use crate::condition::{self, Found};
 use crate::value::plain;
 
-/// Maximum size in bytes of an output variable; a longer value from a response is cut.
+/// Maximum size of an output variable in bytes. A longer value from a response is cut.
 const OUTPUT_BYTES: usize = 4096;
-/// Maximum length in characters of an external system's message inside a failure reason.
+/// Maximum length of an error message from an external system, in characters. The message becomes a
+/// part of the failure reason.
 const REASON_CHARS: usize = 200;
-/// The HTTP status and body of a response, or an English text that explains the missing response.
+/// The HTTP status and the body of a response. The error is an English text that explains why there
+/// is no response.
 pub type Reply<'a> = Result<(u16, &'a [u8]), String>;
 
-/// Returns the verdict on one attempt of a request, and the policy for repeated attempts.
+/// Returns the verdict on one attempt, and the retry policy that applies to further attempts.
 pub fn verdict(
     request: &Request,
     kind: NodeKind,
@@ -32,8 +34,8 @@ pub fn verdict(
     )
 }
 
-/// Returns the retry policy of a request. A lost poll response does not show whether the external
-/// work failed. Polls may therefore fail as often as polls are left.
+/// Returns the retry policy of a request. If the response to a poll is lost, the external work may
+/// still be successful. Each remaining poll may therefore fail without ending the API call.
 fn policy(request: &Request, call: &ApiCall) -> Policy {
     let poll = request.poll.as_ref().filter(|_| call.step == POLLED);
     let polls_left = poll.map_or(0, |poll| poll.times_max.saturating_sub(call.polls));
@@ -58,7 +60,7 @@ fn of_request(request: &Request, kind: NodeKind, call: &ApiCall, reply: &Reply<'
         Ok(received) => *received,
         Err(reason) => return retry(reason.clone()),
     };
-    // Status 429 and statuses from 500 are temporary failures. Every other status is final.
+    // Status 429 and all statuses from 500 are temporary failures, so the request is repeated.
     if status == 429 || status >= 500 {
         return retry(format!("answered {status}"));
     }
@@ -102,7 +104,7 @@ fn of_request(request: &Request, kind: NodeKind, call: &ApiCall, reply: &Reply<'
     }
 }
 
-/// Returns the key of the output variable that stores the success of a node's SOPS task
+/// Returns the key of the output variable that shows whether the SOPS task of a node was successful
 /// (reference/bk-itsm.md 8.2).
 pub fn task_result(node: NodeId) -> String {
     format!("sops_result_{node}")
@@ -115,14 +117,14 @@ fn holds(condition: &Condition, body_json: &Value) -> bool {
     condition::holds(condition, TransitionId(0), &find, &mut Vec::new())
 }
 
-/// Returns the value at `path` in the response. If the response contains no value at `path`, the
-/// member `data` is searched for the same path.
+/// Returns the value at `path` in the response. If there is no such value, the same path is
+/// searched inside the member `data`.
 pub(crate) fn value_at<'a>(body_json: &'a Value, path: &str) -> Option<&'a Value> {
     member_at(body_json, path).or_else(|| member_at(body_json.get("data")?, path))
 }
 
-/// Returns the value at `path`: member names and list indexes, separated by dots. A leading `resp.`
-/// is ignored.
+/// Returns the value at `path`. The path consists of member names and list indexes with dots
+/// between them. The prefix `resp.` is ignored.
 fn member_at<'a>(body_json: &'a Value, path: &str) -> Option<&'a Value> {
     let path = path.strip_prefix("resp.").unwrap_or(path);
     path.split('.')
@@ -133,8 +135,9 @@ fn member_at<'a>(body_json: &'a Value, path: &str) -> Option<&'a Value> {
         })
 }
 
-/// Returns the output variables of a request, read from the response. For an API node, the member
-/// `data` is searched first; for a webhook, the whole response (reference/bk-itsm.md 8.1, 8.4).
+/// Returns the output variables of a request from the response. For an API node, the search starts
+/// in the member `data`. For a webhook, the search starts in the whole response
+/// (reference/bk-itsm.md 8.1, 8.4).
 fn outputs(request: &Request, kind: NodeKind, body_json: &Value) -> BTreeMap<String, String> {
     let in_data = |path: &str| {
         body_json
@@ -163,8 +166,8 @@ fn outputs(request: &Request, kind: NodeKind, body_json: &Value) -> BTreeMap<Str
         .collect()
 }
 
-/// Returns the reason of a failure: the code and the message of the external system. A long message
-/// is cut.
+/// Returns the reason of a failure. The text contains the code and the message of the external
+/// system. A long message is cut.
 pub fn failure_reason(body_json: &Value) -> String {
     let code = plain(&body_json["code"]);
     let message: String = plain(&body_json["message"])
@@ -350,8 +353,8 @@ mod tests {
         let reply: Reply<'_> = Ok((200, br#"{"data":{"state":"RUNNING"}}"#));
         let (last, _) = verdict(&request, NodeKind::Task, &polled_call, &reply);
         assert!(matches!(last, Verdict::Failed { .. }));
-        // A lost poll response is not a failure of the API call. The first request keeps its own
-        // maximum of attempts.
+        // A lost response to a poll does not end the API call. The limit for attempts of the first
+        // request is unchanged.
         request.poll = Some(Poll {
             interval_ms: 5000,
             times_max: 100,

@@ -1,8 +1,8 @@
-//! The API call of one automatic node. [`plan`] builds the next request, [`judge`] classifies a
-//! response, and this module records all attempts.
+//! The API call of one automatic node. [`plan`] builds the next request, and [`judge`] evaluates
+//! the response. This module records all attempts.
 //!
-//! Every state except the last state sets a deadline. The last state follows only after the ticket
-//! has recorded the result. If the program crashes earlier, the deadline repeats the step.
+//! Each state except the last state has a deadline. If the program stops before the ticket has
+//! recorded the result, the work is repeated at the deadline.
 
 pub mod judge;
 pub mod plan;
@@ -19,31 +19,32 @@ use serde::{Deserialize, Serialize};
 use crate::attempt::{Attempts, Policy, Report, Verdict};
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
-/// Time in milliseconds in which the ticket must record the result. After this time the result is
-/// sent to the ticket again.
+/// Time limit in milliseconds for the ticket to record the result. After this time, the desk sends
+/// the result to the ticket again.
 const RESULT_DUE_MS: i64 = 30_000;
-/// Step of an API call that continues an existing SOPS task: the next request reads the state of
-/// the task.
+/// Name of a step: the API call continues an existing SOPS task. The next request reads the state
+/// of this task.
 pub const RESUMED: &str = "resumed";
-/// Step of an API call whose responses have not met the poll condition yet.
+/// Name of a step: the responses so far do not meet the poll condition.
 pub const POLLED: &str = "polled";
-/// Step of an API call whose SOPS task is created but not started.
+/// Name of a step: the SOPS task was created but not started.
 pub const CREATED: &str = "created";
 
 /// The commands of one API call.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Request(Requested),
-    /// Records that a non-idempotent request is about to be sent. If no result is recorded by
-    /// `until`, the external system may have executed the request.
+    /// Records that the desk is about to send a request that must not be repeated. If no result is
+    /// recorded before the instant `until`, it is unknown whether the external system executed the
+    /// request.
     Begin {
         attempt: u32,
         until: Moment,
     },
-    /// Records the outcome of the attempt that is due.
+    /// Records the outcome of the current attempt.
     Record(Report),
-    /// Ends the API call. `recorded` is true if the ticket recorded the result, and false if the
-    /// ticket no longer waits for the result.
+    /// Closes the API call. `recorded` is true if the ticket recorded the result. The value is
+    /// false if the ticket does not need the result any more.
     Close {
         recorded: bool,
     },
@@ -67,7 +68,7 @@ pub enum Rejection {
 pub struct ApiCall {
     pub requested: Option<Requested>,
     pub attempts: Attempts,
-    /// Number of polls whose response did not end the API call.
+    /// Number of polls after which the API call had to continue.
     pub polls: u32,
     pub step: String,
     pub task: String,
@@ -151,9 +152,10 @@ impl Decider for ApiCall {
 }
 
 impl ApiCall {
-    /// Returns the verdict on a started attempt whose result was never recorded; `None` if no such
-    /// attempt exists. After an interrupted start of a SOPS task, the next request reads the state
-    /// of the task. An interrupted creation fails, because the task may already exist.
+    /// Returns the verdict on an attempt that was interrupted before its result was recorded. If
+    /// the start of a SOPS task was interrupted, the next request reads the state of the task. If
+    /// the creation was interrupted, the API call fails, because the task may already exist.
+    /// Returns `None` if no attempt was interrupted.
     pub fn interrupted(&self) -> Option<Verdict> {
         match self.step.as_str() {
             _ if !self.attempts.is_interrupted() => None,
@@ -168,7 +170,7 @@ impl ApiCall {
         }
     }
 
-    /// Returns true if the API call was requested and no result is recorded.
+    /// Returns true if the API call was requested and has no result yet.
     pub fn is_open(&self) -> bool {
         self.requested.is_some() && self.answered.is_none()
     }
@@ -220,8 +222,8 @@ impl ApiCall {
     }
 }
 
-/// The retry policy of a service task without own values. The first pause is 3 s; each further
-/// pause is twice as long, up to 5 minutes.
+/// The default retry policy. It applies to a service task without its own settings. The first pause
+/// is 3 seconds. Each further pause is twice as long, but at most 5 minutes.
 pub const POLICY: Policy = Policy {
     attempts_max: 1,
     first_ms: 3_000,

@@ -1,4 +1,4 @@
-//! Builds the next HTTP request of an API call: replaces the placeholders with values of the
+//! Builds the next HTTP request of an API call. Placeholders are replaced with values of the
 //! ticket.
 
 use std::collections::BTreeSet;
@@ -12,7 +12,8 @@ use crate::placeholder::{
 };
 use crate::value::plain;
 
-/// One HTTP request without secret headers. The sender adds the secret headers from the key store.
+/// One HTTP request without secret headers. The function that sends the request adds the secret
+/// headers from the key store.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlannedRequest {
     pub method: String,
@@ -26,11 +27,12 @@ pub struct PlannedRequest {
 const FORM: &str = "application/x-www-form-urlencoded";
 /// Media type of a body that sends each form field as a separate part.
 const PARTS: &str = "multipart/form-data";
-/// Length in characters of the boundary between the parts of a multipart body. RFC 2046 allows 70.
+/// Length in characters of the text that separates the parts of a multipart body. RFC 2046 allows
+/// at most 70 characters.
 const BOUNDARY_CHARS: usize = 32;
 
-/// Headers that belong to the connection or to message framing (RFC 9110 7.6.1, RFC 9112). All
-/// headers with the prefix `proxy-` belong to the same group.
+/// Headers that control the connection or the length of the message (RFC 9110 7.6.1, RFC 9112).
+/// Headers that start with `proxy-` also belong to this group.
 const CONNECTION_HEADERS: [&str; 11] = [
     "host",
     "content-length",
@@ -45,16 +47,16 @@ const CONNECTION_HEADERS: [&str; 11] = [
     "http2-settings",
 ];
 
-/// Returns true if only the HTTP client may set a header, because the header belongs to the
-/// connection or to message framing.
+/// Returns true if only the HTTP client may set this header. Such a header controls the connection
+/// or the length of the message.
 pub fn is_of_connection(name: &str) -> bool {
     let name = name.to_lowercase();
     CONNECTION_HEADERS.contains(&name.as_str()) || name.starts_with("proxy-")
 }
 
 impl PlannedRequest {
-    /// Returns the body as text. A text is unchanged, form fields are encoded for the media type of
-    /// the headers, and any other value is JSON.
+    /// Returns the body as text. A body that is already a text is unchanged. Form fields are
+    /// encoded for the media type in the headers. Any other body becomes JSON.
     pub fn body_text(&self) -> String {
         let header = media_type(&self.headers);
         let kind = header.to_lowercase();
@@ -88,7 +90,7 @@ impl PlannedRequest {
     }
 }
 
-/// Returns the value of the header `Content-Type`; empty if the header is absent.
+/// Returns the value of the header `Content-Type`. Returns an empty text if the header is absent.
 fn media_type(headers: &[(String, String)]) -> &str {
     headers
         .iter()
@@ -96,8 +98,8 @@ fn media_type(headers: &[(String, String)]) -> &str {
         .map_or("", |(_, value)| value.as_str())
 }
 
-/// Returns the form fields of a body in order. The body is an object, or a list of `key` and
-/// `value`; any other body gives `None`.
+/// Returns the form fields of a body in order. The body is an object, or a list of objects with
+/// `key` and `value`. Returns `None` for any other body.
 fn fields(body: &Value) -> Option<Vec<(String, String)>> {
     match body {
         Value::Object(members) => Some(
@@ -119,14 +121,14 @@ fn fields(body: &Value) -> Option<Vec<(String, String)>> {
     }
 }
 
-/// Encodes a text for `application/x-www-form-urlencoded`: a space becomes a plus.
+/// Encodes a text for `application/x-www-form-urlencoded`. A space becomes a plus sign.
 fn form_encoded(text: &str) -> String {
     percent(text).replace("%20", "+")
 }
 
-/// Sets the boundary between the parts of a multipart body to a digest of the body. A repeated
-/// request therefore consists of the same bytes, and no value can contain the boundary. If the body
-/// is already a text, the boundary in the header stays unchanged.
+/// Sets the separator (boundary) of a multipart body to a digest of the body. A repeated request is
+/// therefore identical, and no value can contain the separator. If the body is already a text, the
+/// separator in the header is unchanged.
 fn name_boundary(headers: &mut [(String, String)], body: &Value) {
     for (name, value) in headers {
         let (kind, parameters) = value.split_once(';').unwrap_or((value.as_str(), ""));
@@ -141,7 +143,7 @@ fn name_boundary(headers: &mut [(String, String)], body: &Value) {
     }
 }
 
-/// Returns the keys of all placeholders in the texts of a service task.
+/// Returns the keys of all placeholders in a service task.
 pub fn asks_for(service_task: &ServiceTask) -> BTreeSet<String> {
     let of_pairs = |pairs: &[Pair]| {
         pairs
@@ -172,8 +174,8 @@ pub fn asks_for(service_task: &ServiceTask) -> BTreeSet<String> {
     keys.into_iter().flatten().collect()
 }
 
-/// Returns the HTTP request of a service task with its placeholders replaced. An `Err` contains the
-/// English reason.
+/// Returns the HTTP request of a service task after all placeholders are replaced. The error is an
+/// English text.
 pub fn of_request(request: &Request, variables: &Variables) -> Result<PlannedRequest, String> {
     if !request.credentials.is_empty() && request.secret.is_empty() {
         return Err(format!(
@@ -182,8 +184,8 @@ pub fn of_request(request: &Request, variables: &Variables) -> Result<PlannedReq
         ));
     }
     let mut url = fill(&request.url, variables, percent)?;
-    // A replaced value must not change the number of path segments. HTTP clients resolve the
-    // segments `.` and `..`, so a value must not produce such a segment.
+    // A value must not change the number of segments in the path. A value must also not produce the
+    // segments `.` or `..`, because HTTP clients remove such segments.
     let path = url.split(['?', '#']).next().unwrap_or_default();
     if path
         .split('/')
@@ -215,8 +217,9 @@ pub fn of_request(request: &Request, variables: &Variables) -> Result<PlannedReq
         .collect::<Result<Vec<_>, String>>()?;
     let body = match &request.body {
         Value::Null => None,
-        // The text is parsed as JSON only after the replacement. Each value is therefore encoded
-        // for its position, and no value can close the string that contains the placeholder.
+        // The placeholders are replaced first, and then the text is parsed as JSON. Each value is
+        // encoded for its position. A value can therefore not end the string that contains the
+        // placeholder.
         Value::String(text) => {
             let filled = match encoder(&headers) {
                 Some(encode) => fill(text, variables, encode)?,
@@ -241,8 +244,8 @@ pub fn of_request(request: &Request, variables: &Variables) -> Result<PlannedReq
     })
 }
 
-/// Returns the function that encodes values for the media type of the headers. `None` means JSON,
-/// the default media type.
+/// Returns the function that encodes values for the media type of the body. Returns `None` for
+/// JSON, which is the default media type.
 fn encoder(headers: &[(String, String)]) -> Option<fn(&str) -> String> {
     match media_type(headers)
         .split(';')

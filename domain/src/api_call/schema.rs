@@ -1,18 +1,20 @@
-//! Converts a request body to the JSON schema of an API (reference/bk-itsm.md 8.1). Only the types,
-//! members, items and required members of the schema are used.
+//! Converts the body of a request so that the types in the body match a JSON schema
+//! (reference/bk-itsm.md 8.1). Only four parts of the schema are used: types, members, items and
+//! required members.
 
 use serde_json::{Map, Value};
 
 use crate::value::plain;
 
-/// Converts a body to the types of its schema. Texts become numbers, truth values, lists or
-/// objects; plain values become texts. An `Err` names the path of the value and the expected type.
+/// Converts the values of a body to the types of the schema. A text can become a number, a boolean,
+/// a list or an object. A number or a boolean can become a text. The error contains the path of the
+/// value and the expected type.
 pub fn conform(schema: &Value, value: Value) -> Result<Value, String> {
     conform_at(schema, value, "body")
 }
 
-/// Returns true if a value is a JSON schema instead of a body. A schema has the type `object` and
-/// `properties`, or the type `array` and `items`.
+/// Returns true if the value is a JSON schema and not a normal body. A schema has the type `object`
+/// and the member `properties`, or the type `array` and the member `items`.
 pub fn is_schema(value: &Value) -> bool {
     value["type"] == "object" && value["properties"].is_object()
         || value["type"] == "array" && value["items"].is_object()
@@ -20,8 +22,8 @@ pub fn is_schema(value: &Value) -> bool {
 
 fn conform_at(schema: &Value, value: Value, path: &str) -> Result<Value, String> {
     let not = |what: &str| Err(format!("{path} is not {what}"));
-    // A schema with several types, or without a type, does not determine the target type. The value
-    // stays unchanged.
+    // Without exactly one type in the schema, the target type is unknown. The value is then
+    // unchanged.
     let Some(kind) = schema["type"].as_str() else {
         return Ok(value);
     };
@@ -39,7 +41,8 @@ fn conform_at(schema: &Value, value: Value, path: &str) -> Result<Value, String>
             {
                 conform_at(schema, read, path)
             }
-            // A form stores several selected options as one text with commas between the keys.
+            // A form stores several selected options as one text. Commas separate the keys in this
+            // text.
             _ if kind == "array" => {
                 let parts = text
                     .split(',')
@@ -80,8 +83,8 @@ fn conform_at(schema: &Value, value: Value, path: &str) -> Result<Value, String>
             _ => not("true or false"),
         },
         ("string", value @ (Value::Number(_) | Value::Bool(_))) => Ok(plain(&value).into()),
-        // A field without a value is null. The function `object` removes such a member from its
-        // parent.
+        // Null represents a field without a value. The function `object` removes the member with
+        // this value from its parent.
         (_, Value::Null) => Ok(Value::Null),
         ("object", _) => not("an object"),
         ("array", _) => not("a list"),
@@ -96,8 +99,8 @@ fn conform_at(schema: &Value, value: Value, path: &str) -> Result<Value, String>
 fn object(schema: &Value, members: Map<String, Value>, path: &str) -> Result<Value, String> {
     let mut conforming = Map::new();
     for (key, member) in members {
-        // An empty text means a field without a value if the schema expects another type than text.
-        // The text must not become a number or a list with one item.
+        // Forms store an empty text for a field without a value. If the schema expects another
+        // type, this text must not become a number or a list with one item.
         let member_schema = &schema["properties"][&key];
         let is_text = matches!(member_schema["type"].as_str(), None | Some("string"));
         let has_no_value = member.is_null() || (!is_text && member == "");

@@ -1,8 +1,9 @@
-//! One application: the request for approval in an external ITSM. The steps are: create a ticket
-//! there, read it until it is decided, and record the decision on the own ticket.
+//! One application: a request for approval in an external ITSM. First the desk creates a ticket in
+//! the external ITSM. Then the desk reads this ticket until it is decided. Finally the own ticket
+//! records the decision.
 //!
-//! Every state except the last state sets a deadline whose handler needs no answer from outside. A
-//! callback only makes the next read happen earlier; the decision always follows from the read.
+//! Each state except the last state has a deadline, so the desk can always continue without a
+//! callback. A callback only causes an earlier read. The decision always comes from a read.
 
 use std::collections::BTreeMap;
 
@@ -22,42 +23,45 @@ use crate::envelope::Envelope;
 use crate::views::Card;
 use crate::workflow::{external_key, result_key};
 
-/// Time in milliseconds in which the own ticket must record the result. After this time the result
-/// is sent to the ticket again.
+/// Time limit in milliseconds for the own ticket to record the result. After this time, the desk
+/// sends the result to the ticket again.
 const RESULT_DUE_MS: i64 = 30_000;
-/// First and longest pause between two reads of an undecided ticket, milliseconds.
+/// Shortest and longest pause between two reads of an undecided ticket, in milliseconds.
 const POLL_MS: i64 = 60_000;
 const POLL_MS_MAX: i64 = 300_000;
-/// Pause in milliseconds before the search for a ticket whose creation got no response. The request
-/// may still be running in the external ITSM.
+/// Pause in milliseconds after a creation request without a response. After the pause, the desk
+/// searches the external ITSM for the ticket. The pause gives the external ITSM time to complete
+/// the request.
 const SEARCH_AFTER_MS: i64 = 30_000;
 
-/// The policy of every request: attempts continue until the application expires.
+/// The retry policy of all requests. The number of attempts is not limited, because the application
+/// expires by time.
 pub const POLICY: Policy = Policy {
     attempts_max: u32::MAX,
     first_ms: 3_000,
     longest_ms: 300_000,
 };
 
-/// The next request of an application.
+/// The kind of the next request that the desk sends for an application.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
     /// Creates the ticket in the external ITSM.
     #[default]
     Create,
-    /// Searches a ticket with the mark of the application, because a creation got no response.
+    /// Searches for the ticket by the tag that the desk sent with the creation request. This step
+    /// follows a creation request without a response.
     Find,
-    /// Lets the external ITSM verify the token of a callback.
+    /// Asks the external ITSM whether the token of a callback is valid.
     Verify,
-    /// Reads the ticket after a verified callback.
+    /// Reads the ticket after the external ITSM confirmed the token of a callback.
     Confirm,
-    /// Reads the ticket at the end of a pause.
+    /// Reads the ticket after the regular pause between two reads.
     Poll,
 }
 
 impl Step {
-    /// Returns the name of the step in events.
+    /// Returns the name of the step that events store.
     pub fn name(self) -> &'static str {
         match self {
             Self::Create => "create",
@@ -79,7 +83,7 @@ impl Step {
     }
 }
 
-/// A ticket as the external ITSM shows it.
+/// The state of a ticket in the external ITSM.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ExternalTicket {
     pub status: String,
@@ -87,21 +91,22 @@ pub struct ExternalTicket {
     pub fields: BTreeMap<String, Value>,
 }
 
-/// The meaning of a response of the external ITSM.
+/// The meaning of a response from the external ITSM.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
-    /// The ticket with this number was created.
+    /// The external ITSM created a ticket with this number.
     Created(String),
-    /// The number of the ticket with the mark; `None` if no such ticket exists.
+    /// The result of the search for a ticket by its tag: the number of the ticket, or `None` if no
+    /// such ticket exists.
     Found(Option<String>),
-    /// Whether the external ITSM issued the token of a callback.
+    /// True if the external ITSM confirmed the token of a callback.
     Verified(bool),
     Ticket(ExternalTicket),
-    /// The external ITSM rejected the request and did nothing.
+    /// The external ITSM rejected the request and changed nothing.
     Rejected(String),
-    /// The request surely had no effect, and may be sent again.
+    /// The request certainly had no effect, so the desk may send the request again.
     NotSent(String),
-    /// The response is missing or unreadable. The request may have had its effect.
+    /// The response is missing or unreadable. It is unknown whether the request had an effect.
     Unclear(String),
 }
 
@@ -109,24 +114,24 @@ pub enum Answer {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Request(Requested),
-    /// Records that the creation is about to be sent. If no result is recorded by `until`, the
-    /// external ITSM may have created the ticket.
+    /// Records that the desk is about to send the creation request. If no result is recorded before
+    /// the instant `until`, it is unknown whether the ticket exists.
     Begin {
         attempt: u32,
         until: Moment,
     },
-    /// Records the outcome of the attempt that is due.
+    /// Records the outcome of the current attempt.
     Record(Report),
-    /// Records that a callback arrived as the inbound message of a stream.
+    /// Records that a callback arrived. `inbound` is the stream that stores the callback.
     Hint {
         inbound: String,
         at: Moment,
     },
-    /// Ends an application whose expiry has passed without a decision.
+    /// Ends an application that has no decision when its time limit is reached.
     Expire {
         at: Moment,
     },
-    /// Ends the application. `recorded` is true if the ticket recorded the result.
+    /// Closes the application. `recorded` is true if the ticket recorded the result.
     Close {
         recorded: bool,
     },
@@ -161,11 +166,13 @@ pub struct Application {
     pub requested: Option<Requested>,
     pub attempts: Attempts,
     pub step: Step,
-    /// Number of reads that found no decision.
+    /// Number of reads of the external ticket that found no decision.
     pub polls: u32,
-    /// The number of the ticket in the external ITSM; empty before the ticket is known.
+    /// The number of the ticket in the external ITSM. The text is empty while the number is
+    /// unknown.
     pub external: String,
-    /// The inbound message whose token is verified next or was verified last.
+    /// The stream of the last callback. The token of this callback is verified next or was verified
+    /// last.
     pub hint: Option<String>,
     pub outcome: Option<Outcome>,
     pub is_closed: bool,
@@ -217,7 +224,8 @@ impl Decider for Application {
             Command::Hint { inbound, at } => Ok(vec![
                 Hinted {
                     inbound: inbound.clone(),
-                    // Before the ticket number is known, only the running step can find it.
+                    // While the number of the external ticket is unknown, the callback must not
+                    // change the deadline. Only the current step can find the number.
                     due: if self.external.is_empty() {
                         self.attempts.due
                     } else {
@@ -269,8 +277,8 @@ impl Decider for Application {
             ApplicationEvent::Hinted(hinted) => {
                 self.hint = Some(hinted.inbound.clone());
                 if !self.external.is_empty() {
-                    // The outcome of a running read is discarded, because the read was sent before
-                    // the callback arrived.
+                    // A read may still be running that started before the callback arrived. The
+                    // outcome of this old read is ignored.
                     self.attempts.poll(self.attempts.next(), hinted.due);
                     self.step = Step::Verify;
                 }
@@ -317,21 +325,22 @@ impl Card for Application {
 }
 
 impl Application {
-    /// Returns true if the application was requested and has no result.
+    /// Returns true if the application was requested and has no result yet.
     pub fn is_open(&self) -> bool {
         self.requested.is_some() && self.outcome.is_none()
     }
 
-    /// Returns the verdict on a started creation whose result was never recorded; `None` if no such
-    /// attempt exists. The ticket may exist, so the next step searches it.
+    /// Returns the verdict on a creation request that was interrupted before its result was
+    /// recorded. The ticket may exist, so the next step is a search. Returns `None` if no creation
+    /// request was interrupted.
     pub fn interrupted(&self) -> Option<Verdict> {
         self.attempts
             .is_interrupted()
             .then(|| next(Step::Find, String::new(), 0))
     }
 
-    /// Returns the verdict on the response to the request of the current step. `granted` is the
-    /// condition of the application kind.
+    /// Returns the verdict on the response to the current request. `granted` is the condition under
+    /// which the application counts as granted.
     pub fn verdict(&self, answer: Answer, granted: &Condition) -> Verdict {
         match (self.step, answer) {
             (_, Answer::NotSent(reason)) => retry(reason),
@@ -350,7 +359,8 @@ impl Application {
             }
             (Step::Find, Answer::Found(None)) => next(Step::Create, String::new(), 0),
             (Step::Verify, Answer::Verified(true)) => next(Step::Confirm, self.external.clone(), 0),
-            // An unverified callback changes nothing and does not stop the polling.
+            // The token of the callback is invalid, so the callback is ignored. The regular reads
+            // continue.
             (Step::Verify, Answer::Verified(false) | Answer::Rejected(_)) => {
                 next(Step::Poll, self.external.clone(), self.pause_ms())
             }
@@ -360,8 +370,8 @@ impl Application {
         }
     }
 
-    /// Returns the verdict on the state of the external ticket. A status without a known meaning
-    /// decides nothing.
+    /// Returns the verdict on the state of the external ticket. Only a final status gives a
+    /// decision. For any other status, another read follows.
     fn read(&self, ticket: &ExternalTicket, granted: &Condition) -> Verdict {
         if !matches!(
             ticket.status.as_str(),
@@ -388,8 +398,8 @@ impl Application {
         }
     }
 
-    /// Returns the pause before the next read: one minute, doubled after each read, at most five
-    /// minutes.
+    /// Returns the pause before the next read. The pause starts at one minute and doubles after
+    /// each read, up to five minutes.
     fn pause_ms(&self) -> i64 {
         let doublings = self.polls.saturating_sub(1).min(8);
         (POLL_MS << doublings).min(POLL_MS_MAX)
@@ -435,7 +445,8 @@ impl Application {
                 task,
                 after_ms,
             } => {
-                // A callback that arrived while the creation was running is verified at once.
+                // A callback arrived before the ticket number was known. The token of this callback
+                // is verified immediately.
                 let is_hinted = self.external.is_empty() && !task.is_empty() && self.hint.is_some();
                 let (step, after_ms) = if is_hinted {
                     (Step::Verify.name(), 0)
@@ -455,7 +466,7 @@ impl Application {
     }
 }
 
-/// Returns the verdict that continues with a request after a pause.
+/// Returns a verdict that continues with the given step after a pause.
 fn next(step: Step, external: String, after_ms: i64) -> Verdict {
     Verdict::Poll {
         step: step.name().into(),

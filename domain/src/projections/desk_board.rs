@@ -1,4 +1,4 @@
-//! The projection of the whole desk: the number of tickets by kind and final status, of decisions,
+//! Statistics of the whole desk: numbers of tickets by service type and final status, of decisions
 //! and of callbacks.
 
 use std::collections::BTreeMap;
@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use super::Projection;
 
-/// The counts since the first event of the ledger.
+/// All numbers count from the first event of the ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DeskBoard {
-    /// Number of opened tickets by kind (`request`, `change`, `event`, `question`).
+    /// Number of opened tickets by service type (`request`, `change`, `event`, `question`).
     pub opened: BTreeMap<String, u64>,
     /// Number of ended tickets by final status (`FINISHED`, `TERMINATED`, `REVOKED`).
     pub ended: BTreeMap<String, u64>,
@@ -25,22 +25,22 @@ pub struct DeskBoard {
     pub delivered: u64,
     pub sent_back: u64,
     pub suspended: u64,
-    /// Number of parallel gateways at which branches started.
+    /// Number of times that a parallel gateway has started its branches.
     pub forked: u64,
-    /// Number of API calls that succeeded. The next counters count failed calls, retries by people,
-    /// and skipped nodes.
+    /// Number of successful API calls. The next fields are the numbers of failed API calls, of
+    /// retries by people, and of skipped nodes.
     pub calls_succeeded: u64,
     pub calls_failed: u64,
     pub calls_retried: u64,
     pub skipped: u64,
-    /// Number of entered nodes without processors.
+    /// Number of times that a ticket entered a node without processors.
     pub unattended: u64,
     pub remarks: u64,
     pub rated: u64,
     pub linked: u64,
     pub reminded: u64,
     pub escalated: u64,
-    /// Number of imported rows of foreign incident logs.
+    /// Number of imported rows from the logs of other systems.
     pub observed: u64,
     pub callbacks_requested: u64,
     pub callbacks_delivered: u64,

@@ -1,9 +1,9 @@
-//! The projection of imported incident logs: volumes, transitions, durations, reassignments and
-//! reopened cases.
+//! Statistics of imported incident logs: numbers of rows, changes of the state, durations, changes
+//! of the group, and reopened cases.
 //!
-//! The projection folds `ticket.row_imported` events in the order of the ledger. The code contains
-//! no names of foreign states, groups or categories. Instead, each event stores the phase of its
-//! state, and the mapping of the import defines the phase.
+//! The module processes `ticket.row_imported` events in the order of the ledger. The code contains
+//! no state names of other systems. Instead, each event contains a phase such as `resolved`, and
+//! the mapping file of the import assigns a phase to each state.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,44 +13,45 @@ use serde::{Deserialize, Serialize};
 
 use crate::envelope::Envelope;
 
-/// Names of the times at which measured durations start and end.
+/// Names of the times from which durations are computed.
 pub const OPENED: &str = "opened";
 pub const RESOLVED: &str = "resolved";
 pub const CLOSED: &str = "closed";
 
-/// The totals of one imported case. The struct must stay small, because the projection stores one
-/// per case.
+/// The statistics of one imported case. The struct must be small, because one value per case is
+/// stored.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Case {
     pub rows: u64,
     pub first_state: String,
     pub reopens: u64,
     pub group_changes: u64,
-    /// True if the case returned to a group that had worked on the case before.
+    /// True if the case went back to a group that had already worked on the case.
     pub ping_pong: bool,
     pub known_groups: BTreeSet<String>,
     pub last_known_group: String,
-    /// The newest row of the case. The columns of the row are omitted to save space.
+    /// The latest imported row of the case. The additional columns of this row are not stored, to
+    /// save space.
     pub last: Option<RowImported>,
     pub last_at: Moment,
-    /// The instant of the first row of the case.
+    /// The time of the first row of the case.
     pub first_at: Moment,
-    /// The instant of the first row whose phase is resolved or closed.
+    /// The time of the first row with the phase resolved or closed.
     pub first_resolved_at: Option<Moment>,
-    /// The instant of the first row whose phase is closed.
+    /// The time of the first row with the phase closed.
     pub first_closed_at: Option<Moment>,
 }
 
-/// The totals of all imported cases. The report reads these totals.
+/// The statistics of all imported cases. A report uses this data.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct IncidentLog {
     pub cases: BTreeMap<String, Case>,
     pub rows_by_state: BTreeMap<String, u64>,
-    /// Number of transitions between states: the outer key is the old state, the inner key the new
-    /// state. Two consecutive rows with the same state are counted too.
+    /// Number of changes from one state to another. The outer key is the old state, and the inner
+    /// key is the new state. Two consecutive rows with the same state also count as a change.
     pub transitions: BTreeMap<String, BTreeMap<String, u64>>,
     pub dwell_minutes_by_state: BTreeMap<String, i64>,
-    /// The names of the times that occur in the rows of each source.
+    /// The names of the times in the imported rows, by the source of the rows.
     pub named_times: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -83,8 +84,8 @@ impl IncidentLog {
                     .or_default()
                     .entry(row.state.clone())
                     .or_default() += 1;
-                // The rows are folded in the order of the log. If a row is earlier than the
-                // previous row, the duration counts as zero minutes.
+                // The rows are processed in the order of the log. If a row is older than the
+                // previous row, the duration is zero minutes.
                 *self
                     .dwell_minutes_by_state
                     .entry(last.state.clone())
@@ -112,8 +113,9 @@ impl IncidentLog {
 }
 
 impl IncidentLog {
-    /// Returns a named time of a case from the newest row. If no row of the source contains that
-    /// time, the time is derived from the phases of the rows.
+    /// Returns a named time of a case, such as `resolved`. Normally the newest row contains the
+    /// time. If the rows of this source never contain the time, the time is computed from the
+    /// phases of the rows.
     pub fn time(&self, case: &Case, name: &str) -> Option<Moment> {
         let last = case.last.as_ref()?;
         if self.derives(&last.source, name) {
@@ -127,8 +129,8 @@ impl IncidentLog {
         last.times.get(name).copied()
     }
 
-    /// Returns true if a named time must be derived from the phases of the rows, because no row of
-    /// the source contains that time.
+    /// Returns true if a named time must be computed from the phases of the rows. This is necessary
+    /// if no row of the source contains the time.
     pub fn derives(&self, source: &str, name: &str) -> bool {
         [OPENED, RESOLVED, CLOSED].contains(&name)
             && !self
@@ -138,7 +140,7 @@ impl IncidentLog {
     }
 }
 
-/// Returns the whole minutes from one instant to another, rounded down.
+/// Returns the number of full minutes between two instants. The result is rounded down.
 pub fn minutes(from: Moment, to: Moment) -> i64 {
     (to.0 - from.0).div_euclid(60_000)
 }

@@ -1,4 +1,4 @@
-//! Hands a received inbound message to the subsystem of its subject.
+//! Requests the processing of an inbound message after it was received.
 
 use events::inbound::InboundEvent;
 
@@ -6,10 +6,12 @@ use crate::envelope::Envelope;
 use crate::inbound::Inbound;
 use crate::intent::Intent;
 
-/// The permanent name of this reaction, which is part of its effect ids.
+/// The name of this reaction. The name must never change, because the ids of the resulting queue
+/// messages contain it.
 pub const NAME: &str = "handle_inbound";
 
-/// Returns an intent to handle the message. A message with an unreadable body is only kept.
+/// Returns the request to process the message. If the body of the message is unreadable, the list
+/// is empty and the message is only stored.
 pub fn react(envelope: &Envelope<InboundEvent>, _card: &Inbound) -> Vec<Intent> {
     let InboundEvent::Received(received) = &envelope.event;
     if !received.problem.is_empty() {

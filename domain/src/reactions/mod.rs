@@ -1,4 +1,5 @@
-//! Reactions: pure functions from an event, and from the card after that event, to intents.
+//! Reactions. A reaction is a pure function. It reads an event and the card (the state summary)
+//! after this event. It returns intents: further work that the desk must do.
 
 pub mod handle_inbound;
 pub mod relate_tickets;

@@ -1,4 +1,5 @@
-//! Records a relation on both tickets, and ends child tickets when their parent ends.
+//! Records the link between two tickets on the other ticket. When a parent ticket ends, its child
+//! tickets are ended too.
 
 use events::ticket::{Relation, TicketEvent};
 
@@ -6,11 +7,12 @@ use crate::envelope::Envelope;
 use crate::intent::Intent;
 use crate::views::ticket_card::TicketCard;
 
-/// The permanent name of this reaction, which is part of its effect ids.
+/// The name of this reaction. The name must never change, because the ids of the resulting queue
+/// messages contain it.
 pub const NAME: &str = "relate_tickets";
 
-/// Returns the follow-up work for other tickets. A new or removed link is recorded on the other
-/// ticket; if a ticket ends, its children end too.
+/// Returns the further work for other tickets. If a link is added or removed, the other ticket must
+/// record the change. If the ticket ends, its children must end.
 pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent> {
     let Some(opened) = &card.ticket.opened else {
         return Vec::new();

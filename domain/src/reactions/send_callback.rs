@@ -1,5 +1,5 @@
-//! Requests a callback when a ticket ends (reference/bk-itsm.md 10). If the client app registered
-//! for status changes, each status change requests a callback too.
+//! Requests a callback to the receiver of a ticket when the ticket ends (reference/bk-itsm.md 10).
+//! If the client app wants status changes, each change of the status also leads to a callback.
 
 use events::ticket::TicketEvent;
 
@@ -7,11 +7,12 @@ use crate::envelope::Envelope;
 use crate::intent::Intent;
 use crate::views::ticket_card::TicketCard;
 
-/// The permanent name of this reaction, which is part of its effect ids.
+/// The name of this reaction. The name must never change, because the ids of the resulting queue
+/// messages contain it.
 pub const NAME: &str = "send_callback";
 
-/// Returns an intent to send a callback, if the ticket has a receiver and the event requires a
-/// callback.
+/// Returns the request for a callback. The list is empty if the ticket has no receiver, or if the
+/// event needs no callback.
 pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent> {
     let Some((opened, callback)) = card
         .ticket
@@ -21,8 +22,8 @@ pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent>
     else {
         return Vec::new();
     };
-    // A callback contains the state of the ticket at the time of the attempt. Two callbacks in the
-    // wrong order therefore never report an outdated state.
+    // The callback contains the state of the ticket at the time of the request. Even if two
+    // callbacks arrive in the wrong order, no callback contains an old state.
     let changes = matches!(
         envelope.event,
         TicketEvent::Suspended(_) | TicketEvent::Resumed(_) | TicketEvent::StatusSet(_)

@@ -1,5 +1,5 @@
-//! Starts the API call of an automatic node when the workflow run enters the node or a person
-//! retries the node.
+//! Requests the API call of an automatic node. The request follows when a ticket enters the node,
+//! or when a person retries the node.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,12 @@ use crate::envelope::Envelope;
 use crate::intent::{Intent, StartApiCall, effect_id};
 use crate::views::ticket_card::TicketCard;
 
-/// The permanent name of this reaction, which is part of its effect ids.
+/// The name of this reaction. The name must never change, because the ids of the resulting queue
+/// messages contain it.
 pub const NAME: &str = "start_api_call";
 
-/// Returns an intent to start the API call, if the event enters or retries an automatic node.
+/// Returns the request for an API call. The list is empty if the event neither enters nor retries
+/// an automatic node with an API call.
 pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent> {
     let (node, attempt, inputs) = match &envelope.event {
         TicketEvent::NodeEntered(entered) if entered.automatic => {
@@ -30,8 +32,8 @@ pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent>
     if node_run.executor != Executor::ApiCall {
         return Vec::new();
     }
-    // A retry with the same inputs uses the same idempotency key and continues the existing SOPS
-    // task. A retry with other inputs gets a new key.
+    // If the inputs of a retry are unchanged, the retry uses the same idempotency key and continues
+    // the existing SOPS task. If the inputs are changed, the retry gets a new key.
     let has_same_inputs = inputs.is_empty();
     let target = format!(
         "{node}/{}/{}",

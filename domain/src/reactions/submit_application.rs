@@ -1,5 +1,5 @@
-//! Requests an application when the workflow run enters an automatic node whose service task is an
-//! application, or when a person retries such a node.
+//! Requests an application (a request for approval in an external ITSM). The request follows when a
+//! ticket enters an automatic node of this kind, or when a person retries the node.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +10,12 @@ use crate::envelope::Envelope;
 use crate::intent::{Intent, SubmitApplication};
 use crate::views::ticket_card::TicketCard;
 
-/// The permanent name of this reaction, which is part of its effect ids.
+/// The name of this reaction. The name must never change, because the ids of the resulting queue
+/// messages contain it.
 pub const NAME: &str = "submit_application";
 
-/// Returns an intent to request the application, if the event enters or retries the node of an
-/// application.
+/// Returns the request for an application. The list is empty if the event neither enters nor
+/// retries an automatic node of this kind.
 pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent> {
     let (node, attempt, inputs) = match &envelope.event {
         TicketEvent::NodeEntered(entered) if entered.automatic => {

@@ -1,5 +1,5 @@
-//! Automatic nodes: records the results of API calls, and the operations of people after a failure
-//! (reference/bk-itsm.md 8).
+//! Automatic nodes. This file records the results of API calls. It also contains the operations of
+//! people after a failed API call (reference/bk-itsm.md 8).
 
 use std::collections::BTreeMap;
 
@@ -15,12 +15,12 @@ use super::{
 use crate::api_call::plan;
 use crate::workflow::{is_of_the_ticket, output_keys};
 
-/// Maximum length in characters of one input value of an API call.
+/// Maximum length of one input value of an API call, in characters.
 pub const INPUT_MAX: usize = 10_000;
 
 impl Ticket {
-    /// Records the result of an API call that the ticket waits for. If the ticket is suspended or a
-    /// child, the result is stored and applied later.
+    /// Records the expected result of an API call. If the ticket is suspended or is a child ticket,
+    /// the result is only stored. The desk applies the stored result later.
     pub(super) fn record_result(
         &self,
         result: &NodeResult,
@@ -62,15 +62,16 @@ impl Ticket {
             task,
             reason: reason.clone(),
         });
-        // A child ticket cannot continue by itself. The result is applied when the relation to the
-        // parent is removed.
+        // A child ticket does not continue by itself. The stored result is applied when the ticket
+        // is no longer a child.
         if self.status != Status::Suspended && self.parent().is_none() {
             run.apply_result(node, succeeded, outputs, &reason)?;
         }
         run.done()
     }
 
-    /// Applies the results that arrived while the ticket was suspended or a child.
+    /// Applies results of API calls that were stored while the ticket was suspended or was a child
+    /// ticket.
     pub(super) fn apply_pending_results<'a>(
         &self,
         run: &mut Run<'a>,
@@ -121,9 +122,9 @@ impl Ticket {
         ])
     }
 
-    /// Checks the inputs of a retry. An input may replace only a placeholder of the service task.
-    /// Ticket attributes, people and personal values are rejected, because the API call stores its
-    /// inputs as plain text.
+    /// Checks the inputs of a repeated API call. An input may replace only a placeholder of the
+    /// service task. Inputs are stored as plain text, so ticket attributes, people and personal
+    /// values are rejected.
     fn check_inputs(
         &self,
         definition: &Definition,
@@ -141,7 +142,8 @@ impl Ticket {
             if !allowed.contains(key) || is_of_the_ticket(key) {
                 return reject(Rejection::FieldUnknown(key.clone()));
             }
-            // The ledger must never contain the name of a person, so such inputs are rejected.
+            // Such an input would contain the name of a person or a personal value. The ledger must
+            // never contain these as plain text.
             let names_people = field.is_some_and(|field| field.kind.names_people())
                 || definition.approver_keys().any(|known| known == key);
             if names_people || field.is_some_and(|field| form::is_creator_owned(field, seals_text))
@@ -183,7 +185,7 @@ impl Ticket {
         run.done()
     }
 
-    /// Takes the transition that a manager chose because no condition matched.
+    /// Continues along a transition that a manager chose, because no condition matched.
     pub(super) fn route(
         &self,
         id: NodeId,
@@ -242,8 +244,8 @@ impl Ticket {
         run.done()
     }
 
-    /// Returns the failed automatic node. Rejects a person who is neither a processor of the node
-    /// nor a manager of the ticket.
+    /// Returns the failed automatic node. The person must be a processor of the node or a manager
+    /// of the ticket. Any other person is rejected.
     fn failed_node<'a>(
         &'a self,
         definition: &'a Definition,

@@ -1,5 +1,5 @@
-//! Collaboration outside the workflow run: remarks, followers, ratings, reminders, and links
-//! between tickets.
+//! Operations that do not move the ticket through its workflow: remarks, followers, ratings,
+//! reminders and links.
 
 use events::ticket::{
     FollowersChanged, Linked, Rated, Relation, RemarkAdded, Reminded, TicketEvent, Unlinked,
@@ -14,8 +14,8 @@ use super::{
 use crate::user_name::is_blank;
 
 impl Ticket {
-    /// Adds a remark, optionally as a reply to the remark `parent`. Every person who may see the
-    /// ticket may add remarks, even after the ticket has ended.
+    /// Adds a remark. If `parent` is given, the remark is a reply to that remark. All people who
+    /// may see the ticket may add remarks, also after the ticket has ended.
     pub(super) fn remark_on(
         &self,
         by: &PersonId,
@@ -55,9 +55,9 @@ impl Ticket {
         }
     }
 
-    /// Adds followers, or removes followers. A person who already follows, or does not follow, is
-    /// skipped. Followers find the ticket in their lists. If the acting person may see the ticket,
-    /// the new followers may see the whole ticket too.
+    /// Adds or removes followers (people who have the ticket in a personal list). People who would
+    /// not change are skipped. If the acting person may see the whole ticket, new followers may see
+    /// the whole ticket too.
     pub(super) fn follow(
         &self,
         by: &PersonId,
@@ -66,8 +66,8 @@ impl Ticket {
         context: &Context,
     ) -> Decision<Vec<TicketEvent>> {
         let sees = self.may_see(by, context)?;
-        // Every person may stop following a ticket. To remove other people, the person must be
-        // allowed to see the ticket.
+        // Each person may stop following a ticket. Only people who may see the ticket may remove
+        // other followers.
         if !follows && !sees && people.iter().any(|pid| pid != by) {
             return reject(Rejection::NotAllowedToSee(by.clone()));
         }
@@ -96,8 +96,8 @@ impl Ticket {
         })
     }
 
-    /// Rates a finished ticket once. The creator or the agent rates; after the deadline the desk
-    /// rates.
+    /// Rates a finished ticket. Only one rating is possible. The creator or the agent gives the
+    /// rating. After a deadline, the desk gives the rating automatically.
     pub(super) fn rate(
         &self,
         by: &PersonId,
@@ -132,8 +132,8 @@ impl Ticket {
         ])
     }
 
-    /// Reminds the current processors. The creator and the supervisors may remind until the ticket
-    /// ends, if the workflow allows reminders.
+    /// Reminds the current processors of their work. If the workflow allows reminders, the creator
+    /// and the supervisors may send them until the ticket ends.
     pub(super) fn remind(
         &self,
         by: &PersonId,
@@ -172,9 +172,10 @@ impl Ticket {
         ])
     }
 
-    /// Links two tickets. Each ticket records the relation and checks the permission. A child
-    /// belongs to exactly one parent and cannot be a parent. A parent-child relation requires the
-    /// right to end the ticket, because a child ends with its parent.
+    /// Links this ticket to another ticket. Both tickets record the link and check the permission
+    /// of the person. A child has exactly one parent and cannot be a parent. For a link between
+    /// parent and child, the person must be allowed to end the ticket. The reason is that a child
+    /// ends with its parent.
     pub(super) fn link(
         &self,
         by: &PersonId,
@@ -192,7 +193,8 @@ impl Ticket {
             Some(_) => return reject(Rejection::LinkedAlready(other.clone())),
             None => {}
         }
-        // This permission was already checked when the other ticket was raised from this ticket.
+        // The permission was already checked when a person opened the other ticket from this
+        // ticket.
         if !(mirror && relation == Relation::Raised) {
             self.may_relate(by, relation, context)?;
         }
@@ -257,7 +259,8 @@ impl Ticket {
         if link.relation != Relation::ChildOf || self.status != Status::Running {
             return Ok(vec![unlinked.into()]);
         }
-        // The ticket is no longer a child, so the stored results of API calls are applied now.
+        // The ticket is not a child any more. Results of API calls that were stored in the meantime
+        // are applied.
         let workflow = self.workflow(context)?;
         let mut run = Run::new(self, &workflow.definition, context);
         run.emit(unlinked);
@@ -265,8 +268,9 @@ impl Ticket {
         run.done()
     }
 
-    /// Checks that the person may add or remove this relation. A parent-child relation requires the
-    /// right to end the ticket; other relations require the right to see the ticket.
+    /// Checks that the person may add or remove this kind of link. For a link between parent and
+    /// child, the person must be allowed to end the ticket. For other links, the person must be
+    /// allowed to see the ticket.
     pub fn may_relate(&self, by: &PersonId, relation: Relation, context: &Context) -> Decision<()> {
         match relation {
             Relation::ChildOf | Relation::ParentOf => self.may_manage(by, context),

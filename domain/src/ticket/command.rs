@@ -12,15 +12,16 @@ use crate::attachment;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Open(Box<Open>),
-    /// Submits the form of a node, or casts a vote with a form (BlueKing: TRANSITION).
+    /// Submits the form of a node. At a vote node, this form is also the vote (BlueKing:
+    /// TRANSITION).
     Submit {
         node: NodeId,
         by: PersonId,
         form: Vec<Entry>,
         reason: String,
     },
-    /// Casts a vote without a form. The desk fills in the result field and, if a text field exists,
-    /// the remark.
+    /// Casts a vote without a form. The desk writes the decision to the result field, and the
+    /// remark to a text field if there is one.
     Decide {
         node: NodeId,
         by: PersonId,
@@ -44,8 +45,8 @@ pub enum Command {
         to: Processors,
         message: String,
     },
-    /// Reassigns a node to any people; only managers may reassign (BlueKing: exception
-    /// distribution).
+    /// Replaces the processors of a node with any other people. Only managers may do this
+    /// (BlueKing: exception distribution).
     Reassign {
         node: NodeId,
         by: PersonId,
@@ -73,36 +74,38 @@ pub enum Command {
         by: PersonId,
         reason: String,
     },
-    /// Ends the ticket with a final status; only managers may close.
+    /// Ends the ticket with a final status. Only managers may do this.
     Close {
         by: PersonId,
         status: String,
         reason: String,
     },
-    /// Records the result of an automatic node's API call.
+    /// Records the result of an API call that an automatic node requested.
     RecordResult(NodeResult),
-    /// Starts a new attempt of a failed automatic node, possibly with other inputs.
+    /// Repeats a failed automatic node, possibly with changed inputs.
     Retry {
         node: NodeId,
         by: PersonId,
         inputs: BTreeMap<String, String>,
         reason: String,
     },
-    /// Skips a failed automatic node, possibly with values for its outputs.
+    /// Skips a failed automatic node, possibly with values for its output variables.
     Ignore {
         node: NodeId,
         by: PersonId,
         outputs: BTreeMap<String, String>,
         reason: String,
     },
-    /// Takes the transition that a manager chose because no condition matched.
+    /// Continues along a transition that a manager chose. This is possible only if no condition
+    /// matched.
     Route {
         node: NodeId,
         by: PersonId,
         transition: TransitionId,
         reason: String,
     },
-    /// Claims the node if the node waits for a claim; otherwise acknowledges the node.
+    /// Claims the node if the node waits for a claim. Otherwise the person acknowledges the work at
+    /// the node.
     Acknowledge {
         node: Option<NodeId>,
         by: PersonId,
@@ -114,8 +117,8 @@ pub enum Command {
         form: Vec<Entry>,
         remark: String,
     },
-    /// Adds the leaders of the processors as processors of the node. If no new leader exists, the
-    /// service owners are added.
+    /// Makes the leaders of the processors additional processors of the node. If there is no new
+    /// leader, the service owners become additional processors.
     Escalate {
         node: Option<NodeId>,
         by: PersonId,
@@ -143,13 +146,13 @@ pub enum Command {
         stars: u8,
         comment: String,
     },
-    /// Reminds the current processors of the ticket (BlueKing: supervision).
+    /// Reminds the current processors of their work (BlueKing: supervision).
     Remind {
         by: PersonId,
         message: String,
     },
     /// Links this ticket to the ticket `other`. `mirror` is true if the other ticket has already
-    /// recorded the relation.
+    /// recorded the link.
     Link {
         by: PersonId,
         other: TicketSn,
@@ -167,18 +170,18 @@ pub enum Command {
         status: String,
         approve_result: bool,
     },
-    /// Imports rows of a foreign log in the order of the file. Rows that are already imported are
-    /// skipped.
+    /// Imports rows of the log of another system in the order of the file. Rows that were imported
+    /// before are skipped.
     ImportRow(Vec<RowImported>),
 }
 
-/// Returns the acting person of a command, as a shared or mutable reference like the command
-/// itself.
+/// Returns the person who sends the command. The reference is mutable if the given command is
+/// mutable.
 macro_rules! by {
     ($command:expr) => {
         match $command {
-            // A new ticket returns no acting person here, because its creator may be unregistered.
-            // The submit use case registers the creator after a dry run has accepted the ticket.
+            // The creator of a new ticket may have no person id yet, so the macro returns no person
+            // here. The creator gets an id only after a trial decision accepts the ticket.
             Command::Open(_)
             | Command::ImportRow(_)
             | Command::RecordResult(_)
@@ -222,7 +225,8 @@ impl Command {
     }
 }
 
-/// The result of an automatic node's API call. `round` and `attempt` identify the API call.
+/// The result of an API call. `round` (the number of the node's run) and `attempt` identify the
+/// call.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NodeResult {
     pub node: NodeId,
@@ -235,13 +239,13 @@ pub struct NodeResult {
 }
 
 impl Command {
-    /// Returns the acting person; `None` if the desk itself acts.
+    /// Returns the person who sends the command. Returns `None` if the desk sends the command.
     pub(super) fn by(&self) -> Option<&PersonId> {
         by!(self)
     }
 
-    /// Returns all people in the command: the acting person, new processors, mentioned people and
-    /// new followers. People in the form are not included.
+    /// Returns all people in the command except the people in the form: the acting person, new
+    /// processors, mentioned people and new followers.
     pub(super) fn people(&self) -> impl Iterator<Item = &PersonId> {
         let others: &[PersonId] = match self {
             Self::Assign {
@@ -269,8 +273,8 @@ impl Command {
         self.by().into_iter().chain(others)
     }
 
-    /// Returns all people in the command as mutable references, so that the caller can register
-    /// unregistered people. People in the form are not included.
+    /// Returns mutable references to all people in the command except the people in the form. The
+    /// caller replaces unknown people with registered people.
     pub fn people_mut(&mut self) -> Vec<&mut PersonId> {
         let mut people: Vec<&mut PersonId> = Vec::new();
         match self {
@@ -307,7 +311,7 @@ impl Command {
         people
     }
 
-    /// Returns the form of the command; empty if the command contains no form.
+    /// Returns the form of the command. The form is empty if the command has no form.
     pub fn form(&self) -> &[Entry] {
         match self {
             Self::Open(open) => &open.form,
@@ -318,8 +322,8 @@ impl Command {
         }
     }
 
-    /// Returns the form of a command on an existing ticket as a mutable slice, so that the caller
-    /// can register the people in the form.
+    /// Returns the form of a command on an existing ticket. The reference is mutable, so that the
+    /// caller can register the people in the form.
     pub fn form_mut(&mut self) -> &mut [Entry] {
         match self {
             Self::Submit { form, .. }
@@ -341,14 +345,14 @@ pub struct Open {
     pub tag: String,
     pub callback: Option<CallbackTarget>,
     pub chosen_processors: BTreeMap<NodeId, Vec<PersonId>>,
-    /// The person who submits the ticket for the creator; `None` if the creator submits.
+    /// The person who submits the ticket for the creator. `None` if the creator submits the ticket.
     pub agent: Option<PersonId>,
     pub dynamic_fields: Vec<DynamicField>,
     pub names: BTreeMap<String, BTreeMap<String, String>>,
-    /// The name of the secret that contains the variables for automatic nodes.
+    /// The name of the secret in the key store that contains the variables for automatic nodes.
     pub variables: Option<String>,
     pub notify_config: serde_json::Value,
-    /// The ticket from which this ticket is raised.
+    /// The existing ticket from which a person opens this ticket.
     pub from: Option<TicketSn>,
     /// True if the creator follows the new ticket.
     pub attention: bool,

@@ -1,5 +1,5 @@
-//! Imports the rows of a foreign log as one event each. The desk does not check whether a row
-//! follows the workflow rules, because the foreign system made the decisions.
+//! Imports the rows of the log of another system. Each row becomes one event. The other system has
+//! already made all decisions, so the desk does not check the row against a workflow.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Decision, Rejection, Status, Ticket, reject};
 
-/// The state of a ticket according to the rows of a foreign log.
+/// The state of an imported ticket in the other system.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Observation {
     pub source: String,
@@ -17,8 +17,8 @@ pub struct Observation {
     pub phase: Phase,
     pub title: String,
     pub priority: String,
-    /// The number of imported rows for each row fingerprint. With these counts an import can be
-    /// repeated or resumed, even from another file.
+    /// For each row fingerprint (a hash of the row), the number of imported rows. With these
+    /// numbers, an import can be repeated or continued, even from another file.
     pub rows: BTreeMap<String, u32>,
 }
 
@@ -35,8 +35,8 @@ impl Observation {
 }
 
 impl Ticket {
-    /// Imports the rows that are not imported yet. Several rows can have the same text. The n-th
-    /// such row is known if n rows with this text are already imported.
+    /// Imports the rows that were not imported before. Several rows can have the same text. The row
+    /// number n with this text is skipped if n such rows already exist.
     pub(super) fn import_rows(&self, rows: &[RowImported]) -> Decision<Vec<TicketEvent>> {
         if !matches!(self.status, Status::None | Status::RowImported) {
             return reject(Rejection::NotImported);

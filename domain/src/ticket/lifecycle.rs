@@ -1,4 +1,4 @@
-//! Operations of people on the whole ticket (reference/bk-itsm.md 3.10, 5.5).
+//! Operations of people that apply to the whole ticket (reference/bk-itsm.md 3.10, 5.5).
 
 use events::ticket::{FieldsChanged, Resumed, Suspended, Terminated, TicketEvent, Withdrawn};
 use events::workflow::Revoke;
@@ -9,8 +9,8 @@ use super::form::FormInput;
 use super::{Context, Decision, Rejection, Status, Ticket, check_message, form, reject};
 use crate::user_name::is_blank;
 
-/// The keys of fields that people may change on every ticket. Fields of the submit node may be
-/// changed too.
+/// The keys of the fields that people may change on each ticket, in addition to the fields of the
+/// submit node.
 const OF_EVERY_TICKET: [&str; 4] = ["title", "impact", "urgency", "priority"];
 
 impl Ticket {
@@ -56,7 +56,8 @@ impl Ticket {
             by: by.clone(),
             reason: self.remark(reason)?,
         });
-        // The ticket is no longer suspended, so the stored results of API calls are applied now.
+        // The ticket is not suspended any more. Results of API calls that were stored in the
+        // meantime are applied.
         self.apply_pending_results(&mut run, &workflow.definition)?;
         run.done()
     }
@@ -68,8 +69,8 @@ impl Ticket {
         context: &Context,
     ) -> Decision<Vec<TicketEvent>> {
         let opened = self.opened()?;
-        // A superuser may withdraw any ticket, because systems that act for all people use
-        // superuser accounts.
+        // Systems that act for all people use the accounts of superusers. A superuser may therefore
+        // withdraw each ticket.
         if opened.creator != *by && !context.is_superuser(by)? {
             return reject(Rejection::NotTheCreator);
         }
@@ -122,7 +123,7 @@ impl Ticket {
         ])
     }
 
-    /// Ends the ticket with a final status that a manager chose.
+    /// Ends the ticket. A manager has chosen the final status.
     pub(super) fn close(
         &self,
         by: &PersonId,
@@ -170,9 +171,9 @@ impl Ticket {
         run.done()
     }
 
-    /// Changes the given fields of the submit node, or title, impact, urgency and priority. A
-    /// change of impact or urgency also changes the priority (reference/bk-itsm.md 3.11
-    /// `edit_field`).
+    /// Changes fields of the submit node, or the fields title, impact, urgency and priority. If
+    /// impact or urgency changes, the priority of the ticket also changes (reference/bk-itsm.md
+    /// 3.11 `edit_field`).
     pub(super) fn edit_field(
         &self,
         by: &PersonId,

@@ -1,10 +1,11 @@
-//! The ticket aggregate: `decide` and `evolve`.
+//! The ticket aggregate. `decide` checks commands and returns events, and `evolve` applies events
+//! to the state.
 //!
-//! The aggregate consists of [`command`], [`rejection`], [`state`] and [`context`].
-//! [`node_actions`] contains the operations of people at a node, [`lifecycle`] those on the whole
-//! ticket, and [`collaboration`] those outside the workflow run. [`automatic`] records the results
-//! of API calls. [`form`] checks forms, [`engine`] advances the workflow run, and [`import_row`]
-//! imports rows of a foreign log.
+//! The modules [`command`], [`rejection`], [`state`] and [`context`] contain the types.
+//! [`node_actions`] contains the operations of people at a node, and [`lifecycle`] contains the
+//! operations on the whole ticket. [`collaboration`] contains remarks, followers, ratings and
+//! links. [`automatic`] records the results of API calls. [`form`] checks forms, and [`engine`]
+//! moves a ticket through its workflow. [`import_row`] imports rows of a foreign log.
 
 mod automatic;
 mod collaboration;
@@ -41,16 +42,17 @@ pub use state::{Action, Link, NodeRun, PendingResult, Status, Ticket, Vote};
 /// Maximum length of a title, in characters. BlueKing ITSM rejects longer titles too
 /// (reference/bk-itsm.md 3.1).
 pub const TITLE_MAX: usize = 128;
-/// Maximum length in characters of the message or reason of an operation (reference/bk-itsm.md
+/// Maximum length of the message or reason of an operation, in characters (reference/bk-itsm.md
 /// 3.9).
 pub const MESSAGE_MAX: usize = 255;
-/// Maximum length in characters of a remark, and of the reason of a decision.
+/// Maximum length of a remark, in characters. The reason of a decision has the same limit.
 pub const REMARK_MAX: usize = 5000;
 /// Maximum number of followers of one ticket.
 pub const FOLLOWERS_MAX: usize = 1000;
-/// Maximum number of linked tickets of one ticket.
+/// Maximum number of other tickets that can be linked to one ticket.
 pub const LINKS_MAX: usize = 200;
-/// Maximum number of rounds of one node. A command that would start another round is rejected.
+/// Maximum number of times that one ticket may run the same node. A command that exceeds this limit
+/// is rejected.
 pub const ROUNDS_MAX: u32 = 1_000;
 
 impl Decider for Ticket {
@@ -160,8 +162,8 @@ impl Decider for Ticket {
             } => self.link(by, other, *relation, *mirror, context),
             Command::Unlink { by, other, mirror } => self.unlink(by, other, *mirror, context),
         }?;
-        // The ledger stores the ids of registered people, never their names. A command that refers
-        // to an unregistered person is therefore rejected, after all other checks.
+        // The ledger stores person ids, never names. A person who has no id yet cannot be stored,
+        // so the command is rejected. All other checks run first.
         match self.unregistered_person(command, context) {
             Some(person) => reject(Rejection::UnknownPerson(person)),
             None => Ok(events),
@@ -251,16 +253,15 @@ impl Decider for Ticket {
                         node_run.votes.iter().map(|vote| vote.by.clone()).collect();
                 }
             }
-            // A person chose this transition because no condition matched. The node at its start is
-            // therefore finished.
+            // No condition matched at this node, and a manager then chose the transition by hand.
+            // The node is therefore finished.
             TicketEvent::TransitionTaken(taken) => match self.nodes.get_mut(&taken.from) {
                 Some(node_run) if taken.by.is_some() => node_run.status = NodeStatus::Finished,
                 Some(_) => {}
                 None => drop(self.passed.insert(taken.from)),
             },
-            // The next vote or submission at this node starts without the old votes; the history
-            // still contains the old votes. The old result remains valid until the next vote or
-            // submission.
+            // The next vote or form at this node must not include the old votes. The old votes
+            // remain in the history. The old result is valid until the next vote or form.
             TicketEvent::TransitionMissing(missing) => {
                 let node_run = self
                     .nodes
@@ -314,8 +315,8 @@ impl Decider for Ticket {
                 node_run
                     .processors_type
                     .clone_from(&reassigned.processors_type);
-                // People who have voted remain processors, because vote rates are percentages of
-                // all processors.
+                // People who have already voted remain processors. The vote rates are percentages
+                // of all processors, so these people must be counted.
                 node_run
                     .processors
                     .retain(|pid| node_run.votes.iter().any(|vote| vote.by == *pid));
@@ -397,9 +398,9 @@ impl Decider for Ticket {
 }
 
 impl Ticket {
-    /// Returns an unregistered person in the command, or `None` if all people are registered. The
-    /// people of a new ticket are not checked here, because the submit use case registers these
-    /// people after a dry run.
+    /// Returns a person in the command who is not registered (has no id). Returns `None` if all
+    /// people are registered. For a new ticket, the people are not checked here, because they are
+    /// registered only after a trial decision.
     fn unregistered_person(&self, command: &Command, context: &Context) -> Option<PersonId> {
         let workflow = self.workflow(context).ok();
         let of_people = |entry: &&Entry| {
@@ -421,7 +422,8 @@ impl Ticket {
             .find(PersonId::is_unknown)
     }
 
-    /// Returns the runs of nodes that are not finished. Returns nothing after the ticket has ended.
+    /// Returns the nodes that are not finished, with their state. Returns nothing after the ticket
+    /// has ended.
     pub fn current(&self) -> impl Iterator<Item = (NodeId, &NodeRun)> {
         let is_over = self.status.is_over();
         self.nodes
@@ -430,8 +432,8 @@ impl Ticket {
             .map(|(id, node_run)| (*id, node_run))
     }
 
-    /// Returns true if the workflow allows the withdrawal of the ticket now (reference/bk-itsm.md
-    /// 5.5). The function does not check who withdraws.
+    /// Returns true if the workflow still allows the withdrawal of the ticket (reference/bk-itsm.md
+    /// 5.5). The caller must check separately whether the person may withdraw the ticket.
     pub fn is_withdrawable(&self, definition: &Definition) -> bool {
         let submit = definition.submit_node().map(|node| node.id);
         let start = definition
@@ -448,8 +450,8 @@ impl Ticket {
                 }
                 Revoke::BeforeHandled => {
                     let is_at_submit = self.current().any(|(id, _)| Some(id) == submit);
-                    // A node is handled after a vote, a submission or a failed API call. A claim or
-                    // a transfer does not handle a node.
+                    // A node counts as handled after a vote, a submission or a failed API call. A
+                    // claim or a transfer is not enough.
                     let is_unhandled = |node_run: &NodeRun| {
                         node_run.is_current()
                             && node_run.votes.is_empty()
@@ -466,14 +468,14 @@ impl Ticket {
             }
     }
 
-    /// Returns true if the person may act in this node run: every person may act, or the person is
-    /// a processor who has not voted yet.
+    /// Returns true if the person may act at this node. Either every person may act, or the person
+    /// is a processor who has not voted yet.
     pub fn may_act(&self, node_run: &NodeRun, by: &PersonId) -> bool {
         node_run.is_open_to_all() || (node_run.processors.contains(by) && !node_run.has_voted(by))
     }
 
-    /// Returns the wire value of the status. For a running ticket, a node may have set another
-    /// status for display.
+    /// Returns the status as the APIs return it. For a running ticket, this can be a special status
+    /// that a node has set.
     pub fn status_key(&self) -> &str {
         if self.status == Status::Running && !self.shown.is_empty() {
             &self.shown
@@ -482,15 +484,15 @@ impl Ticket {
         }
     }
 
-    /// Returns the current priority; `None` if the ticket has no priority.
+    /// Returns the current priority. Returns `None` if the ticket has no priority.
     pub fn priority(&self) -> Option<&Priority> {
         self.priority
             .as_ref()
             .or_else(|| self.opened.as_ref()?.priority.as_ref())
     }
 
-    /// Returns the id of the ticket's business, or -1 if there is none. A value in the form
-    /// overrides the value from the submission.
+    /// Returns the id of the business to which the ticket belongs, or -1 if there is none. A value
+    /// in the form replaces the value from the submission.
     pub fn bk_biz_id(&self) -> i64 {
         let filled = self
             .form
@@ -499,7 +501,7 @@ impl Ticket {
         filled.unwrap_or_else(|| self.opened.as_ref().map_or(-1, |opened| opened.bk_biz_id))
     }
 
-    /// Returns the number of this ticket's parent; `None` if the ticket is not a child.
+    /// Returns the number of the parent ticket. Returns `None` if the ticket is not a child.
     pub fn parent(&self) -> Option<&events::TicketSn> {
         self.links
             .iter()
@@ -514,14 +516,14 @@ impl Ticket {
             .unwrap_or_default()
     }
 
-    /// Returns the workflow version on which this ticket runs.
+    /// Returns the version of the workflow that this ticket uses.
     pub fn workflow(&self, context: &Context) -> Decision<Arc<Deployed>> {
         let opened = self.opened()?;
         context.workflow(opened.workflow, opened.workflow_version)
     }
 
-    /// Rejects a node that does not exist or is finished. Also rejects every node if the ticket has
-    /// ended or is a child.
+    /// Returns a rejection if the node does not exist or is finished. Also rejects every node of a
+    /// ticket that has ended or is a child ticket.
     pub fn check_node(&self, id: NodeId) -> Decision<()> {
         self.opened()?;
         if self.status.is_over() {
@@ -535,8 +537,8 @@ impl Ticket {
         }
     }
 
-    /// Finds the node and checks that the person may execute the action. The checks follow the
-    /// order of reference/bk-itsm.md 3.9.
+    /// Finds the node and checks that the person may execute the action. The order of the checks
+    /// follows reference/bk-itsm.md 3.9.
     fn check_action<'a>(
         &'a self,
         definition: &'a Definition,
@@ -551,12 +553,13 @@ impl Ticket {
         let is_next = !(engine::is_multi(node) && node.is_sequential)
             || node_run.waiting_for().first() == Some(by);
         let action_fits = match node.kind {
-            // At a vote node, only the order of voters is checked here. The caller checks the
-            // action.
+            // For a node with votes, only the order of the voters is checked here. The caller
+            // checks the rest.
             kind if kind.is_vote() => is_next,
             _ => node_run.is_open_to_all() || action.fits(node_run.status),
         };
-        // People cannot submit automatic nodes. Other commands handle a failed automatic node.
+        // People cannot submit the form of an automatic node. If an automatic node fails, people
+        // use other commands.
         if !self.may_act(node_run, by)
             || !action_fits
             || node_run.automatic
@@ -571,7 +574,7 @@ impl Ticket {
         Ok((node, node_run))
     }
 
-    /// Rejects operations on a child ticket, because a child follows its parent.
+    /// Rejects an operation if the ticket is a child. A child ticket ends together with its parent.
     fn check_not_child(&self) -> Decision<()> {
         if self.parent().is_some() {
             reject(Rejection::IsChild)
@@ -580,7 +583,7 @@ impl Ticket {
         }
     }
 
-    /// Rejects operations that would advance a suspended ticket.
+    /// Rejects an operation while the ticket is suspended.
     fn check_not_suspended(&self) -> Decision<()> {
         if self.status == Status::Suspended {
             reject(Rejection::Suspended)
@@ -589,8 +592,8 @@ impl Ticket {
         }
     }
 
-    /// Checks that the person is a current processor or a manager. These people may suspend, resume
-    /// and terminate the ticket (reference/bk-itsm.md 3.10).
+    /// Checks that the person is a current processor, a service owner or a superuser. Only these
+    /// people may suspend, resume and terminate the ticket (reference/bk-itsm.md 3.10).
     fn may_manage(&self, by: &PersonId, context: &Context) -> Decision<()> {
         self.opened()?;
         let is_processor = self
@@ -603,8 +606,8 @@ impl Ticket {
         }
     }
 
-    /// Returns true if the person manages the ticket. Superusers manage every ticket, and service
-    /// owners manage the tickets of their service.
+    /// Returns true if the person is a manager of the ticket. A superuser manages every ticket, and
+    /// a service owner manages the tickets of the service.
     fn manages(&self, by: &PersonId, context: &Context) -> Decision<bool> {
         let owns = context
             .known_service(self.opened()?.service)?
@@ -612,14 +615,14 @@ impl Ticket {
         Ok(owns || context.is_superuser(by)?)
     }
 
-    /// Returns true if the person may see the ticket. The creator, the agent, processors (current
-    /// and former), invited followers and managers may see the ticket.
+    /// Returns true if the person may see the ticket. These people are the creator, the agent,
+    /// current and former processors, invited followers and managers.
     pub fn may_see(&self, by: &PersonId, context: &Context) -> Decision<bool> {
         self.opened()?;
         Ok(self.concerns(by) || self.manages(by, context)?)
     }
 
-    /// Returns true if the person works on the ticket. Managers work on the ticket, and so do the
+    /// Returns true if the person works on the ticket. These people are the managers, and the
     /// processors of all nodes after the submit node.
     pub fn works_on(&self, by: &PersonId, context: &Context) -> Decision<bool> {
         let opened = self.opened()?;
@@ -637,7 +640,8 @@ impl Ticket {
             .nodes
             .iter()
             .any(|(id, node_run)| Some(*id) != submit && is_at(node_run));
-        // Submitting a ticket is not work on the ticket, so creator and agent are excluded here.
+        // The submission itself does not count as work on the ticket, so the creator and the agent
+        // are excluded here.
         let acted =
             self.handled.contains(by) && opened.creator != *by && opened.agent.as_ref() != Some(by);
         Ok(acts || acted || self.manages(by, context)?)
@@ -661,8 +665,8 @@ impl Ticket {
             || self.nodes.values().any(acted_at)
     }
 
-    /// Converts a text to a remark. The remark is sealed if the ticket seals its free text, and
-    /// empty if the text is blank.
+    /// Converts a text to a remark (free text from a person). If the ticket encrypts its free text,
+    /// the remark is encrypted under the creator's key. A blank text becomes an empty remark.
     fn remark(&self, text: &str) -> Decision<Remark> {
         let opened = self.opened()?;
         if is_blank(text) {
@@ -698,8 +702,8 @@ impl Ticket {
     fn end(&mut self, status: Status, approve_result: bool) {
         self.status = status;
         self.approve_result = Some(approve_result);
-        // After the end of a ticket, no node may remain current. This rule applies to every way in
-        // which a ticket ends.
+        // After a ticket has ended, no node may still wait for work. This is true for every kind of
+        // end.
         self.nodes
             .values_mut()
             .filter(|node_run| node_run.is_current())
@@ -707,7 +711,7 @@ impl Ticket {
     }
 }
 
-/// Replaces one processor by other people and returns all processors, in order and without
+/// Replaces one processor with other people. Returns all processors in order and without
 /// duplicates.
 fn replace_processor(
     processors: &[PersonId],
@@ -738,7 +742,7 @@ fn check_message(message: &str) -> Decision<()> {
     }
 }
 
-/// Rejects a reason of a decision that is longer than a remark may be.
+/// Rejects the reason of a decision if the reason is longer than the limit for remarks.
 fn check_reason(reason: &str) -> Decision<()> {
     if reason.chars().count() > REMARK_MAX {
         reject(Rejection::ReasonTooLong)
@@ -763,8 +767,8 @@ fn check_range(people: &[PersonId], allowed: Option<&[PersonId]>) -> Decision<()
     }
 }
 
-/// The default priority matrix, for services without a matrix of their own. Rows are urgencies,
-/// columns are impacts; priorities are numbers from 1 (low) to 3 (high).
+/// The priority matrix for services that do not define their own matrix. Rows are urgencies, and
+/// columns are impacts. A priority is a number from 1 (low) to 3 (high).
 pub const PRIORITIES: [[u8; 3]; 3] = [[1, 1, 2], [1, 2, 3], [2, 3, 3]];
 
 fn priority(

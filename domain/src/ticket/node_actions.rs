@@ -1,5 +1,5 @@
-//! Operations of people at a node: open, submit, vote, claim, assign, transfer, acknowledge,
-//! resolve and escalate.
+//! Operations of people at one node. A person can open a ticket, submit a form, vote, claim,
+//! assign, transfer, acknowledge, resolve and escalate.
 
 use events::ticket::{
     Acknowledged, Escalated, FollowersChanged, Linked, NodeAssigned, NodeClaimed, NodeReassigned,
@@ -136,8 +136,8 @@ impl Ticket {
         )
     }
 
-    /// Checks and applies the form of a node. If `reason` is `None`, the reason of a vote is taken
-    /// from the form.
+    /// Checks the form of a node and completes the action. At a vote node, this is a vote. If
+    /// `reason` is `None`, the reason of the vote is read from the form.
     fn fill_in(
         &self,
         id: NodeId,
@@ -186,8 +186,8 @@ impl Ticket {
     }
 
     /// Casts a vote without a form, for example from a message or an external system. The desk
-    /// fills in the result field and, if a text field exists, the remark. The vote always stores
-    /// the remark as its reason.
+    /// writes the decision to the result field, and the remark to a text field if there is one. The
+    /// remark is always stored as the reason of the vote.
     pub(super) fn decide_at(
         &self,
         id: NodeId,
@@ -323,8 +323,8 @@ impl Ticket {
         ])
     }
 
-    /// Reassigns a node to other people; only managers may reassign (BlueKing: exception
-    /// distribution). The configured range of processors does not apply.
+    /// Replaces the processors of a node with any other people. Only managers may do this
+    /// (BlueKing: exception distribution). The configured limits for processors do not apply.
     pub(super) fn reassign(
         &self,
         id: NodeId,
@@ -387,8 +387,8 @@ impl Ticket {
         ])
     }
 
-    /// Claims the node if the node waits for a claim; otherwise acknowledges the node. A repeated
-    /// acknowledgement adds no event.
+    /// Claims the node if the node waits for a claim. Otherwise the person acknowledges the work at
+    /// the node. A repeated acknowledgement adds no event.
     pub(super) fn acknowledge(
         &self,
         node: Option<NodeId>,
@@ -420,8 +420,8 @@ impl Ticket {
         ])
     }
 
-    /// Completes the node at which this person must act. At a vote node without given values, the
-    /// person passes the approval; otherwise the form is submitted with the given values.
+    /// Completes the node at which this person must act now. At a vote node without given values,
+    /// the person votes for approval. Otherwise the given values are submitted as the form.
     pub(super) fn resolve(
         &self,
         by: &PersonId,
@@ -444,8 +444,8 @@ impl Ticket {
         }
     }
 
-    /// Escalates the node to the next level. The leaders of the processors become processors too;
-    /// if no new leader exists, the service owners become processors.
+    /// Escalates the node to the next level. The leaders of the processors become additional
+    /// processors. If there is no new leader, the service owners become additional processors.
     pub(super) fn escalate(
         &self,
         node: Option<NodeId>,
@@ -472,8 +472,9 @@ impl Ticket {
         self.check_not_suspended()?;
         check_message(reason)?;
         let node_run = &self.nodes[&id];
-        // A node that is open to every person cannot be escalated, because its processors have no
-        // leader. A countersign cannot be escalated, because new processors would change the vote.
+        // A node at which every person may act has no processors, so there are no leaders for the
+        // escalation. A countersign (a vote of all processors) cannot be escalated, because
+        // additional processors would change the vote.
         if node_run.is_open_to_all()
             || workflow
                 .definition
@@ -520,14 +521,15 @@ impl Ticket {
         ])
     }
 
-    /// Returns the node that the person may complete now. If there are several, a node in process
-    /// is preferred to a node that waits for a claim or an assignment.
+    /// Returns the node that the person may complete now. If there are several nodes, a node with
+    /// work in progress comes first. A node that waits for a claim or an assignment comes later.
     pub fn where_to_resolve(&self, by: &PersonId) -> Decision<NodeId> {
         self.node_to_act(None, by, |node_run| Action::Submit.fits(node_run.status))
     }
 
-    /// Returns the given node, or else a node at which this person may act. Nodes at which people
-    /// act are preferred to automatic nodes, then nodes that satisfy `fits`.
+    /// Returns the given node. If no node is given, returns a node at which this person may act.
+    /// Nodes for people come before automatic nodes. In each of these groups, nodes that satisfy
+    /// `fits` come first.
     fn node_to_act(
         &self,
         node: Option<NodeId>,
@@ -565,7 +567,7 @@ impl Ticket {
     }
 }
 
-/// Checks that the submitter may submit the form, if the workflow restricts the submit node to
+/// Checks that the person may submit a new ticket. The workflow can restrict the submit node to
 /// certain people.
 fn may_submit(
     definition: &Definition,
@@ -574,8 +576,8 @@ fn may_submit(
     form: &[Entry],
     context: &Context,
 ) -> Decision<()> {
-    // All other kinds of processors depend on an existing ticket, so these kinds cannot restrict
-    // the submission.
+    // Other kinds of processor rules need an existing ticket. They cannot restrict who submits a
+    // new ticket.
     let is_restricted = matches!(
         &submit.processors,
         Processors::Person(_)
@@ -602,8 +604,7 @@ fn may_submit(
     }
 }
 
-/// Rejects new processors who have already voted at this node, because these people could not vote
-/// again.
+/// Rejects new processors who have already voted at this node. These people cannot vote again.
 fn check_not_voted(node_run: &NodeRun, people: &[PersonId]) -> Decision<()> {
     let voted: Vec<PersonId> = people
         .iter()

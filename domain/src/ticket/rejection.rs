@@ -6,7 +6,7 @@ use crate::attachment::Unfit;
 
 use super::{MESSAGE_MAX, REMARK_MAX, TITLE_MAX};
 
-/// The field to which a rejection refers. Programs use its key, and people read its name.
+/// The field that caused a rejection. Programs use the key of the field, and people read its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldAt {
     pub key: String,
@@ -19,7 +19,7 @@ impl std::fmt::Display for FieldAt {
     }
 }
 
-/// The reason of a rejection. The BlueKing API translates each reason to its own text.
+/// The reason why a command is rejected. The BlueKing API has its own text for each reason.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("the ticket already exists")]

@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use super::import_row::Observation;
 
-/// The status of a ticket. [`Status::key`] returns the wire value.
+/// The status of a ticket. [`Status::key`] returns the text of the status in the APIs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Status {
-    /// The ticket is not opened.
+    /// The ticket does not exist yet.
     #[default]
     None,
     Running,
@@ -21,7 +21,8 @@ pub enum Status {
     Finished,
     Terminated,
     Revoked,
-    /// The ticket was imported from a foreign log. [`Observation`] stores the foreign state.
+    /// The ticket was imported from the log of another system. [`Observation`] contains its status
+    /// in that system.
     RowImported,
 }
 
@@ -40,7 +41,8 @@ impl Status {
     pub fn is_over(self) -> bool {
         matches!(self, Self::Finished | Self::Terminated | Self::Revoked)
     }
-    /// Returns the final status with this wire value. Returns `None` for any other value.
+    /// Returns the final status for the given wire value (the text in the APIs). Returns `None` if
+    /// the text is not a final status.
     pub fn ending(key: &str) -> Option<Self> {
         [Self::Finished, Self::Terminated, Self::Revoked]
             .into_iter()
@@ -48,16 +50,16 @@ impl Status {
     }
 }
 
-/// The state of one ticket, folded from the events of its stream.
+/// The state of one ticket, computed from all events of its stream.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ticket {
     pub status: Status,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opened: Option<Opened>,
-    /// All filled fields by key. A value of a later round replaces the earlier value.
+    /// The values of all fields by key. If a node runs again, the new value replaces the old value.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub form: BTreeMap<String, Entry>,
-    /// Every uploaded file that a form of the ticket ever referenced.
+    /// All uploaded files that any form of the ticket has ever contained.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub attachments: BTreeSet<AttachmentId>,
     /// The output variables of completed and skipped nodes.
@@ -65,39 +67,43 @@ pub struct Ticket {
     pub outputs: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub nodes: BTreeMap<NodeId, NodeRun>,
-    /// The nodes without a node run, such as gateways, through which the run has passed.
+    /// The nodes that the ticket has passed without work by a person or by the desk, such as START
+    /// and gateways.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub passed: BTreeSet<NodeId>,
-    /// The people who acted at any node in any round.
+    /// The people who have acted at a node of the ticket, including earlier runs of the node.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub handled: BTreeSet<PersonId>,
-    /// The branches of each open parallel gateway that have not reached the join.
+    /// For each open parallel gateway, the branches that have not reached the join yet. A branch is
+    /// identified by its first transition.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub forks: BTreeMap<NodeId, Vec<TransitionId>>,
-    /// The status that a node set for display instead of RUNNING; empty if no node set a status.
+    /// A status that a node set for display in place of RUNNING. The text is empty if no node set a
+    /// status.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub shown: String,
-    /// The current priority; `None` if the priority was never changed after the opening.
+    /// The current priority. `None` if the priority has not changed since the ticket was opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<Priority>,
-    /// The number of remarks. The history contains their texts.
+    /// The number of remarks. The text of a remark is only in the events.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub remarks: u64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub followers: Vec<PersonId>,
-    /// The followers who may see the whole ticket.
+    /// The followers whose invitation allows them to see the whole ticket.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub invited: BTreeSet<PersonId>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<Link>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stars: Option<u8>,
-    /// The approvers of the last vote, in the order of their votes.
+    /// The approvers at the last completed vote node, in the order of their votes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub last_approvers: Vec<PersonId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approve_result: Option<bool>,
-    /// The foreign state; present only if the ticket was imported from a foreign log.
+    /// The status in the other system. Present only if the ticket was imported from the log of that
+    /// system.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observation: Option<Observation>,
 }
@@ -110,14 +116,14 @@ fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-/// Another ticket to which this ticket is linked.
+/// A link from this ticket to another ticket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     pub other: TicketSn,
     pub relation: Relation,
 }
 
-/// The latest run of one node.
+/// The latest run of one node. A node can run several times if the ticket returns to the node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeRun {
     pub name: String,
@@ -128,42 +134,44 @@ pub struct NodeRun {
     pub processors: Vec<PersonId>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub votes: Vec<Vote>,
-    /// The result of a completed approval node; `None` for other nodes.
+    /// The result of a completed approval node: true for an approval. `None` for other nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pass: Option<bool>,
     /// The person who completed or skipped the node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<PersonId>,
-    /// True if the desk executes the node. People act at such a node only after a failure.
+    /// True if the desk executes the work of the node. People act at such a node only after a
+    /// failure.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub automatic: bool,
-    /// The aggregate that executes the service task of an automatic node.
+    /// The aggregate that executes the work of an automatic node, for example an API call.
     #[serde(default, skip_serializing_if = "Executor::is_api_call")]
     pub executor: Executor,
     /// True if the processors of the node vote.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_vote: bool,
-    /// The number of the API call within the round: 1 for the first call, one more for each retry
-    /// by a person. 0 if the node is not automatic.
+    /// The number of the API call within the current run of the node. The first call has number 1,
+    /// and each retry by a person adds 1. The number is 0 for a node that is not automatic.
     #[serde(default, skip_serializing_if = "is_zero_u32")]
     pub attempt: u32,
-    /// The id of the task that the last API call created in the external system.
+    /// The id of the task that the last API call created in the external system, for example in
+    /// BlueKing SOPS.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub task: String,
-    /// A result of an API call that is not applied yet, because the ticket was suspended or a
-    /// child.
+    /// The result of an API call that has not been applied yet. The ticket was suspended, or was a
+    /// child ticket, when the result arrived.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending_result: Option<PendingResult>,
-    /// The reason of the last failure; empty without a failure.
+    /// The reason of the last failure. The text is empty if the node has not failed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
-    /// The reason that a person gave when the person completed or skipped the node.
+    /// The reason that a person entered when this person completed or skipped the node.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub message: Remark,
-    /// The number of escalations of the node.
+    /// The number of times that the node was escalated.
     #[serde(default, skip_serializing_if = "is_zero_u32")]
     pub level: u32,
-    /// The first person who acknowledged the node.
+    /// The first person who acknowledged the work at the node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acknowledged: Option<PersonId>,
 }
@@ -176,7 +184,7 @@ fn is_zero_u32(count: &u32) -> bool {
     *count == 0
 }
 
-/// A recorded result of an API call that is not applied yet.
+/// A result of an API call that is stored but not applied yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PendingResult {
     pub succeeded: bool,
@@ -206,8 +214,8 @@ pub enum Action {
 }
 
 impl Action {
-    /// Returns true if the status of a node allows the action (reference/bk-itsm.md 3.9). A failed
-    /// node without a matching transition can be submitted again.
+    /// Returns true if the status of a node allows this action (reference/bk-itsm.md 3.9). If a
+    /// node failed because no transition matched, a person may submit its form again.
     pub fn fits(self, status: NodeStatus) -> bool {
         match self {
             Self::Submit => matches!(status, NodeStatus::Running | NodeStatus::Failed),
@@ -219,11 +227,11 @@ impl Action {
 }
 
 impl NodeRun {
-    /// Returns true if the node run is neither finished nor terminated.
+    /// Returns true if this run of the node is neither finished nor terminated.
     pub fn is_current(&self) -> bool {
         !matches!(self.status, NodeStatus::Finished | NodeStatus::Terminated)
     }
-    /// Returns a new node run without votes and results.
+    /// Returns the state at the start of a run of the node: no votes and no result.
     pub(super) fn new(
         name: &str,
         round: u32,
@@ -252,7 +260,7 @@ impl NodeRun {
             acknowledged: None,
         }
     }
-    /// Returns true if the API call of an automatic node failed, so that a person must act.
+    /// Returns true if an automatic node has failed. In this case, a person must act.
     pub fn is_failed_call(&self) -> bool {
         self.automatic && self.status == NodeStatus::Failed
     }
@@ -271,8 +279,9 @@ impl NodeRun {
     pub fn has_voted(&self, pid: &PersonId) -> bool {
         self.votes.iter().any(|vote| vote.by == *pid)
     }
-    /// Returns the reason of the current status. The first text that is present is returned: the
-    /// reason of a failure, the last reason of a vote, or the reason of the completion.
+    /// Returns the reason of the current status. This is the reason of a failure, the last reason
+    /// of a vote, or the reason of the completion. If several reasons exist, the order in this list
+    /// applies.
     pub fn why(&self) -> &str {
         let of_votes = self.votes.iter().rev().map(|vote| vote.reason.read());
         let mut all = std::iter::once(self.reason.as_str())

@@ -1,4 +1,4 @@
-//! The card of one callback, for operators and receivers.
+//! The card of one callback: a summary that operators and receivers can read.
 
 use events::Moment;
 use events::callback::{CallbackEvent, Requested};
@@ -20,8 +20,9 @@ impl CallbackCard {
         self.callback.evolve(&envelope.event);
         self.updated_at = envelope.at;
     }
-    /// Returns true if an attempt failed and the receiver has neither accepted nor collected the
-    /// callback.
+    /// Returns true if an attempt has failed and the receiver does not have the result yet. A
+    /// receiver gets the result by accepting the callback or by requesting the result from the
+    /// desk.
     pub fn is_failing(&self) -> bool {
         !self.callback.collected
             && match self.callback.progress {

@@ -1,4 +1,4 @@
-//! Views: pure functions that fold events into documents. Lists and detail pages display these
+//! Views: pure functions that convert events to stored documents. Lists and detail pages show these
 //! documents.
 
 pub mod callback_card;
@@ -11,30 +11,31 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::decider::Decider;
 use crate::envelope::Envelope;
 
-/// The view of one stream, and the index rows under which lists find the view.
+/// The card of one stream: a document that summarizes the stream, and the list entries that refer
+/// to this document.
 pub trait Card:
     Default + Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static
 {
     type Event: Event;
-    /// The permanent name of the view.
+    /// The name of the view. The name must never change.
     const VIEW: &'static str;
-    /// The lists that clients read page by page. An adapter with counters counts the index rows of
-    /// these lists by time and by shared facets. Each index value of such a list ends with an
-    /// instant in milliseconds, written with 16 digits.
+    /// The lists that clients read page by page. Some stores count the entries of these lists by
+    /// time and by shared filter values. The value of each entry therefore ends with an instant in
+    /// milliseconds, written with 16 digits.
     const COUNTED: &'static [&'static str] = &[];
 
     fn fold(&mut self, envelope: &Envelope<Self::Event>);
-    /// Returns one index row, a list name and a value, for each list that contains the card. Index
-    /// rows are stored as plain text, so an index row must not contain personal values.
+    /// Returns the entries of the lists that contain the card. An entry is the name of a list and a
+    /// value for sorting. Entries are stored as plain text and must not contain personal values.
     fn index(&self) -> Vec<(&'static str, String)>;
-    /// Returns the personal values of the card. Views store these values sealed, and readers unseal
-    /// the values.
+    /// Returns the personal values of the card. These values are encrypted in the store and
+    /// decrypted after reading.
     fn personals(&mut self) -> Vec<&mut Personal> {
         Vec::new()
     }
-    /// Returns the facets by which clients can filter the lists of the card. The text contains the
-    /// shared facets, a tab, and the own facets. Each index row stores the text unsealed. The text
-    /// is empty if the lists offer no filters.
+    /// Returns the filter values of the card as one text. The text contains the values that many
+    /// cards share, a tab character, and the values of this card only. The text is stored
+    /// unencrypted in each list entry. The text is empty if the lists have no filters.
     fn facets(&self) -> String {
         String::new()
     }
@@ -123,8 +124,8 @@ impl Card for crate::api_call::ApiCall {
     }
 }
 
-/// Returns the index row of a draft in the list of its owner. Drafts are sorted by deadline,
-/// templates by service.
+/// Returns the entry of a draft in the list of its owner. Drafts are sorted by their deadline, and
+/// templates by their service.
 fn draft_row(saved: &events::draft::Saved) -> (&'static str, String) {
     use events::draft::FormRef;
     let sort_key = match &saved.form_ref {
@@ -136,8 +137,8 @@ fn draft_row(saved: &events::draft::Saved) -> (&'static str, String) {
     ("owner", format!("{}|{sort_key}", saved.owner))
 }
 
-/// Implements [`Card`] for aggregates whose state is also their card. `$index` is an expression
-/// that returns the index rows.
+/// Implements [`Card`] for aggregates whose state is also their card (the summary for lists).
+/// `$index` is an expression that returns the list entries.
 macro_rules! state_is_the_card {
     ($($state:ty, $view:literal, $card:ident => $index:expr;)*) => {$(
         impl Card for $state {

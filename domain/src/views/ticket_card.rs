@@ -1,5 +1,5 @@
-//! The card of one ticket for lists, details and reactions: the state of the ticket with its times
-//! and people.
+//! The card of one ticket: a document with the state, the times and the people of the ticket.
+//! Lists, detail pages and reactions read the card.
 
 use std::collections::BTreeSet;
 
@@ -11,11 +11,11 @@ use crate::Decider;
 use crate::envelope::Envelope;
 use crate::ticket::{NodeRun, Status, Ticket};
 
-/// The shared facets: filter values that are equal for many tickets. Stores count the index rows of
-/// a list by these values.
+/// The filter values that many tickets share, such as the status. The stores count the entries of
+/// each list by these values.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Facets {
-    /// The status key of the ticket, as returned by [`Ticket::status_key`].
+    /// The status of the ticket, as [`Ticket::status_key`] returns the status.
     pub status: String,
     pub service: i64,
     pub kind: ServiceKind,
@@ -24,7 +24,7 @@ pub struct Facets {
     pub tag: String,
 }
 
-/// The own facets: filter values that differ from ticket to ticket.
+/// The filter values that are different for each ticket, such as the creation time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnFacets {
     pub creator: PersonId,
@@ -33,7 +33,8 @@ pub struct OwnFacets {
 }
 
 impl Facets {
-    /// Returns the shared facets of a card. Returns `None` if the ticket is not opened.
+    /// Returns the shared filter values of a ticket. Returns `None` if the ticket does not exist
+    /// yet.
     pub fn of(card: &TicketCard) -> Option<Self> {
         let opened = card.ticket.opened.as_ref()?;
         Some(Self {
@@ -46,15 +47,15 @@ impl Facets {
         })
     }
 
-    /// Reads the shared part of a text that [`TicketCard::facets`] returned. Returns `None` for any
-    /// other text.
+    /// Reads the shared filter values from their JSON text, the first part of the text from
+    /// [`TicketCard::facets`]. Returns `None` if the text is not valid.
     pub fn read(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
 }
 
 impl OwnFacets {
-    /// Returns the own facets of a card. Returns `None` if the ticket is not opened.
+    /// Returns the own filter values of a ticket. Returns `None` if the ticket does not exist yet.
     pub fn of(card: &TicketCard) -> Option<Self> {
         let opened = card.ticket.opened.as_ref()?;
         Some(Self {
@@ -64,14 +65,14 @@ impl OwnFacets {
         })
     }
 
-    /// Reads the own part of a text that [`TicketCard::facets`] returned. Returns `None` for any
-    /// other text.
+    /// Reads the own filter values from their JSON text, the last part of the text from
+    /// [`TicketCard::facets`]. Returns `None` if the text is not valid.
     pub fn read(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
 }
 
-/// The card of one ticket.
+/// The stored summary of one ticket.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TicketCard {
     pub ticket: Ticket,
@@ -79,10 +80,11 @@ pub struct TicketCard {
     pub updated_at: Moment,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Moment>,
-    /// The people who have worked on the ticket, each once, in the order of their first actions.
+    /// The people who have worked on the ticket, without duplicates. The order is the order of
+    /// their first actions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dealt: Vec<PersonId>,
-    /// The client app that opened the ticket; `None` if no app was involved.
+    /// The client app that opened the ticket. `None` if the ticket was opened without an app.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app: Option<AppCode>,
 }
@@ -105,8 +107,8 @@ impl TicketCard {
         }
     }
 
-    /// Returns the facets for index rows: the shared facets, a tab, and the own facets. Each part
-    /// is a JSON array in the order of the struct members.
+    /// Returns the filter values of the ticket as one text. The shared values come first, then a
+    /// tab character, and then the own values. Each part is a JSON array.
     pub fn facets(&self) -> String {
         let (
             Some(Facets {
@@ -133,8 +135,8 @@ impl TicketCard {
         format!("{shared}\t{own}")
     }
 
-    /// Returns the index rows of the card: the name of each list that contains the card, and a
-    /// value. Each value ends with the creation time, so that each list is sorted by age. The list
+    /// Returns the list entries of the ticket. Each entry has the name of a list and a value for
+    /// sorting. The value ends with the creation time, so each list is sorted by age. Only the list
     /// `ended` is sorted by the end time.
     pub fn index(&self) -> Vec<(&'static str, String)> {
         let Some(opened) = &self.ticket.opened else {
@@ -149,8 +151,8 @@ impl TicketCard {
         if let Some(ended_at) = self.ended_at {
             rows.push(("ended", format!("{:016}", ended_at.0)));
         }
-        // The lists of people omit a withdrawn ticket. The list of all tickets and the filter by
-        // status still contain the ticket.
+        // The personal lists do not contain withdrawn tickets. Such tickets are only in the list of
+        // all tickets and in the filter by status.
         if self.ticket.status != Status::Revoked {
             rows.push(("listed", age.clone()));
             rows.push(("mine", format!("{}|{age}", opened.creator)));
@@ -167,7 +169,8 @@ impl TicketCard {
                     .map(|pid| ("follows", format!("{pid}|{age}"))),
             );
         }
-        // People process a child ticket through its parent, so no work list contains the child.
+        // People do not process a child ticket, because the child follows its parent. The work
+        // lists therefore do not contain child tickets.
         if self.ticket.status == Status::Running && self.ticket.parent().is_none() {
             let of = |is_selected: fn(&NodeRun) -> bool| {
                 let people: BTreeSet<_> = self
@@ -198,8 +201,8 @@ impl TicketCard {
     }
 }
 
-/// Returns the people who must act at a node now. At an automatic node, people act only after a
-/// failure.
+/// Returns the people who must act at a node now. At an automatic node, people must act only if the
+/// node has failed.
 fn waits_for(node_run: &NodeRun) -> Vec<PersonId> {
     if node_run.automatic && !node_run.is_failed_call() {
         Vec::new()

@@ -1,4 +1,5 @@
-//! The card of one workflow for lists. Only the stream contains the definitions themselves.
+//! The card of one workflow: a summary for lists. The definitions are not in the card but only in
+//! the stream of the workflow.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,16 +9,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::envelope::Envelope;
 
-/// The card of one workflow.
+/// The stored summary of one workflow.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct WorkflowCard {
     pub workflow: WorkflowId,
     pub name: String,
     pub flow_type: String,
     pub closed: bool,
-    /// True if the draft changed after the last deployment.
+    /// True if the draft was changed after the last deployment.
     pub is_draft_newer: bool,
-    /// The instant at which each version was deployed.
+    /// For each version, the instant of its deployment.
     pub versions: BTreeMap<i64, Moment>,
     pub removed: BTreeSet<i64>,
     pub updated_at: Moment,

@@ -1,4 +1,5 @@
-//! Checks a workflow before its deployment. Each problem names the node, transition or field.
+//! Checks a workflow before its deployment. Each reported problem contains the name of the node,
+//! transition or field.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,12 +22,12 @@ use crate::{condition, options};
 pub const NODES_MAX: usize = 500;
 /// Maximum number of transitions of a workflow.
 pub const LINES_MAX: usize = 2000;
-/// Maximum number of fields of a workflow. The largest real definition contains 24 fields.
+/// Maximum number of fields of a workflow. The largest known definition contains 24 fields.
 pub const FIELDS_MAX: usize = 1000;
-/// Maximum timeout in milliseconds of one outgoing request. The timeout must be shorter than the
-/// time limit of the function that sends the request.
+/// Maximum timeout of one outgoing request, in milliseconds. The function that sends the request
+/// has a longer time limit.
 pub const TIMEOUT_MS_MAX: i64 = 20_000;
-/// Maximum timeout in milliseconds of a request for field options. The limit is short, because a
+/// Maximum timeout of a request for field options, in milliseconds. The limit is short because a
 /// person waits for the form.
 pub const OPTIONS_MS_MAX: i64 = 10_000;
 /// Minimum and maximum pause between two polls, in milliseconds.
@@ -35,7 +36,8 @@ pub const POLL_MS: std::ops::RangeInclusive<i64> = 1_000..=86_400_000;
 pub const POLLS_MAX: u32 = 100_000;
 /// Maximum number of attempts of one request.
 pub const ATTEMPTS_MAX: u32 = 16;
-/// The counters that the finish condition of a countersign may compare (reference/bk-itsm.md 6).
+/// The codes of the vote counters that may occur in the finish condition of a countersign (a vote
+/// of all processors). See reference/bk-itsm.md 6.
 pub const COUNTERS: [&str; 5] = [
     "PROCESS_COUNT",
     "PASS_COUNT",
@@ -44,18 +46,19 @@ pub const COUNTERS: [&str; 5] = [
     "REJECT_RATE",
 ];
 
-/// The result of the checks of one definition.
+/// The problems and open cases of one workflow definition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
     /// The problems as English sentences. A definition with problems cannot be deployed.
     pub problems: Vec<String>,
-    /// Nodes without a default transition, each with an example for which all conditions of the
-    /// node are false. In such a case a ticket would wait at the node for a manager.
+    /// The nodes that a ticket may be unable to leave, each with an example. In the example, all
+    /// conditions are false, and the node has no default transition. The ticket would wait for a
+    /// manager.
     pub open_cases: Vec<(NodeId, String)>,
 }
 
-/// Returns all problems of a definition, including the cases that no transition covers. The
-/// definition can be deployed if the list is empty.
+/// Returns all problems of a definition, including the cases without a matching transition. If the
+/// list is empty, the definition can be deployed.
 pub fn problems(definition: &Definition) -> Vec<String> {
     let Findings {
         mut problems,
@@ -68,8 +71,8 @@ pub fn problems(definition: &Definition) -> Vec<String> {
     problems
 }
 
-/// Returns the problems and the open cases of a definition separately. BlueKing ITSM allows open
-/// cases, so a caller may accept the open cases of an imported file.
+/// Returns the problems of a definition, and separately the cases without a matching transition.
+/// The caller may accept such cases in an imported file, because BlueKing ITSM allows them.
 pub fn findings(definition: &Definition) -> Findings {
     let bounds = [
         ("nodes", definition.nodes.len(), NODES_MAX),
@@ -94,8 +97,8 @@ pub fn findings(definition: &Definition) -> Findings {
     };
     check.ids();
     check.shape();
-    // The other checks follow transitions from node to node, so both ends of each transition must
-    // exist.
+    // The following checks move along the transitions. The nodes at both ends of each transition
+    // must therefore exist.
     if check.problems.is_empty() {
         check.reachability();
         check.nodes();
@@ -111,8 +114,8 @@ pub fn findings(definition: &Definition) -> Findings {
     }
 }
 
-/// Returns all nodes that can be reached from the nodes in `from`. `next` returns the start and the
-/// end of a transition in the direction of the search.
+/// Returns all nodes that can be reached from the nodes in `from`. `next` defines the search
+/// direction: it returns the start and the end of a transition in this direction.
 pub(super) fn reachable(
     definition: &Definition,
     from: &[NodeId],
@@ -177,8 +180,8 @@ impl Check<'_> {
         }
     }
 
-    /// Checks that the workflow contains one START, one END, and only transitions between existing
-    /// nodes.
+    /// Checks that the workflow has one START and one END, and that each transition connects
+    /// existing nodes.
     fn shape(&mut self) {
         let definition = self.definition;
         for kind in [NodeKind::Start, NodeKind::End] {
@@ -250,8 +253,8 @@ impl Check<'_> {
         }
     }
 
-    /// Checks that each node is reachable from START and can reach END, and that each loop contains
-    /// a node for people.
+    /// Checks that START leads to each node and each node leads to END. Each loop must contain a
+    /// node at which people act.
     fn reachability(&mut self) {
         let definition = self.definition;
         let ends = |kind| {
@@ -330,8 +333,8 @@ impl Check<'_> {
             if node.kind.is_automatic() {
                 self.automatic(node, &name);
             }
-            // The first vote decides an or-sign, so a finish condition left over from another mode
-            // has no effect and is not checked.
+            // If only the first vote counts (or-sign), a finish condition has no effect. An old
+            // condition from an earlier setting is therefore not checked.
             let finishes_early =
                 node.kind.is_vote() && (node.is_multi || node.kind == NodeKind::Sign);
             if let Some(condition) = node.finish_condition.as_ref().filter(|_| finishes_early) {
@@ -363,8 +366,8 @@ impl Check<'_> {
         }
     }
 
-    /// Checks that the node defines processors. If the node starts with an assignment, the node
-    /// must define assignors instead.
+    /// Checks that processors are configured for the node. If the work at the node starts with an
+    /// assignment, assignors must be configured instead.
     fn people(&mut self, node: &Node, name: &str) {
         let handling = if node.kind.is_vote() {
             Handling::Process
@@ -426,8 +429,8 @@ impl Check<'_> {
     }
 
     fn automatic(&mut self, node: &Node, name: &str) {
-        // Clients may send additional variables for webhooks with a ticket (`envs`,
-        // reference/bk-itsm.md 3.1). Unknown placeholders are therefore allowed in webhooks.
+        // A webhook may contain unknown placeholders, because a client may send additional
+        // variables with a ticket (`envs`, reference/bk-itsm.md 3.1).
         if let Some(service_task) = node
             .service_task
             .as_deref()
@@ -519,8 +522,8 @@ impl Check<'_> {
         self.processors(node, name, &node.processors);
     }
 
-    /// Returns true if a placeholder may use a key: a field, the display text of a field, an output
-    /// variable, or an attribute of every ticket.
+    /// Returns true if a placeholder may use this key. Allowed keys are fields, display texts of
+    /// fields, output variables and ticket attributes.
     fn is_known(&self, key: &str) -> bool {
         self.definition
             .field(key.strip_suffix("__display").unwrap_or(key))
@@ -529,8 +532,8 @@ impl Check<'_> {
             || self.is_output(key)
     }
 
-    /// Returns true if a condition on a field may use a key: a field, an output variable, or an
-    /// attribute that the ticket itself stores.
+    /// Returns true if a condition on a field may use this key. Allowed keys are fields, output
+    /// variables, and attributes that the ticket itself stores.
     fn is_comparable(&self, key: &str) -> bool {
         self.definition.field(key).is_some()
             || super::is_comparable_of_the_ticket(key)
@@ -545,16 +548,16 @@ impl Check<'_> {
         self.definition.nodes.iter().any(by)
     }
 
-    /// Checks that a condition, if present, contains at least one clause. `what` names the
-    /// condition in the problem.
+    /// Checks that an existing condition has at least one clause. The reported problem contains the
+    /// text `what` as the name of the condition.
     fn response_condition(&mut self, condition: Option<&Condition>, owner: &str, what: &str) {
         if condition.is_some_and(|condition| condition::clauses(condition) == 0) {
             self.report(format!("{owner} is not configured: it has no {what}"));
         }
     }
 
-    /// Checks that a request names a fixed host, a known method and a timeout within its limit.
-    /// Required credentials must be available as a secret.
+    /// Checks that a request has a fixed host, a known method and an allowed timeout. If the
+    /// request needs credentials, it must contain the name of a secret.
     fn request(&mut self, request: &Request, owner: &str, timeout_ms_max: i64) {
         if let Some(problem) = host_problem(&request.url, &request.system) {
             self.report(format!("{owner} is not configured: {problem}"));
@@ -580,8 +583,8 @@ impl Check<'_> {
         }
     }
 
-    /// Checks that each condition compares only values that are set before the condition is
-    /// evaluated. Collects the open cases of all nodes.
+    /// Checks that each condition uses only values that earlier nodes set. Also collects the cases
+    /// in which no transition matches.
     fn conditions(&mut self) {
         let mut providers: BTreeMap<String, Vec<NodeId>> = BTreeMap::new();
         for node in &self.definition.nodes {
@@ -625,8 +628,7 @@ impl Check<'_> {
                         let later_node = self.name(nodes[0]);
                         self.report(format!("transition {} uses {key}, which is set only at the later node {later_node}", transition.id));
                     }
-                    // A field that no form contains is allowed, because other commands can set the
-                    // field.
+                    // No form contains this field, but other commands can set its value.
                     None if self.definition.field(key).is_some() => {}
                     None => self.report(format!(
                         "transition {} uses {key}, which does not exist",
@@ -651,8 +653,8 @@ impl Check<'_> {
         }
     }
 
-    /// Checks that external options depend only on existing fields, and on no field whose values
-    /// are people.
+    /// Checks that the request for external options uses only existing fields. The request must not
+    /// use fields that contain people.
     fn source(&mut self, field: &Field, source: &Source) {
         if !matches!(field.source_type.as_str(), "API" | "CUSTOM_API") {
             self.report(format!(
@@ -725,7 +727,7 @@ impl Check<'_> {
     }
 }
 
-/// Returns the problems of a field that can be found without its workflow.
+/// Returns the problems of a single field. These checks do not need the rest of the workflow.
 pub fn field_problems(field: &Field) -> Vec<String> {
     let mut problems = Vec::new();
     if field.regex == "CUSTOM"
@@ -737,8 +739,8 @@ pub fn field_problems(field: &Field) -> Vec<String> {
             field.key
         ));
     }
-    // Only these kinds of fields offer options. Options left over in a field of another kind have
-    // no effect.
+    // Only these kinds of fields have options. Options from an earlier kind of the field have no
+    // effect.
     let has_options = matches!(
         field.kind,
         FieldKind::Select
@@ -785,8 +787,9 @@ fn is_url(url: &str) -> bool {
     url.starts_with("http://") || url.starts_with("https://")
 }
 
-/// Returns the problem with the host of a URL as an English phrase, or `None` if the URL contains a
-/// fixed host. `system` is the BlueKing name of the system to which the request is sent.
+/// Returns the problem with the host of a URL as an English phrase. Returns `None` if the URL
+/// contains a fixed host. `system` is the name of a BlueKing system, for a URL that contains only a
+/// path.
 pub fn host_problem(url: &str, system: &str) -> Option<String> {
     const FROM_A_FORM: &str = "its host must be in the workflow, not in a form";
     let is_template = |text: &str| text.contains("${") || text.contains("{{");
@@ -804,8 +807,8 @@ pub fn host_problem(url: &str, system: &str) -> Option<String> {
             "its URL must begin with http:// or https://".into()
         });
     }
-    // Other URL parsers skip additional slashes, blanks and backslashes, and would find another
-    // host. Therefore only plain host characters are accepted.
+    // Some URL parsers ignore additional slashes, blanks and backslashes, and would therefore find
+    // another host. Only simple host characters are accepted.
     let authority = url
         .split("://")
         .nth(1)

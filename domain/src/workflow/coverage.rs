@@ -1,9 +1,10 @@
-//! Finds cases in which all conditions on the outgoing transitions of a node are false.
+//! Finds cases that no transition of a node covers: all conditions on the outgoing transitions are
+//! false.
 //!
-//! The values of each compared key are divided into cases, so that no condition distinguishes two
-//! values of one case. A case is one option of a choice, the numbers below, at or above a constant,
-//! or one ending of a vote. The module then tests all combinations of cases. If no condition is
-//! true for a combination, a ticket would wait at the node.
+//! The possible values of each key are divided into cases. All values of one case give the same
+//! result in every condition. A case can be one option of a field, a range of numbers, or one
+//! possible end of a vote. The module tests all combinations of these cases. A combination without
+//! a true condition is a problem, because a ticket would wait at the node.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,26 +19,28 @@ use jiff::civil::DateTime;
 use crate::condition::{self, Found};
 use crate::value::plain;
 
-/// Maximum number of combinations for one node. A node with more combinations needs a default
-/// transition.
+/// Maximum number of combinations of cases for one node. A node with more combinations needs a
+/// default transition (a transition without a condition).
 const CASES_MAX: usize = 10_000;
-/// Maximum number of evaluated conditions in one check of a workflow. More evaluations would take
-/// seconds, and the check runs between requests.
+/// Maximum number of conditions that the check of one workflow evaluates. More evaluations would
+/// take seconds and would delay other requests.
 pub(super) const TRIES_MAX: usize = 2_000_000;
-/// Maximum number of set elements that the conditions on one key distinguish. Each element doubles
-/// the number of cases.
+/// Maximum number of different list elements in the conditions on one key. Each further element
+/// doubles the number of cases.
 const ELEMENTS_MAX: usize = 6;
-/// Minimum and maximum number of voters up to which votes are tested. The largest constant in the
-/// conditions determines the number within this range.
+/// The range for the largest number of voters in the tests of a vote. The exact number depends on
+/// the largest constant in the conditions.
 const VOTERS: std::ops::RangeInclusive<u32> = 3..=12;
-/// The text for a node whose cases cannot all be tested. The node has more than [`CASES_MAX`]
-/// combinations, or the cases of a value cannot be listed.
+/// The text for a node whose cases cannot all be tested. Either the number of combinations exceeds
+/// [`CASES_MAX`], or the possible values of a key are unknown.
 const UNTRIED: &str = "something (there are too many cases to try each)";
-/// A text that equals no constant in any condition. The text represents all other values.
+/// A text that no condition contains. In the tests, this text represents every value that no
+/// condition names.
 const OTHER: &str = "\u{1}";
 
-/// Returns a text that describes the first case without a true condition. Returns `None` if every
-/// case has a true condition. `left` is the number of evaluations that remain of [`TRIES_MAX`].
+/// Returns a description of the first case in which all conditions of the node are false. Returns
+/// `None` if there is no such case. `left` is the number of condition evaluations that are still
+/// allowed (see [`TRIES_MAX`]).
 pub(super) fn open_case(
     definition: &Definition,
     node: NodeId,
@@ -84,7 +87,7 @@ struct Cases<'a> {
     conditions: Vec<&'a Condition>,
 }
 
-/// One case: the values of some keys, and the text that describes these values.
+/// One case: the values of some keys, and a text that describes these values to people.
 struct Case {
     held: Vec<(String, Found)>,
     words: Words,
@@ -94,8 +97,8 @@ struct Case {
 #[derive(Clone)]
 enum Words {
     Plain(String),
-    /// A range of values between two constants. The flag is true if the range includes the
-    /// constant; `None` means no bound.
+    /// A range of values with an optional lower and upper bound. The `bool` of a bound is true if
+    /// the bound itself belongs to the range.
     Range {
         key: String,
         low: Option<(String, bool)>,
@@ -103,17 +106,18 @@ enum Words {
     },
 }
 
-/// One possible ending of a vote: the number of voters, passes and rejections, and the result.
+/// One possible end of a vote: the numbers of voters, approvals and rejections, and the result.
 struct Ended {
     voters: u32,
     pass: u32,
     reject: u32,
-    /// True if the last vote was a pass; `None` if the node was skipped.
+    /// True if the last vote was an approval, false if the last vote was a rejection. `None` if the
+    /// node was skipped.
     last: Option<bool>,
     result: bool,
 }
 
-/// The value that a key of a vote node contains.
+/// The information that a key contains after a vote.
 #[derive(Clone, Copy)]
 enum OfVote {
     Output(Holds),
@@ -121,7 +125,7 @@ enum OfVote {
     Opinion,
 }
 
-/// A vote node, and its compared keys with their meanings.
+/// A node at which people vote, and the compared keys of this node with the meaning of each key.
 type Vote<'a> = (&'a Node, Vec<(&'a str, OfVote)>);
 
 impl<'a> Cases<'a> {
@@ -133,8 +137,8 @@ impl<'a> Cases<'a> {
             .flat_map(|group| &group.expressions)
     }
 
-    /// Returns one list of cases for each independent key or vote. Returns `None` if the cases of a
-    /// key cannot be listed.
+    /// Returns a list of cases for each key or vote that is independent of the others. Returns
+    /// `None` if the possible values of a key are unknown.
     fn dimensions(&self) -> Option<Vec<Vec<Case>>> {
         let mut seen = BTreeSet::new();
         let keys: Vec<&'a str> = self
@@ -158,8 +162,8 @@ impl<'a> Cases<'a> {
         Some(dimensions)
     }
 
-    /// Returns the vote node that sets a key. The node under test is preferred; otherwise exactly
-    /// one vote node must set the key.
+    /// Returns the vote node that sets the value of a key. The node under test has priority.
+    /// Returns `None` if several other nodes, or no node, set the key.
     fn vote_of(&self, key: &str) -> Option<(&'a Node, OfVote)> {
         let what = |node: &'a Node| {
             let output = node
@@ -193,7 +197,7 @@ impl<'a> Cases<'a> {
             .copied()
     }
 
-    /// Returns the cases of a vote: one case for each different combination of values that the keys
+    /// Returns the cases of a vote. Each case is a different combination of values that the keys
     /// can have after the vote.
     fn of_vote(&self, node: &Node, keys: &[(&str, OfVote)]) -> Vec<Case> {
         let counts_tested = keys.iter().any(|(_, what)| {
@@ -257,7 +261,7 @@ impl<'a> Cases<'a> {
         cases
     }
 
-    /// Returns all possible endings of a vote after which the ticket leaves the node
+    /// Returns every possible end of a vote that lets the ticket leave the node
     /// (reference/bk-itsm.md 6).
     fn endings(&self, node: &Node, counts_tested: bool) -> Vec<Ended> {
         let finish = node.finish_condition.as_ref();
@@ -316,8 +320,8 @@ impl<'a> Cases<'a> {
                         open.extend(Some((pass, reject)).filter(|state| seen.insert(*state)));
                         continue;
                     }
-                    // If the finish condition is also met without the rejections, the vote is
-                    // passed.
+                    // The result is an approval if the finish condition is also met with the number
+                    // of rejections set to zero.
                     ended.result |= by_condition && holds(&counters(&Ended { reject: 0, ..ended }));
                     if ended.result || !node.terminate_when_rejected {
                         endings.push(ended);
@@ -328,7 +332,7 @@ impl<'a> Cases<'a> {
         endings
     }
 
-    /// Returns the cases of a key that no vote sets.
+    /// Returns the cases of a key whose value does not come from a vote.
     fn of_key(&self, key: &str) -> Option<Vec<Case>> {
         let clauses: Vec<&Clause> = self.clauses().filter(|clause| clause.key == key).collect();
         let field = self.definition.field_at(self.node, key);
@@ -379,8 +383,8 @@ impl<'a> Cases<'a> {
             Some(FieldKind::Radio | FieldKind::Select | FieldKind::TreeSelect)
         ) && !options.is_empty()
         {
-            // Conditions cannot distinguish the options that no clause compares, so testing one of
-            // these options is enough.
+            // All options that no condition names give the same results. One of these options is
+            // therefore enough for the test.
             let other = options
                 .iter()
                 .find(|(option, _)| !tested_values.contains(*option))
@@ -485,7 +489,7 @@ impl<'a> Cases<'a> {
         Some(cases)
     }
 
-    /// Returns true if every path to the node fills in the key.
+    /// Returns true if the key has a value on every path to the node.
     fn is_always_filled(&self, key: &str) -> bool {
         let fills = |node: &&Node| {
             let field = self
@@ -511,8 +515,8 @@ impl<'a> Cases<'a> {
             )
     }
 
-    /// Returns true if every path to the node contains one of the given nodes. The node itself
-    /// counts as part of the path.
+    /// Returns true if every path from START to the node passes one of the nodes in `some`. The
+    /// node itself may be one of these nodes.
     fn is_passed(&self, some: &BTreeSet<NodeId>) -> bool {
         let starts = self
             .definition
@@ -534,8 +538,8 @@ impl<'a> Cases<'a> {
         !seen.contains(&self.node)
     }
 
-    /// Returns the text of the first combination without a true condition. Ranges in the text are
-    /// as wide as possible.
+    /// Returns a description of the first combination in which all conditions are false. The
+    /// description uses the widest possible ranges.
     fn first_open(&self, dimensions: &[Vec<Case>]) -> Option<String> {
         if dimensions.iter().any(Vec::is_empty) {
             return None;
@@ -543,8 +547,8 @@ impl<'a> Cases<'a> {
         let mut chosen = vec![0; dimensions.len()];
         loop {
             if self.is_open(dimensions, &chosen) {
-                // A key is omitted from the text if no other case of the key makes a condition
-                // true.
+                // The description omits a key if all conditions stay false for every value of this
+                // key.
                 let matters = |at: &usize| {
                     (0..dimensions[*at].len())
                         .any(|case| !self.is_open(dimensions, &changed(&chosen, *at, case)))
@@ -559,7 +563,7 @@ impl<'a> Cases<'a> {
                     words.join(", ")
                 });
             }
-            // The next combination is computed like the next number of a counter with several
+            // The next combination is computed like the next value of a counter with several
             // digits.
             let at = (0..dimensions.len()).find(|at| chosen[*at] + 1 < dimensions[*at].len())?;
             chosen[..at].fill(0);
@@ -609,7 +613,7 @@ impl<'a> Cases<'a> {
     }
 }
 
-/// Returns the combination with another case at position `at`.
+/// Returns a copy of the combination in which the list at position `at` uses the given case.
 fn changed(chosen: &[usize], at: usize, case: usize) -> Vec<usize> {
     let mut other = chosen.to_vec();
     other[at] = case;
@@ -647,7 +651,8 @@ impl Words {
     }
 }
 
-/// Returns the vote counters by code, with the same values that the engine computes.
+/// Returns the vote counters by code. The values equal the values that the workflow engine
+/// computes.
 fn counters(ended: &Ended) -> BTreeMap<&'static str, String> {
     let percent =
         |votes: u32| (f64::from(votes) * 100.0 / f64::from(ended.voters.max(1))).to_string();
@@ -660,13 +665,14 @@ fn counters(ended: &Ended) -> BTreeMap<&'static str, String> {
     ])
 }
 
-/// Returns the wire value of an output variable's content, such as `PASS_COUNT`.
+/// Returns the text that stored workflows contain for this kind of output variable, such as
+/// `PASS_COUNT`.
 fn code(holds: Holds) -> String {
     plain(&serde_json::to_value(holds).unwrap_or_default())
 }
 
-/// Returns the keys and names of all options that the field itself defines, at all levels of the
-/// tree.
+/// Returns the keys and names of all options that the workflow defines for the field. For a tree of
+/// options, all levels are included.
 fn own_options(field: &Field) -> Vec<(&str, &str)> {
     fn flat<'a>(choices: &'a [Choice], all: &mut Vec<(&'a str, &'a str)>) {
         for choice in choices {
@@ -688,7 +694,7 @@ fn is_of_sets(operator: Operator) -> bool {
     )
 }
 
-/// Returns the constants of a clause: one value, or the elements of a set.
+/// Returns the constants of a clause: one value, or all elements of a list.
 fn constants(clause: &Clause) -> Vec<String> {
     if is_of_sets(clause.condition) {
         condition::set(&clause.value).into_iter().collect()
@@ -697,8 +703,9 @@ fn constants(clause: &Clause) -> Vec<String> {
     }
 }
 
-/// Returns the cases for sorted constants: one case for each constant, each gap between neighbors,
-/// and the ranges beyond both ends.
+/// Returns the cases for sorted constants. Each constant is one case, and each gap between two
+/// constants is one case. The values before the first constant and after the last constant are two
+/// further cases.
 fn ranges<T: Copy>(
     key: &str,
     sorted: &[(T, String)],
@@ -738,8 +745,8 @@ fn ranges<T: Copy>(
     cases
 }
 
-/// Returns the cases of a number: the ranges below and above the constants, and the constants
-/// themselves.
+/// Returns the cases of a number. Each constant is one case, and so is each range between, below
+/// and above the constants.
 fn numbers(key: &str, tested_values: &BTreeSet<String>) -> Vec<Case> {
     let mut sorted: Vec<(f64, String)> = tested_values
         .iter()
@@ -747,7 +754,8 @@ fn numbers(key: &str, tested_values: &BTreeSet<String>) -> Vec<Case> {
         .collect();
     sorted.sort_by(|(one, _), (other, _)| one.total_cmp(other));
     sorted.dedup_by(|(one, _), (other, _)| one.total_cmp(other).is_eq());
-    // The step grows with the number, because adding 1 to a large float may not change the float.
+    // For a very large number, adding 1 may give the same number again. The step therefore grows
+    // with the number.
     let step = |number: f64| 1.0_f64.max(number.abs() * 1e-6);
     ranges(key, &sorted, |below, above| {
         let value = match (below, above) {
@@ -760,8 +768,8 @@ fn numbers(key: &str, tested_values: &BTreeSet<String>) -> Vec<Case> {
     })
 }
 
-/// Returns the cases of a time: the ranges before and after the constants, and the constants
-/// themselves. A date field has no value between two consecutive days.
+/// Returns the cases of a date or time. Each constant is one case, and so is each range between,
+/// before and after the constants. A date field has no value between two consecutive days.
 fn times(key: &str, tested_values: &BTreeSet<String>, are_days: bool) -> Vec<Case> {
     let mut sorted: Vec<(DateTime, String)> = tested_values
         .iter()
@@ -797,9 +805,9 @@ fn times(key: &str, tested_values: &BTreeSet<String>, are_days: bool) -> Vec<Cas
     })
 }
 
-/// Returns true if the second condition is the negation of the first. Each clause must occur
-/// negated in the other condition; with several clauses, one condition joins with `and`, the other
-/// with `or`.
+/// Returns true if one condition is the exact negation of the other condition. For each clause, the
+/// other condition must contain the negated clause. If there are several clauses, one condition
+/// must join them with `and`, and the other condition with `or`.
 fn is_opposite(one: &Condition, other: &Condition) -> bool {
     let ([one], [other]) = (&one.expressions[..], &other.expressions[..]) else {
         return false;
@@ -811,8 +819,8 @@ fn is_opposite(one: &Condition, other: &Condition) -> bool {
         Operator::NotIn => Some(Operator::In),
         Operator::Superset => Some(Operator::NotSuperset),
         Operator::NotSuperset => Some(Operator::Superset),
-        // If a value cannot be compared, both an order comparison and its opposite are false. Order
-        // comparisons therefore have no negation.
+        // For a value that is not comparable, both `<` and `>=` are false. These operators
+        // therefore have no exact negation.
         _ => None,
     };
     let joined = one.expressions.len() == 1 || one.join != other.join;
@@ -861,8 +869,8 @@ mod tests {
         serde_json::from_value(definition).expect("a definition")
     }
 
-    /// Returns the open case for transitions with the given conditions. Each condition consists of
-    /// a join and a list of clauses.
+    /// Returns the description of a case that the given conditions do not cover. Each condition is
+    /// given as a join (`and` or `or`) and a list of clauses.
     fn open(definition: &Definition, node: i64, transitions: &[(&str, Value)]) -> Option<String> {
         let transitions: Vec<Transition> = transitions
             .iter()

@@ -1,8 +1,8 @@
-//! Writes a workflow definition in the export format of BlueKing ITSM (reference/bk-itsm.md 12.2,
-//! 12.3).
+//! Writes a workflow in the export format of BlueKing ITSM (reference/bk-itsm.md 12.2, 12.3).
 //!
-//! The result is an array that contains one object. [`super::import`] reads the result as an equal
-//! definition. People appear under the names in the given definition.
+//! The result is an array with one object. If [`super::import`] reads this result, the imported
+//! workflow is equal to the exported workflow. The text contains people as they are named in the
+//! given definition.
 
 use std::collections::BTreeMap;
 
@@ -14,8 +14,8 @@ use events::workflow::{
 };
 use serde_json::{Map, Value, json};
 
-/// Writes one version of a workflow. `roles` contains the names of the roles in processors, so that
-/// another desk can find its own roles by name.
+/// Writes one version of a workflow. `roles` contains the names of the roles that the workflow
+/// uses. Another desk can then find its own roles by these names.
 pub fn write(
     definition: &Definition,
     version_number: &str,
@@ -58,8 +58,8 @@ pub fn write(
     }])
 }
 
-/// Returns the text of the member `processors` in the format of BlueKing ITSM. The ids are
-/// separated by commas. The lists of people and of roles also start and end with a comma.
+/// Returns the text of the member `processors` as BlueKing ITSM writes the text. Commas separate
+/// the ids. Lists of people and of roles also have a comma at the start and at the end.
 pub fn who(processors: &Processors) -> String {
     let comma_enclosed = |parts: Vec<String>| {
         if parts.is_empty() {
@@ -160,16 +160,16 @@ fn webhook(request: &Request) -> Value {
         "body": body(request),
         "settings": { "timeout": request.timeout_ms / 1000, "timeout_ms": request.timeout_ms, "attempts": request.attempts_max },
         "success_exp": request.success.as_ref().map(expression).unwrap_or_default(),
-        // The text in `success_exp` cannot express every condition, so the complete condition is
-        // written as `success`.
+        // The text in `success_exp` cannot represent every condition. The export therefore also
+        // writes the complete condition as `success`.
         "success": request.success,
         "secret": request.secret, "credentials": request.credentials,
         "outputs": outputs(request),
     })
 }
 
-/// Writes the body of a webhook: a text as `content`, form fields as `params`. A JSON body is also
-/// written as `value`, so that an import restores the same typed value.
+/// Writes the body of a webhook. A text is written as `content`, and form fields are written as
+/// `params`. A JSON body is also written as `value`, so that an import restores its JSON types.
 fn body(request: &Request) -> Value {
     let header = request
         .headers
@@ -223,7 +223,7 @@ fn outputs(request: &Request) -> Vec<Value> {
     request.outputs.iter().map(|output| json!({ "key": output.key, "name": output.name, "ref_path": output.path, "type": "STRING", "source": "global" })).collect()
 }
 
-/// Writes a condition on a response as an expression of BlueKing webhooks.
+/// Writes a condition on a response as the text that a webhook of BlueKing ITSM uses.
 fn expression(condition: &Condition) -> String {
     let word = |join: Join| if join == Join::Or { " or " } else { " and " };
     let clause = |clause: &events::workflow::Clause| {
@@ -307,7 +307,8 @@ fn choices(choices: &[Choice]) -> Vec<Value> {
     choices.iter().map(|choice| json!(choice)).collect()
 }
 
-/// Writes the comparison rule of a field as `regex_config.rule` (reference/bk-itsm.md 4.2).
+/// Writes the comparison rule of a field in the format of `regex_config.rule` (reference/bk-itsm.md
+/// 4.2).
 pub fn rule(rule: &Rule) -> Value {
     let beside = |beside: &events::workflow::Beside| {
         let (source, key, value) = match &beside.other {

@@ -1,9 +1,9 @@
-//! Workflows: [`Workflow`] stores a draft and immutable versions, and [`check`] checks a definition
-//! before the deployment.
+//! Workflows. A [`Workflow`] consists of a draft and of deployed versions that never change.
+//! [`check`] checks a definition before the deployment.
 //!
-//! [`parallel_regions`] assigns nodes to parallel branches. [`import`] and [`export`] read and
-//! write definitions of BlueKing ITSM. The engine that runs a ticket through a workflow is in
-//! `crate::ticket`.
+//! [`parallel_regions`] finds the parallel branches of a workflow. [`import`] and [`export`] read
+//! and write the file format of BlueKing ITSM. The engine that moves a ticket through a workflow is
+//! in `crate::ticket`.
 
 pub mod check;
 mod coverage;
@@ -47,24 +47,25 @@ pub enum Command {
     /// Deploys the draft as the next version.
     Deploy {
         workflow: WorkflowId,
-        /// Allows nodes at which all conditions can be false, as BlueKing ITSM does. In such a case
-        /// the ticket waits for a manager. A workflow that was drawn in this desk must cover every
-        /// case.
+        /// If true, the deployment allows nodes at which all conditions can be false, as BlueKing
+        /// ITSM does. A ticket may then wait at the node for a manager. For a workflow that was
+        /// created in this desk, the value is false.
         allows_open_cases: bool,
     },
-    /// Deploys a complete version from a seed file. An equal existing version adds no event.
+    /// Deploys a complete version from a seed file (a TOML file with initial data). If the same
+    /// version already exists, no event is added.
     DeployVersion(Box<Deployed>),
     /// Replaces the draft with the definition of a version.
     Restore { workflow: WorkflowId, version: i64 },
-    /// Removes a version from the list of usable versions. The command is rejected if services use
-    /// the version.
+    /// Removes a version from the list of versions. The command is rejected if a service uses the
+    /// version.
     Remove {
         workflow: WorkflowId,
         version: i64,
         used_by: Vec<ServiceId>,
     },
-    /// Closes the workflow for new services, or opens the workflow again. Services that already use
-    /// the workflow are not affected.
+    /// Closes the workflow for new services (`closed` is true) or opens it again. Services that
+    /// already use the workflow are not affected.
     Close { workflow: WorkflowId, closed: bool },
 }
 
@@ -96,7 +97,7 @@ pub struct Workflow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub draft: Option<Box<Definition>>,
     pub versions: BTreeMap<i64, Deployed>,
-    /// The versions that are removed from the list. Running tickets keep their version.
+    /// The versions that were removed from the list. Running tickets still use them.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub removed: BTreeSet<i64>,
     #[serde(default)]
@@ -130,7 +131,8 @@ impl Decider for Workflow {
 }
 
 impl Workflow {
-    /// Returns the ids of the template files of all forms, in the draft and in all versions.
+    /// Returns the ids of the files that people can download from forms. All forms of the draft and
+    /// of all versions are included.
     pub fn attachments(&self) -> BTreeSet<AttachmentId> {
         let definitions = self
             .draft
@@ -273,7 +275,7 @@ fn check_sound(definition: &Definition, allows_open_cases: bool) -> Result<(), R
     }
 }
 
-/// Returns the label of a node for messages, such as `3 (审批)`.
+/// Returns the id and the name of a node for use in messages, such as `3 (审批)`.
 pub(crate) fn named(definition: &Definition, id: NodeId) -> String {
     match definition.node(id) {
         Some(node) if !node.name.is_empty() => format!("{id} ({})", node.name),
@@ -282,8 +284,8 @@ pub(crate) fn named(definition: &Definition, id: NodeId) -> String {
     }
 }
 
-/// Returns true for the keys of the attributes that every ticket provides in addition to its
-/// fields, such as `ticket_sn` (reference/bk-itsm.md 8.1).
+/// Returns true if the key is an attribute that every ticket has in addition to its fields, such as
+/// `ticket_sn` (reference/bk-itsm.md 8.1).
 pub fn is_of_the_ticket(key: &str) -> bool {
     matches!(
         key,
@@ -302,8 +304,8 @@ pub fn is_of_the_ticket(key: &str) -> bool {
     )
 }
 
-/// Returns true for the keys of ticket attributes that conditions may compare. The ticket itself
-/// stores these values, so no lookup is needed.
+/// Returns true if the key is a ticket attribute that conditions may use. The ticket itself stores
+/// the values of these attributes, so no other input is needed.
 pub fn is_comparable_of_the_ticket(key: &str) -> bool {
     matches!(
         key,

@@ -1,41 +1,43 @@
-//! The parallel regions of a workflow: the branches that contain each node, and the join of each
-//! parallel gateway.
+//! Finds the parallel regions of a workflow. The result contains the branches around each node, and
+//! the join of each parallel gateway.
 //!
-//! A parallel region starts at a parallel gateway and ends at its join. A transition stays inside
-//! its branch, branches meet only at the join, and regions may be nested (reference/bk-itsm.md 7).
-//! Each branch therefore has at most one token, and the node of a token determines the branch.
+//! A parallel region starts at a parallel gateway and ends at its join. A region can contain other
+//! regions (reference/bk-itsm.md 7). A transition never leads into another branch, and branches
+//! come together only at the join. Each branch therefore has at most one current position (token),
+//! and the node of this position shows the branch.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use events::workflow::{Definition, NodeKind};
 use events::{NodeId, TransitionId};
 
-/// One branch, identified by its parallel gateway and the first transition after the gateway.
+/// One parallel branch. It is identified by its gateway and by the first transition after this
+/// gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Branch {
     pub fork: NodeId,
     pub transition: TransitionId,
 }
 
-/// The parallel regions of a workflow.
+/// The result of the search: the branches and joins of one workflow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Areas {
-    /// The branches that contain each node, outermost branch first.
+    /// For each node, the branches that contain the node. The outermost branch comes first.
     pub paths: BTreeMap<NodeId, Vec<Branch>>,
     /// The join of each parallel gateway.
     pub joins: BTreeMap<NodeId, NodeId>,
 }
 
 impl Areas {
-    /// Returns the innermost branch that contains a node. Returns `None` if the node is outside all
-    /// branches.
+    /// Returns the innermost branch that contains the node. Returns `None` if no branch contains
+    /// the node.
     pub fn branch_of(&self, node: NodeId) -> Option<Branch> {
         self.paths.get(&node).and_then(|path| path.last()).copied()
     }
 }
 
-/// Finds the join of each parallel gateway. An `Err` contains the problems as English sentences, if
-/// the gateways and joins cannot be paired.
+/// Finds the join of each parallel gateway. Returns an error if a gateway has no matching join. The
+/// error contains the problems as English sentences.
 pub fn parallel_regions(definition: &Definition) -> Result<Areas, Vec<String>> {
     let mut walk = Walk {
         definition,
@@ -68,8 +70,8 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Visits all nodes of one branch, including nested regions. Returns the joins that end the
-    /// branch.
+    /// Visits all nodes of one branch, including regions inside the branch. Returns the joins at
+    /// which the branch ends.
     fn from(&mut self, start: NodeId, path: &[Branch]) -> BTreeSet<NodeId> {
         let mut ends = BTreeSet::new();
         let mut open = vec![start];
@@ -109,7 +111,8 @@ impl Walk<'_> {
         ends
     }
 
-    /// Visits all branches of a parallel gateway. Returns the nodes after the join of the gateway.
+    /// Visits all branches that start at a parallel gateway. Returns the nodes that follow the join
+    /// of this gateway.
     fn fork(&mut self, id: NodeId, path: &[Branch]) -> Vec<NodeId> {
         let mut joins = BTreeSet::new();
         for transition in self.definition.transitions_from(id) {

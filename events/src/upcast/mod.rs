@@ -1,7 +1,7 @@
-//! Upcasters convert stored events of old versions to the current shape. Each step converts one
-//! type from one version to the next, and the steps run in order.
+//! Converts stored events of old versions to the current version. Each step converts one event type
+//! from one version to the next version. Several steps run one after the other.
 //!
-//! No event type has a second version yet, so the table is empty. At the start of a program,
+//! No event type has a second version yet, so the list of steps is empty. When a program starts,
 //! `complete` checks that no step is missing.
 
 use serde::de::DeserializeOwned;
@@ -9,17 +9,18 @@ use serde_json::Value;
 
 use crate::{Raw, Unreadable};
 
-/// One step: converts the data of the type `kind` from version `from` to version `from + 1`.
+/// One conversion step. The step converts the data of the event type `kind` from version `from` to
+/// version `from + 1`.
 pub struct Step {
     pub kind: &'static str,
     pub from: u16,
     pub run: fn(Value) -> Value,
 }
 
-/// The steps of all types and versions.
+/// The conversion steps of all event types and versions.
 pub const STEPS: &[Step] = &[];
 
-/// Reads the data of any known version and returns the current shape.
+/// Reads the data of an event with any known version, and converts the data to the current version.
 pub(crate) fn read<T: DeserializeOwned>(raw: &Raw<'_>, current: u16) -> Result<T, Unreadable> {
     if raw.version == current {
         return serde_json::from_str(raw.data.get())
@@ -57,8 +58,8 @@ fn apply_steps(
     Ok(value)
 }
 
-/// Checks that a step exists for every older version of every type, and that every step is used. A
-/// program does not start if the check fails.
+/// Checks the list of conversion steps. There must be a step for each old version of each event
+/// type, and no other step. If the check fails, the program does not start.
 pub fn complete(types: &[(&'static str, u16)]) -> Result<(), String> {
     check_steps(types, STEPS)
 }

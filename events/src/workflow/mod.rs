@@ -1,4 +1,4 @@
-//! Workflow definitions in the stream `workflow-<id>`. Each deployed version is immutable.
+//! Workflow definitions, in the stream `workflow-<id>`. A deployed version never changes.
 
 pub mod service_task;
 
@@ -13,7 +13,7 @@ use crate::{AttachmentId, NodeId, PersonId, RoleId, TransitionId, WorkflowId};
 use service_task::{ServiceTask, Source};
 
 event_enum! {
-    /// The events of one workflow: its draft and its deployed versions.
+    /// The events of one workflow, for its draft and its deployed versions.
     WorkflowEvent of "workflow" {
         DraftSaved "workflow.draft_saved" 1,
         Deployed "workflow.deployed" 1,
@@ -22,19 +22,20 @@ event_enum! {
     }
 }
 
-/// The draft was saved and replaces the previous draft. Tickets never run on a draft.
+/// A draft was saved and replaced the previous draft. Tickets use only deployed versions, never a
+/// draft.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DraftSaved {
     pub workflow: WorkflowId,
-    /// The version from which the draft was restored; absent if a person edited the draft.
+    /// The version whose definition was copied to the draft. Absent if a person edited the draft.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restored_from: Option<i64>,
     pub definition: Definition,
 }
 impl Personals for DraftSaved {}
 
-/// A version that no service uses was removed. Tickets that ran on the version keep their history,
-/// and the number of the version is never used again.
+/// A version was removed. No service used this version. Old tickets of the version keep their
+/// history. The version number is never used for another version.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VersionRemoved {
     pub workflow: WorkflowId,
@@ -43,7 +44,7 @@ pub struct VersionRemoved {
 impl Personals for VersionRemoved {}
 
 /// The workflow was closed for new services (`closed` is true) or opened again. Existing tickets
-/// continue.
+/// are not affected.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AvailabilityChanged {
     pub workflow: WorkflowId,
@@ -51,7 +52,8 @@ pub struct AvailabilityChanged {
 }
 impl Personals for AvailabilityChanged {}
 
-/// A version was deployed. Services and tickets refer to the version, so the version never changes.
+/// A version was deployed. Services and tickets refer to this version, so its definition never
+/// changes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Deployed {
     pub workflow: WorkflowId,
@@ -70,20 +72,21 @@ pub struct Definition {
     pub revoke: Revoke,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_biz_needed: bool,
-    /// The kind of service for which the workflow is intended (`flow_type`), for display only.
+    /// The type of service for which the workflow is intended (`flow_type`). The value is only
+    /// displayed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub flow_type: String,
-    /// True if the submission counts as the creator's approval at nodes where the creator is an
-    /// approver.
+    /// True if the submission of a ticket counts as the creator's approval. This applies to nodes
+    /// at which the creator is an approver.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_auto_approve: bool,
     /// True if the creator and the supervisors may remind the processors.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_supervise_needed: bool,
-    /// The people who may remind the processors in addition to the creator.
+    /// The people who may send reminders, in addition to the creator.
     #[serde(default, skip_serializing_if = "Processors::is_empty")]
     pub supervisors: Processors,
-    /// How often processors are notified of their work: `NONE`, `ONCE` or `RETRY`.
+    /// The setting for notifications of processors: `NONE`, `ONCE` or `RETRY`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub notify_rule: String,
     pub nodes: Vec<Node>,
@@ -91,7 +94,7 @@ pub struct Definition {
     pub fields: Vec<Field>,
 }
 
-/// The time until which the creator may withdraw the ticket (`revoke_config`, reference/bk-itsm.md
+/// The period in which the creator may withdraw a ticket (`revoke_config`, reference/bk-itsm.md
 /// 5.5).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -99,10 +102,11 @@ pub enum Revoke {
     Never,
     /// The creator may withdraw the ticket until the ticket ends.
     Always,
-    /// The creator may withdraw the ticket until a person has handled a node after the submit node.
+    /// The creator may withdraw the ticket until a person acts at a node that comes after the
+    /// submit node.
     #[default]
     BeforeHandled,
-    /// The creator may withdraw the ticket until the workflow run has entered this node.
+    /// The creator may withdraw the ticket until the ticket enters this node.
     BeforeNode(NodeId),
 }
 
@@ -116,7 +120,8 @@ pub enum NodeKind {
     Manual,
     #[serde(rename = "APPROVAL")]
     Approval,
-    /// A countersign without a result: every processor votes, and the outputs are vote counters.
+    /// A countersign (a vote of all processors) without a result. The output variables of the node
+    /// contain the numbers of votes.
     #[serde(rename = "SIGN")]
     Sign,
     /// The desk calls an API.
@@ -128,13 +133,14 @@ pub enum NodeKind {
     /// The desk calls a webhook.
     #[serde(rename = "WEBHOOK")]
     Webhook,
-    /// A gateway that takes exactly one transition.
+    /// A gateway. The ticket takes exactly one transition.
     #[serde(rename = "ROUTER")]
     Router,
-    /// A parallel gateway: the run takes every matching transition.
+    /// A parallel gateway. The ticket takes each transition whose condition is true, so several
+    /// branches can be active.
     #[serde(rename = "ROUTER-P")]
     Parallel,
-    /// A join: the run waits for every branch that the parallel gateway started.
+    /// A join. The ticket waits here for all branches that the parallel gateway has started.
     #[serde(rename = "COVERAGE")]
     Coverage,
     #[serde(rename = "END")]
@@ -142,19 +148,19 @@ pub enum NodeKind {
 }
 
 impl NodeKind {
-    /// Returns true if people act at this kind of node.
+    /// Returns true if people act at a node of this kind.
     pub fn is_for_people(self) -> bool {
         matches!(self, Self::Manual | Self::Approval | Self::Sign)
     }
-    /// Returns true if the processors vote at this kind of node.
+    /// Returns true if people vote at a node of this kind.
     pub fn is_vote(self) -> bool {
         matches!(self, Self::Approval | Self::Sign)
     }
-    /// Returns true if the desk executes a service task at this kind of node.
+    /// Returns true if the desk executes the work at a node of this kind without people.
     pub fn is_automatic(self) -> bool {
         matches!(self, Self::Task | Self::Sops | Self::Webhook)
     }
-    /// Returns the wire value of the kind.
+    /// Returns the text of the kind in events and in the APIs.
     pub fn key(self) -> &'static str {
         match self {
             Self::Start => "START",
@@ -172,8 +178,8 @@ impl NodeKind {
     }
 }
 
-/// The steps by which a manual node gets its processor (`distribute_type`, reference/bk-itsm.md
-/// 5.4).
+/// The way in which a manual node gets its processors: directly, after a claim, or after an
+/// assignment (`distribute_type`, reference/bk-itsm.md 5.4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Handling {
     #[default]
@@ -193,37 +199,41 @@ pub enum Handling {
 pub enum Processors {
     #[serde(rename = "PERSON")]
     Person(Vec<PersonId>),
-    /// The members of these roles. An empty list selects the members of all general roles.
+    /// The members of the given roles. With an empty list, the members of all general roles are
+    /// selected.
     #[serde(rename = "GENERAL")]
     General(Vec<RoleId>),
     #[serde(rename = "STARTER")]
     Starter,
     #[serde(rename = "OPEN")]
     Open,
-    /// The people in the first of these form fields that is not empty.
+    /// The people in form fields. The keys are tried in order, and the first field that contains
+    /// people is used.
     #[serde(rename = "VARIABLE")]
     Variable(Vec<String>),
-    /// The people whom the assignor chooses; no people until the assignor has chosen.
+    /// The people whom the assignor chooses. Before this choice, nobody is selected.
     #[serde(rename = "BY_ASSIGNOR")]
     ByAssignor,
-    /// The people who hold these roles in the ticket's business.
+    /// The people who have one of these roles in the business of the ticket.
     #[serde(rename = "CMDB")]
     Business(Vec<String>),
     #[serde(rename = "STARTER_LEADER")]
     StarterLeader,
-    /// The leader of the person who acted last at this node.
+    /// The leader of the person who was the last to act at the given node.
     #[serde(rename = "ASSIGN_LEADER")]
     NodeLeader(NodeId),
-    /// The leader of the first person in these form fields.
+    /// The leader of the first person in form fields. The keys are tried in order, and the first
+    /// field that contains people is used.
     #[serde(rename = "VARIABLE_LEADER")]
     VariableLeader(Vec<String>),
-    /// All members of a department and of the departments below.
+    /// All members of a department, including its subdepartments.
     #[serde(rename = "ORGANIZATION")]
     Organization(String),
-    /// A role of an external system. The client names the people in `meta.state_processors`.
+    /// A role in an external system. The client must send the people of this role in
+    /// `meta.state_processors`.
     #[serde(rename = "IAM")]
     Iam(String),
-    /// An external system acts instead of people.
+    /// An external system acts at the node. No people are selected.
     #[serde(rename = "API")]
     Api,
     #[default]
@@ -235,7 +245,7 @@ impl Processors {
     pub fn is_empty(&self) -> bool {
         *self == Self::Empty
     }
-    /// Returns true if the rule selects no people for any ticket, because the rule is incomplete.
+    /// Returns true if the rule is incomplete and therefore selects no people for any ticket.
     pub fn is_unconfigured(&self) -> bool {
         match self {
             Self::Person(people) => people.is_empty(),
@@ -247,7 +257,7 @@ impl Processors {
             _ => false,
         }
     }
-    /// Returns the wire value of the rule's type.
+    /// Returns the text for the type of the rule in events and in the APIs.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Person(_) => "PERSON",
@@ -268,7 +278,7 @@ impl Processors {
     }
 }
 
-/// One step of a workflow.
+/// One node of a workflow.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Node {
     pub id: NodeId,
@@ -278,10 +288,12 @@ pub struct Node {
     pub tag: String,
     #[serde(default)]
     pub processors: Processors,
-    /// The people who assign the node, if `handling` starts with an assignment.
+    /// The people who may assign the work at the node. They are needed only if `handling` starts
+    /// with an assignment.
     #[serde(default)]
     pub assignors: Processors,
-    /// The people to whom the node may be transferred; `Empty` and `Open` allow every person.
+    /// The people to whom the work at the node may be transferred. With `Empty` or `Open`, a
+    /// transfer to every person is allowed.
     #[serde(default)]
     pub delivers: Processors,
     #[serde(default)]
@@ -290,14 +302,14 @@ pub struct Node {
     pub can_deliver: bool,
     #[serde(default)]
     pub is_terminable: bool,
-    /// True if every processor votes. If false, the first vote decides the node.
+    /// True if all processors vote. If false, the first vote decides the result of the node.
     #[serde(default)]
     pub is_multi: bool,
-    /// True if the processors vote one after the other, in their order.
+    /// True if the processors vote one after the other in the configured order.
     #[serde(default)]
     pub is_sequential: bool,
-    /// A condition on the vote counters of reference/bk-itsm.md 6. If the condition is met, a
-    /// countersign ends before all processors have voted.
+    /// A condition on the numbers of votes (reference/bk-itsm.md 6). If the condition is true, a
+    /// vote of all processors (countersign) ends before each processor has voted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finish_condition: Option<Condition>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -305,29 +317,31 @@ pub struct Node {
     /// True if the desk skips the node when the node has no processors.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_allow_skip: bool,
-    /// The status that the ticket displays after the run enters the node. A final status ends the
-    /// ticket. Empty if the node sets no status.
+    /// The status that the ticket gets when it enters the node. A final status ends the ticket. The
+    /// text is empty if the node sets no status.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub status_on_entry: String,
-    /// The work that an automatic node requests from an external system.
+    /// The work of an automatic node. An external system executes this work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_task: Option<Box<ServiceTask>>,
     /// The keys of the fields in the form of the node, in order.
     #[serde(default)]
     pub fields: Vec<String>,
-    /// The output variables of an approval node. Conditions of transitions can read the variables.
+    /// The output variables of a node with votes. The conditions of transitions can use these
+    /// variables.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<Output>,
 }
 
-/// One output variable of a node.
+/// One output variable of a node. Conditions of transitions can use the variable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
     pub key: String,
     pub holds: Holds,
 }
 
-/// The content of an output variable. The wire values are the codes of reference/bk-itsm.md 6.
+/// The kind of value that an output variable contains. The texts are the codes of
+/// reference/bk-itsm.md 6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Holds {
     /// The result of the approval: `"true"` or `"false"`.
@@ -355,12 +369,13 @@ pub struct Transition {
     pub to: NodeId,
     #[serde(default)]
     pub name: String,
-    /// The condition under which the run takes the transition; absent on the default transition.
+    /// The condition of the transition. Absent on the default transition, which is taken if no
+    /// condition is true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub condition: Option<Condition>,
 }
 
-/// The way in which conditions are joined: `and` or `or`.
+/// The operator that joins several conditions: `and` or `or`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Join {
@@ -369,8 +384,8 @@ pub enum Join {
     Or,
 }
 
-/// A condition in the condition language of the desk (reference/bk-itsm.md 7). A condition consists
-/// of groups of clauses.
+/// A condition of the desk (reference/bk-itsm.md 7). It consists of groups, and each group consists
+/// of clauses (single comparisons).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Condition {
     #[serde(rename = "type", default)]
@@ -378,7 +393,7 @@ pub struct Condition {
     pub expressions: Vec<Group>,
 }
 
-/// A group of clauses, joined with `and` or `or`.
+/// Several clauses that are joined with `and` or `or`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Group {
     #[serde(rename = "type", default)]
@@ -386,18 +401,18 @@ pub struct Group {
     pub expressions: Vec<Clause>,
 }
 
-/// One comparison of a field or variable with a constant.
+/// One comparison of the value of a key with a constant. The key belongs to a field or a variable.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Clause {
     pub key: String,
-    /// The field type by which both values are parsed before the comparison.
+    /// The field type of the comparison. Both values are converted to this type first.
     #[serde(rename = "type", default)]
     pub kind: String,
     pub condition: Operator,
     pub value: Value,
 }
 
-/// The comparison operators. [`Operator::sign`] returns the wire value.
+/// The comparison operators. [`Operator::sign`] returns the text of an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Operator {
     #[serde(rename = "==")]
@@ -423,7 +438,7 @@ pub enum Operator {
 }
 
 impl Operator {
-    /// Returns the wire value of the operator.
+    /// Returns the text of the operator in events and in the APIs.
     pub fn sign(self) -> &'static str {
         match self {
             Self::Equal => "==",
@@ -440,7 +455,8 @@ impl Operator {
     }
 }
 
-/// One form field. The desk does not interpret `layout` and other attributes that only pages use.
+/// One field of a form. Some attributes, such as `layout`, have a meaning only for web pages. The
+/// desk stores these attributes without using them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Field {
     #[serde(default)]
@@ -459,58 +475,61 @@ pub struct Field {
     pub regex: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub custom_regex: String,
-    /// The condition under which the field is hidden (`show_type` 0 and `show_conditions`).
+    /// The condition that hides the field. In BlueKing ITSM, it is stored as `show_type` 0 and
+    /// `show_conditions`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hidden_when: Option<Group>,
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub default: Value,
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub meta: Value,
-    /// The type of the option source. `CUSTOM` or empty: `choice`. `DATADICT`: the dictionary
-    /// `source_uri`. `API`: the external system in `source`. `CUSTOM_API`: as `API`, but other
-    /// values are allowed too. `RPC`: not supported.
+    /// The place from which the options come. `CUSTOM` or an empty text: the member `choice`.
+    /// `DATADICT`: the dictionary `source_uri`. `API`: the external system in `source`.
+    /// `CUSTOM_API`: the same, but other values are allowed too. `RPC`: not supported.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub source_type: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub source_uri: String,
-    /// The request that returns the options, for the source types `API` and `CUSTOM_API`.
+    /// The request for the options. It is needed for the source types `API` and `CUSTOM_API`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Box<Source>>,
-    /// True if a value cannot be changed after the field is filled in.
+    /// True if the value cannot be changed after it was entered once.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_readonly: bool,
-    /// The node whose form contains this field. Present only if forms of several nodes contain
-    /// fields with the same key.
+    /// The node whose form contains this field. Present only if the forms of several nodes contain
+    /// fields with this key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<NodeId>,
-    /// Comparisons of the value with other fields, constants or the current time
-    /// (`regex_config.rule`).
+    /// Comparisons of the value with other fields, with constants or with the current time
+    /// (`regex_config.rule`). A value is valid only if they are true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<Rule>,
-    /// The template files that the form offers for download. Only fields of kind `File` may offer
-    /// templates.
+    /// Files that people can download from the form, for example to fill in and upload again. Only
+    /// fields of the kind `File` may have such files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub templates: Vec<Template>,
-    /// The names of two members in each row of an external option source. The member `key` contains
-    /// the option key, the member `name` the option name.
+    /// For options from an external system, the names of two members in each row of the response.
+    /// `key` is the name of the member with the option key. `name` is the name of the member with
+    /// the option name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kv_relation: Option<Choice>,
-    /// The width of the field on pages: `COL_6` or `COL_12`.
+    /// The width of the field on web pages: `COL_6` (half a row) or `COL_12` (a whole row).
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub layout: String,
-    /// The key of the shared field from which this field was copied; empty if the field is not a
-    /// copy.
+    /// The key of the shared field from which this field was copied. The text is empty if the field
+    /// is not a copy.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub library: String,
-    /// True if the value is sealed under the creator's key.
+    /// True if the value is encrypted under the creator's key.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_personal: bool,
-    /// True if this field contains the decision of an approval node (`meta.code` APPROVE_RESULT).
+    /// True if this field contains the decision of an approval node. In BlueKing ITSM, the field
+    /// has the code APPROVE_RESULT in `meta.code`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_approve_result: bool,
 }
 
-/// An uploaded template file that a form offers for download.
+/// An uploaded file that a form offers for download, for example an empty document to fill in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Template {
     pub id: AttachmentId,
@@ -534,7 +553,7 @@ pub struct Beside {
     pub other: Other,
 }
 
-/// The value with which the field's value is compared.
+/// The other side of a comparison: another field, the current time or a constant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "source", rename_all = "snake_case")]
 pub enum Other {
@@ -542,7 +561,7 @@ pub enum Other {
     Field {
         key: String,
     },
-    /// The current time when the form is checked.
+    /// The time at which the form is checked.
     System,
     Value {
         value: Value,
@@ -588,19 +607,19 @@ pub enum FieldKind {
 }
 
 impl FieldKind {
-    /// Returns true if values of this type are people.
+    /// Returns true if fields of this type contain people.
     pub fn names_people(self) -> bool {
         matches!(self, Self::Member | Self::Members)
     }
-    /// Returns true if values of this type are free text.
+    /// Returns true if fields of this type contain free text.
     pub fn is_prose(self) -> bool {
         matches!(self, Self::Text | Self::String | Self::RichText)
     }
 }
 
 impl Definition {
-    /// Returns every rule that selects people: processors, assignors and transfer targets of all
-    /// nodes, and the supervisors.
+    /// Returns all rules of the workflow that select people: processors, assignors, people for
+    /// transfers, and supervisors.
     pub fn processors(&self) -> impl Iterator<Item = &Processors> {
         let of_nodes = self
             .nodes
@@ -608,8 +627,8 @@ impl Definition {
             .flat_map(|node| [&node.processors, &node.assignors, &node.delivers]);
         of_nodes.chain([&self.supervisors])
     }
-    /// Returns every rule that selects people as a mutable reference, so that the caller can
-    /// replace names with person ids.
+    /// Returns mutable references to all rules that select people. The caller replaces user names
+    /// with person ids.
     pub fn processors_mut(&mut self) -> impl Iterator<Item = &mut Processors> {
         let of_nodes = self.nodes.iter_mut().flat_map(|node| {
             [
@@ -628,8 +647,8 @@ impl Definition {
             .filter(|output| output.holds == Holds::Approver)
             .map(|output| output.key.as_str())
     }
-    /// Returns all keys under which a condition can find people. These are the keys of fields with
-    /// people, of the creator, and of variables with approvers.
+    /// Returns all keys whose values can be people. These keys belong to fields with people, to the
+    /// creator, and to variables with approvers.
     pub fn people_keys(&self) -> BTreeSet<String> {
         let of_fields = self
             .fields
@@ -641,7 +660,8 @@ impl Definition {
             .chain(["ticket_creator".to_owned()])
             .collect()
     }
-    /// Returns mutable references to the constants in conditions that are compared with people.
+    /// Returns mutable references to all constants in conditions that are compared with people. The
+    /// caller replaces user names with person ids.
     pub fn people_compared_mut(&mut self) -> Vec<&mut String> {
         let keys = self.people_keys();
         let groups = self
@@ -656,7 +676,7 @@ impl Definition {
             .flat_map(|field| field.people_compared_mut(&keys));
         of_transitions.chain(of_fields).collect()
     }
-    /// Returns the names of the secrets that the requests and tasks of the definition use.
+    /// Returns the names of the secrets that the requests and tasks of this workflow need.
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
         let of_nodes = self
             .nodes
@@ -665,7 +685,8 @@ impl Definition {
             .map(|service_task| match service_task {
                 ServiceTask::Request(request) => request.secret.as_str(),
                 ServiceTask::Task(task) => task.secret.as_str(),
-                // The secret of an integration is not part of a workflow.
+                // An application uses the secret of its integration. This secret is not a part of
+                // the workflow.
                 ServiceTask::Application(_) => "",
             })
             .filter(|secret| !secret.is_empty());
@@ -678,7 +699,7 @@ impl Definition {
             .chain(of_fields)
             .filter(|secret| !secret.is_empty())
     }
-    /// Returns the template files of all fields.
+    /// Returns the files that the forms offer for download.
     pub fn templates(&self) -> impl Iterator<Item = &Template> {
         self.fields.iter().flat_map(|field| &field.templates)
     }
@@ -688,8 +709,8 @@ impl Definition {
     pub fn field(&self, key: &str) -> Option<&Field> {
         self.fields.iter().find(|field| field.key == key)
     }
-    /// Returns the field with this key for one node. A field that belongs to the node is preferred
-    /// to a field without a node.
+    /// Returns the field with this key in the form of a node. A field that belongs only to this
+    /// node comes before a field without a node.
     pub fn field_at(&self, node: NodeId, key: &str) -> Option<&Field> {
         self.fields
             .iter()
@@ -702,8 +723,8 @@ impl Definition {
             .iter()
             .filter_map(|key| self.field_at(node.id, key))
     }
-    /// Returns the outgoing transitions of a node. Conditional transitions are first, and the
-    /// default transition is last.
+    /// Returns the transitions that start at a node. Transitions with a condition come first, and
+    /// the default transition is last.
     pub fn transitions_from(&self, node: NodeId) -> Vec<&Transition> {
         let mut transitions: Vec<&Transition> = self
             .transitions
@@ -729,7 +750,7 @@ impl Definition {
 
 impl Field {
     /// Returns mutable references to the constants in the field's conditions that are compared with
-    /// people. `keys` contains the keys under which conditions find people.
+    /// people. `keys` are the keys whose values are people.
     pub fn people_compared_mut(&mut self, keys: &BTreeSet<String>) -> Vec<&mut String> {
         let names_people = self.kind.names_people();
         let compared = self
@@ -752,7 +773,8 @@ impl Field {
     }
 }
 
-/// Returns mutable references to the constants in a group of clauses that are compared with people.
+/// Returns mutable references to the constants in one group of clauses that are compared with
+/// people.
 fn people_of<'a>(group: &'a mut Group, keys: &BTreeSet<String>) -> Vec<&'a mut String> {
     group
         .expressions
@@ -762,7 +784,7 @@ fn people_of<'a>(group: &'a mut Group, keys: &BTreeSet<String>) -> Vec<&'a mut S
         .collect()
 }
 
-/// Returns mutable references to a text, or to the texts of an array.
+/// Returns a mutable reference to a JSON text, or to each text in a JSON array.
 fn texts(value: &mut Value) -> Vec<&mut String> {
     match value {
         Value::String(text) => vec![text],

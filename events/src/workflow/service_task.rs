@@ -1,12 +1,13 @@
-//! The service tasks of a workflow definition: HTTP requests and SOPS tasks. Their texts may
-//! contain placeholders for values of the ticket.
+//! The service tasks of a workflow: the work of automatic nodes. A service task is an HTTP request,
+//! a task of BlueKing SOPS, or a request for approval in an external ITSM. The texts may contain
+//! placeholders for values of the ticket.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Condition;
 
-/// The work that an automatic node requests from an external system.
+/// The work of an automatic node. An external system executes this work.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "does", rename_all = "snake_case")]
 pub enum ServiceTask {
@@ -15,7 +16,8 @@ pub enum ServiceTask {
     Application(Application),
 }
 
-/// The aggregate that executes the service task of an automatic node.
+/// The aggregate that executes the service task of an automatic node: an API call or an
+/// application.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Executor {
@@ -25,7 +27,7 @@ pub enum Executor {
 }
 
 impl Executor {
-    /// Returns whether the executor is the default.
+    /// Returns true if an API call executes the service task. This is the default.
     pub fn is_api_call(&self) -> bool {
         *self == Self::ApiCall
     }
@@ -41,19 +43,19 @@ impl ServiceTask {
     }
 }
 
-/// A request for approval in an external ITSM.
+/// A request for approval. The desk sends the request to an external ITSM.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Application {
-    /// The name of the application kind.
+    /// The name of the application kind, which contains the settings for the external ITSM.
     pub kind: String,
-    /// Fields of the external ticket. They replace fields of the application kind with the same
-    /// key. The values may contain placeholders.
+    /// Fields of the ticket in the external ITSM. If the application kind has a field with the same
+    /// key, the field in this list replaces it. The values may contain placeholders.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<Pair>,
 }
 
-/// One HTTP request. Texts may contain the placeholder `${key}`. The key names a field, a variable
-/// or an attribute of the ticket. Values are inserted as text and never evaluated as code.
+/// One HTTP request. Its texts may contain the placeholder `${key}` for a field, a variable or an
+/// attribute of the ticket. The value is inserted as text and is never executed as code.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Request {
     pub method: String,
@@ -62,41 +64,41 @@ pub struct Request {
     pub query: Vec<Pair>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<Pair>,
-    /// The body as JSON whose texts may contain placeholders. A text that consists of one
-    /// placeholder is replaced by the value itself. A body that is a single text is sent as text.
-    /// Form fields are an object, or a list of `key` and `value` in the order of sending.
+    /// The body as JSON. If a text in the body consists of exactly one placeholder, the value
+    /// replaces the text and keeps its JSON type. If the body is a single text, it is sent as plain
+    /// text. Form fields are an object, or an ordered list of objects with `key` and `value`.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub body: Value,
-    /// The JSON schema to which the body is converted after the placeholders are replaced. Null if
-    /// the external system publishes no schema.
+    /// The JSON schema of the body. After all placeholders are replaced, the body is converted to
+    /// the types in this schema. Null if the external system publishes no schema.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub body_schema: Value,
-    /// The name of a secret in the key store. The secret contains further headers; empty if no
+    /// The name of a secret in the key store that contains further headers. The text is empty if no
     /// secret is needed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub secret: String,
-    /// The kind of credentials in an imported file (`bearer_token`, `basic_auth`). The import does
-    /// not read credentials, because the file contains credentials as plain text. If a kind is
-    /// present, the deployment and the request require a `secret`.
+    /// The kind of credentials that an imported file requires (`bearer_token`, `basic_auth`). The
+    /// import does not read the credentials, because they are plain text in the file. If a kind is
+    /// present, a person must configure a `secret` before the deployment.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub credentials: String,
-    /// The name of the BlueKing system to which the request is sent, if the imported file contains
-    /// only a path. Empty if `url` contains the host.
+    /// The name of the BlueKing system that receives the request. It is needed if the imported file
+    /// contains only a path. The text is empty if `url` contains the host.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub system: String,
     #[serde(default = "ten_seconds")]
     pub timeout_ms: i64,
-    /// The maximum number of attempts if no usable response arrives. Each attempt sends the same
-    /// `Idempotency-Key`.
+    /// The maximum number of attempts for a request without a usable response. All attempts send
+    /// the same `Idempotency-Key`.
     #[serde(default = "once")]
     pub attempts_max: u32,
-    /// The condition that a successful response must meet. If absent, an API must return
-    /// `result: true`, and a webhook must return any JSON.
+    /// The condition for a successful response. If absent, the response to an API request must
+    /// contain `result: true`. The response to a webhook must then be valid JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub success: Option<Condition>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub poll: Option<Poll>,
-    /// The output variables that are read from the response.
+    /// The output variables that get their values from the response.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<OutputMapping>,
 }
@@ -116,8 +118,8 @@ pub struct Pair {
     pub value: String,
 }
 
-/// The poll settings of a request. The request is repeated until the response meets the condition
-/// `until`.
+/// The settings for repeated requests. The desk sends the request again until the condition `until`
+/// is true for the response.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Poll {
     pub interval_ms: i64,
@@ -125,18 +127,18 @@ pub struct Poll {
     pub until: Condition,
 }
 
-/// An output variable and the path of its value in a response.
+/// An output variable, and the path to its value in a response.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputMapping {
     pub key: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
-    /// The path of the value. Dots separate the members, as in `data.task.id` or `resp.items.0.ip`.
+    /// The path to the value. Dots separate the names, as in `data.task.id` or `resp.items.0.ip`.
     pub path: String,
 }
 
-/// A task of BlueKing SOPS. The desk creates the task, starts the task, and polls until the task
-/// ends (reference/bk-itsm.md 8.2).
+/// A task of BlueKing SOPS. The desk creates the task and starts it. Then the desk reads the state
+/// of the task until the task has ended (reference/bk-itsm.md 8.2).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Task {
     /// The base URL of the SOPS API, such as `https://gateway/api/c/compapi/v2/sops`.
@@ -151,7 +153,8 @@ pub struct Task {
     pub exclude_task_nodes_id: Vec<String>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub secret: String,
-    /// The maximum number of polls, 10 s apart. After the last poll the node fails.
+    /// The maximum number of times that the desk reads the state of the task. The pause between two
+    /// reads is 10 s. If the task has not ended after the last read, the node fails.
     #[serde(default = "a_day")]
     pub polls_max: u32,
 }
@@ -160,13 +163,14 @@ fn a_day() -> u32 {
     8640
 }
 
-/// The external source of a field's options: the request, and the path of the rows in the response.
+/// An external source of the options of a field: the request, and the path to the rows in the
+/// response.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Source {
     pub request: Request,
-    /// The path of the list of rows, with dots between members, such as `data.info`. The path is
-    /// searched in the response first, then in the member `data`. An empty path selects `data`, or
-    /// else the response itself.
+    /// The path to the list of rows, such as `data.info`. The desk searches the path first in the
+    /// response and then in its member `data`. If the path is empty, the rows are in `data`, or the
+    /// response itself is the list.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub rows: String,
 }

@@ -1,4 +1,5 @@
-//! The workflow engine: enters, completes and leaves nodes until a person or an API call must act.
+//! The workflow engine. For each command, the engine enters, completes and leaves nodes. It stops
+//! when a person or an API call must act next.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,45 +25,47 @@ use crate::user_name::is_blank;
 use crate::value::{people, plain};
 use crate::workflow::parallel_regions::{Areas, parallel_regions};
 
-/// The remark of a vote that the desk casts for the creator (reference/bk-itsm.md 5.5).
+/// The reason text of an approval that the desk gives automatically for the creator
+/// (reference/bk-itsm.md 5.5).
 pub const AUTO_PASS: &str = "检测到当前处理人包含提单人，系统自动过单";
 /// The reason that is stored when the desk skips a node without processors.
 pub const SKIPPED_WITHOUT_PROCESSORS: &str = "当前节点处理人为空，系统自动跳过";
-/// Milliseconds of a day.
+/// Number of milliseconds in one day.
 const DAY_MS: i64 = 86_400_000;
 
-/// One run of the engine. Each emitted event is applied to `ticket` at once, so that the next step
-/// reads the new state.
+/// One execution of the engine for one command. Each new event is applied to `ticket` immediately,
+/// so that the next step reads the new state.
 pub(super) struct Run<'a> {
     ticket: Ticket,
     definition: &'a Definition,
     context: &'a Context,
     events: Vec<TicketEvent>,
-    /// Lookups that the context lacks. The run continues without their values, so that one run
-    /// collects all missing lookups. The events of such a run are discarded.
+    /// The required inputs that are missing in the context. The engine continues without these
+    /// inputs and collects all of them here. The events of this run are then discarded, and the
+    /// caller repeats the decision with the missing inputs.
     missing: RefCell<BTreeSet<Lookup>>,
-    /// The number of entries into each node during this command. The desk skips or passes a node
-    /// automatically only at its first entry, so that no run loops forever.
+    /// The number of times that this command has entered each node. The desk skips or approves a
+    /// node automatically only at the first entry. This rule prevents endless loops.
     entered: BTreeMap<NodeId, u32>,
     parallel_regions: Option<Areas>,
 }
 
-/// The next step of a run.
+/// The next step of the engine: leave a node, or follow a transition to the next node.
 #[derive(Clone, Copy)]
 pub(super) enum Step<'a> {
     Leave(&'a Node),
     Follow(&'a Transition),
 }
 
-/// The keys of fields that change the ticket. The text of such a field is not the reason of a
-/// decision.
+/// The keys of form fields that change the ticket itself. The text of such a field is never used as
+/// the reason of a vote.
 const IS_NO_REASON: [&str; 5] = ["title", "current_status", "impact", "urgency", "priority"];
 
-/// Changes of the ticket that follow from the fields of a form.
+/// The changes that the fields of a form make to the status and the priority of the ticket.
 pub(super) struct Effect {
     status: String,
     changes_priority: bool,
-    /// The key of the priority that a person chose; `None` if no priority was chosen.
+    /// The key of the priority that a person chose. `None` if the person chose no priority.
     priority: Option<String>,
 }
 
@@ -104,7 +107,8 @@ impl<'a> Run<'a> {
         self.events.push(event);
     }
 
-    /// Returns the events of the run. Fails with the missing lookups if the context is incomplete.
+    /// Returns all new events. If inputs are missing in the context, returns an error that lists
+    /// the missing inputs.
     pub(super) fn done(self) -> Decision<Vec<TicketEvent>> {
         let missing = self.missing.into_inner();
         if missing.is_empty() {
@@ -114,8 +118,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Fails with the lookups that are missing so far. The caller checks completeness before a
-    /// rejection depends on resolved people.
+    /// Returns an error if required inputs are already known to be missing. The caller uses this
+    /// check before a rejection that depends on the selected people.
     pub(super) fn check_complete(&self) -> Decision<()> {
         let missing = self.missing.borrow();
         if missing.is_empty() {
@@ -125,8 +129,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Executes steps until no step follows. All steps of one branch are executed before the next
-    /// branch.
+    /// Executes steps until no step remains. All steps of one branch are executed before the next
+    /// branch starts.
     pub(super) fn advance(&mut self, steps: Vec<Step<'a>>) -> Decision<()> {
         let mut open: Vec<Step<'a>> = steps.into_iter().rev().collect();
         while let Some(step) = open.pop() {
@@ -148,7 +152,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Enters and completes the submit node with the form of the new ticket.
+    /// Enters the submit node and completes the node with the form of the new ticket.
     pub(super) fn start(&mut self, submit: &'a Node, form: Vec<Entry>) -> Decision<()> {
         let creator = self.creator();
         self.emit(NodeEntered {
@@ -166,8 +170,8 @@ impl<'a> Run<'a> {
         self.advance(next)
     }
 
-    /// Records one vote. Completes the node and continues if the vote decides the node
-    /// (reference/bk-itsm.md 6).
+    /// Records one vote. If the vote decides the result of the node, the node is completed and the
+    /// run continues (reference/bk-itsm.md 6).
     pub(super) fn vote(
         &mut self,
         node: &'a Node,
@@ -200,8 +204,9 @@ impl<'a> Run<'a> {
         self.advance(next)
     }
 
-    /// Returns the reason of a vote: the given text, or else the text of the form's reason field.
-    /// If the form stores the same text as a personal value, the reason is personal too.
+    /// Returns the reason of a vote. If `given` is `None`, the reason is read from a text field of
+    /// the form. If the form contains the same text as a personal value, the returned reason is a
+    /// personal value too.
     fn reason(
         &self,
         node: &Node,
@@ -209,8 +214,9 @@ impl<'a> Run<'a> {
         form: &[Entry],
         given: Option<&str>,
     ) -> Decision<Remark> {
-        // The form requires a reason for a rejection, and allows a remark for a pass
-        // (reference/bk-itsm.md 3.11). The sort order selects the field for this decision.
+        // In a form, the required text field contains the reason of a rejection. The optional text
+        // field contains the remark of an approval (reference/bk-itsm.md 3.11). The sort order puts
+        // the field for this decision first.
         let mut texts: Vec<_> = self
             .definition
             .fields_of(node)
@@ -241,7 +247,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Completes the node if enough votes are cast to decide the node.
+    /// Completes the node if the votes so far decide the result.
     fn settle(&mut self, node: &'a Node, by: &PersonId) -> Vec<Step<'a>> {
         let Some(node_run) = self.ticket.nodes.get(&node.id) else {
             return Vec::new();
@@ -261,8 +267,8 @@ impl<'a> Run<'a> {
         if is_multi(node) && !node_run.waiting_for().is_empty() && !is_met {
             return Vec::new();
         }
-        // If the finish condition is also met without the rejections, the result is a pass.
-        // Otherwise one rejection is enough for a rejection.
+        // One rejection is normally enough to reject the whole node. However, the result is an
+        // approval if the votes for approval alone meet the finish condition.
         let zero = ["REJECT_COUNT", "REJECT_RATE"].map(|key| (key, "0".to_owned()));
         let counters_of_passes = || {
             counters
@@ -295,8 +301,8 @@ impl<'a> Run<'a> {
         next
     }
 
-    /// Casts a pass for the creator, if the creator is the next approver and the workflow counts
-    /// the submission as approval.
+    /// Casts the creator's vote for approval automatically, if the creator must vote next. The
+    /// workflow must define that the submission counts as an approval.
     fn pass_for_creator(&mut self, node: &'a Node) -> Vec<Step<'a>> {
         let creator = self.creator();
         let is_next_voter = |run: &Self| {
@@ -308,7 +314,8 @@ impl<'a> Run<'a> {
                     && is_next,
             )
         };
-        // If an agent submitted the ticket, the submission is not an approval by the creator.
+        // If another person submitted the ticket for the creator, the submission is not an approval
+        // by the creator.
         let is_on_behalf = self
             .ticket
             .opened
@@ -348,7 +355,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Returns the number of entries into the node during this command.
+    /// Returns the number of times that this command has entered the node.
     fn entries(&self, node: &Node) -> u32 {
         self.entered.get(&node.id).copied().unwrap_or_default()
     }
@@ -383,15 +390,15 @@ impl<'a> Run<'a> {
         vec![Step::Leave(node)]
     }
 
-    /// Applies the fields of the base model. At any node, these fields set the priority and the
-    /// status of the ticket (reference/bk-itsm.md 5.1).
+    /// Applies the fields of a form that set the priority and the status of the ticket. These
+    /// fields have this effect at every node (reference/bk-itsm.md 5.1).
     fn apply_effect(&mut self, effect: &Effect, node: NodeId) {
         self.update_priority(effect);
         self.set_status(&effect.status, node);
     }
 
-    /// Sets the priority of the ticket to the chosen priority. If no priority is chosen, impact and
-    /// urgency determine the priority.
+    /// Updates the priority of the ticket. If the person did not choose a priority, the priority
+    /// follows from impact and urgency.
     pub(super) fn update_priority(&mut self, effect: &Effect) {
         let Some(opened) = self
             .ticket
@@ -434,8 +441,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Ends the ticket with a final status. Without an explicit approval result, a finished ticket
-    /// is approved if no approval was rejected and no vote is open.
+    /// Ends the ticket with a final status. If `approve_result` is `None`, a finished ticket counts
+    /// as approved only if no approval was rejected and every open vote is decided as a pass.
     pub(super) fn close(
         &mut self,
         by: PersonId,
@@ -463,7 +470,7 @@ impl<'a> Run<'a> {
         });
     }
 
-    /// Sets the displayed status of the ticket. A final status ends the ticket.
+    /// Sets the status that the ticket displays. A final status also ends the ticket.
     fn set_status(&mut self, status: &str, node: NodeId) {
         if status.is_empty() || self.ticket.status_key() == status {
             return;
@@ -478,8 +485,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Leaves a node along the first matching transition. Conditional transitions are tested first,
-    /// the default transition last. A parallel gateway takes every matching transition. If no
+    /// Leaves a node along the first transition whose condition is true. The default transition is
+    /// tested last. A parallel gateway takes every transition whose condition is true. If no
     /// transition matches, the node waits for a person.
     fn leave(&mut self, node: &'a Node) -> Vec<Step<'a>> {
         let mut tested = Vec::new();
@@ -574,8 +581,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Records that a branch has reached its join. Leaves the join after the last branch has
-    /// arrived.
+    /// Records that a branch has reached its join. After the last branch has arrived, the run
+    /// continues after the join.
     fn join(&mut self, node: &'a Node, transition: &Transition) -> Vec<Step<'a>> {
         let definition = self.definition;
         let parallel_regions = self
@@ -623,8 +630,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Returns the approval result of the ticket: true if no completed approval was rejected
-    /// (reference/bk-itsm.md 6).
+    /// Returns the approval result of the whole ticket. The result is true if no completed approval
+    /// was rejected (reference/bk-itsm.md 6).
     fn approve_result(&self) -> bool {
         self.ticket
             .nodes
@@ -632,8 +639,8 @@ impl<'a> Run<'a> {
             .all(|node_run| node_run.pass != Some(false))
     }
 
-    /// Returns true if every open vote is decided as a pass. All required votes must be cast, and
-    /// no vote may be a rejection.
+    /// Returns true if every vote at a current node is already decided as a pass. All required
+    /// votes must exist, and no vote may be a rejection.
     fn all_votes_pass(&self) -> bool {
         self.ticket
             .current()
@@ -647,8 +654,8 @@ impl<'a> Run<'a> {
             })
     }
 
-    /// Returns the instant at which the desk rates the ticket. Returns `None` if the service sets
-    /// no number of days.
+    /// Returns the instant at which the desk rates the ticket automatically. Returns `None` if the
+    /// service defines no number of days for this rating.
     fn rate_by(&self) -> Decision<Option<events::Moment>> {
         let Some(opened) = &self.ticket.opened else {
             return Ok(None);
@@ -661,8 +668,8 @@ impl<'a> Run<'a> {
             .transpose()
     }
 
-    /// Enters an automatic node. The event stores the people who may act after a failure, as
-    /// resolved at this time.
+    /// Enters an automatic node. The event stores the people who may act if the node fails. These
+    /// people are selected now, not at the time of the failure.
     fn enter_automatic(&mut self, node: &Node, round: u32) {
         let processors = self.resolve(&node.processors);
         self.emit(NodeEntered {
@@ -725,9 +732,9 @@ impl<'a> Run<'a> {
         vec![Step::Leave(node)]
     }
 
-    /// Applies the result of an API call. If a following node exceeds the limit of rounds, the
-    /// automatic node fails and waits for a person. A rejection would be useless, because no person
-    /// sent the command.
+    /// Applies the result of an API call. A node that follows may have reached the maximum number
+    /// of runs. In this case the automatic node fails and waits for a person. The command is not
+    /// rejected, because no person would see the rejection.
     pub(super) fn apply_result(
         &mut self,
         node: &'a Node,
@@ -779,8 +786,8 @@ impl<'a> Run<'a> {
         vec![Step::Leave(node)]
     }
 
-    /// Enters a node at which people act. The event stores the processors, as resolved at this
-    /// time.
+    /// Enters a node at which people act. The event stores the processors (the people who may act).
+    /// The processors are selected now and do not change with the configuration.
     fn enter_for_people(&mut self, node: &'a Node, round: u32) -> Vec<Step<'a>> {
         let submit = self.definition.submit_node().map(|submit| submit.id);
         let chosen = self
@@ -795,8 +802,8 @@ impl<'a> Run<'a> {
             node.handling
         };
         let (status, processors_type, processors) = match (chosen, handling) {
-            // The run enters the submit node a second time only after the ticket was sent back. The
-            // creator then submits again.
+            // The run enters the submit node again only if the ticket was sent back to the creator.
+            // The creator then submits the form again.
             _ if Some(node.id) == submit => (NodeStatus::Running, "PERSON", vec![self.creator()]),
             (Some(people), Handling::Process) => (NodeStatus::Running, "PERSON", people),
             (_, Handling::Process) => (
@@ -858,8 +865,8 @@ impl<'a> Run<'a> {
         self.pass_for_creator(node)
     }
 
-    /// Returns the people that a configuration selects at this time, in order and without
-    /// duplicates. Missing lookups are collected in `missing`.
+    /// Returns the people that a processor rule selects now, in order and without duplicates.
+    /// Inputs that the context does not contain are added to `missing`.
     pub(super) fn resolve(&self, processors: &Processors) -> Vec<PersonId> {
         let need = |lookup: Lookup| {
             self.missing.borrow_mut().insert(lookup);
@@ -919,7 +926,7 @@ impl<'a> Run<'a> {
         people
     }
 
-    /// Returns the people in the first of these fields that is not empty.
+    /// Returns the people in the first field of `keys` that contains people.
     fn people_in_fields(&self, keys: &[String]) -> Vec<PersonId> {
         let filled = keys
             .iter()
@@ -931,8 +938,8 @@ impl<'a> Run<'a> {
             .unwrap_or_default()
     }
 
-    /// Returns the leaders of the given people, without duplicates. Missing lookups are collected
-    /// in `missing`.
+    /// Returns the leaders of the given people, without duplicates. If the context does not contain
+    /// a leader, the required input is added to `missing`.
     pub(super) fn leaders(&self, people: &[PersonId]) -> Vec<PersonId> {
         let mut leaders = Vec::new();
         for pid in people {
@@ -949,8 +956,8 @@ impl<'a> Run<'a> {
         leaders
     }
 
-    /// Returns the people whom the acting person named as new processors. Rejects other kinds of
-    /// configuration, and an empty result.
+    /// Returns the new processors that a person chose for a node. Rejects rule types that are not
+    /// allowed for this choice, and rejects an empty result.
     pub(super) fn targets(&self, to: &Processors) -> Decision<Vec<PersonId>> {
         if !matches!(
             to,
@@ -993,7 +1000,8 @@ impl<'a> Run<'a> {
             .unwrap_or_default()
     }
 
-    /// Returns the vote counters of a node by code. Rates are percentages of all processors.
+    /// Returns the vote counters of a node by code. A rate is a percentage of all processors of the
+    /// node.
     fn counters(&self, id: NodeId) -> BTreeMap<&'static str, String> {
         let Some(node_run) = self.ticket.nodes.get(&id) else {
             return BTreeMap::new();
@@ -1040,18 +1048,19 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Returns true if every processor of the node votes. Otherwise the first vote decides the node.
+/// Returns true if every processor of the node votes. If false, the first vote decides the result
+/// of the node.
 pub(super) fn is_multi(node: &Node) -> bool {
     node.is_multi || node.kind == NodeKind::Sign
 }
 
-/// Returns the value of a key for conditions. The key is searched first in the output variables,
-/// then in the form, then in the attributes of the ticket.
+/// Returns the value of a key for the evaluation of a condition. The function searches the output
+/// variables first, then the form, and then the attributes of the ticket.
 pub(super) fn find(ticket: &Ticket, key: &str) -> Found {
     if let Some(text) = ticket.outputs.get(key) {
         return Found::Value(text.clone().into());
     }
-    // The title is stored as a form field and may be a personal value.
+    // The form contains the title as a field. The value of this field may be a personal value.
     let key = if key == "ticket_title" { "title" } else { key };
     match ticket.form.get(key) {
         None => {
@@ -1063,8 +1072,8 @@ pub(super) fn find(ticket: &Ticket, key: &str) -> Found {
     }
 }
 
-/// Returns an attribute of the ticket that is stored in the ticket itself, so that no lookup is
-/// needed.
+/// Returns a ticket attribute that the ticket itself stores. No other input is needed for these
+/// attributes.
 fn ticket_attribute(ticket: &Ticket, key: &str) -> Option<String> {
     let opened = ticket.opened.as_ref()?;
     Some(match key {
@@ -1078,8 +1087,8 @@ fn ticket_attribute(ticket: &Ticket, key: &str) -> Option<String> {
     })
 }
 
-/// Returns the processors type to store in events. Types that the ticket itself resolves to people
-/// are stored as `PERSON` (reference/bk-itsm.md 9).
+/// Returns the type of a processor rule as the events store the type. A rule that the desk converts
+/// to people becomes `PERSON` (reference/bk-itsm.md 9).
 fn stored_type(processors: &Processors) -> &'static str {
     match processors {
         Processors::Starter

@@ -11,10 +11,10 @@ use crate::ticket::{Decision, Lookup, Rejection, reject};
 use crate::value::plain;
 
 impl Form<'_> {
-    /// Checks that each file exists, that the submitter may use the file, and that the file meets
-    /// the limits of the field. Returns the descriptions and the ids of the files. BlueKing clients
-    /// may send a value that contains no file of this desk. Such a value is stored unchanged,
-    /// unless the field sets limits.
+    /// Checks that each file exists, that the person may use the file, and that the field accepts
+    /// the file. Returns the descriptions and the ids of the files. A BlueKing client may send a
+    /// value without a file of this desk. Such a value is stored unchanged, but only if the field
+    /// sets no limits.
     pub(super) fn check_files(
         &self,
         field: &Field,

@@ -1,8 +1,8 @@
-//! Checks a submitted form against the fields of its node. The order of checks and the texts follow
-//! reference/bk-itsm.md 3.1 and 3.9.
+//! Checks a form that a person or client submitted. The order of the checks and the error texts
+//! follow reference/bk-itsm.md 3.1 and 3.9.
 //!
 //! [`value`] checks one value, [`options`] finds the options of a field, and [`files`] checks the
-//! uploaded files in a form.
+//! uploaded files of a form.
 
 mod files;
 mod options;
@@ -22,20 +22,20 @@ use crate::value::plain;
 pub use options::{Offer, offer};
 pub use value::is_link;
 
-/// The form of one node, and the ticket to which the form belongs.
+/// The form of one node and its ticket, for the checks.
 #[derive(Clone, Copy)]
 pub(super) struct FormInput<'a> {
-    /// The number of the ticket; empty if the ticket has no number yet.
+    /// The number of the ticket. The text is empty if the ticket has no number yet.
     pub(super) ticket: &'a TicketSn,
     pub(super) definition: &'a Definition,
     pub(super) node: &'a Node,
     pub(super) current: &'a Ticket,
-    /// The people whose uploaded files the form may contain.
+    /// The people who submit the form. The form may contain files that these people uploaded.
     pub(super) by: &'a [&'a PersonId],
 }
 
-/// Checks all values of a node's form, including required fields. Returns the values in their
-/// stored form.
+/// Checks the whole form of a node, including the required fields. Returns the values as they are
+/// stored.
 pub(super) fn check(
     input: &FormInput<'_>,
     given: &[Entry],
@@ -57,7 +57,7 @@ pub(super) fn check(
     }
 }
 
-/// Checks the given fields only. Fields that are not given keep their values.
+/// Checks only the given fields. All other fields keep their current values.
 pub(super) fn check_some(
     input: &FormInput<'_>,
     given: &[Entry],
@@ -72,9 +72,9 @@ pub(super) fn check_some(
     form.checked()
 }
 
-/// Adds default values for visible fields without a value. A field that determines the course of
-/// the ticket gets no default. Such fields are the result of an approval, a yes-or-no choice, and
-/// every field in a condition of a transition.
+/// Adds the default values of visible fields that have no value. Some fields get no default,
+/// because a person must decide: the result of an approval, a yes-or-no choice, and each field that
+/// a transition condition uses.
 pub fn with_defaults(
     definition: &Definition,
     node: &Node,
@@ -118,8 +118,8 @@ pub fn with_defaults(
     };
     let default = |field: &&Field| Entry::new(field.key.clone(), field.default.clone());
     let mut added: Vec<&Field> = Vec::new();
-    // The visibility of one field may depend on the default of another field. The loop repeats
-    // until the visible fields stay the same, at most once per field.
+    // The default of one field can make another field visible. The loop therefore repeats until the
+    // visible fields no longer change.
     for _ in 0..=open.len() {
         let all: Vec<Entry> = given
             .iter()
@@ -144,7 +144,7 @@ pub fn with_defaults(
     given.extend(added.iter().map(default));
 }
 
-/// One given form, together with the stored values of the ticket.
+/// The values that a person submitted, and the stored values of the ticket.
 struct Form<'a> {
     input: FormInput<'a>,
     fields: Vec<&'a Field>,
@@ -174,7 +174,8 @@ impl<'a> Form<'a> {
         }
     }
 
-    /// Returns the given value of a key, or else the stored value of the ticket.
+    /// Returns the submitted value of a key. If the form does not contain the key, returns the
+    /// stored value of the ticket.
     fn find(&self, key: &str) -> Found {
         let given = if key == "ticket_title" { "title" } else { key };
         match self.given.iter().find(|entry| entry.key == given) {
@@ -194,8 +195,8 @@ impl<'a> Form<'a> {
         })
     }
 
-    /// Checks every given value. All missing lookups are requested at once. If no lookup is
-    /// missing, the first invalid field is rejected.
+    /// Checks all submitted values. If inputs are missing in the context, returns all of them in
+    /// one error. Otherwise the error contains only the first invalid field.
     fn checked(mut self) -> Decision<Vec<Entry>> {
         let mut lookups = Vec::new();
         for at in 0..self.given.len() {
@@ -209,8 +210,8 @@ impl<'a> Form<'a> {
         if !lookups.is_empty() {
             return Err(DecideError::Needs(lookups));
         }
-        // An emptied field is stored as empty if an earlier round filled the field. The empty value
-        // then overwrites the old value.
+        // An empty value is stored only if the ticket already has a value for the field. The empty
+        // value then replaces the old value.
         let filled = &self.input.current.form;
         Ok(self
             .given
@@ -219,7 +220,7 @@ impl<'a> Form<'a> {
             .collect())
     }
 
-    /// Checks one given value and returns the entry to store.
+    /// Checks one submitted value and returns the entry to store.
     fn check_at(&self, at: usize) -> Decision<Entry> {
         let entry = &self.given[at];
         let Some(field) = self
@@ -254,8 +255,8 @@ impl<'a> Form<'a> {
                 reject(Rejection::FieldEmpty(field_at(field)))
             };
         }
-        // A blank title is rejected even if the form does not require a title, because lists
-        // display the title.
+        // Lists display the title. A blank title is therefore rejected, even if the workflow does
+        // not require a title.
         if (field.is_required || field.key == "title")
             && is_blank(field.kind, &entry.value)
             && !self.is_hidden(field)
@@ -264,8 +265,8 @@ impl<'a> Form<'a> {
         }
         if field.kind == FieldKind::File {
             let (value, files) = self.check_files(field, &entry.value)?;
-            // The value contains file names. The names are sealed like the files, under the key of
-            // the uploader.
+            // The value contains file names. These names are encrypted under the uploader's key,
+            // like the files themselves.
             let uploader = files.first().and_then(|id| {
                 self.context
                     .attachments
@@ -337,7 +338,7 @@ impl<'a> Form<'a> {
             let other = match &comparison.other {
                 Other::Field { key } => match self.find(key) {
                     Found::Value(other) | Found::Personal(other) if !is_empty(&other) => other,
-                    // A comparison with an empty field is skipped.
+                    // If the other field is empty, the comparison is skipped.
                     _ => continue,
                 },
                 Other::System => now()?.into(),
@@ -370,8 +371,8 @@ impl<'a> Form<'a> {
     }
 }
 
-/// Returns the approver's decision from the result field of the form. Returns `None` if the form
-/// contains no decision.
+/// Returns the decision of the approver from the result field of the form: true for an approval.
+/// Returns `None` if the form contains no decision.
 pub(super) fn decision(definition: &Definition, node: &Node, form: &[Entry]) -> Option<bool> {
     let result = definition
         .fields_of(node)
@@ -381,8 +382,8 @@ pub(super) fn decision(definition: &Definition, node: &Node, form: &[Entry]) -> 
         .map(|entry| plain(entry.read()) == "true")
 }
 
-/// Builds the form for a vote that arrives without a form. The form contains the result field, and
-/// the remark in the first visible text field.
+/// Builds the form for a vote that was cast without a form. The result field gets the decision. The
+/// first visible text field gets the remark.
 pub fn decided(definition: &Definition, node: &Node, pass: bool, remark: &str) -> Vec<Entry> {
     let Some(result) = definition
         .fields_of(node)
@@ -423,8 +424,9 @@ pub fn decided(definition: &Definition, node: &Node, pass: bool, remark: &str) -
     form
 }
 
-/// Seals the values of personal fields under the creator's key. If the service seals free text, all
-/// free text is sealed too. A value that is already sealed under another person's key is unchanged.
+/// Marks the values of personal fields for encryption under the creator's key. If the service
+/// encrypts free text, all free text is included. A value that already belongs to another person is
+/// unchanged.
 pub(super) fn set_owner(
     definition: &Definition,
     form: Vec<Entry>,
@@ -448,8 +450,8 @@ pub(super) fn set_owner(
         .collect()
 }
 
-/// Returns true if the value of a field must be sealed under the creator's key. The field is
-/// personal, or the service seals all free text.
+/// Returns true if the value of a field must be encrypted under the creator's key. The field is
+/// personal, or the field contains free text and the service encrypts all free text.
 pub(super) fn is_creator_owned(field: &Field, seals_text: bool) -> bool {
     use FieldKind::{
         Boolean, Checkbox, Date, DateTime, DateTimeRange, Int, Member, Members, MultiSelect, Radio,
@@ -473,9 +475,9 @@ pub(super) fn is_creator_owned(field: &Field, seals_text: bool) -> bool {
     field.is_personal || (seals_text && !is_choice)
 }
 
-/// Converts a value to its stored form. Tables and custom forms are stored as JSON, even if the
-/// client sent text; most other values are stored as text. JSON in a text field becomes its text,
-/// and a time in a date field is cut to the day.
+/// Converts a submitted value to the form in which it is stored. Tables and custom forms become
+/// JSON, even if the client sent them as text. Most other values become text. A list or object in a
+/// text field becomes JSON text. In a date field, the time of day is removed.
 fn stored(field: Option<&Field>, entry: &Entry) -> Value {
     let kind = field.map(|field| field.kind);
     match &entry.value {
@@ -501,7 +503,7 @@ fn stored(field: Option<&Field>, entry: &Entry) -> Value {
                 Some(FieldKind::String | FieldKind::Text | FieldKind::RichText)
             ) =>
         {
-            // A list without visible content becomes an empty text.
+            // If a list has no visible content, the stored text is empty.
             Value::String(if is_blank(FieldKind::Text, value) {
                 String::new()
             } else {
@@ -510,8 +512,8 @@ fn stored(field: Option<&Field>, entry: &Entry) -> Value {
         }
         Value::Number(number) => Value::String(number.to_string()),
         Value::Bool(flag) => Value::String(flag.to_string()),
-        // Items are joined with commas, so an item that contains a comma would become two items.
-        // Such a list stays unchanged here, and the later check rejects the item by name.
+        // The items are joined with commas. An item that contains a comma would become two items,
+        // so such a list is not joined. A later check rejects the list and names the item.
         Value::Array(items)
             if matches!(
                 kind,
@@ -529,8 +531,8 @@ fn stored(field: Option<&Field>, entry: &Entry) -> Value {
     }
 }
 
-/// Returns true if a new value differs from the stored value. Files are compared by id, so a
-/// renamed file counts as equal.
+/// Returns true if the new value differs from the stored value. Files are compared by their ids, so
+/// a different file name is not a difference.
 fn is_changed(field: &Field, current: &Entry, value: &Value) -> bool {
     if current.is_erased() || is_empty(current.read()) {
         return false;
@@ -541,7 +543,7 @@ fn is_changed(field: &Field, current: &Entry, value: &Value) -> bool {
     }
 }
 
-/// Returns the key and the name of a field, for a rejection.
+/// Returns the key and the name of a field for use in a rejection.
 fn field_at(field: &Field) -> FieldAt {
     FieldAt {
         key: field.key.clone(),
@@ -558,8 +560,8 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// Returns true if a value has no visible content, for example only whitespace, or formatting
-/// without text. A list of people without a name is blank too.
+/// Returns true if a value has no visible content. Examples are whitespace, formatting without
+/// text, and a list of people without names.
 fn is_blank(kind: FieldKind, value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -567,8 +569,8 @@ fn is_blank(kind: FieldKind, value: &Value) -> bool {
         Value::String(text) if kind == FieldKind::RichText => is_blank_rich_text(text),
         Value::String(text) => is_blank_text(text),
         Value::Array(items) => items.iter().all(|item| is_blank(kind, item)),
-        // The columns check the rows of a custom table, and the client checks a custom form. Their
-        // members are not examined here.
+        // Custom tables are checked by their columns, and custom forms by the client. The members
+        // of these values are not examined here.
         Value::Object(members)
             if !matches!(kind, FieldKind::CustomTable | FieldKind::CustomForm) =>
         {
@@ -623,7 +625,7 @@ fn is_blank_rich_text(html: &str) -> bool {
     let mut left = rest.as_str();
     while let Some((before, tag)) = left.split_once('<') {
         text.push_str(before);
-        // A `<` without a following `>` is ordinary text, so the rich text is not blank.
+        // A `<` without a later `>` is normal text, so the rich text is not blank.
         let Some((_, after)) = tag.split_once('>') else {
             return false;
         };

@@ -1,4 +1,5 @@
-//! Finds the options of a field: in the workflow, in a dictionary, or from an external system.
+//! Finds the options of a field. The options are in the workflow, in a dictionary or in an external
+//! system.
 
 use std::collections::BTreeSet;
 
@@ -11,26 +12,26 @@ use crate::options::{self, Question};
 use crate::ticket::{Context, Decision, Rejection, Ticket, reject};
 use crate::value::plain;
 
-/// Maximum number of chosen options that are searched one by one. For more chosen options, a table
-/// of all options is built first.
+/// Maximum number of selected options for which each option is searched separately. If there are
+/// more, a table of all options is built first, because this is faster.
 const SEARCHED_MAX: usize = 8;
 
-/// The source of the options of a field.
+/// The place from which the options of a field come.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Offer {
-    /// The options are in the workflow definition.
+    /// The workflow definition contains the options.
     Own,
-    /// The options are in the dictionary with this code.
+    /// The dictionary with this code contains the options.
     Dictionary(String),
-    /// An external system supplies the options. The error is the English reason why the request
-    /// cannot be built.
+    /// An external system returns the options. The error is an English text that explains why the
+    /// request cannot be built.
     Asked(Result<Question, String>),
-    /// No source is configured, so every value is accepted.
+    /// No source of options is configured. Each value is accepted.
     Anything,
 }
 
-/// Returns the source of a field's options for the current values of the form. The display of a
-/// form and the check of a form both use this function.
+/// Returns the source of the options of a field. The source can depend on the current values of the
+/// form. This function is used to display a form and to check a form.
 pub fn offer(
     definition: &Definition,
     node: &Node,
@@ -66,8 +67,9 @@ impl<'a> Form<'a> {
         }
     }
 
-    /// Checks that every chosen option exists and is chosen only once. Returns the current names of
-    /// options that come from outside the workflow. For other options, returns an empty text.
+    /// Checks that each selected option exists and is selected only once. If the options come from
+    /// outside the workflow, returns the current names of the selected options. Otherwise returns
+    /// an empty text.
     pub(super) fn check_options(&self, field: &'a Field, value: &Value) -> Decision<String> {
         let text = plain(value);
         let chosen: Vec<&str> = match field.kind {
@@ -94,8 +96,8 @@ impl<'a> Form<'a> {
         if options.is_empty() && !is_free {
             return reject(Rejection::OptionsMissing(field.key.clone()));
         }
-        // Several chosen options are joined with commas. A text that is also the key of one option
-        // with commas would be ambiguous.
+        // Several selected keys are joined with commas. The joined text must not be equal to the
+        // key of another option, because the meaning would not be clear.
         if chosen.len() > 1 && options::path(options, &text).is_some() {
             return reject(Rejection::FieldInvalid {
                 at: field_at(field),
@@ -127,8 +129,8 @@ impl<'a> Form<'a> {
         })
     }
 
-    /// Returns the options of a field, or the English reason why the options are unavailable.
-    /// Returns `None` if no source is configured.
+    /// Returns the options of a field. The inner error is an English text that explains why the
+    /// options are not available. Returns `None` if no source of options is configured.
     fn options(&self, field: &'a Field) -> Decision<Option<Result<&'a [Choice], String>>> {
         Ok(match self.offer(field) {
             Offer::Own => Some(Ok(&field.choice)),

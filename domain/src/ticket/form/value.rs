@@ -1,4 +1,4 @@
-//! Checks one value: its type, its table columns and its pattern.
+//! Checks one value of a form: its type, the columns of a table, and its pattern.
 
 use events::workflow::{Field, FieldKind};
 use regex::RegexBuilder;
@@ -66,7 +66,7 @@ pub(super) fn check(field: &Field, value: &Value) -> Decision<()> {
     check_pattern(field, &text)
 }
 
-/// Rejects a list value and names the item that contains a comma.
+/// Rejects a list in which an item contains a comma. The rejection names this item.
 fn reject_comma(field: &Field, value: &Value) -> Decision<()> {
     let item = value
         .as_array()
@@ -81,8 +81,8 @@ fn reject_comma(field: &Field, value: &Value) -> Decision<()> {
     })
 }
 
-/// Checks each row of a custom table against its columns (`meta.columns`, reference/bk-itsm.md
-/// 4.1).
+/// Checks the rows of a custom table. The columns of the table are defined in `meta.columns`
+/// (reference/bk-itsm.md 4.1).
 fn check_columns(field: &Field, value: &Value) -> Decision<()> {
     let columns = field
         .meta
@@ -121,8 +121,8 @@ fn check_columns(field: &Field, value: &Value) -> Decision<()> {
                         || chosen.split(',').map(|key| key.trim().to_owned()).collect(),
                         |keys| keys.iter().map(plain).collect(),
                     );
-                    // Chosen keys may be stored as text with commas, so a key that contains a comma
-                    // would be ambiguous.
+                    // Selected keys can be stored as one text with commas. A key with a comma would
+                    // therefore look like two keys.
                     options.is_empty()
                         || keys
                             .iter()
@@ -140,8 +140,8 @@ fn check_columns(field: &Field, value: &Value) -> Decision<()> {
     Ok(())
 }
 
-/// Returns true if a text has exactly the form `YYYY-MM-DD`. Readers of stored values parse no
-/// other form.
+/// Returns true if the text has exactly the form `YYYY-MM-DD`. Other parts of the program cannot
+/// read other forms of a stored date.
 fn is_date(text: &str) -> bool {
     text.parse::<jiff::civil::Date>()
         .is_ok_and(|date| date.to_string() == text)
@@ -154,11 +154,12 @@ fn is_time(text: &str) -> bool {
         .is_ok_and(|time| time.strftime(FORMAT).to_string() == text)
 }
 
-/// Returns true if a browser can open an address without executing code. A text without a scheme is
-/// read as a host with an optional port.
+/// Returns true if a browser opens the link without executing code. If a text has no scheme, the
+/// text must be a host with an optional port.
 pub fn is_link(text: &str) -> bool {
     let text = text.trim();
-    // Browsers ignore these characters at every position, so the characters could hide a scheme.
+    // Browsers ignore these characters everywhere in a link. With these characters, a user could
+    // hide a dangerous scheme such as `javascript:`.
     if text.contains(['\t', '\n', '\r']) {
         return false;
     }
@@ -178,8 +179,8 @@ pub fn is_link(text: &str) -> bool {
     }
 }
 
-/// Checks the `regex` keywords of reference/bk-itsm.md 4.2 that need neither the current time nor
-/// another field.
+/// Checks a text against those `regex` rules of reference/bk-itsm.md 4.2 that need only the text
+/// itself. Other rules need the current time or another field.
 fn check_pattern(field: &Field, text: &str) -> Decision<()> {
     let invalid = |reason: String| {
         reject(Rejection::FieldInvalid {
@@ -230,8 +231,8 @@ fn check_pattern(field: &Field, text: &str) -> Decision<()> {
     }
 }
 
-/// Checks a value against the custom pattern of a field. If the pattern is invalid or too large,
-/// every value is rejected.
+/// Checks a text against the regular expression of a field. If this expression is invalid or too
+/// large, each text is rejected.
 fn check_custom(field: &Field, text: &str) -> Decision<()> {
     let invalid = |reason: &str| {
         reject(Rejection::FieldInvalid {

@@ -1,5 +1,5 @@
-//! Builders of workflows, commands and events for the examples of the engine, and the example of a
-//! new ticket.
+//! Helper functions that build workflows, commands and events for the tests of the engine. The last
+//! part tests the creation of a ticket.
 
 use events::ticket::{Closed, NodeSkipped, ProcessorsMissing, TransitionMissing, VoteCast};
 use events::workflow::service_task::Executor;
@@ -19,9 +19,9 @@ const SUBMITTED: [&str; 10] = [
     "members",
     "others",
 ];
-/// The instant of each decision for which a context contains the time.
+/// The current time in every test whose context contains a time.
 const NOW: Moment = Moment(1_000);
-/// Three days after [`NOW`].
+/// The instant that is three days after [`NOW`].
 pub(super) const IN_THREE_DAYS: Moment = Moment(259_201_000);
 
 pub(super) fn pids(people: &[&str]) -> Vec<PersonId> {
@@ -52,8 +52,8 @@ fn all_fields() -> Vec<Field> {
     fields
 }
 
-/// Returns a workflow with START 1, submit node 2, END 9 and the given nodes. Transition 1 leads
-/// from START to the submit node.
+/// Returns a workflow with START 1, submit node 2, END 9 and the given nodes. Transition 1 connects
+/// START with the submit node.
 pub(super) fn graph(nodes: Vec<Node>, transitions: Vec<Transition>) -> Definition {
     let mut submit = node(2, NodeKind::Manual, &SUBMITTED);
     submit.processors = Processors::Open;
@@ -71,8 +71,8 @@ pub(super) fn graph(nodes: Vec<Node>, transitions: Vec<Transition>) -> Definitio
     }
 }
 
-/// Returns a workflow in which the given nodes follow one another between the submit node 2 and
-/// END 9. The id of each transition is the id of the node at which the transition starts.
+/// Returns a workflow that runs the given nodes one after the other, between the submit node 2 and
+/// END 9. A transition has the same id as the node at which the transition starts.
 pub(super) fn straight(nodes: Vec<Node>) -> Definition {
     let mut path = vec![2];
     path.extend(nodes.iter().map(|node| node.id.0));
@@ -135,7 +135,7 @@ pub(super) fn cast(id: i64, by: &str, pass: bool) -> Command {
     submit(id, by, &[("DECISION", decision(pass))], "")
 }
 
-/// One ticket and the context of its decisions.
+/// One ticket, and the context with which the ticket makes its decisions.
 pub(super) struct Desk {
     pub(super) context: Context,
     pub(super) ticket: Ticket,
@@ -149,14 +149,14 @@ impl Desk {
         }
     }
 
-    /// Returns a desk with an opened ticket.
+    /// Returns a test desk in which one ticket is already open.
     pub(super) fn opened(definition: Definition, form: &[(&str, &str)]) -> Self {
         let mut desk = Self::new(definition);
         desk.open(opening(form));
         desk
     }
 
-    /// Opens the ticket. Returns the events after the completion of the submit node.
+    /// Opens the ticket. Returns only the events that follow the completion of the submit node.
     pub(super) fn open(&mut self, open: Open) -> Vec<TicketEvent> {
         self.act(&Command::Open(Box::new(open))).split_off(3)
     }
@@ -165,7 +165,7 @@ impl Desk {
         self.ticket.decide(command, &self.context)
     }
 
-    /// Executes a command that the ticket accepts.
+    /// Executes a command. The test fails if the ticket rejects the command.
     pub(super) fn act(&mut self, command: &Command) -> Vec<TicketEvent> {
         let events = self.decide(command).expect("the command is accepted");
         events.iter().for_each(|event| self.ticket.evolve(event));
@@ -187,7 +187,8 @@ impl Desk {
             .expect("a run of the node")
     }
 
-    /// Sets the time, and lets the desk rate tickets three days after their end.
+    /// Sets the current time. Configures the service so that the desk rates a ticket three days
+    /// after its end.
     pub(super) fn rates_after_three_days(&mut self) {
         self.service().rate_after_days = Some(3);
         self.context.now = Some(Now {
@@ -210,7 +211,7 @@ pub(super) fn rejected(rejection: Rejection) -> Decision<Vec<TicketEvent>> {
     Err(DecideError::Rejected(rejection))
 }
 
-/// Returns the first entry of a manual node whose processors may act at once.
+/// Returns the event of the first entry into a manual node. The given people may act immediately.
 pub(super) fn entered(id: i64, people: &[&str]) -> NodeEntered {
     NodeEntered {
         node: NodeId(id),
@@ -225,7 +226,7 @@ pub(super) fn entered(id: i64, people: &[&str]) -> NodeEntered {
     }
 }
 
-/// Returns the first entry of a vote node.
+/// Returns the event of the first entry into a node with votes.
 pub(super) fn vote_entered(id: i64, people: &[&str]) -> NodeEntered {
     NodeEntered {
         is_vote: true,
@@ -285,7 +286,7 @@ pub(super) fn finished(approve_result: bool) -> Finished {
     }
 }
 
-/// Returns the event of a final status that a node sets.
+/// Returns the event that a node creates when it sets a final status.
 pub(super) fn closed(status: &str, approve_result: bool) -> Closed {
     Closed {
         by: PersonId::system(),
@@ -296,7 +297,7 @@ pub(super) fn closed(status: &str, approve_result: bool) -> Closed {
     }
 }
 
-/// Returns the event of a node that the desk skips because the node has no processors.
+/// Returns the event that the desk creates when it skips a node without processors.
 pub(super) fn skipped(id: i64) -> NodeSkipped {
     NodeSkipped {
         node: NodeId(id),

@@ -1,4 +1,5 @@
-//! Examples of automatic nodes, and of the limit of rounds.
+//! Tests of automatic nodes, and of the maximum number of times that a ticket may run the same
+//! node.
 
 use events::ticket::{NodeFailed, NodeResultReceived, NodeSkipped};
 
@@ -8,7 +9,7 @@ use super::engine::{
 };
 use super::*;
 
-/// Returns an automatic node with a request whose response contains the output `word`.
+/// Returns an automatic node that sends a request. The output `word` is read from the response.
 fn webhook(id: i64) -> Node {
     let request = serde_json::json!({
         "does": "request", "method": "POST", "url": "https://x/",
@@ -41,7 +42,8 @@ fn outputs() -> BTreeMap<String, String> {
     [("word".to_owned(), "w".to_owned())].into()
 }
 
-/// Returns the result of the first API call in a round of the webhook 3.
+/// Returns the result of the first API call of the webhook node 3. `round` is the number of the run
+/// of this node.
 fn result(round: u32, succeeded: bool) -> Command {
     Command::RecordResult(NodeResult {
         node: NodeId(3),

@@ -1,4 +1,4 @@
-//! Examples of priorities, of the displayed status, and of the end of a ticket.
+//! Tests of the priority, of the displayed status, and of the end of a ticket.
 
 use events::ticket::{Closed, FieldsChanged, PriorityChanged, Relation, StatusSet, VoteCast};
 

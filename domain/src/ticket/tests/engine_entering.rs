@@ -1,5 +1,5 @@
-//! Examples of the entry into a node at which people act: the first status, a claim by the desk, a
-//! skipped node, and a further round.
+//! Tests of the entry into a node at which people act. The tests check the first status, the
+//! automatic claim, a skipped node, and a repeated run of a node.
 
 use events::RoleId;
 use events::ticket::{NodeClaimed, NodeSkipped};

@@ -1,5 +1,5 @@
-//! Examples of the transitions that a run takes: conditions, parallel gateways and joins, and the
-//! values that a condition finds.
+//! Tests of the transitions that a ticket takes. The tests check conditions, parallel gateways,
+//! joins, and the values that a condition can read.
 
 use events::ticket::{BranchJoined, BranchesStarted};
 use serde_json::Value;
@@ -13,7 +13,7 @@ use crate::condition::Found;
 use crate::ticket::engine::find;
 use crate::workflow::import::equals;
 
-/// Returns a transition that requires this amount.
+/// Returns a transition with the condition that the field `amount` has the given value.
 fn if_amount(id: i64, from: i64, to: i64, amount: &str) -> Transition {
     Transition {
         condition: Some(equals("amount", amount)),
@@ -21,7 +21,7 @@ fn if_amount(id: i64, from: i64, to: i64, amount: &str) -> Transition {
     }
 }
 
-/// Returns the trace of a condition that compares the amount.
+/// Returns the recorded result of a condition that compares the field `amount`.
 fn tested(id: i64, expected: &str, found: &str) -> Tested {
     Tested {
         transition: TransitionId(id),
@@ -49,8 +49,8 @@ fn joined(id: i64, fork: i64, branch: i64, waiting_for: &[i64]) -> BranchJoined 
     }
 }
 
-/// Returns the events of a manual node that BOSS completes, and of the default transition after the
-/// node. The transition has the id of the node.
+/// Returns the expected events when BOSS completes a manual node and the ticket takes the default
+/// transition. The transition has the same id as the node.
 fn passed(id: i64, to: i64) -> Vec<TicketEvent> {
     vec![completed(id, BOSS).into(), taken(id, id, to).into()]
 }
@@ -62,7 +62,7 @@ fn a_gateway_takes_the_first_transition_that_matches() {
         manual(4, &[BOSS]),
         manual(5, &[BOSS]),
     ];
-    // The default transition has the lowest id and is tested last.
+    // The default transition is tested last, although its id is the lowest.
     let transitions = vec![
         transition(2, 2, 3, None),
         transition(30, 3, 9, None),
@@ -229,7 +229,7 @@ fn an_inner_join_continues_the_outer_branch() {
         transition(8, 8, 9, None),
     ];
     let mut desk = Desk::new(graph(nodes, transitions));
-    // All nodes of the first branch are entered before the second branch starts.
+    // All nodes of one branch are entered before the next branch starts.
     assert_events(
         &desk.open(opening(&[])),
         &[

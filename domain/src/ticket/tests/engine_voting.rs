@@ -1,5 +1,5 @@
-//! Examples of votes: the number of votes that decides a node, the reason of a vote, the outputs of
-//! a node, and the automatic pass for the creator.
+//! Tests of votes. The tests check how many votes decide a node, and the reason of a vote. They
+//! also check the output variables of a node and the automatic approval for the creator.
 
 use events::ticket::{Terminated, VoteCast};
 
@@ -18,7 +18,8 @@ fn completed_vote(id: i64, by: &str, pass: bool) -> NodeCompleted {
     }
 }
 
-/// Returns the pass that the desk casts for the creator at a node without text field.
+/// Returns the approval that the desk gives automatically for the creator. The node has no text
+/// field for a reason.
 fn automatic_pass(id: i64) -> VoteCast {
     VoteCast {
         automatic: true,
@@ -43,7 +44,7 @@ fn counter(key: &str, operator: Operator, number: &str) -> Condition {
     }
 }
 
-/// Returns the result of node 3 after each of these votes by [`VOTERS`].
+/// Returns the status of node 3 after each vote. The people in [`VOTERS`] vote in this order.
 fn results(three: Node, votes: &[bool]) -> Vec<&'static str> {
     let mut desk = Desk::opened(straight(vec![three]), &[]);
     let mut results = Vec::new();
@@ -248,7 +249,8 @@ fn a_pass_continues_if_only_a_rejection_terminates_the_ticket() {
     );
 }
 
-/// Returns the outputs of node 3 after these votes by [`VOTERS`], as `key=value`.
+/// Returns the output variables of node 3 after the votes, each as `key=value`. The people in
+/// [`VOTERS`] vote in this order.
 fn outputs(three: Node, votes: &[bool]) -> Vec<String> {
     let outputs = [
         ("result", Holds::ApproveResult),
@@ -349,7 +351,7 @@ fn a_sign_node_has_counters_and_no_approval_result() {
     );
 }
 
-/// Returns the reason of one vote at a node with these text fields.
+/// Returns the reason of one vote at a node whose form has the given text fields.
 fn reason_of(fields: &[&str], pass: bool, texts: &[(&str, &str)], given: &str) -> Remark {
     let mut three = approval(3, &[BOSS]);
     three
@@ -431,7 +433,8 @@ fn a_reason_in_a_personal_field_is_personal_too() {
     }
 }
 
-/// Returns a workflow that counts the submission as approval, with the given node 3.
+/// Returns a workflow with the given node 3. In this workflow, the submission counts as an approval
+/// by the creator.
 fn approves_automatically(three: Node) -> Definition {
     Definition {
         is_auto_approve: true,
@@ -476,7 +479,7 @@ fn an_automatic_pass_fills_the_text_field_of_the_form() {
     }
 }
 
-/// A change of the workflow or of the new ticket.
+/// A function that changes the workflow or the content of the new ticket.
 type Change = fn(&mut Definition, &mut Open);
 
 #[test]

@@ -1,4 +1,5 @@
-//! Helpers of the examples: contexts of several workflows, and tickets in a certain state.
+//! Helper functions of the tests. The functions return contexts with different workflows, and
+//! tickets in different states.
 
 use events::ticket::{Linked, Relation, TicketEvent};
 use events::workflow::{Node, NodeKind, Processors};
@@ -8,11 +9,11 @@ use super::{BOSS, Command, Context, LISI, Open, ROOT, Ticket};
 use super::{context_of, definition, node, transition};
 use crate::decider::Decider;
 
-/// The second processor of every node that the helper `node` returns.
+/// The second processor of each node that the function `node` builds.
 pub(super) const OTHER: &str = "p-other";
-/// The owner of the service in contexts of [`with_owner`].
+/// The owner of the service in the contexts that [`with_owner`] returns.
 pub(super) const OWNER: &str = "p-owner";
-/// A person without any relation to the ticket.
+/// A person who has no relation to the ticket.
 pub(super) const GUEST: &str = "p-guest";
 
 pub(super) fn people(ids: &[&str]) -> Vec<PersonId> {
@@ -23,7 +24,7 @@ pub(super) fn to(ids: &[&str]) -> Processors {
     Processors::Person(people(ids))
 }
 
-/// Returns the context with a changed service.
+/// Returns the context after the function `change` has modified the service.
 pub(super) fn with_service(
     mut context: Context,
     change: impl FnOnce(&mut service::Defined),
@@ -41,22 +42,24 @@ pub(super) fn with_owner(context: Context) -> Context {
     with_service(context, |service| service.owners = vec![OWNER.into()])
 }
 
-/// Returns a context whose workflow has the changed approval 3.
+/// Returns a context with a workflow. The function `change` modifies the approval node 3 of this
+/// workflow.
 pub(super) fn with_approval(change: impl FnOnce(&mut Node)) -> Context {
     let mut definition = definition();
     change(&mut definition.nodes[2]);
     context_of(definition)
 }
 
-/// Returns a context whose approval 3 fails after a rejection, because no transition matches.
+/// Returns a context with a workflow in which no transition matches after a rejection at the
+/// approval node 3. The node then fails.
 pub(super) fn with_dead_end() -> Context {
     let mut definition = definition();
     definition.transitions.remove(2);
     context_of(definition)
 }
 
-/// Returns a context whose workflow has START 1, submit node 2, the changed manual node 5 and
-/// END 4.
+/// Returns a context with the workflow START 1, submit node 2, manual node 5, END 4. The function
+/// `change` modifies the manual node 5.
 pub(super) fn with_manual(change: impl FnOnce(&mut Node)) -> Context {
     let mut definition = definition();
     definition.nodes[2] = node(5, NodeKind::Manual, &[]);
@@ -69,7 +72,8 @@ pub(super) fn with_manual(change: impl FnOnce(&mut Node)) -> Context {
     context_of(definition)
 }
 
-/// Returns a context whose workflow has the changed manual nodes 5 and 6 in two parallel branches.
+/// Returns a context with a workflow that has two parallel branches. The branches contain the
+/// manual nodes 5 and 6, and the function `change` modifies these nodes.
 pub(super) fn with_branches(change: impl FnOnce(&mut Node, &mut Node)) -> Context {
     let mut definition = definition();
     let mut first = node(5, NodeKind::Manual, &[]);
@@ -91,7 +95,8 @@ pub(super) fn with_branches(change: impl FnOnce(&mut Node, &mut Node)) -> Contex
     context_of(definition)
 }
 
-/// Returns the command that opens a ticket with changed content.
+/// Returns a command that opens a ticket. The function `change` modifies the content of the new
+/// ticket.
 pub(super) fn open_with(change: impl FnOnce(&mut Open)) -> Command {
     let mut content = Open {
         sn: "REQ1".into(),
@@ -105,7 +110,8 @@ pub(super) fn open_with(change: impl FnOnce(&mut Open)) -> Command {
     Command::Open(Box::new(content))
 }
 
-/// Returns the state after an accepted command.
+/// Returns the state of the ticket after the command. The test fails if the ticket rejects the
+/// command.
 pub(super) fn after(ticket: &Ticket, command: &Command, context: &Context) -> Ticket {
     let mut next = ticket.clone();
     ticket
@@ -116,7 +122,7 @@ pub(super) fn after(ticket: &Ticket, command: &Command, context: &Context) -> Ti
     next
 }
 
-/// Returns a new ticket of the creator.
+/// Returns a ticket that the creator has just opened.
 pub(super) fn opened_in(context: &Context) -> Ticket {
     after(&Ticket::default(), &open_with(|_| ()), context)
 }
@@ -137,7 +143,7 @@ pub(super) fn ended_in(context: &Context) -> Ticket {
     after(&opened_in(context), &terminate, context)
 }
 
-/// Returns the ticket as a child of another ticket.
+/// Returns a copy of the ticket that is a child of the ticket `parent`.
 pub(super) fn child_of(parent: &str, ticket: &Ticket) -> Ticket {
     let mut child = ticket.clone();
     child.evolve(&TicketEvent::from(Linked {

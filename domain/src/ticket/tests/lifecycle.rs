@@ -1,4 +1,4 @@
-//! Examples of the operations of people on the whole ticket.
+//! Tests of the operations that people execute on the whole ticket.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use super::{context, context_of, definition, field, node, transition, vote};
 use crate::decider::{DecideError, Decider};
 use crate::ticket::{FieldAt, Lookup, MESSAGE_MAX, Now, reject};
 
-/// Builds a command with the given reason.
+/// A function that builds a command with the given reason.
 type WithReason = fn(&str) -> Command;
 
 fn suspend(by: &str, reason: &str) -> Command {
@@ -87,7 +87,8 @@ fn changed(by: &str, names: &[&str], values: &[(&str, &str)]) -> TicketEvent {
     })
 }
 
-/// Returns a context whose workflow has the fields impact, urgency and priority too.
+/// Returns a context with a workflow that additionally has the fields `impact`, `urgency` and
+/// `priority`.
 fn editable() -> Context {
     let mut definition = definition();
     definition.fields[1].name = "Amount".into();
@@ -288,7 +289,7 @@ fn reasons_have_at_most_255_characters() {
     }
 }
 
-/// The workflow contains START 1, submit node 2, a webhook 5 and END 4.
+/// The workflow has START 1, submit node 2, a webhook 5 and END 4.
 #[test]
 fn resuming_applies_the_results_that_arrived_during_the_suspension() {
     let mut definition = definition();

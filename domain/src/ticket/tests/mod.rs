@@ -1,4 +1,5 @@
-//! Examples of the form "given events, when a command, then events", and properties of any history.
+//! Tests in the form "given events, when a command, then events". Further tests check rules that
+//! apply to each possible history of a ticket.
 
 mod engine;
 mod engine_automatic;
@@ -112,8 +113,8 @@ fn transition(id: i64, from: i64, to: i64, passes: Option<&str>) -> Transition {
     }
 }
 
-/// Returns a workflow with START 1, submit node 2, approval 3 and END 4. A passed approval leads to
-/// END; a rejected approval leads back to node 2.
+/// Returns a workflow with START 1, submit node 2, approval 3 and END 4. After an approval, the
+/// ticket ends. After a rejection, the ticket goes back to node 2.
 fn definition() -> Definition {
     let choice = |key: &str| Choice {
         key: key.into(),
@@ -542,7 +543,7 @@ fn the_reason_of_a_vote_is_sealed_if_the_service_seals_text() {
     assert_eq!(sealed, 1, "the state seals the reason too");
 }
 
-/// Generates commands of every kind, both valid and invalid.
+/// Generates random commands of all kinds. Some of these commands are invalid.
 fn any_command() -> impl Strategy<Value = Command> {
     let person =
         prop_oneof![Just(LISI), Just(BOSS), Just(ROOT), Just("p-other")].prop_map(PersonId::from);
@@ -696,8 +697,8 @@ fn any_command() -> impl Strategy<Value = Command> {
     })
 }
 
-/// After any sequence of commands, the ticket has ended or has a current node. The history folds to
-/// the same state, and every event survives the wire format.
+/// The test executes random commands. After each sequence of commands, the ticket has ended or a
+/// node is current. The events give the same state again, also after a conversion to JSON and back.
 #[test]
 fn a_ticket_has_ended_or_has_a_current_node() {
     let mut context = context();
@@ -774,8 +775,8 @@ fn a_ticket_has_ended_or_has_a_current_node() {
     }
 }
 
-/// The workflow contains START 1, submit node 2, an approval 3 by the submitter and a webhook 5.
-/// The webhook leads back to node 3 unless its output `word` equals `right`.
+/// The workflow has START 1, submit node 2, an approval 3 by the person who submits, and a webhook
+/// 5. If the output `word` of the webhook is not `right`, the ticket goes back to node 3.
 #[test]
 fn a_loop_without_people_fails_at_the_limit_of_rounds() {
     let mut definition = definition();

@@ -1,5 +1,6 @@
-//! Runs random nested workflows with random commands. No run hangs, no branch has two tokens, and
-//! every history folds.
+//! Runs random commands in random workflows with nested branches. The test checks three rules: a
+//! ticket never waits without end, a branch has only one current node, and the events of each
+//! history are valid.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,7 +27,8 @@ const BOSS: &str = "p-boss";
 /// The number of generated workflows.
 const RUNS: u64 = 10_000;
 
-/// Generates random numbers from a seed (SplitMix64).
+/// A generator of random numbers (algorithm SplitMix64). The same start value (seed) always gives
+/// the same numbers.
 pub(super) struct Rng(u64);
 
 impl Rng {
@@ -45,7 +47,7 @@ impl Rng {
     }
 }
 
-/// A node and a condition: an outgoing transition of a block that has no target yet.
+/// A transition without a target: the node at which the transition starts, and its condition.
 type Exit = (NodeId, Option<Condition>);
 
 struct Builder {
@@ -186,8 +188,8 @@ impl Builder {
         let branches = 2 + self.rng.below(2);
         for branch in 0..branches {
             let (begin, exits) = self.block(depth - 1);
-            // The first branch is always taken. Other branches may depend on a value that the
-            // creator enters.
+            // The first branch is always active. Each other branch can depend on a value in the
+            // form of the creator.
             let condition = (branch > 0 && self.rng.percent(30)).then(|| equals("amount", "7"));
             self.transition(fork, begin, condition);
             ends.push(exits);
@@ -207,7 +209,8 @@ impl Builder {
             .filter(|other| other.id == node)
             .for_each(|node| {
                 node.fields.push(key.clone());
-                // The form of this node chooses the transition, so the node must not be skipped.
+                // A person selects the next transition in the form of this node, so the node must
+                // not be skipped.
                 node.is_allow_skip = false;
                 if node.processors == Processors::Empty {
                     node.processors = Processors::Person(vec!["p-a".into()]);
@@ -222,7 +225,7 @@ impl Builder {
         (node, exits)
     }
 
-    /// Builds a loop that repeats until an approver passes the approval.
+    /// Builds a loop. The loop ends when an approver votes for approval.
     fn repeat(&mut self, depth: usize) -> (NodeId, Vec<Exit>) {
         let (first, exits) = self.block(depth - 1);
         let approval = self.node(NodeKind::Approval);
@@ -233,7 +236,7 @@ impl Builder {
     }
 }
 
-/// Generates a workflow from a seed.
+/// Generates a random workflow. The same `seed` always gives the same workflow.
 fn workflow(seed: u64) -> Definition {
     let mut builder = Builder {
         rng: Rng::new(seed),
@@ -332,7 +335,7 @@ impl Desk {
         Ok(())
     }
 
-    /// Checks the invariants that must be true after every command.
+    /// Checks the rules that apply after each command.
     fn check(&self, seed: u64) {
         let current: Vec<NodeId> = self.ticket.current().map(|(id, _)| id).collect();
         assert!(
@@ -403,8 +406,8 @@ impl Desk {
         form
     }
 
-    /// Returns a command that is allowed at one of the current nodes, sent by a person or an API
-    /// call.
+    /// Returns a command that the ticket must accept at one of the current nodes. The command comes
+    /// from a person or from an API call.
     fn step(&mut self, willing: bool) -> Command {
         let current: Vec<NodeId> = self.ticket.current().map(|(id, _)| id).collect();
         let id = current[self.rng.below(current.len())];
@@ -481,7 +484,7 @@ impl Desk {
         }
     }
 
-    /// Returns an arbitrary command, which the ticket may reject.
+    /// Returns a random command. The ticket may reject this command.
     fn arbitrary_command(&mut self) -> Command {
         let node = NodeId(
             1 + i64::try_from(self.rng.below(self.definition.nodes.len())).unwrap_or_default(),
@@ -580,13 +583,14 @@ fn nested_workflows_end_and_hold_one_token_per_branch() {
             match desk.act(&command) {
                 Ok(()) => desk.check(seed),
                 Err(DecideError::Rejected(Rejection::Suspended)) => rejected += 1,
-                // The same result was already stored while the ticket was suspended.
+                // While the ticket is suspended, a result of an API call is stored only once.
                 Err(DecideError::Rejected(Rejection::ResultNotExpected))
                     if desk.ticket.status == super::Status::Suspended =>
                 {
                     rejected += 1;
                 }
-                // An allowed command must not be rejected.
+                // Only a random command may be rejected. A command that is known to be allowed must
+                // be accepted.
                 Err(error) => {
                     assert!(
                         is_arbitrary,
@@ -628,7 +632,8 @@ fn nested_workflows_end_and_hold_one_token_per_branch() {
             }
         }
     }
-    // The generated runs must include enough forks, further rounds and rejections.
+    // The test is useful only if the random runs contain many parallel branches, repeated nodes and
+    // rejections.
     assert!(
         forks > RUNS / 2 && rounds > RUNS / 2 && rejected > RUNS / 10,
         "forks {forks}, rounds {rounds}, rejected {rejected}"

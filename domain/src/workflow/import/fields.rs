@@ -1,5 +1,5 @@
-//! Reads the fields of a workflow file: types, option sources, and the assignment of fields to
-//! forms.
+//! Reads the fields of a workflow file. The module reads the types and the option sources, and adds
+//! the fields to the forms of the nodes.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use super::{Note, Reader, equals, flag, group_of, has_clause, int, is_blank_clause, listed, text};
 use crate::value::plain;
 
-/// Members of a field that are supported, and members that affect only the pages of BlueKing ITSM.
-/// Other members are reported.
+/// The known members of a field. The import reads some of these members, and the others affect only
+/// the web pages of BlueKing ITSM. Unknown members are listed in the report.
 const FIELD: [&str; 28] = [
     "key",
     "type",
@@ -91,7 +91,8 @@ impl Reader<'_> {
                     "the comparison rule cannot be read and is not checked",
                 );
             }
-            // If `is_tips` is present and false, BlueKing ITSM does not display the tip.
+            // BlueKing ITSM does not display the tip if `is_tips` is false. If the member is
+            // absent, the tip is displayed.
             let is_tip = raw.get("is_tips").is_none() || flag(raw, "is_tips");
             let (mut desc, tips) = (
                 text(raw, "desc"),
@@ -168,8 +169,9 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Returns the code of the dictionary that contains a field's options. If the file names no
-    /// dictionary, `impact`, `urgency` and `priority` use the dictionary of the same name.
+    /// Returns the code of the dictionary that contains the options of a field. If the file
+    /// contains no code, the fields `impact`, `urgency` and `priority` use a dictionary with their
+    /// own name in upper case.
     fn source_uri(&mut self, raw: &Value, key: &str) -> String {
         let uri = text(raw, "source_uri");
         if text(raw, "source_type") != "DATADICT" || !uri.is_empty() {
@@ -188,7 +190,7 @@ impl Reader<'_> {
         code
     }
 
-    /// Reads the API that supplies the options of a field (reference/bk-itsm.md 4.2, 8.1).
+    /// Reads the API request that returns the options of a field (reference/bk-itsm.md 4.2, 8.1).
     fn source(&mut self, raw: &Value, key: &str) -> Option<Box<Source>> {
         let place = format!("field {key}");
         match text(raw, "source_type").as_str() {
@@ -239,8 +241,9 @@ impl Reader<'_> {
         Some(Box::new(Source { request, rows }))
     }
 
-    /// Assigns the fields to the forms of the nodes. First each node lists its own fields in order,
-    /// then fields that name a node are added. Fields of the base model belong to the submit node.
+    /// Adds the fields to the forms of the nodes. A form first contains the fields that its node
+    /// lists. Then come the fields that contain the id of the node. The standard fields of a
+    /// ticket, such as the title, belong to the submit node.
     pub(super) fn assign_fields(&mut self) {
         let submit = self.definition.submit_node().map(|node| node.id);
         let by_id: BTreeMap<i64, (String, Option<NodeId>)> = self
@@ -308,20 +311,19 @@ impl Reader<'_> {
         }
         let fields = self.definition.fields.clone();
         for field in &mut self.definition.fields {
-            // The node of a field is stored only if several forms contain a field with the same
-            // key.
+            // A field stores its node only if the same key occurs in several forms.
             field.node = field
                 .node
                 .filter(|node| is_duplicated(&field.key, &fields) && known.contains(node));
         }
-        // The title is moved to the start of each form that contains a title.
+        // In each form, the title is the first field.
         for node in &mut self.definition.nodes {
             node.fields.sort_by_key(|key| key != "title");
         }
     }
 
-    /// Marks the field that contains the approver's decision, if the file does not mark such a
-    /// field.
+    /// Finds and marks the field that contains the decision of the approver. An approval for which
+    /// the file already marks a field is unchanged.
     pub(super) fn mark_approve_results(&mut self) {
         for node in self
             .definition
@@ -365,8 +367,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Adds a field in which the processor chooses between forward and back. In the old format, a
-    /// transition stores only a direction and no condition.
+    /// Adds a field in which the processor selects forward or back. In the old file format, a
+    /// transition has no condition and contains only one of these two directions.
     pub(super) fn read_directions(&mut self) {
         let edges = listed(self.flow, &["edges", "transitions"]);
         let back: Vec<(NodeId, NodeId)> = edges
@@ -456,8 +458,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Makes the reasons for sending back and for terminating optional, because only some choices
-    /// need a reason.
+    /// Makes two reason fields optional: the reason for sending the ticket back and the reason for
+    /// its termination. Only some decisions need such a reason.
     fn make_reasons_optional(&mut self) {
         for field in &mut self.definition.fields {
             if matches!(field.key.as_str(), "can_back_message" | "terminate_message") {

@@ -1,13 +1,13 @@
-//! Reads workflow definitions of BlueKing ITSM (reference/bk-itsm.md 12), and reports all
-//! differences between the file and the definition.
+//! Imports workflow files of BlueKing ITSM (reference/bk-itsm.md 12). The import also returns a
+//! report of all differences between the file and the imported workflow.
 //!
-//! Three formats are supported: exported files with `states` and `transitions`, plain lists of
-//! nodes and edges, and an old format. In the old format, an edge contains only a direction
-//! (forward or back).
+//! Three file formats are supported. The first format is an exported file with `states` and
+//! `transitions`. The second format is a plain list of nodes and edges. The third format is old,
+//! and each edge contains only a direction (forward or back).
 //!
-//! This file reads the head, the nodes and the transitions. [`fields`] reads fields and forms, and
-//! [`service_task`] reads service tasks. The imported definition contains user names; the use case
-//! replaces the names with person ids.
+//! This file reads the general settings, the nodes and the transitions. [`fields`] reads fields and
+//! forms, and [`service_task`] reads the work of automatic nodes. The imported workflow contains
+//! user names. The caller replaces these names with person ids.
 
 mod fields;
 mod service_task;
@@ -24,28 +24,28 @@ use crate::user_name;
 use crate::value::plain;
 pub use service_task::expression;
 
-/// One entry of the report: a difference between the file and the imported definition.
+/// One entry of the import report: a difference between the file and the imported workflow.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Note {
-    /// The definition expresses this part of the file in another way.
+    /// The imported workflow contains this part of the file in a different form.
     Changed { place: String, what: String },
-    /// The definition omits this part of the file.
+    /// The imported workflow does not contain this part of the file.
     Dropped { place: String, what: String },
-    /// The file lacks a part that the deployment requires.
-    /// [`check::problems`](super::check::problems) also reports the missing part.
+    /// The file does not contain a part that is required for the deployment.
+    /// [`check::problems`](super::check::problems) also reports this part.
     Missing { place: String, what: String },
 }
 
-/// An imported definition and the report of its differences from the file.
+/// An imported workflow, and the list of its differences from the file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Imported {
     pub definition: Definition,
     pub report: Vec<Note>,
 }
 
-/// Reads one workflow: an object, or an array that contains one object. `roles` finds a role of
-/// this desk by name. An `Err` contains the English reason.
+/// Reads one workflow from a file. The file contains one object, or an array with one object.
+/// `roles` returns the id of a role in this desk for a role name. The error is an English text.
 pub fn read(file: &Value, roles: &dyn Fn(&str) -> Option<RoleId>) -> Result<Imported, String> {
     let flow = match file {
         Value::Array(flows) if flows.len() == 1 => &flows[0],
@@ -80,8 +80,8 @@ pub fn read(file: &Value, roles: &dyn Fn(&str) -> Option<RoleId>) -> Result<Impo
     })
 }
 
-/// Members of database rows of BlueKing ITSM that do not change the course of a workflow. These
-/// members are ignored.
+/// Members of a database row of BlueKing ITSM that do not change the behavior of a workflow. The
+/// import ignores these members.
 const ROW: [&str; 13] = [
     "id",
     "workflow",
@@ -97,8 +97,8 @@ const ROW: [&str; 13] = [
     "project_key",
     "api_instance_id",
 ];
-/// Members of a workflow that are supported, and members that affect only the pages of BlueKing
-/// ITSM. Other members are reported.
+/// The known members of a workflow. The import reads some of these members, and the others affect
+/// only the web pages of BlueKing ITSM. Unknown members are listed in the report.
 const FLOW: [&str; 32] = [
     "name",
     "desc",
@@ -133,8 +133,8 @@ const FLOW: [&str; 32] = [
     "is_iam_used",
     "source",
 ];
-/// Members of a node that are supported, and members that affect only the pages of BlueKing ITSM.
-/// Other members are reported.
+/// The known members of a node. The import reads some of these members, and the others affect only
+/// the web pages of BlueKing ITSM. Unknown members are listed in the report.
 const STATE: [&str; 28] = [
     "name",
     "type",
@@ -165,8 +165,8 @@ const STATE: [&str; 28] = [
     "label",
     "order",
 ];
-/// Members of a transition that are supported, and members that affect only the pages of BlueKing
-/// ITSM. Other members are reported.
+/// The known members of a transition. The import reads some of these members, and the others affect
+/// only the web pages of BlueKing ITSM. Unknown members are listed in the report.
 const TRANSITION: [&str; 10] = [
     "from",
     "to",
@@ -187,8 +187,8 @@ struct Reader<'a> {
     definition: Definition,
 }
 
-/// Returns the values under the first key that is present. The values are the members of an object
-/// or the items of a list, because files use both forms.
+/// Returns the values of the first key in `keys` that the file contains. The file may store these
+/// values as a list or as an object.
 fn listed<'a>(flow: &'a Value, keys: &[&str]) -> Vec<&'a Value> {
     let found = keys.iter().find_map(|key| {
         flow.get(*key)
@@ -201,7 +201,8 @@ fn listed<'a>(flow: &'a Value, keys: &[&str]) -> Vec<&'a Value> {
     }
 }
 
-/// Returns a member as text. A number becomes text; any other type becomes an empty text.
+/// Returns a member as text. A number is converted to text, and any other type becomes an empty
+/// text.
 fn text(value: &Value, key: &str) -> String {
     match value.get(key) {
         Some(Value::String(text)) => text.trim().to_owned(),
@@ -226,7 +227,7 @@ fn int(value: &Value, key: &str) -> Option<i64> {
         .or_else(|| member.as_str()?.trim().parse().ok())
 }
 
-/// Reads a list, or a text with commas between its parts.
+/// Reads a list of texts. The value is an array, or one text in which commas separate the parts.
 fn parts(value: Option<&Value>) -> Vec<String> {
     match value {
         Some(Value::Array(items)) => items
@@ -246,7 +247,7 @@ fn parts(value: Option<&Value>) -> Vec<String> {
 }
 
 /// Returns true if a value has no content: null, false, zero, a blank text or the text `EMPTY`. A
-/// list or object whose values all have no content has no content either.
+/// list or an object is also empty if none of its values has content.
 fn has_no_content(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,
@@ -258,7 +259,7 @@ fn has_no_content(value: &Value) -> bool {
     }
 }
 
-/// Reads a list of user names: a text with separators, or an array with one name in each element.
+/// Reads a list of user names. The value is one text with separators, or an array of names.
 fn people(value: Option<&Value>) -> Vec<PersonId> {
     match value {
         Some(Value::String(text)) => user_name::split(text).map(PersonId::from).collect(),
@@ -267,8 +268,8 @@ fn people(value: Option<&Value>) -> Vec<PersonId> {
 }
 
 impl Reader<'_> {
-    /// Reports the unsupported members of an object that have content. The report omits the values,
-    /// because a value may be a secret.
+    /// Adds the unknown members of an object to the report, if the members have content. The report
+    /// contains no values, because a value may be a secret.
     fn report_unread(&mut self, place: &str, of: &str, value: &Value, known: &[&str]) {
         let is_unread = |key: &str, member: &Value| {
             !known.contains(&key) && !ROW.contains(&key) && !has_no_content(member)
@@ -363,8 +364,8 @@ impl Reader<'_> {
                 let has_names = !who.is_empty();
                 let (mut known, mut unknown) = (Vec::new(), Vec::new());
                 for id in who {
-                    // A role id is valid only in the desk that created the file. The file therefore
-                    // maps role ids to names in `roles`, or contains names instead of ids.
+                    // A role id is valid only in the desk that wrote the file. The file therefore
+                    // contains the role names: in a table `roles`, or instead of the ids.
                     let name = names.and_then(|names| names.get(&id)).map_or(id, plain);
                     match (self.roles)(&name) {
                         Some(role) => known.push(role),
@@ -377,8 +378,8 @@ impl Reader<'_> {
                         format!("roles {} do not exist in this desk", unknown.join(", ")),
                     );
                 }
-                // An empty list of roles selects all people with a general role. If no named role
-                // exists in this desk, the result must select no people.
+                // An empty list of roles selects the members of all general roles. If the file
+                // names only unknown roles, the result must select nobody.
                 if known.is_empty() && has_names {
                     Processors::Person(Vec::new())
                 } else {
@@ -465,7 +466,8 @@ impl Reader<'_> {
             let custom = extras
                 .get("ticket_status")
                 .filter(|status| text(status, "type") == "custom");
-            // Older files contain the key of a status instead of its name.
+            // Older files contain the key of a status, and newer files contain the name of the
+            // status.
             let status = custom.map(|status| {
                 Some(text(status, "name"))
                     .filter(|name| !name.is_empty())
@@ -490,7 +492,7 @@ impl Reader<'_> {
                 })
                 .collect();
             let is_multi = flag(state, "is_multi") || kind == NodeKind::Sign;
-            // The first vote decides an or-sign, so a finish condition left over from another mode
+            // If only the first vote counts (or-sign), a finish condition from an earlier setting
             // has no effect.
             let early_finish = state
                 .get("finish_condition")
@@ -566,8 +568,9 @@ impl Reader<'_> {
                     "transition {id} from node {from} has a condition that cannot be read"
                 ));
             }
-            // The clauses of a condition refer to output variables of the node at which the
-            // transition starts. A variable that the node does not define is added to the node.
+            // The conditions of a transition use output variables of the node before the
+            // transition. If the node does not define such a variable, the import adds the
+            // variable.
             for clause in raw
                 .pointer("/condition/expressions")
                 .and_then(Value::as_array)
@@ -581,8 +584,8 @@ impl Reader<'_> {
                     .flatten()
                 {
                     let key = text(clause, "key");
-                    // The code of a clause identifies the output variable. If the key is not a
-                    // field, the key itself may be the code.
+                    // The code in a clause identifies the output variable. If the clause contains
+                    // no code and its key is not a field, the key itself is used as the code.
                     let by_key =
                         || Some(key.clone()).filter(|key| self.definition.field(key).is_none());
                     let code = clause
@@ -673,8 +676,8 @@ pub fn equals(key: &str, value: &str) -> Condition {
     }
 }
 
-/// Returns true if a condition contains a clause that is not blank. The designer of BlueKing ITSM
-/// writes a blank clause if there is no condition.
+/// Returns true if a condition contains at least one clause with content. The workflow editor of
+/// BlueKing ITSM writes a blank clause for "no condition".
 fn has_clause(condition: &Value) -> bool {
     let parts = condition.get("expressions").and_then(Value::as_array);
     parts.is_some_and(|parts| {
@@ -689,7 +692,7 @@ fn has_clause(condition: &Value) -> bool {
 }
 
 /// Returns true if a clause contains neither a key nor a value. A comparison with the current time
-/// is not blank.
+/// needs no key, so such a clause is not blank.
 fn is_blank_clause(clause: &Value) -> bool {
     let is_empty = |key: &str| {
         clause
@@ -700,8 +703,8 @@ fn is_blank_clause(clause: &Value) -> bool {
     is_empty("key") && is_empty("value") && !compares_with_time
 }
 
-/// Returns true if a condition compares only the constant `G_INT_1`. BlueKing ITSM writes such a
-/// condition for a transition without a condition.
+/// Returns true if a condition compares only the constant `G_INT_1`. In BlueKing ITSM, such a
+/// condition is always true and means "no condition".
 fn is_constant(condition: &Value) -> bool {
     let groups: Vec<&Value> = condition
         .get("expressions")
@@ -720,7 +723,7 @@ fn is_constant(condition: &Value) -> bool {
             .all(|clause| text(clause, "key") == "G_INT_1")
 }
 
-/// Returns a group of clauses and omits the blank clauses.
+/// Returns a copy of a group without its blank clauses.
 fn without_blanks(group: &Value) -> Value {
     let mut filled = group.clone();
     if let Some(clauses) = filled.get_mut("expressions").and_then(Value::as_array_mut) {
@@ -729,8 +732,9 @@ fn without_blanks(group: &Value) -> Value {
     filled
 }
 
-/// Returns a condition on vote counters in which each key is the code of a counter. The code is
-/// taken from the output variables of the node, or else from the clause.
+/// Replaces the keys of a condition on vote counters with the codes of the counters, such as
+/// `PASS_COUNT`. The code comes from the output variables of the node. If no variable has the key,
+/// the code comes from the clause.
 fn with_codes(condition: &Value, outputs: &[Output]) -> Value {
     let mut coded = condition.clone();
     let groups = coded
@@ -758,8 +762,8 @@ fn with_codes(condition: &Value, outputs: &[Output]) -> Value {
     coded
 }
 
-/// Reads a condition and omits its empty groups. Returns `None` if the condition is unreadable or
-/// empty.
+/// Reads a condition without its empty groups. Returns `None` if the condition is empty or cannot
+/// be read.
 fn condition_of(value: &Value) -> Option<Condition> {
     let mut condition: Condition = serde_json::from_value(value.clone()).ok()?;
     condition

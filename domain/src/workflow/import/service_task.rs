@@ -1,4 +1,5 @@
-//! Reads the service tasks of automatic nodes: API requests, webhooks and tasks of BlueKing SOPS.
+//! Reads the service tasks of an imported workflow file. A service task is the work of an automatic
+//! node: an API request, a webhook, or a task of BlueKing SOPS.
 
 use std::collections::BTreeSet;
 
@@ -12,17 +13,16 @@ use crate::api_call::schema;
 use crate::value::plain;
 use crate::workflow::check::{OPTIONS_MS_MAX, POLL_MS, TIMEOUT_MS_MAX, host_problem};
 
-/// Media type of a body with form fields, as BlueKing ITSM sends such a body.
+/// Media type of a body with form fields. BlueKing ITSM sends exactly this text.
 const FORM: &str = "application/x-www-form-urlencoded;charset=utf-8";
 /// Media type of a body that sends each form field as a separate part.
 const PARTS: &str = "multipart/form-data";
 /// Default media type of a body.
 const JSON: &str = "application/json";
-/// Default pause between two polls, in milliseconds. The engine of BlueKing ITSM polls every three
-/// seconds.
+/// Default pause between two polls, in milliseconds. BlueKing ITSM also polls every three seconds.
 const POLL_DEFAULT_MS: i64 = 3_000;
-/// Members of a pair that are supported, and members that the designer of BlueKing ITSM uses only
-/// for its display.
+/// The known members of a pair (key and value). Some members are used, and the others affect only
+/// the workflow editor of BlueKing ITSM.
 const PAIR: [&str; 8] = [
     "key",
     "name",
@@ -33,11 +33,12 @@ const PAIR: [&str; 8] = [
     "desc",
     "type",
 ];
-/// Members of an output variable that are supported or have no effect.
+/// The known members of an output variable. The import reads some of these members, and the others
+/// have no effect.
 const OUTPUT: [&str; 8] = [
     "key", "name", "ref_path", "path", "type", "source", "state", "meta",
 ];
-/// Members that describe an API to people. These members are not sent.
+/// Members that describe an API to people. The desk does not send these members.
 const DESCRIPTION: [&str; 14] = [
     "id",
     "name",
@@ -54,7 +55,7 @@ const DESCRIPTION: [&str; 14] = [
     "remote_system_order",
     "remote_api_id",
 ];
-/// Members that describe the API request of one node or field.
+/// The known members of an API request in one node or field.
 const API_OWN: [&str; 18] = [
     "need_poll",
     "end_conditions",
@@ -75,7 +76,7 @@ const API_OWN: [&str; 18] = [
     "before_req",
     "map_code",
 ];
-/// Members of an API definition, including the members that the export of this desk writes.
+/// The known members of an API definition, including the members that the export of this desk adds.
 const API_REMOTE: [&str; 11] = [
     "url",
     "path",
@@ -89,7 +90,8 @@ const API_REMOTE: [&str; 11] = [
     "system_info",
     "remote_system_name",
 ];
-/// Members of a webhook that are supported or have no effect.
+/// The known members of a webhook. The import reads some of these members, and the others have no
+/// effect.
 const WEBHOOK: [&str; 13] = [
     "method",
     "url",
@@ -151,7 +153,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Reports a request whose host is missing or depends on a placeholder.
+    /// Adds a problem to the import report if the host of the request is missing or contains a
+    /// placeholder.
     fn host(&mut self, request: &Request, place: &str) {
         if let Some(what) = host_problem(&request.url, &request.system) {
             self.report.push(Note::Missing {
@@ -266,8 +269,8 @@ impl Reader<'_> {
                 .or_else(|| remote.get(key))
                 .filter(|value| !value.is_null())
         };
-        // The same member contains the schema of the body in an API definition, but the body itself
-        // in a node.
+        // The member `req_body` has two meanings. In an API definition it contains the schema of
+        // the body. In a node it contains the body itself.
         let (schemas, bodies): (Vec<&Value>, Vec<&Value>) = [own, remote]
             .into_iter()
             .filter_map(|info| info.get("req_body"))
@@ -380,8 +383,9 @@ impl Reader<'_> {
         }
     }
 
-    /// Returns invalid poll settings, so that the definition cannot be deployed. Without poll
-    /// settings, the first response would count as the result.
+    /// Returns poll settings that are invalid on purpose, so that a person must correct the
+    /// settings before the deployment. Without poll settings, the desk would use the first response
+    /// as the result.
     fn unreadable_poll(&mut self, place: &str) -> Poll {
         let what =
             "the poll settings: they cannot be read and must be set before the deployment".into();
@@ -423,8 +427,8 @@ impl Reader<'_> {
                         what,
                     });
                 }
-                // A condition without clauses prevents the deployment. If there were no condition
-                // at all, every response would count as success.
+                // A condition without clauses prevents the deployment, so a person must set the
+                // condition. Without any condition, every response would count as a success.
                 Some(condition.unwrap_or_default())
             }
         };
@@ -473,7 +477,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Reduces a timeout to the maximum `most`, and reports the change.
+    /// Limits a timeout to the maximum `most`. If the timeout is longer, the import report contains
+    /// the change.
     fn timeout(&mut self, timeout_ms: i64, most: i64, place: &str) -> i64 {
         if timeout_ms > most {
             self.changed(
@@ -484,7 +489,8 @@ impl Reader<'_> {
         timeout_ms.min(most)
     }
 
-    /// Removes the headers that only the HTTP client may set, and reports each removed header.
+    /// Removes the headers that only the HTTP client may set. The import report names each removed
+    /// header.
     fn remove_connection_headers(&mut self, headers: &mut Vec<Pair>, place: &str) {
         let (removed, kept): (Vec<Pair>, Vec<Pair>) = std::mem::take(headers)
             .into_iter()
@@ -498,8 +504,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Sets the header `Content-Type` to the type of the body, as BlueKing ITSM does. A header of
-    /// the same kind, or with a placeholder, stays unchanged.
+    /// Sets the header `Content-Type` to the media type of the body, as BlueKing ITSM does. An
+    /// existing header is unchanged if it has an equivalent type or contains a placeholder.
     fn content_type(&mut self, headers: &mut Vec<Pair>, media_type: &str, place: &str) {
         match headers
             .iter_mut()
@@ -520,9 +526,9 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads the body of a webhook and its media type. The body is an unchanged text, or a list of
-    /// form fields in order. BlueKing ITSM writes texts in `content` and form fields in `params`.
-    /// The export of this desk also writes `value`.
+    /// Returns the body of a webhook and its media type. The body is a text, or a list of form
+    /// fields. BlueKing ITSM stores a text in `content` and form fields in `params`. The export of
+    /// this desk also uses the member `value`.
     fn body(&mut self, body: &Value, place: &str) -> (Value, Option<&'static str>) {
         if !body.is_object() && !has_no_content(body) {
             self.dropped(
@@ -537,8 +543,8 @@ impl Reader<'_> {
         let kind = text(body, "type").to_lowercase().replace('_', "-");
         let (sent, media_type, members) = match kind.as_str() {
             "raw" => {
-                // Older files name the type in `row_type`. BlueKing ITSM sends a body of unknown
-                // type as plain text.
+                // Older files contain the type in `row_type` instead of `raw_type`. BlueKing ITSM
+                // sends a body of an unknown type as plain text.
                 let stated = ["raw_type", "row_type"]
                     .into_iter()
                     .find(|key| !text(body, key).is_empty());
@@ -551,8 +557,9 @@ impl Reader<'_> {
                     None => None,
                 };
                 match (content_of("content"), content_of("value")) {
-                    // An exported file contains a JSON body twice: as text for BlueKing ITSM, and
-                    // as a typed value.
+                    // A file that this desk exported contains a JSON body twice. `content` is the
+                    // text for BlueKing ITSM, and `value` is the same body as JSON. The import uses
+                    // `value`.
                     (Some(Value::String(content)), Some(value)) if is_text_of(content, value) => {
                         (value.clone(), media_type, ["content", "value"])
                     }
@@ -625,16 +632,17 @@ impl Reader<'_> {
         (sent, media_type)
     }
 
-    /// Returns the kind of credentials of a webhook. The credentials themselves are not read. Only
-    /// a token that is a placeholder for a ticket value becomes a header.
+    /// Returns the kind of credentials that a webhook uses. The import does not read the
+    /// credentials themselves. The only exception is a bearer token that is a placeholder: this
+    /// token becomes a header.
     fn credentials(&mut self, auth: &Value, headers: &mut Vec<Pair>, place: &str) -> String {
         match auth {
             Value::String(kind) if matches!(kind.as_str(), "none" | "no_auth") => {
                 return String::new();
             }
             Value::String(kind) => return kind.clone(),
-            // Unreadable credentials get the kind `unknown`, so that no request is sent without
-            // credentials.
+            // Credentials in an unknown format get the kind `unknown`. The desk then requires a
+            // secret and does not send the request without credentials.
             Value::Array(_) if !has_no_content(auth) => return "unknown".into(),
             _ => {}
         }
@@ -659,8 +667,8 @@ impl Reader<'_> {
         kind
     }
 
-    /// Reports missing credentials. For the deployment, the request must name a secret that
-    /// contains the credentials.
+    /// Adds missing credentials to the import report. Before the deployment, a person must store
+    /// the credentials as a secret and enter the name of this secret in the request.
     fn report_missing_credentials(&mut self, credentials: &str, secret: &str, place: &str) {
         if !credentials.is_empty() && secret.is_empty() {
             let what = format!(
@@ -673,8 +681,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Reports headers that contain credentials, because every person who may read the definition
-    /// can read the headers.
+    /// Adds headers with credentials to the import report. Everybody who may read the workflow can
+    /// see these headers.
     fn report_visible_secrets(&mut self, headers: &[Pair], place: &str) {
         let is_secret = |pair: &&Pair| {
             SECRET_HEADERS
@@ -695,8 +703,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads pairs from a list of objects, or from the members of one object. Reports the
-    /// unsupported members of the pairs.
+    /// Reads pairs (key and value) from a list of objects, or from the members of one object. The
+    /// import report names the members that are not supported.
     fn pairs(&mut self, place: &str, of: &str, value: Option<&Value>) -> Vec<Pair> {
         match value {
             Some(Value::Array(items)) => {
@@ -716,7 +724,8 @@ impl Reader<'_> {
             Some(Value::Object(members)) => members
                 .iter()
                 .map(|(key, value)| match value {
-                    // The constants of BlueKing SOPS are an object whose values are pairs.
+                    // In the constants of BlueKing SOPS, each member is itself an object with a
+                    // `value`.
                     Value::Object(_) if value.get("value").is_some() => Pair {
                         key: key.clone(),
                         ..constant(value)
@@ -738,7 +747,8 @@ impl Reader<'_> {
         output_mappings(value)
     }
 
-    /// Reports the unsupported members of list items. Each member name is reported once.
+    /// Adds the unknown members of the list items to the import report. Each member name is
+    /// reported once.
     fn report_unread_items(&mut self, place: &str, of: &str, items: &[Value], known: &[&str]) {
         let members = items.iter().filter_map(Value::as_object).flatten();
         let unread: BTreeSet<&str> = members
@@ -751,8 +761,8 @@ impl Reader<'_> {
     }
 }
 
-/// Removes repeated keys in the same way as BlueKing ITSM. The first pair determines the position,
-/// and the last pair determines the value.
+/// Removes repeated keys as BlueKing ITSM does. The result contains the position of the first pair
+/// and the value of the last pair.
 fn without_repeated_keys(pairs: Vec<Pair>) -> Vec<Pair> {
     let mut once: Vec<Pair> = Vec::new();
     for pair in pairs {
@@ -764,7 +774,8 @@ fn without_repeated_keys(pairs: Vec<Pair>) -> Vec<Pair> {
     once
 }
 
-/// Returns true if a text in the body contains a statement of BlueKing ITSM's template language.
+/// Returns true if the body contains a statement of the BlueKing ITSM template language, such as
+/// `{% if %}`.
 fn has_statements(body: &Value) -> bool {
     match body {
         Value::String(text) => text.contains("{%"),
@@ -774,7 +785,8 @@ fn has_statements(body: &Value) -> bool {
     }
 }
 
-/// Adds the output variables of the node to the output variables of its request.
+/// Adds the output variables of the node to the output variables of the request, without
+/// duplicates.
 fn with_outputs(mut request: Request, state: &Value) -> Request {
     for output in output_mappings(state.pointer("/variables/outputs")) {
         if !request.outputs.iter().any(|known| known.key == output.key) {
@@ -784,7 +796,8 @@ fn with_outputs(mut request: Request, state: &Value) -> Request {
     request
 }
 
-/// Reads a pair `{key, value}`. A value of the type `variable` becomes a placeholder.
+/// Reads one pair of key and value. If the value is the name of a variable, the value becomes a
+/// placeholder such as `${name}`.
 fn constant(item: &Value) -> Pair {
     let key = Some(text(item, "key"))
         .filter(|key| !key.is_empty())
@@ -819,8 +832,8 @@ fn output_mappings(value: Option<&Value>) -> Vec<OutputMapping> {
         .collect()
 }
 
-/// Returns the kind of a media type, so that two types of the same kind can be compared. An unknown
-/// type counts as JSON.
+/// Returns the general kind of a media type for comparisons. For example, `text/xml` and
+/// `application/xml` have the same kind. An unknown media type counts as JSON.
 fn type_class(media_type: &str) -> &'static str {
     let essence = media_type
         .split(';')
@@ -841,21 +854,22 @@ fn type_class(media_type: &str) -> &'static str {
     }
 }
 
-/// Maximum size of an expression in bytes. Expressions in real files contain one or two
+/// Maximum size of an expression in bytes. In real files, an expression contains only one or two
 /// comparisons.
 const EXPRESSION_BYTES: usize = 2000;
 /// Maximum nesting depth of the parentheses in an expression.
 const EXPRESSION_DEPTH: usize = 8;
 
-/// A parsed expression on a response: one comparison, or several parts joined with `and` or `or`.
+/// A condition on a response after parsing. The condition is one comparison, or several parts that
+/// are joined with `and` or `or`.
 enum Expression {
     Clause(Value),
     All(&'static str, Vec<Expression>),
 }
 
-/// Parses comparisons of response members with constants, joined with `and` or `or`. An example is
-/// `resp.code == 0 and resp["data"]["state"] == "done"`. Comparisons in parentheses may use the
-/// other join. Returns `None` for any other expression.
+/// Parses a success condition of a webhook, such as `resp.code == 0 and resp["data"]["state"] ==
+/// "done"`. The expression consists of comparisons that are joined with `and` or `or`. Comparisons
+/// in parentheses may use the other join. Returns `None` if the expression has another form.
 pub fn expression(text: &str) -> Option<Condition> {
     let group = |join: &str, clauses: Vec<Value>| json!({ "type": join, "expressions": clauses });
     let (join, groups) = match parse_expression(text, 0)? {
@@ -891,8 +905,8 @@ fn is_always_true(text: &str) -> bool {
         || sides.len() == 2 && constant(sides[0]).is_some_and(|one| Some(one) == constant(sides[1]))
 }
 
-/// Returns one comparison for each expression of a list. Returns `None` if an expression is not a
-/// single comparison.
+/// Converts the parts of an expression to clauses. Returns `None` if a part contains more than one
+/// comparison.
 fn clauses(parts: Vec<Expression>) -> Option<Vec<Value>> {
     let clause = |part: Expression| match part {
         Expression::Clause(clause) => Some(clause),
@@ -931,7 +945,7 @@ fn parse_expression(text: &str, depth: usize) -> Option<Expression> {
     Some(Expression::All(join, all))
 }
 
-/// Parses a comparison of a response member with one constant or with a list of constants.
+/// Parses one comparison between a member of the response and a constant or a list of constants.
 fn comparison(text: &str) -> Option<Expression> {
     for (word, sign, join) in [(" in ", "==", "or"), (" notin ", "!=", "and")] {
         let sides = unquoted_parts(text, word);
@@ -975,7 +989,7 @@ fn clause(key: &str, sign: &str, (kind, value): (&str, Value)) -> Expression {
     Expression::Clause(json!({ "key": key, "type": kind, "condition": sign, "value": value }))
 }
 
-/// Parses a constant of an expression and returns the type and the value.
+/// Parses a constant and returns its type and its value.
 fn constant_of(text: &str) -> Option<(&'static str, Value)> {
     Some(match text {
         "True" | "true" => ("BOOLEAN", json!("true")),
@@ -996,8 +1010,9 @@ fn constant_of(text: &str) -> Option<(&'static str, Value)> {
     })
 }
 
-/// Splits a text at a mark. Marks inside quotes or parentheses are ignored. A mark that is a word
-/// matches in any letter case, and needs a blank or a parenthesis at both ends.
+/// Splits a text at each separator `mark`. Separators inside quotes or parentheses are ignored. If
+/// the separator is a word such as `and`, upper and lower case are equal. Such a word must have
+/// whitespace or a parenthesis on both sides.
 fn unquoted_parts<'a>(text: &'a str, mark: &str) -> Vec<&'a str> {
     let (mut parts, mut start, mut at, mut quote, mut depth) = (Vec::new(), 0, 0, None, 0_usize);
     let word = mark.trim();
@@ -1038,8 +1053,8 @@ fn unquoted_parts<'a>(text: &'a str, mark: &str) -> Vec<&'a str> {
     parts
 }
 
-/// Parses a path of response members and returns the members with dots between the names. In the
-/// text, a member may also be in quoted brackets or in a call of `get`.
+/// Parses a path to a member of the response. The text may use dots, quoted brackets such as
+/// `["data"]`, or calls such as `.get("data")`. The returned path uses only dots.
 fn path(text: &str) -> Option<String> {
     let plain = ["[\"", "['", ".get(\"", ".get('"]
         .iter()
@@ -1054,10 +1069,10 @@ fn path(text: &str) -> Option<String> {
     is_path.then_some(plain)
 }
 
-/// Returns true if a text is the serialized form of a JSON value.
+/// Returns true if the text is the JSON text of the value.
 fn is_text_of(text: &str, value: &Value) -> bool {
-    // The serialized text is compared. A comparison with the value itself would unquote a JSON
-    // string.
+    // Both sides are compared as JSON text. A direct comparison would compare a JSON string without
+    // its quotes.
     let written = value.to_string();
     text == written
 }
