@@ -1,4 +1,4 @@
-//! A bounded cache whose entries expire.
+//! A cache with a limited size. Its entries expire.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -7,17 +7,18 @@ use std::sync::{Mutex, MutexGuard};
 
 use events::Moment;
 
-/// The bounds of one cache.
+/// The size limits of one cache.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// Maximum number of entries.
     pub entries: usize,
-    /// Maximum total weight of the entries, in a unit that the caller chooses, for example bytes.
+    /// Maximum total weight of the entries. The caller chooses the unit of the weight, for example
+    /// bytes.
     pub weight: usize,
 }
 
 impl Bounds {
-    /// Returns bounds that limit only the number of entries.
+    /// Returns limits for the number of entries only, without a limit for the weight.
     pub const fn entries(entries: usize) -> Self {
         Self {
             entries,
@@ -26,7 +27,7 @@ impl Bounds {
     }
 }
 
-/// The expiry instant of entries that never expire.
+/// The expiry time of an entry that never expires.
 pub const NEVER: Moment = Moment(i64::MAX);
 
 struct Entry<V> {
@@ -35,19 +36,20 @@ struct Entry<V> {
     value: V,
 }
 
-/// The entries of a cache in two generations. When the young generation is full, the old generation
-/// is dropped and the young generation becomes the old generation. A read moves an entry from the
-/// old generation to the young generation.
+/// The entries of a cache in two maps, `young` and `old`. When `young` is full, the cache drops
+/// `old`, and `young` becomes the new `old`. When an entry in `old` is read, it moves to `young`.
 struct Generations<K, V> {
     young: HashMap<K, Entry<V>>,
     old: HashMap<K, Entry<V>>,
-    /// The total weight of the entries in `young`.
+    /// Total weight of the entries in `young`.
     young_weight: usize,
 }
 
-/// Caches values by key, each until an instant. Each of the two generations is limited to half of
-/// the bounds, so the cache never exceeds its bounds. Entries that were not used recently are
+/// A cache of values by key. Each value has an expiry time. Entries that were not used recently are
 /// dropped first.
+///
+/// The entries are in two maps. Each map is limited to half of the bounds, so the cache never
+/// exceeds its bounds.
 pub struct Cache<K, V> {
     bounds: Bounds,
     generations: Mutex<Generations<K, V>>,
@@ -101,7 +103,7 @@ impl<K: Eq + Hash, V> Cache<K, V> {
         self.generations.lock().expect("no holder panics")
     }
 
-    /// Removes and returns the value of a key; returns `None` for an entry that expired at or
+    /// Removes a value from the cache and returns it. Returns `None` if the value expired at or
     /// before `now`.
     pub fn take<Q>(&self, key: &Q, now: Moment) -> Option<V>
     where
@@ -112,8 +114,8 @@ impl<K: Eq + Hash, V> Cache<K, V> {
         (entry.until > now).then_some(entry.value)
     }
 
-    /// Stores a value until the instant `until` and replaces the former value of the key. A value
-    /// whose weight exceeds half of the weight bound is not stored.
+    /// Stores a value until the time `until` and replaces an older value of the key. A value with
+    /// more than half of the maximum weight is not stored.
     pub fn put(&self, key: K, value: V, weight: usize, until: Moment) {
         let entry = Entry {
             until,
@@ -137,7 +139,7 @@ impl<K: Eq + Hash, V> Cache<K, V> {
 }
 
 impl<K: Eq + Hash, V: Clone> Cache<K, V> {
-    /// Returns the value of a key. Returns `None` for an entry that expired at or before `now`.
+    /// Returns the value of a key. Returns `None` if the value expired at or before `now`.
     pub fn get<Q>(&self, key: &Q, now: Moment) -> Option<V>
     where
         K: Borrow<Q>,
@@ -147,8 +149,8 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         if let Some(entry) = generations.young.get(key) {
             return (entry.until > now).then(|| entry.value.clone());
         }
-        // A used entry moves to the young generation, so that the entry is not dropped with the old
-        // generation.
+        // An entry that is used moves to the map `young`, so that the entry is not dropped with the
+        // map `old`.
         let (key, entry) = generations.old.remove_entry(key)?;
         if entry.until <= now {
             return None;
@@ -158,7 +160,8 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         Some(value)
     }
 
-    /// Returns the value of a key, or stores and returns a new value with weight 0.
+    /// Returns the value of a key. If no valid value is cached, creates a value, stores it with
+    /// weight 0, and returns it.
     pub fn get_or_put(&self, key: K, now: Moment, until: Moment, new: impl FnOnce() -> V) -> V {
         let mut generations = self.lock();
         let value = match generations.remove(&key) {

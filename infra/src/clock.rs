@@ -1,19 +1,20 @@
-//! Clocks and sources of random bytes: of the operating system, and repeatable for tests.
+//! Clocks and random sources. Some use the operating system, and others give repeatable results for
+//! tests.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use events::Moment;
 
-/// Returns the current time.
+/// A source of the current time.
 pub trait Clock: Send + Sync {
-    /// Returns the current time, UTC, milliseconds.
+    /// Returns the current time in milliseconds, UTC.
     fn now(&self) -> Moment;
 }
 
-/// Fills buffers with unpredictable bytes.
+/// A source of unpredictable bytes.
 pub trait Rng: Send + Sync {
-    /// Fills a buffer with random bytes.
+    /// Fills the buffer `bytes` with random bytes.
     fn fill(&self, bytes: &mut [u8]);
 }
 
@@ -48,16 +49,16 @@ impl Rng for SystemRng {
     }
 }
 
-/// A clock for tests, whose time changes only by `advance`.
+/// A clock for tests. Its time changes only when `advance` is called.
 #[derive(Debug, Default)]
 pub struct ManualClock(AtomicI64);
 
 impl ManualClock {
-    /// Creates a clock whose current time is `moment`.
+    /// Creates a test clock that shows the time `moment`.
     pub fn at(moment: Moment) -> Self {
         Self(AtomicI64::new(moment.0))
     }
-    /// Moves the clock forward by `ms` milliseconds.
+    /// Moves the time of the clock forward by `ms` milliseconds.
     pub fn advance(&self, ms: i64) {
         self.0.fetch_add(ms, Ordering::SeqCst);
     }
@@ -69,7 +70,8 @@ impl Clock for ManualClock {
     }
 }
 
-/// Random bytes from a seed, for repeatable runs: BLAKE3 of the seed and a counter.
+/// A random source for tests. The bytes are the BLAKE3 hashes of a seed and a counter, so that a
+/// test run can be repeated.
 #[derive(Debug)]
 pub struct SeededRng {
     seed: u64,

@@ -1,9 +1,9 @@
-//! Crash points: positions in the code at which a test can kill the process to check its durable
-//! state.
+//! Crash points: places in the code where a test can kill the process. The test then checks which
+//! data was stored.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The names of the crash points, in the order in which a command passes the points.
+/// Names of the crash points, in the order in which the execution of a command reaches them.
 pub const POINTS: [&str; 6] = [
     "before-write",
     "after-write",
@@ -13,7 +13,8 @@ pub const POINTS: [&str; 6] = [
     "during-callback",
 ];
 
-/// At most one armed crash point; an empty `point` means that no crash point is armed.
+/// The crash point at which the process is killed. If `point` is empty, the process is never
+/// killed.
 #[derive(Debug, Default)]
 pub struct Crash {
     point: String,
@@ -21,8 +22,8 @@ pub struct Crash {
 }
 
 impl Crash {
-    /// Parses `POINT:N`: the process is killed when the crash point `POINT` is passed for the N-th
-    /// time.
+    /// Parses `POINT:N`. The process is killed when the code reaches the crash point `POINT` for
+    /// the N-th time.
     pub fn armed(text: &str) -> Result<Self, String> {
         let (point, nth) = text
             .split_once(':')
@@ -37,7 +38,8 @@ impl Crash {
         })
     }
 
-    /// Counts a pass of a crash point; kills the process by SIGKILL if this pass is armed.
+    /// Counts the times that the code reaches the active crash point. Kills the process with
+    /// SIGKILL at the chosen time.
     pub fn pass(&self, point: &str) {
         if self.point == point && self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
             let _ = rustix::process::kill_process(

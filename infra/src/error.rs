@@ -1,28 +1,29 @@
-//! The error type of all adapters. An error contains a kind, a message that names the input, and
-//! the source error.
+//! The error type of all adapters. An error contains a kind, a message that identifies the input,
+//! and the source error.
 
-/// The kind of an error, which selects the reaction of the caller.
+/// The kind of an error. The caller uses the kind to select its reaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Other writers changed the stream during each of the five attempts.
+    /// Other writers changed the stream during each of the five attempts to execute the command.
     Conflict,
-    /// The stream is not at the version that the caller expects.
+    /// The stream does not have the version that the caller expects.
     Stale,
-    /// A service limits the request rate; a later retry can succeed.
+    /// A service rejected the request because of its rate limit. A later retry can succeed.
     Throttled,
-    /// No response arrived in time; the request may have been executed.
+    /// No response arrived in time. The request may have been executed.
     Timeout,
-    /// A resource is temporarily unusable: full disk, full queue, no network. A retry may succeed.
+    /// A resource cannot be used at present, for example because of a full disk, a full queue or no
+    /// network. A retry may succeed.
     Unavailable,
-    /// The credentials or file permissions do not allow the operation.
+    /// The credentials or the file permissions do not allow the operation.
     Denied,
-    /// Stored data differs from the data that was written; the message names the row.
+    /// Stored data is not equal to the data that was written. The message identifies the row.
     Corrupt,
-    /// The configuration or the deployment is wrong; the operator must correct the configuration.
+    /// The configuration or the deployment is wrong. The operator must correct it.
     Misconfigured,
-    /// The commit exceeds the size limit; the message names the longest field.
+    /// The commit is larger than the limit. The message contains the name of the longest field.
     TooLarge,
-    /// The caller exceeds its rate limit; the same request may be repeated after `retry_after_s`
+    /// The caller sent too many requests. The same request can be repeated after `retry_after_s`
     /// seconds.
     Limited { retry_after_s: u32 },
 }
@@ -38,7 +39,7 @@ pub struct Error {
 }
 
 impl Error {
-    /// Creates an error without a source.
+    /// Creates an error without a source error.
     pub fn new(kind: Kind, what: impl Into<String>) -> Self {
         Self {
             kind,
@@ -46,7 +47,7 @@ impl Error {
             source: None,
         }
     }
-    /// Creates an error with a source, whose text is appended to the message.
+    /// Creates an error with a source error. The text of the source is added to the message.
     pub fn because(
         kind: Kind,
         what: impl Into<String>,
@@ -59,12 +60,12 @@ impl Error {
             source: Some(Box::new(source)),
         }
     }
-    /// Creates an error of the kind [`Kind::Corrupt`] without a source.
+    /// Creates an error of the kind [`Kind::Corrupt`] without a source error.
     pub fn corrupt(what: impl Into<String>) -> Self {
         Self::new(Kind::Corrupt, what)
     }
-    /// Returns whether the input itself causes the error. A retry with the same input fails again;
-    /// other inputs can succeed.
+    /// Returns whether the input itself causes the error. A retry with the same input fails again,
+    /// but other input can succeed.
     pub fn is_poison(&self) -> bool {
         matches!(self.kind, Kind::Corrupt | Kind::TooLarge)
     }

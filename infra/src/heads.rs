@@ -1,9 +1,11 @@
-//! Published heads: the file `<data>/heads` contains one line per head, so that a later change of
-//! the ledger can be proved.
+//! Reads and writes published heads in the file `<data>/heads`. A head is the position and the feed
+//! hash of the last commit of the ledger at one time. With published heads, an audit can prove that
+//! the ledger was changed later.
 //!
-//! A line is `<position> <feed hash> <time>`. The line `lost <first> <last> <time>` records a loss
-//! that the operator accepted. A `lost` line cancels the earlier heads at these positions. A last
-//! line without a line feed is an interrupted write and is ignored.
+//! Each line contains one head: `<position> <feed hash> <time>`. A line `lost <first> <last>
+//! <time>` records a loss of commits that the operator accepted. Such a line cancels all earlier
+//! heads with positions from `first` to `last`. If the last line has no line feed, its write was
+//! interrupted, and the line is ignored.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
@@ -14,45 +16,46 @@ use crate::commit::{hex, unhex};
 use crate::store::Head;
 use crate::{Error, Kind};
 
-/// The name of the file in the data directory.
+/// Name of the file with the published heads in the data directory.
 pub const FILE: &str = "heads";
 
-/// The published heads of a directory.
+/// The content of the file `heads` of a directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Published {
-    /// The heads that the ledger must match, in file order.
+    /// The heads (feed positions with hashes) that the ledger must match, in file order.
     pub heads: Vec<Head>,
-    /// The lost ranges that the operator accepted.
+    /// The ranges of lost commits whose loss the operator accepted.
     pub accepted: Vec<Accepted>,
 }
 
-/// A range of published commits that the ledger lost; the operator accepted the loss.
+/// A range of published commits that the ledger does not contain. The operator accepted the loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Accepted {
     pub first: i64,
     pub last: i64,
-    /// The time at which the operator accepted the loss, UTC, milliseconds.
+    /// Time when the operator accepted the loss, in milliseconds, UTC.
     pub at: i64,
 }
 
-/// The record that an operator accepted a loss: commits whose heads were published, but which the
-/// ledger no longer contains.
+/// A loss of commits: their positions were published, or the views contain them, but the ledger
+/// does not contain them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lost {
-    /// The highest published position that does not match the ledger.
+    /// The highest position that was published or is in the views, but does not match the ledger.
     pub published: i64,
-    /// The last position at which the ledger matches the published heads.
+    /// The last position that is not lost: up to this position, the ledger matches the published
+    /// heads.
     pub position: i64,
-    /// The last position of the ledger.
+    /// The last position of the ledger that exists in the directory.
     pub end: i64,
-    /// Whether `published` is the position to which the views followed the ledger, and not the
-    /// position of a published head.
+    /// Whether the position `published` comes from the views. If false, it comes from a published
+    /// head.
     pub by_views: bool,
 }
 
 impl Lost {
-    /// Computes the loss from the published heads and the subset that does not match the ledger;
-    /// `None` if that subset is empty.
+    /// Computes the loss from all published heads and from the heads that do not match the ledger.
+    /// Returns `None` if all heads match.
     pub fn of(published: &[Head], disagreeing: &[Head], end: i64) -> Option<Self> {
         let by_position = |head: &&Head| head.position;
         let (lowest, highest) = (
@@ -74,8 +77,8 @@ impl Lost {
         })
     }
 
-    /// Returns the loss if the views followed the ledger to a position after its present end;
-    /// otherwise `None`.
+    /// Returns the loss if the views contain commits after the end of the ledger. `followed` is the
+    /// last position that the views contain. Returns `None` if nothing is lost.
     pub fn behind_views(followed: i64, end: i64) -> Option<Self> {
         (followed > end).then_some(Self {
             published: followed,
@@ -85,12 +88,12 @@ impl Lost {
         })
     }
 
-    /// Returns the number of published commits that the ledger does not contain.
+    /// Returns the number of lost commits.
     pub fn missing(&self) -> i64 {
         self.published - self.position
     }
 
-    /// Returns the error message for the operator, because a desk does not start after such a loss.
+    /// Returns the error message for the operator. A desk with such a loss does not start.
     pub fn message(&self, directory: &Path) -> String {
         let Self {
             published,
@@ -120,15 +123,15 @@ impl Lost {
     }
 }
 
-/// Reads the published heads of a directory. A complete line that is not a head is an error,
-/// because another program wrote that line.
+/// Reads the published heads of a directory. Returns an error if a complete line has another
+/// format, because another program wrote this line.
 pub fn read(directory: &Path) -> Result<Published, Error> {
     let mut published = Published::default();
     read_lines(directory, &mut |line| published.take(line))?;
     Ok(published)
 }
 
-/// Returns the complete lines of the file without parsing them.
+/// Returns all complete lines of the file `heads` without parsing them.
 pub fn lines(directory: &Path) -> Result<Vec<String>, Error> {
     let mut lines = Vec::new();
     read_lines(directory, &mut |line| {
@@ -138,7 +141,7 @@ pub fn lines(directory: &Path) -> Result<Vec<String>, Error> {
     Ok(lines)
 }
 
-/// Reads the file line by line, because the file grows with the age of the desk.
+/// Reads the file line by line, and not as a whole, because the file grows over time.
 fn read_lines(directory: &Path, take: &mut dyn FnMut(&str) -> Option<()>) -> Result<(), Error> {
     let path = directory.join(FILE);
     let unreadable = |error: std::io::Error| {
@@ -157,7 +160,7 @@ fn read_lines(directory: &Path, take: &mut dyn FnMut(&str) -> Option<()>) -> Res
     loop {
         line.clear();
         file.read_until(b'\n', &mut line).map_err(unreadable)?;
-        // A last line without a line feed is an interrupted write.
+        // If the last line has no line feed, its write was interrupted. The line is ignored.
         let Some(text) = line.strip_suffix(b"\n") else {
             return Ok(());
         };
@@ -196,7 +199,8 @@ impl Published {
     }
 }
 
-/// Parses a head from the texts of its position and its hash; `None` if a text is invalid.
+/// Parses a head from the text of its position and the text of its hash. Returns `None` if one of
+/// the texts is invalid.
 pub fn head(position: &str, hash: &str) -> Option<Head> {
     let head = Head {
         position: position.parse().ok()?,
@@ -206,12 +210,14 @@ pub fn head(position: &str, hash: &str) -> Option<Head> {
     is_possible.then_some(head)
 }
 
-/// Appends a head to the file of a directory.
+/// Adds a head (the last position of the ledger with its feed hash) to the file `heads` of a
+/// directory.
 pub fn publish(directory: &Path, head: Head, at: i64) -> std::io::Result<()> {
     append(directory, &line(head, at))
 }
 
-/// Appends a line that cancels the heads of a lost range.
+/// Adds a line to the file `heads`. The line cancels the published heads of a range of lost
+/// commits.
 pub fn accept(directory: &Path, lost: &Lost, at: i64) -> std::io::Result<()> {
     append(
         directory,
@@ -219,7 +225,7 @@ pub fn accept(directory: &Path, lost: &Lost, at: i64) -> std::io::Result<()> {
     )
 }
 
-/// Formats a head as a line of the file.
+/// Formats a head as one line of the file `heads`.
 pub fn line(head: Head, at: i64) -> String {
     format!("{} {} {at}", head.position, hex(&head.feed_hash))
 }
@@ -233,13 +239,13 @@ fn append(directory: &Path, line: &str) -> std::io::Result<()> {
         .mode(0o600)
         .open(&path)?;
     cut_torn_line(&mut file)?;
-    // The line is appended by a single write, so that the lines of two concurrent processes do not
-    // mix.
+    // The line is written in one operation, so that lines from two processes do not mix.
     file.write_all(format!("{line}\n").as_bytes())?;
     file.sync_data()
 }
 
-/// Removes an incomplete last line, so that the next head starts a new line.
+/// Removes an incomplete last line, which an interrupted write left. The next head then starts on a
+/// new line.
 fn cut_torn_line(file: &mut File) -> std::io::Result<()> {
     if file.metadata()?.len() == 0 {
         return Ok(());

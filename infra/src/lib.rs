@@ -1,25 +1,28 @@
-//! Ports and adapters: one folder per port, one file per adapter, one contract suite per port.
+//! The ports and adapters of Ledgerdesk. A port is an interface to storage or to another system,
+//! and an adapter implements a port. Each port has one directory, with one file per adapter and one
+//! contract suite (shared tests).
 //!
 //! | module | purpose |
 //! | --- | --- |
 //! | [`store`] | the event store: appends commits, reads streams and the feed |
 //! | [`pages`] | feed pages, which give the commits of a DynamoDB table one order |
 //! | [`blob`] | archive objects and uploaded files |
-//! | [`keys`] | names and subject keys of people |
+//! | [`keys`] | names and encryption keys of people |
 //! | [`secrets`] | named secrets of the desk |
 //! | [`views`] | read models |
 //! | [`queue`] | queues of work |
-//! | [`http`] | outgoing HTTP requests and egress rules |
-//! | [`login`] | the person of a login token |
-//! | [`itsm`] | external ITSMs that decide applications |
+//! | [`http`] | outgoing HTTP requests and their rules |
+//! | [`login`] | finds the person of a login token |
+//! | [`itsm`] | external ITSM systems that decide applications for approval |
 //! | [`directory`] | people, departments and leaders |
 //!
-//! [`ledger`] executes commands on these ports. [`local`] opens all ports from one directory
-//! (feature `local`). [`aws`] opens all ports from one AWS account (feature `aws`).
+//! The module [`ledger`] executes commands on these ports. The module [`local`] opens all ports
+//! from one directory (feature `local`). The module [`aws`] opens all ports from one AWS account
+//! (feature `aws`).
 //!
-//! **Recipe, an adapter**: To add an adapter, add one file to the folder of the port and one line
-//! to `mod.rs`. Add one test that runs the port's `contract.rs` on the adapter. The signatures of a
-//! port contain no SDK types. An adapter translates the errors of its SDK into an [`error::Kind`].
+//! **How to add an adapter**: Add one file to the directory of the port, and one line to its
+//! `mod.rs`. Add one test that runs `contract.rs` of the port on the adapter. The signatures of a
+//! port contain no SDK types. An adapter converts the errors of its SDK into an [`error::Kind`].
 
 #[cfg(feature = "aws")]
 pub mod aws;

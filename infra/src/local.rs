@@ -1,4 +1,4 @@
-//! Opens all ports of a local desk from one directory.
+//! Opens the storage of a local desk (one Ledgerdesk process) from one directory.
 
 use std::fs::{DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -18,44 +18,47 @@ use crate::store::Store;
 use crate::views::{Counted, Views};
 use crate::{Error, Kind, Ledger, Ports, blob, keys, queue, store, views};
 
-/// The database files of a directory.
+/// File names of the databases in the directory of a desk.
 pub const DATABASES: [&str; 3] = ["ledger.db", "keys.db", "views.db"];
-/// The folder of uploaded files.
+/// Name of the directory for uploaded files.
 pub const FILES: &str = "files";
 /// Permission bits that give access to other users than the owner.
 const OTHERS: u32 = 0o077;
-/// The sticky bit, which marks a directory shared by all users, such as `/tmp`.
+/// The sticky bit, a mode bit of directories that all users share, such as `/tmp`.
 const STICKY: u32 = 0o1000;
 
-/// Losses that the operator accepts at the start of a desk.
+/// The losses of data that the operator accepts when a desk starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Accepted {
-    /// Whether lost commits are accepted: commits that were published or that the views followed.
+    /// Whether the desk may start although the ledger lacks commits. The lost commits were
+    /// published in the file `heads`, or the views contain them.
     pub commits: bool,
-    /// Whether lost people are accepted: people who acted in the ledger but are missing in the key
-    /// store.
+    /// Whether the desk may start although people are lost. These people acted in the ledger but
+    /// are missing in the key store.
     pub people: bool,
 }
 
-/// The read-only ports of a directory, opened without creating a file.
+/// The read-only stores of a directory. Opening them creates no file.
 pub struct Look {
     pub ledger: Ledger,
-    /// The names of the streams of uploaded files.
+    /// Names of the event streams of uploaded files.
     pub attachments: Vec<String>,
     pub blob: Arc<dyn Blob>,
     /// Whether the directory contains a key store.
     pub has_keys: bool,
 }
 
-/// The read-only views and queues of a directory.
+/// The views and the queues of a directory, opened read-only.
 pub struct LookedViews {
     pub views: Arc<dyn Views>,
     pub queue: Arc<dyn Queue>,
 }
 
-/// Opens a directory for a desk that writes. Rejects a directory with a running desk, a key store
-/// of another ledger, and a ledger that lacks published commits. `counted` names the lists whose
-/// entries the views count.
+/// Opens a directory for a desk that writes. `counted` contains the lists whose rows the views
+/// count.
+///
+/// Rejects a directory in these cases: a desk already runs there, the key store belongs to another
+/// ledger, or the ledger lacks published commits.
 pub fn open(directory: &Path, crash: &Arc<Crash>, counted: &Counted) -> Result<Ports, Error> {
     match open_despite_loss(directory, crash, counted, Accepted::default())? {
         (local, None) => Ok(local),
@@ -63,9 +66,9 @@ pub fn open(directory: &Path, crash: &Arc<Crash>, counted: &Counted) -> Result<P
     }
 }
 
-/// Opens a directory for a desk that writes, despite the losses in `accepted`. If commits are lost
-/// and `accepted` allows the loss, removes the views, which contain the lost commits, and returns
-/// the loss.
+/// Opens a directory for a desk that writes, and permits the losses in `accepted`. If commits are
+/// lost and `accepted` permits this loss, the function removes the views and returns the loss. The
+/// views must be removed because they contain the lost commits.
 pub fn open_despite_loss(
     directory: &Path,
     crash: &Arc<Crash>,
@@ -95,8 +98,8 @@ pub fn open_despite_loss(
     Ok((over(directory, store, crash, counted)?, lost))
 }
 
-/// Opens the ledger of a directory read-only while a desk runs in the directory. Also opens the key
-/// store, if the directory contains a key store.
+/// Opens the ledger of a directory read-only while a desk runs there. Also opens the key store if
+/// the directory contains a key store.
 pub fn read(directory: &Path) -> Result<Ledger, Error> {
     let store: Arc<dyn Store> = Arc::new(store::sqlite::Sqlite::read(directory)?);
     let keys: Arc<dyn Keys> = if has_keys(directory) {
@@ -112,16 +115,16 @@ pub fn read(directory: &Path) -> Result<Ledger, Error> {
     ))
 }
 
-/// Opens a directory while a desk runs in that directory. The ledger is opened read-only; key
-/// store, views and queue are opened for writing.
+/// Opens a directory while a desk runs there. Opens the ledger read-only, but opens the key store,
+/// the views and the queue for writing.
 pub fn beside(directory: &Path, counted: &Counted) -> Result<Ports, Error> {
     let store: Arc<dyn Store> = Arc::new(store::sqlite::Sqlite::read(directory)?);
     pair::check(directory, true)?;
     over(directory, store, &Arc::default(), counted)
 }
 
-/// Opens all ports of a directory read-only while a desk runs in that directory. Missing views are
-/// replaced by empty views.
+/// Opens all stores of a directory read-only while a desk runs there. If the directory contains no
+/// views, uses empty views.
 pub fn read_all(directory: &Path) -> Result<Ports, Error> {
     let ledger = read(directory)?;
     pair::check(directory, true)?;
@@ -141,13 +144,13 @@ pub fn read_all(directory: &Path) -> Result<Ports, Error> {
     ))
 }
 
-/// Opens a directory read-only without creating files; `is_written` is true while a desk runs
-/// in the directory.
+/// Opens a directory read-only and creates no file. `is_written` is true while a desk runs there.
 pub fn look(directory: &Path, is_written: bool) -> Result<Look, Error> {
     look_apart(directory, directory, is_written)
 }
 
-/// Opens a directory read-only without creating files, with the key store of another directory.
+/// Opens a directory read-only and creates no file. The key store is read from the directory
+/// `keys_at`. `is_written` is true while a desk runs.
 pub fn look_apart(directory: &Path, keys_at: &Path, is_written: bool) -> Result<Look, Error> {
     let store = store::sqlite::Sqlite::look(directory, is_written)?;
     let attachments = store.streams("attachment-")?;
@@ -175,8 +178,8 @@ pub fn look_apart(directory: &Path, keys_at: &Path, is_written: bool) -> Result<
     })
 }
 
-/// Opens the views and queues of a directory read-only; `None` if the next start of a desk must
-/// fill the views first.
+/// Opens the views and the queues of a directory read-only. Returns `None` if the views must first
+/// be filled by the next start of a desk.
 pub fn look_at_views(directory: &Path, is_written: bool) -> Result<Option<LookedViews>, Error> {
     let file = views::sqlite::ViewsFile::look(directory, is_written)?.map(Arc::new);
     Ok(file.map(|file| LookedViews {
@@ -225,19 +228,19 @@ fn keys(directory: &Path) -> Result<Arc<dyn Keys>, Error> {
     )?))
 }
 
-/// Returns the version of the linked SQLite.
+/// Returns the version of the SQLite library that this program uses.
 pub fn sqlite_version() -> &'static str {
     rusqlite::version()
 }
 
-/// Checks that the key store of a directory belongs to its ledger; `is_written` is true while a
-/// desk runs in the directory.
+/// Checks that the key store and the ledger of a directory belong together. `is_written` is true
+/// while a desk runs there.
 pub fn check_keys(directory: &Path, is_written: bool) -> Result<(), Error> {
     pair::check(directory, is_written)
 }
 
-/// Returns the damages that the integrity check of SQLite finds in a database of a directory;
-/// `None` if the file does not exist.
+/// Returns the damage that the integrity check of SQLite finds in a database file. Returns `None`
+/// if the file does not exist.
 pub fn integrity(
     directory: &Path,
     name: &str,
@@ -246,14 +249,14 @@ pub fn integrity(
     store::sqlite::integrity(directory, name, is_written)
 }
 
-/// Returns whether the index of a database's write-ahead log is missing, as in a copy without the
-/// `-shm` file. Only a process with write access can read such a database.
+/// Returns whether a database has a write-ahead log without its index file `-shm`. This happens in
+/// an incomplete copy. Only a process with write access can read such a database.
 pub fn has_unread_log(directory: &Path, name: &str) -> bool {
     crate::sqlite::is_still(&directory.join(name), false).is_err()
 }
 
-/// Returns the published heads that do not match the ledger of a directory; `is_written` is true
-/// while a desk runs in the directory.
+/// Returns the published heads that do not match the ledger of a directory. A head is a feed
+/// position with its hash. `is_written` is true while a desk runs in the directory.
 pub fn disagreeing(
     directory: &Path,
     is_written: bool,
@@ -262,12 +265,12 @@ pub fn disagreeing(
     store::sqlite::Sqlite::look(directory, is_written)?.disagreeing(published)
 }
 
-/// Returns whether a desk runs in a directory, that is, whether a process holds the lock of the
-/// directory. If the lock file is missing, no desk has run in the directory.
+/// Returns whether a desk runs in a directory, which means that a process holds the directory lock.
+/// If the lock file is missing, returns false.
 pub fn is_running(directory: &Path) -> Result<bool, Error> {
     let path = directory.join("lock");
-    // On a read-only file system the lock file can only be opened for reading. This case allows a
-    // backup of a read-only snapshot.
+    // On a read-only file system, the lock file can only be opened for reading. This must work,
+    // because backups can be made from a read-only snapshot.
     let is_read_only =
         |error: &std::io::Error| error.kind() == std::io::ErrorKind::ReadOnlyFilesystem;
     let opened = std::fs::File::options().write(true).open(&path);
@@ -288,7 +291,8 @@ pub fn is_running(directory: &Path) -> Result<bool, Error> {
     }
 }
 
-/// Returns the files of a directory that other users can access, each with its permission bits.
+/// Returns the files and directories of a desk that other users can access, with their permission
+/// bits.
 pub fn wide(directory: &Path) -> Vec<(PathBuf, u32)> {
     let mut accessible = Vec::new();
     let mut check = |path: PathBuf| {
@@ -310,8 +314,8 @@ fn has_keys(directory: &Path) -> bool {
     std::fs::metadata(directory.join("keys.db")).is_ok_and(|file| file.len() > 0)
 }
 
-/// Returns the existing files of a desk that are directly in its data directory, and the folder of
-/// uploaded files.
+/// Returns the paths of the existing files of a desk: its files in the data directory, and the
+/// directory of uploaded files.
 fn own_files(directory: &Path) -> Vec<PathBuf> {
     let databases = DATABASES.iter().flat_map(|name| {
         ["", "-wal", "-shm", "-journal"].map(|ending| side(&directory.join(name), ending))
@@ -324,7 +328,7 @@ fn own_files(directory: &Path) -> Vec<PathBuf> {
     files.filter(|path| path.exists()).collect()
 }
 
-/// Creates a directory and its missing parents with access for the owner only.
+/// Creates a directory and its missing parent directories. Only the owner can access them.
 fn make_private(directory: &Path) -> Result<(), Error> {
     let created = DirBuilder::new()
         .recursive(true)
@@ -339,8 +343,8 @@ fn make_private(directory: &Path) -> Result<(), Error> {
     })
 }
 
-/// Removes the access of other users to the files of a desk; logs each file whose permissions
-/// cannot be changed.
+/// Removes the access of other users to the files of a desk. If the permissions of a file cannot be
+/// changed, writes the file to the log.
 fn tighten(directory: &Path) {
     let is_shared =
         std::fs::metadata(directory).is_ok_and(|folder| folder.permissions().mode() & STICKY != 0);
@@ -362,11 +366,11 @@ fn tighten(directory: &Path) {
     }
 }
 
-/// Returns the loss of published commits that the ledger of a directory does not contain; `None` if
-/// no commit is lost.
+/// Compares the published heads (feed positions with hashes) with the ledger of a directory.
+/// Returns which published commits are lost, or `None` if no commit is lost.
 fn lost(directory: &Path) -> Result<Option<Lost>, Error> {
     let mut published = heads::read(directory)?.heads;
-    // The head of an empty ledger matches every ledger, also a missing ledger.
+    // Position 0 is the head of an empty ledger. It matches every ledger, so it needs no check.
     published.retain(|head| head.position > 0);
     if published.is_empty() {
         return Ok(None);
@@ -376,8 +380,8 @@ fn lost(directory: &Path) -> Result<Option<Lost>, Error> {
     if !exists {
         return Ok(Lost::of(&published, &published, 0));
     }
-    // The ledger is opened read-only, so that a truncated write-ahead log stays unchanged until the
-    // loss is accepted.
+    // The ledger is opened read-only, because SQLite would otherwise change a truncated write-ahead
+    // log. The log must stay unchanged until the operator accepts the loss.
     let connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     store::sqlite::ours(&connection, &path)?;
     let disagreeing = store::sqlite::disagreeing(&connection, &published)
@@ -386,8 +390,8 @@ fn lost(directory: &Path) -> Result<Option<Lost>, Error> {
     Ok(Lost::of(&published, &disagreeing, end))
 }
 
-/// Returns the loss of commits that the views of a directory followed and its ledger does not
-/// contain.
+/// Returns the loss of commits that the views contain but the ledger does not contain. Returns
+/// `None` if no commit is lost.
 fn behind_views(directory: &Path) -> Result<Option<Lost>, Error> {
     let Some(followed) = views::sqlite::followed(directory)? else {
         return Ok(None);
@@ -404,7 +408,7 @@ fn behind_views(directory: &Path) -> Result<Option<Lost>, Error> {
     ))
 }
 
-/// Removes the views; the desk fills the views again from the ledger.
+/// Removes the files of the views. The desk later fills new views from the ledger.
 fn remove_views(directory: &Path) -> Result<(), Error> {
     let path = directory.join("views.db");
     for path in [side(&path, "-wal"), side(&path, "-shm"), path] {
@@ -423,7 +427,8 @@ fn remove_views(directory: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Returns the limit of open files of this process; `None` if there is no limit.
+/// Returns how many files this process may have open at the same time. Returns `None` if there is
+/// no limit.
 pub fn open_files_max() -> Option<u64> {
     rustix::process::getrlimit(rustix::process::Resource::Nofile).current
 }

@@ -1,5 +1,5 @@
-//! Counts requests to cloud services, with their bytes and capacity units, to compute the cost of
-//! the requests.
+//! Counts the requests to cloud services, with their bytes and capacity units. The cost of the
+//! requests is computed from these numbers.
 
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
@@ -7,20 +7,20 @@ use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 
-/// US dollars per million write request units and per million read request units (us-east-1, on
-/// demand, since November 2024).
+/// Prices in US dollars per million request units: first for writes, then for reads. The prices are
+/// for us-east-1, on demand, since November 2024.
 pub const DOLLARS_PER_MILLION: (f64, f64) = (0.625, 0.125);
-/// US dollars per million PUT requests to S3 Standard.
+/// Price in US dollars per million PUT requests to S3 Standard.
 pub const PUTS_DOLLARS_PER_MILLION: f64 = 5.0;
 
-/// The totals of one kind of request.
+/// The total numbers for one kind of request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Counted {
     pub requests: u64,
-    /// Write request units, as reported by the service.
+    /// Number of write request units that the service reported.
     pub write_units: f64,
     pub read_units: f64,
-    /// Bytes of the sent and received items.
+    /// Total size of the sent and received items in bytes.
     pub bytes: u64,
 }
 
@@ -34,13 +34,13 @@ impl AddAssign for Counted {
 }
 
 impl Counted {
-    /// Returns the cost in US dollars, without S3.
+    /// Returns the cost in US dollars. The cost of S3 is not included.
     pub fn dollars(&self) -> f64 {
         (self.write_units * DOLLARS_PER_MILLION.0 + self.read_units * DOLLARS_PER_MILLION.1) / 1e6
     }
 }
 
-/// Counters by request kind, such as `journal put`.
+/// The counters for each kind of request, for example `journal put`.
 #[derive(Debug, Default)]
 pub struct Meter(Mutex<BTreeMap<&'static str, Counted>>);
 
@@ -82,7 +82,7 @@ impl Meter {
         );
     }
 
-    /// Returns all counters and resets the counters to zero.
+    /// Returns all counters and sets them to zero.
     pub fn take(&self) -> BTreeMap<&'static str, Counted> {
         std::mem::take(&mut self.0.lock().expect("no holder panics"))
     }

@@ -1,4 +1,5 @@
-//! All ports of one desk, opened by [`crate::local`] and [`crate::aws`].
+//! All ports (interfaces to storage and to other systems) of one desk. The modules [`crate::local`]
+//! and [`crate::aws`] open them.
 
 use std::sync::Arc;
 
@@ -17,21 +18,24 @@ pub struct Ports {
     pub ledger: Ledger,
     pub views: Arc<dyn Views>,
     pub queue: Arc<dyn Queue>,
-    /// Writes the results of followed feed pages into views and queue.
+    /// Stores the documents and messages that are computed from feed pages in the views and the
+    /// queue.
     pub page_writer: Arc<dyn PageWriter>,
-    /// Sealed uploaded files, and the archive objects of the feed.
+    /// Encrypted uploaded files, and the archive objects of the feed.
     pub blob: Arc<dyn Blob>,
     pub secrets: Arc<dyn Secrets>,
-    /// Outgoing HTTP requests.
+    /// Client for outgoing HTTP requests.
     pub http: Arc<dyn HttpClient>,
     pub login: Arc<dyn Login>,
     pub directory: Arc<dyn Directory>,
 }
 
 impl Ports {
-    /// Returns all ports of a desk on the given storage ports; secrets are stored in the key store.
-    /// The HTTP port sends no request, the login port accepts no token, and the directory is empty.
-    /// The caller replaces these three ports where needed.
+    /// Creates all ports of a desk from the given storage ports. Secrets are stored in the key
+    /// store.
+    ///
+    /// At first, the HTTP port sends no request, the login port accepts no token, and the directory
+    /// is empty. If necessary, the caller replaces these three ports.
     pub fn over(
         ledger: Ledger,
         views: Arc<dyn Views>,

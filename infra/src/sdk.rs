@@ -1,4 +1,4 @@
-//! Tables, resource names and errors of the AWS SDK, shared by the adapters on AWS services.
+//! Tables, resource names and errors of the AWS SDK. All adapters for AWS services use this module.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,15 +11,15 @@ use aws_sdk_dynamodb::types::{AttributeValue, ConsumedCapacity, ReturnConsumedCa
 use crate::meter::Meter;
 use crate::{Error, Kind};
 
-/// Cache lifetime of configuration, people and secrets, milliseconds. The lifetime is short,
-/// because other processes write this data too.
+/// Milliseconds for which configuration, people and secrets stay in the cache. The time is short,
+/// because other processes also change this data.
 pub const STALE_MS: i64 = 5_000;
-/// An attribute value of DynamoDB.
+/// The value of an attribute in DynamoDB.
 pub type Value = AttributeValue;
-/// An item of DynamoDB.
+/// An item of a DynamoDB table.
 pub type Item = HashMap<String, AttributeValue>;
 
-/// A DynamoDB table, with the client and the meter of its requests.
+/// A DynamoDB table, with its client and a meter that counts the requests.
 #[derive(Clone, Debug)]
 pub struct Table {
     pub client: aws_sdk_dynamodb::Client,
@@ -28,7 +28,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// Reads one item consistently and counts the request under `kind`.
+    /// Reads one item with a consistent read. The meter counts the request as `kind`.
     pub(crate) async fn get(
         &self,
         kind: &'static str,
@@ -52,7 +52,8 @@ impl Table {
         );
         Ok(got.item)
     }
-    /// Returns a request that puts one item; the caller may add a condition and sends the request.
+    /// Returns a request that puts one item. The caller can add a condition, and then sends the
+    /// request.
     pub(crate) fn put(&self, item: Item) -> PutItemFluentBuilder {
         self.client
             .put_item()
@@ -60,14 +61,14 @@ impl Table {
             .set_item(Some(item))
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
     }
-    /// Returns a query of the table; the caller adds the conditions and sends the query.
+    /// Returns a query of the table. The caller adds the conditions and sends the query.
     pub(crate) fn query(&self) -> QueryFluentBuilder {
         self.client
             .query()
             .table_name(&self.name)
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
     }
-    /// Counts a read request.
+    /// Adds a read request to the meter.
     pub(crate) fn read(
         &self,
         kind: &'static str,
@@ -80,7 +81,7 @@ impl Table {
             consumed.and_then(ConsumedCapacity::capacity_units),
         );
     }
-    /// Counts a write request.
+    /// Adds a write request to the meter.
     pub(crate) fn wrote(
         &self,
         kind: &'static str,
@@ -95,7 +96,7 @@ impl Table {
     }
 }
 
-/// The names of all cloud resources of a desk.
+/// Creates the names of all cloud resources of a desk from its prefix.
 #[derive(Clone, Debug)]
 pub struct Names {
     pub prefix: String,
@@ -115,17 +116,17 @@ impl Names {
     pub fn queue(&self, name: &str) -> String {
         format!("{}-{name}", self.prefix)
     }
-    /// Returns the name of the secret from which the keys of the desk are derived.
+    /// Returns the name of the AWS secret. The desk derives all its keys from this secret.
     pub fn secret(&self) -> String {
         format!("{}/desk", self.prefix)
     }
-    /// Returns the name of a function.
+    /// Returns the name of a Lambda function.
     pub fn function(&self, name: &str) -> String {
         format!("{}-{name}", self.prefix)
     }
 }
 
-/// Translates a failed request into an [`Error`]; `what` completes the message `cannot ...`.
+/// Converts a failed request to an [`Error`]. The message is `cannot <what>` with the reason.
 pub(crate) fn failed<E, R>(what: &str, error: SdkError<E, R>) -> Error
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
@@ -165,7 +166,8 @@ where
     )
 }
 
-/// Joins the causes of an error in one line, because the outer cause alone is often only "failure".
+/// Joins an error and its causes in one line. The text of the outer error alone is often only
+/// "failure".
 fn causes(error: Option<&(dyn std::error::Error + 'static)>) -> String {
     let mut reasons = Vec::new();
     let mut next = error;
@@ -218,7 +220,8 @@ fn kind_of(code: &str, message: &str) -> Kind {
     }
 }
 
-/// Returns the size of an item as DynamoDB computes the size: the bytes of names and values.
+/// Returns the size of an item by the rules of DynamoDB, which counts the bytes of names and
+/// values.
 pub(crate) fn item_bytes(item: &HashMap<String, AttributeValue>) -> usize {
     fn value_bytes(value: &AttributeValue) -> usize {
         match value {

@@ -1,5 +1,5 @@
-//! Functions shared by all SQLite adapters: opening files, reading while another process writes,
-//! integrity checks, and error translation.
+//! Functions that all SQLite adapters use. They open files, read while another process writes,
+//! check the integrity of files, and convert errors.
 
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -19,21 +19,23 @@ pub(crate) fn at_most(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
-/// Maximum wait for a lock of another connection.
+/// Maximum time to wait for a lock that another connection has.
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Maximum idle read-only connections per pool.
+/// Maximum number of unused read-only connections that a pool keeps open.
 const READERS_MAX: usize = 8;
-/// The oldest SQLite version that may open a database. In older versions a checkpoint during a
+/// The oldest SQLite version that may open a database. In older versions, a checkpoint during a
 /// write can damage the file (sqlite.org/wal.html, section 11).
 const VERSION_MIN: i32 = 3_051_003;
-/// Maximum lines of an integrity check, because a damaged file can cause one line per row.
+/// Maximum number of lines that an integrity check returns. Without this limit, a damaged file
+/// could cause one line per row.
 const DAMAGES_MAX: usize = 20;
 
-/// The table of file properties: the id of the key store, and the probe row of the writer.
+/// The SQL statement for the table `meta`, which contains the id of the key store and the probe
+/// row. The probe row is a test row of the writer.
 const META: &str =
     "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT";
 
-/// Rejects a version of SQLite that can damage files.
+/// Returns an error if this version of SQLite can damage files.
 fn supported(number: i32) -> Result<(), Error> {
     if number >= VERSION_MIN {
         return Ok(());
@@ -69,9 +71,11 @@ pub(crate) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error
     Ok(connection)
 }
 
-/// Creates a missing file with access for the owner only; SQLite creates its side files (`-wal`,
-/// `-shm`) with the same mode. An existing file is not opened, because closing the file would
-/// release the locks of this process on the file.
+/// Creates a file if it is missing. Only the owner gets access; SQLite creates the files `-wal` and
+/// `-shm` with the same permissions.
+///
+/// An existing file is not opened. Closing the file would release the locks of this process on the
+/// file.
 pub(crate) fn create_private(path: &Path) -> Result<(), Error> {
     match std::fs::File::options()
         .write(true)
@@ -89,8 +93,8 @@ pub(crate) fn create_private(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Opens a database read-only and without side files. No process may write to the database at the
-/// same time.
+/// Opens a database read-only, without the files `-wal` and `-shm`. No process may write to the
+/// database at the same time.
 pub(crate) fn connect_still(path: &Path) -> Result<Connection, Error> {
     let mut address = "file:".to_owned();
     for byte in path.as_os_str().as_bytes() {
@@ -110,16 +114,19 @@ pub(crate) fn connect_still(path: &Path) -> Result<Connection, Error> {
     )
 }
 
-/// Returns the path of a side file, such as `-wal`, of a database.
+/// Returns the path of a file that SQLite creates beside a database, for example with the ending
+/// `-wal`.
 pub(crate) fn side(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     name.into()
 }
 
-/// Returns whether a database can be read without its write-ahead log: no process writes to the
-/// database, and the log is empty. A log with content but without its index file is an error,
-/// because a read would create the missing side file.
+/// Returns true if a database can be read without its write-ahead log. This is the case if no
+/// process writes to the database and the log is empty.
+///
+/// If the log has content but its index file `-shm` is missing, returns an error. A read would
+/// create the missing index file.
 pub(crate) fn is_still(path: &Path, is_written: bool) -> Result<bool, Error> {
     let log = side(path, "-wal");
     if is_written || !std::fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
@@ -136,7 +143,7 @@ pub(crate) fn is_still(path: &Path, is_written: bool) -> Result<bool, Error> {
     Err(Error::new(Kind::Misconfigured, what))
 }
 
-/// Opens a file read-only without creating side files.
+/// Opens a database read-only, without creating a `-wal` or `-shm` file.
 pub(crate) fn look(path: &Path, is_written: bool) -> Result<Connection, Error> {
     if is_still(path, is_written)? {
         connect_still(path)
@@ -145,8 +152,8 @@ pub(crate) fn look(path: &Path, is_written: bool) -> Result<Connection, Error> {
     }
 }
 
-/// Returns one line for each damage that the integrity check of SQLite finds; empty for an
-/// undamaged file.
+/// Runs the integrity check of SQLite. Returns one line of text for each damage, or an empty list
+/// if the file is not damaged.
 pub(crate) fn damages(connection: &Connection) -> Vec<String> {
     let found = || -> rusqlite::Result<Vec<String>> {
         let mut statement =
@@ -168,7 +175,8 @@ pub(crate) fn has_table(connection: &Connection, name: &str) -> rusqlite::Result
     )
 }
 
-/// Returns a property of a file; `None` if the file does not contain the property.
+/// Returns the value of a property from the table `meta`. Returns `None` if the file does not
+/// contain the property.
 pub(crate) fn meta(connection: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
     if !has_table(connection, "meta")? {
         return Ok(None);
@@ -190,15 +198,16 @@ pub(crate) fn set_meta(connection: &Connection, name: &str, value: &str) -> rusq
         .map(drop)
 }
 
-/// A pool of read-only connections. If all connections are in use, another connection is opened. At
-/// most [`READERS_MAX`] idle connections are kept. Clones share the pool.
+/// A pool of read-only connections. If all connections are in use, the pool opens another
+/// connection. It keeps at most [`READERS_MAX`] unused connections. Clones of this value share one
+/// pool.
 #[derive(Clone, Debug)]
 pub(crate) struct Readers(Arc<Pool>);
 
 #[derive(Debug)]
 struct Pool {
     path: PathBuf,
-    /// Whether the file is opened without side files ([`connect_still`]).
+    /// Whether the database is opened without the files `-wal` and `-shm` ([`connect_still`]).
     is_still: bool,
     idle: Mutex<Vec<Connection>>,
 }
@@ -216,12 +225,12 @@ impl Readers {
         Self::over(path, false)
     }
 
-    /// Returns a pool whose connections create no side files.
+    /// Returns a pool whose connections create no `-wal` or `-shm` file.
     pub(crate) fn look(path: &Path, is_written: bool) -> Result<Self, Error> {
         Ok(Self::over(path, is_still(path, is_written)?))
     }
 
-    /// Reads on a thread for blocking work, so that no read blocks an async worker.
+    /// Runs a read on a thread for blocking work, so that the read does not block async tasks.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
         what: String,
@@ -231,7 +240,8 @@ impl Readers {
         blocking(move || readers.with(&what, read)).await
     }
 
-    /// Reads on the thread of the caller, which must not be an async worker that serves requests.
+    /// Runs a read on the thread of the caller. An async task that serves requests must not call
+    /// this function, because the read blocks.
     pub(crate) fn with<T>(
         &self,
         what: &str,
@@ -253,7 +263,7 @@ impl Readers {
     }
 }
 
-/// Runs work on a thread for blocking work, so that the work does not block an async worker.
+/// Runs a function on a thread for blocking work, so that the function does not block async tasks.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
@@ -267,13 +277,15 @@ pub(crate) async fn blocking<T: Send + 'static>(
     }
 }
 
-/// Work for the writing connection of one file.
+/// A function that the writer thread runs with the write connection of a file.
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
-/// Maximum jobs in the queue of a writer thread; further callers wait for a free slot.
+/// Maximum number of jobs in the queue of a writer thread. If the queue is full, further callers
+/// wait.
 const JOBS_MAX: usize = 1024;
 
-/// A thread that owns the writing connection of one file, so that no write blocks an async worker.
+/// A thread that owns the write connection of one file. Writes on this thread do not block async
+/// tasks.
 #[derive(Debug)]
 pub(crate) struct WriterThread {
     jobs: Option<mpsc::Sender<Job>>,
@@ -281,7 +293,7 @@ pub(crate) struct WriterThread {
 }
 
 impl WriterThread {
-    /// Starts the thread, which ends when the returned value is dropped.
+    /// Starts the thread. The thread ends when the returned value is dropped.
     pub(crate) fn start(mut connection: Connection, name: &str) -> Result<Self, Error> {
         let (jobs, mut queue) = mpsc::channel::<Job>(JOBS_MAX);
         let thread = std::thread::Builder::new()
@@ -304,8 +316,8 @@ impl WriterThread {
         })
     }
 
-    /// Runs a write on the thread; returns after the write. If the caller drops the future, a write
-    /// that is already queued still runs.
+    /// Runs a write on the writer thread and returns after the write. If the caller drops the
+    /// future, a write that is already in the queue still runs.
     pub(crate) async fn write<T: Send + 'static>(
         &self,
         what: &str,
@@ -319,7 +331,8 @@ impl WriterThread {
         };
         let (answer, response) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
-            // The send fails if the caller no longer waits; the write is done anyway.
+            // The send fails if the caller has dropped the future. The write is complete in this
+            // case too, so the error is ignored.
             let _ = answer.send(write(connection));
         });
         let jobs = self.jobs.as_ref().ok_or_else(closed)?;
@@ -330,7 +343,7 @@ impl WriterThread {
 }
 
 impl Drop for WriterThread {
-    /// Waits for the end of the thread, so that the file is closed when `drop` returns.
+    /// Waits until the thread ends, so that the file is closed when `drop` returns.
     fn drop(&mut self) {
         self.jobs = None;
         if let Some(thread) = self.thread.take() {

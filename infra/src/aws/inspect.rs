@@ -1,4 +1,4 @@
-//! Reads the tables, the table settings and the function logs of a deployment. The command
+//! Reads the tables, the table settings and the function logs of a desk in AWS. The command
 //! `ledgerdesk doctor` checks the results.
 
 use aws_sdk_dynamodb::types::{PointInTimeRecoveryStatus, StreamViewType, TableDescription};
@@ -10,21 +10,23 @@ use crate::sdk::failed;
 /// The settings of one table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableFacts {
-    /// The view type of the table's stream; `None` if the table has no enabled stream.
+    /// View type of the DynamoDB stream of the table. `None` if the stream is disabled.
     pub stream: Option<String>,
-    /// Whether point-in-time recovery is on; `None` if the service does not report the status.
+    /// Whether point-in-time recovery is enabled. `None` if the service does not report the status.
     pub recovers: Option<bool>,
     pub is_protected: bool,
 }
 
-/// The required view types of table streams: a stream record contains complete items, or only keys.
+/// The required view types of table streams. `WHOLE_ITEMS` means that a stream record contains the
+/// complete item; `KEYS_ALONE` means that it contains only the key.
 pub const WHOLE_ITEMS: &str = "NEW_IMAGE";
 pub const KEYS_ALONE: &str = "KEYS_ONLY";
 
-/// Reading stops after this many lines of one function's log; [`Lines::are_cut`] is then true.
+/// Maximum number of lines that are read from the log of one function. After this number, reading
+/// stops and [`Lines::are_cut`] is true.
 const LINES_MAX: usize = 100_000;
 
-/// Lines of a log, and whether lines were omitted.
+/// Lines from a log. `are_cut` is true if more lines exist that were not read.
 #[derive(Clone, Debug, Default)]
 pub struct Lines {
     pub lines: Vec<String>,
@@ -32,7 +34,7 @@ pub struct Lines {
 }
 
 impl Cloud {
-    /// Returns the settings of a table; fails if the table is missing or access is denied.
+    /// Returns the settings of a table. Fails if the table is missing or if access is denied.
     pub async fn table_facts(&self, name: &str) -> Result<TableFacts, Error> {
         let client = aws_sdk_dynamodb::Client::new(&self.config);
         let name = self.names.table(name);
@@ -73,7 +75,8 @@ impl Cloud {
         })
     }
 
-    /// Returns at most a hundred tables of this region whose names begin with the prefix.
+    /// Returns the names of tables in this region that begin with the prefix of the desk, at most a
+    /// hundred.
     pub async fn tables(&self) -> Result<Vec<String>, Error> {
         let client = aws_sdk_dynamodb::Client::new(&self.config);
         let listed = client
@@ -90,15 +93,15 @@ impl Cloud {
             .collect())
     }
 
-    /// Returns the AWS region of the deployment; `no region` if none is configured.
+    /// Returns the AWS region of the desk. Returns `no region` if no region is configured.
     pub fn region(&self) -> &str {
         self.config
             .region()
             .map_or("no region", |region| region.as_ref())
     }
 
-    /// Returns the log lines of a function that contain a word, beginning at the time `since` (UTC,
-    /// milliseconds).
+    /// Returns the log lines of a function that contain the text `word`. The lines start at the
+    /// time `since` (UTC, milliseconds).
     pub async fn log_lines(&self, function: &str, word: &str, since: i64) -> Result<Lines, Error> {
         let client = aws_sdk_cloudwatchlogs::Client::new(&self.config);
         let group = format!("/aws/lambda/{}", self.names.function(function));
@@ -114,7 +117,8 @@ impl Cloud {
                 .send()
                 .await;
             let page = page.map_err(|error| failed(&format!("read the log {group}"), error))?;
-            // An emulator may ignore the filter, so the lines are filtered again.
+            // An emulator may ignore the filter of the request, so the lines are filtered here
+            // again.
             found.lines.extend(
                 page.events()
                     .iter()

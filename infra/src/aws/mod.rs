@@ -1,7 +1,7 @@
-//! Opens all ports in an AWS account or an emulator; the names of tables, queues and functions are
-//! derived from a prefix.
+//! Opens all ports in an AWS account or in an emulator. The names of tables, queues and functions
+//! begin with a prefix.
 //!
-//! The SDK reads region, credentials and endpoint from the environment, for example from
+//! The SDK reads the region, the credentials and the endpoint from the environment. Examples are
 //! `AWS_REGION`, `AWS_ENDPOINT_URL` and the role of a Lambda function.
 
 pub mod inspect;
@@ -28,30 +28,32 @@ use crate::{Ledger, Ports, blob, keys, pages, store, views};
 
 pub use crate::sdk::{Names, Table};
 
-/// Timeout of one attempt of a request, and of all attempts together.
+/// Timeouts of AWS requests: `TRY_TIMEOUT` for one attempt, `REQUEST_TIMEOUT` for all attempts
+/// together.
 const TRY_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
-/// Timeout of the first connection after a process start.
+/// Timeout of the first request after the process starts.
 const WARM_TIMEOUT: Duration = Duration::from_secs(2);
-/// Maximum attempts of a request. The random delays between attempts are at most 50, 100 and 200
-/// ms.
+/// Maximum number of attempts for one request. The pauses between attempts are random, with a
+/// maximum of 50, 100 and 200 ms.
 const TRIES_MAX: u32 = 4;
 const BACKOFF: Duration = Duration::from_millis(50);
 
-/// The ports of a desk in the cloud.
+/// The ports of a desk in the AWS cloud.
 #[derive(Clone)]
 pub struct Cloud {
     pub config: SdkConfig,
     pub names: Names,
-    /// The archive bucket. Bucket names are global, so the name is not derived from the prefix.
+    /// Name of the S3 bucket for archive objects. Bucket names are global in AWS, so this name does
+    /// not use the prefix.
     pub bucket: String,
     pub meter: Arc<Meter>,
-    /// The pages of the feed.
+    /// The pages of the feed (the order of all commits).
     pub pages: Arc<dyn Pages>,
     pub ports: Ports,
 }
 
-/// Loads region, credentials and endpoint from the environment; sends no request.
+/// Loads the region, the credentials and the endpoint from the environment. Sends no request.
 pub async fn configure(region: Option<String>) -> SdkConfig {
     let http = Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
@@ -77,8 +79,8 @@ pub async fn configure(region: Option<String>) -> SdkConfig {
 }
 
 impl Cloud {
-    /// Creates the AWS clients; the queue client uses the queues with the given names. Sends no
-    /// request.
+    /// Creates the AWS clients, without sending a request. `queues` contains the names of the
+    /// queues.
     pub fn new(config: SdkConfig, prefix: &str, bucket: &str, queues: &[&'static str]) -> Self {
         let names = Names::new(prefix);
         let meter = Arc::new(Meter::default());
@@ -119,9 +121,10 @@ impl Cloud {
         }
     }
 
-    /// Opens one connection, so that the first command does not wait for a TLS handshake.
+    /// Sends one small request at the start, so that the first command does not wait for a TLS
+    /// handshake.
     pub async fn warm(&self) {
-        // A failure is only logged, because the first command connects again.
+        // A failure is only written to the log, because the first command connects again.
         match tokio::time::timeout(WARM_TIMEOUT, self.ports.ledger.store.next("warm")).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::warn!(%error, "request to the journal failed at start"),

@@ -1,4 +1,4 @@
-//! Blobs as files in one directory.
+//! A blob store (binary data by key) that stores each blob as a file in one directory.
 
 use std::io::ErrorKind;
 use std::ops::Range;
@@ -14,16 +14,16 @@ use tokio::io::AsyncWriteExt as _;
 use super::Blob;
 use crate::{Error, Kind};
 
-/// A directory of blobs.
+/// The directory that contains the blobs.
 #[derive(Debug, Clone)]
 pub struct Files {
     directory: PathBuf,
-    /// A counter that makes the names of temporary files unique.
+    /// A counter for unique names of temporary files.
     puts: Arc<AtomicU64>,
 }
 
 impl Files {
-    /// Removes temporary files of interrupted writes; only the process that writes to this
+    /// Removes the temporary files of interrupted writes. Only the process that writes to this
     /// directory may call this function.
     pub fn sweep(&self) -> Result<(), Error> {
         let mut folders = vec![self.directory.clone()];
@@ -58,8 +58,8 @@ impl Files {
         }
     }
 
-    /// Returns the paths of all folders and files below the directory, including temporary files. A
-    /// folder that cannot be listed counts as empty.
+    /// Returns the paths of all directories and files in the blob directory, including temporary
+    /// files. A directory that cannot be read counts as empty.
     pub fn paths(&self) -> Vec<PathBuf> {
         let (mut found, mut folders) = (Vec::new(), vec![self.directory.clone()]);
         while let Some(folder) = folders.pop() {
@@ -73,7 +73,7 @@ impl Files {
         found
     }
 
-    /// Returns the path of a blob; rejects a key that could name a path outside the directory.
+    /// Returns the path of a blob. Rejects a key whose path could be outside the blob directory.
     fn path(&self, key: &str) -> Result<PathBuf, Error> {
         let is_part = |part: &str| {
             !part.is_empty()
@@ -102,8 +102,8 @@ fn failed(what: &str, error: std::io::Error) -> Error {
 }
 
 impl Files {
-    /// Creates the missing folders of a blob, from the outermost to the innermost. The parent of
-    /// each new folder is synced before the next folder is created.
+    /// Creates the missing directories for a blob, the outer directories first. After each new
+    /// directory, its parent is synced to disk before the next directory is created.
     async fn folder(&self, folder: &Path, what: &str) -> Result<(), Error> {
         let mut missing = Vec::new();
         let mut next = Some(folder);
@@ -129,17 +129,19 @@ impl Files {
     }
 }
 
-/// A temporary file that is removed on drop, also after a failed write or a canceled future.
+/// A temporary file. It is removed when the value is dropped, also after a failed write or a
+/// canceled future.
 struct Temporary(PathBuf);
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // After a successful write the file is already renamed, so this removal fails without harm.
+        // After a successful write, the file has its final name. The removal then fails, and the
+        // error is ignored.
         std::fs::remove_file(&self.0).ok();
     }
 }
 
-/// Syncs the entries of a folder, so that new file names survive a power loss.
+/// Syncs the entries of a directory to disk, so that new file names survive a power loss.
 async fn sync(folder: &Path, what: &str) -> Result<(), Error> {
     let folder = fs::File::open(folder)
         .await
@@ -153,8 +155,8 @@ impl Blob for Files {
         let path = self.path(key)?;
         let what = format!("put {key}");
         let folder = path.parent().unwrap_or(&self.directory).to_owned();
-        // A temporary file is written, synced and renamed, so that no reader gets an incomplete
-        // blob.
+        // The data is written to a temporary file, synced, and renamed. A reader therefore never
+        // gets an incomplete blob.
         let temporary = folder.join(format!(
             ".{}-{}",
             std::process::id(),
@@ -175,14 +177,15 @@ impl Blob for Files {
                     file.write_all(&bytes)
                         .await
                         .map_err(|error| failed(&what, error))?;
-                    // `flush` waits for the last write and returns the error of that write.
+                    // `flush` waits for the last write, and returns its error.
                     file.flush().await.map_err(|error| failed(&what, error))?;
                     file.sync_all()
                         .await
                         .map_err(|error| failed(&what, error))?;
                     break;
                 }
-                // A concurrent `remove` deleted the empty folder, so the folder is created again.
+                // A concurrent `remove` deleted the empty directory, so the directory is created
+                // again.
                 Err(error) if again && error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(failed(&what, error)),
             }
@@ -204,8 +207,8 @@ impl Blob for Files {
 
     async fn get_range(&self, key: &str, range: Range<usize>) -> Result<Option<Vec<u8>>, Error> {
         let path = self.path(key)?;
-        // One blocking task opens, reads and closes the file, because `tokio::fs` would start a
-        // task for each operation.
+        // One blocking task opens, reads and closes the file. With `tokio::fs`, each of these
+        // operations would need its own task.
         let read = tokio::task::spawn_blocking(move || read_range(&path, &range)).await;
         let read = read.map_err(|error| {
             Error::new(
@@ -218,8 +221,8 @@ impl Blob for Files {
 
     async fn free_bytes(&self) -> Result<Option<u64>, Error> {
         let directory = self.directory.clone();
-        // The directory does not exist before the first file, so the nearest existing parent is
-        // checked.
+        // The directory does not exist before the first blob is stored. In this case the nearest
+        // existing parent directory is checked.
         let stat = tokio::task::spawn_blocking(move || {
             directory
                 .ancestors()
@@ -273,8 +276,8 @@ impl Blob for Files {
             Err(error) if is_missing(&error) => return Ok(()),
             Err(error) => return Err(failed(&format!("remove {key}"), error)),
         }
-        // An empty folder is also removed. `remove_dir` fails without harm if the folder contains
-        // other blobs.
+        // An empty directory is also removed. If the directory contains other blobs, `remove_dir`
+        // fails, and the error is ignored.
         if let Some(folder) = path.parent().filter(|folder| *folder != self.directory) {
             fs::remove_dir(folder).await.ok();
         }
@@ -282,7 +285,7 @@ impl Blob for Files {
     }
 }
 
-/// Reads a range of bytes of a file; `None` if the file does not exist.
+/// Reads a range of bytes from a file. Returns `None` if the file does not exist.
 fn read_range(path: &Path, range: &Range<usize>) -> std::io::Result<Option<Vec<u8>>> {
     let file = match std::fs::File::open(path) {
         Ok(file) => file,
@@ -303,8 +306,8 @@ fn read_range(path: &Path, range: &Range<usize>) -> std::io::Result<Option<Vec<u
     Ok(Some(bytes))
 }
 
-/// Returns whether the error means that no such file exists. A key that names a folder counts as
-/// missing.
+/// Returns whether the error means that the file does not exist. A key that is the name of a
+/// directory also counts as missing.
 fn is_missing(error: &std::io::Error) -> bool {
     matches!(
         error.kind(),

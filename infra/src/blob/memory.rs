@@ -1,4 +1,4 @@
-//! Blobs in memory, for tests and simulation.
+//! Blobs (binary data by key) in memory, for tests and simulation.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::Blob;
 use crate::Error;
 
-/// A map from key to blob.
+/// All blobs by key.
 #[derive(Debug, Default)]
 pub struct Memory(pub Mutex<HashMap<String, Vec<u8>>>);
 

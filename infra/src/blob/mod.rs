@@ -1,5 +1,5 @@
-//! The blob port: large byte strings by key, such as archive objects of the feed and parts of
-//! uploaded files.
+//! The interface to the blob store, which stores large binary data by key. Examples are archive
+//! objects of the feed and parts of uploaded files.
 
 pub mod contract;
 #[cfg(feature = "local")]
@@ -14,29 +14,29 @@ use async_trait::async_trait;
 
 use crate::Error;
 
-/// Stores blobs. A key consists of parts separated by slashes; a part contains only letters,
-/// digits, dots, dashes and underscores.
+/// Stores blobs by key. A key consists of parts that are separated by slashes. A part contains only
+/// letters, digits, dots, dashes and underscores.
 #[async_trait]
 pub trait Blob: Send + Sync {
-    /// Stores a blob and overwrites an existing blob of the same key. The blob survives a power
-    /// loss when this function returns.
+    /// Stores a blob. Replaces an existing blob with the same key. When this function returns, the
+    /// blob is safe against a power loss.
     async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<(), Error>;
-    /// Returns the bytes of a blob; `None` if the blob does not exist.
+    /// Returns the bytes of a blob. Returns `None` if the blob does not exist.
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error>;
-    /// Returns a range of bytes of a blob; fewer bytes if the blob ends earlier, `None` if the blob
-    /// does not exist.
+    /// Returns a range of the bytes of a blob. Returns fewer bytes if the blob ends before the end
+    /// of the range, and `None` if the blob does not exist.
     async fn get_range(&self, key: &str, range: Range<usize>) -> Result<Option<Vec<u8>>, Error> {
         let whole = self.get(key).await?;
         Ok(whole
             .map(|bytes| bytes[range.start.min(bytes.len())..range.end.min(bytes.len())].to_vec()))
     }
-    /// Returns the number of bytes that can still be stored; `None` if there is no limit.
+    /// Returns the number of bytes that can still be stored. Returns `None` if there is no limit.
     async fn free_bytes(&self) -> Result<Option<u64>, Error> {
         Ok(None)
     }
-    /// Returns at most `most` keys of blobs directly below a prefix (for example
-    /// `attachments/att-1/`), in any order.
+    /// Returns the keys of blobs whose keys have exactly one part after a prefix, such as
+    /// `attachments/att-1/`. Returns at most `most` keys, in any order.
     async fn list(&self, prefix: &str, most: usize) -> Result<Vec<String>, Error>;
-    /// Removes a blob; also succeeds if the blob does not exist.
+    /// Removes a blob. Also succeeds if the blob does not exist.
     async fn remove(&self, key: &str) -> Result<(), Error>;
 }

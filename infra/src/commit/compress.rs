@@ -1,23 +1,27 @@
-//! Compresses commit bodies by deflate with a dictionary of typical events.
+//! Compresses commit bodies with deflate and a dictionary of typical events.
 //!
-//! The first byte of the output is the format: 2 means plain bytes, 3 means bytes deflated with the
-//! dictionary `dictionary.v1`. This dictionary must not change after the first release, because
-//! stored bodies depend on this dictionary. A better dictionary gets the next format number. Hashes
-//! always cover the plain bytes.
+//! The first byte of the output is the format. Format 2 means uncompressed bytes. Format 3 means
+//! bytes that are compressed with the dictionary `dictionary.v1`. This dictionary must not change
+//! after the first release, because stored bodies cannot be read without it.
+//!
+//! A better dictionary gets the next format number. Hashes are always computed from the
+//! uncompressed bytes.
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
 use crate::{Error, Kind};
 
 const DICTIONARY: &[u8] = include_bytes!("dictionary.v1");
-/// Formats of builds that did not use the permanent event names yet; such data is rejected.
+/// Formats of older builds, which did not write the permanent event names. Data in these formats is
+/// rejected.
 const FORMER: [u8; 2] = [0, 1];
 const PLAIN: u8 = 2;
 const DEFLATED: u8 = 3;
-/// Base-2 logarithm of the deflate window in bytes (32 KiB); the dictionary must fit in the window.
+/// Size of the deflate window as a power of two (2^15 bytes, 32 KiB). The dictionary must fit in
+/// the window.
 const WINDOW_BITS: u8 = 15;
 
-/// Compresses bytes; returns the plain format if the deflated format is longer.
+/// Compresses bytes. If the compressed form is longer, returns the uncompressed form.
 pub fn compress(plain: &[u8]) -> Vec<u8> {
     deflate(plain)
         .filter(|deflated| deflated.len() <= plain.len())
@@ -29,14 +33,15 @@ fn deflate(plain: &[u8]) -> Option<Vec<u8>> {
     deflater.set_dictionary(DICTIONARY).ok()?;
     let mut deflated = Vec::with_capacity(plain.len() + 64);
     deflated.push(DEFLATED);
-    // Output that exceeds the capacity is longer than the plain bytes and is not used.
+    // The capacity is fixed. Output that does not fit is longer than the uncompressed bytes, so it
+    // is not used.
     let status = deflater
         .compress_vec(plain, &mut deflated, FlushCompress::Finish)
         .ok()?;
     (status == Status::StreamEnd).then_some(deflated)
 }
 
-/// Reads the output of [`compress`]; `bytes_max` limits the growth of the output buffer.
+/// Reads the output of [`compress`]. `bytes_max` limits the size of the output buffer.
 pub fn decompress(stored: &[u8], bytes_max: usize) -> Result<Vec<u8>, Error> {
     match stored.split_first() {
         Some((&PLAIN, plain)) => Ok(plain.to_vec()),
@@ -70,8 +75,8 @@ fn inflate(deflated: &[u8], bytes_max: usize) -> Result<Vec<u8>, Error> {
         );
         match status.map_err(|error| broken(&error.to_string()))? {
             Status::StreamEnd => return Ok(plain),
-            // The buffer grows up to about `bytes_max`, because this program never writes longer
-            // output.
+            // The buffer grows only to about `bytes_max`. Valid data never needs more, because the
+            // program never writes longer data.
             Status::Ok | Status::BufError
                 if plain.len() == plain.capacity() && plain.len() <= bytes_max =>
             {

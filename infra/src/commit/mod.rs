@@ -1,4 +1,4 @@
-//! Commits, and the hashes by which an audit detects a changed commit.
+//! Commits and their hashes. An audit uses the hashes to detect a changed commit.
 
 #[cfg(feature = "aws")]
 pub mod compress;
@@ -8,37 +8,42 @@ use events::Moment;
 /// A BLAKE3 hash, 32 bytes.
 pub type Hash = [u8; 32];
 
-/// Maximum bytes of a stream name, because stream names are parts of keys in every adapter.
+/// Maximum size in bytes of a stream name. Every adapter uses stream names in keys, and the size of
+/// keys is limited.
 pub const STREAM_BYTES_MAX: usize = 256;
 
-/// All events of one command on one stream.
+/// All events that one command adds to one stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
     pub stream: String,
-    /// The sequence of the first event.
+    /// Sequence number of the first event.
     pub first: i64,
-    /// The number of events.
+    /// Number of events.
     pub n: i64,
     pub at: Moment,
     pub command_id: [u8; 16],
-    /// The hash of the previous commit of the stream; zeros for the first commit.
+    /// Hash of the previous commit in the stream. All bytes are zero for the first commit.
     pub prev_hash: Hash,
     pub hash: Hash,
-    /// UTF-8 JSON `{ meta, events[] }`; personal values are sealed.
+    /// JSON text `{ meta, events[] }` in UTF-8. Personal values are encrypted.
     pub body: Vec<u8>,
-    /// The state after this commit, which shortens a later load; `None` if no snapshot is stored.
-    /// No hash covers the snapshot, so `audit verify` recomputes the state.
+    /// The state after this commit, so that a later load reads fewer commits. `None` if no snapshot
+    /// is stored.
+    ///
+    /// The hashes do not include the snapshot. Therefore `audit verify` computes the state from the
+    /// events and compares it with the snapshot.
     pub snapshot: Option<Snapshot>,
 }
 
-/// A serialized state, and the fingerprint of the code that computed the state from the events.
+/// A serialized state of an aggregate. The fingerprint identifies the code that computed the state
+/// from the events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     pub fingerprint: [u8; 16],
     pub state: Vec<u8>,
 }
 
-/// A commit with its position in the feed.
+/// A commit with its position in the feed, the order of all commits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placed {
     pub position: i64,
@@ -46,21 +51,21 @@ pub struct Placed {
     pub commit: Commit,
 }
 
-/// The position and the feed hash of the last commit of the feed.
+/// The head of the feed: the position and the feed hash of the last commit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Head {
-    /// The position of the last commit; 0 for an empty ledger.
+    /// Position of the last commit. 0 for an empty ledger.
     pub position: i64,
     pub feed_hash: Hash,
 }
 
 impl Commit {
-    /// Returns the sequence that follows the last event of this commit.
+    /// Returns the sequence number after the last event of this commit.
     pub fn next(&self) -> i64 {
         self.first + self.n
     }
 
-    /// Computes the value that `hash` must have.
+    /// Computes the correct hash of this commit from its content.
     pub fn expected_hash(&self) -> Hash {
         chain(&[
             b"ledgerdesk.commit.v1",
@@ -74,8 +79,8 @@ impl Commit {
         ])
     }
 
-    /// Returns whether every adapter and the feed accept the stream name: 1 to [`STREAM_BYTES_MAX`]
-    /// bytes, without whitespace and control characters.
+    /// Returns whether the stream name is valid for all adapters and for the feed. A valid name has
+    /// 1 to [`STREAM_BYTES_MAX`] bytes, and no whitespace or control characters.
     pub fn is_well_named(&self) -> bool {
         (1..=STREAM_BYTES_MAX).contains(&self.stream.len())
             && !self
@@ -84,7 +89,8 @@ impl Commit {
                 .any(|c| c.is_whitespace() || c.is_control())
     }
 
-    /// Returns the size of the stored commit in bytes: body, snapshot, key and fixed fields.
+    /// Returns the size of the stored commit in bytes. The size includes the body, the snapshot,
+    /// the key and the fixed fields.
     pub fn size(&self) -> usize {
         self.body.len()
             + self.stream.len()
@@ -98,7 +104,8 @@ impl Commit {
     }
 }
 
-/// Computes the feed hash at `position` from the previous feed hash and the hash of the commit.
+/// Computes the feed hash at a position. Inputs are the previous feed hash, the position, and the
+/// hash of the commit.
 pub fn feed_hash(previous: &Hash, position: i64, hash: &Hash) -> Hash {
     chain(&[
         b"ledgerdesk.feed.v1",
@@ -108,7 +115,8 @@ pub fn feed_hash(previous: &Hash, position: i64, hash: &Hash) -> Hash {
     ])
 }
 
-/// Returns BLAKE3 over fields, each preceded by its length as a big-endian u64.
+/// Returns the BLAKE3 hash of several fields. Each field is hashed after its length (big-endian
+/// u64).
 pub(crate) fn chain(fields: &[&[u8]]) -> Hash {
     let mut hasher = blake3::Hasher::new();
     for field in fields {
@@ -118,7 +126,7 @@ pub(crate) fn chain(fields: &[&[u8]]) -> Hash {
     *hasher.finalize().as_bytes()
 }
 
-/// Returns lower-case hex, the format of hashes and ids in exports and audits.
+/// Returns bytes as lower-case hex. Exports and audits write hashes and ids in this format.
 pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes
@@ -129,7 +137,7 @@ pub fn hex(bytes: &[u8]) -> String {
         })
 }
 
-/// Parses hex digits of exactly N bytes; returns `None` for any other text.
+/// Parses a text of hex digits into exactly N bytes. Returns `None` for any other text.
 pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let mut bytes = [0; N];
     for (at, byte) in bytes.iter_mut().enumerate() {
@@ -138,8 +146,8 @@ pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
     (text.len() == N * 2).then_some(bytes)
 }
 
-/// Returns a commit for tests that follows `previous` on the stream. Every byte of the command id
-/// is `command`.
+/// Returns the commit after `previous` in a stream, for tests. Every byte of its command id is
+/// `command`.
 pub fn following(
     stream: &str,
     previous: Option<&Commit>,

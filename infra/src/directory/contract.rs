@@ -1,8 +1,9 @@
-//! The contract suite of the directory port, on one small organization.
+//! The contract suite of the directory: tests that every adapter must pass. The tests use one small
+//! organization.
 
 use super::{Business, Directory};
 
-/// The organization that the suite expects, in the format of a directory file.
+/// The organization that the tests expect, in the format of a directory file (TOML).
 pub const ORGANIZATION: &str = r#"
 [[department]]
 id = "1"
@@ -25,7 +26,7 @@ name = "日志"
 roles = { OPS = ["lisi", "boss"] }
 "#;
 
-/// Runs the whole suite on a directory with [`ORGANIZATION`].
+/// Runs all tests on a directory that contains [`ORGANIZATION`].
 pub async fn answers(directory: &dyn Directory) {
     assert_eq!(
         directory.leader("lisi").await.expect("answers"),

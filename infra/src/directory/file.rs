@@ -1,4 +1,5 @@
-//! The organization in a TOML file, for desks without a directory service and for tests.
+//! The organization (people, departments and businesses) in a TOML file. The file is used by desks
+//! without a directory service, and by tests.
 //!
 //! ```toml
 //! [[department]]
@@ -23,7 +24,7 @@ use serde::Deserialize;
 use super::{Business, Directory};
 use crate::{Error, Kind};
 
-/// An organization that was read from a directory file.
+/// The people, departments and businesses from a directory file.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
@@ -85,8 +86,8 @@ impl Directory for File {
     }
     async fn members(&self, department: &str) -> Result<Vec<String>, Error> {
         let mut below = BTreeSet::from([department]);
-        // The tree is at most as deep as its number of departments, so the loop finds every
-        // department below.
+        // Each pass of the loop adds one level of departments. The number of levels is at most the
+        // number of departments, so the loop finds all of them.
         for _ in 0..self.department.len() {
             let children: Vec<&str> = self
                 .department

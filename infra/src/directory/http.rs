@@ -1,9 +1,9 @@
-//! Reads the organization from a directory service by GET requests. `<base>/people/<name>` returns
-//! `{leader}`. `/departments/<id>/members`, `/businesses` and `/businesses/<id>/roles/<role>`
-//! return arrays.
+//! Reads the organization from a directory service with GET requests. `<base>/people/<name>`
+//! returns `{leader}`. `/departments/<id>/members`, `/businesses` and
+//! `/businesses/<id>/roles/<role>` return arrays.
 //!
 //! Status 404 means that the person, department, business or role is unknown. Responses are cached
-//! for a minute, because every entered workflow node can cause requests.
+//! for a minute, because each workflow node that a ticket enters can cause requests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,14 +19,14 @@ use crate::{Error, Kind};
 
 /// Maximum duration of one request.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Cache lifetime of a response, milliseconds.
+/// Milliseconds for which a response stays in the cache.
 const CACHE_MS: i64 = 60_000;
-/// Maximum cached responses.
+/// Maximum number of responses in the cache.
 const CACHED_MAX: usize = 10_000;
-/// Maximum bytes of a response.
+/// Maximum size of a response in bytes.
 const RESPONSE_BYTES_MAX: usize = 4 << 20;
 
-/// A directory service at a base URL.
+/// A client of the directory service with the base URL `base`.
 pub struct Http {
     client: Arc<dyn HttpClient>,
     base: Url,
@@ -35,7 +35,7 @@ pub struct Http {
 }
 
 impl Http {
-    /// Creates a client of the directory service; rejects an invalid address.
+    /// Creates a client of the directory service. Rejects an invalid base URL.
     pub fn new(
         base: &str,
         client: Arc<dyn HttpClient>,
@@ -66,7 +66,8 @@ impl Http {
             return Ok(cached);
         }
         let mut url = self.base.clone();
-        // Each item of `path` is one path segment, even if the item contains a slash.
+        // Each item of `path` becomes one segment of the URL path. A slash inside an item is
+        // escaped.
         url.path_segments_mut()
             .map_err(|()| Error::new(Kind::Misconfigured, "the directory service has no paths"))?
             .pop_if_empty()

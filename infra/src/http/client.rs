@@ -1,5 +1,6 @@
-//! The HTTP client. Every request has a timeout, TLS certificates are verified, and redirects are
-//! not followed. Only addresses that the egress rules allow are reachable.
+//! The HTTP client for outgoing requests. Every request has a timeout, TLS certificates are
+//! verified, and redirects are not followed. The client connects only to addresses that the egress
+//! rules (rules for outgoing requests) allow.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use super::egress::Egress;
 use super::{HEADER_BYTES_MAX, HttpClient, HttpError, HttpRequest, HttpResponse, is_of_connection};
 use crate::{Error, Kind};
 
-/// Maximum duration of a request that sets no timeout.
+/// Maximum duration of a request that has no timeout of its own.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// An HTTP client for outgoing requests.
@@ -25,7 +26,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Creates a client that obeys the egress rules.
+    /// Creates a client that connects only to addresses that the rules in `egress` allow.
     pub fn new(egress: Egress) -> Result<Self, Error> {
         let egress = Arc::new(egress);
         let client = crate::http::tls::client()
@@ -42,7 +43,7 @@ impl Client {
         Ok(Self { client, egress })
     }
 
-    /// Creates a client for servers that the operator configures; such a server may be in any
+    /// Creates a client for servers that the operator has configured. Such a server may be in any
     /// network.
     pub fn trusted() -> Result<Self, Error> {
         Self::new(Egress::everywhere())
@@ -55,7 +56,7 @@ impl Client {
         if !matches!(url.scheme(), "http" | "https") {
             return Err("the URL is neither http nor https".into());
         }
-        // Host names are checked by `Allowed` after their resolution.
+        // Host names are checked later: `Allowed` checks their addresses after the DNS lookup.
         match self.egress.closes(url.host_str().unwrap_or_default()) {
             Some(host) => Err(format!("calls to {host} are not allowed (--egress)")),
             None => Ok(url),
@@ -63,7 +64,7 @@ impl Client {
     }
 }
 
-/// Resolves host names and drops addresses that the egress rules forbid.
+/// A DNS resolver that returns only the addresses that the egress rules allow.
 struct Allowed(Arc<Egress>);
 
 impl Resolve for Allowed {
@@ -133,8 +134,8 @@ impl Client {
             if is_of_connection(name.as_str()) {
                 return Err(format!("header {name} must not be set"));
             }
-            // The desk sets the first `idempotency-key`, so later values are ignored. The receiver
-            // recognizes repeated requests by this key.
+            // The desk itself sets the first `idempotency-key` header, so later headers with this
+            // name are ignored. The receiver uses the key to recognize a repeated request.
             if name == "idempotency-key" && headers.contains_key(&name) {
                 continue;
             }
@@ -151,8 +152,8 @@ impl Client {
     }
 }
 
-/// Returns at most [`HEADER_BYTES_MAX`] bytes of response headers; values that are not text are
-/// omitted.
+/// Returns the response headers, up to [`HEADER_BYTES_MAX`] bytes. Headers whose values are not
+/// text are left out.
 fn kept_headers(headers: &HeaderMap) -> Vec<(String, String)> {
     let mut bytes = 0;
     headers
@@ -167,8 +168,8 @@ fn kept_headers(headers: &HeaderMap) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Classifies an error that occurs before the response. If no connection was opened, the request
-/// was not sent.
+/// Converts an error that occurred before a response arrived. If no connection was opened, the
+/// request was not sent.
 fn no_response(error: reqwest::Error) -> HttpError {
     let is_sent = !(error.is_connect() || error.is_builder());
     let reason = error_chain(error);

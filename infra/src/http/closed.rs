@@ -1,4 +1,4 @@
-//! The HTTP port of a program that sends no requests.
+//! An HTTP client for programs that send no requests.
 
 use async_trait::async_trait;
 
@@ -8,7 +8,7 @@ use super::{HttpClient, HttpError, HttpRequest, HttpResponse};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Closed;
 
-/// The reason of every rejection.
+/// The reason that each rejection contains.
 const REASON: &str = "this program sends no outgoing requests";
 
 #[async_trait]

@@ -1,9 +1,9 @@
-//! Egress rules: all public addresses are allowed; a private address is allowed only if the
-//! configuration names this address.
+//! Rules for outgoing requests (egress). All public addresses are allowed. A private address is
+//! allowed only if it is in the configuration.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The private addresses and host names that are allowed.
+/// The private addresses and the host names to which requests are allowed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Egress {
     loopback: bool,
@@ -12,8 +12,8 @@ pub struct Egress {
 }
 
 impl Egress {
-    /// Parses a comma-separated list: `loopback`, networks such as `10.0.0.0/8`, addresses, host
-    /// names, and `*.example.com` for all subdomains.
+    /// Parses a comma-separated list. Allowed entries are `loopback`, networks such as
+    /// `10.0.0.0/8`, addresses, host names, and `*.example.com` for all subdomains.
     pub fn read(text: &str) -> Result<Self, String> {
         let mut egress = Self::default();
         for part in text
@@ -51,7 +51,8 @@ impl Egress {
         Ok(egress)
     }
 
-    /// Returns rules that allow every address, for servers that the operator configures.
+    /// Returns rules that allow every address. They are used for servers that the operator has
+    /// configured.
     pub fn everywhere() -> Self {
         Self {
             loopback: true,
@@ -63,14 +64,15 @@ impl Egress {
         }
     }
 
-    /// Also allows the addresses of this machine if `allowed` is true.
+    /// Allows also the loopback addresses of this machine if `allowed` is true.
     #[must_use]
     pub fn with_loopback(mut self, allowed: bool) -> Self {
         self.loopback |= allowed;
         self
     }
 
-    /// Returns whether all addresses of a host name are allowed.
+    /// Returns whether a host name is in the list of allowed hosts. All addresses of such a host
+    /// are allowed.
     pub fn allows_host(&self, host: &str) -> bool {
         let host = host.to_lowercase();
         self.hosts
@@ -83,8 +85,8 @@ impl Egress {
             })
     }
 
-    /// Returns whether an address is allowed. `loopback` allows only 127.0.0.0/8 and ::1, also
-    /// written as ::ffff:127.0.0.1.
+    /// Returns whether requests to an address are allowed. The entry `loopback` allows only
+    /// 127.0.0.0/8 and ::1, also in the form ::ffff:127.0.0.1.
     pub fn allows(&self, address: IpAddr) -> bool {
         if address.to_canonical().is_loopback() && self.loopback {
             return true;
@@ -93,8 +95,11 @@ impl Egress {
         is_public(address) || self.in_nets(address)
     }
 
-    /// Returns the host in lower case if the rules forbid the host without a DNS lookup; otherwise
-    /// `None`. Such a host is a forbidden address, or a name that always means this machine.
+    /// Checks a host without a DNS lookup. Returns the host in lower case if requests to it are
+    /// forbidden, otherwise `None`.
+    ///
+    /// A host is forbidden if it is a forbidden address. It is also forbidden if it is a name that
+    /// always means this machine, unless the configuration allows this name.
     pub fn closes(&self, host: &str) -> Option<String> {
         let host = host
             .trim_start_matches('[')
@@ -126,9 +131,10 @@ impl Egress {
     }
 }
 
-/// Returns whether a text is a host name, or `*.` followed by a host name. A lone `*` is rejected,
-/// because such a pattern would match no name. Digits without letters are rejected as a misspelled
-/// address.
+/// Returns whether a text is a host name, or `*.` with a host name after it.
+///
+/// A `*` alone is rejected, because no host name would match. A text without letters is rejected,
+/// because it is probably an address with a typing error.
 fn is_host_name(text: &str) -> bool {
     let name = text.strip_prefix("*.").unwrap_or(text);
     name.chars()
@@ -136,7 +142,7 @@ fn is_host_name(text: &str) -> bool {
         && name.chars().any(|c| c.is_ascii_alphabetic())
 }
 
-/// Returns the first `bits` bits of an address of `all` bits.
+/// Returns the first `bits` bits of an address that has `all` bits.
 fn bits_of(address: u128, all: u8, bits: u8) -> u128 {
     if bits == 0 {
         0
@@ -145,8 +151,9 @@ fn bits_of(address: u128, all: u8, bits: u8) -> u128 {
     }
 }
 
-/// Returns the IPv4 address that an IPv6 address of a mapping, translator or tunnel contains (RFC
-/// 4291 2.5.5, RFC 2765, RFC 6052, RFC 3056). Returns other addresses unchanged.
+/// Returns the IPv4 address that is contained in certain IPv6 addresses, otherwise the same
+/// address. These are mapped, translated and tunnel addresses (RFC 4291 2.5.5, RFC 2765, RFC 6052,
+/// RFC 3056).
 fn plain(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else {
         return address;
@@ -165,11 +172,13 @@ fn plain(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Returns whether an address is public. The addresses of this machine are not public: loopback,
-/// unspecified and link-local addresses. Clouds serve instance credentials at a link-local address.
-/// Private networks (RFC 1918, RFC 6598, RFC 4193, the registries of RFC 6890) and reserved
-/// addresses are not public. The address 168.63.129.16 is not public, because one cloud offers
-/// internal services there.
+/// Returns whether an address is public. These addresses are not public:
+///
+/// - addresses of this machine: loopback, unspecified and link-local addresses; clouds serve
+///   instance credentials at a link-local address
+/// - private networks (RFC 1918, RFC 6598, RFC 4193, the registries of RFC 6890) and reserved
+///   addresses
+/// - 168.63.129.16, because one cloud offers internal services at this address
 fn is_public(address: IpAddr) -> bool {
     let is_closed = match address {
         IpAddr::V4(v4) => {
@@ -193,7 +202,8 @@ fn is_public(address: IpAddr) -> bool {
         IpAddr::V6(v6) => {
             // The special ranges are site-local (RFC 3879), local translation (RFC 8215), discard
             // (RFC 6666), documentation (RFC 3849, RFC 9637) and segment routing (RFC 9602). Teredo
-            // (RFC 4380) is also special, because a Teredo address contains another address.
+            // addresses (RFC 4380) are also special, because a Teredo address contains another
+            // address.
             let special = match v6.segments() {
                 [0x64, 0xff9b, 1, ..]
                 | [0x100, 0, 0, 0, ..]
@@ -238,8 +248,8 @@ mod tests {
         ] {
             assert!(!allows("", inside), "{inside}");
         }
-        // These are private addresses in translator or tunnel format, and special-purpose
-        // addresses.
+        // The list contains special-purpose addresses, and private addresses in the format of
+        // translators and tunnels.
         for inside in [
             "64:ff9b::a01:203",
             "64:ff9b::7f00:1",

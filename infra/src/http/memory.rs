@@ -1,4 +1,4 @@
-//! An HTTP client in memory: records the requests and returns prepared responses.
+//! An HTTP client in memory, for tests. It records the requests and returns prepared responses.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -7,7 +7,8 @@ use async_trait::async_trait;
 
 use super::{HttpClient, HttpError, HttpRequest, HttpResponse};
 
-/// Returns the prepared responses in order, then always `{"code": 0}`.
+/// A client that returns the prepared responses in order. After the last one, it always returns
+/// `{"code": 0}`.
 #[derive(Debug, Default)]
 pub struct Memory {
     pub calls: Mutex<Vec<HttpRequest>>,

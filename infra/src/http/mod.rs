@@ -1,5 +1,6 @@
-//! The HTTP port: outgoing requests of callbacks, automatic nodes, option sources, the login
-//! service, and the directory service. No other module uses an HTTP library for outgoing requests.
+//! The interface for outgoing HTTP requests. It is used for callbacks, automatic nodes, option
+//! sources, the login service and the directory service. No other module sends requests with an
+//! HTTP library.
 
 pub mod client;
 pub mod closed;
@@ -18,8 +19,8 @@ pub use response::{HEADER_BYTES_MAX, HttpError, HttpResponse, RESPONSE_BYTES_MAX
 /// Sends HTTP requests.
 #[async_trait]
 pub trait HttpClient: Send + Sync {
-    /// Returns the reason why a request to a URL is forbidden, or `None`. Checks only the text of
-    /// the URL; `send` also resolves and checks the host name.
+    /// Returns the reason why a request to a URL is forbidden, or `None` if the URL is allowed.
+    /// Checks only the text of the URL. The function `send` also resolves and checks the host name.
     fn refuses(&self, _url: &str) -> Option<String> {
         None
     }
@@ -27,7 +28,7 @@ pub trait HttpClient: Send + Sync {
     async fn send(&self, request: &HttpRequest) -> Result<HttpResponse, HttpError>;
 }
 
-/// Returns scheme, host and port of a URL; returns an empty text if the URL is invalid.
+/// Returns the scheme, the host and the port of a URL. Returns an empty text if the URL is invalid.
 pub fn origin(url: &str) -> String {
     url.parse::<Url>()
         .map_or_else(|_| String::new(), |url| url.origin().ascii_serialization())

@@ -1,18 +1,19 @@
-//! One outgoing HTTP request.
+//! An outgoing HTTP request.
 
 use std::time::Duration;
 
-/// An outgoing HTTP request.
+/// An outgoing HTTP request with its limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpRequest {
     pub method: String,
     pub url: String,
     pub headers: Vec<(String, String)>,
-    /// The body is JSON unless a header names another media type; an empty body is not sent.
+    /// The body of the request. It is sent as JSON if no header sets another media type. If it is
+    /// empty, no body is sent.
     pub body: Vec<u8>,
-    /// Maximum time until the response is complete.
+    /// Maximum time until the whole response has arrived.
     pub timeout: Duration,
-    /// Maximum bytes of the response body; further bytes are cut off.
+    /// Maximum size of the response body in bytes. Further bytes are dropped.
     pub response_bytes_max: usize,
 }
 

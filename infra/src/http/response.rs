@@ -1,23 +1,25 @@
-//! The response to an outgoing HTTP request, or the reason why no response arrived.
+//! The response to an outgoing HTTP request, or the reason why there is no response.
 
-/// Maximum bytes of a response body if the caller uses only the outcome of the request.
+/// Maximum size in bytes of a response body, for callers that only check whether the request
+/// succeeded.
 pub const RESPONSE_BYTES_MAX: usize = 64 * 1024;
-/// Maximum total bytes of the header names and values that are kept of a response.
+/// Maximum total size in bytes of the header names and values that a response keeps.
 pub const HEADER_BYTES_MAX: usize = 16 * 1024;
 
-/// The response to a request.
+/// The response to an outgoing HTTP request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HttpResponse {
     pub status: u16,
-    /// Pairs of a header name in lower case and its value; at most [`HEADER_BYTES_MAX`] bytes.
+    /// Header names in lower case, with their values. The total size is at most
+    /// [`HEADER_BYTES_MAX`] bytes.
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
-    /// Whether the body is cut off, because the body was longer than the request allowed.
+    /// Whether the body is incomplete, because it was longer than the request allowed.
     pub is_cut: bool,
 }
 
 impl HttpResponse {
-    /// Returns a response with this status and body, without headers.
+    /// Returns a response with the given status and body, without headers.
     pub fn of(status: u16, body: &[u8]) -> Self {
         Self {
             status,
@@ -31,7 +33,7 @@ impl HttpResponse {
         (200..300).contains(&self.status)
     }
 
-    /// Returns the value of a header by its name in lower case.
+    /// Returns the value of a header. `name` is in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
@@ -39,9 +41,11 @@ impl HttpResponse {
             .map(|(_, value)| value.as_str())
     }
 
-    /// Returns the pause that the header `Retry-After` requests, in milliseconds after `now_ms`
-    /// (Unix time). The header contains seconds or an HTTP date (RFC 9110 10.2.3). Returns `None`
-    /// if the header is missing or unreadable.
+    /// Returns the waiting time from the header `Retry-After`, in milliseconds. Returns `None` if
+    /// the header is missing or unreadable.
+    ///
+    /// The header contains seconds or an HTTP date (RFC 9110 10.2.3). For a date, the result is the
+    /// time from `now_ms` (the current Unix time) to this date.
     pub fn retry_after_ms(&self, now_ms: i64) -> Option<i64> {
         let text = self.header("retry-after")?.trim();
         if let Ok(seconds) = text.parse::<u32>() {
@@ -54,13 +58,13 @@ impl HttpResponse {
     }
 }
 
-/// The reason why a request got no response.
+/// The reason why there is no response to a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HttpError {
-    /// The request was not sent, so a repetition is harmless.
+    /// The request was not sent, so it can safely be repeated.
     #[error("{0}")]
     NotSent(String),
-    /// The receiver may have executed the request.
+    /// The request was sent, and the receiver may have executed it.
     #[error("{0}")]
     Unknown(String),
 }

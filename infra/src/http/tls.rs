@@ -1,14 +1,16 @@
-//! HTTPS clients: one TLS stack (rustls with ring) for every outgoing request.
+//! Creates HTTPS clients. All outgoing requests use the same TLS library (rustls with ring).
 
-/// Returns a builder for HTTP clients. The clients trust the root certificates of Mozilla, which
-/// are compiled in, and the root certificates of the machine. The clients ignore proxies in
-/// environment variables. The caller sets a timeout.
+/// Returns a builder for HTTP clients. The caller must set a timeout.
+///
+/// The clients trust the root certificates of Mozilla, which are part of the program, and the root
+/// certificates of the machine. Proxy settings in environment variables are ignored.
 #[expect(
     clippy::disallowed_methods,
     reason = "the only constructor of HTTP clients"
 )]
 pub fn client() -> reqwest::ClientBuilder {
-    // An error only means that the process already installed a TLS provider.
+    // The call fails only if the process has already installed a TLS provider, so the error is
+    // ignored.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS
         .iter()

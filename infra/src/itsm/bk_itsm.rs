@@ -1,5 +1,5 @@
-//! BlueKing ITSM v2 (reference/bk-itsm.md 1 to 3): creates and reads tickets over the ESB or the API
-//! gateway. Business errors arrive with HTTP 200 and `result` false.
+//! Requests to BlueKing ITSM v2 (reference/bk-itsm.md 1 to 3). Creates and reads tickets over the
+//! ESB or the API gateway. A business error has HTTP status 200, and its `result` is false.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -17,7 +17,7 @@ use crate::http::{HttpError, HttpResponse};
 /// Timeout of one request, milliseconds.
 const TIMEOUT_MS: i64 = 10_000;
 
-/// The external ITSM `bk_itsm`.
+/// The external ITSM with the name `bk_itsm`.
 #[derive(Clone, Copy, Debug)]
 pub struct BkItsm;
 
@@ -71,7 +71,8 @@ impl Itsm for BkItsm {
         if let Request::Read { external } = request {
             url = format!("{url}?sn={}", percent(external));
         }
-        // The URL of a read contains no credentials, because URLs appear in logs of proxies.
+        // A GET request has no body, and its URL contains no credentials. Proxies write URLs to
+        // their logs.
         let body = body.map(|mut body| {
             for (key, value) in credentials.as_object().into_iter().flatten() {
                 body[key] = value.clone();
@@ -102,7 +103,7 @@ impl Itsm for BkItsm {
         };
         match response.status {
             200 | 201 => {}
-            // The gateway limits the rate before the request reaches the ITSM.
+            // The API gateway applies the rate limit, so the request did not reach the ITSM.
             429 => return Answer::NotSent("the rate limit is reached (HTTP 429)".into()),
             status @ 300..=499 => {
                 return Answer::Rejected(format!("the response status is {status}"));
@@ -126,7 +127,7 @@ impl Itsm for BkItsm {
     }
 }
 
-/// Reads the data of a successful response; `None` if a required member is missing.
+/// Reads the data of a successful response. Returns `None` if a required member is missing.
 fn read(request: &Request, data: &Value) -> Option<Answer> {
     let number = |ticket: &Value| {
         let number = plain(ticket.get("sn")?);
@@ -167,7 +168,7 @@ fn values(fields: Vec<&Map<String, Value>>) -> BTreeMap<String, Value> {
     fields.into_iter().filter_map(value).collect()
 }
 
-/// Escapes the characters of a JSON text that a header must not contain.
+/// Escapes the non-ASCII characters of a JSON text, because a header must not contain them.
 fn ascii(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for character in json.chars() {

@@ -1,7 +1,8 @@
-//! External ITSMs: one file per system, each a pure codec of requests and responses.
+//! External ITSM systems, with one file per system. Each file only converts requests and responses
+//! and does no I/O.
 //!
-//! **Recipe, an external ITSM**: add one file with an implementation of [`Itsm`], its `mod` line and
-//! its entry in [`ALL`]. Attempts, leases and deadlines are already in the runner.
+//! **How to add an external ITSM**: Add one file with an implementation of [`Itsm`], its `mod` line
+//! and its entry in [`ALL`]. The queue worker already provides attempts, leases and deadlines.
 
 pub mod bk_itsm;
 
@@ -12,11 +13,11 @@ use serde_json::Value;
 
 use crate::http::{HttpError, HttpResponse};
 
-/// The connection to one external ITSM.
+/// The settings for requests to one external ITSM.
 #[derive(Clone, Debug)]
 pub struct Connection {
     pub integration: Defined,
-    /// The secret of the app under which the desk calls the external ITSM.
+    /// The secret of the app that the desk uses for requests to the external ITSM.
     pub secret: String,
 }
 
@@ -26,38 +27,39 @@ pub enum Request {
     /// Creates a ticket.
     Create {
         service: i64,
-        /// The user name of the person for whom the ticket is created.
+        /// User name of the person for whom the ticket is created.
         creator: String,
         fields: Vec<(String, Value)>,
-        /// The URL that the external ITSM calls at the end of the ticket. The URL contains a
-        /// secret.
+        /// The URL that the external ITSM calls when the ticket ends. The URL contains a secret.
         callback_url: String,
-        /// The mark by which [`Request::Find`] finds the ticket, at most 32 characters.
+        /// A unique text that is stored in the ticket, at most 32 characters. [`Request::Find`]
+        /// searches for this text.
         mark: String,
     },
-    /// Searches for the ticket that was created with a mark ([`Request::Create`]).
+    /// Searches for the ticket that [`Request::Create`] created with this mark (a unique text).
     Find { creator: String, mark: String },
-    /// Lets the external ITSM verify the token of a callback.
+    /// Sends the token of a callback to the external ITSM for verification.
     Verify { token: String },
     /// Reads a ticket.
     Read { external: String },
 }
 
-/// The codec of one kind of external ITSM.
+/// Converts requests and responses for one kind of external ITSM.
 pub trait Itsm: Send + Sync {
-    /// Returns the permanent name, which integrations use as their kind.
+    /// Returns the permanent name of this kind of ITSM. Integrations store this name as their kind.
     fn name(&self) -> &'static str;
-    /// Returns the HTTP request of a request. The error is the English reason why there is none.
+    /// Converts a request to an HTTP request. If this is not possible, returns the reason in
+    /// English.
     fn request(&self, connection: &Connection, request: &Request)
     -> Result<PlannedRequest, String>;
-    /// Returns the meaning of a response.
+    /// Converts an HTTP response to an answer.
     fn answer(&self, request: &Request, response: &Result<HttpResponse, HttpError>) -> Answer;
 }
 
-/// Every kind of external ITSM.
+/// All kinds of external ITSM.
 pub const ALL: &[&dyn Itsm] = &[&bk_itsm::BkItsm];
 
-/// Returns the codec of a kind of external ITSM.
+/// Returns the implementation for a kind of external ITSM.
 pub fn find(kind: &str) -> Option<&'static dyn Itsm> {
     ALL.iter().find(|itsm| itsm.name() == kind).copied()
 }

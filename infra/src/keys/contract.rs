@@ -1,4 +1,4 @@
-//! The contract suite of the key store.
+//! The contract suite of the key store: tests that every adapter must pass.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use events::PersonId;
 
 use super::Keys;
 
-/// Runs the whole suite on a new key store.
+/// Runs all tests on a new key store.
 pub async fn check(keys: &dyn Keys) {
     let pid = keys.person("lisi").await.expect("person");
     assert_eq!(

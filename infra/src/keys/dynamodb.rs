@@ -1,9 +1,13 @@
-//! The key store on DynamoDB, in a separate table without point-in-time recovery, so that a restore
-//! cannot recover erased people.
+//! The key store on DynamoDB. The table has no point-in-time recovery, because a restore would
+//! bring back erased people.
 //!
-//! The attribute `p` is the key of an item. The item `name|<user name>` contains the person id,
-//! `pid|<person id>` contains name and key, and `secret|<name>` contains a value. Names and keys
-//! are cached for a few seconds only, because another process can erase a person.
+//! The attribute `p` is the key of an item. There are three kinds of item:
+//!
+//! - `name|<user name>` contains the person id
+//! - `pid|<person id>` contains the name and the encryption key
+//! - `secret|<name>` contains the value of a secret
+//!
+//! Names and keys are cached only for a few seconds, because another process can erase a person.
 
 use std::sync::Arc;
 
@@ -20,14 +24,14 @@ use crate::clock::{Clock, Rng};
 use crate::sdk::Item;
 use crate::sdk::{Table, failed, item_bytes};
 
-/// Cache lifetime of names and people, milliseconds.
+/// Time for which names and people stay in the cache, milliseconds.
 const CACHE_MS: i64 = crate::sdk::STALE_MS;
-/// Maximum bytes of a user name in a key.
+/// Maximum size in bytes of a user name, because the name is part of an item key.
 const NAME_BYTES_MAX: usize = 1024;
-/// Maximum people per transaction: a person needs two items, and a transaction contains at most 100
-/// items.
+/// Maximum number of people in one transaction. A person needs two items, and a transaction can
+/// contain at most 100 items.
 const REGISTERED_AT_ONCE: usize = 50;
-/// Maximum cached names, and maximum cached people.
+/// Maximum number of names in the cache. The same limit applies to people.
 const REMEMBERED_MAX: usize = 100_000;
 
 /// A key store in one DynamoDB table.
@@ -88,8 +92,9 @@ impl Dynamodb {
         Ok(Some(person))
     }
 
-    /// Stores new people, each with a new key, in one transaction, so that both items of a person
-    /// always exist together. Returns `false` and stores nothing if a name is already registered.
+    /// Stores new people in one transaction, each with a new key. Either both items of a person
+    /// exist, or none. Returns `false` and stores nothing if one of the names is already
+    /// registered.
     async fn put_people(&self, people: &[(&str, PersonId)]) -> Result<bool, Error> {
         let put = |item: Item| {
             let put = Put::builder()
@@ -152,7 +157,8 @@ impl Keys for Dynamodb {
         if let Some(pid) = self.find(username).await? {
             return Ok(pid);
         }
-        // Another process may have registered the name first; then that person is returned.
+        // Another process may have registered the name first. In this case the stored person is
+        // returned.
         self.put_people(&[(username, fresh_pid(&*self.rng))])
             .await?;
         let registered = self.find(username).await?;
@@ -182,8 +188,8 @@ impl Keys for Dynamodb {
                 .collect();
             let is_stored = self.put_people(&people).await?;
             for (at, (username, pid)) in chunk.iter().zip(people) {
-                // If another process registered one of these names first, nothing is stored and
-                // each name is registered separately.
+                // If another process registered one of these names first, the transaction stores
+                // nothing. Each name is then registered separately.
                 pids[*at] = Some(if is_stored {
                     pid
                 } else {
@@ -195,7 +201,8 @@ impl Keys for Dynamodb {
     }
 
     async fn find(&self, username: &str) -> Result<Option<PersonId>, Error> {
-        // A longer name does not fit in a key, so no such name is registered.
+        // A longer name does not fit in an item key, so a person with such a name cannot be
+        // registered.
         if username.len() > NAME_BYTES_MAX {
             return Ok(None);
         }
@@ -225,7 +232,7 @@ impl Keys for Dynamodb {
     }
 
     async fn erase(&self, pid: &PersonId) -> Result<bool, Error> {
-        // The stored item is read instead of the cached item, because another process may have
+        // The cached item is removed, so that the stored item is read. Another process may have
         // erased the person.
         self.people.remove(pid);
         let Some((name, _)) = self.read_person(pid).await? else {

@@ -10,7 +10,7 @@ use super::{Key, Keys};
 use crate::Error;
 use crate::clock::Rng;
 
-/// People and secrets in maps.
+/// A key store that keeps people and secrets in maps.
 pub struct Memory {
     rng: Arc<dyn Rng>,
     inner: Mutex<Inner>,
@@ -32,7 +32,7 @@ impl Memory {
     }
 }
 
-/// Returns a random person id: `p` and 24 hex digits.
+/// Returns a random person id: the letter `p` and 24 hex digits.
 pub(super) fn fresh_pid(rng: &dyn Rng) -> PersonId {
     let mut bytes = [0; 12];
     rng.fill(&mut bytes);

@@ -1,5 +1,5 @@
-//! The keys port: names and keys of people, and named secrets. This data must be erasable, so the
-//! ledger and its backups do not contain the data.
+//! The interface to the key store. It contains names and encryption keys of people, and named
+//! secrets. This data must be erasable, so it is not in the ledger or in backups of the ledger.
 
 pub mod contract;
 #[cfg(feature = "aws")]
@@ -16,35 +16,39 @@ use events::PersonId;
 
 use crate::Error;
 
-/// The encryption key of a subject, the person to whom sealed values belong.
+/// The encryption key of one person (the subject). Personal values of this person are encrypted
+/// with it.
 pub type Key = [u8; 32];
 
-/// Stores user names by person id, the key of each subject, and named secrets.
+/// Stores the user names and the encryption keys of people by person id. Also stores named secrets.
 #[async_trait]
 pub trait Keys: Send + Sync {
-    /// Returns the person of a user name; registers an unknown name with a random id and a new key.
+    /// Returns the person with a user name. Registers an unknown name with a random person id and a
+    /// new key.
     async fn person(&self, username: &str) -> Result<PersonId, Error>;
-    /// Returns the person of a user name; `None` if the name is not registered.
+    /// Returns the person with a user name. Returns `None` if the name is not registered.
     async fn find(&self, username: &str) -> Result<Option<PersonId>, Error>;
-    /// Returns the persons of many user names, in the order of the names.
+    /// Returns the person for each user name, in the order of the names.
     async fn find_all(&self, usernames: &[String]) -> Result<Vec<Option<PersonId>>, Error>;
-    /// Registers many distinct user names in as few transactions as the store allows. Returns the
-    /// persons in the order of the names. Names that are already registered keep their person.
+    /// Registers many different user names in as few transactions as possible. Returns the persons
+    /// in the order of the names. For a name that is already registered, returns the existing
+    /// person.
     async fn register_all(&self, usernames: &[String]) -> Result<Vec<PersonId>, Error>;
-    /// Returns the user name of a person; `None` after erasure.
+    /// Returns the user name of a person. Returns `None` if the person is erased.
     async fn name(&self, pid: &PersonId) -> Result<Option<String>, Error>;
-    /// Returns the key of a subject; `None` after erasure.
+    /// Returns the encryption key of a person. Returns `None` if the person is erased.
     async fn key(&self, pid: &PersonId) -> Result<Option<Key>, Error>;
-    /// Erases name and key of a person permanently; returns whether the person was registered.
+    /// Erases the name and the key of a person permanently. Returns whether the person was
+    /// registered.
     async fn erase(&self, pid: &PersonId) -> Result<bool, Error>;
-    /// Returns a named secret; `None` if the secret does not exist.
+    /// Returns the value of a secret. Returns `None` if the secret does not exist.
     async fn secret(&self, name: &str) -> Result<Option<Vec<u8>>, Error>;
-    /// Stores a named secret and replaces an older value.
+    /// Stores a secret under a name. Replaces an older value.
     async fn keep_secret(&self, name: &str, value: &[u8]) -> Result<(), Error>;
-    /// Removes a named secret; also succeeds if the secret does not exist.
+    /// Removes a secret. Also succeeds if the secret does not exist.
     async fn remove_secret(&self, name: &str) -> Result<(), Error>;
-    /// Removes remaining copies of erased people and removed secrets from the files of the store;
-    /// does nothing in a store without files.
+    /// Removes copies of erased people and of removed secrets that remain in the files of the
+    /// store. A store without files has nothing to remove.
     async fn scrub(&self) -> Result<(), Error> {
         Ok(())
     }

@@ -1,6 +1,7 @@
-//! Checks that a key store belongs to its ledger: both files contain the same random id. With
-//! another key store the desk would register every person a second time and could open no sealed
-//! value.
+//! Checks that a key store belongs to its ledger. Both files contain the same random id.
+//!
+//! With another key store, the desk would register every person a second time, and could decrypt no
+//! personal value of the ledger.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -14,30 +15,29 @@ use crate::sqlite::{connect, failed, has_table, look, meta, set_meta};
 use crate::store::sqlite::{end, ours};
 use crate::{Error, Kind};
 
-/// The name of the property that stores the id in both files.
+/// Name of the property that contains the random id in both files.
 const ID: &str = "key_store";
-/// Number of commits that are searched for people, both at the beginning and at the end of a
-/// ledger.
+/// Number of commits to search for people at the start of a ledger, and also at its end.
 const COMMITS_MAX: i64 = 1000;
-/// Number of hex digits of a person id after `p`.
+/// Number of hex digits in a person id. The digits follow the letter `p`.
 const PID_DIGITS: usize = 24;
-/// The statement that finds a registered or erased person id.
+/// SQL statement that finds a person id among the registered and the erased people.
 const REGISTERED: &str =
     "SELECT 1 FROM people WHERE pid = ?1 UNION ALL SELECT 1 FROM erased WHERE pid = ?1";
-/// The statement that finds a registered person id in a key store without the table of erased
+/// SQL statement that finds a registered person id in a key store that has no table of erased
 /// people.
 const REGISTERED_WITHOUT_ERASED: &str = "SELECT 1 FROM people WHERE pid = ?1";
-/// The statement that creates the table of the ids of erased people.
+/// SQL statement that creates the table with the ids of erased people.
 const ERASED: &str = "CREATE TABLE IF NOT EXISTS erased (pid TEXT PRIMARY KEY) STRICT";
 
-/// The ledger and the key store of a directory; `None` for a missing or empty file.
+/// The ledger and the key store of a directory. A file is `None` if it is missing or empty.
 struct Pair {
     directory: PathBuf,
     ledger: Option<Connection>,
     keys: Option<Connection>,
 }
 
-/// The properties of ledger and key store that decide whether both files belong together.
+/// Properties of the ledger and the key store. They show whether the two files belong together.
 struct Properties {
     commits: i64,
     ledger_id: Option<String>,
@@ -46,10 +46,12 @@ struct Properties {
     secrets: i64,
 }
 
-/// Checks that the key store of a directory belongs to its ledger, and writes a common id if the id
-/// is missing. Only the process that holds the lock of the directory may call this function. No
-/// file is created if ledger and key store do not belong together. If `is_loss_accepted` is true,
-/// people who acted in the ledger but are missing in the key store are recorded as erased.
+/// Checks that the key store of a directory belongs to its ledger. If a file has no id yet, writes
+/// a common id into both files. Only the process that holds the lock of the directory may call this
+/// function.
+///
+/// If the two files do not belong together, the function creates no file. If `is_loss_accepted` is
+/// true, people who acted in the ledger but are missing in the key store are recorded as erased.
 pub(crate) fn pair(directory: &Path, rng: &dyn Rng, is_loss_accepted: bool) -> Result<(), Error> {
     let open = |path: &Path| connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE);
     let files = Pair::open(directory, &open)?;
@@ -64,8 +66,8 @@ pub(crate) fn pair(directory: &Path, rng: &dyn Rng, is_loss_accepted: bool) -> R
         rng.fill(&mut bytes);
         hex(&bytes)
     });
-    // The key store is written first, so that a crash never leaves a ledger with the id of a
-    // missing key store.
+    // The key store gets the id first. A crash can then never leave a ledger with an id that no key
+    // store has.
     if properties.keys_id.as_ref() != Some(&id) {
         put(directory, "keys.db", files.keys, &id)?;
     }
@@ -75,20 +77,20 @@ pub(crate) fn pair(directory: &Path, rng: &dyn Rng, is_loss_accepted: bool) -> R
     Ok(())
 }
 
-/// Checks that the key store of a directory belongs to its ledger, without a change of the files;
+/// Checks that the key store of a directory belongs to its ledger, and changes no file.
 /// `is_written` is true while a desk runs in the directory.
 pub(crate) fn check(directory: &Path, is_written: bool) -> Result<(), Error> {
     let files = Pair::open(directory, &|path: &Path| look(path, is_written))?;
     files.common_id(&files.properties()?).map(drop)
 }
 
-/// Returns the key store id that a ledger or key store contains; `None` if there is no id.
+/// Reads the key store id from a ledger or a key store. Returns `None` if the file contains no id.
 pub(crate) fn id(path: &Path, is_written: bool) -> Result<Option<String>, Error> {
     meta(&look(path, is_written)?, ID)
         .map_err(|error| failed(&format!("read the id of {}", path.display()), error))
 }
 
-/// Writes the key store id into a copied database and leaves no side file.
+/// Writes the key store id into a copied database. Leaves no `-wal` or `-shm` file.
 pub(crate) fn give(path: &Path, id: &str) -> Result<(), Error> {
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     set_meta(&connection, ID, id)
@@ -163,8 +165,8 @@ impl Pair {
         read().map_err(|error| failed("compare ledger and key store", error))
     }
 
-    /// Returns the common id of both files, or the id that both files must get; `None` if a new id
-    /// must be created. Rejects files that do not belong together.
+    /// Returns the id that both files must contain. Returns `None` if a new id must be created.
+    /// Rejects files that do not belong together.
     fn common_id(&self, properties: &Properties) -> Result<Option<String>, Error> {
         let Properties {
             commits,
@@ -220,8 +222,8 @@ impl Pair {
         }
     }
 
-    /// Rejects a key store that lacks people of the ledger, because such a key store is an older
-    /// copy or damaged.
+    /// Rejects a key store in which people of the ledger are missing. Such a key store is an older
+    /// copy or is damaged.
     fn has_people(&self) -> Result<(), Error> {
         let words = |error: rusqlite::Error| failed("compare ledger and key store", error);
         let (ledger, keys) = (
@@ -247,8 +249,8 @@ impl Pair {
         Err(Error::new(Kind::Misconfigured, what))
     }
 
-    /// Returns the people who acted in the first and the last commits and are missing in the key
-    /// store.
+    /// Searches the first and the last commits of the ledger for people. Returns the people who are
+    /// missing in the key store.
     fn lost_people(&self) -> rusqlite::Result<BTreeSet<String>> {
         let mut lost = BTreeSet::new();
         let (Some(ledger), Some(keys)) = (&self.ledger, &self.keys) else {
@@ -286,8 +288,8 @@ impl Pair {
         Ok(lost)
     }
 
-    /// Records people who are missing in the key store as erased, if the key store contains other
-    /// people of the ledger.
+    /// Records people who are missing in the key store as erased. This happens only if the key
+    /// store contains other people of the ledger.
     fn note_lost_people(&self) -> rusqlite::Result<()> {
         let Some(keys) = &self.keys else {
             return Ok(());
@@ -307,8 +309,8 @@ impl Pair {
         Ok(())
     }
 
-    /// Returns whether the key store contains at least one person of the first commits of the
-    /// ledger. Also returns true if these commits name no person.
+    /// Returns true if the key store contains at least one person from the first commits of the
+    /// ledger. Also returns true if these commits contain no person.
     fn is_known(&self) -> rusqlite::Result<bool> {
         let (Some(ledger), Some(keys)) = (&self.ledger, &self.keys) else {
             return Ok(false);
@@ -336,7 +338,7 @@ impl Pair {
     }
 }
 
-/// Returns the statement that finds a person id in a key store.
+/// Returns the SQL statement that finds a person id in this key store.
 fn known_in(keys: &Connection) -> rusqlite::Result<&'static str> {
     Ok(if has_table(keys, "erased")? {
         REGISTERED
@@ -345,7 +347,7 @@ fn known_in(keys: &Connection) -> rusqlite::Result<&'static str> {
     })
 }
 
-/// Returns the person ids that are values of a JSON text.
+/// Returns the person ids that occur as string values in a JSON text.
 fn pids(text: &str) -> impl Iterator<Item = &str> {
     let is_pid = |value: &&str| {
         value.len() == PID_DIGITS + 1

@@ -1,4 +1,5 @@
-//! Sealing: XChaCha20-Poly1305 under the key of the subject, with the subject as associated data.
+//! Sealing encrypts a value with XChaCha20-Poly1305. The key is the key of the subject, the person
+//! whom the value describes. The id of the subject is the associated data.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -10,10 +11,10 @@ use serde_json::Value;
 use super::Key;
 use crate::{Error, Kind};
 
-/// Bytes of a nonce; random nonces of this length practically never repeat.
+/// Size of a nonce in bytes. Random nonces of this size practically never repeat.
 pub const NONCE_BYTES: usize = 24;
 
-/// Seals a value; returns base64 of nonce and ciphertext.
+/// Encrypts a value. Returns the nonce and the ciphertext together in base64.
 pub fn seal(key: &Key, nonce: [u8; NONCE_BYTES], subject: &PersonId, value: &Value) -> String {
     let text = value.to_string();
     let payload = Payload {
@@ -26,8 +27,8 @@ pub fn seal(key: &Key, nonce: [u8; NONCE_BYTES], subject: &PersonId, value: &Val
     STANDARD_NO_PAD.encode([nonce.as_slice(), &sealed].concat())
 }
 
-/// Seals bytes that are stored outside the ledger. `location` names the blob that contains the
-/// bytes; under another location the bytes do not open.
+/// Encrypts bytes that are stored outside the ledger. `location` is the name of the blob that
+/// contains the bytes. Decryption fails if the bytes are moved to another location.
 pub fn seal_bytes(key: &Key, nonce: [u8; NONCE_BYTES], location: &str, bytes: &[u8]) -> Vec<u8> {
     let payload = Payload {
         msg: bytes,
@@ -39,20 +40,21 @@ pub fn seal_bytes(key: &Key, nonce: [u8; NONCE_BYTES], location: &str, bytes: &[
     [nonce.as_slice(), &sealed].concat()
 }
 
-/// The first bytes of sealed chunks. Bytes sealed in one piece begin with a random nonce, which
-/// practically never equals this constant.
+/// The first bytes of data that is encrypted in chunks. Data that is encrypted in one piece begins
+/// with a random nonce, which is practically never equal to this constant.
 const CHUNKED: &[u8; 8] = b"LDCHUNK1";
-/// Bytes of a chunk before sealing. The size is small enough for many concurrent readers in little
-/// memory, and large enough to make 16 added bytes insignificant.
+/// Size of a chunk in bytes before encryption. With this small size, many concurrent readers need
+/// little memory. Compared with this size, the 16 bytes that encryption adds are insignificant.
 pub const CHUNK_BYTES: usize = 64 << 10;
-/// Bytes before the first chunk.
+/// Number of bytes before the first chunk.
 pub const CHUNKED_HEAD_BYTES: usize = CHUNKED.len() + NONCE_BYTES;
-/// Bytes that the cipher adds to each chunk.
+/// Number of bytes that encryption adds to each chunk.
 const TAG_BYTES: usize = 16;
 
-/// Seals bytes in chunks that can be opened separately. The associated data of a chunk contains the
-/// location, the index and a mark of the last chunk. Opening therefore fails if a chunk was moved
-/// or omitted.
+/// Encrypts bytes in chunks, so that each chunk can be decrypted alone.
+///
+/// The associated data of a chunk contains the location, the index, and whether the chunk is the
+/// last one. Decryption therefore fails if a chunk was moved or is missing.
 pub fn seal_chunks(key: &Key, nonce: [u8; NONCE_BYTES], location: &str, bytes: &[u8]) -> Vec<u8> {
     let cipher = XChaCha20Poly1305::new(key.into());
     let chunks = bytes.len().div_ceil(CHUNK_BYTES);
@@ -73,7 +75,8 @@ pub fn seal_chunks(key: &Key, nonce: [u8; NONCE_BYTES], location: &str, bytes: &
     sealed
 }
 
-/// Returns the nonce from the head of sealed chunks; `None` if the bytes are sealed in one piece.
+/// Returns the nonce from the start of data that is encrypted in chunks. Returns `None` if the data
+/// is encrypted in one piece.
 pub fn nonce_of_chunks(head: &[u8]) -> Option<[u8; NONCE_BYTES]> {
     head.strip_prefix(CHUNKED)?
         .get(..NONCE_BYTES)?
@@ -81,13 +84,15 @@ pub fn nonce_of_chunks(head: &[u8]) -> Option<[u8; NONCE_BYTES]> {
         .ok()
 }
 
-/// Returns the range of a chunk in the sealed bytes; `bytes` is the total size before sealing.
+/// Returns the byte range of one chunk in the encrypted data. `bytes` is the size of the whole data
+/// before encryption.
 pub fn range_of_chunk(index: usize, bytes: usize) -> std::ops::Range<usize> {
     let start = CHUNKED_HEAD_BYTES + index * (CHUNK_BYTES + TAG_BYTES);
     start..start + bytes.saturating_sub(index * CHUNK_BYTES).min(CHUNK_BYTES) + TAG_BYTES
 }
 
-/// Opens one sealed chunk; a changed or moved chunk is an error of the kind [`Kind::Corrupt`].
+/// Decrypts one chunk. Returns an error of the kind [`Kind::Corrupt`] if the chunk was changed or
+/// moved.
 pub fn open_chunk(
     key: &Key,
     nonce: [u8; NONCE_BYTES],
@@ -118,7 +123,8 @@ fn chunk_location(location: &str, index: usize, is_last: bool) -> String {
     )
 }
 
-/// Returns the nonce of a chunk: the last eight bytes of `nonce` combined with the index by XOR.
+/// Returns the nonce for one chunk. The last eight bytes of `nonce` are combined with the index by
+/// XOR.
 fn chunk_nonce(mut nonce: [u8; NONCE_BYTES], index: usize) -> [u8; NONCE_BYTES] {
     for (byte, count) in nonce[NONCE_BYTES - 8..]
         .iter_mut()
@@ -129,8 +135,8 @@ fn chunk_nonce(mut nonce: [u8; NONCE_BYTES], index: usize) -> [u8; NONCE_BYTES] 
     nonce
 }
 
-/// Opens bytes that were sealed in one piece or in chunks; changed or moved bytes are an error of
-/// the kind [`Kind::Corrupt`].
+/// Decrypts bytes that were encrypted in one piece or in chunks. Returns an error of the kind
+/// [`Kind::Corrupt`] if the bytes were changed or moved.
 pub fn open_bytes(key: &Key, location: &str, sealed: &[u8]) -> Result<Vec<u8>, Error> {
     if let Some(nonce) = nonce_of_chunks(sealed) {
         let chunks: Vec<&[u8]> = sealed[CHUNKED_HEAD_BYTES..]
@@ -174,8 +180,8 @@ pub fn open_bytes(key: &Key, location: &str, sealed: &[u8]) -> Result<Vec<u8>, E
         .map_err(|_| corrupt())
 }
 
-/// Opens a sealed value. A changed value or a value of another subject is an error of the kind
-/// [`Kind::Corrupt`].
+/// Decrypts a value. Returns an error of the kind [`Kind::Corrupt`] if the value was changed or
+/// belongs to another subject.
 pub fn open(key: &Key, subject: &PersonId, sealed: &str) -> Result<Value, Error> {
     let corrupt = || {
         Error::new(

@@ -1,6 +1,7 @@
-//! The key store on SQLite, in a separate file that can be excluded from backups.
+//! The key store on SQLite. It is a separate file, so that backups can leave out the personal data
+//! in it.
 //!
-//! Names and keys are cached without expiry, because a name or key never changes and only this
+//! Names and keys are cached without an expiry time. A name or a key never changes, and no other
 //! process erases people.
 
 use std::collections::HashMap;
@@ -22,10 +23,10 @@ const CREATE: &str = "
     CREATE TABLE IF NOT EXISTS erased (pid TEXT PRIMARY KEY) STRICT;
     CREATE TABLE IF NOT EXISTS secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
 ";
-/// Maximum cached people.
+/// Maximum number of people in the cache.
 const REMEMBERED_MAX: usize = 100_000;
 
-/// A key store in one SQLite file, `keys.db`.
+/// A key store in the SQLite file `keys.db`.
 pub struct Sqlite {
     file: PathBuf,
     rng: Arc<dyn Rng>,
@@ -39,7 +40,7 @@ struct Inner {
 }
 
 impl Sqlite {
-    /// Opens the key file of a directory.
+    /// Opens `keys.db` in a directory for reading and writing.
     pub fn open(directory: &Path, rng: Arc<dyn Rng>) -> Result<Self, Error> {
         let file = directory.join("keys.db");
         let connection = connect(
@@ -55,7 +56,7 @@ impl Sqlite {
         Ok(Self::over(connection, file, rng))
     }
 
-    /// Opens the key file of a directory read-only.
+    /// Opens `keys.db` in a directory read-only.
     pub fn read(directory: &Path, rng: Arc<dyn Rng>) -> Result<Self, Error> {
         let file = directory.join("keys.db");
         Ok(Self::over(
@@ -65,8 +66,8 @@ impl Sqlite {
         ))
     }
 
-    /// Opens the key file of a directory read-only without creating side files; `is_written` is
-    /// true while a desk runs in the directory.
+    /// Opens `keys.db` in a directory read-only, without creating a `-wal` or `-shm` file.
+    /// `is_written` is true while a desk runs in the directory.
     pub fn look(directory: &Path, is_written: bool, rng: Arc<dyn Rng>) -> Result<Self, Error> {
         let file = directory.join("keys.db");
         Ok(Self::over(look(&file, is_written)?, file, rng))
@@ -85,7 +86,7 @@ impl Sqlite {
         }
     }
 
-    /// Runs `work` with the connection on a thread for blocking work.
+    /// Runs the function `work` with the database connection, on a thread for blocking work.
     async fn with<T: Send + 'static>(
         &self,
         what: &'static str,
@@ -99,8 +100,8 @@ impl Sqlite {
         .await
     }
 
-    /// Returns cached data without a database read; `None` if the data is not cached or another
-    /// thread uses the connection.
+    /// Reads cached data, without a read of the database. Returns `None` if the data is not cached
+    /// or if another thread uses the connection.
     fn cached<T>(&self, find: impl FnOnce(&Inner) -> Option<T>) -> Option<T> {
         find(&*self.inner.try_lock().ok()?)
     }
@@ -156,9 +157,11 @@ impl Inner {
     }
 }
 
-/// Registers the new names in one transaction. A separate connection is used, so that other
-/// requests can read meanwhile. The new keys are not cached, because a person could be erased
-/// before the key is cached.
+/// Registers new names in one transaction. A separate connection is used, so that other requests
+/// can read at the same time.
+///
+/// The new keys are not added to the cache. A person could be erased after the transaction, and the
+/// cache would then keep the erased key.
 fn register(file: &Path, rng: &dyn Rng, usernames: &[String]) -> Result<Vec<PersonId>, Error> {
     let failure = |error: rusqlite::Error| failed("register people", error);
     let mut connection = connect(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
@@ -196,16 +199,17 @@ fn registered(
     Ok(pid)
 }
 
-/// Rewrites the file without deleted rows. A separate connection is used, so that other requests
-/// can read meanwhile.
+/// Rewrites the database file, so that the file contains no deleted rows. A separate connection is
+/// used, so that other requests can read at the same time.
 fn scrub(file: &Path) -> Result<(), Error> {
     let failure = |error: rusqlite::Error| failed("scrub the key store", error);
     let connection = connect(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    // `secure_delete` overwrites deleted rows, but pages that SQLite has split can contain copies.
-    // VACUUM rewrites the file.
+    // `secure_delete` overwrites deleted rows. However, copies of rows can remain in pages that
+    // SQLite has split, so VACUUM rewrites the whole file.
     connection.execute_batch("VACUUM").map_err(failure)?;
-    // The old pages stay in the write-ahead log until the log is truncated. A concurrent reader
-    // prevents the truncation; SQLite reports this case only in the first column.
+    // The write-ahead log contains old pages until the log is truncated. A concurrent reader
+    // prevents the truncation. The statement then succeeds, but returns 1 in its first
+    // column.
     let is_blocked: bool = connection
         .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
         .map_err(failure)?;
@@ -238,8 +242,8 @@ impl Keys for Sqlite {
                 "INSERT OR IGNORE INTO people (pid, username, key) VALUES (?1, ?2, ?3)",
                 params![pid.as_str(), username, key],
             )?;
-            // Another process, such as an import, may have registered the name first; then the
-            // stored person is returned.
+            // Another process, such as an import, may have registered the name first. In this case
+            // the person who is already stored is returned.
             Ok(inner.find(&username)?.unwrap_or(pid))
         })
         .await
@@ -262,8 +266,8 @@ impl Keys for Sqlite {
         }
         let (inner, usernames) = (self.inner.clone(), usernames.to_vec());
         blocking(move || {
-            // The lock is taken for each name separately, so that other requests can run in
-            // between.
+            // The lock is taken for each name separately, so that other requests can run between
+            // two names.
             let find = |username: &String| {
                 let found = inner.lock().expect("no holder panics").find(username);
                 found.map_err(|error| failed("look up a person", error))
@@ -306,20 +310,23 @@ impl Keys for Sqlite {
             let erased =
                 transaction.execute("DELETE FROM people WHERE pid = ?1", [pid.as_str()])?;
             if erased > 0 {
-                // The id is stored in `erased`, to distinguish an erased person from a person who
-                // is missing in an older copy of the key store.
+                // The id of the erased person is stored in the table `erased`. Without this row,
+                // the person would look like a person who is missing in an old copy of the key
+                // store.
                 transaction.execute(
                     "INSERT OR IGNORE INTO erased (pid) VALUES (?1)",
                     [pid.as_str()],
                 )?;
             }
             transaction.commit()?;
-            // The key is removed from the cache even if the truncation of the log fails below.
+            // The key must leave the cache even if the truncation of the write-ahead log fails
+            // below.
             if let Some((name, _)) = inner.people.remove(&pid) {
                 inner.by_name.remove(&name);
             }
-            // The truncation does not wait for readers, because all key requests wait for this
-            // connection. If a reader blocks the truncation, `scrub` truncates the log later.
+            // All key requests wait for this connection, so the truncation of the log must not wait
+            // for readers. If a reader blocks the truncation, the function `scrub` truncates the
+            // log later.
             inner.connection.busy_timeout(Duration::ZERO)?;
             let truncated = inner
                 .connection

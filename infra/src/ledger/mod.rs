@@ -1,5 +1,6 @@
-//! Executes commands: loads the stream, decides, commits, and repeats these steps on a conflict.
-//! Only this module writes commits.
+//! Executes commands. The ledger loads the stream, decides the command (computes its events) and
+//! commits the events. If another writer changed the stream in between, the ledger repeats these
+//! steps. Only this module writes commits.
 
 pub mod repository;
 
@@ -26,23 +27,23 @@ use repository::{LoadedStream, Repository};
 
 /// Maximum number of attempts to execute one command while other writers change the stream.
 const CONFLICTS_MAX: u32 = 5;
-/// Maximum rounds in which a decision can request more context.
+/// Maximum number of times that one decision may request more context data.
 const LOOKUPS_MAX: u32 = 8;
-/// Number of locks that all streams share. Commands on two streams with the same lock run one after
-/// the other.
+/// Number of locks. Each stream uses one of these locks, selected by the hash of the stream name.
+/// Commands on two streams with the same lock run one after the other.
 const LOCKS: usize = 256;
-/// The bounds of the cached states. The weight of a state is the number of bytes of the commits
-/// that built the state, because forms can be large.
+/// The bounds of the cache of aggregate states. The weight of a state is the size in bytes of its
+/// snapshot and commits, because states with large forms need more memory.
 const CACHE: Bounds = Bounds {
     entries: 8192,
     weight: 64 << 20,
 };
-/// Cache lifetime of a state if other processes write too, milliseconds.
+/// Milliseconds for which a state stays in the cache if other processes also write to the store.
 const CACHED_MS: i64 = 60_000;
 /// Default number of commits between two snapshots of a stream.
 pub const SNAPSHOT_EVERY: usize = 12;
 
-/// The ledger: executes commands on a store, with a key store, a clock and a random source.
+/// The ledger executes commands. It uses a store, a key store, a clock and a random source.
 #[derive(Clone)]
 pub struct Ledger {
     pub store: Arc<dyn Store>,
@@ -55,18 +56,20 @@ pub struct Ledger {
     cache: Arc<StateCache>,
     /// Number of configuration commits that this process has written.
     configured: Arc<AtomicU64>,
-    /// Cache lifetime for data written by other processes, milliseconds; `None` if this process is
-    /// the only writer.
+    /// Cache lifetime of configuration that other processes can change, milliseconds. `None` if
+    /// this process is the only writer.
     other_writers_ttl_ms: Option<i64>,
 }
 
-/// Caches recently written states by stream, so that the next command on a stream needs no load. A
-/// stale state can waste a decision but cannot cause a wrong write. The store rejects a commit
-/// whose key (stream, first) is already used. A rejection that follows from a cached state is
-/// decided again after a load.
+/// A cache of recently written aggregate states by stream. With a cached state, the next command on
+/// the stream needs no load.
+///
+/// A cached state can be out of date, but it cannot cause a wrong write. The store rejects a commit
+/// whose key (stream, first) is already used. If a decision on a cached state fails, the ledger
+/// loads the stream and decides again.
 type StateCache = Cache<String, Box<dyn Any + Send>>;
 
-/// A commit that was sent but whose result is unknown, because no response arrived.
+/// A commit that was sent to the store. Its result is unknown, because no response arrived.
 struct InFlight<D: Decider> {
     first: i64,
     hash: Hash,
@@ -88,13 +91,13 @@ pub struct Outcome<D: Decider> {
     pub state: D,
     /// The events stored by this execution; empty if nothing changed or the command was repeated.
     pub events: Vec<D::Event>,
-    /// The sequence of the stream's last event.
+    /// The sequence number of the last event in the stream.
     pub last: i64,
     pub at: Moment,
-    /// The position of the commit in the feed; `None` if this execution stored nothing or the
-    /// position is not known yet.
+    /// The position of the commit in the feed, the order of all commits. `None` if this execution
+    /// stored nothing or the position is not known yet.
     pub position: Option<i64>,
-    /// Whether a command with the same id was already executed.
+    /// Whether a command with the same id was executed before this execution.
     pub repeated: bool,
 }
 
@@ -107,14 +110,14 @@ pub enum ExecuteError<D: Decider> {
     Technical(#[from] Error),
 }
 
-/// Loads the context that decisions request.
+/// Loads the context: the data from outside the stream that a decision requests.
 #[async_trait]
 pub trait ContextLoader<D: Decider>: Send + Sync {
-    /// Loads the requested lookups into the context.
+    /// Loads the requested data and adds it to the context.
     async fn load(&self, lookups: &[D::Lookup], context: &mut D::Context) -> Result<(), Error>;
 }
 
-/// The context loader of deciders without lookups.
+/// The context loader for aggregates that request no data from outside their stream.
 #[derive(Clone, Copy, Debug)]
 pub struct NoContext;
 
@@ -149,7 +152,7 @@ impl Ledger {
         }
     }
 
-    /// Returns the same ledger with another number of commits between snapshots.
+    /// Returns the same ledger, but with another number of commits between two snapshots.
     #[must_use]
     pub fn with_snapshot_every(self, commits: usize) -> Self {
         Self {
@@ -158,8 +161,8 @@ impl Ledger {
         }
     }
 
-    /// Returns the same ledger for a store with other writers; cached configuration expires after
-    /// `every_ms` milliseconds.
+    /// Returns the same ledger for a store to which other processes also write. Cached
+    /// configuration expires after `every_ms` milliseconds.
     #[must_use]
     pub fn with_others(self, every_ms: i64) -> Self {
         Self {
@@ -178,7 +181,7 @@ impl Ledger {
         self.repository().load(stream).await
     }
 
-    /// Executes a command on its stream; returns after the events are durable.
+    /// Executes a command on its stream. Returns after the events are stored durably.
     pub async fn execute<D: Decider>(
         &self,
         command_envelope: &CommandEnvelope,
@@ -189,10 +192,13 @@ impl Ledger {
             .await
     }
 
-    /// Executes a command if the last event of the stream has the expected sequence; else fails
-    /// with [`Kind::Stale`]. Every decision compares the sequence. The conditional put fails if the
-    /// next sequence is already stored, so no other commit can be appended between decision and
-    /// put. A repeated command returns the result of its stored commit.
+    /// Executes a command if the last event of the stream has the sequence number `expected`.
+    /// Otherwise fails with [`Kind::Stale`].
+    ///
+    /// Every attempt compares the sequence numbers before the decision. The store rejects the
+    /// commit if its first sequence number is already stored. Therefore no other commit can be
+    /// added between the decision and the put. A repeated command returns the result of the commit
+    /// that is already stored.
     pub async fn execute_at<D: Decider>(
         &self,
         command_envelope: &CommandEnvelope,
@@ -203,7 +209,7 @@ impl Ledger {
         let repository = self.repository::<D>();
         let _guard = self.locks[lock_of(&command_envelope.stream)].lock().await;
         let mut context = D::Context::default();
-        // Sent commits whose response was lost; each of these commits may be stored.
+        // Commits that were sent, but whose response was lost. Each of these commits may be stored.
         let mut sent: Vec<InFlight<D>> = Vec::new();
         let mut failure = None;
         for conflict in 0..CONFLICTS_MAX {
@@ -218,9 +224,9 @@ impl Ledger {
             let mut is_unverified = cache.is_some();
             let loaded = match cache {
                 Some(loaded) => Ok(loaded),
-                // A command that creates a stream is decided without a load, on an empty stream. If
-                // the stream exists, the store rejects the put. A rejection by the decider is
-                // decided again after a load.
+                // A command that creates a stream is decided on an empty stream, without a load. If
+                // the stream exists, the store rejects the commit. If the decision rejects the
+                // command, the stream is loaded and the command is decided again.
                 None if conflict == 0 && D::opens(command) => {
                     is_unverified = true;
                     Ok(LoadedStream::empty(&command_envelope.stream))
@@ -229,7 +235,7 @@ impl Ledger {
             };
             let mut loaded = match loaded {
                 Ok(loaded) => loaded,
-                // The result of a sent commit is unknown, so another attempt reads the stream
+                // A commit was sent, but its result is unknown. The next attempt reads the stream
                 // again.
                 Err(error) if error.is_transient() && !sent.is_empty() => {
                     failure = Some(error);
@@ -322,8 +328,8 @@ impl Ledger {
                     });
                 }
                 Ok(Appended::Taken(commit)) if commit.command_id == command_envelope.command_id => {
-                    // The stored commit determines the outcome, not the events that were decided
-                    // here.
+                    // The commit that is already stored determines the outcome. The events that
+                    // this attempt decided are not stored.
                     let loaded = repository.load(&command_envelope.stream).await?;
                     return Ok(
                         match sent.into_iter().find(|sent| sent.hash == commit.hash) {
@@ -340,8 +346,8 @@ impl Ledger {
                     );
                 }
                 Ok(Appended::Taken(_)) => failure = None,
-                // The result of the put is unknown. The next attempt checks the key of the commit
-                // before the next decision.
+                // The commit may or may not be stored. The next attempt first checks whether the
+                // key of the commit is in use, and decides again only if the commit is not stored.
                 Err(error) if error.is_transient() => {
                     sent.push(InFlight {
                         first,
@@ -355,8 +361,8 @@ impl Ledger {
             }
         }
         if !sent.is_empty() {
-            // The sent commits are checked a last time, so that an executed command is not reported
-            // as failed.
+            // The sent commits are checked once more at the end, so that an executed command is not
+            // reported as failed.
             let loaded = repository.load(&command_envelope.stream).await?;
             if let Some(stored) = self.find_stored(&mut sent, &loaded).await? {
                 return Ok(self.outcome(stored, loaded));
@@ -374,9 +380,10 @@ impl Ledger {
         Err(failure.unwrap_or_else(conflict).into())
     }
 
-    /// Checks the keys of the sent commits whose response was lost. Returns the commit that is
-    /// stored, and drops commits whose key belongs to another commit. The check needs no time
-    /// window, because a key keeps its first commit.
+    /// Finds out whether one of the sent commits is stored, although its response was lost. Returns
+    /// the stored commit. Removes a sent commit from the list if its key belongs to another commit.
+    ///
+    /// The check needs no time limit, because the commit under a key never changes.
     async fn find_stored<D: Decider>(
         &self,
         sent: &mut Vec<InFlight<D>>,
@@ -421,15 +428,15 @@ impl Ledger {
         }
     }
 
-    /// Counts a commit if `D` is a configuration aggregate.
+    /// Counts a configuration commit if `D` is a configuration aggregate.
     fn configured<D: Decider>(&self) {
         if D::ROLE == StreamRole::Configuration {
             self.configured.fetch_add(1, Ordering::SeqCst);
         }
     }
 
-    /// Decides a command on an empty stream without storing events; used before a ticket number is
-    /// issued.
+    /// Decides a command on an empty stream and stores no event. The caller uses this check before
+    /// it takes a ticket number.
     pub async fn consider<D: Decider>(
         &self,
         command: &D::Command,
@@ -440,8 +447,8 @@ impl Ledger {
             .await
     }
 
-    /// Decides a command on the current state of a stream without storing events; returns the state
-    /// before and after.
+    /// Decides a command on the current state of a stream and stores no event. Returns the state
+    /// before and the state after the command.
     pub async fn foresee<D: Decider>(
         &self,
         stream: &str,
@@ -456,8 +463,8 @@ impl Ledger {
         Ok((before, loaded.aggregate.0))
     }
 
-    /// Calls `question` with the state of a stream and a context, without a command. If `question`
-    /// requests lookups, loads the lookups and calls `question` again.
+    /// Runs the query `question` with a context; no command is executed. If the query requests
+    /// lookups (data from outside the stream), loads this data and runs the query again.
     pub async fn ask<D: Decider, T>(
         &self,
         loader: &dyn ContextLoader<D>,
@@ -520,8 +527,9 @@ impl Ledger {
             .map(|loaded| *loaded)
     }
 
-    /// Caches the state of a stream after a commit at `at`. If other processes write too, the state
-    /// expires, because another process may erase a person whose opened values are in the state.
+    /// Stores the state of a stream in the cache after a commit at the time `at`. If other
+    /// processes also write to the store, the state expires. Another process can erase a person,
+    /// and the state can contain decrypted values of this person.
     fn cache_state<D: Decider>(&self, at: Moment, mut loaded: LoadedStream<D>) {
         loaded.read = Vec::new();
         let until = self
@@ -531,8 +539,8 @@ impl Ledger {
         self.cache.put(stream, Box::new(loaded), bytes, until);
     }
 
-    /// Waits a random time before a command is decided again: at most 2, 4, 8 and 16 ms before the
-    /// attempts 2 to 5.
+    /// Waits a random time before a command is decided again. The maximum is 2, 4, 8 and 16 ms
+    /// before the attempts 2, 3, 4 and 5.
     async fn pause(&self, conflict: u32) {
         let mut byte = [0];
         self.rng.fill(&mut byte);
@@ -543,10 +551,12 @@ impl Ledger {
         .await;
     }
 
-    /// Returns a version number for cached configuration. The number changes with each
-    /// configuration commit of this ledger, and periodically if other processes write too. Data
-    /// that was read under a number stays valid while the number is the same. A local desk is the
-    /// only writer, because the lock of the directory excludes other writers.
+    /// Returns a version number for cached configuration. Configuration that was read under a
+    /// version number is valid while the number stays the same.
+    ///
+    /// The number changes with each configuration commit of this ledger. If other processes also
+    /// write, the number also changes periodically. A desk on local files is the only writer,
+    /// because it locks its directory.
     pub fn configuration(&self) -> u64 {
         let others = self
             .other_writers_ttl_ms
@@ -556,8 +566,8 @@ impl Ledger {
             .wrapping_add(others.unsigned_abs() << 20)
     }
 
-    /// Erases name and key of a person in the key store, and drops all cached states. Returns
-    /// whether the person was registered.
+    /// Erases the name and the key of a person in the key store, and clears the state cache.
+    /// Returns whether the person was registered.
     pub async fn forget(&self, pid: &PersonId) -> Result<bool, Error> {
         let forgotten = self.keys.erase(pid).await?;
         self.cache.clear();
@@ -571,8 +581,8 @@ impl Ledger {
         id
     }
 
-    /// Seals values under the keys of their subjects. A value whose subject has no key is dropped
-    /// and reads as erased.
+    /// Seals (encrypts) each value with the key of its subject, the person whom the value
+    /// describes. If the subject has no key, the value is removed and later counts as erased.
     pub async fn seal<'a>(
         &self,
         personals: impl Iterator<Item = &'a mut Personal> + Send,
@@ -591,7 +601,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Opens sealed values. A value whose key is erased stays empty and reads as erased.
+    /// Opens (decrypts) sealed values. If the key of a subject is erased, the value stays empty and
+    /// counts as erased.
     pub async fn open<'a>(
         &self,
         personals: impl Iterator<Item = &'a mut Personal> + Send,
@@ -620,8 +631,8 @@ fn lock_of(stream: &str) -> usize {
     usize::try_from(hasher.finish() % LOCKS as u64).unwrap_or_default()
 }
 
-/// Derives a command id from the parts that identify a command: 16 bytes of BLAKE3 over the parts,
-/// each preceded by its length.
+/// Derives a command id from the parts that identify a command. The id is the first 16 bytes of the
+/// BLAKE3 hash of all parts, where each part follows its length.
 pub fn command_id(parts: &[&str]) -> [u8; 16] {
     let mut hasher = blake3::Hasher::new();
     for part in std::iter::once(&"ledgerdesk.command.v1").chain(parts) {

@@ -1,9 +1,9 @@
-//! Implements the `EventStore` of cqrs-es once for all adapters, on top of the byte-level
-//! [`Store`](crate::store::Store).
+//! Implements the `EventStore` trait of the crate cqrs-es for all adapters, on top of
+//! [`Store`](crate::store::Store), which stores bytes.
 //!
-//! The repository decodes commits, opens sealed values, folds events, and stores snapshots in
-//! commits. In tests, `CqrsFramework` uses the repository. Production code uses
-//! [`Ledger::execute`](crate::Ledger::execute), which adds command ids and retries.
+//! The repository decodes commits, decrypts sealed values and applies the events to the aggregate.
+//! It stores snapshots inside commits. Tests use the repository through `CqrsFramework`. Production
+//! code uses [`Ledger::execute`](crate::Ledger::execute), which adds command ids and retries.
 
 use std::any::TypeId;
 use std::collections::{HashMap, VecDeque};
@@ -18,29 +18,30 @@ use serde::{Deserialize, Serialize};
 use crate::store::{Appended, COMMIT_BYTES_MAX, Commit, Hash, SNAPSHOT_BYTES_MAX, Snapshot};
 use crate::{Error, Kind, Ledger};
 
-/// Number of commits per read of a stream.
+/// Number of commits that one read of a stream returns.
 const PAGE: usize = 12;
-/// Number of commits that are decoded before the task yields to other requests.
+/// Number of commits to decode before the async task yields to other tasks.
 const COMMITS_AT_ONCE: usize = 16;
-/// Number of command ids by which a stream recognizes a repeated command (design 7.1).
+/// Number of most recent command ids that each stream stores, to recognize a repeated command
+/// (design 7.1).
 pub const REMEMBERED: usize = 64;
 
-/// A loaded aggregate, and the data that the next commit of its stream needs.
+/// A loaded aggregate, and the data for appending the next commit to its stream.
 #[derive(Clone, Debug)]
 pub struct LoadedStream<D: Decider> {
     pub aggregate: EsAggregate<D>,
     pub stream: String,
-    /// The sequence of the next event.
+    /// Sequence number of the next event.
     pub next: i64,
     pub tail: Hash,
-    /// The first 8 bytes of each of the last [`REMEMBERED`] command ids, oldest first.
+    /// The first 8 bytes of each of the last [`REMEMBERED`] command ids, in order from old to new.
     recent: VecDeque<[u8; 8]>,
     since_snapshot: usize,
-    /// Bytes of the snapshot and of the commits that built the state, an estimate of the state's
-    /// size in memory.
+    /// Size in bytes of the snapshot and the commits from which the state was built. The size is an
+    /// estimate of the memory that the state uses.
     pub(crate) bytes: usize,
-    /// The commits that were read, newest first. `Ledger::execute` searches these commits for a
-    /// sent commit whose response was lost.
+    /// The commits that the load read, newest first. `Ledger::execute` searches here for a commit
+    /// that it sent but whose response was lost.
     pub read: Vec<Commit>,
 }
 
@@ -79,7 +80,7 @@ impl<D: Decider> AggregateContext<EsAggregate<D>> for LoadedStream<D> {
     }
 }
 
-/// The content of a snapshot.
+/// The JSON content of a snapshot.
 #[derive(Serialize, Deserialize)]
 #[serde(bound = "")]
 struct StoredSnapshot<D: Decider> {
@@ -87,7 +88,7 @@ struct StoredSnapshot<D: Decider> {
     recent: String,
 }
 
-/// The event store of one aggregate type.
+/// The cqrs-es event store for one type of aggregate.
 #[derive(Clone)]
 pub struct Repository<D> {
     ledger: Ledger,
@@ -102,8 +103,8 @@ impl<D: Decider> Repository<D> {
         }
     }
 
-    /// Loads a stream. Reads the commits backwards to the first usable snapshot, then applies the
-    /// later commits in order.
+    /// Loads a stream. Reads the commits backwards until a usable snapshot is found. Then applies
+    /// the events of the later commits in order.
     pub async fn load(&self, stream: &str) -> Result<LoadedStream<D>, Error> {
         let mut loaded = LoadedStream::empty(stream);
         let mut before = None;
@@ -159,8 +160,8 @@ impl<D: Decider> Repository<D> {
             .cloned()
             .collect();
         for (at, commit) in newer.into_iter().enumerate() {
-            // Cached keys are read without waiting, so a long stream would otherwise block the
-            // worker thread.
+            // Decoding does not wait if the keys are cached. Without this yield, a long stream
+            // would block the worker thread.
             if at % COMMITS_AT_ONCE == COMMITS_AT_ONCE - 1 {
                 tokio::task::yield_now().await;
             }
@@ -182,8 +183,8 @@ impl<D: Decider> Repository<D> {
         Ok(loaded)
     }
 
-    /// Appends events that are already applied to the aggregate of `loaded`. On success, `loaded`
-    /// describes the stream after the new commit.
+    /// Appends events that are already applied to the aggregate in `loaded`. After success,
+    /// `loaded` describes the stream with the new commit.
     pub async fn append(
         &self,
         loaded: &mut LoadedStream<D>,
@@ -196,7 +197,8 @@ impl<D: Decider> Repository<D> {
         self.put(loaded, commit).await
     }
 
-    /// Seals and serializes events as the next commit of a loaded stream.
+    /// Encrypts the personal values of events and serializes the events as the next commit of a
+    /// stream.
     pub async fn prepare(
         &self,
         loaded: &mut LoadedStream<D>,
@@ -246,8 +248,8 @@ impl<D: Decider> Repository<D> {
         Ok(commit)
     }
 
-    /// Appends the next commit. If an equal commit is already stored, the append also succeeds,
-    /// because only an earlier response was lost.
+    /// Appends the next commit of a stream. If the same commit is already stored, the append also
+    /// succeeds: an earlier attempt stored the commit, but its response was lost.
     pub async fn put(
         &self,
         loaded: &mut LoadedStream<D>,
@@ -278,8 +280,8 @@ impl<D: Decider> Repository<D> {
     }
 
     /// Returns a snapshot of the state after the commit that is being written. The snapshot also
-    /// contains the last command ids, including `command_id`. Returns `None` if the snapshot is
-    /// larger than [`SNAPSHOT_BYTES_MAX`].
+    /// contains the most recent command ids, with `command_id` as the last one. Returns `None` if
+    /// the snapshot is larger than [`SNAPSHOT_BYTES_MAX`].
     async fn snapshot(
         &self,
         loaded: &LoadedStream<D>,
@@ -309,8 +311,8 @@ impl<D: Decider> Repository<D> {
         }))
     }
 
-    /// Parses a snapshot; returns `None` for an unreadable snapshot, because the events are the
-    /// source of truth.
+    /// Parses a snapshot. Returns `None` if the snapshot is unreadable; the state is then built
+    /// from the events.
     async fn open_snapshot(&self, bytes: &[u8]) -> Result<Option<(D, VecDeque<[u8; 8]>)>, Error> {
         let Ok(StoredSnapshot { mut state, recent }) =
             serde_json::from_slice::<StoredSnapshot<D>>(bytes)
@@ -327,8 +329,9 @@ impl<D: Decider> Repository<D> {
         Ok(recent.map(|recent| (state, recent)))
     }
 
-    /// Refolds a stream from its first event and compares every usable snapshot; `audit verify`
-    /// calls this function. Returns the sequences of the commits with a wrong snapshot.
+    /// Applies all events of a stream again, and compares the result with every usable snapshot.
+    /// The command `audit verify` uses this check. Returns the first sequence number of each commit
+    /// whose snapshot is wrong.
     pub async fn check_snapshots(&self, stream: &str) -> Result<Vec<i64>, Error> {
         let mut wrong = Vec::new();
         let mut state = D::default();
@@ -360,9 +363,11 @@ impl<D: Decider> Repository<D> {
     }
 }
 
-/// Returns the fingerprint of the code that folds an aggregate: BLAKE3 over the states after each
-/// event of the golden history (`events::samples`). A changed `evolve` changes the fingerprint, and
-/// older snapshots are ignored.
+/// Returns a fingerprint of the code that applies events to an aggregate.
+///
+/// The fingerprint is a BLAKE3 hash of the states after each sample event in `events::samples`. If
+/// a change of `evolve` changes these states, the fingerprint also changes. Snapshots with another
+/// fingerprint are ignored.
 pub fn fingerprint<D: Decider>() -> [u8; 16] {
     static CACHE: OnceLock<Mutex<HashMap<TypeId, [u8; 16]>>> = OnceLock::new();
     let cache = CACHE.get_or_init(Mutex::default);
@@ -496,14 +501,14 @@ fn technical<D: Decider>(error: Error) -> AggregateError<DecideError<D>> {
 }
 
 impl Ledger {
-    /// Decodes a commit and opens its personal values.
+    /// Decodes a commit and decrypts its personal values.
     pub async fn read<F: Event>(&self, commit: &Commit) -> Result<Decoded<F>, Error> {
         let mut decoded = decode::<F>(commit)?;
         self.open_decoded(&mut decoded).await?;
         Ok(decoded)
     }
 
-    /// Decodes a commit into one envelope per event, and opens the personal values.
+    /// Decodes a commit, decrypts its personal values, and returns one envelope per event.
     pub async fn envelopes<F: Event>(&self, commit: &Commit) -> Result<Vec<Envelope<F>>, Error> {
         self.envelopes_of(commit, decode::<F>(commit)?).await
     }
@@ -518,7 +523,7 @@ impl Ledger {
         .await
     }
 
-    /// Opens the personal values of a decoded commit and returns one envelope per event.
+    /// Decrypts the personal values of a decoded commit and returns one envelope per event.
     pub async fn envelopes_of<F: Event>(
         &self,
         commit: &Commit,
@@ -542,16 +547,17 @@ impl Ledger {
     }
 }
 
-/// The metadata and the events of a commit. Each event is paired with the time when the event
-/// happened, or with `None` if that time is the commit time.
+/// The metadata and the events of a commit. Each event has the time when the event happened, or
+/// `None` if this time is the commit time.
 pub type Decoded<F> = (Meta, Vec<(F, Option<Moment>)>);
 
-/// Decodes the metadata and the events of a commit; personal values stay sealed.
+/// Decodes the metadata and the events of a commit. Personal values stay encrypted.
 pub fn decode<F: Event>(commit: &Commit) -> Result<Decoded<F>, Error> {
     decode_by(commit, F::read)
 }
 
-/// Decodes a commit whose aggregate type is not known at compile time; `read` decodes each event.
+/// Decodes a commit whose aggregate type is not known at compile time. The function `read` decodes
+/// each event.
 pub fn decode_by<F>(
     commit: &Commit,
     read: impl Fn(&Raw<'_>) -> Result<F, Unreadable>,

@@ -1,5 +1,5 @@
-//! The login service of BlueKing: `GET <base>/accounts/is_login/?bk_token=` returns `{"result",
-//! "data": {"username"}}`. Responses are cached briefly.
+//! The login service of BlueKing. The request `GET <base>/accounts/is_login/?bk_token=` returns
+//! `{"result", "data": {"username"}}`. Responses are cached for a short time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,30 +17,29 @@ use crate::{Error, Kind};
 
 /// Maximum duration of one request.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Cache lifetime of a valid token, milliseconds. A logout takes effect after this time.
+/// Milliseconds for which a valid token stays in the cache. A logout takes effect after this time.
 const VALID_MS: i64 = 30_000;
-/// Cache lifetime of an invalid token or of a failure, milliseconds.
+/// Milliseconds for which an invalid token or a failed request stays in the cache.
 const INVALID_MS: i64 = 3_000;
-/// Maximum cached tokens; each needs about 200 bytes.
+/// Maximum number of tokens in the cache. Each token needs about 200 bytes.
 const CACHED_MAX: usize = 10_000;
-/// Maximum concurrent requests to the login service.
+/// Maximum number of concurrent requests to the login service.
 const CONCURRENT_MAX: usize = 16;
-/// Maximum wait for a free request slot.
+/// Maximum time to wait while the maximum number of requests is running.
 const WAIT: Duration = Duration::from_secs(5);
-/// Maximum bytes of a response.
+/// Maximum size of a response in bytes.
 const RESPONSE_BYTES_MAX: usize = 64 << 10;
-/// Maximum bytes of a token.
+/// Maximum size of a token in bytes.
 const TOKEN_BYTES_MAX: usize = 4096;
 
-/// The result for a token, and the end of the result's cache lifetime; `None` before the first
-/// request.
+/// The cached result for one token, with its expiry time. `None` before the first request.
 type Cached = Option<(Moment, Result<Option<String>, String>)>;
 
-/// A login service at a base URL.
+/// A client of the login service with the base URL `base`.
 pub struct Http {
     client: Arc<dyn HttpClient>,
     base: String,
-    /// Results by a digest of the token. The lock of an entry is held during the request, so that
+    /// Cached results by a hash of the token. An entry is locked during the request, so that
     /// concurrent callers with the same token send only one request.
     cache: Cache<[u8; 32], Arc<Mutex<Cached>>>,
     clock: Arc<dyn Clock>,
@@ -48,8 +47,8 @@ pub struct Http {
 }
 
 impl Http {
-    /// Creates a client of the login service. The URL of a request contains the token, so `client`
-    /// must not follow redirects to another server.
+    /// Creates a client of the login service. The URL of a request contains the token. Therefore
+    /// `client` must not follow redirects to another server.
     pub fn new(base: &str, client: Arc<dyn HttpClient>, clock: Arc<dyn Clock>) -> Self {
         Self {
             client,

@@ -1,5 +1,5 @@
-//! Login tokens in a map, for tests and for a desk without a login system (an empty map accepts no
-//! token).
+//! Login tokens in a map, for tests. A desk without a login system uses an empty map, which accepts
+//! no token.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::Login;
 use crate::Error;
 
-/// A map from login token to user name.
+/// A login system in memory: maps each login token to a user name.
 #[derive(Clone, Debug, Default)]
 pub struct Memory(pub HashMap<String, String>);
 

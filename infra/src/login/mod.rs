@@ -1,4 +1,4 @@
-//! The login port: translates a login token into a user name.
+//! The interface to the login system, which finds the user name for a login token.
 
 pub mod http;
 pub mod memory;
@@ -7,9 +7,9 @@ use async_trait::async_trait;
 
 use crate::Error;
 
-/// Looks up login tokens in a login system.
+/// Finds the user name for a login token in a login system.
 #[async_trait]
 pub trait Login: Send + Sync {
-    /// Returns the user name of a login token; `None` if the token is not valid.
+    /// Returns the user name for a login token. Returns `None` if the token is not valid.
     async fn who(&self, token: &str) -> Result<Option<String>, Error>;
 }

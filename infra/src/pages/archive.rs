@@ -1,8 +1,8 @@
-//! The archive object of a page: its commits with their bodies, one JSON object per line,
-//! compressed by gzip.
+//! The archive object of a feed page. It contains the commits of the page with their bodies, one
+//! JSON object per line, compressed with gzip.
 //!
-//! The name of the object is the BLAKE3 hash of the uncompressed text. Snapshots are omitted,
-//! because a reader can recompute a snapshot.
+//! The name of the object is the BLAKE3 hash of the uncompressed text. Snapshots are left out,
+//! because a reader can compute them from the events.
 
 use std::io::{Read as _, Write as _};
 
@@ -16,8 +16,8 @@ use crate::Error;
 use crate::commit::Commit;
 use crate::commit::{hex, unhex};
 
-/// One line of the archive object, which contains one commit. A body is stored as text in `body`; a
-/// body that is not UTF-8 is stored as hex in `bytes`.
+/// One line of the archive object, with one commit. The body is stored as text in `body`. If the
+/// body is not UTF-8, it is stored as hex in `bytes`.
 #[derive(Serialize, Deserialize)]
 struct Line {
     stream: String,
@@ -33,7 +33,7 @@ struct Line {
     bytes: Option<String>,
 }
 
-/// Returns the name and the compressed content of the archive object of `commits`.
+/// Packs commits into an archive object. Returns the name and the compressed content of the object.
 pub fn pack(commits: &[Commit]) -> Result<(String, Vec<u8>), Error> {
     let mut text = Vec::new();
     for commit in commits {
@@ -70,7 +70,7 @@ pub fn pack(commits: &[Commit]) -> Result<(String, Vec<u8>), Error> {
     Ok((blake3::hash(&text).to_hex().to_string(), packed))
 }
 
-/// Reads an archive object; rejects content that does not match the name.
+/// Reads the commits from an archive object. Rejects content whose hash is not equal to the name.
 pub fn unpack(name: &str, packed: &[u8]) -> Result<Vec<Commit>, Error> {
     let corrupt = |reason: &str| Error::corrupt(format!("archive object {name} {reason}"));
     let mut text = String::new();

@@ -1,11 +1,11 @@
-//! The contract suite of the pages port.
+//! The contract suite of the feed pages: tests that every adapter must pass.
 
 use events::Moment;
 
 use super::{Page, Pages};
 use crate::commit::following;
 
-/// Runs the whole suite on an empty feed.
+/// Runs all tests on an empty feed.
 pub async fn check(pages: &dyn Pages) {
     assert_eq!(pages.newest().await.expect("newest"), None);
     let mut previous: Option<Page> = None;

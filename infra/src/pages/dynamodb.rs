@@ -1,4 +1,4 @@
-//! Feed pages on DynamoDB: one item per page. A put fails if an item with the page number already
+//! Feed pages on DynamoDB, with one item per page. A put fails if an item with the page number
 //! exists.
 //!
 //! | attribute | content |
@@ -24,8 +24,8 @@ use crate::commit::compress::{compress, decompress};
 use crate::sdk::Item;
 use crate::sdk::{Table, failed, item_bytes};
 
-/// The single partition key of the feed. One partition is enough, because a busy desk puts only a
-/// few pages per second.
+/// The partition key of all feed pages. One partition is enough, because even a busy desk writes
+/// only a few pages per second.
 const FEED: &str = "feed";
 
 /// Feed pages in one DynamoDB table.
@@ -60,7 +60,8 @@ fn item(page: &Page) -> Item {
     item
 }
 
-/// Converts an item to a page; rejects a page whose hash or Merkle root does not match its content.
+/// Converts a DynamoDB item to a page. Rejects a page if its hash or its Merkle root does not match
+/// its content.
 fn page(item: &Item) -> Result<Page, Error> {
     let number = |what: &str| item.get(what)?.as_n().ok()?.parse::<i64>().ok();
     let bytes = |what: &str| Some(item.get(what)?.as_b().ok()?.as_ref());
@@ -99,8 +100,8 @@ impl Pages for Dynamodb {
                 Ok(true)
             }
             Err(error) if error.as_service_error().is_some_and(aws_sdk_dynamodb::operation::put_item::PutItemError::is_conditional_check_failed_exception) => {
-                // The stored page may be the same page, stored by an attempt whose response was
-                // lost.
+                // The stored page can be this same page: an earlier attempt stored it, but the
+                // response was lost.
                 Ok(self.get(page.number).await?.is_some_and(|stored| stored == *page))
             }
             Err(error) => Err(failed(&format!("put page {} into {}", page.number, self.table.name), error)),

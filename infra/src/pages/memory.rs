@@ -1,4 +1,4 @@
-//! Feed pages in memory, for tests and simulation.
+//! Feed pages (parts of the order of all commits) in memory, for tests and simulation.
 
 use std::sync::Mutex;
 
@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::{Page, Pages};
 use crate::Error;
 
-/// The pages, ordered by number.
+/// All pages, sorted by number.
 #[derive(Debug, Default)]
 pub struct Memory(Mutex<Vec<Page>>);
 

@@ -1,9 +1,13 @@
-//! The feed as immutable pages, chained by commit hashes and by page hashes.
+//! Stores the feed (the order of all commits) as immutable pages. Each page contains the hash of
+//! the previous page, and a chained hash covers all commits.
 //!
 //! A Merkle root per page proves the position of one commit without the other commits
-//! (reference/event-sourcing.md 2.3). Commit bodies are stored first, in an archive object whose
-//! name is the hash of its content. The page contains this name. A small archive object is stored
-//! in the page itself. A PUT to a bucket would cost as much as a write of 8 KB to a table
+//! (reference/event-sourcing.md 2.3). The bodies of the commits are stored before the page, in an
+//! archive object. The name of this object is the hash of its content, and the page contains the
+//! name.
+//!
+//! A small archive object is stored inside the page itself. The reason is the cost: one PUT to
+//! object storage costs as much as a table write of 8 KB
 //! (docs/decisions/0010-feed-pages-and-commit-positions.md).
 
 pub mod archive;
@@ -19,30 +23,32 @@ use crate::Error;
 use crate::commit::{Commit, Hash, Head};
 use crate::commit::{chain, feed_hash, hex, unhex};
 
-/// Maximum commits in one page; with stream names of 40 bytes, a page is far smaller than the item
-/// limit of DynamoDB.
+/// Maximum number of commits in one page. With stream names of 40 bytes, a page is far smaller than
+/// the item limit of DynamoDB.
 pub const ENTRIES_MAX: usize = 1000;
-/// Maximum bytes of the entries of a page as text.
+/// Maximum size in bytes of all entries of a page in text form.
 pub const ENTRIES_BYTES_MAX: usize = ENTRIES_MAX * 512;
-/// Maximum bytes of an archive object that is stored in its page. Writing 8 KB to the table costs
-/// as much as one PUT to the bucket.
+/// Maximum size in bytes of an archive object (the compressed commit bodies) that is stored inside
+/// its page. Writing 8 KB to the table costs as much as one PUT to object storage.
 pub const INLINE_BYTES_MAX: usize = 8 * 1024;
-/// Maximum bytes of the bodies in the archive object of one page.
+/// Maximum size in bytes of the commit bodies in the archive object of one page.
 pub const BODIES_BYTES_MAX: usize = 16 << 20;
 
-/// Stores pages; a stored page never changes.
+/// Stores pages of the feed. A stored page never changes.
 #[async_trait]
 pub trait Pages: Send + Sync {
-    /// Puts a page if its number is absent; returns whether the page is stored.
+    /// Stores a page if no page with this number exists. Returns true if this page is stored after
+    /// the call.
     async fn put(&self, page: &Page) -> Result<bool, Error>;
-    /// Returns the page with a number; `None` if the page does not exist.
+    /// Returns the page with the given number. Returns `None` if the page does not exist.
     async fn get(&self, number: i64) -> Result<Option<Page>, Error>;
-    /// Returns the page with the highest number, by a consistent read; `None` if no page exists.
+    /// Returns the page with the highest number, by a consistent read. Returns `None` if no page
+    /// exists.
     async fn newest(&self) -> Result<Option<Page>, Error>;
 }
 
-/// The entry of one commit in a page. The index of the entry in the page gives the position of the
-/// commit.
+/// The entry of one commit in a page. The position of the commit in the feed follows from the place
+/// of the entry in the page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub stream: String,
@@ -51,29 +57,30 @@ pub struct Entry {
     pub hash: Hash,
 }
 
-/// A contiguous part of the feed.
+/// A page: a part of the feed without gaps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// The number of the page; the first page is number 1.
+    /// Number of the page. The first page has the number 1.
     pub number: i64,
-    /// The position of the first entry.
+    /// Feed position of the first entry.
     pub base: i64,
-    /// The time of the put, by the clock of the writer.
+    /// Time when the page was written, by the clock of the writer.
     pub at: Moment,
-    /// The feed hash before the first entry.
+    /// Feed hash (chained hash of all commits) before the first entry.
     pub feed_hash_before: Hash,
-    /// The hash of the previous page; zeros for the first page.
+    /// Hash of the previous page. All bytes are zero for the first page.
     pub previous: Hash,
-    /// The name of the archive object: the BLAKE3 hash of its uncompressed content, in hex.
+    /// Name of the archive object with the commit bodies: the BLAKE3 hash of its uncompressed
+    /// content, in hex.
     pub archive: String,
-    /// The archive object itself, if the object has at most [`INLINE_BYTES_MAX`] bytes; `None` if
-    /// the object is stored as a blob.
+    /// The archive object itself, if its size is at most [`INLINE_BYTES_MAX`] bytes. `None` if the
+    /// object is stored as a separate blob.
     pub inline: Option<Vec<u8>>,
     pub entries: Vec<Entry>,
 }
 
 impl Page {
-    /// Returns the page that follows `previous` and lists `commits`.
+    /// Returns the page after `previous` with entries for `commits`.
     pub fn following(
         previous: Option<&Page>,
         at: Moment,
@@ -91,7 +98,7 @@ impl Page {
             number: previous.map_or(1, |previous| previous.number + 1),
             base: head.position + 1,
             // The time is never before the time of the previous page, even if the clock is wrong.
-            // `index` relies on this order when it searches the newest pages for a commit.
+            // The function `index` needs this order when it searches the newest pages for a commit.
             at: previous.map_or(at, |previous| at.max(previous.at)),
             feed_hash_before: head.feed_hash,
             previous: previous.map_or([0; 32], Page::hash),
@@ -101,7 +108,7 @@ impl Page {
         }
     }
 
-    /// Returns the same page with the archive object `packed` stored inline.
+    /// Returns the same page, with the archive object `packed` stored inside the page.
     #[must_use]
     pub fn with_inline(self, packed: Vec<u8>) -> Self {
         Self {
@@ -110,12 +117,12 @@ impl Page {
         }
     }
 
-    /// Returns the position after the last entry.
+    /// Returns the feed position after the last entry.
     pub fn end(&self) -> i64 {
         self.base + i64::try_from(self.entries.len()).unwrap_or_default()
     }
 
-    /// Returns the head of the feed after this page.
+    /// Returns the head of the feed after this page: the last position and its feed hash.
     pub fn head(&self) -> Head {
         Head {
             position: self.end() - 1,
@@ -126,7 +133,7 @@ impl Page {
         }
     }
 
-    /// Returns position and feed hash of each entry.
+    /// Returns the feed position and the feed hash of each entry.
     pub fn feed_hashes(&self) -> impl Iterator<Item = (i64, Hash)> {
         let mut before = self.feed_hash_before;
         self.entries
@@ -160,7 +167,7 @@ impl Page {
         level.first().copied().unwrap_or_else(|| node(&[]))
     }
 
-    /// Returns the hash that the next page contains as `previous`.
+    /// Returns the hash of this page. The next page contains this hash in `previous`.
     pub fn hash(&self) -> Hash {
         let fixed: [&[u8]; 4] = [
             &self.number.to_be_bytes(),
@@ -181,7 +188,7 @@ impl Page {
         ])
     }
 
-    /// Formats the entries as stored: one per line, `stream first n hash`.
+    /// Formats the entries for storage, one line per entry: `stream first n hash`.
     pub fn text(&self) -> String {
         use std::fmt::Write as _;
         self.entries.iter().fold(
@@ -199,11 +206,10 @@ impl Page {
         )
     }
 
-    /// Parses entries; `None` if a line is not an entry.
+    /// Parses the stored text of entries. Returns `None` if a line is not an entry.
     pub fn entries(text: &str) -> Option<Vec<Entry>> {
         let entry = |line: &str| {
-            // The line is split from the right, so that a space in a stream name does not shift the
-            // other parts.
+            // The line is split from the right, because a stream name can contain a space.
             let mut parts = line.rsplitn(4, ' ');
             let (hash, n, first, stream) = (
                 unhex(parts.next()?)?,

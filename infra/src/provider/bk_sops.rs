@@ -1,5 +1,5 @@
-//! BlueKing SOPS (reference/bk-itsm.md 8.2): creates a task from a template, starts the task, and
-//! polls the state of the task.
+//! The provider for BlueKing SOPS, a service that runs operation tasks (reference/bk-itsm.md 8.2).
+//! It creates a task from a template, starts the task, and reads the state of the task repeatedly.
 
 use std::collections::BTreeMap;
 
@@ -20,13 +20,13 @@ use crate::http::{HttpError, HttpResponse};
 const TIMEOUT_MS: i64 = 10_000;
 /// Pause between two requests for the state of a task, milliseconds.
 const TASK_POLL_MS: i64 = 10_000;
-/// The retry policy of SOPS requests: at most five attempts in a row.
+/// Retry policy of requests to SOPS. A request is attempted at most five times in a row.
 const REPEATED: Policy = Policy {
     attempts_max: 5,
     ..POLICY
 };
 
-/// The provider `bk_sops`.
+/// The provider with the name `bk_sops`.
 #[derive(Clone, Copy, Debug)]
 pub struct BkSops;
 
@@ -71,16 +71,17 @@ impl Provider for BkSops {
     }
 }
 
-/// Returns whether the next request creates or starts a task.
+/// Returns whether the next request creates or starts a task. Such a request must be executed only
+/// once.
 fn is_once(call: &ApiCall) -> bool {
     matches!(call.step.as_str(), "" | CREATED)
 }
 
-/// The error reason if the service task belongs to another provider.
+/// The reason of the error for a service task that is not a SOPS task.
 const OTHER: &str = "the service task is not a task of BlueKing SOPS";
 
-/// Returns the next request of a SOPS task: a creation, a start, or a query of the state. The error
-/// is the English reason why no request can be built.
+/// Returns the next request for a SOPS task. The request creates the task, starts it, or reads its
+/// state. If the request cannot be built, returns the reason in English.
 fn request(task: &Task, call: &ApiCall, variables: &Variables) -> Result<PlannedRequest, String> {
     let filled = |text: &str| fill(text, variables, str::to_owned);
     let business = filled(&task.bk_biz_id)?;
@@ -123,8 +124,8 @@ fn request(task: &Task, call: &ApiCall, variables: &Variables) -> Result<Planned
 
 /// Returns the verdict on one attempt, and the retry policy.
 ///
-/// BlueKing SOPS accepts no idempotency keys for the creation and the start of a task. Such a
-/// request is repeated only if the request was not sent. If its response was lost, its effect is
+/// BlueKing SOPS has no idempotency key for requests that create or start a task. Such a request is
+/// repeated only if it was not sent. If its response is lost, the verdict is that the result is
 /// unknown.
 fn verdict(
     task: &Task,
@@ -192,8 +193,8 @@ fn of_response(
         },
         CREATED => under_way("started", &call.task, TASK_POLL_MS),
         step => match body_json["data"]["state"].as_str().unwrap_or_default() {
-            // A resumed task that was never started is started now. A resumed task that was revoked
-            // or has expired is replaced by a new task.
+            // The call continues an existing task. If the task was never started, it is started. If
+            // the task was revoked or has expired, a new task is created.
             "CREATED" if step == RESUMED => under_way(CREATED, &call.task, 0),
             "REVOKED" | "EXPIRED" if step == RESUMED => under_way("", "", 0),
             "FINISHED" => done(true, String::new()),

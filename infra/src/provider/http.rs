@@ -1,4 +1,5 @@
-//! An HTTP request that a workflow definition describes (reference/bk-itsm.md 8.1, 8.4).
+//! The provider for service tasks that are one HTTP request. The workflow definition describes the
+//! request (reference/bk-itsm.md 8.1, 8.4).
 
 use domain::api_call::plan::PlannedRequest;
 use domain::api_call::{ApiCall, POLICY, judge, plan};
@@ -10,11 +11,11 @@ use events::workflow::service_task::ServiceTask;
 use super::Provider;
 use crate::http::{HttpError, HttpResponse};
 
-/// The provider `http`.
+/// The provider with the name `http`.
 #[derive(Clone, Copy, Debug)]
 pub struct Http;
 
-/// The error reason if the service task belongs to another provider.
+/// The reason of the error for a service task that is not an HTTP request.
 const OTHER: &str = "the service task is not an HTTP request";
 
 impl Provider for Http {

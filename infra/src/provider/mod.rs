@@ -1,9 +1,8 @@
-//! Providers of automation, one file per provider. A provider builds requests and judges responses
-//! without I/O.
+//! Providers of automatic workflow nodes, with one file per provider. A provider builds requests
+//! and evaluates responses, and does no I/O.
 //!
-//! **Recipe, a provider**: To add a provider, add one file with an implementation of [`Provider`],
-//! one `mod` line and one entry in [`ALL`]. The runner already provides attempts, leases and
-//! limits.
+//! **How to add a provider**: Add one file with an implementation of [`Provider`], one `mod` line
+//! and one entry in [`ALL`]. The queue worker already provides attempts, leases and limits.
 
 pub mod bk_sops;
 pub mod http;
@@ -17,25 +16,27 @@ use events::workflow::service_task::ServiceTask;
 
 use crate::http::{HttpError, HttpResponse};
 
-/// The codec of one kind of service task.
+/// Builds the requests and evaluates the responses for one kind of service task (the work of an
+/// automatic node).
 pub trait Provider: Send + Sync {
     /// Returns the permanent name of the provider.
     fn name(&self) -> &'static str;
-    /// Returns whether this provider executes a service task.
+    /// Returns whether this provider can execute the service task.
     fn does(&self, service_task: &ServiceTask) -> bool;
-    /// Returns the next request of a call; the error is the English reason why no request can be
-    /// built.
+    /// Returns the next request of an API call. If the request cannot be built, returns the reason
+    /// in English.
     fn request(
         &self,
         service_task: &ServiceTask,
         call: &ApiCall,
         variables: &Variables,
     ) -> Result<PlannedRequest, String>;
-    /// Returns whether a repetition of the next request could do the work twice.
+    /// Returns whether the next request must not be repeated, because the work could then be done
+    /// twice.
     fn is_once(&self, _call: &ApiCall) -> bool {
         false
     }
-    /// Returns the verdict on one attempt, and the retry policy.
+    /// Returns the verdict on one attempt (for example succeeded or failed), and the retry policy.
     fn verdict(
         &self,
         service_task: &ServiceTask,
@@ -45,10 +46,10 @@ pub trait Provider: Send + Sync {
     ) -> (Verdict, Policy);
 }
 
-/// All providers, which [`find`] searches in this order.
+/// All providers. The function [`find`] searches them in this order.
 pub const ALL: &[&dyn Provider] = &[&http::Http, &bk_sops::BkSops];
 
-/// Returns the provider of a service task; `None` if no provider executes the task.
+/// Returns the provider for a service task. Returns `None` if no provider can execute the task.
 pub fn find(service_task: &ServiceTask) -> Option<&'static dyn Provider> {
     ALL.iter()
         .find(|provider| provider.does(service_task))

@@ -1,5 +1,5 @@
-//! The contract suites of the queue port: one for all queues, one for queues that detect duplicate
-//! ids.
+//! The contract suites of the queues: tests for the adapters. One suite is for all queues, and one
+//! is for queues that detect duplicate ids.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use events::Moment;
 use super::{Message, Queue};
 use crate::clock::Clock;
 
-/// Runs the suite of queues that detect duplicate ids, on empty queues, with times that the suite
-/// chooses.
+/// Runs the tests for queues that detect duplicate ids. The queues are empty at the start, and the
+/// tests choose the times.
 pub async fn check(queue: &dyn Queue) {
     let take = |now: i64, until: i64| async move {
         queue
@@ -50,7 +50,7 @@ pub async fn check(queue: &dyn Queue) {
         .await
         .expect("defer");
     assert!(take(20, 40).await.is_empty());
-    // A deferral does not count as an abandoned delivery, however often a message is deferred.
+    // A deferral does not count as an abandoned delivery, even if a message is deferred many times.
     for round in 0..20 {
         let taken = take(30 + round, 40 + round).await;
         assert_eq!(
@@ -85,10 +85,10 @@ pub async fn check(queue: &dyn Queue) {
     assert_eq!(queue.waiting("q").await.expect("waiting"), 0);
 }
 
-/// Maximum wait for an expected message, milliseconds.
+/// Maximum time to wait for an expected message, milliseconds.
 const ARRIVAL_MAX_MS: i64 = 20_000;
 
-/// Runs the suite that every queue must pass, in real time, on an empty queue.
+/// Runs the tests that every queue must pass, on an empty queue. The tests use real time.
 pub async fn check_in_real_time(queue: &dyn Queue, name: &str, clock: &dyn Clock) {
     let take = || async {
         queue
@@ -129,13 +129,14 @@ pub async fn check_in_real_time(queue: &dyn Queue, name: &str, clock: &dyn Clock
         (late.id.as_str(), late.body.as_slice()),
         ("late", "迟".as_bytes())
     );
-    // A queue with delays in whole seconds may deliver less than one second early.
+    // A queue whose delays are whole seconds can deliver a message up to one second early.
     assert!(
         late_taken_at.0 > due.0 - 1_000 && late_taken_at >= taken_at,
         "a message is not available before its due time"
     );
     let (again, _) = next_message().await;
-    // A delivery whose response was lost also counts, so only `check` compares the exact count.
+    // A delivery also counts if its response was lost, so the exact count is unknown. Only the
+    // suite `check` compares exact counts.
     assert!(
         again.id == "late" && again.attempts >= 2,
         "an unfinished message is available again with a higher count: {}",

@@ -9,7 +9,7 @@ use events::Moment;
 use super::{Arrivals, Message, Parked, Queue};
 use crate::Error;
 
-/// A map from queue and id to message.
+/// All messages, by queue name and message id.
 #[derive(Debug, Default)]
 pub struct Memory {
     items: Mutex<BTreeMap<(String, String), Item>>,

@@ -1,5 +1,5 @@
-//! The queue port. A message is delivered at least once, and not before its due time. A message
-//! that fails too often is parked.
+//! The interface to queues. A message is delivered at least once, and not before its due time. A
+//! message that fails too often is parked: it is stored but no longer delivered.
 
 pub mod contract;
 pub mod memory;
@@ -17,20 +17,22 @@ use tokio::sync::Notify;
 
 use crate::Error;
 
-/// Maximum abandoned deliveries of a message before the message is parked.
+/// Maximum number of abandoned deliveries of a message. An abandoned delivery ends without a
+/// result. After this number, the message is parked (no longer delivered).
 pub const ATTEMPTS_MAX: u32 = 10;
 
-/// A message that was taken and must be finished, deferred or parked.
+/// A delivered message. The worker must finish it, defer it, or park it (stop its delivery).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     pub id: String,
     pub body: Vec<u8>,
-    /// The number of times the message was taken, including this time.
+    /// Number of deliveries of the message, including this delivery.
     pub attempts: u32,
-    /// The number of takes that did not end by finish, deferral or parking, including this take.
-    /// Equal to `attempts` if the queue does not count such takes separately.
+    /// Number of deliveries that ended without a result (the message was not finished, deferred or
+    /// parked). This delivery is included. If a queue cannot count these deliveries, the value
+    /// equals `attempts`.
     pub abandoned: u32,
-    /// The handle by which the queue identifies this take.
+    /// The handle that identifies this delivery in the queue.
     pub receipt: String,
 }
 
@@ -43,8 +45,7 @@ pub struct NewMessage {
     pub due: Moment,
 }
 
-/// A message that is no longer delivered, because the message cannot be processed or failed too
-/// often.
+/// A parked message. It is no longer delivered, because it cannot be processed or failed too often.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parked {
     pub queue: String,
@@ -52,14 +53,17 @@ pub struct Parked {
     pub reason: String,
 }
 
-/// Named queues with at-least-once delivery and no guaranteed order. Some queues ([`sqs`]) do not
-/// detect duplicates: two puts with the same id create two messages. Handlers therefore identify
-/// their work by the message id.
+/// Named queues. A message is delivered at least once, and the order is not guaranteed.
+///
+/// Some queues ([`sqs`]) do not detect duplicates: two puts with the same id create two messages.
+/// Therefore handlers use the message id to recognize work that is already done.
 #[async_trait]
 pub trait Queue: Send + Sync {
-    /// Puts a message; an existing message with this id is not changed.
+    /// Adds a message to a queue. If the queue already contains a message with this id, nothing
+    /// changes.
     async fn put(&self, queue: &str, id: &str, body: &[u8], due: Moment) -> Result<(), Error>;
-    /// Takes due messages, oldest first; unfinished messages become available again at `until`.
+    /// Takes messages that are due, oldest first. A message that is not finished before the time
+    /// `until` can be taken again.
     async fn take(
         &self,
         queue: &str,
@@ -67,27 +71,29 @@ pub trait Queue: Send + Sync {
         until: Moment,
         limit: usize,
     ) -> Result<Vec<Message>, Error>;
-    /// Removes a finished message.
+    /// Removes a message after it was processed.
     async fn done(&self, queue: &str, message: &Message) -> Result<(), Error>;
-    /// Makes a message available again at `due`.
+    /// Makes a message available again at the time `due`.
     async fn defer(&self, queue: &str, message: &Message, due: Moment) -> Result<(), Error>;
-    /// Stops the delivery of a message and stores the reason.
+    /// Stops the delivery of a message, and stores the reason.
     async fn park(&self, queue: &str, message: &Message, reason: &str) -> Result<(), Error>;
-    /// Returns at most `limit` parked messages of all queues.
+    /// Returns at most `limit` parked messages of all queues. A parked message is no longer
+    /// delivered.
     async fn parked(&self, limit: usize) -> Result<Vec<Parked>, Error>;
-    /// Returns a parked message to its queue.
+    /// Puts a parked message (a message that is no longer delivered) back into its queue.
     async fn redrive(&self, queue: &str, id: &str, due: Moment) -> Result<(), Error>;
-    /// Returns the number of messages that are neither finished nor parked.
+    /// Returns the number of messages in a queue. Finished and parked messages do not count.
     async fn waiting(&self, queue: &str) -> Result<u64, Error>;
-    /// Returns the due time of the next message; `None` if no message waits. A worker sleeps until
-    /// that time.
+    /// Returns the due time of the next message. A worker sleeps until this time. Returns `None` if
+    /// the queue contains no message.
     async fn next_due(&self, queue: &str) -> Result<Option<Moment>, Error>;
-    /// Waits until this process puts a message into the queue. A put between two calls ends the
-    /// next call at once, so that a worker misses no put. Only one worker loop per queue may wait.
+    /// Waits until this process adds a message to the queue. If a message was added after the
+    /// previous call, returns at once, so that a worker misses no message. Only one worker per
+    /// queue may wait.
     async fn arrival(&self, queue: &str);
 }
 
-/// Signals puts to the worker loops of the same process, by queue.
+/// Wakes the workers of this process when a message is added to their queue.
 #[derive(Debug, Default)]
 pub(crate) struct Arrivals(Mutex<HashMap<String, Arc<Notify>>>);
 
@@ -99,11 +105,12 @@ impl Arrivals {
         }
         queues.entry(queue.to_owned()).or_default().clone()
     }
-    /// Ends the current `wait` on a queue, or the next `wait` if no task waits now.
+    /// Wakes the task that waits for a queue. If no task waits, the next call of `wait` returns at
+    /// once.
     pub(crate) fn signal(&self, queue: &str) {
         self.of(queue).notify_one();
     }
-    /// Waits for the next signal of a queue.
+    /// Waits until `signal` is called for a queue.
     pub(crate) async fn wait(&self, queue: &str) {
         self.of(queue).notified().await;
     }

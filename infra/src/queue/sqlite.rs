@@ -1,5 +1,5 @@
-//! Queues on SQLite, in the same file as the views, so that a power loss resets queues and views to
-//! the same instant.
+//! Queues on SQLite, in the same file as the views. Therefore queues and views have the state of
+//! the same point in time after a power loss.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::{Arrivals, Message, Parked, Queue};
 use crate::Error;
 use crate::sqlite::{WriterThread, at_most};
 
-/// The statements that create the table of messages in a file.
+/// SQL statements that create the table of messages.
 pub(crate) const CREATE: &str = "
     CREATE TABLE IF NOT EXISTS messages (
         queue TEXT NOT NULL, id TEXT NOT NULL, due INTEGER NOT NULL, attempts INTEGER NOT NULL, abandoned INTEGER NOT NULL, reason TEXT, body BLOB NOT NULL, PRIMARY KEY (queue, id)
@@ -19,7 +19,7 @@ pub(crate) const CREATE: &str = "
     CREATE INDEX IF NOT EXISTS messages_by_due ON messages (queue, due);
 ";
 
-/// The queues of one file, written on the writer thread of that file.
+/// The queues of one SQLite file. All writes run on the writer thread of the file.
 #[derive(Debug, Clone)]
 pub struct Sqlite {
     writer: Arc<WriterThread>,
@@ -27,7 +27,7 @@ pub struct Sqlite {
 }
 
 impl Sqlite {
-    /// Returns the queues of the file that `writer` writes.
+    /// Creates the queues for the file that belongs to `writer`.
     pub(crate) fn new(writer: Arc<WriterThread>) -> Self {
         Self {
             writer,
@@ -100,7 +100,7 @@ impl Queue for Sqlite {
             connection.prepare_cached(sql)?.execute(params![name, id, due.0]).map(drop)
         })
         .await?;
-        // The signal makes the worker loop compute its next wake-up time again.
+        // The signal wakes the worker, which then computes again when the next message is due.
         self.arrivals.signal(queue);
         Ok(())
     }
@@ -161,7 +161,7 @@ impl Queue for Sqlite {
     }
 }
 
-/// Puts a message, if the queue contains no message with the same id.
+/// Adds a message to a queue. Does nothing if the queue already contains a message with this id.
 pub(crate) fn put_message(
     connection: &Connection,
     queue: &str,

@@ -1,8 +1,8 @@
-//! Queues on SQS: standard queues, each with a dead-letter queue (`<queue>-dead`).
+//! Queues on Amazon SQS. Each queue is a standard queue with a dead-letter queue (`<queue>-dead`).
 //!
-//! A message is one JSON object `{"id", "due", "body"}`; a parked message can also contain
-//! `"reason"`. SQS delays a message by at most 15 minutes, so a longer delay consists of several
-//! delays.
+//! A message is one JSON object `{"id", "due", "body"}`. A parked message (in the dead-letter
+//! queue) can also contain `"reason"`. SQS can delay a message by at most 15 minutes. A longer
+//! delay is made of several such delays.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -19,22 +19,22 @@ use crate::Error;
 use crate::clock::Clock;
 use crate::sdk::{Names, failed};
 
-/// Maximum delay of a message, seconds (limit of SQS).
+/// Maximum delay of a message in seconds (a limit of SQS).
 const DELAY_MAX_S: i64 = 900;
-/// Maximum visibility timeout, seconds; the limit of SQS is twelve hours from the receipt of the
-/// message.
+/// Maximum visibility timeout in seconds. SQS allows at most twelve hours after a message was
+/// received.
 const VISIBILITY_MAX_S: i64 = 43_000;
-/// Maximum messages per receive (limit of SQS).
+/// Maximum number of messages per receive request (a limit of SQS).
 const RECEIVE_MAX: usize = 10;
-/// Visibility timeout of dead letters that are being listed, seconds.
+/// Visibility timeout of dead letters while they are listed, seconds.
 const LIST_VISIBILITY_S: i32 = 60;
-/// Number of empty receives after which a dead-letter queue counts as empty. One empty receive is
-/// no proof, because SQS reads only a sample of its servers.
+/// A dead-letter queue counts as empty after this number of empty receives in sequence. One empty
+/// receive is not enough, because SQS reads only some of its servers.
 const EMPTY_RECEIVES: u32 = 3;
-/// Pause between two receives of an empty queue.
+/// Pause between two receives while a queue is empty.
 const POLL: std::time::Duration = std::time::Duration::from_secs(1);
-/// Maximum receives to find one dead letter, because another reader can hide the dead letter for
-/// some time.
+/// Maximum number of receive requests in the search for one dead letter. Another reader can hide a
+/// dead letter for some time, so several requests can be necessary.
 const FIND_RECEIVES_MAX: u32 = 40;
 
 /// The queues of one desk.
@@ -50,7 +50,7 @@ pub struct Sqs {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SqsMessage {
     pub id: String,
-    /// The time before which the message must not be processed, UTC, milliseconds.
+    /// The message must not be processed before this time (milliseconds, UTC).
     pub due: i64,
     pub body: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -58,7 +58,8 @@ pub struct SqsMessage {
 }
 
 impl SqsMessage {
-    /// Parses the text of a message; a text of another format becomes the body.
+    /// Parses the text of a message. If the text has another format, the whole text becomes the
+    /// body of the message.
     pub fn read(id: &str, text: &str) -> Self {
         serde_json::from_str(text).unwrap_or_else(|_| Self {
             id: id.to_owned(),
@@ -70,7 +71,7 @@ impl SqsMessage {
 }
 
 impl Sqs {
-    /// Creates a client of the named queues; sends no request.
+    /// Creates a client for the queues with these names. Sends no request.
     pub fn new(
         config: &SdkConfig,
         names: Names,
@@ -200,8 +201,8 @@ impl Sqs {
         })
     }
 
-    /// Makes a listed dead letter visible again; if the request fails, the dead letter becomes
-    /// visible after a minute.
+    /// Makes a dead letter visible again after it was listed. If the request fails, the dead letter
+    /// becomes visible after a minute.
     async fn show(&self, queue: &str, receipt: &str) {
         if let Err(error) = self.set_visibility(&dead(queue), receipt, 0).await {
             tracing::warn!(%error, "cannot make a dead letter visible; it stays hidden for a minute");
@@ -213,7 +214,7 @@ impl Sqs {
     }
 }
 
-/// Returns the name of the dead-letter queue of a queue.
+/// Returns the name of the dead-letter queue that belongs to a queue.
 pub fn dead(queue: &str) -> String {
     format!("{queue}-dead")
 }
@@ -320,8 +321,8 @@ impl Queue for Sqs {
         Ok(parked)
     }
 
-    /// Sends the message first and deletes the dead letter afterwards, so that a crash can
-    /// duplicate the message but cannot lose the message.
+    /// Sends the message first, and deletes the dead letter afterwards. A crash in between can
+    /// duplicate the message but cannot lose it.
     async fn redrive(&self, queue: &str, id: &str, due: Moment) -> Result<(), Error> {
         for _ in 0..FIND_RECEIVES_MAX {
             let dead_letters = self
@@ -384,8 +385,8 @@ impl Queue for Sqs {
         let count = |name| attributes.attributes()?.get(name)?.parse::<u64>().ok();
         Ok(names.iter().filter_map(count).sum())
     }
-    /// Returns `None`, because SQS does not report due times. In the cloud the queue invokes its
-    /// function, which calls neither `next_due` nor [`Queue::arrival`].
+    /// Always returns `None`, because SQS does not provide due times. In the cloud, the queue
+    /// itself starts the function. The function calls neither `next_due` nor [`Queue::arrival`].
     async fn next_due(&self, _queue: &str) -> Result<Option<Moment>, Error> {
         Ok(None)
     }

@@ -1,8 +1,8 @@
-//! The contract suite of the secrets port.
+//! The contract suite of the secrets: tests that every adapter must pass.
 
 use super::Secrets;
 
-/// Runs the whole suite; `again` is the same store opened by another process.
+/// Runs all tests. `again` is the same secret store, opened a second time as another process does.
 pub async fn check(secrets: &dyn Secrets, again: &dyn Secrets) {
     let key = secrets.secret("token-key").await.expect("a key");
     assert_eq!(

@@ -1,7 +1,8 @@
-//! Keys of the desk from one secret in Secrets Manager. Each key is derived from the text of the
-//! secret and the name of the key.
+//! Derives the keys of the desk from one secret in AWS Secrets Manager. Inputs for a key are the
+//! text of the secret and the name of the key.
 //!
-//! A rotated secret makes all existing tokens invalid, so the secret is not rotated automatically.
+//! If the secret changed, all existing tokens would become invalid. Therefore the secret is not
+//! changed automatically.
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
@@ -11,15 +12,15 @@ use super::{Secret, Secrets};
 use crate::sdk::failed;
 use crate::{Error, Kind};
 
-/// Minimum characters of the secret text; 32 random letters and digits contain 190 bits.
+/// Minimum number of characters of the secret text. 32 random letters and digits contain 190 bits.
 const TEXT_MIN: usize = 32;
 
-/// One secret of the AWS account.
+/// A secret of the AWS account, from which all keys are derived.
 #[derive(Clone, Debug)]
 pub struct Manager {
     client: aws_sdk_secretsmanager::Client,
     name: String,
-    /// The text of the secret; empty before the first read.
+    /// Text of the secret. Empty before the first read.
     text: OnceCell<String>,
 }
 

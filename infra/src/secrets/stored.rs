@@ -1,4 +1,4 @@
-//! Keys of the desk in the key store of a local desk.
+//! The keys of a local desk, stored in its key store.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::Error;
 use crate::clock::Rng;
 use crate::keys::Keys;
 
-/// Keys of the desk in a key store.
+/// Provides named keys of the desk from a key store.
 #[derive(Clone)]
 pub struct Stored {
     pub keys: Arc<dyn Keys>,

@@ -1,5 +1,6 @@
-//! Verifies a ledger: dense positions, both hash chains, contiguous streams, published heads, and
-//! the same commits in feed and journal.
+//! Verifies a ledger. The audit checks that feed positions and streams have no gaps, that both hash
+//! chains are correct, and that the published heads match. It also checks that the feed and the
+//! journal contain the same commits.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -11,7 +12,8 @@ use crate::{Error, commit};
 
 /// Number of commits per read.
 const PAGE: usize = 1000;
-/// Maximum listed findings, so that a damaged ledger does not print one line per row.
+/// Maximum number of findings that are listed. Without this limit, a damaged ledger could cause one
+/// line per row.
 const FINDINGS_MAX: usize = 100;
 
 /// The result of a verification.
@@ -22,16 +24,17 @@ pub struct Verdict {
     pub streams: u64,
     pub head: Head,
     pub findings: Vec<String>,
-    /// Streams that contain snapshots; a later check folds these streams again.
+    /// Names of the streams that contain snapshots. A later check builds the states of these
+    /// streams again and compares them with the snapshots.
     pub snapshotted: Vec<String>,
 }
 
 impl Verdict {
-    /// Returns whether the verification found no fault.
+    /// Returns true if the verification found no fault.
     pub fn is_ok(&self) -> bool {
         self.findings.is_empty()
     }
-    /// Adds a finding if the bound is not reached.
+    /// Adds a finding, if the maximum number of findings is not reached.
     pub fn find(&mut self, finding: String) {
         if self.findings.len() < FINDINGS_MAX {
             self.findings.push(finding);
@@ -39,15 +42,18 @@ impl Verdict {
     }
 }
 
-/// The last state of one stream during the walk over the feed: the next sequence and the last hash.
+/// The end of one stream, as far as the feed was read: the next sequence number and the last hash.
 struct Tail {
     next: i64,
     hash: Hash,
     has_snapshot: bool,
 }
 
-/// Verifies the whole feed. `published` are heads stored outside the ledger (`<data>/heads`, notes
-/// of an auditor). `progress` receives the position after each page.
+/// Verifies all commits of the feed.
+///
+/// `published` contains heads (feed positions with hashes) that were stored outside the ledger, for
+/// example in `<data>/heads` or in the notes of an auditor. The function `progress` is called with
+/// the position after each page.
 pub async fn verify(
     store: &dyn Store,
     published: &[Head],
@@ -79,8 +85,8 @@ pub async fn verify(
                     "position {expected} is missing; the next one is {position}"
                 ));
             }
-            // A feed that is built from a table stream can contain a commit before its predecessor
-            // in the same stream.
+            // A feed that is built from a DynamoDB table stream can contain a commit before an
+            // earlier commit of the same stream.
             if store.keeps_order() {
                 check_commit(&mut verdict, &mut streams, position, &placed.commit);
             } else {
@@ -93,7 +99,7 @@ pub async fn verify(
             {
                 verdict.find(format!("position {position}: the feed's chain is broken"));
             }
-            // The walk continues from the stored hash, so that one broken link causes only one
+            // The check continues with the stored hash. One wrong hash therefore causes only one
             // finding.
             verdict.head = Head {
                 position,
@@ -174,24 +180,24 @@ fn check_commit(
     tail.has_snapshot |= commit.snapshot.is_some();
 }
 
-/// The result of comparing feed and journal.
+/// The result of a comparison of the feed with the journal.
 #[derive(Clone, Debug, Default)]
 pub struct Compared {
-    /// The number of commits that are in both feed and journal.
+    /// Number of commits that both the feed and the journal contain.
     pub both: u64,
-    /// Commits of the journal that are missing in the feed although the commits are not newer than
-    /// `indexed_until`.
+    /// Commits of the journal that are missing in the feed. Only commits up to the time
+    /// `indexed_until` count as missing.
     pub not_in_feed: Vec<Commit>,
-    /// The number of newer commits of the journal that the feed does not contain yet.
+    /// Number of journal commits after the time `indexed_until` that are not in the feed yet.
     pub on_their_way: u64,
-    /// Descriptions of all other differences.
+    /// Descriptions of all other differences between feed and journal.
     wrong: Vec<String>,
-    /// Streams that contain snapshots.
+    /// Names of the streams that contain snapshots.
     pub snapshotted: Vec<String>,
 }
 
-/// Compares feed and journal: both must contain every commit once, with the same content. The feed
-/// must be complete up to the moment `indexed_until`.
+/// Compares the feed with the journal. Both must contain every commit once, with the same content.
+/// The feed must contain all commits up to the time `indexed_until`.
 pub async fn compare(
     store: &dyn Store,
     indexed_until: Moment,
@@ -235,7 +241,7 @@ pub async fn compare(
                     "{name}: the hash does not fit the content of the journal"
                 ));
                 // The row is not a valid commit, so the feed may omit the row. If the feed contains
-                // the row, the comparison below reports the difference.
+                // the row, the comparison of the hashes reports the difference.
                 if !in_feed.contains_key(&(commit.stream.clone(), commit.first)) {
                     continue;
                 }
@@ -255,8 +261,9 @@ pub async fn compare(
             break;
         }
     }
-    // `in_feed` now contains only commits that the walk did not return. If a read of the journal
-    // does not find such a commit either, the commit was removed.
+    // At this point `in_feed` contains only commits that the read of all commits did not return.
+    // Each of these commits is read directly. If the journal does not contain the commit, it was
+    // removed.
     for ((stream, first), (position, _)) in in_feed {
         if store
             .forward(&stream, first, 1)
@@ -274,7 +281,7 @@ pub async fn compare(
 }
 
 impl Compared {
-    /// Returns descriptions of all differences.
+    /// Returns the descriptions of all differences between feed and journal.
     pub fn findings(&self) -> Vec<String> {
         let lost = self.not_in_feed.iter().min_by_key(|commit| commit.at).map(|oldest| {
             let (count, name) = (self.not_in_feed.len(), format!("{}:{}", oldest.stream, oldest.first));
@@ -282,7 +289,7 @@ impl Compared {
         });
         self.wrong.iter().cloned().chain(lost).collect()
     }
-    /// Adds a finding if the bound is not reached.
+    /// Adds a finding, if the maximum number of findings is not reached.
     pub fn find(&mut self, finding: String) {
         if self.wrong.len() < FINDINGS_MAX {
             self.wrong.push(finding);

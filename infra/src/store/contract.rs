@@ -1,4 +1,5 @@
-//! The contract suite of the event store; each adapter runs [`check`] in its own test.
+//! The contract suite of the event store: tests that every adapter must pass. Each adapter runs
+//! [`check`] in its own test.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,9 +8,11 @@ use super::{Appended, COMMIT_BYTES_MAX, Commit, Head, PAGE_BYTES_MAX, Store};
 use crate::Kind;
 use crate::commit::{self, following};
 
-/// Runs the whole suite on an empty store. `rounds` is the number of races between writers for one
-/// key. `caught_up` waits until the feed contains every commit; the function returns at once if the
-/// store itself assigns positions.
+/// Runs all tests on an empty store. In `rounds` tests, several writers try to store a commit under
+/// the same key.
+///
+/// The function `caught_up` waits until the feed contains every commit. If the store itself assigns
+/// the feed positions, the function returns at once.
 pub async fn check(store: Arc<dyn Store>, rounds: usize, caught_up: impl AsyncFn()) {
     appends_and_reads(&*store, &caught_up).await;
     pages_are_bounded(&*store).await;

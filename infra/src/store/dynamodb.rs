@@ -1,5 +1,5 @@
-//! The journal on DynamoDB: one item per commit, written by one conditional put
-//! (reference/event-sourcing.md 2.1).
+//! The journal (the commits of all streams) on DynamoDB. Each commit is one item, and is written by
+//! one conditional put (reference/event-sourcing.md 2.1).
 //!
 //! | attribute | content |
 //! | --- | --- |
@@ -12,9 +12,9 @@
 //! | `b` | body, compressed |
 //! | `k`, `z` | fingerprint and snapshot, compressed; on about every twelfth commit |
 //!
-//! The put requires the key to be absent and returns the stored item if the key exists. A writer
-//! that is too late therefore gets the commit of the first writer without a read. A writer whose
-//! first response was lost gets its own commit.
+//! The put fails if an item with the key exists, and then returns the stored item. If another
+//! writer was faster, the caller gets the commit of that writer without a read. If the response to
+//! an earlier attempt was lost, the caller gets its own commit.
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
@@ -30,7 +30,7 @@ use crate::Error;
 use crate::commit::compress::{compress, decompress};
 use crate::sdk::{Item, Table, failed, item_bytes};
 
-/// A journal in one DynamoDB table.
+/// A journal (the commits of all streams) in one DynamoDB table.
 #[derive(Clone, Debug)]
 pub struct Dynamodb {
     table: Table,
@@ -73,7 +73,7 @@ impl Dynamodb {
     }
 }
 
-/// Converts a commit to an item.
+/// Converts a commit to a DynamoDB item.
 pub fn item(commit: &Commit) -> Item {
     let mut item = Item::from([
         ("p".into(), AttributeValue::S(commit.stream.clone())),
@@ -101,7 +101,8 @@ pub fn item(commit: &Commit) -> Item {
     item
 }
 
-/// Converts an item to a commit. If the item is not a commit, returns an error that names the item.
+/// Converts a DynamoDB item to a commit. If the item is not a commit, returns an error with the key
+/// of the item.
 pub fn commit(item: &Item) -> Result<Commit, Error> {
     let name = || {
         let stream = item
@@ -128,8 +129,8 @@ pub fn commit(item: &Item) -> Result<Commit, Error> {
             .ok_or_else(|| missing(what))
     };
     let (first, n) = (number("s")?, number("n")?);
-    // A reader continues at `first + n`, so a value that does not increase would cause an endless
-    // loop.
+    // A reader continues at `first + n`. If this sum did not increase, the reader would loop
+    // without end.
     if first < 1 || n < 1 || first.checked_add(n).is_none() {
         return Err(Error::corrupt(format!("{} holds {n} events", name())));
     }
@@ -182,7 +183,7 @@ impl Journal for Dynamodb {
             }
             Err(error) => match error.as_service_error() {
                 Some(PutItemError::ConditionalCheckFailedException(rejected)) => {
-                    // A rejected put is billed like a write, but the response does not report the
+                    // AWS bills a rejected put like a write, but its response does not contain the
                     // capacity units.
                     self.table.meter.wrote(
                         "journal put rejected",
@@ -193,7 +194,8 @@ impl Journal for Dynamodb {
                     );
                     match rejected.item() {
                         Some(item) => Ok(Appended::Taken(Box::new(self::commit(item)?))),
-                        // Some emulators do not return the stored item, so the item is read.
+                        // Some emulators do not return the stored item, so the item is read
+                        // separately.
                         None => self.taken(&commit).await,
                     }
                 }

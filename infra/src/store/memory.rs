@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{Error, Kind};
 
-/// The commits by stream and by position.
+/// The commits in two maps: by stream, and by feed position.
 #[derive(Debug)]
 pub struct Memory {
     inner: Mutex<Inner>,
@@ -151,8 +151,8 @@ impl Store for Memory {
     }
 }
 
-/// Returns the first items up to `limit` and [`PAGE_BYTES_MAX`]; returns at least one item if an
-/// item exists.
+/// Returns the first items, at most `limit` items with together at most [`PAGE_BYTES_MAX`] bytes.
+/// Returns at least one item if there is an item.
 pub(super) fn page<T>(
     items: impl Iterator<Item = T>,
     limit: usize,
@@ -170,7 +170,7 @@ pub(super) fn page<T>(
     page
 }
 
-/// Rejects a commit with an invalid stream name or over the size limit; shared by all adapters.
+/// Rejects a commit that is too large or has an invalid stream name. All adapters use this check.
 pub(super) fn within_limit(commit: &Commit) -> Result<(), Error> {
     if !commit.is_well_named() {
         let name = commit.stream.chars().take(40).collect::<String>();
@@ -197,13 +197,15 @@ pub(super) fn within_limit(commit: &Commit) -> Result<(), Error> {
     ))
 }
 
-/// Returns the longest text of a body, and the name of the field or member that contains it.
+/// Returns the length of the longest text in a JSON body, with the name of the field that contains
+/// the text.
 fn longest(value: &Value, name: &str) -> Option<(usize, String)> {
     match value {
         Value::String(text) => Some((text.len(), name.to_owned())),
         Value::Array(items) => items.iter().filter_map(|item| longest(item, name)).max(),
         Value::Object(members) => {
-            // The value of a form field is reported under the key of the field.
+            // A form field is an object with `key` and `value`. A long value is reported with the
+            // key of the field.
             let field = members.get("key").and_then(Value::as_str);
             let named = |member: &str| {
                 if member == "value" {

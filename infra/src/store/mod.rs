@@ -1,4 +1,5 @@
-//! The event store port: one row stores one commit, which contains all events of one command.
+//! The interface to the event store. One row stores one commit, which contains all events of one
+//! command.
 
 pub mod audit;
 pub mod contract;
@@ -17,70 +18,77 @@ pub use crate::commit::{Commit, Hash, Head, Placed, Snapshot};
 
 use crate::Error;
 
-/// Maximum bytes of a stored commit, body and snapshot together (the item limit of DynamoDB is 400
-/// KB; reference/event-sourcing.md 2.1).
+/// Maximum size in bytes of a stored commit: body and snapshot together. The item limit of DynamoDB
+/// is 400 KB (reference/event-sourcing.md 2.1).
 pub const COMMIT_BYTES_MAX: usize = 350 * 1024;
-/// Maximum bytes of a snapshot; a larger snapshot is not stored.
+/// Maximum size in bytes of a snapshot. A larger snapshot is not stored.
 pub const SNAPSHOT_BYTES_MAX: usize = 64 * 1024;
-/// Maximum bytes of the bodies in one page of a read; a page contains at least one commit.
+/// Maximum size in bytes of all commit bodies that one read returns. A read returns at least one
+/// commit, if a commit exists.
 pub const PAGE_BYTES_MAX: usize = 1 << 20;
 
-/// Stores commits by stream; all other data is derived from the commits.
+/// Stores commits, ordered within each stream. All other data of the desk is derived from the
+/// commits.
 #[async_trait]
 pub trait Journal: Send + Sync {
-    /// Appends a commit if the key (stream, first) is absent; returns after the commit is durable.
+    /// Appends a commit if its key (stream, first) is not in use. Returns after the commit is
+    /// stored durably.
     async fn append(&self, commit: Commit) -> Result<Appended, Error>;
-    /// Reads one stream backwards from the sequence `before` (exclusive; `None` is the end of the
-    /// stream). Returns at most `limit` commits and [`PAGE_BYTES_MAX`] bytes, newest first. The
-    /// page is empty only if no older commit exists.
+    /// Reads a stream backwards, newest commit first. Reads only events before the sequence number
+    /// `before`; `None` starts at the end of the stream. Returns at most `limit` commits with at
+    /// most [`PAGE_BYTES_MAX`] bytes. The result is empty only if no older commit exists.
     async fn back(
         &self,
         stream: &str,
         before: Option<i64>,
         limit: usize,
     ) -> Result<Vec<Commit>, Error>;
-    /// Reads one stream forwards, beginning with the first commit whose `first` is at least `from`.
+    /// Reads a stream forwards. Starts at the first commit whose `first` is at least `from`.
     async fn forward(&self, stream: &str, from: i64, limit: usize) -> Result<Vec<Commit>, Error>;
-    /// Returns the sequence of the next event of a stream; 1 for a stream that does not exist.
+    /// Returns the sequence number of the next event of a stream. Returns 1 if the stream does not
+    /// exist.
     async fn next(&self, stream: &str) -> Result<i64, Error>;
-    /// Reads one page of a walk over every commit, in the cheapest order of the adapter. Audits and
-    /// rebuilds of a feed use the walk.
+    /// Reads one page of all commits of all streams, in the order that is cheapest for the adapter.
+    /// Audits and rebuilds of the feed use this function.
     async fn walk(&self, from: Option<Cursor>, limit: usize) -> Result<Walked, Error>;
 }
 
-/// A journal with a feed: all its commits in one dense order.
+/// A journal with a feed. The feed is the order of all commits, numbered without gaps.
 #[async_trait]
 pub trait Store: Journal {
-    /// Reads at most `limit` commits of the feed after a position, in order. Positions are dense,
-    /// and a stored position never changes.
+    /// Returns at most `limit` commits of the feed after the position `after`, in order. Positions
+    /// have no gaps, and the position of a commit never changes.
     async fn feed(&self, after: i64, limit: usize) -> Result<Vec<Placed>, Error>;
-    /// Returns the last position and its feed hash.
+    /// Returns the head of the feed: the last position and its feed hash.
     async fn head(&self) -> Result<Head, Error>;
-    /// Waits until the head is after `position`; returns at once if the head is already there.
+    /// Waits until the feed contains a commit after `position`. Returns at once if such a commit
+    /// exists.
     async fn past(&self, position: i64);
-    /// Returns an error after a failed write, until a write succeeds again. Writes no commit.
+    /// Checks whether the store can be written. After a failed write, returns an error until a
+    /// write succeeds. The check stores no commit.
     async fn writable(&self, _now: Moment) -> Result<(), Error> {
         Ok(())
     }
-    /// Returns whether the feed contains the commits of each stream in stream order. A feed that is
-    /// built from a table stream is complete, but can contain a commit before its predecessor
-    /// ([`resequencer`]).
+    /// Returns whether the commits of each stream are in the feed in the order of the stream.
+    ///
+    /// A feed that is built from a DynamoDB table stream contains every commit. However, a commit
+    /// can come before an earlier commit of the same stream; [`resequencer`] corrects this order.
     fn keeps_order(&self) -> bool {
         true
     }
 }
 
-/// The position at which a walk over the journal continues; only the adapter that created a cursor
-/// can parse the cursor.
+/// The place where a read of all commits continues. Only the adapter that created a cursor can
+/// parse the cursor.
 pub type Cursor = String;
 
-/// One page of a walk over the journal.
+/// One page of a read of all commits.
 #[derive(Clone, Debug, Default)]
 pub struct Walked {
     pub commits: Vec<Commit>,
-    /// Descriptions of the rows that are not readable commits.
+    /// Descriptions of the rows that cannot be read as commits.
     pub unreadable: Vec<String>,
-    /// The cursor of the next page; `None` at the end of the journal.
+    /// The cursor of the next page. `None` if all commits are read.
     pub next: Option<Cursor>,
 }
 
@@ -88,14 +96,16 @@ pub struct Walked {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Appended {
     Stored {
-        /// Position in the feed; `None` if the feed is built later from a table stream.
+        /// Position of the commit in the feed. `None` if the feed is built later, from a table
+        /// stream.
         position: Option<i64>,
     },
-    /// The key (stream, first) is already used; the variant contains the stored commit.
+    /// Another commit or the same commit already uses the key (stream, first). The variant contains
+    /// the stored commit.
     Taken(Box<Commit>),
 }
 
-/// Walks over a store in the order of its feed positions.
+/// Reads one page of all commits in the order of their feed positions.
 async fn walk_by_position(
     store: &dyn Store,
     from: Option<Cursor>,

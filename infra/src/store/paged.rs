@@ -1,5 +1,5 @@
-//! A [`Store`] that combines a journal without a common order of commits and the feed pages that
-//! the indexer builds from the journal.
+//! A [`Store`] for a journal that has no common order of all commits. The feed pages give this
+//! order; a separate process, the indexer, builds the pages from the journal.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,20 +11,20 @@ use crate::Error;
 use crate::blob::Blob;
 use crate::pages::{Page, Pages, archive};
 
-/// Interval at which a waiting reader polls for a new page.
+/// Time between two checks for a new page while a reader waits.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// A feed page and its commits.
+/// A feed page with its commits.
 type Opened = (Page, Arc<Vec<Commit>>);
 
-/// The journal, pages and archive of one ledger.
+/// A store that consists of the journal, the feed pages and the archive of one ledger.
 #[derive(Clone)]
 pub struct Paged {
     pub journal: Arc<dyn Journal>,
     pub pages: Arc<dyn Pages>,
     pub blob: Arc<dyn Blob>,
-    /// The page of the last read with its commits, cached because a reader usually continues with
-    /// the next positions.
+    /// The page that was read last, with its commits. The page is cached because a reader usually
+    /// continues with the next positions.
     last: Arc<Mutex<Option<Opened>>>,
 }
 
@@ -38,8 +38,8 @@ impl Paged {
         }
     }
 
-    /// Returns the page that contains a position, with its commits; `None` after the end of the
-    /// feed.
+    /// Returns the page that contains a feed position, with its commits. Returns `None` if the
+    /// position is after the end of the feed.
     async fn page_at(&self, position: i64) -> Result<Option<Opened>, Error> {
         let last = self.last.lock().expect("no holder panics").clone();
         if let Some((page, commits)) = last {
@@ -84,8 +84,8 @@ impl Paged {
             .ok_or_else(|| Error::corrupt(format!("page {number} of the feed is missing")))
     }
 
-    /// Reads the commits of a page, checks the commits against the entries of the page, and caches
-    /// the page.
+    /// Reads the commits of a page, compares them with the entries of the page, and stores the page
+    /// in the cache.
     async fn open(&self, page: Page) -> Result<Opened, Error> {
         let commits = read(&*self.blob, &page).await?;
         let opened = (page, Arc::new(commits));
@@ -94,7 +94,8 @@ impl Paged {
     }
 }
 
-/// Returns the commits of a page, from the inline copy or from the archive object of the page.
+/// Returns the commits of a page. They are stored in the page itself, or in the archive object of
+/// the page.
 pub async fn read(blob: &dyn Blob, page: &Page) -> Result<Vec<Commit>, Error> {
     let Page {
         number,
@@ -124,7 +125,7 @@ pub async fn read(blob: &dyn Blob, page: &Page) -> Result<Vec<Commit>, Error> {
     }
 }
 
-/// Returns the blob key of an archive object.
+/// Returns the key of the blob that contains an archive object.
 pub fn key(name: &str) -> String {
     format!("archive/{name}")
 }
@@ -132,7 +133,8 @@ pub fn key(name: &str) -> String {
 #[async_trait]
 impl Journal for Paged {
     async fn append(&self, commit: Commit) -> Result<Appended, Error> {
-        // A position in the journal is not a position in this feed, so no position is returned.
+        // The feed position is not known yet, because the feed pages are built later. Therefore no
+        // position is returned.
         Ok(match self.journal.append(commit).await? {
             Appended::Stored { .. } => Appended::Stored { position: None },
             taken @ Appended::Taken(_) => taken,

@@ -1,11 +1,12 @@
-//! Restores the stream order of a feed: a commit that arrives before its predecessor waits for the
-//! predecessor.
+//! Returns the commits of a feed in the order of their streams. A commit that arrives before an
+//! earlier commit of its stream waits for the earlier commit.
 
 use std::collections::{BTreeMap, HashMap};
 
 use super::Placed;
 
-/// The next expected sequence of each stream, and the commits that wait for a predecessor.
+/// The next expected sequence number of each stream. Commits that arrived too early are stored in
+/// `waiting`.
 #[derive(Debug, Default)]
 pub struct InOrder {
     next: HashMap<String, i64>,
@@ -13,8 +14,8 @@ pub struct InOrder {
 }
 
 impl InOrder {
-    /// Accepts the next commit of the feed; returns the commits that are now in order (none, one or
-    /// several).
+    /// Takes the next commit of the feed. Returns the commits that are now in the order of their
+    /// stream. The result can be empty.
     pub fn take(&mut self, placed: Placed) -> Vec<Placed> {
         let next = self.next.entry(placed.commit.stream.clone()).or_insert(1);
         if placed.commit.first > *next {
@@ -38,7 +39,8 @@ impl InOrder {
         ready
     }
 
-    /// Returns the commits whose predecessor did not arrive.
+    /// Returns the commits that still wait because an earlier commit of their stream did not
+    /// arrive.
     pub fn left(self) -> impl Iterator<Item = Placed> {
         self.waiting.into_values().flat_map(BTreeMap::into_values)
     }

@@ -1,9 +1,12 @@
-//! The event store on SQLite: one writer thread with group commit, and concurrent readers.
+//! The event store on SQLite. One thread writes commits in groups, and several connections read at
+//! the same time.
 //!
-//! The file uses a write-ahead log with `synchronous=FULL`. Each answer is sent after the COMMIT of
-//! its group is on disk; a failed COMMIT fails the whole group. A lock file excludes a second
-//! writer. Reads are short index lookups of bounded pages on a small pool of read-only connections.
-//! The reads of the port run on threads for blocking work, so that no read blocks an async worker.
+//! The file uses a write-ahead log with `synchronous=FULL`. The writer answers a request after the
+//! SQL COMMIT of its group is on disk. If the COMMIT fails, all requests of the group fail. A lock
+//! file prevents a second writer.
+//!
+//! Reads are short index lookups with limited result pages, on a small pool of read-only
+//! connections. They run on threads for blocking work, so that they do not block async tasks.
 
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -25,22 +28,24 @@ use crate::crash::Crash;
 use crate::sqlite::{Readers, connect, damages, failed, has_table, look, set_meta};
 use crate::{Error, Kind, commit};
 
-/// "LDDK" in ASCII, which identifies a ledger file among SQLite files.
+/// The SQLite application id of a ledger file: "LDDK" in ASCII.
 const APPLICATION_ID: i32 = 0x4c44_444b;
 /// The layout version that this program writes.
 const LAYOUT: i32 = 2;
-/// The layout version of builds that did not use the permanent event names yet.
+/// The layout version of older builds, which did not write the permanent event names.
 const FORMER_LAYOUT: i32 = 1;
-/// Maximum jobs in the queue of the writer; further callers wait for a free slot.
+/// Maximum number of jobs in the queue of the writer thread. If the queue is full, further callers
+/// wait.
 const WAITING_MAX: usize = 4096;
-/// Maximum commits in one group; limits the wait of the first commit in the group.
+/// Maximum number of commits in one group. The limit bounds the time that the first commit of a
+/// group waits.
 const GROUP_MAX: usize = 512;
-/// Minimum time between two probe writes, milliseconds.
+/// Minimum time between two probe writes (test writes that check the disk), milliseconds.
 const PROBE_EVERY_MS: i64 = 1000;
-/// Bytes of the probe row, a test write that shows whether the file is writable.
+/// Size in bytes of the probe row. Writing this row tests whether the file is writable.
 const PROBE_BYTES: usize = 16;
-/// Bytes of the probe row after a failed write. The row is as large as a usual group of commits, so
-/// that a probe fails if the disk is almost full.
+/// Size in bytes of the probe row after a failed write. The row is as large as a usual group of
+/// commits, so that the test fails if the disk is almost full.
 const PROBE_FAILED_BYTES: usize = 256 * 1024;
 
 const CREATE: &str = "
@@ -66,12 +71,12 @@ const COLUMNS: &str = "position, stream, first, n, at, command_id, prev_hash, ha
 #[derive(Debug)]
 pub struct Sqlite {
     readers: Readers,
-    /// The writer thread; `None` if the ledger was opened read-only.
+    /// The writer thread. `None` if the ledger was opened read-only.
     writer: Option<Writer>,
     head: watch::Sender<i64>,
-    /// The error of the last write; `None` after a successful write.
+    /// The error of the last write. `None` if the last write succeeded.
     failing: Failing,
-    /// The time of the last probe write.
+    /// Time of the last probe write (a test write that checks the disk).
     probed: tokio::sync::Mutex<Option<Moment>>,
 }
 
@@ -81,7 +86,7 @@ type Failing = Arc<Mutex<Option<String>>>;
 struct Writer {
     requests: Option<mpsc::Sender<Job>>,
     thread: Option<JoinHandle<()>>,
-    /// The lock on the directory, held until the writer is dropped.
+    /// The lock of the directory. The lock is released when the writer is dropped.
     _lock: File,
 }
 
@@ -89,7 +94,8 @@ struct Writer {
 #[derive(Debug)]
 enum Job {
     Commit(Request),
-    /// Writes a probe row if no commit is waiting; the answer is sent after the write.
+    /// Checks by a test write whether the file is writable, and then sends the answer. If commits
+    /// wait, their write is the test.
     Probe(oneshot::Sender<()>),
 }
 
@@ -100,13 +106,14 @@ struct Request {
 }
 
 impl Sqlite {
-    /// Opens the ledger of a directory for writing; rejects a directory that another process has
-    /// locked.
+    /// Opens the ledger of a directory for writing. Fails if another process holds the lock of the
+    /// directory.
     pub fn open(directory: &Path, crash: Arc<Crash>) -> Result<Self, Error> {
         Self::open_locked(directory, lock(directory)?, crash)
     }
 
-    /// Opens the ledger for writing under a lock that the caller holds.
+    /// Opens the ledger for writing. The caller has already locked the directory and passes the
+    /// lock.
     pub(crate) fn open_locked(
         directory: &Path,
         lock: File,
@@ -157,8 +164,8 @@ impl Sqlite {
         Self::over(Readers::new(&path), &path)
     }
 
-    /// Opens the ledger of a directory read-only without creating side files; `is_written` is true
-    /// while a desk runs in the directory.
+    /// Opens the ledger of a directory read-only, without creating a `-wal` or `-shm` file.
+    /// `is_written` is true while a desk runs in the directory.
     pub fn look(directory: &Path, is_written: bool) -> Result<Self, Error> {
         let path = directory.join("ledger.db");
         find(directory, &path)?;
@@ -179,7 +186,8 @@ impl Sqlite {
         })
     }
 
-    /// Returns the published heads that do not match the ledger, by ascending position.
+    /// Returns the published heads (feed positions with hashes) that do not match the ledger,
+    /// ordered by position.
     pub(crate) fn disagreeing(&self, heads: &[Head]) -> Result<Vec<Head>, Error> {
         self.readers
             .with("compare the ledger with published heads", |connection| {
@@ -187,7 +195,7 @@ impl Sqlite {
             })
     }
 
-    /// Returns the names of all streams that begin with a prefix.
+    /// Returns the names of all event streams whose names begin with `prefix`.
     pub fn streams(&self, prefix: &str) -> Result<Vec<String>, Error> {
         let end = format!("{prefix}\u{10ffff}");
         self.readers.with("list the streams", |connection| {
@@ -197,10 +205,10 @@ impl Sqlite {
     }
 }
 
-/// Returns the published heads that do not match a ledger. The position of such a head is after the
-/// end of the ledger, or the ledger contains another feed hash at this position.
+/// Returns the published heads (feed positions with hashes) that do not match a ledger. A head does
+/// not match if the ledger ends before its position, or has another feed hash at its position.
 pub(crate) fn disagreeing(connection: &Connection, heads: &[Head]) -> rusqlite::Result<Vec<Head>> {
-    // The head of an empty ledger matches every ledger.
+    // Position 0 is the head of an empty ledger and matches every ledger.
     let heads: Vec<Head> = heads
         .iter()
         .filter(|head| head.position > 0)
@@ -223,7 +231,8 @@ pub(crate) fn disagreeing(connection: &Connection, heads: &[Head]) -> rusqlite::
     Ok(found)
 }
 
-/// Returns the head of a ledger; the default head if the table of commits does not exist yet.
+/// Returns the head of a ledger: the position and the feed hash of its last commit. Returns the
+/// head of an empty ledger if the table of commits does not exist yet.
 pub(crate) fn end(connection: &Connection) -> Result<Head, Error> {
     let exists = has_table(connection, "commits")
         .map_err(|error| failed("read the ledger's head", error))?;
@@ -234,8 +243,8 @@ pub(crate) fn end(connection: &Connection) -> Result<Head, Error> {
     }
 }
 
-/// Returns the damages that the integrity check of SQLite finds in a file of a directory; `None` if
-/// the file does not exist.
+/// Returns the damage that the integrity check of SQLite finds in a file. Returns `None` if the
+/// file does not exist.
 pub fn integrity(
     directory: &Path,
     name: &str,
@@ -248,7 +257,7 @@ pub fn integrity(
     Ok(Some(damages(&look(&path, is_written)?)))
 }
 
-/// Rejects a directory without a ledger, and a directory that this user may not read.
+/// Returns an error if a directory contains no ledger, or if this user may not read the directory.
 fn find(directory: &Path, path: &Path) -> Result<(), Error> {
     match path.try_exists() {
         Ok(true) => Ok(()),
@@ -273,7 +282,7 @@ impl Drop for Writer {
     }
 }
 
-/// Locks the directory; the operating system releases the lock when the process ends, also after a
+/// Locks the directory. The operating system releases the lock when the process ends, also after a
 /// crash.
 pub(crate) fn lock(directory: &Path) -> Result<File, Error> {
     let path = directory.join("lock");
@@ -304,8 +313,8 @@ pub(crate) fn lock(directory: &Path) -> Result<File, Error> {
     }
 }
 
-/// Rejects a file of another program, and a file with a later layout, which this program would
-/// damage.
+/// Rejects a file that belongs to another program. Also rejects a file with a newer layout, because
+/// this program could damage it.
 pub(crate) fn ours(connection: &Connection, path: &Path) -> Result<(), Error> {
     let mark = |name: &str| {
         connection
@@ -346,8 +355,8 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "user_version", LAYOUT)
 }
 
-/// The state of the writer thread: the connection, the head, and the channel that publishes the
-/// head.
+/// The state of the writer thread, with the connection and the head (last position and feed hash).
+/// The thread sends each new head position to the channel `published`.
 struct Group {
     connection: Connection,
     head: Head,
@@ -357,8 +366,8 @@ struct Group {
 }
 
 impl Group {
-    /// Takes all waiting jobs, writes their commits in one transaction, and answers each job. Ends
-    /// when all senders are dropped.
+    /// Takes all waiting jobs, writes their commits in one transaction, and answers each job.
+    /// Returns when all senders of jobs are dropped.
     fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         let (mut group, mut probes) = (Vec::with_capacity(GROUP_MAX), Vec::new());
         while let Some(job) = jobs.blocking_recv() {
@@ -413,13 +422,13 @@ impl Group {
         }
     }
 
-    /// Records the error of a write, or `None` after a successful write.
+    /// Stores the error of the last write. `None` means that the last write succeeded.
     fn note(&self, error: Option<rusqlite::Error>) {
         *self.failing.lock().expect("no holder panics") = error.map(|error| error.to_string());
     }
 
-    /// Writes the probe row, which belongs to no commit. After a failed write, first writes a large
-    /// row and then a small row.
+    /// Writes the probe row, a test row that checks whether the file is writable. After a failed
+    /// write, tests a large row first, and then replaces it with a small row.
     fn probe(&mut self) -> rusqlite::Result<()> {
         let is_failing = self.failing.lock().expect("no holder panics").is_some();
         if is_failing {
@@ -510,8 +519,8 @@ fn read_head(connection: &Connection) -> Result<Head, Error> {
 
 fn placed(row: &Row<'_>) -> rusqlite::Result<Placed> {
     let (first, n): (i64, i64) = (row.get(2)?, row.get(3)?);
-    // A reader continues at `first + n`, so a value that does not increase would cause an endless
-    // loop.
+    // A reader continues at `first + n`. If this sum did not increase, the reader would loop
+    // without end.
     if first < 1 || n < 1 || first.checked_add(n).is_none() {
         return Err(rusqlite::Error::IntegralValueOutOfRange(3, n));
     }
@@ -536,8 +545,8 @@ fn placed(row: &Row<'_>) -> rusqlite::Result<Placed> {
     })
 }
 
-/// Runs a query whose rows are commits, up to the page bounds. If a row is unreadable, returns an
-/// error that names the row.
+/// Runs a query that returns commits, and stops at the limits of one page. If a row is unreadable,
+/// returns an error with the position of the row.
 async fn commits(
     readers: &Readers,
     what: String,

@@ -1,4 +1,4 @@
-//! The contract suite of the views port.
+//! The contract suite of the views: tests that every adapter of the port must pass.
 
 use super::{Counted, Document, Range, Views};
 
@@ -9,7 +9,7 @@ fn document(sequence: i64, text: &str) -> Document {
     }
 }
 
-/// Runs the whole suite on an empty store.
+/// Runs all tests on an empty store.
 pub async fn check(views: &dyn Views) {
     let put = |key: &'static str, sequence, expected, rows: Vec<(&'static str, String)>| async move {
         views
@@ -158,15 +158,15 @@ pub async fn check(views: &dyn Views) {
     pages(views).await;
 }
 
-/// The list whose rows the suite counts by time and by facets. An adapter with counters must be
-/// opened with this list, so that the suite reads the counters.
+/// The list whose counters the suite tests. An adapter with row counters must be opened with this
+/// list, so that the tests use the counters.
 pub const COUNTED: &Counted = &[("t", "creator")];
 
-/// The facets of the test rows.
+/// The facets (filter texts) of the test rows.
 const COLOURS: [&str; 5] = ["red", "green", "blue", "", "violet"];
 
-/// Checks pages and counts of lists that are ordered by time. The results must equal the results of
-/// a plain list, at any depth and with any bounds.
+/// Checks pages and counts of lists that are sorted by time. The results must equal the results of
+/// a plain list of rows, for every range and every number of skipped rows.
 async fn pages(views: &dyn Views) {
     let mut rng: u64 = 7;
     let mut below = |bound: u64| {
@@ -179,7 +179,7 @@ async fn pages(views: &dyn Views) {
     let mut colours: std::collections::HashMap<String, &str> = std::collections::HashMap::new();
     let begin = 1_795_000_000_000_u64;
     for number in 0..120_u64 {
-        // The instants of the rows lie within one second, within minutes, or within days.
+        // The times of the rows are within one second, within minutes, or within days.
         let at = begin
             + [below(900), below(90_000), below(500_000_000)]
                 [usize::try_from(number % 3).unwrap_or_default()];
@@ -208,7 +208,7 @@ async fn pages(views: &dyn Views) {
         colours.insert(key.clone(), colour);
         rows.push((value, key));
     }
-    // Some rows get another value, and some rows are removed.
+    // Some rows get a new value, and some rows are removed.
     for number in (0..120).step_by(10) {
         let key = format!("k{number:03}");
         rows.retain(|(_, known)| *known != key);
@@ -233,7 +233,7 @@ async fn pages(views: &dyn Views) {
             views.remove("t", &key).await.expect("remove");
         }
     }
-    // Other rows keep their values and change their facets.
+    // Other rows keep their values but get new facets (filter texts).
     for number in (5..120).step_by(10) {
         let key = format!("k{number:03}");
         let row = rows
@@ -253,13 +253,13 @@ async fn pages(views: &dyn Views) {
     for round in 0..200_u64 {
         let cut = |at: u64| format!("p|{:016}", begin + at);
         let (from, to) = match round % 8 {
-            // Both ends of the range belong to the same owner.
+            // The range contains all rows of one owner (the text before `|`).
             0 => ("q|".to_owned(), "q|~".to_owned()),
             1 => ("p|".to_owned(), "p|~".to_owned()),
             2 => (cut(below(1_000)), cut(1_000 + below(499_000_000))),
             3 => (cut(below(80_000)), "p|~".to_owned()),
-            // The next ends are not plain instants: texts that follow an instant, truncated
-            // instants, and the value of a row.
+            // The next ranges end with a text that is not a time: a time with more text after it, a
+            // time that is cut off, or the value of a row.
             4 => (
                 "p|".to_owned(),
                 format!(
@@ -282,7 +282,8 @@ async fn pages(views: &dyn Views) {
                 "p|~".to_owned(),
             ),
         };
-        // A range belongs to one owner, so empty ranges and ranges over two owners are skipped.
+        // A range must be within one owner (the text before `|`). Empty ranges, and ranges over two
+        // owners, are skipped.
         if from >= to || from.as_bytes()[0] != to.as_bytes()[0] {
             continue;
         }
@@ -333,7 +334,7 @@ async fn pages(views: &dyn Views) {
                 .collect::<Vec<_>>(),
             "from {from} to {to}, {skip} skipped"
         );
-        // The same range is read with a condition on facets.
+        // The same range is read again, with a filter by facets.
         let chosen: Vec<&str> = COLOURS.iter().copied().filter(|_| below(2) == 0).collect();
         let fitting: Vec<_> = expected
             .iter()
@@ -376,8 +377,8 @@ async fn pages(views: &dyn Views) {
                 .collect::<Vec<_>>(),
             "{chosen:?} from {from} to {to}, {skip} skipped"
         );
-        // The same range is read page by page; each page starts after the last entry of the page
-        // before.
+        // The same range is read page by page. Each page starts after the last entry of the
+        // previous page.
         let range = Range {
             view: "t",
             index: "creator",

@@ -1,5 +1,5 @@
-//! The views port: a small document store with ordered, many-valued indexes. All data of the views
-//! can be rebuilt from the ledger.
+//! The interface to the views, a small document store with sorted indexes. One document can have
+//! several values in an index. All data of the views can be built again from the ledger.
 
 pub mod contract;
 #[cfg(feature = "aws")]
@@ -17,43 +17,47 @@ use crate::Error;
 
 pub use page_writer::{InSteps, PageWriter};
 
-/// A stored document, and the sequence of the last event that the document includes.
+/// A stored document. `sequence` is the number of the last event that the document includes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
     pub sequence: i64,
     pub body: Vec<u8>,
 }
 
-/// One row of an index: the indexed value and the key of the document.
+/// One row of an index, with the indexed value and the key of the document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub value: String,
     pub key: String,
-    /// The facets of the document, a short text by which lists are filtered; empty if the document
-    /// was put without facets.
+    /// The facets of the document: a short text for filtering lists. Empty if the document was
+    /// stored without facets.
     pub facets: String,
 }
 
 impl Entry {
-    /// Returns the facets that many documents share: the text before the first tab.
+    /// Returns the shared part of the facets (the filter text of a document): the text before the
+    /// first tab. Many documents have the same shared part.
     pub fn shared(&self) -> &str {
         shared_and_own(&self.facets).0
     }
-    /// Returns the facets of this document alone: the text after the first tab.
+    /// Returns the own part of the facets (the filter text of a document): the text after the first
+    /// tab. This part belongs to one document.
     pub fn own(&self) -> &str {
         shared_and_own(&self.facets).1
     }
 }
 
-/// Splits facets into the shared part and the document's own part.
+/// Splits the facets (the filter text of a document) at the first tab. Returns the part that many
+/// documents share, and the part of this document alone.
 pub fn shared_and_own(facets: &str) -> (&str, &str) {
     facets.split_once('\t').unwrap_or((facets, ""))
 }
 
-/// A predicate on shared facets: whether a list shows the rows with these facets.
+/// A filter for rows: returns true if a list shows the rows with these shared facets (filter text).
 pub type Fits<'a> = &'a (dyn Fn(&str) -> bool + Send + Sync);
 
-/// A range of an index: values from `from` (inclusive) to `to` (exclusive), ordered by value.
+/// A range of an index, sorted by value. The range contains the values from `from` (inclusive) to
+/// `to` (exclusive).
 #[derive(Clone, Copy, Debug)]
 pub struct Range<'a> {
     pub view: &'a str,
@@ -65,17 +69,18 @@ pub struct Range<'a> {
     pub limit: usize,
 }
 
-/// The lists that an adapter with counters ([`Views::has_counters`]) counts, each named by view and
-/// index. A count or a deep page of such a list does not read every row.
+/// The lists for which the adapter keeps row counters, if the adapter has counters
+/// ([`Views::has_counters`]). Each list is given by a view and an index. A count of such a list, or
+/// a page far from its start, does not read every row.
 pub type Counted = [(&'static str, &'static str)];
 
-/// Number of rows per read when a list is read completely.
+/// Number of rows that each step reads when a whole list is read.
 const STEP: usize = 500;
 
-/// The index rows of one document: the index name and the value of each row.
+/// The index rows of one document. Each row has the name of the index and the value.
 pub type Index = [(&'static str, String)];
 
-/// A document to put, with its index rows and facets (see [`Views::put_with`]).
+/// A document to store, with its index rows and its facets (see [`Views::put_with`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Put {
     pub view: Cow<'static, str>,
@@ -83,12 +88,13 @@ pub struct Put {
     pub document: Document,
     pub index: Vec<(&'static str, String)>,
     pub facets: String,
-    /// The sequence that the stored document must have; 0 if no document may exist.
+    /// The sequence number that the stored document must have. 0 if the document must not exist
+    /// yet.
     pub expected: i64,
 }
 
 impl Put {
-    /// Puts the document; returns whether the document was stored.
+    /// Stores the document. Returns whether the document was stored.
     pub async fn store(&self, views: &dyn Views) -> Result<bool, Error> {
         views
             .put_with(
@@ -108,8 +114,9 @@ impl Put {
 pub trait Views: Send + Sync {
     /// Returns a document; `None` if the document does not exist.
     async fn get(&self, view: &str, key: &str) -> Result<Option<Document>, Error>;
-    /// Puts a document and its index rows in one step if the stored sequence is `expected` (0: no
-    /// document yet). Returns whether the document is stored.
+    /// Stores a document and its index rows in one step. The document is stored only if the present
+    /// document has the sequence `expected` (0 if no document exists). Returns true if this
+    /// document is stored after the call.
     async fn put(
         &self,
         view: &str,
@@ -121,9 +128,9 @@ pub trait Views: Send + Sync {
         self.put_with(view, key, document, index, "", expected)
             .await
     }
-    /// Puts a document with facets. Facets are a short text that is stored with each index row, so
-    /// that lists can be filtered without a read of the documents. The part before the first tab is
-    /// shared by many documents; the part after the first tab belongs to this document alone.
+    /// Stores a document with facets. Facets are a short text in each index row, so that lists can
+    /// be filtered without reading the documents. Many documents share the part before the first
+    /// tab. The part after the first tab belongs to this document alone.
     async fn put_with(
         &self,
         view: &str,
@@ -137,8 +144,8 @@ pub trait Views: Send + Sync {
     async fn range(&self, range: Range<'_>) -> Result<Vec<Entry>, Error> {
         self.range_after(range, None).await
     }
-    /// Returns the rows of a range that follow the entry `after`, in the order of the range; `None`
-    /// starts at the first row.
+    /// Returns the rows of a range that come after the entry `after`, in the order of the range. If
+    /// `after` is `None`, starts at the first row.
     async fn range_after(
         &self,
         range: Range<'_>,
@@ -146,13 +153,14 @@ pub trait Views: Send + Sync {
     ) -> Result<Vec<Entry>, Error>;
     /// Returns the number of rows with values from `from` (inclusive) to `to` (exclusive).
     async fn count(&self, view: &str, index: &str, from: &str, to: &str) -> Result<u64, Error>;
-    /// Returns whether rows are counted by shared facets, so that [`Views::page_where`] costs about
-    /// as much as [`Views::range`].
+    /// Returns whether the adapter keeps row counters for shared facets (filter texts). With
+    /// counters, [`Views::page_where`] costs about as much as [`Views::range`].
     fn has_counters(&self) -> bool {
         false
     }
-    /// Counts the rows of a range whose shared facets fit, regardless of `skip` and `limit`. Also
-    /// returns the page of these rows that `skip` and `limit` select.
+    /// Counts all rows of a range whose shared facets (filter text) pass the filter `fits`. The
+    /// count ignores `skip` and `limit`. Also returns the page of these rows that `skip` and
+    /// `limit` select.
     async fn page_where(
         &self,
         range: Range<'_>,
@@ -160,7 +168,8 @@ pub trait Views: Send + Sync {
     ) -> Result<(u64, Vec<Entry>), Error> {
         walk(self, range, fits).await
     }
-    /// Returns at most `limit` documents of a view with keys after `after`, by ascending key.
+    /// Returns at most `limit` documents of a view, in ascending order of their keys. All returned
+    /// keys are after `after`.
     async fn scan(
         &self,
         view: &str,
@@ -173,7 +182,8 @@ pub trait Views: Send + Sync {
     async fn clear(&self, view: &str) -> Result<(), Error>;
 }
 
-/// Reads a whole range row by row, counts the rows that fit, and collects one page of these rows.
+/// Reads a whole range row by row and counts the rows that pass the filter `fits`. Also collects
+/// one page of these rows.
 async fn walk(
     views: &(impl Views + ?Sized),
     range: Range<'_>,
@@ -203,7 +213,8 @@ async fn walk(
         if is_end {
             return Ok((count, page));
         }
-        // A store that never waits would otherwise block other requests during a long read.
+        // Some stores never wait for I/O. Without this yield, a long read would block other
+        // requests.
         tokio::task::yield_now().await;
     }
 }

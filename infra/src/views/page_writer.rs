@@ -1,4 +1,4 @@
-//! Writes the results of one page of commits: queue messages first, then documents.
+//! Stores the results of one feed page: the queue messages first, then the documents.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -9,21 +9,24 @@ use super::{Put, Views};
 use crate::Error;
 use crate::queue::{NewMessage, Queue};
 
-/// Stores the messages and documents that follow from one page of commits.
+/// Stores the messages and the documents that were computed from one page of commits.
 #[async_trait]
 pub trait PageWriter: Send + Sync {
-    /// Puts the messages, then the documents in the given order. Returns for each document whether
-    /// the document was stored. If a document is not stored, later documents with the same key are
-    /// not stored either. The card of a stream must not become newer than the stream's due row.
+    /// Stores the messages, and then the documents in the given order. Returns for each document
+    /// whether it was stored.
     ///
-    /// If a write fails, a part of the page may be stored, but documents are never stored without
-    /// the messages. A repeated page is harmless, because a message is identified by its id and a
-    /// document is stored only at the expected sequence.
+    /// If a document is not stored, later documents with the same key are not stored either.
+    /// Otherwise the card of a stream (its summary document) could be newer than the due row (the
+    /// document of its deadlines).
+    ///
+    /// If a write fails, some results of the page may be stored. Documents are never stored before
+    /// all messages. A repeated call is harmless: a message is identified by its id, and a document
+    /// is stored only at the expected sequence.
     async fn write(&self, messages: Vec<NewMessage>, puts: Vec<Put>) -> Result<Vec<bool>, Error>;
 }
 
-/// Writes each message and each document separately, for views and queues without common
-/// transactions.
+/// Stores each message and each document separately. This type is used if views and queues have no
+/// common transaction.
 #[derive(Clone)]
 pub struct InSteps {
     pub views: Arc<dyn Views>,

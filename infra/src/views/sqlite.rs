@@ -1,7 +1,8 @@
-//! The views on SQLite, in `views.db`.
+//! The views on SQLite, in the file `views.db`. Views are documents for reading; all their data
+//! comes from the ledger.
 //!
-//! With `synchronous=NORMAL` a power loss can undo the newest writes of views and queue, which
-//! share the file. After the start, the desk repeats these writes from the ledger.
+//! Views and queue share this file. With `synchronous=NORMAL`, a power loss can undo the newest
+//! writes in the file. After the next start, the desk repeats these writes from the ledger.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
@@ -17,8 +18,8 @@ use crate::queue::NewMessage;
 use crate::queue::sqlite::{self as queue, put_message};
 use crate::sqlite::{Readers, WriterThread, at_most, connect, failed, look};
 
-/// The layout version of `views.db`; a file of another layout is emptied and filled again from the
-/// ledger.
+/// The layout version of `views.db`. A file with another layout is emptied, and the desk fills the
+/// file again from the ledger.
 const LAYOUT: i64 = 9;
 
 const CREATE: &str = "
@@ -43,9 +44,9 @@ const CREATE: &str = "
     ) STRICT, WITHOUT ROWID;
 ";
 
-/// Returns the ledger position that the views of a directory follow; `None` if the next start of a
-/// desk must fill the views. Only the process that holds the lock of the directory may call this
-/// function.
+/// Returns the position of the last ledger commit that the views of a directory include. Returns
+/// `None` if the next start of a desk must fill the views. Only the process that holds the lock of
+/// the directory may call this function.
 pub(crate) fn followed(directory: &Path) -> Result<Option<i64>, Error> {
     let path = directory.join("views.db");
     if !std::fs::metadata(&path).is_ok_and(|file| file.len() > 0) {
@@ -68,10 +69,12 @@ pub(crate) fn followed(directory: &Path) -> Result<Option<i64>, Error> {
     read().map_err(|error| failed("read the position of the views", error))
 }
 
-/// The names of the counted lists by view.
+/// Names of the counted lists of each view. A counted list has counters, so a count need not read
+/// every row.
 type Lists = HashMap<String, BTreeSet<String>>;
 
-/// The writer thread and the readers that the views and the queue of one directory share.
+/// The writer thread and the read connections of one `views.db` file. The views and the queue of a
+/// directory share them.
 #[derive(Debug)]
 pub struct ViewsFile {
     writer: Arc<WriterThread>,
@@ -82,8 +85,8 @@ pub struct ViewsFile {
 }
 
 impl ViewsFile {
-    /// Opens `views.db` of a directory. A file with another layout or with other counted lists is
-    /// emptied, because the next start of a desk fills the file again.
+    /// Opens `views.db` of a directory. A file with another layout, or with other counted lists
+    /// (lists with row counters), is emptied. The next start of a desk fills the file again.
     pub fn open(directory: &Path, crash: Arc<Crash>, counted: &Counted) -> Result<Self, Error> {
         let path = directory.join("views.db");
         let connection = connect(
@@ -112,14 +115,14 @@ impl ViewsFile {
         })
     }
 
-    /// Returns the queues in the same file.
+    /// Returns the queues, which are stored in the same file as the views.
     pub fn queue(&self) -> queue::Sqlite {
         self.queue.clone()
     }
 
-    /// Opens `views.db` of a directory read-only without creating side files. Returns `None` if the
-    /// file is missing or uses another layout, because the next start of a desk fills the file.
-    /// `is_written` is true while a desk runs in the directory.
+    /// Opens `views.db` of a directory read-only, without creating a `-wal` or `-shm` file. Returns
+    /// `None` if the file is missing or has another layout; then the next start of a desk fills the
+    /// file. `is_written` is true while a desk runs in the directory.
     pub fn look(directory: &Path, is_written: bool) -> Result<Option<Self>, Error> {
         let path = directory.join("views.db");
         if !path.exists() {
@@ -145,7 +148,7 @@ impl ViewsFile {
     }
 }
 
-/// Returns the counted lists of a file.
+/// Returns the names of the counted lists (lists with row counters) that a file contains.
 fn counted_lists(connection: &Connection) -> rusqlite::Result<Lists> {
     let mut statement = connection.prepare("SELECT view, name FROM counted_lists")?;
     let mut lists = Lists::new();
@@ -156,7 +159,7 @@ fn counted_lists(connection: &Connection) -> rusqlite::Result<Lists> {
     Ok(lists)
 }
 
-/// Stores the names of the counted lists in a new file.
+/// Stores the names of the counted lists (lists with row counters) in a new file.
 fn name_counted_lists(connection: &Connection, counted: &Counted) -> rusqlite::Result<()> {
     let mut statement =
         connection.prepare("INSERT OR IGNORE INTO counted_lists (view, name) VALUES (?1, ?2)")?;
@@ -166,12 +169,12 @@ fn name_counted_lists(connection: &Connection, counted: &Counted) -> rusqlite::R
     Ok(())
 }
 
-/// The views in one SQLite file, `views.db`.
+/// The views (documents for reading, with indexes) in the SQLite file `views.db`.
 #[derive(Debug, Clone)]
 pub struct Sqlite(pub Arc<ViewsFile>);
 
-/// Removes all tables if the file uses another layout or other counted lists, because the counters
-/// would be incomplete.
+/// Removes all tables if the file has another layout or other counted lists. The counters of a
+/// newly counted list would otherwise miss older rows.
 fn drop_other_layout(connection: &Connection, counted: &Counted) -> rusqlite::Result<()> {
     let layout: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let tables: i64 = connection.query_row(
@@ -196,39 +199,42 @@ fn drop_other_layout(connection: &Connection, counted: &Counted) -> rusqlite::Re
         layout,
         "views.db has another layout or other counted lists; it is filled again from the ledger"
     );
-    // VACUUM removes the deleted rows from free pages, and the checkpoint removes these rows from
-    // the write-ahead log. Deleted rows can contain personal values.
+    // Deleted rows can contain personal values, so they must not stay in the file. VACUUM removes
+    // them from free pages, and the checkpoint removes them from the write-ahead log.
     connection.execute_batch(
         "DROP TABLE IF EXISTS documents; DROP TABLE IF EXISTS entries; DROP TABLE IF EXISTS counters; DROP TABLE IF EXISTS facets; DROP TABLE IF EXISTS counted_lists; DROP TABLE IF EXISTS messages;
          VACUUM; PRAGMA wal_checkpoint(TRUNCATE)",
     )
 }
 
-/// Number of digits that are cut off the end of a value to get its bucket, from coarse to fine. The
-/// buckets span about twelve days, three hours, 100 seconds and one second. A bucket contains a
-/// hundred buckets of the next level. A page is therefore found with at most a few hundred counters
-/// per facet.
+/// Bucket sizes, from large to small. A bucket is a group of index values with a common counter.
+/// The bucket of a value is the value without the given number of last digits.
+///
+/// The bucket sizes are about twelve days, three hours, 100 seconds and one second. Each bucket
+/// contains a hundred buckets of the next size. A page of a list is therefore found by reading at
+/// most a few hundred counters per facet.
 const LEVELS: [usize; 4] = [9, 7, 5, 3];
-/// Number of digits at the end of a counted value. The number is also the level of the single
-/// bucket that contains all values of an owner.
+/// Number of digits at the end of a counted value. A bucket without these digits contains all
+/// values of one owner, the text before the digits.
 const DIGITS: usize = 16;
-/// Maximum number of facets for which a filtered page merges one range per facet. With more facets
-/// the rows are read one by one.
+/// Maximum number of facets (filter texts) for which a filtered page reads one range per facet and
+/// merges the results. With more facets, the rows are read one by one.
 const MERGED_MAX: usize = 64;
 
-/// Returns the owner of a range, which is the common prefix of all values: `from` up to and
-/// including its last `|`.
+/// Returns the owner of a range: the start of `from` up to and including its last `|`. All values
+/// in the range begin with this owner.
 fn owner(from: &str) -> &str {
     &from[..from.rfind('|').map_or(0, |bar| bar + 1)]
 }
 
-/// Returns the owner of a range if the range contains all values of the owner; otherwise `None`.
+/// Returns the owner (the text up to the last `|`) if the range contains all values of this owner.
+/// Otherwise returns `None`.
 fn whole_owner<'a>(from: &'a str, to: &str) -> Option<&'a str> {
     (to.strip_suffix('~') == Some(from) && owner(from) == from).then_some(from)
 }
 
 /// Returns the bucket of an index value: the value without its last `level` digits. Returns `None`
-/// if the value does not end with an instant of 16 digits.
+/// if the value does not end with a time of 16 digits.
 fn bucket(value: &str, level: usize) -> Option<&str> {
     let digits = value
         .len()
@@ -240,8 +246,9 @@ fn bucket(value: &str, level: usize) -> Option<&str> {
         .then(|| &value[..value.len() - level])
 }
 
-/// Returns the bucket that an end of a range divides; `None` if the end divides no bucket. An end
-/// can be any text: an instant, an open end such as `p1|~`, or a text that begins with an instant.
+/// Returns the bucket (a group of index values) that the start or the end of a range divides.
+/// Returns `None` if no bucket is divided. The argument `end` can be any text: a time, an open end
+/// such as `p1|~`, or a text that begins with a time.
 fn cut_bucket(end: &str, level: usize) -> Option<&str> {
     let instant = end.rfind('|').map_or(0, |bar| bar + 1);
     let bucket = end.get(..instant + DIGITS - level)?;
@@ -251,7 +258,7 @@ fn cut_bucket(end: &str, level: usize) -> Option<&str> {
         .then_some(bucket)
 }
 
-/// Returns a text that sorts after every value of a bucket.
+/// Returns a text that sorts after every value of a bucket (the values with this prefix).
 fn after(bucket: &str) -> String {
     format!("{bucket}~")
 }
@@ -260,7 +267,7 @@ fn is_counted(counted: &Lists, view: &str, name: &str) -> bool {
     counted.get(view).is_some_and(|names| names.contains(name))
 }
 
-/// A connection with the counted lists of its file.
+/// A database connection, and the names of the counted lists (lists with row counters) of its file.
 #[derive(Clone, Copy)]
 struct File<'a> {
     connection: &'a Connection,
@@ -271,14 +278,15 @@ impl File<'_> {
     fn is_counted(&self, view: &str, name: &str) -> bool {
         is_counted(self.counted, view, name)
     }
-    /// Returns the value of the column `counted` of a row: the number of its facets, or `None` if
-    /// the list is not counted.
+    /// Returns the value for the column `counted` of a row. The value is the number of the facets
+    /// (filter text) of the row, or `None` if the list has no counters.
     fn counted_under(&self, view: &str, name: &str, facets: i64) -> Option<i64> {
         self.is_counted(view, name).then_some(facets)
     }
 }
 
-/// Adds `n` to the counters of all buckets that contain a row.
+/// Adds `n` to the counter of each bucket that contains a row. A bucket is a group of index values
+/// with one counter; larger buckets contain smaller buckets.
 fn tally(
     file: File<'_>,
     view: &str,
@@ -332,7 +340,8 @@ fn rows_of(transaction: &Connection, view: &str, key: &str) -> rusqlite::Result<
         .collect()
 }
 
-/// Deletes index rows that a document no longer lists, and subtracts these rows from the counters.
+/// Deletes the index rows that the new version of a document does not list. Subtracts the deleted
+/// rows from the counters.
 fn delete_rows<'a>(
     file: File<'_>,
     view: &str,
@@ -356,8 +365,8 @@ fn delete_rows<'a>(
     Ok(())
 }
 
-/// Returns the number that this file stores for a text of shared facets; assigns a number at first
-/// use.
+/// Returns the number that this file uses for a text of shared facets. A new text gets a new
+/// number.
 fn facets_id(transaction: &Connection, view: &str, shared: &str) -> rusqlite::Result<i64> {
     let known = transaction
         .prepare_cached("SELECT id FROM facets WHERE view = ?1 AND shared = ?2")?
@@ -372,7 +381,7 @@ fn facets_id(transaction: &Connection, view: &str, shared: &str) -> rusqlite::Re
     Ok(transaction.last_insert_rowid())
 }
 
-/// Puts one document within a transaction; returns whether the document was stored.
+/// Stores one document within a transaction. Returns whether the document was stored.
 fn put(file: File<'_>, crash: &Crash, put: &Put) -> rusqlite::Result<bool> {
     let transaction = file.connection;
     let Put {
@@ -390,7 +399,7 @@ fn put(file: File<'_>, crash: &Crash, put: &Put) -> rusqlite::Result<bool> {
     if stored.unwrap_or_default() != *expected {
         return Ok(false);
     }
-    // Most rows of a document do not change, so only the difference is written.
+    // Most rows of a document stay the same, so only the changed rows are written.
     let old = if *expected > 0 {
         rows_of(transaction, view, key)?
     } else {
@@ -454,18 +463,20 @@ fn put(file: File<'_>, crash: &Crash, put: &Put) -> rusqlite::Result<bool> {
     Ok(true)
 }
 
-/// Returns the SQL condition that restricts counters or rows to the facet numbers in a parameter.
-/// Without facets, the condition accepts every row.
+/// Returns an SQL condition that selects counters or rows by their facets (filter texts). The
+/// parameter contains the numbers of the facets. If `facets` is `None`, the condition accepts every
+/// row.
 fn of_facets(facets: Option<&str>, parameter: usize) -> String {
-    // The condition on the null parameter keeps the number of parameters equal.
+    // The condition `IS NULL` uses the parameter, so that both SQL texts have the same number of
+    // parameters.
     facets.map_or_else(
         || format!("AND ?{parameter} IS NULL"),
         |_| format!("AND facets IN (SELECT value FROM json_each(?{parameter}))"),
     )
 }
 
-/// Counts the rows of a range. `facets` is a JSON array of facet numbers. If `facets` is given,
-/// only rows with one of these facets count.
+/// Counts the rows of a range. `facets` is a JSON array with the numbers of facets (filter texts).
+/// If `facets` is given, counts only the rows with one of these facets.
 fn count(
     file: File<'_>,
     view: &str,
@@ -486,7 +497,8 @@ fn count(
     }
 }
 
-/// Returns the sum of the counters of a level between two buckets.
+/// Returns the sum of the counters from one bucket to another bucket of the same level. A bucket is
+/// a group of index values with one counter.
 fn sum(
     connection: &Connection,
     view: &str,
@@ -505,8 +517,9 @@ fn sum(
     )
 }
 
-/// Counts the rows of a range. Complete buckets are counted by their counters. The divided buckets
-/// at both ends are counted by finer counters, and at the finest level row by row.
+/// Counts the rows of a range by the counters of its buckets (groups of index values). The range
+/// can divide the bucket at its start and the bucket at its end. These two buckets are counted with
+/// smaller buckets, and in the end row by row.
 fn count_at(
     file: File<'_>,
     view: &str,
@@ -531,7 +544,8 @@ fn count_at(
     let begin = low.map_or_else(|| from.to_owned(), after);
     let end = high.unwrap_or(to);
     let whole = sum(connection, view, index, *level, (&begin, end), facets)?;
-    // An end that is not an instant can be within the bucket that the other end divides.
+    // The end of the range can be a text that is not a time. Such an end can be inside the bucket
+    // that the start of the range divides.
     let below = low.map_or(Ok(0), |low| {
         count_at(
             file,
@@ -548,9 +562,9 @@ fn count_at(
     Ok(below + whole + above)
 }
 
-/// Finds the start of a page. Skips complete buckets, coarse buckets first, up to the bucket that
-/// contains the first row of the page. Returns the remaining range, and the number of rows that
-/// must still be skipped in this range.
+/// Finds the start of a page in a list. Skips complete buckets (groups of index values with one
+/// counter), large buckets first. Stops at the bucket that contains the first row of the page.
+/// Returns the remaining range, and the number of rows to skip in this range.
 fn page_start(
     file: File<'_>,
     range: &Range<'_>,
@@ -562,8 +576,9 @@ fn page_start(
         if skip == 0 || !file.is_counted(range.view, range.index) {
             break;
         }
-        // A bucket that an end of the range divides cannot be skipped by its counter, so finer
-        // levels handle such a bucket.
+        // A bucket at the start or the end of the range may be only partly inside the range. Its
+        // counter is then too high, so the smaller buckets of the next levels are used for this
+        // part.
         let begin = cut_bucket(&from, level).map_or_else(|| from.clone(), after);
         let end = cut_bucket(&to, level).map_or_else(|| to.clone(), str::to_owned);
         let edge = if range.descending {
@@ -612,8 +627,8 @@ fn page_start(
             left -= n;
         }
         skip = left;
-        // If no complete bucket contains the first row, the row is in the divided bucket at the
-        // opposite end of the range. The range only becomes smaller.
+        // If no complete bucket contains the first row of the page, the row is in the partial
+        // bucket at the far end of the range. `min` and `max` ensure that the range never grows.
         if range.descending {
             to = to.min(first_bucket.map_or(begin, |bucket| after(&bucket)));
         } else {
@@ -623,7 +638,7 @@ fn page_start(
     Ok((from, to, skip))
 }
 
-/// The SQL columns of an [`Entry`].
+/// The SQL columns from which an [`Entry`] (one index row) is built.
 const ENTRY: &str = "value, key, (SELECT shared FROM facets WHERE id = entries.facets), own";
 
 fn entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {
@@ -639,7 +654,8 @@ fn entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {
     })
 }
 
-/// Returns the shared facets of all rows that belong to the owner of a range, each with its number.
+/// Returns the shared facets (filter texts) of all rows whose values begin with the owner of a
+/// range. Each text is returned with its number.
 fn facets_of(connection: &Connection, range: &Range<'_>) -> rusqlite::Result<Vec<(i64, String)>> {
     let mut statement = connection.prepare_cached(
         "SELECT counters.facets, shared FROM counters JOIN facets ON facets.id = counters.facets \
@@ -652,8 +668,9 @@ fn facets_of(connection: &Connection, range: &Range<'_>) -> rusqlite::Result<Vec
     all.collect()
 }
 
-/// Returns the first `n` rows of a range whose facets are among `facets`. Merges one range per
-/// facet; with more than [`MERGED_MAX`] facets, reads the rows one by one.
+/// Returns the first `n` rows of a range whose facets (filter texts) are in `facets`. Reads one
+/// range per facet and merges the results. With more than [`MERGED_MAX`] facets, reads the rows one
+/// by one.
 fn first_rows(
     connection: &Connection,
     range: &Range<'_>,
@@ -695,8 +712,8 @@ fn first_rows(
     Ok(rows)
 }
 
-/// Counts the rows of a range whose facets are among `facets`, by counters. Also returns one page
-/// of these rows.
+/// Counts the rows of a range whose facets (filter texts) are in `facets`, by reading the counters.
+/// Also returns one page of these rows.
 fn page_where(
     file: File<'_>,
     range: &Range<'_>,
@@ -792,7 +809,8 @@ impl Views for Sqlite {
             } else {
                 ("ASC", ">")
             };
-            // The query selects the rows after the entry directly, so the counters are not needed.
+            // With `after`, the query itself selects the rows after that entry, so no rows must be
+            // skipped by counters.
             let (from, to, skip) = if after.is_some() {
                 (range.from.to_owned(), range.to.to_owned(), range.skip)
             } else {
@@ -925,7 +943,7 @@ impl Views for Sqlite {
     }
 }
 
-/// A [`Range`] with owned texts, which a closure can take to another thread.
+/// A [`Range`] that owns its texts, so that a closure can move the range to another thread.
 struct OwnedRange {
     view: String,
     index: String,
@@ -962,7 +980,8 @@ impl OwnedRange {
     }
 }
 
-/// Writes a page in one transaction on the writer thread, because the queue is in the same file.
+/// Writes messages and documents in one transaction on the writer thread. This is possible because
+/// the queue is in the same file as the views.
 #[async_trait]
 impl PageWriter for Sqlite {
     async fn write(&self, messages: Vec<NewMessage>, puts: Vec<Put>) -> Result<Vec<bool>, Error> {

@@ -1,19 +1,31 @@
-//! The views on DynamoDB, in one table.
+//! The views (documents for reading, with indexes) in one DynamoDB table.
 //!
-//! | item | `p` | `s` | content |
-//! | --- | --- | --- | --- |
-//! | document | `d|<view>|<one of 16 by the key's hash>` | the key | `q` sequence, `b` body, compressed, `x` its index rows, `f` its facets |
-//! | index row | `i|<view>|<index>|<head>` | value, a zero byte, the key | `q` the sequence of the document that wrote it |
+//! The item of a document has these attributes:
 //!
-//! A document is authoritative; its index rows are hints. A put first writes new rows. It then
-//! writes the document if the stored sequence is the expected sequence, and deletes rows that the
-//! document no longer lists. A row with a newer sequence is not deleted. Readers omit rows that no
-//! document lists. A put therefore needs only simple writes, which cost half of transactional
-//! writes. A crash leaves at most rows that readers omit.
+//! - `p`: `d|<view>|<part>`; `part` is one of 16 numbers, computed from the hash of the key
+//! - `s`: the key of the document
+//! - `q`: the sequence of the document
+//! - `b`: the body, compressed
+//! - `x`: the index rows that belong to the document
+//! - `f`: the facets (filter text)
+//!
+//! The item of an index row has these attributes:
+//!
+//! - `p`: `i|<view>|<index>|<head>`
+//! - `s`: the value, a zero byte, and the key of the document
+//! - `q`: the sequence of the document version that wrote the row
+//!
+//! The list of rows in the document is authoritative, and readers ignore all other rows. A put
+//! first writes the new rows. Then it writes the document, if the stored document has the expected
+//! sequence. Last, it deletes the old rows that the new document does not list. A row with a newer
+//! sequence is not deleted.
+//!
+//! A crash can only leave rows that readers ignore. Therefore a put needs only simple writes, which
+//! cost half of transactional writes.
 //!
 //! The head of a value is the text before its first `|`; a number is not a head. All rows with the
-//! same head share a partition. For example, `p1f…` is the head of `p1f…|0000120261122000017`, so
-//! all rows of one person share a partition. A range must stay within one head.
+//! same head are in one partition. For example, the value `p1f…|0000120261122000017` has the head
+//! `p1f…`, so all rows of one person are in one partition. A range must stay within one head.
 
 mod rows;
 
@@ -37,26 +49,30 @@ use crate::sdk::Item;
 use crate::sdk::{Table, failed, item_bytes};
 use crate::{Error, Kind};
 
-/// Number of partitions of the documents of a view.
+/// Number of partitions for the documents of one view.
 const BUCKETS: u8 = 16;
-/// Maximum documents per BatchGetItem and items per BatchWriteItem (limits of DynamoDB).
+/// Limits of DynamoDB: maximum documents in one BatchGetItem, and maximum items in one
+/// BatchWriteItem.
 const GET_MAX: usize = 100;
 const DELETE_MAX: usize = 25;
-/// Maximum bytes of a decompressed document; DynamoDB rejects larger items on writing.
+/// Maximum size in bytes of a document after decompression. DynamoDB itself limits the size of the
+/// stored item.
 const DOCUMENT_BYTES_MAX: usize = 16 << 20;
-/// Maximum rounds for the unprocessed items of a batch.
+/// Maximum number of requests for one batch. A repeated request contains the items that DynamoDB
+/// did not process.
 const ROUNDS_MAX: u32 = 8;
-/// Maximum documents whose listed rows are cached, so that a put after a get needs no read.
+/// Maximum number of documents whose index rows are cached. With the cached rows, a put after a get
+/// needs no read.
 const REMEMBERED_MAX: usize = 10_000;
 
-/// The sequence of a document, and the index rows that the document lists.
+/// The sequence of a document, and the index rows that belong to the document.
 type Claimed = (i64, Vec<String>);
 
-/// The views in one DynamoDB table.
+/// The views (documents for reading, with indexes) in one DynamoDB table.
 #[derive(Clone)]
 pub struct Dynamodb {
     table: Table,
-    /// Sequence and listed rows of the documents that were read or put most recently.
+    /// The sequence and the index rows of documents that were recently read or stored.
     claimed: Arc<Mutex<HashMap<(String, String), Claimed>>>,
 }
 
@@ -140,7 +156,8 @@ impl Dynamodb {
         Ok(got)
     }
 
-    /// Returns the index rows that the documents of these keys list, and their facets.
+    /// Reads the documents with these keys. Returns the sequence, the index rows and the facets
+    /// (filter text) of each document.
     async fn claims_of(
         &self,
         view: &str,
@@ -266,7 +283,7 @@ impl Dynamodb {
         Ok(())
     }
 
-    /// Returns the keys of a document and of the index rows that the document lists.
+    /// Returns the table keys of a document and of all its index rows.
     fn item_keys(view: &str, key: &str, claims: &[String]) -> Vec<Item> {
         let rows = claims
             .iter()
@@ -274,7 +291,8 @@ impl Dynamodb {
         rows.chain([document_key(view, key).into()]).collect()
     }
 
-    /// Returns at most `limit` documents of a view with keys after `after`, by ascending key.
+    /// Returns at most `limit` documents of a view, in ascending order of their keys. All returned
+    /// keys are after `after`.
     async fn items(
         &self,
         view: &str,
@@ -296,8 +314,8 @@ impl Dynamodb {
                 .consistent_read(true);
             buckets.spawn(query.send());
         }
-        // `complete_until` is the smallest last key of the truncated buckets. After this key,
-        // documents of such a bucket can be missing.
+        // If a response is truncated, documents after its last key can be missing. `complete_until`
+        // is the smallest such key over all partitions; the result is complete up to this key.
         let (mut found, mut complete_until) = (BTreeMap::new(), None::<String>);
         while let Some(response) = buckets.join_next().await {
             let response = response.map_err(|error| {
@@ -335,7 +353,8 @@ impl Dynamodb {
     }
 }
 
-/// Waits before a repeated batch: 0, 20, 40, 80 ms and so on.
+/// Waits before a batch request is repeated: 20 ms before the second request, then 40 ms, 80 ms and
+/// so on.
 async fn wait(round: u32) {
     if round > 0 {
         tokio::time::sleep(std::time::Duration::from_millis(10 << round)).await;
@@ -416,8 +435,8 @@ impl Views for Dynamodb {
                         .meter
                         .wrote("view put rejected", bytes, Some(1.0));
                     self.remember(view, key, None);
-                    // The stored document may be the same document, stored by an attempt whose
-                    // response was lost.
+                    // The stored document can be this same document: an earlier attempt stored it,
+                    // but the response was lost.
                     let stored = rejected
                         .item()
                         .filter(|stored| sequence(stored) == document.sequence);
@@ -437,8 +456,8 @@ impl Views for Dynamodb {
                 }
             },
         }
-        // The document is stored, so a failed deletion is only logged. Readers omit and delete the
-        // remaining rows.
+        // The document is already stored, so a failed deletion only writes a warning to the log.
+        // Readers ignore and delete the remaining rows.
         let dropped: Vec<&String> = old.iter().filter(|claim| !new.contains(claim)).collect();
         if let Err(error) = self
             .delete_rows(view, key, &dropped, document.sequence)
@@ -480,8 +499,8 @@ impl Views for Dynamodb {
                         });
                     }
                     Some(((sequence, _), _)) => strays.push((entry, *sequence)),
-                    // A row without a document is kept, because a concurrent put may be about to
-                    // store the document.
+                    // A row without a document is not deleted. A concurrent put writes the row
+                    // first and may store the document next.
                     None => {}
                 }
             }

@@ -1,4 +1,5 @@
-//! Index rows: their keys, puts, deletes, lists, and the removal of rows that no document lists.
+//! The index rows of the views: creates their keys, and stores, deletes and lists the rows. Also
+//! removes rows that no document lists.
 
 use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
@@ -11,11 +12,11 @@ use crate::sdk::{failed, item_bytes};
 use crate::views::{Entry, Range};
 use crate::{Error, Kind};
 
-/// Maximum concurrent writes of index rows.
+/// Maximum number of index rows that are written at the same time.
 const ROWS_AT_ONCE: usize = 32;
 
-/// Returns the head of a value: the text before the first `|`. Returns an empty text if the value
-/// contains no `|` or if that text is a number.
+/// Returns the head of a value, which selects the partition of the row. The head is the text before
+/// the first `|`. It is empty if the value contains no `|`, or if the text is a number.
 fn head(value: &str) -> &str {
     value
         .split_once('|')
@@ -24,7 +25,8 @@ fn head(value: &str) -> &str {
         .unwrap_or_default()
 }
 
-/// Returns the key of the index row for a claim; a claim is the text `<index>|<value>`.
+/// Returns the key of the index row for a claim. A claim is the text `<index>|<value>`, with which
+/// a document lists one of its rows.
 pub(super) fn row_key(view: &str, key: &str, claim: &str) -> [(String, AttributeValue); 2] {
     let (index, value) = claim.split_once('|').unwrap_or((claim, ""));
     [
@@ -37,7 +39,7 @@ pub(super) fn row_key(view: &str, key: &str, claim: &str) -> [(String, Attribute
 }
 
 impl Dynamodb {
-    /// Puts the rows of a document concurrently.
+    /// Stores the index rows of a document, several rows at the same time.
     pub(super) async fn put_rows(
         &self,
         view: &str,
@@ -56,7 +58,7 @@ impl Dynamodb {
         join_all(tasks).await
     }
 
-    /// Puts a row unless a newer document wrote the row.
+    /// Stores a row. Does nothing if a newer version of the document already wrote the row.
     async fn put_row(self, mut row: Item, sequence: i64) -> Result<(), Error> {
         row.insert("q".into(), AttributeValue::N(sequence.to_string()));
         let bytes = item_bytes(&row);
@@ -82,7 +84,7 @@ impl Dynamodb {
         Ok(())
     }
 
-    /// Deletes a row unless a newer document wrote the row.
+    /// Deletes a row. Does nothing if a newer version of the document wrote the row.
     async fn delete_row(self, row: Item, before: i64) -> Result<(), Error> {
         let bytes = item_bytes(&row);
         let deleted = self
@@ -132,9 +134,10 @@ impl Dynamodb {
         join_all(tasks).await
     }
 
-    /// Deletes rows that no document lists, so that counts become correct again. The row of a
-    /// concurrent put is not deleted, because its sequence is higher than the sequence of the
-    /// document that was read.
+    /// Deletes rows that no document lists, because such rows make counts too high.
+    ///
+    /// A row that a concurrent put has written is not deleted. Its sequence is higher than the
+    /// sequence of the document that was read.
     pub(super) async fn sweep(&self, range: &Range<'_>, strays: Vec<(Entry, i64)>) {
         for (entry, sequence) in strays {
             let claim = format!("{}|{}", range.index, entry.value);
@@ -147,7 +150,8 @@ impl Dynamodb {
         }
     }
 
-    /// Returns one page of the rows of a range, and the key at which the next page starts.
+    /// Returns one page of the rows of a range. Also returns the key with which the next page
+    /// starts.
     pub(super) async fn rows(
         &self,
         range: &Range<'_>,
@@ -198,8 +202,8 @@ impl Dynamodb {
                 ":p",
                 text(format!("i|{}|{}|{head_value}", range.view, range.index)),
             )
-            // A sort key cannot be empty, so one zero byte, which sorts before every row key,
-            // replaces an empty start.
+            // A sort key must not be empty. An empty start is replaced by a zero byte, which sorts
+            // before every row key.
             .expression_attribute_values(
                 ":from",
                 text(if range.from.is_empty() {
@@ -214,7 +218,7 @@ impl Dynamodb {
 
 type Tasks = JoinSet<Result<(), Error>>;
 
-/// Waits for a free slot if the maximum number of writes is running.
+/// If the maximum number of writes is running, waits until one of them ends.
 async fn wait_for_slot(tasks: &mut Tasks) -> Result<(), Error> {
     match (tasks.len() < ROWS_AT_ONCE, tasks.join_next()) {
         (true, _) => Ok(()),
