@@ -1,4 +1,4 @@
-//! A minimal Lambda function, the baseline for the start time of `bootstrap` (tests/start.py).
+//! A minimal Lambda function. `tests/start.py` compares its start time with the start time of `bootstrap`.
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;

@@ -1,5 +1,5 @@
-//! The table of functions: name, trigger and purpose. The hosts start the functions of this table,
-//! and a test compares the table with the deployment template.
+//! The function catalog lists all functions with their names, triggers and purposes. The hosts
+//! start the functions from this list. A test compares the list with the deployment template.
 
 use axum::Router;
 
@@ -7,29 +7,31 @@ use crate::App;
 use crate::http;
 use crate::queue::{self, Execute};
 
-/// The trigger of a function.
+/// The event that starts a function.
 #[derive(Clone, Copy, Debug)]
 pub enum Trigger {
-    /// Serves HTTP requests with this router.
+    /// The function serves HTTP requests with this router.
     Http { router: fn(App) -> Router },
-    /// Invokes the function for every commit, in stream order. The source is the table stream of
-    /// the journal in the cloud, and the feed on one machine.
+    /// The function runs for every commit, in stream order. In the cloud, the commits come from the
+    /// table stream of the journal (the change stream of DynamoDB). On one machine, the commits
+    /// come from the feed.
     Journal,
-    /// Invokes the function for every page of the feed.
+    /// The function runs for every page of the feed.
     Feed,
-    /// Invokes the function for the messages of the queue that has the name of the function.
+    /// The function runs for the messages of one queue. The queue has the same name as the
+    /// function.
     Queue {
-        /// Executes the intents of the queue. Due work is executed by the handler in the registry
-        /// instead.
+        /// Executes the intents (messages that request work) in the queue. For deadlines, the
+        /// registry contains other handlers.
         execute: Execute,
-        /// Most messages that one machine processes concurrently.
+        /// Maximum number of messages that one machine processes concurrently.
         concurrency: usize,
     },
-    /// Invokes the function on a schedule. `ms` is the interval on one machine, in milliseconds.
+    /// The function runs on a schedule. `ms` is the interval on one machine, in milliseconds.
     Sweep { ms: u64 },
 }
 
-/// One entry of the table of functions.
+/// One function in the function catalog.
 #[derive(Clone, Copy, Debug)]
 pub struct Function {
     pub name: &'static str,
@@ -37,7 +39,7 @@ pub struct Function {
     pub does: &'static str,
 }
 
-/// The table of all functions.
+/// The function catalog with all functions.
 pub const FUNCTIONS: &[Function] = &[
     Function {
         name: "command",
@@ -119,7 +121,7 @@ pub const FUNCTIONS: &[Function] = &[
     },
 ];
 
-/// Returns the names of all queues. Each queue has the name of its function.
+/// Returns the names of all queues. A queue and its function have the same name.
 pub fn queues() -> Vec<&'static str> {
     FUNCTIONS
         .iter()
@@ -128,7 +130,8 @@ pub fn queues() -> Vec<&'static str> {
         .collect()
 }
 
-/// Returns the function that executes the intents of a queue; `None` if the queue does not exist.
+/// Returns the function that executes the intents (messages that request work) of a queue. Returns
+/// `None` if the queue does not exist.
 pub fn handler(queue: &str) -> Option<Execute> {
     FUNCTIONS
         .iter()

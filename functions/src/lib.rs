@@ -1,16 +1,17 @@
-//! Triggers, use cases and hosts.
+//! Contains the triggers, the use cases and the hosts.
 //!
-//! A trigger ([`http`], [`stream`], [`queue`], [`timer`]) invokes a function. The handler of the
-//! function parses the payload, adds time and ids, and calls a use case in [`app`]. [`catalog`]
-//! lists the functions, and [`registry`] lists the aggregates. Only [`host`] depends on how an
-//! invocation arrives. [`cli`] is the command line.
+//! A trigger ([`http`], [`stream`], [`queue`], [`timer`]) starts a function. The handler of the
+//! function parses the input, adds the time and ids, and calls a use case in [`app`]. [`catalog`]
+//! lists the functions, and [`registry`] lists the aggregates. Only [`host`] depends on the
+//! environment in which functions run. [`cli`] is the command line.
 //!
 //! To add a function or a queue, create `functions/src/<trigger>/<name>.rs` and add one line to
-//! [`catalog`]. Then add the resources to `infra/deploy/template.yaml`, and one flow to
+//! [`catalog`]. Then add the resources to `infra/deploy/template.yaml`, and add one test to
 //! `tests/flows`.
 //!
-//! **Recipe, a resource of `/v1`**: add `functions/src/http/api/<name>.rs` with its operations and its
-//! handler, and its `mod` line and its entry in `functions/src/http/api/mod.rs`.
+//! **Recipe, a resource of `/v1`**: To add a resource, create `functions/src/http/api/<name>.rs`
+//! with the operations and the handler. Then add a `mod` line and an entry to
+//! `functions/src/http/api/mod.rs`.
 
 pub mod app;
 pub mod catalog;

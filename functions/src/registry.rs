@@ -1,15 +1,16 @@
-//! The registry: one row per aggregate with its card, reactions and deadlines, and the list of
-//! projections. The only other list of aggregates is the table of the crate `events`.
+//! The registry lists all aggregate types and all projections. The entry of an aggregate type
+//! contains its card (the stored summary), its reactions (functions that create messages) and its
+//! deadlines. The only other list of aggregates is the table in the crate `events`.
 //!
 //! To add an aggregate, make these changes:
 //!
 //! - Create `events/src/<name>.rs` with samples, and add one line to `events/src/lib.rs`.
 //! - Create `domain/src/<name>.rs` with the card of the aggregate.
-//! - Add one row here.
+//! - Add one row to `REGISTRY` in this file.
 //! - Add the leading keys to `infra/deploy/template.yaml`.
 //!
-//! To add a reaction, a card or a projection, create one file in its folder of `domain`, and add
-//! one entry here.
+//! To add a reaction, a card or a projection, create one file in its folder in `domain`. Then add
+//! one entry to this file.
 
 use std::marker::PhantomData;
 
@@ -46,7 +47,7 @@ use crate::stream::follow::Reaction;
 use crate::stream::follow::aggregate::{Deadlines, NoCard, Registry, Row, find};
 use crate::stream::project::{Of, Projections};
 
-/// Every aggregate of the ledger.
+/// All aggregate types of the ledger.
 pub static REGISTRY: Registry = &[
     &Row::<Ticket, TicketCard> {
         reactions: &[
@@ -137,10 +138,11 @@ pub static REGISTRY: Registry = &[
     &Row::<Birth, NoCard<_>>::NEW,
 ];
 
-/// Every projection of the desk.
+/// All projections of the desk.
 pub static PROJECTIONS: Projections = &[&Of::<DeskBoard>(PhantomData)];
 
-/// Returns the names of all counted lists. Each name is a view and an index.
+/// Returns all lists with counters. Each entry contains the name of a view and the name of an
+/// index.
 pub fn counted() -> Vec<(&'static str, &'static str)> {
     let lists = REGISTRY
         .iter()
@@ -150,8 +152,8 @@ pub fn counted() -> Vec<(&'static str, &'static str)> {
         .collect()
 }
 
-/// Returns whether a stream contains configuration. A stream of an unknown aggregate also counts as
-/// configuration. A warning about such a stream reaches a person.
+/// Returns true if a stream contains configuration. A stream of an unknown aggregate type also
+/// counts as configuration, because warnings about configuration streams are shown to a person.
 pub fn is_configuration(stream: &str) -> bool {
     find(REGISTRY, stream).is_none_or(|row| row.role() == StreamRole::Configuration)
 }

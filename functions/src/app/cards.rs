@@ -1,12 +1,12 @@
-//! Reads stored cards and opens their personal values. Seals the personal values of cards before
-//! they are stored.
+//! Reads and writes cards (stored summaries of streams). Personal values are decrypted after
+//! reading, and encrypted before writing.
 
 use domain::views::Card;
 use infra::views::Document;
 use infra::{Error, Ledger};
 
-/// Reads a stored card and opens its personal values. If the subject of a value was erased, the
-/// value is read as erased.
+/// Reads a card (the stored summary of a stream) and decrypts its personal values. If the person of
+/// a value was erased, the value is marked as erased.
 pub async fn read_card<C: Card>(
     ledger: &Ledger,
     stream: &str,
@@ -17,7 +17,8 @@ pub async fn read_card<C: Card>(
     Ok(card)
 }
 
-/// Reads a stored card without opening its personal values. Filters need no personal values.
+/// Reads a card (the stored summary of a stream), but does not decrypt its personal values. Filters
+/// do not need these values.
 pub fn stored_card<C: Card>(stream: &str, document: &Document) -> Result<C, Error> {
     serde_json::from_slice(&document.body).map_err(|error| {
         Error::because(
@@ -28,8 +29,8 @@ pub fn stored_card<C: Card>(stream: &str, document: &Document) -> Result<C, Erro
     })
 }
 
-/// Returns the body of a card for storage. The personal values are sealed under the keys of their
-/// subjects.
+/// Returns the bytes of a card (the stored summary of a stream) for writing. Each personal value is
+/// encrypted with the key of its person.
 pub(crate) async fn write_card<C: Card>(ledger: &Ledger, card: &C) -> Result<Vec<u8>, Error> {
     let mut sealed = card.clone();
     ledger.seal(sealed.personals().into_iter()).await?;

@@ -1,5 +1,5 @@
-//! Manages apps, the programs that call the APIs. Each app has a stream `app-<code>`, and the key
-//! store contains a hash of its secret.
+//! Manages apps, which are the programs that call the APIs. Each app has a stream `app-<code>`. The
+//! key store contains a hash of the secret of each app.
 
 use domain::config;
 use domain::views::Card as _;
@@ -12,14 +12,14 @@ use serde_json::{Value, json};
 
 use crate::App;
 
-/// Number of apps per read of the view. A desk usually has fewer than 100 apps.
+/// Number of apps in one read of the view. A desk usually has fewer than 100 apps.
 const LIST_MAX: usize = 1000;
-/// An upper bound of all codes, which may contain any characters.
+/// A text that is greater than all app codes. An app code may contain any characters.
 const LAST: &str = "\u{10ffff}";
-/// Number of random bytes in a generated secret.
+/// Number of random bytes in a new secret.
 const SECRET_BYTES: usize = 24;
 
-/// Returns an app by its code, also if the app is disabled.
+/// Returns the app with a code, even if the app is disabled.
 pub async fn app(ledger: &Ledger, code: &str) -> Result<Option<Registered>, Error> {
     Ok(ledger
         .load::<config::App>(&stream(code))
@@ -29,8 +29,8 @@ pub async fn app(ledger: &Ledger, code: &str) -> Result<Option<Registered>, Erro
         .0)
 }
 
-/// Returns all apps in the order of their codes. The list comes from the view, which the follower
-/// fills.
+/// Returns all apps in the order of their codes. The codes come from a view, which is updated after
+/// each commit.
 pub async fn all(app: &App) -> Result<Vec<Registered>, Error> {
     let (mut apps, view) = (Vec::new(), config::App::VIEW);
     loop {
@@ -46,7 +46,8 @@ pub async fn all(app: &App) -> Result<Vec<Registered>, Error> {
         let page = app.views.range(range).await?;
         let is_last = page.len() < LIST_MAX;
         for entry in page {
-            // The stream is read instead of the view, so that a change is visible immediately.
+            // The app is read from its stream and not from the view, so a change is visible
+            // immediately.
             apps.extend(self::app(&app.ledger, &entry.value).await?);
         }
         if is_last {
@@ -55,7 +56,8 @@ pub async fn all(app: &App) -> Result<Vec<Registered>, Error> {
     }
 }
 
-/// Stores the definition of an app. An equal definition changes nothing.
+/// Stores the definition of an app. If the definition equals the stored definition, changes
+/// nothing.
 pub async fn define(ledger: &Ledger, registered: &Registered, meta: Meta) -> Result<(), Error> {
     let command_envelope = CommandEnvelope {
         stream: stream(registered.code.as_str()),
@@ -98,8 +100,8 @@ pub async fn set_disabled(
     Ok(true)
 }
 
-/// Disables the demo app if its secret is still the published secret. Returns whether the app was
-/// disabled by this call.
+/// Disables the demo app if it still has the published secret. Returns true if this call disabled
+/// the app.
 pub async fn close_demo(app: &App, (code, secret): (&str, &str)) -> Result<bool, Error> {
     match app.credentials.check(code, secret).await? {
         Some(registered) if !registered.is_disabled => {
@@ -109,14 +111,14 @@ pub async fn close_demo(app: &App, (code, secret): (&str, &str)) -> Result<bool,
     }
 }
 
-/// Returns an app as JSON for lists. The JSON does not contain the secret.
+/// Returns an app as JSON for lists, without the secret.
 pub fn shown(app: &Registered) -> Value {
     json!({
         "code": app.code, "name": app.name, "may_impersonate": app.may_impersonate, "status_callbacks": app.status_callbacks, "is_disabled": app.is_disabled,
     })
 }
 
-/// Returns a new random secret as hexadecimal digits.
+/// Returns a new random secret in hexadecimal digits.
 pub fn fresh_secret(ledger: &Ledger) -> String {
     let mut bytes = [0; SECRET_BYTES];
     ledger.rng.fill(&mut bytes);

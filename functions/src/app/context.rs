@@ -1,5 +1,6 @@
-//! Loads the context of decisions: services, workflow versions, members of roles, options, and
-//! leaders from the directory. Configuration is cached until it is written again.
+//! Loads the data that decisions need: services, workflow versions, role members, field options,
+//! and leaders from the directory. Configuration stays in a cache until the next change of the
+//! configuration.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -30,11 +31,11 @@ use crate::app::people::People;
 
 /// The built-in role of superusers.
 pub const SUPERUSER: RoleId = RoleId(1);
-/// Most cached streams of each kind. A desk has hundreds of streams of each kind.
+/// Maximum number of cached streams of each kind. A desk has hundreds of streams of each kind.
 const KEPT: Bounds = Bounds::entries(10_000);
-/// Number of ids per read of an index.
+/// Number of ids in one read of an index.
 const IDS_PAGE: usize = 1000;
-/// The current configuration, read through a cache.
+/// Reads the current configuration through a cache.
 pub struct Configuration {
     ledger: Ledger,
     views: Arc<dyn Views>,
@@ -50,14 +51,15 @@ pub struct Configuration {
     catalog: Cached<Catalog>,
     integrations: Cached<Integration>,
     application_kinds: Cached<ApplicationKind>,
-    /// The options of fields that other systems provide.
+    /// The field options that other systems provide.
     pub offers: Offers,
 }
 
-/// The cached state of each stream. The number is the configuration number at the time of the read.
+/// A cache with the state of each stream. The number is the version of the whole configuration at
+/// the time of the read.
 type Cached<T> = Cache<String, (u64, Arc<T>)>;
 
-/// The cached versions of a workflow. All tickets that run on a version share one copy.
+/// The cached versions of a workflow. All tickets with the same version share one copy in memory.
 #[derive(Default)]
 struct Versions(HashMap<i64, Arc<Deployed>>);
 
@@ -124,7 +126,8 @@ impl Configuration {
             .await
     }
 
-    /// Returns the definition of an application kind; `None` if the kind does not exist.
+    /// Returns the definition of an application kind (a type of ticket in an external ITSM).
+    /// Returns `None` if the kind does not exist.
     pub async fn application_kind(
         &self,
         name: &str,
@@ -143,7 +146,7 @@ impl Configuration {
             .await
     }
 
-    /// Returns a version of a workflow, also if the version is not listed.
+    /// Returns a version of a workflow, even if the version is not listed.
     pub async fn workflow(
         &self,
         id: WorkflowId,
@@ -183,7 +186,7 @@ impl Configuration {
         .await
     }
 
-    /// Returns a shared field; `None` if the library does not list the field.
+    /// Returns a field of the field library. Returns `None` if the library does not list the field.
     pub async fn field(&self, key: &str) -> Result<Option<Field>, Error> {
         let shared = self
             .state(
@@ -204,8 +207,8 @@ impl Configuration {
             .await
     }
 
-    /// Returns the options of a dictionary; `None` if the dictionary is unknown, unlisted or
-    /// disabled.
+    /// Returns the options of a dictionary. Returns `None` if the dictionary is unknown, unlisted
+    /// or disabled.
     pub async fn options_of(&self, code: &str) -> Result<Option<Vec<Choice>>, Error> {
         Ok(self
             .dictionary(code)
@@ -216,7 +219,7 @@ impl Configuration {
             .map(|dictionary| dictionary.items.clone()))
     }
 
-    /// Returns whether a person is a superuser.
+    /// Returns true if the person is a superuser.
     pub async fn is_superuser(&self, pid: &PersonId) -> Result<bool, Error> {
         Ok(self.superusers().await?.contains(pid))
     }
@@ -231,7 +234,7 @@ impl Configuration {
             .unwrap_or_default())
     }
 
-    /// Returns all services in ascending order of their ids. Unlisted services are included.
+    /// Returns all services in ascending order of their ids, including unlisted services.
     pub async fn services(&self) -> Result<Vec<Arc<Service>>, Error> {
         let mut services = Vec::new();
         for id in self.ids("service").await? {
@@ -240,7 +243,7 @@ impl Configuration {
         Ok(services)
     }
 
-    /// Returns a service; `None` if the service is unknown or unlisted.
+    /// Returns a service. Returns `None` if the service is unknown or unlisted.
     pub async fn listed_service(
         &self,
         id: ServiceId,
@@ -253,7 +256,7 @@ impl Configuration {
             .filter(|service| service.is_listed))
     }
 
-    /// Returns all roles in ascending order of their ids. Unlisted roles are included.
+    /// Returns all roles in ascending order of their ids, including unlisted roles.
     pub async fn roles(&self) -> Result<Vec<Arc<Role>>, Error> {
         let mut roles = Vec::new();
         for id in self.ids("role").await? {
@@ -262,7 +265,8 @@ impl Configuration {
         Ok(roles)
     }
 
-    /// Returns the person ids of user names from the directory, and registers people without an id.
+    /// Returns the person ids for user names from the directory. Registers people who have no
+    /// person id.
     async fn pids(&self, names: Vec<String>) -> Result<Vec<PersonId>, Error> {
         let mut pids = Vec::new();
         for name in names {
@@ -358,7 +362,8 @@ impl ContextLoader<Ticket> for Configuration {
                         .dictionaries
                         .insert(code.clone(), self.options_of(code).await?);
                 }
-                // All options are requested concurrently after this loop.
+                // This case does nothing, because the code after this loop requests all options
+                // concurrently.
                 Lookup::Options(_) => {}
                 Lookup::Attachment(id) => {
                     context.attachments.insert(

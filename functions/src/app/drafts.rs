@@ -1,4 +1,4 @@
-//! Saves, lists and discards drafts and templates, which are unsubmitted forms.
+//! Saves, lists and deletes drafts and templates. Both are forms that are not submitted.
 
 use domain::attachment::ALONE_MS;
 use domain::draft::{Command, DRAFT_MS, Draft, Rejection};
@@ -14,13 +14,13 @@ use crate::App;
 use crate::app::cards::read_card;
 use crate::app::{attachments, tickets};
 
-/// Most templates of one person.
+/// Maximum number of templates of one person.
 pub const TEMPLATES_MAX: usize = 200;
-/// Number of drafts that are read before the task gives other requests a turn.
+/// Number of drafts to read before the task lets other tasks run.
 const READ_AT_ONCE: usize = 8;
 
-/// Returns the id of a draft. A person has only one draft per form, so the id of this draft is
-/// fixed. A template gets a new id.
+/// Returns the id of a draft. A person has at most one draft for each form, so this id is always
+/// the same. A template always gets a new id.
 pub fn id(app: &App, owner: &PersonId, form_ref: &FormRef) -> DraftId {
     let place = match form_ref {
         FormRef::Service(service) => format!("service|{service}"),
@@ -30,7 +30,8 @@ pub fn id(app: &App, owner: &PersonId, form_ref: &FormRef) -> DraftId {
     DraftId(hex(&command_id(&["draft", owner.as_str(), &place])))
 }
 
-/// Returns the current draft; `None` if the draft does not exist or belongs to another person.
+/// Returns the saved draft. Returns `None` if the draft does not exist or belongs to another
+/// person.
 pub async fn load(app: &App, id: &DraftId, owner: &PersonId) -> Result<Option<Saved>, Error> {
     Ok(app
         .ledger
@@ -61,7 +62,7 @@ async fn execute(
     Ok(())
 }
 
-/// Saves the current values of a form. The files in the form are retained as long as the draft
+/// Saves the current values of a form. The desk keeps the files in the form as long as the draft
 /// exists.
 pub async fn save(
     app: &App,
@@ -105,7 +106,7 @@ pub async fn save(
     execute(app, id, &Command::Save(Box::new(saved)), meta).await
 }
 
-/// Discards a draft for the actor in `meta`.
+/// Deletes a draft for the person in `meta`.
 pub async fn discard(app: &App, id: &DraftId, meta: &Meta) -> Result<(), ExecuteError<Draft>> {
     execute(
         app,
@@ -119,8 +120,8 @@ pub async fn discard(app: &App, id: &DraftId, meta: &Meta) -> Result<(), Execute
     .await
 }
 
-/// Discards the draft of a submitted form. A failure is only logged, because the form is already
-/// submitted. In this case the draft expires at its deadline.
+/// Deletes the draft of a submitted form. The form is already submitted, so an error is only
+/// logged. After an error, the draft remains until its deadline.
 pub async fn sent(app: &App, owner: &PersonId, form_ref: &FormRef, meta: &Meta) {
     let id = id(app, owner, form_ref);
     let discarded = match load(app, &id, owner).await {
@@ -133,7 +134,7 @@ pub async fn sent(app: &App, owner: &PersonId, form_ref: &FormRef, meta: &Meta) 
     }
 }
 
-/// Discards a draft whose deadline has passed.
+/// Deletes a draft whose deadline has passed.
 pub async fn expire(app: &App, stream: &str) -> Result<(), Error> {
     let draft = app.ledger.load::<Draft>(stream).await?.aggregate.0;
     let Some(saved) = draft
@@ -154,8 +155,8 @@ pub async fn expire(app: &App, stream: &str) -> Result<(), Error> {
     }
 }
 
-/// Returns the drafts of a person, newest first. `kind` selects drafts, templates, or the templates
-/// of one service.
+/// Returns the drafts of a person, starting with the newest draft. `kind` selects drafts,
+/// templates, or the templates of one service.
 pub async fn list(
     app: &App,
     owner: &PersonId,
@@ -174,8 +175,7 @@ pub async fn list(
     };
     let mut found = Vec::new();
     for (at, entry) in app.views.range(range).await?.into_iter().enumerate() {
-        // The documents may be read without waiting, so a long list must give other requests a
-        // turn.
+        // If no read has to wait, other tasks cannot run. The task therefore yields in a long list.
         if at % READ_AT_ONCE == READ_AT_ONCE - 1 {
             tokio::task::yield_now().await;
         }

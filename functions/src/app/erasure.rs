@@ -1,7 +1,7 @@
-//! Erases a person.
+//! Erases the data of a person.
 //!
-//! First removes the user name, and the key under which the values of the person are sealed. Then
-//! removes the variables, files and documents with such values. A report lists the data that
+//! First removes the user name and the encryption key of the person. Then removes the variables,
+//! files and documents that contain encrypted values of the person. A report lists the data that
 //! remains.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,14 +24,15 @@ use crate::app::cards::{read_card, stored_card, write_card};
 use crate::app::context::SUPERUSER;
 use crate::app::outbound::VARIABLES;
 
-/// Number of commits or documents per read.
+/// Number of commits or documents in one read.
 const PAGE: usize = 500;
 
-/// The lock of erasures. If two superusers erase each other at the same time, only one of them may
-/// succeed.
+/// The lock of erasures. If two superusers erase each other at the same time, the lock ensures that
+/// only one erasure succeeds.
 static ERASING: Mutex<()> = Mutex::const_new(());
 
-/// A function that receives the position in the feed up to which the ledger was searched.
+/// A function that reports progress. Its argument is the last searched position in the feed (the
+/// sequence of all commits).
 pub type Progress<'a> = &'a (dyn Fn(i64) + Send + Sync);
 
 /// The reason why a person was not erased.
@@ -49,23 +50,24 @@ pub enum NotErased {
     Technical(#[from] Error),
 }
 
-/// The result of an erasure or of a survey: the removed data and the remaining data.
+/// The result of an erasure or of a dry run. Lists the removed data and the remaining data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
     pub person: PersonId,
-    /// Whether the person was erased. False for a dry run.
+    /// True if the person was erased. False for a dry run.
     pub erased: bool,
-    /// The streams that contain values sealed under the key of the person. Without the key, these
+    /// The streams that contain values encrypted with the key of the person. Without the key, these
     /// values are unreadable.
     pub sealed: Vec<String>,
     /// The streams that contain the id of the person.
     pub named: Vec<String>,
-    /// The uploaded files that are sealed under the key of the person. Their content is removed.
+    /// The uploaded files that are encrypted with the key of the person. The content of these files
+    /// is removed.
     pub files: Vec<AttachmentId>,
-    /// The number of removed secrets. These are variables and inputs of automatic nodes that the
-    /// person entered.
+    /// The number of removed secrets. A secret is a variable or an input of an automatic workflow
+    /// node that the person entered.
     pub secrets: u64,
-    /// The number of view documents that contained a value of the person.
+    /// The number of documents in read models that contained a value of the person.
     pub documents: u64,
     pub remaining: Vec<Remaining>,
 }
@@ -74,7 +76,7 @@ pub struct Report {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Remaining {
     pub kind: &'static str,
-    /// The number of objects of this kind; `None` if the desk cannot count the data.
+    /// The number of objects of this kind. `None` if the desk cannot count the objects.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
     pub detail: String,
@@ -82,7 +84,7 @@ pub struct Remaining {
     pub streams: Vec<String>,
 }
 
-/// Finds the data of a person that an erasure would remove. Changes nothing. `person` is a user
+/// Finds the data of a person that an erasure would remove, but changes nothing. `person` is a user
 /// name or a person id.
 pub async fn survey(
     app: &App,
@@ -98,8 +100,8 @@ pub async fn survey(
     Ok(report(app, pid, inventory, is_configuration, documents, false).await?)
 }
 
-/// Erases a person irreversibly. `person` is a user name or a person id. Use the id to complete an
-/// interrupted erasure.
+/// Erases a person permanently. `person` is a user name or a person id. After an interrupted
+/// erasure, only the person id can be used.
 pub async fn erase(
     app: &App,
     person: &str,
@@ -115,16 +117,16 @@ pub async fn erase(
     match clean(app, &pid, &mut inventory, progress).await {
         Ok(documents) => Ok(report(app, pid, inventory, is_configuration, documents, true).await?),
         Err(error) => {
-            // The error is also logged, because a client that disconnected does not receive the id.
-            // The id is needed to complete the erasure.
+            // The log also contains the error, because a disconnected client does not receive the
+            // person id. The person id is needed to complete the erasure.
             tracing::error!(person = %pid, %error, "an erasure is incomplete; erase the person again by this id");
             Err(NotErased::Unfinished { person: pid, error })
         }
     }
 }
 
-/// Returns the id of a person. `person` is a user name or a person id. Whether an id belongs to a
-/// person is only known after the search of the ledger.
+/// Returns the id of a person. `person` is a user name or a person id. This function does not check
+/// whether a person with a given id exists. Only a search of the ledger can show this.
 async fn find(app: &App, person: &str) -> Result<PersonId, NotErased> {
     match app.ledger.keys.find(person).await? {
         Some(pid) => Ok(pid),
@@ -160,21 +162,21 @@ async fn check(
 }
 
 /// Removes the data that is unreadable without the key, and all copies of the user name and the
-/// key. Returns the number of documents that were stored again.
+/// key. Returns the number of documents that were written again.
 async fn clean(
     app: &App,
     pid: &PersonId,
     inventory: &mut Inventory,
     progress: Progress<'_>,
 ) -> Result<u64, Error> {
-    // This search finds the commits that were written between the first search and the removal of
-    // the key.
+    // This second search finds commits that were written after the first search and before the
+    // removal of the key.
     inventory.read(app, pid, progress).await?;
     for name in &inventory.secrets {
         app.ledger.keys.remove_secret(name).await?;
     }
-    // Another process that reads the key store can make this step fail. The other data is removed
-    // nevertheless.
+    // This step can fail if another process reads the key store. The following steps remove the
+    // other data even after such a failure.
     let scrubbed = app.ledger.keys.scrub().await;
     for id in &inventory.files {
         attachments::erase_content(app, id).await?;
@@ -183,8 +185,8 @@ async fn clean(
     scrubbed.map(|()| documents)
 }
 
-/// Counts the documents of views that contain values of a person. If `anew` is true, the documents
-/// are stored again without these values.
+/// Counts the documents in read models that contain values of a person. If `anew` is true, also
+/// writes each document again without these values.
 async fn documents(app: &App, pid: &PersonId, anew: bool) -> Result<u64, Error> {
     Ok(documents_of::<TicketCard>(app, pid, anew).await?
         + documents_of::<Draft>(app, pid, anew).await?)
@@ -206,8 +208,8 @@ async fn documents_of<C: Card>(app: &App, pid: &PersonId, anew: bool) -> Result<
             if anew {
                 let card: C = read_card(&app.ledger, &key, &document).await?;
                 let body = write_card(&app.ledger, &card).await?;
-                // If the put is rejected, the follower has already stored a newer card without
-                // these values.
+                // The write is rejected if a newer card (the stored summary of a stream) exists.
+                // The newer card does not contain these values.
                 let sequence = document.sequence;
                 app.views
                     .put_with(
@@ -231,32 +233,32 @@ fn holds<C: Card>(card: &mut C, pid: &PersonId) -> bool {
         .any(|personal| personal.subject == *pid && !personal.is_erased())
 }
 
-/// Returns whether a body contains a person id.
+/// Returns true if the body of a commit contains the person id.
 fn names(body: &[u8], pid: &PersonId) -> bool {
     std::str::from_utf8(body).is_ok_and(|text| text.contains(pid.as_str()))
 }
 
-/// The data of a person in the ledger. The size of this struct depends on the data of the person,
+/// The data of a person in the ledger. The size of this value depends on the amount of this data,
 /// and not on the size of the ledger.
 #[derive(Default)]
 struct Inventory {
-    /// The last searched position of the feed.
+    /// The last searched position in the feed (the sequence of all commits).
     position: i64,
     named: BTreeSet<String>,
     sealed: BTreeSet<String>,
     files: BTreeSet<AttachmentId>,
-    /// The streams of files that the person uploaded for many people. These files are sealed under
+    /// The streams of files that the person uploaded for many people. Such a file is encrypted with
     /// the key of the desk.
     shared_files: BTreeSet<String>,
     secrets: BTreeSet<String>,
-    /// The tickets that contain unsealed text of the person.
+    /// The tickets that contain unencrypted text of the person.
     plain: BTreeSet<String>,
     imported: BTreeSet<String>,
     unreadable: BTreeSet<String>,
 }
 
 impl Inventory {
-    /// Searches the ledger from the last searched position to the end. Values stay sealed.
+    /// Searches the ledger from the last searched position to the end. Does not decrypt any values.
     async fn read(
         &mut self,
         app: &App,
@@ -342,7 +344,7 @@ impl Inventory {
     }
 }
 
-/// Returns whether an event contains unsealed text that this person wrote or selected.
+/// Returns true if an event contains unencrypted text that this person wrote or selected.
 fn has_plain_text_of(event: &TicketEvent, pid: &PersonId) -> bool {
     let of_form = |form: &[Entry]| {
         form.iter()
@@ -503,7 +505,7 @@ async fn report(
     })
 }
 
-/// Returns the tickets that contain unsealed text of a person, grouped by service.
+/// Returns the tickets that contain unencrypted text of a person, grouped by service.
 async fn plain_texts(app: &App, streams: &BTreeSet<String>) -> Result<Vec<Remaining>, Error> {
     let mut by_service: BTreeMap<(bool, String), Vec<String>> = BTreeMap::new();
     for stream in streams {
@@ -539,7 +541,8 @@ async fn plain_texts(app: &App, streams: &BTreeSet<String>) -> Result<Vec<Remain
     Ok(by_service.into_iter().map(remaining).collect())
 }
 
-/// Returns the event that opened a ticket; `None` if the first commit contains no such event.
+/// Returns the event that opened a ticket. Returns `None` if the first commit of the stream
+/// contains no such event.
 async fn opened(app: &App, stream: &str) -> Result<Option<Opened>, Error> {
     let first = app.ledger.store.forward(stream, 1, 1).await?;
     let Some(body) = first

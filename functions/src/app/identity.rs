@@ -1,4 +1,5 @@
-//! Identifies callers: the app by its code and secret, and the user for whom the app acts.
+//! Identifies the caller of a request. The code and the secret identify the app, and the app acts
+//! for a user.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -21,25 +22,25 @@ use crate::App;
 use crate::app::limits::{Of, limited};
 use crate::app::request_scope;
 
-/// The name of the key for the hashes of app secrets.
+/// The name of the key with which app secrets are hashed.
 const CREDENTIALS_KEY: &str = "credentials-key";
-/// The prefix of a record with a keyed hash. A record without this prefix contains an Argon2 hash
-/// from an older version of the desk.
+/// The prefix of a stored record that contains a keyed hash. A record without this prefix contains
+/// an Argon2 hash from an older version of the desk.
 const KEYED: &str = "blake3-keyed:";
-/// Most concurrent Argon2 computations. Each computation needs 19 MiB. Only records of older
-/// versions need Argon2, and each record needs Argon2 once.
+/// Maximum number of concurrent Argon2 computations. Each computation needs 19 MiB of memory. A
+/// record from an older version of the desk needs Argon2 only once, because the record is then
+/// renewed.
 const HASHED_AT_ONCE: usize = 2;
-/// Most callers that wait for an Argon2 computation or run one.
+/// Maximum number of callers that wait for an Argon2 computation or run a computation.
 const HASH_WAITERS_MAX: usize = 8;
-/// Longest code of an app, in bytes.
+/// Longest allowed app code, in bytes. The app code is the name of the app in requests.
 const CODE_MAX: usize = 128;
-/// Longest secret, in bytes. A longer secret is rejected without hashing.
+/// Longest allowed secret, in bytes. The desk rejects a longer secret without hashing.
 const SECRET_MAX: usize = 256;
-/// Shortest secret of an app, in characters, if other machines can reach the desk. A fast hash does
-/// not protect a short secret.
+/// Shortest allowed app secret, in characters, if other machines can reach the desk. The desk uses
+/// a fast hash, and a fast hash does not protect a short secret.
 const SECRET_MIN: usize = 16;
-/// Smallest number of different characters in a secret of an app, if other machines can reach the
-/// desk.
+/// Minimum number of different characters in an app secret, if other machines can reach the desk.
 const SECRET_VARIETY_MIN: usize = 8;
 
 /// An app whose secret was verified.
@@ -49,22 +50,22 @@ struct Cached {
     app: Registered,
 }
 
-/// Verifies the secrets of registered apps. App secrets are random, so a fast keyed hash protects
-/// them. Passwords of people would need a slow hash.
+/// Verifies the secrets of registered apps. App secrets are random, so a fast keyed hash is safe
+/// enough. Passwords that people choose would need a slow hash.
 pub struct Credentials {
     ledger: Ledger,
     secrets: Arc<dyn Secrets>,
     key: OnceCell<[u8; 32]>,
-    /// The apps with a verified secret, by code. Each app has at most one entry.
+    /// The apps whose secret was verified, by app code. Each app has at most one entry.
     kept: Mutex<HashMap<String, Cached>>,
-    /// The number of replaced secrets. The number changes only while the lock of `kept` is held.
+    /// The number of replaced secrets. The lock of `kept` must be held when this number changes.
     replaced: AtomicU64,
-    /// This lock is held while a record is stored. Without the lock, the renewal of an old record
-    /// could overwrite a replaced secret.
+    /// The lock for storing a record. Without this lock, the renewal of an old record could
+    /// overwrite a new secret.
     storing: tokio::sync::Mutex<()>,
     hashing: Semaphore,
     hash_waiters: Semaphore,
-    /// Whether other machines can reach this desk over the network.
+    /// True if other machines can reach this desk over the network.
     is_reachable: AtomicBool,
 }
 
@@ -84,13 +85,14 @@ impl Credentials {
     }
 
     /// Sets the address on which the desk listens. If other machines can reach the address, weak
-    /// secrets are rejected. On loopback, weak secrets are only logged.
+    /// secrets are rejected. On a loopback address, weak secrets are only logged.
     pub fn listens_on(&self, address: IpAddr) {
         self.is_reachable
             .store(!address.to_canonical().is_loopback(), Ordering::Relaxed);
     }
 
-    /// Returns the reason why a code or a secret is rejected; `None` if both are accepted.
+    /// Returns the reason why the desk rejects a code or a secret. Returns `None` if both are
+    /// valid.
     pub fn unfit(&self, code: &str, secret: &str) -> Option<String> {
         let is_plain = |text: &str| {
             !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || c.is_control())
@@ -107,13 +109,13 @@ impl Credentials {
         (is_weak(secret) && self.is_reachable.load(Ordering::Relaxed)).then(|| guessable(code))
     }
 
-    /// Returns whether a secret is stored for a code.
+    /// Returns true if a secret is stored for the app code.
     pub async fn has_secret(&self, code: &str) -> Result<bool, Error> {
         Ok(self.ledger.keys.secret(&secret_name(code)).await?.is_some())
     }
 
-    /// Registers an app, or replaces the definition and the secret of an app. Rejects an invalid
-    /// code or secret as `Misconfigured`.
+    /// Registers an app, or replaces the definition and the secret of an existing app. Rejects an
+    /// invalid code or secret with `Misconfigured`.
     pub async fn register(&self, registered: &Registered, secret: &str) -> Result<(), Error> {
         let code = registered.code.as_str();
         if let Some(what) = self.unfit(code, secret) {
@@ -145,8 +147,8 @@ impl Credentials {
                 return Err(Error::new(Kind::Misconfigured, rejection.to_string()));
             }
         }
-        // The secret is stored last. The app can send requests as soon as the secret is stored, so
-        // the app must already be registered.
+        // The app can send requests as soon as its secret is stored. The secret is stored last,
+        // because the app must be registered before its first request.
         let _storing = self.storing.lock().await;
         self.keep(code, digest).await?;
         let mut kept = self.kept.lock().expect("no holder panics");
@@ -165,11 +167,11 @@ impl Credentials {
             .await
     }
 
-    /// Returns the app of a code and a secret; `None` if the code or the secret is wrong. The check
-    /// of an unknown code takes as long as the check of a wrong secret.
+    /// Returns the app that belongs to a code and a secret. Returns `None` if the code or the
+    /// secret is wrong. The check of an unknown code takes as long as the check of a wrong secret.
     ///
-    /// A record is read again as often as configuration, so that a replaced secret becomes invalid
-    /// in every process.
+    /// The record of the secret is read again whenever the configuration is read again. An old
+    /// secret therefore becomes invalid in every process.
     pub async fn check(&self, code: &str, secret: &str) -> Result<Option<Registered>, Error> {
         if code.is_empty() || code.len() > CODE_MAX || secret.len() > SECRET_MAX {
             return Ok(None);
@@ -212,13 +214,13 @@ impl Credentials {
             if self.replaced.load(Ordering::Relaxed) == replaced
                 && let Err(error) = self.keep(code, digest).await
             {
-                // The old record is still valid. If this process may not write secrets, `setup`
-                // renews the record.
+                // The old record remains valid. If this process may not write secrets, the command
+                // `setup` renews the record.
                 tracing::warn!(%error, code, "the record of a secret was not renewed");
             }
         }
         let mut kept = self.kept.lock().expect("no holder panics");
-        // Another request may have replaced the secret after this record was read.
+        // The result is not cached if another request replaced a secret after this record was read.
         if self.replaced.load(Ordering::Relaxed) == replaced {
             kept.insert(
                 code.to_owned(),
@@ -232,7 +234,8 @@ impl Credentials {
         Ok(Some(app))
     }
 
-    /// Returns the cached app of a code; `None` if the configuration or the secret changed.
+    /// Returns the cached app for a code. Returns `None` if the configuration or the secret has
+    /// changed.
     fn kept(&self, code: &str, configuration: u64, digest: blake3::Hash) -> Option<Registered> {
         let kept = self.kept.lock().expect("no holder panics");
         kept.get(code)
@@ -240,8 +243,8 @@ impl Credentials {
             .map(|kept| kept.app.clone())
     }
 
-    /// Returns the hash of a secret. The key of the hash is derived from the key of the desk and
-    /// the code of the app. The comparison of two hashes takes constant time.
+    /// Returns the hash of a secret. The key of the hash is derived from the desk key and the app
+    /// code. Comparing two hashes takes constant time.
     async fn digest(&self, code: &str, secret: &str) -> Result<blake3::Hash, Error> {
         let key = self
             .key
@@ -254,7 +257,7 @@ impl Credentials {
         ))
     }
 
-    /// Returns whether a secret matches an Argon2 record. Argon2 is slow, so the number of
+    /// Returns true if a secret matches an Argon2 record. Argon2 is slow, so the number of
     /// computations and the number of waiting callers are limited.
     async fn is_slow_secret(&self, record: Vec<u8>, secret: String) -> Result<bool, Error> {
         let _waiter = self
@@ -276,8 +279,8 @@ impl Credentials {
     }
 }
 
-/// Returns the hash in a record. If the record contains no hash, returns a hash that belongs to no
-/// secret.
+/// Returns the hash in a record. If the record contains no hash, returns a hash of zeros that
+/// matches no secret.
 fn keyed(record: &[u8]) -> blake3::Hash {
     let text = std::str::from_utf8(record)
         .unwrap_or_default()
@@ -292,8 +295,7 @@ fn guessable(code: &str) -> String {
     )
 }
 
-/// Returns whether a secret can be guessed, because it is short or consists of few different
-/// characters.
+/// Returns true if a secret is easy to guess: the secret is short, or has few different characters.
 fn is_weak(secret: &str) -> bool {
     let mut characters: Vec<char> = secret.chars().collect();
     let length = characters.len();
@@ -322,16 +324,16 @@ fn secret_name(code: &str) -> String {
 #[derive(Clone, Debug)]
 pub struct Caller {
     pub app: AppCode,
-    /// Whether callbacks of the app also report status changes.
+    /// True if the app also receives callbacks about status changes.
     pub status_callbacks: bool,
-    /// Whether the app may act for any user without a login token of the user.
+    /// True if the app may act for any user without a login token of the user.
     pub may_impersonate: bool,
-    /// The acting user; `None` if the app acts for itself.
+    /// The user for whom the app acts. `None` if the app acts for itself.
     pub user: Option<String>,
 }
 
 impl Caller {
-    /// Returns whether the caller may act as this user.
+    /// Returns true if the caller may act as the given user.
     pub fn may_act_as(&self, user: &str) -> bool {
         self.may_impersonate || self.user.as_deref() == Some(user)
     }
@@ -349,7 +351,7 @@ impl Caller {
     }
 }
 
-/// The credentials that a request contains. None of them is checked yet.
+/// The credentials in a request. None of the credentials is verified yet.
 #[derive(Clone, Debug, Default)]
 pub struct Presented {
     pub code: Option<String>,
@@ -362,13 +364,14 @@ pub struct Presented {
 
 /// Identifies the caller. Returns `None` if the credentials are not valid.
 ///
-/// An app always needs its secret. A user needs a login token, unless the app may act for any user.
+/// An app always needs its secret. A user also needs a login token, except if the app may act for
+/// any user.
 pub async fn identify(app: &App, presented: Presented) -> Result<Option<Caller>, Error> {
     let (Some(code), Some(secret)) = (presented.code, presented.secret) else {
         return Ok(None);
     };
     let Some(registered) = app.credentials.check(&code, &secret).await? else {
-        // Only wrong secrets are counted. The guesses of other callers therefore never delay a
+        // Only wrong secrets are counted. Wrong secrets of other callers therefore never delay a
         // caller with a valid secret.
         app.limits.guessed(&code, app.ledger.clock.now())?;
         return Ok(None);
@@ -380,8 +383,7 @@ pub async fn identify(app: &App, presented: Presented) -> Result<Option<Caller>,
     let user = match presented.token {
         Some(token) => match app.login.who(&token).await {
             Ok(user) => user,
-            // The app may act for any user, so the user name is sufficient without a verified
-            // token.
+            // This app may act for any user, so a user name without a verified token is enough.
             Err(error) if registered.may_impersonate => {
                 tracing::warn!(%error, "the login service does not answer; the application's word counts");
                 None

@@ -1,5 +1,6 @@
-//! Limits the rates of one desk: requests and bytes of each app and user, drafts of each person,
-//! wrong secrets, and file transfers. `docs/limits.md` lists all limits.
+//! Limits the rates of one desk. The limits apply to requests and bytes of each app and user, to
+//! drafts of each person, to wrong secrets, and to file transfers. `docs/limits.md` lists all
+//! limits.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -12,8 +13,8 @@ use infra::{Error, Kind};
 
 use crate::app::request_scope;
 
-/// A rate. `per_hour` is the number of units per hour, and `burst` is the largest number of units
-/// at once.
+/// A rate limit. `per_hour` is the allowed number of units per hour. `burst` is the largest number
+/// of units that may be used at the same moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     pub per_hour: i64,
@@ -22,102 +23,110 @@ pub struct Rate {
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// The rate of requests of one app for one user. A single client in a loop makes fewer than 200
-/// requests per second.
+/// The limit for the requests that one app sends for one user: 200 requests per second. A single
+/// client that sends requests without pause reaches fewer than 200 requests per second.
 const REQUESTS: Rate = Rate {
     per_hour: 200 * 3600,
     burst: 5_000,
 };
-/// The rate of requests of one app without a user. Such an app acts for all users, so the rate is
-/// ten times as high, and the burst is eight times as large.
+/// The limit for the requests that one app sends without a user. Such an app acts for all users, so
+/// the rate is ten times the rate for one user, and the burst is eight times as large.
 const REQUESTS_ALONE: Rate = Rate {
     per_hour: 2_000 * 3600,
     burst: 40_000,
 };
-/// The rate of bytes that one app writes for one user. 256 KiB per second suffice for 300 tickets
-/// per second.
+/// The limit for the bytes that one app writes for one user: 256 KiB per second. This rate is
+/// enough for 300 tickets per second.
 const WRITTEN: Rate = Rate {
     per_hour: (256 << 10) * 3600,
     burst: 24 << 20,
 };
-/// The rate of bytes that one app writes without a user.
+/// The limit for the bytes that one app writes without a user.
 const WRITTEN_ALONE: Rate = Rate {
     per_hour: (2 << 20) * 3600,
     burst: 96 << 20,
 };
-/// The rate at which one person may save drafts and templates: one every five seconds.
+/// The limit for the drafts and templates that one person saves: one every five seconds.
 const DRAFTS: Rate = Rate {
     per_hour: 720,
     burst: 300,
 };
-/// The rate of bytes of the drafts that one person saves: a form of 10 KiB every five seconds.
+/// The limit for the bytes of the drafts that one person saves. This rate allows a form of about 10
+/// KiB every five seconds.
 const DRAFT_BYTES: Rate = Rate {
     per_hour: 8 << 20,
     burst: 8 << 20,
 };
-/// The rate of wrong secrets for one code. A client with an outdated secret gets enough responses
-/// to notice the error.
+/// The limit for wrong secrets with the same app code. A client with an outdated secret still gets
+/// enough error responses, so its operator can notice the error.
 const GUESSES_OF_CODE: Rate = Rate {
     per_hour: 3600,
     burst: 30,
 };
-/// The rate of wrong secrets from one address. Many clients may have the same address.
+/// The limit for wrong secrets from one IP address. Many clients may share one address, so the
+/// limit is high.
 const GUESSES_OF_ADDRESS: Rate = Rate {
     per_hour: 10 * 3600,
     burst: 300,
 };
-/// Most entries in one table of rates. Each entry needs less than 100 bytes.
+/// Maximum number of token buckets (counters for one key) in one table. Each bucket needs less than
+/// 100 bytes.
 const ENTRIES_MAX: usize = 20_000;
-/// Most concurrent downloads. Each download needs 0.3 MiB, so all downloads need 77 MiB.
+/// Maximum number of concurrent downloads. Each download needs 0.3 MiB of memory, so all downloads
+/// need at most 77 MiB.
 pub const DOWNLOADS_MAX: usize = 256;
-/// Most concurrent downloads of one app and user. Browsers open at most 6 connections.
+/// Maximum number of concurrent downloads of one app for one user. A browser opens at most 6
+/// connections, so this number is enough.
 pub const DOWNLOADS_OF_ONE_MAX: usize = 32;
-/// Most concurrent uploads. Each upload needs up to 9 MiB while a part is sealed.
+/// Maximum number of concurrent uploads. Each upload needs up to 9 MiB of memory while a part of
+/// the file is encrypted.
 pub const UPLOADS_MAX: usize = 16;
-/// Most concurrent uploads of one app and user.
+/// Maximum number of concurrent uploads of one app for one user.
 pub const UPLOADS_OF_ONE_MAX: usize = 4;
-/// Most concurrent requests of one app and user. A request whose body does not arrive, or a slow
-/// read, occupies a connection.
+/// Maximum number of concurrent requests of one app for one user. A request occupies a connection
+/// while its body has not arrived or its response is read slowly.
 const UNDER_WAY_MAX: usize = 128;
-/// Most concurrent requests of one app without a user.
+/// Maximum number of concurrent requests of one app without a user.
 const UNDER_WAY_ALONE_MAX: usize = 512;
-/// A response with more bytes is counted until its client has read it.
+/// Size in bytes above which a response counts as large. The server counts the bytes of a large
+/// response until the client has read the response.
 pub const LARGE_ANSWER: usize = 64 << 10;
-/// Most bytes of large responses that are not read by their clients yet.
+/// Maximum number of bytes of all large responses that the clients have not read yet.
 const RESPONSE_BYTES_MAX: usize = 64 << 20;
-/// Most unread bytes of responses to one app and user. A larger response is allowed if there is no
-/// other unread response.
+/// Maximum number of unread response bytes for one app and one user. A single larger response is
+/// allowed if the same app and user have no other unread response.
 const ANSWER_BYTES_OF_ONE_MAX: usize = 16 << 20;
-/// Most unread bytes of responses to one app without a user.
+/// Maximum number of unread response bytes for one app without a user.
 const ANSWER_BYTES_ALONE_MAX: usize = 32 << 20;
-/// The rate of uploads that one person starts.
+/// The limit for the number of uploads that one person starts.
 const BEGUN: Rate = Rate {
     per_hour: 600,
     burst: 300,
 };
-/// The rate of bytes that one person uploads. The burst is the largest file size that can be
-/// configured.
+/// The limit for the bytes that one person uploads. The burst equals the largest file size that an
+/// administrator can configure.
 const UPLOADED: Rate = Rate {
     per_hour: 2 << 30,
     burst: 4 << 30,
 };
-/// Most incomplete uploads in parts of one person.
+/// Maximum number of incomplete multipart uploads of one person.
 pub const OPEN_UPLOADS_MAX: usize = 64;
-/// Most bytes of the incomplete uploads of one person. One file of the configured maximum size is
-/// always allowed.
+/// Maximum number of bytes in all incomplete uploads of one person. One file of the configured
+/// maximum size is always allowed.
 pub const IN_TRANSFER_BYTES_MAX: u64 = 1 << 30;
-/// Time in milliseconds after which an incomplete upload is discarded and is no longer counted.
+/// Lifetime of an incomplete upload, in milliseconds. After this time, the upload is discarded and
+/// does not count for the limits.
 const OPEN_UPLOAD_MS: i64 = 24 * HOUR_MS;
-/// Time in seconds after which a rejected upload in parts may be repeated.
+/// Time in seconds after which a client may repeat a rejected multipart upload.
 const OPEN_UPLOAD_RETRY_S: u32 = 60;
 /// Shortest time between two log lines about wrong secrets, in milliseconds.
 const GUESS_LOG_MS: i64 = 1_000;
 
-/// The key of a rate. The key is a digest of the app and the user.
+/// Identifies the app and the user to which a limit applies. The value contains a digest of both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Of {
     short: [u8; 16],
-    /// Whether the app acts without a user.
+    /// True if the app acts without a user.
     is_alone: bool,
 }
 
@@ -154,8 +163,8 @@ impl Of {
     }
 }
 
-/// All limits of a desk. The rates take effect after [`Limits::apply`]. Concurrent transfers and
-/// large responses are always limited.
+/// All limits of a desk. The rate limits take effect after [`Limits::apply`]. The limits for
+/// concurrent transfers and large responses always apply.
 #[derive(Debug, Default)]
 pub struct Limits {
     applies: OnceLock<()>,
@@ -176,16 +185,16 @@ pub struct Limits {
     open_uploads: Mutex<HashMap<PersonId, HashMap<AttachmentId, OpenUpload>>>,
 }
 
-/// An upload in parts that is not complete.
+/// An incomplete multipart upload.
 #[derive(Debug)]
 struct OpenUpload {
     begun: Moment,
-    /// The number of bytes of each part, by part number.
+    /// The size of each part in bytes, by part number.
     parts: HashMap<u32, u64>,
 }
 
 impl Limits {
-    /// Activates the rates, and the limits of concurrent requests and open uploads.
+    /// Activates the rate limits, and the limits of concurrent requests and incomplete uploads.
     pub fn apply(&self) {
         let _ = self.applies.set(());
     }
@@ -194,16 +203,17 @@ impl Limits {
         self.applies.get().is_some()
     }
 
-    /// Counts a request of an identified caller. The request stays in the number of concurrent
-    /// requests until it is handled.
+    /// Counts a request of an identified caller. The request counts as concurrent until the server
+    /// has handled the request.
     ///
-    /// Returns `Limited` if a limit is exceeded.
+    /// Returns `Limited` if the caller exceeds a limit.
     pub(crate) fn asked(&self, of: Of, now: Moment) -> Result<(), Error> {
         request_scope::is_of(of);
         if !self.are_applied() {
             return Ok(());
         }
-        // This call only checks the rate of bytes. The bytes are counted after they are written.
+        // This call takes zero tokens, so it only checks the limit of written bytes. `wrote` counts
+        // the bytes after the write.
         self.written
             .take(of, of.written(), 0, now)
             .map_err(|seconds| {
@@ -235,7 +245,8 @@ impl Limits {
         Ok(())
     }
 
-    /// Counts a large response. The count ends when the returned transfer is dropped.
+    /// Counts a large response. The response is counted until the caller drops the returned
+    /// transfer.
     pub(crate) fn answer(&self, of: Of, bytes: usize) -> Result<Transfer, Error> {
         let most = if of.is_alone {
             ANSWER_BYTES_ALONE_MAX
@@ -253,8 +264,8 @@ impl Limits {
         })
     }
 
-    /// Counts the bytes that a request wrote. If the bytes exceed the limit, later requests must
-    /// wait.
+    /// Counts the bytes that a request wrote. If the bytes exceed the limit, later requests are
+    /// rejected until enough time has passed.
     pub(crate) fn wrote(&self, of: Of, bytes: u64, now: Moment) {
         if bytes > 0 && self.are_applied() {
             self.written.charge(
@@ -266,7 +277,7 @@ impl Limits {
         }
     }
 
-    /// Counts a draft that a person saved. Returns `Limited` if a limit is exceeded.
+    /// Counts a draft that a person saved. Returns `Limited` if the person exceeds a limit.
     pub fn drafted(&self, owner: &PersonId, bytes: usize, now: Moment) -> Result<(), Error> {
         if !self.are_applied() {
             return Ok(());
@@ -280,8 +291,8 @@ impl Limits {
             .map_err(|seconds| limited("one person saves at most 8 MiB of drafts an hour", seconds))
     }
 
-    /// Counts a wrong secret. Returns `Limited` if there were too many wrong secrets for this code
-    /// or from this address.
+    /// Counts a wrong secret. Returns `Limited` after too many wrong secrets for this app code or
+    /// from this address.
     pub(crate) fn guessed(&self, code: &str, now: Moment) -> Result<(), Error> {
         let address = request_scope::address();
         self.log_guess(code, address, now);
@@ -303,7 +314,7 @@ impl Limits {
         })
     }
 
-    /// Logs a wrong secret. At most one line per second is logged.
+    /// Logs a wrong secret. Writes at most one log line per second.
     fn log_guess(&self, code: &str, address: Option<IpAddr>, now: Moment) {
         let last = self.guess_logged.load(Ordering::Relaxed);
         let is_first = now.0 - last >= GUESS_LOG_MS
@@ -326,15 +337,15 @@ impl Limits {
         );
     }
 
-    /// Counts a download of the current caller. The count ends when the returned transfer is
-    /// dropped.
+    /// Counts a download of the current caller. The download is counted until the returned transfer
+    /// is dropped.
     pub(crate) fn download(&self) -> Result<Transfer, Error> {
         self.downloads
             .start(request_scope::of(), 1, DOWNLOADS_MAX, DOWNLOADS_OF_ONE_MAX)
             .ok_or_else(|| limited("too many downloads at once", 1))
     }
 
-    /// Counts the start of an upload of a person. Returns `Limited` if a limit is exceeded.
+    /// Counts an upload that a person starts. Returns `Limited` if the person exceeds a limit.
     pub(crate) fn begins(&self, owner: &PersonId, now: Moment) -> Result<(), Error> {
         if !self.are_applied() {
             return Ok(());
@@ -345,7 +356,7 @@ impl Limits {
             .map_err(|seconds| limited("one person uploads at most 600 files an hour", seconds))
     }
 
-    /// Returns `Limited` if a person may currently upload no more bytes.
+    /// Returns `Limited` if the person has used all bytes of the upload limit.
     pub(crate) fn uploads(&self, owner: &PersonId, now: Moment) -> Result<(), Error> {
         if !self.are_applied() {
             return Ok(());
@@ -367,7 +378,7 @@ impl Limits {
         }
     }
 
-    /// Counts an upload in parts. The count ends when the upload is completed or deleted.
+    /// Counts a multipart upload as incomplete until the upload is completed or deleted.
     pub(crate) fn opens(
         &self,
         owner: &PersonId,
@@ -396,8 +407,8 @@ impl Limits {
         Ok(())
     }
 
-    /// Counts a part of an upload. The part replaces the count of a part with the same number.
-    /// `most` is the largest file size, in bytes.
+    /// Counts a part of an upload. If the upload already has a part with this number, the new size
+    /// replaces the old size. `most` is the largest file size, in bytes.
     pub(crate) fn part(
         &self,
         owner: &PersonId,
@@ -431,7 +442,7 @@ impl Limits {
         Ok(())
     }
 
-    /// Ends the count of a completed or deleted upload in parts.
+    /// Stops counting a multipart upload that is completed or deleted.
     pub(crate) fn ends(&self, owner: &PersonId, upload: &AttachmentId) {
         if let Some(own) = self
             .open_uploads
@@ -443,7 +454,7 @@ impl Limits {
         }
     }
 
-    /// Counts an upload of the current caller. The count ends when the returned transfer is
+    /// Counts an upload of the current caller. The upload is counted until the returned transfer is
     /// dropped.
     pub(crate) fn upload(&self) -> Result<Transfer, Error> {
         self.uploads
@@ -452,8 +463,8 @@ impl Limits {
     }
 }
 
-/// Returns the network that one customer of an internet provider uses: an IPv6 network of 64 bits,
-/// or an IPv4 address.
+/// Returns the address range that an internet provider usually gives to one customer. For IPv6, the
+/// result is the /64 network. For IPv4, the result is the address itself.
 fn prefix(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((u128::from(address) & !u128::from(u64::MAX)).into()),
@@ -462,7 +473,7 @@ fn prefix(address: IpAddr) -> IpAddr {
 }
 
 /// Returns the error for a request that exceeds a limit. Also stores the number of seconds after
-/// which the request may be repeated.
+/// which the client may repeat the request.
 pub(crate) fn limited(what: &str, seconds: u32) -> Error {
     let seconds = seconds.max(1);
     request_scope::retry_after(seconds);
@@ -474,13 +485,13 @@ pub(crate) fn limited(what: &str, seconds: u32) -> Error {
     )
 }
 
-/// A token bucket. The unit of `level` is a part of a token ([`PARTS`]). A rate of one token per
-/// hour then adds one part per millisecond.
+/// A token bucket (a counter that limits a rate). `level` counts small parts of a token
+/// ([`PARTS`]). At a rate of one token per hour, the bucket gains one part per millisecond.
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
     level: i64,
     at: Moment,
-    /// The rate of this bucket. The buckets of one table may have different rates, because an app
+    /// The rate of this bucket. The buckets of one table can have different rates, because an app
     /// without a user has a higher rate.
     rate: Rate,
 }
@@ -506,7 +517,7 @@ impl Bucket {
         self.at = Moment(self.at.0.max(now.0));
     }
 
-    /// Returns the number of parts that are missing in the bucket.
+    /// Returns how many parts of tokens the bucket needs until it is full.
     fn missing(&self) -> i64 {
         self.rate
             .burst
@@ -514,14 +525,14 @@ impl Bucket {
             .saturating_sub(self.level)
     }
 
-    /// Returns the number of seconds until the bucket contains this number of parts.
+    /// Returns the number of seconds until the bucket contains the given number of token parts.
     fn wait_s(&self, parts: i64) -> u32 {
         let ms = parts.saturating_sub(self.level).max(0) / self.rate.per_hour.max(1);
         u32::try_from(ms / 1000 + 1).unwrap_or(u32::MAX)
     }
 }
 
-/// Token buckets by key. The number of buckets is limited.
+/// Token buckets (counters that limit rates) by key. The number of buckets is limited.
 #[derive(Debug)]
 struct Buckets<K>(Mutex<HashMap<K, Bucket>>);
 
@@ -532,10 +543,10 @@ impl<K> Default for Buckets<K> {
 }
 
 impl<K: Eq + Hash + Clone> Buckets<K> {
-    /// Takes tokens from a bucket. If there are too few tokens, returns the number of seconds to
-    /// wait.
+    /// Takes tokens from a bucket. If the bucket contains too few tokens, returns the number of
+    /// seconds to wait.
     ///
-    /// If more tokens are requested than the burst allows, a full bucket is taken.
+    /// If `tokens` is larger than the burst of the rate, a full bucket is enough.
     fn take(&self, key: K, rate: Rate, tokens: i64, now: Moment) -> Result<(), u32> {
         let parts = tokens.min(rate.burst).saturating_mul(PARTS);
         self.with(key, rate, now, |bucket| {
@@ -547,7 +558,7 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
         })
     }
 
-    /// Takes tokens for work that is already done. The level of the bucket may become negative.
+    /// Takes tokens for completed work. The level of the bucket can become negative.
     fn charge(&self, key: K, rate: Rate, tokens: i64, now: Moment) {
         self.with(key, rate, now, |bucket| {
             bucket.level = bucket.level.saturating_sub(tokens.saturating_mul(PARTS));
@@ -567,8 +578,9 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
     }
 }
 
-/// Removes the full buckets of a table. If more than three quarters of the entries remain, the
-/// fullest buckets are also removed. New keys therefore rarely cause a scan of the table.
+/// Removes the full buckets (unused counters) of a table, because a full bucket equals a new
+/// bucket. If the table is still more than three quarters full, also removes the fullest buckets.
+/// The free space makes scans of the table rare.
 fn make_place<K: Eq + Hash + Clone>(buckets: &mut HashMap<K, Bucket>, now: Moment) {
     buckets.retain(|_, bucket| {
         bucket.refill(now);
@@ -586,8 +598,8 @@ fn make_place<K: Eq + Hash + Clone>(buckets: &mut HashMap<K, Bucket>, now: Momen
     }
 }
 
-/// Counts concurrent transfers, concurrent requests, or bytes of responses. There is one total
-/// count, and one count per caller.
+/// Counts concurrent transfers, concurrent requests, or bytes of responses. The struct keeps one
+/// total count and one count per caller.
 #[derive(Clone, Debug, Default)]
 struct Transfers(Arc<Mutex<Running>>);
 
@@ -595,8 +607,10 @@ struct Transfers(Arc<Mutex<Running>>);
 type Running = (usize, HashMap<Option<Of>, usize>);
 
 impl Transfers {
-    /// Starts a transfer of the given size. Returns `None` if a limit is exceeded. A limit does not
-    /// apply if no other transfer is counted for this limit.
+    /// Starts a transfer of the given size. Returns `None` if the transfer exceeds a limit.
+    ///
+    /// The total limit does not apply if no transfer is running. The limit for one caller does not
+    /// apply if the caller has no running transfer.
     fn start(
         &self,
         of: Option<Of>,
@@ -620,7 +634,8 @@ impl Transfers {
     }
 }
 
-/// One file transfer, one request, or one response. Dropping the value ends the count.
+/// A file transfer, request or response that is counted. Dropping the value removes the transfer
+/// from the count.
 #[derive(Debug)]
 pub(crate) struct Transfer {
     of: Option<Of>,
@@ -727,7 +742,8 @@ mod tests {
         for key in 1..ENTRIES_MAX {
             assert_eq!(buckets.take(key, fast, 1, NOON), Ok(()));
         }
-        // The table is full. A new key one minute later causes the removal of other keys.
+        // The table is full. A new key that arrives one minute later causes the removal of other
+        // keys.
         assert_eq!(
             buckets.take(ENTRIES_MAX, fast, 1, NOON.plus_ms(60_000)),
             Ok(())

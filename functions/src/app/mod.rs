@@ -1,5 +1,5 @@
-//! The use cases of the desk. This file defines the ports and settings that every function uses,
-//! created once per process.
+//! The use cases of the desk. This file defines the ports and settings that all functions use. Each
+//! process creates them once.
 
 pub mod administration;
 pub mod attachments;
@@ -47,7 +47,7 @@ use crate::app::numbers::Numbers;
 use crate::app::outbound::Targets;
 use crate::app::people::People;
 
-/// The default for the size of the largest uploaded file, in bytes.
+/// The default for the maximum size of an uploaded file, in bytes.
 pub const FILE_BYTES_MAX: u64 = 100 << 20;
 
 /// The settings of a desk.
@@ -55,11 +55,12 @@ pub const FILE_BYTES_MAX: u64 = 100 << 20;
 pub struct Settings {
     /// The base URL of links in responses and callbacks, such as `https://itsm.example.com`.
     pub site: String,
-    /// Size of the largest uploaded file, in bytes.
+    /// Maximum size of an uploaded file, in bytes.
     pub file_bytes_max: u64,
-    /// Size of the largest response of the host, in bytes; `None` if the host has no limit.
+    /// Maximum size of a response that the host can send, in bytes. `None` if the host has no
+    /// limit.
     pub response_bytes_max: Option<u64>,
-    /// The time zone of ticket numbers and of times in responses.
+    /// The time zone for ticket numbers and for times in responses.
     pub zone: TimeZone,
 }
 
@@ -80,10 +81,10 @@ pub struct App {
     pub ledger: Ledger,
     pub views: Arc<dyn Views>,
     pub queue: Arc<dyn Queue>,
-    /// The port that writes the results of followed pages of the feed.
+    /// The port that stores the results of processed commits (cards, deadlines and messages).
     pub page_writer: Arc<dyn PageWriter>,
     pub http: Arc<dyn HttpClient>,
-    /// The port that stores the sealed parts of uploaded files.
+    /// The port that stores the encrypted parts of uploaded files.
     pub blob: Arc<dyn Blob>,
     pub login: Arc<dyn Login>,
     pub people: People,
@@ -92,11 +93,11 @@ pub struct App {
     pub numbers: Arc<Numbers>,
     pub credentials: Arc<Credentials>,
     pub limits: Arc<Limits>,
-    /// The number of concurrent outgoing requests to each receiver.
+    /// Counts the concurrent outgoing requests to each receiver.
     pub targets: Targets,
     pub settings: Arc<Settings>,
-    /// The feed position up to which the cards are stored. An API waits for this position, so that
-    /// lists show the change that was just made.
+    /// The feed position up to which the cards (stored summaries) are up to date. After a change,
+    /// an API waits for this position, so lists contain the change.
     pub followed: watch::Sender<i64>,
     pub crash: Arc<Crash>,
     secrets: Arc<dyn Secrets>,
@@ -108,16 +109,16 @@ pub struct App {
 pub struct DeskKeys {
     /// The key that signs callback tokens.
     pub token: [u8; 32],
-    /// The key of the fingerprints in the ledger. Without this key, the values behind the
-    /// fingerprints cannot be guessed.
+    /// The key for the fingerprints in the ledger. Without this key, nobody can find the values
+    /// behind the fingerprints by guessing.
     pub fingerprint: [u8; 32],
-    /// The key that seals files without a subject.
+    /// The key for the encryption of files that belong to no person.
     pub files: [u8; 32],
 }
 
 impl App {
-    /// Creates a desk from its ports and settings. Returns an error if a stored event version
-    /// cannot be read.
+    /// Creates a desk from its ports and settings. Returns an error if this program cannot read a
+    /// stored event version.
     pub fn new(ports: Ports, settings: Settings, crash: Arc<Crash>) -> Result<Self, Error> {
         let Ports {
             ledger,
@@ -161,8 +162,8 @@ impl App {
         })
     }
 
-    /// Returns the keys of the desk. The keys are read by the first call, because most functions do
-    /// not need them.
+    /// Returns the secret keys of the desk. The keys are loaded at the first call, because most
+    /// functions do not need the keys.
     pub async fn keys(&self) -> Result<DeskKeys, Error> {
         let read = async || {
             Ok(DeskKeys {
@@ -175,5 +176,5 @@ impl App {
     }
 }
 
-/// The name of the key for fingerprints.
+/// The name of the secret key for fingerprints.
 pub const FINGERPRINT_KEY: &str = "fingerprint-key";

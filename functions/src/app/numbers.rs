@@ -1,5 +1,5 @@
-//! Issues ticket numbers from reserved blocks. A new ticket therefore does not write a shared
-//! counter.
+//! Creates ticket numbers from reserved blocks of numbers. Most new tickets therefore need no write
+//! to a shared counter.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -12,17 +12,18 @@ use infra::{CommandEnvelope, ExecuteError, Kind, Ledger, Outcome};
 use jiff::civil::Date;
 use tokio::sync::Mutex;
 
-/// Number of ticket numbers per block. After a restart, the remaining numbers of a block stay
-/// unused. A day has 999,999 numbers of each kind.
+/// Number of ticket numbers in one block. After a restart, the remaining numbers of a block are not
+/// used. Each day has 999,999 numbers for each kind of service.
 const BLOCK: i64 = 200;
 
-/// Most delayed attempts to reserve a block while other processes reserve blocks.
+/// Maximum number of delayed attempts to reserve a block of numbers. An attempt fails if another
+/// process reserves a block at the same time.
 const CROWD_MAX: u32 = 20;
 
-/// The blocks of numbers that are reserved for this process.
+/// The blocks of ticket numbers that are reserved for this process.
 pub struct Numbers {
     ledger: Ledger,
-    /// The unused numbers of each block, by kind and day.
+    /// The unused numbers in the current block of each service kind and day.
     blocks: Mutex<HashMap<(ServiceKind, i64), Range<i64>>>,
 }
 
@@ -34,8 +35,8 @@ impl Numbers {
         }
     }
 
-    /// Reserves a block of numbers. After a conflict, the attempt is repeated with a random delay.
-    /// Many processes may need a block at the same time, for example at midnight.
+    /// Reserves a block of numbers. After a conflict, tries again with a random delay. Many
+    /// processes may need a block at the same time, for example at midnight.
     async fn issue(
         &self,
         command_envelope: &CommandEnvelope,
@@ -70,7 +71,8 @@ impl Numbers {
             .await
     }
 
-    /// Returns the next ticket number of a kind on a day in the desk's zone.
+    /// Returns the next ticket number for a service kind and a day. The day is in the time zone of
+    /// the desk.
     pub async fn next(
         &self,
         kind: ServiceKind,
@@ -80,7 +82,7 @@ impl Numbers {
         let date =
             i64::from(day.year()) * 10_000 + i64::from(day.month()) * 100 + i64::from(day.day());
         let mut blocks = self.blocks.lock().await;
-        // Blocks of older days are no longer needed.
+        // New tickets do not need the blocks of older days.
         blocks.retain(|(_, other), _| *other >= date - 1);
         let block = blocks.entry((kind, date)).or_default();
         if block.is_empty() {

@@ -1,5 +1,5 @@
-//! Reads field options from other systems and caches them. The requests run concurrently and obey
-//! the egress rules.
+//! Loads field options from other systems and stores them in a cache. The requests run concurrently
+//! and follow the rules for outgoing requests.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,19 +15,19 @@ use infra::{Error, Ledger};
 
 use crate::app::outbound::{self, Described};
 
-/// Cache lifetime of options, in milliseconds.
+/// Time for which options stay in the cache, in milliseconds.
 const OFFER_MS: i64 = 60_000;
-/// Cache lifetime of the error of a failed request for options, in milliseconds.
+/// Time for which the error of a failed request stays in the cache, in milliseconds.
 const NO_OFFER_MS: i64 = 5_000;
-/// Largest response with options, in bytes.
+/// Maximum size of a response with options, in bytes.
 const OFFER_BYTES_MAX: usize = 1 << 20;
-/// The bounds of the cached responses. The weight is the number of options.
+/// The limits of the cache. `weight` limits the total number of options.
 const CACHE: Bounds = Bounds {
     entries: 200,
     weight: 100_000,
 };
 
-/// A cache of the options of other systems. Each entry has a time of expiry.
+/// A cache of field options from other systems. Each entry has an expiry time.
 pub struct Offers {
     ledger: Ledger,
     http: Arc<dyn HttpClient>,
@@ -43,7 +43,7 @@ impl Offers {
         }
     }
 
-    /// Returns the options of a request from the cache or from the other system.
+    /// Returns the options for a request. The options come from the cache or from the other system.
     pub async fn ask(&self, question: &Question) -> Result<Offered, Error> {
         let now = self.ledger.clock.now();
         if let Some(offered) = self.cache.get(question, now) {
@@ -65,7 +65,7 @@ impl Offers {
             },
             Err(reason) => Err(reason),
         };
-        // The lifetime begins after the request, because the request may take long.
+        // The request may take long, so the lifetime of the cache entry starts after the request.
         let now = self.ledger.clock.now();
         let held_ms = if offered.is_ok() {
             OFFER_MS
@@ -81,8 +81,8 @@ impl Offers {
         Ok(offered)
     }
 
-    /// Requests the options of all given fields before a decision. The requests run concurrently,
-    /// and no lock is held.
+    /// Loads the options of all fields in `given` into the cache before a decision. The requests
+    /// run concurrently, and no lock is held during the requests.
     pub async fn ask_ahead(
         &self,
         definition: &Definition,
@@ -105,7 +105,7 @@ impl Offers {
         self.ask_all(questions.collect()).await.map(drop)
     }
 
-    /// Returns the options of each request. All requests run concurrently.
+    /// Returns the options for each request. All requests run concurrently.
     pub async fn ask_all(
         &self,
         questions: BTreeSet<Question>,

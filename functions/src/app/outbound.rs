@@ -1,5 +1,5 @@
-//! Builds the HTTP requests that workflow definitions describe. Secret headers are stored in the
-//! key store under `api/<name>`, and never in a definition.
+//! Builds the HTTP requests that workflow definitions contain. The key store contains the secret
+//! headers under the name `api/<name>`. A definition never contains secret headers.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -10,36 +10,36 @@ use infra::keys::Keys;
 use infra::{Error, Kind};
 use serde::{Deserialize, Serialize};
 
-/// The prefix of the names of two kinds of secrets: variables for automatic nodes, and inputs of
+/// The name prefix of two kinds of secrets: variables for automatic workflow nodes, and inputs for
 /// one repeated API call.
 pub const VARIABLES: &str = "variables/";
 
-/// The receiver of a callback as stored in the key store. The URL and the headers may be secrets.
+/// The receiver of a callback, in the format of the key store. The URL and the headers may be
+/// secrets.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Receiver {
     pub url: String,
     pub headers: Vec<(String, String)>,
 }
 
-/// One request that a workflow definition describes. The placeholders are already replaced by
-/// values.
+/// One request from a workflow definition. Values have already replaced the placeholders.
 #[derive(Clone, Debug)]
 pub struct Described<'a> {
     pub method: String,
     pub url: String,
     pub headers: Vec<(String, String)>,
-    /// The body as JSON text. An empty body is not sent.
+    /// The body as JSON text. If the text is empty, the request has no body.
     pub body: String,
-    /// The name of a secret with additional headers. Empty if there is no secret.
+    /// The name of a secret that contains additional headers. Empty if the request needs no secret.
     pub secret: &'a str,
     pub timeout_ms: i64,
     pub response_bytes_max: usize,
 }
 
-/// Returns the HTTP request for a described request. The headers of the secret are added.
+/// Builds the HTTP request and adds the headers from the secret.
 ///
-/// The inner `Err` is the English reason why the request cannot be built. The outer `Err` is a
-/// failure of the key store.
+/// The inner `Err` contains the reason, in English, why the request cannot be built. The outer
+/// `Err` means that the key store failed.
 pub async fn request(
     keys: &dyn Keys,
     described: Described<'_>,
@@ -67,8 +67,8 @@ pub async fn request(
     }))
 }
 
-/// Returns the headers in a secret, which is a JSON object of texts; `None` if the secret does not
-/// exist.
+/// Returns the headers in a secret. The secret is a JSON object with text values. Returns `None` if
+/// the secret does not exist.
 async fn secret_headers(
     keys: &dyn Keys,
     name: &str,
@@ -89,15 +89,16 @@ async fn secret_headers(
     })
 }
 
-/// Most concurrent requests to one receiver. A receiver is a scheme, a host and a port.
+/// Maximum number of concurrent requests to one receiver. A scheme, a host and a port together
+/// identify a receiver.
 const CONCURRENT_MAX: usize = 32;
 
-/// Counts the running requests of this process by receiver. A slow receiver can therefore occupy
-/// only a part of the workers.
+/// Counts the running requests of this process for each receiver. The limit per receiver prevents a
+/// slow receiver from blocking all workers.
 #[derive(Clone, Debug, Default)]
 pub struct Targets(Arc<Mutex<HashMap<String, usize>>>);
 
-/// The registration of a running request. Dropping the slot ends the registration.
+/// A counted running request. Dropping the value removes the request from the count.
 #[derive(Debug)]
 pub struct TargetSlot {
     targets: Targets,
@@ -105,8 +106,8 @@ pub struct TargetSlot {
 }
 
 impl Targets {
-    /// Registers a request to a receiver. Returns `None` if the receiver has its maximum number of
-    /// requests.
+    /// Counts a new request to a receiver. Returns `None` if the receiver already has the maximum
+    /// number of running requests.
     pub fn enter(&self, target: &str) -> Option<TargetSlot> {
         let mut running = self.0.lock().expect("no holder panics");
         let count = running.entry(target.to_owned()).or_default();

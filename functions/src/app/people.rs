@@ -1,4 +1,5 @@
-//! Translates between the user names of the APIs and the person ids of the ledger.
+//! Converts user names in API requests to person ids of the ledger, and converts person ids back to
+//! user names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,10 +14,10 @@ use serde_json::Value;
 
 pub use domain::user_name::{NAME_MAX, is_name, trimmed};
 
-/// Most people that one request may name, in all its fields and lists together.
+/// Maximum number of user names in one request. The names in all fields and lists count.
 pub const NAMED_MAX: usize = 1000;
 
-/// Number of names that are read before the task gives other requests a turn.
+/// Number of names to read before the task lets other tasks run.
 const NAMES_AT_ONCE: usize = 128;
 
 /// The reason why user names cannot be converted to people.
@@ -26,7 +27,7 @@ pub enum Unnamed {
     NotAName(String),
     #[error("more than {0} people are named")]
     TooMany(usize),
-    /// The reason `why` applies to the form field `key`.
+    /// The user names in the form field `key` cannot be converted. `why` is the reason.
     #[error("{why}")]
     InField { key: String, why: Box<Unnamed> },
     #[error(transparent)]
@@ -39,12 +40,13 @@ impl Unnamed {
     }
 }
 
-/// Returns a user name without surrounding blanks; `None` if the text is not a user name.
+/// Returns a user name without whitespace at the start and the end. Returns `None` if the text is
+/// not a valid user name.
 pub fn one_name(text: &str) -> Option<&str> {
     Some(trimmed(text)).filter(|name| is_name(name))
 }
 
-/// Returns the user names in a value, at most `most`. The value is an array with one name per
+/// Returns the user names in a value, at most `most` names. The value is an array with one name per
 /// element, or a text with separators between the names.
 pub fn names_of(value: &Value, most: usize) -> Result<Vec<String>, Unnamed> {
     let one = |text: &str| {
@@ -77,20 +79,20 @@ pub fn names_of(value: &Value, most: usize) -> Result<Vec<String>, Unnamed> {
     }
 }
 
-/// The ids of people whom a request registered. Each key is an unknown id from [`People::find`],
-/// and its value is the new id.
+/// The new ids of the people whom a request registered. Each key is a temporary id from
+/// [`People::find`], and each value is the new id.
 #[derive(Clone, Debug, Default)]
 pub struct Registered(BTreeMap<PersonId, PersonId>);
 
 impl Registered {
-    /// Replaces an unknown id with the id of the registered person.
+    /// Replaces a temporary id of an unknown person with the new id after the registration.
     pub fn put(&self, pid: &mut PersonId) {
         if let Some(registered) = self.0.get(pid) {
             pid.clone_from(registered);
         }
     }
 
-    /// Replaces the unknown ids in the people fields of a form with the ids of the registered
+    /// Replaces the temporary ids in the people fields of a form with the new ids of the registered
     /// people.
     pub fn put_in(&self, definition: &Definition, form: &mut [Entry]) {
         for entry in form
@@ -107,8 +109,8 @@ impl Registered {
     }
 }
 
-/// Returns the people in the people fields of a form. [`People::form_in`] must have converted the
-/// form.
+/// Returns the person ids in the people fields of a form. The user names in the form must already
+/// be converted by [`People::form_in`].
 pub fn people_in(definition: &Definition, form: &[Entry]) -> Vec<PersonId> {
     let fields = form
         .iter()
@@ -128,7 +130,7 @@ impl People {
         Self(keys)
     }
 
-    /// Returns the person of a user name. A user name that is not known yet is registered.
+    /// Returns the person id for a user name. Registers an unknown user name as a new person.
     pub async fn pid(&self, name: &str) -> Result<PersonId, Error> {
         if name == "system" {
             Ok(PersonId::system())
@@ -137,7 +139,8 @@ impl People {
         }
     }
 
-    /// Returns the person of a user name. For an unknown name, returns an unknown id.
+    /// Returns the person id for a user name. For an unknown name, returns a temporary id and does
+    /// not register the person.
     pub async fn find(&self, name: &str) -> Result<PersonId, Error> {
         Ok(self
             .0
@@ -146,8 +149,8 @@ impl People {
             .unwrap_or_else(|| PersonId::unknown(name)))
     }
 
-    /// Returns the people of several user names, in the order of the names. An unknown name gives
-    /// an unknown id.
+    /// Returns the person ids for several user names, in the order of the names. An unknown name
+    /// gets a temporary id.
     pub async fn find_all(&self, names: &[String]) -> Result<Vec<PersonId>, Error> {
         let found = self.0.find_all(names).await?;
         Ok(names
@@ -157,8 +160,8 @@ impl People {
             .collect())
     }
 
-    /// Returns the people of several user names, in the order of the names. All names that are not
-    /// known yet are registered in one call.
+    /// Returns the person ids for several user names, in the order of the names. Registers all
+    /// unknown names with one call.
     pub async fn pids(&self, names: &[String]) -> Result<Vec<PersonId>, Error> {
         let mut pids = self.find_all(names).await?;
         let registered = self.register(pids.clone()).await?;
@@ -166,7 +169,7 @@ impl People {
         Ok(pids)
     }
 
-    /// Registers the people for whom [`People::find`] returned unknown ids, in one call.
+    /// Registers, with one call, the people for whom [`People::find`] returned temporary ids.
     pub async fn register(&self, people: Vec<PersonId>) -> Result<Registered, Error> {
         let unknown: BTreeSet<PersonId> = people.into_iter().filter(PersonId::is_unknown).collect();
         if unknown.is_empty() {
@@ -180,7 +183,7 @@ impl People {
         Ok(Registered(unknown.into_iter().zip(pids).collect()))
     }
 
-    /// Returns the user name of a person. After the erasure of the person, returns the id.
+    /// Returns the user name of a person. If the person was erased, returns the person id.
     pub async fn name(&self, pid: &PersonId) -> Result<String, Error> {
         if let Some(unknown) = pid.as_str().strip_prefix('?') {
             return Ok(unknown.to_owned());
@@ -192,8 +195,8 @@ impl People {
     pub async fn names(&self, pids: impl IntoIterator<Item = &PersonId>) -> Result<String, Error> {
         let mut names = Vec::new();
         for (at, pid) in pids.into_iter().enumerate() {
-            // The names may be read without waiting, so a long list must give other requests a
-            // turn.
+            // If no read has to wait, other tasks cannot run. The task therefore yields in a long
+            // list.
             if at % NAMES_AT_ONCE == NAMES_AT_ONCE - 1 {
                 tokio::task::yield_now().await;
             }
@@ -204,8 +207,8 @@ impl People {
 
     /// Replaces the user names in the people fields of a form with person ids.
     ///
-    /// The form and the other people of the request (`besides`) together may contain at most
-    /// [`NAMED_MAX`] names. The number of names is checked before the first lookup.
+    /// `besides` is the number of other people in the request. The form and these people together
+    /// may have at most [`NAMED_MAX`] names. The check of this limit comes before the first lookup.
     pub async fn form_in(
         &self,
         definition: &Definition,
@@ -236,8 +239,8 @@ impl People {
         Ok(())
     }
 
-    /// Returns the value of a field for a response. The value of a people field contains user names
-    /// instead of person ids.
+    /// Converts the value of a field for an API response. In a people field, replaces person ids
+    /// with user names.
     pub async fn value_out(&self, field: Option<&Field>, value: &Value) -> Result<Value, Error> {
         match value {
             Value::String(text) if is_people(field) => Ok(self.names_in(text).await?.into()),
@@ -245,7 +248,7 @@ impl People {
         }
     }
 
-    /// Returns the user names for a text of person ids separated by commas.
+    /// Returns the user names for a text with person ids. Both texts are separated by commas.
     pub async fn names_in(&self, pids: &str) -> Result<String, Error> {
         self.names(&pids_in(pids)).await
     }
@@ -255,7 +258,7 @@ fn is_people(field: Option<&Field>) -> bool {
     field.is_some_and(|field| field.kind.names_people())
 }
 
-/// Returns the person ids in a stored text. The ids are separated by commas.
+/// Returns the person ids in a stored text with ids that are separated by commas.
 fn pids_in(text: &str) -> Vec<PersonId> {
     text.split(',')
         .filter(|part| !part.is_empty())

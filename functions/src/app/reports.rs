@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 
 use crate::app::times;
 
-/// Number of commits per read of the feed.
+/// Number of commits in one read of the feed.
 const PAGE: usize = 1000;
 
-/// Folds the incident log from the whole feed. `progress` is called with each position that was
+/// Builds the incident log from all commits of the feed. Calls `progress` with the position of each
 /// read.
 pub async fn incident_log(
     ledger: &Ledger,
@@ -41,8 +41,8 @@ pub async fn incident_log(
     }
 }
 
-/// Returns the report `incidents`: volumes, transitions, durations, reassignments and reopens of
-/// imported cases.
+/// Returns the report `incidents` about imported cases. The report contains volumes, transitions,
+/// durations, reassignments and reopened cases.
 pub fn incidents(log: &IncidentLog) -> Value {
     let cases: Vec<(&Case, &RowImported)> = log
         .cases
@@ -108,8 +108,8 @@ pub fn incidents(log: &IncidentLog) -> Value {
     })
 }
 
-/// Returns the ISO weekday of an instant in a zone. If the zone is not in the IANA database,
-/// returns the name of the zone, so that its cases stay in the sum.
+/// Returns the ISO weekday of a time in a time zone. If the time zone is unknown, returns its name
+/// instead, so the report still counts the case.
 fn weekday(Moment(at): Moment, zone: &str) -> Option<String> {
     let zone = match zone {
         "" => TimeZone::UTC,
@@ -132,8 +132,8 @@ fn counts(values: impl Iterator<Item = String>) -> BTreeMap<String, u64> {
     })
 }
 
-/// Returns the distribution of values. The percentiles are computed by nearest rank, `sorted[ceil(p
-/// * n) - 1]`, and the mean is rounded to 3 decimals.
+/// Returns the distribution of values. The mean is rounded to 3 decimals. Percentiles use the
+/// nearest-rank method, `sorted[ceil(p * n) - 1]`.
 fn distribution(mut values: Vec<i64>) -> Value {
     values.sort_unstable();
     let n = values.len();

@@ -1,5 +1,5 @@
-//! The scope of the current request: the peer, the caller, and the conditional headers of the
-//! request.
+//! Data of the current request that all functions can read. The data includes the address of the
+//! client, the caller, and the headers for conditional requests.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,22 +10,23 @@ use events::AppCode;
 
 use crate::app::limits::{Of, Transfer};
 
-/// The peer of a connection. The host stores the peer in the extensions of a request.
+/// The client at the other end of the connection. The host stores this value in the extensions of
+/// each request.
 #[derive(Clone, Debug)]
 pub struct Peer {
     pub address: IpAddr,
-    /// Set to true when the caller has presented valid credentials.
+    /// True after the caller has sent valid credentials.
     pub is_known: Arc<AtomicBool>,
 }
 
-/// The scope of one request.
+/// The data of one request.
 pub(crate) struct Scope {
     pub(crate) peer: Option<Peer>,
     pub(crate) if_none_match: Option<HeaderValue>,
     pub(crate) if_range: Option<HeaderValue>,
     pub(crate) of: Mutex<Option<Of>>,
-    /// The entry of the request in the number of concurrent requests of the caller. The entry is
-    /// released when the scope ends.
+    /// Counts this request as a concurrent request of the caller. The count ends when the request
+    /// ends.
     pub(crate) place: Mutex<Option<Transfer>>,
     pub(crate) retry_after_s: AtomicU64,
 }
@@ -38,13 +39,14 @@ fn with<T>(read: impl FnOnce(&Scope) -> Option<T>) -> Option<T> {
     SCOPE.try_with(|scope| read(scope)).ok().flatten()
 }
 
-/// Returns the peer address of the current request; `None` if the host does not provide an address.
+/// Returns the address of the client of the current request. Returns `None` if the host provides no
+/// address.
 pub(crate) fn address() -> Option<IpAddr> {
     with(|scope| scope.peer.as_ref().map(|peer| peer.address))
 }
 
-/// Sets the caller of the current request after the credentials of the caller were verified. The
-/// written bytes of the request are counted for this caller.
+/// Sets the caller of the current request after the credentials were verified. The bytes that the
+/// request writes count for the limits of this caller.
 pub(crate) fn is_of(of: Of) {
     with(|scope| {
         if let Some(peer) = &scope.peer {
@@ -55,13 +57,12 @@ pub(crate) fn is_of(of: Of) {
     });
 }
 
-/// Keeps the current request in the number of concurrent requests of the caller until the request
-/// is handled.
+/// Counts the current request as a concurrent request of the caller until the request is handled.
 pub(crate) fn hold(place: Transfer) {
     with(|scope| scope.place.lock().expect("no holder panics").replace(place));
 }
 
-/// Returns the caller whose limits apply to the current request.
+/// Returns the app and user whose limits apply to the current request.
 pub(crate) fn of() -> Option<Of> {
     with(|scope| *scope.of.lock().expect("no holder panics"))
 }
@@ -88,8 +89,8 @@ pub(crate) fn if_range() -> Option<String> {
     })
 }
 
-/// Sets the number of seconds after which the current request may be repeated. The number is sent
-/// as the header `Retry-After` of a 429.
+/// Sets the number of seconds after which the client may repeat the current request. A response
+/// with status 429 contains this number in the header `Retry-After`.
 pub(crate) fn retry_after(seconds: u32) {
     with(|scope| {
         scope.retry_after_s.store(seconds.into(), Ordering::Relaxed);
@@ -98,12 +99,12 @@ pub(crate) fn retry_after(seconds: u32) {
 }
 
 tokio::task_local! {
-    /// The app of the current request. The value is set when the app is identified.
+    /// The app that sent the current request. The value is set as soon as the app is identified.
     pub(crate) static CALLER: OnceLock<AppCode>;
 }
 
-/// Sets the app of the current request for the log line of the request. Does nothing outside of a
-/// request.
+/// Stores the app of the current request, so the log line of the request contains the app. Does
+/// nothing if no request is being handled.
 pub(crate) fn note_caller(code: &AppCode) {
     let _ = CALLER.try_with(|caller| caller.set(code.clone()));
 }

@@ -1,5 +1,5 @@
-//! Formats times for output as RFC 3339 with three digits of a second. Because of the fixed format,
-//! the texts have the same order as the instants.
+//! Formats times as RFC 3339 with milliseconds. All texts have the same format, so sorting the UTC
+//! texts also sorts the times.
 
 use events::Moment;
 use infra::clock::{Clock as _, SystemClock};
@@ -9,10 +9,10 @@ use serde_json::Value;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 
-/// The default time zone of ticket numbers and times.
+/// The default time zone for ticket numbers and times.
 pub const DEFAULT_ZONE: &str = "Asia/Shanghai";
 
-/// The members of stored events and states whose integers are instants in milliseconds.
+/// The JSON keys in stored events and states whose integer values are times in milliseconds.
 const INSTANTS: [&str; 11] = [
     "at",
     "due",
@@ -26,10 +26,11 @@ const INSTANTS: [&str; 11] = [
     "ended_at",
     "last_at",
 ];
-/// The members of stored events and states that are objects with an instant per name.
+/// The JSON keys in stored events and states whose values are objects. Each member of such an
+/// object is a time in milliseconds.
 const TABLES_OF_INSTANTS: [&str; 2] = ["times", "versions"];
-/// The members with content of users or of workflow definitions. Inside these members, the names
-/// above have other meanings.
+/// The JSON keys whose values contain data of users or of workflow definitions. Inside these
+/// values, a key such as `at` or `due` has another meaning.
 const FOREIGN: [&str; 8] = [
     "value",
     "values",
@@ -41,12 +42,12 @@ const FOREIGN: [&str; 8] = [
     "choice",
 ];
 
-/// Formats an instant in UTC, such as `2026-11-22T08:00:00.000Z`.
+/// Formats a time in UTC, such as `2026-11-22T08:00:00.000Z`.
 pub fn rfc3339(at: Moment) -> String {
     timestamp(at).strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
-/// Formats an instant with the offset of a zone, such as `2026-11-22T16:00:00.000+08:00`.
+/// Formats a time with the offset of a time zone, such as `2026-11-22T16:00:00.000+08:00`.
 pub fn in_zone(at: Moment, zone: &TimeZone) -> String {
     timestamp(at)
         .to_zoned_datetime(zone.clone())
@@ -54,7 +55,7 @@ pub fn in_zone(at: Moment, zone: &TimeZone) -> String {
         .to_string()
 }
 
-/// Parses an instant in any form of RFC 3339. A day without a time means the first instant of the
+/// Parses a time in any variant of RFC 3339. A date without a time of day means the start of the
 /// day in UTC.
 pub fn read(text: &str) -> Option<Moment> {
     let parsed = text
@@ -63,13 +64,13 @@ pub fn read(text: &str) -> Option<Moment> {
     parsed.ok().map(|at| Moment(at.as_millisecond()))
 }
 
-/// Returns whether a text is a day without a time. [`read`] must accept the text.
+/// Returns true if the text is a date without a time of day. The text must be valid for [`read`].
 pub fn is_day(text: &str) -> bool {
     text.parse::<Timestamp>().is_err()
 }
 
-/// Returns a zone by its IANA name. If the database of the system is absent or incomplete, the
-/// bundled database is used. `UTC` needs no database.
+/// Returns the time zone with an IANA name. If the time zone database of the system does not
+/// contain the name, the database in this program is used. `UTC` needs no database.
 pub fn zone(name: &str) -> Result<TimeZone, String> {
     if name.eq_ignore_ascii_case("UTC") {
         return Ok(TimeZone::UTC);
@@ -78,13 +79,13 @@ pub fn zone(name: &str) -> Result<TimeZone, String> {
     found.map_err(|_| format!("time zone {name:?} is not known; use a name of the IANA database, such as {DEFAULT_ZONE} or UTC"))
 }
 
-/// Returns the zone of a desk that has no configured zone.
+/// Returns the time zone for a desk without a configured time zone.
 pub fn default_zone() -> TimeZone {
     zone(DEFAULT_ZONE).expect("the program brings the time zone database along")
 }
 
-/// Replaces the instants in the data of an event, or in a state, with texts. `write` returns the
-/// text of an instant.
+/// Replaces the integer times in the JSON data of an event or a state with texts. `write` returns
+/// the text for a time.
 pub fn spell(value: &mut Value, write: &dyn Fn(Moment) -> String) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(|item| spell(item, write)),
@@ -114,8 +115,8 @@ pub fn spell(value: &mut Value, write: &dyn Fn(Moment) -> String) {
 }
 
 fn timestamp(at: Moment) -> Timestamp {
-    // Some instants are too early or too late for a text. The nearest instant with a text is used
-    // instead.
+    // The text format does not support very early and very late times. The nearest supported time
+    // replaces such a time.
     let nearest = if at.0 < 0 {
         Timestamp::MIN
     } else {
@@ -124,7 +125,7 @@ fn timestamp(at: Moment) -> Timestamp {
     Timestamp::from_millisecond(at.0).unwrap_or(nearest)
 }
 
-/// The time of a log line, formatted by [`rfc3339`].
+/// Writes the time of a log line in the format of [`rfc3339`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LogTime;
 

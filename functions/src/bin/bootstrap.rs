@@ -1,5 +1,5 @@
-//! One binary for every Lambda function. The environment variable `_HANDLER` names the function,
-//! and other variables name the desk.
+//! The program that runs every Lambda function. The environment variable `_HANDLER` contains the
+//! name of the function. Other environment variables configure the desk.
 
 use std::sync::Arc;
 
@@ -18,12 +18,12 @@ use infra::http::egress::Egress;
 use infra::login::{Login, http::Http as HttpLogin, memory::Memory as NoLogin};
 use lambda_runtime::Error;
 
-/// The functions whose roles may not read the journal. All other functions read the journal once at
-/// the start, to open the connection.
+/// The functions that have no permission to read the journal. All other functions read the journal
+/// once at the start to open the connection.
 const NO_JOURNAL: [&str; 3] = ["index", "project", "wake"];
 
-/// Largest response body. Lambda allows 6 MiB, base64 reduces this to three quarters, and headers
-/// need a part.
+/// Maximum size of a response body, in bytes. Lambda allows 6 MiB, but base64 encoding and headers
+/// need a part of this size.
 const RESPONSE_BYTES_MAX: u64 = 4 << 20;
 
 #[tokio::main(flavor = "current_thread")]
@@ -100,7 +100,7 @@ async fn main() -> Result<(), Error> {
         .await
 }
 
-/// Reads a setting from the environment. An empty value counts as absent.
+/// Reads a setting from the environment. An empty value means that the setting is absent.
 #[expect(
     clippy::disallowed_methods,
     reason = "Lambda passes settings in the environment"

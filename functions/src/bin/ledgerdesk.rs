@@ -38,15 +38,15 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints the reason of a failure. An error during the write to standard error is ignored.
+/// Prints the reason for a failure. If writing to standard error fails, the error is ignored.
 fn print_error(text: &str) {
     let _ = writeln!(std::io::stderr(), "ledgerdesk: {text}");
 }
 
 /// Ends the program when a write to standard output fails.
 ///
-/// If the reader closed the pipe (`| head`), the program ends with success and prints no message.
-/// Any other reason, such as a full disk, is a failure.
+/// If the reader has closed the pipe (for example `| head`), the program ends successfully without
+/// a message. Any other write error, such as a full disk, is a failure.
 fn exit_on_failed_print() {
     let default_hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

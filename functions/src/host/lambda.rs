@@ -1,10 +1,10 @@
-//! The Lambda host: runs one function of the catalog for HTTP requests, table streams, queues and
-//! schedules.
+//! The AWS Lambda host. Runs one function of the function catalog. The triggers are HTTP requests,
+//! table streams (change streams of DynamoDB), queues and schedules.
 //!
-//! The result of a queue batch names each failed message, and SQS delivers only these messages
-//! again. The result of a table stream batch names the first failed record, and AWS delivers this
-//! record and all later records again. Repeated records that were already followed are skipped by
-//! their sequence.
+//! The result of a queue batch contains the ids of the failed messages, and SQS delivers only these
+//! messages again. The result of a table stream batch contains the id of the first failed record.
+//! AWS then delivers this record and all later records again. Commits that were already processed
+//! are skipped because of their sequence.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -35,30 +35,32 @@ use crate::stream::index::{Arrived, Indexer, TAMPERED};
 use crate::stream::project;
 use crate::{App, host::metrics, queue, timer};
 
-/// Most streams of one batch that are followed concurrently.
+/// Maximum number of streams of one batch that are processed concurrently.
 const AT_ONCE: usize = 16;
-/// Time between two sweeps. The schedule in the template has the same interval.
+/// Time between two checks for due deadlines. The schedule in the deployment template has the same
+/// interval.
 const SWEEP_MS: i64 = 60_000;
-/// Number of receives after which SQS moves a message to the dead letters. The template has the
-/// same number.
+/// Number of deliveries after which SQS moves a message to the dead letter queue. The deployment
+/// template contains the same number.
 pub const RECEIVES_MAX: u32 = 5;
-/// Longest delay of a shard: an older commit may arrive this much later than a newer commit of
-/// another shard.
+/// Longest delay between two shards of a table stream. An older commit of one shard may arrive this
+/// much later than a newer commit of another shard.
 const SHARD_LAG_MS: i64 = 300_000;
-/// Delay before a message is received again after a transient error.
+/// Delay before SQS delivers a message again after a transient error.
 const AGAIN_MS: i64 = 5_000;
 
-/// The form of the result of a table stream batch in which a record failed.
+/// The format of the result if a record of a table stream batch fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StreamAnswers {
-    /// The result names the first failed record, as AWS expects.
+    /// The result contains the id of the first failed record, as AWS expects.
     #[default]
     Partial,
-    /// The whole batch fails. AWS stand-ins without support for partial results need this form.
+    /// The whole batch fails. Some local replacements for AWS do not support partial results and
+    /// need this format.
     Whole,
 }
 
-/// The app, the indexer and the meter of a Lambda function.
+/// The app, the indexer and the request counter of a Lambda function.
 #[derive(Clone)]
 pub struct Host {
     app: App,
@@ -80,8 +82,8 @@ impl Host {
         }
     }
 
-    /// Serves invocations of the named function until the process ends. Returns an error for an
-    /// unknown name.
+    /// Handles invocations of the named function until the process ends. Returns an error if no
+    /// function has this name.
     pub async fn run(self, name: &str) -> Result<(), Broken> {
         let function = FUNCTIONS
             .iter()
@@ -119,7 +121,7 @@ impl Host {
         );
     }
 
-    /// Handles one invocation that is not an HTTP request. The form of the result depends on the
+    /// Handles one invocation that is not an HTTP request. The format of the result depends on the
     /// trigger.
     pub async fn handle(&self, function: &Function, payload: Value) -> Result<Value, Error> {
         let unreadable = |error: serde_json::Error| {
@@ -151,10 +153,10 @@ impl Host {
         }
     }
 
-    /// Indexes the commits of a batch.
+    /// Assigns feed positions to the commits of a batch.
     ///
-    /// The ledger only inserts commits. Any record that is not a new commit is therefore reported
-    /// as a tampering sign.
+    /// The ledger only inserts commits. Any other record is therefore reported as a sign of
+    /// tampering (a change by another writer).
     async fn index(&self, event: StreamEvent) -> Result<Value, Error> {
         let mut arrived = Vec::new();
         for record in &event.records {
@@ -178,7 +180,7 @@ impl Host {
         Ok(json!({ "indexed": indexed, "batchItemFailures": [] }))
     }
 
-    /// Stores a tampering sign for audits and operators, and raises the alarm.
+    /// Stores a sign of tampering for audits and operators, and prints the metric that triggers the alarm.
     async fn report(&self, sign: &str) -> Result<(), Error> {
         tracing::error!(
             sign,
@@ -189,7 +191,8 @@ impl Host {
             sequence: 1,
             body: sign.as_bytes().to_vec(),
         };
-        // The other writer controls the text of the sign, so the key is a hash with a fixed length.
+        // The unknown writer controls the text of the sign, so the key is a hash with a fixed
+        // length.
         self.app
             .views
             .put(
@@ -203,8 +206,8 @@ impl Host {
             .map(drop)
     }
 
-    /// Follows the commits of a batch. The commits of one stream are followed in order, and several
-    /// streams are followed concurrently.
+    /// Runs the follower (the update of cards and messages) for the commits of a batch. The commits
+    /// of one stream are processed in order. Several streams are processed concurrently.
     async fn follow(&self, event: StreamEvent) -> Result<Value, Error> {
         let mut streams: BTreeMap<String, Vec<(usize, Commit)>> = BTreeMap::new();
         for (at, record) in event
@@ -218,13 +221,14 @@ impl Host {
                     .entry(commit.stream.clone())
                     .or_default()
                     .push((at, commit)),
-                // The ledger did not write this record. The function `index` raises the alarm for
-                // the same record.
+                // The ledger did not write this record. The function `index` reports the same
+                // record as tampering.
                 Err(error) => tracing::error!(%error, "record skipped: not a commit of the ledger"),
             }
         }
-        // A reaction that is new in this build acts on the commits of this batch. The reaction also
-        // acts on older commits that other shards deliver later.
+        // A reaction that is new in this build must process all commits of this batch. Other shards
+        // may deliver older commits later, so the start time of the reaction is earlier than the
+        // oldest commit.
         let Some(oldest) = streams
             .values()
             .flatten()
@@ -282,9 +286,10 @@ impl Host {
         }
     }
 
-    /// Processes the messages of a batch, and returns the ids of the failed messages.
+    /// Processes the messages of a batch. Returns the ids of the failed messages.
     ///
-    /// A message with a transient error is sent again with a delay and never becomes a dead letter.
+    /// After a transient error, the message is sent again with a delay. Such a message never goes
+    /// to the dead letter queue.
     async fn work(&self, name: &str, event: SqsEvent) -> Result<Value, Error> {
         let works = event.records.into_iter().map(|record| async move {
             let id = record.message_id.clone().unwrap_or_default();
@@ -301,7 +306,7 @@ impl Host {
             })
         });
         // All messages of a batch are processed concurrently, because each message may wait for a
-        // receiver.
+        // slow receiver.
         let failures: Vec<Value> = join_all(works).await.into_iter().flatten().collect();
         Ok(json!({ "batchItemFailures": failures }))
     }
@@ -334,7 +339,8 @@ impl Host {
             Error::new(Kind::Misconfigured, what)
         })?;
         match queue::work(&self.app, REGISTRY, execute, &message).await {
-            // The due row still has the deadline, so a later sweep queues this message again.
+            // The store still contains the deadline, so the next check for due deadlines puts this
+            // message into the queue again.
             Err(error)
                 if error.is_transient() && matches!(queue::read(&message), Ok(Work::Due(_))) =>
             {
@@ -350,8 +356,8 @@ impl Host {
     }
 }
 
-/// Folds the commits of one stream into the card of the stream, in order. After a failure, returns
-/// the number of the failed record in the batch, and the error.
+/// Processes the commits of one stream in order. If processing fails, returns the index of the
+/// failed record in the batch, and the error.
 async fn follow_stream(
     app: App,
     births: Births,
@@ -369,8 +375,8 @@ async fn follow_stream(
         .into_iter()
         .map(|(_, commit)| Received::from(commit))
         .collect();
-    // All commits of a stream are followed together. A failure is therefore reported for the first
-    // commit.
+    // The follower processes all commits of a stream in one call, so a failure is reported for the
+    // first commit.
     let followed = follower.follow_page(page, None).await;
     followed.err().map(|error| (first, error))
 }
@@ -397,7 +403,7 @@ fn name_of(record: &EventRecord) -> String {
     format!("{}:{}", text("p"), text("s"))
 }
 
-/// Reads the commit in a record. Rejects a record that the ledger cannot have written.
+/// Reads the commit from a record. Returns an error if the ledger cannot have written the record.
 fn new_commit(record: &EventRecord) -> Result<Commit, Error> {
     let image: HashMap<String, serde_dynamo::AttributeValue> =
         record.change.new_image.clone().into();

@@ -1,5 +1,5 @@
-//! The local host: runs every function of the catalog in one process on one directory. The process
-//! may be stopped and started again at any time.
+//! The local host. Runs all functions of the function catalog in one process, with one data
+//! directory. It is safe to stop and restart the process at any time.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,22 +21,25 @@ use crate::stream::follow::{Follower, Received};
 use crate::stream::project;
 use crate::{App, http, queue, timer};
 
-/// Number of commits per checkpoint of the follower.
+/// Number of commits that the follower (the update of cards and messages) processes before it
+/// stores its position.
 const PAGE: usize = 256;
-/// Time for which a taken message stays invisible. The time is longer than any outgoing request may
-/// take.
+/// Time for which a message stays invisible after a worker has taken it. The time is longer than
+/// any outgoing request.
 const LEASE_MS: i64 = 60_000;
-/// Longest sleep of an idle worker loop. The sleep is short, because another process can put
-/// messages into the queue without a signal.
+/// Longest pause of a worker without messages. The pause is short, because another process can put
+/// messages into the queue without a notification.
 const IDLE: Duration = Duration::from_secs(1);
 /// Pause of a loop after an error.
 const AGAIN: Duration = Duration::from_millis(500);
-/// Pause between two rounds of a projection. Due to the pause, one write covers many commits.
+/// Pause between two updates of the projections. Because of the pause, one write contains the
+/// results of many commits.
 const PROJECT_EVERY: Duration = Duration::from_millis(200);
-/// Time between two checks for a new head to publish.
+/// Time between two checks for a new head of the ledger (the last feed position with its hash) to
+/// publish.
 const HEADS_EVERY: Duration = Duration::from_secs(5);
-/// The view that stores the feed position of the follower. The position is only a hint, because
-/// each card stores its own sequence.
+/// The view that stores the feed position of the follower. The position is only a starting point,
+/// because each card (stored summary) contains its own sequence.
 pub(crate) const CHECKPOINT: &str = "checkpoint";
 
 /// A running desk.
@@ -49,7 +52,8 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// Starts every function of the catalog, and the HTTP server on the given listener.
+    /// Starts all functions of the function catalog, and starts the HTTP server with the given
+    /// listener.
     pub fn start(app: &App, listener: TcpListener, directory: &Path) -> Result<Self, Error> {
         let address = listener.local_addr().map_err(|error| {
             Error::because(
@@ -77,8 +81,8 @@ impl Desk {
                 (_, Trigger::Sweep { ms }) => {
                     drop(tasks.spawn(until(stopped, async move { sweeping(&app, ms).await })));
                 }
-                // The embedded store assigns positions without a function. The HTTP server is
-                // started after this loop.
+                // These functions need no loop. The embedded store assigns feed positions itself,
+                // and the code after this loop starts the HTTP server.
                 (_, Trigger::Http { .. } | Trigger::Journal | Trigger::Feed) => {}
             }
         }
@@ -97,7 +101,7 @@ impl Desk {
         })
     }
 
-    /// Finishes running requests, stops every function and publishes the last head.
+    /// Waits for running requests, stops all functions, and publishes the last head of the ledger.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
         let ended = async { while self.tasks.join_next().await.is_some() {} };
@@ -123,9 +127,10 @@ async fn until(mut stopped: watch::Receiver<bool>, work: impl Future<Output = ()
     }
 }
 
-/// Follows the feed page by page, without end.
+/// Runs the follower (the update of cards and messages) for the whole feed in an endless loop.
 ///
-/// A stream that cannot be followed is parked. A transient error is retried.
+/// If a stream cannot be processed, the stream is parked (set aside with an error record). After a
+/// transient error, the loop tries again.
 pub async fn following(app: &App) {
     let births = loop {
         match Births::activate(&app.ledger, REGISTRY).await {
@@ -149,8 +154,8 @@ pub async fn following(app: &App) {
     }
 }
 
-/// Follows one page of the feed after the position `after`. Returns the position of the last
-/// followed commit.
+/// Runs the follower for the commits after the feed position `after`. Processes at most `PAGE`
+/// commits. Returns the position of the last processed commit.
 pub async fn follow_page(app: &App, births: &Births, after: i64) -> Result<i64, Error> {
     let page = app.ledger.store.feed(after, PAGE).await?;
     let Some(position) = page.last().map(|placed| placed.position) else {
@@ -184,8 +189,8 @@ pub async fn follow_page(app: &App, births: &Births, after: i64) -> Result<i64, 
             Some(checkpoint),
         )
         .await?;
-    // The position is sent once per page, because each new value wakes every API request that waits
-    // for its card.
+    // Each new value wakes all API requests that wait for their cards (stored summaries). The
+    // position is therefore sent only once per page.
     app.followed.send_replace(position);
     Ok(position)
 }
@@ -202,7 +207,8 @@ async fn projecting(app: &App) {
     }
 }
 
-/// Processes the messages of a queue, without end. A free slot takes the next due message at once.
+/// Processes the messages of a queue in an endless loop. As soon as a worker slot is free, takes
+/// the next due message.
 pub async fn working(app: &App, name: &'static str, concurrency: usize) {
     let mut tasks = JoinSet::new();
     loop {
@@ -248,7 +254,7 @@ async fn take(app: &App, name: &str, limit: usize) -> Result<Vec<Message>, Error
         .await
 }
 
-/// Returns the time until the next message of a queue is due, at most [`IDLE`].
+/// Returns the time until the next message of a queue is due. The result is at most [`IDLE`].
 async fn pause(app: &App, name: &str) -> Duration {
     match app.queue.next_due(name).await {
         Ok(Some(due)) => {
@@ -259,15 +265,16 @@ async fn pause(app: &App, name: &str) -> Duration {
     }
 }
 
-/// Logs the panic of a task. The message of the task is taken again after its lease. A message that
-/// was taken too often is parked.
+/// Logs that a task panicked. The message of the task is delivered again after its lease. If this
+/// happens too often, the message is parked (set aside with an error record).
 fn note_panic(queue: &str, joined: Result<(), tokio::task::JoinError>) {
     if let Err(error) = joined {
         tracing::error!(%error, queue, "task of a message panicked");
     }
 }
 
-/// Processes one message of a queue, then finishes, defers or parks the message.
+/// Processes one message of a queue. Then marks the message as done, delays it, or parks it (sets
+/// it aside with an error record).
 pub async fn work(app: &App, name: &'static str, message: Message) -> Result<(), Error> {
     if message.abandoned > ATTEMPTS_MAX {
         return app
@@ -285,10 +292,11 @@ pub async fn work(app: &App, name: &'static str, message: Message) -> Result<(),
     })?;
     match queue::work(app, REGISTRY, execute, &message).await {
         Ok(()) => app.queue.done(name, &message).await,
-        // A transient error never parks a message, even if the error occurs many times.
+        // A transient error never parks the message (sets the message aside), even if the error
+        // occurs many times.
         Err(error) if error.is_transient() => {
-            // The receiver has its maximum number of concurrent requests. A slot becomes free soon,
-            // so the pause is short.
+            // The receiver has reached its maximum number of concurrent requests. A running request
+            // will end soon, so the pause is short.
             let pause = match error.kind {
                 Kind::Throttled => 1000,
                 _ => 1000 << message.attempts.min(8),
@@ -304,7 +312,7 @@ pub async fn work(app: &App, name: &'static str, message: Message) -> Result<(),
     }
 }
 
-/// Moves due work to the queues every `ms` milliseconds, without end.
+/// Puts messages for due deadlines into the queues, every `ms` milliseconds in an endless loop.
 pub async fn sweeping(app: &App, ms: u64) {
     let mut tick = tokio::time::interval(Duration::from_millis(ms));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -321,8 +329,8 @@ async fn wait_after(error: &Error, action: &str) {
     tokio::time::sleep(AGAIN).await;
 }
 
-/// Publishes each new head of the ledger in the directory. A published head proves a later removal
-/// of commits.
+/// Writes each new head of the ledger (the last position with its hash) to a file in the directory.
+/// If commits are removed later, the published head shows the removal.
 async fn publishing(app: App, directory: std::path::PathBuf) {
     let app = Arc::new(app);
     let mut published = 0;

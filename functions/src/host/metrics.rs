@@ -1,5 +1,5 @@
-//! Prints metrics as log lines in CloudWatch's embedded metric format. This format needs no request
-//! to AWS.
+//! Prints metrics as log lines in the embedded metric format of CloudWatch. With this format, no
+//! request to AWS is necessary.
 
 use std::collections::BTreeMap;
 
@@ -7,18 +7,19 @@ use events::Moment;
 use infra::meter::Counted;
 use serde_json::{Value, json};
 
-/// The namespace of every metric. A log search finds the lines of metrics by this text.
+/// The namespace of all metrics. A log search can use this text to find the metric lines.
 pub const NAMESPACE: &str = "Ledgerdesk";
 
-/// Prints the cost of an invocation. Prints nothing if the invocation sent no requests.
+/// Prints the numbers of requests to AWS in one invocation. Prints nothing if there were no
+/// requests.
 pub fn print(function: &str, at: Moment, counted: &BTreeMap<&'static str, Counted>) {
     if !counted.is_empty() {
         println!("{}", line(function, at, counted));
     }
 }
 
-/// Returns the log line of an invocation. The line contains the totals as metrics, and the counts
-/// per kind of request.
+/// Returns the log line of an invocation. The line contains the totals as metrics, and the count
+/// for each kind of request.
 pub fn line(function: &str, at: Moment, counted: &BTreeMap<&'static str, Counted>) -> Value {
     let mut total = Counted::default();
     counted.values().for_each(|counted| total += *counted);
@@ -35,7 +36,8 @@ pub fn line(function: &str, at: Moment, counted: &BTreeMap<&'static str, Counted
     })
 }
 
-/// Prints the metric that raises the tamper alarm. An alarm in the template watches this metric.
+/// Prints the metric for signs of tampering. An alarm in the deployment template is based on this
+/// metric.
 pub fn print_tampering(at: Moment) {
     let line = json!({
         "_aws": { "Timestamp": at.0, "CloudWatchMetrics": [{ "Namespace": NAMESPACE, "Dimensions": [[]], "Metrics": [{ "Name": "Tampering" }] }] },

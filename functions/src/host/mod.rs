@@ -1,4 +1,5 @@
-//! The two hosts of the function catalog. Only these files depend on how an invocation arrives.
+//! The two hosts that run the functions of the catalog. Only these files depend on the environment
+//! in which functions run.
 
 #[cfg(feature = "aws")]
 pub mod lambda;

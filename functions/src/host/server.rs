@@ -1,5 +1,5 @@
-//! The HTTP/1 server of the local host. The server limits request heads, pauses, each connection,
-//! and the number of connections.
+//! The HTTP/1 server of the local host. The server limits the size of request heads (request line
+//! and headers), the time for them, the length of pauses, and the number of connections.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -29,46 +29,47 @@ use tokio::time::{Instant, Sleep};
 
 use crate::app::request_scope::Peer;
 
-/// Longest time until the end of a request head. The time starts with the connection, or with the
-/// first byte of a later request.
+/// Longest time until a request head is complete. For the first request, the time starts when the
+/// connection opens. For a later request, the time starts with its first byte.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest pause between two requests of a connection. The pause is longer than the 60 s of common
-/// proxies.
+/// Longest pause between two requests of a connection. Common proxies use 60 s, so this pause is
+/// longer.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
-/// Longest time for which a client may read no byte of a response.
+/// Longest time for which a client may stop reading a response.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Largest request head. A larger request head gets status 431. Known clients send at most 4 KiB.
+/// Maximum size of a request head (request line and headers), in bytes. The server answers a larger
+/// head with status 431. Known clients send at most 4 KiB.
 const HEAD_BYTES_MAX: usize = 32 << 10;
 /// Largest buffer of a connection in each direction.
 const BUFFER_BYTES_MAX: usize = 64 << 10;
-/// Most concurrent connections, if the limit of open files allows this number. All connections need
-/// 256 MiB with full buffers, and usually 16 MiB.
+/// Maximum number of concurrent connections, if the operating system allows enough open files. All
+/// connections together usually need 16 MiB of memory, and 256 MiB if all buffers are full.
 const CONNECTIONS_MAX: usize = 2048;
 /// Number of open files reserved for the desk itself: databases, uploaded files and outgoing
 /// requests.
 const FILES_RESERVED: u64 = 256;
-/// The assumed limit of open files if the system sets no limit.
+/// The number of open files that the server assumes if the operating system sets no limit.
 const FILES_UNLIMITED: u64 = 1 << 20;
-/// Most bytes of a request body that the server reads after the response is ready. Unread bytes
-/// would reset the connection before the client or proxy reads the response.
+/// Maximum number of request body bytes that the server reads after the response is ready. Unread
+/// bytes would reset the connection before the client or the proxy reads the response.
 const DRAIN_BYTES_MAX: usize = 16 << 20;
 /// Longest time for reading the remaining bytes of a request body.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
-/// Longest pause of a known caller that sends a body or reads a response. After this pause, the
-/// server may close the connection for a new connection.
+/// Longest pause of an authenticated caller that sends a body or reads a response. After this
+/// pause, the server may close the connection to admit a new connection.
 const STALLED: Duration = Duration::from_secs(1);
 /// Time between two checks of all connections.
 const SWEEP_EVERY: Duration = Duration::from_millis(500);
-/// Pause after the server failed to accept a connection.
+/// Pause after the server fails to accept a connection.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
-/// Longest time for which the stopping server waits for running requests.
+/// Longest time for which the server waits for running requests when the server stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(8);
-/// The response to a new connection that exceeds the limit of connections.
+/// The response to a new connection when the number of connections is at its limit.
 const BUSY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-type: application/problem+json\r\ncontent-length: 108\r\n\r\n\
     {\"title\":\"Service Unavailable\",\"status\":503,\"detail\":\"too many connections are open; try again in a second\"}";
 
-/// Serves a router until `stopped` is true, then finishes running requests.
+/// Serves a router until `stopped` is true, then waits for the running requests.
 pub async fn run(listener: TcpListener, router: Router, mut stopped: watch::Receiver<bool>) {
     let connections = Arc::new(Connections::new(connections_max(
         infra::local::open_files_max(),
@@ -115,7 +116,7 @@ pub async fn run(listener: TcpListener, router: Router, mut stopped: watch::Rece
 }
 
 /// Returns the maximum number of connections for a limit of open files. The result is the limit
-/// minus the reserve, but at least half of the limit.
+/// minus the reserved files, but at least half of the limit.
 fn connections_max(files: Option<u64>) -> usize {
     let files = files.unwrap_or(FILES_UNLIMITED);
     let left = files.saturating_sub(FILES_RESERVED).max(files / 2);
@@ -124,8 +125,8 @@ fn connections_max(files: Option<u64>) -> usize {
         .clamp(1, CONNECTIONS_MAX)
 }
 
-/// The phase of a connection. The order is the order in which the server closes connections to
-/// admit a new connection.
+/// The phase of a connection. To admit a new connection, the server closes another connection.
+/// Connections in an earlier phase of this list are closed first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
     /// The server waits for the end of a request head.
@@ -137,18 +138,19 @@ enum Phase {
     /// The server sends a response to an unauthenticated caller. Such a caller may read slowly on
     /// purpose.
     Sending,
-    /// A known caller stopped sending its body or reading its response.
+    /// An authenticated caller has stopped sending the request body or reading the response.
     Stalled,
-    /// The server handles a request. The connection is not closed for a new connection.
+    /// The server handles a request. The server does not close such a connection to admit a new
+    /// connection.
     Busy,
 }
 
-/// The phase of a connection, and the start of the phase.
+/// The phase of a connection, and the time at which the phase started.
 #[derive(Clone, Copy)]
 struct State {
     phase: Phase,
     since: Instant,
-    /// The time at which the client stopped sending its body or reading its response; `None` if the
+    /// The time at which the client stopped sending the body or reading the response. `None` if the
     /// client has not stopped.
     stalled: Option<Instant>,
 }
@@ -167,7 +169,7 @@ impl State {
 struct Connection {
     address: IpAddr,
     state: Mutex<State>,
-    /// Whether the caller of the current request sent valid credentials.
+    /// True if the caller of the current request sent valid credentials.
     is_known: Arc<AtomicBool>,
     end: Notify,
 }
@@ -194,19 +196,20 @@ impl Connection {
         }
     }
 
-    /// Sets the time since which the client is stalled. `None` means that the client continues.
+    /// Sets the time since which the client makes no progress. `None` means that the client sends
+    /// or reads again.
     fn stall(&self, since: Option<Instant>) {
         self.state.lock().expect("no holder panics").stalled = since;
     }
 
-    /// Returns whether the request was pipelined. The bytes of a pipelined request arrived together
-    /// with the bytes of the previous request.
+    /// Returns true if the request was pipelined. A pipelined request arrives together with the
+    /// bytes of the previous request.
     fn is_pipelined(&self) -> bool {
         self.state.lock().expect("no holder panics").phase == Phase::Idle
     }
 
-    /// Returns the current phase and its start. The phases `Body` and `Sending` of a known caller
-    /// count as `Busy`, or as `Stalled` after a long pause.
+    /// Returns the current phase and its start. For an authenticated caller, `Body` and `Sending`
+    /// count as `Busy`. After a long pause of such a caller, the phase counts as `Stalled`.
     fn now(&self) -> (Phase, Instant) {
         let State {
             phase,
@@ -227,8 +230,8 @@ impl Connection {
 /// All open connections.
 struct Connections {
     max: usize,
-    /// Most connections of one IP address. Loopback addresses are exempt, because a proxy may use a
-    /// loopback address.
+    /// Maximum number of connections from one IP address. Loopback addresses have no limit, because
+    /// a local proxy may send the requests of many clients.
     per_address_max: usize,
     open: Mutex<(u64, HashMap<u64, Arc<Connection>>)>,
 }
@@ -242,8 +245,8 @@ impl Connections {
         }
     }
 
-    /// Registers a new connection, and closes a waiting connection if the limit is reached. Returns
-    /// `None` if all other connections are busy.
+    /// Registers a new connection. If a limit is reached, closes another connection that is not
+    /// busy. Returns `None` if all other connections are busy.
     fn admit(&self, address: IpAddr) -> Option<(u64, Arc<Connection>)> {
         let mut open = self.open.lock().expect("no holder panics");
         let (last, all) = &mut *open;
@@ -272,7 +275,8 @@ impl Connections {
         end_oldest(&mut self.open.lock().expect("no holder panics").1, None);
     }
 
-    /// Closes each connection whose request head takes too long, or whose idle time is too long.
+    /// Closes each connection whose request head is not complete in time, or which is idle for too
+    /// long.
     fn sweep(&self, now: Instant) {
         self.open
             .lock()
@@ -293,8 +297,8 @@ impl Connections {
     }
 }
 
-/// The registration of an open connection. Dropping the slot removes the registration, also after a
-/// panic.
+/// The registration of an open connection. Dropping the value removes the registration, even after
+/// a panic.
 struct Slot {
     connections: Arc<Connections>,
     id: u64,
@@ -306,10 +310,11 @@ impl Drop for Slot {
     }
 }
 
-/// Closes the oldest connection that is not busy. If `of` is an address, only connections of this
-/// address are closed.
+/// Closes one connection that is not busy. Connections in an earlier phase of `Phase` are closed
+/// first. Among these, the connection with the oldest start is closed. If `of` is an address,
+/// considers only the connections from this address.
 ///
-/// Returns false if all these connections are busy.
+/// Returns false if all considered connections are busy.
 fn end_oldest(open: &mut HashMap<u64, Arc<Connection>>, of: Option<IpAddr>) -> bool {
     let waiting = open
         .iter()
@@ -327,14 +332,14 @@ fn end_oldest(open: &mut HashMap<u64, Arc<Connection>>, of: Option<IpAddr>) -> b
     true
 }
 
-/// Serves one connection to its end.
+/// Serves one connection until the connection ends.
 async fn serve(
     stream: TcpStream,
     connection: Arc<Connection>,
     router: TowerToHyperService<Router>,
     mut stopped: watch::Receiver<bool>,
 ) {
-    // Nagle's algorithm would delay small responses, so the option is off.
+    // Nagle's algorithm would delay small responses, so the server turns the algorithm off.
     let _ = stream.set_nodelay(true);
     let io = TokioIo::new(Watched {
         stream,
@@ -345,8 +350,8 @@ async fn serve(
     let answering = connection.clone();
     let service = service_fn(move |request| answer(router.clone(), answering.clone(), request));
     let mut settings = http1::Builder::new();
-    // The timeout of hyper is off, because this timeout would also end idle connections. `sweep`
-    // limits the time for request heads instead.
+    // The server does not use the header timeout of hyper, because this timeout would also end idle
+    // connections. `sweep` limits the time for request heads instead.
     settings
         .max_header_size(HEAD_BYTES_MAX)
         .max_buf_size(BUFFER_BYTES_MAX)
@@ -371,14 +376,15 @@ async fn serve(
     }
 }
 
-/// Handles one request, and reads the remaining bytes of its body.
+/// Handles one request, and reads the remaining bytes of the request body.
 async fn answer(
     router: TowerToHyperService<Router>,
     connection: Arc<Connection>,
     request: Request<Incoming>,
 ) -> Result<Response<Answering>, Infallible> {
     if connection.is_pipelined() {
-        // A client with pipelined requests must not delay other connections.
+        // A client with many pipelined requests must not delay other connections, so this task
+        // yields.
         tokio::task::yield_now().await;
     }
     let (mut parts, body) = request.into_parts();
@@ -402,8 +408,8 @@ async fn answer(
     let mut response = router
         .call(Request::from_parts(parts, Body::new(shared.clone())))
         .await?;
-    // The server now reads the remaining bytes of the body. During this time, the connection may be
-    // closed for a new connection.
+    // While the server reads the remaining bytes of the body, the server may close the connection
+    // to admit a new connection.
     let is_known = connection.is_known.swap(false, Ordering::Relaxed);
     if !drained(shared, expects_continue).await {
         response
@@ -415,13 +421,13 @@ async fn answer(
     Ok(response.map(|body| Answering { body, connection }))
 }
 
-/// Reads a body to its end. Returns false if the body exceeds [`DRAIN_BYTES_MAX`] or
-/// [`DRAIN_TIMEOUT`], or if reading fails.
+/// Reads a body to its end. Returns false if the size exceeds [`DRAIN_BYTES_MAX`], if the time
+/// exceeds [`DRAIN_TIMEOUT`], or if reading fails.
 async fn drained(mut body: Shared, expects_continue: bool) -> bool {
     if body.is_end_stream() {
         return true;
     }
-    // A client that waits for `100 Continue` has not sent its body.
+    // A client that waits for `100 Continue` has not sent a body, so there is nothing to read.
     if expects_continue && !body.0.lock().expect("no holder panics").was_read {
         return false;
     }
@@ -449,7 +455,7 @@ struct Reading {
     connection: Arc<Connection>,
 }
 
-/// The body of a request. The handler reads the body first, and the server reads the remaining
+/// The body of a request. First the handler reads the body. Then the server reads the remaining
 /// bytes.
 #[derive(Clone)]
 struct Shared(Arc<Mutex<Reading>>);
@@ -490,7 +496,7 @@ impl http_body::Body for Shared {
     }
 }
 
-/// The body of a response. When the body is dropped, the connection becomes idle.
+/// The body of a response. The connection becomes idle when this value is dropped.
 struct Answering {
     body: Body,
     connection: Arc<Connection>,
@@ -522,14 +528,14 @@ impl http_body::Body for Answering {
     }
 }
 
-/// A TCP stream that reports new requests and stalled writes to its connection.
+/// A TCP stream that reports new requests and stopped writes to its connection.
 struct Watched {
     stream: TcpStream,
     connection: Arc<Connection>,
-    /// The timeout of a write whose bytes the client does not read; `None` if no write is stalled.
+    /// The timeout of a write that waits for the client to read. `None` if no write waits.
     stalled: Option<Pin<Box<Sleep>>>,
-    /// The timeout for reading after the last response, and the number of bytes that may still be
-    /// read. `None` before the server closes the connection.
+    /// The timeout for reading after the last response, and the number of bytes that the server may
+    /// still read. `None` until the server closes the connection.
     lingers: Option<(Pin<Box<Sleep>>, usize)>,
 }
 
@@ -604,9 +610,9 @@ impl AsyncWrite for Watched {
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
-    /// Closes the sending direction, then reads remaining bytes for a limited time.
+    /// Closes the sending direction, and then reads the remaining bytes for a limited time.
     ///
-    /// Closing a socket with unread bytes resets the connection, and the client may lose the last
+    /// Closing a socket with unread bytes resets the connection, and the client could lose the last
     /// response.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.lingers.is_none() {

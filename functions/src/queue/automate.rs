@@ -1,7 +1,8 @@
-//! The queue `automate`: opens the API call of an automatic node.
+//! The queue `automate`. Creates the API call of an automatic workflow node.
 //!
-//! The effect id is a part of the stream name of an API call. A repeated intent addresses the same
-//! stream and is rejected as a duplicate.
+//! The stream name of an API call contains the message id, which is computed from the event. If the
+//! same message arrives again, the stream already exists, and the message is rejected as a
+//! duplicate.
 
 pub mod api_call;
 
@@ -16,7 +17,8 @@ use infra::{CommandEnvelope, Error, Ledger};
 use super::{runner, wrong_queue};
 use crate::App;
 
-/// Executes one intent: opens the API call and takes its first step.
+/// Executes one intent (a message that requests work). Creates the API call and executes its first
+/// step.
 pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(), Error> {
     let Intent::StartApiCall(call) = intent else {
         return Err(wrong_queue(message));
@@ -29,7 +31,8 @@ fn stream(message: &Message) -> String {
     format!("api_call-{}", message.id)
 }
 
-/// Opens an API call from one intent. The first attempt is due at once.
+/// Creates an API call from one intent (a message that requests work). The first attempt is due
+/// immediately.
 pub async fn open(
     ledger: &Ledger,
     message: &Message,

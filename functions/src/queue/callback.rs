@@ -1,8 +1,10 @@
-//! The queue `callback`: opens a callback, and makes its attempts (reference/bk-itsm.md 10).
+//! The queue `callback`. Creates callbacks and sends them to their receivers (reference/bk-itsm.md
+//! 10).
 //!
-//! The effect id is a part of the stream name of a callback. A repeated intent addresses the same
-//! stream and is rejected as a duplicate. An attempt sends the request with the callback id as
-//! `Idempotency-Key` and records the outcome.
+//! The stream name of a callback contains the message id, which is computed from the event. If the
+//! same message arrives again, the stream already exists, and the message is rejected as a
+//! duplicate. Each attempt sends the request with the callback id as `Idempotency-Key`, and records
+//! the result.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +30,8 @@ use crate::app::outbound::Receiver;
 use crate::app::tickets;
 use crate::app::tickets::display;
 
-/// Executes one intent: opens the callback and makes its first attempt.
+/// Executes one intent (a message that requests work). Creates the callback and makes the first
+/// attempt.
 pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(), Error> {
     open(&app.ledger, message, intent).await?;
     attempt(app, &stream(message)).await
@@ -38,7 +41,8 @@ fn stream(message: &Message) -> String {
     format!("callback-{}", message.id)
 }
 
-/// Opens a callback from one intent. The first attempt is due at once.
+/// Creates a callback from one intent (a message that requests work). The first attempt is due
+/// immediately.
 pub async fn open(ledger: &Ledger, message: &Message, intent: Intent) -> Result<(), Error> {
     let Intent::SendCallback {
         ticket,
@@ -65,7 +69,8 @@ pub async fn open(ledger: &Ledger, message: &Message, intent: Intent) -> Result<
     runner::open::<Callback>(ledger, &command_envelope, &Command::Request(requested)).await
 }
 
-/// Makes the next attempt of a callback if the attempt is due. Otherwise does nothing.
+/// Makes the next attempt of a callback if the attempt is due. If the attempt is not due, does
+/// nothing.
 pub async fn attempt(app: &App, stream: &str) -> Result<(), Error> {
     runner::run::<Callback>(app, stream).await
 }
@@ -129,8 +134,9 @@ impl Outgoing for Callback {
 
 /// Logs a failed attempt.
 ///
-/// The first failure is often caused by a restart of the receiver and is logged for debugging only.
-/// Repeated failures need an operator, who finds the details with `audit show`.
+/// A restart of the receiver often causes the first failure, so this failure is logged only at
+/// debug level. Repeated failures need an operator. The command `audit show` gives the operator the
+/// details.
 fn note(stream: &str, attempt: u32, reason: &str) {
     if attempt > 1 {
         tracing::warn!(
@@ -183,8 +189,8 @@ async fn request(
     }))
 }
 
-/// Returns the body of a callback as documented. `updated_by` is never empty, because receivers
-/// reject an empty value.
+/// Returns the documented body of a callback. `updated_by` is never empty, because receivers reject
+/// an empty value.
 async fn body(app: &App, card: &TicketCard, now: Moment) -> Result<Value, Error> {
     let ticket = &card.ticket;
     let Some(opened) = &ticket.opened else {
@@ -206,11 +212,10 @@ async fn body(app: &App, card: &TicketCard, now: Moment) -> Result<Value, Error>
     }))
 }
 
-/// Returns the verdict on the response to an attempt.
+/// Returns the result of an attempt, based on the response.
 ///
-/// An attempt succeeded if the status is 2xx and the body is JSON with the right content. The
-/// content is right if `code` is 0 or 200, or if `result` is true (decision 10 of
-/// reference/bk-itsm.md 17).
+/// An attempt succeeds if the status is 2xx and the body is JSON with a success value. The success
+/// value is `code` 0 or 200, or `result` true (decision 10 of reference/bk-itsm.md 17).
 fn verdict(response: &Result<HttpResponse, HttpError>) -> Verdict {
     let retry = |reason| Verdict::Retry {
         reason,
@@ -229,8 +234,8 @@ fn verdict(response: &Result<HttpResponse, HttpError>) -> Verdict {
                 outputs: BTreeMap::new(),
             }
         }
-        // The reason is stored in the ledger. The reason must contain no text of the receiver, so
-        // only the number is used.
+        // The ledger stores the reason. Text from the receiver must not be stored in the ledger, so
+        // the reason contains only the number.
         Ok(answer) => retry(answer["code"].as_i64().map_or_else(
             || "response without a code".into(),
             |code| format!("response code {code}"),

@@ -1,5 +1,5 @@
-//! The queue `cleanup`: deletes expired drafts, and files without a holder. The queue contains only
-//! due work.
+//! The queue `cleanup`. Deletes expired drafts, and deletes files that no ticket, draft or workflow
+//! contains. All messages of this queue are about deadlines that have passed.
 
 use std::future::ready;
 
@@ -11,7 +11,7 @@ use infra::queue::Message;
 use super::wrong_queue;
 use crate::App;
 
-/// Rejects every intent, because no intent is sent to this queue.
+/// Rejects every intent (a message that requests work), because this queue receives only deadlines.
 pub fn execute<'a>(
     _app: &'a App,
     message: &'a Message,

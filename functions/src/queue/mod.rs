@@ -1,4 +1,5 @@
-//! The queue functions. Each file serves one queue, and each call processes one message.
+//! The functions that process queue messages. Each file handles one queue, and each call processes
+//! one message.
 
 pub mod automate;
 pub mod callback;
@@ -16,13 +17,14 @@ use infra::{Error, ExecuteError};
 use crate::App;
 use crate::stream::follow::aggregate::{Registry, find};
 
-/// Executes one intent of a queue.
+/// A function that executes one intent (a message that requests work) of a queue.
 pub type Execute = for<'a> fn(&'a App, &'a Message, Intent) -> BoxFuture<'a, Result<(), Error>>;
 
-/// Processes one message of a queue. The message contains an intent, or the due work of a stream.
+/// Processes one message of a queue. The message contains an intent (requested work) or a passed
+/// deadline of a stream.
 ///
-/// After a transient error the caller must defer the message. After any other error the caller must
-/// park the message.
+/// After a transient error, the caller must deliver the message again later. After any other error,
+/// the caller must park the message (set it aside).
 pub async fn work(
     app: &App,
     registry: Registry,
@@ -43,7 +45,8 @@ pub async fn work(
     }
 }
 
-/// Reads an intent or due work from the body of a message.
+/// Reads the body of a message. The body contains an intent (requested work) or a deadline that has
+/// passed.
 pub fn read(message: &Message) -> Result<Work, Error> {
     serde_json::from_slice(&message.body).map_err(|error| {
         Error::because(
@@ -54,7 +57,7 @@ pub fn read(message: &Message) -> Result<Work, Error> {
     })
 }
 
-/// Returns the error for a message with an intent of another queue.
+/// Returns the error for a message that belongs to another queue.
 fn wrong_queue(message: &Message) -> Error {
     Error::corrupt(format!(
         "message {} contains an intent of another queue",
@@ -62,8 +65,8 @@ fn wrong_queue(message: &Message) -> Error {
     ))
 }
 
-/// Returns the error of a command that every state of the stream should accept. A rejection becomes
-/// an error of kind `Misconfigured`.
+/// Converts the error of a command that should never be rejected. A rejection becomes an error of
+/// the kind `Misconfigured`.
 fn unexpected<D: Decider>(error: ExecuteError<D>) -> Error {
     match error {
         ExecuteError::Technical(error) => error,

@@ -1,7 +1,8 @@
-//! The runner makes the attempts of outgoing requests.
+//! The runner executes the attempts of outgoing requests.
 //!
-//! The runner loads the work, checks that an attempt is due, and takes the lease. The runner
-//! records the start of a non-idempotent request, sends the request, and records the verdict.
+//! The runner loads the work, checks that an attempt is due, and takes a lease (an exclusive right
+//! for a limited time). If a repeated request could do harm, the runner records the start of the
+//! request. Then the runner sends the request, and records the verdict (the result of the attempt).
 
 use async_trait::async_trait;
 use domain::Decider;
@@ -19,51 +20,56 @@ use serde::{Deserialize, Serialize};
 use super::unexpected;
 use crate::App;
 
-/// The view of leases. Each stream that had an attempt has one document.
+/// The name of the view that stores the leases. Each stream that had an attempt has one document in
+/// this view.
 const LEASE: &str = "lease";
-/// Duration of the lease. The lease is longer than a request may take, and shorter than the time
-/// for which a taken message is invisible.
+/// Duration of a lease (the exclusive right to make an attempt). The duration is longer than the
+/// longest request. The duration is shorter than the time for which a taken message is hidden from
+/// other workers.
 const LEASE_MS: i64 = 30_000;
 
-/// Additional time after the timeout of a non-idempotent request. After this time, an attempt
-/// without a recorded outcome counts as interrupted.
+/// Additional time after the timeout of a non-idempotent request. If no outcome is recorded until
+/// the end of this time, the attempt counts as interrupted.
 const STARTED_GRACE_MS: i64 = 30_000;
 
-/// Returns the verdict on a response, and the policy for the repetition of failed attempts.
+/// A function that returns the verdict (the result of an attempt) for a response. It also returns
+/// the policy for repeating failed attempts.
 pub type Judge<'a> =
     Box<dyn FnOnce(&Result<HttpResponse, HttpError>) -> (Verdict, Policy) + Send + 'a>;
 
-/// Returns the command that records the start of an attempt.
+/// A function that returns the command for recording the start of an attempt.
 ///
-/// The arguments are the attempt number and a time. If no outcome is recorded by this time, the
-/// attempt counts as interrupted.
+/// The arguments are the attempt number and a time limit. If no outcome is recorded until this
+/// time, the attempt counts as interrupted.
 pub type Start<O> = fn(u32, Moment) -> <O as Decider>::Command;
 
-/// The prepared next attempt of a piece of work.
+/// The next attempt of a piece of work, ready to execute.
 pub enum Prepared<'a, O: Outgoing> {
     /// The attempt sends this request.
     Request {
         request: HttpRequest,
-        /// Returns the command that records the start of the request. Set if a repeated request
-        /// could do the work twice; `None` if the receiver recognizes a repeated request.
+        /// The function that returns the command for recording the start of the request. The
+        /// function is set if a repeated request could do the work twice. The value is `None` if
+        /// the receiver detects repeated requests.
         start: Option<Start<O>>,
         judge: Judge<'a>,
     },
-    /// The attempt cannot send a request. The runner records this verdict.
+    /// The attempt cannot send a request. The runner records this verdict as the result of the
+    /// attempt.
     Verdict(Verdict, Policy),
 }
 
-/// Outgoing work of one kind. Each piece of work has its own stream.
+/// One kind of outgoing work, such as callbacks. Each piece of work has its own stream.
 #[async_trait]
 pub trait Outgoing: Decider<Context = (), Lookup = Nothing> {
-    /// Returns the attempts if another attempt is to be made. Returns `None` before the work is
-    /// requested and after the last attempt.
+    /// Returns the state of the attempts if another attempt is necessary. Returns `None` before the
+    /// work is requested and after the last attempt.
     fn attempts(&self) -> Option<Attempts>;
-    /// Returns the id of the event that caused the work. The id is empty before the work is
+    /// Returns the id of the event that caused the work. The id is empty until the work is
     /// requested.
     fn cause(&self) -> &str;
-    /// Returns the verdict on an attempt that was started but has no recorded outcome; `None` if
-    /// there is no such attempt.
+    /// Returns the verdict (the result) for an attempt that was started but has no recorded
+    /// outcome. Returns `None` if no such attempt exists.
     fn interrupted(&self) -> Option<(Verdict, Policy)> {
         None
     }
@@ -72,22 +78,22 @@ pub trait Outgoing: Decider<Context = (), Lookup = Nothing> {
     -> Result<Prepared<'a, Self>, Error>;
     /// Returns the command that records the outcome of an attempt.
     fn record(report: Report) -> Self::Command;
-    /// Returns whether a rejection means that the work was already requested, or that another
+    /// Returns true if the rejection shows a repetition: the work was already requested, or another
     /// worker made the attempt.
     fn is_repeated(rejection: &Self::Rejection) -> bool;
-    /// Executes the steps that follow the last attempt. The runner repeats this call until the
-    /// steps are done.
+    /// Executes the steps after the last attempt. The runner repeats this call until all steps have
+    /// succeeded.
     async fn conclude(&self, _app: &App, _stream: &str) -> Result<(), Error> {
         Ok(())
     }
 }
 
-/// Returns the metadata of the commits of a piece of work.
+/// Returns the metadata for the commits of a piece of work.
 pub fn meta<O: Outgoing>(work: &O) -> Meta {
     Meta::system(work.cause(), work.cause())
 }
 
-/// Requests a piece of work. Does nothing if the work was already requested.
+/// Requests a piece of work. If the work was already requested, does nothing.
 pub async fn open<O: Outgoing>(
     ledger: &Ledger,
     command_envelope: &CommandEnvelope,
@@ -98,8 +104,8 @@ pub async fn open<O: Outgoing>(
         .map(drop)
 }
 
-/// Makes the next attempt of a stream if the attempt is due. After the last attempt, executes the
-/// steps that follow from the result.
+/// Makes the next attempt of a piece of work if the attempt is due. After the last attempt,
+/// executes the final steps of the work.
 pub async fn run<O: Outgoing>(app: &App, stream: &str) -> Result<(), Error> {
     let state = app.ledger.load::<O>(stream).await?.aggregate.0;
     let Some(attempts) = state.attempts() else {
@@ -140,7 +146,8 @@ pub async fn run<O: Outgoing>(app: &App, stream: &str) -> Result<(), Error> {
     }
 }
 
-/// Executes the command that closes a piece of work. A repeated close has the same command id.
+/// Executes the command that closes a piece of work. Every repetition of this call has the same
+/// command id.
 pub async fn close<O: Outgoing>(
     app: &App,
     stream: &str,
@@ -162,7 +169,7 @@ struct Outcome {
     policy: Policy,
 }
 
-/// Prepares and sends one request. Returns `None` if another worker makes the attempt.
+/// Prepares and sends one request. Returns `None` if another worker makes this attempt.
 async fn make<O: Outgoing>(
     app: &App,
     stream: &str,
@@ -185,7 +192,8 @@ async fn make<O: Outgoing>(
         }
     };
     let target = origin(&request.url);
-    // A slow receiver may use only a part of the slots of its queue.
+    // The number of concurrent requests to one receiver is limited, so a slow receiver does not
+    // block all workers of the queue.
     let Some(_slot) = app.targets.enter(&target) else {
         return Err(Error::new(
             Kind::Throttled,
@@ -200,8 +208,8 @@ async fn make<O: Outgoing>(
     if let Some(start) = start {
         let timeout_ms = i64::try_from(request.timeout.as_millis()).unwrap_or(i64::MAX / 2);
         let until = now.plus_ms(timeout_ms + STARTED_GRACE_MS);
-        // The command id is random, so that the ledger rejects the command of a second worker. With
-        // the same id, the ledger would treat the command as a retry of the first.
+        // The command id is random, so the ledger rejects the same command from a second worker.
+        // With equal ids, the ledger would accept the second command as a repetition.
         let command_envelope = envelope(stream, state, app.ledger.fresh_id());
         let started = execute::<O>(&app.ledger, &command_envelope, &start(attempt, until)).await?;
         if started.is_none() {
@@ -234,7 +242,8 @@ fn envelope<O: Outgoing>(stream: &str, state: &O, command_id: [u8; 16]) -> Comma
     }
 }
 
-/// Executes a command on a piece of work. Returns `None` if the command is a repetition.
+/// Executes a command on a piece of work. Returns `None` if the work was already requested or
+/// another worker made the attempt.
 async fn execute<O: Outgoing>(
     ledger: &Ledger,
     command_envelope: &CommandEnvelope,
@@ -255,11 +264,12 @@ async fn execute<O: Outgoing>(
 struct Lease {
     attempt: i64,
     until: Moment,
-    /// A random id, so that the documents of two leases on the same attempt differ.
+    /// A random id. Two leases for the same attempt therefore have different documents.
     owner: String,
 }
 
-/// Takes the lease on an attempt, so that a repeated message does not send a second request.
+/// Takes the lease for an attempt. The lease prevents a second request if the message is delivered
+/// again.
 ///
 /// Returns false if another worker has the lease. The lease of a crashed worker expires after
 /// [`LEASE_MS`].

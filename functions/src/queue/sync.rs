@@ -1,4 +1,5 @@
-//! The queue `sync`: opens applications in external ITSMs and takes their steps.
+//! The queue `sync`. Creates applications (tickets in external ITSMs) and executes their next
+//! steps.
 
 use async_trait::async_trait;
 use domain::attempt::{Attempts, Policy, Report, Verdict};
@@ -25,15 +26,18 @@ use crate::queue::runner::{Outgoing, Prepared};
 
 /// Milliseconds of one day.
 const DAY_MS: i64 = 24 * 3_600_000;
-/// Days until an application expires whose kind does not exist.
+/// Number of days until an application (a ticket in an external ITSM) expires if its kind does not
+/// exist.
 const DEFAULT_DAYS: u16 = 1;
-/// Maximum bytes of a response of an external ITSM. A ticket contains all its form fields.
+/// Maximum size of a response from an external ITSM, in bytes. A ticket in the response contains
+/// all its form fields.
 const RESPONSE_BYTES_MAX: usize = 1 << 20;
-/// The name of the rejection for a missing kind, integration or service
+/// The error name for a missing application kind, integration or service
 /// (requirements/external-itsm.md).
 const NOT_EXISTS: &str = "CollectItsmNotExists";
 
-/// Executes one intent: opens an application, or hands a callback to its application.
+/// Executes one intent (a message that requests work). The intent creates an application (a ticket
+/// in an external ITSM), or reports a callback to an existing application.
 pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(), Error> {
     match intent {
         Intent::SubmitApplication(application) => {
@@ -66,7 +70,8 @@ pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(),
     }
 }
 
-/// Handles a deadline of an application: the next attempt, or the expiry.
+/// Handles a deadline of an application (a ticket in an external ITSM). The deadline is the time of
+/// the next attempt, or the time of the expiry.
 pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
     if due.deadline == EXPIRE {
         let state = app
@@ -91,7 +96,8 @@ pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
     step(app, &due.stream).await
 }
 
-/// Takes the next step of an application if the step is due. Otherwise does nothing.
+/// Executes the next step of an application (a ticket in an external ITSM) if the step is due. If
+/// the step is not due, does nothing.
 async fn step(app: &App, stream: &str) -> Result<(), Error> {
     runner::run::<Application>(app, stream).await
 }
@@ -171,8 +177,8 @@ impl Outgoing for Application {
     ) -> Result<Prepared<'a, Self>, Error> {
         let verdict = match prepare(app, self, stream).await? {
             Ok((request, prepared)) => return Ok(prepared_request(self, request, prepared)),
-            // A missing configuration rejects a new application. An existing application continues
-            // when the configuration is corrected.
+            // If configuration is missing, a new application (a ticket in an external ITSM) fails.
+            // An existing application waits until the configuration is corrected.
             Err(reason) if self.step == Step::Create || reason.is_final => Verdict::Failed {
                 reason: reason.text,
                 outputs: std::collections::BTreeMap::new(),
@@ -196,7 +202,8 @@ impl Outgoing for Application {
         )
     }
 
-    /// Records the result of the application on its ticket, then closes the application.
+    /// Records the result of the application (a ticket in an external ITSM) on the ticket of this
+    /// desk. Then closes the application.
     async fn conclude(&self, app: &App, stream: &str) -> Result<(), Error> {
         let (Some(requested), Some(outcome)) = (&self.requested, &self.outcome) else {
             return Ok(());
@@ -220,7 +227,7 @@ impl Outgoing for Application {
     }
 }
 
-/// The request of the current step, its codec, and the application kind.
+/// The request of the current step, the converter for the external ITSM, and the application kind.
 struct Parts {
     request: Request,
     codec: &'static dyn Itsm,
@@ -230,7 +237,8 @@ struct Parts {
 /// The reason why no request can be sent.
 struct NoRequest {
     text: String,
-    /// Whether the application ends, because the ticket no longer waits for it.
+    /// True if the application ends, because the ticket of this desk does not wait for the
+    /// application.
     is_final: bool,
 }
 
@@ -259,7 +267,7 @@ fn prepared_request(
     }
 }
 
-/// Prepares the request of the current step.
+/// Prepares the request for the current step.
 async fn prepare(
     app: &App,
     application: &Application,
@@ -355,8 +363,8 @@ async fn prepare(
 
 type Connected = (&'static dyn Itsm, Connection, application_kind::Defined);
 
-/// Returns codec, connection and kind of an application. The inner `Err` names the missing
-/// configuration.
+/// Returns the converter, the connection and the kind of an application (a ticket in an external
+/// ITSM). The inner `Err` describes the missing configuration.
 async fn connect(app: &App, requested: &Requested) -> Result<Result<Connected, String>, Error> {
     let Some(kind) = app.configuration.application_kind(&requested.kind).await? else {
         return Ok(Err(format!(
@@ -391,8 +399,9 @@ async fn connect(app: &App, requested: &Requested) -> Result<Result<Connected, S
     Ok(Ok((codec, connection, kind)))
 }
 
-/// Returns the fields of the external ticket. Fields of the node replace fields of the kind. A
-/// field that is only one placeholder keeps the type of the value.
+/// Returns the field values for the external ticket. A field of the workflow node replaces a field
+/// of the application kind with the same key. If a field contains only one placeholder, the value
+/// keeps its type.
 fn fields(
     kind: &application_kind::Defined,
     task: &Task,

@@ -1,5 +1,5 @@
-//! The queue `ticket`: executes commands on a ticket that follow from another ticket or from a
-//! deadline.
+//! The queue `ticket`. Executes commands on a ticket. The cause of such a command is an event of
+//! another ticket, or a deadline.
 
 use domain::intent::{Due, Intent};
 use domain::ticket::{Command, Rejection, Ticket};
@@ -12,7 +12,8 @@ use super::{unexpected, wrong_queue};
 use crate::App;
 use crate::app::tickets;
 
-/// Executes one intent: adds or removes a relation, or ends a child ticket with its parent.
+/// Executes one intent (a message that requests work). The intent adds or removes a relation, or
+/// ends a child ticket together with its parent.
 pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(), Error> {
     match intent {
         Intent::RelateTicket {
@@ -24,10 +25,10 @@ pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(),
             cause,
             correlation,
         } => {
-            // A repeated intent may be outdated, because the relation may have changed since the
-            // event. The intent can also be older than the command ids that the stream remembers.
-            // The relation is therefore changed only if the intent matches the current state of the
-            // source ticket.
+            // A repeated message may be outdated, because the relation may have changed since the
+            // event. The stream remembers only recent command ids, so the stream may not detect the
+            // repetition. The relation is therefore changed only if the message matches the current
+            // state of the source ticket.
             let source = app.ledger.load::<Ticket>(&with.stream()).await?.aggregate.0;
             let current = source.links.iter().find(|link| link.other == ticket);
             let is_outdated = match current {
@@ -62,8 +63,8 @@ pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(),
             if relate(app, message, &ticket, &command, meta.clone()).await? {
                 return Ok(());
             }
-            // The target ticket rejected the relation, so the source ticket removes its half. A
-            // relation exists on both tickets or on none.
+            // The target ticket has rejected the relation, so the relation is also removed from the
+            // source ticket. A relation must exist on both tickets or on no ticket.
             let removal = Command::Unlink {
                 by: PersonId::system(),
                 other: ticket,
@@ -101,8 +102,8 @@ pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(),
     }
 }
 
-/// Executes a command on a related ticket. Returns false if the ticket does not exist or rejects
-/// the command.
+/// Executes a command on a related ticket. Returns false if the ticket does not exist or if it
+/// rejects the command.
 async fn relate(
     app: &App,
     message: &Message,
@@ -136,11 +137,11 @@ async fn relate(
     }
 }
 
-/// Number of stars of an automatic rating. `COMMENT` is the comment of the same rating.
+/// Number of stars in an automatic rating. `COMMENT` is the comment in the same rating.
 const STARS: u8 = 4;
 const COMMENT: &str = "系统默认评价：满意！";
 
-/// Rates a finished ticket automatically if the creator did not rate the ticket in time
+/// Rates a finished ticket automatically if the creator has not rated the ticket in time
 /// (reference/bk-itsm.md 16).
 pub async fn rate(app: &App, due: &Due) -> Result<(), Error> {
     let stream = due.stream.as_str();

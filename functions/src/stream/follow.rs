@@ -1,12 +1,16 @@
-//! The follower turns commits into due rows, cards and messages.
+//! The follower reads commits and stores the results: deadlines, cards (stored summaries of
+//! streams) and messages.
 //!
-//! The follower processes the commits of each stream in order. Each commit updates the due row and
-//! the card of its stream, and each intent of a reaction becomes a message in a queue.
+//! The follower processes the commits of each stream in order. Each commit updates the due row (the
+//! stored deadlines) and the card of the stream. A reaction function returns intents, and each
+//! intent becomes a message in a queue.
 //!
-//! A page of commits is folded stream by stream and stored by one write: messages first, then due
-//! rows and cards. The sequence of the card is the only checkpoint of its stream. Commits up to
-//! this sequence are skipped, and missing commits are read from the journal. After a crash, the
-//! follower repeats intents under the same ids and loses none.
+//! A page is a list of commits that are processed together. One write stores the results of a page:
+//! first the messages, then the due rows and cards.
+//!
+//! The sequence of the card is the only checkpoint of a stream. The follower skips commits up to
+//! this sequence, and reads missing commits from the journal. After a crash, the follower creates
+//! the same messages again with the same ids, so no message is lost.
 
 pub mod aggregate;
 pub mod births;
@@ -32,14 +36,17 @@ use births::Births;
 use super::parked::{self, Parked};
 use crate::app::cards::{read_card, write_card};
 
-/// Number of commits per read when missing commits are read from the journal.
+/// Number of commits in one read of missing commits from the journal.
 const PAGE: usize = 100;
-/// Most attempts to store the results of a stream while other followers store newer results.
+/// Maximum number of attempts to store the results of a stream. An attempt fails if another
+/// follower has stored newer results.
 const RACES_MAX: u32 = 20;
 
-/// A named function that maps an event, and the card as of that event, to intents.
+/// A named function that returns intents (messages to send). The arguments are an event and the
+/// card (stored summary) after this event.
 pub struct Reaction<C: Card> {
-    /// The permanent consumer name, which is a part of the effect ids.
+    /// The permanent name of the reaction. The name is a part of the message ids, so it must not
+    /// change.
     pub name: &'static str,
     pub react: fn(&Envelope<C::Event>, &C) -> Vec<Intent>,
 }
@@ -48,8 +55,8 @@ pub struct Reaction<C: Card> {
 #[derive(Clone, Debug)]
 pub struct Received {
     pub commit: Commit,
-    /// The position of the commit in the feed. `None` if the commit came from a table stream or
-    /// from a read of its stream.
+    /// The position of the commit in the feed. `None` if the commit was read from a table stream
+    /// (the change stream of a database table) or from its event stream.
     pub position: Option<i64>,
 }
 
@@ -71,7 +78,8 @@ impl From<Commit> for Received {
     }
 }
 
-/// The ports of the follower. No other consumer of events can put messages into queues.
+/// The ports and settings that the follower needs. No other consumer of events can put messages
+/// into queues.
 #[derive(Clone, Copy)]
 pub struct Follower<'a> {
     pub ledger: &'a Ledger,
@@ -81,30 +89,31 @@ pub struct Follower<'a> {
     pub registry: Registry,
 }
 
-/// The messages and documents that follow from the commits of one stream.
+/// The messages and documents that result from the commits of one stream.
 #[derive(Debug, Default)]
 pub struct Changes {
     pub messages: Vec<NewMessage>,
-    /// The documents, in the order in which they must be stored.
+    /// The documents to store. Their order must not change.
     pub puts: Vec<Put>,
-    /// The first sequence of the first commit whose content cannot be processed, and the error. The
-    /// results of all commits before this commit are complete.
+    /// The first sequence of the commit that cannot be processed, and the error. The results of all
+    /// earlier commits are complete.
     pub failure: Option<(i64, Error)>,
 }
 
-/// The inputs of [`fold`] besides the commits.
+/// The inputs of [`fold`] in addition to the commits.
 pub struct Folding<'a, C: Card> {
     pub reactions: &'a [Reaction<C>],
-    /// The queue of due work; `None` if the aggregate sets no deadlines.
+    /// The name of the queue for due deadlines. `None` if the aggregate sets no deadlines.
     pub queue: Option<&'static str>,
 }
 
 impl Follower<'_> {
-    /// Follows a page of commits. The commits of each stream are processed in order of their
-    /// sequence, even if the page contains another order.
+    /// Processes a page (a list) of commits. The commits of each stream are processed in sequence
+    /// order, even if the page has another order.
     ///
-    /// A stream with a commit that cannot be processed is parked. Any other error fails the page,
-    /// and the caller must follow the page again. `also` is a document stored with the page.
+    /// If a commit cannot be processed, its stream is parked (set aside with an error record). For
+    /// any other error, this function fails, and the caller must repeat the call. The document
+    /// `also` is stored together with the page.
     pub async fn follow_page(&self, page: Vec<Received>, also: Option<Put>) -> Result<(), Error> {
         let mut streams: Vec<(String, Vec<Received>)> = Vec::new();
         let mut places = std::collections::HashMap::new();
@@ -127,13 +136,13 @@ impl Follower<'_> {
                     puts.extend(changes.puts);
                     parking.extend(changes.failure.map(|failure| (stream, failure)));
                 }
-                // The content of the stream or of its documents caused the error. Other streams are
-                // not affected.
+                // The cause of this error is the data of this stream or its documents. Other
+                // streams are not affected.
                 Err(error) if error.is_poison() => {
                     let from = received.first().map_or(1, |first| first.commit.first);
                     parking.push((stream, (from, error)));
                 }
-                // A missing table or permission affects all streams. The page fails until the
+                // A missing table or permission affects all streams. Every call fails until the
                 // operator corrects the configuration.
                 Err(error) => {
                     failed = Some(error);
@@ -141,7 +150,7 @@ impl Follower<'_> {
                 }
             }
         }
-        // The document `also` is only stored if the whole page is followed.
+        // The document `also` is stored only if all streams of the page were processed.
         puts.extend(also.filter(|_| failed.is_none()));
         let stored = self.writer.write(messages, puts).await?;
         let mut overtaken: Vec<usize> = owners
@@ -162,16 +171,16 @@ impl Follower<'_> {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Follows one commit of a parked stream. Returns an error if the stream still cannot be
-    /// processed.
+    /// Processes one commit of a parked stream (a stream that was set aside after an error).
+    /// Returns an error if the stream still cannot be processed.
     pub async fn follow_one(&self, received: Received) -> Result<(), Error> {
         let stream = received.commit.stream.clone();
         let failure = self.follow_alone(&stream, &[received]).await?;
         failure.map_or(Ok(()), |(_, error)| Err(error))
     }
 
-    /// Follows the commits of one stream. Repeats the work if another follower stores newer results
-    /// meanwhile, at most [`RACES_MAX`] times.
+    /// Processes the commits of one stream. If another follower stores newer results at the same
+    /// time, repeats the work. There are at most [`RACES_MAX`] attempts.
     ///
     /// Returns the first commit that cannot be processed, see [`Changes::failure`].
     async fn follow_alone(
@@ -217,8 +226,8 @@ impl Follower<'_> {
     }
 }
 
-/// Folds the commits of one stream after its checkpoint. The result contains the due row, the card
-/// and the messages.
+/// Folds the commits of one stream that come after its checkpoint. The result contains the due row
+/// (the stored deadlines), the card (the stored summary) and the messages.
 pub async fn fold<C: Card>(
     follower: &Follower<'_>,
     folding: Folding<'_, C>,
@@ -227,7 +236,8 @@ pub async fn fold<C: Card>(
 ) -> Result<Changes, Error> {
     let Folding { reactions, queue } = folding;
     let has_card = !C::VIEW.is_empty();
-    // If the aggregate has no card, the due row is the checkpoint of the stream.
+    // The checkpoint is the sequence of the card (the stored summary). An aggregate without a card
+    // uses its due row (the stored deadlines).
     let checkpoint = match (has_card, queue) {
         (true, _) => follower.views.get(C::VIEW, stream).await?,
         (false, Some(_)) => follower.views.get(due::VIEW, stream).await?,
@@ -253,8 +263,8 @@ pub async fn fold<C: Card>(
     else {
         return Ok(changes);
     };
-    // Due rows depend only on the decoded events and not on the card. A stream with an unreadable
-    // card therefore loses no deadline.
+    // Due rows (the stored deadlines) need only the decoded events. Even if the card (the stored
+    // summary) is unreadable, no deadline is lost.
     if let Some(queue) = queue {
         let set: Vec<due::Change> = readable
             .iter()
@@ -292,7 +302,7 @@ pub async fn fold<C: Card>(
     Ok(changes)
 }
 
-/// A received commit and its decoded events. Personal values are still sealed.
+/// A received commit and its decoded events. Personal values are still encrypted.
 type Readable<'a, E> = (&'a Received, Decoded<E>);
 
 async fn fold_card<C: Card>(
@@ -340,7 +350,8 @@ async fn fold_card<C: Card>(
     Ok((put, messages))
 }
 
-/// Returns the message of an intent. The id of the message is the effect id.
+/// Returns the message for an intent (a message that a reaction requests). The id of the message is
+/// computed from the event, so a repetition has the same id.
 fn intent_message<E: Event>(consumer: &str, envelope: &Envelope<E>, intent: Intent) -> NewMessage {
     NewMessage {
         queue: intent.queue(),
@@ -350,8 +361,8 @@ fn intent_message<E: Event>(consumer: &str, envelope: &Envelope<E>, intent: Inte
     }
 }
 
-/// Returns the received commits after `sequence` in order, and each commit once. Missing commits
-/// before or between the received commits are read from the journal.
+/// Returns the commits after `sequence` in order, without repetitions. If commits are missing
+/// before or between the received commits, reads them from the journal.
 async fn missing<'a>(
     ledger: &Ledger,
     stream: &str,
@@ -388,7 +399,8 @@ async fn missing<'a>(
     Ok(missing)
 }
 
-/// Returns the put of a card. Personal values in the document are sealed.
+/// Returns the write operation that stores a card (the stored summary of a stream). Personal values
+/// in the document are encrypted.
 pub(crate) async fn card_put<C: Card>(
     ledger: &Ledger,
     view: &str,

@@ -1,14 +1,14 @@
-//! Builds the gap-free feed from the table stream of the journal. The bodies of the commits are
-//! archived first; then an immutable page lists the commits.
+//! Builds the feed (the numbered sequence of all commits, without gaps) from the table stream of
+//! the journal. First stores the bodies of the commits in an archive. Then stores a page, which is
+//! an immutable list of commits.
 //!
 //! The indexer does not decode events, so an unreadable event cannot block the feed. A commit gets
-//! one position even if the table stream repeats the commit.
+//! only one position, even if the table stream delivers the commit again.
 //!
-//! Before the indexer stores a page, the indexer checks every earlier page that may already list
-//! one of the commits. A page can list a commit only if the page is younger than the commit. Fresh
-//! commits are therefore compared only with the newest pages, which are in memory. If a table
-//! stream is read again from the beginning, its commits are compared with all pages since that
-//! time.
+//! Before storing a page, the indexer checks all earlier pages that may already list one of the
+//! commits. Only a page that is newer than the commit can list the commit. New commits are
+//! therefore compared only with the newest pages, which are in memory. If a table stream is read
+//! again from its start, the commits are compared with all pages since that time.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -20,28 +20,30 @@ use infra::pages::{BODIES_BYTES_MAX, ENTRIES_MAX, INLINE_BYTES_MAX, Page, Pages,
 use infra::store::{Commit, paged};
 use infra::{Error, Kind};
 
-/// Largest difference between the clocks of writers, of the table stream and of this function.
+/// Largest difference between the clocks of the writers, the table stream and this function.
 const SKEW_MS: i64 = 5 * 60_000;
-/// Most pages cached in memory. An older page is read again when the indexer needs the page.
+/// Maximum number of pages in the cache. The indexer reads an older page again when the page is
+/// needed.
 const PAGES_MAX: usize = 2_000;
-/// Most attempts to store a page while other indexers store a page with the same number first.
+/// Maximum number of attempts to store a page. An attempt fails if another indexer has stored a
+/// page with the same number.
 const RACES_MAX: u32 = 50;
 
-/// The view of tampering signs. A tampering sign is a change of the journal that the ledger did not
-/// make.
+/// The name of the view with signs of tampering. A sign of tampering is a change of the journal by
+/// another writer than the ledger.
 pub const TAMPERED: &str = "tampered";
 
 /// A commit received from the table stream.
 #[derive(Clone, Debug)]
 pub struct Arrived {
     pub commit: Commit,
-    /// The time of the write by the clock of the table stream. The commit time if the time of the
-    /// write is unknown.
+    /// The time of the write, from the clock of the table stream. If this time is unknown, the
+    /// value is the time in the commit.
     pub written: Moment,
 }
 
-/// Builds the feed of one ledger. The page cache reduces the number of reads and is otherwise not
-/// needed.
+/// Builds the feed of one ledger. The page cache only saves reads, and the indexer also works
+/// without cached pages.
 pub struct Indexer {
     pages: Arc<dyn Pages>,
     blob: Arc<dyn Blob>,
@@ -60,8 +62,8 @@ impl Indexer {
         }
     }
 
-    /// Assigns a position to every commit that has no position. Returns the number of these
-    /// commits.
+    /// Gives a feed position to every commit that has no position. Returns the number of commits
+    /// that got a position.
     pub async fn index(&self, arrived: &[Arrived]) -> Result<usize, Error> {
         let mut indexed = 0;
         let mut waiting: Vec<&Arrived> = in_stream_order(arrived);
@@ -87,8 +89,8 @@ impl Indexer {
                 indexed += commits.len();
                 self.cache_page(page);
             } else {
-                // Another indexer stored a page with this number, so the newest page in the cache
-                // is outdated.
+                // Another indexer has stored a page with this number, so the newest page in the
+                // cache is outdated.
                 self.refresh().await?;
             }
         }
@@ -98,7 +100,7 @@ impl Indexer {
         ))
     }
 
-    /// Returns the received commits that have no position yet.
+    /// Returns the received commits that have no feed position.
     pub async fn missing(&self, arrived: &[Arrived]) -> Result<Vec<Commit>, Error> {
         let newest = self.refresh().await?;
         let all: Vec<&Arrived> = arrived.iter().collect();
@@ -111,8 +113,8 @@ impl Indexer {
             .collect())
     }
 
-    /// Returns the newest page, from the cache if possible. If the cached page is outdated, the
-    /// next put of a page fails.
+    /// Returns the newest page, from the cache if possible. The cached page may be outdated. In
+    /// this case, storing the next page fails.
     async fn newest(&self) -> Result<Option<Arc<Page>>, Error> {
         if let Some((_, page)) = self
             .cache
@@ -152,7 +154,8 @@ impl Indexer {
         Ok(self.cache_page(page))
     }
 
-    /// Returns the stream and first sequence of each commit that already has a position.
+    /// Returns the commits that already have a feed position. Each entry contains the stream and
+    /// the first sequence of a commit.
     async fn known(
         &self,
         newest: Option<&Page>,
@@ -194,9 +197,10 @@ fn stream_and_first(commit: &Commit) -> (String, i64) {
     (commit.stream.clone(), commit.first)
 }
 
-/// Returns each commit once, and sorts the commits of one stream.
+/// Returns each commit once, and sorts the commits within each stream by sequence.
 ///
-/// The commits of a stream use the list positions at which commits of the same stream arrived.
+/// Only commits of the same stream change places. If a place in the list contains a commit of a
+/// stream, this place also contains a commit of this stream after sorting.
 fn in_stream_order(arrived: &[Arrived]) -> Vec<&Arrived> {
     let mut seen = HashSet::new();
     let once: Vec<&Arrived> = arrived
@@ -218,7 +222,7 @@ fn in_stream_order(arrived: &[Arrived]) -> Vec<&Arrived> {
         .collect()
 }
 
-/// Returns the number of commits that fit into one page, at least one.
+/// Returns the number of commits that fit into one page. The result is at least 1.
 fn fitting(waiting: &[&Arrived]) -> usize {
     let mut bytes = 0;
     let fits = |arrived: &&&Arrived| {

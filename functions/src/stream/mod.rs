@@ -1,4 +1,5 @@
-//! Consumers of commits: the feed indexer, the follower with parked streams, and projections.
+//! The consumers of commits. The indexer builds the feed, the follower updates cards (stored
+//! summaries) and messages, and the projections build documents from the feed.
 
 pub mod follow;
 pub mod index;

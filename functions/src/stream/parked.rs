@@ -1,5 +1,6 @@
-//! Parked streams. A consumer that cannot process a stream parks this stream and continues with the
-//! other streams. This module parks, lists and redrives streams.
+//! Parks streams, lists parked streams, and processes parked streams again. If a consumer cannot
+//! process a stream, the consumer parks (sets aside) this stream and continues with the other
+//! streams.
 
 use events::Moment;
 use infra::Error;
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::follow::Follower;
 
-/// The name of the view of parked streams.
+/// The name of the view that contains the parked streams.
 const VIEW: &str = "parked";
 
 /// A stream that a consumer cannot process.
@@ -16,18 +17,19 @@ const VIEW: &str = "parked";
 pub struct Parked {
     pub consumer: String,
     pub stream: String,
-    /// The first sequence of the commit that failed.
+    /// The first sequence of the commit that could not be processed.
     pub from: i64,
     pub reason: String,
     pub at: Moment,
 }
 
-/// Parks a stream for a consumer. Does nothing if the stream is already parked for this consumer.
+/// Parks a stream for a consumer (sets the stream aside after an error). Does nothing if the stream
+/// is already parked for this consumer.
 pub async fn park(views: &dyn Views, parked: &Parked) -> Result<(), Error> {
     let key = key(parked);
     let stored = views.get(VIEW, &key).await?;
-    // The stored entry contains the first commit that failed. The entry stays unchanged, because a
-    // redrive starts at this commit.
+    // The stored entry contains the first failed commit. A later attempt starts at this commit, so
+    // the entry must not change.
     if stored.is_some() {
         return Ok(());
     }
@@ -52,10 +54,11 @@ pub async fn list(views: &dyn Views, limit: usize) -> Result<Vec<Parked>, Error>
         .collect())
 }
 
-/// Follows a parked stream again from its card, and removes the entry on success.
+/// Processes a parked stream again from its card (stored summary). If the processing succeeds,
+/// removes the entry.
 ///
-/// Rejects every consumer other than the follower, because the views of other consumers must be
-/// rebuilt.
+/// Only the entries of the follower (the update of cards and messages) are accepted. For other
+/// consumers, the view must be built again instead.
 pub async fn redrive(follower: Follower<'_>, parked: &Parked) -> Result<(), Error> {
     if parked.consumer != "follow" {
         return Err(Error::new(

@@ -1,5 +1,5 @@
-//! Projections fold many streams into one document. A projection reads only the feed, stores its
-//! position in its document, and has no access to a queue.
+//! Projections combine many streams into one document. A projection reads only the feed and stores
+//! its feed position in the document. A projection has no access to a queue.
 
 use std::marker::PhantomData;
 
@@ -15,29 +15,30 @@ use serde_json::Value;
 use super::follow::rebuild::Rebuilt;
 use super::parked::{Parked, park};
 
-/// Number of commits per write of a document.
+/// Number of commits that a projection reads before it writes the document.
 const PAGE: usize = 500;
-/// The key of the only document of a projection.
+/// The key of the document of a projection. Each projection has only one document.
 const KEY: &str = "all";
 
-/// The list of projections.
+/// A list of projections.
 pub type Projections = &'static [&'static dyn Project];
 
-/// One projection, independent of its type. [`Of`] is the only implementation.
+/// The interface of a projection without its type parameter. [`Of`] is the only implementation.
 #[async_trait]
 pub trait Project: Send + Sync {
-    /// Returns the name of the view.
+    /// Returns the name of the view that stores the document.
     fn view(&self) -> &'static str;
-    /// Folds the document up to the end of the feed. Returns the reached position.
+    /// Updates the document with all commits up to the end of the feed. Returns the position of the
+    /// last commit.
     async fn project(&self, ledger: &Ledger, views: &dyn Views) -> Result<i64, Error>;
-    /// Folds a new document up to the position of the stored document. Replaces the stored document
-    /// if both differ.
+    /// Builds a new document up to the position of the stored document. If the documents differ,
+    /// replaces the stored document.
     async fn rebuild(&self, ledger: &Ledger, views: &dyn Views) -> Result<Rebuilt, Error>;
-    /// Returns the stored document as JSON, and the position of the document.
+    /// Returns the feed position of the stored document, and the document as JSON.
     async fn stored(&self, views: &dyn Views) -> Result<(i64, Value), Error>;
 }
 
-/// The implementation of [`Project`] for the projection `P`.
+/// Implements [`Project`] for the projection type `P`.
 pub struct Of<P>(pub PhantomData<fn() -> P>);
 
 #[async_trait]
@@ -60,7 +61,8 @@ impl<P: Projection> Project for Of<P> {
     }
 }
 
-/// Folds every projection up to the end of the feed. Returns the lowest reached position.
+/// Updates every projection up to the end of the feed. Returns the lowest feed position of all
+/// projections.
 pub async fn project_all(
     projections: Projections,
     ledger: &Ledger,
@@ -73,7 +75,7 @@ pub async fn project_all(
     Ok(lowest)
 }
 
-/// Folds a projection up to the end of the feed. Returns the reached position.
+/// Updates a projection up to the end of the feed. Returns the position of the last commit.
 pub async fn project<P: Projection>(ledger: &Ledger, views: &dyn Views) -> Result<i64, Error> {
     loop {
         let (position, mut document) = stored::<P>(views).await?;
@@ -97,14 +99,14 @@ pub async fn project<P: Projection>(ledger: &Ledger, views: &dyn Views) -> Resul
                 .await?;
             }
         }
-        // If another worker stored the document first, this put has no effect. The next round then
-        // starts from the document of the other worker.
+        // If another worker has already stored the document, this write has no effect. The next
+        // pass of the loop then starts with the document of the other worker.
         put(views, position, last.position, &document).await?;
     }
 }
 
-/// Stores a document as of `position`. Returns false if the position of the stored document is not
-/// `expected`.
+/// Stores a document with the feed position `position`. Returns false if the position of the stored
+/// document is not `expected`.
 async fn put<P: Projection>(
     views: &dyn Views,
     expected: i64,
@@ -119,7 +121,7 @@ async fn put<P: Projection>(
     views.put(P::VIEW, KEY, &document, &[], expected).await
 }
 
-/// Returns the position and the document of a projection as stored.
+/// Returns the feed position and the content of the stored document of a projection.
 pub async fn stored<P: Projection>(views: &dyn Views) -> Result<(i64, P), Error> {
     match views.get(P::VIEW, KEY).await? {
         None => Ok((0, P::default())),
@@ -133,7 +135,7 @@ pub async fn stored<P: Projection>(views: &dyn Views) -> Result<(i64, P), Error>
     }
 }
 
-/// Folds one commit into a projection. Personal values stay sealed.
+/// Applies one commit to a projection. Personal values remain encrypted.
 pub fn fold<P: Projection>(projection: &mut P, commit: &Commit) -> Result<(), Error> {
     if !P::AGGREGATES.contains(&events::aggregate_of(&commit.stream)) {
         return Ok(());
@@ -144,18 +146,19 @@ pub fn fold<P: Projection>(projection: &mut P, commit: &Commit) -> Result<(), Er
     Ok(())
 }
 
-/// The result of a replay of the feed.
+/// The result of reading the feed again from its start.
 #[derive(Clone, Debug, Default)]
 pub struct Replayed<P> {
     pub document: P,
-    /// The position of the last folded commit.
+    /// The position of the last commit that was applied.
     pub position: i64,
     pub events: i64,
 }
 
-/// Folds a projection from the beginning of the feed to the first commit that `includes` rejects.
+/// Builds a projection from the start of the feed. Stops at the first commit for which `includes`
+/// returns false.
 ///
-/// Calls `progress` with the position after every page.
+/// After each read, calls `progress` with the feed position.
 pub async fn replay<P: Projection>(
     ledger: &Ledger,
     includes: impl Fn(&Placed) -> bool,

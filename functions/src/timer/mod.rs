@@ -1,3 +1,3 @@
-//! Functions that a schedule invokes.
+//! The functions that run on a schedule.
 
 pub mod wake;

@@ -1,4 +1,4 @@
-//! One sweep over the due rows: each due deadline becomes a message in the queue of its aggregate.
+//! Checks the stored deadlines. Each due deadline becomes a message in the queue of its aggregate.
 
 use infra::Error;
 
@@ -6,23 +6,26 @@ use crate::App;
 use crate::stream::follow::aggregate::{Registry, find};
 use crate::stream::follow::due;
 
-/// Most deadlines queued per sweep. The other deadlines wait for the next sweep.
+/// Maximum number of deadlines that one check puts into the queues. The next check processes the
+/// remaining deadlines.
 const SWEEP_MAX: usize = 100_000;
 
 /// Puts a message for every due deadline into the queue of its aggregate. Returns the number of
 /// messages.
 ///
-/// `every_ms` is `None` for a queue that recognizes repeated message ids. The message of a deadline
-/// always has the same id, so such a queue stores no second message. For any other queue,
-/// `every_ms` is the time between two sweeps. Such a sweep includes the deadlines up to the next
-/// sweep. A deadline that stays due is queued again only after 1, 2, 4, 8 sweeps and so on. Work
-/// that fails again and again therefore cannot fill its queue.
+/// The message for a deadline always has the same id. Some queues detect repeated message ids and
+/// store no second message. For such a queue, `every_ms` is `None`.
+///
+/// For other queues, `every_ms` is the time between two calls of this function. A call then
+/// includes all deadlines until the next call. If a deadline remains due, it is queued again only
+/// after 1, 2, 4, 8 calls and so on. Work that always fails therefore cannot fill its queue.
 pub async fn wake(app: &App, registry: Registry, every_ms: Option<i64>) -> Result<usize, Error> {
     let now = app.ledger.clock.now();
     let until = now.plus_ms(every_ms.unwrap_or_default());
     let mut rows = due::Rows::until(&*app.views, until);
     let mut fired = 0;
-    // Every page is read, because the deadlines of parked messages stay at the start of the index.
+    // Deadlines of parked messages (messages set aside after an error) remain at the start of the
+    // index. The loop reads all pages, because later pages contain other deadlines.
     loop {
         let page = rows.next().await?;
         if page.is_empty() || fired >= SWEEP_MAX {
@@ -51,8 +54,8 @@ pub async fn wake(app: &App, registry: Registry, every_ms: Option<i64>) -> Resul
     }
 }
 
-/// Returns whether a sweep queues a deadline again. The answer is true at the first sweep, and then
-/// at doubling intervals.
+/// Returns true if an overdue deadline must be queued in this call. The interval between two such
+/// calls doubles each time.
 fn is_repeated(overdue_ms: i64, every_ms: i64) -> bool {
     let sweeps = overdue_ms.div_euclid(every_ms.max(1));
     sweeps < 1 || sweeps.count_ones() == 1

@@ -1,4 +1,4 @@
-//! Adds, changes and removes categories of the catalog.
+//! Adds, changes and removes categories of the service catalog.
 
 use domain::config::{self, Catalog, CatalogCommand};
 use events::catalog::{CategoryAdded, CategoryChanged, CategoryRemoved};
@@ -41,8 +41,7 @@ pub async fn add_catalog(
         };
         match on_catalog(app, by, &CatalogCommand::Add(added.clone())).await {
             Ok(_) => return Ok(added),
-            // Another caller added a category with this id at the same time, so the next id is
-            // tried.
+            // Another request has added a category with the same id, so the loop tries the next id.
             Err(AdministrationError::Catalog(config::Rejection::CatalogExists(_))) => {}
             Err(not) => return Err(not),
         }

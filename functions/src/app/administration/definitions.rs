@@ -1,5 +1,5 @@
-//! Stores and removes dictionaries, roles and shared fields. A new definition replaces the whole
-//! former definition.
+//! Stores and removes dictionaries, roles and fields of the field library. A new definition
+//! replaces the complete old definition.
 
 use domain::Decider;
 use domain::config::{self, Dictionary};
@@ -12,8 +12,8 @@ use crate::App;
 
 use super::{AdministrationError, execute};
 
-/// Returns the first workflow in which the draft or a listed version uses an object; `None` if
-/// there is no such workflow.
+/// Returns the first workflow that uses an object in its draft or in a listed version. Returns
+/// `None` if no workflow uses the object.
 pub(super) async fn used_in(
     app: &App,
     uses: impl Fn(&Definition) -> bool,
@@ -38,7 +38,8 @@ pub(super) async fn used_in(
     Ok(None)
 }
 
-/// Removes a dictionary from the list. Rejects a dictionary whose options a field uses.
+/// Removes a dictionary from the list of dictionaries. Rejects a dictionary whose options are used
+/// in a field.
 pub async fn remove_dictionary(
     app: &App,
     by: &Meta,
@@ -69,7 +70,7 @@ pub async fn remove_dictionary(
     .await
 }
 
-/// Stores the complete definition of an object of configuration.
+/// Stores the complete definition of a configuration object, such as a role.
 pub async fn define<D: Decider<Rejection = config::Rejection>>(
     app: &App,
     by: &Meta,

@@ -1,5 +1,6 @@
-//! Changes workflows, services, the catalog, dictionaries and roles, for both APIs. Every function
-//! takes the metadata of its commits as `by`: the actor, the represented user and the app.
+//! Changes workflows, services, the catalog, dictionaries and roles. Both APIs use these functions.
+//! Every function has a parameter `by` with the metadata of the commits: the actor, the represented
+//! user and the app.
 
 mod catalog;
 mod definitions;
@@ -30,23 +31,25 @@ pub use workflows::{
     close_workflow, deploy, draft, import_workflow, read_workflow, remove_version, restore,
 };
 
-/// Ids below this number are reserved for seed files. A new object gets a higher id.
+/// The ids below this number are reserved for the initial configuration. Objects that people create
+/// get higher ids.
 const OWN_IDS: i64 = 1000;
 
-/// Most attempts to get a free id.
+/// Maximum number of attempts to get an unused id.
 const RACES_MAX: u32 = 20;
 
-/// The lock of configuration changes in this process. A change depends on values that were read
-/// earlier, for example members that a body omits, or a free name.
+/// The lock for configuration changes in this process. A change uses values that were read before
+/// the change, for example the list of used names. The lock prevents concurrent changes of these
+/// values.
 static CHANGING: Mutex<()> = Mutex::const_new(());
 
-/// Waits for the exclusive right to change configuration in this process. Dropping the guard ends
-/// the exclusive right.
+/// Waits until no other task of this process changes configuration. Dropping the returned guard
+/// allows the next task to continue.
 pub async fn lock_configuration() -> MutexGuard<'static, ()> {
     CHANGING.lock().await
 }
 
-/// The reason why a change of configuration was rejected.
+/// The reason why a configuration change was rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum AdministrationError {
     #[error(transparent)]
@@ -71,7 +74,8 @@ pub enum AdministrationError {
     Workflow(workflow::Rejection),
 }
 
-/// Executes a command on configuration, and waits until its card is stored.
+/// Executes a command on configuration. Waits until the card (the stored summary of the object) is
+/// up to date.
 async fn execute<D: Decider>(
     app: &App,
     by: &Meta,
@@ -94,7 +98,7 @@ where
     Ok(outcome.state)
 }
 
-/// Returns the next id from the number sequence `of`.
+/// Returns the next id from the number sequence with the name `of`.
 async fn next_id(app: &App, by: &Meta, of: &str) -> Result<i64, AdministrationError> {
     let command_envelope = CommandEnvelope {
         stream: format!("number_sequence-{of}"),

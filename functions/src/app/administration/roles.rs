@@ -22,7 +22,8 @@ pub async fn role_names(app: &App) -> Result<BTreeMap<RoleId, String>, Error> {
         .collect())
 }
 
-/// Removes a role from the list. Rejects a built-in role, and a role whose members a node uses.
+/// Removes a role from the list of roles. Rejects a built-in role, and a role that a workflow node
+/// uses.
 pub async fn remove_role(
     app: &App,
     by: &Meta,

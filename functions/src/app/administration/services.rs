@@ -1,4 +1,4 @@
-//! Defines, names, places, imports and removes services.
+//! Creates, changes, names, imports and removes services, and moves services between categories.
 
 use domain::config::{self, CatalogCommand, Service};
 use domain::workflow;
@@ -15,10 +15,10 @@ use super::{
     AdministrationError, catalog::on_catalog, define, deploy, draft, next_id, read_workflow,
 };
 
-/// A service to import from a file (reference/bk-itsm.md 12.4).
+/// A service that is imported from a file (reference/bk-itsm.md 12.4).
 #[derive(Clone, Debug)]
 pub struct ServiceImport {
-    /// The id of the service to change; `None` for a new service.
+    /// The id of the service that the import changes. `None` creates a new service.
     pub id: Option<ServiceId>,
     pub name: String,
     pub kind: String,
@@ -30,12 +30,12 @@ pub struct ServiceImport {
     pub catalog: Option<CategoryId>,
     pub can_ticket_agency: bool,
     pub workflow: Value,
-    /// Whether the API calls of the workflow may use secrets of the key store.
+    /// True if the API calls in the workflow may use secrets from the key store.
     pub may_name_secrets: bool,
 }
 
-/// Imports a service with its workflow. First checks the whole import, then deploys the workflow,
-/// and then defines the service.
+/// Imports a service together with its workflow. First checks the whole import. Then deploys the
+/// workflow, and finally stores the service.
 pub async fn import_service(
     app: &App,
     by: &Meta,
@@ -107,11 +107,12 @@ pub async fn import_service(
     Ok((defined, report))
 }
 
-/// Imports a workflow from a file as a new workflow, or as the next version of a workflow. The
-/// whole workflow is checked before any data is stored.
+/// Imports a workflow from a file. Creates a new workflow, or the next version of the workflow
+/// `old`. Checks the whole workflow before storing any data.
 ///
-/// If `allows_open_cases` is true, cases without a transition are only reported. In such a case,
-/// the ticket waits at the node for a manager.
+/// Some nodes may have no transition for a possible case. If `allows_open_cases` is true, such
+/// cases are only reported. In such a case, the ticket waits at the node until a manager selects
+/// the next node.
 pub async fn take_over(
     app: &App,
     by: &Meta,
@@ -142,7 +143,8 @@ pub async fn take_over(
     Ok((workflow, version, report))
 }
 
-/// Rejects a name that another listed service has. `of` is the service that may have the name.
+/// Rejects a name that another listed service already has. `of` is the service that is allowed to
+/// have this name.
 pub async fn name_is_free(
     app: &App,
     name: &str,
@@ -160,7 +162,7 @@ pub async fn name_is_free(
     }
 }
 
-/// Defines a service. Rejects a workflow version that is not listed.
+/// Stores the definition of a service. Rejects a workflow version that is not listed.
 pub async fn define_service(
     app: &App,
     by: &Meta,
@@ -171,7 +173,7 @@ pub async fn define_service(
     }
     let known = app.configuration.service(defined.service).await?;
     let points_at = |service: &Defined| (service.workflow, service.workflow_version);
-    // The workflow version is only checked if the request changes the version. A service of a
+    // The workflow version is checked only if the request changes the version. A service with a
     // closed or unlisted workflow can therefore still be renamed or disabled.
     if known.0.as_ref().map(points_at) != Some(points_at(defined)) {
         let workflow = app.configuration.drawn(defined.workflow).await?;
@@ -184,18 +186,19 @@ pub async fn define_service(
             return Err(AdministrationError::Workflow(workflow::Rejection::IsClosed));
         }
     }
-    // The stream of the catalog decides which of two concurrent services gets the same name.
+    // Two concurrent requests may use the same name. The stream of the catalog contains all names,
+    // so only one of these requests succeeds.
     let name = defined.is_listed.then(|| defined.name.clone());
     name_service(app, by, defined.service, name).await?;
     define::<Service>(app, by, format!("service-{}", defined.service), defined).await
 }
 
-/// Time in milliseconds after which a reserved name is free again if its service was not defined.
-/// The time is longer than any request.
+/// Time in milliseconds for which a reserved name is blocked without a stored service. After this
+/// time, another service may use the name. The time is longer than any request.
 const UNDEFINED_MS: i64 = 60_000;
 
-/// Reserves a name for a service; releases the name of the service if `name` is `None`. Rejects a
-/// name that another service has.
+/// Reserves a name for a service. If `name` is `None`, makes the name of the service free again.
+/// Rejects a name that another service has.
 pub(super) async fn name_service(
     app: &App,
     by: &Meta,
@@ -212,8 +215,8 @@ pub(super) async fn name_service(
         };
         match on_catalog(app, by, &command).await {
             Ok(_) => return Ok(()),
-            // The service with this name may not exist. A process can end after it reserved a name
-            // and before it defined the service.
+            // The service with this name may not exist, because a process can stop between
+            // reserving the name and storing the service.
             Err(AdministrationError::Catalog(config::Rejection::ServiceNameTaken {
                 name,
                 by: holder,
@@ -233,7 +236,7 @@ pub(super) async fn name_service(
     }
 }
 
-/// Defines a service with an existing workflow version.
+/// Stores a service that uses an existing workflow version.
 pub async fn add_service(
     app: &App,
     by: &Meta,
@@ -244,7 +247,7 @@ pub async fn add_service(
     Ok(defined)
 }
 
-/// Moves a service into a category, or out of the catalog.
+/// Moves a service into a category, or removes the service from the catalog.
 pub async fn place_service(
     app: &App,
     by: &Meta,
@@ -260,8 +263,8 @@ pub async fn place_service(
     .map(drop)
 }
 
-/// Removes a service from the list. Rejects a service that is in the catalog (reference/bk-itsm.md
-/// 13). The tickets of the service continue.
+/// Removes a service from the list of services. Rejects a service that is still in the catalog
+/// (reference/bk-itsm.md 13). The tickets of the service remain active.
 pub async fn remove_service(
     app: &App,
     by: &Meta,

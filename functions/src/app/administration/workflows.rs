@@ -1,4 +1,4 @@
-//! Imports, drafts, deploys, restores, removes and closes workflows.
+//! Imports, edits, deploys, restores, removes and closes workflows.
 
 use domain::workflow::import::{self, Note};
 use domain::workflow::{self, Workflow};
@@ -32,8 +32,7 @@ pub(super) async fn on_workflow(
         })
 }
 
-/// Reads the workflow of a file. Returns the definition with person ids, and the report of the
-/// import.
+/// Reads a workflow from a file. Returns the definition with person ids, and the import report.
 pub async fn read_workflow(
     app: &App,
     file: &Value,
@@ -56,8 +55,8 @@ pub async fn read_workflow(
     Ok((definition, imported.report))
 }
 
-/// Saves the workflow of a file as a draft. The draft belongs to the workflow `id`, or to a new
-/// workflow if `id` is `None`.
+/// Saves a workflow from a file as the draft of the workflow `id`. If `id` is `None`, creates a new
+/// workflow.
 pub async fn import_workflow(
     app: &App,
     by: &Meta,
@@ -69,7 +68,7 @@ pub async fn import_workflow(
     Ok((id, report))
 }
 
-/// Saves a definition as the draft of a workflow. If `id` is `None`, a new workflow is created.
+/// Saves a definition as the draft of a workflow. If `id` is `None`, creates a new workflow.
 pub async fn draft(
     app: &App,
     by: &Meta,
@@ -101,7 +100,7 @@ pub async fn draft(
     Ok(id)
 }
 
-/// Checks that the template file of a field was uploaded for workflows.
+/// Checks that the template file of a field was uploaded as a file for workflows.
 pub(super) async fn check_template(
     app: &App,
     template: &AttachmentId,
@@ -119,10 +118,10 @@ pub(super) async fn check_template(
     )))
 }
 
-/// Deploys the draft as the next version, and returns the number of this version.
+/// Deploys the draft as the next version of the workflow. Returns the number of this version.
 ///
-/// In an imported workflow, a node may have cases without a transition. A definition from `/v1`
-/// must cover every case.
+/// A node of an imported workflow may have no transition for some cases. A definition from `/v1`
+/// must have a transition for every case.
 pub async fn deploy(
     app: &App,
     by: &Meta,
@@ -166,7 +165,7 @@ pub async fn restore(
     .map(drop)
 }
 
-/// Removes a version from the list. Rejects a version that a service uses.
+/// Removes a version from the list of versions. Rejects a version that a service uses.
 pub async fn remove_version(
     app: &App,
     by: &Meta,

@@ -1,7 +1,7 @@
-//! The holders of files. A holder is a ticket, a draft or a workflow that contains a file.
+//! Links files to holders. A holder is a ticket, a draft or a workflow that contains a file.
 //!
-//! A file is attached to a holder before the holder contains the file. A file with a holder is
-//! retained, and a file without a holder is removed.
+//! A file is linked to a holder before the holder contains the file. A file with a holder is kept.
+//! A file without a holder is deleted.
 
 use domain::attachment::{ALONE_MS, Attachment, Command, Rejection};
 use domain::draft::{DRAFT_MS, Draft};
@@ -15,8 +15,8 @@ use super::{NotTaken, execute};
 use crate::App;
 use crate::app::tickets;
 
-/// Attaches files to a holder in advance. A file that cannot be attached is skipped, because the
-/// decider rejects such a file and names the file.
+/// Links files to a holder before the holder contains the files. A file that cannot be linked is
+/// skipped. The decider (the function that checks commands) later rejects such a file with its id.
 pub async fn attach(
     app: &App,
     ids: &[AttachmentId],
@@ -26,7 +26,8 @@ pub async fn attach(
     attach_until(app, ids, to, app.ledger.clock.now().plus_ms(ALONE_MS), meta).await
 }
 
-/// Attaches files to a holder, and sets the deadline for the next check of these files.
+/// Links files to a holder. At the time `until`, the desk checks whether the holder still contains
+/// the files.
 pub async fn attach_until(
     app: &App,
     ids: &[AttachmentId],
@@ -48,7 +49,7 @@ pub async fn attach_until(
     Ok(())
 }
 
-/// Discards a file that has no holder.
+/// Discards a file that no ticket, draft or workflow contains.
 pub async fn discard(app: &App, id: &AttachmentId, meta: &Meta) -> Result<(), NotTaken> {
     execute(
         app,
@@ -60,7 +61,7 @@ pub async fn discard(app: &App, id: &AttachmentId, meta: &Meta) -> Result<(), No
         meta,
     )
     .await?;
-    // If the removal fails, the deadline of the discarded file repeats the removal.
+    // If the deletion fails, the desk tries again at the deadline of the discarded file.
     remove(app, id, meta).await
 }
 
@@ -70,8 +71,8 @@ async fn remove(app: &App, id: &AttachmentId, meta: &Meta) -> Result<(), NotTake
     Ok(())
 }
 
-/// Handles the deadline of a file. Retains a file that has a holder, and removes a file without a
-/// holder.
+/// Handles the deadline of a file. Keeps the file if a ticket, draft or workflow contains the file.
+/// Otherwise deletes the file.
 pub async fn settle(app: &App, stream: &str) -> Result<(), Error> {
     let attachment = app.ledger.load::<Attachment>(stream).await?.aggregate.0;
     let Some(begun) = &attachment.upload_started else {
@@ -101,7 +102,7 @@ pub async fn settle(app: &App, stream: &str) -> Result<(), Error> {
     match settled {
         Ok(()) => Ok(()),
         Err(NotTaken::Technical(error)) => Err(error),
-        // Another command has handled the deadline and set the next deadline.
+        // Another command has already handled this deadline and has set a new deadline.
         Err(other) => {
             tracing::info!(%other, stream, "a file was settled by somebody else");
             Ok(())
@@ -109,7 +110,7 @@ pub async fn settle(app: &App, stream: &str) -> Result<(), Error> {
     }
 }
 
-/// Retains a file permanently, and removes the replaced parts of its upload.
+/// Keeps a file permanently. Deletes the parts of the upload that were replaced by newer parts.
 async fn keep(app: &App, attachment: &Attachment, meta: &Meta) -> Result<(), NotTaken> {
     let (begun, received) = (
         attachment
@@ -123,14 +124,14 @@ async fn keep(app: &App, attachment: &Attachment, meta: &Meta) -> Result<(), Not
     Ok(())
 }
 
-/// The time until which a file has a holder.
+/// The time for which a ticket, draft or workflow contains a file.
 enum Holds {
     Not,
     Until(Holder, Moment),
     ForEver,
 }
 
-/// Returns the longest time for which a holder contains the file.
+/// Returns the longest time for which a ticket, draft or workflow contains the file.
 async fn holds(app: &App, attachment: &Attachment) -> Result<Holds, Error> {
     let Some(begun) = &attachment.upload_started else {
         return Ok(Holds::Not);
@@ -183,10 +184,10 @@ async fn holder(app: &App, sn: &TicketSn) -> Result<Ticket, Error> {
     Ok(app.ledger.load::<Ticket>(&sn.stream()).await?.aggregate.0)
 }
 
-/// Returns whether a person may read a file.
+/// Returns true if a person may read a file.
 ///
-/// The uploader may read the file. All people may read the file of a workflow. People who may see a
-/// ticket may read the files of the ticket.
+/// The person who uploaded the file may read it. All people may read the files of a workflow.
+/// People who may see a ticket may also read the files of the ticket.
 pub async fn may_read(
     app: &App,
     attachment: &Attachment,
@@ -225,11 +226,11 @@ pub async fn may_read(
     Ok(false)
 }
 
-/// Attaches the files of a command before the command is executed, so that no file of a ticket is
-/// removed.
+/// Links the files of a command to the ticket before the command is executed. The desk therefore
+/// never deletes a file that the ticket contains.
 ///
-/// Returns false if the command would be rejected. If the command is accepted nevertheless,
-/// [`attach_after`] attaches the files.
+/// Returns false if the command would be rejected at this time. If the command is accepted later,
+/// the caller uses [`attach_after`] instead.
 pub async fn attach_for(
     app: &App,
     sn: &TicketSn,
@@ -259,7 +260,8 @@ pub async fn attach_for(
     }
 }
 
-/// Attaches the files of an accepted command for which [`attach_for`] returned false.
+/// Links the files of an accepted command to the ticket. Called only if [`attach_for`] has returned
+/// false.
 pub async fn attach_after(
     app: &App,
     sn: &TicketSn,

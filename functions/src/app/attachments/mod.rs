@@ -1,7 +1,7 @@
 //! Manages uploaded files.
 //!
-//! The id of an upload cannot be guessed. The bytes of a file are stored as sealed parts
-//! ([`parts`]). A file is attached to its holders, and a file without a holder is removed
+//! The id of an upload cannot be guessed. A file is stored as encrypted parts ([`parts`]). Tickets,
+//! drafts and workflows can contain a file. If none of them contains a file, the file is deleted
 //! ([`holders`]).
 
 mod holders;
@@ -21,7 +21,7 @@ pub use parts::{
     parts_max, put_part,
 };
 
-/// The reason why a file was rejected.
+/// The reason why the desk rejected a file.
 #[derive(Debug, thiserror::Error)]
 pub enum NotTaken {
     #[error(transparent)]
@@ -51,10 +51,10 @@ impl From<ExecuteError<Attachment>> for NotTaken {
     }
 }
 
-/// Returns an attachment id. Without a key, the id is new. With a key, the id is always the same
-/// for this key, app and uploader.
+/// Returns the id for an upload. Without an idempotency key, the id is new. With a key, the id is
+/// always the same for the same key, app and uploader.
 ///
-/// Other programs cannot compute the id.
+/// The id depends on a secret, so other programs cannot compute it.
 pub async fn id(app: &App, key: Option<(&str, &PersonId, &str)>) -> Result<AttachmentId, Error> {
     let digits = match key {
         None => hex(&app.ledger.fresh_id()),
@@ -95,8 +95,8 @@ async fn execute(
         .state)
 }
 
-/// Starts an upload. The name and the bytes are sealed under the key of the subject, if the file
-/// has a subject.
+/// Starts an upload. If `subject` is set, the name and the bytes are encrypted with the key of this
+/// person.
 pub async fn begin(
     app: &App,
     id: &AttachmentId,

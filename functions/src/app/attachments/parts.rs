@@ -1,5 +1,5 @@
-//! Stores the parts of files. Each part is sealed, and its name contains its number and its digest.
-//! A read joins the parts of a file.
+//! Stores a file as several parts. Each part is encrypted. The name of a part contains the part
+//! number and a digest of the bytes. Reading a file joins the parts.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -19,40 +19,41 @@ use super::{NotTaken, execute, load};
 use crate::App;
 use crate::app::limits::limited;
 
-/// Number of blobs per listing when parts are removed.
+/// Number of blobs in one listing when parts are deleted.
 const PRUNE_MAX: usize = 1000;
-/// Number of bytes at the beginning of a file that are used to detect the media type.
+/// Number of bytes at the start of a file from which the media type is detected.
 const HEAD_BYTES: usize = 8192;
-/// The media type of files without a known type.
+/// The media type of a file if no other type is known.
 const BYTES: &str = "application/octet-stream";
 
-/// Most listed parts of one upload. The largest file that can be configured has fewer parts.
+/// Maximum number of listed parts of one upload. The largest file size that can be configured needs
+/// fewer parts.
 const LISTED_MAX: usize = 4096;
-/// Free disk space that uploads must leave, in bytes.
+/// Minimum free disk space after an upload, in bytes.
 pub const FREE_BYTES_MIN: u64 = 256 << 20;
-/// Most parts that are completely in memory at the same time. Each part needs 9 MiB with its sealed
-/// bytes.
+/// Maximum number of parts that are completely in memory at the same time. A part and its encrypted
+/// copy need 9 MiB.
 const WHOLE_PARTS_MAX: usize = 8;
-/// Longest wait for a permit to read a whole part into memory.
+/// Longest wait for a permit to read a complete part into memory.
 const WHOLE_WAIT: Duration = Duration::from_secs(10);
 
 static WHOLE_PARTS: Semaphore = Semaphore::const_new(WHOLE_PARTS_MAX);
 
-/// The locks of uploads. A lock allows only one change of an upload at a time, so that the bytes of
-/// a replaced part can be removed. Several uploads use the same lock.
+/// The locks of uploads. A lock allows only one change of an upload at a time. The bytes of a
+/// replaced part can therefore be deleted safely. Different uploads can share a lock.
 static LOCKS: [Mutex<()>; 64] = [const { Mutex::const_new(()) }; 64];
 
 fn lock_of(id: &AttachmentId) -> &'static Mutex<()> {
     &LOCKS[usize::from(blake3::hash(id.as_str().as_bytes()).as_bytes()[0]) % LOCKS.len()]
 }
 
-/// Returns the blob key of a part.
+/// Returns the key of a part in the blob store.
 fn place_of(id: &AttachmentId, name: &str) -> String {
     format!("attachments/{id}/{name}")
 }
 
-/// Returns the name of a part: the number of the part and a digest of its bytes. The names of old
-/// parts contain only the digest.
+/// Returns the name of a part. The name consists of the part number and a digest of the bytes. The
+/// names of parts from older versions contain only the digest.
 fn name_of(number: u32, tag: &str) -> String {
     format!("{number:05}-{tag}")
 }
@@ -67,7 +68,7 @@ async fn stored(app: &App, id: &AttachmentId) -> Result<Vec<String>, Error> {
         .collect())
 }
 
-/// Returns `DiskFull` if a write of `bytes` would leave less than [`FREE_BYTES_MIN`].
+/// Returns `DiskFull` if less than [`FREE_BYTES_MIN`] would remain free after writing `bytes`.
 pub async fn check_space(app: &App, bytes: u64) -> Result<(), NotTaken> {
     match app.blob.free_bytes().await? {
         Some(free) if free < FREE_BYTES_MIN.saturating_add(bytes) => Err(NotTaken::DiskFull),
@@ -75,7 +76,7 @@ pub async fn check_space(app: &App, bytes: u64) -> Result<(), NotTaken> {
     }
 }
 
-/// Returns the maximum number of parts of a file of the configured size.
+/// Returns the maximum number of parts of a file, for the configured maximum file size.
 pub fn parts_max(app: &App) -> u32 {
     u32::try_from(app.settings.file_bytes_max.div_ceil(PART_BYTES as u64)).unwrap_or(u32::MAX)
 }
@@ -93,8 +94,8 @@ async fn key_of(app: &App, attachment: &Attachment) -> Result<Key, NotTaken> {
     }
 }
 
-/// Returns whether the key of a file was erased together with its subject. The bytes of such a file
-/// are unreadable.
+/// Returns true if the encryption key of a file was erased together with the person. The bytes of
+/// such a file are unreadable.
 pub async fn is_erased(app: &App, attachment: &Attachment) -> Result<bool, Error> {
     match key_of(app, attachment).await {
         Err(NotTaken::Erased) => Ok(true),
@@ -103,13 +104,14 @@ pub async fn is_erased(app: &App, attachment: &Attachment) -> Result<bool, Error
     }
 }
 
-/// Removes every stored part of a file whose key was erased. The events of the file remain.
+/// Deletes all stored parts of a file whose encryption key was erased. The events of the file
+/// remain.
 pub async fn erase_content(app: &App, id: &AttachmentId) -> Result<(), Error> {
     prune(app, id, &[]).await
 }
 
-/// Seals and stores one part, and removes an earlier part with the same number. Returns the tag of
-/// the part for [`complete`].
+/// Encrypts and stores one part. Deletes an earlier part with the same number. Returns the tag of
+/// the part, which [`complete`] needs.
 pub async fn put_part(
     app: &App,
     attachment: &Attachment,
@@ -133,7 +135,8 @@ pub async fn put_part(
     let place = place_of(&begun.attachment, &name);
     let key = key_of(app, attachment).await?;
     let _lock = lock_of(&begun.attachment).lock().await;
-    // Another request may have completed or discarded the upload after `attachment` was loaded.
+    // The upload is checked again, because another request may have completed or discarded the
+    // upload.
     still_open(&load(app, &begun.attachment).await?)?;
     let mut nonce = [0; NONCE_BYTES];
     app.ledger.rng.fill(&mut nonce);
@@ -161,7 +164,7 @@ pub async fn put_part(
     Ok(tag)
 }
 
-/// Rejects the part if the upload is discarded or completed.
+/// Rejects the part if the upload is already completed or discarded.
 fn still_open(attachment: &Attachment) -> Result<(), Rejection> {
     match attachment {
         Attachment {
@@ -174,7 +177,7 @@ fn still_open(attachment: &Attachment) -> Result<(), Rejection> {
     }
 }
 
-/// Returns the unsealed bytes of one part; `None` if the part does not exist.
+/// Returns the decrypted bytes of one part. Returns `None` if the part does not exist.
 async fn get_part(
     app: &App,
     id: &AttachmentId,
@@ -190,8 +193,8 @@ async fn get_part(
         .transpose()
 }
 
-/// Completes an upload. Checks that all parts exist in this order, and that every part except the
-/// last part is full.
+/// Completes an upload with the given parts in the given order. Every part must exist, and every
+/// part except the last part must have the full size.
 pub async fn complete(
     app: &App,
     attachment: &Attachment,
@@ -210,8 +213,8 @@ pub async fn complete(
     let names = stored(app, id).await?;
     for (number, tag) in (1..).zip(tags) {
         let is_tag = tag.len() == 32 && tag.bytes().all(|byte| byte.is_ascii_hexdigit());
-        // The name has this number and these bytes. If no part has this name, any other part with
-        // the same bytes is used.
+        // A part with this number and this digest is preferred. If no such part exists, any part
+        // with the same digest is used.
         let named = name_of(number, tag);
         let other = || names.iter().find(|name| name.ends_with(tag.as_str()));
         let name = names
@@ -236,7 +239,8 @@ pub async fn complete(
     sum.receive(app, id, claimed, meta).await
 }
 
-/// Returns the digest of the stored bytes, for a comparison with the digest in the ledger.
+/// Computes the digest of the stored bytes. The caller compares the result with the digest in the
+/// ledger.
 pub async fn digest(app: &App, attachment: &Attachment) -> Result<String, NotTaken> {
     let (begun, received) = (
         attachment
@@ -258,7 +262,8 @@ pub async fn digest(app: &App, attachment: &Attachment) -> Result<String, NotTak
     Ok(sum.digest())
 }
 
-/// The summary of a file, computed while the bytes of the file are read.
+/// The digest, size, first bytes and part names of a file. The values are computed while the bytes
+/// of the file are read.
 struct Sum {
     digest: Box<blake3::Hasher>,
     head: Vec<u8>,
@@ -310,10 +315,11 @@ impl Sum {
     }
 }
 
-/// Returns the media type that the first bytes of a file show. Without a known signature, returns
-/// the claimed type.
+/// Returns the media type of a file. If the first bytes contain a known file signature, returns the
+/// type of this signature.
 ///
-/// A claimed type that has a known signature is not returned in this case.
+/// Otherwise returns the type that the client sent. But a type with a known file signature is not
+/// accepted, because this file has no such signature. In this case, returns the default type.
 fn media_type(head: &[u8], claimed: &str) -> String {
     let claimed = claimed
         .split(';')
@@ -330,14 +336,14 @@ fn media_type(head: &[u8], claimed: &str) -> String {
         .all(|byte| byte.is_ascii_alphanumeric() || b"/.+-_".contains(&byte));
     match infer::get(head) {
         Some(found) => found.mime_type().to_owned(),
-        // A claimed type with a known signature is not used, because the bytes do not have this
-        // signature.
+        // This file has no known signature. A sent type whose files start with a known signature is
+        // therefore not accepted.
         None if is_type && is_plain && !infer::is_mime_supported(&claimed) => claimed,
         None => BYTES.to_owned(),
     }
 }
 
-/// An upload in one request. At most one part of the file is in memory.
+/// An upload of a whole file in one request. Memory contains at most one part of the file.
 pub struct Upload<'a> {
     app: &'a App,
     attachment: Attachment,
@@ -366,7 +372,7 @@ impl<'a> Upload<'a> {
             .map(|begun| &begun.attachment)
     }
 
-    /// Returns whether an earlier request with the same key already uploaded the file.
+    /// Returns true if an earlier request with the same idempotency key already uploaded the file.
     pub fn is_received(&self) -> bool {
         self.attachment.uploaded.is_some()
     }
@@ -386,8 +392,8 @@ impl<'a> Upload<'a> {
         Ok(())
     }
 
-    /// Stores the current part. If the file was already uploaded, the part is only added to the
-    /// summary.
+    /// Stores the current part. If the file was already uploaded, only adds the part to the digest
+    /// and the size.
     async fn store(&mut self) -> Result<(), NotTaken> {
         let number = u32::try_from(self.sum.parts.len() + 1).unwrap_or(u32::MAX);
         let name = match &self.attachment.uploaded {
@@ -402,8 +408,8 @@ impl<'a> Upload<'a> {
         Ok(())
     }
 
-    /// Completes the upload. If the file was already uploaded under the same id, the bytes must be
-    /// equal.
+    /// Completes the upload. If a file with the same id was already uploaded, both files must have
+    /// the same bytes.
     pub async fn finish(mut self, claimed: &str, meta: &Meta) -> Result<Attachment, NotTaken> {
         if !self.part.is_empty() {
             self.store().await?;
@@ -425,7 +431,7 @@ impl<'a> Upload<'a> {
     }
 }
 
-/// A range of a file that is read in small pieces. At most one piece is in memory, even if the
+/// Reads a byte range of a file in small pieces. Memory contains at most one piece, even if the
 /// client reads slowly.
 pub struct Pieces {
     app: App,
@@ -439,11 +445,12 @@ pub struct Pieces {
     open: Option<(u64, Opened)>,
 }
 
-/// The part of the file that is currently read.
+/// The part of the file that is being read.
 enum Opened {
-    /// A part that was sealed in chunks. Only the nonce of the part is in memory.
+    /// A part that was encrypted in chunks. Memory contains only the nonce of the part.
     Chunks([u8; NONCE_BYTES]),
-    /// A part that was sealed as a whole, or a part on a host that limits the response size.
+    /// A part that is completely in memory. Such a part was encrypted as a whole, or the host
+    /// limits the response size.
     Whole {
         bytes: Vec<u8>,
         _permit: SemaphorePermit<'static>,
@@ -475,7 +482,7 @@ impl Pieces {
         })
     }
 
-    /// Returns the next piece; `None` at the end of the range.
+    /// Returns the next piece. Returns `None` at the end of the range.
     pub async fn read_on(&mut self) -> Result<Option<Vec<u8>>, NotTaken> {
         if self.at >= self.end {
             return Ok(None);
@@ -485,8 +492,8 @@ impl Pieces {
         let missing = || NotTaken::PartMissing(number);
         let begins = part * PART_BYTES as u64;
         let small = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-        // Every part except the last part is full, so the length of a part follows from the size of
-        // the file.
+        // Every part except the last part has the full size, so the length of a part can be
+        // computed from the file size.
         let length = small(self.bytes - begins).min(PART_BYTES);
         let (from, to) = (
             small(self.at - begins),
@@ -538,7 +545,7 @@ impl Pieces {
     }
 }
 
-/// Detects how a part is sealed. Reads the whole part if the part can only be opened as a whole.
+/// Detects how a part is encrypted. Reads the whole part if the part cannot be decrypted in chunks.
 /// Returns `None` if the part does not exist.
 async fn open_part(app: &App, key: &Key, place: &str) -> Result<Option<Opened>, Error> {
     if app.settings.response_bytes_max.is_none() {
@@ -559,7 +566,8 @@ async fn open_part(app: &App, key: &Key, place: &str) -> Result<Option<Opened>, 
     }))
 }
 
-/// Waits for the permit to read one whole part into memory. Returns `Limited` after [`WHOLE_WAIT`].
+/// Waits for a permit to read one complete part into memory. Returns `Limited` after
+/// [`WHOLE_WAIT`].
 async fn whole_part() -> Result<SemaphorePermit<'static>, Error> {
     let waited = tokio::time::timeout(WHOLE_WAIT, WHOLE_PARTS.acquire()).await;
     waited
@@ -568,7 +576,7 @@ async fn whole_part() -> Result<SemaphorePermit<'static>, Error> {
         .ok_or_else(|| limited("too many files are read as a whole at once", 1))
 }
 
-/// Removes every part whose name does not end with one of the texts in `keep`.
+/// Deletes every part whose name does not end with one of the texts in `keep`.
 pub(super) async fn prune(app: &App, id: &AttachmentId, keep: &[String]) -> Result<(), Error> {
     loop {
         let stored = app.blob.list(&place_of(id, ""), PRUNE_MAX).await?;

@@ -1,5 +1,5 @@
-//! Maps the columns of a foreign log to the members of an event. A TOML file describes the mapping,
-//! so the code contains no column name of a log. `docs/importing.md` describes the file.
+//! Maps the columns of a CSV log from another system to the fields of an event. A TOML file defines
+//! the mapping, so the code contains no column names. `docs/importing.md` describes the TOML file.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -16,33 +16,34 @@ use super::times::Times;
 use super::written::{Short, TextColumn, Texts, Unknown, Written};
 use crate::app::people::{NAMED_MAX, People};
 
-/// Most bytes of a case id. The case id is a part of a stream name, and therefore of a key in every
-/// store.
+/// Maximum length of a case id, in bytes. The case id is a part of the stream name, so stores use
+/// the case id in their keys.
 const CASE_BYTES_MAX: usize = 128;
-/// Most bytes of the name of the source. The name is also a part of the stream name.
+/// Maximum length of the source name, in bytes. The source name is also a part of the stream name.
 const SOURCE_BYTES_MAX: usize = 64;
-/// Most characters of the name of one person.
+/// Maximum length of the name of one person, in characters.
 const PERSON_CHARS_MAX: usize = 256;
-/// Number of bytes of a person id in an event, including its comma.
+/// Number of bytes that one person id and its comma need in an event.
 const PID_BYTES: usize = 40;
-/// Number of bytes of an event without its texts.
+/// Number of bytes that an event needs in addition to its texts.
 const EVENT_BYTES: usize = 500;
-/// Most digits of a number. Longer numbers do not fit into 64 bits.
+/// Maximum number of digits in a number. Numbers with more digits do not fit into 64 bits.
 const DIGITS_MAX: usize = 30;
-/// The default separator between the values of a role with several columns.
+/// The default text between the values if a role (such as the title) is read from several columns.
 const SEPARATOR: &str = " / ";
-/// The default separator between the values of a time with several columns, such as a date and a
+/// The default text between the values if a time is read from several columns, such as a date and a
 /// time of day.
 const TIME_SEPARATOR: &str = " ";
-/// The separators between the names of people on Western, Chinese and Japanese keyboards.
+/// The characters that may separate the names of people. The list contains the characters of
+/// Western, Chinese and Japanese keyboards.
 const PEOPLE_SEPARATORS: &str = ",;\u{ff0c}\u{3001}\u{ff1b}\u{ff64}\u{fe50}\u{fe51}\u{fe54}";
 
 /// A validated mapping.
 #[derive(Clone, Debug)]
 pub struct Mapping {
-    /// A short name of the source. The name is a part of every stream name.
+    /// A short name of the system that wrote the log. The name is a part of every stream name.
     pub source: String,
-    /// The encoding of files without a byte order mark; `None` if the mapping names no encoding.
+    /// The encoding of files without a byte order mark. `None` if the mapping defines no encoding.
     pub encoding: Option<&'static Encoding>,
     pub delimiter: Option<u8>,
     written: Written,
@@ -67,16 +68,17 @@ pub struct Places {
     ignore: Vec<(usize, Vec<String>)>,
     missing: Vec<String>,
     states: BTreeMap<String, Phase>,
-    /// The name of the time zone in events. Empty for UTC.
+    /// The name of the time zone that events contain. Empty for UTC.
     zone: String,
     /// The number of columns in the header.
     width: usize,
-    /// The smallest number of values of a row. The values of unnamed columns at the end of the
-    /// header may be absent.
+    /// The minimum number of values in a row. A row may omit the values of columns without a name
+    /// at the end of the header.
     needed: usize,
 }
 
-/// The source of the value of one role. Empty if the mapping does not contain the role.
+/// Describes where the value of one role (such as case or title) is read. Empty if the mapping does
+/// not contain the role.
 #[derive(Clone, Debug, Default)]
 struct Column {
     columns: Vec<usize>,
@@ -85,7 +87,8 @@ struct Column {
     values: BTreeMap<String, String>,
 }
 
-/// One parsed row. People still have their names instead of person ids.
+/// One parsed row. The row contains the names of people, and `observe` replaces the names with
+/// person ids.
 #[derive(Clone, Debug)]
 pub struct Row {
     pub case: String,
@@ -100,7 +103,7 @@ fn wrong(what: impl Into<String>) -> Error {
 }
 
 impl Mapping {
-    /// Parses and validates a mapping file. Returns `Misconfigured` if the file is not valid.
+    /// Parses and validates a mapping file. Returns `Misconfigured` if the mapping is not valid.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let text = text.trim_start_matches('\u{feff}');
         let written: Written = toml::from_str(text).map_err(|error| {
@@ -208,8 +211,8 @@ impl Mapping {
         absent
     }
 
-    /// Finds every column of the mapping in a header. The names in the header must be normalized
-    /// and unique.
+    /// Finds every column of the mapping in a header. The names in the header must already be
+    /// normalized, and every name must occur only once.
     pub fn columns(&self, headers: &[String]) -> Result<Places, Error> {
         let written = &self.written;
         let at = |name: &String| {
@@ -320,16 +323,16 @@ impl Mapping {
         })
     }
 
-    /// Parses one row. Returns `None` if the mapping ignores the row. Returns the reason if the row
-    /// cannot be imported.
+    /// Parses one row. Returns `None` if the mapping ignores the row. Returns an error text if the
+    /// row cannot be imported.
     pub fn row(
         &self,
         places: &Places,
         key: &[u8; 32],
         record: &Record,
     ) -> Result<Option<Row>, String> {
-        // The number of values may vary, because spreadsheets write trailing delimiters only in
-        // some rows.
+        // Rows may have different numbers of values, because some spreadsheet programs write
+        // delimiters at the end only in some rows.
         if record.width() < places.needed
             || record
                 .values()
@@ -449,7 +452,7 @@ impl Mapping {
         }
     }
 
-    /// Returns the names of people in a text.
+    /// Splits a text into the names of people.
     fn names_in(&self, text: &str) -> Result<Vec<String>, String> {
         let separators = self
             .written
@@ -481,15 +484,15 @@ impl Mapping {
 }
 
 impl Places {
-    /// Returns the value of a column without surrounding blanks. Returns `None` if the value is
-    /// empty, or if the mapping marks the value as missing.
+    /// Returns the value of a column without whitespace at the start and the end. Returns `None` if
+    /// the value is empty, or if the mapping defines the value as missing.
     fn known<'a>(&self, record: &'a Record, at: usize) -> Option<&'a str> {
         Some(trimmed(record.get(at)))
             .filter(|text| !text.is_empty() && !self.missing.iter().any(|missing| missing == text))
     }
 
-    /// Returns the value of a role from its columns. If the columns are empty, returns the default
-    /// of the role.
+    /// Returns the value of a role from the columns of the role. If the columns are empty, returns
+    /// the default value of the role.
     fn value<'a>(&self, place: &'a Column, record: &'a Record) -> Option<Cow<'a, str>> {
         let read: Option<Cow<'a, str>> = match place.columns.as_slice() {
             [] => None,
@@ -517,25 +520,25 @@ impl Places {
 }
 
 impl Row {
-    /// Returns the fingerprint of the row's text.
+    /// Returns the fingerprint of the text of this row.
     pub fn fingerprint(&self) -> &str {
         &self.observed.row
     }
 
-    /// Sets the number of this row among the rows with the same text in its case. The first row has
-    /// the number 1.
+    /// Stores how many rows of the same case have had the same text, including this row. The number
+    /// of the first such row is 1.
     pub fn count(&mut self, nth: u32) {
         self.observed.nth = nth;
     }
 
-    /// Returns the fingerprint of the row's text, and the number of this row among the rows with
-    /// the same text.
+    /// Returns the fingerprint of the row text and the number of this row. The number counts rows
+    /// with the same text in the same case.
     pub fn counted(&self) -> (&str, u32) {
         (&self.observed.row, self.observed.nth)
     }
 
-    /// Converts the row to an event. Names are replaced with person ids, and people without an id
-    /// are registered.
+    /// Converts the row to an event. Replaces the names of people with person ids, and registers
+    /// people without an id.
     pub async fn observe(self, file: &str, people: &People) -> Result<RowImported, Error> {
         let mut observed = self.observed;
         file.clone_into(&mut observed.file);
@@ -547,7 +550,7 @@ impl Row {
     }
 }
 
-/// Returns the person ids for names, separated by commas.
+/// Returns the person ids for the given names. The ids are separated by commas.
 async fn pids(names: &[String], people: &People) -> Result<String, Error> {
     let mut pids = Vec::new();
     for name in names {
@@ -556,7 +559,7 @@ async fn pids(names: &[String], people: &People) -> Result<String, Error> {
     Ok(pids.join(","))
 }
 
-/// Parses the text of a delimiter. The text comes from a mapping or from the first line of a file.
+/// Parses a delimiter. The text comes from a mapping file or from the first line of a log.
 pub fn delimiter_of(text: &str) -> Result<u8, Error> {
     match text.as_bytes() {
         [b'\\', b't'] => Ok(b'\t'),
@@ -578,8 +581,8 @@ fn not_whole(name: &str, text: &str, decimal: Option<char>) -> String {
     format!("{name} {text:?} is not a whole number{hint}")
 }
 
-/// Parses a number and multiplies it by the factor. The product must be a whole number. If the
-/// mapping sets a decimal mark, the digits may be grouped by thousands.
+/// Parses a number and multiplies the number by `factor`. The product must be a whole number. If
+/// the mapping defines a decimal mark, the digits may have separators between thousands.
 fn number(text: &str, decimal: Option<char>, factor: i64) -> Option<i64> {
     let (sign, digits) = match text.strip_prefix(['-', '\u{2212}']) {
         Some(digits) => (-1, digits),
@@ -613,8 +616,8 @@ fn number(text: &str, decimal: Option<char>, factor: i64) -> Option<i64> {
     i64::try_from(product / scale * sign).ok()
 }
 
-/// Returns the digits of a number without the separators between thousands; `None` if the groups
-/// are not valid.
+/// Returns the digits of a whole number without the separators between thousands. Returns `None` if
+/// the separators are not in the correct places.
 fn ungrouped(whole: &str, mark: char) -> Option<String> {
     let other = if mark == ',' { '.' } else { ',' };
     let parts: Vec<&str> = whole
@@ -625,10 +628,11 @@ fn ungrouped(whole: &str, mark: char) -> Option<String> {
     is_grouped.then(|| parts.concat())
 }
 
-/// Returns twice the number of bytes of a row as an event. A commit may contain the state of the
-/// case in addition to the event, so the number is doubled.
+/// Returns an estimate of the size of a row in a commit, in bytes. A commit may also contain the
+/// state of the case, so the estimate counts each text twice.
 fn bytes_of(observed: &RowImported) -> usize {
-    // JSON escapes some characters with two bytes, and control characters with six bytes.
+    // JSON escapes some characters with one extra byte, and writes control characters with six
+    // bytes.
     let json = |text: &String| {
         text.bytes()
             .map(|byte| {
@@ -665,9 +669,9 @@ fn bytes_of(observed: &RowImported) -> usize {
 
 /// Returns a fingerprint of the text of a row.
 ///
-/// The length of each value is also hashed, so that the fingerprint depends on the boundaries of
-/// the values. Only the first `width` values are hashed, so that trailing delimiters make no
-/// difference.
+/// The fingerprint includes the length of each value, so moving text between two values changes the
+/// fingerprint. The fingerprint includes only the first `width` values, so delimiters at the end of
+/// a row have no effect.
 fn row_fingerprint(key: &[u8; 32], record: &Record, width: usize) -> String {
     let mut hasher = blake3::Hasher::new_keyed(key);
     for field in (0..width).map(|at| record.get(at)) {

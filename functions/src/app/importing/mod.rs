@@ -1,8 +1,8 @@
-//! Imports an incident log from another system. Each row becomes one event with its own time. The
-//! events of a case have the order of the rows in the file.
+//! Imports an incident log (a CSV file) from another system. Each row becomes one event with the
+//! time from the row. The events of a case have the same order as the rows in the file.
 //!
-//! Adjacent rows of one case become one commit. The name of a case selects the worker, so that the
-//! order within a case is kept. Many workers run concurrently, so that many commits share one sync.
+//! Adjacent rows of one case become one commit. All rows of a case have the same worker, so their
+//! order does not change. Many workers run concurrently, so many commits share one disk sync.
 
 pub mod mapping;
 pub mod records;
@@ -37,18 +37,21 @@ use mapping::{Mapping, Places, Row, delimiter_of};
 use records::{Fault, RECORD_BYTES_MAX, Record, Records, name_of};
 use rejected::Rejected;
 
-/// Number of workers. Each worker imports one case at a time, so up to this many commits share a
-/// sync.
+/// Number of workers. Each worker imports one case at a time, so up to 64 commits can share one
+/// disk sync.
 const WORKERS: usize = 64;
-/// Most groups of rows in the queue of one worker.
+/// Maximum number of row groups in the queue of one worker.
 const WAITING_MAX: usize = 8;
-/// Most rows in one commit.
+/// Maximum number of rows in one commit.
 const ROWS_MAX: usize = 100;
-/// Most bytes of the rows in one commit. This is well below the size limit of a commit.
+/// Maximum size of the rows in one commit, in bytes. This value is much smaller than the size limit
+/// of a commit.
 const GROUP_BYTES_MAX: usize = 120 * 1024;
-/// Most rejected rows in the totals. All rejected rows are counted.
+/// Maximum number of rejected rows that the import result lists. The import result counts all
+/// rejected rows.
 const REJECTED_MAX: usize = 1000;
-/// Most bytes of a header line. The header of a log with hundreds of columns has about 10 KiB.
+/// Maximum size of a header line, in bytes. The header of a log with hundreds of columns has about
+/// 10 KiB.
 const HEADER_BYTES_MAX: usize = 64 * 1024;
 /// The delimiters that the import can detect in a header.
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
@@ -58,13 +61,14 @@ const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 pub struct Totals {
     pub rows: u64,
     pub imported: u64,
-    /// The number of rows that the ledger already contained.
+    /// The number of rows that the ledger already contained before the import.
     pub duplicate: u64,
     pub rejected: u64,
     /// The number of rows that the mapping ignores.
     pub ignored: u64,
     pub cases: u64,
-    /// The line and the reason of each rejected row, at most `REJECTED_MAX`.
+    /// The line number and the reason of each rejected row. The list has at most `REJECTED_MAX`
+    /// entries.
     pub rejections: Vec<(u64, String)>,
 }
 
@@ -81,7 +85,7 @@ struct Group {
     rows: Vec<Row>,
 }
 
-/// An opened log. Its header contains all columns of the mapping.
+/// An opened log file. The header of the file contains all columns that the mapping uses.
 pub struct Log {
     pub path: PathBuf,
     /// The names of the columns in the header.
@@ -94,12 +98,13 @@ pub struct Log {
     progress: Arc<Progress>,
 }
 
-/// The decoded text of a file: the beginning that was already inspected, then the remaining text.
+/// The decoded text of a file. The first reader repeats the beginning, which was read to find the
+/// header. The second reader reads the remaining text.
 type Text = Chain<Cursor<Vec<u8>>, Box<dyn Read + Send>>;
 
 impl Log {
-    /// Opens a CSV file, and finds the columns of the mapping in its header. The file may be
-    /// compressed with gzip.
+    /// Opens a CSV file, and finds the columns of the mapping in the header of the file. The file
+    /// may be compressed with gzip.
     pub fn open(
         path: &Path,
         mapping: Arc<Mapping>,
@@ -190,7 +195,7 @@ impl Log {
         }
         let places = mapping.columns(&headers)?;
         let mut records = Records::new(Cursor::new(head).chain(rest), delimiter, line);
-        // The header was already read from `head`, so this record is skipped.
+        // `headers` already contains the header, so this call skips the header line.
         let _ = records.read(&mut Record::default()).map_err(unreadable)?;
         Ok(Self {
             path: path.to_owned(),
@@ -222,7 +227,7 @@ impl Unusable {
     }
 }
 
-/// Splits a header at a delimiter, and returns the normalized names of the columns.
+/// Splits a header line at a delimiter, and returns the normalized column names.
 fn header(head: &[u8], delimiter: u8, line: u64) -> Result<Vec<String>, Unusable> {
     let mut records = Records::new(head, delimiter, line);
     let mut record = Record::default();
@@ -239,9 +244,9 @@ fn header(head: &[u8], delimiter: u8, line: u64) -> Result<Vec<String>, Unusable
 
 /// Returns the delimiter of a header.
 ///
-/// The first choice is a delimiter with which the header contains all columns of the mapping. The
-/// second choice is a delimiter that is the only one to split the header. The last choice is the
-/// comma.
+/// The first choice is a delimiter that splits the header into all columns of the mapping. The
+/// second choice is the delimiter that splits the header, if only one delimiter does so. The last
+/// choice is the comma.
 fn recognized(mapping: &Mapping, headers: &dyn Fn(u8) -> Result<Vec<String>, Unusable>) -> u8 {
     let split: Vec<(u8, Vec<String>)> = DELIMITERS
         .into_iter()
@@ -255,8 +260,8 @@ fn recognized(mapping: &Mapping, headers: &dyn Fn(u8) -> Result<Vec<String>, Unu
     fits.or(only).map_or(b',', |(delimiter, _)| *delimiter)
 }
 
-/// Returns the delimiter in a first line such as `sep=;`, and the length of this line. Some
-/// spreadsheets write such a line.
+/// Returns the delimiter and the length of a first line such as `sep=;`. Some spreadsheet programs
+/// write such a line before the header.
 fn separator_line(head: &[u8]) -> Option<(String, usize)> {
     let end = head
         .iter()
@@ -280,7 +285,8 @@ fn separator_line(head: &[u8]) -> Option<(String, usize)> {
     Some((separator.to_owned(), length))
 }
 
-/// Returns the text of a fault. The text follows a subject such as `the header line`.
+/// Returns the description of a read error. The description is the second part of a sentence that
+/// starts with words such as `the header line`.
 fn words(fault: &Fault, headers: Option<&[String]>, encoding: &'static Encoding) -> String {
     match fault {
         Fault::TooLong => format!("has more than {RECORD_BYTES_MAX} bytes; a quote may be missing"),
@@ -307,10 +313,10 @@ fn words(fault: &Fault, headers: Option<&[String]>, encoding: &'static Encoding)
     }
 }
 
-/// Imports a log. `key` is the fingerprint key of the desk.
+/// Imports a log. `key` is the key with which the desk computes fingerprints of rows.
 ///
-/// A repeated import adds nothing. An interrupted import is continued by the next import of the
-/// same log.
+/// A repeated import of the same log adds no rows. After an interruption, a repeated import adds
+/// only the remaining rows.
 pub async fn import(
     ledger: &Ledger,
     key: [u8; 32],
@@ -376,8 +382,8 @@ pub async fn import(
     })
 }
 
-/// Reads a log like an import, but stores nothing. Duplicates are counted only if `desk` contains a
-/// ledger and its fingerprint key.
+/// Reads a log in the same way as an import, but stores nothing. Duplicate rows are counted only if
+/// `desk` contains the ledger and the fingerprint key.
 pub async fn check(
     desk: Option<(Ledger, [u8; 32])>,
     log: Log,
@@ -418,7 +424,7 @@ fn fingerprint(file: &Path) -> io::Result<String> {
     Ok(hasher.finalize().to_hex()[..16].to_owned())
 }
 
-/// A reader that counts the read bytes for the progress bar.
+/// A reader that counts the bytes it reads. The count is shown in the progress bar.
 struct Counted<R> {
     inner: R,
     progress: Arc<Progress>,
@@ -434,7 +440,7 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-/// A gzip reader. Its errors about damaged data contain the word gzip.
+/// A gzip reader. Its error messages about damaged data contain the word gzip.
 struct Unpacked<R>(MultiGzDecoder<R>);
 
 impl<R: Read> Read for Unpacked<R> {
@@ -458,7 +464,7 @@ impl<R: Read> Read for Unpacked<R> {
     }
 }
 
-/// Opens a file. The first bytes of the file show whether the file is compressed with gzip.
+/// Opens a file. The first two bytes show whether the file is compressed with gzip.
 fn open(path: &Path, progress: Arc<Progress>) -> io::Result<Box<dyn Read + Send>> {
     let mut magic = [0; 2];
     let is_gzip = File::open(path)?.read_exact(&mut magic).is_ok() && magic == [0x1f, 0x8b];
@@ -476,8 +482,8 @@ fn open(path: &Path, progress: Arc<Progress>) -> io::Result<Box<dyn Read + Send>
     })
 }
 
-/// Reads the rows of a log, and groups adjacent rows of a case. Calls `take` with each group in the
-/// order of the file.
+/// Reads the rows of a log, and groups adjacent rows of the same case. Calls `take` with each
+/// group, in the order of the file.
 fn read(
     mut log: Log,
     key: &[u8; 32],
@@ -486,8 +492,8 @@ fn read(
 ) -> Result<Totals, Error> {
     let mut totals = Totals::default();
     let mut cases = std::collections::HashSet::new();
-    // How often the text of each row occurred in its case. With this number, equal rows of a log
-    // stay distinct. Each entry needs 12 bytes.
+    // Contains the number of rows that were read so far, for each case and row text. With this
+    // number, two rows with the same text remain two different rows. Each entry needs 12 bytes.
     let mut occurrences: HashMap<u64, u32> = HashMap::new();
     let mut group = Group {
         case: String::new(),
@@ -497,7 +503,7 @@ fn read(
     let mut record = Record::default();
     loop {
         let after = log.records.line();
-        // The next rows cannot be read either, so this error ends the import.
+        // The rows after a read error are unreadable too, so this error ends the import.
         let read = log.records.read(&mut record).map_err(|error| {
             Error::because(
                 Kind::Unavailable,
@@ -573,7 +579,7 @@ fn read(
     Ok(totals)
 }
 
-/// Sends a group to the worker of its case.
+/// Sends a group of rows to the worker that imports the case of the group.
 fn send(group: Group, inboxes: &[mpsc::Sender<Group>]) -> Result<(), Error> {
     let mut hasher = DefaultHasher::new();
     group.case.hash(&mut hasher);
@@ -583,8 +589,8 @@ fn send(group: Group, inboxes: &[mpsc::Sender<Group>]) -> Result<(), Error> {
         .map_err(|_| Error::new(Kind::Unavailable, "the import stopped"))
 }
 
-/// Percent-encodes the blanks and percent signs of a name as UTF-8, so that a stream name contains
-/// no blank. The encoding is reversible.
+/// Percent-encodes the whitespace and the percent signs in a name, because a stream name must not
+/// contain whitespace. The encoding is reversible.
 pub fn encoded(name: &str) -> String {
     let mut word = String::with_capacity(name.len());
     for c in name.chars() {
@@ -599,12 +605,12 @@ pub fn encoded(name: &str) -> String {
     word
 }
 
-/// Returns the stream name of a case.
+/// Returns the name of the event stream of a case.
 fn stream_of(source: &str, case: &str) -> String {
     format!("ticket-{source}-{}", encoded(case))
 }
 
-/// Returns the number of rows of a group that the ledger already contains.
+/// Returns how many rows of a group the ledger already contains.
 async fn known(ledger: &Ledger, source: &str, group: &Group) -> Result<u64, Error> {
     let ticket = ledger
         .load::<Ticket>(&stream_of(source, &group.case))
@@ -624,7 +630,8 @@ async fn known(ledger: &Ledger, source: &str, group: &Group) -> Result<u64, Erro
     Ok(group.rows.iter().filter(is_known).count() as u64)
 }
 
-/// Stores the rows of a group that the ledger does not contain. Returns the number of stored rows.
+/// Stores the rows of a group that the ledger does not contain yet. Returns the number of stored
+/// rows.
 async fn take_over(ledger: &Ledger, source: &str, file: &str, group: Group) -> Result<u64, Error> {
     let people = People::new(ledger.keys.clone());
     let mut observed = Vec::with_capacity(group.rows.len());
@@ -633,8 +640,8 @@ async fn take_over(ledger: &Ledger, source: &str, file: &str, group: Group) -> R
     }
     let stream = stream_of(source, &group.case);
     let line = observed.first().map_or(0, |row: &RowImported| row.line);
-    // Equal rows give the same command id. If a corrected mapping adds a row to the group, the
-    // command id differs.
+    // A group with the same rows gets the same command id. If a corrected mapping adds a row to the
+    // group, the command id is different.
     let rows: Vec<String> = observed
         .iter()
         .map(|row| format!("{}#{}", row.row, row.nth))

@@ -1,25 +1,25 @@
-//! Reads delimited records one at a time, in bounded memory. Each record contains the number of the
-//! line on which it begins.
+//! Reads records from delimited text, one record at a time and with limited memory. Each record
+//! contains the number of the line on which it starts.
 //!
-//! Quotes follow RFC 4180. A quote only opens a value at the beginning of the value, possibly after
-//! blanks. At any other position, a quote is an ordinary character.
+//! Quotes follow RFC 4180. A quote starts a quoted value only at the start of the value. Whitespace
+//! before this quote is allowed. At any other position, a quote is an ordinary character.
 
 use std::io::{self, ErrorKind, Read};
 
-/// Most bytes of one record. The longest value in a real log is a description of about 10 KiB. In a
-/// larger record, a closing quote is usually missing.
+/// Maximum size of one record, in bytes. The longest value in a real log is a description of about
+/// 10 KiB. If a record is larger than the maximum, a closing quote is probably missing.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
-/// Number of bytes per read.
+/// Number of bytes in one read.
 const CHUNK: usize = 1 << 16;
 
-/// Removes the blanks around a value: spaces, tabs, the ideographic space, the no-break space, and
-/// zero-width characters.
+/// Removes the whitespace at the start and the end of a value. Whitespace means spaces, tabs, the
+/// ideographic space, the no-break space and zero-width characters.
 pub fn trimmed(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}'))
 }
 
-/// Returns the name of a column without surrounding blanks. Inside the name, each sequence of
-/// blanks or line ends becomes one blank.
+/// Normalizes the name of a column. Removes whitespace at the start and the end. Replaces
+/// whitespace and line breaks inside the name with one space.
 pub fn name_of(text: &str) -> String {
     trimmed(text)
         .split_whitespace()
@@ -30,7 +30,8 @@ pub fn name_of(text: &str) -> String {
 /// The reason why a record cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The record has more than [`RECORD_BYTES_MAX`] bytes. The reader does not keep its values.
+    /// The record has more than [`RECORD_BYTES_MAX`] bytes. The reader does not store the values of
+    /// the record.
     TooLong,
     /// The file ends inside a quoted value.
     Unclosed {
@@ -39,15 +40,15 @@ pub enum Fault {
     },
     /// A value is not valid UTF-8.
     NotText {
-        /// The index of the column with the first invalid value. The first column has the index 0.
+        /// The index of the column with the first invalid value. The index starts with 0.
         column: usize,
     },
 }
 
-/// One record. All its values are stored in one text.
+/// One record. One string contains all values of the record.
 #[derive(Clone, Debug, Default)]
 pub struct Record {
-    /// The number of the line on which the record begins. The first line has the number 1.
+    /// The number of the line on which the record starts. Line numbers start with 1.
     pub line: u64,
     text: String,
     ends: Vec<usize>,
@@ -59,7 +60,8 @@ impl Record {
         self.ends.len()
     }
 
-    /// Returns a value without its quotes. After the last value, returns an empty text.
+    /// Returns the value at an index, without its quotes. Returns an empty text if the record has
+    /// no such value.
     pub fn get(&self, at: usize) -> &str {
         let Some(end) = self.ends.get(at) else {
             return "";
@@ -77,31 +79,32 @@ impl Record {
 /// The position of the reader within a value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// The reader is at the beginning of a value, possibly after blanks.
+    /// The reader is at the start of a value, or after whitespace at the start.
     Blank,
-    /// The reader is inside a value without quotes, or after a closed quote.
+    /// The reader is inside a value without quotes, or after the closing quote of a value.
     Plain,
     Quoted,
-    /// The reader is after a quote. The quote closes the value, unless another quote follows.
+    /// The reader is after a quote in a quoted value. If the next character is also a quote, both
+    /// mean one literal quote. Otherwise the quote closes the value.
     Closed,
 }
 
-/// A reader of records in UTF-8 bytes.
+/// Reads records from UTF-8 bytes.
 pub struct Records<R> {
     input: R,
     delimiter: u8,
     chunk: Vec<u8>,
     at: usize,
     filled: usize,
-    /// The number of the line with the next byte.
+    /// The number of the line that contains the next byte.
     line: u64,
-    /// Whether the last byte was a carriage return. A line feed after a carriage return belongs to
+    /// True if the last byte was a carriage return. A line feed after a carriage return belongs to
     /// the same line end.
     after_return: bool,
 }
 
 impl<R: Read> Records<R> {
-    /// Creates a reader. `line` is the number of the line on which the input begins.
+    /// Creates a reader. `line` is the line number at the start of the input.
     pub fn new(input: R, delimiter: u8, line: u64) -> Self {
         Self {
             input,
@@ -114,12 +117,12 @@ impl<R: Read> Records<R> {
         }
     }
 
-    /// Returns the number of the line with the next byte.
+    /// Returns the number of the line that contains the next byte.
     pub fn line(&self) -> u64 {
         self.line
     }
 
-    /// Returns whether the reader is at the end of the input.
+    /// Returns true if the reader is at the end of the input.
     pub fn is_at_end(&mut self) -> io::Result<bool> {
         Ok(self.at == self.filled && !self.fill()?)
     }
@@ -146,8 +149,8 @@ impl<R: Read> Records<R> {
         }
         record.line = self.line;
         let mut state = State::Blank;
-        // `begin` is the start of the current value in `bytes`, and `quote_line` is the line of its
-        // opening quote.
+        // `begin` is the index in `bytes` at which the current value starts. `quote_line` is the
+        // line number of the quote that opens this value.
         let mut begin = 0;
         let mut quote_line = self.line;
         let mut is_long = false;
@@ -274,8 +277,8 @@ impl<R: Read> Records<R> {
     }
 }
 
-/// Stores the bytes in the record. If a value is not UTF-8, returns the column of the first such
-/// value, and stores replacement characters.
+/// Stores the bytes in the record. If a value is not valid UTF-8, stores replacement characters,
+/// and returns the column of the first such value.
 fn keep(record: &mut Record, bytes: Vec<u8>) -> Result<(), usize> {
     let bytes = match String::from_utf8(bytes) {
         Ok(text) if record.ends.iter().all(|end| text.is_char_boundary(*end)) => {
@@ -303,7 +306,8 @@ fn keep(record: &mut Record, bytes: Vec<u8>) -> Result<(), usize> {
 mod tests {
     use super::*;
 
-    /// Returns every record of a text: the line of the record, and its values or its fault.
+    /// Returns all records of a text. Each entry contains the line number of the record, and either
+    /// the values or the error.
     fn all(text: &[u8]) -> Vec<(u64, Result<Vec<String>, Fault>)> {
         let mut records = Records::new(text, b',', 1);
         let mut record = Record::default();

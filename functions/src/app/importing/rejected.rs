@@ -1,5 +1,5 @@
-//! Writes rejected rows to a CSV file. Each row has its line number and the reason of its
-//! rejection.
+//! Writes the rejected rows of an import to a CSV file. Each row contains the line number and the
+//! reason.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -9,16 +9,17 @@ use infra::{Error, Kind};
 use super::Log;
 use super::records::Record;
 
-/// A file of rejected rows.
+/// An open CSV file for rejected rows.
 pub struct Rejected {
     path: PathBuf,
     file: csv::Writer<File>,
 }
 
 impl Rejected {
-    /// Creates the file and writes a header: line, reason, and the columns of the log.
+    /// Creates the file and writes the header. The header contains the line number, the reason, and
+    /// the columns of the log.
     ///
-    /// Rejects a path that is the log itself or its mapping.
+    /// Returns an error if the path is the log or the mapping file.
     pub fn create(path: &Path, log: &Log, mapping: &Path) -> Result<Self, Error> {
         let is_same = |other: &Path| {
             path.canonicalize()
@@ -46,8 +47,8 @@ impl Rejected {
             path: path.to_owned(),
             file: csv::WriterBuilder::new().flexible(true).from_writer(file),
         };
-        // If the log has a column named `line` or `reason`, the additional column of this name gets
-        // a prefix.
+        // If the log already has a column `line` or `reason`, the additional column with the same
+        // name gets a prefix.
         let own = ["line", "reason"].map(|name| {
             if log.headers.iter().any(|header| header == name) {
                 format!("import_{name}")
@@ -65,7 +66,7 @@ impl Rejected {
         self.put([line.as_str(), reason].into_iter().chain(record.values()))
     }
 
-    /// Writes buffered rows to the file.
+    /// Writes the rows in the buffer to the file.
     pub fn close(mut self) -> Result<(), Error> {
         self.file.flush().map_err(|error| {
             Error::because(

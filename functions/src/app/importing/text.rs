@@ -1,21 +1,21 @@
-//! Decodes a file to UTF-8. The byte order mark determines the encoding. Without a byte order mark,
-//! the encoding is the encoding in the mapping, or UTF-8.
+//! Decodes a file to UTF-8. The byte order mark defines the encoding. If the file has no byte order
+//! mark, the encoding in the mapping (the import configuration) is used. The default is UTF-8.
 
 use std::io::{self, Cursor, ErrorKind, Read};
 
 use encoding_rs::{Decoder, DecoderResult, Encoding, GB18030, UTF_8, UTF_16BE, UTF_16LE};
 use infra::{Error, Kind};
 
-/// Number of bytes per read and per decoding step.
+/// Number of bytes in one read, and in one decoding step.
 const CHUNK: usize = 1 << 16;
-/// Number of inspected bytes to detect the format. These bytes contain the header line and some
-/// rows.
+/// Number of bytes that are inspected to detect the encoding. Usually these bytes contain the
+/// header line and some rows.
 const HEAD_BYTES: usize = 512;
-/// A byte that is never valid in UTF-8. The byte replaces bytes that are invalid in the encoding,
-/// so that the record is rejected as invalid text.
+/// A byte that is never valid in UTF-8. The decoder writes this byte for invalid input, so the
+/// import later rejects the record as invalid text.
 const WRONG: u8 = 0xff;
-/// Encoding names of spreadsheets, Python and Windows that are not labels of the WHATWG Encoding
-/// Standard.
+/// Encoding names that spreadsheets, Python and Windows use, but the WHATWG Encoding Standard does
+/// not contain.
 const ALIASES: [(&str, &str); 13] = [
     ("utf-8-sig", "utf-8"),
     ("utf8-sig", "utf-8"),
@@ -31,8 +31,8 @@ const ALIASES: [(&str, &str); 13] = [
     ("cp950", "big5"),
     ("big5hkscs", "big5"),
 ];
-/// The first bytes of files that are not plain text, for example of compressed files. Each entry
-/// has a text for the error.
+/// The first bytes of files that are not plain text, such as compressed files. Each entry also
+/// contains a text for the error message.
 const OTHERS: [(&[u8], &str); 7] = [
     (
         b"PK\x03\x04",
@@ -52,13 +52,13 @@ const OTHERS: [(&[u8], &str); 7] = [
     (b"%PDF-", "a PDF document; export the log as CSV"),
 ];
 
-/// The encoding of a file, and the bytes of the file decoded to UTF-8.
+/// The encoding of a file, and a reader that returns the content in UTF-8.
 pub struct Text {
     pub bytes: Box<dyn Read + Send>,
     pub encoding: &'static Encoding,
 }
 
-/// Returns the encoding with a name; `None` if the name is unknown.
+/// Returns the encoding for a name. Returns `None` if the name is unknown.
 pub fn encoding(name: &str) -> Option<&'static Encoding> {
     let name = name.trim().to_ascii_lowercase();
     let dashed = name.replace('_', "-");
@@ -70,8 +70,8 @@ pub fn encoding(name: &str) -> Option<&'static Encoding> {
         .or_else(|| Encoding::for_label_no_replacement(alias.as_bytes()))
 }
 
-/// Returns the variant of UTF-16 that a text without a byte order mark seems to have; `None` for
-/// other encodings. In UTF-16, one of the two bytes of many characters in a log is zero.
+/// Detects UTF-16 in a text without a byte order mark. Returns the UTF-16 variant, or `None` for
+/// other encodings. In UTF-16 logs, many characters contain one zero byte.
 fn seems_utf_16(head: &[u8]) -> Option<&'static str> {
     let zeros = |from: usize| {
         head.iter()
@@ -85,7 +85,8 @@ fn seems_utf_16(head: &[u8]) -> Option<&'static str> {
     (is_many && !head.is_empty()).then_some(if odd > even { "utf-16le" } else { "utf-16be" })
 }
 
-/// Detects the encoding of a text, and decodes the text. `named` is the encoding in the mapping.
+/// Detects the encoding of a text, and returns the decoded text. `named` is the encoding in the
+/// mapping (the import configuration).
 ///
 /// Rejects UTF-32 and files that are not text.
 pub fn decode(
@@ -132,13 +133,14 @@ struct Decoded<R> {
     inner: R,
     decoder: Decoder,
     input: Vec<u8>,
-    /// The start of the input bytes that are not decoded yet. The end of these bytes is `to`.
+    /// The index of the first input byte that is not decoded yet. The index `to` is the end of
+    /// these bytes.
     from: usize,
     to: usize,
     is_last: bool,
     is_done: bool,
     output: Vec<u8>,
-    /// The number of output bytes that were already returned.
+    /// The number of output bytes that `read` has already returned.
     given: usize,
 }
 

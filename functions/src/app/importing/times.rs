@@ -1,7 +1,9 @@
-//! Parses the times of a log. The formats of the mapping are tried in their order.
+//! Parses the times in a log. The parser tries the formats of the mapping (the import
+//! configuration) in order.
 //!
-//! An offset in the text overrides the time zone of the mapping. A local time that occurs twice
-//! means its first occurrence. A local time that a clock change skips is read with the offset
+//! An offset in the text has priority over the time zone of the mapping. At the end of daylight
+//! saving time, some local times occur twice, and the parser uses the first occurrence. At the
+//! start of daylight saving time, some local times do not exist, and the parser uses the offset
 //! before the change.
 
 use events::Moment;
@@ -11,19 +13,21 @@ use jiff::civil::{DateTime, datetime};
 use jiff::fmt::strtime::BrokenDownTime;
 use jiff::tz::{Offset, TimeZone};
 
-/// Most digits of a fraction of a second. More digits would be smaller than a nanosecond.
+/// Maximum number of digits in a fraction of a second. With more digits, the fraction would be more
+/// precise than a nanosecond.
 const FRACTION_DIGITS_MAX: usize = 9;
-/// The earliest accepted time, in milliseconds since 1970. This is 1899-12-30, day 0 of
-/// spreadsheets. An earlier time comes from a wrong format, for example `%Y` for a year with two
-/// digits.
+/// The earliest accepted time, in milliseconds since 1970. The date is 1899-12-30, which is day 0
+/// in spreadsheets. An earlier time is the result of a wrong format, for example `%Y` for a year
+/// with two digits.
 const EARLIEST: i64 = -2_209_161_600_000;
-/// A number below this bound is rejected as a time in milliseconds since 1970. Such a time would be
-/// before 1974, so the number is probably a number of seconds.
+/// The smallest number that is accepted as milliseconds since 1970. A smaller number would mean a
+/// time before 1974, so the number is probably in seconds.
 const SECONDS_MAX: i64 = 100_000_000_000;
-/// The time that is used to test a format. Each part of the time has two digits, so no part is
-/// ambiguous. The time is after noon.
+/// The time with which a format is tested. Each part of the time has two digits, and the hour is
+/// after noon, so no part is ambiguous.
 const SAMPLE: DateTime = datetime(2026, 11, 23, 15, 14, 15, 678_000_000);
-/// The texts for AM and PM in logs, in addition to `AM` and `PM`.
+/// Texts for AM and PM in Chinese, Japanese, Korean and English that logs may contain in addition
+/// to `AM` and `PM`.
 const HALVES: [(&str, &str); 10] = [
     ("上午", "AM"),
     ("下午", "PM"),
@@ -37,7 +41,7 @@ const HALVES: [(&str, &str); 10] = [
     ("P.M.", "PM"),
 ];
 
-/// The formats of one column, and the time zone of texts without an offset.
+/// The formats of one column, and the time zone for texts without an offset.
 #[derive(Clone, Debug)]
 pub struct Times {
     forms: Vec<Form>,
@@ -47,7 +51,7 @@ pub struct Times {
 
 #[derive(Clone, Debug)]
 enum Form {
-    /// RFC 3339 in any of its forms.
+    /// A time in any variant of RFC 3339.
     Rfc3339,
     /// A number of milliseconds since 1970 in UTC.
     EpochMs,
@@ -57,20 +61,20 @@ enum Form {
     },
 }
 
-/// The end of a format pattern.
+/// The last part of a format pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tail {
     Nothing,
-    /// A directive for an offset. This module parses the offset, because one file may contain `Z`
-    /// and offsets with and without a colon.
+    /// A directive for a time zone offset. This module parses the offset itself, because one file
+    /// may contain `Z` and offsets with and without a colon.
     Offset,
     /// The literal text `Z`, `UTC` or `GMT`.
     Utc,
 }
 
 impl Times {
-    /// Creates the parser for formats and a time zone. Returns `Misconfigured` if a format or the
-    /// zone is not valid.
+    /// Creates the parser for the given formats and time zone. Returns `Misconfigured` if a format
+    /// or the time zone is not valid.
     pub fn new(formats: &[String], zone: &str) -> Result<Self, Error> {
         let wrong = |what: String| Error::new(Kind::Misconfigured, what);
         if formats.is_empty() {
@@ -95,10 +99,10 @@ impl Times {
         })
     }
 
-    /// Parses a text with the first format that fits. Returns the reason if no format fits.
+    /// Parses a text with the first format that matches. If no format matches, returns the reason.
     pub fn read(&self, text: &str) -> Result<Moment, String> {
-        // Some programs write no-break spaces in times, for example before PM. All blanks become
-        // spaces.
+        // Some programs write no-break spaces in times, for example before PM. All whitespace
+        // characters become normal spaces.
         let plain: String = text
             .chars()
             .map(|c| if c.is_whitespace() { ' ' } else { c })
@@ -122,9 +126,10 @@ impl Times {
     }
 }
 
-/// Returns the time zone with a name. UTC needs no time zone database.
+/// Returns the time zone with the given name. UTC is available without a time zone database.
 fn zone_of(name: &str) -> Result<TimeZone, jiff::Error> {
-    // If the database of the system is absent or incomplete, the bundled database is used.
+    // Some systems have no complete time zone database. In this case, the database in this program
+    // is used.
     if name.eq_ignore_ascii_case("UTC") {
         Ok(TimeZone::UTC)
     } else {
@@ -145,7 +150,8 @@ fn form(format: &str) -> Result<Form, String> {
             "format {format:?} has no directives such as %Y-%m-%d %H:%M:%S, and is not one of the names rfc3339 and epoch_ms; seconds since 1970 are \"%s\""
         ));
     }
-    // A letter is a directive if the number of percent signs before the letter is odd.
+    // Two percent signs mean one literal percent sign. A letter is therefore a directive only after
+    // an odd number of percent signs.
     let is_directive = |head: &str| head.chars().rev().take_while(|c| *c == '%').count() % 2 == 1;
     for directive in [":::z", "::z", ":z", "z", "Z"] {
         if let Some(head) = format
@@ -170,8 +176,8 @@ fn form(format: &str) -> Result<Form, String> {
 }
 
 impl Form {
-    /// Formats a time and parses the result again. An invalid directive therefore becomes an error
-    /// of the mapping, and not of every row.
+    /// Formats a time and parses the result again. An invalid directive is therefore found when the
+    /// mapping is read, and not in every row.
     fn check(&self, zone: &TimeZone) -> Result<(), String> {
         let Self::Pattern { head, tail } = self else {
             return Ok(());
@@ -190,7 +196,7 @@ impl Form {
         self.instant_of(&written, zone).map(|_| ())
     }
 
-    /// Returns the milliseconds since 1970. Rejects a time before [`EARLIEST`].
+    /// Returns the number of milliseconds since 1970. Rejects a time before [`EARLIEST`].
     fn read(&self, text: &str, zone: &TimeZone) -> Result<i64, String> {
         let at = self.instant_of(text, zone)?;
         if at < EARLIEST {
@@ -245,11 +251,10 @@ fn words(error: jiff::Error) -> String {
     error.to_string()
 }
 
-/// Returns the instant of a parsed time, in milliseconds since 1970.
+/// Returns a parsed time in milliseconds since 1970.
 ///
-/// Epoch seconds in the time determine the instant. A time without epoch seconds is read with the
-/// offset or zone in the text. Without an offset or zone in the text, the zone of the mapping is
-/// used.
+/// If the text contains seconds since 1970, this number is the result. Otherwise the offset or time
+/// zone in the text is used. If the text contains neither, the time zone of the mapping is used.
 fn instant(time: &BrokenDownTime, text: &str, zone: &TimeZone) -> Result<i64, String> {
     if let Some(second) = time.timestamp() {
         let fraction = i64::from(time.subsec_nanosecond().unwrap_or_default() / 1_000_000);
@@ -320,8 +325,8 @@ fn directives(pattern: &str) -> impl Iterator<Item = char> {
     })
 }
 
-/// Prepares a text for its pattern. Texts for AM and PM become English, and the digits of a
-/// fraction below a nanosecond are removed.
+/// Prepares a text for parsing with its pattern. Replaces AM and PM texts in other languages with
+/// English texts. Removes the digits of a fraction that are smaller than a nanosecond.
 fn plain(pattern: &str, text: &str) -> String {
     let mut text = text.to_owned();
     if directives(pattern).any(|directive| matches!(directive, 'p' | 'P')) {
@@ -336,10 +341,10 @@ fn plain(pattern: &str, text: &str) -> String {
     }
 }
 
-/// Returns a time without the digits of a fraction that are smaller than a nanosecond.
+/// Removes the digits of a fraction that are smaller than a nanosecond.
 fn short(text: &str) -> String {
     let mut short = String::with_capacity(text.len());
-    // The number of digits since the last point or comma; `None` if there was none.
+    // The number of digits since the last point or comma. `None` before the first point or comma.
     let mut digits: Option<usize> = None;
     for c in text.chars() {
         digits = match (c, digits) {

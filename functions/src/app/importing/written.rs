@@ -1,5 +1,5 @@
-//! Deserializes the mapping file. A column may be written as its name, as a list of names, or as a
-//! table.
+//! Deserializes the mapping file (the configuration of an import). In this file, a column is
+//! defined by its name, by a list of names, or by a table.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,7 +10,7 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{self, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// The content of a mapping file.
+/// The content of a mapping file (the configuration of an import).
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Written {
@@ -39,7 +39,7 @@ pub struct Written {
     pub ignore: BTreeMap<String, Texts>,
 }
 
-/// The columns of each role. A role is the meaning of a value, for example the case id or the
+/// The columns for each role. A role is the meaning of a value, for example the case id or the
 /// title.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -55,7 +55,7 @@ pub struct Columns {
     pub priority: Option<Short<TextColumn>>,
 }
 
-/// The format and the time zone of the time of a row.
+/// The format and the time zone of the main time of a row.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Time {
@@ -68,7 +68,7 @@ fn utc() -> String {
     "UTC".into()
 }
 
-/// The phase of a state that is not listed in `[states]`.
+/// The phase for a state that the table `[states]` does not contain.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Unknown {
@@ -77,45 +77,45 @@ pub enum Unknown {
     Waiting,
     Resolved,
     Closed,
-    /// A row with such a state is rejected.
+    /// The import rejects a row with such a state.
     #[serde(alias = "refuse")]
     Reject,
 }
 
-/// The source of a text: one column, several columns, or a constant in the mapping.
+/// Defines where a text comes from: one column, several columns, or a constant in the mapping.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TextColumn {
     #[serde(default)]
     pub column: Texts,
-    /// The separator between the values of several columns.
+    /// The text that is inserted between the values of several columns.
     pub separator: Option<String>,
-    /// A constant that is used instead of columns.
+    /// A constant that replaces the columns.
     pub value: Option<String>,
-    /// The value for a row in which these columns are empty.
+    /// The value to use if these columns are empty in a row.
     pub default: Option<String>,
-    /// The replacements for values of the log. Each key is a value of the log.
+    /// Replacements for values. Each key is a value in the log, and its value is the replacement.
     #[serde(default)]
     pub values: BTreeMap<String, String>,
 }
 
-/// The columns and the format of an additional time of a row.
+/// The columns and the format of an additional time in a row.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TimeColumn {
     pub column: Texts,
-    /// The formats of this column. If absent, the formats of `[time]` are used.
+    /// The time formats of this column. If absent, the formats in `[time]` apply.
     pub format: Option<Texts>,
-    /// The time zone of this column. If absent, the zone of `[time]` is used.
+    /// The time zone of this column. If absent, the time zone in `[time]` applies.
     pub zone: Option<String>,
 }
 
-/// The column of a number of a row.
+/// A column that contains a number, and how to convert the number.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NumberColumn {
     pub column: String,
-    /// The factor of the number, for example 60 to convert hours to minutes.
+    /// The number is multiplied by this factor, for example by 60 to convert hours to minutes.
     #[serde(default = "one")]
     pub factor: i64,
 }
@@ -124,7 +124,7 @@ fn one() -> i64 {
     1
 }
 
-/// A text or a list of texts.
+/// One text or a list of texts.
 #[derive(Clone, Debug, Default)]
 pub struct Texts(pub Vec<String>);
 
@@ -143,13 +143,14 @@ impl<'de> Deserialize<'de> for Texts {
     }
 }
 
-/// A table that may be written as a name or a list of names of columns.
+/// Reads a table that also has a short form. The short form is one column name or a list of column
+/// names.
 #[derive(Clone, Debug)]
 pub struct Short<T>(pub T);
 
-/// A table that has a short form.
+/// A table with a short form in the mapping file.
 pub trait Shorthand: Sized {
-    /// Returns the table for the names of columns in the short form.
+    /// Creates the table from the column names in the short form.
     fn of(columns: Vec<String>) -> Result<Self, &'static str>;
 }
 
@@ -191,8 +192,8 @@ impl<'de, T: Shorthand + Deserialize<'de>> Deserialize<'de> for Short<T> {
     }
 }
 
-/// Reads a table or its short form. An untagged enum is not used, because its error would not
-/// contain the name of an unknown key.
+/// Reads a table or its short form. An untagged enum is not suitable, because its error message
+/// would not contain the name of an unknown key.
 struct Reads<T>(PhantomData<T>);
 
 impl<'de, T: Shorthand + Deserialize<'de>> Visitor<'de> for Reads<T> {

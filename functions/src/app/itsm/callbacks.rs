@@ -1,8 +1,8 @@
-//! Callbacks of external ITSMs: the secret in the callback URL of an application, and the storage of
-//! a received callback.
+//! Stores callbacks from external ITSMs. The URL of a callback contains a secret for each
+//! application (a ticket in an external ITSM).
 //!
-//! The secret is derived from a key of the desk and the id of the application. The desk therefore
-//! stores no secret, and knows the URL before the creation is sent.
+//! The secret is computed from a key of the desk and the id of the application. The desk therefore
+//! stores no secret, and can send the callback URL in the request that creates the application.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -16,24 +16,24 @@ use serde_json::Value;
 
 use crate::App;
 
-/// The source name of BlueKing ITSM in the path of a callback.
+/// The name of BlueKing ITSM in the path of a callback URL.
 pub const BK_ITSM: &str = "bk-itsm";
-/// Length of the id of an application and of the signature in a secret, in characters.
+/// Number of characters of an application id, and of the signature in a secret.
 const ID_CHARS: usize = 32;
-/// The members that a callback of BlueKing ITSM must have (reference/bk-itsm.md 10).
+/// The JSON keys that a callback from BlueKing ITSM must contain (reference/bk-itsm.md 10).
 const REQUIRED: [&str; 3] = ["sn", "current_status", "token"];
 
-/// Returns the secret in the callback URL of an application: the id of the application, and a
-/// signature of the id.
+/// Returns the secret for the callback URL of an application (a ticket in an external ITSM). The
+/// secret consists of the application id and a signature of this id.
 pub fn secret_of(key: &[u8; 32], application: &str) -> String {
     format!("{application}{}", signature(key, application))
 }
 
-/// Returns the id of the application to which a secret belongs; `None` if the secret is wrong.
+/// Returns the application id in a secret. Returns `None` if the secret is not valid.
 pub fn application_of<'a>(key: &[u8; 32], secret: &'a str) -> Option<&'a str> {
     let (application, given) = secret.split_at_checked(ID_CHARS)?;
-    // Hashes are compared, so that the duration of the comparison shows nothing about the
-    // signature.
+    // Comparing hashes takes constant time. An attacker therefore cannot find the signature by
+    // measuring the time.
     let is_valid =
         blake3::hash(given.as_bytes()) == blake3::hash(signature(key, application).as_bytes());
     is_valid.then_some(application)
@@ -45,8 +45,8 @@ fn signature(key: &[u8; 32], application: &str) -> String {
     mac.to_hex().as_str()[..ID_CHARS].to_owned()
 }
 
-/// Stores a callback about an application and returns the reason why its body is unreadable. A
-/// repeated callback with the same body adds no event.
+/// Stores a callback for an application (a ticket in an external ITSM). If the body is unreadable,
+/// returns the reason. A repeated callback with the same body adds no event.
 pub async fn store(app: &App, application: &str, body: &[u8]) -> Result<Option<String>, Error> {
     let keys = app.keys().await?;
     let problem = problem_of(body);
@@ -78,7 +78,8 @@ pub async fn store(app: &App, application: &str, body: &[u8]) -> Result<Option<S
     }
 }
 
-/// Returns the token of a stored callback; `None` if the message does not exist or has no token.
+/// Returns the token in a stored callback. Returns `None` if the callback does not exist or has no
+/// token.
 pub async fn token_of(app: &App, stream: &str) -> Result<Option<String>, Error> {
     let stored = app.ledger.load::<Inbound>(stream).await?.aggregate.0.0;
     let Some(received) = stored else {
@@ -92,7 +93,8 @@ pub async fn token_of(app: &App, stream: &str) -> Result<Option<String>, Error> 
     Ok(body["token"].as_str().map(str::to_owned))
 }
 
-/// Returns the reason why the body of a callback is unreadable.
+/// Returns the reason why the body of a callback is unreadable. Returns `None` if the body is
+/// valid.
 fn problem_of(body: &[u8]) -> Option<String> {
     let Ok(Value::Object(members)) = serde_json::from_slice::<Value>(body) else {
         return Some("the body is not a JSON object".into());

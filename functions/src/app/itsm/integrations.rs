@@ -1,4 +1,5 @@
-//! Defines integrations and application kinds from a TOML file.
+//! Reads a TOML file with integrations (connections to external ITSMs) and application kinds (types
+//! of tickets in these ITSMs), and stores them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -23,10 +24,10 @@ use crate::App;
 const GENERIC_JSON: &str = "generic_json";
 /// Longest name of an integration or an application kind, in characters.
 const NAME_MAX: usize = 64;
-/// Longest time until an application expires, in days.
+/// Maximum number of days until an application (a ticket in an external ITSM) expires.
 const DAYS_MAX: u16 = 365;
 
-/// The content of a file of integrations.
+/// The content of a file with integrations.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
@@ -91,7 +92,7 @@ struct KindEntry {
     service: i64,
     #[serde(default)]
     fields: BTreeMap<String, String>,
-    /// The values that the fields of the finished external ticket must have.
+    /// The external ticket is granted only if its fields have these values at the end.
     granted: BTreeMap<String, Value>,
     days: u16,
     #[serde(default = "yes")]
@@ -102,7 +103,7 @@ fn yes() -> bool {
     true
 }
 
-/// The checked content of a file of integrations.
+/// The validated content of a file with integrations.
 #[derive(Debug, Default)]
 pub struct Definitions {
     pub integrations: Vec<integration::Defined>,
@@ -139,8 +140,8 @@ impl Definitions {
         Ok(definitions)
     }
 
-    /// Stores all definitions. An application kind may name an integration that the desk already
-    /// has. A definition that equals the stored definition adds no event.
+    /// Stores all definitions. An application kind may refer to an integration that is already
+    /// stored. If a definition equals the stored definition, no event is added.
     pub async fn store(&self, app: &App) -> Result<(), Error> {
         for defined in &self.integrations {
             define::<Integration>(app, &defined.name, defined).await?;
@@ -189,7 +190,7 @@ where
     }
 }
 
-/// Returns the reason why a name cannot be part of a stream name.
+/// Checks that a name can be a part of a stream name. The error contains the reason.
 fn check_name(kind: &str, name: &str) -> Result<(), String> {
     let is_valid = !name.is_empty()
         && name.len() <= NAME_MAX

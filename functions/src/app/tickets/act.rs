@@ -1,4 +1,4 @@
-//! Commands on existing tickets.
+//! Executes commands on existing tickets.
 
 use std::time::Duration;
 
@@ -13,13 +13,15 @@ use crate::App;
 use crate::app::people::people_in;
 use crate::app::{attachments, drafts};
 
-/// Longest time for which an API waits for the card of the ticket that it changed (design 3).
+/// Longest time for which an API waits until the card (the stored summary) of a changed ticket is
+/// up to date (design 3).
 const CARD_WAIT: Duration = Duration::from_secs(1);
 
-/// Acts on a ticket for a person. All APIs use the same sequence of steps.
+/// Executes a command on a ticket for a person. All APIs use the same steps.
 ///
-/// The steps execute the command, remove the person's draft of the completed form, and wait for the
-/// card. If `version` is set, the command is executed only if the ticket has this version.
+/// The first step executes the command. The second step deletes the person's draft of the submitted
+/// form. The last step waits until the card (the stored summary of the ticket) is up to date. If
+/// `version` is set, the command is executed only if the ticket has this version.
 pub async fn act(
     app: &App,
     sn: &TicketSn,
@@ -28,7 +30,7 @@ pub async fn act(
     command_id: [u8; 16],
     version: Option<i64>,
 ) -> Result<Outcome<Ticket>, ExecuteError<Ticket>> {
-    // The future of a command is large and is therefore boxed.
+    // The future of a command is large, so the future is stored on the heap.
     let executed = Box::pin(execute(app, sn, command, meta, command_id, version));
     let outcome = executed.await?;
     if let Some((node, by)) = completed_form(command, &outcome.events) {
@@ -46,8 +48,8 @@ pub async fn act(
     Ok(outcome)
 }
 
-/// Returns the node whose form a command completed, and the person who sent the form; `None` if the
-/// command completed no form.
+/// Returns the workflow node whose form the command completed, and the person who sent the form.
+/// Returns `None` if the command completed no form.
 fn completed_form<'a>(
     command: &'a Command,
     events: &[TicketEvent],
@@ -67,8 +69,8 @@ fn completed_form<'a>(
 }
 
 /// Executes a command. If a version is given, the ticket must have this version
-/// ([`infra::Ledger::execute_at`]). Unknown people of an accepted command are registered in one
-/// call.
+/// ([`infra::Ledger::execute_at`]). If the command is valid, registers all unknown people in the
+/// command with one call.
 pub async fn execute(
     app: &App,
     sn: &TicketSn,
@@ -116,8 +118,8 @@ pub async fn execute(
     }
 }
 
-/// Returns whether a command id was already executed on a ticket. A repeated request is answered
-/// before all other checks.
+/// Returns true if a command with this id was already executed on the ticket. A repeated request
+/// gets its response before all other checks.
 pub async fn is_done(app: &App, sn: &TicketSn, command_id: &[u8; 16]) -> Result<bool, Error> {
     Ok(sn.as_str().len() <= SN_BYTES_MAX
         && app
@@ -127,8 +129,8 @@ pub async fn is_done(app: &App, sn: &TicketSn, command_id: &[u8; 16]) -> Result<
             .knows(command_id))
 }
 
-/// Attaches the files of a command to the ticket, then executes the command. In this order no file
-/// of a ticket is removed.
+/// Links the files of a command to the ticket, and then executes the command. Because of this
+/// order, the desk never deletes a file that the ticket contains.
 async fn act_as_known(
     app: &App,
     sn: &TicketSn,
@@ -153,8 +155,8 @@ async fn act_as_known(
     Ok(outcome)
 }
 
-/// Waits until lists show the commit, at most `CARD_WAIT`. If the follower needs longer, the
-/// command still succeeds.
+/// Waits until lists show the commit at `position`. Waits at most `CARD_WAIT`. If the update of the
+/// lists takes longer, the command is still successful.
 pub async fn await_card(app: &App, position: Option<i64>) {
     let Some(position) = position else { return };
     let mut followed = app.followed.subscribe();

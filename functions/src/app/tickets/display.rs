@@ -1,4 +1,4 @@
-//! The texts of a ticket that several APIs and outgoing requests use.
+//! Texts about a ticket for several APIs and outgoing requests.
 
 use domain::options::path;
 use domain::views::ticket_card::TicketCard;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::App;
 use crate::app::Settings;
 
-/// Returns the link to the page of a ticket.
+/// Returns the URL of the page of a ticket.
 pub fn ticket_url(settings: &Settings, id: i64) -> String {
     format!("{}/#/ticket/detail?id={id}", settings.site)
 }
@@ -30,7 +30,7 @@ pub fn status_name(key: &str) -> &str {
     }
 }
 
-/// Formats an instant as `YYYY-MM-DD hh:mm:ss` in the desk's zone.
+/// Formats a time as `YYYY-MM-DD hh:mm:ss` in the time zone of the desk.
 pub fn time(settings: &Settings, moment: Moment) -> String {
     Timestamp::from_millisecond(moment.0)
         .unwrap_or_default()
@@ -39,8 +39,8 @@ pub fn time(settings: &Settings, moment: Moment) -> String {
         .to_string()
 }
 
-/// Returns the names of all people who acted on a ticket, separated by commas. If no person acted,
-/// returns the name of the creator.
+/// Returns the names of all people who acted on a ticket, separated by commas. If there is no such
+/// person, returns the name of the creator.
 pub async fn updated_by(app: &App, card: &TicketCard) -> Result<String, Error> {
     let creator = card.ticket.opened.as_ref().map(|opened| &opened.creator);
     if card.dealt.is_empty() {
@@ -50,8 +50,8 @@ pub async fn updated_by(app: &App, card: &TicketCard) -> Result<String, Error> {
     }
 }
 
-/// Returns the display text of a value. The text contains the names of options instead of their
-/// keys (reference/bk-itsm.md 4.1). The text of null is empty.
+/// Returns the display text of a field value. The text contains the names of options instead of
+/// their keys (reference/bk-itsm.md 4.1). The display text of null is empty.
 pub fn display(field: &Field, entry: Option<&Entry>, value: &Value) -> Value {
     if let Some(entry) = entry.filter(|entry| !entry.shown.is_empty()) {
         return entry.shown.clone().into();

@@ -1,4 +1,5 @@
-//! Reads and checks the optional parts of a new ticket that are not in the form, for both APIs.
+//! Reads and checks the optional parts of a new ticket that are not form fields. Both APIs use this
+//! module.
 
 use std::collections::BTreeMap;
 
@@ -17,36 +18,36 @@ use crate::App;
 use crate::app::outbound::Receiver;
 use crate::app::outbound::VARIABLES;
 
-/// Most display-only fields of one ticket.
+/// Maximum number of display-only fields of one ticket.
 const DYNAMIC_FIELDS_MAX: usize = 100;
 /// Longest name of a display-only field, in characters (reference/bk-itsm.md 3.1). `VALUE_MAX` is
-/// the longest value.
+/// the limit for the value of such a field.
 const NAME_MAX: usize = 32;
 const VALUE_MAX: usize = 255;
 /// Longest callback URL, in bytes.
 const URL_MAX: usize = 2048;
-/// Most headers of one callback. Receivers accept about 100 headers in total.
+/// Maximum number of headers in one callback. Receivers usually accept about 100 headers in total.
 const HEADERS_MAX: usize = 32;
-/// Longest name of a header, in bytes. `HEADER_VALUE_MAX` is the longest value. Servers accept 8
-/// KiB or more for all headers.
+/// Longest name of a header, in bytes. `HEADER_VALUE_MAX` is the limit for the value. Servers
+/// accept at least 8 KiB for all headers together.
 const HEADER_NAME_MAX: usize = 128;
 const HEADER_VALUE_MAX: usize = 4096;
-/// Most bytes of all headers of one callback together.
+/// Maximum size of all headers of one callback together, in bytes.
 const HEADERS_BYTES_MAX: usize = 8192;
 
-/// The reason why the display-only fields are rejected. The number is the index of the field, or
-/// the largest number of fields.
+/// The reason why the display-only fields are rejected. The number in `TooMany` is the maximum
+/// number of fields. In other variants, the number is the index of the field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Unfit {
     TooMany(usize),
     Name(usize),
     Kind(usize, String),
     Value(usize),
-    /// The value of a link field is not the URL of a page.
+    /// The value of a link field is not a valid web URL.
     Link(usize),
 }
 
-/// Reads the display-only fields, and generates their keys (reference/bk-itsm.md 3.1).
+/// Reads the display-only fields and generates a key for each field (reference/bk-itsm.md 3.1).
 pub(crate) fn dynamic_fields(items: &[Value]) -> Result<Vec<DynamicField>, Unfit> {
     if items.len() > DYNAMIC_FIELDS_MAX {
         return Err(Unfit::TooMany(DYNAMIC_FIELDS_MAX));
@@ -80,29 +81,30 @@ pub(crate) fn dynamic_fields(items: &[Value]) -> Result<Vec<DynamicField>, Unfit
     items.iter().enumerate().map(read).collect()
 }
 
-/// The reason why the receiver of callbacks is rejected. The text is the host or the name of the
-/// invalid header.
+/// The reason why the receiver of callbacks is rejected. The text is the host name, or the name of
+/// the invalid header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum UnfitReceiver {
     /// The URL of the receiver is not a valid http(s) URL.
     Address,
-    /// The egress rules do not allow requests to this host.
+    /// The rules for outgoing requests do not allow this host.
     Closed(String),
     TooManyHeaders(usize),
     HeadersTooLong(usize),
     HeaderName(String),
-    /// The header may only be set by the connection or by the desk.
+    /// A client must not set this header, because the HTTP connection or the desk sets the header.
     HeaderReserved(String),
     HeaderValue(String),
 }
 
-/// Returns the host of a receiver. Rejects a receiver with an invalid URL or invalid headers.
+/// Returns the host name of a receiver. Returns an error if the URL or a header is not valid.
 pub(crate) fn callback_host(
     app: &App,
     Receiver { url, headers }: &Receiver,
 ) -> Result<String, UnfitReceiver> {
     let parsed: infra::http::Url = url.parse().map_err(|_| UnfitReceiver::Address)?;
-    // The URL parser removes line breaks, so the desk would call another URL than the given URL.
+    // The URL parser silently removes line breaks, so the desk would call a different URL. A URL
+    // with control characters is therefore rejected.
     if url.len() > URL_MAX
         || url.chars().any(char::is_control)
         || !matches!(parsed.scheme(), "http" | "https")
@@ -138,7 +140,7 @@ fn check_headers(headers: &[(String, String)]) -> Result<(), UnfitReceiver> {
         if name.len() > HEADER_NAME_MAX {
             return Err(UnfitReceiver::HeaderName(short));
         }
-        // The body of a callback is JSON, so the content type for JSON is allowed.
+        // The body of a callback is JSON, so a content type for JSON is allowed.
         let is_of_body = valid == "content-type"
             && !value
                 .trim()
@@ -158,10 +160,10 @@ fn check_headers(headers: &[(String, String)]) -> Result<(), UnfitReceiver> {
     Ok(())
 }
 
-/// Stores the variables of automatic nodes in the key store, because they may be secrets. Returns
-/// the name of the stored secret.
+/// Stores the variables of automatic workflow nodes in the key store, because the variables may be
+/// secrets. Returns the name under which the variables are stored.
 ///
-/// Equal variables of one creator are stored once.
+/// If one creator uses the same variables again, they are stored only once.
 pub(crate) async fn keep_variables(
     app: &App,
     creator: &PersonId,
@@ -191,10 +193,10 @@ pub(crate) async fn keep_variables(
     Ok(Some(name))
 }
 
-/// Stores the inputs of one repeated API call in the key store, because they may be secrets.
+/// Stores the inputs of one repeated API call in the key store, because the inputs may be secrets.
 ///
-/// Returns the keys of the inputs, each with the name of the stored secret. A value that is too
-/// long is returned unchanged, and the command rejects this value.
+/// Returns the key of each input together with the name of the stored secret. If an input is too
+/// long, stores nothing and returns the inputs unchanged. The command then rejects the long input.
 pub(crate) async fn keep_inputs(
     app: &App,
     by: &PersonId,
@@ -213,9 +215,9 @@ pub(crate) async fn keep_inputs(
 }
 
 /// Stores the receiver of callbacks in the key store, because the receiver may contain secrets.
-/// Sets the name of the stored secret in the callback target.
+/// Writes the name of the stored secret into `callback`.
 ///
-/// Equal receivers are stored once.
+/// If the same receiver is used again, it is stored only once.
 pub(crate) async fn keep_receiver(
     app: &App,
     callback: &mut CallbackTarget,

@@ -1,5 +1,5 @@
-//! The idempotency keys of new tickets. A key is bound to a ticket number before the ticket is
-//! opened. A retry continues with the same number, without a time limit.
+//! Handles the idempotency keys of new tickets. Before a ticket is opened, its ticket number is
+//! reserved for the key. A repeated request uses the same number, without a time limit.
 
 use domain::idempotency_key::{self, IdempotencyKey};
 use domain::ticket::Ticket;
@@ -12,13 +12,13 @@ use infra::{CommandEnvelope, Error, ExecuteError};
 
 use crate::App;
 
-/// An idempotency key, and the fingerprint of the request with this key.
+/// An idempotency key, and a fingerprint of the request that contains the key.
 #[derive(Clone, Debug)]
 pub struct Key {
     pub app: String,
     pub key: String,
-    /// The BLAKE3 hash of the request, in hexadecimal digits. A different request with the same key
-    /// is rejected.
+    /// The BLAKE3 hash of the request, in hexadecimal digits. If another request with the same key
+    /// has a different hash, that request is rejected.
     pub request: String,
 }
 
@@ -37,8 +37,8 @@ impl From<Error> for NotOpened {
     }
 }
 
-/// Returns the ticket of an idempotency key; `None` if no ticket was opened with this key. Returns
-/// an error if the key belongs to another request.
+/// Returns the ticket that was opened with an idempotency key. Returns `None` if no ticket was
+/// opened. Returns an error if the key was used for a different request.
 pub async fn opened_before(app: &App, key: &Key) -> Result<Option<Opened>, NotOpened> {
     let Some((sn, _)) = reserved(app, key).await? else {
         return Ok(None);

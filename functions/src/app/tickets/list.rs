@@ -1,10 +1,12 @@
-//! The lists of tickets, for both APIs. A list is one range of an index. The facets of each row
-//! must meet the conditions of the filter.
+//! The lists of tickets, for both APIs. A list is one range of a database index. The filter
+//! compares its conditions with the facets (the filter fields in each index row).
 //!
-//! Service, kind, category, business, tag and status are shared facets: many tickets have the same
-//! value. The store can count the rows for conditions on shared facets, if it has counters. The
-//! creator in the list of another person and the time of the end are own facets. For conditions on
-//! own facets, the rows are read. Documents are read only for the tickets of the requested page.
+//! Service, kind, category, business, tag and status are shared facets, because many tickets have
+//! the same value. A store with counters can count the rows for conditions on shared facets.
+//!
+//! The creator and the end time are own facets, because they differ from ticket to ticket. For
+//! conditions on own facets, all rows must be read. The full documents are read only for the
+//! tickets of the requested page.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -21,14 +23,15 @@ use crate::app::tickets::SN_BYTES_MAX;
 
 /// Number of rows per read of an index.
 const STEP: usize = 500;
-/// Most values in one condition. User interfaces offer fewer values, and this many values can still
-/// be compared fast.
+/// Maximum number of values in one condition. User interfaces offer fewer values, and a comparison
+/// with 1000 values is still fast.
 pub const PARTS_MAX: usize = 1_000;
 
 /// The filter of a list.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// The index of the list, and the person whose list is requested; `None` for all tickets.
+    /// The name of the index, and the person to whom the list belongs. `None` for the list of all
+    /// tickets.
     pub list: Option<(&'static str, PersonId)>,
     pub creator: Option<PersonId>,
     pub catalogs: Vec<String>,
@@ -37,21 +40,22 @@ pub struct Filter {
     pub services: Vec<String>,
     pub businesses: Vec<String>,
     pub kinds: Vec<String>,
-    /// Whether withdrawn tickets are left out.
+    /// True if the list omits withdrawn tickets.
     pub is_withdrawn_left_out: bool,
     pub tag: Option<String>,
     pub created: (Option<Moment>, Option<Moment>),
     pub ended: (Option<Moment>, Option<Moment>),
 }
 
-/// The number of the requested page, starting with 1.
+/// The requested page. Page numbers start with 1.
 #[derive(Clone, Copy, Debug)]
 pub enum Number {
     This(usize),
     Last,
 }
 
-/// One page of a list: the keys of its cards, newest first, and the size of the whole list.
+/// One page of a list. Contains the keys of the ticket cards (stored ticket summaries) from newest
+/// to oldest, and the size of the whole list.
 #[derive(Clone, Debug)]
 pub struct Page {
     /// The number of tickets in the whole list.
@@ -100,7 +104,7 @@ pub async fn page(app: &App, filter: &Filter, number: Number, size: usize) -> Re
     by_index(app, &plan.stretch, number, size).await
 }
 
-/// Returns categories together with all their descendants.
+/// Returns the given service categories and all categories below them.
 pub async fn with_catalogs_below(app: &App, catalogs: Vec<String>) -> Result<Vec<String>, Error> {
     let catalog = app.configuration.catalog().await?;
     let mut known: HashSet<String> = catalogs.iter().cloned().collect();
@@ -123,8 +127,8 @@ pub async fn with_catalogs_below(app: &App, catalogs: Vec<String>) -> Result<Vec
 }
 
 impl Filter {
-    /// Returns the name of a condition with more than [`PARTS_MAX`] values; `None` if there is no
-    /// such condition.
+    /// Returns the name of a condition that has more than [`PARTS_MAX`] values. Returns `None` if
+    /// no condition has more values.
     pub fn too_many(&self) -> Option<&'static str> {
         let counts = [
             ("sns", self.sns.len()),
@@ -140,7 +144,7 @@ impl Filter {
             .map(|(name, _)| name)
     }
 
-    /// Returns whether a ticket that was loaded by its number matches the filter.
+    /// Returns true if a ticket matches the filter. The ticket was loaded by its number.
     fn fits(&self, plan: &Plan, card: &TicketCard) -> bool {
         let (Some(shared), Some(own)) = (Facets::of(card), OwnFacets::of(card)) else {
             return false;
@@ -156,8 +160,8 @@ impl Filter {
     }
 }
 
-/// Returns the whole seconds of an instant. Times in requests have whole seconds, so fractions are
-/// ignored in comparisons.
+/// Converts a time to whole seconds. Times in requests have no fractions of a second, so
+/// comparisons ignore fractions.
 fn second(at: Moment) -> i64 {
     at.0.div_euclid(1000)
 }
@@ -167,11 +171,12 @@ fn is_between(at: Moment, (from, to): (Option<Moment>, Option<Moment>)) -> bool 
         && to.is_none_or(|to| second(at) <= second(to))
 }
 
-/// The conditions on facets that many tickets share. An empty set accepts every value.
+/// The conditions on shared facets (ticket fields such as service or status, whose values many
+/// tickets share). An empty set accepts every value.
 #[derive(Debug, Default)]
 struct Shared {
     statuses: HashSet<String>,
-    /// Whether withdrawn tickets are left out.
+    /// True if the list omits withdrawn tickets.
     is_withdrawn_left_out: bool,
     catalogs: HashSet<String>,
     services: HashSet<String>,
@@ -203,13 +208,15 @@ impl Shared {
             && self.tag.as_ref().is_none_or(|tag| facets.tag == *tag)
     }
 
-    /// Returns whether the shared facets in the text of a row meet the conditions.
+    /// Returns true if the shared facets (filter fields) in the text of an index row meet all
+    /// conditions.
     fn fit_text(&self, text: &str) -> bool {
         Facets::read(text).is_some_and(|facets| self.fit(&facets))
     }
 }
 
-/// The conditions on facets that differ from ticket to ticket.
+/// The conditions on own facets (ticket fields such as the creator, whose values differ from ticket
+/// to ticket).
 #[derive(Debug, Default)]
 struct Own {
     creator: Option<PersonId>,
@@ -243,8 +250,8 @@ struct Stretch {
 }
 
 impl Stretch {
-    /// Returns the range of the values of an owner between two times. Fractions of a second are
-    /// ignored.
+    /// Returns the index range of one owner between two times. The range ignores fractions of a
+    /// second.
     fn of(index: &'static str, owner: &str, (from, to): (Option<Moment>, Option<Moment>)) -> Self {
         let digits = |at: i64| format!("{owner}{:016}", at.saturating_mul(1000).max(0));
         Self {
@@ -270,21 +277,21 @@ impl Stretch {
     }
 }
 
-/// The plan of a list: the range with every ticket that may match, newest first, and the conditions
-/// that are left to check.
+/// The plan for reading a list. The plan contains an index range with every ticket that may match,
+/// and the conditions for each row of the range.
 #[derive(Debug)]
 struct Plan {
     stretch: Stretch,
     shared: Shared,
     own: Own,
-    /// The range of the tickets that ended in the requested period. Set only for a list of all
-    /// people with a condition on the end.
+    /// The index range of the tickets that ended in the requested period. This range is set only if
+    /// the list includes all people and has a condition on the end time.
     ended: Option<Stretch>,
 }
 
 impl Plan {
-    /// Plans a list. Returns `None` if no ticket can match. A store without counters has separate
-    /// indexes for statuses.
+    /// Creates the plan for a list. Returns `None` if no ticket can match the filter. If the store
+    /// has no counters, the plan may use a separate index for the status.
     fn of(filter: &Filter, has_counters: bool) -> Option<Self> {
         let is_long = |pid: &PersonId| pid.as_str().len() > 4 * NAME_MAX;
         let whose = filter.list.as_ref().map(|(_, pid)| pid);
@@ -339,8 +346,8 @@ impl Plan {
         let ended = (filter.ended != (None, None) && pid.is_none())
             .then(|| Stretch::of("ended", "", filter.ended));
         let (index, owner) = match (index, one_status) {
-            // With counters, or with a condition on the end, every row is checked against all
-            // conditions. No index for statuses is needed then.
+            // If the store has counters, or if there is a condition on the end time, every row is
+            // checked against all conditions. No separate status index is necessary.
             (index, _) if has_counters || ended.is_some() => (index, pid.map(ToString::to_string)),
             (_, Some(status)) => {
                 shared.statuses.clear();
@@ -352,7 +359,8 @@ impl Plan {
             }
             (index, _) => (index, pid.map(ToString::to_string)),
         };
-        // All other indexes do not contain withdrawn tickets.
+        // Only the indexes `ticket`, `creator` and `status` contain withdrawn tickets. Other
+        // indexes do not need this condition.
         shared.is_withdrawn_left_out &= ["ticket", "creator", "status"].contains(&index);
         let owner = owner.map_or_else(String::new, |owner| format!("{owner}|"));
         Some(Self {
@@ -363,7 +371,7 @@ impl Plan {
         })
     }
 
-    /// Returns whether the facets of a row meet all conditions.
+    /// Returns true if the facets (filter fields) of an index row meet all conditions.
     fn fits(&self, entry: &Entry) -> bool {
         (!self.shared.has_any() || self.shared.fit_text(entry.shared()))
             && (!self.own.has_any()
@@ -371,7 +379,8 @@ impl Plan {
     }
 }
 
-/// Returns one page of an index without conditions, newest first. The count comes from the index.
+/// Returns one page of an index without conditions, from newest to oldest. The index gives the
+/// number of tickets.
 async fn by_index(
     app: &App,
     stretch: &Stretch,
@@ -398,8 +407,8 @@ async fn by_index(
     })
 }
 
-/// Returns the number of rows in a range whose shared facets match, and the keys of some of these
-/// rows.
+/// Returns how many rows of a range have matching shared facets (filter fields with counters). Also
+/// returns the keys of at most `limit` of these rows, after skipping `skip` rows.
 async fn counted(
     app: &App,
     plan: &Plan,
@@ -418,7 +427,8 @@ async fn counted(
     ))
 }
 
-/// Returns one page for conditions on shared facets only.
+/// Returns one page if the filter only has conditions on shared facets (filter fields with
+/// counters).
 async fn by_facets(app: &App, plan: &Plan, number: Number, size: usize) -> Result<Page, Error> {
     let first = match number {
         Number::This(number) => number,
@@ -445,7 +455,8 @@ async fn by_facets(app: &App, plan: &Plan, number: Number, size: usize) -> Resul
     })
 }
 
-/// Returns one page of the tickets with the given numbers. The cards of these tickets are read.
+/// Returns one page of the tickets whose numbers the filter contains. Loads the card (the stored
+/// summary) of each of these tickets.
 async fn by_number(
     app: &App,
     filter: &Filter,
@@ -484,7 +495,7 @@ async fn card(app: &App, key: &str) -> Result<Option<TicketCard>, Error> {
         .transpose()
 }
 
-/// Calls `take` with every row of a range, newest first. Stops when `take` returns true.
+/// Calls `take` with every row of a range, from newest to oldest. Stops when `take` returns true.
 async fn walk(
     app: &App,
     stretch: &Stretch,
@@ -506,13 +517,13 @@ async fn walk(
         if is_end {
             return Ok(());
         }
-        // A long read must give other requests a turn, because some stores answer without waiting.
+        // Some stores answer without waiting, so a long read must let other tasks run.
         tokio::task::yield_now().await;
     }
 }
 
-/// Returns one page and its count by reading every row of the range. The last page needs a second
-/// pass.
+/// Returns one page and the number of tickets by reading every row of the range. For the last page,
+/// the rows are read twice.
 async fn by_walk(app: &App, plan: &Plan, number: Number, size: usize) -> Result<Page, Error> {
     let window = |number: usize| {
         let first = (number - 1).saturating_mul(size);
@@ -547,9 +558,9 @@ async fn by_walk(app: &App, plan: &Plan, number: Number, size: usize) -> Result<
 
 /// Lists the tickets that ended in a period.
 ///
-/// There are two methods. One method reads all tickets that ended in the period and sorts them by
-/// creation. The other method reads the list until the page is full. The counters show which method
-/// reads fewer rows.
+/// This function uses one of two methods. The first method reads all tickets that ended in the
+/// period, and sorts them by creation time. The second method reads the list until the page is
+/// full. The counters show which method reads fewer rows.
 async fn by_end(
     app: &App,
     plan: &Plan,
@@ -597,7 +608,8 @@ async fn by_end(
     })
 }
 
-/// Reads a list until one page is full. The count of the list is already known.
+/// Reads a list until the requested page is full. The caller already knows the number of tickets in
+/// the list.
 async fn by_walk_to(app: &App, plan: &Plan, page: Page, size: usize) -> Result<Page, Error> {
     let (skip, mut at, mut keys) = (page.skip(size), 0, Vec::new());
     let wanted = size.min(page.count.saturating_sub(skip));

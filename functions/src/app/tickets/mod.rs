@@ -1,4 +1,5 @@
-//! The use cases of tickets: submit a ticket, act on a ticket, read a ticket, list tickets.
+//! The use cases for tickets. A caller can submit a ticket, act on a ticket, read a ticket, and
+//! list tickets.
 
 pub mod act;
 pub mod display;

@@ -1,4 +1,4 @@
-//! Reads one ticket, and checks whether a person may read the ticket.
+//! Reads one ticket, and checks whether a person may see the ticket.
 
 use domain::ticket::Ticket;
 use domain::views::ticket_card::TicketCard;
@@ -8,14 +8,14 @@ use infra::{Error, ExecuteError, Ledger};
 use crate::App;
 use crate::app::cards::read_card;
 
-/// Longest ticket number that is looked up, in bytes. The ticket numbers of the desk have 17 bytes.
+/// Longest ticket number for a lookup, in bytes. The ticket numbers of the desk have 17 bytes.
 pub const SN_BYTES_MAX: usize = 64;
-/// Number of commits per read when the history of a ticket is folded.
+/// Number of commits in one read of the history of a ticket.
 const PAGE: usize = 100;
-/// Number of commits that are decoded before the task gives other requests a turn.
+/// Number of commits to decode before the task lets other tasks run.
 const COMMITS_AT_ONCE: usize = 16;
 
-/// Returns whether a person may see a ticket ([`Ticket::may_see`]).
+/// Returns true if a person may see a ticket ([`Ticket::may_see`]).
 pub async fn may_see(app: &App, ticket: &Ticket, by: &PersonId) -> Result<bool, Error> {
     allowed(
         app.ledger
@@ -24,7 +24,7 @@ pub async fn may_see(app: &App, ticket: &Ticket, by: &PersonId) -> Result<bool, 
     )
 }
 
-/// Returns whether a person works on a ticket ([`Ticket::works_on`]).
+/// Returns true if a person works on a ticket ([`Ticket::works_on`]).
 pub async fn works_on(app: &App, ticket: &Ticket, by: &PersonId) -> Result<bool, Error> {
     allowed(
         app.ledger
@@ -33,7 +33,7 @@ pub async fn works_on(app: &App, ticket: &Ticket, by: &PersonId) -> Result<bool,
     )
 }
 
-/// Access to a ticket that does not exist is denied.
+/// Converts the result of a permission check. If the ticket does not exist, the result is false.
 fn allowed(answer: Result<bool, ExecuteError<Ticket>>) -> Result<bool, Error> {
     match answer {
         Ok(may) => Ok(may),
@@ -42,12 +42,13 @@ fn allowed(answer: Result<bool, ExecuteError<Ticket>>) -> Result<bool, Error> {
     }
 }
 
-/// Reads one ticket from its stream; `None` if the ticket does not exist.
+/// Reads one ticket from its stream. Returns `None` if the ticket does not exist.
 ///
 /// The state of the ticket comes from the last snapshot. The times and the people come from the
-/// card and from later commits. A long history therefore does not slow down the read.
+/// stored card (the summary of the ticket) and from later commits. A long history therefore does
+/// not slow down this function.
 pub async fn card(app: &App, sn: &TicketSn) -> Result<Option<TicketCard>, Error> {
-    // No ticket number is this long, and no store accepts a key of any length.
+    // Ticket numbers are always shorter, and stores do not accept keys of unlimited length.
     if sn.as_str().len() > SN_BYTES_MAX {
         return Ok(None);
     }
@@ -61,12 +62,12 @@ pub async fn card(app: &App, sn: &TicketSn) -> Result<Option<TicketCard>, Error>
     for envelope in history_from(&app.ledger, &stream, from).await? {
         card.fold(&envelope);
     }
-    // If stream and view differ, the stream is newer.
+    // If the stream and the stored card (the summary of the ticket) differ, the stream is newer.
     card.ticket = app.ledger.load::<Ticket>(&stream).await?.aggregate.0;
     Ok(card.ticket.opened.is_some().then_some(card))
 }
 
-/// Returns every event of a ticket, oldest first.
+/// Returns all events of a ticket, starting with the oldest event.
 pub async fn history(
     ledger: &Ledger,
     stream: &str,
@@ -74,7 +75,7 @@ pub async fn history(
     history_from(ledger, stream, 1).await
 }
 
-/// Returns the events of a ticket in commits that begin at or after a sequence.
+/// Returns the events of a ticket. Ignores commits that start before the sequence `from`.
 async fn history_from(
     ledger: &Ledger,
     stream: &str,
@@ -88,8 +89,8 @@ async fn history_from(
         };
         from = last.next();
         for (at, commit) in page.iter().enumerate() {
-            // Keys are read from memory without waiting, so a long history must give other requests
-            // a turn.
+            // Reading keys from memory never waits, so other tasks would not run. The task
+            // therefore yields in a long history.
             if at % COMMITS_AT_ONCE == COMMITS_AT_ONCE - 1 {
                 tokio::task::yield_now().await;
             }

@@ -1,5 +1,5 @@
-//! Service tasks of automatic nodes: the node that waits for a result, the variables for templates,
-//! and the result on the ticket.
+//! Service tasks are the work of automatic workflow nodes, such as API calls. This module finds the
+//! waiting node, collects the variables for templates, and records the result on the ticket.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ use crate::app::outbound::VARIABLES;
 use crate::app::tickets;
 use crate::app::tickets::display;
 
-/// The run of an automatic node that waits for a result.
+/// Identifies one run of an automatic workflow node that waits for a result.
 #[derive(Clone, Copy, Debug)]
 pub struct Awaiting<'a> {
     pub ticket: &'a TicketSn,
@@ -29,8 +29,8 @@ pub struct Awaiting<'a> {
     pub attempt: u32,
 }
 
-/// Returns the ticket, the node kind and the service task of a node that waits for a result. The
-/// inner `Err` is the English reason why no node waits.
+/// Returns the ticket, the node kind and the service task of the waiting workflow node. The inner
+/// `Err` contains the reason, in English, why no node waits.
 pub async fn awaited(
     app: &App,
     awaiting: &Awaiting<'_>,
@@ -66,8 +66,9 @@ pub async fn awaited(
         .ok_or("the node has no service task"))
 }
 
-/// Records the result of a service task on its ticket. `stream` is the stream of the work, so that
-/// a repeated record has no effect. Returns false if the ticket no longer waits for the result.
+/// Records the result of a service task (the work of an automatic node) on the ticket. `stream` is
+/// the stream of this work. The command id is made from `stream`, so a repeated call has no effect.
+/// Returns false if the ticket does not wait for the result.
 pub async fn record_result(
     app: &App,
     ticket: &TicketSn,
@@ -87,10 +88,10 @@ pub async fn record_result(
     }
 }
 
-/// Returns the variables for the templates of a service task.
+/// Returns the variables for the templates of a service task (the work of an automatic node).
 ///
-/// The variables are form fields, outputs of nodes, data of the ticket and the given inputs.
-/// The secret variables from the creation of the ticket are also included.
+/// The variables are form fields, outputs of nodes, data of the ticket, and the given inputs.
+/// Secret variables from the creation of the ticket are also included.
 pub async fn variables(
     app: &App,
     card: &TicketCard,
@@ -100,8 +101,8 @@ pub async fn variables(
     let Some(opened) = &card.ticket.opened else {
         return Ok(variables);
     };
-    // The erasure of the creator removes the secret. An API call that uses a variable of this
-    // secret then fails with a visible reason.
+    // If the creator was erased, the secret does not exist. An API call that uses a variable from
+    // this secret then fails with a visible reason.
     if let Some(name) = &opened.variables
         && let Some(stored) = app.ledger.keys.secret(name).await?
     {
@@ -128,8 +129,8 @@ pub async fn variables(
             variables.insert(format!("{}__display", field.key), shown);
             variables.insert(field.key.clone(), typed(field.kind, value));
         }
-        // The variable of an output that no node has produced yet is null, so that a template may
-        // use the variable.
+        // If no node has produced an output yet, the variable of the output is null. Templates may
+        // therefore always use the variable.
         for node in &definition.nodes {
             let keys = node.outputs.iter().map(|output| output.key.clone());
             for key in keys.chain(output_keys(node)) {
@@ -171,7 +172,7 @@ pub async fn variables(
             display::status_name(card.ticket.status_key()).to_owned(),
         ),
         ("ticket_bk_biz_id", card.ticket.bk_biz_id().to_string()),
-        // Tickets have no sub-tasks, so these two variables are empty.
+        // Tickets of this desk have no sub-tasks, so the values of these two variables are empty.
         ("ticket_sops_task_summary", String::new()),
         ("ticket_all_task_processors", String::new()),
         (
@@ -187,16 +188,16 @@ pub async fn variables(
     for (key, value) in inputs {
         match input(app, key, value).await? {
             Some(value) => variables.insert(key.clone(), value.into()),
-            // The erasure of the person removed the stored input. An API call that uses the input
-            // fails with a visible reason.
+            // If the person was erased, the stored input does not exist. An API call that uses this
+            // input then fails with a visible reason.
             None => variables.remove(key),
         };
     }
     Ok(variables)
 }
 
-/// Returns an input of this API call. `value` is the text of the input, or the name of a secret
-/// that contains the text.
+/// Returns an input of this API call. `value` is the input itself, or the name of a secret that
+/// contains the input.
 async fn input(app: &App, key: &str, value: &str) -> Result<Option<String>, Error> {
     if !value.starts_with(VARIABLES) {
         return Ok(Some(value.to_owned()));

@@ -1,9 +1,8 @@
-//! Submits a ticket. All APIs use the same sequence of steps.
+//! Submits a new ticket. All APIs use the same steps.
 //!
-//! An API translates its request into a [`Submission`], and the outcome into its response. A
-//! request with a repeated idempotency key is answered earlier by
-//! [`super::idempotency::opened_before`], because the service may have changed since the first
-//! request.
+//! An API converts its request to a [`Submission`], and converts the result to its response. A
+//! request with a known idempotency key does not reach this module, because the service may have
+//! changed since the first request. [`super::idempotency::opened_before`] answers such a request.
 
 use std::collections::BTreeMap;
 
@@ -24,24 +23,24 @@ use crate::app::outbound::Receiver;
 use crate::app::people::people_in;
 use crate::app::{attachments, drafts};
 
-/// Most ticket numbers that are tried if earlier numbers are already used.
+/// Maximum number of ticket numbers to try if the numbers are already in use.
 const COLLISIONS_MAX: u32 = 5;
 /// Longest tag, in characters (reference/bk-itsm.md 3.1).
 pub const TAG_MAX: usize = 32;
 
-/// The input of [`submit`]: a new ticket with its secrets and its idempotency key.
+/// The input of [`submit`]. Contains a new ticket with its secrets and its idempotency key.
 #[derive(Clone, Debug)]
 pub struct Submission {
-    /// The command that opens the ticket. Some people in the command may still be unknown, and
+    /// The command that opens the ticket. Some people in the command may not be registered yet.
     /// [`submit`] sets the ticket number.
     pub open: Open,
-    /// The variables for automatic nodes, by name. The variables are stored in the key store,
-    /// because they may be secrets.
+    /// The variables for automatic workflow nodes, by name. The variables may be secrets, so they
+    /// are stored in the key store.
     pub variables: BTreeMap<String, String>,
-    /// The receiver of callbacks. Set if `open.callback` is set. The receiver is stored in the key
-    /// store.
+    /// The receiver of callbacks. The receiver is set if `open.callback` is set, and it is stored
+    /// in the key store.
     pub receiver: Option<Receiver>,
-    /// The idempotency key of the request; `None` if the request has no key.
+    /// The idempotency key of the request. `None` if the request has no key.
     pub key: Option<Key>,
 }
 
@@ -60,13 +59,17 @@ impl From<Error> for SubmitError {
     }
 }
 
-/// Submits a ticket.
+/// Submits a ticket in these steps:
 ///
-/// The steps are: dry run, check of the relation, registration of people, storage of secrets,
-/// opening, removal of the draft, waiting for the card. If the dry run or the relation is rejected,
-/// nothing is stored and no person is registered.
+/// - validate the request without storing data, and check the ticket from which the new ticket is
+///   created
+/// - register unknown people, and store the secrets
+/// - open the ticket, and delete the draft
+/// - wait until the card (the stored summary of the ticket) is visible
 ///
-/// `meta` returns the metadata of the commit for the person id of the creator.
+/// If the first step fails, no data is stored and no person is registered.
+///
+/// `meta` returns the metadata of the commit. Its argument is the person id of the creator.
 pub async fn submit(
     app: &App,
     submission: Submission,
@@ -103,12 +106,13 @@ pub async fn submit(
     outcome.state.opened.ok_or_else(|| not_opened().into())
 }
 
-/// Returns the person who submits the ticket: the agent, or the creator if there is no agent.
+/// Returns the person who submits the ticket. This person is the agent, or the creator if the
+/// ticket has no agent.
 fn submitter(open: &Open) -> &PersonId {
     open.agent.as_ref().unwrap_or(&open.creator)
 }
 
-/// Decides on a request in a dry run. Stores nothing.
+/// Checks whether the ticket can be opened, but stores nothing.
 pub async fn consider(app: &App, open: &Open) -> Result<(), ExecuteError<Ticket>> {
     app.ledger
         .consider(&Command::Open(Box::new(open.clone())), &*app.configuration)
@@ -116,8 +120,8 @@ pub async fn consider(app: &App, open: &Open) -> Result<(), ExecuteError<Ticket>
         .map(drop)
 }
 
-/// Registers the unknown people of an accepted request in one call, and sets their new ids in the
-/// command.
+/// Registers the unknown people of an accepted request with one call. Then sets the new person ids
+/// in the command.
 pub async fn with_people(app: &App, mut open: Open) -> Result<Open, Error> {
     let workflow = match app.configuration.service(open.service).await?.0.as_ref() {
         Some(service) => {
@@ -145,8 +149,8 @@ pub async fn with_people(app: &App, mut open: Open) -> Result<Open, Error> {
     Ok(open)
 }
 
-/// Opens a ticket under a new number. If the idempotency key is already bound to a number, this
-/// number is used. Sets `open.sn` and `open.id`.
+/// Opens a ticket with a new ticket number. If the idempotency key already has a reserved number,
+/// uses the reserved number. Sets `open.sn` and `open.id`.
 pub async fn open(
     app: &App,
     mut open: Open,
@@ -194,8 +198,8 @@ pub async fn open(
                     .map_err(NotOpened::from);
             }
             Err(ExecuteError::Rejected(Rejection::Exists)) => {}
-            // Another request opened a ticket with this number, and therefore with the same command
-            // id. The next number is tried.
+            // Another request has opened a ticket with the same number, so the command ids are
+            // equal. The loop tries the next number.
             Ok(outcome) if outcome.repeated && key.is_none() => {}
             other => {
                 let outcome = other?;
@@ -222,10 +226,10 @@ pub enum NotRaised {
     Technical(#[from] Error),
 }
 
-/// Checks that a ticket may be created from the ticket `from` (reference/bk-itsm.md 3.1,
+/// Checks that a new ticket may be created from the ticket `from` (reference/bk-itsm.md 3.1,
 /// `from_ticket_id`).
 ///
-/// The ticket `from` must not have ended, and the person must be allowed to see this ticket.
+/// The ticket `from` must still be open, and the person must have permission to see this ticket.
 pub async fn may_raise(app: &App, from: &TicketSn, by: &PersonId) -> Result<(), NotRaised> {
     let card = card(app, from).await?.ok_or(NotRaised::Unknown)?;
     if card.ticket.status.is_over() {

@@ -1,9 +1,9 @@
-//! One step of an API call: sends a request, records the verdict, and records the final result on
-//! the ticket.
+//! Executes one step of an API call. Sends the request, records the result of the attempt, and
+//! records the final result on the ticket.
 //!
-//! The API call is closed only after the ticket has recorded the result. After a crash, the
-//! deadline of the API call repeats the step. Each request has an `Idempotency-Key`, so that the
-//! receiver can recognize a repeated request.
+//! The API call is closed only after the ticket has recorded the result. If the process crashes,
+//! the deadline of the API call causes a repetition of the step. Each request has an
+//! `Idempotency-Key`, so the receiver can detect a repeated request.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ use crate::app::outbound::{self, Described};
 use crate::app::tickets::service_task::{self, Awaiting};
 use crate::queue::runner::{self, Outgoing, Prepared};
 
-/// Takes the next step of an API call if the step is due. Otherwise does nothing.
+/// Executes the next step of an API call if the step is due. If the step is not due, does nothing.
 pub async fn step(app: &App, stream: &str) -> Result<(), Error> {
     runner::run::<ApiCall>(app, stream).await
 }
@@ -61,10 +61,10 @@ impl Outgoing for ApiCall {
         )
     }
 
-    /// Records the result of the API call on its ticket, then closes the API call.
+    /// Records the result of the API call on its ticket, and then closes the API call.
     ///
-    /// If the ticket no longer waits for the result, the close records that the ticket did not
-    /// accept the result.
+    /// If the ticket does not wait for the result, the command for closing records that the ticket
+    /// did not accept the result.
     async fn conclude(&self, app: &App, stream: &str) -> Result<(), Error> {
         let (Some(requested), Some(answered)) = (&self.requested, &self.answered) else {
             return Ok(());
@@ -123,8 +123,8 @@ async fn prepare<'a>(app: &App, call: &'a ApiCall) -> Result<Prepared<'a, ApiCal
         ServiceTask::Task(task) => task.secret.as_str(),
         ServiceTask::Application(_) => return failed("an application is no API call".into()),
     };
-    // A retry of a request uses the same key. Each step of a SOPS task and each poll is a new
-    // request with a new key.
+    // A repetition of the same request has the same key. Each step of a task of the standard
+    // operations platform (SOPS) is a new request with a new key. Each poll also has a new key.
     let key = match (&service_task, call.step.as_str()) {
         (_, "") => requested.key.clone(),
         (ServiceTask::Request(_), _) => format!("{}-{}", requested.key, call.polls),
@@ -146,9 +146,9 @@ async fn prepare<'a>(app: &App, call: &'a ApiCall) -> Result<Prepared<'a, ApiCal
     let request = match outbound::request(&*app.ledger.keys, described).await? {
         Ok(request) => request,
         Err(reason) => {
-            // A request that cannot be built gets the verdict of a request without a response. A
-            // poll is repeated. The creation of a task fails at once, and the reason names the
-            // missing secret.
+            // A request that cannot be built gets the same result as a request without a response.
+            // A poll is repeated later. The creation of a task fails immediately with a reason that
+            // names the missing secret.
             let response = Err(HttpError::Unknown(reason));
             let (verdict, policy) = provider.verdict(&service_task, kind, call, &response);
             return Ok(Prepared::Verdict(verdict, policy));

@@ -1,4 +1,5 @@
-//! The interface to the streams of one aggregate, independent of the types of the aggregate.
+//! The interface to the streams of one aggregate type. The interface hides the Rust types of the
+//! aggregate.
 
 use std::marker::PhantomData;
 
@@ -17,54 +18,60 @@ use super::rebuild::{self, Rebuilt};
 use super::{Changes, Folding, Follower, Reaction, Received};
 use crate::App;
 
-/// The list of aggregates, with one row per aggregate.
+/// A list with one entry for each aggregate type.
 pub type Registry = &'static [&'static dyn Aggregate];
 
-/// Handles a deadline of a stream whose time has passed. Does nothing if the work is not due.
+/// A function that handles a passed deadline of a stream. The function does nothing if the work is
+/// not due.
 pub type Fire = for<'a> fn(&'a App, &'a Due) -> BoxFuture<'a, Result<(), Error>>;
 
-/// The queue for the due work of an aggregate, and the handler of that work.
+/// The queue for the deadlines of an aggregate type, and the function that handles a passed
+/// deadline.
 pub struct Deadlines {
     pub queue: &'static str,
     pub fire: Fire,
 }
 
-/// One aggregate, independent of its types. [`Row`] is the only implementation.
+/// The interface of one aggregate type without its Rust types. [`Row`] is the only implementation.
 #[async_trait]
 pub trait Aggregate: Send + Sync {
-    /// Returns the name of the aggregate: the part of a stream name before the first dash.
+    /// Returns the name of the aggregate type. The name is the part of a stream name before the
+    /// first dash.
     fn name(&self) -> &'static str;
     fn role(&self) -> StreamRole;
-    /// Returns the name of the view of the card; `None` if the aggregate has no card.
+    /// Returns the name of the view that stores the cards (summaries of streams). Returns `None` if
+    /// the aggregate type has no cards.
     fn view(&self) -> Option<&'static str>;
-    /// Returns the names of the lists whose entries the card counts.
+    /// Returns the names of the lists with counters. The store counts the entries of these lists.
     fn counted(&self) -> &'static [&'static str];
-    /// Returns the names of the reactions.
+    /// Returns the names of the reactions (functions that create messages from events).
     fn reactions(&self) -> Vec<&'static str>;
-    /// Returns the queue and the handler of due work; `None` if the aggregate sets no deadlines.
+    /// Returns the queue and the handler for deadlines. Returns `None` if the aggregate type sets
+    /// no deadlines.
     fn deadlines(&self) -> Option<&Deadlines>;
-    /// Folds received commits of a stream, see [`super::fold`].
+    /// Applies received commits to the stored data of a stream, see [`super::fold`].
     async fn fold(
         &self,
         follower: &Follower<'_>,
         stream: &str,
         received: &[Received],
     ) -> Result<Changes, Error>;
-    /// Rebuilds the view of the card, see [`rebuild::cards`].
+    /// Builds all cards (stored summaries of streams) again, see [`rebuild::cards`].
     async fn rebuild(
         &self,
         ledger: &Ledger,
         views: &dyn Views,
         followed: i64,
     ) -> Result<Rebuilt, Error>;
-    /// Compares each snapshot of a stream with the folded events. Returns the first sequence of
-    /// every commit with a different snapshot.
+    /// Compares each snapshot of a stream with the state from the events. Returns the first
+    /// sequence of each commit whose snapshot differs.
     async fn wrong_snapshots(&self, ledger: &Ledger, stream: &str) -> Result<Vec<i64>, Error>;
-    /// Reads the commits and the state of a stream up to the bound `until`.
+    /// Reads the commits and the state of a stream. `until` is the end of the read.
     async fn history(&self, ledger: &Ledger, stream: &str, until: Until) -> Result<History, Error>;
 }
 
-/// The row of one aggregate: its decider `D`, its card `C`, its reactions and its deadlines.
+/// The entry of one aggregate type in the registry. Contains the decider `D` (the command logic),
+/// the card `C` (the stored summary), the reactions and the deadlines.
 pub struct Row<D, C: Card> {
     pub reactions: &'static [Reaction<C>],
     pub deadlines: Option<Deadlines>,
@@ -72,7 +79,7 @@ pub struct Row<D, C: Card> {
 }
 
 impl<D, C: Card> Row<D, C> {
-    /// The row of an aggregate without reactions and deadlines.
+    /// An entry without reactions and deadlines.
     pub const NEW: Self = Self {
         reactions: &[],
         deadlines: None,
@@ -131,7 +138,8 @@ impl<D: Decider, C: Card<Event = D::Event>> Aggregate for Row<D, C> {
     }
 }
 
-/// Returns the row of the aggregate that a stream belongs to; `None` for an unknown aggregate.
+/// Returns the registry entry of the aggregate type to which a stream belongs. Returns `None` for
+/// an unknown aggregate type.
 pub fn find(registry: Registry, stream: &str) -> Option<&'static dyn Aggregate> {
     let name = events::aggregate_of(stream);
     registry
@@ -140,7 +148,8 @@ pub fn find(registry: Registry, stream: &str) -> Option<&'static dyn Aggregate> 
         .copied()
 }
 
-/// The card type for an aggregate that has no card. The name of its view is empty.
+/// The card type (the stored summary) for an aggregate type without cards. The name of its view is
+/// empty.
 #[derive(Serialize, Deserialize)]
 #[serde(bound = "")]
 pub struct NoCard<E> {

@@ -1,5 +1,5 @@
-//! The births of the reactions. The birth of a reaction is the position or time of its first run. A
-//! reaction ignores commits that are older than its birth.
+//! A reaction is a function that creates messages from events. The birth of a reaction is the
+//! position or the time of its first run. A reaction ignores older commits.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,13 @@ use infra::{CommandEnvelope, Error, ExecuteError, Ledger};
 
 use super::aggregate::Registry;
 
-/// The births of all reactions, by the name of the reaction.
+/// The births (the first run times) of all reactions, by the name of the reaction.
 #[derive(Clone, Debug, Default)]
 pub struct Births(BTreeMap<&'static str, Birth>);
 
 impl Births {
-    /// Reads the births of all reactions. A reaction without a birth is inactive.
+    /// Reads the births (the first run times) of all reactions. A reaction without a birth is not
+    /// active.
     pub async fn load(ledger: &Ledger, registry: Registry) -> Result<Self, Error> {
         let mut births = BTreeMap::new();
         for name in names(registry) {
@@ -25,12 +26,12 @@ impl Births {
         Ok(Self(births))
     }
 
-    /// Reads the births of all reactions. A reaction without a birth is activated at the end of the
-    /// feed.
+    /// Reads the births (the first run times) of all reactions. If a reaction has no birth,
+    /// activates the reaction at the end of the feed.
     pub async fn activate(ledger: &Ledger, registry: Registry) -> Result<Self, Error> {
         let position = ledger.store.head().await?.position;
-        // In an empty ledger no commit is older than the reaction. Time 0 makes this true for any
-        // clock.
+        // If the ledger is empty, the reaction must process all commits. With time 0, no commit is
+        // too old, even if the clocks differ.
         let at = match position {
             0 => Moment(0),
             _ => ledger.clock.now(),
@@ -38,10 +39,11 @@ impl Births {
         Self::activate_at(ledger, registry, Some(position), at).await
     }
 
-    /// Reads the births of all reactions, and activates each reaction without a birth.
+    /// Reads the births (the first run times) of all reactions. Activates each reaction without a
+    /// birth.
     ///
-    /// An activated reaction ignores commits up to `position`. If the position of a commit is
-    /// unknown, the reaction ignores commits before `at`.
+    /// A newly activated reaction ignores commits up to `position`. For a commit without a known
+    /// position, the reaction ignores commits before the time `at`.
     pub async fn activate_at(
         ledger: &Ledger,
         registry: Registry,
@@ -77,7 +79,7 @@ impl Births {
         Ok(Self(births))
     }
 
-    /// Returns whether a reaction may act on a commit. `position` is `None` if the position of the
+    /// Returns true if a reaction may process a commit. `position` is `None` if the position of the
     /// commit is unknown.
     pub fn includes(&self, reaction: &str, position: Option<i64>, at: Moment) -> bool {
         self.0

@@ -1,5 +1,5 @@
-//! Due rows: the named deadlines of the streams. Each stream has one document, and each deadline
-//! has one index row.
+//! Due rows contain the named deadlines of streams. Each stream has one document, and each deadline
+//! has one row in the index.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,28 +9,31 @@ use infra::Error;
 use infra::queue::NewMessage;
 use infra::views::{Document, Put, Range, Views};
 
-/// The name of the view of due rows, and of its index.
+/// The name of the view with the deadlines of all streams. The index of this view has the same
+/// name.
 pub const VIEW: &str = "due";
-/// A deadline within this time gets its message at once, because the next sweep may be too late.
+/// A deadline within this time gets its message immediately, because the next scheduled check may
+/// be too late.
 const SOON_MS: i64 = 120_000;
-/// Number of due rows per read.
+/// Number of due rows (rows with a deadline) in one read.
 const PAGE: usize = 1000;
 
-/// The deadlines of one stream, by deadline id.
+/// The times of all deadlines of one stream, by deadline id.
 type Deadlines = BTreeMap<String, Moment>;
 
-/// The sequence of an event, and a change of a deadline by this event.
+/// A change of a deadline, and the sequence of the event that causes the change.
 pub type Change = (i64, DeadlineChange);
 
-/// The result of [`apply`]: the due document, and the messages of changed deadlines that are due
-/// soon.
+/// The result of [`apply`]. Contains the new document with the deadlines, and messages for changed
+/// deadlines that are due soon.
 #[derive(Debug)]
 pub struct Applied {
     pub put: Put,
     pub messages: Vec<NewMessage>,
 }
 
-/// Applies the changes of a stream up to the event `last` to the stored deadlines of the stream.
+/// Applies the deadline changes of a stream to the stored deadlines. The changes include all events
+/// up to the sequence `last`.
 ///
 /// Returns `None` if the document already contains all changes.
 pub fn apply(
@@ -88,8 +91,8 @@ pub fn apply(
     Ok(Some(Applied { put, messages }))
 }
 
-/// Returns the message of a deadline. The message id contains the stream, the deadline id and the
-/// instant.
+/// Returns the message for a deadline. The message id contains the stream, the deadline id and the
+/// time.
 pub fn message(
     stream: &str,
     deadline: &str,
@@ -110,7 +113,7 @@ pub fn message(
     }
 }
 
-/// A reader of due rows: page by page, ordered by instant.
+/// Reads deadlines in pages, in the order of their times.
 pub struct Rows<'a> {
     views: &'a dyn Views,
     to: String,
@@ -120,7 +123,7 @@ pub struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// Creates a reader of the deadlines up to and including the instant `at`.
+    /// Creates a reader for the deadlines up to and including the time `at`.
     pub fn until(views: &'a dyn Views, at: Moment) -> Self {
         Self {
             views,
@@ -131,8 +134,8 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Returns the next page. Each entry is a stream, a deadline id and an instant. A page after
-    /// the last row is empty.
+    /// Returns the next page of deadlines. Each entry contains a stream, a deadline id and a time.
+    /// After the last deadline, returns an empty page.
     pub async fn next(&mut self) -> Result<Vec<(String, String, Moment)>, Error> {
         if self.is_end {
             return Ok(Vec::new());
@@ -151,8 +154,8 @@ impl<'a> Rows<'a> {
             .await?;
         self.is_end = page.len() < PAGE;
         if let Some(last) = page.last() {
-            // The next page starts at the same value and skips the entries of that value that were
-            // already read.
+            // The next read starts at the last value of this page, and skips the entries with this
+            // value that were already read.
             let seen = page
                 .iter()
                 .rev()

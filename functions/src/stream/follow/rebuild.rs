@@ -1,4 +1,5 @@
-//! Rebuilds the view of a card from the ledger. This module has no access to a queue.
+//! Builds the cards (the stored summaries of streams) of one aggregate again from the ledger. This
+//! module has no access to a queue, so it cannot send messages.
 
 use domain::views::Card;
 use events::Event;
@@ -9,23 +10,25 @@ use infra::{Error, Ledger};
 use super::card_put;
 use crate::app::cards::read_card;
 
-/// Number of commits or documents per read.
+/// Number of commits or documents in one read.
 const PAGE: usize = 1000;
 
-/// The result of a rebuild: the number of documents in the new view, and the number of documents
-/// that differed from the old view.
+/// The result of a rebuild. Contains the number of new documents, and the number of new documents
+/// that differ from the old documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rebuilt {
     pub documents: u64,
     pub different: u64,
 }
 
-/// Builds a new view of a card beside the old view, and replaces each old document that differs.
+/// Builds all cards (stored summaries) of one type in a second view. Then replaces the old cards
+/// with the new cards.
 ///
-/// A rebuild has no access to a queue, so a rebuild cannot send anything. The sequence of a card is
-/// also the checkpoint of its reactions. The rebuild therefore folds no card beyond the sequence of
-/// the old card, or beyond `followed`, the feed position of the follower. A card that the follower
-/// updates during the rebuild is not replaced.
+/// The sequence of a card is also the checkpoint of its reactions (functions that send messages). A
+/// card with a higher sequence would skip messages. The rebuild therefore ends at the sequence of
+/// the old card, and at the feed position `followed` of the follower (the normal update of cards).
+///
+/// If the follower updates a card during the rebuild, the rebuild does not replace this card.
 pub async fn cards<C: Card>(
     ledger: &Ledger,
     views: &dyn Views,
@@ -51,7 +54,8 @@ pub async fn cards<C: Card>(
         for (key, document) in page {
             rebuilt.documents += 1;
             let old = views.get(C::VIEW, &key).await?;
-            // A card that the follower updated during the rebuild is not replaced.
+            // The follower (the normal update of cards) may have stored a newer card during the
+            // rebuild. Such a card is not replaced.
             let is_newer = old
                 .as_ref()
                 .is_some_and(|old| old.sequence > document.sequence);
@@ -59,8 +63,8 @@ pub async fn cards<C: Card>(
                 let card: C = read_card(ledger, &key, &document).await?;
                 rebuilt.different +=
                     u64::from(!is_same(ledger, &key, old.as_ref(), &document, &card).await?);
-                // A card that is equal to the old card is stored too, because the index entries may
-                // differ.
+                // An equal card (stored summary) is written too, because its index entries may be
+                // different.
                 views
                     .put_with(
                         C::VIEW,
@@ -79,9 +83,10 @@ pub async fn cards<C: Card>(
     Ok(rebuilt)
 }
 
-/// Returns whether the old document is equal to the rebuilt card.
+/// Returns true if the old document contains the same card (stored summary) as the new document.
 ///
-/// Personal values are opened for the comparison, because two ciphertexts of equal values differ.
+/// The comparison needs decrypted personal values, because two encryptions of the same value
+/// differ.
 async fn is_same<C: Card>(
     ledger: &Ledger,
     key: &str,
@@ -99,8 +104,8 @@ async fn is_same<C: Card>(
     }
 }
 
-/// Folds all cards of one type from the feed, up to the position of the follower. The store must
-/// keep the commits of each stream in order in the feed.
+/// Builds all cards (stored summaries) of one type from the feed, up to the position `followed`.
+/// The feed must contain the commits of each stream in sequence order.
 async fn refold_the_feed<C: Card>(
     ledger: &Ledger,
     views: &dyn Views,
@@ -129,11 +134,12 @@ async fn refold_the_feed<C: Card>(
     }
 }
 
-/// Folds each existing card from the commits of its stream, up to the sequence of the old card.
+/// Builds each existing card (stored summary) from the commits of its stream, up to the sequence of
+/// the old card.
 ///
-/// A stream without a card is skipped. The card was lost, or the stream was never followed. A card
-/// is also the checkpoint of its reactions, so only `ledgerdesk audit follow` may create a missing
-/// card.
+/// A stream without a card is skipped. A missing card means that the card was lost or that the
+/// commits were not processed yet. A card is also the checkpoint of reactions that send messages.
+/// Only the command `ledgerdesk audit follow` may therefore create a missing card.
 async fn refold_each_stream<C: Card>(
     ledger: &Ledger,
     views: &dyn Views,
@@ -163,7 +169,7 @@ async fn refold_each_stream<C: Card>(
     }
 }
 
-/// Removes the documents of streams that do not exist. Returns the number of removed documents.
+/// Deletes the documents of streams that do not exist. Returns the number of deleted documents.
 async fn drop_orphans<C: Card>(ledger: &Ledger, views: &dyn Views) -> Result<u64, Error> {
     let (mut dropped, mut after) = (0, String::new());
     loop {
@@ -181,7 +187,8 @@ async fn drop_orphans<C: Card>(ledger: &Ledger, views: &dyn Views) -> Result<u64
     }
 }
 
-/// Folds one commit into the card in the view `view`. This step of a rebuild cannot send anything.
+/// Applies one commit to the card (stored summary) in the view `view`. This function has no access
+/// to a queue, so it cannot send messages.
 async fn refold<C: Card>(
     ledger: &Ledger,
     views: &dyn Views,
