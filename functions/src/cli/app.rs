@@ -1,7 +1,7 @@
-//! `ledgerdesk app`: lists, adds, disables and enables apps.
+//! `ledgerdesk app`: lists, adds, disables and enables apps (programs that call the API).
 //!
-//! With `--url` the command calls `/v1` of a running desk. Without `--url` the command writes the
-//! directory of a stopped desk.
+//! With `--url` the command sends requests to `/v1` of a running service desk. Without `--url` the
+//! command writes into the directory of a stopped service desk.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,20 +23,20 @@ use super::target::{self, Target};
 use super::{Change, CommandError};
 use crate::app::{client_apps, seed};
 
-/// Number of commits per read.
+/// The number of commits that each read returns at most.
 const PAGE: usize = 1000;
-/// Longest wait for a response of the desk.
+/// The longest wait for a response of the service desk.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Largest response of the desk, in bytes.
+/// The largest accepted response of the service desk, in bytes.
 const RESPONSE_BYTES_MAX: usize = 4 << 20;
-/// Most characters of an app code; `/v1/apps` has the same limit.
+/// The largest number of characters in an app code. `/v1/apps` has the same limit.
 const CODE_MAX: usize = 128;
 
 #[derive(Debug, Args)]
 pub struct App {
     #[command(flatten)]
     pub target: Target,
-    /// The URL of a running desk that makes the change, such as https://desk.example.com.
+    /// The URL of the running service desk, such as https://desk.example.com.
     #[arg(long, global = true, value_name = "URL", conflicts_with_all = ["data", "cloud"])]
     pub url: Option<String>,
     /// With --url: a file with CODE:SECRET of an app that may act for the user. `-` reads standard
@@ -54,17 +54,17 @@ pub struct App {
 pub enum Command {
     /// List every app.
     List,
-    /// Add an app. The desk generates the secret of the app and prints the secret once.
+    /// Add an app. The desk creates the secret of the app and prints the secret only once.
     Add {
         /// The code of the app.
         code: String,
-        /// Let the app act only for users with a login token, not for every user.
+        /// Let the app act only for users with a login token. Other apps may act for every user.
         #[arg(long)]
         plain: bool,
         #[command(flatten)]
         change: Change,
     },
-    /// Disable an app. The desk rejects all later requests of the app.
+    /// Disable an app. The service desk rejects all later requests of the app.
     Disable {
         /// The code of the app.
         code: String,
@@ -81,7 +81,7 @@ pub enum Command {
 }
 
 impl App {
-    /// Runs the subcommand on a running desk (`--url`) or on a stopped desk.
+    /// Runs the subcommand on a running service desk (with `--url`) or on a stopped service desk.
     pub async fn run(self, json: bool) -> Result<(), CommandError> {
         let running = self.running()?;
         let running = running.as_ref();
@@ -221,10 +221,11 @@ impl App {
         Ok(())
     }
 
-    /// Returns the running desk of `--url`; `None` without `--url`.
+    /// Returns the connection to the running service desk of `--url`. Returns `None` without
+    /// `--url`.
     ///
-    /// Reads the secret of the app. The command calls this function only once, because standard
-    /// input can be read only once.
+    /// The function reads the app secret, possibly from standard input. The command therefore calls
+    /// this function only once.
     fn running(&self) -> Result<Option<Running>, CommandError> {
         let Some(base) = &self.url else {
             return match &self.app_file {
@@ -261,7 +262,7 @@ impl App {
         }))
     }
 
-    /// Returns whether the desk has an app with this code. Writes no data.
+    /// Returns whether the service desk has an app with this code. The function only reads.
     async fn is_known(&self, running: Option<&Running>, code: &str) -> Result<bool, CommandError> {
         let Some(running) = running else {
             self.target.exists()?;
@@ -277,7 +278,7 @@ impl App {
     }
 }
 
-/// The URL of a running desk, and the app and user name for requests to this desk.
+/// The connection to a running service desk: its URL, and the app and the user name for requests.
 struct Running {
     url: Url,
     client: Client,
@@ -286,7 +287,7 @@ struct Running {
 }
 
 impl Running {
-    /// Sends a request to `/v1/apps`. Returns an error if the desk rejects the request.
+    /// Sends a request to `/v1/apps`. Returns an error if the service desk rejects the request.
     async fn request(
         &self,
         method: &str,
@@ -336,8 +337,8 @@ impl Running {
         Ok((status, serde_json::from_slice(&bytes).unwrap_or_default()))
     }
 
-    /// Returns the response of an accepted request. For a rejected request, returns an error with
-    /// the reason of the desk.
+    /// Returns the response if the service desk accepted the request. Otherwise returns an error
+    /// with the reason in the response.
     fn accepted(&self, status: StatusCode, response: Value) -> Result<Value, CommandError> {
         if status == StatusCode::NO_CONTENT || (status.is_success() && response.is_object()) {
             return Ok(response);
@@ -356,7 +357,7 @@ impl Running {
     }
 }
 
-/// Rejects a code that is invalid for a new app.
+/// Rejects a code that a new app cannot have.
 fn check_code(code: &str) -> Result<(), CommandError> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if (1..=CODE_MAX).contains(&code.len()) && code.chars().all(is_plain) {
@@ -367,8 +368,8 @@ fn check_code(code: &str) -> Result<(), CommandError> {
     )))
 }
 
-/// Extends the error for a directory in use: a running desk needs the options `--url` and
-/// `--app-file`.
+/// Adds a hint to the error that another process uses the directory. The hint names the options
+/// `--url` and `--app-file`, which change a running service desk.
 fn with_hint(error: String) -> CommandError {
     match CommandError::from(error) {
         CommandError::Busy(text) => CommandError::Busy(format!(
@@ -384,9 +385,9 @@ fn report(json: bool, code: &str, result: &str) {
     });
 }
 
-/// Returns every app of a ledger, ordered by code.
+/// Returns all apps of a ledger, ordered by code.
 ///
-/// The function reads the whole feed, because the views of a stopped desk may be outdated.
+/// The function reads all commits, because the views of a stopped service desk may be outdated.
 async fn all_apps(ledger: &Ledger) -> Result<Vec<Registered>, CommandError> {
     let (mut codes, mut position) = (std::collections::BTreeSet::new(), 0);
     loop {

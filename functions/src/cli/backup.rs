@@ -1,7 +1,8 @@
-//! `ledgerdesk backup`: writes a consistent copy of a desk. The desk may be running.
+//! `ledgerdesk backup`: writes a consistent copy of the data of a service desk. The service desk
+//! may run during the backup.
 //!
-//! The ledger is copied first, then people and keys, then files. The later copies therefore contain
-//! all people, keys and files that the copied ledger refers to.
+//! The command copies the ledger first, then people and keys, then files. All people, keys and
+//! files that the copied ledger refers to are therefore in the later copies.
 
 use std::fs::{DirBuilder, File, Permissions};
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -24,33 +25,33 @@ use serde_json::json;
 
 use super::uploads;
 
-/// The version of the layout of a backup.
+/// The version number of the backup format.
 pub(super) const FORMAT: u32 = 1;
 pub(super) const MANIFEST: &str = "manifest.json";
 pub(super) const LEDGER: &str = "ledger.db";
 pub(super) const KEYS: &str = "keys.db";
-/// The folder of a backup that contains people and keys.
+/// The folder of a backup that contains the names of people and their encryption keys.
 pub(super) const KEYS_FOLDER: &str = "keys";
-/// A part of the name of an incomplete directory.
+/// A part of the name of a temporary directory. It marks the directory as incomplete.
 const PARTIAL: &str = ".partial";
-/// Number of bytes per read when a file is copied.
+/// The number of bytes that each read returns at most when a file is copied.
 const CHUNK: usize = 1 << 20;
-/// Time between two updates of the progress of a database copy.
+/// The time between two updates of the progress bar while a database is copied.
 const SHOWN_EVERY: Duration = Duration::from_millis(50);
-/// Most findings in the text of one message.
+/// The largest number of findings that one message lists.
 const NAMED_MAX: usize = 20;
 
 #[derive(Debug, Args)]
 pub struct Backup {
     /// The directory for the backup, new or empty.
     pub directory: PathBuf,
-    /// The directory of the desk, which may be running.
+    /// The directory of the service desk, which may be running.
     #[arg(long, default_value = "data")]
     pub data: PathBuf,
     /// The directory for people and keys, new or empty [default: the folder `keys` of the backup].
     #[arg(long, value_name = "DIR")]
     pub keys: Option<PathBuf>,
-    /// The global option `--json`.
+    /// The value of the global option `--json`, which the caller sets.
     #[arg(skip)]
     pub json: bool,
 }
@@ -65,7 +66,8 @@ pub(super) struct Entry {
     pub blake3: String,
 }
 
-/// The manifest of a backup: its origin, the head of its ledger, and its files.
+/// The manifest of a backup. It describes the origin of the backup, the last commit of the ledger,
+/// and the files of the backup.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Manifest {
     pub format: u32,
@@ -73,26 +75,26 @@ pub(super) struct Manifest {
     /// The version of the program that wrote the backup.
     pub program: String,
     pub sqlite: String,
-    /// The id that the ledger and its key store have in common.
+    /// The id that the ledger and the key store share.
     pub ledger_id: String,
     pub position: i64,
     pub feed_hash: String,
     pub commits: u64,
-    /// Every file of the backup except the manifest and the folder of keys.
+    /// The descriptions of all files of the backup, except the manifest and the folder of keys.
     pub files: Vec<Entry>,
-    /// The uploads whose files were missing in the desk during the backup.
+    /// The uploads whose files were already missing in the service desk during the backup.
     pub missing: Vec<String>,
-    /// The copy of people and keys of this backup. A restore may use another copy of the same desk
-    /// instead.
+    /// The file of this backup with people and keys. A restore may instead use another copy of
+    /// people and keys that comes from the same service desk.
     pub keys: Entry,
 }
 
-/// The manifest of a copy of people and keys.
+/// The manifest of a copy of people and keys. The copy can be in a directory of its own.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct KeysManifest {
     pub format: u32,
     pub made_at: String,
-    /// The id that the key store and its ledger have in common.
+    /// The id that the key store and the ledger share.
     pub ledger_id: String,
     pub file: Entry,
 }
@@ -102,14 +104,13 @@ pub(super) struct Work {
     target: PathBuf,
     /// The temporary directory.
     pub at: PathBuf,
-    /// Whether the target existed as an empty directory. Such a target may be a mount, which cannot
-    /// be replaced.
+    /// Whether the target already existed as an empty directory. In this case the target is not
+    /// replaced, because the target may be a mount point.
     existed: bool,
     is_done: bool,
-    /// A lock on the temporary directory. A temporary directory without a lock was left by a killed
-    /// process.
+    /// A lock on the temporary directory. If such a directory has no lock, its process was killed.
     ///
-    /// `None` on file systems that do not support such locks.
+    /// The value is `None` if the file system does not support such locks.
     _lock: Option<File>,
 }
 
@@ -166,8 +167,8 @@ impl Work {
 
     /// Renames the temporary directory to the target.
     ///
-    /// If the target existed, the files are moved into the target instead. The file `last` is moved
-    /// last, because a target without this file counts as incomplete.
+    /// If the target already existed, the files are moved into the target instead. The file `last`
+    /// is moved at the end, because a target without this file counts as incomplete.
     pub(super) fn finish(mut self, last: &str) -> Result<(), String> {
         let failed =
             |error: std::io::Error| format!("cannot complete {}: {error}", self.target.display());
@@ -207,8 +208,8 @@ impl Drop for Work {
     }
 }
 
-/// Removes the incomplete directories of killed processes, because these directories may contain
-/// people and keys.
+/// Removes incomplete directories that killed processes left. These directories may contain people
+/// and keys.
 fn remove_abandoned(folder: &Path, is_unfinished: impl Fn(&str) -> bool) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let is_abandoned = || {
@@ -230,7 +231,8 @@ fn parent(path: &Path) -> &Path {
         .unwrap_or(Path::new("."))
 }
 
-/// Returns the absolute path. Symbolic links are resolved in the part of the path that exists.
+/// Returns the absolute path. If only the beginning of the path exists, symbolic links are resolved
+/// only in this beginning.
 pub(super) fn resolved(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     for above in path.ancestors() {
@@ -253,7 +255,7 @@ fn sync_folder(folder: &Path) -> std::io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Syncs a folder and its subfolders, so that file names survive a power loss.
+/// Syncs a folder and its subfolders to the disk. The file names then survive a power loss.
 fn sync_folders(folder: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
@@ -264,7 +266,7 @@ fn sync_folders(folder: &Path) -> std::io::Result<()> {
     sync_folder(folder)
 }
 
-/// Writes a new file with read access for its owner only.
+/// Writes a new file. Only the owner of the file may read the file.
 pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), String> {
     let written = || -> std::io::Result<()> {
         let mut file = File::options()
@@ -278,8 +280,8 @@ pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), String> {
     written().map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
 
-/// Reads a file to its end and returns its entry. Copies the content to `target` if `target` is
-/// set.
+/// Reads a whole file and returns its description. If `target` is set, the content is also copied
+/// to `target`.
 fn read_through(
     source: &Path,
     mut target: Option<&mut File>,
@@ -304,13 +306,13 @@ fn read_through(
     }
 }
 
-/// Returns the entry of a file with its current content.
+/// Returns the description (path, size and hash) of a file.
 pub(super) fn entry_of(file: &Path, path: &str) -> Result<Entry, String> {
     read_through(file, None, path)
         .map_err(|error| format!("cannot read {}: {error}", file.display()))
 }
 
-/// Copies a file. The copy has read access for its owner only.
+/// Copies a file. Only the owner may read the copy.
 ///
 /// Returns `None` if the source was removed during the copy.
 pub(super) fn copy_file(source: &Path, target: &Path, path: &str) -> Result<Option<Entry>, String> {
@@ -340,8 +342,8 @@ pub(super) fn copy_file(source: &Path, target: &Path, path: &str) -> Result<Opti
 
 /// Returns the paths of all files below a folder, with `/` between folders.
 ///
-/// `skip_incomplete` omits files that are still being written. The names of such files begin with a
-/// dot.
+/// If `skip_incomplete` is true, files that are still being written are omitted. The names of such
+/// files begin with a dot.
 pub(super) fn paths_below(folder: &Path, skip_incomplete: bool) -> Result<Vec<String>, String> {
     let (mut found, mut folders) = (Vec::new(), vec![String::new()]);
     while let Some(below) = folders.pop() {
@@ -370,7 +372,7 @@ pub(super) fn paths_below(folder: &Path, skip_incomplete: bool) -> Result<Vec<St
     Ok(found)
 }
 
-/// Copies a database of a desk and shows the progress.
+/// Copies an SQLite database and shows the progress.
 fn copy_database(source: &Path, target: &Path, bar: &ProgressBar) -> Result<(), String> {
     let size = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
     bar.set_length(size(source));
@@ -389,8 +391,9 @@ fn copy_database(source: &Path, target: &Path, bar: &ProgressBar) -> Result<(), 
     copied.map_err(words)
 }
 
-/// Verifies the copied ledger in a folder: the database file, both hash chains and the published
-/// heads.
+/// Verifies a copied ledger in a folder. The function checks the database file and the hash chains.
+/// It also checks that the ledger contains the commits of all published heads. A published head is
+/// the stored position and hash of a commit.
 pub(super) async fn prove(
     folder: &Path,
     published: &[Head],
@@ -414,8 +417,8 @@ pub(super) async fn prove(
     ))
 }
 
-/// Runs the integrity check of SQLite on a copied database. Returns an error that lists the
-/// damages.
+/// Runs the integrity check of SQLite on a copied database. If the database is damaged, the error
+/// lists the damage.
 pub(super) fn sound(file: &Path) -> Result<(), String> {
     let damages = backup::damaged(file).map_err(words)?;
     if damages.is_empty() {
@@ -429,8 +432,8 @@ pub(super) fn sound(file: &Path) -> Result<(), String> {
     }
 }
 
-/// Joins findings to one text. The text names at most [`NAMED_MAX`] findings and the number of the
-/// others.
+/// Joins findings to one text. The text contains at most [`NAMED_MAX`] findings, and the number of
+/// omitted findings.
 pub(super) fn named(findings: &[String]) -> String {
     let more = findings.len().saturating_sub(NAMED_MAX);
     let text = findings[..findings.len() - more].join("; ");
@@ -458,7 +461,8 @@ fn text_of<T: Serialize>(manifest: &T) -> Result<Vec<u8>, String> {
 }
 
 impl Backup {
-    /// Writes and verifies the backup. Returns an error also if uploads of the desk are missing.
+    /// Writes and verifies the backup. If uploaded files are missing in the service desk, the
+    /// backup is still written, but the function returns an error.
     pub async fn run(self) -> Result<(), String> {
         let data = &self.data;
         let running = is_running(data).map_err(words)?;
@@ -556,8 +560,8 @@ impl Backup {
             },
         };
         write_file(&work.at.join(MANIFEST), &text_of(&manifest)?)?;
-        // The directory of keys is completed first. A backup without keys is useless, but keys
-        // without a backup do no harm.
+        // The directory of keys is completed before the directory of the backup. A backup without
+        // keys is useless, but keys without a backup do no harm.
         if let Some(separate) = separate {
             separate.finish(MANIFEST)?;
         }
@@ -608,8 +612,8 @@ impl Backup {
     }
 }
 
-/// Returns the id that a copied ledger and a copied key store have in common. Rejects different
-/// ids.
+/// Returns the common id of a copied ledger and a copied key store. Rejects the copies if their ids
+/// differ.
 fn common_id(ledger: &Path, keys: &Path) -> Result<String, String> {
     match (backup::key_store(ledger).map_err(words)?, backup::key_store(keys).map_err(words)?) {
         (Some(ledger), Some(keys)) if ledger == keys => Ok(ledger),
@@ -618,7 +622,7 @@ fn common_id(ledger: &Path, keys: &Path) -> Result<String, String> {
     }
 }
 
-/// Copies every complete uploaded file, and returns the entries of the copies.
+/// Copies all complete uploaded files and returns the descriptions of the copies.
 fn copy_files(source: &Path, target: &Path, bar: &ProgressBar) -> Result<Vec<Entry>, String> {
     make_folder(target)?;
     let paths = paths_below(source, true)?;
@@ -638,8 +642,8 @@ fn copy_files(source: &Path, target: &Path, bar: &ProgressBar) -> Result<Vec<Ent
     Ok(files)
 }
 
-/// Returns the published heads up to the end of the copied ledger, followed by the head of the
-/// copy.
+/// Returns the content of the file `heads` for the backup. The file keeps the lines of the service
+/// desk up to the last commit of the copied ledger. The last line is new and describes this commit.
 fn heads_of(mut lines: Vec<String>, head: Head, at: Timestamp) -> String {
     lines.retain(|line| {
         let position = line.split(' ').next().unwrap_or_default();
@@ -654,8 +658,8 @@ fn heads_of(mut lines: Vec<String>, head: Head, at: Timestamp) -> String {
     lines.into_iter().map(|line| line + "\n").collect()
 }
 
-/// Returns the uploads of the copied ledger whose files are missing both in the copy and in the
-/// desk.
+/// Returns the missing uploads. The copied ledger names such an upload, but its file is missing
+/// both in the copy and in the service desk.
 ///
 /// An upload that was discarded during the backup is not missing.
 async fn missing(copied: &Path, data: &Path, running: bool) -> Result<Vec<String>, String> {

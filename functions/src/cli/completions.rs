@@ -1,4 +1,4 @@
-//! `ledgerdesk completions`: prints completion scripts for shells.
+//! `ledgerdesk completions`: prints a completion script for a shell.
 
 use clap::{Args, CommandFactory as _};
 use clap_complete::aot::{Shell, generate};
@@ -8,12 +8,12 @@ use super::{Cli, CommandError};
 
 #[derive(Debug, Args)]
 pub struct Completions {
-    /// The shell that reads the script.
+    /// The shell for which the script is printed.
     pub shell: Shell,
 }
 
 impl Completions {
-    /// Prints the completion script of the shell.
+    /// Prints the completion script for the shell.
     pub fn run(self, json: bool) -> Result<(), CommandError> {
         let mut script = Vec::new();
         generate(self.shell, &mut Cli::command(), "ledgerdesk", &mut script);

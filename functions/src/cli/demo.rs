@@ -1,4 +1,4 @@
-//! `ledgerdesk demo`: starts a new desk and drives a realistic working day through its APIs.
+//! `ledgerdesk demo`: starts a new service desk and simulates a working day through its APIs.
 
 mod day;
 mod story;
@@ -27,36 +27,36 @@ use crate::app::times;
 use crate::stream::project;
 use day::{Client, Tally};
 
-/// Longest wait for the last callback of the day.
+/// The longest wait, at the end of the day, until all callbacks have arrived.
 const CALLBACKS_WAIT: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Args)]
 pub struct Demo {
-    /// Stop after the day instead of continuing to serve.
+    /// Stop the program after the simulated day. Without this option, the desk continues to run.
     #[arg(long)]
     pub exit: bool,
-    /// The number of tickets of the day; a story with two more tickets follows.
+    /// The number of tickets of the day. After the day, two more tickets are created.
     #[arg(long, default_value_t = 300, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub tickets: u64,
-    /// The address to listen on; by default a free port of this machine.
+    /// The address for HTTP requests. By default, a free port of this machine is used.
     #[arg(long, default_value = "127.0.0.1:0", value_name = "HOST:PORT")]
     pub listen: String,
-    /// The directory of the desk [default: a new directory in the temporary directory].
+    /// The directory of the service desk [default: a new directory in the temporary directory].
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// The seed of the day: the same seed creates the same tickets.
+    /// The number that determines the day. The same number creates the same tickets.
     #[arg(long, default_value_t = 1, value_name = "NUMBER")]
     pub seed: u64,
 }
 
-/// The requests that the callback receiver of the demo has received.
+/// The requests that reached the callback receiver of the demo.
 #[derive(Debug, Default)]
 struct Received {
     calls: AtomicU64,
-    /// The ticket numbers of accepted callbacks.
+    /// The numbers of the tickets whose callback was accepted.
     tickets: Mutex<std::collections::BTreeSet<String>>,
-    /// The ticket numbers whose first callback was rejected. Numbers that end with 7 are rejected
-    /// once, to show a retry.
+    /// The numbers of the tickets whose first callback was rejected. If a ticket number ends with
+    /// 7, its first callback is rejected to show a retry.
     refused: Mutex<std::collections::BTreeSet<String>>,
 }
 
@@ -140,8 +140,8 @@ fn fresh_directory(seed: u64) -> PathBuf {
     std::env::temp_dir().join(format!("ledgerdesk-demo-{}-{seed}", std::process::id()))
 }
 
-/// Starts a callback receiver on this machine and returns its URL. The receiver behaves like the
-/// receiver of the log platform.
+/// Starts a callback receiver on this machine and returns its URL. Its path and its responses are
+/// the same as those of the BlueKing log platform.
 async fn receive(received: Arc<Received>) -> Result<String, String> {
     let listener = TcpListener::bind("127.0.0.1:0")
         .await
@@ -186,7 +186,7 @@ async fn wait_for_callbacks(received: &Received, expected: u64) -> Result<(), St
         .map_err(|_| format!("only {} of {expected} callbacks arrived", arrived()))
 }
 
-/// Verifies the ledger, and returns the summary of the day as JSON and as text.
+/// Verifies the ledger. Returns the summary of the day as JSON and as text.
 async fn summary(
     app: &App,
     tally: &Tally,

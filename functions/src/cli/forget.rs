@@ -1,7 +1,7 @@
-//! `ledgerdesk forget`: erases a person and reports the data that remains.
+//! `ledgerdesk forget`: erases a person and reports which data remains.
 //!
-//! A desk on this machine must be stopped before this command. For a running desk, use the API
-//! `POST /v1/people/{person}/forget`.
+//! A service desk on this machine must be stopped first. For a running service desk, use the
+//! request `POST /v1/people/{person}/forget` instead.
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -16,15 +16,15 @@ use crate::registry::is_configuration;
 
 #[derive(Debug, Args)]
 pub struct Forget {
-    /// The user name or the person id. Use the id to complete an interrupted erasure.
+    /// The user name or the person id. Use the person id to complete an interrupted erasure.
     pub person: String,
-    /// Report the data that would be erased, without a change. This is safe beside a running desk.
+    /// Report which data would be erased, but change nothing. The desk may run at the same time.
     #[arg(long)]
     pub dry_run: bool,
     /// Do not ask for confirmation.
     #[arg(long, conflicts_with = "dry_run")]
     pub yes: bool,
-    /// The global option `--json`.
+    /// The value of the global option `--json`, which the caller sets.
     #[arg(skip)]
     pub json: bool,
     #[command(flatten)]
@@ -32,7 +32,7 @@ pub struct Forget {
 }
 
 impl Forget {
-    /// Erases the person, or reports the effects of an erasure (`--dry-run`).
+    /// Erases the person. With `--dry-run`, only reports the effects of an erasure.
     pub async fn run(self) -> Result<(), String> {
         let may_ask = std::io::stdin().is_terminal() && !self.json;
         if !self.dry_run && !self.yes && !may_ask {
@@ -74,7 +74,8 @@ impl Forget {
         self.end(erasure::erase(&app, &self.person, is_configuration, &searching(head)).await)
     }
 
-    /// Extends the error for a directory in use with the API for a running desk.
+    /// If the directory is in use, adds a hint to the error. The hint names the API request that
+    /// erases a person while the service desk is running.
     fn in_use(&self, error: String) -> String {
         match self.target.directory() {
             Some(_) if error.contains("another process") => format!(
@@ -91,8 +92,8 @@ impl Forget {
                 serde_json::to_string_pretty(&report).unwrap_or_default()
             ),
             Ok(report) => print(&report),
-            // A repeated erasure also succeeds. The first erasure removed the name, so the person
-            // is unknown.
+            // A repeated erasure is not an error. The previous erasure removed the user name, so
+            // the person is unknown here.
             Err(NotErased::Unknown(person)) if self.json => {
                 println!(
                     "{}",
@@ -116,8 +117,8 @@ async fn head(app: &App) -> Result<i64, String> {
         .position)
 }
 
-/// Returns a function that updates a progress bar over the feed. The bar is shown only on a
-/// terminal.
+/// Returns a function that updates a progress bar while all commits are searched. The bar is
+/// visible only on a terminal.
 fn searching(head: i64) -> impl Fn(i64) + Send + Sync {
     let bar = ProgressBar::new(head.unsigned_abs());
     move |position: i64| {

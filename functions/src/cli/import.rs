@@ -1,4 +1,5 @@
-//! `ledgerdesk import`: imports an incident log of another system into the ledger as events.
+//! `ledgerdesk import`: imports an incident log of another system. Each row of the log becomes an
+//! event.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,20 +19,21 @@ use crate::app::importing::rejected::Rejected;
 use crate::app::importing::{self, Log, Progress, Totals};
 use crate::host::local::publish;
 
-/// Most rejected rows that the text output lists. `--json` and `--rejected` list more.
+/// The largest number of rejected rows that the text output lists. The options `--json` and
+/// `--rejected` list more rows.
 const SHOWN: usize = 20;
 
 #[derive(Debug, Args)]
 pub struct Import {
-    /// A CSV file with a header line, optionally compressed with gzip.
+    /// A CSV file with a header line. The file may be compressed with gzip.
     pub file: PathBuf,
-    /// A TOML file that maps the columns; docs/importing.md describes it.
+    /// A TOML file that maps the columns. docs/importing.md describes the format.
     #[arg(long)]
     pub mapping: PathBuf,
-    /// Read and check the file without writing to the desk.
+    /// Read and check the file, but write nothing to the service desk.
     #[arg(long)]
     pub dry_run: bool,
-    /// Fail if any row is rejected; the other rows are imported.
+    /// Return an error if any row is rejected. All other rows are still imported.
     #[arg(long)]
     pub strict: bool,
     /// Write the rejected rows to this CSV file, with line number and reason.
@@ -46,8 +48,8 @@ fn words(error: Error) -> String {
 }
 
 impl Import {
-    /// Imports or checks the log. Returns an error if no row is valid, or if `--strict` is set and
-    /// a row is rejected.
+    /// Imports or checks the incident log. Returns an error if every row is rejected. With
+    /// `--strict`, a single rejected row is an error.
     pub async fn run(self, json: bool) -> Result<(), String> {
         let text = std::fs::read_to_string(&self.mapping)
             .map_err(|error| format!("cannot read {}: {error}", self.mapping.display()))?;
@@ -57,8 +59,8 @@ impl Import {
             .map_err(|error| format!("cannot read {}: {error}", self.file.display()))?
             .len();
         let progress = Arc::new(Progress::default());
-        // The header is checked before the desk is opened. A mapping that does not fit the file
-        // therefore creates no directory.
+        // The header of the file is checked before the service desk is opened. If the mapping does
+        // not fit the file, no directory is created.
         let log = Log::open(&self.file, Arc::new(mapping), progress.clone()).map_err(words)?;
         let context = json!({ "file": self.file.display().to_string(), "encoding": log.encoding.name(), "delimiter": char::from(log.delimiter).to_string() });
         let rejected = self
@@ -97,7 +99,7 @@ impl Import {
         Ok(())
     }
 
-    /// Imports the log. Returns the totals, and the duration of the import.
+    /// Imports the log and returns the totals and the duration.
     async fn import(
         &self,
         log: Log,
@@ -127,7 +129,7 @@ impl Import {
         ))
     }
 
-    /// Checks the log like an import, but writes no events.
+    /// Checks all rows as an import does, but writes no events.
     async fn check(
         &self,
         log: Log,
@@ -141,8 +143,8 @@ impl Import {
         ))
     }
 
-    /// Returns the ledger and the fingerprint key of an existing desk; `None` if the desk does not
-    /// exist. Creates no files.
+    /// Returns the ledger and the fingerprint key of the service desk. Returns `None` if the
+    /// service desk does not exist. The function creates no files.
     async fn desk(&self) -> Result<Option<(Ledger, [u8; 32])>, String> {
         let Some(directory) = self.target.directory() else {
             let cloud = self.target.connect().await?;

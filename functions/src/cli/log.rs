@@ -1,5 +1,4 @@
-//! The log of the command line. The log is text on a terminal, and one JSON object per line
-//! elsewhere.
+//! The log of the program. On a terminal the log is text. Otherwise each log line is a JSON object.
 
 use std::io::{IsTerminal as _, Stderr, Write};
 
@@ -9,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 use super::CommandError;
 use crate::app::times::LogTime;
 
-/// The levels that `--log-level` accepts for all targets.
+/// The levels that the option `--log-level` accepts without a target.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// The options of the log.
@@ -17,8 +16,8 @@ const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 pub struct Log {
     /// The log level: off, error, warn, info, debug or trace.
     ///
-    /// A target can have its own level, separated by commas: `info,access=debug` logs every
-    /// request.
+    /// A part of the program (target) can have its own level. Commas separate the levels. For
+    /// example, `info,access=debug` logs every request.
     #[arg(
         long,
         global = true,
@@ -42,9 +41,9 @@ pub enum Format {
     Json,
 }
 
-/// Standard error as the output of the log.
+/// Writes log lines to standard error.
 ///
-/// A line is lost if the write fails. A full disk or a closed pipe must not stop the desk.
+/// If a write fails, the log line is lost. A full disk or a closed pipe must not stop the program.
 struct Lossy(Stderr);
 
 impl Write for Lossy {
@@ -60,7 +59,8 @@ impl Write for Lossy {
 }
 
 impl Log {
-    /// Starts the log. `directives` are additional log directives from the options of a command.
+    /// Starts the log. `directives` contains more log levels that other options of the command
+    /// require.
     pub fn start(&self, directives: &[&str]) -> Result<(), CommandError> {
         let level = if self.log_level.trim().is_empty() {
             "info"

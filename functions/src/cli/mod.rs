@@ -1,4 +1,4 @@
-//! The command line of a desk. Each subcommand has its own file.
+//! The command line of Ledgerdesk. Each subcommand has its own file.
 
 pub mod app;
 pub mod audit;
@@ -40,33 +40,33 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve a desk.
+    /// Run a service desk.
     Serve(serve::Serve),
-    /// Write base data, the demo company and apps into an existing desk.
+    /// Write base data, the demo company and apps into an existing service desk.
     Setup(setup::Setup),
-    /// Start a desk with a demo company and a realistic working day.
+    /// Start a service desk with a demo company and simulate a working day.
     Demo(demo::Demo),
-    /// Import an incident log of another system as events.
+    /// Import an incident log of another system. Each row becomes an event.
     Import(import::Import),
     /// Print a report.
     Report(report::Report),
     /// Read, replay, verify and export the ledger.
     Audit(audit::Audit),
-    /// List, add, disable and enable apps: the programs that call the APIs.
+    /// List, add, disable and enable apps (programs that call the APIs).
     App(app::App),
-    /// Erase a person: user name, key, and everything sealed under the key.
+    /// Erase a person: the user name, the encryption key, and all data encrypted with this key.
     Forget(forget::Forget),
-    /// Copy a desk, which may be running. People and keys are copied separately.
+    /// Copy a service desk, which may be running. People and keys are copied separately.
     Backup(backup::Backup),
-    /// Create the directory of a desk from a backup.
+    /// Create the directory of a service desk from a backup.
     Restore(restore::Restore),
-    /// Check a desk and report each problem with the next step.
+    /// Check a service desk. For each problem, print what the operator should do.
     Doctor(doctor::Doctor),
     /// Print a completion script for a shell.
     Completions(completions::Completions),
 }
 
-/// The reason of a failed command. Each reason has its own exit code, and docs/operating.md lists
+/// The reason why a command failed. Each reason has its own exit code, and docs/operating.md lists
 /// the exit codes.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
@@ -78,12 +78,13 @@ pub enum CommandError {
     /// A verification failed, or a check has findings.
     #[error("{0}")]
     Found(String),
-    /// Another process uses the desk.
+    /// Another process uses the service desk.
     #[error("{0}")]
     Busy(String),
 }
 
-/// A part of the error text of the ledger. This text means that another process uses the directory.
+/// A part of the ledger's error text. If an error contains this part, another process uses the
+/// directory.
 const IN_USE: &str = "another process is writing";
 
 impl CommandError {
@@ -126,20 +127,20 @@ impl From<CommandError> for String {
     }
 }
 
-/// The options of a command that changes a desk.
+/// The options of each command that changes a service desk.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct Change {
-    /// Report the changes without making them.
+    /// Print the changes, but make no change.
     #[arg(long)]
     pub dry_run: bool,
-    /// Do not ask for confirmation. Only a terminal shows the question.
+    /// Do not ask for confirmation. Without a terminal, the command never asks.
     #[arg(long)]
     pub yes: bool,
 }
 
 impl Change {
-    /// Asks for confirmation on a terminal. Without a terminal, the call of the command counts as
-    /// the confirmation.
+    /// Asks the user for confirmation if the standard input is a terminal. Otherwise the action
+    /// counts as confirmed.
     pub fn confirm(self, action: &str) -> Result<(), CommandError> {
         let stdin = std::io::stdin();
         if self.yes || self.dry_run || !stdin.is_terminal() {
@@ -160,14 +161,15 @@ impl Change {
     }
 }
 
-/// Prints a line about a running desk to standard output.
+/// Prints a line about the running service desk to standard output.
 ///
-/// A failed write is ignored, because a closed pipe or a full disk must not stop the desk.
+/// A failed write is ignored, because a closed pipe or a full disk must not stop the service desk.
 pub(crate) fn announce(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
-/// Prints a result. Prints `value` if `json` is true, and calls `lines` to print text otherwise.
+/// Prints a result. If `json` is true, the function prints `value` as JSON. Otherwise the function
+/// calls `lines`, which prints text.
 pub(crate) fn print(json: bool, value: &Value, lines: impl FnOnce()) {
     if json {
         println!("{value}");
@@ -203,7 +205,7 @@ mod tests {
 
     use super::*;
 
-    /// The paths of the commands that change a desk.
+    /// The names of all commands that change a service desk.
     const CHANGING: [&str; 9] = [
         "setup",
         "audit check",
@@ -216,11 +218,11 @@ mod tests {
         "forget",
     ];
 
-    /// Largest number of characters of a short help text.
+    /// The largest number of characters in the short help text of an argument.
     const HELP_MAX: usize = 120;
 
-    /// Collects the commands that have no subcommands. Each entry is the path of a command and its
-    /// long options.
+    /// Collects all commands that have no subcommands. Each collected entry contains the full name
+    /// of a command and the names of its long options.
     fn leaves(command: &clap::Command, path: &str, found: &mut Vec<(String, Vec<String>)>) {
         let mut subcommands = command
             .get_subcommands()

@@ -1,5 +1,5 @@
-//! `ledgerdesk report`: prints operational data that is computed from events. The command is safe
-//! beside a running desk.
+//! `ledgerdesk report`: prints operational data, which is computed from events. The service desk
+//! may run at the same time.
 
 use clap::{Args, ValueEnum};
 use domain::projections::desk_board::DeskBoard;
@@ -18,12 +18,12 @@ pub struct Report {
     pub target: Target,
 }
 
-/// The available reports.
+/// The reports that the command can print.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum Name {
-    /// Volumes, transitions and durations of imported incident logs.
+    /// Numbers, transitions and durations of the incidents in imported logs.
     Incidents,
-    /// Numbers of tickets, decisions and callbacks of the desk.
+    /// Numbers of the tickets, decisions and callbacks of the service desk.
     Desk,
 }
 
@@ -59,7 +59,7 @@ impl Report {
 }
 
 impl Name {
-    /// Returns the text that is printed for a report without data.
+    /// Returns the text that replaces a report without data.
     fn empty_text(self, target: &Target) -> String {
         match self {
             Self::Incidents => format!(
@@ -72,7 +72,8 @@ impl Name {
     }
 }
 
-/// Returns whether every number of a report is zero and every list is empty.
+/// Returns whether a report contains no data. In such a report, all numbers are zero and all lists
+/// are empty.
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Object(object) => object.values().all(is_empty),
@@ -82,7 +83,7 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// Prints a report as indented lines. A row of a list is printed as `from -> to: count`.
+/// Prints a report as indented lines. A list row of three values is printed as `from -> to: count`.
 pub(super) fn print_lines(value: &Value, depth: usize) {
     let Value::Object(object) = value else { return };
     for (key, value) in object {

@@ -1,4 +1,4 @@
-//! `ledgerdesk restore`: verifies a backup and creates the directory of a desk from the backup.
+//! `ledgerdesk restore`: verifies a backup and creates the directory of a service desk from it.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
@@ -22,24 +22,24 @@ use super::uploads;
 pub struct Restore {
     /// The directory of the backup.
     pub directory: PathBuf,
-    /// The directory of the restored desk, new or empty.
+    /// The directory for the restored service desk, new or empty.
     #[arg(long)]
     pub data: PathBuf,
-    /// The copy of people and keys [default: the folder `keys` of the backup].
+    /// The directory with the copy of people and keys [default: the folder `keys` of the backup].
     #[arg(long, value_name = "DIR")]
     pub keys: Option<PathBuf>,
     /// Verify the backup and write nothing.
     #[arg(long)]
     pub dry_run: bool,
-    /// Do not ask for confirmation on a terminal.
+    /// Do not ask for confirmation. Without a terminal, the command never asks.
     #[arg(long)]
     pub yes: bool,
-    /// The global option `--json`.
+    /// The value of the global option `--json`, which the caller sets.
     #[arg(skip)]
     pub json: bool,
 }
 
-/// The manifests of a verified backup, and the verdict on its ledger.
+/// The result of a successful verification: both manifests, and the result for the ledger.
 struct Verified {
     manifest: Manifest,
     keys: KeysManifest,
@@ -47,7 +47,8 @@ struct Verified {
 }
 
 impl Restore {
-    /// Verifies the backup, asks for confirmation and creates the desk.
+    /// Verifies the backup, asks the user for confirmation, and creates the directory of the
+    /// service desk.
     pub async fn run(self) -> Result<(), String> {
         let keys_at = self
             .keys
@@ -97,8 +98,8 @@ impl Restore {
         Ok(())
     }
 
-    /// Verifies the files and the ledger of the backup. Also verifies that the keys belong to the
-    /// ledger.
+    /// Verifies the files and the ledger of the backup. Also verifies that the key store and the
+    /// ledger belong together.
     async fn verify(&self, keys_at: &Path) -> Result<Verified, String> {
         let directory = &self.directory;
         let manifest: Manifest = manifest(directory, "this is not a complete backup")?;
@@ -198,8 +199,8 @@ impl Restore {
         })
     }
 
-    /// Asks for confirmation on a terminal. Without a terminal, the call of the command counts as
-    /// the confirmation.
+    /// Asks the user for confirmation if the standard input is a terminal. Otherwise the restore
+    /// counts as confirmed.
     fn is_confirmed(&self, verified: &Verified) -> Result<bool, String> {
         if self.yes || self.json || !std::io::stdin().is_terminal() {
             return Ok(true);
@@ -261,7 +262,7 @@ impl Restore {
     }
 }
 
-/// Reads a manifest. If the manifest is missing, the error contains the text `otherwise`.
+/// Reads the manifest in a directory. If the manifest is missing, the error contains `otherwise`.
 fn manifest<T: DeserializeOwned>(directory: &Path, otherwise: &str) -> Result<T, String> {
     let path = directory.join(MANIFEST);
     let text = std::fs::read(&path).map_err(|error| match error.kind() {
@@ -287,8 +288,8 @@ fn manifest_of_keys(keys_at: &Path) -> Result<KeysManifest, String> {
     manifest(keys_at, "this is not a complete copy of people and keys")
 }
 
-/// Returns whether a path of a manifest points outside the backup. A manifest with such a path is
-/// forged.
+/// Returns whether a path in the manifest leads to a file outside the backup. A manifest with such
+/// a path is forged.
 fn points_outside(path: &str) -> bool {
     path.is_empty()
         || !Path::new(path)
@@ -296,8 +297,8 @@ fn points_outside(path: &str) -> bool {
             .all(|part| matches!(part, Component::Normal(_)))
 }
 
-/// Compares a file of a backup with its entry in the manifest. Returns a finding, or `None` if both
-/// match.
+/// Compares a file of a backup with its entry in the manifest. Returns `None` if they match, and a
+/// finding otherwise.
 fn wrong(directory: &Path, entry: &Entry) -> Result<Option<String>, String> {
     let Entry {
         path,
@@ -331,7 +332,7 @@ fn wrong(directory: &Path, entry: &Entry) -> Result<Option<String>, String> {
     Ok((entry_of(&file, path)?.blake3 != *blake3).then(|| format!("{path} was changed")))
 }
 
-/// Returns a finding for each file of a directory that is not listed in the manifest.
+/// Returns a finding for each file in a directory that the manifest does not list.
 fn extra<'a>(
     directory: &Path,
     known: impl Iterator<Item = &'a str>,
@@ -352,7 +353,8 @@ fn extra<'a>(
         .collect())
 }
 
-/// Copies a file. Returns an error if the copy does not match the entry of the file.
+/// Copies a file. Returns an error if the copy has another size or hash than the entry in the
+/// manifest.
 fn take(source: &Path, target: &Path, entry: &Entry) -> Result<(), String> {
     if let Some(folder) = target.parent() {
         make_folder(folder)?;

@@ -1,4 +1,4 @@
-//! `ledgerdesk serve`: runs a desk on one machine. All data of the desk is in one directory.
+//! `ledgerdesk serve`: runs a service desk on one machine. All its data is in one directory.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -34,15 +34,15 @@ use crate::registry::{REGISTRY, counted};
 use crate::stream::follow::births::Births;
 use infra::Ports;
 
-/// Longest wait at the start for the views. The lists then show the data that the start itself
-/// stored.
+/// The longest wait, during the start, until the views contain all commits. After this wait, lists
+/// normally contain the data that the start wrote.
 const FOLLOWED_WAIT: Duration = Duration::from_secs(2);
-/// Code and secret of the demo app. The secret is published, so the app is only for trials on
-/// loopback.
+/// The code and the secret of the demo app. The secret is published, so the app is only for trials
+/// on the loopback address.
 pub const DEMO_APP: (&str, &str) = ("demo_app", "demo-secret-for-trials-only");
 
-/// The name of the view that stores settings of the last start. `ZONE` is the key of its document
-/// with the time zone.
+/// The name of the view that stores settings of the last start. In this view, the document with the
+/// key `ZONE` contains the time zone.
 const LAST_START: &str = "last_start";
 const ZONE: &str = "zone";
 
@@ -56,22 +56,22 @@ pub struct Serve {
     pub data: PathBuf,
     #[command(flatten)]
     pub wanted: Wanted,
-    /// Serve the demo company with its published secret to other machines too.
+    /// Let other machines use the demo company, although the secret of its app is published.
     #[arg(long, requires = "demo")]
     pub demo_on_network: bool,
-    /// The base URL of links to the desk [default: the listening address].
+    /// The base URL for links to this service desk [default: the listening address].
     #[arg(long, value_name = "URL")]
     pub site: Option<String>,
     /// The time zone of ticket numbers and of times in responses.
     #[arg(long, default_value = times::DEFAULT_ZONE, value_name = "ZONE")]
     pub zone: String,
-    /// The directory of leaders, departments and businesses: a TOML file or a service.
+    /// The source of leaders, departments and businesses: a TOML file or the URL of a service.
     #[arg(long, value_name = "FILE|URL")]
     pub directory: Option<String>,
     /// Private addresses that outgoing requests may reach, separated by commas.
     ///
-    /// Entries are networks, addresses, host names, `*.domain` and `loopback`. `--demo` adds
-    /// loopback.
+    /// An entry is a network, an address, a host name, `*.domain` or `loopback`. The option
+    /// `--demo` adds `loopback`.
     #[arg(long, value_name = "LIST")]
     pub egress: Option<String>,
     /// The largest file that may be uploaded, in MiB.
@@ -80,27 +80,27 @@ pub struct Serve {
     /// The login service that checks a `bk_token`. Without this option, no token is valid.
     #[arg(long, value_name = "URL")]
     pub login: Option<String>,
-    /// Start although published or followed commits are missing.
+    /// Start although the ledger lost commits that it already published or processed.
     ///
     /// The loss is recorded in the ledger, and the views are rebuilt.
     #[arg(long)]
     pub accept_lost_commits: bool,
     /// Start although people who acted in the ledger are missing in the key store.
     ///
-    /// The names and sealed values of these people can no longer be read. The people count as
+    /// The names and encrypted values of these people can no longer be read. The people count as
     /// erased.
     #[arg(long)]
     pub accept_lost_people: bool,
     /// Log every request: method, path, status, duration, app and request id.
     #[arg(long)]
     pub access_log: bool,
-    /// End the process when the given crash point is reached for the N-th time. For tests only.
+    /// For tests only: end the process when the code reaches POINT for the N-th time.
     #[arg(long, hide = true, value_name = "POINT:N")]
     pub crash_at: Option<String>,
 }
 
 impl Serve {
-    /// Starts the desk and serves requests until a stop signal arrives.
+    /// Starts the service desk and serves requests until the process gets a stop signal.
     pub async fn run(self, json: bool) -> Result<(), CommandError> {
         ignore_hangups();
         let mut stop = StopSignals::listen();
@@ -139,7 +139,8 @@ impl Serve {
         Ok(())
     }
 
-    /// Opens the directory of the desk and starts every function.
+    /// Opens the directory of the service desk and starts all its functions, such as the HTTP
+    /// server, the queue handlers and the timers.
     pub async fn start(&self) -> Result<(App, Desk), CommandError> {
         let addresses = self.addresses().await?;
         let listener = TcpListener::bind(&addresses[..])
@@ -152,8 +153,8 @@ impl Serve {
             .map_err(|error| format!("cannot publish the head: {error}"))?;
         let desk = Desk::start(&app, listener, &self.data)?;
         let mut followed = app.followed.subscribe();
-        // The start does not wait longer, because a rebuild of the views may take long. The desk
-        // serves requests during a rebuild.
+        // The wait is short, because a rebuild of the views may take long. The service desk serves
+        // requests during a rebuild.
         let _ = tokio::time::timeout(
             FOLLOWED_WAIT,
             followed.wait_for(|position| *position >= head.position),
@@ -162,8 +163,8 @@ impl Serve {
         Ok((app, desk))
     }
 
-    /// Resolves `--listen` to its addresses, IPv4 addresses first. The desk listens on the first
-    /// free address.
+    /// Resolves the option `--listen` to addresses, with IPv4 addresses before IPv6 addresses. The
+    /// server listens on the first address that is free.
     async fn addresses(&self) -> Result<Vec<SocketAddr>, CommandError> {
         let unknown = |reason: String| {
             CommandError::Usage(format!(
@@ -249,8 +250,8 @@ impl Serve {
             ..local
         };
         let app = App::new(ports, settings, crash)?;
-        // A new reaction must be activated before the first command of this run. Otherwise the
-        // reaction would ignore the events of that command.
+        // A reaction (a rule that starts work after an event) ignores all events before its
+        // activation. New reactions are therefore activated before this process executes a command.
         Births::activate(&app.ledger, REGISTRY).await?;
         app.credentials.listens_on(address.ip());
         app.limits.apply();
@@ -276,9 +277,10 @@ fn is_web_address(text: &str) -> bool {
     })
 }
 
-/// Ignores SIGHUP, so that a closed terminal does not end the desk.
+/// Ignores the signal SIGHUP, so that the service desk continues when its terminal is closed.
 ///
-/// SIGHUP is not needed to reopen a log file, because the log is written to standard error.
+/// Other programs reopen their log file after SIGHUP. This program writes the log to standard error
+/// and has no log file.
 pub(super) fn ignore_hangups() {
     match signal(SignalKind::hangup()) {
         Ok(mut hangups) => drop(tokio::spawn(async move {
@@ -290,8 +292,8 @@ pub(super) fn ignore_hangups() {
     }
 }
 
-/// Opens the directory of leaders and departments from a URL or a TOML file. Without a location,
-/// the directory is empty.
+/// Opens the directory service for leaders and departments. The location is a URL or the path of a
+/// TOML file. Without a location, the directory is empty.
 fn open_directory(
     location: Option<&str>,
     ledger: &infra::Ledger,
@@ -319,8 +321,8 @@ fn open_directory(
     }
 }
 
-/// Warns if the time zone changed since the last start. Ticket numbers contain the date in this
-/// zone.
+/// Warns if the time zone is not the time zone of the last start. A different zone changes the date
+/// in ticket numbers and the times in responses.
 async fn compare_zone(views: &dyn Views, zone: &str) -> Result<(), infra::Error> {
     let stored = views.get(LAST_START, ZONE).await?;
     let sequence = stored.as_ref().map_or(0, |document| document.sequence);
@@ -350,10 +352,10 @@ async fn compare_zone(views: &dyn Views, zone: &str) -> Result<(), infra::Error>
     Ok(())
 }
 
-/// Records the loss of published commits in the ledger, then marks the published heads of these
-/// commits as void.
+/// Records in the ledger that published commits are lost. Then marks the stored heads (positions
+/// and hashes) of the lost commits as void.
 ///
-/// After a crash between the two writes, the next start finds the same loss again.
+/// If the process crashes between the two writes, the next start finds the same loss again.
 async fn accept(ledger: &infra::Ledger, lost: &Lost, data: &Path) -> Result<(), String> {
     let continued = Continued {
         published_position: lost.published,
@@ -389,7 +391,7 @@ async fn accept(ledger: &infra::Ledger, lost: &Lost, data: &Path) -> Result<(), 
     Ok(())
 }
 
-/// Waits for SIGINT or SIGTERM.
+/// Waits until the process gets SIGINT or SIGTERM.
 pub(super) async fn stop_signal(signals: &mut StopSignals) {
     tokio::select! {
         () = next(&mut signals.interrupt) => {}
@@ -404,9 +406,9 @@ async fn next(signal: &mut Option<Signal>) {
     }
 }
 
-/// Receives the signals that stop a desk: SIGINT and SIGTERM.
+/// Receives the stop signals SIGINT and SIGTERM.
 ///
-/// A signal that arrives during the start stops the desk as well.
+/// A signal that arrives while the service desk starts also stops the service desk.
 pub(super) struct StopSignals {
     interrupt: Option<Signal>,
     terminate: Option<Signal>,

@@ -1,5 +1,5 @@
-//! `ledgerdesk setup`: writes base data, the demo company and apps into a desk. A repeated setup
-//! changes nothing.
+//! `ledgerdesk setup`: writes base data, the demo company and apps into a service desk. A second
+//! run with the same options changes nothing.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -18,16 +18,17 @@ use crate::App;
 use crate::app::itsm::integrations::Definitions;
 use crate::app::{client_apps, seed};
 
-/// The file name that selects standard input.
+/// The file name that selects the standard input.
 const STDIN: &str = "-";
 /// The byte order mark that some editors write at the start of a file.
 const BOM: &str = "\u{feff}";
-/// The prefix of the names of secrets of integrations.
+/// The prefix in the name of each secret that belongs to an integration.
 const INTEGRATION: &str = "integration/";
-/// The mode bits that let users other than the owner read a file.
+/// The mode bits that allow users other than the owner to read a file.
 const OTHERS_READ: u32 = 0o044;
 
-/// Returns the reason why a header must not be used in an API call; `None` if the header is valid.
+/// Returns the reason why a header must not be used in an API call. Returns `None` if the header is
+/// valid.
 fn header_problem(header: &str, value: &str) -> Option<&'static str> {
     if header.parse::<HeaderName>().is_err() {
         return Some("is not a valid header name");
@@ -51,36 +52,38 @@ pub struct Setup {
     pub change: Change,
 }
 
-/// The options for base data, demo company, apps and secrets of a desk.
+/// The options that select the base data, the demo company, the apps and the secrets of a service
+/// desk.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Wanted {
-    /// Load the demo company once and enable its app, whose secret is published.
+    /// Load the demo company once and enable its app. The secret of this app is published.
     #[arg(long)]
     pub demo: bool,
-    /// Register an app that may act for any user. For trials only, because other users can see
+    /// Register an app that may act for any user. Only for trials: other users can see the
     /// arguments.
     #[arg(long = "app", value_name = "CODE:SECRET")]
     pub apps: Vec<String>,
-    /// Register the apps in a file that may act for any user, one CODE:SECRET per line. `-` reads
+    /// Register apps from a file, one CODE:SECRET per line. They may act for any user. `-` reads
     /// standard input.
     #[arg(long = "app-file", value_name = "FILE")]
     pub app_files: Vec<PathBuf>,
     /// Register an app that may act only for users with a login token.
     #[arg(long = "plain-app", value_name = "CODE:SECRET")]
     pub plain_apps: Vec<String>,
-    /// Register apps like --plain-app from a file, one CODE:SECRET per line. `-` reads standard
+    /// Register apps from a file, as with --plain-app. One CODE:SECRET per line. `-` reads standard
     /// input.
     #[arg(long = "plain-app-file", value_name = "FILE")]
     pub plain_app_files: Vec<PathBuf>,
-    /// Send every status change of a ticket to this app, not only the end. The app must be
-    /// registered here.
+    /// Send every status change of a ticket to this app, not only its end. Register the app here
+    /// too.
     #[arg(long = "status-callbacks", value_name = "CODE")]
     pub status_callbacks: Vec<String>,
-    /// Store request headers for API calls of workflows: a file with a JSON object of strings.
+    /// Store secret request headers for API calls of workflows. FILE contains a JSON object of
+    /// texts.
     #[arg(long = "api-secret", value_name = "NAME=FILE")]
     pub api_secrets: Vec<String>,
-    /// Store the secret of an integration: a file with the app secret that the external system
-    /// issued. KIND is integration.
+    /// Store the app secret that an external system issued for an integration. KIND is
+    /// `integration`.
     #[arg(long = "secret", value_name = "KIND/NAME=FILE")]
     pub secrets: Vec<String>,
     /// Define integrations and application kinds from a TOML file (docs/integrations.md).
@@ -88,25 +91,25 @@ pub struct Wanted {
     pub integrations: Vec<PathBuf>,
 }
 
-/// An app that was named in an option or a file.
+/// An app that an option or a file contains.
 pub(super) struct Named {
     pub(super) code: String,
     pub(super) secret: String,
     may_impersonate: bool,
 }
 
-/// The checked content of options and files. The content is stored, because standard input can be
-/// read only once.
+/// The checked content of options and files. The content is stored here, because standard input can
+/// be read only once.
 pub(super) struct Resolved {
     named: Vec<Named>,
     headers: Vec<(String, Vec<u8>)>,
-    /// The secrets by their full name, such as `integration/company_itsm`.
+    /// The secrets with their full names. An example of a full name is `integration/company_itsm`.
     secrets: Vec<(String, Vec<u8>)>,
     definitions: Vec<Definitions>,
 }
 
 impl Wanted {
-    /// Reads and checks all options and files. This happens before the desk is opened.
+    /// Reads and checks all options and files before the service desk is opened.
     pub(super) fn resolve(&self) -> Result<Resolved, CommandError> {
         Ok(Resolved {
             named: self.named()?,
@@ -116,7 +119,8 @@ impl Wanted {
         })
     }
 
-    /// Writes the base data, apps, secrets and integrations of the command-line options into a desk.
+    /// Writes base data, apps, secrets and integrations into a service desk, as the command-line
+    /// options require.
     pub(super) async fn store(&self, app: &App, resolved: &Resolved) -> Result<(), CommandError> {
         seed::found(app).await?;
         if self.demo {
@@ -170,7 +174,7 @@ impl Wanted {
         Ok(())
     }
 
-    /// Returns the checked secrets of all `--secret` options, each with its full name.
+    /// Returns the checked secrets of all `--secret` options with their full names.
     fn secrets(&self) -> Result<Vec<(String, Vec<u8>)>, CommandError> {
         let mut all = Vec::new();
         for pair in &self.secrets {
@@ -256,7 +260,7 @@ impl Wanted {
         Ok(named)
     }
 
-    /// Returns the checked headers of all `--api-secret` options, each with the name of its secret.
+    /// Returns the checked headers of all `--api-secret` options with the names of their secrets.
     fn headers(&self) -> Result<Vec<(String, Vec<u8>)>, CommandError> {
         let mut all = Vec::new();
         for pair in &self.api_secrets {
@@ -282,7 +286,8 @@ impl Wanted {
         Ok(all)
     }
 
-    /// Returns one text for each part of the data that will be written.
+    /// Returns the plan for `--dry-run`. Each text of the plan names one part of the data that
+    /// would be written.
     fn plan(&self, resolved: &Resolved) -> Vec<String> {
         let mut plan = vec!["the missing base data".to_owned()];
         if self.demo {
@@ -323,7 +328,7 @@ impl Wanted {
     }
 }
 
-/// Rejects an app that is named twice with different secrets or different kinds.
+/// Rejects an app code that appears twice with different secrets or different kinds of app.
 fn reject_duplicates(named: &[Named]) -> Result<(), CommandError> {
     let mut first = BTreeMap::new();
     for Named {
@@ -352,7 +357,7 @@ fn pair_of(text: &str, may_impersonate: bool) -> Option<Named> {
     })
 }
 
-/// Reads the apps of a file or of standard input.
+/// Reads the apps in a file or in standard input.
 ///
 /// Skips empty lines and lines that begin with `#`. Error messages never contain a line of the
 /// file, because each line contains a secret.
@@ -395,9 +400,9 @@ pub(super) fn read_apps(file: &Path, may_impersonate: bool) -> Result<Vec<Named>
     }
 }
 
-/// Warns if other users can read a file of secrets.
+/// Warns if users other than the owner can read a file of secrets.
 ///
-/// Such a file is not an error, because container platforms mount secrets with this mode.
+/// The file is still accepted, because container platforms mount secrets with this file mode.
 fn warn_if_others_read(file: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
     if std::fs::metadata(file)
@@ -408,7 +413,7 @@ fn warn_if_others_read(file: &Path) {
 }
 
 impl Setup {
-    /// Writes the data into the desk. With `--dry-run`, prints the plan instead.
+    /// Writes the data into the service desk. With `--dry-run`, only prints the plan.
     pub async fn run(self, json: bool) -> Result<(), CommandError> {
         let resolved = self.wanted.resolve()?;
         let plan = self.wanted.plan(&resolved);

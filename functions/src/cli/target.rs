@@ -1,4 +1,5 @@
-//! The desk that a command uses: a directory on this machine, or tables in the cloud.
+//! The service desk that a command uses. Its data is in a directory on this machine, or in tables
+//! in the cloud.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,21 +17,22 @@ use crate::app::Settings;
 use crate::catalog::queues;
 use crate::registry::counted;
 
-/// The default directory of a desk.
+/// The default directory of a service desk.
 const DATA: &str = "data";
 
 #[derive(Clone, Debug, Args)]
 pub struct Target {
-    /// The directory of the desk [default: data].
+    /// The directory of the service desk [default: data].
     #[arg(long, global = true, conflicts_with = "cloud", value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Use a desk in the cloud. This is the default if a prefix is set and --data is absent.
+    /// Use a service desk in the cloud. This is the default if a prefix is set and --data is
+    /// absent.
     #[arg(long, global = true)]
     pub cloud: bool,
-    /// The name prefix of the desk's tables and queues, such as `ledgerdesk-prod`.
+    /// The prefix of the names of the tables and queues, such as `ledgerdesk-prod`.
     #[arg(long, global = true, env = "LEDGERDESK_PREFIX")]
     pub prefix: Option<String>,
-    /// The archive bucket of the desk.
+    /// The S3 bucket that contains the archive of the desk.
     #[arg(long, global = true, env = "LEDGERDESK_BUCKET")]
     pub bucket: Option<String>,
     /// The region of the cloud [default: from the environment or the profile].
@@ -38,8 +40,8 @@ pub struct Target {
     pub region: Option<String>,
 }
 
-/// Creates an app for the command line. Outgoing requests cannot reach private networks, and no
-/// login token is valid.
+/// Creates the application object for the command line. Outgoing requests cannot reach private
+/// networks, and every login token is rejected.
 pub fn app(ports: Ports) -> Result<App, String> {
     let http = Arc::new(HttpClient::new(Egress::default()).map_err(words)?);
     App::new(Ports { http, ..ports }, Settings::default(), Arc::default()).map_err(words)
@@ -50,7 +52,7 @@ fn words(error: Error) -> String {
 }
 
 impl Target {
-    /// Returns whether the desk is in the cloud.
+    /// Returns whether the service desk is in the cloud.
     pub fn is_cloud(&self) -> bool {
         self.cloud
             || (self.data.is_none()
@@ -60,12 +62,14 @@ impl Target {
                     .is_some_and(|prefix| !prefix.is_empty()))
     }
 
-    /// Returns the directory of the desk; `None` if the desk is in the cloud.
+    /// Returns the directory of the service desk. Returns `None` if the service desk is in the
+    /// cloud.
     pub fn directory(&self) -> Option<&Path> {
         (!self.is_cloud()).then(|| self.data.as_deref().unwrap_or(Path::new(DATA)))
     }
 
-    /// Rejects a directory without a desk, because a misspelled name would create a new desk.
+    /// Rejects a directory that contains no service desk. Without this check, a misspelled name
+    /// would create a new service desk.
     pub fn exists(&self) -> Result<(), CommandError> {
         match self.directory() {
             Some(directory) if !directory.join("ledger.db").exists() => {
@@ -75,7 +79,8 @@ impl Target {
         }
     }
 
-    /// Returns the ports of the desk in the cloud. Sends no request.
+    /// Returns the connections to the tables and queues in the cloud. The function sends no
+    /// request.
     ///
     /// Returns an error if the prefix, the bucket or the region is missing.
     pub async fn connect(&self) -> Result<Cloud, String> {
@@ -91,7 +96,7 @@ impl Target {
         Ok(Cloud::new(config, prefix, bucket, &queues()))
     }
 
-    /// Opens the ledger for reading. This is safe beside a running desk.
+    /// Opens the ledger for reading. The service desk may run at the same time.
     pub async fn read(&self) -> Result<Ledger, String> {
         match self.directory() {
             Some(directory) => local::read(directory).map_err(words),
@@ -99,7 +104,7 @@ impl Target {
         }
     }
 
-    /// Opens all ports for reading only. This is safe beside a running desk.
+    /// Opens all stores (ports) only for reading. The service desk may run at the same time.
     pub async fn read_all(&self) -> Result<Ports, String> {
         match self.directory() {
             Some(directory) => Ok(local::read_all(directory).map_err(words)?),
@@ -107,7 +112,8 @@ impl Target {
         }
     }
 
-    /// Opens all ports beside a running desk. The ledger of a desk on one machine is read-only.
+    /// Opens all stores (ports) while the service desk may run. If the service desk is on one
+    /// machine, its ledger is opened only for reading.
     pub async fn beside(&self) -> Result<Ports, String> {
         match self.directory() {
             Some(directory) => Ok(local::beside(directory, &counted()).map_err(words)?),
@@ -115,8 +121,8 @@ impl Target {
         }
     }
 
-    /// Opens all ports for executing commands. On one machine, no other process may use the desk at
-    /// the same time.
+    /// Opens all stores (ports) for commands that write. On one machine, no other process may use
+    /// the service desk at the same time.
     pub async fn write(&self) -> Result<Ports, String> {
         match self.directory() {
             Some(directory) => {
@@ -127,7 +133,7 @@ impl Target {
     }
 }
 
-/// Formats the directory or the prefix of the desk for messages.
+/// Formats the directory or the cloud prefix of the service desk for messages.
 impl std::fmt::Display for Target {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.directory() {

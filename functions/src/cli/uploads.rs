@@ -1,28 +1,29 @@
-//! Finds uploads of the ledger whose files are missing. File content is not read.
+//! Finds uploaded files that the ledger contains but whose stored parts are missing. The content of
+//! the files is not read.
 
 use domain::attachment::Attachment;
 use infra::blob::Blob;
 use infra::{Error, Ledger};
 
-/// Most parts listed per upload. No upload has more parts, even with the parts of interrupted
-/// uploads.
+/// The largest number of stored parts that are listed for one upload. Every upload has fewer parts,
+/// even if parts of interrupted uploads are counted.
 const PARTS_MAX: usize = 100_000;
 
-/// The result of a check of the uploads of a ledger.
+/// The result of checking the uploads of a ledger.
 #[derive(Debug, Default)]
 pub(super) struct Uploads {
-    /// The number of uploads of which every part exists.
+    /// The number of uploads whose parts all exist.
     pub whole: u64,
-    /// The number of uploads whose content was removed together with the key of the owner.
+    /// The number of uploads whose owner was erased. The content of such an upload was removed.
     pub erased: u64,
-    /// The uploads with a missing part. Each entry is the stream of the upload, and a text that
-    /// names the missing part.
+    /// The uploads with a missing part. Each entry contains the stream of the upload and a text
+    /// that names the missing part.
     pub missing: Vec<(String, String)>,
 }
 
-/// Checks whether the parts of every upload of the given streams exist.
+/// Checks whether all parts of the uploads in the given streams exist.
 ///
-/// Without a key store, the uploads of erased people count as missing.
+/// If there is no key store, an upload of an erased person counts as missing.
 pub(super) async fn look(
     ledger: &Ledger,
     streams: &[String],

@@ -1,5 +1,5 @@
-//! Logs one line per request, and returns the request id in a header. A log line contains no query,
-//! body, secret or name of a person.
+//! Logs one line for each request, and returns the request id in a response header. A log line
+//! contains no query, no body, no secret and no name of a person.
 
 use std::sync::OnceLock;
 
@@ -15,18 +15,19 @@ use crate::app::request_scope::CALLER;
 
 /// The header that contains the request id in requests and responses.
 const REQUEST_ID: &str = "x-request-id";
-/// A request that takes longer than this time, in milliseconds, is logged at the level `info`.
+/// A request that takes longer than this time, in milliseconds, is logged with the level `info`.
 const SLOW_MS: i64 = 1000;
-/// Longest path in the log, in characters. A longer path is truncated.
+/// The largest number of characters of a path in the log. A longer path is cut.
 const PATH_MAX: usize = 200;
-/// The path segment that is followed by the name or id of a person.
+/// The path segment before the name or the id of a person.
 const PEOPLE: &str = "people";
 
-/// The path segment that begins the path of an inbound message. The path ends with a secret.
+/// The beginning of the path of a message from another system. Such a path ends with a secret.
 const CALLBACKS: &str = "/callbacks/";
 
-/// Returns a path for the log. A long path is truncated. The name or id of a person is replaced by
-/// `{person}` (`/v1/people/{person}/forget`), and the secret of an inbound message by `{secret}`.
+/// Returns a path without private data for the log. The name or the id of a person is replaced by
+/// `{person}`, as in `/v1/people/{person}/forget`. The secret in the path of a message from another
+/// system is replaced by `{secret}`. A long path is cut.
 fn logged_path(path: &str) -> String {
     if let Some(rest) = path.strip_prefix(CALLBACKS) {
         let source: String = rest
@@ -54,14 +55,15 @@ fn logged_path(path: &str) -> String {
         .collect()
 }
 
-/// Adds an id to each request and logs the request. The log level is `warn` for server errors,
-/// `info` for client errors and slow requests, and `debug` for other requests.
+/// Logs each request and gives an id to each request without an id. The log level is `warn` for
+/// server errors. The level is `info` for client errors and slow requests, and `debug` for other
+/// requests.
 pub(super) async fn observe(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let started_at = app.ledger.clock.now();
     let id = request_id(request.headers(), &app);
     let header = HeaderValue::from_str(&id).ok();
     if let Some(header) = &header {
-        // The handler reads the request id from this header.
+        // Other functions read the request id from this header.
         request.headers_mut().insert(REQUEST_ID, header.clone());
     }
     let method = request.method().clone();

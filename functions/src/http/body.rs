@@ -1,4 +1,5 @@
-//! Reads bodies and queries of all HTTP APIs. All bounds are checked before parsing.
+//! Reads the bodies and queries of all HTTP APIs. All size limits are checked before the content is
+//! parsed.
 
 use std::time::Duration;
 
@@ -7,19 +8,20 @@ use http_body_util::BodyExt as _;
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
-/// Largest body, in bytes.
+/// The largest accepted body, in bytes.
 pub const BODY_BYTES_MAX: usize = 1 << 20;
-/// Longest pause between two parts of a body.
+/// The longest wait for the next part of a body.
 const PIECE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest time for reading a whole body. This is less than the time limit of a request (25 s).
+/// The longest time for a whole body. It is shorter than the time limit of a request, which is 25
+/// seconds.
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
-/// A body up to this size, in bytes, needs no permit for large bodies. Nearly all bodies are
-/// smaller.
+/// The largest body, in bytes, that is read without a permit. Larger bodies need a permit, because
+/// their total size in memory is limited. Nearly all bodies are smaller.
 const SMALL_BYTES: usize = 16 << 10;
-/// Largest total size of the large bodies that are read concurrently, in KiB. The callers of these
-/// bodies are not identified yet.
+/// The total size, in KiB, of all large bodies that may be read at the same time. The limit
+/// protects the memory from callers who are not identified yet.
 const LARGE_KIB_MAX: usize = 64 << 10;
-/// Longest wait for a permit for a large body.
+/// The longest wait for a permit to read a large body.
 const PERMIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 static LARGE: Semaphore = Semaphore::const_new(LARGE_KIB_MAX);
@@ -37,8 +39,8 @@ pub enum NotRead {
     Busy,
 }
 
-/// Reads a whole body of at most `most` bytes, in bounded time and memory. If a body is too large,
-/// the host discards the unread bytes.
+/// Reads a whole body of at most `most` bytes. Time and memory are limited. If the body is too
+/// large, its remaining bytes are not read here.
 pub async fn read(mut body: Body, most: usize) -> Result<Vec<u8>, NotRead> {
     let expected_size = http_body::Body::size_hint(&body);
     if expected_size.lower() > most as u64 {
@@ -83,11 +85,11 @@ pub async fn read(mut body: Body, most: usize) -> Result<Vec<u8>, NotRead> {
         .unwrap_or(Err(NotRead::TooSlow))
 }
 
-/// Deepest nesting of a JSON body, in levels.
+/// The largest number of nested levels in a JSON body.
 pub const DEPTH_MAX: usize = 64;
 
-/// Returns the name-value pairs of a query or a form. The values of a repeated name become a list,
-/// because clients send an array in this form.
+/// Returns the name-value pairs of a query or a form. If a name occurs more than once, its values
+/// become a list, because clients send arrays in this way.
 pub fn pairs(bytes: &[u8]) -> Map<String, Value> {
     let pairs: Vec<(String, String)> = serde_urlencoded::from_bytes(bytes).unwrap_or_default();
     let mut map = Map::new();
@@ -101,7 +103,8 @@ pub fn pairs(bytes: &[u8]) -> Map<String, Value> {
     map
 }
 
-/// The reason why bytes are not a JSON object. Each API has its own texts for these reasons.
+/// The reason why a body is not a JSON object. Each API has its own error messages for these
+/// reasons.
 #[derive(Debug, thiserror::Error)]
 pub enum NoObject {
     #[error("the body is not UTF-8: {0}")]
@@ -114,7 +117,7 @@ pub enum NoObject {
     NotJson(serde_json::Error),
 }
 
-/// Parses a JSON object in UTF-8 of at most [`DEPTH_MAX`] levels.
+/// Parses a JSON object in UTF-8. Rejects an object with more than [`DEPTH_MAX`] nested levels.
 pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, NoObject> {
     let text = std::str::from_utf8(bytes)?;
     if depth(text) > DEPTH_MAX {
@@ -127,14 +130,14 @@ pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, NoObject> {
     }
 }
 
-/// Parses a text that is a JSON array or object; returns `None` for any other text. Clients put
-/// lists and objects into forms and queries as JSON text.
+/// Parses a text that contains a JSON array or object. Returns `None` for any other text. Clients
+/// send lists and objects in forms and queries as such texts.
 pub fn nested(text: &str) -> Option<Value> {
     let is_nested = text.trim_start().starts_with(['[', '{']) && depth(text) <= DEPTH_MAX;
     is_nested.then(|| serde_json::from_str(text).ok()).flatten()
 }
 
-/// Returns the deepest nesting of a JSON text, without parsing the text.
+/// Returns the largest number of nested levels in a JSON text. The text is not parsed for this.
 fn depth(text: &str) -> usize {
     let (mut current, mut deepest, mut in_text, mut escaped) = (0_usize, 0, false, false);
     for byte in text.bytes() {

@@ -1,5 +1,5 @@
-//! `/callbacks/{source}/{secret}`: messages of other systems. A message with a valid secret is
-//! stored before the answer. The queue `sync` processes the stored message.
+//! Receives messages from other systems at `/callbacks/{source}/{secret}`. If the secret is valid,
+//! the message is stored before the response is sent. The queue `sync` processes the message later.
 
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -13,21 +13,22 @@ use super::body::{self, NotRead};
 use crate::App;
 use crate::app::itsm::callbacks;
 
-/// Largest body of a message, in bytes. A callback has less than 2 KiB.
+/// The largest body of a message, in bytes. A callback of BlueKing ITSM has less than 2 KiB.
 const BODY_BYTES_MAX: usize = 64 << 10;
 
-/// Returns the routes of inbound messages, for the function `inbound`.
+/// Returns the router for messages from other systems. The cloud function `inbound` uses this
+/// router.
 pub fn router(app: App) -> Router {
     routes().with_state(app)
 }
 
-/// Returns the routes of inbound messages.
+/// Returns the routes for messages from other systems.
 pub(super) fn routes() -> Router<App> {
     Router::new().route("/callbacks/{source}/{secret}", post(receive))
 }
 
-/// Stores a message. The answer has the form that BlueKing ITSM expects of a callback receiver
-/// (reference/bk-itsm.md 10).
+/// Stores a message from another system. The response has the format that BlueKing ITSM expects
+/// from the receiver of a callback (reference/bk-itsm.md 10).
 async fn receive(
     State(app): State<App>,
     Path((source, secret)): Path<(String, String)>,

@@ -1,4 +1,4 @@
-//! The HTTP APIs. All hosts serve the same axum router.
+//! The HTTP APIs. All hosts (the local server and the cloud functions) use the same axum router.
 
 mod access;
 pub mod api;
@@ -21,12 +21,12 @@ use serde_json::{Value, json};
 
 use crate::App;
 
-/// Longest wait for the test write of `/readyz`. If the write takes longer, the ledger does not
-/// accept writes.
+/// The longest wait for the test write of `/readyz`. If the write takes longer, the response
+/// reports that the ledger cannot be written.
 const WRITABLE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Returns the router with all HTTP paths. Unknown paths are handled by the BlueKing API, because
-/// axum routes cannot express the path variants of this API.
+/// Returns the router for all HTTP paths. Unknown paths go to the BlueKing API, because this API
+/// has path variants that axum routes cannot express.
 pub fn router(app: App) -> Router {
     Router::new()
         .route("/", get(page::first))
@@ -35,8 +35,8 @@ pub fn router(app: App) -> Router {
         .route("/openapi.json", get(api::openapi::document))
         .nest("/v1", api::router())
         .merge(inbound::routes())
-        // A caller without credentials must not learn which paths or methods exist. The fallback
-        // therefore checks the credentials, and only a known caller gets a 405.
+        // A caller without credentials must not find out which paths or methods exist. The fallback
+        // therefore checks the credentials. Only an identified caller gets status 405.
         .method_not_allowed_fallback(blueking::only_read)
         .fallback(blueking::command)
         .layer(from_fn_with_state(app.clone(), scope::open))
@@ -48,7 +48,7 @@ async fn healthz() -> &'static str {
     "ok"
 }
 
-/// Returns 200 if the ledger can be read and written, and 503 otherwise.
+/// Returns status 200 if the ledger can be read and written. Otherwise returns status 503.
 async fn readyz(State(app): State<App>) -> Response {
     let head = match app.ledger.store.head().await {
         Ok(head) => head,
@@ -80,7 +80,7 @@ async fn readyz(State(app): State<App>) -> Response {
     }
 }
 
-/// Describes the health paths for `/openapi.json`. The health paths need no credentials.
+/// Describes `/healthz` and `/readyz` for `/openapi.json`. These paths need no credentials.
 fn described_health() -> [(String, Value); 2] {
     let text = |description: &str| json!({ "description": description, "content": { "text/plain": { "schema": { "type": "string" } } } });
     let get = |name: &str, summary: &str, responses: Value| {

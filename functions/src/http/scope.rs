@@ -1,5 +1,5 @@
-//! The scope of a request: the peer address, the conditional headers, and the caller whose limits
-//! apply to the request.
+//! The scope of a request, which other functions can read while the request is handled. It contains
+//! the peer address, the conditional headers, and the caller whose limits apply.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,7 +19,8 @@ use crate::App;
 use crate::app::limits::{LARGE_ANSWER, Of, Transfer};
 use crate::app::request_scope::{Peer, SCOPE, Scope};
 
-/// Returns whether `If-None-Match` contains a tag (RFC 9110 13.1.2). The comparison is weak.
+/// Returns whether the header `If-None-Match` contains the tag (RFC 9110 13.1.2). Weak and strong
+/// tags count as equal.
 pub fn is_known(if_none_match: &str, tag: &str) -> bool {
     let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
     if_none_match.trim() == "*"
@@ -28,20 +29,22 @@ pub fn is_known(if_none_match: &str, tag: &str) -> bool {
             .any(|known| opaque(known) == opaque(tag))
 }
 
-/// Opens the scope of a request, and counts the bytes of a request that writes.
+/// Runs a request with its own scope, which is data that other functions can read during the
+/// request. If the request writes data, the bytes of its body count against the limits of the
+/// caller.
 pub(super) async fn open(State(app): State<App>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let is_v1 = path.starts_with("/v1/");
-    // The BlueKing API also accepts reads by POST. Such reads are not counted as writes. Uploads of
-    // files are not counted here, because uploads have their own limits.
+    // The BlueKing API also accepts POST for operations that read. Such requests do not count as
+    // writes. File uploads do not count here, because uploads have their own limits.
     let writes = !matches!(*request.method(), Method::GET | Method::HEAD)
         && if is_v1 {
             !is_upload(path)
         } else {
             !blueking::is_read(path)
         };
-    // A `/v1` write has already changed the ledger, so its response must not be replaced by an
-    // error.
+    // The limit for large responses does not apply to writes over `/v1`. Such a request has already
+    // changed the ledger, so an error must not replace its response.
     let is_bounded = !is_v1 || matches!(*request.method(), Method::GET | Method::HEAD);
     let request_id = blueking::render::request_id(request.headers(), &app);
     let (parts, body) = request.into_parts();
@@ -68,8 +71,8 @@ pub(super) async fn open(State(app): State<App>, request: Request, next: Next) -
         .await;
     let of = *scope.of.lock().expect("no holder panics");
     if let Some(of) = of {
-        // A rejected `/v1` request wrote nothing. The BlueKing API returns status 200 for every
-        // result, so all bytes of such a request are counted.
+        // If a `/v1` request is rejected, it wrote nothing and counts as 0 bytes. The BlueKing API
+        // returns status 200 for errors too, so all bytes of its requests count.
         let written = if is_v1 && !response.status().is_success() {
             0
         } else {
@@ -102,12 +105,13 @@ fn is_upload(path: &str) -> bool {
 }
 
 /// Counts a large response against the limit of the caller until the client has read the response.
-/// Returns an error if too many large responses of the caller are unread.
+/// Returns an error if the caller has too many large responses that are not read yet.
 fn metered(app: &App, of: Of, response: Response) -> Result<Response, Error> {
     let bytes = http_body::Body::size_hint(response.body())
         .exact()
         .and_then(|bytes| usize::try_from(bytes).ok());
-    // A body of unknown size is the content of a file. Downloads of files have their own limits.
+    // If the size of a body is unknown, the body is the content of a file. Downloads of files have
+    // their own limits.
     let Some(bytes) = bytes.filter(|bytes| *bytes > LARGE_ANSWER) else {
         return Ok(response);
     };
@@ -121,14 +125,14 @@ fn metered(app: &App, of: Of, response: Response) -> Result<Response, Error> {
     }))
 }
 
-/// Largest part of a response that is sent at once, in bytes.
+/// The largest number of bytes of a response that are sent in one piece.
 const PIECE_BYTES: usize = 32 << 10;
 
-/// A response body that is sent in parts. The body is dropped after the client has read the last
-/// part.
+/// A large response body that is sent in small pieces. The body counts against a limit of the
+/// caller until the last piece is sent.
 struct Metered {
     body: Body,
-    /// The bytes of the last part that are not sent yet.
+    /// The bytes of the current data block that are not sent yet.
     rest: Bytes,
     _transfer: Transfer,
 }
@@ -159,13 +163,13 @@ impl http_body::Body for Metered {
     }
 
     fn size_hint(&self) -> SizeHint {
-        // Only bodies of a known size are metered, so the size is exact.
+        // Only bodies with a known size are wrapped in this type, so the size is exact.
         let unread = self.body.size_hint().exact().unwrap_or_default();
         SizeHint::with_exact(unread + self.rest.len() as u64)
     }
 }
 
-/// A request body that counts the bytes that are read.
+/// A request body that counts the bytes that the handler reads.
 struct Counted {
     body: Body,
     bytes: Arc<AtomicU64>,

@@ -1,4 +1,5 @@
-//! `ledgerdesk audit check`: compares the feed with the journal.
+//! `ledgerdesk audit check`: compares the feed (the ordered list of all commits) with the journal
+//! (the commits of each stream).
 
 use events::Moment;
 use infra::store::audit::compare;
@@ -9,7 +10,7 @@ use crate::cli::target::Target;
 use crate::cli::{Change, CommandError};
 use crate::stream::index::{Arrived, Indexer, TAMPERED};
 
-/// Longest time between a commit and its entry in the feed.
+/// The longest normal time, in milliseconds, between a commit and its entry in the feed.
 const INDEXING_MAX_MS: i64 = 60_000;
 
 pub(super) async fn check(
@@ -81,8 +82,8 @@ pub(super) async fn check(
                 commit,
             })
             .collect();
-        // The order in which lost commits arrived is unknown, so the commits are sorted by commit
-        // time.
+        // The order in which lost commits arrived is not known. The commits are therefore sorted by
+        // their commit time.
         lost.sort_by_key(|arrived| (arrived.commit.at, arrived.commit.first));
         let filled = Indexer::new(cloud.pages, cloud.ports.blob, ledger.clock.clone())
             .index(&lost)

@@ -14,10 +14,10 @@ use crate::app::times;
 use crate::cli::CommandError;
 use crate::cli::target::Target;
 
-/// The reverse domain name at the start of every exported event type.
+/// The prefix of every exported event type. The prefix is a reverse domain name.
 const DOMAIN: &str = "io.ledgerdesk";
-/// The members that prove a commit. A filtered export omits these members, because a part of a
-/// chain proves nothing.
+/// The attributes that prove a commit. A filtered export omits these attributes, because incomplete
+/// hash chains prove nothing.
 const PROOF: [&str; 8] = [
     "first",
     "count",
@@ -34,16 +34,18 @@ pub struct Export {
     /// Start after this position of the feed.
     #[arg(long, default_value_t = 0, value_name = "POSITION")]
     pub after: i64,
-    /// Only these streams. A final `*` matches all streams with the prefix before the `*`.
+    /// Export only these streams. A final `*` selects all streams that begin with the text before
+    /// it.
     #[arg(long = "stream", value_name = "STREAM")]
     pub streams: Vec<String>,
-    /// Only events of these types, such as `ticket.opened`, or of these kinds, such as `ticket`.
+    /// Export only events of these types, such as `ticket.opened`, or of these kinds, such as
+    /// `ticket`.
     #[arg(long = "kind", value_name = "TYPE")]
     pub kinds: Vec<String>,
-    /// Only events committed at this time, UTC day or position, or later.
+    /// Export only events that were committed at this time, UTC day or position, or later.
     #[arg(long, value_name = "TIME|POSITION")]
     pub from: Option<Bound>,
-    /// Only events committed at this time, UTC day or position, or earlier.
+    /// Export only events that were committed at this time, UTC day or position, or earlier.
     #[arg(long, value_name = "TIME|POSITION")]
     pub until: Option<Bound>,
 }
@@ -89,7 +91,7 @@ impl Export {
         }
     }
 
-    /// Rejects filters that no event can match.
+    /// Rejects filters that cannot match an event.
     fn check(&self) -> Result<(), CommandError> {
         self.kinds
             .iter()
@@ -130,7 +132,8 @@ impl Export {
             && self.until.is_none_or(|until| until.includes(placed))
     }
 
-    /// Returns whether a type such as `io.ledgerdesk.ticket.opened.v1` passes the filter.
+    /// Returns whether an event type matches the option `--kind`. An example of an event type is
+    /// `io.ledgerdesk.ticket.opened.v1`.
     fn takes_type(&self, exported: &str) -> bool {
         let kind = plain_type(exported);
         self.kinds.is_empty()
@@ -142,8 +145,8 @@ impl Export {
     }
 }
 
-/// Returns an exported type without its domain and version: `ticket.opened` for
-/// `io.ledgerdesk.ticket.opened.v1`.
+/// Returns an exported type without its domain and version. For example, the result for
+/// `io.ledgerdesk.ticket.opened.v1` is `ticket.opened`.
 fn plain_type(exported: &str) -> &str {
     exported
         .strip_prefix(DOMAIN)
@@ -152,12 +155,12 @@ fn plain_type(exported: &str) -> &str {
         .map_or(exported, |(kind, _)| kind)
 }
 
-/// Prints a note to standard error, because the export uses standard output.
+/// Prints a note to standard error, because standard output contains the export.
 fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// Removes the members that prove the commit, and marks the line as filtered.
+/// Removes the attributes that prove the commit, and adds the attribute `filtered`.
 fn remove_proof(line: &mut Value) {
     if let Some(members) = line.as_object_mut() {
         PROOF.iter().for_each(|name| drop(members.remove(*name)));
@@ -165,8 +168,8 @@ fn remove_proof(line: &mut Value) {
     }
 }
 
-/// Converts a failed write to the result of the command. A closed pipe (`| head`) is a success, and
-/// any other failure is an error.
+/// Converts a failed write to the result of the command. If the pipe is closed (as with `| head`),
+/// the command succeeds. Any other failure is an error.
 fn write_result(error: &std::io::Error) -> Result<(), CommandError> {
     if error.kind() == std::io::ErrorKind::BrokenPipe {
         Ok(())
@@ -177,10 +180,12 @@ fn write_result(error: &std::io::Error) -> Result<(), CommandError> {
 
 /// Returns the events of a commit as CloudEvents 1.0.
 ///
-/// Every event contains the actor, the origin, the stream, and the times of the event and of the
-/// commit. Every event also contains the position of the commit in the feed, and the index of the
-/// event in the commit. The first event of a commit also contains the proof of the commit. The
-/// names of extension attributes contain only lower-case letters, as the specification requires.
+/// Every event contains the actor, the origin and the stream. It also contains the time of the
+/// event and the time of the commit. The position is the place of the commit in the feed (the list
+/// of all commits). The index is the place of the event in the commit.
+///
+/// The first event of a commit also contains the hashes that prove the commit. As CloudEvents
+/// requires, the names of extension attributes contain only lower-case letters.
 pub fn cloud_events(placed: &Placed) -> Result<Vec<Value>, Error> {
     let commit = &placed.commit;
     let unreadable =
@@ -211,7 +216,7 @@ pub fn cloud_events(placed: &Placed) -> Result<Vec<Value>, Error> {
         });
         let on_behalf_of = meta.on_behalf_of.as_ref().map(events::PersonId::as_str);
         let app = meta.app.as_ref().map(events::AppCode::as_str);
-        // CloudEvents does not allow attributes that are null or empty.
+        // CloudEvents does not allow attributes without a value, so empty values are omitted.
         for (name, value) in [
             ("onbehalfof", on_behalf_of),
             ("app", app),
@@ -225,7 +230,7 @@ pub fn cloud_events(placed: &Placed) -> Result<Vec<Value>, Error> {
         if index == 0 {
             line["first"] = commit.first.to_string().into();
             line["count"] = commit.n.to_string().into();
-            // The hash of the commit covers this integer, and not the time as text.
+            // The commit hash is computed from this integer, and not from the time as text.
             line["committedat"] = commit.at.0.to_string().into();
             line["commandid"] = hex(&commit.command_id).into();
             line["prevhash"] = hex(&commit.prev_hash).into();

@@ -1,4 +1,5 @@
-//! `ledgerdesk audit files`: compares the content of uploaded files with the digests in the ledger.
+//! `ledgerdesk audit files`: compares the content of each uploaded file with the digest in the
+//! ledger.
 
 use std::collections::BTreeSet;
 

@@ -13,12 +13,12 @@ use crate::cli::target::Target;
 
 #[derive(Clone, Debug, Default, Args)]
 pub struct List {
-    /// Only streams of this kind, such as ticket, callback or role.
+    /// List only streams of this kind, such as ticket, callback or role.
     #[arg(long)]
     pub kind: Option<String>,
 }
 
-/// The totals of a stream, with the position and the time of its last commit.
+/// The totals of one stream, with the feed position and the time of its last commit.
 #[derive(Default)]
 struct Totals {
     commits: u64,

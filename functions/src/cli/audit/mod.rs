@@ -1,8 +1,9 @@
-//! `ledgerdesk audit`: reads, replays, verifies and exports the ledger. The command is safe beside
-//! a running desk.
+//! `ledgerdesk audit`: reads, replays, verifies and exports the ledger. The service desk may run at
+//! the same time.
 //!
-//! `rebuild` and `parked --redrive` write views. `follow` restores lost views and queues the
-//! intents of their streams. `check --fill` adds lost commits to the end of the feed.
+//! Most subcommands only read. `rebuild` and `parked --redrive` write views. `follow` restores lost
+//! views and sends the work of their streams to the queue again. `check --fill` adds lost commits
+//! to the end of the feed (the ordered list of all commits).
 
 mod check;
 mod export;
@@ -38,9 +39,10 @@ use crate::stream::{parked, project};
 pub use export::cloud_events;
 pub use rebuild::rebuild_view;
 
-/// Number of commits per read.
+/// The number of commits that each read returns at most.
 const PAGE: usize = 1000;
-/// Most entries of a list of parked streams, parked messages or tampering signs.
+/// The largest number of entries in one list. The lists contain parked streams and messages (their
+/// processing failed), or signs of tampering.
 const PARKED_MAX: usize = 1000;
 
 #[derive(Debug, Args)]
@@ -53,15 +55,16 @@ pub struct Audit {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Verify the ledger: positions, chains, streams, snapshots, published heads.
+    /// Verify the ledger: feed positions, hash chains, streams, snapshots, and published heads
+    /// (stored positions with their hashes).
     Verify {
-        /// A head that was printed by `audit head` and must still match.
+        /// A head (position and hash of the last commit) from `audit head`, which must still match.
         #[arg(long = "head", value_name = "POSITION:HASH")]
         heads: Vec<String>,
     },
-    /// Compare feed and journal. Both must contain the same commits, and each commit once.
+    /// Compare the feed with the journal. Each commit must be in both, exactly once.
     Check {
-        /// In the cloud: add commits that the indexer lost to the end of the feed.
+        /// In the cloud: add commits that are missing in the feed to the end of the feed.
         #[arg(long)]
         fill: bool,
         #[command(flatten)]
@@ -69,39 +72,40 @@ pub enum Command {
     },
     /// Compare every uploaded file with its digest in the ledger.
     Files,
-    /// Print the head of the feed. A copy of the head stored elsewhere proves a later removal of
-    /// commits.
+    /// Print the head of the feed: the position and the hash of the last commit. A copy of the head
+    /// in another place can prove later that commits were removed.
     Head,
-    /// List the streams with kind, number of events and last position.
+    /// List all streams with their kind, number of events and last position.
     List(list::List),
-    /// Replay the feed and print the totals of the desk.
+    /// Read all events of the feed and print the totals of the service desk.
     Replay {
         /// Stop at a position of the feed, or at a time such as 2026-11-22T08:00:00Z.
         #[arg(long, value_name = "POSITION|TIME")]
         to: Option<Bound>,
     },
-    /// Show the commits and the resulting state of a stream. Without a stream, list all streams.
+    /// Show the commits of a stream and the resulting state. Without a stream, list all streams.
     Show(show::Show),
     /// Export the ledger as CloudEvents, one JSON object per line.
     Export(export::Export),
-    /// Rebuild views next to the old ones, compare them, and replace documents that differ.
+    /// Rebuild views beside the current views, compare both, and replace documents that differ.
     Rebuild {
-        /// The view [default: all views].
+        /// The name of the view [default: all views].
         view: Option<String>,
         #[command(flatten)]
         change: Change,
     },
-    /// Follow every stream again from its card, after a loss of views.
+    /// Process every stream again after views are lost.
     ///
-    /// Restores views, deadlines and the board. Repeated effects use their first ids and are
-    /// rejected as duplicates.
+    /// The command starts at the last commit in the card (the stored state) of each stream. It
+    /// restores views, deadlines and the totals of the desk. Repeated requests keep their first
+    /// ids, so the receivers reject them as duplicates.
     Follow {
         #[command(flatten)]
         change: Change,
     },
-    /// List streams and messages that could not be processed.
+    /// List parked streams and messages. Their processing failed, and they wait for a retry.
     Parked {
-        /// Process all parked streams and messages again.
+        /// Process all parked streams and messages again (their processing failed before).
         #[arg(long)]
         redrive: bool,
         #[command(flatten)]
@@ -109,10 +113,10 @@ pub enum Command {
     },
 }
 
-/// A point in the history: a position of the feed, or a period of commit times.
+/// One end of a period in the history: a position of the feed, a time, or a UTC day.
 ///
-/// A time has equal bounds `first` and `last`. A UTC day has its first and its last millisecond as
-/// bounds.
+/// For a time, `first` and `last` are equal. For a UTC day, `first` and `last` are the first and
+/// the last millisecond of the day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
     Position(i64),
@@ -147,7 +151,7 @@ impl FromStr for Bound {
 }
 
 impl Bound {
-    /// Returns whether a commit is at this point or before it in the feed or in time.
+    /// Returns whether a commit is not later than this bound.
     fn includes(self, placed: &Placed) -> bool {
         match self {
             Self::Position(position) => placed.position <= position,
@@ -166,7 +170,7 @@ impl std::fmt::Display for Bound {
 }
 
 impl Audit {
-    /// Runs the subcommand. Returns an error if a check has findings.
+    /// Runs the selected subcommand. Returns an error if a check finds a problem.
     pub async fn run(self, json: bool) -> Result<(), CommandError> {
         let target = &self.target;
         match self.command {
@@ -187,7 +191,7 @@ impl Audit {
     }
 }
 
-/// Prints the findings of a check. Returns an error with the number of findings if there are any.
+/// Prints the findings of a check. If there are findings, returns an error with their number.
 fn conclude(
     name: &str,
     findings: &[String],
@@ -211,10 +215,10 @@ fn conclude(
     }
 }
 
-/// Rejects an unknown kind of stream. Without this check, a misspelled kind would print an empty
-/// result, as if the ledger were empty.
+/// Rejects an unknown kind of stream. Without this check, a misspelled kind would have the same
+/// empty result as an empty ledger.
 ///
-/// If `with_types` is true, event types are also allowed.
+/// If `with_types` is true, the text may also be an event type.
 fn check_kind(kind: &str, with_types: bool) -> Result<(), CommandError> {
     let types = events::catalog_of_types();
     let mut kinds: Vec<&str> = types
@@ -293,8 +297,8 @@ async fn verify_all(target: &Target, heads: &[String], json: bool) -> Result<(),
     conclude("audit verify", &verdict.findings, report, json)
 }
 
-/// Verifies the hash chains of the ledger. Then compares every snapshot with the state folded from
-/// its events.
+/// Verifies the hash chains of the ledger. Also compares every snapshot with the state that is
+/// computed from its events.
 pub async fn verify_ledger(
     ledger: &Ledger,
     published: &[Head],
@@ -323,8 +327,8 @@ async fn wrong_snapshots(ledger: &Ledger, stream: &str) -> Result<Vec<i64>, Erro
     }
 }
 
-/// Returns a finding for each loss of commits that `<data>/heads` records but the ledger does not
-/// record. A loss that the operator accepted is recorded in both.
+/// Returns a finding for each loss of commits that only the file `<data>/heads` records. If the
+/// operator accepted a loss, both this file and the ledger must record the loss.
 async fn unrecorded(ledger: &Ledger, accepted: &[Accepted]) -> Result<Vec<String>, Error> {
     if accepted.is_empty() {
         return Ok(Vec::new());
@@ -355,7 +359,8 @@ async fn unrecorded(ledger: &Ledger, accepted: &[Accepted]) -> Result<Vec<String
         .collect())
 }
 
-/// Returns the published heads of a directory that are not void.
+/// Returns the published heads (position and hash of a last commit) of a directory. Heads that are
+/// marked as void are omitted.
 pub fn published_heads(data: &Path) -> Result<Vec<Head>, String> {
     Ok(heads::read(data).map_err(words)?.heads)
 }

@@ -1,5 +1,5 @@
-//! `ledgerdesk audit rebuild` rebuilds views from the ledger. `ledgerdesk audit follow` follows all
-//! streams again.
+//! `ledgerdesk audit rebuild` rebuilds views from the ledger. `ledgerdesk audit follow` processes
+//! all streams again and restores lost views.
 
 use std::collections::HashSet;
 
@@ -63,7 +63,7 @@ pub(super) async fn rebuild(
     Ok(())
 }
 
-/// Rebuilds a view of the registry. Returns an error for a name that is not in the registry.
+/// Rebuilds one view. Returns an error if no view has this name.
 pub async fn rebuild_view(
     ledger: &Ledger,
     views: &dyn Views,
@@ -85,7 +85,8 @@ pub async fn rebuild_view(
     }
 }
 
-/// Follows every stream of the feed again from its card. Then folds the board up to the end of the
+/// Processes every stream of the feed again, starting at the last commit in its card (the stored
+/// state of the stream). Then updates the board (the totals of the service desk) to the end of the
 /// feed.
 pub(super) async fn follow_again(
     target: &Target,

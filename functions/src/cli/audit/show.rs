@@ -19,13 +19,14 @@ use crate::stream::follow::history::Until;
 pub struct Show {
     /// The stream, such as ticket-REQ20261122000001. `audit list` prints all streams.
     pub stream: Option<String>,
-    /// Up to a commit time such as 2026-11-22T08:00:00Z, or a position of the feed.
+    /// Show the state at this commit time, such as 2026-11-22T08:00:00Z, or at this position of the
+    /// feed.
     #[arg(long, value_name = "TIME|POSITION", conflicts_with = "sequence")]
     pub at: Option<Bound>,
-    /// Up to the event with this sequence in the stream.
+    /// Show the state after the event with this sequence number in the stream.
     #[arg(long, value_name = "NUMBER")]
     pub sequence: Option<i64>,
-    /// Print names of people from the key store instead of person ids.
+    /// Print user names from the key store instead of person ids.
     #[arg(long)]
     pub names: bool,
 }
@@ -36,8 +37,8 @@ impl Show {
             return List::default().run(target, json).await;
         };
         let ledger = target.read().await?;
-        // The case ids of imported logs may contain spaces, and stream names contain the encoded
-        // form of spaces.
+        // The case ids in imported logs may contain spaces, but spaces are encoded in stream names.
+        // A name with spaces is therefore also searched in its encoded form.
         let encoded = encoded(stream);
         let is_raw = encoded != stream
             && ledger
@@ -119,7 +120,7 @@ fn print_text(report: &Value) {
     );
 }
 
-/// Returns the sequence of the last event of a stream at or before a position of the feed.
+/// Returns the sequence number of the last event of a stream, up to a position of the feed.
 async fn sequence_at(ledger: &Ledger, stream: &str, until: i64) -> Result<i64, Error> {
     let (mut sequence, mut position) = (0, 0);
     while position < until {

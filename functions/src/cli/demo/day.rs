@@ -1,5 +1,5 @@
-//! The working day of the demo: people submit, decide, transfer and withdraw tickets through the
-//! BlueKing API.
+//! Simulates the working day of the demo. People submit, approve, transfer and withdraw tickets
+//! through the BlueKing API.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,19 +14,19 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-/// Longest wait for a response of the desk.
+/// The longest wait for a response of the service desk.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// Largest response of the desk, in bytes.
+/// The largest accepted response of the service desk, in bytes.
 const RESPONSE_BYTES_MAX: usize = 4 << 20;
-/// Number of tickets that are processed concurrently.
+/// The number of tickets that are simulated at the same time.
 const AT_ONCE: usize = 16;
-/// Most steps per ticket. A ticket that needs more steps stays open.
+/// The largest number of steps per ticket. A ticket that needs more steps stays open.
 const STEPS_MAX: usize = 30;
 const REQUESTERS: [&str; 8] = [
     "lisi", "chenwen", "chuyi", "weier", "jiangsan", "shenwu", "hanliu", "yangqi",
 ];
 
-/// The totals of the day, counted by the client.
+/// The totals of the simulated day, as the client counted them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
     pub(super) refused: u64,
@@ -34,7 +34,7 @@ pub(super) struct Tally {
     pub(super) example: String,
 }
 
-/// A client of both APIs.
+/// An HTTP client for the BlueKing API and for `/v1`.
 #[derive(Clone)]
 pub(super) struct Client {
     http: HttpClient,
@@ -57,7 +57,7 @@ impl Client {
         })
     }
 
-    /// Posts a body to a path, and returns the status and the response.
+    /// Sends a body to a path by POST, and returns the status and the response.
     async fn post(
         &self,
         path: &str,
@@ -83,7 +83,7 @@ impl Client {
         Ok((status, answer))
     }
 
-    /// Calls a BlueKing operation, and returns its response envelope.
+    /// Calls a BlueKing operation and returns the whole response object.
     async fn call(&self, operation: &str, mut body: Value) -> Result<Value, String> {
         body["bk_app_code"] = self.app.0.into();
         body["bk_app_secret"] = self.app.1.into();
@@ -94,8 +94,8 @@ impl Client {
         Ok(posted.1)
     }
 
-    /// Calls a BlueKing operation and returns its data. Returns an error if the desk rejects the
-    /// operation.
+    /// Calls a BlueKing operation and returns the data in its response. Returns an error if the
+    /// service desk rejects the call.
     pub(super) async fn must(&self, operation: &str, body: Value) -> Result<Value, String> {
         let envelope = self.call(operation, body.clone()).await?;
         if envelope["result"] == true {
@@ -108,13 +108,14 @@ impl Client {
         }
     }
 
-    /// Posts a request to `/v1` for a user. Returns an error if the desk rejects the request.
+    /// Sends a request to `/v1` for a user. Returns an error if the service desk rejects the
+    /// request.
     pub(super) async fn v1(&self, path: &str, user: &str, body: Value) -> Result<Value, String> {
         self.accepted(path, self.headers(user), body.to_string().into_bytes())
             .await
     }
 
-    /// Uploads a file for a user. Returns an error if the desk rejects the file.
+    /// Uploads a file for a user. Returns an error if the service desk rejects the file.
     pub(super) async fn upload(
         &self,
         name: &str,
@@ -150,7 +151,7 @@ impl Client {
     }
 }
 
-/// Returns random numbers and choices from a seeded generator.
+/// A random generator with a fixed seed. The same seed always gives the same numbers and choices.
 struct Dice(SeededRng);
 
 impl Dice {
@@ -167,7 +168,7 @@ impl Dice {
     }
 }
 
-/// Simulates all tickets of the day, and returns their totals.
+/// Simulates all tickets of the day and returns the totals.
 pub(super) async fn drive(
     client: &Client,
     seed: u64,
@@ -200,7 +201,7 @@ pub(super) async fn drive(
     Ok(tally)
 }
 
-/// The simulation of one ticket and of the people who act on the ticket.
+/// The simulation of one ticket and of the people who process the ticket.
 struct TicketRun {
     client: Client,
     dice: Dice,
@@ -232,7 +233,7 @@ impl TicketRun {
                 return Ok((sn, self.refused, true));
             }
             if self.dice.percent(3) {
-                // In 3 percent of the steps, the ticket is left open until the end of the day.
+                // In 3 percent of the steps, the simulation stops here and leaves the ticket open.
                 return Ok((sn, self.refused, false));
             }
             let Some(step) = status["current_steps"]
@@ -247,7 +248,8 @@ impl TicketRun {
         Ok((sn, self.refused, false))
     }
 
-    /// Returns a random service and a form. Most results are service requests and incidents.
+    /// Returns a random service and the values of its form. Most results are service requests or
+    /// incidents.
     fn service_and_form(&self) -> (i64, Value) {
         let dice = &self.dice;
         let level = || (1 + dice.below(3)).to_string();
@@ -364,7 +366,8 @@ impl TicketRun {
         let node = &step["state_id"];
         let request = |action: &str| json!({ "sn": sn, "operator": person, "state_id": node, "action_type": action });
         if self.dice.percent(3) {
-            // A person without a role in the ticket tries to act, and the desk rejects the attempt.
+            // A person without permission tries to process the ticket. The service desk must reject
+            // this request.
             let mut body = request("TRANSITION");
             body["operator"] = "luren".into();
             body["fields"] = json!([]);
@@ -389,10 +392,10 @@ impl TicketRun {
         }
     }
 
-    /// Acts on a running node. The usual action is to submit the form.
+    /// Acts on a node that waits for a person. In most cases the form is submitted.
     ///
-    /// Sometimes the ticket is first suspended and resumed. Sometimes the node is terminated or
-    /// transferred instead.
+    /// In some cases the ticket is first suspended and resumed. In other cases the node is
+    /// terminated or transferred, and the form is not submitted.
     async fn submit(
         &mut self,
         sn: &str,
@@ -439,8 +442,7 @@ impl TicketRun {
         self.client.must("operate_node", body).await.map(drop)
     }
 
-    /// Returns the values for the form of a node. Most decisions are positive, and all texts are
-    /// short.
+    /// Returns the form values for a node. Most decisions are positive, and all texts are short.
     fn form(&self, step: &Value) -> Value {
         let is_positive = self.dice.percent(82);
         let fields = step["fields"].as_array().cloned().unwrap_or_default();
@@ -448,7 +450,7 @@ impl TicketRun {
             let key = field["key"].as_str().unwrap_or_default();
             let choices = field["choice"].as_array().cloned().unwrap_or_default();
             match field["type"].as_str().unwrap_or_default() {
-                // In every form of the demo company, the first option of a radio field is the
+                // In each form of the demo company, the first option of a radio field is the
                 // positive decision.
                 "RADIO" => choices[usize::from(!is_positive)]["key"].clone(),
                 "SELECT" | "CHECKBOX" | "MULTISELECT" => choices

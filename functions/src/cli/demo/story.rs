@@ -1,8 +1,9 @@
-//! The story of the demo: an incident leads to a change. Both tickets are handled through the APIs.
+//! The scripted part of the demo: an incident leads to a change. Both tickets are handled through
+//! the APIs.
 //!
-//! The form of the change has options from another system. Two parallel approvals pass, but a
-//! countersign node sends the change back. The change is submitted again with a file. The API call
-//! of the change fails once and is retried. At the end, the incident is resolved.
+//! The form of the change gets its options from another system. Two parallel approvals are
+//! positive, but then a countersign node sends the change back. The change is submitted again with
+//! a file. Its API call fails once and is retried. At the end, the incident is resolved.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -17,10 +18,10 @@ use tokio::net::TcpListener;
 
 use super::day::Client;
 
-/// Longest wait for an expected status of a ticket.
+/// The longest wait until a ticket has the expected status.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Runs the story. Returns the lines of the story for the summary.
+/// Runs the scripted part of the demo. Returns text lines for the summary.
 pub(super) async fn run(client: &Client) -> Result<Vec<String>, String> {
     let calls = Calls::default();
     let address = platform(calls.clone()).await?;
@@ -175,10 +176,11 @@ async fn until(client: &Client, sn: &Value, is_met: impl Fn(&Value) -> bool) -> 
         .map_err(|_| format!("{sn} did not reach the expected status in time"))?
 }
 
-/// The idempotency keys of the received API calls, in the order of arrival.
+/// The idempotency keys of all received API calls, in the order of arrival.
 type Calls = Arc<Mutex<Vec<String>>>;
 
-/// Starts a platform on this machine and returns its URL. The platform rejects its first API call.
+/// Starts a simulated platform on this machine and returns its URL. The platform rejects the first
+/// API call.
 async fn platform(calls: Calls) -> Result<String, String> {
     let listener = TcpListener::bind("127.0.0.1:0")
         .await
@@ -206,7 +208,7 @@ async fn answer(State(calls): State<Calls>, headers: HeaderMap) -> Json<Value> {
     })
 }
 
-/// Returns the pools of the platform as options of a form field.
+/// Returns the connection pools of the simulated platform. A form field uses them as its options.
 async fn offer() -> Json<Value> {
     let pool = |key: &str, name: &str| json!({ "id": key, "name": name });
     Json(
@@ -214,8 +216,8 @@ async fn offer() -> Json<Value> {
     )
 }
 
-/// Returns a service for the import. The workflow of the service has parallel approvals, a
-/// countersign node that can send the ticket back, and an API call.
+/// Returns a service definition for the import. Its workflow has parallel approvals, a countersign
+/// node that can send the ticket back, and an API call.
 fn service(url: &str) -> Value {
     let approval = |id: i64, name: &str, person: &str, is_multi: bool| {
         json!({ "id": id, "type": "APPROVAL", "name": name, "processors_type": "PERSON", "processors": person, "is_multi": is_multi,

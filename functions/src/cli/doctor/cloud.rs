@@ -1,5 +1,5 @@
-//! The checks of a desk in the cloud: tables and their settings, queues, archive, secret, and the
-//! progress of the functions.
+//! Checks a service desk in the cloud. The checks cover the tables with their settings, the queues,
+//! the archive, the secret, and the progress of the functions.
 
 use std::collections::BTreeSet;
 
@@ -21,24 +21,27 @@ use crate::stream::follow::due;
 use crate::stream::index::{Arrived, Indexer, TAMPERED};
 use crate::stream::{parked, project};
 
-/// Longest time between a commit and its effects in the feed and in the cards.
+/// The longest normal time, in milliseconds, until a commit is in the feed (the ordered list of all
+/// commits) and in the views.
 const PROCESSING_MAX_MS: i64 = 60_000;
-/// Largest age of the commits that this check searches in the feed, in milliseconds. A search for
-/// older commits would read the whole feed. Use `audit check` for such a search.
+/// The largest age, in milliseconds, of a commit that this check searches in the feed. A search for
+/// an older commit would read the whole feed. The command `audit check` makes such a search.
 const RECENT_MS: i64 = 24 * 3_600_000;
-/// Most pages of the feed that the check of cards reads, starting with the newest page.
+/// The largest number of feed pages that are read to check the cards. A page contains several
+/// commits, and a card is the stored state of one ticket.
 const PAGES_MAX: i64 = 100;
-/// A deadline that is overdue by more than this time is a problem.
+/// A deadline is a problem if it is overdue by more than this time, in milliseconds.
 const OVERDUE_MS: i64 = 5 * 60_000;
-/// Most commits of the feed that the board may not contain yet.
+/// The largest accepted number of commits that the board (the totals of the service desk) does not
+/// include yet.
 const BOARD_LAG_MAX: i64 = 10_000;
-/// Number of the newest tickets that are checked.
+/// The number of newest tickets that the checks read.
 const TICKETS: usize = 20;
-/// Most parked streams that are counted.
+/// The largest number of parked streams (streams whose processing failed) that are counted.
 const PARKED_MAX: usize = 1000;
 const TABLES: [&str; 4] = ["journal", "feed", "views", "keys"];
 
-/// Runs all checks. If a table cannot be used, the other checks are skipped.
+/// Runs all checks. If a table cannot be used, the checks after the tables are skipped.
 pub(super) async fn look(cloud: &Cloud) -> Vec<Finding> {
     let mut findings = vec![fine("region", cloud.region())];
     let tables = tables(cloud, &mut findings).await;
@@ -65,7 +68,7 @@ pub(super) async fn look(cloud: &Cloud) -> Vec<Finding> {
     findings
 }
 
-/// Returns the next step of the operator after a failed request to AWS.
+/// Returns the advice for the operator after a failed request to AWS.
 fn advice(cloud: &Cloud, error: &Error, permission: &str) -> String {
     match error.kind {
         Kind::Denied => format!("these credentials lack a permission: give them {permission} on the resource, or use other credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID)"),
@@ -80,7 +83,7 @@ fn advice(cloud: &Cloud, error: &Error, permission: &str) -> String {
     }
 }
 
-/// Checks the tables. Returns false if one of the tables cannot be used.
+/// Checks all tables. Returns false if at least one table cannot be used.
 async fn tables(cloud: &Cloud, findings: &mut Vec<Finding>) -> bool {
     let mut facts = Vec::new();
     for name in TABLES {
@@ -133,7 +136,7 @@ async fn tables(cloud: &Cloud, findings: &mut Vec<Finding>) -> bool {
     usable
 }
 
-/// Checks that the settings of a table are as expected.
+/// Checks whether the settings of a table are correct.
 fn settings(what: &str, name: &str, facts: &TableFacts) -> Finding {
     let expected = match name {
         "journal" => Some(WHOLE_ITEMS),
@@ -211,7 +214,8 @@ async fn queue(cloud: &Cloud, name: &str) -> Finding {
     }
 }
 
-/// Checks that the feed contains the latest commits of tickets, number sequences and configuration.
+/// Checks whether the feed (the ordered list of all commits) contains the latest commits. The check
+/// covers tickets, number sequences and configuration.
 async fn index(cloud: &Cloud) -> Finding {
     match missing_in_feed(cloud).await {
         Ok((position, late)) if late.is_empty() => {
@@ -292,7 +296,7 @@ async fn missing_in_feed(cloud: &Cloud) -> Result<(i64, Vec<String>), Error> {
     ))
 }
 
-/// Checks that the newest tickets in the feed have cards that are up to date.
+/// Checks whether the cards (the stored states) of the newest tickets are up to date.
 async fn cards(cloud: &Cloud) -> Finding {
     match outdated_cards(cloud).await {
         Ok(behind) if behind.is_empty() => fine("follow", "cards are up to date"),
@@ -319,7 +323,7 @@ async fn outdated_cards(cloud: &Cloud) -> Result<Vec<String>, Error> {
     };
     let mut behind = BTreeSet::new();
     let mut checked = 0;
-    // The newest pages are skipped, because the follower may still process their commits.
+    // Very new pages of the feed are skipped, because their commits may still be in processing.
     for number in (1..=newest.number)
         .rev()
         .take_while(|number| newest.number - number < PAGES_MAX)
@@ -350,7 +354,7 @@ async fn outdated_cards(cloud: &Cloud) -> Result<Vec<String>, Error> {
     Ok(behind.into_iter().collect())
 }
 
-/// Checks that no deadline is overdue by more than [`OVERDUE_MS`].
+/// Checks whether a deadline is overdue by more than [`OVERDUE_MS`].
 async fn deadlines(cloud: &Cloud) -> Finding {
     let to = format!("{:016}", cloud.ports.ledger.clock.now().0 - OVERDUE_MS);
     let overdue = Range {
@@ -388,7 +392,8 @@ async fn deadlines(cloud: &Cloud) -> Finding {
     }
 }
 
-/// Checks that the desk board is not too far behind the feed.
+/// Checks whether the board (the totals of the service desk) includes nearly all commits of the
+/// feed.
 async fn board(cloud: &Cloud) -> Finding {
     let lag = async {
         let (position, _) = project::stored::<DeskBoard>(&*cloud.ports.views).await?;

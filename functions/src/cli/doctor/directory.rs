@@ -1,5 +1,5 @@
-//! The checks of a desk in a directory: files, permissions, views and parked work. The checks
-//! create and change no file.
+//! Checks a service desk in a directory: files, permissions, views, and streams whose processing
+//! failed. The checks do not create or change files.
 
 use domain::projections::desk_board::DeskBoard;
 use std::path::Path;
@@ -16,11 +16,11 @@ use super::{Finding, fine, warning, wrong};
 use crate::cli::uploads;
 use crate::stream::{parked, project};
 
-/// Most commits of the ledger that the views may not contain yet.
+/// The largest accepted number of commits that the views do not include yet.
 const LAG_MAX: i64 = 10_000;
-/// Most additional streams that one advice text names.
+/// The largest number of additional streams that one text lists.
 const SHOWN_MAX: usize = 4;
-/// Most missing uploads that one finding names.
+/// The largest number of missing uploads that one finding lists.
 const NAMED_MAX: usize = 5;
 
 const RESTORE_LEDGER: &str =
@@ -32,7 +32,7 @@ const VIEWS: &str = "delete views.db while no desk is running; it is rebuilt fro
 
 const PERMISSIONS: &str = "run the command as the owner of the directory, or check its owner and permissions; there is no sign of data loss";
 
-/// Runs all checks of the directory of a desk.
+/// Runs all checks for a service desk in a directory.
 pub(super) async fn look(data: &Path) -> Vec<Finding> {
     if !data.is_dir() {
         return vec![wrong(
@@ -126,7 +126,7 @@ pub(super) async fn look(data: &Path) -> Vec<Finding> {
     findings
 }
 
-/// Warns about files that users other than their owner may read.
+/// Returns a warning if users other than the owner may read a file of the service desk.
 fn permissions(data: &Path) -> Option<Finding> {
     let wide = wide(data);
     let (path, mode) = wide.first()?;
@@ -145,7 +145,7 @@ fn permissions(data: &Path) -> Option<Finding> {
     ))
 }
 
-/// Returns the next step of the operator for a file that cannot be read.
+/// Returns the advice for the operator if a file cannot be read.
 fn next_step(data: &Path, name: &str, is_running: bool, otherwise: &'static str) -> &'static str {
     if !is_running && has_unread_log(data, name) {
         START
@@ -154,7 +154,8 @@ fn next_step(data: &Path, name: &str, is_running: bool, otherwise: &'static str)
     }
 }
 
-/// Runs the integrity check of SQLite on a file. Returns `None` if the file does not exist.
+/// Runs the integrity check of SQLite on a database file. Returns `None` if the file does not
+/// exist.
 fn sound(data: &Path, name: &str, is_running: bool) -> Option<Finding> {
     let advice = match name {
         "ledger.db" => RESTORE_LEDGER,
@@ -174,14 +175,15 @@ fn sound(data: &Path, name: &str, is_running: bool) -> Option<Finding> {
     }
 }
 
-/// Returns whether the current user may not read a file of the directory. The content of such a
-/// file cannot be checked.
+/// Returns whether the current user has no permission to read a file of the directory. The content
+/// of such a file cannot be checked.
 fn is_denied(data: &Path, name: &str) -> bool {
     std::fs::File::open(data.join(name))
         .is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
-/// Returns a text that names the other failing callbacks, at most [`SHOWN_MAX`] streams.
+/// Returns a text that lists the failing callbacks except the first callback. The text contains at
+/// most [`SHOWN_MAX`] streams.
 fn others(failing: &[Entry]) -> String {
     let names: Vec<&str> = failing
         .iter()

@@ -1,5 +1,5 @@
-//! `ledgerdesk doctor`: checks a desk in a directory or in the cloud. The command prints each
-//! problem with the next step.
+//! `ledgerdesk doctor`: checks a service desk in a directory or in the cloud. For each problem, the
+//! command prints what the operator should do.
 
 mod cloud;
 mod cost;
@@ -16,10 +16,10 @@ use super::target::Target;
 pub struct Doctor {
     #[command(flatten)]
     pub target: Target,
-    /// Print the cost of a desk in the cloud over the last hours, from the logs of its functions.
+    /// Print the cost of a desk in the cloud over the last hours. The source is the function logs.
     #[arg(long)]
     pub cost: bool,
-    /// The number of hours for --cost, counted back from now.
+    /// The number of hours before now that --cost includes.
     #[arg(long, default_value_t = 24, requires = "cost")]
     pub hours: i64,
 }
@@ -28,10 +28,10 @@ pub struct Doctor {
 struct Finding {
     what: String,
     found: String,
-    /// The next step of the operator; `None` if the check found no problem.
+    /// The advice for the operator. The value is `None` if the check found no problem.
     advice: Option<String>,
-    /// Whether the finding is only a warning. The desk works, but the operator should make the
-    /// advised change.
+    /// Whether the finding is only a warning. The service desk works, but the operator should
+    /// follow the advice.
     is_warning: bool,
 }
 
@@ -65,7 +65,8 @@ fn warning(
 }
 
 impl Doctor {
-    /// Runs the checks and prints the findings. Returns an error if a check found a problem.
+    /// Runs all checks and prints their findings. Returns an error if a check found a problem. A
+    /// warning is not an error.
     pub async fn run(self, json: bool) -> Result<(), CommandError> {
         if self.cost {
             if !self.target.is_cloud() {

@@ -1,5 +1,5 @@
-//! Contains helpers that all configuration resources of `/v1` use. Every caller may read the
-//! configuration, and only superusers may change the configuration.
+//! Helper functions for the configuration resources of `/v1`. Every caller may read the
+//! configuration, but only superusers may change it.
 
 use std::collections::BTreeSet;
 
@@ -17,9 +17,9 @@ use super::request::Asked;
 use super::shape::{named, quoted};
 use crate::App;
 
-/// Largest number of entries in one list.
+/// The largest number of entries in one list.
 pub(super) const LIST_MAX: usize = 1000;
-/// Longest name or code, in characters.
+/// The largest number of characters in a name or code.
 pub(super) const NAME_MAX: usize = 64;
 
 pub(super) fn ok(body: Value) -> Response {
@@ -38,7 +38,8 @@ pub(super) fn wrong_method(method: &Method) -> Problem {
     Problem::method(format!("{method} is not allowed on this path"))
 }
 
-/// Rejects callers that are not superusers. Returns the metadata for the commits of the change.
+/// Rejects the request if the acting user is not a superuser. Otherwise returns the metadata for
+/// the commits of the change.
 pub(super) async fn superuser(request: &Asked) -> Result<Meta, Problem> {
     let pid = request.app.people.find(request.user()?).await?;
     if request.app.configuration.is_superuser(&pid).await? {
@@ -48,7 +49,8 @@ pub(super) async fn superuser(request: &Asked) -> Result<Meta, Problem> {
     }
 }
 
-/// Returns the entries of all objects in a view, at most [`LIST_MAX`], in the order of their ids.
+/// Returns the entries of all objects in a view, ordered by id. Returns at most [`LIST_MAX`]
+/// entries.
 pub(super) async fn entries(app: &App, view: &str) -> Result<Vec<Entry>, Error> {
     let range = Range {
         view,
@@ -62,7 +64,7 @@ pub(super) async fn entries(app: &App, view: &str) -> Result<Vec<Entry>, Error> 
     app.views.range(range).await
 }
 
-/// Parses an id in a path. Only the canonical decimal form is accepted.
+/// Parses an id in a path. Accepts only a positive decimal number without leading zeros.
 pub(super) fn number(text: &str, what: &str) -> Result<i64, Problem> {
     let id = text
         .parse()
@@ -71,14 +73,15 @@ pub(super) fn number(text: &str, what: &str) -> Result<i64, Problem> {
     id.ok_or_else(|| Problem::not_found(format!("there is no {what} {}", quoted(text))))
 }
 
-/// Returns whether a text is a display name: not blank, not too long, without control characters.
+/// Returns whether a text is a valid display name. The name must not be blank or too long, and must
+/// not contain control characters.
 pub(super) fn is_name(name: &str) -> bool {
     !name.trim().is_empty()
         && name.chars().count() <= NAME_MAX
         && !name.chars().any(char::is_control)
 }
 
-/// Rejects an option without a key, and two options of the same list with the same key.
+/// Rejects an option without a key. Also rejects two options with the same key in the same list.
 pub(super) fn check_options(items: &[Choice], at: &str) -> Result<(), Problem> {
     let mut seen = BTreeSet::new();
     for (number, item) in items.iter().enumerate() {
@@ -104,7 +107,8 @@ pub(super) fn check_options(items: &[Choice], at: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Rejects dictionary codes and field keys that are not words.
+/// Rejects a dictionary code or field key that is too long, or that contains other characters than
+/// letters, digits and underscores.
 pub(super) fn check_code(code: &str, what: &str) -> Result<(), Problem> {
     let is_word = !code.is_empty()
         && code.len() <= NAME_MAX
@@ -119,7 +123,7 @@ pub(super) fn check_code(code: &str, what: &str) -> Result<(), Problem> {
     }
 }
 
-/// Rejects a new value of a member that cannot change. The current value is accepted.
+/// Rejects a request that changes a member whose value is fixed. The current value is accepted.
 pub(super) fn same(request: &Asked, key: &str, known: &str) -> Result<(), Problem> {
     match request.text(key)? {
         Some(given) if given != known => Err(Problem::malformed(

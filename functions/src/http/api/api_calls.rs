@@ -1,4 +1,4 @@
-//! The API call log: all API calls of automatic nodes, with their attempts.
+//! The log of the API calls of automatic nodes. For each API call, the log contains its attempts.
 
 use axum::Json;
 use axum::response::IntoResponse;
@@ -31,7 +31,7 @@ const OPERATIONS: &[Operation] = &[
     ),
 ];
 
-/// The operations of this resource and their handler.
+/// The operations of this REST resource, and the function that handles these operations.
 pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
@@ -47,13 +47,13 @@ fn answer(call: Call) -> Answer {
     })
 }
 
-/// Largest number of API calls of one ticket in one response.
+/// The largest number of API calls in the response for one ticket.
 const CALLS_MAX: usize = 500;
-/// Largest number of attempts returned from the beginning of an API call, and from its end. A long
-/// task is polled thousands of times.
+/// An API call can have thousands of attempts, because a long task is polled. At most this number
+/// of attempts is returned from the beginning of the API call, and the same number from its end.
 const ATTEMPTS_SHOWN: u8 = 25;
 
-/// Lists the API calls of a ticket, oldest first, with their attempts.
+/// Lists the API calls of a ticket with their attempts, oldest first.
 async fn of_ticket(request: Asked, sn: &str) -> ApiResult {
     let (sn, _) = found(&request, sn).await?;
     let (from, to) = (format!("{sn}|"), format!("{sn}|~"));
@@ -70,8 +70,8 @@ async fn of_ticket(request: Asked, sn: &str) -> ApiResult {
     Ok(Json(json!({ "sn": sn, "calls": calls })).into_response())
 }
 
-/// Lists the API calls of all tickets, newest first. With `state=failed`, only failed API calls are
-/// listed.
+/// Lists the API calls of all tickets, newest first. The parameter `state=failed` limits the list
+/// to failed API calls.
 async fn all(request: Asked) -> ApiResult {
     superuser(&request).await?;
     let size = request.number("page_size", 20, PAGE_SIZE_MAX)?;
@@ -135,8 +135,8 @@ async fn shown(
     Ok(calls)
 }
 
-/// Returns the results of the attempts, oldest first. If there are many attempts, the attempts in
-/// the middle are omitted.
+/// Returns the results of the attempts of an API call, oldest first. If an API call has many
+/// attempts, the middle of the list is omitted.
 async fn attempts(request: &Asked, stream: &str, last: i64) -> Result<Vec<Value>, Problem> {
     let app = &request.app;
     let store = &app.ledger.store;

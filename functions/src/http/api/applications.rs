@@ -1,4 +1,4 @@
-//! Applications in external ITSMs over `/v1`, for superusers.
+//! Applications for approval in external ITSM systems over `/v1`. Only superusers may read them.
 
 use axum::Json;
 use axum::response::IntoResponse;
@@ -26,7 +26,7 @@ const OPERATIONS: &[Operation] = &[
     get("/v1/applications/{application}", "shows an application"),
 ];
 
-/// The operations of this resource and their handler.
+/// The operations of this REST resource, and the function that handles these operations.
 pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,

@@ -1,4 +1,5 @@
-//! Lists, registers, disables and enables client apps over `/v1`, for superusers.
+//! Lists, registers, disables and enables apps (programs that call the APIs) over `/v1`. Only
+//! superusers may use these operations.
 
 use axum::Json;
 use axum::http::{Method, StatusCode, header};
@@ -32,7 +33,7 @@ const OPERATIONS: &[Operation] = &[
     post("/v1/apps/{app}/enable", "enables an app", &[]).answering(EMPTY),
 ];
 
-/// The operations of this resource and their handler.
+/// The operations of this REST resource, and the function that handles these operations.
 pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
@@ -43,9 +44,9 @@ fn answer(call: Call) -> Answer {
     Box::pin(async move { apps(call.request, &call.method, &segments(&call.path)[1..]).await })
 }
 
-/// Shortest secret that a caller may choose, in bytes.
+/// The smallest number of bytes in a secret that a caller chooses.
 const SECRET_MIN: usize = 16;
-/// Longest name or code of an app, in characters.
+/// The largest number of characters in the name or code of an app.
 const NAME_MAX: usize = 128;
 
 async fn apps(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
@@ -81,8 +82,8 @@ async fn apps(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     }
 }
 
-/// Registers or changes an app. If the app has no secret and the body contains no secret, the desk
-/// creates a new secret. Only the response to this request contains the new secret.
+/// Registers or changes an app. If neither the app nor the request has a secret, the service desk
+/// creates a secret. Only the response to this request contains the new secret.
 async fn register(request: &Asked, code: &str, meta: Meta) -> ApiResult {
     if let Some(member) = request.body.keys().find(|key| {
         !["name", "secret", "may_impersonate", "status_callbacks"].contains(&key.as_str())
@@ -124,7 +125,7 @@ async fn register(request: &Asked, code: &str, meta: Meta) -> ApiResult {
             ),
         ));
     }
-    // All checks are made before the app is defined, so that a rejected request changes nothing.
+    // All checks are made before the app is stored, so that a rejected request changes nothing.
     if let Some(detail) = chosen
         .as_ref()
         .and_then(|secret| request.app.credentials.unfit(code, secret))
@@ -146,7 +147,7 @@ async fn register(request: &Asked, code: &str, meta: Meta) -> ApiResult {
     };
     client_apps::define(&request.app.ledger, &registered, meta).await?;
     let mut answer = client_apps::shown(&registered);
-    // The app may have no secret, because an earlier registration was interrupted.
+    // If an earlier registration was interrupted, the app exists but has no secret.
     let needs_secret = chosen.is_none() && !request.app.credentials.has_secret(code).await?;
     let generated = needs_secret.then(|| client_apps::fresh_secret(&request.app.ledger));
     if let Some(secret) = chosen.as_ref().or(generated.as_ref()) {

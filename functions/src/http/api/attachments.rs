@@ -1,5 +1,6 @@
-//! The files of tickets over `/v1`. People upload files whole or in parts, download the files that
-//! they may read, and delete their own uploads.
+//! Uploads, downloads and deletes the files of tickets over `/v1`. A file is uploaded as a whole or
+//! in parts. People can download the files that they may read, and delete the files that they
+//! uploaded.
 
 use std::ops::Range;
 use std::pin::Pin;
@@ -80,7 +81,7 @@ const OPERATIONS: &[Operation] = &[
     .slow(),
 ];
 
-/// The operations of this resource and their handler.
+/// The operations of this REST resource, and the function that handles these operations.
 pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
@@ -101,32 +102,33 @@ fn answer(call: Call) -> Answer {
     })
 }
 
-/// Largest number of files in one upload.
+/// The largest number of files in one upload.
 const FILES_MAX: usize = 20;
-/// Longest pause between two parts of a request body.
+/// The longest wait for the next part of a request body.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
-/// Number of parts of a download that are read before the client needs them.
+/// The number of parts of a download that are read in advance, before the client needs them.
 const PIECES_AHEAD: usize = 1;
-/// Longest wait until the client reads a part of a download.
+/// The longest wait until the client accepts the next part of a download.
 const CLIENT_TIMEOUT: Duration = Duration::from_mins(1);
-/// Largest number of consecutive bytes of a form that belong to no file. Such bytes are the headers
-/// of form parts, and other fields.
+/// The largest number of consecutive form bytes that are not the content of a file. Such bytes are
+/// headers of form parts and the content of other form fields.
 const NON_FILE_BYTES_MAX: usize = 1 << 20;
-/// Largest form, in bytes, that may be in memory as a whole. No host delivers more bytes in one
-/// part.
+/// The size limit, in bytes, for a form that may be completely in memory. The limit is large enough
+/// for every host that delivers a body as one block.
 const BUFFERED_BYTES_MAX: u64 = 6 << 20;
-/// Longest file extension that the ASCII fallback name of a download keeps, in characters.
+/// The longest file extension, in characters, that is copied to the ASCII file name of a download.
 const EXTENSION_MAX: usize = 10;
 
-/// Uploads the files of a form (`multipart/form-data`, RFC 7578). With `?name=`, the body is the
-/// content of one file.
+/// Uploads the files of a form (`multipart/form-data`, RFC 7578). If the body is not such a form,
+/// the body is the content of one file, and the query parameter `name` is its file name.
 async fn upload(request: Asked, body: Body) -> ApiResult {
     let _transfer = request.app.limits.upload()?;
     let uploaded = match multer::parse_boundary(&request.content_type) {
         Ok(boundary) => {
             let non_file_bytes = NonFileBytes::default();
-            // The bound on bytes outside files does not apply to a small body. Some hosts deliver a
-            // small body in one part, and such a body may be in memory.
+            // A form has a limit for bytes that are not file content, but a small body is exempt.
+            // Some hosts deliver a small body as one block, so the body is already completely in
+            // memory.
             let is_small = http_body::Body::size_hint(&body)
                 .upper()
                 .is_some_and(|bytes| bytes <= BUFFERED_BYTES_MAX);
@@ -203,7 +205,7 @@ async fn one_file(request: &Asked, mut body: Body) -> Result<Value, Problem> {
     finish(request, upload, &request.content_type).await
 }
 
-/// Returns the next part of a request body; `None` at the end.
+/// Returns the next part of a request body, or `None` at the end of the body.
 async fn next(body: &mut Body) -> Result<Option<Bytes>, Problem> {
     while let Some(frame) = in_time(body.frame()).await? {
         let frame = frame.map_err(|error| {
@@ -233,8 +235,8 @@ fn invalid_form(error: multer::Error) -> Problem {
     Problem::malformed("body", format!("the form cannot be read: {error}"))
 }
 
-/// The number of form bytes since the parser last made progress. This number limits the bytes
-/// outside files that are buffered.
+/// The number of form bytes that arrived since the form parser last returned data. The number
+/// limits how many bytes without file content are buffered.
 #[derive(Clone, Debug, Default)]
 struct NonFileBytes(Arc<AtomicUsize>);
 
@@ -244,7 +246,8 @@ impl NonFileBytes {
     }
 }
 
-/// A body that returns an error after more than [`NON_FILE_BYTES_MAX`] bytes outside files.
+/// A form body that limits bytes without file content. The body returns an error if more than
+/// [`NON_FILE_BYTES_MAX`] of these bytes arrive in succession.
 struct Bounded {
     body: Body,
     non_file_bytes: NonFileBytes,
@@ -274,8 +277,8 @@ impl http_body::Body for Bounded {
     }
 }
 
-/// Returns the file name of a form part (RFC 7578 4.2, RFC 6266 4.3); `None` if the part is not a
-/// file. If both `filename*` and `filename` are given, `filename*` is used.
+/// Returns the file name of a form part (RFC 7578 4.2, RFC 6266 4.3). Returns `None` if the part is
+/// not a file. If the header contains both `filename*` and `filename`, `filename*` is used.
 fn file_name(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(disposition) = headers.get(header::CONTENT_DISPOSITION) else {
         return Ok(None);
@@ -316,8 +319,8 @@ fn file_name(headers: &HeaderMap) -> Result<Option<String>, Problem> {
         .transpose()
 }
 
-/// Parses the parameters of a header. The returned names are in lower case, and the returned values
-/// have no quotes.
+/// Parses the parameters of a header. In the result, names are in lower case and values have no
+/// quotes.
 fn parameters(header: &[u8]) -> Vec<(String, Vec<u8>)> {
     let mut parameters = Vec::new();
     let (mut parameter_bytes, mut is_quoted, mut is_escaped) = (Vec::new(), false, false);
@@ -337,8 +340,8 @@ fn parameters(header: &[u8]) -> Vec<(String, Vec<u8>)> {
                 parameter_bytes.push(byte);
                 is_escaped = false;
             }
-            // Some clients send Windows paths with unescaped backslashes. A backslash is therefore
-            // an escape only before a quote or a backslash.
+            // Some clients send Windows paths and do not escape the backslashes. A backslash is
+            // therefore an escape character only before a quote or a backslash.
             b'\\'
                 if is_quoted
                     && bytes
@@ -373,8 +376,8 @@ fn unescaped(text: &str) -> Vec<u8> {
     plain
 }
 
-/// Returns the name under which a file is stored. The name is the last part of a path. Control
-/// characters and characters that change the text direction are removed.
+/// Returns the name under which a file is stored, which is the last segment of the given path.
+/// Control characters and characters that change the text direction are removed.
 fn stored_name(name: &str) -> Result<String, Problem> {
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
     let is_hidden = |c: char| {
@@ -392,7 +395,8 @@ fn stored_name(name: &str) -> Result<String, Problem> {
     Ok(stored.to_owned())
 }
 
-/// Starts an upload. If an upload with the same idempotency key exists, this upload is continued.
+/// Starts an upload. If an upload with the same idempotency key already exists, the function
+/// continues the existing upload.
 async fn start_or_continue<'a>(
     request: &'a Asked,
     name: &str,
@@ -433,8 +437,8 @@ async fn start_or_continue<'a>(
     Ok(Upload::new(app, attachment).await?)
 }
 
-/// Returns whether the file is a form template for a workflow (`?for=workflow`). Only superusers
-/// may upload such a file.
+/// Returns whether the uploaded file is a form template for a workflow (`?for=workflow`). Only
+/// superusers may upload form templates.
 async fn is_for_workflow(request: &Asked) -> Result<bool, Problem> {
     match request.asked_for("for") {
         None => Ok(false),
@@ -470,10 +474,11 @@ fn shown(attachment: &Attachment) -> Value {
     shown
 }
 
-/// Handles an upload in parts, for hosts and connections that do not accept large bodies.
+/// Handles an upload in several requests. Such an upload is needed if a host or a connection does
+/// not accept large bodies.
 ///
-/// The first request contains the name. Each following request contains a part of [`PART_BYTES`]
-/// bytes, and the last part may be shorter. A final request completes the upload.
+/// The first request contains the file name. Each following request contains one part of
+/// [`PART_BYTES`] bytes, and the last part may be shorter. A final request completes the upload.
 async fn in_parts(
     request: Asked,
     method: &Method,
@@ -520,7 +525,7 @@ async fn in_parts(
                 .ok_or_else(wrong)?;
             let _transfer = app.limits.upload()?;
             let by = request.actor().await?;
-            // If the upload rate is exceeded, the part is rejected before its bytes are read.
+            // If the user exceeds the upload rate, the part is rejected before its bytes are read.
             app.limits.uploads(&by, app.ledger.clock.now())?;
             let mut part = Vec::new();
             let mut body = body.unwrap_or_default();
@@ -590,8 +595,8 @@ async fn in_parts(
     }
 }
 
-/// Returns an attachment that the caller uploaded. For all other people the response is the same as
-/// for a missing attachment.
+/// Returns an attachment that the caller uploaded. If another person uploaded the attachment, the
+/// response is the same as for a missing attachment.
 async fn own(request: &Asked, id: &str) -> Result<Attachment, Problem> {
     let attachment = known(&request.app, id).await?;
     let by = request.app.people.find(request.user()?).await?;
@@ -620,8 +625,9 @@ fn missing(id: &str) -> Problem {
     Problem::not_found(format!("there is no attachment {id}"))
 }
 
-/// Handles `/v1/attachments/{id}`: description, content and deletion. If the caller may not read a
-/// file, the response is the same as for a missing file.
+/// Handles `/v1/attachments/{id}`, which returns the description or the content of a file, or
+/// deletes the file. If the caller may not read a file, the response is the same as for a missing
+/// file.
 async fn one(request: Asked, method: &Method, id: &str, rest: &[&str]) -> ApiResult {
     let app = &request.app;
     match (method, rest) {
@@ -656,8 +662,8 @@ async fn one(request: Asked, method: &Method, id: &str, rest: &[&str]) -> ApiRes
     }
 }
 
-/// Returns the content of a file, or a range of the content (RFC 9110 14). The headers make
-/// browsers save the file, and prevent content sniffing.
+/// Returns the whole content of a file or the requested range of the content (RFC 9110 14). The
+/// response headers instruct browsers to save the file and not to guess its content type.
 async fn content(
     request: &Asked,
     attachment: Attachment,
@@ -676,8 +682,8 @@ async fn content(
         ];
         return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
     }
-    // If the client has another version of the content, the range is ignored and the whole file is
-    // returned (RFC 9110 13.1.5).
+    // `If-Range` contains the tag of the version that the client has. If the tag is not current,
+    // the range is ignored and the whole file is returned (RFC 9110 13.1.5).
     let is_current = request_scope::if_range().is_none_or(|known| known.trim() == tag);
     let range = match &request.range {
         None => None,
@@ -745,12 +751,12 @@ async fn content(
         .map_err(|error| Problem::conflict(error.to_string()))
 }
 
-/// Only the cache of the reader may store a download, and the cache must revalidate the download
-/// each time.
+/// The value of the header `Cache-Control` of a download. Only the private cache of a client may
+/// store the file. The cache must ask the server before each use of the stored file.
 const CACHE: &str = "private, no-cache";
 
-/// Returns the header `Content-Disposition` (RFC 6266) with the file name. Clients that read only
-/// ASCII use a fallback name that contains the attachment id.
+/// Returns the value of the header `Content-Disposition` (RFC 6266) with the file name. If the name
+/// needs other characters than ASCII, older clients get an ASCII name with the attachment id.
 fn disposition(name: &str, id: &str) -> String {
     let is_plain = name
         .chars()
@@ -772,8 +778,8 @@ fn disposition(name: &str, id: &str) -> String {
     )
 }
 
-/// Returns the content type of a download. Text files are sent as binary data, because a proxy may
-/// change the encoding of text.
+/// Returns the content type of a download. Text files get a binary content type, because a proxy
+/// may change the encoding of text.
 fn content_type(media_type: &str) -> &str {
     let is_text = media_type.starts_with("text/")
         || ["json", "xml", "javascript", "yaml", "graphql"]
@@ -786,10 +792,12 @@ fn content_type(media_type: &str) -> &str {
     }
 }
 
-/// Returns a body whose parts are read at the speed of the client.
+/// Returns the content of a file as a response body. The next part is read only when the client has
+/// accepted the previous parts.
 ///
-/// The first part is read before the response starts, so that a read error gets an HTTP error
-/// status. On a host that limits the response size, the whole body is returned at once.
+/// The first part is read before the response starts. If the first part cannot be read, the
+/// response therefore has an HTTP error status. On a host that limits the response size, the whole
+/// content is read before the response starts.
 async fn pieces(app: &App, attachment: &Attachment, span: &Range<u64>) -> Result<Body, Problem> {
     let transfer = app.limits.download()?;
     let mut pieces = Pieces::new(app, attachment, span).await?;
@@ -805,7 +813,7 @@ async fn pieces(app: &App, attachment: &Attachment, span: &Range<u64>) -> Result
         let mut piece = Ok(Bytes::from(first));
         loop {
             let is_last = piece.is_err();
-            // The task stops if the client has disconnected or does not read.
+            // The task stops if the client disconnects or does not accept a part in time.
             let is_sent = tokio::time::timeout(CLIENT_TIMEOUT, sender.send(piece))
                 .await
                 .is_ok_and(|result| result.is_ok());
@@ -825,8 +833,8 @@ async fn pieces(app: &App, attachment: &Attachment, span: &Range<u64>) -> Result
     }))
 }
 
-/// A response body that receives its parts from a channel. The body counts as a download until the
-/// body is dropped.
+/// A response body that receives the parts of a file from a channel. The download counts against
+/// the limit for downloads until the body is dropped.
 struct Download {
     pieces: mpsc::Receiver<Result<Bytes, NotTaken>>,
     _transfer: Transfer,
@@ -846,8 +854,8 @@ impl http_body::Body for Download {
     }
 }
 
-/// Parses one range of a file with `bytes` bytes: `bytes=0-99`, `bytes=100-` or `bytes=-100`. The
-/// end of the returned range is exclusive.
+/// Parses one byte range of a file: `bytes=0-99`, `bytes=100-` or `bytes=-100`. The parameter
+/// `bytes` is the size of the file. The end of the returned range is exclusive.
 fn range_of(text: &str, bytes: u64) -> Option<Range<u64>> {
     let (from, to) = text.strip_prefix("bytes=")?.split_once('-')?;
     let (from, to) = (from.trim(), to.trim());

@@ -1,7 +1,8 @@
-//! The shapes of workflow definitions, nodes, fields and conditions in bodies of `/v1`.
+//! The shapes (validation rules) of workflow definitions in request bodies of `/v1`. A definition
+//! contains nodes, fields and conditions.
 //!
-//! The stored types (`events::workflow`) also accept some values that these shapes reject, so that
-//! old events can still be read.
+//! The stored types in `events::workflow` accept more values than these shapes, so that old events
+//! can still be read.
 
 use super::shape::{COUNT, INTEGER, Member, NAMES, Shape, optional, required, unless};
 
@@ -29,7 +30,7 @@ static OPTION_MEMBERS: [Member; 3] = [
     required("name", Shape::Text),
     optional("items", Shape::List(&OPTION)),
 ];
-/// One option of a field or of a dictionary. The options in `items` belong to this option.
+/// One option of a field or of a dictionary. The member `items` contains its suboptions.
 pub(super) static OPTION: Shape = Shape::Named("Option", &OPTION_SHAPE);
 /// A list of options.
 pub(super) const OPTIONS: Shape = Shape::List(&OPTION);
@@ -249,7 +250,8 @@ const FIELD_TYPES: Shape = Shape::Words(&[
     "CUSTOM-FORM",
 ]);
 
-/// The members of a field in addition to key, type and name.
+/// Creates the list of members that a field may have. The arguments are the members `key`, `type`
+/// and `name`, which are not required in every case.
 macro_rules! field {
     ($($own:expr),*) => {
         &[
@@ -279,15 +281,16 @@ macro_rules! field {
     };
 }
 
-/// A field of a workflow definition. If `library` names a shared field, absent members are copied
-/// from the shared field.
+/// The members of a field in a workflow definition. The member `library` can name a shared field.
+/// Then `key`, `type` and `name` may be absent, because they are copied from the shared field.
 const FIELD: &[Member] = field![
     unless("library", "key", Shape::Text),
     unless("library", "type", FIELD_TYPES),
     unless("library", "name", Shape::Text)
 ];
 static FIELD_SHAPE: Shape = Shape::Object(FIELD);
-/// A shared field. Members that are absent in a request keep their values.
+/// The members of a shared field, which several workflow definitions can copy. If a request does
+/// not contain a member, the stored value is kept.
 pub(super) const SHARED_FIELD: &[Member] = field![
     optional("key", Shape::Text),
     optional("type", FIELD_TYPES),
@@ -318,10 +321,10 @@ static NODE_SCHEMA: Shape = Shape::Named("Node", &NODE_SHAPE);
 static TRANSITION_SCHEMA: Shape = Shape::Named("Transition", &TRANSITION_SHAPE);
 static FIELD_SCHEMA: Shape = Shape::Named("Field", &FIELD_SHAPE);
 static DEFINITION_SHAPE: Shape = Shape::Object(DEFINITION);
-/// A workflow definition.
+/// The shape of a workflow definition.
 pub(super) const WORKFLOW: Shape = Shape::Named("Definition", &DEFINITION_SHAPE);
 
-/// Returns the shapes that the OpenAPI document defines by name.
+/// Returns the shapes that have a name in the OpenAPI document.
 pub(super) fn named_shapes() -> [(&'static str, &'static Shape); 7] {
     [
         ("Option", &OPTION_SHAPE),
@@ -346,7 +349,7 @@ mod tests {
 
     use super::*;
 
-    /// A deserializer that collects the member names of a stored type.
+    /// A deserializer that only collects the member names of a stored type.
     struct Fields<'a>(&'a mut Vec<&'static str>);
 
     impl<'de> serde::Deserializer<'de> for Fields<'_> {

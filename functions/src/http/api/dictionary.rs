@@ -1,4 +1,4 @@
-//! Dictionaries over `/v1`: options for fields, by code.
+//! Dictionaries over `/v1`. A dictionary has a code, and contains options for form fields.
 
 use axum::http::Method;
 use domain::config::Dictionary;
@@ -17,7 +17,7 @@ use super::resource::{Answer, Call, Operation, Resource, delete, get, put, segme
 use super::shape::{Member, Shape, optional};
 use crate::app::administration;
 
-/// Largest number of options in one dictionary.
+/// The largest number of options in one dictionary.
 const ITEMS_MAX: usize = 2000;
 const CODE: Member = optional("code", Shape::Text);
 const NEW_NAME: Member = optional("name", Shape::Text);
@@ -38,7 +38,7 @@ const OPERATIONS: &[Operation] = &[
     ),
 ];
 
-/// The operations of this resource and their handler.
+/// The operations of this REST resource, and the function that handles these operations.
 pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
@@ -76,7 +76,7 @@ async fn dictionary(request: Asked, method: &Method, parts: &[&str]) -> ApiResul
             let by = superuser(&request).await?;
             check_code(code, "code")?;
             same(&request, "code", code)?;
-            // Members that are absent in the request keep their values.
+            // Members that are absent in the request keep their stored values.
             let known = app.configuration.dictionary(code).await?;
             let known = known.0.as_ref().filter(|known| known.is_listed);
             let items: Vec<Choice> = match (request.body.get("items"), known) {

@@ -1,5 +1,6 @@
-//! Drafts and templates. A draft is an unsent form, and each person has at most one draft per form.
-//! A template is a named form of a service.
+//! Drafts and templates of forms over `/v1`. A draft is a form that is not submitted yet. Each
+//! person has at most one draft for each form. A template is a form of a service that is saved
+//! under a name.
 
 use axum::Json;
 use axum::http::{Method, StatusCode};
@@ -68,7 +69,7 @@ const OPERATIONS: &[Operation] = &[
     delete("/v1/templates/{template}", "deletes a template"),
 ];
 
-/// The operations of this resource and their handler.
+/// The operations of this REST resource, and the function that handles these operations.
 pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
@@ -85,11 +86,11 @@ fn answer(call: Call) -> Answer {
     })
 }
 
-/// Largest number of drafts in one list.
+/// The largest number of drafts in one list.
 const LIST_MAX: usize = 200;
 
-/// Reads, saves and deletes the draft of one form. Also lists all drafts of the caller, newest
-/// first.
+/// Reads, saves and deletes the draft of one form. Without a form in the path, lists all drafts of
+/// the caller, newest first.
 async fn drafts(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     let form_ref = match parts {
         [] if *method == Method::GET => return list(&request, "draft", LIST_MAX).await,
@@ -117,8 +118,8 @@ async fn drafts(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
             )));
         }
     };
-    // A request that saves a draft registers the caller. Requests that read or delete a draft do
-    // not.
+    // A request that saves a draft registers a new user name of the caller. Other requests do not
+    // register the caller.
     let owner = if *method == Method::PUT {
         request.actor().await?
     } else {
@@ -128,8 +129,8 @@ async fn drafts(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     one(&request, method, &id, &owner, Some(form_ref)).await
 }
 
-/// Lists, creates, changes and deletes the templates of the caller. `?service=` limits the list to
-/// one service.
+/// Lists, creates, changes and deletes the templates of the caller. The query parameter `service`
+/// limits the list to one service.
 async fn templates(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     match (method, parts) {
         (&Method::GET, []) => {
@@ -211,8 +212,8 @@ async fn templates(request: Asked, method: &Method, parts: &[&str]) -> ApiResult
     }
 }
 
-/// Returns the reference of a template. Rejects a name that the owner already uses for another
-/// template of the service.
+/// Returns the reference of a template, which contains its service and its name. Rejects the name
+/// if the owner has another template with this name for the same service.
 fn template(
     request: &Asked,
     owner: &PersonId,
@@ -290,8 +291,8 @@ async fn save(
     let definition = definition(&request.app, &form_ref)
         .await?
         .ok_or_else(|| Problem::not_found("the form does not exist"))?;
-    // Field keys are stored unsealed, so a key must not contain user input. Only keys of the
-    // workflow definition are accepted.
+    // Field keys are stored without encryption, so they must not contain user input. Therefore only
+    // keys in the workflow definition are accepted.
     if let Some(unknown_entry) = form
         .iter()
         .find(|entry| definition.field(&entry.key).is_none())
@@ -301,7 +302,8 @@ async fn save(
             format!("the form has no field `{}`", quoted(&unknown_entry.key)),
         ));
     }
-    // The names of unknown people stay as text, because saving a draft registers no other person.
+    // The form may contain names of people who are not registered. These names stay as text,
+    // because a saved draft registers only its owner.
     request
         .app
         .people
@@ -358,7 +360,7 @@ async fn shown(app: &App, saved: &Saved) -> Result<Value, Problem> {
     Ok(shown)
 }
 
-/// Returns the workflow definition of a form; `None` if the form does not exist.
+/// Returns the workflow definition that contains a form. Returns `None` if the form does not exist.
 async fn definition(app: &App, form_ref: &FormRef) -> Result<Option<Definition>, Problem> {
     let (workflow, version) = match form_ref {
         FormRef::Service(service) | FormRef::Template { service, .. } => {

@@ -1,4 +1,4 @@
-//! The library of shared fields. Workflow definitions contain copies of shared fields.
+//! The library of shared fields over `/v1`. Workflow definitions contain copies of shared fields.
 
 use axum::http::Method;
 use domain::config::SharedField;
@@ -22,7 +22,7 @@ const OPERATIONS: &[Operation] = &[
     delete("/v1/fields/{key}", "deletes a shared field"),
 ];
 
-/// The operations of this resource and their handler.
+/// The operations of this REST resource, and the function that handles these operations.
 pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
@@ -33,12 +33,12 @@ fn answer(call: Call) -> Answer {
     Box::pin(async move { fields(call.request, &call.method, &segments(&call.path)[1..]).await })
 }
 
-/// Longest name of a field, in characters. The limit is higher than for other names, because the
-/// name is the label in a form.
+/// The largest number of characters in the name of a field. The limit is higher than for other
+/// names, because the name is the label in a form.
 const FIELD_NAME_MAX: usize = 255;
 
-/// Merges a field with the shared field that the member `library` names. The members of the field
-/// override the members of the shared field.
+/// Completes a field of a workflow definition from the shared field that its member `library`
+/// names. If the field already contains `key`, `type` and `name`, the field does not change.
 pub(super) async fn from_library(app: &App, field: &mut Value, at: usize) -> Result<(), Problem> {
     let Some(key) = field
         .get("library")
@@ -52,8 +52,8 @@ pub(super) async fn from_library(app: &App, field: &mut Value, at: usize) -> Res
         .iter()
         .all(|member| field.get(*member).is_some());
     let Some(shared) = app.configuration.field(&key).await? else {
-        // The library no longer contains the shared field. The field of the body is still accepted
-        // if the body gives all required members itself.
+        // The library does not contain the shared field. The field is still accepted if it contains
+        // all required members itself.
         let missing = || {
             Problem::malformed(
                 &format!("/definition/fields/{at}/library"),
@@ -101,7 +101,7 @@ async fn fields(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
             let by = superuser(&request).await?;
             check_code(key, "key")?;
             same(&request, "key", key)?;
-            // Members that are absent in the request keep their values.
+            // Members that are absent in the request keep their stored values.
             let mut given = match app.configuration.field(key).await? {
                 Some(known) => match shared(app, known).await? {
                     Value::Object(known) => known,

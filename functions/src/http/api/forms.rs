@@ -1,5 +1,5 @@
-//! The forms for user interfaces: the fields of a node with their values. Also returns the options
-//! of one field for the current input.
+//! Returns forms for user interfaces: the fields of a node with their values. Also returns the
+//! options of a single field, which can depend on the current input.
 
 use axum::Json;
 use axum::http::Method;
@@ -39,7 +39,7 @@ const OPERATIONS: &[Operation] = &[
     ),
 ];
 
-/// The operations of this resource and their handler.
+/// The operations of this REST resource, and the function that handles these operations.
 pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
@@ -58,7 +58,7 @@ fn answer(call: Call) -> Answer {
     })
 }
 
-/// Returns the form of a new ticket of a service, or the options of one of its fields.
+/// Returns the form for a new ticket of a service, or the options of one field of this form.
 async fn of_service(request: Asked, method: &Method, id: &str, resource: &str) -> ApiResult {
     let app = &request.app;
     let missing = || Problem::not_found(format!("there is no service {id}"));
@@ -86,7 +86,7 @@ async fn of_service(request: Asked, method: &Method, id: &str, resource: &str) -
     .await
 }
 
-/// Returns the form of a node of a ticket, or the options of one of its fields.
+/// Returns the form of a node of a ticket, or the options of one field of this form.
 async fn of_ticket(
     request: Asked,
     method: &Method,
@@ -156,10 +156,11 @@ async fn form_or_options(
     }
 }
 
-/// Returns one field: its definition, its value or default, and its options.
+/// Returns one field as JSON: its definition, its value and its options. If the field has no value,
+/// its default is returned.
 ///
-/// If another system provides the options, the response lists the fields that the options depend
-/// on.
+/// If another system provides the options, the JSON also lists the fields that determine these
+/// options.
 async fn shown(app: &App, field: &Field, ticket: &Ticket) -> Result<Value, Problem> {
     let entry = ticket
         .form
@@ -189,7 +190,8 @@ async fn shown(app: &App, field: &Field, ticket: &Ticket) -> Result<Value, Probl
     }))
 }
 
-/// Returns the options of a field for the values `given` of the other fields.
+/// Returns the options of a field. `given` contains the values of the other fields, because the
+/// options can depend on these values.
 async fn options_of(
     app: &App,
     definition: &Definition,

@@ -1,5 +1,5 @@
-//! The REST API under `/v1`. This API executes the same commands as the other APIs. Errors are
-//! problem details that name the field.
+//! The REST API under `/v1`. This API executes the same commands as the BlueKing API. Its error
+//! responses are problem details (RFC 9457) that name the faulty member.
 
 mod admin;
 mod api_calls;
@@ -41,7 +41,7 @@ use repeats::Repeat;
 use request::Asked;
 use resource::{Call, Kind as OperationKind, Operation, Resource, segments};
 
-/// All resources. An operation outside these resources does not exist.
+/// All REST resources. A request is rejected if no operation of these resources matches.
 const RESOURCES: &[Resource] = &[
     tickets::RESOURCE,
     api_calls::RESOURCE,
@@ -60,19 +60,19 @@ const RESOURCES: &[Resource] = &[
     roles::RESOURCE,
 ];
 
-/// Longest time for a request.
+/// The longest time for a normal request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(25);
-/// Longest time for an upload. Pauses within an upload have a separate timeout.
+/// The longest time for an upload. A pause within an upload has its own, shorter limit.
 const UPLOAD_TIMEOUT: Duration = Duration::from_mins(30);
 
-/// Returns the routes below `/v1`.
+/// Returns the router for all paths below `/v1`.
 pub fn router() -> Router<App> {
     Router::new().fallback(handle)
 }
 
 async fn handle(State(app): State<App>, request: Request) -> Response {
-    // The path is split before the segments are decoded, because an escaped slash does not separate
-    // segments.
+    // The path is split into segments before percent-encoding is decoded. An encoded slash is
+    // therefore a part of a segment.
     let path = request.uri().path().trim_matches('/');
     let path: Vec<String> = path.split('/').map(unescaped).collect();
     let found = resource::find(request.method(), &segments(&path));
@@ -96,13 +96,13 @@ async fn handle(State(app): State<App>, request: Request) -> Response {
     }
 }
 
-/// Returns the error response for a caller whose responses exceed the limit. The error replaces the
-/// original response.
+/// Returns the error response that replaces a large response. It is sent if the caller has too many
+/// unread responses.
 pub(super) fn refused(error: Error) -> Response {
     Problem::from(error).into_response()
 }
 
-/// Authenticates the caller, checks the request against its operation and calls the handler.
+/// Identifies the caller, checks the request against its operation, and calls the handler.
 async fn route(
     app: App,
     request: Request,
@@ -112,7 +112,8 @@ async fn route(
     let method = request.method().clone();
     let name = request.uri().path().trim_matches('/').to_owned();
     let (request, body) = Asked::open(app, request).await?;
-    // An unknown caller is rejected before an unknown path.
+    // The caller is checked first. An unidentified caller therefore gets the same response for
+    // known and unknown paths.
     let (resource, operation) = found?;
     let (request, upload) = if matches!(operation.kind, OperationKind::Upload) {
         request.check_query(operation)?;
@@ -131,7 +132,8 @@ async fn route(
     } {
         return Ok(recorded);
     }
-    // A download handles HEAD itself. All other operations handle HEAD like GET.
+    // The handler of a download handles HEAD itself. For all other operations, HEAD is handled like
+    // GET.
     let method = if method == Method::HEAD && !matches!(operation.kind, OperationKind::Download) {
         Method::GET
     } else {
@@ -155,12 +157,12 @@ async fn route(
     }
 }
 
-/// Formats an instant as RFC 3339 text with the offset of the desk's zone.
+/// Formats an instant as RFC 3339 text in the time zone of the service desk.
 fn time(app: &App, at: Moment) -> String {
     times::in_zone(at, &app.settings.zone)
 }
 
-/// Decodes percent-encoding. Invalid sequences stay unchanged.
+/// Decodes percent-encoding. Invalid sequences are kept unchanged.
 pub(super) fn unescaped(part: &str) -> String {
     let bytes = part.as_bytes();
     let (mut plain, mut at) = (Vec::with_capacity(bytes.len()), 0);

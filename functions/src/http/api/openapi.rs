@@ -1,5 +1,5 @@
-//! The OpenAPI 3.1 document of all paths. The document is built from the same tables that select
-//! the handler and check the request.
+//! Creates the OpenAPI 3.1 document for all paths. The document is built from the same tables that
+//! check the requests and select their handlers.
 
 use std::sync::OnceLock;
 
@@ -14,7 +14,7 @@ use super::shape::{Member, has_required, schema_of};
 use crate::app::request_scope;
 use crate::http::{blueking, scope};
 
-/// The document and its entity tag. Both are computed at the first request.
+/// The OpenAPI document and its entity tag. Both are created at the first request.
 static DOCUMENT: OnceLock<(String, String)> = OnceLock::new();
 
 /// Handles `GET /openapi.json`.
@@ -122,7 +122,7 @@ fn described(operation: &Operation) -> Value {
         let mut parameter =
             json!({ "name": name, "in": "query", "schema": parameter_type.schema() });
         if parameter_type.is_list() {
-            // The parameter is one list separated by commas, because a repeated parameter is
+            // The values are one list that is separated by commas. A parameter that occurs twice is
             // rejected.
             parameter["style"] = "form".into();
             parameter["explode"] = false.into();
@@ -157,7 +157,7 @@ fn described(operation: &Operation) -> Value {
     described
 }
 
-/// Returns the operation id. Client generators derive the names of functions from this id.
+/// Returns the operation id. Tools that generate client code use this id as the name of a function.
 fn id_of(operation: &Operation) -> String {
     let parts: Vec<&str> = operation
         .path
@@ -175,7 +175,7 @@ fn id_of(operation: &Operation) -> String {
     }
 }
 
-/// Returns the tag of a path, which is the resource in the path.
+/// Returns the OpenAPI tag of a path, which is the path segment after `/v1`.
 fn tag_of(path: &str) -> &str {
     path.split('/').nth(2).unwrap_or_default()
 }
@@ -184,8 +184,8 @@ fn body_of(members: &[Member]) -> Value {
     json!({ "required": has_required(members), "content": { "application/json": { "schema": schema_of(members) } } })
 }
 
-/// Describes the body of an upload: the content of the file, or a form with files. If the body is
-/// the content of the file, the query contains the file name.
+/// Describes the request body of an upload. The body is the content of a file, or a form with
+/// files. If the body is the content of a file, the file name is a query parameter.
 fn body_of_upload(path: &str, described: &mut Value) {
     let bytes = json!({ "schema": { "type": "string", "format": "binary" } });
     let mut content = json!({ "application/octet-stream": bytes });
@@ -198,8 +198,8 @@ fn body_of_upload(path: &str, described: &mut Value) {
 
 /// Describes an operation of the BlueKing API.
 ///
-/// A known caller gets status 200, or 429 if the caller exceeds a limit. An unknown caller gets
-/// 403.
+/// An identified caller gets status 200, or 429 if the caller exceeds a limit. Any other caller
+/// gets status 403.
 fn of_blueking(name: &str, writes: bool) -> Value {
     let envelope = json!({ "description": "the response envelope", "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Envelope" } } } });
     let mut answers = json!({ "200": envelope, "403": envelope, "429": envelope });

@@ -1,4 +1,5 @@
-//! Problem details (RFC 9457): the HTTP status, the reason, and the faulty members of a request.
+//! Error responses of `/v1` as problem details (RFC 9457). A response contains the HTTP status, the
+//! reason, and the faulty parts of the request.
 
 use axum::Json;
 use axum::http::{StatusCode, header};
@@ -19,7 +20,7 @@ use crate::app::people::Unnamed;
 use crate::app::tickets::submit::SubmitError;
 use crate::app::tickets::{NotOpened, NotRaised};
 
-/// Time after which a client may retry, in seconds.
+/// The time in seconds after which the client may send the request again.
 const RETRY_AFTER: &str = "1";
 
 /// An error response of `/v1`.
@@ -27,17 +28,17 @@ const RETRY_AFTER: &str = "1";
 pub(super) struct Problem {
     status: StatusCode,
     detail: String,
-    /// The faulty members of the request, each with a description of the fault.
+    /// The faulty parts of the request, each with a description of its fault.
     errors: Vec<Flaw>,
-    /// The people whose ids are in the texts. [`Problem::with_names`] replaces the ids by names.
+    /// The people whose ids the texts contain. [`Problem::with_names`] replaces each id by a name.
     people: Vec<PersonId>,
-    /// The methods that the path accepts. The value becomes the header `Allow`.
+    /// The methods that the path accepts, as the value of the header `Allow`.
     allowed: String,
     /// Whether the response contains the header `WWW-Authenticate`.
     challenges: bool,
 }
 
-/// The result of a handler.
+/// The result of a handler: a response or a problem.
 pub(super) type ApiResult = Result<Response, Problem>;
 
 impl Problem {
@@ -51,7 +52,7 @@ impl Problem {
             challenges: false,
         }
     }
-    /// Creates a problem for one member, parameter or header of the request.
+    /// Creates a problem that is caused by one member, parameter or header of the request.
     fn at(field: &str, status: StatusCode, detail: impl Into<String>) -> Self {
         let detail = detail.into();
         Self {
@@ -62,11 +63,12 @@ impl Problem {
             ..Self::new(status, detail)
         }
     }
-    /// Creates a problem with status 400 for one member, parameter or header.
+    /// Creates a problem with status 400 that is caused by one member, parameter or header.
     pub(super) fn malformed(field: &str, detail: impl Into<String>) -> Self {
         Self::at(field, StatusCode::BAD_REQUEST, detail)
     }
-    /// Creates a problem with status 400 for several members. `errors` must not be empty.
+    /// Creates a problem with status 400 that is caused by several members. `errors` must not be
+    /// empty.
     pub(super) fn flawed(errors: Vec<Flaw>) -> Self {
         let details: Vec<&str> = errors.iter().map(|flaw| flaw.detail.as_str()).collect();
         let detail = details.join("; ");
@@ -75,15 +77,16 @@ impl Problem {
             ..Self::new(StatusCode::BAD_REQUEST, detail)
         }
     }
-    /// Creates a problem with status 404 for a member that refers to a missing object.
+    /// Creates a problem with status 404. The member `field` refers to an object that does not
+    /// exist.
     pub(super) fn unknown(field: &str, detail: impl Into<String>) -> Self {
         Self::at(field, StatusCode::NOT_FOUND, detail)
     }
     pub(super) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, detail)
     }
-    /// Creates a problem with status 401. The request contains a code and a secret, but the code,
-    /// the secret or the user is not valid.
+    /// Creates a problem with status 401. The request contains an app code and a secret. But the
+    /// code, the secret or the user is not valid.
     pub(super) fn unauthorized() -> Self {
         Self {
             challenges: true,
@@ -93,7 +96,7 @@ impl Problem {
             )
         }
     }
-    /// Creates a problem with status 403. The request contains no code or no secret.
+    /// Creates a problem with status 403. The request contains no app code or no secret.
     pub(super) fn no_credentials(detail: &str) -> Self {
         Self {
             challenges: true,
@@ -103,14 +106,14 @@ impl Problem {
     pub(super) fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, detail)
     }
-    /// Creates a problem with status 409. The current state forbids the request.
+    /// Creates a problem with status 409. The current state does not allow the request.
     pub(super) fn conflict(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, detail)
     }
     pub(super) fn method(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, detail)
     }
-    /// Creates a problem with status 405 that lists the methods that the path accepts.
+    /// Creates a problem with status 405. The response lists the methods that the path accepts.
     pub(super) fn method_of(detail: impl Into<String>, allowed: &[&str]) -> Self {
         Self {
             allowed: allowed.join(", "),
@@ -123,12 +126,12 @@ impl Problem {
     pub(super) fn media_type(detail: impl Into<String>) -> Self {
         Self::at("Content-Type", StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
     }
-    /// Creates a problem with status 503 for one member. The system that checks this member is not
-    /// available.
+    /// Creates a problem with status 503. The member `field` cannot be checked, because another
+    /// system is not available.
     pub(super) fn unavailable(field: &str, detail: impl Into<String>) -> Self {
         Self::at(field, StatusCode::SERVICE_UNAVAILABLE, detail)
     }
-    /// Creates a problem with status 416. The requested range is outside the file.
+    /// Creates a problem with status 416. The requested range is not within the file.
     pub(super) fn unsatisfiable(detail: impl Into<String>) -> Self {
         Self::at("Range", StatusCode::RANGE_NOT_SATISFIABLE, detail)
     }
@@ -147,8 +150,8 @@ impl Problem {
         &self.detail
     }
 
-    /// Replaces the prefix `from` of each member pointer by `to`. Used if the caller sent the
-    /// members under another pointer than the checked pointer.
+    /// Replaces the prefix `from` by `to` in the pointers of all faulty members. This is necessary
+    /// if the members were checked under another name than the name in the request.
     pub(super) fn moved(mut self, from: &str, to: &str) -> Self {
         for flaw in &mut self.errors {
             if let Some(rest) = flaw
@@ -162,7 +165,8 @@ impl Problem {
         self
     }
 
-    /// Replaces the ids of people by their names. An id is kept if the name cannot be read.
+    /// Replaces the ids of people by user names in all texts. If a name cannot be read, its id
+    /// stays in the texts.
     pub(super) async fn with_names(mut self, app: &App) -> Self {
         for pid in std::mem::take(&mut self.people) {
             let Ok(name) = app.people.name(&pid).await else {
@@ -346,7 +350,7 @@ impl Problem {
     }
 }
 
-/// Returns the people whose ids are in the text of a rejection.
+/// Returns the people whose ids the text of a rejection contains.
 fn people_in(rejection: &Rejection) -> Vec<PersonId> {
     match rejection {
         Rejection::NotAllowed { by, .. } | Rejection::MayNotSubmit { by, .. } => vec![by.clone()],

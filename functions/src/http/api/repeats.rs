@@ -1,7 +1,8 @@
-//! Stores responses under idempotency keys. A repeated request gets the response of the first
-//! request.
+//! Stores responses under idempotency keys. If a request is repeated with the same key, the stored
+//! response is returned.
 //!
-//! This is used for operations whose created object does not contain the key.
+//! This is necessary for operations that create an object without the key. For other objects, the
+//! key in the object already prevents a second creation.
 
 use axum::Json;
 use axum::body::to_bytes;
@@ -15,20 +16,20 @@ use super::problem::{ApiResult, Problem};
 use super::request::Asked;
 use crate::App;
 
-/// Longest response that is stored, in bytes. A response with ids, or with the problems of a
-/// workflow definition, is shorter.
+/// The largest response that is stored, in bytes. Normal responses are shorter, even if they list
+/// all problems of a workflow definition.
 const RESPONSE_BYTES_MAX: usize = 1 << 20;
-/// The prefix of the names under which responses are stored in the key store.
+/// The prefix in the names of stored responses. The responses are in the key store.
 const RESPONSES: &str = "answer/";
-/// The members of a response that may name people. These members are not stored, because a stored
-/// response must not name an erased person.
+/// The response members that may contain names of people. They are not stored, because a stored
+/// response must not contain the name of an erased person.
 const NOT_STORED: [&str; 2] = ["report", "warnings"];
 
-/// The lock of all requests with a key. If two requests arrive concurrently, the second request
-/// waits and gets the stored response of the first request.
+/// The lock for all requests with an idempotency key. If two requests with the same key arrive at
+/// the same time, the second request waits. It then gets the stored response of the first request.
 static LOCK: Mutex<()> = Mutex::const_new(());
 
-/// A request with an idempotency key.
+/// A request with an idempotency key. The request waits until no other such request is running.
 pub(super) struct Repeat {
     app: App,
     name: String,
@@ -45,8 +46,8 @@ struct Cached {
 }
 
 impl Repeat {
-    /// Returns a request with an idempotency key, and waits for its turn. Returns `None` if the
-    /// request has no key.
+    /// Waits until no other request with an idempotency key is running, then returns the request.
+    /// Returns `None` if the request has no idempotency key.
     pub(super) async fn of(request: &Asked, operation: &str) -> Result<Option<Self>, Problem> {
         let Some(key) = &request.idempotency_key else {
             return Ok(None);
@@ -66,8 +67,8 @@ impl Repeat {
         }))
     }
 
-    /// Returns the stored response of the same request. Rejects a different request with the same
-    /// key.
+    /// Returns the stored response if this request was already executed. Rejects the request if its
+    /// key was used for a different request.
     pub(super) async fn answer(&self) -> Result<Option<Response>, Problem> {
         let Some(bytes) = self.app.ledger.keys.secret(&self.name).await? else {
             return Ok(None);
@@ -87,7 +88,7 @@ impl Repeat {
         ))
     }
 
-    /// Stores the response of an executed request.
+    /// Stores the response of this request and returns the response.
     pub(super) async fn keep(self, response: Response) -> ApiResult {
         let (parts, body) = response.into_parts();
         let Ok(bytes) = to_bytes(body, RESPONSE_BYTES_MAX).await else {

@@ -1,5 +1,5 @@
-//! Reads one request of `/v1`: the app, the user, and the members of the body. Query and body are
-//! checked against [`super::resource`] before a handler reads them.
+//! Reads one request of `/v1`: the app, the user, and the members of the body. The query and the
+//! body are checked against the operations in [`super::resource`] before a handler reads them.
 
 use std::collections::BTreeSet;
 
@@ -22,15 +22,16 @@ use crate::app::people::{NAMED_MAX, is_name, one_name};
 use crate::http::blueking::render::request_id;
 use crate::http::body::{self, BODY_BYTES_MAX, NotRead, object, pairs};
 
-/// The problem detail for a caller without credentials.
+/// The error message for a request without the code or the secret of an app.
 const NO_CREDENTIALS: &str =
     "application code and secret are missing (HTTP Basic, or the header X-Bkapi-Authorization)";
-/// Largest number of roles in one request. The members of each role must be loaded.
+/// The largest number of roles in one request. The number is limited, because the members of each
+/// role must be loaded.
 const ROLES_MAX: usize = 100;
-/// Longest `Idempotency-Key`, in bytes.
+/// The largest number of bytes in the header `Idempotency-Key`.
 const KEY_BYTES_MAX: usize = 255;
 
-/// One request with an identified caller.
+/// One request of `/v1`. The caller of the request is identified.
 pub(super) struct Asked {
     pub(super) app: App,
     pub(super) query: Map<String, Value>,
@@ -40,12 +41,12 @@ pub(super) struct Asked {
     pub(super) idempotency_key: Option<String>,
     /// The ticket versions that the caller accepts (`If-Match`).
     pub(super) if_match: Option<Expected>,
-    /// The tags of the representations that the caller has in its cache (`If-None-Match`).
+    /// The entity tags of the versions that the client has in its cache (`If-None-Match`).
     pub(super) if_none_match: Option<Tags>,
     pub(super) content_type: String,
     /// The requested byte range (`Range`).
     pub(super) range: Option<String>,
-    /// The relative reference from this request's path to the paths below it.
+    /// The relative URL prefix for resources below the path of this request.
     pub(super) below: String,
 }
 
@@ -88,8 +89,8 @@ impl Asked {
         Ok(self)
     }
 
-    /// Rejects unknown parameters and invalid parameter values. Rejects `If-Match` if the operation
-    /// does not check versions.
+    /// Rejects unknown query parameters and invalid values. Also rejects the header `If-Match` if
+    /// the operation does not compare ticket versions.
     pub(super) fn check_query(&self, operation: &Operation) -> Result<(), Problem> {
         let flaws = query_flaws(operation.query, &self.query);
         if !flaws.is_empty() {
@@ -109,8 +110,11 @@ impl Asked {
         Ok(())
     }
 
-    /// Reads a request up to its body. The app comes from HTTP Basic or `X-Bkapi-Authorization`.
-    /// The user comes from `X-Bk-Token`, or from `X-On-Behalf-Of` if the app may impersonate users.
+    /// Reads the headers of a request, but not its body. The header `Authorization` (HTTP Basic) or
+    /// `X-Bkapi-Authorization` identifies the app.
+    ///
+    /// The user comes from the token in `X-Bk-Token`. If the app may impersonate users, the user
+    /// may instead come from `X-On-Behalf-Of`.
     pub(super) async fn open(app: App, request: Request) -> Result<(Self, Body), Problem> {
         let (parts, body) = request.into_parts();
         let headers = &parts.headers;
@@ -121,8 +125,8 @@ impl Asked {
                     .map(str::to_owned),
             )
         };
-        // The credentials are checked first. A caller without credentials therefore gets the same
-        // response for every path and method.
+        // The credentials are checked before all other parts of the request. A caller without
+        // credentials therefore gets the same response for every path and method.
         let (authorization, bkapi_authorization) = given("Authorization")
             .and_then(|authorization| Ok((authorization, given("X-Bkapi-Authorization")?)))
             .map_err(|problem| {
@@ -191,7 +195,7 @@ impl Asked {
             request_id: request_id(headers, &app),
             idempotency_key,
             if_match: versions(headers)?,
-            // A malformed `If-None-Match` header matches no representation.
+            // If `If-None-Match` is malformed, the header is ignored.
             if_none_match: Tags::read(headers, "If-None-Match").unwrap_or_default(),
             content_type: given("Content-Type")?.unwrap_or_default(),
             range: given("Range")?,
@@ -201,7 +205,7 @@ impl Asked {
         Ok((request, body))
     }
 
-    /// Returns a text member of the body; `None` if the member is absent or null.
+    /// Returns a text member of the body. Returns `None` if the member is absent or null.
     pub(super) fn text(&self, key: &str) -> Result<Option<String>, Problem> {
         match self.body.get(key) {
             None | Some(Value::Null) => Ok(None),
@@ -230,8 +234,8 @@ impl Asked {
         }
     }
 
-    /// Returns a required boolean member. The member is a decision of a person, so it has no
-    /// default.
+    /// Returns a required boolean member. The member has no default, because the value is the
+    /// decision of a person.
     pub(super) fn choice(&self, key: &str) -> Result<bool, Problem> {
         self.body
             .get(key)
@@ -253,7 +257,7 @@ impl Asked {
         self.int(key)?.ok_or_else(|| missing(key))
     }
 
-    /// Returns an array of user names; `None` if the member is absent or null.
+    /// Returns an array of user names. Returns `None` if the member is absent or null.
     pub(super) fn names(&self, key: &str) -> Result<Option<Vec<String>>, Problem> {
         let wrong = || wrong(key, "an array of user names");
         match self.body.get(key) {
@@ -276,7 +280,8 @@ impl Asked {
         Ok(self.int("node")?.map(NodeId))
     }
 
-    /// Returns the form of the body: an object of values by field key.
+    /// Returns the form values in the body. The member `fields` is an object with one value per
+    /// field key.
     pub(super) fn fields(&self) -> Result<Vec<Entry>, Problem> {
         match self.body.get("fields") {
             None | Some(Value::Null) => Ok(Vec::new()),
@@ -288,8 +293,8 @@ impl Asked {
         }
     }
 
-    /// Returns the processors in the member `to`: `{"people": [..]}`, `{"roles": [..]}` or
-    /// `{"department": ".."}`.
+    /// Returns the processors (people who must process a node) in the member `to`. The member is
+    /// `{"people": [..]}`, `{"roles": [..]}` or `{"department": ".."}`.
     pub(super) async fn targets(&self) -> Result<Processors, Problem> {
         let wrong = || {
             Problem::malformed(
@@ -341,7 +346,8 @@ impl Asked {
             .ok_or_else(wrong)
     }
 
-    /// Returns the acting user. A user name that is not known yet is registered.
+    /// Returns the person id of the acting user. If the user name is new, a person with this name
+    /// is registered.
     pub(super) async fn actor(&self) -> Result<PersonId, Problem> {
         let user = self.user()?;
         Ok(self.app.people.pid(user).await?)
@@ -365,8 +371,9 @@ impl Asked {
         self.caller.meta(&self.request_id, actor)
     }
 
-    /// Returns a keyed hash of operation, user and body. The hash shows whether two requests with
-    /// the same idempotency key are equal. Errors come from the key store.
+    /// Returns a keyed hash of the operation, the user and the body. Two requests with the same
+    /// idempotency key are equal if their hashes are equal. Returns an error if the hash key cannot
+    /// be read from the key store.
     pub(super) async fn fingerprint(&self, of: &str) -> Result<String, Problem> {
         let key = self.app.keys().await?.fingerprint;
         let text = format!(
@@ -379,7 +386,7 @@ impl Asked {
             .to_string())
     }
 
-    /// Returns a query parameter as text; `None` if the parameter is absent or empty.
+    /// Returns a query parameter as text. Returns `None` if the parameter is absent or empty.
     pub(super) fn asked_for(&self, key: &str) -> Option<&str> {
         self.query
             .get(key)
@@ -403,7 +410,7 @@ impl Asked {
 }
 
 fn basic(header: &str) -> Option<(String, String)> {
-    // The scheme name is case-insensitive (RFC 9110 11.1).
+    // The name of the authentication scheme is case-insensitive (RFC 9110 11.1).
     let (scheme, encoded) = header.trim_start().split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
@@ -421,8 +428,8 @@ fn wrong(key: &str, what: &str) -> Problem {
     Problem::malformed(&format!("/{key}"), format!("`{key}` must be {what}"))
 }
 
-/// Returns a header as text. Rejects a repeated header and a header that is not UTF-8. Otherwise
-/// the desk would ignore a part of the request.
+/// Returns a header as text. Rejects a header that is repeated or that is not UTF-8. Without this
+/// check, the server would ignore a part of the request.
 fn text_of<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Problem> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else {
@@ -467,16 +474,18 @@ fn check_content_type(given: &str) -> Result<(), Problem> {
     }
 }
 
-/// The ticket versions that a command accepts.
+/// The ticket versions in the header `If-Match`. A command is executed only if the current version
+/// is one of these versions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Expected {
-    /// Any version of an existing ticket (`*`).
+    /// The value `*`, which accepts any version of an existing ticket.
     Any,
     Versions(BTreeSet<i64>),
 }
 
-/// Reads the ticket versions in `If-Match` (RFC 9110 13.1.1). A weak tag is accepted like a strong
-/// tag, because compressing proxies make tags weak. A tag that is not a version matches no version.
+/// Reads the ticket versions in `If-Match` (RFC 9110 13.1.1). Weak tags are also accepted, because
+/// proxies that compress responses convert tags to weak tags. A tag that is not a number matches no
+/// version.
 pub(super) fn versions(headers: &HeaderMap) -> Result<Option<Expected>, Problem> {
     Ok(Tags::read(headers, "If-Match")?.map(|tags| match tags {
         Tags::Any => Expected::Any,
@@ -486,7 +495,7 @@ pub(super) fn versions(headers: &HeaderMap) -> Result<Option<Expected>, Problem>
     }))
 }
 
-/// The tags of a conditional request, without quotes and without the prefix `W/`.
+/// The entity tags in a conditional header, without quotes and without the prefix `W/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Tags {
     Any,
@@ -494,8 +503,8 @@ pub(super) enum Tags {
 }
 
 impl Tags {
-    /// Reads all lines of a header; returns `None` if the header is absent. Rejects a malformed
-    /// header.
+    /// Reads all lines of a conditional header and rejects a malformed value. Returns `None` if the
+    /// header is absent.
     pub(super) fn read(headers: &HeaderMap, name: &str) -> Result<Option<Self>, Problem> {
         let lines: Vec<String> = headers
             .get_all(name)
@@ -523,7 +532,8 @@ impl Tags {
             let opaque = rest.strip_prefix("W/").unwrap_or(rest);
             let (tag, after) = match opaque.strip_prefix('"') {
                 Some(quoted) => quoted.split_once('"')?,
-                // A number without quotes is also accepted as a tag.
+                // Some clients send a version number without quotes, so such a number is accepted
+                // as a tag.
                 None if opaque.len() == rest.len() => {
                     let end = rest
                         .find(|c: char| !c.is_ascii_digit())
@@ -552,7 +562,7 @@ impl Tags {
         }
     }
 
-    /// Returns whether one of the tags is equal to `tag` in a weak comparison (RFC 9110 8.8.3.2).
+    /// Returns whether `tag` is equal to one of these tags (weak comparison, RFC 9110 8.8.3.2).
     pub(super) fn hold(&self, tag: &str) -> bool {
         match self {
             Self::Any => true,
@@ -561,8 +571,9 @@ impl Tags {
     }
 }
 
-/// Returns the duplicate members of a body. Duplicates are rejected, because each JSON parser uses
-/// another duplicate. The bytes must be valid JSON of bounded depth.
+/// Returns the members that occur twice in an object of the body. These members are rejected,
+/// because different JSON parsers would use different values. The bytes must be valid JSON with a
+/// checked depth.
 fn duplicate_members(bytes: &[u8]) -> Vec<Flaw> {
     let mut flaws = Vec::new();
     let mut reader = serde_json::Deserializer::from_slice(bytes);
@@ -575,7 +586,7 @@ fn duplicate_members(bytes: &[u8]) -> Vec<Flaw> {
     flaws
 }
 
-/// Collects the duplicate members below the JSON pointer `at`.
+/// Collects the members that occur twice in an object at or below the JSON pointer `at`.
 struct DuplicateMembers<'a> {
     at: String,
     flaws: &'a mut Vec<Flaw>,

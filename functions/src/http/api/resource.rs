@@ -1,6 +1,8 @@
-//! Resources of `/v1`: their operations, with the members of their bodies and the parameters of their
-//! queries, and the handler. Requests are checked against the operations, and `/openapi.json` is
-//! built from them. Operations outside the resources do not exist.
+//! Defines the resources of `/v1`. A resource has a handler and a list of operations. Each
+//! operation lists the members of its body and the parameters of its query.
+//!
+//! Requests are checked against these operations, and `/openapi.json` is built from them. A request
+//! that matches no operation is rejected.
 
 use axum::body::Body;
 use axum::http::Method;
@@ -12,40 +14,40 @@ use super::problem::{ApiResult, Problem};
 use super::request::Asked;
 use super::shape::{FLAWS_MAX, Flaw, Member, quoted};
 
-/// Largest page of tickets or API calls.
+/// The largest number of tickets or API calls on one page.
 pub(super) const PAGE_SIZE_MAX: usize = 200;
-/// Largest page number.
+/// The largest page number.
 pub(super) const PAGES_MAX: usize = 1_000_000;
 
-/// The response of a handler.
+/// The future that returns the response of a handler.
 pub(super) type Answer = BoxFuture<'static, ApiResult>;
 
-/// One request to a known operation.
+/// One request that matches an operation of `/v1`.
 pub(super) struct Call {
     pub(super) request: Asked,
     pub(super) method: Method,
-    /// The segments of the path below `/v1`, decoded.
+    /// The decoded segments of the path after `/v1`.
     pub(super) path: Vec<String>,
-    /// The unread body of an upload.
+    /// The body of a file upload, which the handler reads itself.
     pub(super) upload: Option<Body>,
 }
 
-/// The operations of one resource with their handler.
+/// A REST resource: its operations, and the function that handles these operations.
 #[derive(Clone, Copy)]
 pub(super) struct Resource {
     pub(super) operations: &'static [Operation],
     pub(super) answer: fn(Call) -> Answer,
-    /// Whether the operations that write change the configuration of the desk. Such requests run one
-    /// at a time.
+    /// Whether the operations of this resource change the configuration. Requests that change the
+    /// configuration run one after another.
     pub(super) is_configuration: bool,
 }
 
-/// Returns the segments of a path as a slice pattern needs them.
+/// Returns the path segments as `&str` values, so that slice patterns can match them.
 pub(super) fn segments(path: &[String]) -> Vec<&str> {
     path.iter().map(String::as_str).collect()
 }
 
-/// The use of the header `Idempotency-Key` by an operation.
+/// Whether an operation ignores, accepts or requires the header `Idempotency-Key`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Key {
     Ignored,
@@ -53,19 +55,19 @@ pub(super) enum Key {
     Required,
 }
 
-/// The kind of input and response of an operation.
+/// The kind of an operation, which determines its input and its response.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
     Read,
-    /// Changes a ticket. The body has these members, and `If-Match` can require a version of the
-    /// ticket.
+    /// The operation changes a ticket. Its body has these members. The header `If-Match` can
+    /// require a version of the ticket.
     Acts(&'static [Member]),
-    /// Accepts a body with these members.
+    /// The operation accepts a body with these members.
     Takes(&'static [Member]),
     Removes,
-    /// Accepts a form with files, or the content of one file.
+    /// The operation accepts a form with files, or the content of one file.
     Upload,
-    /// Returns the content of a file.
+    /// The operation returns the content of a file.
     Download,
 }
 
@@ -73,26 +75,26 @@ pub(super) enum Kind {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Asks {
     Text,
-    /// Exactly one of these words.
+    /// The value is exactly one of these words.
     Word(&'static [&'static str]),
-    /// One or more of these words, separated by commas.
+    /// The value is a list of these words, separated by commas.
     Words(&'static [&'static str]),
-    /// One or more texts, separated by commas.
+    /// The value is a list of texts, separated by commas.
     Texts,
-    /// One or more integers, separated by commas.
+    /// The value is a list of integers, separated by commas.
     Integers,
-    /// A user name.
+    /// The value is a user name.
     Name,
-    /// A number between two bounds, both included.
+    /// The value is a number from the first bound to the second bound, both included.
     Number(usize, usize),
-    /// A time with its offset (RFC 3339).
+    /// The value is a time with a UTC offset (RFC 3339).
     Time,
 }
 
 /// The name and type of a query parameter.
 pub(super) type Parameter = (&'static str, Asks);
 
-/// One operation of `/v1`.
+/// The description of one operation of `/v1`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Operation {
     pub(super) method: &'static str,
@@ -102,13 +104,15 @@ pub(super) struct Operation {
     pub(super) query: &'static [Parameter],
     /// The status codes of successful responses.
     pub(super) answers: &'static [&'static str],
-    /// Whether the response is stored under the idempotency key. This is needed if the created
-    /// object does not contain the key.
+    /// Whether the response is stored, so that a repeated request gets the same response. This is
+    /// necessary if the created object does not contain the idempotency key.
     pub(super) is_kept: bool,
     pub(super) key: Key,
-    /// The response has an entity tag, and a request with that tag gets 304.
+    /// Whether the response has an entity tag. A request that contains the current tag gets status
+    /// 304.
     pub(super) is_tagged: bool,
-    /// The operation reads or writes a whole file and gets the time of an upload.
+    /// Whether the operation reads or writes a whole file. Such an operation has the longer time
+    /// limit of an upload.
     pub(super) is_slow: bool,
 }
 
@@ -148,8 +152,8 @@ impl Operation {
         Self { answers, ..self }
     }
 
-    /// Marks an operation that creates an object at each request. Only a request with a repeated
-    /// idempotency key creates no object.
+    /// Marks an operation that creates a new object at each request. If a request repeats an
+    /// idempotency key, no object is created and the stored response is returned.
     pub(super) const fn creating(self) -> Self {
         Self {
             answers: CREATED,
@@ -159,12 +163,12 @@ impl Operation {
         }
     }
 
-    /// Returns whether the operation writes.
+    /// Returns whether the operation changes data.
     pub(super) fn is_change(&self) -> bool {
         !matches!(self.kind, Kind::Read | Kind::Download)
     }
 
-    /// Marks an operation that reads the header `Idempotency-Key`.
+    /// Sets whether an operation ignores, accepts or requires the header `Idempotency-Key`.
     pub(super) const fn keyed(self, key: Key) -> Self {
         Self { key, ..self }
     }
@@ -177,7 +181,7 @@ impl Operation {
         }
     }
 
-    /// Marks an operation that needs the time of an upload.
+    /// Marks an operation that needs the longer time limit of an upload.
     pub(super) const fn slow(self) -> Self {
         Self {
             is_slow: true,
@@ -226,7 +230,8 @@ pub(super) const fn act(
     Operation::of("POST", path, summary, Kind::Acts(members)).keyed(Key::Accepted)
 }
 
-/// Returns the operation for a method and a path below `/v1`. Returns an error if there is none.
+/// Returns the operation for a method and the path segments after `/v1`. Returns an error if no
+/// operation matches.
 pub(super) fn find(
     method: &Method,
     parts: &[&str],
@@ -241,7 +246,7 @@ pub(super) fn find(
         .flat_map(|resource| resource.operations.iter().map(move |one| (resource, one)))
         .filter(|(_, operation)| is_at(operation.path, parts))
         .collect();
-    // If two paths match, the path with fewer parameters is selected.
+    // If several path templates match, the template with the fewest parameters is used.
     let named = |(_, operation): &&(&Resource, &Operation)| operation.method == method;
     if let Some(found) = candidates
         .iter()
@@ -289,7 +294,7 @@ fn is_at(path: &str, parts: &[&str]) -> bool {
         })
 }
 
-/// Returns the flaws of a query: unknown parameters, repeated parameters and invalid values.
+/// Returns the faults of a query: unknown parameters, repeated parameters and invalid values.
 pub(super) fn flaws(parameters: &[Parameter], query: &Map<String, Value>) -> Vec<Flaw> {
     let mut flaws = Vec::new();
     for (name, value) in query {
@@ -377,8 +382,8 @@ impl Asks {
     }
 }
 
-/// Parses an instant with an offset and seconds (RFC 3339). A space is read as `+`, because
-/// decoding a query converts an unescaped `+` to a space.
+/// Parses an instant with a UTC offset and with seconds (RFC 3339). A space is read as `+`, because
+/// the query decoder converts an unescaped `+` to a space.
 pub(super) fn instant(text: &str) -> Option<jiff::Timestamp> {
     let has_seconds = text.as_bytes().get(16) == Some(&b':');
     let text = if text.contains(['T', 't']) {

@@ -1,4 +1,4 @@
-//! Roles over `/v1`: groups of people that process tickets.
+//! Roles over `/v1`. A role is a group of people who process tickets.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,8 @@ use crate::App;
 use crate::app::administration;
 use crate::app::context::SUPERUSER;
 
-/// Largest number of members of one role. The ids of this many members fit into one commit.
+/// The largest number of members in one role. With this limit, the ids of all members fit into one
+/// commit.
 const MEMBERS_MAX: usize = 10_000;
 const KEY: Member = optional("key", Shape::Text);
 const NEW_NAME: Member = optional("name", Shape::Text);
@@ -35,7 +36,7 @@ const OPERATIONS: &[Operation] = &[
     delete("/v1/roles/{id}", "deletes a role that no workflow uses"),
 ];
 
-/// The operations of this resource and their handler.
+/// The operations of this REST resource, and the function that handles these operations.
 pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
@@ -46,8 +47,8 @@ fn answer(call: Call) -> Answer {
     Box::pin(async move { roles(call.request, &call.method, &segments(&call.path)[1..]).await })
 }
 
-/// Returns whether a text is a role name. Workflow files list role names separated by commas, so a
-/// role name cannot contain separators.
+/// Returns whether a text is a valid name for a role. Workflow files contain lists of role names,
+/// so a role name must not contain separators such as commas.
 fn is_role_name(name: &str) -> bool {
     is_name(name) && !name.contains([',', '<', '>', '\'', '"', ';'])
 }
@@ -135,8 +136,8 @@ async fn roles(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
                         .into_iter()
                         .filter(|name| seen.insert(name.clone()))
                         .collect();
-                    // The caller must stay a superuser. Otherwise a misspelled list could remove
-                    // the last person who can correct the list.
+                    // A caller who changes the list of superusers must stay in the list. Otherwise
+                    // an incorrect list could leave no person who can correct the list.
                     let user = request.user()?;
                     if id == SUPERUSER && !names.iter().any(|name| name == user) {
                         return Err(Problem::conflict(

@@ -1,5 +1,4 @@
-//! Services over `/v1`: the members of a service, its workflow version, and its category in the
-//! catalog.
+//! Services over `/v1`. A service has a workflow version, and can have a category in the catalog.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +21,8 @@ use crate::app::administration;
 use crate::app::administration::AdministrationError;
 use crate::app::people::NAMED_MAX;
 
-/// The values for the visibility of a service (reference/bk-itsm.md 13).
+/// The valid values of `display_type`, which determines who sees a service (reference/bk-itsm.md
+/// 13).
 const DISPLAY_SHAPE: Shape = Shape::Words(&[
     "OPEN",
     "GENERAL",
@@ -32,7 +32,7 @@ const DISPLAY_SHAPE: Shape = Shape::Words(&[
     "INVISIBLE",
     "API",
 ]);
-/// The matrix of priorities. Each row is an urgency, and each column is an impact.
+/// The matrix of priorities. A row is an urgency, and a column is an impact.
 const PRIORITIES: Shape = Shape::Own {
     fits: |value| value.is_null() || is_matrix(value),
     what: "three rows (by urgency) of three priorities (by impact), each 1 to 3, or null",
@@ -57,7 +57,8 @@ fn is_matrix(value: &Value) -> bool {
         .is_some_and(|rows| rows.len() == 3 && rows.iter().all(is_row))
 }
 
-/// The members of a service in addition to kind and name.
+/// Creates the list of members that a service may have. The arguments are members that differ
+/// between a new service and an existing service.
 macro_rules! service {
     ($($own:expr),*) => {
         &[
@@ -78,7 +79,8 @@ macro_rules! service {
 }
 const DAYS: Shape = Shape::Integer(0, 65_535);
 const KIND_OF_SERVICE: Shape = Shape::Words(KINDS);
-/// The members of a new service. `key` is BlueKing's name for `kind`.
+/// The members of a new service. In BlueKing ITSM the member `kind` has the name `key`, so both
+/// names are accepted.
 const NEW_SERVICE: &[Member] = service![
     unless("key", "kind", KIND_OF_SERVICE),
     optional("key", KIND_OF_SERVICE),
@@ -86,7 +88,7 @@ const NEW_SERVICE: &[Member] = service![
     unless("workflow_file", "workflow", INTEGER),
     unless("workflow_file", "version", INTEGER)
 ];
-/// The members of an existing service. The kind of a service cannot change.
+/// The members of a change to an existing service. The kind is absent, because it cannot change.
 const SERVICE: &[Member] = service![
     optional("name", Shape::Text),
     optional("workflow", INTEGER),
@@ -109,7 +111,7 @@ const OPERATIONS: &[Operation] = &[
     ),
 ];
 
-/// The operations of this resource and their handler.
+/// The operations of this REST resource, and the function that handles these operations.
 pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
@@ -120,7 +122,8 @@ fn answer(call: Call) -> Answer {
     Box::pin(async move { services(call.request, &call.method, &segments(&call.path)[1..]).await })
 }
 
-/// The values for the visibility of a service (reference/bk-itsm.md 13).
+/// The valid values of `display_type`, which determines who sees a service (reference/bk-itsm.md
+/// 13).
 const DISPLAY_TYPES: [&str; 7] = [
     "OPEN",
     "GENERAL",
@@ -155,7 +158,7 @@ async fn services(request: Asked, method: &Method, parts: &[&str]) -> ApiResult 
         }
         (&Method::POST, []) => {
             let by = superuser(&request).await?;
-            // `key` is BlueKing's name for `kind`.
+            // In BlueKing ITSM the member `kind` has the name `key`.
             let kind = match (request.text("kind")?, request.text("key")?) {
                 (Some(_), Some(_)) => {
                     return Err(Problem::malformed(
@@ -171,7 +174,8 @@ async fn services(request: Asked, method: &Method, parts: &[&str]) -> ApiResult 
                 .find(|known| known.key() == kind)
                 .ok_or_else(|| AdministrationError::KindUnknown(kind))?;
             check_workflow(&request, None)?;
-            // A workflow file sets workflow and version, so both may be absent here.
+            // If the request has a workflow file, the file determines workflow and version. Both
+            // members are then absent and get the value 0 here.
             let chosen = |key: &str| request.int(key).map(Option::unwrap_or_default);
             let new = service::Defined {
                 service: ServiceId(0),
@@ -249,8 +253,8 @@ async fn shown(app: &App, service: &service::Defined, catalog: &Catalog) -> Resu
     Ok(shown)
 }
 
-/// Rejects a workflow file in combination with a workflow or a version. Also rejects a changed
-/// workflow without a version.
+/// Rejects a request that contains both a workflow file and a workflow or version. Also rejects a
+/// request that changes the workflow but contains no version.
 fn check_workflow(request: &Asked, known: Option<WorkflowId>) -> Result<(), Problem> {
     let has = |key: &str| request.body.contains_key(key);
     for key in ["workflow", "version"] {
@@ -275,15 +279,15 @@ fn check_workflow(request: &Asked, known: Option<WorkflowId>) -> Result<(), Prob
     Ok(())
 }
 
-/// Returns a service with the changes of the request. Members that are absent in the request keep
-/// their values.
+/// Returns a service after the changes in the request. If the request does not contain a member,
+/// this member keeps its value.
 async fn with_changes(
     request: &Asked,
     known: service::Defined,
 ) -> Result<service::Defined, Problem> {
     let mut changed = known;
     let name = request.text("name")?;
-    // A name that is not in the request is not checked again.
+    // If the request contains no name, the stored name is not checked again.
     if name
         .as_ref()
         .map_or(changed.name.is_empty(), |name| !is_name(name))
@@ -363,7 +367,8 @@ async fn with_changes(
     Ok(changed)
 }
 
-/// Converts the error for an unknown workflow version to a problem about the member `version`.
+/// Returns a function that converts errors. An unknown workflow version becomes a problem with the
+/// member `version`.
 fn version_unknown(defined: &service::Defined) -> impl Fn(AdministrationError) -> Problem + use<> {
     let (workflow, version) = (defined.workflow, defined.workflow_version);
     move |error| match error {
@@ -375,8 +380,8 @@ fn version_unknown(defined: &service::Defined) -> impl Fn(AdministrationError) -
     }
 }
 
-/// Returns the category in the request. `None` means that the member is absent. `Some(None)` means
-/// that the service is removed from the catalog.
+/// Returns the category in the request. The result is `None` if the member is absent. The result is
+/// `Some(None)` if the request removes the service from the catalog.
 async fn category(request: &Asked) -> Result<Option<Option<CategoryId>>, Problem> {
     if !request.body.contains_key("catalog") {
         return Ok(None);
@@ -401,8 +406,8 @@ async fn category(request: &Asked) -> Result<Option<Option<CategoryId>>, Problem
     }
 }
 
-/// Imports the workflow file of the request and assigns the workflow to the service. Does nothing
-/// without a file. Returns the import report.
+/// Imports the workflow file of the request, if present, and assigns the workflow to the service.
+/// Returns the import report.
 async fn import_workflow_file(
     request: &Asked,
     by: &Meta,
@@ -416,7 +421,7 @@ async fn import_workflow_file(
         (service.workflow, service.workflow_version, report) =
             imported.map_err(|error| Problem::from(error).moved("/workflow", "/workflow_file"))?;
     }
-    // The owners are registered last, so that a rejected import registers no person.
+    // The owners are registered after the import. If the import fails, no person is registered.
     let registered = request.app.people.register(service.owners.clone()).await?;
     service
         .owners

@@ -1,21 +1,25 @@
-//! The shapes of request bodies: the members that a body may have. The same table checks a request
-//! and gives its schema in `/openapi.json`, so that no operation can omit the check.
+//! The shapes of request bodies. A shape describes the members that a body may have and the values
+//! of these members.
+//!
+//! Each shape checks requests and also produces the schema in `/openapi.json`. Therefore every
+//! documented member is also checked.
 
 use serde_json::{Map, Value, json};
 
-/// Largest number of flaws in one response. The number suffices for a form, and limits the response
-/// to a malformed body.
+/// The largest number of faults in one response. The limit is enough for a normal form. It also
+/// keeps the response to a malformed body small.
 pub(super) const FLAWS_MAX: usize = 50;
-/// Longest quotation from the text of a client in a message, in characters.
+/// The largest number of characters that an error message quotes from the text of a client.
 const QUOTED_MAX: usize = 64;
-/// Longest pointer to a member in a message, in characters. Pointers to the deepest members of a
-/// workflow definition are shorter.
+/// The largest number of characters of a member pointer in a message. Pointers to the deepest
+/// members of a workflow definition are shorter.
 const POINTER_MAX: usize = 200;
 
-/// One flaw of a request.
+/// One fault in a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Flaw {
-    /// The JSON pointer of the member (RFC 6901), or the name of a parameter or header.
+    /// The location of the fault: the JSON pointer of a member (RFC 6901), or the name of a
+    /// parameter or header.
     pub(super) field: String,
     pub(super) detail: String,
 }
@@ -24,31 +28,32 @@ pub(super) struct Flaw {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Shape {
     Text,
-    /// Exactly one of these words.
+    /// The value is exactly one of these words.
     Words(&'static [&'static str]),
-    /// An integer between two bounds, both included.
+    /// The value is an integer from the first bound to the second bound, both included.
     Integer(i64, i64),
     Flag,
-    /// A text, a number or a boolean.
+    /// The value is a text, a number or a boolean.
     Plain,
-    /// Any value except null.
+    /// The value is not null.
     Given,
     Any,
     List(&'static Shape),
-    /// An object with any keys. Every value has this shape.
+    /// The value is an object with any keys. Each value in the object has this shape.
     Map(&'static Shape),
     Object(&'static [Member]),
-    /// An object in which the value of the member `tag` selects the other members.
+    /// The value is an object with the member `tag`. The value of `tag` selects which other members
+    /// are allowed.
     Tagged {
         tag: &'static str,
         cases: &'static [(&'static str, &'static [Member])],
     },
-    /// One of these words, or an object with these members.
+    /// The value is one of these words, or an object with these members.
     WordOr(&'static [&'static str], &'static [Member]),
     Nullable(&'static Shape),
-    /// Another shape. The OpenAPI document defines that shape once under this name.
+    /// A shape with a name. The OpenAPI document defines the shape once under this name.
     Named(&'static str, &'static Shape),
-    /// A custom rule: a check, a description of valid values, and a schema.
+    /// A custom shape with a check, a description of the valid values, and a JSON schema.
     Own {
         fits: fn(&Value) -> bool,
         what: &'static str,
@@ -56,9 +61,9 @@ pub(super) enum Shape {
     },
 }
 
-/// An integer of 64 bits without other bounds.
+/// Any integer of 64 bits.
 pub(super) const INTEGER: Shape = Shape::Integer(i64::MIN, i64::MAX);
-/// A count in 32 bits without a sign, as in the stored types.
+/// An unsigned integer of 32 bits, because the stored event types use this type for counts.
 pub(super) const COUNT: Shape = Shape::Integer(0, 4_294_967_295);
 /// A list of user names.
 pub(super) const NAMES: Shape = Shape::List(&NAME);
@@ -72,19 +77,19 @@ static NAME: Shape = Shape::Own {
     what: "a user name",
     schema: || json!({ "type": "string" }),
 };
-/// The values of a form by field key.
+/// The values of a form. The keys are field keys.
 pub(super) const FORM: Shape = Shape::Map(&Shape::Any);
 
-/// Whether a member is required.
+/// Whether a member of an object is required.
 #[derive(Clone, Copy, Debug)]
 enum Need {
     Required,
     Optional,
-    /// The member is required if this other member is absent.
+    /// The member is required if the member with this name is absent.
     Unless(&'static str),
 }
 
-/// One member of an object.
+/// One member of an object: its name, its valid values, and whether it is required.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Member {
     pub(super) name: &'static str,
@@ -116,14 +121,15 @@ pub(super) const fn unless(other: &'static str, name: &'static str, shape: Shape
     }
 }
 
-/// Returns the flaws of an object at the JSON pointer `at`, at most [`FLAWS_MAX`].
+/// Returns the faults of an object, at most [`FLAWS_MAX`]. The JSON pointer `at` is the location of
+/// the object in the body.
 pub(super) fn flaws(members: &[Member], object: &Map<String, Value>, at: &str) -> Vec<Flaw> {
     let mut flaws = Vec::new();
     check_members(members, None, object, at, &mut flaws);
     flaws
 }
 
-/// Returns whether one of these members is always required.
+/// Returns whether at least one of these members is required without a condition.
 pub(super) fn has_required(members: &[Member]) -> bool {
     members
         .iter()
@@ -146,8 +152,8 @@ pub(super) fn schema_of(members: &[Member]) -> Value {
     if !required.is_empty() {
         schema["required"] = json!(required);
     }
-    // `required` of JSON schema cannot express this condition. The extension is for human readers
-    // and for tests.
+    // The keyword `required` of JSON schema cannot express the condition of `Need::Unless`. This
+    // extension is only for human readers and for tests.
     let conditional: Map<String, Value> = members
         .iter()
         .filter_map(|member| match member.need {
@@ -161,12 +167,12 @@ pub(super) fn schema_of(members: &[Member]) -> Value {
     schema
 }
 
-/// Appends a member name to a JSON pointer (RFC 6901).
+/// Appends the name of a member to a JSON pointer (RFC 6901).
 pub(super) fn step(at: &str, name: &str) -> String {
     format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
-/// Returns the name of a member for messages. `at` is the JSON pointer of the member.
+/// Returns the text that names a member in error messages. `at` is the JSON pointer of the member.
 pub(super) fn named(at: &str) -> String {
     let name = at
         .trim_start_matches('/')
@@ -180,7 +186,7 @@ pub(super) fn named(at: &str) -> String {
     }
 }
 
-/// Returns the beginning of a text from a client, without control characters.
+/// Returns the beginning of a client text for a message. Control characters are replaced by spaces.
 pub(super) fn quoted(text: &str) -> String {
     short(text, QUOTED_MAX)
 }
@@ -306,8 +312,8 @@ impl Shape {
         }
     }
 
-    /// Returns whether a value fits this shape. Values with elements or members are checked
-    /// elsewhere.
+    /// Returns whether a value has this shape. The function returns false for shapes with elements
+    /// or members, because the caller checks these shapes.
     fn takes(&self, value: &Value) -> bool {
         match self {
             Self::Any => true,
@@ -331,7 +337,7 @@ impl Shape {
         }
     }
 
-    /// Returns a description of the valid values for messages.
+    /// Returns a description of the valid values for error messages.
     fn what(&self) -> String {
         match self {
             Self::Any | Self::Given => "a value".into(),
@@ -350,7 +356,8 @@ impl Shape {
         }
     }
 
-    /// Returns the JSON schema (2020-12, as OpenAPI 3.1 requires).
+    /// Returns the JSON schema of this shape. The schema version is 2020-12, as OpenAPI 3.1
+    /// requires.
     pub(super) fn schema(&self) -> Value {
         match self {
             Self::Any => json!({}),
@@ -390,7 +397,7 @@ impl Shape {
     }
 }
 
-/// Returns a description of a value for messages.
+/// Returns a description of an invalid value for error messages.
 fn describe(value: &Value) -> String {
     match value {
         Value::Null => "null".into(),

@@ -1,5 +1,6 @@
-//! The response envelope `{result, code, message, data}`, and the code and text of each rejection
-//! (reference/bk-itsm.md 2, 3.1, 3.9, 3.10).
+//! Creates the responses of the BlueKing API. Each response is an object `{result, code, message,
+//! data}`. For each rejection, this module defines the code and the message (reference/bk-itsm.md
+//! 2, 3.1, 3.9, 3.10).
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -13,26 +14,26 @@ use crate::App;
 use crate::app::people::Unnamed;
 use crate::app::tickets::NotOpened;
 
-/// The codes of BlueKing's API gateway for requests that the gateway itself rejects. The reasons
-/// are: unknown caller, unknown API, method not allowed, rate limit exceeded.
+/// The error codes of the BlueKing API gateway. The gateway uses them if the caller is unknown, the
+/// API is unknown, the method is not allowed, or the rate limit is exceeded.
 const UNKNOWN_CALLER: i64 = 1_640_101;
 const UNKNOWN_API: i64 = 1_640_401;
 const METHOD_NOT_ALLOWED: i64 = 1_640_501;
 const LIMITED: i64 = 1_642_902;
 
-/// A business error. The response has HTTP status 200 and this code.
+/// An error with a BlueKing error code. The response normally has HTTP status 200.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct WireError {
     pub(super) code: i64,
     pub(super) message: String,
 }
 
-/// The reason why a response has no data.
+/// The reason why a request gets no data.
 #[derive(Debug)]
 pub(super) enum Refused {
-    /// The caller is unknown. The response has status 403 and the envelope of the gateway.
+    /// The caller is unknown. The response has status 403 and the format of the BlueKing gateway.
     Forbidden(String),
-    /// The caller is known, but no operation has the path of the request.
+    /// The caller is known, but the path of the request belongs to no operation.
     NoPath,
     WireError(WireError),
 }
@@ -44,12 +45,13 @@ impl WireError {
             message: message.into(),
         }
     }
-    /// Creates the error for an invalid parameter. `message` names the parameter.
+    /// Creates the error for an invalid parameter. `message` must contain the name of the
+    /// parameter.
     pub(super) fn parameter(message: impl Into<String>) -> Self {
         Self::new(3_900_005, message)
     }
-    /// Creates the error for a missing key. Clients compare the message with this text of BlueKing
-    /// ITSM.
+    /// Creates the error for a missing key. The message is the same as in BlueKing ITSM, because
+    /// clients compare this text.
     pub(super) fn missing_key(key: &str) -> Self {
         Self::new(3_900_004, format!("接口异常，请检查请求参数: '{key}'"))
     }
@@ -76,7 +78,8 @@ impl From<Error> for WireError {
             );
         }
         tracing::error!(%error, kind = ?error.kind, "request failed");
-        // The cause of the error is only in the log. The message states whether a retry may help.
+        // Only the log contains the cause of the error. The message advises the caller to retry
+        // later or to contact an administrator.
         let advice = if error.is_transient() {
             "请稍后重试"
         } else {
@@ -109,7 +112,7 @@ impl From<Error> for Refused {
     }
 }
 
-/// A successful response. People see the message only in interactive chat cards.
+/// A successful response. Only interactive chat cards show the message to people.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Said {
     pub(super) data: Value,
@@ -130,8 +133,8 @@ pub(super) fn success(said: &Said, request_id: &str) -> Response {
 }
 
 pub(super) fn failure(error: &WireError, request_id: &str) -> Response {
-    // Only a rejection that BlueKing's gateway itself would return has an HTTP status other than
-    // 200.
+    // As in the BlueKing gateway, an exceeded rate limit has status 429. All other errors here have
+    // status 200.
     let status = if error.code == LIMITED {
         StatusCode::TOO_MANY_REQUESTS
     } else {
@@ -145,7 +148,7 @@ pub(super) fn forbidden(reason: &str, request_id: &str) -> Response {
     envelope(StatusCode::FORBIDDEN, UNKNOWN_CALLER, reason, request_id)
 }
 
-/// Returns the response to a known caller for a path without an operation.
+/// Returns the response to a known caller if no operation has the path of the request.
 pub(super) fn no_path(request_id: &str) -> Response {
     envelope(
         StatusCode::NOT_FOUND,
@@ -155,7 +158,7 @@ pub(super) fn no_path(request_id: &str) -> Response {
     )
 }
 
-/// Returns the response to a known caller for a path that accepts only GET and HEAD.
+/// Returns the response to a known caller if the path accepts only GET and HEAD.
 pub(super) fn only_read(request_id: &str) -> Response {
     let mut response = envelope(
         StatusCode::METHOD_NOT_ALLOWED,
@@ -173,7 +176,7 @@ fn envelope(status: StatusCode, code: i64, message: &str, request_id: &str) -> R
     let body = json!({ "result": false, "code": code, "message": message, "data": null, "request_id": request_id });
     let mut response = (status, Json(body)).into_response();
     if status != StatusCode::OK {
-        // Clients of the gateway also read the codes of the gateway from headers.
+        // Clients of the BlueKing gateway may also read the error code from this header.
         response.headers_mut().insert(
             header::HeaderName::from_static("x-bkapi-error-code"),
             HeaderValue::from(code),
@@ -182,7 +185,7 @@ fn envelope(status: StatusCode, code: i64, message: &str, request_id: &str) -> R
     response
 }
 
-/// Converts the reason why a ticket was not opened to a code and a text.
+/// Converts the reason why a ticket was not created to a BlueKing error code and a message.
 pub(super) async fn not_opened(app: &App, not_opened: NotOpened) -> WireError {
     match not_opened {
         NotOpened::KeyReused => {
@@ -225,7 +228,7 @@ pub(super) async fn not_opened(app: &App, not_opened: NotOpened) -> WireError {
     }
 }
 
-/// Converts the reason why an operation failed to a code and a text.
+/// Converts the reason why an operation failed to a BlueKing error code and a message.
 pub(super) async fn not_done(app: &App, failure: ExecuteError<Ticket>) -> WireError {
     match failure {
         ExecuteError::Technical(error) => error.into(),
@@ -305,8 +308,8 @@ async fn rejected(app: &App, rejection: Rejection) -> WireError {
     }
 }
 
-/// Returns the text of a rejection of a form; `None` for other rejections. The submission of a
-/// ticket and the actions on nodes use the same texts.
+/// Returns the message for a rejected form. Returns `None` for other rejections. New tickets and
+/// actions on nodes use the same messages.
 fn form(rejection: &Rejection) -> Option<String> {
     Some(match rejection {
         Rejection::FieldUnknown(key) => format!("【{key}】字段不存在，请联系管理员"),
@@ -364,7 +367,8 @@ fn reason_in_chinese(reason: &str) -> String {
     }
 }
 
-/// Translates the reason that an option or a name contains a comma. Commas separate values.
+/// Translates the error that an option or a name contains a comma. Commas are not allowed there,
+/// because they separate several values.
 fn comma_in_chinese(reason: &str) -> Option<String> {
     let item = reason
         .strip_prefix("holds ")?
@@ -374,7 +378,7 @@ fn comma_in_chinese(reason: &str) -> Option<String> {
     ))
 }
 
-/// Translates the reason that a table cell is invalid.
+/// Translates the error that a table cell is invalid.
 fn cell_in_chinese(reason: &str) -> Option<String> {
     let (row, cell) = reason.strip_prefix("row ")?.split_once(" column ")?;
     let (column, what) = match cell.strip_suffix(" is empty") {
@@ -387,7 +391,7 @@ fn cell_in_chinese(reason: &str) -> Option<String> {
     Some(format!("第 {row} 行【{column}】{what}"))
 }
 
-/// Formats keys as Python prints a list of strings, because clients parse this format.
+/// Formats keys in the format of a Python list of strings, because clients parse this format.
 fn listed(keys: &[String]) -> String {
     let quoted: Vec<String> = keys.iter().map(|key| format!("'{key}'")).collect();
     format!("[{}]", quoted.join(", "))

@@ -1,4 +1,5 @@
-//! Approvals without a form, and their results (reference/bk-itsm.md 3.11).
+//! BlueKing operations that decide an approval without a form, and that read the result of an
+//! approval (reference/bk-itsm.md 3.11).
 
 use domain::number_sequence::sn_of_id;
 use domain::ticket::Command;
@@ -16,7 +17,7 @@ use super::{reads, render};
 use crate::App;
 use crate::app::tickets;
 
-/// The parameter names of an approval.
+/// The parameter names of an operation that decides an approval.
 struct Names {
     sn: &'static str,
     node: &'static str,
@@ -25,7 +26,7 @@ struct Names {
     remark: &'static str,
 }
 
-/// The parameters of `approve`.
+/// The parameter names of the operation `approve`.
 const APPROVE: Names = Names {
     sn: "sn",
     node: "state_id",
@@ -33,7 +34,7 @@ const APPROVE: Names = Names {
     decision: "action",
     remark: "remark",
 };
-/// The parameters of `proceed_approval`. Company portals use this operation.
+/// The parameter names of the operation `proceed_approval`, which company portals use.
 const PROCEED: Names = Names {
     sn: "process_inst_id",
     node: "activity",
@@ -96,10 +97,11 @@ async fn decide(
     .await
 }
 
-/// Handles a click on a button of an interactive message card. The body is `{"context":
+/// Handles a click on a button of an interactive message card. The request body is `{"context":
 /// {"ticket_id", "state_id"}, "approver", "status": "true"|"false"}`.
 ///
-/// The approver sees the message of the response, so the message states the result.
+/// The approver sees the message of the response. The message therefore contains the result of the
+/// decision.
 pub(super) async fn proceed_fast_approval(
     app: &App,
     request: &Asked,
@@ -199,8 +201,8 @@ pub(super) async fn node_result(app: &App, request: &Asked) -> Result<Value, Wir
     let node: &Node = workflow.definition.node(id).ok_or_else(|| no_node(id))?;
     let pass = node_run.pass.unwrap_or(true);
     let form = last_form(app, &card, id).await?;
-    // A rejection requires a reason, but an approval does not (reference/bk-itsm.md 3.11). The
-    // order of the text fields therefore depends on the result.
+    // A rejection requires a reason, but an approval does not (reference/bk-itsm.md 3.11). The text
+    // fields are therefore searched in an order that depends on the result.
     let mut texts: Vec<&Field> = workflow
         .definition
         .fields_of(node)
@@ -222,7 +224,8 @@ pub(super) async fn node_result(app: &App, request: &Asked) -> Result<Value, Wir
     if remark.is_empty() {
         node_run.why().clone_into(&mut remark);
     }
-    // As in BlueKing ITSM, a radio field contains the result of a node that is not an approval.
+    // If a node is not an approval, its result is the value of a radio field. BlueKing ITSM behaves
+    // in the same way.
     let chosen = || {
         let radios = workflow
             .definition
@@ -246,7 +249,7 @@ pub(super) async fn node_result(app: &App, request: &Asked) -> Result<Value, Wir
     }))
 }
 
-/// Returns the form of the last vote or submission at a node.
+/// Returns the form that was submitted with the last vote or submission at a node.
 async fn last_form(app: &App, card: &TicketCard, node: NodeId) -> Result<Vec<Entry>, WireError> {
     let Some(opened) = &card.ticket.opened else {
         return Ok(Vec::new());
@@ -265,7 +268,8 @@ async fn last_form(app: &App, card: &TicketCard, node: NodeId) -> Result<Vec<Ent
     Ok(form)
 }
 
-/// Returns a ticket and its form as Markdown text for approvers. User input is escaped.
+/// Returns the content of a ticket as Markdown text for approvers. Special characters in user input
+/// are escaped.
 pub(super) async fn summary(app: &App, request: &Asked) -> Result<Value, WireError> {
     let card = reads::ticket_card(app, request).await?;
     let workflow = reads::workflow_of(app, &card).await?;
@@ -299,7 +303,7 @@ pub(super) async fn summary(app: &App, request: &Asked) -> Result<Value, WireErr
     Ok(json!({ "summary": lines.join("\n") }))
 }
 
-/// Escapes all characters that have a meaning in Markdown. Truncates the text to 500 characters.
+/// Escapes all special characters of Markdown. Longer texts are cut to 500 characters before.
 fn escaped(text: &str) -> String {
     let one = |c: char| match c {
         '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '(' | ')' | '#' | '+' | '-' | '!'

@@ -1,4 +1,4 @@
-//! Reads and changes configuration for BlueKing clients (reference/bk-itsm.md 3.11, 12).
+//! The BlueKing operations that read and change the configuration (reference/bk-itsm.md 3.11, 12).
 
 use std::collections::BTreeSet;
 
@@ -61,8 +61,9 @@ pub(super) async fn workflow_detail(app: &App, request: &Asked) -> Result<Value,
     }))
 }
 
-/// Returns the nodes after the submit node with their processors, in the order of the transitions.
-/// A client can choose the processors of these nodes (`state_processors`).
+/// Returns the nodes after the first node (the submit node), in the order of the transitions. Each
+/// node contains its processors, which are the people who must process the node. When a client
+/// creates a ticket, it can choose other processors (`state_processors`).
 pub(super) async fn service_roles(app: &App, request: &Asked) -> Result<Value, WireError> {
     let missing = || WireError::new(3_900_042, "服务未找到");
     let id = request.required_int("service_id")?;
@@ -121,7 +122,7 @@ pub(super) async fn service_roles(app: &App, request: &Asked) -> Result<Value, W
     Ok(roles.into())
 }
 
-/// Returns the current members of roles or of a department.
+/// Returns the people who are currently members of the roles or of the department.
 async fn members(app: &App, processors: &Processors) -> Result<Vec<PersonId>, Error> {
     let mut context = Context::default();
     let lookups: Vec<Lookup> = match processors {
@@ -154,8 +155,8 @@ async fn members(app: &App, processors: &Processors) -> Result<Vec<PersonId>, Er
         .collect())
 }
 
-/// Returns the metadata of a configuration change. The actor is the user of the request. For an app
-/// without a user, the actor is the system.
+/// Returns the metadata for a change of the configuration. The actor is the user of the request. If
+/// the request has no user, the actor is the system.
 async fn administrator(app: &App, request: &Asked, request_id: &str) -> Result<Meta, WireError> {
     request.administers(app).await?;
     let actor = match &request.caller.user {
@@ -195,8 +196,9 @@ pub(super) async fn create_catalog(
     }))
 }
 
-/// Handles `import_service` and `update_service`. The imported workflow becomes a new version, and
-/// the service uses this version. `update_service` changes the service with the parameter `id`.
+/// Handles the operations `import_service` and `update_service`. The imported workflow becomes a
+/// new version, and the service gets this version. `update_service` changes the existing service in
+/// the parameter `id`.
 pub(super) async fn import_service(
     app: &App,
     request: &Asked,
@@ -257,7 +259,8 @@ pub(super) async fn import_service(
     }))
 }
 
-/// Converts the reason why a configuration change failed to a code and a text.
+/// Converts the reason why a change of the configuration failed to a BlueKing error code and a
+/// message.
 fn wire_error(error: AdministrationError) -> WireError {
     match error {
         AdministrationError::Technical(error) => error.into(),

@@ -1,4 +1,5 @@
-//! Ratings, followers and field changes (reference/bk-itsm.md 3.11).
+//! The BlueKing operations for ratings, followers and changes of fields (reference/bk-itsm.md
+//! 3.11). A follower of a ticket has the ticket in a personal list.
 
 use domain::ticket::Command;
 use events::TicketSn;
@@ -11,9 +12,9 @@ use super::writes::act;
 use crate::App;
 use crate::app::tickets;
 
-/// Longest comment of a rating, in characters.
+/// The largest number of characters in the comment of a rating.
 const COMMENT_MAX: usize = 255;
-/// Largest number of followers in one request.
+/// The largest number of followers in one request.
 const USERS_MAX: usize = 200;
 
 pub(super) async fn comment(
@@ -58,7 +59,8 @@ pub(super) async fn add_follower(
     if names.is_empty() {
         return Err(WireError::parameter("users:该字段是必填项。"));
     }
-    // The ticket is checked first, so that a request for an unknown ticket registers no people.
+    // The existence of the ticket is checked before people are looked up. A request for an unknown
+    // ticket therefore registers no people.
     tickets::card(app, &sn)
         .await?
         .ok_or_else(WireError::no_ticket)?;
@@ -100,7 +102,7 @@ pub(super) async fn edit_field(
     let card = reads::ticket_card(app, request).await?;
     let sn = TicketSn(request.required("sn")?);
     let operator = request.actor("operator")?;
-    // A client may send a single field in `field` instead of `fields`.
+    // A client may send one field in `field` instead of a list of fields in `fields`.
     let mut form = match request.fields()? {
         Some(form) => form,
         None => match request.get("field") {

@@ -1,4 +1,4 @@
-//! Lists tickets (reference/bk-itsm.md 3.5, 3.11).
+//! The BlueKing operations that list tickets (reference/bk-itsm.md 3.5, 3.11).
 
 use domain::views::ticket_card::TicketCard;
 use events::PersonId;
@@ -11,18 +11,19 @@ use crate::App;
 use crate::app::cards::read_card;
 use crate::app::tickets::list::{self, Filter, Number, Page};
 
-/// Largest page of a list. A larger page size is reduced to this number (reference/bk-itsm.md 3.5).
+/// The largest page size of a list. If a request has a larger page size, this number is used
+/// instead (reference/bk-itsm.md 3.5).
 const PAGE_MAX: usize = 10_000;
 
-/// Reads the filter of a list from the parameters of a request.
+/// Returns the filter for a list of tickets from the parameters of the request.
 async fn read(app: &App, request: &Asked) -> Result<Filter, WireError> {
     let person = async |key: &str| match request.words(key)? {
         name if name.is_empty() => Ok::<_, WireError>(None),
         name => Ok(Some(app.people.find(&name).await?)),
     };
     Ok(Filter {
-        // Some SDKs also send the user name of the caller as `username` among the credentials. The
-        // filter uses only the request parameter `username`.
+        // Some SDKs also send a credential with the name `username`. This filter uses only the
+        // request parameter `username`.
         list: person("username").await?.map(|pid| ("todo", pid)),
         creator: person("creator").await?,
         sns: request.list("sns")?.into_iter().collect(),
@@ -50,7 +51,7 @@ pub(super) async fn tickets(app: &App, request: &Asked) -> Result<Value, WireErr
 }
 
 /// Lists the tickets of one person (reference/bk-itsm.md 3.11). Withdrawn tickets are listed only
-/// if the request contains their status.
+/// if the status filter of the request contains `REVOKED`.
 pub(super) async fn tickets_by_user(app: &App, request: &Asked) -> Result<Value, WireError> {
     let user = match request.text("user").filter(|user| !user.is_empty()) {
         Some(user) => user,
@@ -80,14 +81,15 @@ pub(super) async fn tickets_by_user(app: &App, request: &Asked) -> Result<Value,
     filter.services.extend(request.list("service_id")?);
     check_value_counts(&filter)?;
     filter.catalogs = list::with_catalogs_below(app, filter.catalogs).await?;
-    // As in BlueKing ITSM, a single creation time is ignored. The filter needs both creation times.
+    // If the request contains only one limit for the creation time, the limit is ignored. BlueKing
+    // ITSM behaves in the same way.
     if filter.created.0.is_some() != filter.created.1.is_some() {
         filter.created = (None, None);
     }
     page(app, request, &filter, Some(&pid)).await
 }
 
-/// Rejects a filter with too many values. The error names the parameter.
+/// Rejects a filter if one of its parameters has too many values. The error names the parameter.
 fn check_value_counts(filter: &Filter) -> Result<(), WireError> {
     let name = match filter.too_many() {
         None => return Ok(()),
@@ -104,8 +106,8 @@ fn check_value_counts(filter: &Filter) -> Result<(), WireError> {
     )))
 }
 
-/// Returns one page of tickets. In the list of one person, each item also contains the additional
-/// keys for this person.
+/// Returns one page of tickets. If `person` is given, each ticket also contains the additional keys
+/// for this person.
 async fn page(
     app: &App,
     request: &Asked,
@@ -148,8 +150,8 @@ async fn page(
             item.as_object_mut()
                 .into_iter()
                 .for_each(|item| item.extend(person_keys.clone()));
-            // In this list BlueKing ITSM names the node number `id`. In the other lists the name is
-            // `state_id`.
+            // In this list, BlueKing ITSM returns the id of a node as `id`. In all other lists, the
+            // key is `state_id`.
             item["current_steps"]
                 .as_array_mut()
                 .into_iter()
@@ -158,7 +160,7 @@ async fn page(
         }
         items.push(item);
     }
-    // The links to other pages contain the filters of the request, but no credentials.
+    // The links to other pages contain the filters of this request, but not its credentials.
     let kept = request.query_besides(&["page", "page_size"]);
     let link = |page: usize| {
         format!(

@@ -1,4 +1,5 @@
-//! The log of a ticket, computed from the events of the ticket (texts: reference/bk-itsm.md 11).
+//! Creates the log of a ticket from the events of the ticket. The log texts are those of BlueKing
+//! ITSM (reference/bk-itsm.md 11).
 
 use domain::Envelope;
 use domain::value::plain;
@@ -58,7 +59,8 @@ pub(super) async fn ticket_logs(app: &App, request: &Asked) -> Result<Value, Wir
     }))
 }
 
-/// Returns the form of a log entry. The form of an automatic node contains its output variables.
+/// Returns the form of a log entry. For an automatic node, the result contains its output variables
+/// instead.
 async fn form_data(
     app: &App,
     definition: &Definition,
@@ -89,7 +91,7 @@ async fn form_data(
     Ok(filled.into())
 }
 
-/// Returns the node of an event; `None` if the event belongs to no node.
+/// Returns the node that an event belongs to. Returns `None` if the event belongs to no node.
 fn node_of(event: &TicketEvent) -> Option<NodeId> {
     Some(match event {
         TicketEvent::NodeEntered(event) => event.node,
@@ -111,7 +113,8 @@ fn node_of(event: &TicketEvent) -> Option<NodeId> {
     })
 }
 
-/// Returns the reason or message of an event; `None` if the event type has no reason.
+/// Returns the reason or the message in an event. Returns `None` if events of this type have no
+/// reason.
 fn reason(event: &TicketEvent) -> Option<&Remark> {
     Some(match event {
         TicketEvent::VoteCast(event) => &event.reason,
@@ -136,7 +139,8 @@ fn reason(event: &TicketEvent) -> Option<&Remark> {
     })
 }
 
-/// Formats a reason for the end of a sentence. An empty reason gives an empty text.
+/// Returns a reason as text that is appended to a sentence. The text is empty if the reason is
+/// empty.
 fn reason_suffix(reason: &Remark) -> String {
     if reason.read().is_empty() {
         String::new()
@@ -145,7 +149,7 @@ fn reason_suffix(reason: &Remark) -> String {
     }
 }
 
-/// Returns the display name of the kind of an automatic node.
+/// Returns the display name for the type of an automatic node.
 fn task_name(node: Option<&Node>) -> &'static str {
     match node.map(|node| node.kind) {
         Some(NodeKind::Webhook) => "WebHook任务",
@@ -166,7 +170,8 @@ fn source(envelope: &Envelope<TicketEvent>, by: &PersonId, node: Option<&Node>) 
     }
 }
 
-/// Returns the operator and the message of a log entry; `None` for events that the log omits.
+/// Returns the acting person and the message of a log entry. Returns `None` if the log does not
+/// show the event.
 async fn operator_and_message(
     people: &People,
     envelope: &Envelope<TicketEvent>,
@@ -187,7 +192,8 @@ async fn operator_and_message(
         TicketEvent::NodeCompleted(done) if done.by.is_system() => {
             (done.by.clone(), format!("{task}【{}】执行成功.", done.name))
         }
-        // The completion of a vote is omitted, because the log contains an entry for each vote.
+        // The completion of an approval node is not shown, because the log contains an entry for
+        // each vote.
         TicketEvent::NodeCompleted(done)
             if done.pass.is_none() && !node.is_some_and(|node| node.kind.is_vote()) =>
         {
@@ -203,7 +209,8 @@ async fn operator_and_message(
         }
         TicketEvent::VoteCast(vote) => {
             let how = if vote.pass { "通过" } else { "拒绝" };
-            // If the reason is also the value of a form field, the reason is omitted here.
+            // If a form field already contains the reason as its value, the reason is not shown
+            // again.
             let is_in_form = vote
                 .form
                 .iter()
@@ -440,8 +447,8 @@ async fn operator_and_message(
                 ),
             )
         }
-        // Remarks and followers have their own operations. Transitions and branches are visible in
-        // the entries of the next nodes.
+        // These events are not shown. Other operations return remarks and followers. The entries of
+        // the following nodes already show transitions and branches.
         TicketEvent::NodeCompleted(_)
         | TicketEvent::NodeEntered(_)
         | TicketEvent::TransitionTaken(_)

@@ -1,5 +1,6 @@
-//! The BlueKing API. This module handles all path variants, GET and POST for reads, both ways to
-//! send credentials, and one response envelope (reference/bk-itsm.md 1-3).
+//! The BlueKing API (reference/bk-itsm.md 1-3). Its operations exist under several paths, and
+//! operations that read accept both GET and POST. Callers can send their credentials in two ways.
+//! All responses have the same format.
 
 mod answer;
 mod approvals;
@@ -24,8 +25,8 @@ use crate::App;
 use answer::{Refused, Said, WireError};
 use request::Asked;
 
-/// Longest time for a request. Gateways stop waiting after 30 seconds, and clients of this API
-/// always expect an envelope.
+/// The longest time for a request. API gateways wait for at most 30 seconds. A shorter limit
+/// ensures that the client gets a response in the format of this API.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// The operations of the BlueKing API.
@@ -63,8 +64,8 @@ enum Operation {
     PluginFields,
 }
 
-/// All operations by the name in the path. Three operations have two names (reference/bk-itsm.md
-/// 1.1).
+/// All operations with their names in the path. Three operations have two names
+/// (reference/bk-itsm.md 1.1).
 const OPERATIONS: [(&str, Operation); 33] = [
     ("create_ticket", Operation::CreateTicket),
     ("get_services", Operation::GetServices),
@@ -112,8 +113,8 @@ impl Operation {
             .map(|(_, operation)| *operation)
     }
 
-    /// Returns whether an operation writes. Operations that read accept GET and POST, and
-    /// operations that write accept only POST.
+    /// Returns whether an operation writes data. Operations that write accept only POST, and all
+    /// other operations accept GET and POST.
     fn is_write(self) -> bool {
         use Operation::{
             AddFollower, Approve, Comment, CreateServiceCatalog, CreateTicket, EditField,
@@ -138,21 +139,23 @@ impl Operation {
     }
 }
 
-/// Returns all path names for the OpenAPI document, each with a flag that is true if the operation
-/// writes.
+/// Returns all operation names in paths for the OpenAPI document. The flag of a name is true if the
+/// operation writes data.
 pub fn names() -> impl Iterator<Item = (&'static str, bool)> {
     OPERATIONS
         .iter()
         .map(|(name, operation)| (*name, operation.is_write()))
 }
 
-/// Returns whether a path belongs to an operation that does not write.
+/// Returns whether a path belongs to an operation that only reads data.
 pub(super) fn is_read(path: &str) -> bool {
     operation(path).is_some_and(|operation| !operation.is_write())
 }
 
-/// Returns the operation of a path; `None` for an unknown path. Repeated slashes, a trailing slash
-/// and a gateway stage before the path are ignored.
+/// Returns the operation of a path. Returns `None` if the path is unknown.
+///
+/// Repeated slashes and a slash at the end are ignored. Path segments before the API prefix are
+/// also ignored, because API gateways add such segments.
 fn operation(path: &str) -> Option<Operation> {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let after = |marker: &[&str]| {
@@ -181,13 +184,14 @@ fn operation(path: &str) -> Option<Operation> {
     Operation::named(&name)
 }
 
-/// Returns the error response for a caller whose responses exceed the limit. The error replaces the
-/// original response.
+/// Returns the error response that replaces a large response. It is sent if the caller has too many
+/// unread responses.
 pub(super) fn refused(error: Error, request_id: &str) -> Response {
     answer::failure(&error.into(), request_id)
 }
 
-/// Rejects a write method on a read-only path such as `/healthz`.
+/// Rejects a method that is not allowed on a path that accepts only GET and HEAD, such as
+/// `/healthz`.
 pub async fn only_read(State(app): State<App>, request: Request) -> Response {
     let request_id = render::request_id(request.headers(), &app);
     match tokio::time::timeout(REQUEST_TIMEOUT, Asked::read(&app, request)).await {
@@ -196,7 +200,7 @@ pub async fn only_read(State(app): State<App>, request: Request) -> Response {
     }
 }
 
-/// Handles every path that does not belong to another API.
+/// Handles all paths that do not belong to another API.
 pub async fn command(State(app): State<App>, request: Request) -> Response {
     let operation = operation(request.uri().path());
     let request_id = render::request_id(request.headers(), &app);
@@ -234,8 +238,8 @@ async fn handle(
         .and_then(|value| value.to_str().ok())
         .map(str::to_owned);
     let method = request.method().clone();
-    // The credentials are checked first, because a caller without credentials must not learn which
-    // paths or methods exist.
+    // The credentials are checked before the path and the method. A caller without credentials
+    // therefore cannot find out which paths or methods exist.
     let request = Asked::read(app, request).await?;
     let Some(operation) = operation else {
         return Err(Refused::NoPath);

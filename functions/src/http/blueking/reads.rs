@@ -1,5 +1,5 @@
-//! The operations of BlueKing clients that read. A single ticket is folded from its own stream, so
-//! that a client sees its own writes. Lists are read from views.
+//! The BlueKing operations that only read data. A single ticket is computed from the events of its
+//! own stream, so a client always sees its own writes. Lists are read from views.
 
 use std::collections::BTreeSet;
 
@@ -22,9 +22,9 @@ use crate::App;
 use crate::app::callback_token;
 use crate::app::tickets;
 
-/// Largest number of tickets in one request.
+/// The largest number of tickets in one request.
 const NUMBERS_MAX: usize = 20_000;
-/// Largest number of failed callbacks in one response.
+/// The largest number of failed callbacks in one response.
 const FAILED_MAX: usize = 10_000;
 
 pub(super) async fn services(app: &App, request: &Asked) -> Result<Value, WireError> {
@@ -81,8 +81,8 @@ pub(super) async fn catalogs(app: &App, request: &Asked) -> Result<Value, WireEr
         }
     }
     let keep = (has_service || key.is_some()).then(|| with_ancestors(&catalog, &bound));
-    // As in BlueKing ITSM, the whole tree is returned if no category contains a service and the
-    // request names no service type.
+    // The whole tree is returned if no category contains a service and the request has no service
+    // type. BlueKing ITSM behaves in the same way.
     let keep = keep.filter(|keep| key.is_some() || !keep.is_empty());
     match request.text("name").filter(|name| !name.is_empty()) {
         Some(name) => {
@@ -119,7 +119,7 @@ fn with_ancestors(catalog: &Catalog, bound: &BTreeSet<CategoryId>) -> BTreeSet<C
     all
 }
 
-/// Returns the subcategories of a category, starting with the newest.
+/// Returns the direct subcategories of a category, newest first.
 fn children(
     catalog: &Catalog,
     parent: Option<CategoryId>,
@@ -134,7 +134,7 @@ fn children(
         .collect()
 }
 
-/// Returns a category and the tree of its subcategories.
+/// Returns a category as JSON, with all its subcategories as a tree.
 fn shown(
     catalog: &Catalog,
     category: &events::catalog::CategoryAdded,
@@ -211,7 +211,8 @@ pub(super) async fn service_detail(app: &App, request: &Asked) -> Result<Value, 
     }))
 }
 
-/// Loads a ticket by `sn`, folded from its own stream.
+/// Loads the ticket with the number in the parameter `sn`. The ticket is computed from the events
+/// of its own stream.
 pub(super) async fn ticket_card(app: &App, request: &Asked) -> Result<TicketCard, WireError> {
     let sn = request
         .text("sn")
@@ -287,14 +288,14 @@ pub(super) async fn token_verify(app: &App, request: &Asked) -> Result<Value, Wi
         &token,
         app.ledger.clock.now(),
     );
-    // If the request contains a ticket number, the token must belong to this ticket.
+    // If the request contains a ticket number, the token must be a token for this ticket.
     let fits = request.get("sn").is_none()
         || request.text("sn").as_deref() == ticket.as_ref().map(TicketSn::as_str);
     Ok(json!({ "is_passed": ticket.is_some() && fits, "sn": ticket }))
 }
 
-/// Returns the results of tickets. If a client reads a result, the callback of this ticket counts
-/// as received.
+/// Returns the results of tickets. After a client has read a result, the failed callbacks for this
+/// ticket count as received.
 pub(super) async fn approval_results(
     app: &App,
     request: &Asked,
@@ -371,7 +372,7 @@ async fn collect(app: &App, request: &Asked, sn: &TicketSn, request_id: &str) ->
     Ok(())
 }
 
-/// Returns the tickets whose callbacks to the calling app have failed.
+/// Returns the numbers of the tickets whose callbacks to the calling app failed.
 pub(super) async fn failed_callbacks(app: &App, request: &Asked) -> Result<Value, WireError> {
     let of = format!("{}|", request.caller.app);
     let failing = Range {

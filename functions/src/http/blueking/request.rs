@@ -1,5 +1,5 @@
-//! Reads a request of the BlueKing API: the parameters from query and body, and the credentials.
-//! All bounds are checked before the body is parsed.
+//! Reads a request of the BlueKing API: the parameters from the query and the body, and the
+//! credentials. All size limits are checked before the body is parsed.
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -19,7 +19,7 @@ use crate::app::identity::{Caller, Presented, identify};
 use crate::app::people::{Unnamed, is_name, names_of};
 use crate::http::body::{self, BODY_BYTES_MAX, DEPTH_MAX, NoObject, NotRead, nested, object};
 
-/// The parameters that identify the caller.
+/// The parameters that contain credentials.
 const CREDENTIALS: [&str; 6] = [
     "bk_app_code",
     "bk_app_secret",
@@ -28,14 +28,15 @@ const CREDENTIALS: [&str; 6] = [
     "app_code",
     "access_token",
 ];
-/// The parameters that are lists or objects. A form can contain such a parameter only as JSON text.
+/// The parameters whose values are lists or objects. A form body can contain such a value only as
+/// JSON text.
 const NESTED: [&str; 4] = ["fields", "dynamic_fields", "meta", "workflow"];
-/// The headers that a request may use.
+/// The headers that this API reads.
 const READ_HEADERS: [&str; 3] = ["x-bkapi-authorization", "idempotency-key", "content-type"];
 const FORBIDDEN: &str =
     "Forbidden: the application code or secret, or the user, is missing or not valid";
 
-/// One parsed request with an identified caller.
+/// One parsed request. The caller of the request is identified.
 pub(super) struct Asked {
     query: Map<String, Value>,
     body: Map<String, Value>,
@@ -49,9 +50,9 @@ impl Asked {
     pub(super) async fn read(app: &App, request: Request<Body>) -> Result<Self, Refused> {
         let (parts, body) = request.into_parts();
         let wrong = |text: String| WireError::new(3_900_021, format!("参数错误: {text}"));
-        // A header may contain the name of a person in UTF-8. A header in another encoding is
-        // rejected, because ignoring the header would change the request. The error names the
-        // header, and only a known caller gets the error.
+        // A header may contain a user name in UTF-8. A header in another encoding is rejected,
+        // because the request would have another meaning without the header. The error names the
+        // header.
         let is_not_utf8 = |name: &&str| {
             parts
                 .headers
@@ -72,8 +73,9 @@ impl Asked {
         let authorization = header("x-bkapi-authorization");
         let bytes = match body::read(body, BODY_BYTES_MAX).await {
             Ok(bytes) => bytes,
-            // The server reads too many bodies at the same time. The caller may be valid and may
-            // repeat the request, so the response is not a 403.
+            // The server already reads too many bodies at the same time. The credentials of the
+            // caller may be valid, so the response is not a 403. The caller may send the request
+            // again.
             Err(reason @ NotRead::Busy) => return Err(unread(&reason).into()),
             Err(reason) => {
                 return Err(unreadable(app, &query, authorization, unread(&reason)).await);
@@ -88,8 +90,9 @@ impl Asked {
             .to_lowercase();
         let body = match kind.as_str() {
             _ if bytes.iter().all(u8::is_ascii_whitespace) => Map::new(),
-            // Some clients send JSON with the default content type of their HTTP library. A form
-            // never begins with `{`, so such a body is parsed as JSON.
+            // Some clients send JSON, but keep the default content type of their HTTP library. The
+            // body of a form never begins with `{`, so a body that begins with `{` is parsed as
+            // JSON.
             "application/x-www-form-urlencoded" if bytes.trim_ascii_start().starts_with(b"{") => {
                 object(&bytes).unwrap_or_else(|_| parameters(&bytes))
             }
@@ -132,13 +135,13 @@ impl Asked {
         })
     }
 
-    /// Returns whether a parameter is JSON null.
+    /// Returns whether a parameter of the body is JSON null.
     pub(super) fn is_null(&self, key: &str) -> bool {
         self.body.get(key).is_some_and(Value::is_null)
     }
 
-    /// Returns a parameter from the query. A parameter that is absent in the query is read from the
-    /// body. Null counts as absent.
+    /// Returns a parameter from the query, or from the body if the query does not contain the
+    /// parameter. A null value counts as absent.
     pub(super) fn get(&self, key: &str) -> Option<&Value> {
         self.query
             .get(key)
@@ -156,7 +159,8 @@ impl Asked {
         }
     }
 
-    /// Returns an optional text, for example a reason. The text of an absent parameter is empty.
+    /// Returns an optional text parameter, for example a reason. Returns an empty text if the
+    /// parameter is absent.
     pub(super) fn words(&self, key: &str) -> Result<String, WireError> {
         match self.get(key) {
             Some(Value::Array(_) | Value::Object(_)) => {
@@ -166,8 +170,8 @@ impl Asked {
         }
     }
 
-    /// Returns a list of user names. The parameter is an array with one name per element, or a text
-    /// with separators between the names.
+    /// Returns a list of user names. The parameter is an array of names, or one text with
+    /// separators between the names.
     pub(super) fn names(&self, key: &str, most: usize) -> Result<Vec<String>, WireError> {
         names_of(self.get(key).unwrap_or(&Value::Null), most).map_err(|unnamed| match unnamed {
             Unnamed::NotAName(name) => {
@@ -197,15 +201,15 @@ impl Asked {
         }
     }
 
-    /// Returns the acting user. An app that may not impersonate users may only name the logged-in
-    /// user.
+    /// Returns the user name in the parameter `key`. If the app may not impersonate users, the name
+    /// must be the name of the logged-in user.
     pub(super) fn actor(&self, key: &str) -> Result<String, WireError> {
         let name = self.required(key)?;
         self.speaks_as(key, &name)?;
         Ok(name)
     }
 
-    /// Rejects an invalid user name, and a user whom the caller may not impersonate.
+    /// Rejects an invalid user name. Also rejects a user whom the caller may not impersonate.
     pub(super) fn speaks_as(&self, key: &str, name: &str) -> Result<(), WireError> {
         check_name(key, name)?;
         if self.caller.may_act_as(name) {
@@ -220,8 +224,8 @@ impl Asked {
         ))
     }
 
-    /// Rejects a caller that may not change configuration. Superusers may change configuration, and
-    /// so may apps that may impersonate users.
+    /// Rejects a caller that may not change the configuration. If the request has a user, the user
+    /// must be a superuser. Without a user, the app must be allowed to impersonate users.
     pub(super) async fn administers(&self, app: &App) -> Result<(), WireError> {
         let may = match &self.caller.user {
             Some(user) => {
@@ -250,10 +254,9 @@ impl Asked {
 
     /// Returns a list of texts.
     ///
-    /// The parameter is a number, a JSON array of texts and numbers, or a text. The text contains
-    /// such an array, or parts separated by commas. Any other value is rejected, and the error
-    /// names the parameter. If such a condition were ignored, the result would contain too many
-    /// tickets.
+    /// The parameter is a number, a JSON array of texts and numbers, or a text. A text contains a
+    /// JSON array, or values separated by commas. Any other parameter is rejected with an error
+    /// that names the parameter. An ignored filter would return too many tickets.
     pub(super) fn list(&self, key: &str) -> Result<Vec<String>, WireError> {
         let text = |item: &Value| match item {
             Value::String(text) => Ok(text.clone()),
@@ -279,14 +282,14 @@ impl Asked {
         }
     }
 
-    /// Returns a lower bound for a time: the earliest instant that the text can mean in the desk's
-    /// zone.
+    /// Parses a time that is the lower bound of a period. Returns the earliest instant that the
+    /// text can mean in the time zone of the service desk.
     pub(super) fn earliest_time(&self, app: &App, key: &str) -> Result<Option<Moment>, WireError> {
         self.bound(app, key, earliest)
     }
 
-    /// Returns an upper bound for a time: the latest instant that the text can mean in the desk's
-    /// zone.
+    /// Parses a time that is the upper bound of a period. Returns the latest instant that the text
+    /// can mean in the time zone of the service desk.
     pub(super) fn latest_time(&self, app: &App, key: &str) -> Result<Option<Moment>, WireError> {
         self.bound(app, key, latest)
     }
@@ -310,8 +313,8 @@ impl Asked {
         Ok(Some(Moment(at.as_millisecond())))
     }
 
-    /// Returns the query without the parameters `left_out` and without credentials. Each remaining
-    /// pair ends with `&`.
+    /// Returns the query of the request as text. The parameters in `left_out` and all credentials
+    /// are omitted. Each name-value pair ends with `&`.
     pub(super) fn query_besides(&self, left_out: &[&str]) -> String {
         let kept = self.query.iter().filter(|(key, _)| {
             !left_out.contains(&key.as_str()) && !CREDENTIALS.contains(&key.as_str())
@@ -321,8 +324,8 @@ impl Asked {
         })
     }
 
-    /// Returns the form: an array of `{key, value}` objects. Other keys of these objects are
-    /// ignored.
+    /// Returns the submitted form, which is an array of `{key, value}` objects. Other members of
+    /// these objects are ignored.
     pub(super) fn fields(&self) -> Result<Option<Vec<Entry>>, WireError> {
         let items = match self.get("fields") {
             None => return Ok(None),
@@ -346,13 +349,13 @@ impl Asked {
         items.iter().map(entry).collect::<Result<_, _>>().map(Some)
     }
 
-    /// Returns a keyed hash of an idempotent request: operation, acting user and parameters. If
-    /// another user sends the same key, the hash differs.
+    /// Returns a keyed hash of the operation, the acting user and the parameters. Two requests with
+    /// the same idempotency key are equal only if their hashes are equal.
     pub(super) async fn fingerprint(&self, app: &App) -> Result<String, infra::Error> {
         let mut all = self.body.clone();
         all.extend(self.query.clone());
-        // The acting user is a separate part of the hash, because requests name the user in several
-        // ways.
+        // Requests name the acting user in several ways. The parameters with the user name are
+        // therefore removed here, and the user is a separate part of the hash.
         all.retain(|key, _| {
             !CREDENTIALS.contains(&key.as_str())
                 && key != "bk_username"
@@ -373,8 +376,8 @@ impl Asked {
 
 /// Returns the error for a body that cannot be read.
 ///
-/// If the query or the headers contain valid credentials, the error states the reason. Otherwise
-/// the error is a 403 with the reason.
+/// If the query or the headers contain valid credentials, the response has the error code of the
+/// unreadable body. Otherwise the response has status 403, and its message contains the error.
 async fn unreadable(
     app: &App,
     query: &Map<String, Value>,
@@ -387,7 +390,8 @@ async fn unreadable(
     }
 }
 
-/// Adds the error of the body to a 403, because the unreadable body may contain the credentials.
+/// Appends the error of the body to the message of a 403. The unreadable body may contain the
+/// credentials, so the caller needs both messages.
 fn with_reason(refused: Refused, error: &WireError) -> Refused {
     match refused {
         Refused::Forbidden(forbidden) => {
@@ -397,7 +401,7 @@ fn with_reason(refused: Refused, error: &WireError) -> Refused {
     }
 }
 
-/// Converts the reason why a body could not be read to a code and a text.
+/// Converts the reason why a body could not be read to a BlueKing error code and a message.
 fn unread(reason: &NotRead) -> WireError {
     let wrong = |text: String| WireError::new(3_900_021, format!("参数错误: {text}"));
     match reason {
@@ -408,8 +412,8 @@ fn unread(reason: &NotRead) -> WireError {
     }
 }
 
-/// Parses the parameters of a query or a form. The name of a list may end with brackets (`sns[]`).
-/// Lists and objects may be JSON text.
+/// Parses the parameters of a query or a form body. The name of a list may end with brackets, as in
+/// `sns[]`. Lists and objects may be written as JSON text.
 fn parameters(bytes: &[u8]) -> Map<String, Value> {
     let mut parameters = Map::new();
     for (key, value) in body::pairs(bytes) {
@@ -434,8 +438,8 @@ fn parameters(bytes: &[u8]) -> Map<String, Value> {
     parameters
 }
 
-/// The meaning of a time text: an instant, a second or minute of local time, or a day. The duration
-/// of a `Clock` is one second or one minute.
+/// The meaning of a time text: an instant, a local time, or a day. The second value of `Clock` is
+/// the precision of the local time, for example one minute.
 enum TimeText {
     Instant(Timestamp),
     Clock(DateTime, SignedDuration),
@@ -451,8 +455,9 @@ fn parse_time(text: &str) -> Option<TimeText> {
     clock("%Y-%m-%d %H:%M:%S", SignedDuration::from_secs(1))
         .or_else(|| clock("%Y-%m-%d %H:%M", SignedDuration::from_mins(1)))
         .or_else(|| Date::strptime("%Y-%m-%d", text).ok().map(TimeText::Day))
-        // BlueKing ITSM accepts all forms of ISO 8601. The date and the time may be separated by a
-        // T. The time may have fractions of a second, and an offset replaces the desk's zone.
+        // BlueKing ITSM accepts ISO 8601 times, so these formats are also accepted. They allow a
+        // `T` between date and time, fractions of a second, and a UTC offset. If a text has an
+        // offset, the time zone of the service desk is not used.
         .or_else(|| text.parse().ok().map(TimeText::Instant))
         .or_else(|| clock("%Y-%m-%dT%H:%M:%S", SignedDuration::from_secs(1)))
         .or_else(|| clock("%Y-%m-%dT%H:%M", SignedDuration::from_mins(1)))
@@ -463,8 +468,9 @@ fn parse_time(text: &str) -> Option<TimeText> {
         })
 }
 
-/// Returns the earliest instant that a text can mean. A local time that occurs twice means its
-/// first occurrence. A day begins with its first instant.
+/// Returns the earliest instant that a text can mean. If a local time occurs twice because of a
+/// clock change, the result is its first occurrence. The result for a day is the first instant of
+/// the day.
 fn earliest(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     match parse_time(text)? {
         TimeText::Instant(at) => Some(at),
@@ -480,11 +486,12 @@ fn earliest(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     }
 }
 
-/// Returns the latest instant that a text can mean. A local time that occurs twice means its second
-/// occurrence. A second, a minute or a day ends with its last millisecond.
+/// Returns the latest instant that a text can mean. If a local time occurs twice because of a clock
+/// change, the result is its second occurrence. The result for a second, a minute or a day is its
+/// last millisecond.
 fn latest(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     let (end, is_day) = match parse_time(text)? {
-        // An instant without a fraction means the whole second.
+        // A text without a fraction of a second means the whole second.
         TimeText::Instant(at) if at.subsec_nanosecond() == 0 => {
             return at.checked_add(SignedDuration::from_millis(999)).ok();
         }
@@ -494,7 +501,8 @@ fn latest(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     };
     let before = SignedDuration::from_millis(1);
     let end = if is_day {
-        // The next day begins with its first instant, even if a clock change repeats this instant.
+        // The last millisecond of a day is the millisecond before the next day begins. If a clock
+        // change repeats midnight, the next day begins at the first midnight.
         zone.to_zoned_datetime(end)
             .ok()?
             .timestamp()
@@ -529,8 +537,9 @@ pub(super) fn check_name(parameter: &str, name: &str) -> Result<(), WireError> {
     }
 }
 
-/// Identifies the caller. The code and the secret of an app are required. The user comes from a
-/// login token, or from a user name if the app may impersonate users.
+/// Identifies the caller. The request must contain the code and the secret of an app. The user
+/// comes from a login token. If the app may impersonate users, the request may contain a user name
+/// instead.
 async fn caller(
     app: &App,
     query: &Map<String, Value>,
@@ -597,7 +606,7 @@ mod tests {
                 "2026-10-24T22:00:00Z",
                 "2026-10-25T22:59:59.999Z",
             ),
-            // The hour from two to three does not exist on this day.
+            // On this day the clock changes, and the hour from two to three does not exist.
             (
                 "2026-03-29 01:59:59",
                 "2026-03-29 03:00:00",
@@ -617,7 +626,8 @@ mod tests {
                 "{from} {to}"
             );
         }
-        // This day begins at one o'clock. The upper bound is tested with the day before.
+        // On this day the clock changes at midnight, and the day begins at one o'clock. The
+        // previous day is used to test the upper bound.
         assert_eq!(
             window("America/Santiago", "2026-09-06", "2026-09-05"),
             (

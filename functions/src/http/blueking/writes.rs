@@ -1,5 +1,5 @@
-//! The operations of BlueKing clients that write. Each operation parses the request, creates a
-//! command and executes the command.
+//! The BlueKing operations that change data. Each operation reads the request, creates a command
+//! and executes the command.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -55,7 +55,8 @@ pub(super) async fn create_ticket(
     if !meta.is_null() && !meta.is_object() {
         return Err(WireError::parameter("meta:期望为一个字典。"));
     }
-    // If the request names an agent, the agent is the acting user.
+    // If the request has an agent (a person who submits for the creator), the agent is the acting
+    // user.
     match meta
         .get("ticket_agent")
         .and_then(Value::as_str)
@@ -73,8 +74,8 @@ pub(super) async fn create_ticket(
         }),
         None => None,
     };
-    // A repeated idempotency key returns the ticket of the first request, even if the service has
-    // changed since then.
+    // If the idempotency key is repeated, the response contains the ticket of the first request.
+    // This is also true if the service was changed after the first request.
     if let Some(key) = &key {
         match tickets::opened_before(app, key).await {
             Ok(Some(opened)) => return Ok(created(app, &opened)),
@@ -110,7 +111,7 @@ pub(super) async fn create_ticket(
         }),
         ..request.caller.meta(request_id, pid.clone())
     };
-    // The future is large and is therefore boxed.
+    // The future is large, so it is boxed to keep the stack small.
     match Box::pin(submit(app, submission, commit_meta)).await {
         Ok(opened) => Ok(created(app, &opened)),
         Err(SubmitError::NotOpened(reason)) => Err(not_opened(app, reason).await),
@@ -122,7 +123,7 @@ fn created(app: &App, opened: &Opened) -> Value {
     json!({ "sn": opened.sn, "id": opened.id, "ticket_url": render::ticket_url(&app.settings, opened.id) })
 }
 
-/// Converts the reason why a ticket cannot be created from another ticket.
+/// Converts the reason why a ticket cannot be created from another ticket to a BlueKing error.
 fn not_raised(reason: NotRaised, creator: &str) -> WireError {
     match reason {
         NotRaised::Unknown => WireError::no_ticket(),
@@ -136,14 +137,14 @@ fn not_raised(reason: NotRaised, creator: &str) -> WireError {
     }
 }
 
-/// Returns the URL and the headers of the receiver of callbacks; `None` if the request names no
-/// receiver.
+/// Returns the URL and the headers for callbacks. Returns `None` if the request has no callback
+/// URL.
 fn receiver(meta: &Value) -> Result<Option<Receiver>, WireError> {
     let url = match meta.get("callback_url") {
         None | Some(Value::Null) => return Ok(None),
         Some(Value::String(url)) => url.trim(),
-        // Some clients send an empty array or object instead of no URL. Any other value is
-        // rejected, because callbacks would never arrive at such a receiver.
+        // Some clients send an empty array or object if they have no URL. Any other value is
+        // rejected, because no callback could be sent to this value.
         Some(Value::Array(empty)) if empty.is_empty() => return Ok(None),
         Some(Value::Object(empty)) if empty.is_empty() => return Ok(None),
         Some(_) => return Err(unfit_receiver(UnfitReceiver::Address)),
@@ -162,7 +163,7 @@ fn receiver(meta: &Value) -> Result<Option<Receiver>, WireError> {
             .iter()
             .map(|(name, value)| (name.clone(), text(value)))
             .collect(),
-        // Some clients send an empty text or an empty array instead of no headers.
+        // Some clients send an empty text or an empty array if they have no headers.
         Some(Value::String(empty)) if empty.is_empty() => Vec::new(),
         Some(Value::Array(empty)) if empty.is_empty() => Vec::new(),
         Some(_) => return Err(WireError::parameter("meta:headers 期望为一个字典。")),
@@ -173,7 +174,7 @@ fn receiver(meta: &Value) -> Result<Option<Receiver>, WireError> {
     }))
 }
 
-/// Converts the reason why a receiver is invalid to a code and a text.
+/// Converts the reason why a callback URL or header is invalid to a BlueKing error.
 fn unfit_receiver(unfit: UnfitReceiver) -> WireError {
     WireError::parameter(match unfit {
         UnfitReceiver::Address => "meta:callback_url 不是合法的 http(s) 地址。".to_owned(),
@@ -267,7 +268,7 @@ async fn draft(
     })
 }
 
-/// The optional parts of a new ticket that are neither in the form nor in `meta`.
+/// The optional parts of a new ticket that are not values of its form.
 #[derive(Clone, Debug, Default)]
 struct Extras {
     tag: String,
@@ -333,7 +334,7 @@ impl Extras {
     }
 }
 
-/// Returns the display-only fields of the request (reference/bk-itsm.md 3.1).
+/// Returns the fields of the request that are only displayed (reference/bk-itsm.md 3.1).
 fn dynamic_fields(request: &Asked) -> Result<Vec<DynamicField>, WireError> {
     let items = match request.get("dynamic_fields") {
         None => return Ok(Vec::new()),
@@ -371,8 +372,8 @@ pub(super) async fn operate_node(
     if is_done(app, request, &sn).await? {
         return Ok(json!([]));
     }
-    // Ticket and node are checked before the parameters of the action, because clients expect this
-    // order of errors (reference/bk-itsm.md 3.9).
+    // The ticket and the node are checked before the parameters of the action. Clients expect the
+    // errors in this order (reference/bk-itsm.md 3.9).
     let card = tickets::card(app, &sn)
         .await?
         .ok_or_else(WireError::no_ticket)?;
@@ -414,7 +415,8 @@ pub(super) async fn operate_node(
             reason: message,
             by,
         },
-        // Older documentation of BlueKing ITSM also lists these actions as actions on nodes.
+        // These actions change the whole ticket. Older documentation of BlueKing ITSM also lists
+        // them as actions on nodes.
         "SUSPEND" => Command::Suspend {
             reason: message,
             by,
@@ -432,8 +434,8 @@ pub(super) async fn operate_node(
     act(app, request, request_id, &sn, actor, &command).await
 }
 
-/// Returns the form of the action TRANSITION. Only texts and numbers are accepted, although the
-/// submission of a ticket also accepts other values (reference/bk-itsm.md 3.9).
+/// Returns the form for the action TRANSITION. Only texts and numbers are valid values here. A new
+/// ticket also accepts other values (reference/bk-itsm.md 3.9).
 async fn submitted(
     app: &App,
     request: &Asked,
@@ -470,8 +472,8 @@ async fn submitted(
     }
     let workflow = super::reads::workflow_of(app, card).await?;
     if let Some(node) = workflow.definition.node(node) {
-        // Clients send complete forms. As in BlueKing ITSM, fields of other nodes are ignored. If a
-        // form contains a field twice, the last value is used.
+        // Clients send complete forms. As in BlueKing ITSM, fields that do not belong to this node
+        // are ignored. If a form contains a field twice, the last value is used.
         form.retain(|entry| node.fields.contains(&entry.key));
         let mut seen = BTreeSet::new();
         form = form
@@ -569,8 +571,8 @@ pub(super) async fn operate_ticket(
     act(app, request, request_id, &sn, by, &command).await
 }
 
-/// Returns the command id of a request. Two requests with the same key and content have the same
-/// command id. Without a key, each request is a new command.
+/// Returns the command id of a request. If two requests have the same idempotency key and the same
+/// content, they have the same command id. Without a key, each request gets a new id.
 async fn own_command_id(app: &App, request: &Asked) -> Result<[u8; 16], infra::Error> {
     Ok(match &request.idempotency_key {
         Some(key) => command_id(&[
@@ -583,7 +585,7 @@ async fn own_command_id(app: &App, request: &Asked) -> Result<[u8; 16], infra::E
     })
 }
 
-/// Returns whether the command of this request was already executed.
+/// Returns whether the command of this request is already executed.
 pub(super) async fn is_done(
     app: &App,
     request: &Asked,
@@ -593,7 +595,7 @@ pub(super) async fn is_done(
         && tickets::is_done(app, sn, &own_command_id(app, request).await?).await?)
 }
 
-/// Executes a command on a ticket for a BlueKing client.
+/// Executes a command on a ticket for a client of the BlueKing API.
 pub(super) async fn act(
     app: &App,
     request: &Asked,

@@ -19,19 +19,19 @@ use crate::app::tickets::extras::keep_inputs;
 use crate::http::api::problem::{ApiResult, Problem};
 use crate::http::api::request::{Asked, Expected};
 
-/// Largest number of decisions in one request.
+/// The largest number of approval decisions in one request.
 const BATCH_MAX: usize = 200;
 
 pub(super) async fn operate(request: Asked, sn: &str, operation: &str) -> ApiResult {
     let (sn, card) = found(&request, sn).await?;
     let id = own_command_id(&request, &sn, operation).await?;
-    // A repeated request gets the response of the first request, even if no node waits for the
-    // person after the first request.
+    // A repeated request gets the response of the first request. After the first request, perhaps
+    // no node waits for this person.
     let is_repeated =
         request.idempotency_key.is_some() && tickets::is_done(&request.app, &sn, &id).await?;
     let command = command(&request, &card, operation, is_repeated).await?;
-    // The domain checks the values of an automatic node as form fields. The pointer in the problem
-    // must name the member `values` instead.
+    // The domain checks the values for an automatic node like the fields of a form. The client
+    // sends these values in the member `values`, so the error must contain that name.
     let outcome = act(&request, &sn, id, &command)
         .await
         .map_err(|problem| match operation {
@@ -44,8 +44,8 @@ pub(super) async fn operate(request: Asked, sn: &str, operation: &str) -> ApiRes
     )
 }
 
-/// Returns the command id of a request. If the same key is used for another operation, the command
-/// id differs.
+/// Returns the command id of a request. If a request repeats an idempotency key for the same
+/// operation, the id is the same. If the key is used for another operation, the id is different.
 async fn own_command_id(
     request: &Asked,
     sn: &TicketSn,
@@ -72,7 +72,7 @@ async fn act(
     let app = &request.app;
     let actor = app.people.find(request.user()?).await?;
     let meta = request.meta(actor);
-    // Without versions in `If-Match`, the command is accepted at any version of the ticket.
+    // If `If-Match` contains no versions, the command is executed at any version of the ticket.
     let Some(Expected::Versions(versions)) = &request.if_match else {
         return Ok(tickets::act(app, sn, command, &meta, id, None).await?);
     };
@@ -84,16 +84,17 @@ async fn act(
             .await?
             .next
             - 1;
-        // If `If-Match` lists several versions, only the current version can match. -1 is never the
-        // version of a ticket.
+        // If `If-Match` lists several versions, only the current version can match. The number -1
+        // is never the version of a ticket, so this version is always rejected.
         let version = if versions.contains(&current) {
             current
         } else {
             -1
         };
         match tickets::act(app, sn, command, &meta, id, Some(version)).await {
-            // Another command changed the ticket after this function read the version. `If-Match`
-            // may also accept the new version, so the loop continues. Each version is tried once.
+            // Another command changed the ticket after this function read the version. The loop
+            // continues, because `If-Match` may also list the new version. Each version is tried
+            // once.
             Err(ExecuteError::Technical(error))
                 if error.kind == Kind::Stale && tried.insert(version) && version != -1 => {}
             Err(ExecuteError::Technical(error)) if error.kind == Kind::Stale => {
@@ -106,8 +107,8 @@ async fn act(
     }
 }
 
-/// Returns the node of a request. Without the member `node`, exactly one node must wait for this
-/// person and operation.
+/// Returns the node that the request acts on. If the request has no member `node`, exactly one node
+/// must wait for this operation by this person.
 fn target_node(
     request: &Asked,
     card: &TicketCard,
@@ -136,7 +137,7 @@ fn target_node(
         .collect();
     match waiting[..] {
         [(node, _)] => Ok(node),
-        // The command was already executed, so the response does not depend on the node.
+        // The command is already executed, so the response does not depend on the node.
         [] if is_repeated => Ok(NodeId(0)),
         [] => Err(Problem::malformed(
             "/node",
@@ -361,10 +362,11 @@ async fn command(
     })
 }
 
-/// Rejects a link unless the other ticket exists and accepts the reverse link from this person.
+/// Checks a link before it is added to this ticket. Rejects the link if the other ticket does not
+/// exist, or if this person may not add the reverse link to the other ticket.
 ///
-/// A parent and its child must have the same service and the same workflow version
-/// (reference/bk-itsm.md 16).
+/// If the link is between a parent and a child, both tickets must have the same service and the
+/// same workflow version (reference/bk-itsm.md 16).
 async fn check_link(
     request: &Asked,
     card: &TicketCard,
@@ -401,16 +403,18 @@ async fn check_link(
         .await
     {
         Ok(_) => Ok(()),
-        // An existing link is not an error here. If the request is new, the decision on this ticket
-        // rejects the link. If the request is a repetition, the request succeeds.
+        // The other ticket already has the link, which is not an error here. If this request is
+        // new, the command on this ticket is rejected later. If this request is repeated, it
+        // succeeds.
         Err(ExecuteError::Rejected(Rejection::LinkedAlready(with))) if with == opened.sn => Ok(()),
         Err(failure) => Err(failure.into()),
     }
 }
 
-/// Returns the submitted form of a node. If `node` is `None`, the form belongs to the submit node.
+/// Returns the form that the request submits for a node. If `node` is `None`, the form belongs to
+/// the first node of the workflow (the submit node).
 ///
-/// If `with_defaults` is true, each absent field gets its default.
+/// If `with_defaults` is true, absent fields get their default values.
 async fn form_of(
     request: &Asked,
     card: &TicketCard,
@@ -446,7 +450,7 @@ async fn form_of(
     Ok(form)
 }
 
-/// Returns the people in the member `people`; `None` if the member is absent.
+/// Returns the people in the member `people`. Returns `None` if the member is absent.
 async fn people(request: &Asked) -> Result<Option<Vec<PersonId>>, Problem> {
     let Some(names) = request.names("people")? else {
         return Ok(None);
@@ -460,8 +464,8 @@ async fn people(request: &Asked) -> Result<Option<Vec<PersonId>>, Problem> {
     Ok(Some(request.app.people.find_all(&names).await?))
 }
 
-/// Returns the people who start or stop following. Without the member `people`, the result is the
-/// caller. An empty list is an error.
+/// Returns the people who start or stop following a ticket. If the member `people` is absent, the
+/// result is the caller. An empty list is rejected.
 async fn followers(request: &Asked) -> Result<Vec<PersonId>, Problem> {
     match people(request).await? {
         Some(people) if people.is_empty() => Err(Problem::malformed(
@@ -473,7 +477,8 @@ async fn followers(request: &Asked) -> Result<Vec<PersonId>, Problem> {
     }
 }
 
-/// Decides several approvals. Each decision is a separate command with its own result.
+/// Handles a request with several approval decisions. Each decision is a separate command and has
+/// its own result.
 pub(super) async fn decide_many(request: Asked) -> ApiResult {
     let items = request
         .body
@@ -508,7 +513,8 @@ pub(super) async fn decide_many(request: Asked) -> ApiResult {
             item["message"].as_str().unwrap_or_default().to_owned(),
         ))
     };
-    // All decisions are parsed before the first one is executed.
+    // Every decision is parsed before a decision is executed, so that a malformed request changes
+    // nothing.
     let decisions = items
         .iter()
         .enumerate()

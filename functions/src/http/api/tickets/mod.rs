@@ -1,4 +1,4 @@
-//! Tickets over `/v1`: submits, lists, shows and changes them.
+//! The operations on tickets over `/v1`: submit, list, show and change.
 
 mod act;
 mod read;
@@ -16,7 +16,8 @@ pub(super) use read::found;
 
 /// The kinds of services (reference/bk-itsm.md 4).
 pub(super) const KINDS: &[&str] = &["request", "change", "event", "question"];
-/// The ticket lists: all tickets, and the lists of one person.
+/// The names of all ticket lists. The list `all` contains all tickets, and each other list belongs
+/// to one person.
 const LISTS: &[&str] = &[
     "all",
     "todo",
@@ -240,7 +241,7 @@ const OPERATIONS: &[Operation] = &[
     post("/v1/decisions", "decides several approvals", &[DECISIONS]).keyed(Key::Accepted),
 ];
 
-/// The operations of this resource and their handler.
+/// The operations of this REST resource, and the function that handles these operations.
 pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,

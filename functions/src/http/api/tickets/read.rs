@@ -1,4 +1,4 @@
-//! Reads tickets over `/v1`: lists, one ticket, its events and remarks.
+//! Reads tickets over `/v1`: ticket lists, single tickets, and the events and remarks of a ticket.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,8 @@ use crate::http::api::shape::quoted;
 use crate::http::api::time;
 use crate::http::blueking::render;
 
-/// The built-in statuses of tickets. Workflows can set other statuses when a node is entered.
+/// The built-in statuses of tickets. A workflow can also set its own status when a ticket enters a
+/// node.
 const STATUSES: [&str; 7] = [
     "RUNNING",
     "RESOLVED",
@@ -33,7 +34,7 @@ const STATUSES: [&str; 7] = [
     "TERMINATED",
     "REVOKED",
 ];
-/// The lists of a person. Each list has an index of the view `ticket`.
+/// The ticket lists of one person. Each list name has the name of its index in the view `ticket`.
 const LISTS: [(&str, &str); 6] = [
     ("todo", "todo"),
     ("claim", "claim"),
@@ -42,15 +43,16 @@ const LISTS: [(&str, &str); 6] = [
     ("dealt", "dealt"),
     ("following", "follows"),
 ];
-/// Number of events that are serialized before the task gives other requests a turn.
+/// The number of events that are converted to JSON without a pause. After this number, the task
+/// lets other requests run.
 const EVENTS_AT_ONCE: usize = 64;
-/// Largest number of remarks in one response.
+/// The largest number of remarks in one response.
 const REMARKS_MAX: usize = 500;
 
 /// Lists the tickets of a person or all tickets, newest first.
 ///
-/// Filters are service, kind, status, creator, catalog, business, tag and creation time. Withdrawn
-/// tickets are listed only if the filter contains the status `REVOKED`.
+/// The filters are service, kind, status, creator, catalog, business, tag and creation time.
+/// Withdrawn tickets are listed only if the filter contains their status `REVOKED`.
 pub(super) async fn list(request: Asked) -> ApiResult {
     let app = &request.app;
     let size = request.number("page_size", 20, PAGE_SIZE_MAX)?;
@@ -154,8 +156,8 @@ pub(super) async fn list(request: Asked) -> ApiResult {
     )
 }
 
-/// Rejects a status that no ticket can have. A valid status is built in, or a deployed workflow
-/// sets the status.
+/// Rejects a status that no ticket can have. A status is valid if it is built in or if a deployed
+/// workflow sets it.
 async fn check_statuses(app: &App, statuses: &[String]) -> Result<(), Problem> {
     let is_not_built_in = |status: &&String| !STATUSES.contains(&status.as_str());
     if !statuses.iter().any(|status| is_not_built_in(&status)) {
@@ -255,8 +257,8 @@ pub(in crate::http::api) async fn found(
 }
 
 pub(super) async fn get(request: Asked, sn: &str) -> ApiResult {
-    // The version is read before the ticket, so that the body is never older than the tag of the
-    // response.
+    // The version for the tag of the response is read before the ticket. If the ticket changes
+    // meanwhile, the body is newer than the tag, but never older.
     let stream = TicketSn(sn.to_owned()).stream();
     let version = if sn.len() <= tickets::SN_BYTES_MAX {
         request
@@ -299,7 +301,7 @@ pub(super) async fn get(request: Asked, sn: &str) -> ApiResult {
     Ok((tag, Json(body)).into_response())
 }
 
-/// Returns whether the caller works on a ticket and may therefore read internal remarks.
+/// Returns whether the caller works on a ticket. Only these people may read internal remarks.
 async fn sees_internal(request: &Asked, card: &TicketCard) -> Result<bool, Problem> {
     match request.caller.user.as_deref() {
         Some(user) => Ok(tickets::works_on(
@@ -312,8 +314,8 @@ async fn sees_internal(request: &Asked, card: &TicketCard) -> Result<bool, Probl
     }
 }
 
-/// Lists the events of a ticket, optionally up to a time. Only people who work on the ticket see
-/// internal remarks.
+/// Lists the events of a ticket. An optional parameter limits the list to events up to a time.
+/// Internal remarks are listed only for people who work on the ticket.
 pub(super) async fn history(request: Asked, sn: &str) -> ApiResult {
     let (sn, card) = found(&request, sn).await?;
     let sees_internal = sees_internal(&request, &card).await?;
@@ -355,8 +357,8 @@ pub(super) async fn history(request: Asked, sn: &str) -> ApiResult {
     Ok(Json(json!({ "sn": sn, "events": events })).into_response())
 }
 
-/// Lists the remarks after the remark `after`, oldest first. Only people who work on the ticket see
-/// internal remarks.
+/// Lists the remarks of a ticket that follow the remark `after`, oldest first. Internal remarks are
+/// listed only for people who work on the ticket.
 pub(super) async fn remarks(request: Asked, sn: &str) -> ApiResult {
     let (sn, card) = found(&request, sn).await?;
     let app = &request.app;

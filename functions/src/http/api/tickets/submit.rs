@@ -1,4 +1,4 @@
-//! Submits tickets over `/v1`.
+//! Creates tickets over `/v1`.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,8 @@ use crate::http::api::problem::{ApiResult, Problem};
 use crate::http::api::request::Asked;
 use crate::http::blueking::render;
 
-/// Largest number of variables for API calls of nodes of kind webhook (`envs`).
+/// The largest number of variables (`envs`) in one request. API calls of webhook nodes use these
+/// variables.
 const ENVS_MAX: usize = 100;
 
 pub(super) async fn create(request: Asked) -> ApiResult {
@@ -47,7 +48,7 @@ pub(super) async fn create(request: Asked) -> ApiResult {
         return Ok(opened_answer(&opened.sn, opened.id, &request));
     }
     let tag = request.text("tag")?.unwrap_or_default();
-    // If a user of an app submits a ticket for another creator, this user is recorded as the agent.
+    // If the acting user submits a ticket for another creator, the user is recorded as the agent.
     // The service must allow agents.
     let agent = request.user().ok().filter(|user| *user != by);
     let extras = Extras::read(&request)?;
@@ -108,7 +109,7 @@ pub(super) async fn create(request: Asked) -> ApiResult {
         receiver: extras.callback.map(|(_, receiver)| receiver),
         key,
     };
-    // The future is large and is therefore boxed.
+    // The future is large, so it is boxed to keep the stack small.
     let opened = Box::pin(submit(app, submission, |creator| {
         request.meta(creator.clone())
     }))
@@ -116,8 +117,8 @@ pub(super) async fn create(request: Asked) -> ApiResult {
     Ok(opened_answer(&opened.sn, opened.id, &request))
 }
 
-/// Returns a response with status 201 for a new ticket. `Location` is relative, because a proxy may
-/// serve this path under another path.
+/// Returns the response with status 201 for a new ticket. The URL in `Location` is relative,
+/// because a proxy may publish the API under another path.
 fn opened_answer(sn: &TicketSn, id: i64, request: &Asked) -> Response {
     let body = json!({ "sn": sn, "id": id, "url": render::ticket_url(&request.app.settings, id) });
     (
@@ -128,11 +129,12 @@ fn opened_answer(sn: &TicketSn, id: i64, request: &Asked) -> Response {
         .into_response()
 }
 
-/// The optional parts of a new ticket.
+/// The optional parts of the request body for a new ticket.
 ///
-/// `callback` has the members `url`, `headers` and `on_status`. `processors` has user names by node
-/// id. Each of `dynamic_fields` has the members `name`, `type` and `value`. `envs` has texts by
-/// name.
+/// - `callback` contains the members `url`, `headers` and `on_status`.
+/// - `processors` contains user names for each node id.
+/// - `dynamic_fields` contains objects with the members `name`, `type` and `value`.
+/// - `envs` contains variables with their names and texts.
 #[derive(Clone, Debug, Default)]
 struct Extras {
     callback: Option<(CallbackTarget, Receiver)>,
@@ -258,7 +260,8 @@ impl Extras {
         )))
     }
 
-    /// Copies processors, dynamic fields and callback to the command.
+    /// Copies the processors, the dynamic fields and the callback into the command that creates the
+    /// ticket.
     async fn put(&self, request: &Asked, open: &mut Open) -> Result<(), Problem> {
         for (node, names) in &self.processors {
             open.chosen_processors
@@ -270,7 +273,8 @@ impl Extras {
     }
 }
 
-/// Converts the reason why a receiver is invalid to a problem that names the faulty member.
+/// Converts the reason why a callback receiver is invalid to a problem. The problem names the
+/// faulty member.
 fn unfit_receiver(unfit: UnfitReceiver) -> Problem {
     let header = |name: &str, detail: String| {
         Problem::malformed(
@@ -316,7 +320,7 @@ fn unfit_receiver(unfit: UnfitReceiver) -> Problem {
     }
 }
 
-/// Returns an object member of the body; `None` if the member is absent or null.
+/// Returns an object member of the body. Returns `None` if the member is absent or null.
 fn object<'a>(request: &'a Asked, key: &str) -> Result<Option<&'a Map<String, Value>>, Problem> {
     match request.body.get(key) {
         None | Some(Value::Null) => Ok(None),
