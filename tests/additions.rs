@@ -1,6 +1,6 @@
-//! Tests the size of an addition. The test adds a toy aggregate, a toy provider and a toy REST
-//! resource to a copy of the tree. Then the test compiles the copy and counts the existing files
-//! that were edited.
+//! Tests that an addition to the program changes only a few existing files. The test adds a toy
+//! aggregate, a toy provider and a toy REST resource to a copy of the source tree. Then the test
+//! compiles the copy and counts the existing files that were edited.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -38,7 +38,8 @@ impl Copy {
             edited: BTreeSet::new(),
         };
         // Cargo identifies a crate of a workspace by its name, its version and its relative path.
-        // With the same version, the build of the copy would replace the build of this tree.
+        // If the copy had the same version, the build of the copy would replace the build of this
+        // tree.
         let manifest = std::fs::read_to_string(copy.path("Cargo.toml")).expect("readable");
         let other = manifest.replacen("version = \"0.", "version = \"1000.", 1);
         assert_ne!(manifest, other);
@@ -70,7 +71,7 @@ impl Copy {
         self.edited.insert(name.to_owned());
     }
 
-    /// Compiles the copy without linking.
+    /// Checks that the copy compiles. Does not link the copy.
     fn check(&self, packages: &[&str]) {
         let mut command = Command::new("cargo");
         command.args(["check", "--quiet", "--offline"]);

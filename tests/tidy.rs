@@ -57,7 +57,8 @@ fn each_crate_uses_only_its_allowed_crates() {
     }
 }
 
-/// The only names that `functions/src` may contain: triggers, use cases, hosts, and a few files.
+/// The only names that the folder `functions/src` may contain: triggers, use cases, hosts, and a
+/// few files.
 const FUNCTIONS_SRC: [&str; 11] = [
     "app",
     "bin",
@@ -96,8 +97,8 @@ fn use_cases_import_no_trigger() {
     }
 }
 
-/// Returns, for each top-level module of a crate, the other top-level modules that the module
-/// imports. Tests are ignored.
+/// Returns the imports between the top-level modules of a crate: for each module, the set of the
+/// other modules that the module imports. Tests are ignored.
 fn imports(krate: &str) -> BTreeMap<String, BTreeSet<String>> {
     let source = root().join(krate).join("src");
     let top = |path: &Path| {
@@ -146,12 +147,12 @@ fn imports(krate: &str) -> BTreeMap<String, BTreeSet<String>> {
     imports
 }
 
-/// Returns the modules that are part of an import cycle or import such modules; empty if no cycle
-/// exists.
+/// Returns the modules that are in an import cycle or import a module of a cycle. Returns an empty
+/// set if no cycle exists.
 fn cycle(imports: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<String> {
     let mut left = imports.clone();
-    // A module that imports none of the remaining modules is not part of a cycle, so the loop
-    // removes the module.
+    // The loop removes a module if the module imports none of the remaining modules. Such a module
+    // is not part of a cycle.
     loop {
         let names: BTreeSet<String> = left.keys().cloned().collect();
         let before = left.len();
@@ -201,8 +202,8 @@ fn outgoing_requests_have_one_client() {
     }
 }
 
-/// Words that comments and messages must not contain, because these words hide the meaning of a
-/// sentence.
+/// Words that comments and messages must not contain, because these words make a sentence hard to
+/// understand.
 const BANNED: [&str; 7] = [
     "door",
     "house",
@@ -262,7 +263,7 @@ fn every_event_version_has_a_sample_in_a_readable_shape() {
             serde_json::from_str(text).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(format!("{}.v{}", raw.kind, raw.version), *name);
         let read = events::read_any(&raw).unwrap_or_else(|error| panic!("{name}: {error}"));
-        // Reading a sample must not lose data: the read event must contain every member of the
+        // Reading a sample must not lose data. The event must therefore contain every member of the
         // sample.
         let data: serde_json::Value = serde_json::from_str(raw.data.get()).unwrap();
         assert_eq!(read["data"], data, "{name}");
@@ -440,8 +441,8 @@ fn documents_name_files_and_tests_that_exist() {
             }
         }
         if is_coverage {
-            // The last cell of a row names tests. A single word is a file in `tests/flows`, and
-            // `wNN` is a test in `weaknesses.rs`.
+            // The last column of a table row names tests. A single word names a file in
+            // `tests/flows`, and `wNN` names a test in `weaknesses.rs`.
             for row in text.lines().filter(|line| line.starts_with("| ")) {
                 let last = row
                     .trim_end_matches('|')
@@ -496,7 +497,7 @@ fn the_dashboard_shows_every_queue_and_its_dead_letters() {
     }
 }
 
-/// Returns the name and the text of each resource in the template.
+/// Returns the name and the text of each resource in the deployment template.
 fn resources() -> Vec<(String, String)> {
     let text = read(&root().join("infra/deploy/template.yaml"));
     let text = text
@@ -630,7 +631,8 @@ fn the_follower_role_may_write_every_card() {
 }
 
 /// Five names of aggregates within a few lines count as a list of aggregates. Such lists are
-/// allowed only in the table, in the registry, and where the cards are declared.
+/// allowed in only three files: the table of the aggregates, the registry, and the file that
+/// declares the cards (stored summaries).
 #[test]
 fn no_other_list_of_aggregates_exists() {
     const LISTS: [&str; 3] = [
@@ -662,9 +664,9 @@ fn no_other_list_of_aggregates_exists() {
     }
 }
 
-/// The registry contains every aggregate of the table exactly once. The catalog contains the queues
-/// for the due work of all aggregates. The template allows a function to write to the streams of
-/// each aggregate.
+/// The registry contains every aggregate exactly once. The catalog of functions contains the queues
+/// for the due deadlines of all aggregates. The deployment template allows a function to write to
+/// the streams of each aggregate.
 #[test]
 fn the_registry_matches_the_table_the_catalog_and_the_template() {
     let mut registered: Vec<&str> = REGISTRY.iter().map(|row| row.name()).collect();
@@ -679,8 +681,8 @@ fn the_registry_matches_the_table_the_catalog_and_the_template() {
         }
     }
     let template = read(&root().join("infra/deploy/template.yaml"));
-    // No cloud function writes to `ledger` streams: only `ledgerdesk serve` records accepted losses
-    // of a local ledger.
+    // No cloud function writes to `ledger` streams. Only the command `ledgerdesk serve` records
+    // accepted losses of a local ledger in these streams.
     for name in aggregates.iter().filter(|name| **name != "ledger") {
         let keys = [format!("{name}-*"), format!("{name},")];
         assert!(

@@ -2,12 +2,12 @@
 //! runs for 180 seconds.
 //!
 //! All hostile callers run at the same time. The callers send requests without credentials,
-//! half-open connections, incomplete bodies and guessed secrets. Other callers leave downloads
-//! unread, name thousands of people, or filter by 300,000 services.
+//! half-open connections, incomplete bodies and guessed secrets. Other callers do not read their
+//! downloads, name thousands of people, or filter by 300,000 services.
 //!
-//! The test compares the 99th percentile of the response times of the good client with the same
-//! value on the idle desk. The test also measures the response time of `/healthz` and the memory of
-//! the desk, and fails if a bound is exceeded.
+//! The test measures the response times of the good client. The test compares the 99th percentile
+//! during the attack with the 99th percentile on the idle desk. The test also measures the response
+//! time of `/healthz` and the memory of the desk, and fails if a limit is exceeded.
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -23,14 +23,14 @@ use tokio::time::Instant;
 
 /// Default length of a run, in seconds.
 const LENGTH_S: u64 = 180;
-/// Divisor of the length of a run. The quotient is the length of the first part, in which only the
-/// good client sends requests.
+/// In the first part of a run, only the good client sends requests. The length of this part is the
+/// length of the run divided by this number.
 const IDLE_PART: u64 = 6;
-/// Maximum ratio of the 99th percentile of the good client during the attack to its idle 99th
-/// percentile.
+/// Maximum ratio of two 99th percentiles of the response times of the good client: the value during
+/// the attack divided by the value on the idle desk.
 const SLOWER_MAX: u32 = 10;
-/// Smallest idle 99th percentile in the ratio. If the measured value is smaller, the ratio uses
-/// this value, because the jitter of the machine dominates.
+/// Minimum value of the 99th percentile on the idle desk. A smaller measured value is replaced by
+/// this minimum, because random delays of the machine would distort the ratio.
 const IDLE_MIN: Duration = Duration::from_millis(5);
 /// Maximum response time of `/healthz`.
 const HEALTH_MAX: Duration = Duration::from_millis(500);
@@ -50,8 +50,8 @@ const FAILURES_SHOWN: usize = 5;
 /// Pause of the good client between two requests.
 const GOOD_PAUSE: Duration = Duration::from_millis(50);
 
-/// The state that all callers of one run share: the base URL, the end signal, and counts. The
-/// counts are of hostile requests and of responses with status 429.
+/// The state that all callers of one run share: the base URL, the end signal, and two counts. One
+/// count is the number of hostile requests; the other is the number of responses with status 429.
 #[derive(Clone)]
 struct Run {
     base: String,
@@ -69,8 +69,8 @@ impl Run {
         format!("{}/{path}", self.base)
     }
 
-    /// Sends a hostile request, and counts the request and a rejection with status 429. Then
-    /// pauses.
+    /// Sends a hostile request. Counts the request, and counts the response if its status is 429.
+    /// Then pauses.
     async fn send(&self, request: reqwest::RequestBuilder) {
         self.sent.fetch_add(1, Ordering::Relaxed);
         if request
@@ -167,7 +167,7 @@ fn percentile(times: &[Duration], percent: usize) -> Duration {
         .unwrap_or(Duration::MAX)
 }
 
-/// Uploads the file that the unread downloads request; returns the path of its content.
+/// Uploads the file that hostile callers download later; returns the URL path of the file content.
 async fn upload(run: &Run) -> String {
     let request = client()
         .post(run.url("v1/attachments?name=a.bin"))
@@ -187,7 +187,7 @@ async fn upload(run: &Run) -> String {
     )
 }
 
-/// Lists tickets and opens tickets with short pauses, like a person. Returns the time of each
+/// Lists tickets and creates tickets with short pauses, like a person. Returns the duration of each
 /// request.
 async fn good_client(run: &Run, length: Duration) -> Vec<Duration> {
     let (http, started) = (client(), Instant::now());

@@ -1,12 +1,12 @@
-//! Benchmarks of scale. The same requests run on a large desk and on a small desk in the same run,
-//! and the benchmark compares the median times.
+//! Measures how the response times depend on the number of tickets. The same requests run on a
+//! large desk and on a small desk, and the benchmark compares the median times.
 //!
 //! Run `cargo bench -p tests --bench scale -- 1000000`; the number is the number of tickets of the
 //! large desk. The argument `filtered` runs only the filtered lists. Set `TMPDIR` to a real disk.
 //!
-//! Both desks are complete: SQLite on disk, the HTTP router and the follower. Their manual clocks
-//! advance ten seconds per ticket, so the tickets of the large desk cover a longer time. Requests
-//! alternate between the two desks.
+//! Both desks are complete: SQLite on disk, the HTTP router, and the follower (the task that
+//! updates the views). Their test clocks advance ten seconds per ticket, so the tickets of the
+//! large desk cover a longer time. Requests alternate between the two desks.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -37,9 +37,9 @@ const LARGE: usize = 1_000_000;
 const CREATORS: usize = 100;
 /// Number of measured requests of each kind on each desk.
 const CALLS: usize = 201;
-/// Number of concurrent submissions while a desk is filled.
+/// Number of concurrent submissions while the benchmark fills a desk with tickets.
 const AT_ONCE: usize = 64;
-/// Number of remarks of the ticket with many remarks.
+/// Number of remarks on the ticket that has many remarks.
 const REMARKS: usize = 10_000;
 
 struct Desk {
@@ -189,7 +189,8 @@ async fn call(router: &Router, operation: &str, mut body: Value) -> Value {
     envelope["data"].clone()
 }
 
-/// Returns the requests whose times are compared: label, operation, and body.
+/// Returns the requests whose times are compared. Each entry contains a label, the operation, and
+/// the body.
 fn calls(desk: &Desk) -> Vec<(&'static str, &'static str, Value)> {
     let (pages, of_one) = (desk.tickets / 10, desk.tickets / CREATORS / 10);
     vec![
@@ -293,8 +294,8 @@ async fn main() {
     filtered(&desks[0]).await;
 }
 
-/// Compares the times of lists with and without a filter on the small desk. Requests with and
-/// without a filter alternate.
+/// Compares the times of lists with a filter and lists without a filter on the small desk. The two
+/// kinds of requests alternate.
 async fn filtered(desk: &Desk) {
     let all = |more: Value| {
         let mut body = json!({ "page_size": 10 });
@@ -408,7 +409,7 @@ async fn filtered(desk: &Desk) {
     }
 }
 
-/// Compares the times of requests for a ticket with many remarks and for a ticket without remarks.
+/// Compares the response times for a ticket with many remarks and for a ticket without remarks.
 async fn many_remarks(desk: &Desk) {
     let pick = async || call(&desk.router, "create_ticket", submission(3)).await["sn"].clone();
     let (plain, long) = (pick().await, pick().await);

@@ -1,8 +1,8 @@
-//! Benchmarks of throughput. Other benchmarks of the same run measure the physical limits of the
-//! machine.
+//! Measures the throughput of a desk. Further benchmarks, whose names begin with `limit_`, measure
+//! the physical limits of the machine in the same run.
 //!
 //! Run `cargo bench -p tests`; the results are in `docs/performance.md`. Set `TMPDIR` to a real
-//! disk, because a sync on a memory file system has no cost.
+//! disk, because a sync on a memory file system takes no time.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -38,8 +38,8 @@ fn runtime() -> Runtime {
     Runtime::new().expect("a runtime")
 }
 
-/// Measures the physical limit of serial commits: one thread appends 600 bytes and syncs the file,
-/// repeatedly.
+/// Measures the physical limit of serial commits: one thread repeatedly appends 600 bytes to a file
+/// and syncs the file.
 #[divan::bench(sample_count = 5, sample_size = 1)]
 fn limit_fdatasync(bencher: Bencher) {
     let directory = tempfile::tempdir().expect("a directory");
@@ -125,7 +125,8 @@ fn ledger(directory: &Path) -> Ledger {
     )
 }
 
-/// Measures durable commands through `Ledger::execute`, that is, load, decide and commit.
+/// Measures durable commands through `Ledger::execute`. Each command loads a stream, decides and
+/// commits.
 #[divan::bench(args = [1, 8, 64, 256], sample_count = 5, sample_size = 1)]
 fn execute_durably(bencher: Bencher, writers: usize) {
     let (directory, runtime) = (tempfile::tempdir().expect("a directory"), runtime());
@@ -159,7 +160,7 @@ fn execute_durably(bencher: Bencher, writers: usize) {
     });
 }
 
-/// Measures the creation of durable tickets over HTTP. The clients and the desk are two processes
+/// Measures the creation of durable tickets over HTTP. The benchmark and the desk are two processes
 /// on the same machine.
 #[divan::bench(args = [1, 64], sample_count = 5, sample_size = 1)]
 fn http_create_ticket(bencher: Bencher, clients: usize) {
@@ -192,8 +193,8 @@ fn http_create_ticket(bencher: Bencher, clients: usize) {
     });
 }
 
-/// Measures the complete import of the real incident log. Skips the benchmark if the file does not
-/// exist.
+/// Measures the complete import of the real incident log. Skips the measurement if the file does
+/// not exist.
 #[divan::bench(sample_count = 3, sample_size = 1)]
 fn import_incident_log(bencher: Bencher) {
     let Some(file) = shared()
@@ -229,7 +230,7 @@ fn ledger_of_a_million_events() -> &'static (tempfile::TempDir, Ledger) {
     LEDGER.get_or_init(|| {
         let directory = tempfile::tempdir().expect("a directory");
         let ledger = ledger(directory.path());
-        // The commits contain the golden history of a ticket, four events in each commit. These
+        // The commits contain the sample events of one ticket, four events in each commit. These
         // events have realistic sizes.
         let samples: Vec<(TicketEvent, _)> = events::samples::history::<TicketEvent>()
             .into_iter()
@@ -266,7 +267,8 @@ fn ledger_of_a_million_events() -> &'static (tempfile::TempDir, Ledger) {
     })
 }
 
-/// Measures the physical limit of a replay: the decoding of the same commit bodies from memory.
+/// Measures the physical limit of a replay: the commit bodies of the replayed ledger are decoded
+/// from memory.
 #[divan::bench(sample_count = 3, sample_size = 1)]
 fn limit_decode_a_million_events(bencher: Bencher) {
     let (_, ledger) = ledger_of_a_million_events();
@@ -291,7 +293,7 @@ fn limit_decode_a_million_events(bencher: Bencher) {
     });
 }
 
-/// Measures a replay: a million events are read from the ledger and folded into a view.
+/// Measures a replay, in which a million events are read from the ledger and folded into a view.
 #[divan::bench(sample_count = 3, sample_size = 1)]
 fn replay_a_million_events(bencher: Bencher) {
     let (_, ledger) = ledger_of_a_million_events();
@@ -313,7 +315,8 @@ fn replay_a_million_events(bencher: Bencher) {
     });
 }
 
-/// Measures the verification of the same ledger: both hash chains, the streams, and the bodies.
+/// Measures how fast an audit verifies the ledger of a million events: both hash chains, the
+/// streams, and the bodies.
 #[divan::bench(sample_count = 3, sample_size = 1)]
 fn audit_verify_a_million_events(bencher: Bencher) {
     let (_, ledger) = ledger_of_a_million_events();

@@ -18,7 +18,8 @@ fn definition(name: &str) -> Value {
     })
 }
 
-/// Every commit of the configuration names the person, the app and the channel (case first-use F4).
+/// Every commit that changes the configuration names the person, the app and the channel.
+/// Source: product trial "first-use", case F4.
 #[tokio::test]
 async fn every_configuration_commit_names_the_person_app_and_channel() {
     let desk = TestDesk::open().await;
@@ -123,7 +124,8 @@ async fn every_configuration_commit_names_the_person_app_and_channel() {
         204,
     )
     .await;
-    // A named person makes the same changes over the BlueKing API.
+    // The test makes the same changes over the BlueKing API. Each of these requests names the
+    // person.
     desk.must(
         "create_service_catalog",
         json!({ "bk_username": "admin", "parent__id": 1, "name": "另一目录" }),
@@ -174,7 +176,7 @@ async fn every_configuration_commit_names_the_person_app_and_channel() {
         "{kinds:?}"
     );
 
-    // If a request names no person, the desk acts. The commit then names the application.
+    // If a request names no person, the commit names `system` as the actor, together with the app.
     let head = desk.head().await;
     desk.must(
         "create_service_catalog",
@@ -190,7 +192,8 @@ async fn every_configuration_commit_names_the_person_app_and_channel() {
     );
 }
 
-/// The audit shows the person who changed the superusers (case first-use F4).
+/// The audit shows the person who changed the superusers.
+/// Source: product trial "first-use", case F4.
 #[tokio::test]
 async fn the_audit_shows_the_person_who_changed_the_superusers() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -221,7 +224,7 @@ async fn the_audit_shows_the_person_who_changed_the_superusers() {
     let shown = show();
     let second = commit("2 ", &shown);
     assert!(!second.is_empty() && !second.contains("system"), "{shown}");
-    // A body without members keeps the members of the role.
+    // If the body omits `members`, the members of the role do not change.
     assert_eq!(
         desk.v1("PUT", "roles/1", "admin", json!({ "name": "超级管理员" }))
             .await
@@ -244,8 +247,9 @@ async fn the_audit_shows_the_person_who_changed_the_superusers() {
     );
 }
 
-/// A superuser cannot remove the own membership, so a misspelled name cannot remove every superuser
-/// (case first-use section 2).
+/// A superuser cannot remove himself or herself from the superuser role. A misspelled name can
+/// therefore not remove every superuser.
+/// Source: product trial "first-use", section 2.
 #[tokio::test]
 async fn a_superuser_cannot_remove_the_own_superuser_role() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -273,7 +277,7 @@ async fn a_superuser_cannot_remove_the_own_superuser_role() {
         json!(["admin", "lisi"]),
         "each person once"
     );
-    // Another superuser may remove the person from the role.
+    // Another superuser may remove this person from the superuser role.
     assert_eq!(
         desk.v1("PUT", "roles/1", "lisi", json!({ "members": ["lisi"] }))
             .await
@@ -288,7 +292,8 @@ async fn a_superuser_cannot_remove_the_own_superuser_role() {
     );
 }
 
-/// A category cannot be moved below a parent that does not exist (case crossings 6).
+/// A category cannot be moved below a parent that does not exist.
+/// Source: product trial "crossings", case 6.
 #[tokio::test]
 async fn a_category_is_not_moved_below_an_unknown_parent() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -306,8 +311,8 @@ async fn a_category_is_not_moved_below_an_unknown_parent() {
     );
 }
 
-/// A creation that is repeated with the same idempotency key creates one item (case
-/// hostile-and-broken 3).
+/// If a creation is repeated with the same idempotency key, the desk creates one item.
+/// Source: product trial "hostile-and-broken", case 3.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_creation_with_one_key_creates_one_item() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -377,7 +382,7 @@ async fn a_repeated_creation_with_one_key_creates_one_item() {
                 assert_eq!(answer[id], answers[0].2[id], "{path}: one {id}");
             }
         }
-        // The same key with another body, or from another user, is rejected.
+        // If the same key is used with another body or by another user, the request is rejected.
         let mut other = body.clone();
         other["name"] = "另一个".into();
         if matches!(path, "services" | "catalog" | "templates") {
@@ -388,7 +393,7 @@ async fn a_repeated_creation_with_one_key_creates_one_item() {
             422,
             "{path}: another user"
         );
-        // The same body without a key is a new command.
+        // Without a key, a request with the same body is a new command.
         let (status, _) = desk.v1("POST", path, "admin", body).await;
         assert!(matches!(status, 201 | 409), "{path}: {status}");
     }
@@ -400,8 +405,8 @@ async fn a_repeated_creation_with_one_key_creates_one_item() {
     );
 }
 
-/// Concurrent changes of one item are decided one after another, so no change is lost (case
-/// crossings 6).
+/// The desk decides concurrent changes of one item one after another, so no change is lost.
+/// Source: product trial "crossings", case 6.
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_changes_of_one_item_are_all_kept() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -443,13 +448,14 @@ async fn concurrent_changes_of_one_item_are_all_kept() {
         for (path, body) in changes {
             let (_, shown) = desk.v1("GET", path, "admin", Value::Null).await;
             for (member, value) in body.as_object().expect("an object") {
-                // The API returns owners as names separated by commas.
+                // The API returns the owners as one text of names, separated by commas.
                 let expected = if member == "owners" { &value[0] } else { value };
                 assert_eq!(&shown[member], expected, "round {round}: {path} {member}");
             }
         }
     }
-    // Of several concurrent creations of a service with one name, exactly one succeeds.
+    // If several clients create a service with the same name at the same time, exactly one creation
+    // succeeds.
     for round in 0..5 {
         let mut together = tokio::task::JoinSet::new();
         for _ in 0..6 {
@@ -463,8 +469,9 @@ async fn concurrent_changes_of_one_item_are_all_kept() {
     }
 }
 
-/// Six concurrent creations of a service with one name create one service. The creations share no
-/// lock, like creations in six processes (case hostile-and-broken 27).
+/// Six concurrent creations of a service with the same name create one service. The creations share
+/// no lock, as if six processes sent the requests.
+/// Source: product trial "hostile-and-broken", case 27.
 #[tokio::test]
 async fn concurrent_services_of_one_name_are_one_service() {
     use functions::app::administration::{AdministrationError, add_service, define_service};
@@ -486,7 +493,7 @@ async fn concurrent_services_of_one_name_are_one_service() {
             |failed| matches!(failed, Err(AdministrationError::NameTaken(taken)) if *taken == name)
         ));
     }
-    // Renaming or removing a service makes its name available again.
+    // If a service is renamed or removed, its old name becomes available again.
     let mut first = add_service(&desk.app, &by, named("甲"))
         .await
         .expect("made");
@@ -508,8 +515,8 @@ async fn concurrent_services_of_one_name_are_one_service() {
     assert_ne!(first.service, second.service);
 }
 
-/// A process may end between taking a name and defining the service. The name is available again
-/// after one minute.
+/// A process may crash between the reservation of a service name and the definition of the service.
+/// The name is available again after one minute.
 #[tokio::test]
 async fn a_name_of_an_undefined_service_is_free_after_a_minute() {
     use domain::config::{Catalog, CatalogCommand};

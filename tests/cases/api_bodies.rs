@@ -1,4 +1,5 @@
-//! Tests bodies, parameters and headers of `/v1`. Unknown members are rejected by name.
+//! Tests bodies, parameters and headers of `/v1`. If a member is unknown, the error names the
+//! member.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,7 +35,8 @@ fn definition() -> Value {
     })
 }
 
-/// Returns one valid body for each operation that takes a body. The key is the path below `/v1`.
+/// Returns one valid body for each operation that takes a body. The map key is the path below
+/// `/v1`.
 fn examples(sn: &str, other: &str, file: &Value) -> BTreeMap<String, Value> {
     let form = json!({ "title": "t" });
     let to = json!({ "people": ["wangwu"] });
@@ -201,15 +203,15 @@ fn filled(path: &str, sn: &str) -> String {
         .join("/")
 }
 
-/// A body that must be rejected. `how` describes the difference from the valid body, and `pointer`
-/// is the JSON pointer of the wrong member.
+/// A body that must be rejected. `how` describes how the body differs from the valid body.
+/// `pointer` is the JSON pointer of the wrong member.
 struct Wrong {
     how: &'static str,
     pointer: String,
     body: Value,
 }
 
-/// Adds to `out` every variant of the example in which one member violates the schema.
+/// Adds to `out` every variant of the example body in which one member violates the schema.
 fn wrongs(
     document: &Value,
     schema: &Value,
@@ -232,7 +234,8 @@ fn wrongs(
         );
     }
     if let Some(cases) = schema["oneOf"].as_array() {
-        // Selects the object schema of `oneOf` whose constants equal the members of the example.
+        // `oneOf` contains several schemas. The code selects the object schema whose constants
+        // equal the members of the example.
         let is_case = |case: &&Value| {
             let words = case["properties"].as_object().into_iter().flatten();
             let mut constants =
@@ -274,8 +277,8 @@ fn wrongs(
                 pointer: format!("{at}/unheard_of"),
                 body: with(whole, &format!("{at}/unheard_of"), Some(json!("x"))),
             });
-            // A member in `x-required-unless` is required if the other member is absent. The
-            // variant therefore omits both members.
+            // If a member is listed in `x-required-unless`, the member is required when another
+            // member is absent. This variant of the body therefore omits both members.
             for (name, other) in schema["x-required-unless"]
                 .as_object()
                 .into_iter()
@@ -327,8 +330,8 @@ fn wrongs(
             }
         }
         Value::Array(items) if schema["items"].is_object() => {
-            // If each item is an array with `minItems`, the desk rejects the outer array as a
-            // whole. Such items are not varied.
+            // If the items are arrays with `minItems`, the error names the outer array instead of
+            // the item. The test therefore does not change such items.
             for (number, item) in items
                 .iter()
                 .enumerate()
@@ -350,8 +353,8 @@ fn wrongs(
     }
 }
 
-/// Adds to `out` the variants in which one element is wrong. The element belongs to an array or to
-/// an object with free keys.
+/// Adds to `out` the variants of the body in which one element is null or has a wrong type. The
+/// element belongs to an array, or to an object that allows any key.
 fn wrong_elements(
     document: &Value,
     schema: &Value,
@@ -386,8 +389,8 @@ fn wrong_elements(
     }
 }
 
-/// Returns a copy of the body. `Some` sets the member at the pointer, and `None` removes the
-/// member.
+/// Returns a copy of the body with one change. `Some` sets the member at the pointer, and `None`
+/// removes this member.
 fn with(whole: &Value, pointer: &str, value: Option<Value>) -> Value {
     let mut body = whole.clone();
     let (parent, name) = pointer.rsplit_once('/').expect("a pointer");
@@ -504,7 +507,7 @@ fn actor(action: &str) -> &'static str {
     }
 }
 
-/// Creates a ticket. If possible, brings the ticket into a state that allows the action.
+/// Creates a ticket. If possible, changes the ticket to a state that allows the action.
 async fn prepared(desk: &Served, action: &str, other: &str) -> String {
     let sn = ticket(desk, "one").await;
     let before = match action {
@@ -526,8 +529,9 @@ async fn prepared(desk: &Served, action: &str, other: &str) -> String {
     sn
 }
 
-/// A missing, null, misspelled or wrongly typed member never changes the meaning of a body (cases
-/// first-use F2, crossings 6).
+/// If a member of a body is missing, null, misspelled or of a wrong type, the body is rejected.
+/// Such a member never changes the meaning of a request.
+/// Sources: product trials "first-use", case F2, and "crossings", case 6.
 #[tokio::test]
 async fn every_operation_rejects_every_wrong_member_by_name() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -670,8 +674,8 @@ async fn every_operation_rejects_every_wrong_member_by_name() {
     }
 }
 
-/// Unknown parameters, repeated parameters and unknown values are rejected (case first-use section
-/// 2).
+/// Unknown parameters, repeated parameters and unknown values are rejected.
+/// Source: product trial "first-use", section 2.
 #[tokio::test]
 async fn every_operation_rejects_unknown_and_repeated_parameters() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -761,7 +765,8 @@ async fn every_operation_rejects_unknown_and_repeated_parameters() {
     }
 }
 
-/// A decision without `pass` is rejected and never approves a ticket (case first-use F2).
+/// A decision without `pass` is rejected and never approves a ticket.
+/// Source: product trial "first-use", case F2.
 #[tokio::test]
 async fn a_decision_without_pass_is_rejected() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -839,8 +844,9 @@ async fn a_decision_without_pass_is_rejected() {
     }
 }
 
-/// A PUT keeps every member that its body omits. Only an explicit empty list empties a list (case
-/// crossings 6).
+/// A PUT request keeps the value of every member that the body omits. Only an explicit empty list
+/// empties a list.
+/// Source: product trial "crossings", case 6.
 #[tokio::test]
 async fn a_put_keeps_every_member_that_its_body_leaves_out() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -932,7 +938,8 @@ async fn a_put_keeps_every_member_that_its_body_leaves_out() {
     );
 }
 
-/// Each service, category and role of a list can be read by its id (case first-use section 2).
+/// Each service, category and role of a list can be read by its id.
+/// Source: product trial "first-use", section 2.
 #[tokio::test]
 async fn services_categories_and_roles_can_be_read_individually() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -958,8 +965,9 @@ async fn services_categories_and_roles_can_be_read_individually() {
     }
 }
 
-/// Entity tags match in every form that a proxy may forward. A read with a matching tag returns 304
-/// (cases crossings 5 and 12).
+/// Entity tags match in every form that a proxy may forward. A read with a matching tag returns
+/// 304.
+/// Source: product trial "crossings", cases 5 and 12.
 #[tokio::test]
 async fn tags_are_compared_in_every_form_that_rfc_9110_has() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -1064,7 +1072,9 @@ async fn tags_are_compared_in_every_form_that_rfc_9110_has() {
     }
 }
 
-/// The `Location` of a new ticket resolves below any base path (case crossings 10).
+/// The header `Location` of a new ticket is correct for each base path under which a proxy may
+/// publish the desk.
+/// Source: product trial "crossings", case 10.
 #[tokio::test]
 async fn the_location_of_a_ticket_resolves_below_any_path() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -1095,7 +1105,8 @@ async fn the_location_of_a_ticket_resolves_below_any_path() {
     }
 }
 
-/// Both APIs read user names in headers as UTF-8 (case crossings 8).
+/// Both APIs read user names in headers as UTF-8.
+/// Source: product trial "crossings", case 8.
 #[tokio::test]
 async fn names_in_headers_are_read_as_utf_8_by_both_apis() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -1187,8 +1198,8 @@ async fn names_in_headers_are_read_as_utf_8_by_both_apis() {
     );
 }
 
-/// A body that is too large and a body that is not JSON return different statuses and reasons (case
-/// hostile-and-broken 28).
+/// A body that is too large and a body that is not JSON return different statuses and reasons.
+/// Source: product trial "hostile-and-broken", case 28.
 #[tokio::test]
 async fn too_large_bodies_and_invalid_json_have_separate_statuses() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -1245,7 +1256,8 @@ async fn too_large_bodies_and_invalid_json_have_separate_statuses() {
 }
 
 /// Problem documents show names of people and services instead of ids. Each wrong field has its own
-/// entry (cases hostile-and-broken 28, first-use section 2).
+/// entry.
+/// Sources: product trials "hostile-and-broken", case 28, and "first-use", section 2.
 #[tokio::test]
 async fn problems_name_people_services_and_every_missing_field() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -1334,7 +1346,8 @@ async fn problems_name_people_services_and_every_missing_field() {
     );
 }
 
-/// The response to a definition lists every wrong member with its JSON pointer (case first-use F2).
+/// The response to a definition lists every wrong member with its JSON pointer.
+/// Source: product trial "first-use", case F2.
 #[tokio::test]
 async fn a_definition_reports_every_wrong_member_with_its_pointer() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -1366,7 +1379,7 @@ async fn a_definition_reports_every_wrong_member_with_its_pointer() {
         "/definition/transitions/1/to",
     ];
     assert_eq!((status, fields), (400, expected.to_vec()), "{answer}");
-    // A definition that the desk returns is accepted unchanged.
+    // The desk accepts its own responses: a definition from a response can be sent back unchanged.
     let (status, created) = desk
         .v1(
             "POST",
@@ -1418,8 +1431,8 @@ async fn a_definition_reports_every_wrong_member_with_its_pointer() {
     );
 }
 
-/// Parameters without effect are rejected, and an id has one valid spelling (case first-use section
-/// 2).
+/// The desk rejects parameters that have no effect. An id is accepted in only one spelling.
+/// Source: product trial "first-use", section 2.
 #[tokio::test]
 async fn a_user_without_a_list_and_odd_ids_are_rejected() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -1457,8 +1470,8 @@ async fn a_user_without_a_list_and_odd_ids_are_rejected() {
     }
 }
 
-/// A problem document names the JSON pointer of the wrong member and contains no internal id (case
-/// first-use section 2).
+/// A problem document names the JSON pointer of the wrong member and contains no internal id.
+/// Source: product trial "first-use", section 2.
 #[tokio::test]
 async fn a_problem_points_at_the_member_that_is_wrong() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -1649,7 +1662,8 @@ async fn a_problem_points_at_the_member_that_is_wrong() {
             "{answer}"
         );
     }
-    // The operations `retry` and `ignore` take the values of an automatic node below `/values`.
+    // In a body of the operations `retry` and `ignore`, the member `values` contains the values of
+    // an automatic node. The error must name a wrong member below `/values`.
     let mut flow = definition();
     flow["nodes"] = json!([
         { "id": 1, "name": "开始", "kind": "START" }, { "id": 2, "name": "提单", "kind": "NORMAL", "processors": { "type": "OPEN" }, "fields": ["title"] },
@@ -1713,8 +1727,9 @@ async fn a_problem_points_at_the_member_that_is_wrong() {
     }
 }
 
-/// An operation that does not check a condition header rejects that header. One matching version in
-/// the header is enough (case crossings 5).
+/// If an operation does not check a condition header (for example `If-Match`), the operation
+/// rejects this header. If an operation checks the header, one matching version is enough.
+/// Source: product trial "crossings", case 5.
 #[tokio::test]
 async fn a_condition_is_checked_or_rejected_at_every_operation() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -1796,8 +1811,8 @@ async fn a_condition_is_checked_or_rejected_at_every_operation() {
         compared == 25 && rejected >= 35,
         "{compared} compared, {rejected} rejected"
     );
-    // A condition with several versions is true if one version matches. The order of the versions
-    // does not matter.
+    // A condition header may list several versions. The condition is true if one version matches;
+    // the order of the versions does not matter.
     let (_, headers, _) = desk
         .v1_with("GET", &format!("tickets/{sn}"), "lisi", Value::Null, &[])
         .await;
@@ -1828,8 +1843,8 @@ async fn a_condition_is_checked_or_rejected_at_every_operation() {
     assert_eq!([one, two, three], [200, 200, 200]);
 }
 
-/// The API description contains an id, a tag and the success statuses of every operation (case
-/// first-use section 2).
+/// The API description contains an id, a tag and the success statuses of every operation.
+/// Source: product trial "first-use", section 2.
 #[tokio::test]
 async fn the_description_names_every_operation_and_its_responses() {
     let directory = tempfile::tempdir().expect("a directory");

@@ -1,5 +1,5 @@
-//! Tests backup, restore, published heads, the key store, file permissions, and findings of
-//! `doctor`.
+//! Tests backup and restore, the key store, file permissions, and the findings of the command
+//! `doctor`. Tests published heads: hashes of the ledger that the desk writes to a separate file.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
@@ -69,7 +69,7 @@ async fn ticket(desk: &Served, title: &str) -> String {
         .to_owned()
 }
 
-/// Uploads a file for lisi.
+/// Uploads a file on behalf of the user lisi.
 async fn upload(desk: &Served, name: &str, bytes: Vec<u8>) {
     let request = client()
         .post(format!("{}/v1/attachments?name={name}", desk.base))
@@ -84,7 +84,7 @@ async fn upload(desk: &Served, name: &str, bytes: Vec<u8>) {
     );
 }
 
-/// Stops a desk with SIGTERM and waits for its end.
+/// Stops a desk with SIGTERM and waits until the process has ended.
 async fn stop(mut desk: Served) {
     assert!(
         Command::new("kill")
@@ -116,7 +116,8 @@ fn end_of(data: &Path) -> i64 {
         .unwrap()
 }
 
-/// Removes the last commits of a ledger, as if the end of its write-ahead log were lost.
+/// Removes the last commits of a ledger. This removal simulates the loss of the end of the
+/// write-ahead log.
 fn shorten(data: &Path, commits: i64) {
     let ledger = Connection::open(data.join("ledger.db")).unwrap();
     let removed = ledger
@@ -171,7 +172,8 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Creates a desk with one ticket and one upload, and backs the desk up into `<home>/backup`.
+/// Creates a desk with one ticket and one uploaded file. Writes a backup of this desk to
+/// `<home>/backup`; returns the path of the backup.
 async fn small_backup(home: &Path) -> PathBuf {
     let (data, backup) = (home.join("data"), home.join("backup"));
     let desk = Served::start(&data, &[]);
@@ -195,8 +197,9 @@ fn restore(backup: &Path, data: &Path, more: &[&str]) -> Output {
     .concat())
 }
 
-/// A backup of a desk under load is complete up to its position and can be restored elsewhere
-/// (cases first-use F5, hostile-and-broken 29).
+/// A backup of a desk under load contains all commits up to the position that its manifest names.
+/// The backup can be restored to another directory.
+/// Sources: product trials "first-use", case F5, and "hostile-and-broken", case 29.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_desk_is_backed_up_under_load_and_restored_elsewhere() {
     let home = tempfile::tempdir().unwrap();
@@ -298,8 +301,8 @@ async fn a_desk_is_backed_up_under_load_and_restored_elsewhere() {
         must(&data, &["audit", "files"]),
         "the same uploads are proved"
     );
-    // The copied ledger is a prefix of the ledger of the desk. The head of the copy is therefore
-    // valid for the desk too.
+    // The copied ledger contains the first commits of the ledger of the desk. The hash of the last
+    // copied commit is therefore also valid for the ledger of the desk.
     must(
         &data,
         &[
@@ -328,8 +331,9 @@ async fn a_desk_is_backed_up_under_load_and_restored_elsewhere() {
     assert_eq!(status, 200);
 }
 
-/// A restore without the key store is rejected, because the restored desk would register its people
-/// again (case first-use F6).
+/// A restore without the key store is rejected. With an empty key store, the desk would register
+/// every person a second time.
+/// Source: product trial "first-use", case F6.
 #[tokio::test]
 async fn a_backup_is_not_restored_without_its_keys() {
     let home = tempfile::tempdir().unwrap();
@@ -353,7 +357,7 @@ async fn a_backup_is_not_restored_without_its_keys() {
     assert!(output.status.success(), "{}", printed_text(&output));
     assert!(must(&other, &["doctor"]).contains("the key store belongs to the ledger"));
 
-    // The key store of another desk is not accepted.
+    // The restore also rejects the key store of another desk.
     let (other_desk, other_backup) = (home.path().join("stranger"), home.path().join("strange"));
     stopped(&other_desk, 1).await;
     must(&other_desk, &["backup", other_backup.to_str().unwrap()]);
@@ -373,8 +377,9 @@ async fn a_backup_is_not_restored_without_its_keys() {
     );
 }
 
-/// People and keys are written to a separate directory. The backup itself contains no person and no
-/// key (case first-use F6).
+/// A backup can write people and keys to a separate directory. The backup directory then contains
+/// no person and no key.
+/// Source: product trial "first-use", case F6.
 #[tokio::test]
 async fn keys_can_be_backed_up_to_a_separate_directory() {
     let home = tempfile::tempdir().unwrap();
@@ -384,7 +389,8 @@ async fn keys_can_be_backed_up_to_a_separate_directory() {
         home.path().join("keys"),
     );
     stopped(&data, 1).await;
-    // Mount points exist before the backup, so an empty target directory is accepted.
+    // A mount point is an empty directory that exists before the backup. The backup therefore
+    // accepts an empty target directory.
     std::fs::create_dir(&backup).unwrap();
     std::fs::create_dir(&keys).unwrap();
     must(
@@ -412,8 +418,8 @@ async fn keys_can_be_backed_up_to_a_separate_directory() {
 /// A function that introduces a fault into a copied backup.
 type Fault<'a> = Box<dyn Fn(&Path) + 'a>;
 
-/// A restore of a damaged copy is rejected, and the report names the faulty file (case
-/// hostile-and-broken 29).
+/// A restore of a damaged copy is rejected, and the report names the faulty file.
+/// Source: product trial "hostile-and-broken", case 29.
 #[tokio::test]
 async fn a_changed_or_partial_backup_is_rejected_with_the_faulty_file() {
     let home = tempfile::tempdir().unwrap();
@@ -534,7 +540,8 @@ async fn a_changed_or_partial_backup_is_rejected_with_the_faulty_file() {
     );
 }
 
-/// A desk does not start if the key store of its ledger is missing (case first-use F6).
+/// A desk does not start if the key store of its ledger is missing.
+/// Source: product trial "first-use", case F6.
 #[tokio::test]
 async fn a_ledger_without_its_key_store_is_not_opened_for_writing() {
     let home = tempfile::tempdir().unwrap();
@@ -561,7 +568,7 @@ async fn a_ledger_without_its_key_store_is_not_opened_for_writing() {
     let doctor = rejected(&without, &["doctor"]);
     assert!(doctor.contains("WRONG  keys"), "{doctor}");
 
-    // An empty key store and the key store of another desk are rejected too.
+    // The desk also rejects an empty key store and the key store of another desk.
     std::fs::write(without.join("keys.db"), "").unwrap();
     assert!(Served::start_with(&without, &[]).is_err());
     std::fs::copy(other_desk.join("keys.db"), without.join("keys.db")).unwrap();
@@ -589,7 +596,8 @@ async fn a_ledger_without_its_key_store_is_not_opened_for_writing() {
     );
 }
 
-/// A desk does not start if the ledger of its key store is missing (case first-use F6).
+/// A desk does not start if the ledger of its key store is missing.
+/// Source: product trial "first-use", case F6.
 #[tokio::test]
 async fn a_key_store_without_its_ledger_does_not_start_a_new_desk() {
     let home = tempfile::tempdir().unwrap();
@@ -607,8 +615,9 @@ async fn a_key_store_without_its_ledger_does_not_start_a_new_desk() {
     );
 }
 
-/// If a key store contains people of the ledger, both files receive ids at the first start. Another
-/// key store is rejected (case first-use F6).
+/// A ledger without an id accepts a key store only if the key store contains people of the ledger.
+/// At the next start, the desk writes the same id to both files.
+/// Source: product trial "first-use", case F6.
 #[tokio::test]
 async fn a_ledger_without_an_id_adopts_only_its_own_key_store() {
     let home = tempfile::tempdir().unwrap();
@@ -644,8 +653,9 @@ async fn a_ledger_without_an_id_adopts_only_its_own_key_store() {
     }
 }
 
-/// A desk does not start if its ledger has lost commits whose head was published (case
-/// hostile-and-broken 4).
+/// A desk does not start if the file of published heads (ledger hashes) names commits that the
+/// ledger does not contain.
+/// Source: product trial "hostile-and-broken", case 4.
 #[tokio::test]
 async fn a_desk_does_not_start_without_commits_it_published() {
     let home = tempfile::tempdir().unwrap();
@@ -708,7 +718,8 @@ async fn a_desk_does_not_start_without_commits_it_published() {
         "{verified}"
     );
     must(&data, &["doctor"]);
-    // A head that the auditor stored elsewhere still proves the loss.
+    // The auditor stored an earlier head outside the data directory. This head still proves the
+    // loss.
     assert!(
         rejected(&data, &["audit", "verify", "--head", &kept])
             .contains("is not what was published")
@@ -719,8 +730,9 @@ async fn a_desk_does_not_start_without_commits_it_published() {
     );
 }
 
-/// A loss counts as accepted only if the ledger records the loss. An edited file of heads is not
-/// enough (case hostile-and-broken 4).
+/// A loss of commits counts as accepted only if the ledger records the loss. An edited file of
+/// published heads (ledger hashes) is not enough.
+/// Source: product trial "hostile-and-broken", case 4.
 #[tokio::test]
 async fn a_loss_that_the_ledger_did_not_record_is_found() {
     let home = tempfile::tempdir().unwrap();
@@ -738,8 +750,9 @@ async fn a_loss_that_the_ledger_did_not_record_is_found() {
     assert!(verified.contains("but the ledger does not"), "{verified}");
 }
 
-/// A desk does not start if its history differs from the published heads (case hostile-and-broken
-/// 4).
+/// A desk does not start if the history in its ledger differs from the published heads, that is,
+/// the published ledger hashes.
+/// Source: product trial "hostile-and-broken", case 4.
 #[tokio::test]
 async fn a_desk_does_not_start_if_its_history_differs_from_its_heads() {
     let home = tempfile::tempdir().unwrap();
@@ -767,7 +780,8 @@ async fn a_desk_does_not_start_if_its_history_differs_from_its_heads() {
     assert!(rejected(&data, &["doctor"]).contains("WRONG  heads"));
 }
 
-/// An incomplete last line of the file of heads is ignored (case hostile-and-broken 4).
+/// An incomplete last line in the file of published heads (ledger hashes) is ignored.
+/// Source: product trial "hostile-and-broken", case 4.
 #[tokio::test]
 async fn a_torn_last_head_is_ignored() {
     let home = tempfile::tempdir().unwrap();
@@ -782,8 +796,8 @@ async fn a_torn_last_head_is_ignored() {
     }
 }
 
-/// Only the owner can read the files of a desk, under any umask of the process (cases
-/// hostile-and-broken 16, first-use section 6).
+/// Only the owner can read the files of a desk, under any umask of the process.
+/// Sources: product trials "hostile-and-broken", case 16, and "first-use", section 6.
 #[tokio::test]
 async fn files_of_a_desk_are_private_to_the_owner_under_any_umask() {
     let home = tempfile::tempdir().unwrap();
@@ -814,7 +828,8 @@ async fn files_of_a_desk_are_private_to_the_owner_under_any_umask() {
     }
     stop(desk).await;
 
-    // A start removes the permissions of other users. Until the next start, `doctor` warns.
+    // The test gives other users access to all files of the desk. `doctor` warns until the next
+    // start of the desk removes these permissions.
     for (path, _) in listed(&data) {
         std::fs::set_permissions(
             &path,
@@ -840,7 +855,8 @@ async fn files_of_a_desk_are_private_to_the_owner_under_any_umask() {
     drop(desk);
 }
 
-/// A desk that cannot write is not ready until a write succeeds again (case hostile-and-broken 22).
+/// A desk that cannot write is not ready until a write succeeds again.
+/// Source: product trial "hostile-and-broken", case 22.
 #[tokio::test]
 async fn a_desk_that_cannot_write_is_not_ready_until_it_can() {
     let home = tempfile::tempdir().unwrap();
@@ -909,7 +925,8 @@ async fn a_desk_that_cannot_write_is_not_ready_until_it_can() {
     ticket(&desk, "written again").await;
 }
 
-/// A readiness check stores no commit (case hostile-and-broken 22).
+/// A readiness check stores no commit.
+/// Source: product trial "hostile-and-broken", case 22.
 #[tokio::test]
 async fn readiness_writes_no_commit() {
     let home = tempfile::tempdir().unwrap();
@@ -930,8 +947,8 @@ async fn readiness_writes_no_commit() {
     assert_eq!(end_of(&data), before);
 }
 
-/// `doctor` checks the indexes of all three SQLite files and finds one flipped bit (case
-/// hostile-and-broken 23).
+/// `doctor` checks the indexes of all three SQLite files and finds one flipped bit.
+/// Source: product trial "hostile-and-broken", case 23.
 #[tokio::test]
 async fn doctor_finds_a_flipped_bit_in_an_index() {
     let home = tempfile::tempdir().unwrap();
@@ -958,8 +975,8 @@ async fn doctor_finds_a_flipped_bit_in_an_index() {
         .unwrap();
     connection.close().unwrap();
     let mut bytes = std::fs::read(&ledger).unwrap();
-    // The last bytes of an index page store the row of the first cell, so this change damages one
-    // row of the index.
+    // The last byte of an index page belongs to the first entry of the page. The changed bit
+    // therefore damages one entry of the index.
     bytes[usize::try_from(page * size - 1).unwrap()] ^= 1;
     std::fs::write(&ledger, bytes).unwrap();
     let doctor = rejected(&data, &["doctor"]);
@@ -969,8 +986,8 @@ async fn doctor_finds_a_flipped_bit_in_an_index() {
     );
 }
 
-/// `doctor` accepts a copied ledger without a lock file, because no desk has opened the copy (case
-/// crossings 9).
+/// `doctor` accepts a copied ledger without a lock file, because no desk has opened the copy.
+/// Source: product trial "crossings", case 9.
 #[tokio::test]
 async fn doctor_accepts_a_copy_that_no_desk_has_opened() {
     let home = tempfile::tempdir().unwrap();
@@ -995,7 +1012,8 @@ async fn doctor_accepts_a_copy_that_no_desk_has_opened() {
     assert_eq!(names(&other), before, "doctor creates no file");
 }
 
-/// `doctor` names the unverified parts and creates no file (case first-use section 5).
+/// `doctor` lists the checks that were not made, and creates no file.
+/// Source: product trial "first-use", section 5.
 #[tokio::test]
 async fn doctor_names_what_it_does_not_verify_and_creates_nothing() {
     let home = tempfile::tempdir().unwrap();
@@ -1026,7 +1044,8 @@ async fn doctor_names_what_it_does_not_verify_and_creates_nothing() {
     assert_eq!(names(&data), before, "doctor creates no file");
 }
 
-/// `doctor` and `backup` report an upload whose content is missing (case first-use section 5).
+/// `doctor` and `backup` report an upload whose content is missing.
+/// Source: product trial "first-use", section 5.
 #[tokio::test]
 async fn doctor_finds_a_missing_upload() {
     let home = tempfile::tempdir().unwrap();
@@ -1054,7 +1073,8 @@ async fn doctor_finds_a_missing_upload() {
     );
 }
 
-/// Reading a ledger creates no key store (case first-use section 5).
+/// Reading a ledger creates no key store.
+/// Source: product trial "first-use", section 5.
 #[tokio::test]
 async fn an_audit_without_keys_creates_no_key_store() {
     let home = tempfile::tempdir().unwrap();
@@ -1065,8 +1085,8 @@ async fn an_audit_without_keys_creates_no_key_store() {
     assert!(!data.join("keys.db").exists());
 }
 
-/// An import into a directory whose ledger lost its key store is rejected (case hostile-and-broken
-/// 29).
+/// An import into a directory whose ledger lost its key store is rejected.
+/// Source: product trial "hostile-and-broken", case 29.
 #[tokio::test]
 async fn an_import_without_the_key_store_is_rejected() {
     let home = tempfile::tempdir().unwrap();
@@ -1093,8 +1113,8 @@ async fn an_import_without_the_key_store_is_rejected() {
     assert!(!data.join("keys.db").exists());
 }
 
-/// A backup into the directory of its own desk is rejected in every spelling of the path (case
-/// hostile-and-broken 29).
+/// A backup into the directory of its own desk is rejected in every spelling of the path.
+/// Source: product trial "hostile-and-broken", case 29.
 #[tokio::test]
 async fn a_backup_below_the_directory_of_its_desk_is_rejected() {
     let home = tempfile::tempdir().unwrap();
@@ -1149,8 +1169,9 @@ async fn a_backup_below_the_directory_of_its_desk_is_rejected() {
     );
 }
 
-/// An interrupted backup leaves files with people and keys. The next backup removes these files
-/// (case hostile-and-broken 29).
+/// An interrupted backup may leave files that contain people and keys. The next backup removes
+/// these files.
+/// Source: product trial "hostile-and-broken", case 29.
 #[tokio::test]
 async fn the_next_backup_removes_the_files_of_an_interrupted_one() {
     let home = tempfile::tempdir().unwrap();
@@ -1178,8 +1199,9 @@ async fn the_next_backup_removes_the_files_of_an_interrupted_one() {
     );
 }
 
-/// A backup does not change the files of a desk, even if the ledger and the key store lack ids
-/// (case hostile-and-broken 29).
+/// A backup does not change the files of a desk, even if the ledger and the key store do not
+/// contain their common id yet.
+/// Source: product trial "hostile-and-broken", case 29.
 #[tokio::test]
 async fn a_desk_without_ids_is_backed_up_unchanged() {
     let home = tempfile::tempdir().unwrap();
@@ -1216,8 +1238,8 @@ async fn a_desk_without_ids_is_backed_up_unchanged() {
     stop(Served::start_with(&other, &[]).expect("the restored desk starts")).await;
 }
 
-/// A restore checks every upload that the ledger names, because the manifest may have been edited
-/// (case hostile-and-broken 29).
+/// A restore checks every upload that the ledger names, because the manifest may have been edited.
+/// Source: product trial "hostile-and-broken", case 29.
 #[tokio::test]
 async fn a_backup_without_an_upload_of_its_ledger_is_rejected() {
     let home = tempfile::tempdir().unwrap();
@@ -1248,7 +1270,8 @@ fn replace_keys(data: &Path, keys: &Path) {
 }
 
 /// An older copy of the key store lacks the people who were registered later. The desk rejects this
-/// copy (case first-use F6).
+/// copy.
+/// Source: product trial "first-use", case F6.
 #[tokio::test]
 async fn an_older_key_store_does_not_register_people_twice() {
     let home = tempfile::tempdir().unwrap();
@@ -1294,7 +1317,8 @@ async fn an_older_key_store_does_not_register_people_twice() {
     must(&data, &["doctor"]);
 }
 
-/// A key store with the right id but without people is rejected (case first-use F6).
+/// A key store with the right id but without people is rejected.
+/// Source: product trial "first-use", case F6.
 #[tokio::test]
 async fn a_key_store_that_lost_its_people_is_rejected() {
     let home = tempfile::tempdir().unwrap();
@@ -1319,8 +1343,9 @@ async fn a_key_store_that_lost_its_people_is_rejected() {
     }
 }
 
-/// If the file of heads is missing, the views prove the lost commits. An accepted loss is recorded
-/// in the ledger (case hostile-and-broken 4).
+/// If the file of published heads (ledger hashes) is missing, the views still prove that commits
+/// were lost. If the operator accepts the loss, the ledger records the loss.
+/// Source: product trial "hostile-and-broken", case 4.
 #[tokio::test]
 async fn lost_commits_that_only_the_views_recorded_are_marked() {
     let home = tempfile::tempdir().unwrap();
@@ -1355,8 +1380,9 @@ async fn lost_commits_that_only_the_views_recorded_are_marked() {
     must(&data, &["doctor"]);
 }
 
-/// Blank lines in the file of heads are ignored. A line of another format is reported (case
-/// hostile-and-broken 4).
+/// Blank lines in the file of published heads (ledger hashes) are ignored. A line in another format
+/// is reported.
+/// Source: product trial "hostile-and-broken", case 4.
 #[tokio::test]
 async fn blank_lines_among_published_heads_are_ignored() {
     let home = tempfile::tempdir().unwrap();
@@ -1374,7 +1400,8 @@ async fn blank_lines_among_published_heads_are_ignored() {
     assert!(rejected(&data, &["doctor"]).contains("is not a head"));
 }
 
-/// Commands that only read the ledger create no views (case first-use section 5).
+/// Commands that only read the ledger create no views.
+/// Source: product trial "first-use", section 5.
 #[tokio::test]
 async fn auditing_files_creates_no_views() {
     let home = tempfile::tempdir().unwrap();
@@ -1391,8 +1418,9 @@ async fn auditing_files_creates_no_views() {
     assert!(!data.join("views.db").exists());
 }
 
-/// The files of a killed desk are complete even without the index of the write-ahead log. `doctor`
-/// recommends a start, not a restore (case first-use F5).
+/// After a kill, the files of a desk are complete even if the index file of the write-ahead log is
+/// missing. `doctor` then recommends a start of the desk, not a restore.
+/// Source: product trial "first-use", case F5.
 #[tokio::test]
 async fn doctor_recommends_a_start_if_a_write_ahead_log_has_no_index() {
     let home = tempfile::tempdir().unwrap();

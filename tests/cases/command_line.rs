@@ -1,4 +1,5 @@
-//! Tests the command line, the first page, and the management of apps.
+//! Tests the command line, the page at the path `/`, and the management of apps (the clients that
+//! may use the desk).
 
 use std::io::Write as _;
 use std::path::Path;
@@ -38,8 +39,8 @@ async fn status_as(desk: &Served, code: &str, secret: &str) -> u16 {
     request.send().await.expect("an answer").status().as_u16()
 }
 
-/// Every line of an export names the actor, the position and the stream of its event (case
-/// crossings 4).
+/// In an export, every line names the actor, the position and the stream of its event.
+/// Source: product trial "crossings", case 4.
 #[test]
 fn every_line_of_an_export_names_actor_position_and_stream() {
     let directory = tempfile::tempdir().unwrap();
@@ -93,8 +94,8 @@ fn every_line_of_an_export_names_actor_position_and_stream() {
     }
 }
 
-/// A filtered export is marked as filtered and fails verification, because events are missing
-/// (cases crossings 4, first-use section 5).
+/// A filtered export is marked as filtered and fails verification, because events are missing.
+/// Sources: product trials "crossings", case 4, and "first-use", section 5.
 #[test]
 fn a_filtered_export_is_marked_and_fails_verification() {
     let directory = tempfile::tempdir().unwrap();
@@ -167,8 +168,8 @@ fn a_filtered_export_is_marked_and_fails_verification() {
     }
 }
 
-/// `audit` lists the streams and can show user names instead of person ids (case first-use section
-/// 5).
+/// The command `audit` lists the streams. The command can show user names instead of person ids.
+/// Source: product trial "first-use", section 5.
 #[test]
 fn an_auditor_lists_streams_and_reads_names() {
     let directory = tempfile::tempdir().unwrap();
@@ -221,8 +222,9 @@ fn an_auditor_lists_streams_and_reads_names() {
     assert_eq!(replayed["position"], last);
 }
 
-/// Secrets come from a file or from standard input, because other users can see arguments (cases
-/// hostile-and-broken 25, first-use section 6).
+/// The desk reads the secrets of apps from a file or from standard input. Other users of the
+/// machine could see secrets in the arguments of a process.
+/// Sources: product trials "hostile-and-broken", case 25, and "first-use", section 6.
 #[tokio::test]
 async fn apps_are_registered_from_files_and_standard_input() {
     let directory = tempfile::tempdir().unwrap();
@@ -297,7 +299,8 @@ async fn apps_are_registered_from_files_and_standard_input() {
     );
 }
 
-/// A disabled app is rejected at once, without a restart of the desk (case hostile-and-broken 25).
+/// A disabled app is rejected at once, without a restart of the desk.
+/// Source: product trial "hostile-and-broken", case 25.
 #[tokio::test]
 async fn a_disabled_app_is_rejected_without_a_restart() {
     let directory = tempfile::tempdir().unwrap();
@@ -335,7 +338,8 @@ async fn a_disabled_app_is_rejected_without_a_restart() {
         404
     );
 
-    // The command `app` makes the same changes over the API of the running desk.
+    // The command `app` can also list, add, disable and enable apps. The command sends requests to
+    // the running desk.
     let file = directory.path().join("app");
     std::fs::write(&file, format!("{}:{}\n", APP.0, APP.1)).unwrap();
     let app = |arguments: &[&str]| {
@@ -403,7 +407,8 @@ async fn a_disabled_app_is_rejected_without_a_restart() {
     assert_eq!(status_as(&desk, "other", "secret-of-the-other").await, 401);
 }
 
-/// A rejected registration changes nothing (case first-use section 6).
+/// If the registration of an app is rejected, the desk changes nothing.
+/// Source: product trial "first-use", section 6.
 #[tokio::test]
 async fn an_app_whose_secret_is_rejected_is_not_registered() {
     let directory = tempfile::tempdir().unwrap();
@@ -440,7 +445,8 @@ async fn an_app_whose_secret_is_rejected_is_not_registered() {
     );
 }
 
-/// The published demo secret is valid only with `--demo` (case first-use section 6).
+/// The published demo secret is valid only with `--demo`.
+/// Source: product trial "first-use", section 6.
 #[tokio::test]
 async fn the_demo_secret_is_valid_only_with_the_option_demo() {
     let demo = ("demo_app", "demo-secret-for-trials-only");
@@ -470,7 +476,8 @@ async fn the_demo_secret_is_valid_only_with_the_option_demo() {
     );
 }
 
-/// `--demo` on a public address requires the option `--demo-on-network` (case first-use section 6).
+/// `--demo` on a public address requires the option `--demo-on-network`.
+/// Source: product trial "first-use", section 6.
 #[test]
 fn the_demo_listens_on_the_network_only_if_that_is_confirmed() {
     let directory = tempfile::tempdir().unwrap();
@@ -501,8 +508,8 @@ fn the_demo_listens_on_the_network_only_if_that_is_confirmed() {
     assert!(desk.is_up());
 }
 
-/// `--listen` accepts a host name. The signal SIGHUP does not end the desk (case first-use section
-/// 6).
+/// The option `--listen` accepts a host name. The signal SIGHUP does not stop the desk.
+/// Source: product trial "first-use", section 6.
 #[tokio::test]
 async fn a_desk_listens_on_a_host_name_and_survives_a_hangup() {
     let directory = tempfile::tempdir().unwrap();
@@ -556,8 +563,8 @@ fn code_of(arguments: &[&str]) -> (Option<i32>, String) {
     (status.code(), text(&stderr))
 }
 
-/// Wrong option values are rejected at the start with exit code 2, the code for wrong usage (case
-/// first-use section 6).
+/// Wrong option values are rejected at the start with exit code 2, the code for wrong usage.
+/// Source: product trial "first-use", section 6.
 #[test]
 fn wrong_options_are_rejected_with_exit_code_2() {
     let directory = tempfile::tempdir().unwrap();
@@ -575,7 +582,9 @@ fn wrong_options_are_rejected_with_exit_code_2() {
         (&["doctor", "--cost"][..], "in the cloud"),
         (&["serve", "--log-level", "loud"][..], "--log-level"),
     ] {
-        // If a build accepts the wrong value, the unknown crash point ends the process at once.
+        // The option `--crash-at` names a crash point (a place at which the program kills itself)
+        // that does not exist. If a faulty build accepts the wrong value, this option still ends
+        // the process at once.
         let more: &[&str] = match arguments {
             ["serve", "--listen", ..] => &["--crash-at", "nothing"],
             ["serve", ..] => &["--listen", "127.0.0.1:0", "--crash-at", "nothing"],
@@ -587,7 +596,8 @@ fn wrong_options_are_rejected_with_exit_code_2() {
     }
 }
 
-/// Commands return the exit codes that docs/operating.md lists (case first-use section 6).
+/// All commands return the exit codes that docs/operating.md lists.
+/// Source: product trial "first-use", section 6.
 #[tokio::test]
 async fn exit_codes_separate_findings_failures_and_a_running_desk() {
     let directory = tempfile::tempdir().unwrap();
@@ -635,8 +645,8 @@ async fn exit_codes_separate_findings_failures_and_a_running_desk() {
     }
 }
 
-/// Every command has a JSON output, and its help contains no banned words (case first-use section
-/// 6).
+/// Every command has a JSON output. The help of a command contains no banned words.
+/// Source: product trial "first-use", section 6.
 #[test]
 fn every_command_has_json_and_plain_help() {
     let mut pending = vec![Vec::<String>::new()];
@@ -693,7 +703,8 @@ fn every_command_has_json_and_plain_help() {
     );
 }
 
-/// The path `/` returns a page in the language that the client accepts (case first-use section 1).
+/// The path `/` returns a page in the language that the client accepts.
+/// Source: product trial "first-use", section 1.
 #[tokio::test]
 async fn the_first_page_describes_the_desk_in_two_languages() {
     let directory = tempfile::tempdir().unwrap();
@@ -747,7 +758,8 @@ fn logged(data: &Path, log: &Path, more: &[&str]) -> Served {
     Served::start_by(shell, data, more)
 }
 
-/// The log contains every request with its id, and no secret (case first-use section 6).
+/// The log contains every request with its request id. The log contains no secret.
+/// Source: product trial "first-use", section 6.
 #[tokio::test]
 async fn requests_are_logged_with_an_id_and_without_secrets() {
     let directory = tempfile::tempdir().unwrap();
@@ -816,7 +828,7 @@ async fn requests_are_logged_with_an_id_and_without_secrets() {
     ] {
         assert!(!text.contains(never), "{never} is in the log");
     }
-    // Every response has a request id, over both APIs.
+    // Every response of both APIs contains a request id.
     for path in [
         "/",
         "/healthz",
@@ -832,7 +844,8 @@ async fn requests_are_logged_with_an_id_and_without_secrets() {
     }
 }
 
-/// `doctor` names the complete stream of a failing callback (cases first-use sections 5 and 9).
+/// The command `doctor` prints the complete stream name of a failing callback.
+/// Source: product trial "first-use", sections 5 and 9.
 #[tokio::test]
 async fn doctor_names_the_stream_of_a_failing_callback() {
     let directory = tempfile::tempdir().unwrap();
@@ -868,8 +881,9 @@ async fn doctor_names_the_stream_of_a_failing_callback() {
     );
 }
 
-/// The demo prints its address, commands that inspect the demo, and the command that removes the
-/// demo (case first-use section 1).
+/// The demo prints its address, commands that inspect the data, and the command that removes the
+/// data.
+/// Source: product trial "first-use", section 1.
 #[test]
 fn the_demo_prints_commands_that_work_and_how_many_tickets_it_has() {
     let directory = tempfile::tempdir().unwrap();
@@ -914,8 +928,8 @@ fn with_log_to(target: &str, data: &Path) -> Served {
     Served::start_by(shell, data, &["--access-log"])
 }
 
-/// A desk keeps serving if its log cannot be written, for example on a full disk (case first-use
-/// section 6, logs).
+/// A desk keeps serving if its log cannot be written, for example on a full disk.
+/// Source: product trial "first-use", section 6 (logs).
 #[tokio::test]
 async fn a_desk_keeps_serving_if_its_log_cannot_be_written() {
     for target in ["/dev/full", ">(exit 0)"] {
@@ -935,8 +949,8 @@ async fn a_desk_keeps_serving_if_its_log_cannot_be_written() {
     }
 }
 
-/// A command fails if its output cannot be written to a full disk. A closed pipe is no failure
-/// (case first-use section 6, exit codes).
+/// A command fails if its output cannot be written to a full disk. A closed pipe is no failure.
+/// Source: product trial "first-use", section 6 (exit codes).
 #[test]
 fn an_unwritable_output_is_reported_as_a_failure() {
     let directory = tempfile::tempdir().unwrap();
@@ -980,8 +994,9 @@ fn an_unwritable_output_is_reported_as_a_failure() {
     );
 }
 
-/// SIGTERM and SIGINT stop the desk in order at any time, even if no process reads its output (case
-/// first-use section 6).
+/// SIGTERM and SIGINT stop the desk cleanly at any time, even if no process reads the output of the
+/// desk.
+/// Source: product trial "first-use", section 6.
 #[test]
 fn a_signal_after_the_first_line_stops_the_desk_in_order() {
     let directory = tempfile::tempdir().unwrap();
@@ -1003,7 +1018,8 @@ fn a_signal_after_the_first_line_stops_the_desk_in_order() {
         let mut lines =
             std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
         let first = lines.next().and_then(Result::ok).unwrap_or_default();
-        // Dropping the lines closes the pipe, so later output of the desk has no reader.
+        // If the variable `lines` is dropped, the pipe is closed. No process then reads the later
+        // output of the desk.
         let kept = is_read.then_some(lines);
         let _ = Command::new("kill")
             .args([signal, &child.id().to_string()])
@@ -1026,8 +1042,8 @@ fn a_signal_after_the_first_line_stops_the_desk_in_order() {
     }
 }
 
-/// A request path may contain the name of a person. The log contains `{person}` instead (case
-/// first-use section 6, request log).
+/// A request path may contain the name of a person. The log contains `{person}` instead.
+/// Source: product trial "first-use", section 6 (request log).
 #[tokio::test]
 async fn the_name_of_a_person_in_a_path_is_not_logged() {
     let directory = tempfile::tempdir().unwrap();
@@ -1066,8 +1082,9 @@ async fn the_name_of_a_person_in_a_path_is_not_logged() {
     }
 }
 
-/// A file of apps may contain a byte order mark, CRLF line ends and repeated lines. Contradictory
-/// lines are rejected (case hostile-and-broken 25).
+/// A file that lists apps may contain a byte order mark, CRLF line ends and repeated lines. Lines
+/// that contradict each other are rejected.
+/// Source: product trial "hostile-and-broken", case 25.
 #[tokio::test]
 async fn an_app_file_accepts_editor_formats_and_names_each_app_once() {
     let directory = tempfile::tempdir().unwrap();
@@ -1114,8 +1131,8 @@ async fn an_app_file_accepts_editor_formats_and_names_each_app_once() {
     );
 }
 
-/// A dry run of a command returns the same exit code as the command (cases first-use section 6,
-/// hostile-and-broken 25).
+/// A dry run of a command returns the same exit code as the command.
+/// Sources: product trials "first-use", section 6, and "hostile-and-broken", case 25.
 #[tokio::test]
 async fn an_app_command_is_checked_before_anything_is_written() {
     let directory = tempfile::tempdir().unwrap();
@@ -1177,8 +1194,8 @@ async fn an_app_command_is_checked_before_anything_is_written() {
     );
 }
 
-/// An option without effect, or with an unintended effect, is rejected at the start (case first-use
-/// section 6).
+/// If an option has no effect or an unintended effect, the desk rejects the option at the start.
+/// Source: product trial "first-use", section 6.
 #[test]
 fn options_without_effect_are_rejected_at_the_start() {
     let directory = tempfile::tempdir().unwrap();
@@ -1196,7 +1213,9 @@ fn options_without_effect_are_rejected_at_the_start() {
         (["--api-secret", named.as_str()], 1),
         (["--api-secret", "=headers"], 2),
     ] {
-        // If a build accepts the wrong value, the unknown crash point ends the process at once.
+        // The option `--crash-at` names a crash point (a place at which the program kills itself)
+        // that does not exist. If a faulty build accepts the wrong value, this option still ends
+        // the process at once.
         let (code, stderr) = code_of(
             &[
                 &[
@@ -1220,8 +1239,9 @@ fn options_without_effect_are_rejected_at_the_start() {
     }
 }
 
-/// A misspelled filter is rejected, because an empty result would look like an empty ledger. A
-/// bound may be a whole day (case first-use section 5).
+/// The audit rejects a misspelled filter, because an empty result would look like an empty ledger.
+/// A time bound may be a whole day.
+/// Source: product trial "first-use", section 5.
 #[test]
 fn filters_of_the_audit_are_checked_and_a_day_is_a_whole_day() {
     let directory = tempfile::tempdir().unwrap();
@@ -1317,7 +1337,8 @@ fn filters_of_the_audit_are_checked_and_a_day_is_a_whole_day() {
     );
 }
 
-/// A callback that fails repeatedly is logged with its stream (case first-use section 6).
+/// If a callback fails repeatedly, the log names the stream of the callback.
+/// Source: product trial "first-use", section 6.
 #[tokio::test]
 async fn a_callback_that_fails_repeatedly_is_logged_with_its_stream() {
     let directory = tempfile::tempdir().unwrap();
@@ -1364,7 +1385,8 @@ async fn a_callback_that_fails_repeatedly_is_logged_with_its_stream() {
     );
 }
 
-/// The API description includes `/healthz` and `/readyz` (case first-use section 6).
+/// The API description includes `/healthz` and `/readyz`.
+/// Source: product trial "first-use", section 6.
 #[tokio::test]
 async fn the_api_description_includes_the_health_paths() {
     let directory = tempfile::tempdir().unwrap();
@@ -1405,7 +1427,8 @@ async fn the_api_description_includes_the_health_paths() {
 }
 
 /// A demo is not written into an existing desk, because its tickets would stay in the ledger
-/// permanently (cases first-use sections 1 and 6).
+/// permanently.
+/// Source: product trial "first-use", sections 1 and 6.
 #[test]
 fn a_demo_is_not_written_into_an_existing_desk() {
     let directory = tempfile::tempdir().unwrap();
@@ -1420,8 +1443,8 @@ fn a_demo_is_not_written_into_an_existing_desk() {
     assert_eq!(printed(&["audit", "head", "--data", data]), head);
 }
 
-/// `doctor` does not report a directory of another user as damaged (case first-use section 6,
-/// doctor).
+/// If a directory belongs to another user, `doctor` does not report the directory as damaged.
+/// Source: product trial "first-use", section 6 (doctor).
 #[test]
 fn an_unreadable_directory_is_not_reported_as_lost() {
     use std::os::unix::fs::PermissionsExt as _;

@@ -65,7 +65,7 @@ async fn operated(desk: &Served, sn: &str, operation: &str, user: &str, body: Va
     assert_eq!(status, 200, "{operation} {body}: {answer}");
 }
 
-/// Returns node 3 of a ticket over `/v1`.
+/// Reads node 3 of a ticket over `/v1`.
 async fn third(desk: &Served, sn: &str) -> Value {
     let (status, ticket) = desk
         .v1("GET", &format!("tickets/{sn}"), "lisi", Value::Null)
@@ -84,7 +84,7 @@ async fn logs(desk: &Served, sn: &str) -> String {
     desk.bk("get_ticket_logs", json!({ "sn": sn })).await["data"]["logs"].to_string()
 }
 
-/// Returns the events of a ticket whose JSON text contains `kind`, read over `/v1`.
+/// Reads the events of a ticket over `/v1`; returns the events whose JSON text contains `kind`.
 async fn events(desk: &Served, sn: &str, kind: &str) -> Vec<Value> {
     let (_, history) = desk
         .v1("GET", &format!("tickets/{sn}/events"), "admin", Value::Null)
@@ -114,8 +114,9 @@ fn crowd(prefix: &str, count: usize) -> Vec<String> {
     (0..count).map(|at| format!("{prefix}{at}")).collect()
 }
 
-/// A decision keeps its reason even if the form of the node contains no reason field (case
-/// first-use F3).
+/// The desk stores the reason of a decision even if the form of the node contains no field for a
+/// reason.
+/// Source: product trial "first-use", case F3.
 #[tokio::test]
 async fn a_decision_keeps_its_reason_without_a_reason_field() {
     let data = tempfile::tempdir().expect("a directory");
@@ -220,8 +221,8 @@ async fn a_decision_keeps_its_reason_without_a_reason_field() {
     }
 }
 
-/// If the form contains a reason field, the vote and the field both store the reason (case
-/// first-use F3).
+/// If the form contains a field for the reason, both the vote and this field store the reason.
+/// Source: product trial "first-use", case F3.
 #[tokio::test]
 async fn a_reason_is_in_the_vote_and_in_the_reason_field_of_the_form() {
     let data = tempfile::tempdir().expect("a directory");
@@ -267,7 +268,7 @@ async fn a_reason_is_in_the_vote_and_in_the_reason_field_of_the_form() {
             .clone();
         assert_eq!(value, "材料不全", "{way} {pass}");
     }
-    // A required reason stays required. A text that consists only of blank characters is no reason.
+    // If a reason is required, a text that consists only of blank characters is rejected.
     let sn = desk.bk("create_ticket", tests::approval_request()).await["data"]["sn"]
         .as_str()
         .expect("a number")
@@ -296,7 +297,8 @@ async fn a_reason_is_in_the_vote_and_in_the_reason_field_of_the_form() {
     }
 }
 
-/// Every operation that takes a message stores and shows the message (case first-use F3).
+/// Every operation that takes a message stores and shows the message.
+/// Source: product trial "first-use", case F3.
 #[tokio::test]
 async fn every_operation_keeps_its_message() {
     let data = tempfile::tempdir().expect("a directory");
@@ -353,7 +355,8 @@ async fn every_operation_keeps_its_message() {
     }
 }
 
-/// Chinese commas separate user names. Other separators are rejected (case crossings 2).
+/// Chinese commas separate user names. Other separators are rejected.
+/// Source: product trial "crossings", case 2.
 #[tokio::test]
 async fn commas_of_a_chinese_keyboard_separate_user_names() {
     let data = tempfile::tempdir().expect("a directory");
@@ -480,8 +483,8 @@ async fn commas_of_a_chinese_keyboard_separate_user_names() {
     );
 }
 
-/// One request may name at most 1,000 people. A rejected request registers no person (case
-/// hostile-and-broken 1).
+/// One request may name at most 1,000 people. A rejected request registers no person.
+/// Source: product trial "hostile-and-broken", case 1.
 #[tokio::test]
 async fn one_request_names_at_most_a_thousand_people() {
     let data = tempfile::tempdir().expect("a directory");
@@ -551,8 +554,8 @@ async fn one_request_names_at_most_a_thousand_people() {
     );
 }
 
-/// A role of 5,000 members is saved within ten seconds, the timeout of a client (case crossings,
-/// section "Also seen").
+/// A role of 5,000 members is saved within ten seconds. Ten seconds is the timeout of a client.
+/// Source: product trial "crossings", section "Also seen".
 #[tokio::test]
 async fn a_role_of_five_thousand_members_is_saved_within_ten_seconds() {
     let data = tempfile::tempdir().expect("a directory");
@@ -612,8 +615,9 @@ fn login_service() -> String {
     format!("http://{address}")
 }
 
-/// Two users with one idempotency key never share a ticket: the second user is rejected (case
-/// hostile-and-broken 3).
+/// Two users with the same idempotency key never share a ticket: the request of the second user is
+/// rejected.
+/// Source: product trial "hostile-and-broken", case 3.
 #[tokio::test]
 async fn two_users_with_one_idempotency_key_never_share_a_ticket() {
     let data = tempfile::tempdir().expect("a directory");
@@ -685,7 +689,7 @@ async fn two_users_with_one_idempotency_key_never_share_a_ticket() {
         bobs["result"] == false && bobs["code"] == 3_900_005,
         "{bobs}"
     );
-    // In an operation on a ticket, the same key of another user is another command.
+    // For an operation on a ticket, the same key from another user identifies a different command.
     let sn = annas["data"]["sn"].clone();
     let follow =
         |user: &str| json!({ "sn": sn, "users": "zhaoliu", "bk_token": format!("tok-{user}") });
@@ -711,7 +715,7 @@ async fn two_users_with_one_idempotency_key_never_share_a_ticket() {
         by_zhangsan, 1,
         "the request of the second user is a separate command: {history}"
     );
-    // The same rule applies over `/v1`.
+    // Over `/v1`, two users with the same idempotency key do not share a ticket either.
     let body = json!({ "service_id": 22, "fields": { "title": "a", "apply_content": "b", "ZHIDINGSHENPIREN": "zhangsan" } });
     let key = [("idempotency-key", "v")];
     assert_eq!(
@@ -726,7 +730,8 @@ async fn two_users_with_one_idempotency_key_never_share_a_ticket() {
     );
 }
 
-/// Of several concurrent edits of one version, exactly one is accepted (case hostile-and-broken 8).
+/// If several clients edit the same version at the same time, exactly one edit is accepted.
+/// Source: product trial "hostile-and-broken", case 8.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_of_concurrent_edits_of_one_version_is_accepted() {
     let data = tempfile::tempdir().expect("a directory");
@@ -760,7 +765,8 @@ async fn one_of_concurrent_edits_of_one_version_is_accepted() {
         statuses.sort_unstable();
         assert_eq!(statuses, [200, 412, 412, 412, 412], "round {round}");
     }
-    // A repeated command returns the result of its commit, regardless of the current version.
+    // A repeated command returns the result of its earlier commit, regardless of the current
+    // version.
     let (_, headers, _) = desk
         .v1_with("GET", &format!("tickets/{sn}"), "lisi", Value::Null, &[])
         .await;

@@ -1,5 +1,5 @@
-//! Executes the commands of the documents. The blocks that are marked `sh run` run in order, in an
-//! empty directory, and each block must succeed.
+//! Executes the commands in the documents of the project. The code blocks that are marked `sh run`
+//! run in order in an empty directory. Each block must succeed.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,13 +9,13 @@ use std::process::{Command, Stdio};
 
 use tests::process::{program, root};
 
-/// Number of checks for a started server before the script fails. The script checks ten times per
-/// second.
+/// Maximum number of checks for a started server. The script fails after this number. The script
+/// makes ten checks per second.
 const LOOKS: u32 = 600;
 /// Port numbers in the documents. The test replaces each number by a free port.
 const PORTS: [&str; 4] = ["8080", "8081", "8082", "18080"];
 
-/// The purpose of a block, derived from the words after the language name.
+/// The purpose of a code block. The words after the language name of the block define the purpose.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Use {
     Run,
@@ -78,8 +78,8 @@ fn blocks(document: &str) -> Vec<Block> {
     found
 }
 
-/// Joins all blocks into one script that names a failing block and waits for started servers.
-/// Returns the script and the number of command blocks.
+/// Joins all blocks into one script. The script names a block that fails, and waits for started
+/// servers. Returns the script and the number of command blocks.
 fn script(blocks: &[Block], ports: &BTreeMap<&str, String>) -> (String, usize) {
     let mut script = String::from(
         "set -Eeuo pipefail\nblock=0\ntrap 'echo \"the block at line $block failed: $BASH_COMMAND\" >&2' ERR\n\
@@ -199,31 +199,36 @@ fn execute(document: &str) {
     );
 }
 
-/// Every command block of README.md succeeds (case first-use section 9).
+/// Every command block of README.md succeeds.
+/// Source: product trial "first-use", section 9.
 #[test]
 fn the_commands_of_the_readme_work() {
     execute("README.md");
 }
 
-/// Every command block of the operating guide succeeds (case first-use section 6).
+/// Every command block of the operating guide succeeds.
+/// Source: product trial "first-use", section 6.
 #[test]
 fn the_commands_of_the_operating_guide_work() {
     execute("docs/operating.md");
 }
 
-/// Every command block of the importing guide succeeds (case first-use section 4).
+/// Every command block of the importing guide succeeds.
+/// Source: product trial "first-use", section 4.
 #[test]
 fn the_commands_of_the_importing_guide_work() {
     execute("docs/importing.md");
 }
 
-/// Every command block of the workflow guide succeeds (case first-use section 2).
+/// Every command block of the workflow guide succeeds.
+/// Source: product trial "first-use", section 2.
 #[test]
 fn the_commands_of_the_workflow_guide_work() {
     execute("docs/workflows.md");
 }
 
-/// Every command block of the integrations guide succeeds. The guide starts two desks.
+/// Every command block of the integrations guide succeeds. The commands of this guide start two
+/// desks.
 #[test]
 fn the_commands_of_the_integrations_guide_work() {
     execute("docs/integrations.md");

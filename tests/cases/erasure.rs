@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tests::TestDesk;
 use tests::process::{APP, Served, client, printed, run};
 
-/// A user that the demo data does not contain.
+/// Name of a user who is not in the demo data.
 const PERSON: &str = "qian-to-be-erased";
 const PHONE: &str = "13947110815";
 const DRAFTED: &str = "draft-words-4711";
@@ -17,7 +17,7 @@ const FILE: &str = "file-name-4711.txt";
 const CONTENT: &str = "content of the file 4711";
 const VARIABLE: &str = "s3cret-of-a-variable-4711";
 
-/// Returns the files below a directory whose content contains a text.
+/// Returns all files below a directory that contain the given text.
 fn files_with(directory: &Path, text: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory).expect("a directory") {
@@ -119,8 +119,8 @@ async fn field(desk: &Served, sn: &str, key: &str) -> Value {
         .clone()
 }
 
-/// After an erasure, no file of the desk contains a value of the erased person (case
-/// hostile-and-broken 17).
+/// After an erasure, no file of the desk contains a value of the erased person.
+/// Source: product trial "hostile-and-broken", case 17.
 #[tokio::test]
 async fn an_erased_person_is_in_no_file_and_others_are_unchanged() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -249,8 +249,8 @@ async fn an_erased_person_is_in_no_file_and_others_are_unchanged() {
     );
 }
 
-/// The views store drafts, templates and personal fields only in sealed form (case
-/// hostile-and-broken 17).
+/// The views store drafts, templates and personal fields only sealed, that is, encrypted.
+/// Source: product trial "hostile-and-broken", case 17.
 #[tokio::test]
 async fn views_seal_personal_values_also_after_a_rebuild() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -286,8 +286,8 @@ async fn views_seal_personal_values_also_after_a_rebuild() {
     in_plain("after a rebuild");
 }
 
-/// Variables of automatic nodes are in no response, event, view or export (case hostile-and-broken
-/// 10).
+/// The variables of automatic nodes do not appear in a response, an event, a view or an export.
+/// Source: product trial "hostile-and-broken", case 10.
 #[tokio::test]
 async fn variables_of_automatic_nodes_are_in_no_response_and_export() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -355,8 +355,8 @@ async fn variable_of(desk: &TestDesk, sn: &str) -> Option<Value> {
         .cloned()
 }
 
-/// API calls use the variables of a ticket until its creator is erased (case hostile-and-broken
-/// 10).
+/// API calls can use the variables of a ticket until the creator of the ticket is erased.
+/// Source: product trial "hostile-and-broken", case 10.
 #[tokio::test]
 async fn api_calls_use_variables_of_the_key_store_until_erasure() {
     let desk = TestDesk::open().await;
@@ -386,8 +386,9 @@ async fn api_calls_use_variables_of_the_key_store_until_erasure() {
     );
 }
 
-/// The command `forget` requires a confirmation, rejects a running desk, and keeps the last
-/// superuser (case hostile-and-broken 17).
+/// The command `forget` requires a confirmation. The command is rejected while the desk runs, and
+/// does not erase the last superuser.
+/// Source: product trial "hostile-and-broken", case 17.
 #[tokio::test]
 async fn forget_needs_a_confirmation_and_keeps_the_last_superuser() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -467,8 +468,8 @@ async fn forget_needs_a_confirmation_and_keeps_the_last_superuser() {
     );
 }
 
-/// A superuser erases a person while the desk runs. Every later read shows the erased state (case
-/// hostile-and-broken 17).
+/// A superuser erases a person while the desk runs. Every later read shows the erased state.
+/// Source: product trial "hostile-and-broken", case 17.
 #[tokio::test]
 async fn a_superuser_erases_a_person_in_a_running_desk() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -524,8 +525,9 @@ async fn a_superuser_erases_a_person_in_a_running_desk() {
     assert_eq!(files_with(directory.path(), PHONE), Vec::<PathBuf>::new());
 }
 
-/// The report of an erasure lists tickets with unsealed text separately from tickets with sealed
-/// text (case hostile-and-broken 17).
+/// The report of an erasure lists tickets with plain text separately from tickets whose text is
+/// sealed, that is, encrypted.
+/// Source: product trial "hostile-and-broken", case 17.
 #[tokio::test]
 async fn the_report_names_services_that_do_not_seal_text() {
     let desk = TestDesk::open().await;
@@ -582,8 +584,9 @@ async fn the_report_names_services_that_do_not_seal_text() {
     assert_eq!(name, "lisi", "a survey changes nothing");
 }
 
-/// While another connection reads the key store, removed rows stay in the write-ahead log. The
-/// erasure then returns 503 and must be repeated (case hostile-and-broken 17).
+/// If another connection reads the key store during an erasure, removed rows stay in the
+/// write-ahead log. The erasure then returns 503 and must be repeated.
+/// Source: product trial "hostile-and-broken", case 17.
 #[tokio::test]
 async fn an_erasure_during_a_read_of_the_key_store_is_incomplete() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -628,7 +631,8 @@ async fn an_erasure_during_a_read_of_the_key_store_is_incomplete() {
     assert_eq!(files_with(directory.path(), PERSON), Vec::<PathBuf>::new());
 }
 
-/// The report counts messages of operations as personal text (case hostile-and-broken 17).
+/// The report of an erasure also counts the messages of operations as personal text.
+/// Source: product trial "hostile-and-broken", case 17.
 #[tokio::test]
 async fn the_report_counts_the_messages_of_operations() {
     let desk = TestDesk::open().await;
@@ -662,8 +666,9 @@ async fn the_report_counts_the_messages_of_operations() {
     assert!(is_counted, "{report:?}");
 }
 
-/// An erasure may stop after the removal of the key. A repeated call with the person id completes
-/// the erasure (case hostile-and-broken 17).
+/// An erasure may stop after the key is removed. A second call with the person id completes the
+/// erasure.
+/// Source: product trial "hostile-and-broken", case 17.
 #[tokio::test]
 async fn an_interrupted_erasure_is_completed_under_the_person_id() {
     let desk = TestDesk::open().await;
@@ -719,8 +724,8 @@ async fn an_interrupted_erasure_is_completed_under_the_person_id() {
     ));
 }
 
-/// `doctor` and `backup` do not report the removed files of an erased person as missing (case
-/// hostile-and-broken 17).
+/// `doctor` and `backup` do not report the removed files of an erased person as missing.
+/// Source: product trial "hostile-and-broken", case 17.
 #[tokio::test]
 async fn the_files_of_an_erased_person_are_not_reported_as_missing() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -762,8 +767,8 @@ async fn the_files_of_an_erased_person_are_not_reported_as_missing() {
     );
 }
 
-/// The log does not contain the name of a person, even if a request path contains the name (case
-/// first-use section 6).
+/// The log does not contain the name of a person, even if a request path contains the name.
+/// Source: product trial "first-use", section 6.
 #[test]
 fn the_path_of_an_erasure_is_logged_without_the_name() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -784,7 +789,7 @@ fn the_path_of_an_erasure_is_logged_without_the_name() {
         .stderr(std::fs::File::create(&log).expect("a file"))
         .spawn()
         .expect("the program runs");
-    // The pipe stays open, because the program prints more than the first line.
+    // The pipe must stay open, because the program prints further lines after the first line.
     let mut printed = std::io::BufReader::new(child.stdout.take().expect("a pipe"));
     let mut line = String::new();
     std::io::BufRead::read_line(&mut printed, &mut line).expect("a line");

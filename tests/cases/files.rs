@@ -69,7 +69,8 @@ fn bytes_below(folder: &Path) -> u64 {
     entries.filter_map(Result::ok).map(size).sum()
 }
 
-/// The name of a file keeps only the last part of the given path (case hostile-and-broken 21).
+/// The desk stores only the last part of the given path as the name of a file.
+/// Source: product trial "hostile-and-broken", case 21.
 #[tokio::test]
 async fn a_file_keeps_only_the_last_part_of_its_path() {
     let directory = tempfile::tempdir().unwrap();
@@ -129,8 +130,9 @@ async fn a_file_keeps_only_the_last_part_of_its_path() {
     }
 }
 
-/// The file name is read from `filename*`. A name that is not UTF-8 is rejected with that reason
-/// (case crossings 11).
+/// The desk reads a file name from `filename*`. A name that is not UTF-8 is rejected, and the error
+/// names this reason.
+/// Source: product trial "crossings", case 11.
 #[tokio::test]
 async fn a_name_in_filename_star_is_read_and_a_bad_encoding_is_named() {
     let directory = tempfile::tempdir().unwrap();
@@ -174,8 +176,9 @@ async fn a_name_in_filename_star_is_read_and_a_bad_encoding_is_named() {
     }
 }
 
-/// A download compares entity tags. An unchanged file returns 304 without content (case crossings
-/// 12).
+/// A download request can contain the entity tag of a known version. If the file is unchanged, the
+/// desk returns 304 without content.
+/// Source: product trial "crossings", case 12.
 #[tokio::test]
 async fn an_unchanged_file_is_answered_304() {
     let directory = tempfile::tempdir().unwrap();
@@ -243,8 +246,9 @@ async fn an_unchanged_file_is_answered_304() {
     }
 }
 
-/// A client that cannot read `filename*` uses the fallback name. The fallback names of two Chinese
-/// files differ (case crossings 14).
+/// A client that cannot read `filename*` uses the fallback name in `filename`. Two Chinese files
+/// have different fallback names.
+/// Source: product trial "crossings", case 14.
 #[tokio::test]
 async fn the_fallback_names_of_two_chinese_files_differ() {
     let directory = tempfile::tempdir().unwrap();
@@ -288,8 +292,9 @@ async fn the_fallback_names_of_two_chinese_files_differ() {
     assert_eq!(fallbacks[2], "plain name.txt");
 }
 
-/// A repeated part replaces the stored part of the same number, so repeated parts do not fill the
-/// disk (case hostile-and-broken 5).
+/// If a client sends a part of an upload again, the new part replaces the stored part. Repeated
+/// parts therefore do not fill the disk.
+/// Source: product trial "hostile-and-broken", case 5.
 #[tokio::test]
 async fn a_repeated_part_replaces_the_earlier_one() {
     let directory = tempfile::tempdir().unwrap();
@@ -338,7 +343,8 @@ async fn a_repeated_part_replaces_the_earlier_one() {
     );
 }
 
-/// The number of unfinished uploads of one person is bounded (case hostile-and-broken 5).
+/// Each person may have only a limited number of unfinished uploads.
+/// Source: product trial "hostile-and-broken", case 5.
 #[tokio::test]
 async fn unfinished_uploads_of_one_person_are_bounded() {
     let directory = tempfile::tempdir().unwrap();
@@ -376,8 +382,8 @@ async fn unfinished_uploads_of_one_person_are_bounded() {
     assert_eq!(others.status(), 201, "another person may still upload");
 }
 
-/// Downloads that clients do not read use little memory, and their number is bounded (case
-/// hostile-and-broken 6).
+/// Downloads that clients do not read use little memory. The number of such downloads is limited.
+/// Source: product trial "hostile-and-broken", case 6.
 #[tokio::test]
 async fn unread_downloads_take_little_memory() {
     let directory = tempfile::tempdir().unwrap();
@@ -393,7 +399,7 @@ async fn unread_downloads_take_little_memory() {
     let before = resident_kib(desk.id());
     let (mut unread, mut rejected) = (Vec::new(), 0);
     for _ in 0..100 {
-        // The test reads only the head of the response.
+        // The test reads only the headers of the response, not its body.
         let response = request_for(&desk, "GET", &path)
             .send()
             .await
@@ -416,7 +422,8 @@ async fn unread_downloads_take_little_memory() {
         unread.len()
     );
     drop(unread);
-    // A download slot becomes free when the desk detects the closed connection.
+    // The number of concurrent downloads is limited. A new download is possible when the desk has
+    // detected a closed connection.
     let mut tries = 0;
     let content = loop {
         let request = request_for(&desk, "GET", &path).timeout(std::time::Duration::from_mins(1));
@@ -456,8 +463,8 @@ impl Blob for NearlyFull {
     }
 }
 
-/// If the disk is nearly full, uploads are rejected with 507 and tickets can still be created (case
-/// hostile-and-broken 5).
+/// If the disk is nearly full, uploads are rejected with 507 and tickets can still be created.
+/// Source: product trial "hostile-and-broken", case 5.
 #[tokio::test]
 async fn an_upload_to_a_nearly_full_disk_is_answered_507() {
     let mut desk = TestDesk::open().await;

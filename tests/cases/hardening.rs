@@ -21,7 +21,7 @@ fn host(desk: &Served) -> &str {
     desk.base.trim_start_matches("http://")
 }
 
-/// Sends bytes on a new connection. Returns the bytes of the response that arrive.
+/// Sends bytes on a new connection. Returns all bytes of the response that arrive.
 async fn raw(desk: &Served, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(host(desk)).await.expect("a connection");
     // A server may respond and close the connection before it has read all bytes.
@@ -50,8 +50,9 @@ async fn service(router: Router) -> String {
     base
 }
 
-/// Connections with an incomplete request head do not stop health checks and other requests (case
-/// hostile-and-broken 2).
+/// Connections that send only a part of a request head do not stop health checks and other
+/// requests.
+/// Source: product trial "hostile-and-broken", case 2.
 #[tokio::test]
 async fn half_open_connections_do_not_stop_health() {
     let directory = tempfile::tempdir().unwrap();
@@ -83,7 +84,8 @@ async fn half_open_connections_do_not_stop_health() {
     assert!(open.len() > 256, "{} connections were opened", open.len());
 }
 
-/// The desk closes a connection whose request head never ends (case hostile-and-broken 2).
+/// The desk closes a connection whose request head never ends.
+/// Source: product trial "hostile-and-broken", case 2.
 #[tokio::test]
 async fn a_request_head_that_never_ends_is_closed() {
     let directory = tempfile::tempdir().unwrap();
@@ -98,7 +100,8 @@ async fn a_request_head_that_never_ends_is_closed() {
     assert!(closed.is_ok(), "the connection is still open");
 }
 
-/// A request head of 64 KiB is rejected with status 431 (case hostile-and-broken 12).
+/// A request head of 64 KiB is rejected with status 431.
+/// Source: product trial "hostile-and-broken", case 12.
 #[tokio::test]
 async fn a_request_head_of_64_kib_is_answered_431() {
     let directory = tempfile::tempdir().unwrap();
@@ -126,8 +129,8 @@ async fn a_request_head_of_64_kib_is_answered_431() {
     );
 }
 
-/// A connection that starts with HTTP/2 gets no HTTP/2 frame in response (case hostile-and-broken
-/// 24).
+/// A connection that starts with HTTP/2 gets no HTTP/2 frame in response.
+/// Source: product trial "hostile-and-broken", case 24.
 #[tokio::test]
 async fn http_2_without_tls_is_rejected() {
     let directory = tempfile::tempdir().unwrap();
@@ -144,8 +147,9 @@ async fn http_2_without_tls_is_rejected() {
     );
 }
 
-/// The desk reads a body of 8 MiB to the end and responds with the limit of 1 MiB (case crossings
-/// 13).
+/// The desk reads a request body of 8 MiB to the end. The error response then names the limit of 1
+/// MiB.
+/// Source: product trial "crossings", case 13.
 #[tokio::test]
 async fn a_far_too_large_body_is_answered_with_a_reason() {
     let directory = tempfile::tempdir().unwrap();
@@ -186,7 +190,7 @@ async fn a_far_too_large_body_is_answered_with_a_reason() {
     }
 }
 
-/// An unknown content type is rejected before the body is parsed (design, section 5).
+/// An unknown content type is rejected before the body is parsed (design document, section 5).
 #[tokio::test]
 async fn a_body_of_an_unknown_type_opens_no_ticket() {
     let directory = tempfile::tempdir().unwrap();
@@ -387,8 +391,9 @@ async fn headers_and_large_bodies_do_not_change_a_403() {
     );
 }
 
-/// A wrong secret and an unknown operation return an error in the JSON format of the gateway (case
-/// first-use section 3).
+/// If the secret is wrong or the operation is unknown, the error is JSON in the format of the
+/// BlueKing API gateway.
+/// Source: product trial "first-use", section 3.
 #[tokio::test]
 async fn a_wrong_secret_and_an_unknown_operation_are_answered_in_json() {
     let directory = tempfile::tempdir().unwrap();
@@ -442,8 +447,9 @@ async fn a_wrong_secret_and_an_unknown_operation_are_answered_in_json() {
     );
 }
 
-/// Guesses of a secret get 429 with `Retry-After`. The valid secret of the same app is still
-/// accepted (case hostile-and-broken 7).
+/// Requests with guessed secrets get status 429 with `Retry-After`. A request with the valid secret
+/// of the same app is still accepted.
+/// Source: product trial "hostile-and-broken", case 7.
 #[tokio::test]
 async fn a_valid_secret_is_accepted_while_guesses_get_429() {
     let directory = tempfile::tempdir().unwrap();
@@ -488,8 +494,8 @@ async fn a_valid_secret_is_accepted_while_guesses_get_429() {
     }
 }
 
-/// 320 guesses of a secret increase the memory of the desk by less than 64 MiB (case
-/// hostile-and-broken 7).
+/// 320 requests with guessed secrets increase the memory of the desk by less than 64 MiB.
+/// Source: product trial "hostile-and-broken", case 7.
 #[tokio::test]
 async fn guessed_secrets_take_little_memory() {
     let directory = tempfile::tempdir().unwrap();
@@ -515,8 +521,8 @@ async fn guessed_secrets_take_little_memory() {
     assert!(grown < 64 << 10, "{grown} KiB more");
 }
 
-/// The secret of an app is stored as a keyed hash, which is fast to check (case hostile-and-broken
-/// 7).
+/// The secret of an app is stored as a keyed hash, which is fast to check.
+/// Source: product trial "hostile-and-broken", case 7.
 #[tokio::test]
 async fn the_secret_of_an_app_is_stored_as_a_keyed_hash() {
     let desk = TestDesk::open().await;
@@ -544,7 +550,8 @@ async fn the_secret_of_an_app_is_stored_as_a_keyed_hash() {
     assert_ne!(other, text.as_bytes());
 }
 
-/// A weak secret is rejected if other machines can reach the desk (case first-use section 6).
+/// A weak secret is rejected if other machines can reach the desk.
+/// Source: product trial "first-use", section 6.
 #[test]
 fn a_weak_secret_is_rejected_beyond_loopback() {
     let first_line = |listen: &str, secret: &str| {
@@ -572,8 +579,8 @@ fn a_weak_secret_is_rejected_beyond_loopback() {
     assert!(first_line("127.0.0.1:0", "t:t").contains("http://"));
 }
 
-/// A redirect of the login service is not followed, so no other server receives the login token
-/// (case hostile-and-broken 13).
+/// A redirect of the login service is not followed, so no other server receives the login token.
+/// Source: product trial "hostile-and-broken", case 13.
 #[tokio::test]
 async fn a_redirect_of_the_login_service_is_not_followed() {
     let requests = Arc::new(AtomicUsize::new(0));
@@ -617,8 +624,9 @@ async fn a_redirect_of_the_login_service_is_not_followed() {
     );
 }
 
-/// A verified login token is cached: 40 concurrent requests cause one call of the login service
-/// (case hostile-and-broken 30).
+/// The desk caches a verified login token: 40 concurrent requests cause one request to the login
+/// service.
+/// Source: product trial "hostile-and-broken", case 30.
 #[tokio::test]
 async fn a_verified_login_token_is_cached() {
     let verifications = Arc::new(AtomicUsize::new(0));
@@ -659,8 +667,8 @@ async fn a_verified_login_token_is_cached() {
     assert_eq!(verifications.load(Ordering::SeqCst), 1);
 }
 
-/// A login response of 1 MiB is rejected, because the desk reads at most 64 KiB (case
-/// hostile-and-broken 13).
+/// A login response of 1 MiB is rejected, because the desk reads at most 64 KiB.
+/// Source: product trial "hostile-and-broken", case 13.
 #[tokio::test]
 async fn an_endless_response_of_the_login_service_is_rejected() {
     let login = service(Router::new().fallback(|| async {
@@ -688,8 +696,8 @@ async fn an_endless_response_of_the_login_service_is_rejected() {
     assert!(status == 401 || status == 403 || status == 503, "{status}");
 }
 
-/// A callback header that a caller must not set is rejected, and the error names the header (case
-/// hostile-and-broken 14).
+/// A callback header that a caller must not set is rejected, and the error names the header.
+/// Source: product trial "hostile-and-broken", case 14.
 #[tokio::test]
 async fn a_reserved_callback_header_is_rejected_by_name() {
     let directory = tempfile::tempdir().unwrap();
@@ -757,8 +765,9 @@ async fn a_reserved_callback_header_is_rejected_by_name() {
     assert_eq!(status, 201, "{answer}");
 }
 
-/// A callback address that the egress rules block is rejected at the creation of the ticket (case
-/// first-use section 3).
+/// The desk does not create a ticket if the rules for outgoing requests (egress rules) block its
+/// callback address.
+/// Source: product trial "first-use", section 3.
 #[tokio::test]
 async fn a_callback_to_a_blocked_address_is_rejected() {
     let directory = tempfile::tempdir().unwrap();
@@ -821,7 +830,8 @@ async fn a_callback_to_a_blocked_address_is_rejected() {
     }
 }
 
-/// A callback token is not accepted with the number of another ticket (case hostile-and-broken 15).
+/// A callback token is not accepted with the number of another ticket.
+/// Source: product trial "hostile-and-broken", case 15.
 #[tokio::test]
 async fn a_token_is_verified_only_for_its_own_ticket() {
     let desk = TestDesk::open().await;
@@ -877,8 +887,8 @@ async fn a_token_is_verified_only_for_its_own_ticket() {
     }
 }
 
-/// A request for the API description with the current entity tag returns 304 (case
-/// hostile-and-broken 18).
+/// A request for the API description with the current entity tag returns 304.
+/// Source: product trial "hostile-and-broken", case 18.
 #[tokio::test]
 async fn the_api_description_has_an_entity_tag_and_is_answered_304() {
     let directory = tempfile::tempdir().unwrap();
@@ -925,8 +935,8 @@ async fn the_api_description_has_an_entity_tag_and_is_answered_304() {
     );
 }
 
-/// If one person saves too many drafts in a short time, further saves return 429 (case
-/// hostile-and-broken 19).
+/// If one person saves too many drafts in a short time, further saves return 429.
+/// Source: product trial "hostile-and-broken", case 19.
 #[tokio::test]
 async fn too_many_drafts_are_answered_429() {
     let directory = tempfile::tempdir().unwrap();
@@ -977,8 +987,8 @@ async fn too_many_drafts_are_answered_429() {
     assert_eq!(desk.v1("GET", "drafts", "lisi", Value::Null).await.0, 200);
 }
 
-/// Requests of one app and user are limited. The limit still allows a script that creates tickets
-/// in a loop.
+/// The number of requests of one app and user is limited. The limit still allows a script that
+/// creates tickets in a loop.
 #[tokio::test]
 async fn too_many_requests_get_429_and_other_users_are_not_affected() {
     let directory = tempfile::tempdir().unwrap();
@@ -1022,7 +1032,7 @@ async fn too_many_requests_get_429_and_other_users_are_not_affected() {
     assert_eq!(desk.v1("GET", "fields", "wangwu", Value::Null).await.0, 200);
 }
 
-/// docs/limits.md names every bound that callers can reach.
+/// The page docs/limits.md names every limit that callers can reach.
 #[test]
 fn the_page_of_limits_names_the_statuses_that_callers_see() {
     let page =
@@ -1040,8 +1050,8 @@ fn the_page_of_limits_names_the_statuses_that_callers_see() {
     }
 }
 
-/// The number of roles in a request is bounded, because each role is loaded with its members (case
-/// hostile-and-broken 1).
+/// The number of roles in a request is bounded, because each role is loaded with its members.
+/// Source: product trial "hostile-and-broken", case 1.
 #[tokio::test]
 async fn thousands_of_roles_in_one_request_are_rejected_by_name() {
     let directory = tempfile::tempdir().unwrap();
@@ -1075,8 +1085,8 @@ async fn thousands_of_roles_in_one_request_are_rejected_by_name() {
     }
 }
 
-/// Unfinished request bodies of one authenticated caller do not block other callers (case
-/// hostile-and-broken 2).
+/// Unfinished request bodies of one authenticated caller do not block other callers.
+/// Source: product trial "hostile-and-broken", case 2.
 #[tokio::test]
 async fn stalled_bodies_of_an_authenticated_caller_do_not_stop_health() {
     let directory = tempfile::tempdir().unwrap();
@@ -1115,8 +1125,8 @@ async fn stalled_bodies_of_an_authenticated_caller_do_not_stop_health() {
     assert!(open.len() > 256, "{} connections were opened", open.len());
 }
 
-/// Large responses that clients do not read use a bounded amount of memory (case hostile-and-broken
-/// 6).
+/// Large responses that clients do not read use a bounded amount of memory.
+/// Source: product trial "hostile-and-broken", case 6.
 #[tokio::test]
 async fn unread_large_responses_take_little_memory() {
     let directory = tempfile::tempdir().unwrap();
@@ -1131,8 +1141,8 @@ async fn unread_large_responses_take_little_memory() {
         )
         .await;
     let sn = ticket["sn"].as_str().expect("a number");
-    // The operating system buffers some MiB of a response. The desk must hold the remaining bytes,
-    // so the test needs a large response.
+    // The operating system buffers some MiB of a response, and the desk keeps the remaining bytes
+    // in memory. The test therefore needs a large response.
     for number in 0..40 {
         let text = format!("{number} {}", "x".repeat(200_000));
         let (status, problem) = desk
@@ -1169,7 +1179,8 @@ async fn unread_large_responses_take_little_memory() {
     let (mut unread, mut rejected) = (Vec::new(), 0);
     for _ in 0..40 {
         let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
-        // The receive buffer is small, so that the response waits in the desk and not in the test.
+        // With a small receive buffer, most of the response stays in the memory of the desk and not
+        // in the memory of the test.
         socket.set_recv_buffer_size(4096).expect("a buffer");
         let mut stream = socket
             .connect(host(&desk).parse().expect("an address"))
@@ -1216,8 +1227,8 @@ async fn unread_large_responses_take_little_memory() {
     }
 }
 
-/// A callback address that is no HTTP URL is rejected, because the callback could never be sent
-/// (case hostile-and-broken 14).
+/// A callback address that is no HTTP URL is rejected, because the callback could never be sent.
+/// Source: product trial "hostile-and-broken", case 14.
 #[tokio::test]
 async fn a_callback_address_that_is_not_text_is_rejected_by_name() {
     let directory = tempfile::tempdir().unwrap();
@@ -1255,8 +1266,8 @@ async fn a_callback_address_that_is_not_text_is_rejected_by_name() {
     }
 }
 
-/// A desk does not start with an invalid header for API calls. The error names the header (case
-/// hostile-and-broken 14).
+/// A desk does not start with an invalid header for API calls. The error names the header.
+/// Source: product trial "hostile-and-broken", case 14.
 #[test]
 fn an_invalid_header_of_api_calls_is_rejected_at_start() {
     let directory = tempfile::tempdir().unwrap();
@@ -1283,12 +1294,13 @@ fn an_invalid_header_of_api_calls_is_rejected_at_start() {
 }
 
 /// Bodies of read requests do not count as written bytes. Large reads of an app therefore do not
-/// block later writes (case hostile-and-broken 19).
+/// block later writes.
+/// Source: product trial "hostile-and-broken", case 19.
 #[tokio::test]
 async fn large_reads_of_an_app_do_not_count_as_written_bytes() {
     let directory = tempfile::tempdir().unwrap();
     let desk = Served::start(directory.path(), &[]);
-    // Together, the bodies exceed the 96 MiB that one app may write at once.
+    // In total, the bodies are larger than the 96 MiB that one app may write at once.
     let parts = vec!["17"; 300_000].join(",");
     for _ in 0..120 {
         let envelope = desk

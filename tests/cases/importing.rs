@@ -11,8 +11,9 @@ use events::{Meta, Moment};
 use serde_json::{Value, json};
 use tests::process::{program, root, run};
 
-/// Returns a mapping of the columns `id`, `when` and `state`. `top` is added before the columns.
-/// The part of `more` before `---` is added to the columns, and the part after `---` at the end.
+/// Returns an import mapping for the columns `id`, `when` and `state`. `top` is inserted before the
+/// columns. `more` may contain the separator `---`: the text before `---` adds columns, and the
+/// text after `---` is added at the end.
 fn mapping(top: &str, format: &str, zone: &str, more: &str) -> String {
     format!(
         "source = \"LOG\"\nmissing = [\"\", \"-\"]\n{top}\n[columns]\ncase = \"id\"\ntime = \"when\"\nstate = \"state\"\n{}\n[time]\nformat = {format}\nzone = \"{zone}\"\n{}\n",
@@ -25,8 +26,8 @@ fn plain() -> String {
     mapping("", "\"%Y-%m-%d %H:%M\"", "UTC", "")
 }
 
-/// The result of a command: whether the command succeeded, its standard output, and its standard
-/// output with standard error.
+/// The result of a command. `is_ok` is true if the command succeeded. `out` is the standard output,
+/// and `all` also contains the standard error.
 struct Printed {
     is_ok: bool,
     out: String,
@@ -46,7 +47,7 @@ fn ledgerdesk(arguments: &[&str]) -> Printed {
     }
 }
 
-/// Imports a log into the desk in the folder `data` of a directory.
+/// Imports a log into a desk. The desk is in the folder `data` of the given directory.
 fn import(directory: &Path, log: impl AsRef<[u8]>, mapping: &str, more: &[&str]) -> Printed {
     let (file, toml, data) = (
         directory.join("log.csv"),
@@ -65,7 +66,7 @@ fn import(directory: &Path, log: impl AsRef<[u8]>, mapping: &str, more: &[&str])
     ledgerdesk(&[&["import"][..], &words[..], more].concat())
 }
 
-/// Imports a log into a new desk. The test fails unless every row is imported.
+/// Imports a log into a new desk. The test fails if any row is not imported.
 fn imported(log: impl AsRef<[u8]>, mapping: &str, rows: usize) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let printed = import(directory.path(), log, mapping, &[]);
@@ -101,7 +102,7 @@ fn show(directory: &Path, stream: &str) -> String {
     .all
 }
 
-/// Returns the data of all imported rows of a case, in order.
+/// Returns the data of all imported rows of one case (an incident in the log), in order.
 fn rows(directory: &Path, case: &str) -> Vec<Value> {
     let exported = ledgerdesk(&[
         "audit",
@@ -119,7 +120,7 @@ fn rows(directory: &Path, case: &str) -> Vec<Value> {
         .collect()
 }
 
-/// Returns one member of every row of a case.
+/// Returns one member of every imported row of one case (an incident in the log).
 fn members(directory: &Path, case: &str, member: &str) -> Vec<Value> {
     rows(directory, case)
         .into_iter()
@@ -127,8 +128,9 @@ fn members(directory: &Path, case: &str, member: &str) -> Vec<Value> {
         .collect()
 }
 
-/// An offset in a time determines the instant. The zone of the mapping is then ignored (case
-/// real-files-and-clients 6).
+/// If a time contains a UTC offset, the offset determines the instant. The import then ignores the
+/// time zone of the mapping.
+/// Source: product trial "real-files-and-clients", case 6.
 #[test]
 fn an_offset_in_a_time_overrides_the_zone_of_the_mapping() {
     let texts = [
@@ -182,7 +184,9 @@ fn an_offset_in_a_time_overrides_the_zone_of_the_mapping() {
     }
 }
 
-/// The columns of `[times]` may contain offsets too (case real-files-and-clients 6).
+/// The section `[times]` of a mapping names further columns with times. These times may also
+/// contain a UTC offset.
+/// Source: product trial "real-files-and-clients", case 6.
 #[test]
 fn offsets_are_read_in_additional_times_too() {
     let log = "id,when,state,opened,resolved\nA,2026-01-01T10:00:00Z,Done,2026-01-01T10:00:00+08:00,2026-01-01T03:00:00Z\n";
@@ -203,8 +207,8 @@ fn offsets_are_read_in_additional_times_too() {
     );
 }
 
-/// A rejected or imported row is reported with the line on which the row begins (cases first-use
-/// F7, real-files-and-clients 7).
+/// The report contains the line number on which each rejected or imported row begins.
+/// Sources: product trials "first-use", case F7, and "real-files-and-clients", case 7.
 #[test]
 fn rejected_and_imported_rows_have_their_line_number() {
     for end in ["\r\n", "\n", "\r"] {
@@ -307,7 +311,8 @@ fn rejected_and_imported_rows_have_their_line_number() {
     }
 }
 
-/// Case ids may contain blanks. Blanks around an id are removed (case real-files-and-clients 8).
+/// Case ids may contain blanks. Blanks around an id are removed.
+/// Source: product trial "real-files-and-clients", case 8.
 #[test]
 fn case_ids_with_blanks_are_imported_and_can_be_shown() {
     let log = "Case ID,Activity,Resource,Complete Timestamp\nCase 2,Assign,Value 1,2012-10-09 14:50:17.000\n Case 2 ,Close,Value 1,2012-10-09 15:50:17.000\n\
@@ -348,8 +353,9 @@ fn case_ids_with_blanks_are_imported_and_can_be_shown() {
     );
 }
 
-/// The delimiter is recognized from the header, or named by the mapping or by a `sep=` line (case
-/// real-files-and-clients 9).
+/// The mapping or a `sep=` line can name the delimiter. Otherwise the import derives the delimiter
+/// from the header line.
+/// Source: product trial "real-files-and-clients", case 9.
 #[test]
 fn values_may_be_separated_by_other_delimiters() {
     let rows = [
@@ -408,8 +414,8 @@ fn values_may_be_separated_by_other_delimiters() {
     }
 }
 
-/// A log is read in the encoding that the mapping or a byte order mark names (case
-/// real-files-and-clients 10).
+/// The import reads a log in the encoding that the mapping or a byte order mark names.
+/// Source: product trial "real-files-and-clients", case 10.
 #[test]
 fn logs_are_read_in_their_own_encoding() {
     let utf_16 = |text: &str, little: bool| -> Vec<u8> {
@@ -517,7 +523,8 @@ fn logs_are_read_in_their_own_encoding() {
     );
 }
 
-/// Blanks around values and column names are ignored (case real-files-and-clients 11).
+/// Blanks around values and column names are ignored.
+/// Source: product trial "real-files-and-clients", case 11.
 #[test]
 fn blanks_around_values_are_ignored() {
     let log = "id , when,\u{3000}state,closed,who\n A ,2026-01-01 10:00 ,\"New \", ,\u{a0}zhangsan\u{3000}\nA, 2026-01-01 12:00,\tNew\u{a0}, - ,zhangsan\n\
@@ -549,8 +556,8 @@ fn blanks_around_values_are_ignored() {
     );
 }
 
-/// The time formats of a mapping are tried in order (cases real-files-and-clients 11, first-use
-/// section 4).
+/// The import tries the time formats of a mapping in order.
+/// Sources: product trials "real-files-and-clients", case 11, and "first-use", section 4.
 #[test]
 fn time_formats_are_tried_in_order() {
     let log = "id,when,state,closed\nA,28/02/2026 10:00:00,New,-\nA,2026-02-28 12:00:00,Done,28.02.2026\nA,gestern,Done,-\n";
@@ -589,7 +596,8 @@ fn time_formats_are_tried_in_order() {
 }
 
 /// A mapping can join columns, set constants and defaults, replace values, read decimal commas, and
-/// ignore rows (case first-use section 4).
+/// ignore rows.
+/// Source: product trial "first-use", section 4.
 #[test]
 fn a_mapping_joins_replaces_and_ignores_values() {
     let log = "id,date,time,status,sub,prio,hours,kind,titel\nA,2026-01-01,10:00,Pending,Vendor,1,\"1,5\",x,Drucker\nA,2026-01-01,11:00,Pending,,,\"1.000,00\",x,Drucker\n\
@@ -651,7 +659,8 @@ fn a_mapping_joins_replaces_and_ignores_values() {
     );
 }
 
-/// Full-width separators separate user names in a mapped column of people (case crossings 2).
+/// Full-width separators separate user names in a mapped column of people.
+/// Source: product trial "crossings", case 2.
 #[test]
 fn full_width_separators_separate_user_names() {
     for text in [
@@ -687,8 +696,8 @@ fn full_width_separators_separate_user_names() {
     }
 }
 
-/// A record of 128 MiB is rejected, and the import uses less than 100 MiB of memory (case
-/// hostile-and-broken 20).
+/// A record of 128 MiB is rejected, and the import uses less than 100 MiB of memory.
+/// Source: product trial "hostile-and-broken", case 20.
 #[test]
 fn an_over_long_record_is_rejected_with_little_memory() {
     const BYTES: usize = 128 << 20;
@@ -745,8 +754,8 @@ fn an_over_long_record_is_rejected_with_little_memory() {
     );
 }
 
-/// A header with two columns of one name is rejected, because the name is ambiguous (case
-/// hostile-and-broken 20).
+/// A header in which two columns have the same name is rejected, because the name is ambiguous.
+/// Source: product trial "hostile-and-broken", case 20.
 #[test]
 fn two_columns_with_one_name_are_rejected_by_name() {
     let directory = tempfile::tempdir().unwrap();
@@ -775,8 +784,8 @@ fn two_columns_with_one_name_are_rejected_by_name() {
     );
 }
 
-/// An unclosed quote is rejected, because the quoted value would include the following rows (case
-/// hostile-and-broken 20).
+/// An unclosed quote is rejected, because the quoted value would include the following rows.
+/// Source: product trial "hostile-and-broken", case 20.
 #[test]
 fn an_unclosed_quote_is_rejected_with_its_line() {
     let directory = tempfile::tempdir().unwrap();
@@ -808,7 +817,8 @@ fn an_unclosed_quote_is_rejected_with_its_line() {
     );
 }
 
-/// If no row was imported, the exit status is not 0 (case first-use section 4).
+/// If no row was imported, the exit status is not 0.
+/// Source: product trial "first-use", section 4.
 #[test]
 fn an_import_without_a_valid_row_fails() {
     let directory = tempfile::tempdir().unwrap();
@@ -860,8 +870,8 @@ fn an_import_without_a_valid_row_fails() {
     );
 }
 
-/// A dry run writes the rejected rows to a file, prints a JSON summary, and creates no desk (case
-/// first-use section 4).
+/// A dry run writes the rejected rows to a file, prints a JSON summary, and creates no desk.
+/// Source: product trial "first-use", section 4.
 #[test]
 fn a_dry_run_reports_and_writes_nothing() {
     let directory = tempfile::tempdir().unwrap();
@@ -954,8 +964,9 @@ fn a_dry_run_reports_and_writes_nothing() {
     );
 }
 
-/// If a log contains no time columns, the report derives these times from the phases of the states
-/// (case first-use section 4).
+/// A log may contain no columns for the times at which a case was opened, resolved and closed. The
+/// report then derives these times from the phases of the states.
+/// Source: product trial "first-use", section 4.
 #[test]
 fn a_report_derives_missing_times_from_phases() {
     let log = "id,when,state\nA,2026-01-05 10:00,New\nA,2026-01-05 11:00,Done\nA,2026-01-05 12:00,New\nA,2026-01-05 13:00,Done\nA,2026-01-06 10:00,Shut\nB,2026-01-06 10:00,New\n";
@@ -987,7 +998,8 @@ fn a_report_derives_missing_times_from_phases() {
     );
 }
 
-/// A report without incidents consists of one line (case first-use section 4).
+/// A report without incidents consists of one line.
+/// Source: product trial "first-use", section 4.
 #[test]
 fn a_report_without_incidents_has_one_line() {
     let directory = tempfile::tempdir().unwrap();
@@ -1008,7 +1020,8 @@ fn a_report_without_incidents_has_one_line() {
     }
 }
 
-/// A report names an unknown zone instead of leaving out the cases of that zone (case crossings 3).
+/// A report names an unknown time zone. The report does not silently omit the cases of this zone.
+/// Source: product trial "crossings", case 3.
 #[test]
 fn an_unknown_zone_is_named_in_the_report() {
     let mut log = IncidentLog::default();
@@ -1039,7 +1052,8 @@ fn an_unknown_zone_is_named_in_the_report() {
     );
 }
 
-/// The example of the importing guide runs unchanged (case first-use section 4).
+/// The example in the guide docs/importing.md works unchanged.
+/// Source: product trial "first-use", section 4.
 #[test]
 fn the_example_of_the_guide_runs_unchanged() {
     let guide = std::fs::read_to_string(root().join("docs/importing.md")).unwrap();
@@ -1086,8 +1100,9 @@ fn the_example_of_the_guide_runs_unchanged() {
     assert!(directory.path().join("rejected.csv").exists());
 }
 
-/// A case id that makes the stream name too long rejects one row and does not stop the import (case
-/// real-files-and-clients 8).
+/// A very long case id makes the stream name too long. The import rejects only the row with this id
+/// and continues.
+/// Source: product trial "real-files-and-clients", case 8.
 #[test]
 fn a_case_id_of_many_blanks_rejects_only_its_row() {
     let directory = tempfile::tempdir().unwrap();
@@ -1124,7 +1139,8 @@ fn a_case_id_of_many_blanks_rejects_only_its_row() {
     );
 }
 
-/// Long texts in unmapped columns do not reject rows (case first-use section 4).
+/// Long texts in unmapped columns do not reject rows.
+/// Source: product trial "first-use", section 4.
 #[test]
 fn unmapped_columns_may_be_long() {
     let long = "x".repeat(200_000);
@@ -1148,7 +1164,8 @@ fn unmapped_columns_may_be_long() {
 }
 
 /// Spreadsheets write delimiters after the last value of some rows. The import ignores these
-/// delimiters (case real-files-and-clients 9).
+/// delimiters.
+/// Source: product trial "real-files-and-clients", case 9.
 #[test]
 fn delimiters_after_the_last_value_are_ignored() {
     let row = "A,2026-01-01 10:00,New";
@@ -1188,8 +1205,9 @@ fn delimiters_after_the_last_value_are_ignored() {
     }
 }
 
-/// A time format that cannot produce a time is reported once, as an error of the mapping (case
-/// real-files-and-clients 11).
+/// If a time format can never produce a time, the import reports one error of the mapping instead
+/// of an error for each row.
+/// Source: product trial "real-files-and-clients", case 11.
 #[test]
 fn a_format_that_reads_no_time_is_a_mapping_error() {
     let directory = tempfile::tempdir().unwrap();
@@ -1233,8 +1251,8 @@ fn a_format_that_reads_no_time_is_a_mapping_error() {
     );
 }
 
-/// A text in another time format is rejected instead of being read as a wrong year (case
-/// real-files-and-clients 6).
+/// A time in another format is rejected and is never read as a wrong year.
+/// Source: product trial "real-files-and-clients", case 6.
 #[test]
 fn a_time_in_another_format_is_rejected_with_advice() {
     let directory = tempfile::tempdir().unwrap();
@@ -1272,8 +1290,8 @@ fn a_time_in_another_format_is_rejected_with_advice() {
     );
 }
 
-/// The message for an unreadable file names the actual encoding or file format (case
-/// real-files-and-clients 10).
+/// The message for an unreadable file names the actual encoding or file format.
+/// Source: product trial "real-files-and-clients", case 10.
 #[test]
 fn the_message_names_the_actual_encoding_of_a_file() {
     let utf_16 = |text: &str, little: bool| -> Vec<u8> {
@@ -1331,7 +1349,8 @@ fn the_message_names_the_actual_encoding_of_a_file() {
     }
 }
 
-/// Two column names are equal if only their blanks differ (case real-files-and-clients 11).
+/// Two column names are equal if only the number of blanks differs.
+/// Source: product trial "real-files-and-clients", case 11.
 #[test]
 fn repeated_blanks_in_a_column_name_count_as_one() {
     for name in [
@@ -1366,8 +1385,9 @@ fn repeated_blanks_in_a_column_name_count_as_one() {
     );
 }
 
-/// An import of a truncated gzip file stores the complete rows. A later import of the whole file
-/// adds the remaining rows (case hostile-and-broken 20).
+/// The import of a truncated gzip file stores the complete rows of this file. A later import of the
+/// whole file adds the remaining rows.
+/// Source: product trial "hostile-and-broken", case 20.
 #[test]
 fn the_whole_gzip_file_continues_the_import_of_a_truncated_one() {
     let directory = tempfile::tempdir().unwrap();

@@ -1,6 +1,8 @@
-//! Regression tests for faults that product trials found. The name of a test states the correct
-//! behavior. The comment names the case. Tests of the real program can also run against another
-//! build: `LEDGERDESK_PROGRAM=path/to/ledgerdesk cargo nextest run -p tests --test cases`.
+//! Regression tests for faults that were found when the product was tried out (product trials). The
+//! name of a test states the correct behavior. The comment names the trial and the case that showed
+//! the fault.
+//! Tests of the real program can also run against another build:
+//! `LEDGERDESK_PROGRAM=path/to/ledgerdesk cargo nextest run -p tests --test cases`.
 
 mod administration;
 mod api_bodies;

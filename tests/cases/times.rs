@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use tests::process::{Served, fast_approval, printed, program, run, text};
 
-/// Returns whether a text is an RFC 3339 time in UTC with three fractional digits.
+/// Returns true if a text is an RFC 3339 time in UTC with three fractional digits.
 fn is_utc(text: &str) -> bool {
     text.len() == "2026-11-22T08:00:00.000Z".len()
         && text.ends_with('Z')
@@ -13,7 +13,7 @@ fn is_utc(text: &str) -> bool {
         && text.parse::<jiff::Timestamp>().is_ok()
 }
 
-/// Returns whether a text is an RFC 3339 time with three fractional digits and the offset of
+/// Returns true if a text is an RFC 3339 time with three fractional digits and the UTC offset of
 /// Shanghai.
 fn is_local(text: &str) -> bool {
     text.len() == "2026-11-22T16:00:00.000+08:00".len()
@@ -21,7 +21,7 @@ fn is_local(text: &str) -> bool {
         && text.as_bytes()[19] == b'.'
 }
 
-/// Runs a demo day and returns the lines of its export.
+/// Runs the demo, which simulates one working day; returns the lines of the export.
 fn day(data: &str) -> Vec<Value> {
     printed(&["demo", "--exit", "--tickets", "20", "--data", data]);
     printed(&["audit", "export", "--data", data])
@@ -30,8 +30,9 @@ fn day(data: &str) -> Vec<Value> {
         .collect()
 }
 
-/// Every time of an export has three fractional digits, so the times sort correctly as text (case
-/// crossings 1).
+/// In an export, every time has three fractional digits. The times therefore sort correctly as
+/// text.
+/// Source: product trial "crossings", case 1.
 #[test]
 fn every_time_of_an_export_has_three_digits_and_sorts_as_text() {
     let directory = tempfile::tempdir().unwrap();
@@ -53,8 +54,9 @@ fn every_time_of_an_export_has_three_digits_and_sorts_as_text() {
     assert_eq!(by_text, by_instant, "texts sort as instants do");
 }
 
-/// Every time that `audit show` prints has three fractional digits, also in event data and state
-/// (case crossings 1).
+/// In the output of `audit show`, every time has three fractional digits, also in the event data
+/// and in the state.
+/// Source: product trial "crossings", case 1.
 #[test]
 fn every_time_of_audit_show_has_three_digits() {
     let directory = tempfile::tempdir().unwrap();
@@ -83,8 +85,8 @@ fn every_time_of_audit_show_has_three_digits() {
     );
 }
 
-/// Every time over `/v1` is RFC 3339 text with three fractional digits (cases crossings 1,
-/// first-use section 2).
+/// Every time over `/v1` is RFC 3339 text with three fractional digits.
+/// Sources: product trials "crossings", case 1, and "first-use", section 2.
 #[tokio::test]
 async fn every_time_of_v1_has_three_digits_and_no_milliseconds() {
     let directory = tempfile::tempdir().unwrap();
@@ -116,7 +118,8 @@ async fn every_time_of_v1_has_three_digits_and_no_milliseconds() {
     }
 }
 
-/// The audit commands accept positions and every form of a time (case crossings 1).
+/// The audit commands accept positions of the feed, and times in every supported form.
+/// Source: product trial "crossings", case 1.
 #[tokio::test]
 async fn audit_show_accepts_every_form_of_a_time_and_positions() {
     let directory = tempfile::tempdir().unwrap();
@@ -199,7 +202,8 @@ fn utc_file() -> Vec<u8> {
     [&block[..], &block[..], b"\nUTC0\n"].concat()
 }
 
-/// A desk starts even if the zone files of the system are incomplete (case crossings 3).
+/// A desk starts even if the zone files of the system are incomplete.
+/// Source: product trial "crossings", case 3.
 #[tokio::test]
 async fn a_desk_starts_with_incomplete_system_zone_files() {
     let directory = tempfile::tempdir().unwrap();
@@ -222,8 +226,8 @@ async fn a_desk_starts_with_incomplete_system_zone_files() {
     }
 }
 
-/// A desk starts on a system without zone files, for example in a minimal container image (case
-/// crossings 3).
+/// A desk starts on a system without zone files, for example in a minimal container image.
+/// Source: product trial "crossings", case 3.
 #[test]
 fn a_desk_starts_without_system_zone_files() {
     let alone = "mount -t tmpfs none /usr/share/zoneinfo && exec \"$0\" \"$@\"";
@@ -250,7 +254,8 @@ fn a_desk_starts_without_system_zone_files() {
     }
 }
 
-/// An unknown zone is rejected by name and never replaced by another zone (case crossings 3).
+/// An unknown zone is rejected by name and never replaced by another zone.
+/// Source: product trial "crossings", case 3.
 #[test]
 fn an_unknown_zone_is_rejected_by_name() {
     let directory = tempfile::tempdir().unwrap();
@@ -263,7 +268,8 @@ fn an_unknown_zone_is_rejected_by_name() {
     );
 }
 
-/// A start with another `--zone` than the previous start logs a warning (case first-use section 1).
+/// The desk logs a warning if its option `--zone` differs from the value at the previous start.
+/// Source: product trial "first-use", section 1.
 #[test]
 fn a_changed_zone_at_a_start_gives_a_warning() {
     let directory = tempfile::tempdir().unwrap();
@@ -296,14 +302,16 @@ fn a_changed_zone_at_a_start_gives_a_warning() {
     );
 }
 
-/// The times in the manifests of backups have three fractional digits, because a restore compares
-/// these times (case crossings 1).
+/// In the manifest of a backup, the time has three fractional digits, because a restore compares
+/// this time.
+/// Source: product trial "crossings", case 1.
 #[test]
 fn the_time_of_every_backup_has_three_digits() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     printed(&["setup", "--data", data.to_str().unwrap()]);
-    // On average, two of twenty times end with the digit zero, which a shorter format would omit.
+    // In 20 backups, about two times end with the digit zero. A shorter time format would omit this
+    // digit.
     for number in 0..20 {
         let copy = directory.path().join(format!("backup-{number}"));
         printed(&[
@@ -323,8 +331,9 @@ fn the_time_of_every_backup_has_three_digits() {
     }
 }
 
-/// An import reads the zone of its mapping even if the zone files of the system are incomplete
-/// (case crossings 3).
+/// An import can use the time zone of its mapping even if the zone files of the system are
+/// incomplete.
+/// Source: product trial "crossings", case 3.
 #[test]
 fn an_import_reads_zones_without_system_zone_files() {
     let directory = tempfile::tempdir().unwrap();
@@ -370,7 +379,8 @@ fn an_import_reads_zones_without_system_zone_files() {
 }
 
 /// When the clocks are set back, one hour occurs twice. A time window in that hour covers both
-/// occurrences (case crossings 7).
+/// occurrences.
+/// Source: product trial "crossings", case 7.
 #[tokio::test]
 async fn a_window_in_the_repeated_hour_has_every_ticket() {
     let desk = tests::TestDesk::open_in("Europe/Berlin").await;

@@ -1,5 +1,5 @@
-//! Tests the import of workflow files of BlueKing ITSM (the original) and the requests of its
-//! clients.
+//! Tests the import of workflow files that were written for BlueKing ITSM, and requests that
+//! clients of BlueKing ITSM send.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -84,7 +84,7 @@ impl Receiver {
     }
 }
 
-/// A running desk of the real program, and its data directory.
+/// A desk (a running process of the real program) and its data directory.
 struct Desk {
     served: Served,
     _data: tempfile::TempDir,
@@ -145,7 +145,8 @@ fn service(name: &str, workflow: &Value) -> Value {
     json!({ "bk_username": "admin", "name": name, "key": "request", "desc": "", "catalog_id": 4, "owners": "admin", "is_valid": true, "display_type": "OPEN", "workflow": workflow })
 }
 
-/// Returns a workflow of START (id 1), the submit node (id 2), the given nodes, and END (id 9).
+/// Returns a workflow that consists of the node START (id 1), the submit node (id 2), the given
+/// nodes, and the node END (id 9).
 fn flow(nodes: &[Value], lines: &[Value], fields: &[Value]) -> Value {
     let mut states = vec![
         json!({ "id": 1, "type": "START", "name": "开始" }),
@@ -176,8 +177,8 @@ fn line_if(id: i64, from: i64, to: i64, clause: &Value) -> Value {
     json!({ "id": id, "from_state": from, "to_state": to, "condition_type": "by_field", "condition": condition })
 }
 
-/// Returns a workflow with one webhook node (id 3) between the submit node and END. `more` adds or
-/// replaces members of the webhook.
+/// Returns a workflow with one webhook node (id 3) between the submit node and the node END. `more`
+/// adds or replaces members of the webhook configuration.
 fn hooked(base: &str, more: &Value) -> Value {
     let mut info = json!({ "method": "POST", "url": format!("{base}/hook"), "headers": [], "query_params": [], "auth": { "auth_type": "none", "auth_config": {} }, "settings": { "timeout": 10 }, "success_exp": "resp.code==0" });
     info.as_object_mut()
@@ -215,8 +216,9 @@ fn approval(node: i64, more: &Value) -> Value {
     approval
 }
 
-/// A webhook sends the body text that its workflow file stores in `content` or `params` (case
-/// real-files-and-clients 1).
+/// A webhook node sends the request body that its workflow file stores in the member `content` or
+/// `params`.
+/// Source: product trial "real-files-and-clients", case 1.
 #[tokio::test]
 async fn a_webhook_sends_the_content_of_its_file() {
     let (desk, receiver) = (Desk::start(), Receiver::start().await);
@@ -276,8 +278,8 @@ async fn a_webhook_sends_the_content_of_its_file() {
     }
 }
 
-/// The `params` of a `form-data` body are sent as multipart form data (case real-files-and-clients
-/// 1).
+/// If a webhook body has the type `form-data`, its `params` are sent as multipart form data.
+/// Source: product trial "real-files-and-clients", case 1.
 #[tokio::test]
 async fn a_multipart_form_is_sent_as_multipart() {
     let (desk, receiver) = (Desk::start(), Receiver::start().await);
@@ -302,8 +304,9 @@ async fn a_multipart_form_is_sent_as_multipart() {
     );
 }
 
-/// An export writes the body members `content` and `params` that the original reads. The exported
-/// file can be imported again without a change (case real-files-and-clients 1).
+/// An exported workflow file contains the body members `content` and `params`, because BlueKing
+/// ITSM reads these members. The exported file can be imported again without a change.
+/// Source: product trial "real-files-and-clients", case 1.
 #[tokio::test]
 async fn an_export_has_the_members_that_the_original_reads() {
     let desk = Desk::start();
@@ -375,8 +378,8 @@ async fn an_export_has_the_members_that_the_original_reads() {
     }
 }
 
-/// The report of an import names every member of the file that the importer ignores (case
-/// real-files-and-clients 1).
+/// The report of an import names every member of the file that the import ignores.
+/// Source: product trial "real-files-and-clients", case 1.
 #[tokio::test]
 async fn every_ignored_member_of_a_call_is_reported() {
     let desk = Desk::start();
@@ -420,8 +423,9 @@ async fn every_ignored_member_of_a_call_is_reported() {
     assert_eq!(report.len(), 9, "nothing else is lost: {report:?}");
 }
 
-/// A webhook file with credentials is deployed only if the file names a stored secret of the desk
-/// (case real-files-and-clients 2).
+/// A workflow whose webhook needs credentials is deployed only if the file names a secret that the
+/// desk stores.
+/// Source: product trial "real-files-and-clients", case 2.
 #[tokio::test]
 async fn a_webhook_with_credentials_needs_a_named_secret() {
     let receiver = Receiver::start().await;
@@ -450,8 +454,8 @@ async fn a_webhook_with_credentials_needs_a_named_secret() {
         let name = format!("令牌{at}");
         let (code, message) = desk.refused("import_service", service(&name, &workflow)).await;
         assert_eq!((code, message.contains(&format!("needs credentials ({kind})"))), (3_900_011, true), "{message}");
-        // Over `/v1`, the import creates a draft, and the report lists the missing credentials. The
-        // draft cannot be deployed.
+        // An import over `/v1` creates a draft of the workflow, and the report lists the missing
+        // credentials. This draft cannot be deployed.
         let (_, drafted) = desk.served.v1("POST", "workflows/import", "admin", json!({ "workflow": workflow })).await;
         assert!(drafted["report"].to_string().contains("\"missing\"") && drafted["problems"].to_string().contains("credentials"), "{drafted}");
         assert!(!drafted.to_string().contains("s3cr3t"), "the response has a secret: {drafted}");
@@ -459,8 +463,8 @@ async fn a_webhook_with_credentials_needs_a_named_secret() {
         assert_eq!(desk.served.v1("POST", &format!("{path}/deploy"), "admin", json!({})).await.0, 409);
         let (_, shown) = desk.served.v1("GET", &path, "admin", Value::Null).await;
         assert!(!shown.to_string().contains("s3cr3t"), "the draft has a secret: {shown}");
-        // If the file names a secret, the workflow is deployed, and the receiver gets the header of
-        // the secret.
+        // If the file names a secret, the workflow is deployed. The webhook request then contains
+        // the header from this secret.
         let mut completed = workflow.clone();
         completed["states"]["3"]["extras"]["webhook_info"]["secret"] = "hook".into();
         let imported = desk.import(&name, &completed).await;
@@ -475,8 +479,8 @@ async fn a_webhook_with_credentials_needs_a_named_secret() {
     );
 }
 
-/// The report of an import contains no entry for empty credentials, rules and conditions (case
-/// real-files-and-clients 3).
+/// The report of an import contains no entry for empty credentials, rules and conditions.
+/// Source: product trial "real-files-and-clients", case 3.
 #[tokio::test]
 async fn empty_members_of_a_file_are_not_reported() {
     let desk = Desk::start();
@@ -502,8 +506,9 @@ async fn empty_members_of_a_file_are_not_reported() {
     }
 }
 
-/// One vote finishes an or-sign approval, so a leftover finish condition of the node is ignored
-/// (case real-files-and-clients 4a).
+/// One vote finishes an approval node in or-sign mode. The import therefore ignores a finish
+/// condition that such a node still contains.
+/// Source: product trial "real-files-and-clients", case 4a.
 #[tokio::test]
 async fn a_leftover_finish_condition_of_an_or_sign_is_ignored() {
     let desk = Desk::start();
@@ -526,8 +531,8 @@ async fn a_leftover_finish_condition_of_an_or_sign_is_ignored() {
     )
     .await;
     desk.until(&sn, "FINISHED").await;
-    // A definition over `/v1` also ignores the leftover condition. In a countersign node, a finish
-    // condition with an unknown counter is still an error.
+    // A definition over `/v1` may also contain an unused finish condition. In a countersign node (a
+    // node that needs several votes), a finish condition with an unknown vote counter is an error.
     let (_, drafted) = desk
         .served
         .v1(
@@ -594,8 +599,9 @@ async fn a_leftover_finish_condition_of_an_or_sign_is_ignored() {
     );
 }
 
-/// An imported file may leave a case without a transition. The ticket of such a case waits until a
-/// manager routes the ticket (case real-files-and-clients 4b).
+/// In an imported workflow, a node may have no transition for some form values. A ticket with such
+/// values waits until a manager selects the next node.
+/// Source: product trial "real-files-and-clients", case 4b.
 #[tokio::test]
 async fn a_case_without_a_transition_waits_for_a_manager_in_original_files() {
     let desk = Desk::start();
@@ -651,8 +657,8 @@ async fn a_case_without_a_transition_waits_for_a_manager_in_original_files() {
         200
     );
     assert_eq!(steps(&sn).await["current_steps"][0]["name"], "zhangsan");
-    // A definition over `/v1` must cover every case. The problem names the case that no transition
-    // covers.
+    // A workflow that is deployed over `/v1` must have a transition for all possible form values.
+    // The error names the values without a transition.
     let (_, drafted) = desk
         .served
         .v1(
@@ -682,8 +688,9 @@ async fn a_case_without_a_transition_waits_for_a_manager_in_original_files() {
     );
 }
 
-/// Two transitions cover every case if one requires a passed vote and the other requires a
-/// rejection (case real-files-and-clients 4c).
+/// Two transitions cover every outcome of a vote if one requires a passed vote and the other
+/// requires a rejection.
+/// Source: product trial "real-files-and-clients", case 4c.
 #[tokio::test]
 async fn both_outcomes_of_a_vote_cover_every_case() {
     let desk = Desk::start();
@@ -766,8 +773,9 @@ async fn both_outcomes_of_a_vote_cover_every_case() {
     }
 }
 
-/// At each start, a configuration platform creates or updates its service and reads the service
-/// (case real-files-and-clients 4).
+/// At each start, a configuration platform (a client of the desk) creates or updates its service
+/// and then reads the service. The second start must succeed too.
+/// Source: product trial "real-files-and-clients", case 4.
 #[tokio::test]
 async fn the_start_sequence_of_a_configuration_platform_succeeds_twice() {
     let (desk, receiver) = (Desk::start(), Receiver::start().await);
@@ -930,8 +938,9 @@ async fn the_start_sequence_of_a_configuration_platform_succeeds_twice() {
     }
 }
 
-/// A client page that finds the form fields by their names can reject the built-in approval (case
-/// real-files-and-clients 5).
+/// Some web pages of clients find form fields by name instead of by key. Such a page can reject a
+/// ticket of the built-in approval workflow.
+/// Source: product trial "real-files-and-clients", case 5.
 #[tokio::test]
 async fn the_built_in_approval_can_be_rejected_by_field_names() {
     let desk = Desk::start();
@@ -949,8 +958,8 @@ async fn the_built_in_approval_can_be_rejected_by_field_names() {
             .await["sn"]
             .clone();
         let info = desk.must("get_ticket_info", json!({ "sn": sn })).await;
-        // A client page fills in the last three fields that are named 备注 (remark) or 审批意见
-        // (opinion).
+        // Like the web page of a client, the test fills in the last three fields that are named 备注
+        // (remark) or 审批意见 (opinion).
         let mut filled = Vec::new();
         for field in info["fields"].as_array().expect("fields").iter().rev() {
             match field["name"].as_str().unwrap_or_default() {
@@ -981,8 +990,9 @@ async fn the_built_in_approval_can_be_rejected_by_field_names() {
     }
 }
 
-/// Both remark fields of every approval node are named 备注, because client pages search for this
-/// name (case real-files-and-clients 5).
+/// Both remark fields of every approval node are named 备注 (remark), because web pages of clients
+/// search for this name.
+/// Source: product trial "real-files-and-clients", case 5.
 #[tokio::test]
 async fn both_remark_fields_of_an_approval_have_one_name() {
     let desk = Desk::start();
@@ -1029,7 +1039,8 @@ async fn both_remark_fields_of_an_approval_have_one_name() {
 }
 
 /// An option key with a comma is rejected, because a stored list of choices separates keys by
-/// commas (case real-files-and-clients 12).
+/// commas.
+/// Source: product trial "real-files-and-clients", case 12.
 #[tokio::test]
 async fn an_option_key_with_a_comma_is_rejected_by_name() {
     let desk = Desk::start();
@@ -1096,8 +1107,9 @@ async fn an_option_key_with_a_comma_is_rejected_by_name() {
     assert!(status == 400 && problem(&answer.to_string()), "{answer}");
 }
 
-/// An element of a list value is one choice. An element with a comma is rejected and never stored
-/// as two choices (case real-files-and-clients 12).
+/// An element of a list value is one choice. An element that contains a comma is rejected and never
+/// stored as two choices.
+/// Source: product trial "real-files-and-clients", case 12.
 #[tokio::test]
 async fn a_list_value_never_becomes_another_choice() {
     let desk = Desk::start();
@@ -1169,8 +1181,8 @@ async fn a_list_value_never_becomes_another_choice() {
     }
 }
 
-/// A required text field rejects a value that consists only of blanks (case real-files-and-clients
-/// 13).
+/// A required text field rejects a value that consists only of blanks.
+/// Source: product trial "real-files-and-clients", case 13.
 #[tokio::test]
 async fn blanks_do_not_fill_a_required_text() {
     let desk = Desk::start();
@@ -1263,7 +1275,7 @@ async fn blanks_do_not_fill_a_required_text() {
         )
         .await;
     assert!(message.contains("第 1 行【IP】为必填项"), "{message}");
-    // Blanks in all other values are stored unchanged.
+    // The desk stores valid values unchanged, including the blanks in these values.
     let sn = desk
         .must(
             "create_ticket",
@@ -1285,7 +1297,8 @@ async fn blanks_do_not_fill_a_required_text() {
         (value("title"), value("text"), value("free")),
         (json!(" 标题 "), json!("a\n"), json!(" \t "))
     );
-    // The same rule applies to the form of a node and to an edit of fields.
+    // A required text field also rejects blanks in the form of a node and in an edit of ticket
+    // fields.
     let submit = |text: &str| json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "TRANSITION", "fields": [{ "key": "done", "value": text }] });
     assert!(
         desk.refused("operate_node", submit("\u{3000}"))
@@ -1315,8 +1328,9 @@ async fn blanks_do_not_fill_a_required_text() {
     desk.until(&sn, "FINISHED").await;
 }
 
-/// If the host of an API call is unknown, the message names the path and the missing part (case
-/// real-files-and-clients 14).
+/// If the host of an API call is unknown, the error message names the path of the call and the
+/// information that is missing.
+/// Source: product trial "real-files-and-clients", case 14.
 #[tokio::test]
 async fn a_call_without_a_host_is_reported_with_the_next_step() {
     let desk = Desk::start();
@@ -1388,8 +1402,9 @@ async fn a_call_without_a_host_is_reported_with_the_next_step() {
     );
 }
 
-/// The check of a new workflow names the uncovered case and every person that the desk does not
-/// know (case first-use section 2).
+/// The check of a new workflow reports form values without a transition, and every person who is
+/// not registered in the desk.
+/// Source: product trial "first-use", section 2.
 #[tokio::test]
 async fn a_new_workflow_is_reported_with_open_cases_and_unknown_people() {
     let desk = Desk::start();
@@ -1431,7 +1446,7 @@ async fn a_new_workflow_is_reported_with_open_cases_and_unknown_people() {
                 .contains("do not cover every case: none holds for ok = 否, amount >= 1000"),
         "{problem}"
     );
-    // Conditions that cover every case need no default transition.
+    // If the conditions cover all possible form values, the node needs no default transition.
     let (_, drawn) = desk
         .served
         .v1(
@@ -1469,8 +1484,8 @@ async fn a_new_workflow_is_reported_with_open_cases_and_unknown_people() {
     );
 }
 
-/// One request that the desk must send: method, URL, media type and body. `<sn>` is replaced by the
-/// ticket number.
+/// An HTTP request that the desk must send: method, URL, media type and body. The test replaces
+/// `<sn>` by the ticket number.
 type Sent = (&'static str, &'static str, &'static str, &'static str);
 
 /// One path through a workflow: the form and the steps of a ticket, and the expected result.
@@ -1485,8 +1500,9 @@ struct Way {
     sent: Vec<Sent>,
 }
 
-/// A workflow file with all paths through its workflow. `due` is the error of the unchanged file,
-/// or empty. `complete` adds the values that the error requires.
+/// A workflow file and all paths through its workflow. `due` is the error for the unchanged file,
+/// or an empty text if the import accepts the file. `complete` adds the values that the error
+/// requires.
 struct File {
     name: &'static str,
     due: &'static str,
@@ -1755,8 +1771,9 @@ fn files() -> Vec<File> {
     ]
 }
 
-/// Each file uses a format that platforms publish. Every path through its workflow reaches the
-/// expected end (cases real-files-and-clients 1 to 4 and 14).
+/// The test imports workflow files in the formats that client platforms publish. In each workflow,
+/// every path reaches the expected end.
+/// Source: product trial "real-files-and-clients", cases 1 to 4 and 14.
 #[tokio::test]
 async fn twelve_workflow_files_run_to_each_of_their_ends() {
     let desk = TestDesk::open().await;
@@ -1898,8 +1915,8 @@ async fn twelve_workflow_files_run_to_each_of_their_ends() {
     assert_eq!((files.len(), completed, tickets), (12, 3, 22));
 }
 
-/// A JSON body stays valid JSON after placeholders are replaced by form values (case
-/// real-files-and-clients 1).
+/// A JSON body stays valid JSON after placeholders are replaced by form values.
+/// Source: product trial "real-files-and-clients", case 1.
 #[tokio::test]
 async fn a_json_body_stays_valid_json_with_any_template_value() {
     let (desk, receiver) = (Desk::start(), Receiver::start().await);
@@ -1963,8 +1980,9 @@ async fn a_json_body_stays_valid_json_with_any_template_value() {
     }
 }
 
-/// The media type of a request follows the body of the webhook file. A contradicting header of the
-/// file is reported (case real-files-and-clients 1).
+/// The type of the webhook body in the file determines the media type of the request. If a header
+/// in the file contradicts this type, the import reports the header.
+/// Source: product trial "real-files-and-clients", case 1.
 #[tokio::test]
 async fn the_configured_media_type_of_a_body_is_sent() {
     let (desk, receiver) = (Desk::start(), Receiver::start().await);
@@ -2035,8 +2053,9 @@ async fn the_configured_media_type_of_a_body_is_sent() {
     }
 }
 
-/// The import reports a body or credentials of an unexpected JSON type (cases
-/// real-files-and-clients 1 and 2).
+/// If the body or the credentials in a file have an unexpected JSON type, the import reports this
+/// part of the file.
+/// Source: product trial "real-files-and-clients", cases 1 and 2.
 #[tokio::test]
 async fn a_body_or_credentials_of_another_shape_are_reported() {
     let desk = Desk::start();
@@ -2075,7 +2094,8 @@ async fn a_body_or_credentials_of_another_shape_are_reported() {
 }
 
 /// The import omits headers that belong to the connection, for example `Host`, and reports each
-/// omitted header (case real-files-and-clients 1).
+/// omitted header.
+/// Source: product trial "real-files-and-clients", case 1.
 #[tokio::test]
 async fn connection_headers_are_left_out_and_reported() {
     let (desk, receiver) = (Desk::start(), Receiver::start().await);
@@ -2107,8 +2127,8 @@ async fn connection_headers_are_left_out_and_reported() {
     assert_eq!(receiver.all().pop().expect("a request").header("x-a"), "1");
 }
 
-/// The import reduces a webhook timeout of 60 s to the maximum of 20 s and reports both values
-/// (case real-files-and-clients 4).
+/// The import reduces a webhook timeout of 60 s to the maximum of 20 s and reports both values.
+/// Source: product trial "real-files-and-clients", case 4.
 #[tokio::test]
 async fn a_webhook_with_a_long_timeout_is_imported_with_a_note() {
     let desk = Desk::start();
@@ -2128,8 +2148,8 @@ async fn a_webhook_with_a_long_timeout_is_imported_with_a_note() {
     );
 }
 
-/// The success expression of a webhook may contain parentheses, lists and constants (case
-/// real-files-and-clients 4).
+/// The success expression of a webhook may contain parentheses, lists and constants.
+/// Source: product trial "real-files-and-clients", case 4.
 #[tokio::test]
 async fn a_success_expression_may_have_parentheses_and_lists() {
     let (desk, receiver) = (Desk::start(), Receiver::start().await);
@@ -2184,8 +2204,9 @@ async fn a_success_expression_may_have_parentheses_and_lists() {
     assert!(message.contains("has no success condition"), "{message}");
 }
 
-/// Fields without a choice ignore leftover options, so a comma in such an option is no error (case
-/// real-files-and-clients 12).
+/// A field that offers no choice (for example a text field) ignores options that the file still
+/// contains. A comma in such an option is therefore no error.
+/// Source: product trial "real-files-and-clients", case 12.
 #[tokio::test]
 async fn leftover_options_of_a_text_field_are_ignored() {
     let desk = Desk::start();
@@ -2216,8 +2237,8 @@ async fn leftover_options_of_a_text_field_are_ignored() {
     }
 }
 
-/// A list or a table that contains only blanks does not fill a required field (case
-/// real-files-and-clients 13).
+/// A list or a table that contains only blanks does not fill a required field.
+/// Source: product trial "real-files-and-clients", case 13.
 #[tokio::test]
 async fn a_list_of_blanks_does_not_fill_a_required_text() {
     let desk = Desk::start();
@@ -2277,8 +2298,8 @@ async fn a_list_of_blanks_does_not_fill_a_required_text() {
     }
 }
 
-/// Clients send lists as JSON text, as repeated form parameters, or as plain text (clients of
-/// real-files-and-clients).
+/// Clients send lists as JSON text, as repeated form parameters, or as plain text.
+/// Source: product trial "real-files-and-clients", requests of the clients.
 #[tokio::test]
 async fn clients_send_lists_in_every_form_that_a_body_can_have() {
     let desk = Desk::start();
@@ -2363,8 +2384,8 @@ async fn clients_send_lists_in_every_form_that_a_body_can_have() {
     assert_eq!(filtered["count"], 2);
 }
 
-/// A transition whose condition is always true is a default transition (case real-files-and-clients
-/// 4).
+/// A transition whose condition is always true is a default transition.
+/// Source: product trial "real-files-and-clients", case 4.
 #[tokio::test]
 async fn an_always_true_transition_is_a_default_transition() {
     let desk = Desk::start();
@@ -2390,8 +2411,9 @@ async fn an_always_true_transition_is_a_default_transition() {
     }
 }
 
-/// A repeated request may name the same user in a header instead of the body. Another user with the
-/// same key is rejected (case hostile-and-broken 3).
+/// If a client repeats a request with the same idempotency key, the client may name the user in a
+/// header instead of the body. A request of another user with this key is rejected.
+/// Source: product trial "hostile-and-broken", case 3.
 #[tokio::test]
 async fn a_repeated_request_may_name_its_user_in_another_place() {
     let desk = Desk::start();

@@ -1,5 +1,6 @@
-//! Tests an application in an external ITSM through deployed functions: `sync` sends the requests,
-//! and `inbound` receives the callback over the HTTP API.
+//! Tests an application (a request for approval) in an external ITSM with deployed functions. The
+//! function `sync` sends the requests. The function `inbound` receives the callback over the HTTP
+//! API.
 
 use std::sync::{Arc, Mutex};
 
@@ -13,8 +14,8 @@ use serde_json::{Value, json};
 use crate::TestDesk;
 use crate::desk::until;
 
-/// The bodies of the `create_ticket` requests that the external ITSM received. The second value is
-/// true if the external ticket is decided.
+/// The bodies of all `create_ticket` requests to the external ITSM, and a flag. The flag is true if
+/// the external ticket is decided.
 type External = Arc<Mutex<(Vec<Value>, bool)>>;
 
 /// Returns the response of an external BlueKing ITSM that contains one ticket.
@@ -60,7 +61,8 @@ async fn an_application_is_decided_through_deployed_functions() {
         .expect("a port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(async move { axum::serve(listener, router).await });
-    // The desk keeps the data of earlier runs, so each run uses its own names.
+    // The desk keeps the data of earlier runs. Each run therefore uses names that no other run
+    // uses.
     let run = address.port();
     let definitions = format!(
         r#"
@@ -138,7 +140,8 @@ async fn an_application_is_decided_through_deployed_functions() {
         .expect("an answer")
         .status();
     assert_eq!(status.as_u16(), 403);
-    // The callback may arrive before the desk records the response of the creation.
+    // The callback may arrive before the desk has recorded the response to the creation of the
+    // external ticket.
     let answered = send(
         client
             .post(format!("{}{path}", desk.base()))

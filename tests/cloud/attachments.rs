@@ -1,5 +1,5 @@
-//! Tests uploads through the function to the bucket: binary content, large files in parts, ranges,
-//! and the verification of files by the command line.
+//! Tests uploads that go through a function to the bucket: binary content, large files in parts,
+//! ranges, and the verification of files by the command line.
 
 use std::process::Command;
 

@@ -1,5 +1,6 @@
-//! Tests that the end of a ticket sends a callback to the receiver. An accepted callback is sent
-//! once; a failed callback is sent again.
+//! Tests that the end of a ticket sends a callback to the receiver. If the receiver accepts the
+//! callback, the desk sends no second request. If the callback fails, the desk sends the callback
+//! again.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -19,7 +20,7 @@ use crate::desk::until;
 #[derive(Clone, Default)]
 struct Receiver {
     calls: Arc<Mutex<Vec<(String, Value)>>>,
-    /// The number of further requests that the receiver rejects.
+    /// Number of further requests that the receiver rejects.
     rejections_left: Arc<Mutex<u32>>,
 }
 
@@ -159,8 +160,8 @@ async fn tickets_of_the_official_sdks_send_one_callback_each() {
         (receiver.calls().len() >= ended).then_some(())
     })
     .await;
-    // A wrong second callback would arrive before the cards are up to date, so the test waits for
-    // the cards.
+    // A wrong second callback would arrive before the cards (stored summaries) of the tickets are
+    // up to date. The test therefore waits until the cards are up to date.
     desk.followed().await;
     let mut ids: Vec<String> = receiver.calls().into_iter().map(|(id, _)| id).collect();
     ids.sort();

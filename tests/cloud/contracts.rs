@@ -1,5 +1,5 @@
-//! Tests that each cloud adapter passes the contract of its port. Each test uses separate tables,
-//! queues and buckets.
+//! Tests that each cloud adapter passes the contract tests of its port (the interface of the
+//! adapter). Each test uses separate tables, queues and buckets.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,8 +20,8 @@ use infra::{CommandEnvelope, Ledger, blob, keys, pages, queue, secrets, store, v
 use crate::deployment::{fresh, table};
 use crate::stream::Stream;
 
-/// A store on tables of its own and blobs in memory, together with the indexer that builds its
-/// feed.
+/// A store with separate tables and with files in memory, and the indexer that builds the feed of
+/// this store.
 pub(crate) struct SeparateStore {
     pub(crate) store: Arc<Paged>,
     pub(crate) indexer: Indexer,
@@ -70,8 +70,8 @@ impl SeparateStore {
     }
 }
 
-/// In one part of the contract, 16 concurrent writers write to one stream in 500 rounds. Exactly
-/// one writer wins each round.
+/// Tests the store on DynamoDB. In one part of the test, 16 concurrent writers append to one stream
+/// in 500 rounds. In each round, exactly one writer succeeds.
 #[tokio::test(flavor = "multi_thread")]
 async fn dynamodb_store() {
     let own = SeparateStore::new().await;
@@ -191,8 +191,8 @@ async fn managed_secrets() {
     secrets::contract::check(&manager(), &manager()).await;
 }
 
-/// A stream that exceeds every page limit is loaded and accepts commands. Snapshots of a different
-/// program are ignored.
+/// A stream that is larger than 1 MiB and has more than 5,000 events can be loaded and accepts
+/// commands. Snapshots that a different program wrote are ignored.
 #[tokio::test]
 async fn a_stream_past_1_mib_and_5000_events_accepts_commands() {
     let own = SeparateStore::new().await;
@@ -242,8 +242,8 @@ async fn a_stream_past_1_mib_and_5000_events_accepts_commands() {
             bytes += page.iter().map(|commit| commit.body.len()).sum::<usize>();
         }
     };
-    // A ledger with another snapshot interval simulates another process, which loads the stream and
-    // appends to the stream.
+    // Another process also loads the stream and appends to the stream. A ledger with another
+    // snapshot interval simulates this process.
     let other = ledger(10);
     for number in 200..300 {
         import_rows(&other, number, 1)
@@ -260,8 +260,8 @@ async fn a_stream_past_1_mib_and_5000_events_accepts_commands() {
         "{} events, {bytes} bytes before the last hundred commands",
         103 * 50
     );
-    // The ledger ignores a snapshot whose fingerprint differs from its own. The fingerprint changes
-    // with the type of the state.
+    // A fingerprint in a snapshot identifies the type of the stored state. The ledger ignores a
+    // snapshot whose fingerprint differs from the fingerprint of the current program.
     let mut tip = own
         .store
         .back("ticket-LOG-1", None, 1)
@@ -298,7 +298,8 @@ async fn a_stream_past_1_mib_and_5000_events_accepts_commands() {
     assert_eq!(tip.next() - 1, 103 * 50 + 102);
 }
 
-/// A context loader that panics, because the import of rows needs no context.
+/// A context loader that must not be called. The loader panics, because the import of rows needs no
+/// context.
 struct NoContext;
 
 #[async_trait::async_trait]

@@ -1,5 +1,5 @@
-//! Tests that only the unreadable message of a batch becomes a dead letter. The command line lists
-//! the dead letter and returns the message to its queue.
+//! Tests that only the unreadable message of a batch becomes a dead letter. The command line can
+//! list the dead letter and can return the message to its queue.
 
 use std::process::Command;
 
@@ -41,7 +41,7 @@ async fn only_the_unreadable_message_of_a_batch_is_parked_and_redriven() {
         .queue_url
         .expect("a URL");
     // The batch consists of nine valid messages and one unreadable message. Each valid message
-    // opens a callback of a ticket that does not exist, so the callback fails.
+    // starts a callback for a ticket that does not exist, so the callback fails.
     let good: Vec<String> = (0..9)
         .map(|number| format!("{unreadable}-good-{number}"))
         .collect();

@@ -1,5 +1,5 @@
-//! Creates a separate deployment for one test: tables, queues and a secret as in the template, but
-//! no functions.
+//! Creates a separate deployment for one test. The deployment has tables, queues and a secret like
+//! the deployment template, but no functions.
 
 use std::sync::Arc;
 
@@ -90,7 +90,8 @@ pub(crate) async fn table(
     )
 }
 
-/// A deployed desk whose functions are missing: no function indexes or follows its commits.
+/// A deployed desk without functions. No function adds the commits to the feed or updates the
+/// views.
 pub(crate) struct Deployment {
     pub(crate) prefix: String,
     pub(crate) cloud: Cloud,
@@ -164,7 +165,7 @@ impl Deployment {
         }
     }
 
-    /// Stores the first commit of each given stream. The commit time is two minutes ago.
+    /// Stores the first commit of each given stream, with a commit time two minutes in the past.
     pub(crate) async fn store(&self, streams: &[&str]) {
         for stream in streams {
             let mut commit = following(stream, None, 1, 1, b"{}");
@@ -180,8 +181,8 @@ impl Deployment {
         }
     }
 
-    /// Deletes the first commit of a stream directly from the table, as a writer outside the ledger
-    /// could do.
+    /// Deletes the first commit of a stream directly from the table. A program that does not use
+    /// the ledger could do the same.
     pub(crate) async fn remove(&self, stream: &str) {
         let delete = self
             .client
@@ -195,8 +196,8 @@ impl Deployment {
             .expect("removed");
     }
 
-    /// Overwrites the first commit of a stream with another valid commit, directly in the table, as
-    /// a writer outside the ledger could do.
+    /// Replaces the first commit of a stream with another valid commit, directly in the table. A
+    /// program that does not use the ledger could do the same.
     pub(crate) async fn overwrite(&self, stream: &str) {
         let mut other = following(stream, None, 1, 7, b"{}");
         other.at = Moment(SystemClock.now().0 - 120_000);

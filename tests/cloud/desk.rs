@@ -19,7 +19,8 @@ pub(crate) fn setting(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `localstack/up`, then `set -a; . target/localstack/env`; or run ./test"))
 }
 
-/// Returns the endpoint of DynamoDB, which may differ from the endpoint of the other services.
+/// Returns the endpoint of DynamoDB. This endpoint may differ from the endpoint of the other
+/// services.
 #[expect(
     clippy::disallowed_methods,
     reason = "the environment names the desk under test"
@@ -28,7 +29,8 @@ pub(crate) fn endpoint() -> String {
     std::env::var("AWS_ENDPOINT_URL_DYNAMODB").unwrap_or_else(|_| setting("AWS_ENDPOINT_URL"))
 }
 
-/// Calls `look` repeatedly until the function returns a value; panics after [`WAIT_MAX`].
+/// Calls the function `look` repeatedly until the function returns a value; panics after
+/// [`WAIT_MAX`].
 pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = tokio::time::Instant::now() + WAIT_MAX;
     loop {
@@ -110,20 +112,21 @@ impl TestDesk {
     }
 
     /// Calls an operation of the BlueKing API that must succeed; returns the member `data` of the
-    /// envelope.
+    /// response envelope.
     pub(crate) async fn must(&self, operation: &str, body: Value) -> Value {
         let envelope = self.call(operation, body.clone()).await;
         tests::data_of(operation, &body, &envelope)
     }
 
     /// Calls an operation of the BlueKing API that must be rejected; returns the code and the
-    /// message.
+    /// message of the rejection.
     pub(crate) async fn refused(&self, operation: &str, body: Value) -> (i64, String) {
         let envelope = self.call(operation, body.clone()).await;
         tests::refusal_of(operation, &body, &envelope)
     }
 
-    /// Waits until the follower has updated the cards of all tickets that this test opened.
+    /// Waits until the follower (the function that updates the views) has updated the cards of all
+    /// tickets that this test opened. A card is the stored summary of a ticket.
     pub(crate) async fn followed(&self) {
         let opened = self.opened.lock().expect("no holder panics").clone();
         for stream in opened {
@@ -140,8 +143,8 @@ impl TestDesk {
         }
     }
 
-    /// Waits until the API returns a new service. Functions cache the configuration, so a new
-    /// service becomes visible after a delay.
+    /// Waits until the API returns a new service. The cloud functions cache the configuration, so a
+    /// new service is not visible immediately.
     pub(crate) async fn configured(&self, service: i64) {
         let known = async || {
             let services = self.must("get_services", json!({ "catalog_id": 4 })).await;
@@ -154,7 +157,7 @@ impl TestDesk {
         until("the new service in the list", known).await;
     }
 
-    /// Returns the wire types of the events of a ticket, in order.
+    /// Returns the type names of all events of a ticket, in order.
     pub(crate) async fn story(&self, sn: &str) -> Vec<&'static str> {
         let history = functions::app::tickets::history(&self.app.ledger, &format!("ticket-{sn}"))
             .await
@@ -165,8 +168,8 @@ impl TestDesk {
             .collect()
     }
 
-    /// Returns the number of concurrent clients. The number is lower than on the memory adapters,
-    /// because each client starts a process on this machine.
+    /// Returns the number of concurrent clients. The number is lower than in tests with adapters in
+    /// memory, because each client starts a process on this machine.
     #[expect(clippy::unused_self, reason = "the flows call a method of their desk")]
     pub(crate) fn rivals(&self) -> usize {
         24

@@ -1,7 +1,8 @@
-//! Tests the journal over an unreliable network: a quarter of the requests meet one of five faults.
+//! Tests the journal (the table of all commits) over an unreliable network. A quarter of the
+//! requests fail with one of five faults.
 //!
 //! The faults are a throttled request, a conflict, a server error, a lost response and a truncated
-//! response. If a response is lost or truncated, its request was executed.
+//! response. If the response is lost or truncated, the request itself was executed.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -34,7 +35,7 @@ const STREAMS: u64 = 8;
 /// Timeout of one attempt of a request. The value is short, so that a lost response delays the test
 /// only a little.
 const TRY_TIMEOUT: Duration = Duration::from_millis(500);
-/// For each kind of fault, the number of requests per thousand that meet the fault.
+/// Number of requests per thousand that fail with each kind of fault.
 const EACH_OF_1000: u64 = 50;
 
 #[derive(Default)]
@@ -50,7 +51,7 @@ struct Proxy {
     faults: Arc<Faults>,
 }
 
-/// A body that ends one byte before the length in its header.
+/// A response body that ends one byte before the length that its header names.
 struct Short(Option<Bytes>);
 
 impl http_body::Body for Short {
@@ -67,7 +68,8 @@ impl http_body::Body for Short {
     }
 }
 
-/// Returns the name of the fault of the n-th request. The choice is the same in each run.
+/// Returns the name of the fault for the n-th request. The result is the same in each run of the
+/// test.
 fn fault(number: u64) -> &'static str {
     let drawn = u64::from_be_bytes(
         blake3::hash(&number.to_be_bytes()).as_bytes()[..8]
@@ -142,11 +144,12 @@ async fn forward(State(proxy): State<Proxy>, headers: HeaderMap, body: Bytes) ->
         .expect("the store answers");
     let (status, bytes) = (answer.status(), answer.bytes().await.expect("a body"));
     if fault == "timeout" {
-        // The request was executed. The response is delayed until the client has timed out.
+        // The request was executed. The proxy sends the response only after the timeout of the
+        // client.
         tokio::time::sleep(TRY_TIMEOUT * 4).await;
     }
     if fault == "cut" {
-        // The request was executed. The last byte of the response is missing.
+        // The request was executed. The proxy removes the last byte of the response.
         return Response::builder()
             .status(status)
             .header("content-length", bytes.len() + 1)
@@ -205,7 +208,7 @@ async fn each_of_5000_commands_is_executed_once_despite_faults() {
 
     let mut writers = tokio::task::JoinSet::new();
     for writer in 0..WRITERS {
-        // Each writer uses a ledger of its own, like a separate process. The writers share only the
+        // Each writer has a separate ledger, like a separate process. The writers share only the
         // table.
         let ledger = Ledger::new(
             ledger.store.clone(),
@@ -223,8 +226,8 @@ async fn each_of_5000_commands_is_executed_once_despite_faults() {
                     command_id: command_id(&["fault", &number.to_string()]),
                     meta: Meta::system("t", "t"),
                 };
-                // The client repeats the command under the same command id until the outcome is
-                // known.
+                // If the outcome is unknown, the client repeats the command with the same command
+                // id.
                 let outcome = loop {
                     match ledger
                         .execute::<NumberSequence>(

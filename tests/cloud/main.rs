@@ -1,7 +1,7 @@
-//! Tests a desk in the cloud: contracts of the cloud adapters, flows of the local desk, and
-//! behavior that exists only in the cloud.
+//! Tests a desk in the cloud: the contract tests of the cloud adapters, scenarios that also run on
+//! a local desk, and behavior that exists only in the cloud.
 //!
-//! `localstack/up` writes environment variables that name the desk under test.
+//! `localstack/up` writes environment variables. These variables name the desk that is tested.
 
 mod applications;
 mod attachments;

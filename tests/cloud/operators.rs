@@ -1,5 +1,5 @@
-//! Tests the command line on a desk in the cloud: audit, report, import, and doctor on healthy and
-//! broken deployments.
+//! Tests the command line on a desk in the cloud: `audit`, `report`, `import` and `doctor`. The
+//! command `doctor` runs on healthy and on broken deployments.
 
 use std::process::{Command, Output};
 
@@ -68,7 +68,8 @@ async fn feed_and_journal_verify_each_other() {
     );
     let board = printed(&["report", "desk", "--json", "--cloud"]);
     assert!(board.contains("\"opened\""), "{board}");
-    // The independent verifier must accept the events that the program exports from the cloud.
+    // The independent verifier (a Python program) must accept the events that the program exports
+    // from the cloud.
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), printed(&["audit", "export", "--cloud"])).expect("written");
     let verified = Command::new(root().join("target/python/bin/python"))
@@ -147,7 +148,8 @@ async fn a_log_is_imported_once_and_doctor_reports_its_cost() {
     println!("{cost}");
 }
 
-/// Runs doctor on the desk with a prefix and returns the output. Doctor must report a problem.
+/// Runs the command `doctor` on the deployment with the given name prefix. The command must report
+/// a problem. Returns the output.
 fn failing_doctor(prefix: &str, more: &[&str], environment: &[(&str, &str)]) -> String {
     let output = run(
         &[&["doctor", "--cloud", "--prefix", prefix][..], more].concat(),
@@ -158,8 +160,8 @@ fn failing_doctor(prefix: &str, more: &[&str], environment: &[(&str, &str)]) -> 
     output_text
 }
 
-/// Returns two lines of the output of doctor: the finding of a failed check, and the advice on the
-/// next line.
+/// Returns two lines from the output of `doctor`: the line of a failed check, and the next line,
+/// which contains the advice.
 fn finding<'a>(output_text: &'a str, what: &str) -> (&'a str, &'a str) {
     let mut lines = output_text
         .lines()
@@ -179,8 +181,8 @@ async fn doctor_finds_no_problem_on_a_sound_desk() {
     desk.followed().await;
     let output = run(&["doctor", "--cloud"], &[]);
     let output_text = String::from_utf8_lossy(&output.stdout).into_owned();
-    // A concurrent test may have an unreadable message among the dead letters, so this finding is
-    // allowed.
+    // Another test runs at the same time and may create a dead letter, so the finding about dead
+    // letters is allowed.
     assert!(
         output_text
             .lines()
@@ -239,8 +241,8 @@ async fn doctor_names_the_broken_part_of_a_deployment_with_advice() {
         "{unreachable}"
     );
 
-    // A separate deployment without functions indexes no commits. Doctor must report the commits
-    // that are not in the feed.
+    // A separate deployment has no functions, so no commit is added to its feed. `doctor` must
+    // report the missing commits.
     let own = Deployment::new().await;
     own.store(&["catalog"]).await;
     let stopped = failing_doctor(&own.prefix, &[], &[]);
@@ -327,8 +329,8 @@ async fn lost_cards_are_restored_and_a_rebuild_finds_no_difference() {
     assert!(!rebuilt.starts_with("ticket: 0 "), "{rebuilt}");
 }
 
-/// `audit check` compares the feed with the journal and finds commits that another writer changed
-/// or removed.
+/// `audit check` compares the feed with the journal (the table of all commits). The command finds
+/// commits that another program changed or removed.
 #[tokio::test]
 async fn audit_check_finds_changed_removed_and_missing_commits() {
     let own = Deployment::new().await;

@@ -1,5 +1,5 @@
-//! Tests that MQTT messages of robots and edge sites reach the queue `fleet` together with their
-//! topic. Messages on other topics do not reach the queue.
+//! Tests that the MQTT messages of robots and edge sites reach the queue `fleet`. The queue
+//! receives the topic of each message. Messages on other topics do not reach the queue.
 
 use std::process::Command;
 

@@ -1,4 +1,5 @@
-//! Reads a table stream like the Lambda service, for contract tests on tables without functions.
+//! Reads the stream of a DynamoDB table like the Lambda service. The contract tests need this
+//! reader, because their tables have no functions.
 
 use aws_sdk_dynamodbstreams::types::{OperationType, ShardIteratorType};
 use events::Moment;
@@ -6,7 +7,8 @@ use functions::stream::index::Arrived;
 use infra::sdk::{Item, Value};
 use infra::store::dynamodb::commit;
 
-/// A table stream. Each call of [`Stream::all`] reads the stream from its beginning.
+/// The stream of a DynamoDB table. Each call of [`Stream::all`] reads the stream from its
+/// beginning.
 pub(crate) struct Stream {
     client: aws_sdk_dynamodbstreams::Client,
     arn: String,

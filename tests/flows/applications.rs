@@ -1,5 +1,6 @@
-//! Tests applications in an external ITSM: decisions by callback, decisions by polling, and every
-//! fault of the external ITSM (requirements/external-itsm.md, reference/bk-itsm.md 10).
+//! Tests applications: requests for approval that the desk sends to an external ITSM. The tests
+//! cover decisions by callback, decisions by polling, and every fault of the external ITSM
+//! (requirements/external-itsm.md; reference/bk-itsm.md, section 10).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -37,11 +38,11 @@ const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
 enum Fault {
     /// The request is not sent, because no connection is possible.
     NotSent,
-    /// The request is lost, and no response arrives.
+    /// The request is lost before its execution, and no response arrives.
     LostRequest,
-    /// The request is executed, and no response arrives.
+    /// The request is executed, but no response arrives.
     LostResponse,
-    /// The response is an HTML page.
+    /// The response is an HTML page instead of JSON.
     Html,
     /// The response is an envelope whose member `result` is false.
     Rejected,
@@ -228,7 +229,8 @@ impl Applied {
         status
     }
 
-    /// Returns the automatic node of the ticket and all applications of the desk.
+    /// Returns the automatic node of the ticket, and all applications (requests for approval) of
+    /// the desk.
     async fn state(&self, sn: &Value) -> (Value, Vec<Value>) {
         let path = format!("tickets/{}", sn.as_str().unwrap());
         let (_, shown) = self.desk.v1("GET", &path, "admin", Value::Null).await;
@@ -337,16 +339,18 @@ async fn a_forged_callback_changes_nothing_and_polling_continues() {
         }
     }
     assert_eq!(desk.desk.head().await, head, "a stranger adds no commit");
-    // The secret in the path is right, but the external ITSM did not issue the token.
+    // The secret in the path is correct, but the external ITSM did not issue the token of the
+    // callback.
     desk.callback(&path, &message("REQ001", "forged")).await;
     assert_eq!(desk.external.calls(), ["token/verify"]);
     assert_eq!(desk.result(&sn).await, "\"poll\" at \"RUNNING\"");
-    // The desk does not trust a callback: the desk reads the external ticket, and the ticket is
-    // still running.
+    // The desk does not trust the content of a callback and reads the external ticket. The external
+    // ticket is still running.
     desk.callback(&path, &message("REQ001", "issued")).await;
     assert_eq!(desk.external.calls(), ["token/verify", "get_ticket_info"]);
     assert_eq!(desk.result(&sn).await, "\"poll\" at \"RUNNING\"");
-    // A body without a required member is stored, but the request is rejected.
+    // A callback body without a required member is stored, but the desk rejects the request with
+    // status 400.
     let head = desk.desk.head().await;
     let incomplete = json!({ "sn": "REQ001", "current_status": "FINISHED" });
     assert_eq!(
@@ -377,7 +381,8 @@ async fn a_repeated_callback_is_handled_once() {
         );
     }
     assert_eq!(desk.desk.head().await, head);
-    // Another callback for a decided application is recorded and does not change the decision.
+    // If an application (a request for approval) is already decided, another callback is recorded
+    // but does not change the decision.
     desk.external.calls();
     desk.callback(&path, &message("REQ999", "issued")).await;
     assert!(desk.external.calls().is_empty());
@@ -466,7 +471,7 @@ async fn an_application_without_a_decision_expires() {
     let desk = Applied::open().await;
     desk.external.fail(&[Fault::LostResponse]);
     let sn = desk.submit().await;
-    // From now on, the external ITSM responds to no request.
+    // All further requests to the external ITSM get no response.
     for _ in 0..2_000 {
         desk.external.fail(&[Fault::LostRequest]);
     }

@@ -1,5 +1,6 @@
-//! Tests uploads as a body, as a form and in parts, references from tickets and workflows, and read
-//! permission. Tests that files without a reference are removed.
+//! Tests uploads: as a request body, as a form, and in parts. Tests references from tickets and
+//! workflows to files, and the permission to read a file. Files without a reference must be
+//! removed.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
@@ -94,7 +95,7 @@ pub(crate) async fn status_of(desk: &TestDesk, user: &str, id: &Value) -> u16 {
     read(desk, user, id, &[]).await.0.as_u16()
 }
 
-/// Imports a service whose submit form has a FILE field.
+/// Imports a service whose submit form has a field of the type FILE.
 pub(crate) async fn with_files(desk: &TestDesk, meta: Value) -> Value {
     let field = json!({ "id": 10, "key": "shots", "name": "截图", "type": "FILE", "state_id": 2, "validate_type": "OPTION", "meta": meta });
     service(
@@ -199,8 +200,9 @@ async fn a_file_of_a_ticket_is_readable_by_the_people_of_that_ticket_only() {
         )
     );
 
-    // A file that a ticket references cannot be deleted, and another user cannot attach the file to
-    // a ticket. A follower can read the file only after a participant has added the follower.
+    // A file cannot be deleted if a ticket references the file. Another user cannot attach the file
+    // to a ticket. A follower (a person who watches the ticket) can read the file only if a
+    // participant has added the follower.
     let path = format!("attachments/{}", file["id"].as_str().expect("an id"));
     assert_eq!(
         send(
@@ -245,7 +247,7 @@ async fn a_file_of_a_ticket_is_readable_by_the_people_of_that_ticket_only() {
         404,
         "unfollowing ends the invitation"
     );
-    // The uploader may attach the file to a second ticket, and both tickets then reference the
+    // The uploader may attach the same file to a second ticket. Both tickets then reference the
     // file.
     let second = desk
         .must("create_ticket", ticket(&service, &json!([file["id"]])))
@@ -315,7 +317,7 @@ async fn unreferenced_files_are_removed_at_the_deadline_or_by_the_uploader() {
         (404, 1)
     );
 
-    // A rejected command does not create a reference to the file that the command names.
+    // If a command that names a file is rejected, the file gets no reference.
     let refused = json!({ "service_id": service, "creator": "lisi", "fields": [{ "key": "shots", "value": [alone["id"]] }] });
     desk.refused("create_ticket", refused).await;
     desk.clock.advance(ALONE_MS - 1);
@@ -698,7 +700,8 @@ async fn a_large_file_is_uploaded_in_parts_and_downloaded_in_ranges() {
         begun,
         "the same key resumes the upload"
     );
-    // A second upload of a part replaces the earlier content of the part.
+    // If a part is uploaded a second time, the new content replaces the earlier content of this
+    // part.
     assert_eq!(
         send(
             &desk,
@@ -785,7 +788,7 @@ async fn a_large_file_is_uploaded_in_parts_and_downloaded_in_ranges() {
         416
     );
 
-    // The blob store keeps the parts of a file that a ticket references.
+    // If a ticket references a file, the blob store keeps the parts of the file.
     let service = with_files(&desk, json!({})).await;
     desk.must("create_ticket", ticket(&service, &json!([file["id"]])))
         .await;

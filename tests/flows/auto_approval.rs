@@ -1,5 +1,5 @@
-//! Tests automatic approval, ticket statuses that nodes set, submission on behalf of other people,
-//! and options from a dictionary.
+//! Tests automatic approval, ticket statuses that nodes set, tickets that a person submits for
+//! other people, and options from a dictionary.
 
 use serde_json::{Value, json};
 use tests::form;

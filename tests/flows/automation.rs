@@ -1,5 +1,5 @@
-//! Tests automatic nodes: API calls, retries, ignored failures, polling, SOPS tasks, and parallel
-//! branches.
+//! Tests automatic nodes: API calls, retries, ignored failures, polling, tasks of SOPS (the
+//! standard operations platform of BlueKing), and parallel branches.
 
 use domain::intent::{Intent, Work};
 use functions::queue::automate::open as open_api_call;
@@ -411,8 +411,8 @@ async fn a_sops_task_is_created_started_polled_and_resumed() {
         step(&desk, &sn).await,
         json!([["标准运维", "FAILED", "TRANSITION"]])
     );
-    // A person repairs the task in SOPS. The retry polls the existing task and creates no second
-    // task.
+    // A person repairs the task in SOPS. The retry then polls the same task and does not create a
+    // second task.
     answers(&desk, &[state("FINISHED")]);
     let by = desk.app.people.pid("zhangsan").await.expect("a person");
     act(
@@ -454,8 +454,9 @@ async fn a_sops_task_is_created_started_polled_and_resumed() {
     );
 }
 
-/// Imports a service whose only automatic node runs a SOPS task. If the task succeeds, the ticket
-/// ends. If a person ignores its failure, the ticket enters a manual node.
+/// Imports a service whose only automatic node runs a task in SOPS (the standard operations
+/// platform). If the task succeeds, the ticket ends. If the task fails and a person ignores the
+/// failure, the ticket enters a manual node.
 async fn task_service(desk: &TestDesk, name: &str) -> Value {
     let info = json!({ "url": "https://sops.example.com", "bk_biz_id": { "value": "2" }, "template_id": "88", "template_source": "business" });
     let node = json!({ "id": 3, "type": "TASK-SOPS", "name": "标准运维", "processors_type": "PERSON", "processors": "zhangsan", "extras": { "sops_info": info } });
@@ -563,8 +564,8 @@ async fn a_sops_task_with_interrupted_creation_is_not_created_again() {
             .expect("done");
     }
     desk.followed().await;
-    // Simulates a process that records the start of an attempt and crashes before the result is
-    // recorded.
+    // The test simulates a process that crashes during an attempt. The process has recorded the
+    // start of the attempt, but not the result.
     let calls = desk
         .app
         .views
@@ -620,7 +621,7 @@ async fn a_sops_task_with_interrupted_creation_is_not_created_again() {
         "{story}"
     );
     // The person finds no task in SOPS and ignores the failure. The result variable of the node
-    // then stays false.
+    // must then still be false.
     desk.operate(
         &sn,
         "ignore",

@@ -1,5 +1,5 @@
-//! Tests the callback at the end of a ticket: the callback is retried, logged and signed, and has
-//! one idempotency key.
+//! Tests the callback at the end of a ticket. The callback is retried, logged and signed, and keeps
+//! the same idempotency key.
 
 use functions::registry::REGISTRY;
 use functions::stream::follow::births::Births;
@@ -144,9 +144,9 @@ async fn a_collected_result_is_no_longer_listed_as_failed() {
     );
 }
 
-/// The sequence of a card also marks the last event that the reactions of the stream have
-/// processed. A rebuild must not store a later sequence, because the reactions would then skip
-/// events.
+/// A card (the stored summary of a stream) contains a sequence. This sequence also records which
+/// events the reactions have processed. A rebuild must not store a later sequence, because the
+/// reactions would then skip events.
 #[tokio::test]
 async fn a_rebuild_ahead_of_the_follower_loses_no_callback() {
     let desk = TestDesk::open().await;

@@ -535,8 +535,8 @@ async fn linking_needs_permission_on_both_tickets() {
             .await;
         assert_eq!(refused.0, 403, "{relation}: {}", refused.1);
     }
-    // A requester may not make an own ticket the child of a ticket of another person. A child ends
-    // with its parent, and the parent may be approved for another reason.
+    // A requester may not make a ticket the child of a ticket that another person created. A child
+    // ends with its parent, and the parent may be approved for another reason.
     let second = ticket(&desk, approval_request()).await;
     assert_eq!(
         desk.not_operated(
@@ -581,7 +581,7 @@ async fn a_link_that_the_other_ticket_rejects_is_removed() {
         ticket(&desk, approval_request()).await,
         ticket(&desk, approval_request()).await,
     );
-    // The parent ends after the child stores the link and before the parent stores the link.
+    // The parent ends at the moment when only the child has stored the link.
     desk.operate(
         &child,
         "link",
@@ -611,8 +611,8 @@ async fn a_link_that_the_other_ticket_rejects_is_removed() {
 async fn managers_reassign_nodes_without_processors_and_close_tickets() {
     let desk = TestDesk::open().await;
     let lines = json!([line(1, 2), line(2, 3), line(3, 9)]);
-    // The form field that names the processors is optional. Without a value, the node has no
-    // processors.
+    // The processors of the node are the people in a form field. This field is optional, and
+    // without a value the node has no processors.
     let node = json!({ "id": 3, "type": "NORMAL", "name": "无人处理", "processors_type": "VARIABLE", "processors": "who" });
     let who = json!([{ "id": 7, "key": "who", "name": "处理人", "type": "MEMBERS", "state_id": 2, "validate_type": "OPTION" }]);
     let service = service(&desk, "无人", json!([node]), lines, who).await;
@@ -814,7 +814,8 @@ async fn a_batch_of_decisions_returns_one_result_per_ticket() {
         again["results"], answer["results"],
         "a repeated batch returns the same results"
     );
-    // If one decision of a batch is malformed, the whole batch is rejected.
+    // If a request contains several decisions and one decision is malformed, the desk rejects the
+    // whole request.
     let sn = ticket(&desk, approval_request()).await;
     let half = json!({ "decisions": [{ "sn": sn, "node": 3, "pass": true }, { "sn": sn }] });
     let (status, problem) = desk.v1("POST", "decisions", "zhangsan", half).await;
@@ -1112,7 +1113,8 @@ async fn former_processors_stay_participants_and_followers_are_not() {
             .contains("luren无权操作源单据"),
         "a follower may not raise another ticket from this one"
     );
-    // Only participants of a ticket may remove other followers. Every follower may stop following.
+    // Only participants of a ticket may remove other followers (people who watch the ticket). Every
+    // follower may stop following the ticket.
     desk.must(
         "add_follower",
         json!({ "sn": sn, "users": "weier", "operator": "lisi" }),
@@ -1131,8 +1133,8 @@ async fn former_processors_stay_participants_and_followers_are_not() {
 async fn resolve_and_acknowledge_select_the_node_that_allows_the_operation() {
     let desk = TestDesk::open().await;
     let gateway = |id: i64, kind: &str| json!({ "id": id, "type": kind });
-    // The automatic node names zhangsan as the processor for a failed API call. The node of the
-    // second branch waits for a claim.
+    // The automatic node names zhangsan as the person who handles a failed API call. The node of
+    // the second branch waits until a person claims the node.
     let mut claimed = manual(6, "认领", "zhangsan,wangwu");
     claimed["distribute_type"] = "CLAIM_THEN_PROCESS".into();
     let nodes = json!([

@@ -1,7 +1,7 @@
-//! Tests several named deadlines of one stream. Each deadline fires once and in order, despite
-//! restarts and jumps of the clock.
+//! Tests several named deadlines of one stream. Each deadline fires once and in order, even if the
+//! desk restarts or the clock jumps.
 //!
-//! The last test checks the same rule for the deadlines of the real aggregates.
+//! The last test checks the deadlines of the real aggregates.
 
 use std::sync::Arc;
 
@@ -26,7 +26,8 @@ use serde_json::{Value, json};
 
 use crate::TestDesk;
 
-/// The events of the test aggregate `alarm`, whose stream can store any number of deadlines.
+/// The events of the test aggregate `alarm`. The stream of this aggregate can store any number of
+/// deadlines.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(tag = "type", content = "data")]
 enum AlarmEvent {
@@ -87,7 +88,7 @@ enum Command {
 }
 
 /// The state of the test aggregate: the deadlines that are set, and the ids of the fired deadlines
-/// in the order of firing.
+/// in the order in which the deadlines fired.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 struct Alarm {
     set: std::collections::BTreeMap<String, Moment>,
@@ -111,8 +112,8 @@ impl Decider for Alarm {
                     due: due.map(Moment),
                 })
                 .collect(),
-            // Only a deadline that is still set to this time fires. A late message of a changed or
-            // cleared deadline stores no event.
+            // A deadline fires only if the state still contains the same time for this deadline. A
+            // late message for a changed or cleared deadline stores no event.
             Command::Fire { id, at } if self.set.get(id) == Some(at) => {
                 vec![AlarmEvent::Fired { id: id.clone() }]
             }
@@ -168,8 +169,8 @@ static ALARMS: Registry = &[&Row::<Alarm, NoCard<_>> {
     ..Row::NEW
 }];
 
-/// A simulated process of the desk with its own views and its own queue. A new process starts with
-/// empty views and an empty queue. Only the ledger is shared between processes.
+/// A simulated process of the desk. A new process starts with empty views and an empty queue.
+/// Processes share only the ledger.
 struct Process {
     app: App,
     views: Arc<dyn Views>,
@@ -216,8 +217,8 @@ impl Process {
         follower.follow_page(page, None).await.expect("followed");
     }
 
-    /// Follows the feed, moves due deadlines to the queue, and processes the queue until no
-    /// deadline is due.
+    /// Processes the feed, moves due deadlines to the queue, and processes the queue. Repeats these
+    /// steps until no deadline is due.
     async fn settle(&mut self) {
         loop {
             self.follow().await;
@@ -262,15 +263,14 @@ async fn several_deadlines_of_a_stream_fire_once_each_in_order() {
     process.settle().await;
     assert_eq!(process.alarm().await.fired, Vec::<String>::new());
 
-    // The deadline `dropped` is cleared and the deadline `breach` is moved, both before their due
-    // time.
+    // Before their due times, the deadline `dropped` is cleared and the deadline `breach` is moved.
     let second = set(vec![("dropped", None), ("breach", at(3600))]);
     execute(&process.app, "alarm-1", [2; 16], &second).await;
     desk.clock.advance(5_000);
     process.settle().await;
     assert_eq!(process.alarm().await.fired, ["remind/1"]);
 
-    // A restart that loses the views and the queue fires no deadline twice.
+    // A restart with empty views and an empty queue fires no deadline a second time.
     let mut process = Process::start(&desk);
     process.settle().await;
     assert_eq!(process.alarm().await.fired, ["remind/1"]);
@@ -289,8 +289,8 @@ async fn several_deadlines_of_a_stream_fire_once_each_in_order() {
     process.settle().await;
     assert_eq!(process.alarm().await.fired.len(), 3);
 
-    // The message contains the former time of the moved deadline `breach`, so the message does
-    // nothing.
+    // The message contains the old time of the moved deadline `breach`. The message therefore has
+    // no effect.
     let stale = functions::stream::follow::due::message(
         "alarm-1",
         "breach",
@@ -306,7 +306,7 @@ async fn several_deadlines_of_a_stream_fire_once_each_in_order() {
     process.settle().await;
     assert_eq!(process.alarm().await.fired.len(), 3);
 
-    // A deadline that has fired can be set and can fire again.
+    // A deadline that has fired can be set again and can fire again.
     desk.clock.advance(3_600_000);
     process.settle().await;
     let again = set(vec![("warn", Some(desk.app.ledger.clock.now().0 + 1))]);

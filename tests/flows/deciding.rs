@@ -1,5 +1,5 @@
-//! Tests votes and finish conditions, permission to submit, limits of transfers, and transitions
-//! that managers select.
+//! Tests votes and finish conditions, the permission to submit a node, limits of transfers, and
+//! transitions that managers select.
 
 use serde_json::{Value, json};
 use tests::form;
@@ -209,8 +209,9 @@ async fn a_decision_counts_even_if_a_manager_selects_the_transition() {
     assert!(logs.contains("admin 选择了流转线"), "{logs}");
 }
 
-/// Two conditions on the outcome of an approval cover all cases of a node only if every path to the
-/// node passes the approval. Otherwise the import report names an uncovered case.
+/// Two conditions test whether an approval passed or was rejected. These conditions cover all cases
+/// of a node only if every path to the node contains the approval. Otherwise the import report
+/// names the uncovered case.
 #[tokio::test]
 async fn cases_are_covered_only_if_the_approval_is_on_every_path() {
     let desk = TestDesk::open().await;
@@ -283,7 +284,8 @@ async fn a_ticket_can_be_withdrawn_until_the_configured_node() {
         desk.refused("operate_ticket", withdraw(&after)).await,
         (3_900_005, "0:抱歉，单据执行中，无法撤销".into())
     );
-    // Lists omit a withdrawn ticket unless the request filters by the status of withdrawn tickets.
+    // Lists omit a withdrawn ticket if the request does not filter by the status of withdrawn
+    // tickets.
     let found = async |body: Value| {
         desk.must("get_tickets_by_user", body).await["items"]
             .to_string()
@@ -578,8 +580,8 @@ async fn conditions_compare_people_by_name_in_transitions_forms_and_files() {
         refused.1.contains("why"),
         "the field is shown with zhangsan, and is required: {refused:?}"
     );
-    // The workflow responses contain user names in conditions, not person ids. An exported file can
-    // therefore be imported again.
+    // In responses, the conditions of a workflow contain user names instead of person ids. An
+    // exported file can therefore be imported again.
     let flow = desk
         .must("get_service_detail", json!({ "service_id": service }))
         .await["workflow_id"]
@@ -789,9 +791,9 @@ async fn the_remark_of_a_decision_is_from_the_last_round() {
         (&json!(false), &json!("理由"), &json!("wangwu")),
         "{node}"
     );
-    // The approver rejects the ticket in the first round. The ticket is sent back, and the approver
-    // approves the second round without a remark. The second round must not show the remark of the
-    // first round.
+    // The approval node runs twice. In the first run, the approver rejects the ticket with a
+    // remark, and the ticket is sent back. In the second run, the approver approves the ticket
+    // without a remark. The result must not show the remark of the first run.
     let text = |id: i64, key: &str, required: &str| json!({ "id": id, "key": key, "name": key, "type": "TEXT", "state_id": 3, "validate_type": required });
     let who = json!({ "id": 30, "key": "helper", "name": "协助人", "type": "MEMBERS", "state_id": 3, "validate_type": "OPTION" });
     let lines = json!([

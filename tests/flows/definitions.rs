@@ -14,10 +14,10 @@ use tests::process::shared;
 
 use crate::TestDesk;
 
-/// Maximum number of tickets for one definition; the test fails if these tickets did not take every
+/// Maximum number of tickets for one definition. The test fails if these tickets did not take every
 /// transition.
 const TICKETS_MAX: usize = 60;
-/// Maximum number of steps of one ticket; the test fails if the ticket has not ended after this
+/// Maximum number of steps of one ticket. The test fails if the ticket has not ended after this
 /// number of steps.
 const STEPS_MAX: usize = 80;
 
@@ -34,8 +34,8 @@ impl Dice {
     }
 }
 
-/// Returns the definition with processors and assignors for the nodes for which the published
-/// definition names no people.
+/// Returns a copy of the definition in which every node has processors and assignors. In the
+/// published definition, some nodes name no people.
 fn configured(flow: &Value) -> Value {
     let mut flow = flow.clone();
     let people = |kind: &str| {
@@ -69,8 +69,8 @@ fn configured(flow: &Value) -> Value {
     flow
 }
 
-/// Makes the last transition of each open node the default transition. Then every possible case has
-/// a transition.
+/// An open node has no transition for some form values. For each open node, the last transition
+/// becomes the default transition. After this change, all form values have a transition.
 fn with_defaults(flow: &Value, open: &[i64]) -> Value {
     let mut flow = flow.clone();
     for id in open {
@@ -85,8 +85,8 @@ fn with_defaults(flow: &Value, open: &[i64]) -> Value {
     flow
 }
 
-/// Returns the open nodes of an import report: nodes for which the report names a case without a
-/// transition.
+/// Returns the ids of the open nodes. For an open node, the import report names form values that
+/// have no transition.
 fn open_nodes(report: &Value) -> Vec<i64> {
     let notes = report
         .as_array()
@@ -125,7 +125,7 @@ fn value(field: &Value, hints: &Hints, dice: &mut Dice) -> Value {
     }
 }
 
-/// The values that conditions compare with free-text fields, by field key.
+/// Maps the key of a free-text field to the values that conditions compare with the field.
 type Hints = BTreeMap<String, Vec<Value>>;
 
 fn filled(fields: &Value, hints: &Hints, dice: &mut Dice) -> Value {
@@ -256,8 +256,8 @@ async fn every_real_definition_runs_along_every_transition_to_every_end() {
             desk.must("import_service", service(&configured(flow)))
                 .await
         };
-        // The original and the desk both run definitions in which some case has no transition. The
-        // test adds default transitions, so that tickets can take every transition.
+        // BlueKing ITSM and the desk both run definitions in which some form values have no
+        // transition. The test adds default transitions, so that tickets can take every transition.
         let open = open_nodes(&imported["report"]);
         let flow = &with_defaults(flow, &open);
         if !open.is_empty() {
@@ -339,7 +339,7 @@ async fn every_real_definition_runs_along_every_transition_to_every_end() {
             "{name}: transitions that no ticket took"
         );
         lines += expected.len();
-        // The creator may withdraw the ticket only if the definition allows withdrawing.
+        // The creator may withdraw the ticket only if the definition allows a withdrawal.
         let mut sn = driven.create().await;
         while desk.must("get_ticket_status", json!({ "sn": sn })).await["current_status"]
             != "RUNNING"

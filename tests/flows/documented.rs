@@ -1,12 +1,13 @@
-//! Tests that the response of each operation contains every key of the interface document with the
-//! documented type (requirements/itsm-product-and-api.md).
+//! Tests the responses of all operations. Each response must contain every key that the interface
+//! document lists, with the documented type (requirements/itsm-product-and-api.md).
 
 use serde_json::{Value, json};
 use tests::{approval_request, form};
 
 use crate::TestDesk;
 
-/// Asserts that an object contains every key, and that the value of each key has the given type.
+/// Asserts that an object contains every key in the list, and that the value of each key has the
+/// listed type.
 fn has(object: &Value, keys: &[(&str, &str)]) {
     for (key, kind) in keys {
         let value = object
@@ -312,8 +313,8 @@ async fn every_operation_returns_every_documented_key() {
     }
 }
 
-/// The log platform requires this service, the node id 3, and these field keys
-/// (reference/bk-itsm.md 10).
+/// The log platform of BlueKing requires this service, the node id 3, and these field keys
+/// (reference/bk-itsm.md, section 10).
 #[tokio::test]
 async fn the_capacity_request_of_the_log_platform_runs() {
     let desk = TestDesk::open().await;

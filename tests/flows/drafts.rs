@@ -1,4 +1,5 @@
-//! Tests unsent forms: each person has one draft for each form, and may store named templates.
+//! Tests forms that a person has saved but not submitted. Each person has one draft for each form,
+//! and may store templates with names.
 
 use domain::attachment::ALONE_MS;
 use domain::draft::DRAFT_MS;
@@ -39,7 +40,8 @@ async fn a_draft_is_kept_for_its_owner_until_the_form_is_submitted() {
     assert_eq!(listed["drafts"].as_array().map(Vec::len), Some(1));
     assert_eq!(get(&desk, "drafts", "wangwu").await.1["drafts"], json!([]));
 
-    // The ledger stores the fields of a draft sealed. People that a draft names are not registered.
+    // The fields of a draft are sealed (encrypted) in the ledger. If a draft names an unknown
+    // person, the desk does not register this person.
     let newcomer = desk.app.people.find("newcomer").await.expect("read");
     assert!(newcomer.is_unknown());
     let stored = desk.app.ledger.store.feed(0, 10_000).await.expect("feed");
@@ -53,8 +55,8 @@ async fn a_draft_is_kept_for_its_owner_until_the_form_is_submitted() {
         "{body}"
     );
 
-    // Saving the same fields again stores no event. After the form is submitted, the draft no
-    // longer exists.
+    // If the same fields are saved again, the desk stores no event. After the form is submitted,
+    // the draft does not exist.
     let head = desk.head().await;
     assert_eq!(
         desk.v1("PUT", path, "lisi", json!({ "fields": fields }))
@@ -85,7 +87,7 @@ async fn a_draft_is_kept_for_its_owner_until_the_form_is_submitted() {
     assert_eq!(status, 201, "{sent}");
     assert_eq!(get(&desk, path, "lisi").await.0, 404);
 
-    // Each processor of a node has a separate draft of the node form.
+    // For a node form, each processor of the node has a separate draft.
     let sn = sent["sn"].as_str().expect("sn").to_owned();
     let path = format!("drafts/tickets/{sn}/3");
     for (user, text) in [("zhangsan", "先看看"), ("wangwu", "再想想")] {
@@ -154,7 +156,7 @@ async fn a_draft_is_kept_for_its_owner_until_the_form_is_submitted() {
     );
 }
 
-/// Submitting a node form over either API ends the draft of the form.
+/// If a node form is submitted over either of the two APIs, the draft of this form is removed.
 #[tokio::test]
 async fn both_apis_end_the_draft_of_a_submitted_node_form() {
     let desk = TestDesk::open().await;
@@ -413,8 +415,7 @@ async fn a_template_has_a_unique_name_per_service_and_no_deadline() {
     );
 }
 
-/// Returns the types of the events that were committed after a feed position, in the order of the
-/// feed.
+/// Returns the types of all events after a feed position, in the order of the feed.
 async fn events_after(desk: &TestDesk, position: i64) -> Vec<String> {
     let placed = desk
         .app
@@ -433,7 +434,7 @@ async fn events_after(desk: &TestDesk, position: i64) -> Vec<String> {
     types.collect()
 }
 
-/// Creating the ticket over either API ends the draft.
+/// If a ticket is created over either of the two APIs, the draft of this ticket is removed.
 #[tokio::test]
 async fn both_apis_submit_in_the_same_steps_and_end_the_draft() {
     let desk = TestDesk::open().await;
@@ -462,8 +463,8 @@ async fn both_apis_submit_in_the_same_steps_and_end_the_draft() {
         }
         assert_eq!(get(&desk, draft, "lisi").await.0, 404, "{api}");
         let mut events = events_after(&desk, before).await;
-        // The ticket takes its number from an issued block. A new block is issued only after many
-        // tickets, so the comparison ignores this event.
+        // The number of a ticket is taken from an issued block of numbers. A new block is issued
+        // only after many tickets, so the comparison ignores this event.
         events.retain(|kind| kind != "number_sequence.block_issued");
         steps.push(events);
     }

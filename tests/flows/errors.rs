@@ -1,5 +1,5 @@
-//! Tests each row of the error tables of BlueKing ITSM (reference/bk-itsm.md 3.1, 3.9 and 3.10).
-//! The request returns the documented code and message, and stores no event.
+//! Tests each row of the error tables of BlueKing ITSM (reference/bk-itsm.md, sections 3.1, 3.9 and
+//! 3.10). The request must return the documented code and message, and must store no event.
 
 use domain::config::{Catalog, CatalogCommand, Service};
 use events::catalog::ServicePlaced;
@@ -538,8 +538,8 @@ async fn operate_node_returns_the_documented_errors() {
             "{body}"
         );
     }
-    // Node 4 does not allow transfers. A vote cannot be transferred to wushi, who has already
-    // voted.
+    // Node 4 does not allow transfers to another person. A vote cannot be transferred to wushi,
+    // because wushi has already voted.
     desk.must(
         "operate_node",
         act(&sn, "zhangsan", 3, "TRANSITION", yes.clone()),

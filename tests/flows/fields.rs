@@ -1,4 +1,5 @@
-//! Tests that fields of every type are checked, stored and shown (reference/bk-itsm.md 4.1).
+//! Tests that fields of every type are checked, stored and shown (reference/bk-itsm.md, section
+//! 4.1).
 
 use domain::config::{Catalog, CatalogCommand, Service};
 use domain::workflow::{Command, Workflow};
@@ -11,8 +12,8 @@ use serde_json::{Value, json};
 
 use crate::TestDesk;
 
-/// Returns the type, a valid value, the stored value, the shown value and an invalid value of each
-/// field type. The invalid value is null if every value is valid.
+/// Returns one entry for each field type: the type, a valid value, the stored value, the shown
+/// value, and an invalid value. The invalid value is null if the type has no invalid value.
 fn types() -> Vec<(&'static str, Value, Value, Value, Value)> {
     let same = |kind, value: Value, bad: Value| (kind, value.clone(), value.clone(), value, bad);
     let rows = json!([{ "A": "1" }, { "A": "2" }]);

@@ -1,5 +1,6 @@
-//! Tests that the follower parks a stream that contains an unreadable commit, and continues the
-//! stream after the cause is removed.
+//! Tests the follower (the task that updates the views). If a stream contains an unreadable commit,
+//! the follower parks the stream, that is, stops its processing. After the cause is removed, the
+//! follower continues with the stream.
 
 use events::Moment;
 use functions::host::local::follow_page;
@@ -85,8 +86,9 @@ async fn an_unreadable_commit_parks_only_its_own_stream() {
         "the stream stays parked"
     );
 
-    // The stream is parked, although the follower can read the stream. The redrive continues from
-    // the stored card and removes the stream from the list of parked streams.
+    // The test marks a stream as parked, although its commits are readable. The function `redrive`
+    // continues from the stored card (summary) of the stream. Then the function removes the stream
+    // from the list of parked streams.
     let recovered = parked::Parked {
         consumer: "follow".into(),
         stream: format!("ticket-{}", sn.as_str().expect("sn")),

@@ -1,5 +1,6 @@
-//! Tests the stored bytes of the sample ticket of the design: personal values are sealed, and one
-//! person is erased. An independent program verifies the commits.
+//! Tests the bytes that the desk stores for the sample ticket of the design document. Personal
+//! values are sealed (encrypted), and one person is erased. An independent program verifies the
+//! commits.
 
 use std::process::Command;
 

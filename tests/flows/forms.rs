@@ -131,8 +131,8 @@ async fn options_of_an_external_system_depend_on_other_fields() {
         )
     );
 
-    // The check at creation uses the options that the request above cached. The external system
-    // receives no second request.
+    // The desk checks the chosen option at the creation of the ticket. The options are still
+    // cached, so the external system receives no second request.
     let with_host = |target| {
         ticket(
             &service,
@@ -149,8 +149,8 @@ async fn options_of_an_external_system_depend_on_other_fields() {
     );
     assert_eq!(calls(&desk).len(), 1);
 
-    // The options depend on the fields `host` and `count`. Other values of these fields cause a new
-    // request to the external system.
+    // The options depend on the fields `host` and `count`. With other values of these fields, the
+    // desk sends a new request to the external system.
     answers(&desk, &[hosts(&[])]);
     let other = ticket(&service, &[("host", "elsewhere"), ("target", "10.0.0.9")]);
     assert_eq!(
@@ -489,8 +489,8 @@ async fn a_workflow_copies_shared_fields() {
         (&json!("所在机房"), &json!("甲"), &json!(true)),
         "the copy has its own name; the other members are shared"
     );
-    // A definition contains a copy of the library field. A change of the library field does not
-    // change the copy until the definition copies the field again.
+    // A workflow definition contains a copy of the shared field. A change of the shared field does
+    // not change this copy until the definition copies the field again.
     assert_eq!(
         desk.v1(
             "PUT",
@@ -588,8 +588,8 @@ async fn options_that_depend_on_an_unknown_field_are_rejected_by_name() {
         let (_, message) = desk.refused("import_service", import_request).await;
         assert!(message.contains(problem), "{message}");
     }
-    // The file contains no host of the API that returns the options. The import adds a note to the
-    // report, and the field then accepts any value.
+    // The file does not name the host of the API that returns the options. The import reports this
+    // fact, and the field then accepts any value.
     let import_request = |info: Value| json!({ "name": "缺地址", "key": "request", "catalog_id": 4, "owners": "admin", "workflow": flow(info) });
     let taken = desk
         .must(
@@ -605,7 +605,7 @@ async fn options_that_depend_on_an_unknown_field_are_rejected_by_name() {
     );
     desk.must("create_ticket", json!({ "service_id": taken["id"], "creator": "lisi", "fields": form(&[("title", "t"), ("pick", "anything")]) })).await;
     // Only a superuser may reference a secret in a workflow. An application that names no user may
-    // not reference a secret.
+    // not reference a secret either.
     let mut secret =
         import_request(json!({ "url": "https://evil.example.com/", "secret": "cmdb" }));
     secret["name"] = "密钥".into();
@@ -708,8 +708,8 @@ async fn a_node_reads_tables_as_text_and_ignores_fields_of_other_nodes() {
             .contains("Not a valid string"),
         "a TRANSITION accepts scalar values only"
     );
-    // Clients send whole forms back. The desk ignores the fields of the submit form and uses the
-    // last value of a repeated field.
+    // Clients send complete forms back. The desk ignores the fields of the submit form. If a field
+    // occurs twice, the desk uses the last value.
     let good = json!([{ "host": "a", "env": ["prod", "test"], "day": "2026-02-28" }]);
     let twice = json!([{ "key": "title", "value": "x" }, { "key": "rows", "value": "[]" }, { "key": "rows", "value": good.to_string() }]);
     desk.must("operate_node", submit(twice)).await;

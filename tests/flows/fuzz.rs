@@ -1,5 +1,5 @@
-//! Sends random requests to both APIs. No response is a server error, each status is documented in
-//! `/openapi.json`, and each body has the required shape.
+//! Sends random requests to both APIs. No response may be a server error. Each status must be
+//! documented in `/openapi.json`, and each body must have the required structure.
 
 use std::collections::BTreeMap;
 
@@ -52,7 +52,8 @@ const TEXTS: [&str; 18] = [
     "a,b,,c",
 ];
 
-/// Returns a random value. In two of three cases the value is plausible for a member of this name.
+/// Returns a random value. With a probability of two in three, the value is plausible for a member
+/// with this name.
 fn value(name: &str, known: &[String], dice: &mut Dice, depth: usize) -> Value {
     if dice.below(3) > 0 {
         match name {
@@ -126,8 +127,8 @@ fn value(name: &str, known: &[String], dice: &mut Dice, depth: usize) -> Value {
     }
 }
 
-/// Returns a random value for a query parameter. In one of three cases the value is an enum value
-/// of the parameter, if the parameter has enum values.
+/// Returns a random value for a query parameter. If the parameter has enum values, the result is
+/// one of these values with a probability of one in three.
 fn queried(parameter: &Value, dice: &mut Dice) -> String {
     let named: Vec<&str> = parameter["schema"]["enum"]
         .as_array()
@@ -245,7 +246,8 @@ async fn the_blueking_api_returns_its_envelope_for_every_request() {
             .uri(format!("/api/c/compapi/v2/itsm/{name}/"))
             .header("content-type", "application/json");
         let text = Value::Object(body).to_string();
-        // On average, one of 40 bodies is cut in half, and one of 40 ends with an extra bracket.
+        // On average, one of 40 bodies is cut in half, and one of 40 bodies gets an extra bracket
+        // at the end.
         let text = match dice.below(40) {
             0 => text[..text
                 .char_indices()

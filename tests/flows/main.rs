@@ -1,4 +1,4 @@
-//! Tests scenarios through the HTTP APIs of a desk on memory adapters.
+//! Tests scenarios through the HTTP APIs of a desk with adapters in memory.
 
 mod applications;
 mod attachments;

@@ -1,6 +1,6 @@
 //! Tests every operation in every node state, by every kind of person, and in every processing
-//! mode. An operation is allowed or is rejected with the documented text (reference/bk-itsm.md 3.9,
-//! 3.10, 3.11, 5.4, 6).
+//! mode. An operation must be allowed or rejected with the documented text (reference/bk-itsm.md,
+//! sections 3.9, 3.10, 3.11, 5.4 and 6).
 //!
 //! The expected results are derived from the reference, not from the program.
 
@@ -59,8 +59,8 @@ const OPERATIONS: [&str; 18] = [
     "ticket:CLOSE",
 ];
 
-/// The end of the message that the desk returns for a chat decision if the node is already decided.
-/// The message begins with the ticket number.
+/// The end of an error message. A decision from a chat message gets this error if the node is
+/// already decided. The message begins with the ticket number.
 const HANDLED: &str = "当前单据审批操作已被处理";
 
 impl Mode {
@@ -121,7 +121,7 @@ impl Mode {
     }
 }
 
-/// The expected state of node 3: its status, its processors, and the voters who have already voted.
+/// The expected state of node 3: the status, the processors, and the voters who have already voted.
 struct NodeState {
     status: &'static str,
     processors: Vec<&'static str>,
@@ -189,8 +189,8 @@ fn node_state(mode: Mode, state: State) -> NodeState {
     }
 }
 
-/// Returns the text of the expected rejection according to the reference; `None` if the operation
-/// is allowed.
+/// Returns the text of the rejection that reference/bk-itsm.md requires; `None` if the operation is
+/// allowed.
 fn expected(operation: &str, mode: Mode, state: State, who: &str) -> Option<String> {
     let now = node_state(mode, state);
     let over = state == State::Ended;
@@ -227,7 +227,7 @@ fn expected(operation: &str, mode: Mode, state: State, who: &str) -> Option<Stri
             waiting.contains(&who)
         }
     };
-    // The checks are in the order of reference/bk-itsm.md 3.9.
+    // The order of these checks is specified in reference/bk-itsm.md, section 3.9.
     let at_node = |action: &str| -> Option<String> {
         if over {
             return closed.clone();
@@ -285,8 +285,8 @@ fn expected(operation: &str, mode: Mode, state: State, who: &str) -> Option<Stri
             _ => None,
         },
         "ticket:CLOSE" => Some("单据操作失败，不支持的操作类型: CLOSE".into()),
-        // A chat decision first checks that the node still waits for a decision. The check of the
-        // permission is second.
+        // A decision from a chat message is checked in two steps. The first check requires that the
+        // node waits for a decision. The second check is the permission.
         "proceed_fast_approval" if over || now.status != "RUNNING" => Some(HANDLED.into()),
         "proceed_fast_approval" if !now.processors.contains(&who) || now.voted.contains(&who) => {
             Some(format!("单据审批失败，{who}不是当前节点的审批人，无法审批"))
@@ -367,8 +367,8 @@ impl Table {
     /// Creates a ticket and moves its node 3 to the given state.
     async fn ticket(&self, mode: Mode, state: State) -> Value {
         let desk = &self.desk;
-        // The API calls of earlier tickets run first. Otherwise these calls would consume the
-        // response that is prepared for the new ticket.
+        // The API calls of earlier tickets must run before the new ticket is created. Otherwise
+        // these calls would consume the response that is prepared for the new ticket.
         desk.settle().await;
         let service = &self
             .services
@@ -538,8 +538,8 @@ fn v1_operations() -> [(&'static str, Value); 10] {
     ]
 }
 
-/// Returns true if the person participates in the ticket. Participants are the creator, managers,
-/// and the current and former processors of the node.
+/// Returns true if the person participates in the ticket. Participants are the creator, the
+/// managers, and the current and former processors of the node.
 fn concerns(mode: Mode, state: State, who: &str) -> bool {
     let is_distributed = matches!(mode, Mode::DistributeProcess | Mode::DistributeClaim);
     let was_taken_by_one = is_distributed || mode == Mode::Claim;
@@ -557,7 +557,8 @@ fn concerns(mode: Mode, state: State, who: &str) -> bool {
 }
 
 /// Returns the status and a part of the detail of the expected rejection over `/v1`. Returns `None`
-/// if the operation is allowed (design 5, reference/bk-itsm.md 5, 8).
+/// if the operation is allowed (design document, section 5; reference/bk-itsm.md, sections 5 and
+/// 8).
 fn expected_over_v1(
     operation: &str,
     mode: Mode,

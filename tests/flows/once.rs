@@ -58,8 +58,8 @@ async fn concurrent_requests_with_one_key_create_one_ticket() {
     assert_eq!(desk.must("get_tickets", json!({})).await["count"], 2);
 }
 
-/// Simulates a process that crashes after a key is bound to a ticket number and before the ticket
-/// is opened. The retry opens the ticket under the same number.
+/// Simulates a process that crashes before a new ticket is opened. The process has already bound
+/// the idempotency key to a ticket number. The retry opens the ticket with the same number.
 #[tokio::test]
 async fn a_retry_completes_an_interrupted_creation() {
     let desk = TestDesk::open().await;
@@ -246,8 +246,8 @@ async fn a_repeated_command_is_recognized_before_any_other_check() {
         .await["message"],
         response["message"]
     );
-    // Over `/v1`, a repetition of an executed command succeeds, although its `If-Match` version is
-    // no longer the current version.
+    // Over `/v1`, a client may repeat an executed command. The repeated command succeeds, although
+    // the version in `If-Match` is not the current version.
     let sn = desk.must("create_ticket", approval_request()).await["sn"].clone();
     let path = format!("tickets/{}/decide", sn.as_str().unwrap());
     let version = desk

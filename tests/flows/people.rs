@@ -266,7 +266,8 @@ async fn the_ledger_of_an_erased_person_still_verifies() {
         (phone(&info), &info["creator"]),
         (json!("Erased"), &json!(lisi.as_str()))
     );
-    // The ticket still accepts commands, because `decide` and `evolve` handle erased values.
+    // After the erasure, the ticket still accepts commands, because `decide` and `evolve` can
+    // handle erased values.
     let fields = tests::form(&[("FZR_YIJIAN", "true")]);
     desk.must("operate_node", json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "TRANSITION", "fields": fields })).await;
     let verdict = functions::cli::audit::verify_ledger(&desk.app.ledger, &[], &mut |_| {})
@@ -280,8 +281,8 @@ async fn the_ledger_of_an_erased_person_still_verifies() {
     assert!(card.ticket.form["LIANXIDIANHUA"].is_erased());
 }
 
-/// At a node without fixed processors, an unknown user may act and is first registered under a
-/// person id. The ledger never contains the user name.
+/// A node without fixed processors accepts an unknown user. The desk first registers this user with
+/// a person id. The ledger never contains the user name.
 #[tokio::test]
 async fn an_unknown_user_is_registered_at_an_open_node() {
     let desk = TestDesk::open().await;

@@ -1,5 +1,5 @@
-//! Tests the read operations of BlueKing clients: lists of one person, full logs, catalogs by name,
-//! and the operations for pipelines.
+//! Tests the read operations that BlueKing clients use: ticket lists of one person, full logs,
+//! catalogs by name, and the operations for pipelines.
 
 use axum::body::Body;
 use axum::http::Request;

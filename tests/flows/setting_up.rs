@@ -1,5 +1,5 @@
-//! Tests the setup of a desk over `/v1`: requests create, change and delete workflows, services,
-//! dictionaries, roles and categories.
+//! Tests that a desk can be configured over `/v1`: requests create, change and delete workflows,
+//! services, dictionaries, roles and categories.
 
 use serde_json::{Value, json};
 use tests::form;
@@ -92,8 +92,8 @@ async fn workflows_and_services_are_created_changed_and_deleted_over_v1() {
     let sn = desk.must("create_ticket", create()).await["sn"].clone();
     let path = format!("services/{service}");
 
-    // A service uses a new workflow version only after a request changes the version of the
-    // service. Running tickets keep the version with which they were opened.
+    // A service uses a new workflow version only after a request sets this version in the service.
+    // Running tickets keep the version with which they were opened.
     call(
         &desk,
         "PUT",
@@ -123,8 +123,8 @@ async fn workflows_and_services_are_created_changed_and_deleted_over_v1() {
             .contains("\"刷漆\"")
     );
 
-    // An item that is in use cannot be deleted. The detail of the rejection names the object that
-    // uses the item.
+    // An item that is in use cannot be deleted. The error detail names the object that uses the
+    // item.
     for (what, by) in [
         ("dictionary/COLOUR", "手画流程"),
         ("roles/77", "手画流程"),
@@ -134,7 +134,8 @@ async fn workflows_and_services_are_created_changed_and_deleted_over_v1() {
         let detail = call(&desk, "DELETE", what, Value::Null, 409).await["detail"].to_string();
         assert!(detail.contains(by), "{what}: {detail}");
     }
-    // A service of a closed workflow can be renamed and disabled, but cannot take another version.
+    // If a workflow is closed, its service can still be renamed and disabled. The service cannot
+    // change to another workflow version.
     call(&desk, "POST", &of("/close"), Value::Null, 204).await;
     call(&desk, "PUT", &path, json!({ "name": "旧刷漆", "is_enabled": false, "rate_after_days": null, "display_type": "INVISIBLE" }), 200).await;
     call(&desk, "PUT", &path, json!({ "version": 1 }), 409).await;
@@ -333,8 +334,9 @@ async fn a_service_with_a_workflow_file_keeps_every_given_member() {
         head,
         "no workflow is deployed for a rejected service"
     );
-    // A request with a workflow file changes the service to a new workflow version. Members of the
-    // service that the body omits keep their values.
+    // A request that contains a workflow file creates a new workflow version, and the service
+    // changes to this version. If the body omits a member of the service, the value of the member
+    // does not change.
     let path = format!("services/{}", added["service"]);
     assert_eq!(
         call(

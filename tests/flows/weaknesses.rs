@@ -1,6 +1,6 @@
-//! Tests the 28 weaknesses of the original (reference/bk-itsm-weaknesses.md): one test for each, in
-//! the same order. If a weakness concerns a function of a later release, the test covers the part
-//! that exists now.
+//! Tests that the desk does not have the 28 weaknesses of BlueKing ITSM in
+//! reference/bk-itsm-weaknesses.md. Each weakness has one test, in the same order. If a weakness
+//! concerns a function of a later release, the test covers only the existing part of the function.
 
 use base64::Engine as _;
 use serde_json::{Value, json};
@@ -514,8 +514,8 @@ async fn w11_conditions_compare_user_input_by_type_and_never_evaluate_it() {
 #[tokio::test]
 async fn w12_the_default_transition_is_last_and_an_open_case_is_reported() {
     let desk = TestDesk::open().await;
-    // The default transition has a lower id than the conditional transition. The engine still
-    // checks the conditional transition first.
+    // The default transition has a lower id than the conditional transition. The engine must still
+    // check the conditional transition first.
     let lines = json!([
         line(1, 2),
         line(2, 4),
@@ -777,8 +777,8 @@ async fn w19_documented_samples_work_as_documented() {
     );
 }
 
-/// A later release restricts the visibility of services by role. The test covers disabled services
-/// and services outside the catalog.
+/// In a later release, the visibility of services will depend on roles. This test covers disabled
+/// services and services that are in no category of the catalog.
 #[tokio::test]
 async fn w20_a_disabled_or_unplaced_service_rejects_tickets_over_both_apis() {
     let desk = TestDesk::open().await;
@@ -1033,8 +1033,9 @@ async fn w22_calls_to_private_networks_are_blocked_and_attempts_are_kept() {
     );
 }
 
-/// Reminders need the notification channels of a later release. A callback to an application is
-/// stored and is retried until the receiver accepts the request.
+/// Reminders need the notification channels of a later release. This test covers status callbacks
+/// to an application. The desk stores a callback and repeats the request until the receiver accepts
+/// the request.
 #[tokio::test]
 async fn w23_status_callbacks_are_opt_in_and_reminders_come_later() {
     let desk = TestDesk::open().await;
@@ -1089,7 +1090,7 @@ async fn w23_status_callbacks_are_opt_in_and_reminders_come_later() {
     );
 }
 
-/// SLA clocks are part of a later release and need deadlines in the ledger. The test shows such a
+/// SLA clocks are part of a later release and need deadlines in the ledger. This test covers such a
 /// deadline: the automatic rating of a finished ticket.
 #[tokio::test]
 async fn w24_deadlines_are_stored_in_the_ledger_and_agreements_come_later() {
@@ -1248,7 +1249,7 @@ async fn w26_an_import_reports_every_change_and_matches_roles_by_name() {
         report.contains("roles 12 do not exist in this desk") && report.contains("missing"),
         "{report}"
     );
-    // A workflow cannot be deployed if a node lacks processors.
+    // A workflow cannot be deployed if one of its nodes has no processors.
     let (status, problem) = desk
         .v1(
             "POST",

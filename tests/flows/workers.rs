@@ -1,5 +1,6 @@
-//! Tests the worker loops of one machine. A slow receiver delays no other receiver, and a receiver
-//! that answers with `Retry-After` gets no request during that time.
+//! Tests the loops that process the queues of a desk on one machine. A slow receiver must not delay
+//! other receivers. A receiver that answers with `Retry-After` must get no request during that
+//! time.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,8 +16,8 @@ use tokio::time::Instant;
 
 use crate::TestDesk;
 
-/// A clock of the desk that shows the paused time of the async runtime. The field is the start of
-/// the test.
+/// A clock for the desk that returns the paused time of the async runtime. The field is the start
+/// time of the test.
 struct PausedClock(Instant);
 
 impl PausedClock {
@@ -101,7 +102,7 @@ async fn a_slow_receiver_delays_no_other_receiver() {
         }
     }
     tokio::spawn(async move { sweeping(&app, 250).await });
-    // The callbacks for the slow receiver enter the queue first.
+    // The callbacks for the slow receiver must enter the queue before all other callbacks.
     for sn in &sns {
         withdraw(&desk, sn).await;
     }

@@ -1,5 +1,5 @@
-//! Builds workflow definitions in the second dialect of workflow files (lists of nodes, edges and
-//! fields), and imports each definition as a service.
+//! Builds workflow definitions as lists of nodes, edges and fields (one of the two formats of
+//! workflow files). Imports each definition as a service.
 
 use infra::http::HttpResponse;
 use serde_json::{Value, json};
@@ -87,8 +87,8 @@ pub(crate) async fn step(desk: &TestDesk, sn: &Value) -> Value {
         .collect()
 }
 
-/// Returns an approval node. The field `o<id>` stores the opinion, and each counter of the votes is
-/// an output with the name `<CODE>_<id>`.
+/// Returns an approval node. The field `o<id>` stores the opinion of the approver. Each vote
+/// counter is an output variable with the name `<CODE>_<id>`.
 pub(crate) fn approval(id: i64, who: &str, more: Value) -> Value {
     let counters = [
         "NODE_APPROVE_RESULT",

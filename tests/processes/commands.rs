@@ -1,4 +1,5 @@
-//! Tests the subcommands of the program, and clients that other projects wrote.
+//! Tests the subcommands of the program. Tests that clients of other projects work with the
+//! program.
 
 use std::path::Path;
 use std::process::Command;
@@ -107,7 +108,7 @@ fn official_sdks_work_unmodified() {
     );
 }
 
-/// The members of the report whose correct values are known from another source.
+/// The members of the report whose correct values are known from a source outside the program.
 const KEYS: [&str; 18] = [
     "rows",
     "cases",
@@ -332,8 +333,8 @@ async fn a_running_desk_allows_readers_and_rejects_a_second_writer() {
     );
 }
 
-/// `audit show --at` prints the state of a ticket at a given time: running before the approval, and
-/// finished after the approval.
+/// `audit show --at` prints the state of a ticket at a given time. Before the approval the ticket
+/// is running, and after the approval the ticket is finished.
 #[tokio::test]
 async fn audit_show_gives_the_state_at_an_earlier_time() {
     let directory = tempfile::tempdir().unwrap();
@@ -428,7 +429,7 @@ async fn a_full_disk_is_an_error_and_loses_nothing() {
     drop(Served::start(directory.path(), &[]));
     let mut shell = Command::new("bash");
     // A limit on the file size simulates a full disk. The process ignores the signal `SIGXFSZ`, so
-    // the write returns an error.
+    // a write returns an error instead of ending the process.
     shell
         .args(["-c", "trap '' XFSZ; ulimit -f 1500; exec \"$0\" \"$@\""])
         .arg(program());

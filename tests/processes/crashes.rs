@@ -1,5 +1,5 @@
-//! Tests that a desk loses no acknowledged change and duplicates none, although SIGKILL ends the
-//! desk at its crash points under load.
+//! Tests that a desk neither loses nor duplicates an acknowledged change. SIGKILL ends the desk
+//! under load at its crash points (named places in the program).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -23,19 +23,20 @@ const TICKETS: usize = 12;
 /// Time after which the test kills a process that has not reached its crash point.
 const LIFETIME: Duration = Duration::from_secs(20);
 
-/// The observations of all clients. The observations survive the crashes, because they are in the
-/// memory of the test.
+/// The observations of all clients. The observations are in the memory of the test and therefore
+/// survive the crashes of the desk.
 #[derive(Default)]
 struct Memory {
-    /// The ticket number of each acknowledged creation, by idempotency key.
+    /// The ticket numbers of all acknowledged creations. The map key is the idempotency key of the
+    /// creation.
     tickets: BTreeMap<String, String>,
-    /// The idempotency keys of all sent creations, with or without a response.
+    /// The idempotency keys of all creations that a client sent, with or without a response.
     sent: BTreeSet<String>,
     /// The numbers of the tickets whose end was acknowledged.
     ended: BTreeSet<String>,
 }
 
-/// The ids of the received callbacks, by ticket number.
+/// The ids of the received callbacks. The map key is the ticket number.
 type Received = Arc<Mutex<BTreeMap<String, BTreeSet<String>>>>;
 
 async fn take(
@@ -68,8 +69,8 @@ async fn receive() -> (String, Received) {
     (url, received)
 }
 
-/// Runs one client of one process. The client opens tickets with its own idempotency keys and ends
-/// each ticket in one of three ways.
+/// Runs one client of one process. The client creates tickets with its own idempotency keys. The
+/// client ends each ticket in one of three ways.
 async fn load(
     base: String,
     url: String,
@@ -108,8 +109,8 @@ async fn load(
     }
 }
 
-/// Ends a ticket in one of three ways, selected by `way`; returns true if the desk acknowledged the
-/// end.
+/// Ends a ticket in one of three ways; `way` selects the way. Returns true if the desk acknowledged
+/// the end of the ticket.
 async fn end(client: &reqwest::Client, base: &str, sn: &str, key: &str, way: usize) -> bool {
     let fields = |value: &str| {
         tests::form(&[
@@ -142,9 +143,9 @@ async fn two_hundred_kills_lose_and_duplicate_nothing() {
     let mut at_points: BTreeMap<&str, usize> = BTreeMap::new();
     for process in 0..KILLS {
         let point = POINTS[process % POINTS.len()];
-        // The process is killed at the n-th execution of its crash point. The first executions happen
-        // while the desk starts, and later executions happen under load. A process sends only a few
-        // callbacks, so `n` is small for this crash point.
+        // The process is killed when the program executes its crash point for the n-th time. The
+        // program executes the crash point at first during the start, and later under load. A
+        // process sends only a few callbacks, so `n` is small for the crash point of callbacks.
         let nth = if point == "during-callback" {
             1 + process % 3
         } else {
@@ -182,8 +183,8 @@ async fn two_hundred_kills_lose_and_duplicate_nothing() {
         "every process ended at its crash point"
     );
 
-    // The last process has no crash point. The clients repeat all creations with the same keys and
-    // end the open tickets.
+    // The last process has no crash point. The clients repeat all creations with the same keys.
+    // Then the clients end the open tickets.
     let desk = Served::start(directory.path(), &[]);
     let client = client();
     let sent: Vec<String> = memory.lock().unwrap().sent.iter().cloned().collect();
@@ -260,8 +261,8 @@ async fn two_hundred_kills_lose_and_duplicate_nothing() {
     let verified = run(&["audit", "verify", "--data", &data]);
     let printed = String::from_utf8_lossy(&verified.stdout).into_owned();
     assert!(printed.contains("audit verify: ok"), "{printed}");
-    // After the desk has followed the feed to its end, the views must equal views that are rebuilt
-    // from the ledger.
+    // After the follower (the task that updates the views) has processed the whole feed, the views
+    // must equal views that are rebuilt from the ledger.
     let desk = Served::start(directory.path(), &[]);
     let caught_up = async {
         while !String::from_utf8_lossy(&run(&["doctor", "--data", &data]).stdout)

@@ -1,5 +1,5 @@
-//! Tests the real program on a disk: kills, tampering, a full disk, and clients that other projects
-//! wrote.
+//! Tests the real program on a disk: killed processes, changed files, a full disk, and clients that
+//! other projects wrote.
 
 mod commands;
 mod crashes;

@@ -1,4 +1,4 @@
-//! Tests that the program and an independent verifier find every edit of a ledger file.
+//! Tests that the program and an independent verifier detect every change of a ledger file.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -11,8 +11,8 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The ledger of a demo day. The test creates the ledger once and edits a separate copy for each
-/// attack.
+/// The ledger of a simulated working day. The test creates the ledger once. For each attack, the
+/// test edits a separate copy.
 struct Ledger {
     _directory: tempfile::TempDir,
     original: PathBuf,
@@ -74,14 +74,14 @@ fn found(data: &Path, words: &str) {
     );
 }
 
-/// Returns the position of the first commit of a ticket after position 60, which is in the middle
-/// of the ledger.
+/// Returns the position of the first commit of a ticket after position 60. This position is in the
+/// middle of the ledger.
 fn middle(connection: &Connection) -> i64 {
     connection.query_row("SELECT position FROM commits WHERE stream LIKE 'ticket-%' AND position > 60 ORDER BY position LIMIT 1", [], |row| row.get(0)).unwrap()
 }
 
-/// Recomputes the hash chains of the streams and of the feed over the remaining rows. An attacker
-/// with full access to the file can do the same.
+/// Recomputes the hash chains of the streams and of the feed for the remaining rows. An attacker
+/// with full access to the file could do the same.
 fn rechain(connection: &Connection) {
     let mut statement = connection
         .prepare(

@@ -1,5 +1,5 @@
-//! Tests two desks on one machine. Desk B requests approvals at desk A, as the log platform does
-//! (requirements/external-itsm.md).
+//! Tests two desks on one machine. Desk B requests approvals at desk A, like the log platform of
+//! BlueKing (requirements/external-itsm.md).
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,13 +7,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tests::process::{APP, Served, printed, run, text};
 
-/// Number of applications of the test with kills. The variable `LEDGERDESK_APPLICATIONS` overrides
-/// this number.
+/// Number of applications (requests for approval) in the test that kills desks. The environment
+/// variable `LEDGERDESK_APPLICATIONS` overrides this number.
 const APPLICATIONS: usize = 24;
-/// Number of kills per ten applications. A kill ends desk A or desk B.
+/// Number of kills per ten applications (requests for approval). Each kill ends desk A or desk B.
 const KILLS_PER_TEN: usize = 2;
-/// Longest time to wait for a condition. If a creation gets no response, desk B searches for the
-/// ticket after 30 seconds.
+/// Longest time to wait for a condition. This time is long, because desk B searches for a ticket
+/// only 30 seconds after a creation without a response.
 const PATIENCE: Duration = Duration::from_mins(4);
 
 /// A desk that can be started again at the same address.
@@ -65,8 +65,9 @@ impl Desk {
     }
 }
 
-/// Starts desk A and desk B. Desk B contains an integration with desk A, an application kind, and a
-/// service whose workflow creates applications. Also returns the id of the service.
+/// Starts desk A and desk B. Desk B contains an integration with desk A, a kind of application
+/// (request for approval), and a service whose workflow creates applications. Returns both desks
+/// and the id of the service.
 async fn desks(folder: &Path) -> (Desk, Desk, Value) {
     let a = Desk::start(&[]);
     let integrations = folder.join("integrations.toml");
@@ -146,8 +147,8 @@ async fn submit(b: &Desk, service: &Value, title: &str) -> String {
     opened["sn"].as_str().expect("a number").to_owned()
 }
 
-/// Waits until `read` returns a value. After [`PATIENCE`], the test fails with the last error of
-/// `read`.
+/// Calls `read` repeatedly until a value is returned. After [`PATIENCE`], the test fails with the
+/// last error of `read`.
 async fn until<T>(what: &str, mut read: impl AsyncFnMut() -> Result<T, Value>) -> T {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
@@ -193,7 +194,7 @@ async fn decide(a: &Desk, sn: &str, pass: bool) {
     assert_eq!(answer["result"], true, "{answer}");
 }
 
-/// Returns a node of a ticket at desk B.
+/// Reads a node of a ticket at desk B; returns null if the ticket has no such node.
 async fn node(b: &Desk, sn: &str, id: i64) -> Value {
     let shown = b
         .v1("GET", &format!("tickets/{sn}"), "admin", Value::Null)
@@ -280,7 +281,7 @@ async fn an_application_is_decided_by_another_desk() {
 }
 
 /// Both desks store the same decisions, although the test kills a desk several times while
-/// applications are open.
+/// applications (requests for approval) are open.
 #[tokio::test]
 #[expect(
     clippy::disallowed_methods,
@@ -299,7 +300,8 @@ async fn two_desks_agree_after_kills() {
         tickets.push(submit(&b, &service, &format!("采集 {number}")).await);
         if number % 10 < KILLS_PER_TEN {
             kills += 1;
-            // The kill interrupts the creation, the callback or the decision of an application.
+            // The kill interrupts the creation, the callback or the decision of an application (a
+            // request for approval).
             if number % 2 == 0 {
                 b.restart();
             } else {

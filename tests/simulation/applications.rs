@@ -1,12 +1,13 @@
-//! Simulates applications in an external ITSM that loses requests and responses. The external ITSM
-//! responds late or never, and the desk crashes between any two steps.
+//! Simulates applications: requests for approval that the desk sends to an external ITSM. The
+//! external ITSM loses requests and responses, and responds late or never. The desk may crash
+//! between any two steps.
 //!
 //! The run uses the real decider and the real deadlines of the events. The test repeats the steps
-//! of the runner: load, record the start, send, record the outcome, and conclude. The desk may
+//! of the real runner: load, record the start, send, record the outcome, and conclude. The desk may
 //! crash after each step.
 //!
 //! Every run must lead to at most one external ticket, to one outcome, and to one result on the
-//! ticket. An open application must always have a deadline.
+//! ticket of the desk. An application that has not ended must always have a deadline.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -29,13 +30,13 @@ const DAY_MS: i64 = 24 * 3_600_000;
 const EXPIRES: Moment = Moment(14 * DAY_MS);
 /// Maximum number of steps of one run. A run that polls for 14 days needs about 4,100 steps.
 const STEPS_MAX: usize = 6_000;
-/// Time after which an overdue deadline fires again, in milliseconds.
+/// Time in milliseconds after which an overdue deadline fires again.
 const AGAIN_MS: i64 = 30_000;
 
 /// One ticket of the external ITSM.
 struct External {
-    /// The time from which the external ITSM finds the ticket. After a fault, the external ITSM may
-    /// create the ticket late.
+    /// The time from which the external ITSM can find the ticket. After a fault, the external ITSM
+    /// may create the ticket late.
     visible: Moment,
     decided: Option<(Moment, &'static str, &'static str)>,
 }
@@ -47,12 +48,13 @@ struct World {
     state: Application,
     deadlines: BTreeMap<Cow<'static, str>, Moment>,
     externals: Vec<External>,
-    /// The results that the ticket of the desk recorded: success, and the value of the result.
+    /// The results that the ticket of the desk recorded. Each entry contains the success and the
+    /// value of the result.
     results: Vec<(bool, String)>,
-    /// The id of a deadline whose changes the run ignores. The check must then fail. `None` in a
-    /// normal run.
+    /// Id of a deadline, or `None` in a normal run. The run ignores all changes of this deadline,
+    /// and the check must then fail.
     ignored: Option<&'static str>,
-    /// Probability that a request to the external ITSM fails, in percent.
+    /// Probability in percent that a request to the external ITSM fails.
     faults: usize,
     crashes: u64,
 }
@@ -61,7 +63,7 @@ struct World {
 #[derive(Debug)]
 struct Failure(String);
 
-/// The end of one attempt of the runner.
+/// The result of one attempt to advance the application (the request for approval).
 enum Try {
     Done,
     Crashed,
@@ -184,7 +186,8 @@ impl World {
         answer
     }
 
-    /// Runs one attempt of the runner. The desk may crash after each step.
+    /// Makes one attempt to advance the application (the request for approval). The desk may crash
+    /// after each step of the attempt.
     fn step(&mut self) -> Result<Try, Failure> {
         if self.state.is_open() {
             if self.state.attempts.due > self.now {
@@ -215,7 +218,8 @@ impl World {
             }
         }
         if let (Some(outcome), false) = (self.state.outcome.clone(), self.state.is_closed) {
-            // A repeated result has the same command id, so the ticket records the result once.
+            // A repeated result has the same command id. The ticket therefore records the result
+            // only once.
             if self.results.is_empty() {
                 let result = outcome.outputs.get("application_result_3").cloned();
                 self.results
@@ -243,7 +247,8 @@ impl World {
             .map_err(|no| Failure(no.to_string()))
     }
 
-    /// Changes the external ITSM at random: its ticket may be decided, and a callback may arrive.
+    /// Changes the external ITSM at random. The external ticket may be decided, and a callback may
+    /// arrive.
     fn weather(&mut self) {
         let never = self.faults == 100;
         if let Some(external) = self.externals.first_mut()
@@ -300,7 +305,8 @@ fn run(seed: u64, ignored: Option<&'static str>) -> Result<(u64, &'static str), 
         let before = world.events.len();
         let tried = world.step()?;
         if matches!(tried, Try::Crashed) || world.events.len() == before {
-            // The attempt stored no event or the desk crashed, so the deadline fires again later.
+            // The attempt stored no event, or the desk crashed. The deadline therefore fires again
+            // later.
             world.now = world.now.plus_ms(AGAIN_MS);
         }
     }

@@ -1,12 +1,13 @@
-//! Simulates followers, projections and queue workers that crash and receive commits out of order.
-//! Each run is reproducible from its seed.
+//! Simulates followers (tasks that update cards and queues), projections and queue workers. These
+//! tasks crash and receive commits out of order. Each run is reproducible from its seed.
 //!
-//! Writers, two concurrent followers, two projection workers and two queue workers run on memory
-//! adapters. A scheduler selects the next task at every await and sometimes kills a task.
+//! Writers, two concurrent followers, two projection workers and two queue workers run on adapters
+//! in memory. A scheduler selects the next task at every await and sometimes kills a task.
 //!
-//! After the run, the stored data must equal a single-threaded fold of the ledger. The data is one
-//! card per ticket, one board, one index with several values per ticket, and three callbacks per
-//! ended ticket.
+//! After the run, the stored data must equal the result of a single-threaded fold of the ledger.
+//! The stored data contains one card (a summary) per ticket and one board (an overview of all
+//! tickets). The data also contains one index with several values per ticket, and three callbacks
+//! per ended ticket.
 
 mod applications;
 mod scheduler;
@@ -45,16 +46,17 @@ use infra::{CommandEnvelope, Error, Ledger, keys, queue, store, views};
 use scheduler::{Dice, Paused, Scheduler};
 use serde_json::json;
 
-/// Number of seeds. One test runs the even seeds, another test runs the odd seeds.
+/// Number of seeds. One test runs the even seeds, and another test runs the odd seeds.
 const SEEDS: u64 = 10_000;
 const TICKETS: usize = 3;
 const STEPS: usize = 5;
-/// The id of the service whose workflow has parallel branches.
+/// Id of the service whose workflow has parallel branches.
 const FORKED: ServiceId = ServiceId(99);
 const TARGETS: [&str; 3] = ["http://a/", "http://b/", "http://c/"];
 const REACTION: &str = "send_three_callbacks";
 
-/// The registry of the simulation, which contains only the ticket aggregate with one reaction.
+/// The registry of the simulation. The registry contains only the ticket aggregate with one
+/// reaction.
 static SIMULATED: Registry = &[&Row::<Ticket, TicketCard> {
     reactions: &[Reaction {
         name: REACTION,
@@ -95,7 +97,7 @@ fn send_three_callbacks(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> 
 }
 
 /// Returns a workflow with three parallel branches: an approval, an API call and a form. The
-/// branches join, and a later node can send all three branches back together.
+/// branches join. After the join, a node can send the ticket back to the start of the branches.
 fn forked(approvers: &[PersonId]) -> Definition {
     let option = |key: &str| json!({ "key": key, "name": key });
     let is = |key: &str, value: &str| json!({ "expressions": [{ "expressions": [{ "key": key, "type": "RADIO", "condition": "==", "value": value }] }] });
@@ -129,8 +131,8 @@ fn forked(approvers: &[PersonId]) -> Definition {
     definition
 }
 
-/// The context for decisions: the service, the workflow and the role of the golden samples, and a
-/// second service whose workflow has parallel branches.
+/// The context that decisions need. The context contains a service, a workflow and a role from the
+/// stored sample events, and a second service whose workflow has parallel branches.
 struct Company(Context);
 
 impl Company {
@@ -189,8 +191,8 @@ impl ContextLoader<Ticket> for Company {
     }
 }
 
-/// All state that survives a crash: the stored data, and for each client the number of completed
-/// steps.
+/// All state that survives a crash: the stored data, and the number of completed steps of each
+/// client.
 struct World {
     ledger: Ledger,
     views: Arc<Paused<views::memory::Memory>>,
@@ -234,8 +236,8 @@ impl World {
         }
     }
 
-    /// Executes the commands of one client. Each step uses the same command id after a crash. A
-    /// step is complete when its command is accepted or rejected.
+    /// Executes the commands of one client. After a crash, a step is repeated with the same command
+    /// id. A step is complete when its command is accepted or rejected.
     async fn write(&self, number: usize) {
         while let Some(command) = self.plans[number].get(self.done[number].get()) {
             let step = self.done[number].get();
@@ -259,8 +261,8 @@ impl World {
         }
     }
 
-    /// Follows the whole feed in random order. The scheduler calls this function again after each
-    /// run, so commits are also received more than once.
+    /// Processes the whole feed in random order. The scheduler calls this function again after each
+    /// run, so the follower receives commits more than once.
     async fn follow(&self, seed: u64) {
         let mut dice = Dice::new(seed);
         let follower = Follower {
@@ -272,8 +274,8 @@ impl World {
         };
         let mut page = self.ledger.store.feed(0, 10_000).await.expect("feed");
         dice.shuffle(&mut page);
-        // Each page has a random length. A stream can have commits in several pages, and several
-        // commits in one page.
+        // Each page has a random length. The commits of one stream can be in several pages, and one
+        // page can contain several commits of a stream.
         while !page.is_empty() {
             let rest = page.split_off(page.len().min(1 + dice.below(6)));
             let received = page.into_iter().map(Received::from).collect();
@@ -376,7 +378,7 @@ fn plan(number: usize, company: &Company, dice: &mut Dice) -> Vec<Command> {
 }
 
 /// Returns the commands for a ticket with parallel branches: steps in random order, failed API
-/// calls, and returns to the fork.
+/// calls, and returns to the start of the branches.
 fn plan_of_branches(open: Open, company: &Company, dice: &mut Dice) -> Vec<Command> {
     let mut plan = vec![Command::Open(Box::new(open))];
     let submit = |node, by, form| Command::Submit {
@@ -453,7 +455,7 @@ fn run(seed: u64) -> u64 {
     }
     let crashes = scheduler.run();
     // After the last crash, every task runs to its end. The clock advances past the lease time, so
-    // messages of crashed workers become visible again.
+    // other workers can take the messages of crashed workers again.
     world.clock.advance(60_000);
     scheduler::run_to_end(async {
         for number in 0..TICKETS {
@@ -471,7 +473,8 @@ fn run(seed: u64) -> u64 {
     crashes
 }
 
-/// Compares the stored cards, board, index and callbacks with a fold of the whole ledger.
+/// Compares the stored cards (ticket summaries), board, index and callbacks with a fold of the
+/// whole ledger.
 async fn check(world: &World) {
     let mut cards: BTreeMap<String, (i64, TicketCard)> = BTreeMap::new();
     let mut deadlines: BTreeMap<String, BTreeMap<String, Moment>> = BTreeMap::new();
@@ -623,8 +626,8 @@ fn odd_seeds_end_like_a_sequential_fold() {
     run_all((0..SEEDS).filter(|seed| seed % 2 == 1));
 }
 
-/// Shows that the check can fail: the test removes one queued callback, and the check must find the
-/// loss.
+/// Shows that the check can fail. The test removes one queued callback, and the check must find
+/// this loss.
 #[test]
 fn the_check_finds_a_lost_callback() {
     let world = World::new(3);
@@ -671,8 +674,8 @@ fn the_check_finds_a_lost_callback() {
     assert!(outcome.is_err());
 }
 
-/// The random commands must produce all important events: joins, returns to the fork, failed API
-/// calls and retries.
+/// The random commands must cause all important events: joins of branches, returns to the start of
+/// the branches, failed API calls, and retries.
 #[test]
 fn random_commands_reach_joins_returns_and_failures() {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();

@@ -14,11 +14,11 @@ use infra::views::{Document, Entry, Index, Range, Views};
 
 /// Number of polls after which the scheduler stops.
 const POLLS: usize = 400;
-/// On average, the scheduler kills a task once in this number of polls.
+/// Average number of polls between two kills of a task.
 const KILL_INTERVAL: usize = 25;
 
-/// A random number generator with a seed (SplitMix64). The generator is fast, because each step of
-/// a run needs a random number.
+/// A random number generator (SplitMix64) that starts with a seed. The generator is fast, because
+/// each step of a run needs a random number.
 pub(crate) struct Dice(u64);
 
 impl Dice {
@@ -40,8 +40,7 @@ impl Dice {
 
 type Task<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
-/// The tasks of a run. A task can be restarted from its beginning, because each task has a factory
-/// that creates the task again.
+/// The tasks of a run. Each task has a factory, which creates the task again after a kill.
 pub(crate) struct Scheduler<'a> {
     dice: Dice,
     factories: Vec<Box<dyn Fn() -> Task<'a> + 'a>>,
@@ -90,8 +89,8 @@ pub(crate) fn run_to_end<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// An adapter that awaits before and after each call. At these awaits, the scheduler can switch to
-/// another task or kill the task.
+/// An adapter that awaits before and after each call. At each of these awaits, the scheduler can
+/// run another task or kill the current task.
 pub(crate) struct Paused<T>(pub(crate) T);
 
 async fn pause() {

@@ -1,11 +1,12 @@
 //! Simulates the cloud functions by calling their handlers. Each run is reproducible from its seed.
 //!
-//! Batches of the table stream arrive repeatedly, out of order and with different boundaries, and
-//! some invocations process only a part of a batch. Two instances of each function share no memory.
-//! One in twenty requests to views, pages or archive fails, before or after its execution.
+//! Batches of the DynamoDB table stream arrive repeatedly, out of order and with different
+//! boundaries. Some invocations process only a part of a batch. Two instances of each function
+//! share no memory. One in twenty requests to the views, the feed pages or the archive fails before
+//! or after its execution.
 //!
-//! After the run, the views must equal a fold of the journal, and the feed must contain each commit
-//! once.
+//! After the run, the views must equal a fold of the journal (the table of all commits). The feed
+//! must contain each commit once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -44,12 +45,12 @@ use serde_json::{Value, json};
 use crate::scheduler::Dice;
 use crate::{Company, SEEDS, TICKETS, plan, stream};
 
-/// Number of invocations of functions during which requests may fail.
+/// Number of function invocations during which requests may fail.
 const INVOCATIONS: usize = 30;
-/// On average, one request in this number of requests fails while faults are active.
+/// While faults are active, one of this number of requests fails on average.
 const FAULT_INTERVAL: usize = 20;
 
-/// Decides which requests fail; the decisions are the same for the same seed.
+/// Decides which requests fail. The decisions are the same in each run with the same seed.
 struct Faults {
     dice: Mutex<Dice>,
     is_active: AtomicBool,
@@ -164,7 +165,7 @@ impl<T: Blob> Blob for Faulty<T> {
     }
 }
 
-/// A desk as in the cloud, on memory adapters.
+/// A desk with the same parts as a desk in the cloud, but with adapters in memory.
 struct Cloud {
     clock: Arc<ManualClock>,
     faults: Arc<Faults>,
@@ -213,7 +214,8 @@ impl Cloud {
         }
     }
 
-    /// Returns an instance of the functions, which shares no memory with other instances.
+    /// Returns a new instance of the cloud functions. The instance shares no memory with other
+    /// instances.
     fn instance(&self) -> Host {
         let ports = Ports::over(
             self.ledger.clone(),
@@ -230,8 +232,8 @@ impl Cloud {
         )
     }
 
-    /// Executes the commands of all clients, and appends a commit with an unknown event version to
-    /// a separate stream. Returns all commits of the journal.
+    /// Executes the commands of all clients. Appends a commit with an unknown event version to a
+    /// separate stream. Returns all commits of the journal.
     async fn write(&self, dice: &mut Dice) -> Vec<Commit> {
         Births::activate_at(&self.ledger, REGISTRY, None, Moment(0))
             .await
@@ -302,8 +304,8 @@ fn record(commit: &Commit, sequence: usize) -> Value {
     })
 }
 
-/// Reads one shard of the table stream for one function, like an event source mapping of Lambda.
-/// The field `at` is the position of the next record.
+/// Reads one shard of the table stream for one function, like an event source mapping of AWS
+/// Lambda. The field `at` is the position of the next record.
 struct Reader {
     function: &'static Function,
     records: Vec<Value>,
@@ -311,8 +313,8 @@ struct Reader {
 }
 
 impl Reader {
-    /// Invokes the function with one batch, and advances past the records before the first failed
-    /// record.
+    /// Invokes the function with one batch. If a record fails, advances only past the records
+    /// before this record.
     async fn invoke(&mut self, host: &Host, size: usize) {
         let batch = &self.records[self.at..self.records.len().min(self.at + size)];
         let Ok(answer) = host
@@ -344,8 +346,8 @@ async fn run(seed: u64) {
     let mut dice = Dice::new(seed);
     let commits = cloud.write(&mut dice).await;
     let hosts = [cloud.instance(), cloud.instance()];
-    // The commits of one stream are mostly on one shard and in order, but there are exceptions
-    // (reference/event-sourcing.md 0.3).
+    // Usually the commits of one stream are on one shard and in order, but there are exceptions
+    // (reference/event-sourcing.md, section 0.3).
     let mut shards = [Vec::new(), Vec::new()];
     for (sequence, commit) in commits.iter().enumerate() {
         let home_shard =
@@ -383,7 +385,7 @@ async fn run(seed: u64) {
             drop(host.handle(function_named("project"), Value::Null).await);
             continue;
         };
-        // In one of four cases, the reader goes back and repeats records.
+        // With a probability of one in four, the reader goes back and repeats records.
         if dice.below(4) == 0 {
             reader.at = dice.below(reader.at + 1);
         }
@@ -544,8 +546,8 @@ fn odd_seeds_of_stream_batches_end_like_a_sequential_fold() {
     run_all((0..SEEDS).filter(|seed| seed % 2 == 1));
 }
 
-/// The indexer reports a commit that was changed, removed or forged outside the ledger. The feed
-/// continues without this commit.
+/// Another program may change, remove or forge a commit in the journal. The indexer reports this
+/// commit, and the feed continues without the commit.
 #[tokio::test]
 async fn changed_removed_and_forged_commits_are_reported_not_indexed() {
     let cloud = Cloud::new(1);
@@ -600,7 +602,7 @@ async fn changed_removed_and_forged_commits_are_reported_not_indexed() {
         "the stream name does not have the form of the ledger".to_owned(),
     ];
     assert_eq!(reports, expected);
-    // The follower also ignores the forged commit.
+    // The function `follow`, which updates the views, must also ignore the forged commit.
     host.handle(function_named("follow"), json!({ "Records": records }))
         .await
         .expect("followed");

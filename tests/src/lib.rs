@@ -1,12 +1,12 @@
-//! Shared code of the tests across crates.
+//! Shared code for the tests of all crates.
 //!
-//! [`TestDesk`] is a complete desk on memory adapters with a manual clock. [`process`] runs the
-//! real program. [`lists`] compares ticket lists with a simple computation.
+//! [`TestDesk`] is a complete desk with adapters in memory and a clock that the test sets.
+//! [`process`] runs the real program. [`lists`] compares ticket lists with a simple computation.
 //!
 //! Recipes:
 //!
-//! * To add a flow, add the file `tests/flows/<name>.rs` with one scenario on a [`TestDesk`], and
-//!   add its line to `tests/flows/main.rs`.
+//! * To test a scenario, add the file `tests/flows/<name>.rs` with one scenario on a [`TestDesk`]. Then
+//!   add a line for this file to `tests/flows/main.rs`.
 //! * To test an adapter, add a test to `tests/contracts.rs` that calls `check` of
 //!   `infra/src/<port>/contract.rs`.
 //! * To test the real program, add a test to `tests/processes/` that uses [`process::Served`] or
@@ -47,7 +47,7 @@ use tower::ServiceExt as _;
 pub const MORNING: Moment = Moment(1_795_312_800_000);
 /// Code and secret of an app that may impersonate users.
 pub const TRUSTED: (&str, &str) = ("bk_log_search", "secret-of-the-log-platform");
-/// Code and secret of an app that may not impersonate users; each user must be logged in.
+/// Code and secret of an app that may not impersonate users. Each user must log in.
 pub const PLAIN: (&str, &str) = ("plain_app", "secret-of-the-plain-app");
 
 /// Returns the event that registers an app.
@@ -61,8 +61,8 @@ pub fn registered(code: &str, may_impersonate: bool) -> events::app::Registered 
     }
 }
 
-/// Returns the directory of the demo company. The directory contains departments, leaders, and the
-/// roles of one business.
+/// Returns the staff of the demo company: departments, people with their leaders, and the roles of
+/// one business.
 pub fn organization() -> File {
     File::read(
         r#"
@@ -78,15 +78,15 @@ pub fn organization() -> File {
     .expect("an organization")
 }
 
-/// Opens views and queues in a file of the given directory. The views count the lists that the
-/// registry marks as counted.
+/// Opens the views and the queues in a file of the given directory. For some lists, the views store
+/// the number of entries; the registry names these lists.
 pub fn views_file(directory: &Path) -> Arc<ViewsFile> {
     let counted = functions::registry::counted();
     Arc::new(ViewsFile::open(directory, Arc::default(), &counted).expect("views"))
 }
 
-/// A complete desk on memory adapters. Its follower runs as a background task until the desk is
-/// dropped.
+/// A complete desk with adapters in memory. The follower (the task that updates the views) runs in
+/// the background until the desk is dropped.
 pub struct TestDesk {
     pub app: App,
     pub clock: Arc<ManualClock>,
@@ -186,7 +186,7 @@ impl TestDesk {
     }
 
     /// Restarts the desk over the same ledger, keys and files, with empty views and empty queues.
-    /// This simulates the loss of `views.db`. Returns when the views are filled again.
+    /// The restart simulates the loss of `views.db`. Returns after the views are filled again.
     pub async fn restart_without_views(self) -> Self {
         let old = &self.app;
         let ports = Ports {
@@ -218,12 +218,14 @@ impl TestDesk {
         desk
     }
 
-    /// Stops the follower. This simulates a crash after a commit and before its views are updated.
+    /// Stops the follower (the task that updates the views). The test thus simulates a crash after
+    /// a commit and before the update of the views.
     pub fn stop_following(&self) {
         self.follower.abort();
     }
 
-    /// Waits until the follower has reached the end of the feed.
+    /// Waits until the follower (the task that updates the views) has processed all commits of the
+    /// feed.
     pub async fn followed(&self) {
         let head = self.app.ledger.store.head().await.expect("head").position;
         let mut followed = self.app.followed.subscribe();
@@ -233,8 +235,8 @@ impl TestDesk {
             .expect("the follower lives");
     }
 
-    /// Asserts that a new service is readable. One process reads its own writes, so the service is
-    /// readable immediately.
+    /// Asserts that the desk returns a new service. The whole desk is one process, so the service
+    /// is readable immediately after its creation.
     pub async fn configured(&self, service: i64) {
         assert!(
             self.app
@@ -247,7 +249,8 @@ impl TestDesk {
         );
     }
 
-    /// Fires deadlines and processes queues until no work is due at the current time of the clock.
+    /// Fires deadlines and processes queues until no work is due at the current time of the test
+    /// clock.
     pub async fn settle(&self) {
         loop {
             self.followed().await;
@@ -295,13 +298,14 @@ impl TestDesk {
         )
     }
 
-    /// Calls an operation of the BlueKing API as the app [`TRUSTED`] and returns the envelope.
+    /// Calls an operation of the BlueKing API as the app [`TRUSTED`]; returns the response
+    /// envelope.
     pub async fn call(&self, operation: &str, body: Value) -> Value {
         self.call_with(operation, body, &[]).await
     }
 
     /// Calls an operation of the BlueKing API with additional headers. If the body contains
-    /// credentials, these credentials are used.
+    /// credentials, the request uses these credentials.
     pub async fn call_with(
         &self,
         operation: &str,
@@ -324,20 +328,20 @@ impl TestDesk {
         serde_json::from_slice(&bytes).expect("an envelope")
     }
 
-    /// Calls an operation that must succeed and returns the member `data` of the envelope.
+    /// Calls an operation that must succeed; returns the member `data` of the response envelope.
     pub async fn must(&self, operation: &str, body: Value) -> Value {
         let envelope = self.call(operation, body.clone()).await;
         data_of(operation, &body, &envelope)
     }
 
-    /// Calls an operation that must be rejected and returns the code and the message of the
+    /// Calls an operation that must be rejected; returns the code and the message of the response
     /// envelope.
     pub async fn refused(&self, operation: &str, body: Value) -> (i64, String) {
         let envelope = self.call(operation, body.clone()).await;
         refusal_of(operation, &body, &envelope)
     }
 
-    /// Returns the number of concurrent requests that tests of races send.
+    /// Returns the number of concurrent requests that a test of race conditions sends.
     pub fn rivals(&self) -> usize {
         200
     }
@@ -352,13 +356,13 @@ impl TestDesk {
         local(self.app.ledger.clock.now(), "%Y-%m-%d %H:%M:%S")
     }
 
-    /// Returns the last position of the feed. If the position is unchanged after a request, the
+    /// Returns the last position of the feed. If a request does not change this position, the
     /// request stored no commit.
     pub async fn head(&self) -> i64 {
         self.app.ledger.store.head().await.expect("head").position
     }
 
-    /// Returns the wire types of the events of a ticket, in order.
+    /// Returns the type names of all events of a ticket, in order.
     pub async fn story(&self, sn: &str) -> Vec<&'static str> {
         let history = functions::app::tickets::history(&self.app.ledger, &format!("ticket-{sn}"))
             .await
@@ -370,7 +374,7 @@ impl TestDesk {
     }
 }
 
-/// Returns the member `data` of the envelope of an operation that must have succeeded.
+/// Returns the member `data` of a response envelope. Panics if the operation did not succeed.
 pub fn data_of(operation: &str, body: &Value, envelope: &Value) -> Value {
     assert_eq!(
         (&envelope["result"], &envelope["code"], &envelope["message"]),
@@ -380,8 +384,7 @@ pub fn data_of(operation: &str, body: &Value, envelope: &Value) -> Value {
     envelope["data"].clone()
 }
 
-/// Checks that an envelope reports a rejected operation. Returns the code and the message of the
-/// envelope.
+/// Checks that a response envelope reports a rejected operation; returns the code and the message.
 pub fn refusal_of(operation: &str, body: &Value, envelope: &Value) -> (i64, String) {
     assert_eq!(
         (&envelope["result"], &envelope["data"]),
@@ -404,7 +407,8 @@ pub fn local(at: Moment, format: &str) -> String {
         .to_string()
 }
 
-/// Returns form fields in the format of the BlueKing API, from pairs of key and value.
+/// Returns form fields in the format of the BlueKing API. Each pair contains the key and the value
+/// of a field.
 pub fn form(pairs: &[(&str, &str)]) -> Value {
     pairs
         .iter()
@@ -412,8 +416,8 @@ pub fn form(pairs: &[(&str, &str)]) -> Value {
         .collect()
 }
 
-/// Returns the body of a general approval request by lisi. The approvers of the first node are
-/// zhangsan and wangwu; the approver of the second node is admin.
+/// Returns the body of a general approval request that lisi submits. The approvers of the first
+/// node are zhangsan and wangwu; the approver of the second node is admin.
 pub fn approval_request() -> Value {
     json!({
         "service_id": 22,
@@ -506,7 +510,7 @@ impl TestDesk {
         answer
     }
 
-    /// Executes an operation on a ticket, which must be rejected; returns the status and the
+    /// Executes an operation on a ticket, which must be rejected; returns the status and the error
     /// detail.
     pub async fn not_operated(
         &self,

@@ -1,5 +1,5 @@
 //! The property test of ticket lists. For each random filter, every page of the list must equal the
-//! same page of a simple computation over all tickets.
+//! same page that a simple computation over all tickets returns.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use infra::clock::{ManualClock, SeededRng};
 use infra::views::{Document, Views};
 use serde_json::json;
 
-/// A random number generator; the field is its state, which starts with the seed.
+/// A random number generator. The field is the state of the generator; its first value is the seed.
 pub struct Below(pub u64);
 
 impl Below {
@@ -62,7 +62,8 @@ pub struct Compared {
     pub listed: usize,
 }
 
-/// Returns a random ticket card with random values in all members that lists use.
+/// Returns a ticket card (the stored summary of a ticket) with random values in all members that
+/// lists use.
 fn card(below: &mut Below, number: usize) -> TicketCard {
     // One third of the tickets are created within 40 ms, one third within 90 s, and one third
     // within 11 days. Some tickets are created at the same instant.
@@ -107,7 +108,7 @@ fn card(below: &mut Below, number: usize) -> TicketCard {
     }
 }
 
-/// Returns an app that uses the given views and otherwise empty memory adapters.
+/// Returns an app that uses the given views. All other adapters are in memory and empty.
 fn app(views: Arc<dyn Views>) -> App {
     let rng = Arc::new(SeededRng::new(1));
     let keys = Arc::new(infra::keys::memory::Memory::new(rng.clone()));
@@ -151,7 +152,7 @@ fn filter(below: &mut Below) -> Filter {
     if is_present(below) {
         filter.statuses = some(below, &STATUSES.map(|status| status.key().to_owned()));
     } else {
-        // Lists of `/v1` omit withdrawn tickets unless the filter names the status of withdrawn
+        // Lists of `/v1` omit withdrawn tickets if the filter does not name the status of withdrawn
         // tickets.
         filter.is_withdrawn_left_out = below.next(2) == 0;
     }
@@ -183,7 +184,8 @@ fn filter(below: &mut Below) -> Filter {
     filter
 }
 
-/// Computes the keys of all tickets that match a filter, newest first, without the views.
+/// Computes the keys of all tickets that match a filter, newest first. The computation does not use
+/// the views.
 fn expected_keys(cards: &[TicketCard], filter: &Filter) -> Vec<String> {
     let second = |at: Moment| at.0.div_euclid(1000);
     let is_between = |at: Moment, (from, to): (Option<Moment>, Option<Moment>)| {
@@ -250,8 +252,8 @@ fn key(card: &TicketCard) -> String {
     )
 }
 
-/// Fills empty views with random tickets, and compares the pages of many lists with the simple
-/// computation. Panics at the first difference.
+/// Fills empty views with random tickets. Compares the pages of many lists with the simple
+/// computation, and panics at the first difference.
 pub async fn check(views: Arc<dyn Views>, tickets: usize, filters: usize) -> Compared {
     let mut below = Below(20_261_128);
     let mut cards: Vec<TicketCard> = (0..tickets)
@@ -277,8 +279,8 @@ pub async fn check(views: Arc<dyn Views>, tickets: usize, filters: usize) -> Com
     for card in &cards {
         put(card, 1).await;
     }
-    // Some tickets change their status and their followers, so that the index rows of these tickets
-    // change.
+    // Some tickets get another status and other followers (people who watch the ticket). The index
+    // rows of these tickets must change too.
     for card in cards.iter_mut().step_by(7) {
         card.ticket.status = below.one_of(&STATUSES);
         card.ended_at = card.ticket.status.is_over().then_some(card.created_at);

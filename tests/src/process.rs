@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 pub const APP: (&str, &str) = ("test_app", "test-secret");
 
 /// Returns the path of the program: the program beside the test executable, or the path in the
-/// variable `LEDGERDESK_PROGRAM`.
+/// environment variable `LEDGERDESK_PROGRAM`.
 ///
 /// The variable can name a build with a known fault. The test of this fault must then fail.
 pub fn program() -> PathBuf {
@@ -79,13 +79,13 @@ pub fn root() -> &'static Path {
         .expect("tests/ is a folder of the project")
 }
 
-/// Returns the folder `shared` beside the project, which contains data and requirements; `None` if
-/// the folder does not exist.
+/// Returns the folder `shared` beside the project. The folder contains data and requirements.
+/// Returns `None` if the folder does not exist.
 pub fn shared() -> Option<PathBuf> {
     Some(root().parent()?.join("shared")).filter(|folder| folder.is_dir())
 }
 
-/// A process that serves a desk. Dropping the value kills the process.
+/// A process that serves a desk. The process is killed when the value is dropped.
 pub struct Served {
     child: Child,
     pub base: String,
@@ -99,13 +99,14 @@ impl Drop for Served {
 }
 
 impl Served {
-    /// Starts a process that serves a data directory on a free port, with the demo company.
+    /// Starts a process that serves a data directory on a free port. The desk contains the demo
+    /// company.
     pub fn start(data: &Path, more: &[&str]) -> Self {
         Self::start_by(Command::new(program()), data, more)
     }
 
-    /// Serves a directory like [`Served::start`], but at a given port. A test can therefore replace
-    /// a killed process at the same address.
+    /// Serves a directory like [`Served::start`], but at a given port. A test can therefore start a
+    /// new process at the address of a killed process.
     pub fn start_at(data: &Path, port: u16, more: &[&str]) -> Self {
         let app = format!("{}:{}", APP.0, APP.1);
         let listen = format!("127.0.0.1:{port}");
@@ -144,7 +145,8 @@ impl Served {
             .spawn()
             .expect("the program runs");
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
-        // The first line contains the address. If the process has already ended, no line exists.
+        // The first output line contains the address. If the process has already ended, the output
+        // is empty.
         let first = lines.next().and_then(Result::ok).unwrap_or_default();
         let base = first
             .split_whitespace()
@@ -191,7 +193,7 @@ impl Served {
     }
 
     /// Sends a request to `/v1` as the app [`APP`] on behalf of a user; returns status, headers and
-    /// body. The body is `null` if the response is not JSON.
+    /// body. If the response is not JSON, the returned body is `null`.
     pub async fn v1_with(
         &self,
         method: &str,
@@ -240,7 +242,8 @@ impl Served {
         self.child.id()
     }
 
-    /// Returns true if the process printed its address, that is, started to serve.
+    /// Returns true if the process has printed its address, which means that the desk serves
+    /// requests.
     pub fn is_up(&self) -> bool {
         !self.base.is_empty()
     }

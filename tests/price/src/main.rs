@@ -1,12 +1,13 @@
-//! Compares the price of a command on our store with the price on dynamo-es 0.5, in the same run
-//! (reference/event-sourcing.md 5, B1 to B3).
+//! Compares the price of a command on two stores: the store of this project and the library
+//! dynamo-es 0.5. Both prices are measured in the same run. The benchmarks B1 to B3 are described
+//! in reference/event-sourcing.md, section 5.
 //!
-//! Both stores run the same ticket decider on the same commands against dynoxide. The simulator
-//! dynoxide reports the capacity units that DynamoDB bills. The proxy in `meter` requests the
-//! consumed capacity of every request, and adds up requests, units and bytes.
+//! Both stores execute the same ticket commands against dynoxide, a simulator of DynamoDB. The
+//! simulator reports the capacity units that DynamoDB bills. The proxy in the module `meter`
+//! requests the consumed capacity of every request, and adds up requests, units and bytes.
 //!
-//! Prices are the on-demand prices of us-east-1. Times on a simulator are meaningless and are not
-//! printed.
+//! Prices are the on-demand prices of the region us-east-1. The times on a simulator have no
+//! meaning, so the program does not print times.
 //!
 //! Run `cargo run --release [TICKETS]`; the default is 10,000 tickets.
 
@@ -40,18 +41,18 @@ use infra::store::{Journal, dynamodb::Dynamodb, paged::Paged};
 use infra::{CommandEnvelope, Error, Ledger};
 use meter::{Meter, Sum};
 
-/// Maximum length of a stream in the mix of B1, in events.
+/// Maximum number of events in a stream of benchmark B1.
 const STREAM_MAX: i64 = 200;
-/// Average number of commands per ticket after the opening. An opening stores 5 events, so a
-/// command stores 1.6 events on average.
+/// Average number of commands for a ticket after the ticket is opened. The command that opens a
+/// ticket stores 5 events, so a command stores 1.6 events on average.
 const COMMANDS_AFTER_OPENING: usize = 6;
-/// Number of commits in each page of a busy feed.
+/// Number of commits in each feed page if the desk is busy.
 const BUSY_PAGE_COMMITS: usize = 100;
 /// Price of one million put requests for archive objects, in dollars.
 const PUT_DOLLARS: f64 = 5.0;
 
-/// Returns the context of the golden samples, which contains one service, one workflow and one
-/// role.
+/// Returns the context that decisions need. The context contains one service, one workflow and one
+/// role from the stored sample events.
 fn context() -> Context {
     let deployed = events::samples::history::<WorkflowEvent>()
         .into_iter()
@@ -88,7 +89,7 @@ impl ContextLoader<Ticket> for Company {
     }
 }
 
-/// One of the compared stores.
+/// One of the two stores that the program compares.
 #[async_trait::async_trait]
 trait Side: Send + Sync {
     /// Executes a command on a stream; returns true if the command succeeded. `number` makes the
@@ -96,8 +97,8 @@ trait Side: Send + Sync {
     async fn execute(&self, stream: &str, number: usize, command: &Command) -> bool;
 }
 
-/// Our store, cold or warm. On a cold store, every command loads its stream. A warm store caches
-/// states, like a running function.
+/// The store of this project, cold or warm. A cold store loads the stream for every command. A warm
+/// store caches states in memory, like a running cloud function.
 struct Ours {
     store: Arc<Paged>,
     keys: Arc<Keys>,
@@ -142,8 +143,8 @@ impl Ours {
         .with_others(5_000)
     }
 
-    /// Builds the feed of all commits like the function `index`, in pages of `entries` commits.
-    /// Returns the number of stored archive objects.
+    /// Builds the feed of all commits in pages of `entries` commits, like the cloud function
+    /// `index`. Returns the number of stored archive objects.
     async fn index(&self, entries: usize) -> usize {
         let (mut from, mut commits, mut puts) = (None, Vec::new(), 0);
         loop {
@@ -223,7 +224,7 @@ impl Peer {
 #[async_trait::async_trait]
 impl Side for Peer {
     async fn execute(&self, stream: &str, number: usize, command: &Command) -> bool {
-        // Our commits store this metadata once per commit.
+        // The store of this project stores the same metadata once per commit.
         let metadata = HashMap::from([
             ("actor".to_owned(), "p91c3d4e85a6f7b20d1e4c3f8".to_owned()),
             ("app".to_owned(), "bk_log_search".to_owned()),
@@ -252,7 +253,7 @@ fn succeeded<T, E: std::fmt::Debug>(outcome: Result<T, E>) -> bool {
     outcome.is_ok()
 }
 
-/// Returns the port for the table `feed`, which is still empty.
+/// Returns the adapter for the table `feed`. The table does not contain a commit yet.
 fn feed_of(client: &Client) -> Arc<dyn pages::Pages> {
     Arc::new(pages::dynamodb::Dynamodb::new(Table {
         client: client.clone(),
@@ -284,7 +285,8 @@ fn open(number: usize) -> Command {
     }))
 }
 
-/// Returns the n-th command after the opening. Suspend and resume commands alternate.
+/// Returns one of the commands that follow the opening of a ticket; `at` is the number of the
+/// command. The commands alternately suspend and resume the ticket.
 fn command_after_opening(at: usize, by: &PersonId) -> Command {
     if at % 2 == 0 {
         Command::Suspend {
@@ -299,7 +301,7 @@ fn command_after_opening(at: usize, by: &PersonId) -> Command {
     }
 }
 
-/// A random number generator with a seed (SplitMix64).
+/// A random number generator (SplitMix64) that starts with a seed.
 struct Dice(u64);
 
 impl Dice {
@@ -311,8 +313,9 @@ impl Dice {
     }
 }
 
-/// Returns the commands of B1. First each ticket is opened; then a Zipf distribution with exponent
-/// 0.9 selects the ticket of each command. A stream contains at most [`STREAM_MAX`] events.
+/// Returns the commands of benchmark B1. The first commands open all tickets. For each later
+/// command, a Zipf distribution with exponent 0.9 selects the ticket. A stream contains at most
+/// [`STREAM_MAX`] events.
 fn mix(tickets: usize) -> Vec<(usize, Command)> {
     let by = context().roles.values().next().expect("a role")[0].clone();
     let weights: Vec<f64> = (1..=tickets).map(|rank| (rank as f64).powf(-0.9)).collect();
@@ -342,8 +345,8 @@ fn mix(tickets: usize) -> Vec<(usize, Command)> {
     commands
 }
 
-/// Executes the commands in order, each under its own number; returns the number of commands that
-/// succeeded.
+/// Executes the commands in order and gives each command its own number; returns the number of
+/// commands that succeeded.
 async fn run(
     side: &dyn Side,
     prefix: &str,
@@ -414,7 +417,7 @@ async fn table(client: &Client, name: &str, hash: &str, range: Option<&str>) {
     create.send().await.expect("a table");
 }
 
-/// Starts a simulator behind a meter, and creates the tables of both stores.
+/// Starts a simulator of DynamoDB behind a measuring proxy. Creates the tables of both stores.
 async fn start_simulator() -> (Client, Arc<Meter>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
         .await
@@ -445,7 +448,7 @@ async fn start_simulator() -> (Client, Arc<Meter>) {
     (client, meter)
 }
 
-/// Builds the feed and prints the price of our store together with the price of its feed.
+/// Builds the feed. Prints the price of the store of this project, including the price of its feed.
 async fn feed(
     ours: &Ours,
     meter: &Meter,
@@ -458,8 +461,8 @@ async fn feed(
     meter.take();
     let puts = ours.index(entries).await as f64;
     let mut sum = meter.take();
-    // Only this program reads the journal again, so the reads are not counted. In the cloud, the
-    // function receives the commits from the table stream without a charge.
+    // The reads are not counted, because only this program reads the journal again. In the cloud,
+    // the function `index` receives the commits from the table stream without a charge.
     (sum.read_units, sum.requests) = (0.0, sum.write_requests);
     sum += *with;
     print(name, &sum, commits, Some(peer));
@@ -572,8 +575,8 @@ async fn mixed(tickets: usize) {
     .await;
 }
 
-/// Runs B2: votes on streams of 51 events. Each vote completes a node and enters the next node,
-/// which stores 4 events.
+/// Runs benchmark B2: votes on streams of 51 events. Each vote completes a node and enters the next
+/// node, which stores 4 events.
 async fn votes(tickets: usize) {
     let by = context().roles.values().next().expect("a role")[0].clone();
     let setup: Vec<(usize, Command)> = (0..tickets)
@@ -632,8 +635,8 @@ async fn votes(tickets: usize) {
     print("ours, warm", &sums[2].0, tickets, Some(&peer));
 }
 
-/// Runs B3: a stream that is longer than one page of a query, and then 100 more commands on this
-/// stream.
+/// Runs benchmark B3: a stream that is larger than one page of a query, and 100 more commands on
+/// the same stream.
 async fn long_stream() {
     let (client, _meter) = start_simulator().await;
     let rows = |from: u32, count: u32| {

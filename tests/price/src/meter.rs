@@ -1,5 +1,5 @@
-//! A proxy in front of a DynamoDB simulator. The proxy requests the consumed capacity of every
-//! request and adds up the values.
+//! A proxy in front of a DynamoDB simulator. For every request, the proxy requests the consumed
+//! capacity from the simulator and adds up the values.
 
 use std::ops::AddAssign;
 use std::sync::{Arc, Mutex};
@@ -49,7 +49,8 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    /// Starts a meter in front of an endpoint; returns the meter and the address of the meter.
+    /// Starts a meter in front of an endpoint; returns the meter and the address at which the meter
+    /// listens.
     pub(crate) async fn before(upstream: &str) -> (Arc<Self>, String) {
         let client = reqwest::Client::builder()
             .no_proxy()
@@ -70,7 +71,7 @@ impl Meter {
         (meter, address)
     }
 
-    /// Returns the totals since the last call and sets them to zero.
+    /// Returns the totals since the last call, and resets the totals to zero.
     pub(crate) fn take(&self) -> Sum {
         std::mem::take(&mut self.sum.lock().expect("no holder panics"))
     }
