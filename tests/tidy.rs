@@ -59,7 +59,7 @@ fn each_crate_uses_only_its_allowed_crates() {
 
 /// The only names that the folder `functions/src` may contain: triggers, use cases, hosts, and a
 /// few files.
-const FUNCTIONS_SRC: [&str; 11] = [
+const FUNCTIONS_SRC: [&str; 12] = [
     "app",
     "bin",
     "catalog.rs",
@@ -67,6 +67,7 @@ const FUNCTIONS_SRC: [&str; 11] = [
     "host",
     "http",
     "lib.rs",
+    "mqtt",
     "queue",
     "registry.rs",
     "stream",
@@ -87,7 +88,7 @@ fn functions_src_has_only_the_folders_of_the_guide() {
 fn use_cases_import_no_trigger() {
     for path in files(&root().join("functions/src/app"), &["rs"]) {
         let text = read(&path);
-        for trigger in ["http", "stream", "queue", "timer", "host", "cli"] {
+        for trigger in ["http", "stream", "queue", "timer", "mqtt", "host", "cli"] {
             assert!(
                 !text.contains(&format!("crate::{trigger}::")),
                 "{} imports {trigger}",
@@ -288,6 +289,7 @@ fn the_catalog_lists_exactly_the_function_files() {
         ("stream", &["mod", "parked"][..]),
         ("queue", &["mod", "runner"]),
         ("timer", &["mod"]),
+        ("mqtt", &["mod"]),
     ] {
         // Each file directly in a trigger folder is a function. Further files of a function are in
         // a folder with the name of the function.
@@ -587,6 +589,19 @@ fn the_template_deploys_exactly_the_catalog() {
                 );
                 assert!(
                     of("DeadAlarm").contains("ApproximateNumberOfMessagesVisible"),
+                    "{name}"
+                );
+            }
+            Trigger::Fleet => {
+                assert!(
+                    body.contains("Queue: !GetAtt FleetQueue.Arn")
+                        && body.contains("ReportBatchItemFailures"),
+                    "{name}"
+                );
+                let queue = resources.iter().find(|(other, _)| other == "FleetQueue");
+                let limit = format!("maxReceiveCount: {}", functions::host::lambda::RECEIVES_MAX);
+                assert!(
+                    queue.is_some_and(|(_, queue)| queue.contains(&limit)),
                     "{name}"
                 );
             }

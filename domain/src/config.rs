@@ -16,6 +16,8 @@ use events::field::{self, FieldEvent};
 use events::integration::{self, CaseMapping, IntegrationEvent};
 use events::role::{self, RoleEvent};
 use events::service::{self, ServiceEvent};
+use events::site::{self, SiteEvent};
+use events::task_type::{self, TaskTypeEvent};
 use events::{CategoryId, Moment, ServiceId};
 use serde::{Deserialize, Serialize};
 
@@ -89,6 +91,14 @@ impl Integration {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ApplicationKind(pub Option<application_kind::Defined>);
 
+/// The current definition of one site of the fleet.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Site(pub Option<site::Defined>);
+
+/// The current definition of one task type of the fleet.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TaskType(pub Option<task_type::Defined>);
+
 /// The current registration of one client app.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct App(pub Option<Registered>);
@@ -126,6 +136,8 @@ defined_as_a_whole! {
     App AppEvent::Registered(Registered);
     SharedField FieldEvent::Defined(field::Defined);
     ApplicationKind ApplicationKindEvent::Defined(application_kind::Defined);
+    Site SiteEvent::Defined(site::Defined);
+    TaskType TaskTypeEvent::Defined(task_type::Defined);
 }
 
 impl Decider for Integration {

@@ -25,7 +25,9 @@ pub enum Intent {
     /// Requests the API call of an automatic node.
     StartApiCall(Box<StartApiCall>),
     /// Requests an approval in an external ITSM for an automatic node.
-    SubmitApplication(Box<SubmitApplication>),
+    SubmitApplication(Box<StartServiceTask>),
+    /// Requests the work of a robot for an automatic node.
+    StartDispatch(Box<StartServiceTask>),
     /// Requests the processing of an inbound message. The stream `inbound` contains the message,
     /// and the message refers to another stream.
     HandleInbound {
@@ -73,10 +75,10 @@ pub struct StartApiCall {
     pub correlation: String,
 }
 
-/// The data that is necessary to start one application (a request for approval in an external
-/// ITSM).
+/// The data that is necessary to start the service task of one automatic node: an application or a
+/// mission.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SubmitApplication {
+pub struct StartServiceTask {
     pub ticket: TicketSn,
     pub node: NodeId,
     pub name: String,
@@ -94,6 +96,7 @@ impl Intent {
             Self::SendCallback { .. } => "callback",
             Self::StartApiCall(_) => "automate",
             Self::SubmitApplication(_) | Self::HandleInbound { .. } => "sync",
+            Self::StartDispatch(_) => "dispatch",
             Self::RelateTicket { .. } | Self::EndChildTicket { .. } => "ticket",
         }
     }
@@ -103,7 +106,7 @@ impl Intent {
         match self {
             Self::SendCallback { callback, .. } => callback.secret.clone(),
             Self::StartApiCall(call) => call.node.to_string(),
-            Self::SubmitApplication(application) => application.node.to_string(),
+            Self::SubmitApplication(start) | Self::StartDispatch(start) => start.node.to_string(),
             Self::HandleInbound { subject, .. } => subject.clone(),
             Self::RelateTicket { ticket, .. } | Self::EndChildTicket { ticket, .. } => {
                 ticket.0.clone()

@@ -25,6 +25,7 @@ pub mod decider;
 pub mod draft;
 pub mod envelope;
 pub mod es_adapter;
+pub mod fleet;
 pub mod idempotency_key;
 pub mod inbound;
 pub mod intent;

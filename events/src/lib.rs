@@ -30,6 +30,7 @@ pub mod callback;
 pub mod case;
 pub mod catalog;
 pub mod dictionary;
+pub mod dispatch;
 pub mod draft;
 pub mod field;
 pub mod idempotency_key;
@@ -40,9 +41,12 @@ pub mod ledger;
 pub mod number_sequence;
 pub mod personal;
 pub mod reaction;
+pub mod robot;
 pub mod role;
 pub mod samples;
 pub mod service;
+pub mod site;
+pub mod task_type;
 pub mod ticket;
 pub mod upcast;
 pub mod workflow;
@@ -111,6 +115,7 @@ aggregates! {
     case: CaseEvent,
     catalog: CatalogEvent,
     dictionary: DictionaryEvent,
+    dispatch: DispatchEvent,
     draft: DraftEvent,
     field: FieldEvent,
     idempotency_key: IdempotencyKeyEvent,
@@ -119,8 +124,11 @@ aggregates! {
     ledger: LedgerEvent,
     number_sequence: NumberSequenceEvent,
     reaction: ReactionEvent,
+    robot: RobotEvent,
     role: RoleEvent,
     service: ServiceEvent,
+    site: SiteEvent,
+    task_type: TaskTypeEvent,
     ticket: TicketEvent,
     workflow: WorkflowEvent,
 }

@@ -27,6 +27,9 @@ pub enum Trigger {
         /// Maximum number of messages that one machine processes concurrently.
         concurrency: usize,
     },
+    /// Invokes the function for the messages of robots. The source is the queue `fleet` in the
+    /// cloud, and the broker on one machine.
+    Fleet,
     /// The function runs on a schedule. `ms` is the interval on one machine, in milliseconds.
     Sweep { ms: u64 },
 }
@@ -97,6 +100,21 @@ pub const FUNCTIONS: &[Function] = &[
             concurrency: 64,
         },
         does: "requests approvals in external ITSMs, takes their steps, and processes cases",
+    },
+    Function {
+        name: "dispatch",
+        trigger: Trigger::Queue {
+            execute: |app, message, intent| {
+                Box::pin(queue::dispatch::execute(app, message, intent))
+            },
+            concurrency: 64,
+        },
+        does: "opens missions of robots and handles their deadlines",
+    },
+    Function {
+        name: "fleet_message",
+        trigger: Trigger::Fleet,
+        does: "processes the messages of robots",
     },
     Function {
         name: "ticket",

@@ -19,6 +19,7 @@ pub mod catalog;
 pub mod cli;
 pub mod host;
 pub mod http;
+pub mod mqtt;
 pub mod queue;
 pub mod registry;
 pub mod stream;

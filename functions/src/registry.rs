@@ -19,9 +19,12 @@ use domain::api_call::ApiCall;
 use domain::attachment::Attachment;
 use domain::callback::Callback;
 use domain::config::{
-    App, ApplicationKind, Catalog, Dictionary, Integration, Role, Service, SharedField,
+    App, ApplicationKind, Catalog, Dictionary, Integration, Role, Service, SharedField, Site,
+    TaskType,
 };
 use domain::draft::Draft;
+use domain::fleet::dispatch::Dispatch;
+use domain::fleet::robot::Robot;
 use domain::idempotency_key::IdempotencyKey;
 use domain::inbound::Inbound;
 use domain::itsm::application::Application;
@@ -31,7 +34,8 @@ use domain::number_sequence::NumberSequence;
 use domain::projections::desk_board::DeskBoard;
 use domain::reaction::Birth;
 use domain::reactions::{
-    handle_inbound, relate_tickets, send_callback, start_api_call, submit_application,
+    handle_inbound, relate_tickets, send_callback, start_api_call, start_dispatch,
+    submit_application,
 };
 use domain::ticket::Ticket;
 use domain::views::callback_card::CallbackCard;
@@ -39,6 +43,7 @@ use domain::views::ticket_card::TicketCard;
 use domain::views::workflow_card::WorkflowCard;
 use domain::workflow::Workflow;
 
+use crate::app::fleet::{messages, missions};
 use crate::app::itsm::cases;
 use crate::app::{attachments, drafts};
 use crate::queue::automate::api_call;
@@ -62,6 +67,10 @@ pub static REGISTRY: Registry = &[
             Reaction {
                 name: submit_application::NAME,
                 react: submit_application::react,
+            },
+            Reaction {
+                name: start_dispatch::NAME,
+                react: start_dispatch::react,
             },
             Reaction {
                 name: relate_tickets::NAME,
@@ -102,6 +111,22 @@ pub static REGISTRY: Registry = &[
         }),
         ..Row::NEW
     },
+    &Row::<Dispatch, Dispatch> {
+        deadlines: Some(Deadlines {
+            queue: "dispatch",
+            fire: |app, due| Box::pin(missions::fire(app, due)),
+        }),
+        ..Row::NEW
+    },
+    &Row::<Robot, Robot> {
+        deadlines: Some(Deadlines {
+            queue: "dispatch",
+            fire: |app, due| Box::pin(messages::check(app, due)),
+        }),
+        ..Row::NEW
+    },
+    &Row::<Site, NoCard<_>>::NEW,
+    &Row::<TaskType, NoCard<_>>::NEW,
     &Row::<Inbound, Inbound> {
         reactions: &[Reaction {
             name: handle_inbound::NAME,

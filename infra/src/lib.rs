@@ -14,6 +14,7 @@
 //! | [`http`] | outgoing HTTP requests and their rules |
 //! | [`login`] | finds the person of a login token |
 //! | [`itsm`] | external ITSM systems that decide applications for approval |
+//! | [`fleet`] | messages to and from robots |
 //! | [`directory`] | people, departments and leaders |
 //!
 //! The module [`ledger`] executes commands on these ports. The module [`local`] opens all ports
@@ -35,6 +36,7 @@ pub mod commit;
 pub mod crash;
 pub mod directory;
 pub mod error;
+pub mod fleet;
 #[cfg(feature = "local")]
 pub mod heads;
 pub mod http;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::Ledger;
 use crate::blob::Blob;
 use crate::directory::{Directory, file::File};
+use crate::fleet::{Fleet, NoFleet};
 use crate::http::{HttpClient, closed::Closed};
 use crate::login::{Login, memory::Memory as NoLogin};
 use crate::queue::Queue;
@@ -28,14 +29,16 @@ pub struct Ports {
     pub http: Arc<dyn HttpClient>,
     pub login: Arc<dyn Login>,
     pub directory: Arc<dyn Directory>,
+    /// Publishes messages to robots.
+    pub fleet: Arc<dyn Fleet>,
 }
 
 impl Ports {
     /// Creates all ports of a desk from the given storage ports. Secrets are stored in the key
     /// store.
     ///
-    /// At first, the HTTP port sends no request, the login port accepts no token, and the directory
-    /// is empty. If necessary, the caller replaces these three ports.
+    /// At first, the HTTP port sends no request, the login port accepts no token, the directory is
+    /// empty, and there is no broker for robots. If necessary, the caller replaces these ports.
     pub fn over(
         ledger: Ledger,
         views: Arc<dyn Views>,
@@ -58,6 +61,7 @@ impl Ports {
             http: Arc::new(Closed),
             login: Arc::new(NoLogin::default()),
             directory: Arc::new(File::default()),
+            fleet: Arc::new(NoFleet),
         }
     }
 }

@@ -16,6 +16,7 @@ mod drafts;
 mod errors;
 mod examples;
 mod fields;
+mod fleet;
 mod following;
 mod format;
 mod forms;

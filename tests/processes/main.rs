@@ -3,5 +3,7 @@
 
 mod commands;
 mod crashes;
+mod desk;
+mod fleet;
 mod proof;
 mod two_desks;

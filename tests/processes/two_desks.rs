@@ -2,68 +2,17 @@
 //! BlueKing (requirements/external-itsm.md).
 
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::{Value, json};
-use tests::process::{APP, Served, printed, run, text};
+use tests::process::{APP, printed, run, text};
+
+use crate::desk::{Desk, until};
 
 /// Number of applications (requests for approval) in the test that kills desks. The environment
 /// variable `LEDGERDESK_APPLICATIONS` overrides this number.
 const APPLICATIONS: usize = 24;
 /// Number of kills per ten applications (requests for approval). Each kill ends desk A or desk B.
 const KILLS_PER_TEN: usize = 2;
-/// Longest time to wait for a condition. This time is long, because desk B searches for a ticket
-/// only 30 seconds after a creation without a response.
-const PATIENCE: Duration = Duration::from_mins(4);
-
-/// A desk that can be started again at the same address.
-struct Desk {
-    data: tempfile::TempDir,
-    port: u16,
-    more: Vec<String>,
-    served: Option<Served>,
-}
-
-impl Desk {
-    fn start(more: &[&str]) -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = listener.local_addr().expect("an address").port();
-        drop(listener);
-        let mut desk = Self {
-            data: tempfile::tempdir().expect("a directory"),
-            port,
-            more: more.iter().map(|&argument| argument.to_owned()).collect(),
-            served: None,
-        };
-        desk.restart();
-        desk
-    }
-
-    /// Kills the process with SIGKILL and starts a new process at the same address.
-    fn restart(&mut self) {
-        if let Some(served) = self.served.take() {
-            served.kill();
-        }
-        let more: Vec<&str> = self.more.iter().map(String::as_str).collect();
-        let served = Served::start_at(self.data.path(), self.port, &more);
-        assert!(served.is_up(), "the desk serves again");
-        self.served = Some(served);
-    }
-
-    fn served(&self) -> &Served {
-        self.served.as_ref().expect("a running desk")
-    }
-
-    async fn v1(&self, method: &str, path: &str, user: &str, body: Value) -> Value {
-        let (status, answer) = self.served().v1(method, path, user, body).await;
-        assert!(status < 300, "{method} {path}: {status} {answer}");
-        answer
-    }
-
-    fn data(&self) -> &str {
-        self.data.path().to_str().expect("a path")
-    }
-}
 
 /// Starts desk A and desk B. Desk B contains an integration with desk A, a kind of application
 /// (request for approval), and a service whose workflow creates applications. Returns both desks
@@ -145,19 +94,6 @@ async fn submit(b: &Desk, service: &Value, title: &str) -> String {
     let body = json!({ "service_id": service, "fields": { "title": title } });
     let opened = b.v1("POST", "tickets", "lisi", body).await;
     opened["sn"].as_str().expect("a number").to_owned()
-}
-
-/// Calls `read` repeatedly until a value is returned. After [`PATIENCE`], the test fails with the
-/// last error of `read`.
-async fn until<T>(what: &str, mut read: impl AsyncFnMut() -> Result<T, Value>) -> T {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    loop {
-        match read().await {
-            Ok(found) => return found,
-            Err(last) => assert!(tokio::time::Instant::now() < deadline, "{what}: {last}"),
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }
 
 /// Returns the tickets of service 18 at desk A that wait for a decision.

@@ -170,6 +170,12 @@ pub fn asks_for(service_task: &ServiceTask) -> BTreeSet<String> {
             Vec::new(),
             Vec::new(),
         ],
+        ServiceTask::Mission(mission) => [
+            placeholders(&mission.station),
+            of_pairs(&mission.parameters),
+            Vec::new(),
+            Vec::new(),
+        ],
     };
     keys.into_iter().flatten().collect()
 }

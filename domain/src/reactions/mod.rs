@@ -5,4 +5,43 @@ pub mod handle_inbound;
 pub mod relate_tickets;
 pub mod send_callback;
 pub mod start_api_call;
+pub mod start_dispatch;
 pub mod submit_application;
+
+use std::collections::BTreeMap;
+
+use events::ticket::TicketEvent;
+use events::workflow::service_task::Executor;
+
+use crate::envelope::Envelope;
+use crate::intent::StartServiceTask;
+use crate::views::ticket_card::TicketCard;
+
+/// Returns the start of a service task if the event enters or retries an automatic node whose
+/// service task has this executor.
+fn started(
+    envelope: &Envelope<TicketEvent>,
+    card: &TicketCard,
+    executor: Executor,
+) -> Option<StartServiceTask> {
+    let (node, attempt, inputs) = match &envelope.event {
+        TicketEvent::NodeEntered(entered) if entered.automatic => {
+            (entered.node, 1, BTreeMap::new())
+        }
+        TicketEvent::NodeRetried(retried) => {
+            (retried.node, retried.attempt, retried.inputs.clone())
+        }
+        _ => return None,
+    };
+    let (opened, node_run) = (card.ticket.opened.as_ref()?, card.ticket.nodes.get(&node)?);
+    (node_run.executor == executor).then(|| StartServiceTask {
+        ticket: opened.sn.clone(),
+        node,
+        name: node_run.name.clone(),
+        round: node_run.round,
+        attempt,
+        inputs,
+        cause: envelope.id(),
+        correlation: envelope.meta.correlation.clone(),
+    })
+}

@@ -34,6 +34,8 @@ pub const OPTIONS_MS_MAX: i64 = 10_000;
 pub const POLL_MS: std::ops::RangeInclusive<i64> = 1_000..=86_400_000;
 /// Maximum number of polls of one API call.
 pub const POLLS_MAX: u32 = 100_000;
+/// Longest time until a person gets the work of a mission, in minutes: one week.
+const EXPIRES_AFTER_MIN_MAX: u32 = 10_080;
 /// Maximum number of attempts of one request.
 pub const ATTEMPTS_MAX: u32 = 16;
 /// The codes of the vote counters that may occur in the finish condition of a countersign (a vote
@@ -480,6 +482,24 @@ impl Check<'_> {
                 if application.kind.trim().is_empty() {
                     self.report(format!(
                         "node {name} is not configured: it needs the kind of its application"
+                    ));
+                }
+            }
+            (NodeKind::Task, Some(ServiceTask::Mission(mission))) => {
+                for (member, value) in [
+                    ("task_type", &mission.task_type),
+                    ("site", &mission.site),
+                    ("station", &mission.station),
+                ] {
+                    if value.trim().is_empty() {
+                        self.report(format!(
+                            "node {name} is not configured: its mission needs `{member}`"
+                        ));
+                    }
+                }
+                if !(1..=EXPIRES_AFTER_MIN_MAX).contains(&mission.expires_after_min) {
+                    self.report(format!(
+                        "node {name}: `expires_after_min` must be 1 to {EXPIRES_AFTER_MIN_MAX}"
                     ));
                 }
             }

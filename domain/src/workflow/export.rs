@@ -127,6 +127,9 @@ fn state(definition: &Definition, node: &Node) -> Value {
         Some(ServiceTask::Application(application)) => {
             extras["application_info"] = json!(application);
         }
+        Some(ServiceTask::Mission(mission)) => {
+            extras["mission_info"] = json!(mission);
+        }
         None => {}
     }
     state["extras"] = extras;

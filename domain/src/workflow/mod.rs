@@ -332,6 +332,17 @@ pub fn output_keys(node: &Node) -> Vec<String> {
         Some(ServiceTask::Application(_)) => {
             vec![result_key(node.id), external_key(node.id)]
         }
+        Some(ServiceTask::Mission(_)) => vec![mission_result_key(node.id), robot_key(node.id)],
         None => Vec::new(),
     }
+}
+
+/// Returns the key of the output variable of a mission with the result that the robot reported.
+pub fn mission_result_key(node: NodeId) -> String {
+    format!("mission_result_{node}")
+}
+
+/// Returns the key of the output variable of a mission with the name of the robot.
+pub fn robot_key(node: NodeId) -> String {
+    format!("mission_robot_{node}")
 }

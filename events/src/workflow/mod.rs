@@ -685,9 +685,9 @@ impl Definition {
             .map(|service_task| match service_task {
                 ServiceTask::Request(request) => request.secret.as_str(),
                 ServiceTask::Task(task) => task.secret.as_str(),
-                // An application uses the secret of its integration. This secret is not a part of
-                // the workflow.
-                ServiceTask::Application(_) => "",
+                // An application uses the secret of its integration, which is not a part of the
+                // workflow. A mission needs no secret.
+                ServiceTask::Application(_) | ServiceTask::Mission(_) => "",
             })
             .filter(|secret| !secret.is_empty());
         let of_fields = self

@@ -1,6 +1,6 @@
 //! The service tasks of a workflow: the work of automatic nodes. A service task is an HTTP request,
-//! a task of BlueKing SOPS, or a request for approval in an external ITSM. The texts may contain
-//! placeholders for values of the ticket.
+//! a task of BlueKing SOPS, a request for approval in an external ITSM, or a mission of a robot. The
+//! texts may contain placeholders for values of the ticket.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,16 +14,18 @@ pub enum ServiceTask {
     Request(Request),
     Task(Task),
     Application(Application),
+    Mission(Mission),
 }
 
-/// The aggregate that executes the service task of an automatic node: an API call or an
-/// application.
+/// The aggregate that executes the service task of an automatic node: an API call, an application,
+/// or the dispatch of a robot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Executor {
     #[default]
     ApiCall,
     Application,
+    Dispatch,
 }
 
 impl Executor {
@@ -39,6 +41,7 @@ impl ServiceTask {
         match self {
             Self::Request(_) | Self::Task(_) => Executor::ApiCall,
             Self::Application(_) => Executor::Application,
+            Self::Mission(_) => Executor::Dispatch,
         }
     }
 }
@@ -52,6 +55,27 @@ pub struct Application {
     /// key, the field in this list replaces it. The values may contain placeholders.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<Pair>,
+}
+
+/// Work for a robot of the fleet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mission {
+    /// The name of the task type.
+    pub task_type: String,
+    /// The name of the site.
+    pub site: String,
+    /// The name of the station at which the robot works. The value may contain placeholders.
+    pub station: String,
+    /// Parameters of the action of the robot. The values may contain placeholders.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parameters: Vec<Pair>,
+    /// Time in minutes after which a person gets the work, if no robot has begun it.
+    #[serde(default = "ten")]
+    pub expires_after_min: u32,
+}
+
+fn ten() -> u32 {
+    10
 }
 
 /// One HTTP request. Its texts may contain the placeholder `${key}` for a field, a variable or an

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use domain::Decider;
 use domain::attachment::Attachment;
 use domain::config::{
-    ApplicationKind, Catalog, Dictionary, Integration, Role, Service, SharedField,
+    ApplicationKind, Catalog, Dictionary, Integration, Role, Service, SharedField, Site, TaskType,
 };
 use domain::ticket::{Context, Lookup, Now, Ticket};
 use domain::workflow::Workflow;
@@ -51,6 +51,8 @@ pub struct Configuration {
     catalog: Cached<Catalog>,
     integrations: Cached<Integration>,
     application_kinds: Cached<ApplicationKind>,
+    sites: Cached<Site>,
+    task_types: Cached<TaskType>,
     /// The field options that other systems provide.
     pub offers: Offers,
 }
@@ -87,6 +89,8 @@ impl Configuration {
             catalog: Cache::new(KEPT),
             integrations: Cache::new(KEPT),
             application_kinds: Cache::new(KEPT),
+            sites: Cache::new(KEPT),
+            task_types: Cache::new(KEPT),
         }
     }
 
@@ -139,6 +143,21 @@ impl Configuration {
             |state: ApplicationKind| state,
         );
         Ok(state.await?.0.clone())
+    }
+
+    /// Returns the definition of a site of the fleet. The definition is absent if the site does not
+    /// exist.
+    pub async fn site(&self, name: &str) -> Result<Arc<Site>, Error> {
+        let stream = format!("site-{name}");
+        self.state(&self.sites, &stream, |state: Site| state).await
+    }
+
+    /// Returns the definition of a task type of the fleet. The definition is absent if the task type
+    /// does not exist.
+    pub async fn task_type(&self, name: &str) -> Result<Arc<TaskType>, Error> {
+        let stream = format!("task_type-{name}");
+        self.state(&self.task_types, &stream, |state: TaskType| state)
+            .await
     }
 
     pub async fn catalog(&self) -> Result<Arc<Catalog>, Error> {

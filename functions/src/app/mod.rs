@@ -7,8 +7,10 @@ pub mod callback_token;
 pub mod cards;
 pub mod client_apps;
 pub mod context;
+pub(crate) mod definition_files;
 pub mod drafts;
 pub mod erasure;
+pub mod fleet;
 pub mod identity;
 #[cfg(feature = "local")]
 pub mod importing;
@@ -26,9 +28,11 @@ pub mod tickets;
 pub mod times;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
 use infra::blob::Blob;
 use infra::crash::Crash;
+use infra::fleet::Fleet;
 use infra::http::HttpClient;
 use infra::login::Login;
 use infra::queue::Queue;
@@ -89,6 +93,10 @@ pub struct App {
     pub login: Arc<dyn Login>,
     pub people: People,
     pub directory: Arc<dyn Directory>,
+    /// Publishes messages to robots.
+    pub fleet: Arc<dyn Fleet>,
+    /// Numbers the messages to robots.
+    pub fleet_messages: Arc<AtomicU32>,
     pub configuration: Arc<Configuration>,
     pub numbers: Arc<Numbers>,
     pub credentials: Arc<Credentials>,
@@ -129,6 +137,7 @@ impl App {
             blob,
             login,
             directory,
+            fleet,
             secrets,
         } = ports;
         events::upcast::complete(&events::catalog_of_types())
@@ -156,6 +165,8 @@ impl App {
             blob,
             login,
             directory,
+            fleet,
+            fleet_messages: Arc::default(),
             crash,
             secrets,
             keys: Arc::default(),

@@ -88,6 +88,7 @@ impl Demo {
             directory: None,
             egress: None,
             login: None,
+            mqtt_broker: None,
             file_max_mib: 100,
             access_log: false,
             accept_lost_commits: false,

@@ -1,5 +1,6 @@
 //! `ledgerdesk serve`: runs a service desk on one machine. All its data is in one directory.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,9 +11,12 @@ use domain::ledger::Continuations;
 use events::Meta;
 use events::ledger::Continued;
 use infra::CommandEnvelope;
+use infra::commit::hex;
 use infra::crash::Crash;
 use infra::directory::file::File;
 use infra::directory::{Directory, http::Http as HttpDirectory};
+use infra::fleet::mqtt::{Address, Mqtt};
+use infra::fleet::{Fleet, NoFleet};
 use infra::heads::{self, Lost};
 use infra::http::client::Client as HttpClient;
 use infra::http::egress::Egress;
@@ -23,13 +27,14 @@ use infra::views::{Document, Views};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
 
 use super::setup::Wanted;
 use super::{CommandError, announce};
 use crate::App;
 use crate::app::Settings;
 use crate::app::{client_apps, times};
-use crate::host::local::{Desk, publish};
+use crate::host::local::{Desk, Robots, publish};
 use crate::registry::{REGISTRY, counted};
 use crate::stream::follow::births::Births;
 use infra::Ports;
@@ -37,6 +42,8 @@ use infra::Ports;
 /// The longest wait, during the start, until the views contain all commits. After this wait, lists
 /// normally contain the data that the start wrote.
 const FOLLOWED_WAIT: Duration = Duration::from_secs(2);
+/// Number of messages of robots that wait between the connection and their processing.
+const ROBOT_MESSAGES_MAX: usize = 4_096;
 /// The code and the secret of the demo app. The secret is published, so the app is only for trials
 /// on the loopback address.
 pub const DEMO_APP: (&str, &str) = ("demo_app", "demo-secret-for-trials-only");
@@ -74,6 +81,10 @@ pub struct Serve {
     /// `--demo` adds `loopback`.
     #[arg(long, value_name = "LIST")]
     pub egress: Option<String>,
+    /// The broker of the robots, such as mqtt://127.0.0.1:1883. Without this option, no robot gets a
+    /// mission.
+    #[arg(long, value_name = "URL")]
+    pub mqtt_broker: Option<String>,
     /// The largest file that may be uploaded, in MiB.
     #[arg(long, default_value_t = 100, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=4096))]
     pub file_max_mib: u64,
@@ -147,11 +158,18 @@ impl Serve {
             .await
             .map_err(|error| format!("cannot listen on {}: {error}", self.listen))?;
         let address = listener.local_addr().map_err(|error| error.to_string())?;
-        let app = self.open(address).await?;
+        let broker = self.broker()?;
+        let mqtt = Arc::new(Mqtt::default());
+        let fleet: Arc<dyn Fleet> = match &broker {
+            Some(_) => mqtt.clone(),
+            None => Arc::new(NoFleet),
+        };
+        let app = self.open(address, fleet).await?;
         let head = app.ledger.store.head().await?;
         publish(&self.data, head, app.ledger.clock.now().0)
             .map_err(|error| format!("cannot publish the head: {error}"))?;
-        let desk = Desk::start(&app, listener, &self.data)?;
+        let robots = broker.map(|broker| robots(&app, mqtt, broker));
+        let desk = Desk::start(&app, listener, &self.data, robots)?;
         let mut followed = app.followed.subscribe();
         // The wait is short, because a rebuild of the views may take long. The service desk serves
         // requests during a rebuild.
@@ -194,7 +212,16 @@ impl Serve {
         }
     }
 
-    async fn open(&self, address: SocketAddr) -> Result<App, CommandError> {
+    /// Returns the address of the broker of the robots; `None` without the option.
+    fn broker(&self) -> Result<Option<Address>, CommandError> {
+        let read = |url: &String| {
+            Address::read(url)
+                .map_err(|reason| CommandError::Usage(format!("--mqtt-broker {reason}")))
+        };
+        self.mqtt_broker.as_ref().map(read).transpose()
+    }
+
+    async fn open(&self, address: SocketAddr, fleet: Arc<dyn Fleet>) -> Result<App, CommandError> {
         let zone = times::zone(&self.zone)
             .map_err(|reason| CommandError::Usage(format!("--zone: {reason}")))?;
         let zone_name = zone.iana_name().unwrap_or(&self.zone).to_owned();
@@ -247,6 +274,7 @@ impl Serve {
             http: http_client,
             login,
             directory,
+            fleet,
             ..local
         };
         let app = App::new(ports, settings, crash)?;
@@ -264,6 +292,20 @@ impl Serve {
             );
         }
         Ok(app)
+    }
+}
+
+/// Returns the connection to the broker of the robots. The client id contains random digits, so two
+/// desks at one broker do not end each other's connection.
+fn robots(app: &App, mqtt: Arc<Mqtt>, broker: Address) -> Robots {
+    let (sender, messages) = mpsc::channel(ROBOT_MESSAGES_MAX);
+    let (interfaces, watched) = watch::channel(BTreeSet::new());
+    let id = format!("ledgerdesk-{}", &hex(&app.ledger.fresh_id())[..16]);
+    let clock = app.ledger.clock.clone();
+    Robots {
+        connection: Box::pin(mqtt.run(broker, id, watched, sender, clock)),
+        messages,
+        interfaces,
     }
 }
 

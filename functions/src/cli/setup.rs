@@ -15,6 +15,7 @@ use super::serve::DEMO_APP;
 use super::target::{Target, app};
 use super::{Change, CommandError};
 use crate::App;
+use crate::app::fleet::definitions::Definitions as FleetDefinitions;
 use crate::app::itsm::integrations::Definitions;
 use crate::app::{client_apps, seed};
 
@@ -89,6 +90,9 @@ pub struct Wanted {
     /// Define integrations and application kinds from a TOML file (docs/integrations.md).
     #[arg(long = "integrations", value_name = "FILE")]
     pub integrations: Vec<PathBuf>,
+    /// Define sites, task types and robots from a TOML file (docs/fleet.md).
+    #[arg(long = "fleet", value_name = "FILE")]
+    pub fleet: Vec<PathBuf>,
 }
 
 /// An app that an option or a file contains.
@@ -106,6 +110,7 @@ pub(super) struct Resolved {
     /// The secrets with their full names. An example of a full name is `integration/company_itsm`.
     secrets: Vec<(String, Vec<u8>)>,
     definitions: Vec<Definitions>,
+    fleet: Vec<FleetDefinitions>,
 }
 
 impl Wanted {
@@ -116,6 +121,7 @@ impl Wanted {
             headers: self.headers()?,
             secrets: self.secrets()?,
             definitions: self.definitions()?,
+            fleet: self.fleet_definitions()?,
         })
     }
 
@@ -171,6 +177,9 @@ impl Wanted {
         for definitions in &resolved.definitions {
             definitions.store(app).await?;
         }
+        for fleet in &resolved.fleet {
+            fleet.store(app).await?;
+        }
         Ok(())
     }
 
@@ -217,6 +226,17 @@ impl Wanted {
                 .map_err(|reason| CommandError::from(format!("{}: {reason}", file.display())))
         };
         self.integrations.iter().map(read).collect()
+    }
+
+    /// Returns the checked content of all `--fleet` files.
+    fn fleet_definitions(&self) -> Result<Vec<FleetDefinitions>, CommandError> {
+        let read = |file: &PathBuf| {
+            let text = std::fs::read_to_string(file)
+                .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+            FleetDefinitions::read(text.trim_start_matches(BOM))
+                .map_err(|reason| CommandError::from(format!("{}: {reason}", file.display())))
+        };
+        self.fleet.iter().map(read).collect()
     }
 
     /// Returns the checked apps of all options and files.
@@ -323,6 +343,12 @@ impl Wanted {
             plan.extend(integrations.map(|one| format!("integration {}", one.name)));
             let kinds = definitions.kinds.iter();
             plan.extend(kinds.map(|one| format!("application kind {}", one.name)));
+        }
+        for fleet in &resolved.fleet {
+            plan.extend(fleet.sites.iter().map(|one| format!("site {}", one.name)));
+            let task_types = fleet.task_types.iter();
+            plan.extend(task_types.map(|one| format!("task type {}", one.name)));
+            plan.extend(fleet.robots.iter().map(|one| format!("robot {}", one.name)));
         }
         plan
     }

@@ -28,6 +28,7 @@ use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 
 use crate::catalog::{self, FUNCTIONS, Function, Trigger};
+use crate::mqtt::fleet_message;
 use crate::registry::{PROJECTIONS, REGISTRY};
 use crate::stream::follow::births::Births;
 use crate::stream::follow::{Follower, Received};
@@ -291,9 +292,19 @@ impl Host {
     /// After a transient error, the message is sent again with a delay. Such a message never goes
     /// to the dead letter queue.
     async fn work(&self, name: &str, event: SqsEvent) -> Result<Value, Error> {
+        let is_of_robots = name == fleet_message::NAME;
         let works = event.records.into_iter().map(|record| async move {
             let id = record.message_id.clone().unwrap_or_default();
-            let sqs_message = SqsMessage::read(&id, record.body.as_deref().unwrap_or_default());
+            let body = record.body.as_deref().unwrap_or_default();
+            if is_of_robots {
+                // A rule of the broker writes these messages. They never contain work of the desk.
+                let processed = fleet_message::from_queue(&self.app, body).await;
+                return processed.err().map(|error| {
+                    tracing::error!(%error, message = id, "message of a robot failed");
+                    json!({ "itemIdentifier": id })
+                });
+            }
+            let sqs_message = SqsMessage::read(&id, body);
             let attempts = record
                 .attributes
                 .get("ApproximateReceiveCount")

@@ -1,20 +1,25 @@
 //! The local host. Runs all functions of the function catalog in one process, with one data
 //! directory. It is safe to stop and restart the process at any time.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+use infra::fleet;
 pub use infra::heads::publish;
 use infra::queue::{ATTEMPTS_MAX, Message};
 use infra::views::{Document, Put};
 use infra::{Error, Kind};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::server;
+use crate::app::fleet::robots;
 use crate::catalog::{self, FUNCTIONS, Trigger};
+use crate::mqtt::fleet_message;
 use crate::registry::{PROJECTIONS, REGISTRY};
 use crate::stream::follow::births::Births;
 use crate::stream::follow::{Follower, Received};
@@ -42,6 +47,24 @@ const HEADS_EVERY: Duration = Duration::from_secs(5);
 /// because each card (stored summary) contains its own sequence.
 pub(crate) const CHECKPOINT: &str = "checkpoint";
 
+/// Number of tasks that process messages of robots. All messages of one robot go to the same task,
+/// so they are processed in order.
+const ROBOT_TASKS: usize = 16;
+/// Number of messages of robots that wait for one task. Further messages are dropped, because a
+/// later state of a robot replaces an earlier one.
+const ROBOT_MESSAGES_MAX: usize = 256;
+/// Time between two checks for robots with a new interface.
+const INTERFACES_EVERY: Duration = Duration::from_secs(2);
+
+/// The connection to the broker of the robots.
+pub struct Robots {
+    /// Keeps the connection open. Ends only if `messages` is dropped.
+    pub connection: BoxFuture<'static, ()>,
+    pub messages: mpsc::Receiver<fleet::Message>,
+    /// The interfaces of all robots, whose messages the connection subscribes to.
+    pub interfaces: watch::Sender<BTreeSet<String>>,
+}
+
 /// A running desk.
 pub struct Desk {
     pub address: std::net::SocketAddr,
@@ -54,7 +77,14 @@ pub struct Desk {
 impl Desk {
     /// Starts all functions of the function catalog, and starts the HTTP server with the given
     /// listener.
-    pub fn start(app: &App, listener: TcpListener, directory: &Path) -> Result<Self, Error> {
+    ///
+    /// `robots` is the connection to the broker of the robots. `None` if the desk has no broker.
+    pub fn start(
+        app: &App,
+        listener: TcpListener,
+        directory: &Path,
+        robots: Option<Robots>,
+    ) -> Result<Self, Error> {
         let address = listener.local_addr().map_err(|error| {
             Error::because(
                 Kind::Misconfigured,
@@ -83,8 +113,11 @@ impl Desk {
                 }
                 // These functions need no loop. The embedded store assigns feed positions itself,
                 // and the code after this loop starts the HTTP server.
-                (_, Trigger::Http { .. } | Trigger::Journal | Trigger::Feed) => {}
+                (_, Trigger::Http { .. } | Trigger::Journal | Trigger::Feed | Trigger::Fleet) => {}
             }
+        }
+        if let Some(robots) = robots {
+            tasks.spawn(until(stopped.clone(), receiving(app.clone(), robots)));
         }
         tasks.spawn(until(
             stopped.clone(),
@@ -309,6 +342,64 @@ pub async fn work(app: &App, name: &'static str, message: Message) -> Result<(),
             tracing::error!(%error, queue = name, id = message.id, "message is parked");
             app.queue.park(name, &message, &error.to_string()).await
         }
+    }
+}
+
+/// Processes the messages of robots until the desk stops.
+async fn receiving(app: App, robots: Robots) {
+    let Robots {
+        connection,
+        mut messages,
+        interfaces,
+    } = robots;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(connection);
+    let watched = app.clone();
+    tasks.spawn(async move { watching_interfaces(&watched, &interfaces).await });
+    let mut senders = Vec::new();
+    for _ in 0..ROBOT_TASKS {
+        let (sender, mut waiting) = mpsc::channel::<fleet::Message>(ROBOT_MESSAGES_MAX);
+        senders.push(sender);
+        let app = app.clone();
+        tasks.spawn(async move {
+            while let Some(message) = waiting.recv().await {
+                if let Err(error) = fleet_message::receive(&app, &message).await {
+                    tracing::error!(%error, topic = message.topic, "a message of a robot was not processed; the next state of the robot replaces it");
+                }
+            }
+        });
+    }
+    while let Some(message) = messages.recv().await {
+        let robot = message
+            .topic
+            .rsplit_once('/')
+            .map_or("", |(robot, _)| robot);
+        let hash = blake3::hash(robot.as_bytes());
+        let sender = &senders[usize::from(hash.as_bytes()[0]) % ROBOT_TASKS];
+        if sender.try_send(message).is_err() {
+            tracing::warn!("a message of a robot is dropped; too many messages wait");
+        }
+    }
+}
+
+/// Reports the interfaces of all robots, also of robots that are registered later.
+async fn watching_interfaces(app: &App, interfaces: &watch::Sender<BTreeSet<String>>) {
+    loop {
+        match robots::all(app).await {
+            Ok(all) => {
+                let found: BTreeSet<String> = all
+                    .into_iter()
+                    .filter_map(|robot| Some(robot.defined?.interface))
+                    .collect();
+                interfaces.send_if_modified(|known| {
+                    let is_new = *known != found;
+                    *known = found;
+                    is_new
+                });
+            }
+            Err(error) => tracing::error!(%error, "cannot read the robots"),
+        }
+        tokio::time::sleep(INTERFACES_EVERY).await;
     }
 }
 

@@ -4,6 +4,7 @@
 pub mod automate;
 pub mod callback;
 pub mod cleanup;
+pub mod dispatch;
 pub mod runner;
 pub mod sync;
 pub mod ticket;

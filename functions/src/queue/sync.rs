@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 use domain::attempt::{Attempts, Policy, Report, Verdict};
-use domain::intent::{Due, Intent, SubmitApplication};
+use domain::intent::{Due, Intent, StartServiceTask};
 use domain::itsm::application::{Application, Command, POLICY, Rejection, Step};
 use domain::placeholder::fill_json;
 use domain::ticket::NodeResult;
@@ -106,9 +106,9 @@ async fn open(
     app: &App,
     message: &Message,
     stream: &str,
-    application: SubmitApplication,
+    application: StartServiceTask,
 ) -> Result<(), Error> {
-    let SubmitApplication {
+    let StartServiceTask {
         ticket,
         node,
         name,

@@ -98,6 +98,7 @@ pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(),
         Intent::SendCallback { .. }
         | Intent::StartApiCall(_)
         | Intent::SubmitApplication(_)
+        | Intent::StartDispatch(_)
         | Intent::HandleInbound { .. } => Err(wrong_queue(message)),
     }
 }

@@ -17,6 +17,7 @@ use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 
 use crate::clock::{SystemClock, SystemRng};
+use crate::fleet::iot::Iot;
 use crate::keys::Keys;
 use crate::meter::Meter;
 use crate::pages::Pages;
@@ -104,6 +105,7 @@ impl Cloud {
             Ledger::new(store, keys, clock.clone(), Arc::new(SystemRng)).with_others(STALE_MS);
         let ports = Ports {
             secrets: Arc::new(Manager::new(&config, &names.secret())),
+            fleet: Arc::new(Iot::new(&config)),
             ..Ports::over(
                 ledger,
                 Arc::new(views::dynamodb::Dynamodb::new(table("views"))),

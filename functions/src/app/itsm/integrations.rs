@@ -1,29 +1,27 @@
 //! Reads a TOML file with integrations (connections to external ITSMs) and application kinds (types
 //! of tickets in these ITSMs), and stores them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use domain::config::{ApplicationKind, Integration};
 use domain::itsm::mapping;
 use domain::placeholder::placeholders;
+use events::AppCode;
 use events::application_kind;
 use events::integration::{self, CaseMapping, PathForm, UpdateSource, ValueSource};
 use events::workflow::service_task::Pair;
 use events::workflow::{Clause, Condition, Group, Join, Operator};
-use events::{AppCode, Event, Meta};
 use infra::http::Url;
-use infra::ledger::NoContext;
-use infra::{CommandEnvelope, Error, ExecuteError, Kind, itsm};
+use infra::{Error, Kind, itsm};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::App;
+use crate::app::definition_files::{check_name, define, unique};
 
 /// The kind of an integration whose app sends cases as JSON.
 const GENERIC_JSON: &str = "generic_json";
-/// Longest name of an integration or an application kind, in characters.
-const NAME_MAX: usize = 64;
 /// Maximum number of days until an application (a ticket in an external ITSM) expires.
 const DAYS_MAX: u16 = 365;
 
@@ -166,54 +164,6 @@ impl Definitions {
         }
         Ok(())
     }
-}
-
-async fn define<D>(app: &App, name: &str, defined: &D::Command) -> Result<(), Error>
-where
-    D: domain::Decider<Context = (), Lookup = domain::decider::Nothing>,
-{
-    let command_envelope = CommandEnvelope {
-        stream: format!("{}-{name}", D::Event::AGGREGATE),
-        command_id: app.ledger.fresh_id(),
-        meta: Meta::system("setup", "setup"),
-    };
-    match app
-        .ledger
-        .execute::<D>(&command_envelope, defined, &NoContext)
-        .await
-    {
-        Ok(_) => Ok(()),
-        Err(ExecuteError::Technical(error)) => Err(error),
-        Err(ExecuteError::Rejected(rejection)) => {
-            Err(Error::new(Kind::Misconfigured, rejection.to_string()))
-        }
-    }
-}
-
-/// Checks that a name can be a part of a stream name. The error contains the reason.
-fn check_name(kind: &str, name: &str) -> Result<(), String> {
-    let is_valid = !name.is_empty()
-        && name.len() <= NAME_MAX
-        && name
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-    if is_valid {
-        Ok(())
-    } else {
-        Err(format!(
-            "{kind} {name:?}: `name` must have 1 to {NAME_MAX} lower-case letters, digits and underscores"
-        ))
-    }
-}
-
-fn unique<'a>(kind: &str, names: impl Iterator<Item = &'a String>) -> Result<(), String> {
-    let mut seen = BTreeSet::new();
-    for name in names {
-        if !seen.insert(name) {
-            return Err(format!("{kind} {name} is defined twice"));
-        }
-    }
-    Ok(())
 }
 
 fn mapping_of(

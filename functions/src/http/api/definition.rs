@@ -119,10 +119,18 @@ const TASK: &[Member] = &[
     optional("polls_max", COUNT),
 ];
 const APPLICATION: &[Member] = &[required("kind", Shape::Text), optional("fields", PAIRS)];
+const MISSION: &[Member] = &[
+    required("task_type", Shape::Text),
+    required("site", Shape::Text),
+    required("station", Shape::Text),
+    optional("parameters", PAIRS),
+    optional("expires_after_min", COUNT),
+];
 const SERVICE_TASK_CASES: &[(&str, &[Member])] = &[
     ("request", REQUEST),
     ("task", TASK),
     ("application", APPLICATION),
+    ("mission", MISSION),
 ];
 const SOURCE: &[Member] = &[
     required("request", Shape::Object(REQUEST)),
@@ -403,5 +411,6 @@ mod tests {
         check::<OutputMapping>(OUTPUT_MAPPING);
         check::<Pair>(PAIR);
         check::<events::workflow::service_task::Application>(APPLICATION);
+        check::<events::workflow::service_task::Mission>(MISSION);
     }
 }

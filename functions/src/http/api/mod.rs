@@ -19,6 +19,7 @@ mod problem;
 mod repeats;
 mod request;
 mod resource;
+mod robots;
 mod roles;
 mod services;
 mod shape;
@@ -55,6 +56,7 @@ const RESOURCES: &[Resource] = &[
     fields::RESOURCE,
     applications::RESOURCE,
     cases::RESOURCE,
+    robots::RESOURCE,
     apps::RESOURCE,
     people::RESOURCE,
     roles::RESOURCE,

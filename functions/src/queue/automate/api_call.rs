@@ -121,7 +121,9 @@ async fn prepare<'a>(app: &App, call: &'a ApiCall) -> Result<Prepared<'a, ApiCal
     let secret = match &service_task {
         ServiceTask::Request(request) => request.secret.as_str(),
         ServiceTask::Task(task) => task.secret.as_str(),
-        ServiceTask::Application(_) => return failed("an application is no API call".into()),
+        ServiceTask::Application(_) | ServiceTask::Mission(_) => {
+            return failed("the service task is no API call".into());
+        }
     };
     // A repetition of the same request has the same key. Each step of a task of the standard
     // operations platform (SOPS) is a new request with a new key. Each poll also has a new key.

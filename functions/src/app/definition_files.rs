@@ -1,0 +1,67 @@
+//! Checks and stores named definitions that an operator writes in a TOML file: integrations,
+//! application kinds, sites, task types and robots.
+
+use std::collections::BTreeSet;
+
+use events::{Event, Meta};
+use infra::ledger::NoContext;
+use infra::{CommandEnvelope, Error, ExecuteError, Kind};
+
+use crate::App;
+
+/// Longest name of an integration or an application kind, in characters.
+const NAME_MAX: usize = 64;
+
+/// Stores one definition in the stream of its name. A definition that equals the stored definition
+/// adds no event.
+pub(crate) async fn define<D>(app: &App, name: &str, defined: &D::Command) -> Result<(), Error>
+where
+    D: domain::Decider<Context = (), Lookup = domain::decider::Nothing>,
+{
+    let command_envelope = CommandEnvelope {
+        stream: format!("{}-{name}", D::Event::AGGREGATE),
+        command_id: app.ledger.fresh_id(),
+        meta: Meta::system("setup", "setup"),
+    };
+    match app
+        .ledger
+        .execute::<D>(&command_envelope, defined, &NoContext)
+        .await
+    {
+        Ok(_) => Ok(()),
+        Err(ExecuteError::Technical(error)) => Err(error),
+        Err(ExecuteError::Rejected(rejection)) => {
+            Err(Error::new(Kind::Misconfigured, rejection.to_string()))
+        }
+    }
+}
+
+/// Checks that a name can be a part of a stream name. The error contains the reason.
+pub(crate) fn check_name(kind: &str, name: &str) -> Result<(), String> {
+    let is_valid = !name.is_empty()
+        && name.len() <= NAME_MAX
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if is_valid {
+        Ok(())
+    } else {
+        Err(format!(
+            "{kind} {name:?}: `name` must have 1 to {NAME_MAX} lower-case letters, digits and underscores"
+        ))
+    }
+}
+
+/// Checks that no name is used twice. The error contains the name.
+pub(crate) fn unique<'a>(
+    kind: &str,
+    names: impl Iterator<Item = &'a String>,
+) -> Result<(), String> {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            return Err(format!("{kind} {name} is defined twice"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,185 @@
+//! Processes messages of robots. The identity in the topic and in the message must agree. A state is
+//! a whole snapshot, so a lost or repeated state does no harm.
+
+use domain::fleet::dispatch::Dispatch;
+use domain::fleet::model::mission_of;
+use domain::fleet::robot::{Command, Robot, Slot};
+use domain::intent::Due;
+use events::Moment;
+use infra::Error;
+use infra::fleet::vda5050::{Topic, TopicKind, major, v2};
+use infra::fleet::{MESSAGE_BYTES_MAX, Message};
+use serde_json::Value;
+
+use super::{missions, robots};
+use crate::App;
+
+/// Time in milliseconds after which an unchanged state is stored again.
+const KEEP_MS: i64 = 10_000;
+
+/// The reason why a message of a robot is not used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unused {
+    #[error("robots send nothing on this topic")]
+    Topic,
+    #[error("the message has more than {MESSAGE_BYTES_MAX} bytes")]
+    TooLarge,
+    #[error("no robot has this identity")]
+    UnknownRobot,
+    #[error("the version in the topic is not the version of the robot")]
+    Version,
+    #[error("the identity in the message or of the sender is not the identity in the topic")]
+    Identity,
+    #[error("{0}")]
+    Unreadable(v2::Unreadable),
+    #[error("a newer state is known")]
+    Older,
+}
+
+/// Processes one message. A message that is not used is written to the log.
+pub async fn receive(app: &App, message: &Message) -> Result<(), Error> {
+    match process(app, message).await? {
+        Ok(()) => {}
+        Err(Unused::Older) => {}
+        Err(reason) => {
+            tracing::warn!(topic = message.topic, %reason, "a message of a robot is not used");
+        }
+    }
+    Ok(())
+}
+
+/// Processes one message. The inner `Err` is the reason why the message is not used.
+pub async fn process(app: &App, message: &Message) -> Result<Result<(), Unused>, Error> {
+    let Some(topic) = Topic::read(&message.topic) else {
+        return Ok(Err(Unused::Topic));
+    };
+    if message.payload.len() > MESSAGE_BYTES_MAX {
+        return Ok(Err(Unused::TooLarge));
+    }
+    let identity = Robot::identity(&topic.interface, &topic.manufacturer, &topic.serial);
+    let Some(robot) = robots::find(app, &identity).await? else {
+        return Ok(Err(Unused::UnknownRobot));
+    };
+    if major(&robot.version) != topic.major {
+        return Ok(Err(Unused::Version));
+    }
+    let (received, body) = match v2::read(&message.payload) {
+        Ok(read) => read,
+        Err(unreadable) => return Ok(Err(Unused::Unreadable(unreadable))),
+    };
+    let is_own = received.manufacturer == robot.manufacturer && received.serial == robot.serial;
+    // The broker of the cloud reports the client id, which is the serial number of the robot.
+    let is_sender = message
+        .client
+        .as_ref()
+        .is_none_or(|client| *client == robot.serial);
+    if !is_own || !is_sender {
+        return Ok(Err(Unused::Identity));
+    }
+    match topic.kind {
+        TopicKind::Connection => connection(app, &robot.name, &body, message.received).await,
+        TopicKind::State => state(app, &robot.name, &received, &body, message.received).await,
+        TopicKind::Factsheet => Ok(Ok(())),
+    }
+}
+
+/// Records whether the robot is connected. The order of arrival counts, because the last will of a
+/// robot contains the time of its connection.
+async fn connection(
+    app: &App,
+    name: &str,
+    body: &Value,
+    received: Moment,
+) -> Result<Result<(), Unused>, Error> {
+    let (mut state, last) = robots::state(app, name).await?;
+    let lost = (!v2::is_connected(body)).then_some(received);
+    if lost.is_some() != state.lost.is_some() {
+        state.lost = lost;
+        robots::keep(app, name, &state, last).await?;
+    }
+    if lost.is_some() {
+        let robot = robots::load(app, &robots::stream_of(name)).await?;
+        if let Slot::Held {
+            dispatch, epoch, ..
+        } = &robot.slot
+        {
+            missions::lose_contact(app, dispatch, *epoch).await?;
+        }
+    }
+    Ok(Ok(()))
+}
+
+async fn state(
+    app: &App,
+    name: &str,
+    header: &v2::Received,
+    body: &Value,
+    received: Moment,
+) -> Result<Result<(), Unused>, Error> {
+    let snapshot = v2::snapshot(body);
+    let (mut known, last) = robots::state(app, name).await?;
+    // A lower number with a later time is the first state after a restart of the robot.
+    let is_older = known.has_state
+        && header.header <= known.header
+        && header.timestamp <= known.timestamp
+        && snapshot != known.snapshot;
+    if is_older {
+        return Ok(Err(Unused::Older));
+    }
+    let is_changed = !known.has_state || known.snapshot != snapshot || known.lost.is_some();
+    if is_changed || received.0 - known.received.0 >= KEEP_MS {
+        known.snapshot = snapshot.clone();
+        known.received = received;
+        (known.header, known.timestamp) = (header.header, header.timestamp);
+        (known.lost, known.has_state) = (None, true);
+        robots::keep(app, name, &known, last).await?;
+    }
+    let robot = robots::load(app, &robots::stream_of(name)).await?;
+    let mut missions: Vec<(String, u32)> = mission_of(&snapshot.order).into_iter().collect();
+    if let Slot::Held {
+        dispatch, epoch, ..
+    } = &robot.slot
+    {
+        let held = (dispatch.clone(), *epoch);
+        if !missions.contains(&held) {
+            missions.push(held);
+        }
+    }
+    for (dispatch, epoch) in missions {
+        missions::observe(app, &dispatch, epoch, &snapshot, received).await?;
+    }
+    if snapshot.is_idle() {
+        let robot = robots::load(app, &robots::stream_of(name)).await?;
+        if matches!(
+            robot.slot,
+            Slot::Releasing { .. } | Slot::Quarantined { .. }
+        ) {
+            robots::show_idle(app, name, received).await?;
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// Checks a reservation of a robot at its deadline. A reservation that its mission no longer needs
+/// is released.
+pub async fn check(app: &App, due: &Due) -> Result<(), Error> {
+    let at = app.ledger.clock.now();
+    let robot = robots::load(app, &due.stream).await?;
+    let Some(defined) = &robot.defined else {
+        return Ok(());
+    };
+    match &robot.slot {
+        Slot::Held {
+            dispatch, epoch, ..
+        } => {
+            let mission: Dispatch = missions::load(app, dispatch).await?;
+            if mission.needs_robot(&defined.name, *epoch) {
+                return robots::check(app, &defined.name, &Command::Keep { at }).await;
+            }
+            let reason = "the mission does not need the robot";
+            robots::release(app, &defined.name, dispatch, *epoch, reason, at).await
+        }
+        Slot::Releasing { .. } => robots::check(app, &defined.name, &Command::Fire { at }).await,
+        Slot::Free | Slot::Quarantined { .. } => Ok(()),
+    }
+}

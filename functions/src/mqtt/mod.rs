@@ -1,0 +1,3 @@
+//! The functions that process messages of robots.
+
+pub mod fleet_message;

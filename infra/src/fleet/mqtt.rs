@@ -1,0 +1,236 @@
+//! A broker over MQTT 3.1.1, by the library rumqttc (reference/fleet.md, section 2.12).
+//!
+//! Each connection has a client of its own. After a lost connection the client is dropped with all
+//! its queued messages, because an order that waited for a connection could reach a robot that has
+//! lost its mission in the meantime. The task that polls the connection does nothing else.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rumqttc::{AsyncClient, Broker, Event, Incoming, MqttOptions, PublishOptions, QoS};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::{Fleet, MESSAGE_BYTES_MAX, Message, vda5050};
+use crate::clock::Clock;
+use crate::{Error, Kind};
+
+/// Time between two messages that keep the connection open, in seconds.
+const KEEP_ALIVE_S: u16 = 15;
+/// Time without any event of the connection after which a new connection is made.
+const SILENCE: Duration = Duration::from_secs(2 * KEEP_ALIVE_S as u64);
+/// Number of messages that wait for the connection.
+const WAITING_MAX: usize = 1_024;
+/// First and longest pause before a new connection.
+const PAUSE: Duration = Duration::from_millis(250);
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// The address of a broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    pub host: String,
+    pub port: u16,
+}
+
+impl Address {
+    /// Reads a URL such as `mqtt://127.0.0.1:1883`. The default port is 1883. The error is the English
+    /// reason.
+    pub fn read(url: &str) -> Result<Self, String> {
+        let parsed = crate::http::Url::parse(url).map_err(|error| format!("{url}: {error}"))?;
+        if parsed.scheme() != "mqtt" {
+            return Err(format!(
+                "{url}: the scheme must be mqtt; TLS is not supported yet"
+            ));
+        }
+        let Some(host) = parsed.host_str().filter(|host| !host.is_empty()) else {
+            return Err(format!("{url}: the host is missing"));
+        };
+        if !parsed.username().is_empty() || !matches!(parsed.path(), "" | "/") {
+            return Err(format!("{url}: only host and port are allowed"));
+        }
+        Ok(Self {
+            host: host.trim_matches(['[', ']']).to_owned(),
+            port: parsed.port().unwrap_or(1883),
+        })
+    }
+}
+
+/// The connection to a broker.
+#[derive(Debug, Default)]
+pub struct Mqtt {
+    /// The client of the current connection; absent while there is no connection.
+    client: Mutex<Option<AsyncClient>>,
+}
+
+impl Mqtt {
+    fn set(&self, client: Option<AsyncClient>) {
+        *self.client.lock().expect("no holder panics") = client;
+    }
+
+    fn current(&self) -> Option<AsyncClient> {
+        self.client.lock().expect("no holder panics").clone()
+    }
+
+    /// Keeps a connection to the broker open, and sends each message of a robot to `received`. Ends
+    /// only if the receiver of `received` is dropped.
+    ///
+    /// `id` is the client id. Two programs with the same id end each other's connection.
+    /// `interfaces` has the names of the interfaces of all robots.
+    pub async fn run(
+        self: Arc<Self>,
+        address: Address,
+        id: String,
+        interfaces: watch::Receiver<BTreeSet<String>>,
+        received: mpsc::Sender<Message>,
+        clock: Arc<dyn Clock>,
+    ) {
+        let mut pause = PAUSE;
+        while !received.is_closed() {
+            let broker = Broker::tcp(address.host.clone(), address.port);
+            let mut options = MqttOptions::new(id.clone(), broker);
+            options
+                .set_keep_alive(KEEP_ALIVE_S)
+                .set_clean_session(true)
+                .set_max_packet_size(MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX);
+            let (client, mut connection) =
+                AsyncClient::builder(options).capacity(WAITING_MAX).build();
+            connection.network_options.set_tcp_nodelay(true);
+            let (connected, on_connected) = watch::channel(false);
+            let mut tasks = JoinSet::new();
+            tasks.spawn(subscribing(
+                client.clone(),
+                on_connected,
+                interfaces.clone(),
+            ));
+            let mut was_connected = false;
+            let reason = loop {
+                match tokio::time::timeout(SILENCE, connection.poll()).await {
+                    Err(_) => break "no event of the connection".to_owned(),
+                    Ok(Err(error)) => break error.to_string(),
+                    Ok(Ok(Event::Incoming(Incoming::ConnAck(_)))) => {
+                        was_connected = true;
+                        self.set(Some(client.clone()));
+                        connected.send_replace(true);
+                    }
+                    Ok(Ok(Event::Incoming(Incoming::Publish(publish)))) => {
+                        let message = Message {
+                            topic: String::from_utf8_lossy(&publish.topic).into_owned(),
+                            payload: publish.payload.to_vec(),
+                            received: clock.now(),
+                            client: None,
+                        };
+                        // A state is a whole snapshot, so a later state replaces a lost one.
+                        if received.try_send(message).is_err() {
+                            tracing::warn!(
+                                "a message of a robot is dropped; too many messages wait"
+                            );
+                        }
+                    }
+                    Ok(Ok(_)) => {}
+                }
+            };
+            self.set(None);
+            drop(connection);
+            tasks.abort_all();
+            tracing::warn!(
+                broker = address.host,
+                port = address.port,
+                reason,
+                "no connection to the broker of the robots"
+            );
+            pause = if was_connected {
+                PAUSE
+            } else {
+                (pause * 2).min(PAUSE_MAX)
+            };
+            tokio::time::sleep(pause).await;
+        }
+    }
+}
+
+/// Subscribes to the topics of all interfaces after the connection is made, and to new interfaces
+/// later.
+async fn subscribing(
+    client: AsyncClient,
+    mut connected: watch::Receiver<bool>,
+    mut interfaces: watch::Receiver<BTreeSet<String>>,
+) {
+    if connected.wait_for(|connected| *connected).await.is_err() {
+        return;
+    }
+    let mut subscribed = BTreeSet::new();
+    loop {
+        let wanted: Vec<String> = {
+            let all = interfaces.borrow_and_update();
+            all.difference(&subscribed).cloned().collect()
+        };
+        for interface in wanted {
+            for filter in vda5050::filters(&interface) {
+                // The broker sends retained messages with QoS 0 without a limit.
+                if let Err(error) = client.subscribe(filter.as_str(), QoS::AtMostOnce).await {
+                    tracing::error!(%error, filter, "cannot subscribe to messages of robots");
+                    return;
+                }
+            }
+            subscribed.insert(interface);
+        }
+        if interfaces.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+#[async_trait]
+impl Fleet for Mqtt {
+    async fn publish(&self, topic: &str, payload: &[u8]) -> Result<(), Error> {
+        let unavailable = |what: &str| Error::new(Kind::Unavailable, what.to_owned());
+        let client = self
+            .current()
+            .ok_or_else(|| unavailable("there is no connection to the broker of the robots"))?;
+        client
+            .try_publish(topic, payload.to_vec(), PublishOptions::at_most_once())
+            .map_err(|error| Error::because(Kind::Unavailable, "cannot publish to a robot", error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_the_scheme_mqtt() {
+        let address = |host: &str, port| {
+            Ok(Address {
+                host: host.into(),
+                port,
+            })
+        };
+        assert_eq!(
+            Address::read("mqtt://127.0.0.1:7883"),
+            address("127.0.0.1", 7883)
+        );
+        assert_eq!(
+            Address::read("mqtt://broker.example.com"),
+            address("broker.example.com", 1883)
+        );
+        assert_eq!(Address::read("mqtt://[::1]:1"), address("::1", 1));
+        for (wrong, reason) in [
+            ("mqtts://broker.example.com", "the scheme must be mqtt"),
+            ("http://broker.example.com", "the scheme must be mqtt"),
+            ("127.0.0.1:1883", "127.0.0.1:1883: "),
+            (
+                "mqtt://user@broker.example.com",
+                "only host and port are allowed",
+            ),
+            (
+                "mqtt://broker.example.com/topic",
+                "only host and port are allowed",
+            ),
+        ] {
+            let found = Address::read(wrong).expect_err(wrong);
+            assert!(found.contains(reason), "{found}");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! VDA 5050: the interface between a fleet control and mobile robots (VDA 5050, versions 2.0 and
+//! 2.1; reference/fleet.md, section 1).
+
+pub mod v2;
+
+use events::robot::Defined;
+
+/// The kinds of messages that a robot sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TopicKind {
+    State,
+    Connection,
+    Factsheet,
+}
+
+/// The parts of the topic of a robot: `interface/vMAJOR/manufacturer/serial/kind`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topic {
+    pub interface: String,
+    pub major: u32,
+    pub manufacturer: String,
+    pub serial: String,
+    pub kind: TopicKind,
+}
+
+impl Topic {
+    /// Reads a topic. Returns `None` for a topic on which robots send nothing to a fleet control.
+    pub fn read(topic: &str) -> Option<Self> {
+        let parts: Vec<&str> = topic.split('/').collect();
+        let [interface, major, manufacturer, serial, kind] = parts[..] else {
+            return None;
+        };
+        let kind = match kind {
+            "state" => TopicKind::State,
+            "connection" => TopicKind::Connection,
+            "factsheet" => TopicKind::Factsheet,
+            _ => return None,
+        };
+        let levels = [interface, manufacturer, serial];
+        if levels.iter().any(|level| level.is_empty()) {
+            return None;
+        }
+        Some(Self {
+            interface: interface.to_owned(),
+            major: major.strip_prefix('v')?.parse().ok()?,
+            manufacturer: manufacturer.to_owned(),
+            serial: serial.to_owned(),
+            kind,
+        })
+    }
+}
+
+/// Returns the topic of a message to a robot.
+pub fn topic_to(robot: &Defined, name: &str) -> String {
+    format!(
+        "{}/v{}/{}/{}/{name}",
+        robot.interface,
+        major(&robot.version),
+        robot.manufacturer,
+        robot.serial
+    )
+}
+
+/// Returns the filters under which the robots of an interface send. The filters do not overlap,
+/// because brokers deliver a message with overlapping filters in different ways.
+pub fn filters(interface: &str) -> [String; 3] {
+    ["state", "connection", "factsheet"].map(|kind| format!("{interface}/+/+/+/{kind}"))
+}
+
+/// Returns the first number of a version such as `2.1.0`; 0 if the text is not a version.
+pub fn major(version: &str) -> u32 {
+    let first = version.split('.').next().unwrap_or_default();
+    first.parse().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_topics_of_robots_are_read() {
+        let topic = Topic::read("uagv/v2/RobotCompany/001/state").unwrap();
+        assert_eq!((topic.major, topic.kind), (2, TopicKind::State));
+        assert_eq!(
+            (topic.manufacturer.as_str(), topic.serial.as_str()),
+            ("RobotCompany", "001")
+        );
+        for other in [
+            "uagv/v2/RobotCompany/001/order",
+            "uagv/v2/RobotCompany/001/instantActions",
+            "uagv/2/RobotCompany/001/state",
+            "uagv/v2/RobotCompany/state",
+            "uagv/v2//001/state",
+            "a/uagv/v2/RobotCompany/001/state",
+            "",
+        ] {
+            assert_eq!(Topic::read(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn filters_and_topics_use_the_interface_of_the_robot() {
+        let robot = Defined {
+            name: "agv_1".into(),
+            site: "hall".into(),
+            skills: Vec::new(),
+            interface: "uagv".into(),
+            manufacturer: "RobotCompany".into(),
+            serial: "001".into(),
+            version: "2.1.0".into(),
+            instant_actions: "actions".into(),
+        };
+        assert_eq!(topic_to(&robot, "order"), "uagv/v2/RobotCompany/001/order");
+        assert_eq!(filters("uagv")[0], "uagv/+/+/+/state");
+    }
+}

@@ -1,0 +1,250 @@
+//! The codec of VDA 5050 2.0 and 2.1. Messages of robots are read leniently, because robots deviate
+//! from the schemas. Messages to robots have only members of the schemas, and no member is null.
+
+use domain::fleet::model::{
+    ActionState, ActionStatus, GATE, Order, RobotError, START, Snapshot, WORK,
+};
+use events::Moment;
+use events::robot::Defined;
+use events::site::Position;
+use events::task_type::Repetition;
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+/// Radius in meters around a node in which a robot has reached the node.
+const DEVIATION_M: f64 = 0.5;
+/// Radius in meters around the start of an order. The robot stands at the start, but may have moved
+/// since its last state.
+const START_DEVIATION_M: f64 = 2.0;
+
+/// The header of a message to a robot.
+#[derive(Clone, Copy, Debug)]
+pub struct Header {
+    /// The number of the message on its topic.
+    pub id: u32,
+    pub at: Moment,
+}
+
+/// The reason why a message of a robot is unreadable.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unreadable(String);
+
+/// The header of a message of a robot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Received {
+    pub header: u32,
+    /// The time of the robot in milliseconds; 0 if the robot sends no readable time.
+    pub timestamp: i64,
+    pub manufacturer: String,
+    pub serial: String,
+}
+
+fn with_header(robot: &Defined, header: Header, members: Value) -> Value {
+    let at = Timestamp::from_millisecond(header.at.0).unwrap_or_default();
+    let mut message = json!({
+        "headerId": header.id,
+        "timestamp": format!("{at:.3}"),
+        "version": robot.version,
+        "manufacturer": robot.manufacturer,
+        "serialNumber": robot.serial,
+    });
+    if let (Some(message), Value::Object(members)) = (message.as_object_mut(), members) {
+        message.extend(members);
+    }
+    message
+}
+
+fn node(id: &str, sequence: u32, order: &Order, position: Position, deviation: f64) -> Value {
+    json!({
+        "nodeId": id,
+        "sequenceId": sequence,
+        "released": true,
+        "nodePosition": {
+            "x": position.x, "y": position.y, "mapId": order.map,
+            "allowedDeviationXY": deviation,
+        },
+        "actions": [],
+    })
+}
+
+fn edge(sequence: u32, from: &str, to: &str, is_released: bool) -> Value {
+    json!({
+        "edgeId": format!("{from}-{to}"),
+        "sequenceId": sequence,
+        "released": is_released,
+        "startNodeId": from,
+        "endNodeId": to,
+        "actions": [],
+    })
+}
+
+/// Returns the message of an order.
+///
+/// Work that must not begin twice has a gate: the first message releases the way to the station, and
+/// the message with update 1 releases the work. Other work is released by the first message.
+pub fn order(robot: &Defined, order: &Order, header: Header) -> Value {
+    let start_node = if order.start_node.is_empty() {
+        "start"
+    } else {
+        &order.start_node
+    };
+    let start = || node(start_node, START, order, order.start, START_DEVIATION_M);
+    let gate_name = format!("{}-gate", order.station);
+    let gate = || node(&gate_name, GATE, order, order.position, DEVIATION_M);
+    let has_gate = order.repetition == Repetition::AtMostOnce;
+    let is_released = !has_gate || order.update > 0;
+    let sequence = if has_gate { WORK } else { GATE };
+    let mut work = node(&order.station, sequence, order, order.position, DEVIATION_M);
+    work["released"] = is_released.into();
+    work["actions"] = json!([action(order)]);
+    let (nodes, edges) = match (has_gate, order.update) {
+        (false, _) => (
+            vec![start(), work],
+            vec![edge(START + 1, start_node, &order.station, true)],
+        ),
+        (true, 0) => (
+            vec![start(), gate(), work],
+            vec![
+                edge(START + 1, start_node, &gate_name, true),
+                edge(GATE + 1, &gate_name, &order.station, false),
+            ],
+        ),
+        // The first node of an update is the last released node, unchanged.
+        (true, _) => (
+            vec![gate(), work],
+            vec![edge(GATE + 1, &gate_name, &order.station, true)],
+        ),
+    };
+    with_header(
+        robot,
+        header,
+        json!({ "orderId": order.id, "orderUpdateId": order.update, "nodes": nodes, "edges": edges }),
+    )
+}
+
+fn action(order: &Order) -> Value {
+    let mut action = json!({
+        "actionId": order.work_id(),
+        "actionType": order.action,
+        "blockingType": "HARD",
+    });
+    if !order.parameters.is_empty() {
+        let parameters = order.parameters.iter();
+        action["actionParameters"] = parameters
+            .map(|(key, value)| json!({ "key": key, "value": value }))
+            .collect();
+    }
+    action
+}
+
+/// Returns the message that cancels the current order of a robot. The id of the action is made from
+/// the order, so a repeated message cancels once.
+pub fn cancel(robot: &Defined, order: &str, header: Header) -> Value {
+    instant_action(robot, "cancelOrder", &format!("{order}-cancel"), header)
+}
+
+/// Returns the message that requests a state of a robot.
+pub fn state_request(robot: &Defined, id: &str, header: Header) -> Value {
+    instant_action(robot, "stateRequest", id, header)
+}
+
+fn instant_action(robot: &Defined, kind: &str, id: &str, header: Header) -> Value {
+    let mut members = Map::new();
+    members.insert(
+        robot.instant_actions.clone(),
+        json!([{ "actionId": id, "actionType": kind, "blockingType": "NONE" }]),
+    );
+    with_header(robot, header, Value::Object(members))
+}
+
+/// Reads a message as JSON with its header.
+pub fn read(payload: &[u8]) -> Result<(Received, Value), Unreadable> {
+    let message: Value = serde_json::from_slice(payload)
+        .map_err(|error| Unreadable(format!("the message is not JSON: {error}")))?;
+    if !message.is_object() {
+        return Err(Unreadable("the message is not a JSON object".into()));
+    }
+    let text = |member: &str| message[member].as_str().unwrap_or_default().to_owned();
+    let timestamp = text("timestamp")
+        .parse::<Timestamp>()
+        .map_or(0, Timestamp::as_millisecond);
+    let header = message["headerId"].as_u64().unwrap_or_default();
+    let received = Received {
+        header: u32::try_from(header).unwrap_or(u32::MAX),
+        timestamp,
+        manufacturer: text("manufacturer"),
+        serial: text("serialNumber"),
+    };
+    Ok((received, message))
+}
+
+/// Returns whether a message of the topic `connection` reports that the robot is connected. A lost
+/// connection is only a hint: the robot may still work.
+pub fn is_connected(message: &Value) -> bool {
+    message["connectionState"] == "ONLINE"
+}
+
+/// Reads a message of the topic `state`. Unknown and missing members are accepted.
+pub fn snapshot(message: &Value) -> Snapshot {
+    let items = |member: &str| message[member].as_array().into_iter().flatten();
+    let nodes = items("nodeStates").map(|node| {
+        let released = node["released"].as_bool().unwrap_or(true);
+        (number(&node["sequenceId"]), released)
+    });
+    let actions = items("actionStates").map(|action| ActionState {
+        id: text(&action["actionId"]),
+        status: status(action["actionStatus"].as_str().unwrap_or_default()),
+        result: text(&action["resultDescription"]),
+    });
+    let errors = items("errors").map(|error| {
+        let references = error["errorReferences"].as_array().into_iter().flatten();
+        RobotError {
+            kind: text(&error["errorType"]),
+            is_fatal: error["errorLevel"] == "FATAL",
+            references: references
+                .map(|reference| text(&reference["referenceValue"]))
+                .collect(),
+        }
+    });
+    let position = &message["agvPosition"];
+    let position = match (position["x"].as_f64(), position["y"].as_f64()) {
+        (Some(x), Some(y)) if position["positionInitialized"] != false => Some(Position { x, y }),
+        _ => None,
+    };
+    let stop = message["safetyState"]["eStop"].as_str().unwrap_or("NONE");
+    Snapshot {
+        order: text(&message["orderId"]),
+        update: number(&message["orderUpdateId"]),
+        last_node: text(&message["lastNodeId"]),
+        last_sequence: number(&message["lastNodeSequenceId"]),
+        nodes: nodes.collect(),
+        is_driving: message["driving"] == true,
+        actions: actions.collect(),
+        errors: errors.collect(),
+        is_automatic: message["operatingMode"] == "AUTOMATIC",
+        is_stopped: stop != "NONE",
+        position,
+        charge: message["batteryState"]["batteryCharge"].as_f64(),
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn number(value: &Value) -> u32 {
+    let number = value.as_u64().unwrap_or_default();
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+fn status(name: &str) -> ActionStatus {
+    match name {
+        "WAITING" => ActionStatus::Waiting,
+        "INITIALIZING" | "RUNNING" => ActionStatus::Running,
+        "PAUSED" => ActionStatus::Paused,
+        "FINISHED" => ActionStatus::Finished,
+        "FAILED" => ActionStatus::Failed,
+        _ => ActionStatus::Unknown,
+    }
+}

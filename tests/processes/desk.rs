@@ -1,0 +1,72 @@
+//! A desk of the process tests: a process that a test kills and starts again at the same address.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tests::process::Served;
+
+/// Longest time to wait for a condition. This time is long, because desk B searches for a ticket
+/// only 30 seconds after a creation without a response.
+const PATIENCE: Duration = Duration::from_mins(4);
+
+/// A desk that can be started again at the same address.
+pub(crate) struct Desk {
+    pub(crate) data: tempfile::TempDir,
+    pub(crate) port: u16,
+    pub(crate) more: Vec<String>,
+    served: Option<Served>,
+}
+
+impl Desk {
+    pub(crate) fn start(more: &[&str]) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        drop(listener);
+        let mut desk = Self {
+            data: tempfile::tempdir().expect("a directory"),
+            port,
+            more: more.iter().map(|&argument| argument.to_owned()).collect(),
+            served: None,
+        };
+        desk.restart();
+        desk
+    }
+
+    /// Kills the process with SIGKILL and starts a new process at the same address.
+    pub(crate) fn restart(&mut self) {
+        if let Some(served) = self.served.take() {
+            served.kill();
+        }
+        let more: Vec<&str> = self.more.iter().map(String::as_str).collect();
+        let served = Served::start_at(self.data.path(), self.port, &more);
+        assert!(served.is_up(), "the desk serves again");
+        self.served = Some(served);
+    }
+
+    pub(crate) fn served(&self) -> &Served {
+        self.served.as_ref().expect("a running desk")
+    }
+
+    pub(crate) async fn v1(&self, method: &str, path: &str, user: &str, body: Value) -> Value {
+        let (status, answer) = self.served().v1(method, path, user, body).await;
+        assert!(status < 300, "{method} {path}: {status} {answer}");
+        answer
+    }
+
+    pub(crate) fn data(&self) -> &str {
+        self.data.path().to_str().expect("a path")
+    }
+}
+
+/// Calls `read` repeatedly until a value is returned. After [`PATIENCE`], the test fails with the
+/// last error of `read`.
+pub(crate) async fn until<T>(what: &str, mut read: impl AsyncFnMut() -> Result<T, Value>) -> T {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        match read().await {
+            Ok(found) => return found,
+            Err(last) => assert!(tokio::time::Instant::now() < deadline, "{what}: {last}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

@@ -1,0 +1,426 @@
+//! Tests missions with robots of other vendors over a real broker: the virtual AGV of the npm package
+//! vda-5050-lib and the vehicle client of the PyPI package vda5050-sdk, both unchanged, over Debian's
+//! mosquitto.
+//!
+//! The oracle is outside the desk: a subscriber writes every message on the broker to a file. The file
+//! shows whether any work began twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tests::process::{APP, root};
+
+use crate::desk::{Desk, until};
+
+/// Number of missions in the test that kills the desk. The environment variable
+/// `LEDGERDESK_MISSIONS` replaces this number.
+const MISSIONS: usize = 12;
+/// Number of kills of the desk in that test, per ten missions.
+const KILLS_PER_TEN: usize = 5;
+
+/// A process that is killed when the value is dropped.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn installed() -> PathBuf {
+    let status = Command::new(root().join("tests/foreign/install"))
+        .status()
+        .expect("the installation runs");
+    assert!(status.success(), "the broker and the robots are installed");
+    root().join("target/robots")
+}
+
+fn spawn(command: &mut Command, output: &Path) -> Process {
+    let file = File::options()
+        .create(true)
+        .append(true)
+        .open(output)
+        .expect("a file");
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(file.try_clone().expect("a file"))
+        .stderr(file)
+        .spawn()
+        .expect("the program runs");
+    Process(child)
+}
+
+/// A broker on a free port, and a subscriber that writes all messages to a file.
+struct Broker {
+    tools: PathBuf,
+    folder: tempfile::TempDir,
+    port: u16,
+    processes: Vec<Process>,
+}
+
+impl Broker {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        drop(listener);
+        let mut broker = Self {
+            tools: installed(),
+            folder: tempfile::tempdir().expect("a directory"),
+            port,
+            processes: Vec::new(),
+        };
+        broker.restart().await;
+        broker
+    }
+
+    /// Kills the broker and starts it again. The broker keeps no session and no retained message.
+    async fn restart(&mut self) {
+        self.processes.clear();
+        let configuration = self.folder.path().join("mosquitto.conf");
+        let text = format!(
+            "listener {} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\npersistence false\n",
+            self.port
+        );
+        std::fs::write(&configuration, text).expect("written");
+        let mut command = Command::new(self.tools.join("mosquitto"));
+        let log = self.folder.path().join("broker.log");
+        self.processes
+            .push(spawn(command.arg("-c").arg(configuration), &log));
+        let port = self.port;
+        until("the broker listens", async || {
+            tokio::net::TcpStream::connect(("127.0.0.1", port))
+                .await
+                .map_err(|error| json!(error.to_string()))
+        })
+        .await;
+        let mut command = Command::new(self.tools.join("mosquitto_sub"));
+        let port = self.port.to_string();
+        command.args(["-h", "127.0.0.1", "-p", &port, "-t", "#", "-v"]);
+        self.processes.push(spawn(&mut command, &self.journal()));
+    }
+
+    fn journal(&self) -> PathBuf {
+        self.folder.path().join("journal")
+    }
+
+    /// Starts the virtual AGV of npm.
+    fn agv(&self, serial: &str, x: f64) -> Process {
+        let mut command = Command::new("node");
+        command
+            .arg(root().join("tests/foreign/agv.mjs"))
+            .arg(&self.tools)
+            .args([&self.port.to_string(), "uagv", serial, &x.to_string(), "0"]);
+        spawn(
+            &mut command,
+            &self.folder.path().join(format!("{serial}.log")),
+        )
+    }
+
+    /// Starts the vehicle client of PyPI.
+    fn vehicle(&self, serial: &str, x: f64) -> Process {
+        let mut command = Command::new(self.tools.join("python/bin/python"));
+        command.arg(root().join("tests/foreign/vehicle.py")).args([
+            &self.port.to_string(),
+            serial,
+            &x.to_string(),
+            "0",
+            "1.5",
+        ]);
+        spawn(
+            &mut command,
+            &self.folder.path().join(format!("{serial}.log")),
+        )
+    }
+
+    /// Returns, for each mission, the robots whose state shows that the work began.
+    fn began(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let text = std::fs::read_to_string(self.journal()).unwrap_or_default();
+        let mut began: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for line in text.lines() {
+            let Some((topic, payload)) = line.split_once(' ') else {
+                continue;
+            };
+            let Ok(state) = serde_json::from_str::<Value>(payload) else {
+                continue;
+            };
+            for action in state["actionStates"].as_array().into_iter().flatten() {
+                let id = action["actionId"].as_str().unwrap_or_default();
+                let status = action["actionStatus"].as_str().unwrap_or_default();
+                let has_begun = matches!(status, "INITIALIZING" | "RUNNING" | "FINISHED");
+                if let Some(order) = id.strip_suffix("-work").filter(|_| has_begun) {
+                    let mission = order.split("-e").next().unwrap_or_default();
+                    let robot = topic.split('/').nth(3).unwrap_or_default();
+                    let attempt = format!("{robot} {order}");
+                    began.entry(mission.to_owned()).or_default().insert(attempt);
+                }
+            }
+        }
+        began
+    }
+}
+
+/// Starts a desk at the broker, with two robots, a service whose workflow has a mission, and a source
+/// of cases for this service.
+async fn desk(broker: &Broker) -> Desk {
+    let write = |name: &str, text: &str| {
+        let path = broker.folder.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        path.to_str().expect("a path").to_owned()
+    };
+    let fleet = write(
+        "fleet.toml",
+        r#"
+        [[site]]
+        name = "hall"
+        map = "hall_map"
+        stations = { S1 = { x = 4.0, y = 2.0 }, S2 = { x = 8.0, y = 2.0 }, S3 = { x = 6.0, y = 30.0 } }
+
+        [[task_type]]
+        name = "patrol"
+        action = "noop"
+        work_s = 120
+
+        [[robot]]
+        name = "agv_1"
+        site = "hall"
+        skills = ["patrol"]
+        manufacturer = "RobotCompany"
+        serial = "001"
+        version = "2.0.0"
+        instant_actions = "instantActions"
+
+        [[robot]]
+        name = "vehicle_1"
+        site = "hall"
+        skills = ["patrol"]
+        manufacturer = "VehicleCompany"
+        serial = "v1"
+        version = "2.1.0"
+        "#,
+    );
+    let url = format!("mqtt://127.0.0.1:{}", broker.port);
+    let mut desk = Desk::start(&["--fleet", &fleet, "--mqtt-broker", &url]);
+    let definition = json!({
+        "name": "Patrol",
+        "nodes": [
+            { "id": 1, "name": "Start", "kind": "START" },
+            { "id": 2, "name": "Request", "kind": "NORMAL", "processors": { "type": "OPEN" }, "fields": ["title", "station"] },
+            { "id": 3, "name": "Robot", "kind": "TASK", "processors": { "type": "PERSON", "who": ["admin"] },
+              "service_task": { "does": "mission", "task_type": "patrol", "site": "hall", "station": "${station}", "expires_after_min": 3 } },
+            { "id": 9, "name": "End", "kind": "END" },
+        ],
+        "transitions": [{ "id": 1, "from": 1, "to": 2 }, { "id": 2, "from": 2, "to": 3 }, { "id": 3, "from": 3, "to": 9 }],
+        "fields": [{ "id": 1, "key": "title", "type": "STRING", "name": "Title", "is_required": true },
+                   { "id": 2, "key": "station", "type": "STRING", "name": "Station", "is_required": true }],
+    });
+    let body = json!({ "definition": definition });
+    let drawn = desk.v1("POST", "workflows", "admin", body).await;
+    let deploy = format!("workflows/{}/deploy", drawn["workflow"]);
+    desk.v1("POST", &deploy, "admin", json!({})).await;
+    let service = json!({ "kind": "request", "name": "Patrol", "workflow": drawn["workflow"], "version": 1, "catalog": 4 });
+    let service = desk.v1("POST", "services", "admin", service).await["service"].clone();
+    write(
+        "crm.toml",
+        &format!(
+            "record = \"/id\"\nservice = {{ value = {service} }}\nrequester = {{ value = \"lisi\" }}\n[fields]\ntitle = \"/title\"\nstation = \"/place\""
+        ),
+    );
+    let integrations = write(
+        "integrations.toml",
+        &format!(
+            "[[integration]]\nname = \"crm\"\nkind = \"generic_json\"\nsenders = [\"{}\"]\nmapping = \"crm.toml\"",
+            APP.0
+        ),
+    );
+    desk.more
+        .extend(["--integrations".to_owned(), integrations]);
+    desk.restart();
+    desk
+}
+
+/// Waits until both robots can get a mission.
+async fn ready(desk: &Desk, names: &[&str]) {
+    until("the robots are free and connected", async || {
+        let shown = desk.v1("GET", "robots", "admin", Value::Null).await;
+        let robots = shown["robots"].as_array().cloned().unwrap_or_default();
+        let is_free = |name: &&str| {
+            robots.iter().any(|robot| {
+                robot["robot"] == **name
+                    && robot["reservation"] == "free"
+                    && robot["is_connected"] == true
+            })
+        };
+        if names.iter().all(is_free) {
+            Ok(())
+        } else {
+            Err(shown)
+        }
+    })
+    .await;
+}
+
+async fn post_case(desk: &Desk, id: usize, place: &str) -> String {
+    let case = json!({ "id": id, "title": format!("Patrol {id}"), "place": place });
+    let body = json!({ "source": "crm", "cases": [case] });
+    let answer = desk.v1("POST", "cases", "admin", body).await;
+    let ticket = answer["results"][0]["ticket"].as_str();
+    ticket.unwrap_or_else(|| panic!("{answer}")).to_owned()
+}
+
+/// Waits until a ticket is finished, and returns its mission.
+async fn finished(desk: &Desk, sn: &str) -> Value {
+    until("the ticket is finished", async || {
+        let path = format!("dispatches?ticket={sn}");
+        let shown = desk.v1("GET", &path, "admin", Value::Null).await;
+        let ticket = desk
+            .v1("GET", &format!("tickets/{sn}"), "admin", Value::Null)
+            .await;
+        if ticket["current_status"] == "FINISHED" {
+            Ok(shown["dispatches"][0].clone())
+        } else {
+            Err(json!([ticket["current_status"], shown]))
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn foreign_robots_complete_cases_and_a_killed_robot_is_replaced() {
+    let mut broker = Broker::start().await;
+    let (agv, vehicle) = (broker.agv("001", 0.0), broker.vehicle("v1", 12.0));
+    let desk = desk(&broker).await;
+    ready(&desk, &["agv_1", "vehicle_1"]).await;
+    let mut by_robot = BTreeMap::new();
+    for round in 0..2 {
+        let sns = [
+            post_case(&desk, 2 * round, "S1").await,
+            post_case(&desk, 2 * round + 1, "S2").await,
+        ];
+        for sn in &sns {
+            let mission = finished(&desk, sn).await;
+            assert_eq!(mission["outcome"]["succeeded"], true, "{mission}");
+            *by_robot.entry(mission["robot"].to_string()).or_insert(0) += 1;
+        }
+        ready(&desk, &["agv_1", "vehicle_1"]).await;
+    }
+    assert_eq!(by_robot.len(), 2, "both robots worked: {by_robot:?}");
+    // The robot that has the order is killed on its way. The other robot completes the case.
+    let sn = post_case(&desk, 10, "S3").await;
+    let mission = until("a robot accepts the order", async || {
+        let path = format!("dispatches?ticket={sn}");
+        let shown = desk.v1("GET", &path, "admin", Value::Null).await;
+        let mission = shown["dispatches"][0].clone();
+        if mission["phase"] == "accepted" && mission["is_work_released"] == false {
+            Ok(mission)
+        } else {
+            Err(mission)
+        }
+    })
+    .await;
+    let (mut agv, mut vehicle) = (Some(agv), Some(vehicle));
+    if mission["robot"] == "agv_1" {
+        agv = None;
+    } else {
+        vehicle = None;
+    }
+    let replaced = finished(&desk, &sn).await;
+    assert_eq!(replaced["epoch"], 2, "{replaced}");
+    assert_ne!(replaced["robot"], mission["robot"]);
+    // The killed robot starts again without an order and is free.
+    let (_agv, _vehicle) = (
+        agv.unwrap_or_else(|| broker.agv("001", 0.0)),
+        vehicle.unwrap_or_else(|| broker.vehicle("v1", 12.0)),
+    );
+    ready(&desk, &["agv_1", "vehicle_1"]).await;
+    let attempts: usize = broker.began().values().map(BTreeSet::len).sum();
+    assert_eq!(
+        attempts,
+        5,
+        "each of the five works began once: {:?}",
+        broker.began()
+    );
+    // A broker that lost its sessions and its retained messages does not stop the fleet.
+    broker.restart().await;
+    let sn = post_case(&desk, 11, "S1").await;
+    let mission = finished(&desk, &sn).await;
+    assert_eq!(mission["outcome"]["succeeded"], true, "{mission}");
+    println!(
+        "6 cases by foreign robots, 1 killed robot replaced, 1 restart of the broker: {by_robot:?}"
+    );
+}
+
+#[tokio::test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the environment selects the long form"
+)]
+async fn missions_end_after_kills_of_the_desk() {
+    let broker = Broker::start().await;
+    let (_agv, _vehicle) = (broker.agv("001", 0.0), broker.vehicle("v1", 12.0));
+    let mut desk = desk(&broker).await;
+    ready(&desk, &["agv_1", "vehicle_1"]).await;
+    let count = std::env::var("LEDGERDESK_MISSIONS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(MISSIONS);
+    let mut sns = Vec::new();
+    for id in 0..count {
+        sns.push(post_case(&desk, id, ["S1", "S2"][id % 2]).await);
+    }
+    let kills = count * KILLS_PER_TEN / 10;
+    for kill in 0..kills {
+        // The pauses spread the kills over all phases of a mission.
+        let pause = 400 + 631 * u64::try_from(kill).expect("a number") % 2_900;
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        desk.restart();
+    }
+    let (mut succeeded, mut with_a_person) = (0, 0);
+    for sn in &sns {
+        let path = format!("dispatches?ticket={sn}");
+        let mission = until("the mission ends", async || {
+            let shown = desk.v1("GET", &path, "admin", Value::Null).await;
+            let mission = shown["dispatches"][0].clone();
+            if mission["is_closed"] == true {
+                Ok(mission)
+            } else {
+                Err(mission)
+            }
+        })
+        .await;
+        if mission["outcome"]["succeeded"] == true {
+            succeeded += 1;
+        } else {
+            with_a_person += 1;
+        }
+    }
+    until("no robot is reserved", async || {
+        let shown = desk.v1("GET", "robots", "admin", Value::Null).await;
+        let is_settled = shown["robots"].as_array().is_some_and(|robots| {
+            robots
+                .iter()
+                .all(|robot| matches!(robot["reservation"].as_str(), Some("free" | "quarantined")))
+        });
+        if is_settled { Ok(()) } else { Err(shown) }
+    })
+    .await;
+    let began = broker.began();
+    let twice: Vec<_> = began
+        .iter()
+        .filter(|(_, attempts)| attempts.len() > 1)
+        .collect();
+    assert!(twice.is_empty(), "work began twice: {twice:?}");
+    assert!(
+        began.len() >= succeeded,
+        "{} of {succeeded} works are in the journal",
+        began.len()
+    );
+    println!(
+        "{count} missions, {kills} kills: {succeeded} done by robots, {with_a_person} with a person, 0 without an end, work begun twice 0"
+    );
+}
