@@ -1,6 +1,6 @@
-//! Tests that an addition to the program changes only a few existing files. The test adds a toy
-//! aggregate, a toy provider and a toy REST resource to a copy of the source tree. Then the test
-//! compiles the copy and counts the existing files that were edited.
+//! These tests check that an addition to the program changes only a few existing files. Each test adds a
+//! small example (an aggregate, a provider or a REST resource) to a copy of the source tree, compiles the
+//! copy and counts the changed files.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::process::Command;
 
 use tests::process::root;
 
-/// A copy of the source tree, and the names of the existing files that were edited in the copy.
+/// A copy of the source tree, and the names of the existing files that the test changed in this copy.
 struct Copy {
     directory: PathBuf,
     edited: BTreeSet<String>,
@@ -16,7 +16,8 @@ struct Copy {
 
 impl Copy {
     fn new() -> Self {
-        // The copy always has the same path, so that a repeated run reuses the compiled crates.
+        // The copy is always in the same folder, so that a later run of the test can use the compiled
+        // crates again.
         let directory = target().join("additions");
         let _ = std::fs::remove_dir_all(&directory);
         let listed = Command::new("git")
@@ -37,9 +38,9 @@ impl Copy {
             directory,
             edited: BTreeSet::new(),
         };
-        // Cargo identifies a crate of a workspace by its name, its version and its relative path.
-        // If the copy had the same version, the build of the copy would replace the build of this
-        // tree.
+        // The copy gets another version. With the same version, Cargo would replace the compiled crates of
+        // the original source tree by those of the copy, because Cargo identifies a crate by its name,
+        // version and relative path.
         let manifest = std::fs::read_to_string(copy.path("Cargo.toml")).expect("readable");
         let other = manifest.replacen("version = \"0.", "version = \"1000.", 1);
         assert_ne!(manifest, other);
@@ -51,15 +52,15 @@ impl Copy {
         self.directory.join(name)
     }
 
-    /// Adds a new file to the copy.
+    /// Adds a new file to the copy of the source tree.
     fn add(&self, name: &str, text: &str) {
         let path = self.path(name);
         assert!(!path.exists(), "{name} exists");
         std::fs::write(path, text).expect("written");
     }
 
-    /// Inserts text into an existing file of the copy, before the first line that starts with
-    /// `marker`.
+    /// Inserts a text into an existing file of the copy. The text is inserted before the first line that
+    /// starts with `marker`.
     fn edit(&mut self, name: &str, marker: &str, text: &str) {
         let path = self.path(name);
         let old = std::fs::read_to_string(&path).expect("readable");
@@ -71,7 +72,7 @@ impl Copy {
         self.edited.insert(name.to_owned());
     }
 
-    /// Checks that the copy compiles. Does not link the copy.
+    /// Compiles the copy with `cargo check`, which does not link it.
     fn check(&self, packages: &[&str]) {
         let mut command = Command::new("cargo");
         command.args(["check", "--quiet", "--offline"]);
@@ -91,7 +92,7 @@ impl Copy {
     }
 }
 
-/// Returns the target directory of this build, which already contains the compiled dependencies.
+/// Returns the target directory of this build. The directory already contains the compiled dependencies.
 fn target() -> PathBuf {
     let test = std::env::current_exe().expect("the path of the test executable");
     let target = test.ancestors().nth(3).map(Path::to_owned);
@@ -106,7 +107,7 @@ use crate::Moment;
 use crate::event::{DeadlineChange, Personals, event_enum};
 
 event_enum! {
-    /// The events of one toy.
+    /// The events of a toy, an example of an aggregate.
     ToyEvent of "toy" {
         Wound "toy.wound" 1,
     }
@@ -115,7 +116,7 @@ event_enum! {
     };
 }
 
-/// The toy was wound up.
+/// This event means that a person wound the toy up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wound {
     pub due: Moment,
@@ -133,13 +134,13 @@ use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 use crate::envelope::Envelope;
 use crate::views::Card;
 
-/// Winds the toy up.
+/// This command winds the toy up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wind {
     pub due: Moment,
 }
 
-/// No command is rejected.
+/// This enum is empty, because a toy rejects no command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {}
 
@@ -236,7 +237,7 @@ const OPERATIONS: &[Operation] = &[
     post("/v1/toys", "winds a toy up", &[required("name", Shape::Text)]),
 ];
 
-/// The operations of this resource and their handler.
+/// The operations of the example resource `/v1/toys`, and the function that handles these operations.
 pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,

@@ -1,5 +1,6 @@
-//! Tests that each adapter passes the contract tests of its port (the interface of the adapter).
-//! Tests that the framework cqrs-es works with the event store of this project.
+//! These tests run the contract tests of each port (an interface, for example to a store) on each of its
+//! adapters (implementations). They also check that the framework cqrs-es works with the event store of
+//! this project.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -60,8 +61,8 @@ async fn sqlite_store() {
     store::contract::check(Arc::new(store), 50, async || {}).await;
 }
 
-/// Tests the paged store (a store that reads the feed from pages) with adapters in memory. The
-/// memory journal has no feed, so the indexer builds the pages from the commits.
+/// Tests the paged store, which reads the feed (the ordered list of all commits) from stored pages. The
+/// store in memory has no such pages, so the indexer builds them from the commits.
 #[tokio::test]
 async fn paged_store() {
     let (pages, blob): (Arc<pages::memory::Memory>, Arc<blob::memory::Memory>) = Default::default();
@@ -135,8 +136,8 @@ async fn file_directory() {
     directory::contract::answers(&file).await;
 }
 
-/// Tests that the HTTP adapter of the staff directory passes the same contract as the file adapter.
-/// The HTTP adapter caches each response for a limited time.
+/// The adapter that reads the staff directory over HTTP passes the same contract tests as the adapter for a
+/// file. The HTTP adapter caches each response for a limited time.
 #[tokio::test]
 async fn http_directory() {
     use axum::extract::{Path, State};
@@ -275,8 +276,8 @@ fn a_second_writer_is_rejected_and_readers_are_not() {
         .expect("the lock ends with its holder");
 }
 
-/// The snapshot modes of cqrs-es 0.5.0 apply events twice. With these modes, a stream of eleven
-/// events would be loaded as 22 or 13 events.
+/// In cqrs-es 0.5.0, the snapshot modes apply some events twice: a stream of eleven events is loaded as 22
+/// or 13 events. The ledger of this project must load exactly eleven events.
 #[tokio::test]
 async fn eleven_events_reload_as_eleven_with_every_snapshot_setting() {
     for snapshot_every in [1, 2, 3, 4, 5, 11, 1000] {
@@ -385,7 +386,8 @@ async fn sixteen_writers_on_one_stream_lose_and_duplicate_nothing() {
     let directory = tempfile::tempdir().expect("a directory");
     let store =
         Arc::new(store::sqlite::Sqlite::open(directory.path(), Arc::default()).expect("a ledger"));
-    // The two ledgers use the same store but no common lock, like two cloud functions.
+    // The two ledgers use the same store and no common lock, like two cloud functions in different
+    // processes.
     let ledgers = [ledger_over(store.clone(), 8), ledger_over(store, 8)];
     let mut writers = tokio::task::JoinSet::new();
     for writer in 0..16_u32 {
@@ -445,8 +447,7 @@ async fn a_command_for_an_older_version_is_stale() {
         Some(2),
         "another process has written the second"
     );
-    // The cached state of the ledger `ours` does not contain the commit that the ledger `others`
-    // wrote.
+    // The ledger `others` wrote a commit, so the state that the ledger `ours` has cached is too old.
     assert_eq!(at(&ours, 3, 1).await, None);
     assert_eq!(at(&ours, 3, 2).await, Some(3));
     assert_eq!(
@@ -460,8 +461,7 @@ async fn a_command_for_an_older_version_is_stale() {
     );
 }
 
-/// A context loader that must not be called. The loader panics, because the import of rows needs no
-/// lookup.
+/// A loader of context data that panics when it is called. The import of rows needs no context data.
 struct NoLookups;
 
 #[async_trait::async_trait]
@@ -475,8 +475,8 @@ impl infra::ledger::ContextLoader<Ticket> for NoLookups {
     }
 }
 
-/// The DynamoDB store of cqrs-es cannot load a stream that is larger than one page of 1 MB. The
-/// store of this project must load such a stream (reference/event-sourcing.md, section 1.2).
+/// The DynamoDB store of cqrs-es cannot load a stream that is larger than one query page of 1 MB. The store
+/// of this project must load such a stream (reference/event-sourcing.md, section 1.2).
 #[tokio::test]
 async fn a_stream_over_1_mb_and_5000_events_accepts_commands() {
     const EVENTS: u64 = 5_100;
@@ -494,8 +494,8 @@ async fn a_stream_over_1_mb_and_5000_events_accepts_commands() {
         let ledger = ledger_over(Arc::new(store::memory::Memory::default()), 1_000_000);
         let stream = "ticket-TEST-1";
         let mut context = ledger.load::<Ticket>(stream).await.expect("loaded");
-        // The test appends the history directly through the repository. Commands would be slow,
-        // because each command would load the growing stream.
+        // The test appends the events of the stream directly to the repository. The same events through
+        // commands would take much longer, because each command loads the growing stream.
         for line in 1..=EVENTS {
             let event = events::ticket::TicketEvent::from(row(line));
             context.aggregate.0.evolve(&event);
@@ -537,8 +537,8 @@ async fn a_stream_over_1_mb_and_5000_events_accepts_commands() {
     }
 }
 
-/// A copy of the aggregate `NumberSequence` with a different function `evolve`. The copy simulates
-/// a later version of the program.
+/// A variant of the aggregate `NumberSequence` whose function `evolve` is different, like in a later
+/// version of the program.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 struct Changed {
     issued: i64,
@@ -595,9 +595,9 @@ async fn a_snapshot_of_other_code_is_ignored() {
         .await
         .expect("back")
         .remove(0);
-    // A fingerprint identifies the program code that wrote a snapshot. Stream a contains a wrong
-    // snapshot with another fingerprint. Stream b contains an unreadable snapshot with the current
-    // fingerprint. The ledger must ignore both snapshots.
+    // A snapshot contains a fingerprint of the program code that wrote it. Stream a has a wrong snapshot
+    // with the fingerprint of other code. Stream b has an unreadable snapshot with the current fingerprint.
+    // The ledger must ignore both snapshots.
     for (stream, fingerprint, state) in [
         (
             "number_sequence-a",

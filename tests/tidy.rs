@@ -1,4 +1,5 @@
-//! Checks the rules of the project automatically.
+//! These tests check the rules of the project in the source files, the documents and the deployment
+//! template.
 
 mod additions;
 
@@ -9,7 +10,7 @@ use functions::registry::REGISTRY;
 use functions::stream::follow::due;
 use tests::process::root;
 
-/// The name of each crate, and the names of the crates on which the crate may depend.
+/// Each crate of the project, and the crates that it may depend on.
 const CRATES: [(&str, &[&str]); 5] = [
     ("events", &[]),
     ("domain", &["events"]),
@@ -22,7 +23,7 @@ fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Returns every file below a folder whose extension is in `endings`.
+/// Returns all files in a folder, at any depth, whose file extension is in `endings`.
 fn files(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -98,8 +99,8 @@ fn use_cases_import_no_trigger() {
     }
 }
 
-/// Returns the imports between the top-level modules of a crate: for each module, the set of the
-/// other modules that the module imports. Tests are ignored.
+/// Returns the imports between the top-level modules of a crate. For each module, the set contains the
+/// other modules that it imports. Imports in test code are ignored.
 fn imports(krate: &str) -> BTreeMap<String, BTreeSet<String>> {
     let source = root().join(krate).join("src");
     let top = |path: &Path| {
@@ -148,12 +149,12 @@ fn imports(krate: &str) -> BTreeMap<String, BTreeSet<String>> {
     imports
 }
 
-/// Returns the modules that are in an import cycle or import a module of a cycle. Returns an empty
-/// set if no cycle exists.
+/// Returns the modules that are in an import cycle, and the modules that import such a module. The set is
+/// empty if no cycle exists.
 fn cycle(imports: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<String> {
     let mut left = imports.clone();
-    // The loop removes a module if the module imports none of the remaining modules. Such a module
-    // is not part of a cycle.
+    // A module that imports none of the remaining modules cannot be a part of a cycle, so the loop removes
+    // it.
     loop {
         let names: BTreeSet<String> = left.keys().cloned().collect();
         let before = left.len();
@@ -264,8 +265,7 @@ fn every_event_version_has_a_sample_in_a_readable_shape() {
             serde_json::from_str(text).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(format!("{}.v{}", raw.kind, raw.version), *name);
         let read = events::read_any(&raw).unwrap_or_else(|error| panic!("{name}: {error}"));
-        // Reading a sample must not lose data. The event must therefore contain every member of the
-        // sample.
+        // A loaded event must contain every member of the stored sample, so that no data is lost.
         let data: serde_json::Value = serde_json::from_str(raw.data.get()).unwrap();
         assert_eq!(read["data"], data, "{name}");
     }
@@ -291,8 +291,8 @@ fn the_catalog_lists_exactly_the_function_files() {
         ("timer", &["mod"]),
         ("mqtt", &["mod"]),
     ] {
-        // Each file directly in a trigger folder is a function. Further files of a function are in
-        // a folder with the name of the function.
+        // Each file directly in this folder is one cloud function. Additional files of a function are in a
+        // folder with the same name.
         let direct = files(&source.join(folder), &["rs"])
             .into_iter()
             .filter(|path| path.parent() == Some(&source.join(folder)));
@@ -443,8 +443,8 @@ fn documents_name_files_and_tests_that_exist() {
             }
         }
         if is_coverage {
-            // The last column of a table row names tests. A single word names a file in
-            // `tests/flows`, and `wNN` names a test in `weaknesses.rs`.
+            // The last column of the table names tests. A single word is the name of a file in
+            // `tests/flows`. A name such as `w07` is a test in `weaknesses.rs`.
             for row in text.lines().filter(|line| line.starts_with("| ")) {
                 let last = row
                     .trim_end_matches('|')
@@ -499,7 +499,7 @@ fn the_dashboard_shows_every_queue_and_its_dead_letters() {
     }
 }
 
-/// Returns the name and the text of each resource in the deployment template.
+/// Returns the name and the text of each resource in the deployment template `template.yaml`.
 fn resources() -> Vec<(String, String)> {
     let text = read(&root().join("infra/deploy/template.yaml"));
     let text = text
@@ -645,9 +645,9 @@ fn the_follower_role_may_write_every_card() {
     }
 }
 
-/// Five names of aggregates within a few lines count as a list of aggregates. Such lists are
-/// allowed in only three files: the table of the aggregates, the registry, and the file that
-/// declares the cards (stored summaries).
+/// Only three files may list aggregates (kinds of streams): the table of the aggregates, the registry, and
+/// the file that declares the stored summaries. Five names of aggregates within a few lines count as a
+/// list.
 #[test]
 fn no_other_list_of_aggregates_exists() {
     const LISTS: [&str; 3] = [
@@ -679,9 +679,9 @@ fn no_other_list_of_aggregates_exists() {
     }
 }
 
-/// The registry contains every aggregate exactly once. The catalog of functions contains the queues
-/// for the due deadlines of all aggregates. The deployment template allows a function to write to
-/// the streams of each aggregate.
+/// The registry must contain every aggregate once, and the catalog must contain the queues for all
+/// deadlines. In the deployment template, some function must have the right to write to the streams of each
+/// aggregate.
 #[test]
 fn the_registry_matches_the_table_the_catalog_and_the_template() {
     let mut registered: Vec<&str> = REGISTRY.iter().map(|row| row.name()).collect();
@@ -696,8 +696,8 @@ fn the_registry_matches_the_table_the_catalog_and_the_template() {
         }
     }
     let template = read(&root().join("infra/deploy/template.yaml"));
-    // No cloud function writes to `ledger` streams. Only the command `ledgerdesk serve` records
-    // accepted losses of a local ledger in these streams.
+    // Only the command `ledgerdesk serve` writes to `ledger` streams: it records a loss of commits that an
+    // operator accepted. Cloud functions do not write to these streams.
     for name in aggregates.iter().filter(|name| **name != "ledger") {
         let keys = [format!("{name}-*"), format!("{name},")];
         assert!(

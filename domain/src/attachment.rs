@@ -1,7 +1,8 @@
-//! One uploaded file. A person uploads the file in parts. The file is then attached to holders:
-//! tickets, drafts or workflows. If a holder uses the file, the file is kept permanently.
+//! Implements the aggregate of one uploaded file. A person uploads the file in several parts. The file is
+//! then attached to holders (tickets, drafts or workflows). If a holder uses the file, the desk keeps the
+//! file permanently.
 //!
-//! A file that no holder uses is discarded at its deadline. After that, its content is deleted.
+//! If no holder uses the file, the desk discards the file at its deadline and deletes its content.
 
 use events::attachment::{
     Attached, AttachmentEvent, ContentDeleted, Discarded, Holder, Retained, UploadStarted, Uploaded,
@@ -24,20 +25,20 @@ const FRESH_MS: i64 = 24 * 3_600_000;
 pub const PART_BYTES: usize = 4 << 20;
 /// Maximum length of a file name, in characters.
 pub const NAME_MAX: usize = 255;
-/// Maximum number of files in one field.
+/// Maximum number of files in one form field.
 pub const COUNT_MAX: usize = 50;
 /// Maximum number of holders (tickets, drafts and workflows) of one file.
 pub const PLACES_MAX: usize = 500;
 
-/// The commands of one attachment.
+/// The commands of one uploaded file.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// Starts the upload of a file.
     Begin(UploadStarted),
-    /// Records that all parts are uploaded.
+    /// Stores that all parts of the file are uploaded.
     Receive(Uploaded),
-    /// Attaches the file to a holder (a ticket, draft or workflow). At `until`, the desk checks
-    /// whether the holder really uses the file.
+    /// Attaches the file to a holder (a ticket, draft or workflow). At the time `until`, the desk checks
+    /// whether the holder uses the file.
     Attach {
         to: Holder,
         by: PersonId,
@@ -45,14 +46,14 @@ pub enum Command {
     },
     /// Keeps the file permanently. The desk sends this command when a holder uses the file.
     Keep,
-    /// Discards the file. The reason is that the deadline has passed without a use of the file, or
-    /// that a person deletes the file.
+    /// Discards the file. Either the deadline has passed and no holder uses the file, or a person deletes the
+    /// file.
     Discard { by: PersonId, at: Moment },
-    /// Records that the content of the file is deleted.
+    /// Stores that the content of the file was deleted.
     Remove,
 }
 
-/// The reasons why a command is rejected.
+/// The reasons why the aggregate rejects a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("the attachment exists already")]
@@ -79,15 +80,15 @@ pub enum Rejection {
     NameUnfit,
 }
 
-/// The state of one attachment.
+/// The state of one uploaded file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Attachment {
     pub upload_started: Option<UploadStarted>,
     pub uploaded: Option<Uploaded>,
-    /// All tickets, drafts and workflows to which the file was ever attached.
+    /// All holders of the file: the tickets, drafts and workflows to which the file was ever attached.
     pub places: Vec<Holder>,
-    /// The instant of the next work on the file: a check of its holders, or another deletion of its
-    /// content.
+    /// The time of the next work on the file. The desk then checks whether a holder uses the file, or deletes
+    /// the content again after a failed deletion.
     pub due: Moment,
     pub retained: bool,
     pub discarded: bool,
@@ -125,8 +126,8 @@ impl Decider for Attachment {
             Command::Receive(_) if self.uploaded.is_some() => reject(Rejection::Uploaded),
             Command::Receive(uploaded) => Ok(vec![uploaded.clone().into()]),
             Command::Attach { .. } if self.uploaded.is_none() => reject(Rejection::Incomplete),
-            // Only the uploader may attach a file to a draft. The number of holders is limited, and
-            // drafts of other people could use up this limit.
+            // Only the uploader may attach a file to a draft. The number of holders of a file is limited.
+            // Without this rule, other people could reach the limit with their drafts.
             Command::Attach {
                 to: Holder::Draft(_),
                 by,
@@ -137,8 +138,9 @@ impl Decider for Attachment {
                 if is_new && self.places.len() >= PLACES_MAX {
                     return reject(Rejection::TooManyPlaces);
                 }
-                // A draft is saved often, so a small change of its deadline is not recorded. For
-                // other holders, each change to a later deadline is recorded.
+                // A draft is saved often, and each save attaches the file again. A small change of the
+                // deadline is therefore not stored for a draft. For other holders, each later deadline is
+                // stored.
                 let ignored_ms = if matches!(to, Holder::Draft(_)) {
                     FRESH_MS
                 } else {
@@ -163,8 +165,8 @@ impl Decider for Attachment {
             Command::Keep if self.places.is_empty() => reject(Rejection::Alone),
             Command::Keep => Ok(vec![Retained {}.into()]),
             Command::Discard { .. } if self.retained => reject(Rejection::Held),
-            // A person may discard a file only if no ticket or workflow is a holder of the file.
-            // Any other file is discarded only by the desk, after the deadline of the file.
+            // A person may discard a file only if all holders of the file are drafts. Any other file is
+            // discarded only by the desk, after the deadline of the file.
             Command::Discard { by, .. }
                 if !by.is_system()
                     && self
@@ -174,8 +176,8 @@ impl Decider for Attachment {
             {
                 reject(Rejection::Held)
             }
-            // The file was attached again in the meantime and has a later deadline. The desk must
-            // not discard the file now.
+            // The file was attached again and has a later deadline. The desk must not discard the file at the
+            // earlier deadline.
             Command::Discard { by, at } if by.is_system() && self.due > *at => {
                 reject(Rejection::NotDue)
             }
@@ -228,8 +230,8 @@ impl Decider for Attachment {
 }
 
 impl Attachment {
-    /// Returns true if one of `people` may use the file in a form of the ticket. The uploader may
-    /// always use the file. If the file already belongs to the ticket, every person may use it.
+    /// Returns true if one of the given people may use the file in a form of the ticket. The uploader may
+    /// always use the file. Every person may use the file if the file is already attached to this ticket.
     pub fn is_for(&self, people: &[&PersonId], ticket: &TicketSn) -> bool {
         let is_attached =
             !ticket.as_str().is_empty() && self.places.contains(&Holder::Ticket(ticket.clone()));
@@ -243,8 +245,8 @@ impl Attachment {
             .is_some_and(|upload_started| people.contains(&&upload_started.by))
     }
 
-    /// Returns the form value of the file: an object with id, name, media type, size and digest.
-    /// Returns `None` if the upload is not complete.
+    /// Returns the file as a form value: an object with the id, name, media type, size and digest. Returns
+    /// `None` if the upload is not complete.
     pub fn described(&self) -> Option<Value> {
         let (upload_started, uploaded) = (self.upload_started.as_ref()?, self.uploaded.as_ref()?);
         Some(serde_json::json!({
@@ -253,9 +255,9 @@ impl Attachment {
     }
 }
 
-/// Returns the attachment ids in a form value. The value may be a list of ids, a list of objects
-/// with an `id`, or such a list as text. Any other value contains no ids. At most [`COUNT_MAX`] + 1
-/// ids are returned. The additional id shows the caller that there are too many.
+/// Returns the ids of the files in a form value. The value is a list of ids, a list of objects with an `id`,
+/// or such a list as text. Any other value contains no ids. At most [`COUNT_MAX`] + 1 ids are returned, so
+/// that the caller can detect a value with too many files.
 pub fn named(value: &Value) -> Vec<AttachmentId> {
     let of_item =
         |item: &Value| AttachmentId::read(item.as_str().or_else(|| item.get("id")?.as_str())?);
@@ -277,9 +279,9 @@ pub fn named(value: &Value) -> Vec<AttachmentId> {
     }
 }
 
-/// The limits of a file field. `meta.accept` lists file extensions such as `.log` and media types
-/// such as `image/*`. `meta.bytes_max` limits the size of each file, and `meta.count_max` limits
-/// the number of files.
+/// The limits that a field sets for its files. The member `meta.accept` of the field lists file extensions
+/// such as `.log` and media types such as `image/*`. The member `meta.bytes_max` limits the size of each
+/// file, and `meta.count_max` limits the number of files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     pub accept: Vec<String>,
@@ -288,7 +290,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Reads the limits from the `meta` of a field. A member that cannot be read sets no limit.
+    /// Reads the limits from the member `meta` of a field. If a limit is missing or invalid, this limit does
+    /// not apply.
     pub fn of(meta: &Value) -> Self {
         let texts = |value: &Value| match value {
             Value::Array(items) => items
@@ -313,14 +316,14 @@ impl Limits {
         }
     }
 
-    /// Returns true if the field sets no limit, so that every file is accepted.
+    /// Returns true if the field sets no limits and therefore accepts every file.
     pub fn is_any(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Returns the reason why the field does not accept a file. Returns `None` if the file is
-    /// accepted. An executable program is accepted only if its exact media type is listed, because
-    /// its file extension is not reliable.
+    /// Returns the reason why the field does not accept a file. Returns `None` if the field accepts the file.
+    /// An executable program is accepted only if the field lists its exact media type. A file extension is
+    /// not enough, because the uploader can choose any extension.
     pub fn wrong(&self, name: &str, media_type: &str, bytes: u64) -> Option<Unfit> {
         let lower = name.to_lowercase();
         let fits = |accepted: &String| match accepted.strip_suffix("/*") {
@@ -366,8 +369,8 @@ pub enum Unfit {
     TooLarge { most: u64, name: String, bytes: u64 },
 }
 
-/// Media types of executable programs and program packages. The desk detects the media type from
-/// the content of the file.
+/// Media types of executable programs and program packages. The desk detects the media type of a file from
+/// its content.
 const PROGRAMS: [&str; 14] = [
     "application/java",
     "application/java-archive",

@@ -1,8 +1,8 @@
-//! Counts the attempts of outgoing requests and computes the time of the next attempt.
+//! Counts the attempts of requests that the desk sends, and computes the time of the next attempt.
 //!
-//! Callbacks, applications and API calls contain a value of the type [`Attempts`]. After each
-//! attempt, the caller sends one [`Report`]. Only the report of the current attempt is accepted, so
-//! a repeated report is rejected.
+//! The aggregates for callbacks, applications and API calls contain a value of the type [`Attempts`]. After
+//! each attempt, the sender of the request creates one [`Report`]. Only the report of the current attempt is
+//! accepted, so a repeated report is rejected.
 
 use std::collections::BTreeMap;
 
@@ -10,24 +10,24 @@ use events::Moment;
 use events::api_call::Exchange;
 use serde::{Deserialize, Serialize};
 
-/// Maximum pause in milliseconds that a receiver can request with the header `Retry-After`.
+/// Maximum pause in milliseconds that the receiver of a request can set with the header `Retry-After`.
 pub const RETRY_AFTER_MAX_MS: i64 = 24 * 3_600_000;
 
-/// The retry policy: the maximum number of attempts and the pauses between attempts.
+/// The retry policy of a request: the maximum number of attempts and the pauses between the attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// Number of consecutive failed attempts that are allowed. After the last of these attempts, no
-    /// further attempt follows.
+    /// Number of failed attempts in succession after which the desk makes no further attempt.
     pub attempts_max: u32,
-    /// Pause in milliseconds after the first failed attempt. The pause doubles after each further
-    /// failure.
+    /// Pause in milliseconds after the first failed attempt. After each further failed attempt, the pause is
+    /// twice as long.
     pub first_ms: i64,
-    /// Maximum pause between two attempts, in milliseconds.
+    /// Maximum pause between two attempts, in milliseconds. A longer computed pause is reduced to this value.
     pub longest_ms: i64,
 }
 
 impl Policy {
-    /// Returns the pause in milliseconds after `failures` consecutive failed attempts.
+    /// Returns the pause in milliseconds before the next attempt. The parameter `failures` is the number of
+    /// failed attempts in succession.
     pub fn pause_ms(self, failures: u32) -> i64 {
         let doublings = failures.saturating_sub(1).min(40);
         let pause = self.first_ms.saturating_mul(1_i64 << doublings);
@@ -35,27 +35,27 @@ impl Policy {
     }
 }
 
-/// The meaning of one attempt for the progress of the work.
+/// The consequence of one attempt: the work is done, has failed, or continues with another request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The other system completed the work.
+    /// The other system has completed the work.
     Succeeded {
         /// The output variables that were read from the response.
         outputs: BTreeMap<String, String>,
     },
-    /// The other system accepted the work but has not completed the work yet. The next request
-    /// follows after `after_ms` milliseconds.
+    /// The other system has accepted the work but has not completed it. The desk sends the next request after
+    /// `after_ms` milliseconds.
     Poll {
         step: String,
-        /// The id of the task in the other system.
+        /// The id of the task in the other system. The text is empty if there is no task.
         task: String,
         after_ms: i64,
     },
-    /// The attempt failed for a temporary reason, so another attempt may follow.
+    /// The attempt failed for a temporary reason. Another attempt follows if the retry policy allows it.
     Retry {
         reason: String,
-        /// The pause in milliseconds that the receiver requested with `Retry-After`. This pause
-        /// replaces the pause of the retry policy. `None` if the receiver requested no pause.
+        /// The pause in milliseconds that the receiver set with the header `Retry-After`. The desk uses this
+        /// pause instead of the pause from the retry policy. `None` if the receiver set no pause.
         after_ms: Option<i64>,
     },
     /// The other system rejected the work, so no further attempt follows.
@@ -63,45 +63,46 @@ pub enum Verdict {
         reason: String,
         outputs: BTreeMap<String, String>,
     },
-    /// The outcome is unknown. The other system may have completed the work, so another attempt
-    /// could execute the work twice.
+    /// The desk does not know the outcome of the attempt. The other system may have done the work, so another
+    /// attempt could cause the same work a second time.
     Unknown { reason: String },
 }
 
 /// The outcome of one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// The number of the attempt. The first attempt has number 1. The report is rejected if this is
-    /// not the number of the current attempt.
+    /// The number of the attempt. The first attempt has number 1. A report is accepted only if this number is
+    /// the number of the current attempt.
     pub attempt: u32,
-    /// Target and duration of the HTTP request. `None` if no request was sent.
+    /// The target and the duration of the HTTP request. `None` if the desk sent no request.
     pub exchange: Option<Exchange>,
     /// The HTTP status of the response. `None` if no response arrived.
     pub status: Option<u16>,
     pub verdict: Verdict,
     pub policy: Policy,
-    /// The instant at which the attempt ended.
+    /// The time at which the attempt ended.
     pub at: Moment,
 }
 
-/// The progress of one outgoing request and its repetitions.
+/// The progress of one request and its repetitions. The value counts the attempts and contains the time of
+/// the next attempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempts {
-    /// Number of attempts with a recorded outcome.
+    /// Number of attempts whose outcome is stored.
     pub made: u32,
-    /// Number of consecutive failed attempts.
+    /// Number of failed attempts in succession.
     pub failures: u32,
-    /// The number of the last attempt that was recorded before its request was sent. Only requests
-    /// that must not be repeated are recorded in this way. The number is 0 if there is no such
-    /// attempt.
+    /// The number of the last attempt whose start was stored before the request was sent. The start is stored
+    /// only for requests that must not be sent twice. The number is 0 if there is no such attempt.
     #[serde(default)]
     pub started: u32,
-    /// The instant of the next attempt.
+    /// The time of the next attempt.
     pub due: Moment,
 }
 
 impl Attempts {
-    /// Returns the progress at the start of the work. The first attempt takes place at `due`.
+    /// Returns the progress after the start of an application, a callback or an API call. No attempt was made
+    /// yet. The first attempt takes place at the time `due`.
     pub fn due_at(due: Moment) -> Self {
         Self {
             due,
@@ -112,12 +113,12 @@ impl Attempts {
     pub fn next(&self) -> u32 {
         self.made + 1
     }
-    /// Returns true if the start of the current attempt is recorded but its outcome is missing.
+    /// Returns true if the current attempt was started but its outcome is not stored.
     pub fn is_interrupted(&self) -> bool {
         self.started == self.next()
     }
-    /// Returns the instant of the next attempt after a failure. Returns `None` if the retry policy
-    /// allows no further attempt.
+    /// Returns the time of the next attempt after a failed attempt. Returns `None` if the retry policy allows
+    /// no further attempt.
     pub fn retry_at(&self, policy: Policy, after_ms: Option<i64>, at: Moment) -> Option<Moment> {
         let failures = self.failures + 1;
         let pause = after_ms.map_or_else(
@@ -126,20 +127,21 @@ impl Attempts {
         );
         (failures < policy.attempts_max).then(|| at.plus_ms(pause))
     }
-    /// Records the start of an attempt in this progress.
+    /// Stores in this progress that an attempt starts.
     pub fn start(&mut self, attempt: u32, due: Moment) {
         (self.started, self.due) = (attempt, due);
     }
-    /// Records a failed attempt in this progress.
+    /// Stores in this progress that an attempt failed.
     pub fn fail(&mut self, attempt: u32, due: Moment) {
         (self.made, self.due) = (attempt, due);
         self.failures += 1;
     }
-    /// Records an attempt without an error, after which another request (a poll) follows.
+    /// Stores in this progress that an attempt was successful but the work is not done. Another request (a
+    /// poll) follows.
     pub fn poll(&mut self, attempt: u32, due: Moment) {
         (self.made, self.failures, self.due) = (attempt, 0, due);
     }
-    /// Records the last attempt in this progress.
+    /// Stores in this progress that the last attempt was made.
     pub fn end(&mut self, attempt: u32) {
         self.made = attempt;
     }

@@ -1,5 +1,6 @@
-//! One callback: a request that reports the end or the status of a ticket to another system. The
-//! desk repeats the request until the receiver accepts it. Each attempt has a stored deadline.
+//! Implements the aggregate of one callback. A callback is a request that reports the end or the status of a
+//! ticket to another system. The desk repeats the request until the receiver accepts it. Each attempt has a
+//! stored deadline.
 
 use events::callback::{AttemptFailed, CallbackEvent, Collected, Failed, Requested, Succeeded};
 use serde::{Deserialize, Serialize};
@@ -7,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::attempt::{Attempts, Policy, Report, Verdict};
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
-/// The retry policy of callbacks. The desk makes 16 attempts in about 8 hours. After the last
-/// attempt, the receiver can still request the result from the desk.
+/// The retry policy of callbacks. The desk makes up to 16 attempts in about 8 hours. After these attempts,
+/// the receiver can still request the result from the desk.
 pub const POLICY: Policy = Policy {
     attempts_max: 16,
     first_ms: 1000,
@@ -19,12 +20,12 @@ pub const POLICY: Policy = Policy {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Request(Requested),
-    /// Records the outcome of the current attempt.
+    /// Stores the outcome of the current attempt.
     Record(Report),
     Collect(Collected),
 }
 
-/// The reasons why a command is rejected.
+/// The reasons why the aggregate rejects a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("the callback is already requested")]
@@ -35,11 +36,11 @@ pub enum Rejection {
     NotDue(u32),
 }
 
-/// The progress of one callback.
+/// The progress of one callback: open, successful or failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Progress {
-    /// The callback needs another attempt.
+    /// The desk must make another attempt.
     #[default]
     Open,
     Succeeded,
@@ -106,13 +107,13 @@ impl Decider for Callback {
 }
 
 impl Callback {
-    /// Returns true if the callback needs another attempt.
+    /// Returns true if the desk must make another attempt to send the callback.
     pub fn is_open(&self) -> bool {
         self.requested.is_some() && self.progress == Progress::Open
     }
 
-    /// Returns the event that records the outcome of an attempt. If the outcome is unknown, the
-    /// request is repeated too. The receiver can detect a repeated request by its idempotency key.
+    /// Returns the event that stores the outcome of an attempt. If the outcome is unknown, the desk repeats
+    /// the request. The receiver can detect a repeated request by its idempotency key.
     fn record(&self, report: &Report) -> CallbackEvent {
         let (attempt, status) = (report.attempt, report.status);
         let (reason, after_ms) = match &report.verdict {

@@ -1,6 +1,6 @@
-//! Evaluates conditions (reference/bk-itsm.md 7). Values are compared by type and are never
-//! inserted into a condition as text. Each evaluation records a trace: the list of evaluated
-//! clauses with their results.
+//! Evaluates conditions (reference/bk-itsm.md 7). Values are compared by their types and are never inserted
+//! into a condition as text. Each evaluation writes a trace: a list of the evaluated clauses (comparisons)
+//! with their results.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -12,24 +12,25 @@ use serde_json::Value;
 
 use crate::value::plain;
 
-/// Maximum number of clauses in one condition. The largest known condition has 6 clauses.
+/// Maximum number of clauses (comparisons) in one condition. The largest known real condition has 6 clauses.
 pub const CLAUSES_MAX: usize = 100;
-/// Maximum size in bytes of a value in a trace. A longer value is cut.
+/// Maximum size of a value in a trace (the list of evaluated clauses), in bytes. A longer value is cut.
 pub const TRACE_BYTES: usize = 256;
 
-/// The value of a key in a clause, as the caller of the evaluation finds the value.
+/// The value that a key has during the evaluation of a clause. The caller of the evaluation finds this value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Found {
     /// The key has no value.
     Absent,
     Value(Value),
-    /// A personal value. The value is used in comparisons, but a trace never contains the value.
+    /// A personal value. Comparisons use the value, but a trace (the list of evaluated clauses) never
+    /// contains the value.
     Personal(Value),
-    /// A personal value that was erased. All comparisons with this value are false.
+    /// A personal value that was erased. Every comparison with this value is false.
     Erased,
 }
 
-/// Returns true if a condition is true. Each evaluated clause is added to `trace`.
+/// Returns true if the condition is true. Adds each evaluated clause to the parameter `trace`.
 pub fn holds(
     condition: &Condition,
     transition: TransitionId,
@@ -41,8 +42,7 @@ pub fn holds(
     })
 }
 
-/// Returns true if a group of clauses is true. An example of a group is `show_conditions` of a
-/// field.
+/// Returns true if a group of clauses is true. For example, the condition that hides a field is such a group.
 pub fn group_holds(
     group: &Group,
     transition: TransitionId,
@@ -72,12 +72,12 @@ pub fn group_holds(
     })
 }
 
-/// Maximum size in bytes of a compiled regular expression.
+/// Maximum size of a compiled regular expression, in bytes.
 const PATTERN_BYTES: usize = 1 << 20;
 
-/// Compiles a regular expression from the configuration of a field. The expression must match from
-/// the start of the text. Returns `None` if the expression is invalid or too large. The matching
-/// needs only linear time.
+/// Compiles a regular expression that a field defines for its values. The expression must match from the
+/// start of a text. Returns `None` if the expression is invalid or too large. The time for a match increases
+/// only linearly with the length of the text.
 pub fn pattern(text: &str) -> Option<regex::Regex> {
     let compile = |text: &str| {
         regex::RegexBuilder::new(text)
@@ -85,13 +85,13 @@ pub fn pattern(text: &str) -> Option<regex::Regex> {
             .build()
             .ok()
     };
-    // The text is first compiled alone. A text such as `a)|(b` is invalid alone, but would be valid
-    // inside the additional group and would change the meaning of the group.
+    // The text is first compiled without the additional group. A text such as `a)|(b` is invalid alone.
+    // Inside the group it would be valid, but would change the meaning of the group.
     compile(text)?;
     compile(&format!("^(?:{text})"))
 }
 
-/// Returns the keys in a condition, in the order of its clauses.
+/// Returns the keys of all clauses in a condition, in the order of the clauses.
 pub fn keys(condition: &Condition) -> impl Iterator<Item = &str> {
     condition
         .expressions
@@ -100,8 +100,7 @@ pub fn keys(condition: &Condition) -> impl Iterator<Item = &str> {
         .map(|clause| clause.key.as_str())
 }
 
-/// Returns the number of clauses in a condition. The caller checks that the number does not exceed
-/// [`CLAUSES_MAX`].
+/// Returns the number of clauses in a condition. The caller compares this number with [`CLAUSES_MAX`].
 pub fn clauses(condition: &Condition) -> usize {
     condition
         .expressions
@@ -110,8 +109,8 @@ pub fn clauses(condition: &Condition) -> usize {
         .sum()
 }
 
-/// Combines the results of several parts with `and` or `or`. Without parts, `and` is true and `or`
-/// is false. The evaluation stops as soon as the result is known.
+/// Combines the results of several parts with `and` or `or`. If there are no parts, `and` gives true and `or`
+/// gives false. The evaluation stops when the result is certain.
 fn join<T>(join: Join, parts: &[T], mut holds: impl FnMut(&T) -> bool) -> bool {
     match join {
         Join::And => parts.iter().all(&mut holds),
@@ -119,7 +118,7 @@ fn join<T>(join: Join, parts: &[T], mut holds: impl FnMut(&T) -> bool) -> bool {
     }
 }
 
-/// Returns true if a clause is true for the found value.
+/// Returns true if a clause is true for the value in the parameter `found`.
 pub fn clause_holds(clause: &Clause, found: &Found) -> bool {
     let value = match found {
         Found::Erased => return false,
@@ -146,9 +145,8 @@ pub fn clause_holds(clause: &Clause, found: &Found) -> bool {
     }
 }
 
-/// Compares two values by the type of the clause. Numbers, dates and times are compared by their
-/// values, and other types are compared as text. Returns `None` if a value does not have the
-/// required type.
+/// Compares two values by the field type in the clause. Numbers, dates and times are compared by their
+/// values, and other types are compared as text. Returns `None` if a value cannot be converted to the type.
 fn compare(kind: &str, left: &Value, right: &Value) -> Option<Ordering> {
     let (left, right) = (plain(left), plain(right));
     if matches!(kind, "DATE" | "DATETIME" | "date" | "datetime") {
@@ -174,8 +172,8 @@ pub(crate) fn number(text: &str) -> Option<f64> {
         .filter(|number: &f64| number.is_finite())
 }
 
-/// Reads a date and time without a time zone. If the text contains only a date, the time is
-/// midnight.
+/// Parses a date and time without a time zone. If the text contains only a date, the result is midnight of
+/// this day.
 pub(crate) fn time(text: &str) -> Option<jiff::civil::DateTime> {
     let text = text.trim().replace('/', "-").replace('T', " ");
     let of = |format| jiff::civil::DateTime::strptime(format, &text).ok();
@@ -189,7 +187,8 @@ pub(crate) fn time(text: &str) -> Option<jiff::civil::DateTime> {
         .or_else(day)
 }
 
-/// Reads a set of texts. The value is a list, or a text in which commas separate the elements.
+/// Returns the elements of a value as a set. The value is a list, or a text in which commas separate the
+/// elements.
 pub(crate) fn set(value: &Value) -> BTreeSet<String> {
     match value {
         Value::Array(items) => items.iter().map(plain).collect(),
@@ -202,7 +201,7 @@ pub(crate) fn set(value: &Value) -> BTreeSet<String> {
     }
 }
 
-/// Limits a text to [`TRACE_BYTES`] and cuts only between characters.
+/// Shortens a text to at most [`TRACE_BYTES`] bytes. The cut is always between two characters.
 fn cut(text: &str) -> String {
     let mut end = text.len().min(TRACE_BYTES);
     while !text.is_char_boundary(end) {
@@ -345,8 +344,8 @@ mod tests {
         }
     }
 
-    /// Returns a group of clauses for a test. The key of each clause is its expected result (`true`
-    /// or `false`).
+    /// Returns a group of clauses for a test. Each clause has the given result when the test evaluates the
+    /// clause, and the key of the clause is this result as text.
     fn group_of(join: Join, results: &[bool]) -> Group {
         let expressions = results
             .iter()

@@ -1,8 +1,7 @@
-//! The configuration of the desk: services, the catalog, dictionaries, shared fields, roles and
-//! client apps. Workflows are in the module `workflow`.
+//! Implements the aggregates of the configuration: services, the catalog, dictionaries, shared fields, roles
+//! and client apps. Workflows are in the module `workflow`.
 //!
-//! A new definition replaces the whole previous definition. If both definitions are equal, no event
-//! is added.
+//! A new definition replaces the whole earlier definition. If both definitions are equal, no event is added.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
-/// The reasons why a change of the configuration is rejected.
+/// The reasons why the aggregates reject a change of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("category {0} does not exist")]
@@ -36,7 +35,7 @@ pub enum Rejection {
     ServiceNameTaken {
         name: String,
         by: ServiceId,
-        /// The instant at which the other service started to use the name.
+        /// The time at which another service started to use the service name.
         at: Moment,
     },
     #[error("category {0} has child categories")]
@@ -51,7 +50,7 @@ pub enum Rejection {
     Root,
 }
 
-/// Maximum length of the name of a category, in characters (reference/bk-itsm.md 13).
+/// Maximum length of a category name, in characters (reference/bk-itsm.md 13).
 pub const NAME_MAX: usize = 64;
 
 /// The current definition of one service.
@@ -62,22 +61,23 @@ pub struct Service(pub Option<service::Defined>);
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Role(pub Option<role::Defined>);
 
-/// The current definition of one dictionary, a shared list of options.
+/// The current definition of one dictionary. A dictionary is a list of options that several fields can use.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Dictionary(pub Option<dictionary::Defined>);
 
-/// The current definition of one integration, and all versions of its mapping of cases.
+/// The current definition of one integration (a connection to an external system). The struct also contains
+/// all versions of the case mapping (the rules that convert received records to tickets).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Integration {
     pub defined: Option<integration::Defined>,
-    /// Every mapping in the order of its definition. Version 1 is the first mapping. A case keeps
-    /// the version with which its ticket was opened.
+    /// All case mappings (rules that convert received records to tickets), in the order in which they were
+    /// defined. The first mapping has version 1. A case keeps the version with which its ticket was opened.
     pub mappings: Vec<CaseMapping>,
 }
 
 impl Integration {
-    /// Returns a mapping by its version, and the newest mapping for version 0. Returns `None` if
-    /// the version does not exist.
+    /// Returns a case mapping and its version. A case mapping contains the rules that convert received
+    /// records to tickets. Version 0 means the newest mapping. Returns `None` if the version does not exist.
     pub fn mapping(&self, version: u32) -> Option<(u32, &CaseMapping)> {
         let newest = u32::try_from(self.mappings.len()).unwrap_or(u32::MAX);
         let version = if version == 0 { newest } else { version };
@@ -86,8 +86,8 @@ impl Integration {
     }
 }
 
-/// The current definition of one application kind (a kind of request for approval in an external
-/// ITSM).
+/// The current definition of one application kind. An application kind contains the settings for requests for
+/// approval in an external ITSM.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ApplicationKind(pub Option<application_kind::Defined>);
 
@@ -103,11 +103,11 @@ pub struct TaskType(pub Option<task_type::Defined>);
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct App(pub Option<Registered>);
 
-/// The current definition of one shared field.
+/// The current definition of one shared field. Forms can contain copies of a shared field.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SharedField(pub Option<field::Defined>);
 
-/// Implements [`Decider`] for aggregates whose state is only the latest definition.
+/// Implements [`Decider`] for aggregates whose state contains only the newest definition.
 macro_rules! defined_as_a_whole {
     ($($state:ident $event:ident :: $variant:ident ($data:ty);)*) => {$(
         impl Decider for $state {
@@ -170,23 +170,23 @@ impl Decider for Integration {
     }
 }
 
-/// The tree of categories, and the category of every service.
+/// The tree of service categories, and the category to which each service belongs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Catalog {
-    /// The categories by id. A new category always gets a higher id than all earlier categories.
+    /// The existing categories. The key is the id of a category. A new category gets a higher id than all
+    /// earlier categories.
     pub categories: BTreeMap<CategoryId, CategoryAdded>,
     pub places: BTreeMap<ServiceId, CategoryId>,
-    /// The highest id of all removed categories. An id is never used for a second category.
+    /// The highest id of all removed categories. The desk never uses the id of a removed category again.
     #[serde(default)]
     pub highest: CategoryId,
-    /// For each service name, the service that uses the name and the instant at which this use
-    /// started.
+    /// The service that uses each service name, and the time at which the service started to use the name.
     #[serde(default)]
     pub names: BTreeMap<String, (ServiceId, Moment)>,
 }
 
 impl Catalog {
-    /// Returns the id for a new category. No other category has ever had this id.
+    /// Returns the id for a new category. No earlier category has had this id.
     pub fn next_id(&self) -> CategoryId {
         let highest = self
             .categories
@@ -198,10 +198,12 @@ impl Catalog {
         CategoryId(highest.0 + 1)
     }
 
-    /// Returns true if the category `id` is the category `above`, or is below `above` in the tree.
+    /// Returns true if the category `id` is equal to the category `above`, or is below that category in the
+    /// tree.
     fn is_below(&self, id: CategoryId, above: CategoryId) -> bool {
         let mut next = Some(id);
-        // The depth of the tree is at most the number of categories, so the loop always ends.
+        // The depth of the tree cannot be larger than the number of categories, so this limit ends the loop
+        // in every case.
         for _ in 0..=self.categories.len() {
             match next {
                 Some(id) if id == above => return true,
@@ -217,8 +219,8 @@ impl Catalog {
         true
     }
 
-    /// Rejects a category name that is invalid. Also rejects a name that another category below the
-    /// same parent already has.
+    /// Rejects a category name if it is invalid, or if another category with the same parent already has this
+    /// name.
     fn check_name(
         &self,
         id: CategoryId,
@@ -247,8 +249,9 @@ impl Catalog {
 pub enum CatalogCommand {
     Add(CategoryAdded),
     PlaceService(ServicePlaced),
-    /// Reserves a name for a service, or releases the name of a service. `instead_of` is a service
-    /// that reserved the name but was never defined. The name can be taken from that service.
+    /// Reserves a name for a service, or releases the name of a service. The parameter `instead_of` is
+    /// another service that reserved the name earlier. The name can be taken from that service only if the
+    /// service was never defined.
     NameService {
         named: ServiceNamed,
         instead_of: Option<ServiceId>,

@@ -1,21 +1,22 @@
-//! The trait of all aggregates. An aggregate has a state. It checks commands and returns events,
-//! and it applies these events to its state.
+//! Defines the trait that all aggregates implement. An aggregate has a state. The aggregate checks commands
+//! and returns events, and it applies the events to the state.
 
 use events::{Event, Personal};
 use serde::{Serialize, de::DeserializeOwned};
 
-/// An aggregate without input and output. `decide` checks a command and does not change the state.
-/// `evolve` changes the state and checks nothing.
+/// An aggregate. Its functions are pure: they read no files and send no requests. The function `decide`
+/// checks a command and does not change the state. The function `evolve` changes the state and checks
+/// nothing.
 pub trait Decider:
     Default + Clone + PartialEq + std::fmt::Debug + Serialize + DeserializeOwned + Send + Sync + 'static
 {
     type Command: Clone + Send + Sync + 'static;
     type Event: Event;
     type Rejection: std::error::Error + Clone + PartialEq + Send + Sync + 'static;
-    /// Data that a decision needs but the stream does not contain.
+    /// Data that `decide` needs but that is not in the stream of the aggregate.
     type Context: Default + Send + Sync + 'static;
-    /// The name of one input that is missing in the context. The decision returns this value, and
-    /// the caller loads the input.
+    /// The name of one input that is missing in the context. The function `decide` returns this name. The
+    /// caller loads the input and calls `decide` again.
     type Lookup: Clone + std::fmt::Debug + PartialEq + Send + Sync + 'static;
     /// The kind of the streams of this aggregate.
     const ROLE: StreamRole;
@@ -26,13 +27,13 @@ pub trait Decider:
         context: &Self::Context,
     ) -> Result<Vec<Self::Event>, DecideError<Self>>;
     fn evolve(&mut self, event: &Self::Event);
-    /// Returns true if the command always starts a new stream. The caller then does not load the
-    /// stream before the decision.
+    /// Returns true if the command always starts a new stream. The caller then does not read an existing
+    /// stream.
     fn opens(_command: &Self::Command) -> bool {
         false
     }
-    /// Returns all personal values of the state. In a snapshot, the caller stores these values
-    /// sealed (encrypted), as in events.
+    /// Returns all personal values in the state. Personal values are encrypted in the ledger. Before the
+    /// caller stores a snapshot of the state, the caller encrypts these values too.
     fn personals(&mut self) -> Vec<&mut Personal> {
         Vec::new()
     }
@@ -41,17 +42,17 @@ pub trait Decider:
 /// The kind of the streams of an aggregate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamRole {
-    /// Streams of the daily work. Their number grows with the number of tickets, files and
-    /// requests.
+    /// Streams for the daily work. The number of these streams increases with the number of tickets, files
+    /// and requests.
     Work,
-    /// Streams of the configuration. Operators rarely change them, so their states are cached.
+    /// Streams for the configuration. These streams rarely change, so the desk keeps their states in a cache.
     Configuration,
 }
 
-/// The reason why a decision returns no events.
+/// The reason why `decide` returns no events.
 #[derive(Debug, Clone, PartialEq)]
 pub enum DecideError<D: Decider> {
-    /// The decision needs these inputs. The caller loads them and repeats the decision.
+    /// The context does not contain these inputs. The caller loads the inputs and calls `decide` again.
     Needs(Vec<D::Lookup>),
     /// A rule does not allow the command in the current state.
     Rejected(D::Rejection),
@@ -67,7 +68,7 @@ impl<D: Decider> std::fmt::Display for DecideError<D> {
 }
 impl<D: Decider> std::error::Error for DecideError<D> {}
 
-/// Computes the state from all events of a history. The function is intended for tests and audits.
+/// Computes the state of an aggregate from all its events. Tests and audits use this function.
 pub fn fold<'a, D: Decider>(history: impl IntoIterator<Item = &'a D::Event>) -> D {
     let mut state = D::default();
     for event in history {
@@ -76,7 +77,7 @@ pub fn fold<'a, D: Decider>(history: impl IntoIterator<Item = &'a D::Event>) -> 
     state
 }
 
-/// The lookup type of aggregates that need no context. This enum has no variants, so no value of
-/// the type exists.
+/// The lookup type for aggregates that need no context. The enum has no variants, so no value of this type
+/// exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Nothing {}

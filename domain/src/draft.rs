@@ -1,5 +1,6 @@
-//! One unsent form. The form is a draft of one person, or a template for new tickets. It can be
-//! saved many times, and it is discarded once.
+//! Implements the aggregate of one draft (a form that was saved but not submitted). A draft belongs to one
+//! person. A draft can also be a template for new tickets. A draft can be saved many times, and is discarded
+//! once.
 
 use events::draft::{Discarded, DraftEvent, FormRef, Saved};
 use events::{AttachmentId, Moment, PersonId, Personal, Personals as _};
@@ -8,30 +9,29 @@ use serde::{Deserialize, Serialize};
 use crate::attachment;
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
-/// Lifetime of a draft after its last save, in milliseconds.
+/// Time from the last save of a draft until the draft expires, in milliseconds.
 pub const DRAFT_MS: i64 = 30 * 86_400_000;
-/// Minimum change of the deadline in milliseconds. If the form is unchanged and its deadline
-/// changes by less than this time, the save adds no event. Automatic saves therefore add few events
-/// to the stream.
+/// Minimum change of the deadline, in milliseconds. A save adds no event if the form is unchanged and the
+/// deadline changes by less than this time. Automatic saves therefore add only few events to the stream.
 const FRESH_MS: i64 = 86_400_000;
 /// Maximum length of the name of a template, in characters.
 pub const NAME_MAX: usize = 64;
-/// Maximum number of fields of one draft.
+/// Maximum number of fields in one draft.
 pub const FIELDS_MAX: usize = 1000;
 
 /// The commands of one draft.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Save(Box<Saved>),
-    /// Discards the draft. The owner may discard a draft at any time. The desk itself may discard a
-    /// draft only if the draft has expired at the instant `at`.
+    /// Discards the draft. The owner may discard the draft at any time. The desk may discard the draft only
+    /// if the draft has expired at the time `at`.
     Discard {
         by: PersonId,
         at: Moment,
     },
 }
 
-/// The reasons why a draft is not saved or discarded.
+/// The reasons why the aggregate rejects a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("the draft belongs to another person")]
@@ -44,7 +44,7 @@ pub enum Rejection {
     TooManyFields,
 }
 
-/// The state of one draft. `saved` is `None` before the first save and after the draft was
+/// The state of one draft. The member `saved` is `None` before the first save, and again after the draft was
 /// discarded.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Draft {
@@ -118,7 +118,7 @@ impl Decider for Draft {
 }
 
 impl Draft {
-    /// Returns the ids of the files in the saved form.
+    /// Returns the ids of the uploaded files in the saved form.
     pub fn attachments(&self) -> Vec<AttachmentId> {
         self.saved
             .iter()

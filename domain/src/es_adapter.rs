@@ -1,5 +1,5 @@
-//! Connects the aggregates of this crate with the library cqrs-es. No other file of this crate uses
-//! this library.
+//! Connects the aggregates in this crate with the library cqrs-es. Apart from tests, no other file of this
+//! crate uses this library.
 
 use cqrs_es::Aggregate;
 use cqrs_es::event_sink::EventSink;
@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::decider::{DecideError, Decider};
 
-/// Connects one aggregate of this crate with the library cqrs-es. The type `Services` of the
-/// library is the context of the decision.
+/// Connects one aggregate of this crate with the library cqrs-es. The library calls the context of a decision
+/// `Services`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent, bound = "")]
 pub struct EsAggregate<D: Decider>(pub D);

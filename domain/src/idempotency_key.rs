@@ -1,16 +1,15 @@
-//! One idempotency key. The key is permanently connected with one ticket number.
+//! Implements the aggregate of one idempotency key. Each key belongs permanently to one ticket number.
 
 use events::idempotency_key::{IdempotencyKeyEvent, Reserved};
 use serde::{Deserialize, Serialize};
 
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
-/// Connects the key with a ticket number. If the key is already connected with a ticket number, the
-/// command is rejected.
+/// Reserves the idempotency key for a ticket number. The command is rejected if the key is already reserved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command(pub Reserved);
 
-/// The reasons why the key cannot be connected with the ticket number.
+/// The reasons why the aggregate cannot reserve the key for a ticket number.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("the idempotency key was used for another request")]
@@ -19,7 +18,8 @@ pub enum Rejection {
     AlreadyReserved(Reserved),
 }
 
-/// The state of one key. `reserved` is `None` until the key is connected with a ticket number.
+/// The state of one idempotency key. The member `reserved` is `None` until the key is reserved for a ticket
+/// number.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdempotencyKey {
     pub reserved: Option<Reserved>,

@@ -1,6 +1,6 @@
-//! One inbound message: a request that another system sent to this desk. The name of the stream is
-//! computed from the message. A repeated message therefore belongs to the same stream and adds no
-//! event. This rule also protects against replay attacks.
+//! Implements the aggregate of one inbound message. An inbound message is a request that another system sent
+//! to this desk. The name of its stream is computed from the message. If the same message arrives again, it
+//! belongs to the same stream and adds no event. This rule prevents replay attacks.
 
 use events::inbound::{InboundEvent, Received};
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 use crate::envelope::Envelope;
 use crate::views::Card;
 
-/// Commands of this aggregate are never rejected.
+/// This aggregate never rejects a command, so the enum has no variants.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {}
 
@@ -41,8 +41,8 @@ impl Decider for Inbound {
     }
 }
 
-/// No list contains inbound messages. The desk stores the card only to know which events of the
-/// stream the reaction has processed.
+/// No list contains inbound messages. The desk stores the card (the summary of the stream) for another
+/// reason. The card shows which events of the stream a reaction has processed.
 impl Card for Inbound {
     type Event = InboundEvent;
     const VIEW: &'static str = "inbound";

@@ -1,8 +1,8 @@
-//! The contents of queue messages. A message contains an intent or a deadline that has passed.
+//! Defines the contents of queue messages. A message contains an intent, or a deadline that has passed.
 //!
-//! An intent is work that the desk must do after an event was stored, such as a callback. Each
-//! intent has an effect id. The desk uses this id to detect work that was already done. A deadline
-//! is an instant at which the desk must continue the work of a stream.
+//! An intent is work that the desk must do after an event was stored, such as a callback. Each intent has an
+//! effect id. With this id, the desk detects that the work was already done. At a deadline, the desk must
+//! continue the work of a stream.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +10,12 @@ use events::ticket::{CallbackTarget, Relation};
 use events::{AppCode, Moment, NodeId, PersonId, TicketSn};
 use serde::{Deserialize, Serialize};
 
-/// Work that follows from an event: a service task, a callback, or a command for another stream.
+/// Work that follows from an event. Examples are an API call, a callback, or a command for another stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "intent", rename_all = "snake_case")]
 pub enum Intent {
-    /// Requests a callback that reports the end or the status of a ticket.
+    /// Requests a callback to a client. The callback reports the end of a ticket or a change of the ticket
+    /// status.
     SendCallback {
         ticket: TicketSn,
         cause: String,
@@ -22,7 +23,7 @@ pub enum Intent {
         callback: CallbackTarget,
         correlation: String,
     },
-    /// Requests the API call of an automatic node.
+    /// Requests an API call for an automatic node of a ticket.
     StartApiCall(Box<StartApiCall>),
     /// Requests an approval in an external ITSM for an automatic node.
     SubmitApplication(Box<StartServiceTask>),
@@ -36,8 +37,9 @@ pub enum Intent {
         cause: String,
         correlation: String,
     },
-    /// Requests that `ticket` records a new link (`linked` is true) or a removed link to the ticket
-    /// `with`.
+    /// Requests that one ticket stores a link to another ticket or removes this link. The member `ticket` is
+    /// the ticket that stores the link, and `with` is the other ticket. If `linked` is true, the link is
+    /// added.
     RelateTicket {
         ticket: TicketSn,
         with: TicketSn,
@@ -47,8 +49,8 @@ pub enum Intent {
         cause: String,
         correlation: String,
     },
-    /// Requests the end of the child ticket `ticket`. The child gets the final status of its
-    /// parent.
+    /// Requests the end of a child ticket, because its parent has ended. The member `ticket` is the child.
+    /// The child gets the final status of its parent.
     EndChildTicket {
         ticket: TicketSn,
         parent: TicketSn,
@@ -59,7 +61,7 @@ pub enum Intent {
     },
 }
 
-/// The data that is necessary to start one API call.
+/// The data that the desk needs to start one API call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StartApiCall {
     pub ticket: TicketSn,
@@ -68,7 +70,7 @@ pub struct StartApiCall {
     pub round: u32,
     pub attempt: u32,
     pub cause: String,
-    /// The value of the HTTP header `Idempotency-Key`.
+    /// The value of the HTTP header `Idempotency-Key` in the requests of this API call.
     pub key: String,
     pub inputs: BTreeMap<String, String>,
     pub task: String,
@@ -90,7 +92,8 @@ pub struct StartServiceTask {
 }
 
 impl Intent {
-    /// Returns the name of the queue whose consumer executes the intent.
+    /// Returns the name of the queue that transports the intent. A consumer of this queue executes the
+    /// intent.
     pub fn queue(&self) -> &'static str {
         match self {
             Self::SendCallback { .. } => "callback",
@@ -100,8 +103,8 @@ impl Intent {
             Self::RelateTicket { .. } | Self::EndChildTicket { .. } => "ticket",
         }
     }
-    /// Returns the target of the intent, such as a node or a ticket. The target is a part of the
-    /// effect id, so two intents of one event have different ids.
+    /// Returns the target of the intent, such as a node or a ticket. The effect id contains the target, so
+    /// two intents that follow from the same event have different ids.
     pub fn target(&self) -> String {
         match self {
             Self::SendCallback { callback, .. } => callback.secret.clone(),
@@ -115,24 +118,24 @@ impl Intent {
     }
 }
 
-/// A deadline of a stream that has passed or will pass soon.
+/// A deadline of a stream. The deadline has passed or will pass within a short time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Due {
     pub stream: String,
-    /// The id of the deadline, such as `attempt`. The id is unique in the stream.
+    /// The id of the deadline, such as `attempt`. The id is unique within the stream.
     pub deadline: String,
     pub at: Moment,
 }
 
 impl Due {
-    /// Returns the unique id of this deadline and instant. The queue message has this id, and the
-    /// id of the command is computed from it.
+    /// Returns a text that is unique for this deadline and its time. The queue message uses this text as its
+    /// id. The id of the command that follows is computed from this text.
     pub fn id(&self) -> String {
         format!("{}|{}|{:016}", self.stream, self.deadline, self.at.0)
     }
 }
 
-/// The body of a queue message.
+/// The content of a queue message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Work {
@@ -140,9 +143,9 @@ pub enum Work {
     Due(Due),
 }
 
-/// Returns the id of one effect of an event. The id is the first half (16 bytes in hex) of a BLAKE3
-/// hash over the consumer name, the event id and the target. If an event is processed again, the id
-/// is the same.
+/// Returns the effect id, which identifies one effect of an event. The id is the first half (16 bytes in hex)
+/// of a BLAKE3 hash over the consumer name, the event id and the target. If the event is processed again, the
+/// id is the same.
 pub fn effect_id(consumer: &str, event_id: &str, target: &str) -> String {
     let mut hasher = blake3::Hasher::new();
     for part in ["ledgerdesk.effect.v1", consumer, event_id, target] {

@@ -1,26 +1,26 @@
-//! Records that an operator accepted the loss of commits. The hashes of these commits were
-//! published, but the commits are missing in the ledger.
+//! Implements the aggregate with which an operator accepts the loss of commits. The hashes of these commits
+//! were published, but the commits are missing in the ledger.
 
 use events::ledger::{Continued, LedgerEvent};
 use serde::{Deserialize, Serialize};
 
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
-/// The name of the stream that contains the accepted losses.
+/// The name of the stream that contains the losses that an operator has accepted.
 pub const STREAM: &str = "ledger-continued";
 
-/// Accepts the loss of the given commits, so that the desk can start without these commits.
+/// Accepts the loss of the given commits. The desk can then start without these commits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command(pub Continued);
 
-/// The reasons why a loss cannot be recorded.
+/// The reasons why the aggregate rejects a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("no commit is missing")]
     NothingMissing,
 }
 
-/// All accepted losses. The oldest loss is first.
+/// All losses of commits that an operator has accepted, from the oldest to the newest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Continuations {
     pub accepted: Vec<Continued>,

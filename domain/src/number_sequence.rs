@@ -1,5 +1,6 @@
-//! The ticket numbers of one service type on one day. Each running desk reserves a block of
-//! numbers, so that concurrent desks do not conflict. Some numbers may remain unused.
+//! Implements the aggregate that reserves ticket numbers for one service type on one day. Each running desk
+//! reserves a block of numbers, so that two desks never use the same number. Some numbers of a block may
+//! remain unused.
 
 use events::TicketSn;
 use events::number_sequence::{BlockIssued, NumberSequenceEvent};
@@ -8,24 +9,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
-/// Maximum value of the daily counter. The counter has six digits.
+/// Maximum value of the counter in a ticket number. The counter has six digits and starts again each day.
 pub const COUNTER_MAX: i64 = 999_999;
 
-/// Reserves the next block of `size` numbers. The last block of a day may contain fewer numbers.
+/// Reserves the next `size` numbers as one block. The last block of a day may contain fewer numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     Issue { size: i64 },
 }
 
-/// The reasons why no block of numbers is reserved.
+/// The reasons why the aggregate reserves no block of numbers.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("all {COUNTER_MAX} numbers of this type and day are used up")]
     UsedUp,
 }
 
-/// The state of one number sequence: the last reserved number. The value is 0 before the first
-/// block.
+/// The state of one number sequence. The member `issued` is the last reserved number. It is 0 before the
+/// first block.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NumberSequence {
     pub issued: i64,
@@ -65,7 +66,7 @@ impl Decider for NumberSequence {
 }
 
 /// Returns the ticket number and the integer id for one value of the counter. Examples are
-/// `REQ20261122000017` and `120261122000017`. `date` is a number in the form `YYYYMMDD`.
+/// `REQ20261122000017` and `120261122000017`. The parameter `date` is a number in the form `YYYYMMDD`.
 pub fn number(kind: ServiceKind, date: i64, counter: i64) -> (TicketSn, i64) {
     let sn = format!("{}{date:08}{counter:06}", kind.prefix());
     (
@@ -74,8 +75,8 @@ pub fn number(kind: ServiceKind, date: i64, counter: i64) -> (TicketSn, i64) {
     )
 }
 
-/// Returns the ticket number that belongs to an integer id. Returns `None` if the first digit of
-/// the id is not the digit of a service type.
+/// Returns the ticket number that belongs to an integer ticket id. Returns `None` if the first digit of the
+/// id belongs to no service type.
 pub fn sn_of_id(id: i64) -> Option<TicketSn> {
     let kind = ServiceKind::ALL
         .into_iter()

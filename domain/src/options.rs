@@ -1,5 +1,5 @@
-//! Options of a field that come from an external system. The module builds the request and reads
-//! the options from the response.
+//! Builds the request for field options that come from an external system. Also reads the options from the
+//! response.
 
 use std::collections::BTreeMap;
 
@@ -13,38 +13,40 @@ use crate::condition::Found;
 use crate::placeholder::{Variables, holes_of_json, placeholders, typed};
 use crate::value::plain;
 
-/// Maximum number of options in one response. For a tree of options, all levels are counted.
+/// Maximum number of options in one response. In a tree of options, the options of all levels are counted.
 pub const OPTIONS_MAX: usize = 10_000;
 
-/// Maximum size of one request in bytes (URL, headers and body). The cache uses the whole request
-/// as its key. Without a limit, a user could make this key very large.
+/// Maximum size of one request in bytes (URL, headers and body). The cache of options uses the whole request
+/// as a key. Without this limit, a user could make the keys of the cache very large.
 pub const QUESTION_BYTES_MAX: usize = 8192;
 
-/// One request for options. Equal requests share one response, even for different fields and
-/// tickets.
+/// One request for the options of a field. Equal requests share one cached response, even for different
+/// fields and tickets.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Question {
     pub method: String,
     pub url: String,
     pub headers: Vec<(String, String)>,
-    /// The body as text. The text is empty if the request has no body.
+    /// The body of the request as text. The text is empty if the request has no body.
     pub body: String,
-    /// The name of a secret in the key store that contains further headers. The text is empty if no
-    /// such headers are needed.
+    /// The name of a secret in the key store. The secret contains further headers. The text is empty if the
+    /// request needs no further headers.
     pub secret: String,
     pub timeout_ms: i64,
     rows: String,
-    /// In each row of the response, the names of the two members that contain the key and the name
-    /// of an option. If `None`, a row is the name of an option and its index is the key. A row with
-    /// a member `key` is an exception.
+    /// The names of two members in each row of the response. These members contain the key and the name of an
+    /// option. If the workflow does not define the names, the value is `None`. The members `key` and `name`
+    /// of a row are then used. If a row has no member `key`, the row itself is the name, and its index is the
+    /// key.
     members: Option<(String, String)>,
 }
 
-/// The options from one response. The error explains in English why there are no options.
+/// The options that one response contains. The error is an English text that explains why there are no
+/// options.
 pub type Offered = Result<Vec<Choice>, String>;
 
-/// Returns the request for the options of a field, with the current values of the form. Returns
-/// `None` if the options do not come from an external system.
+/// Returns the request for the options of a field. The values in the form replace the placeholders in the
+/// request. Returns `None` if the options do not come from an external system.
 pub fn question(field: &Field, form: &Variables) -> Option<Result<Question, String>> {
     let source = field.source.as_deref()?;
     let members = field
@@ -81,8 +83,8 @@ pub fn question(field: &Field, form: &Variables) -> Option<Result<Question, Stri
     Some(of_request(&source.request, form).and_then(planned))
 }
 
-/// Returns the values of all fields for the placeholders of option requests. An empty text
-/// represents a field without a value.
+/// Returns the values of all fields for the placeholders in requests for options. A field without a value has
+/// an empty text.
 pub fn variables(definition: &Definition, find: impl Fn(&str) -> Found) -> Variables {
     let value = |key: &str| match find(key) {
         Found::Value(value) | Found::Personal(value) if !value.is_null() => value,
@@ -95,7 +97,8 @@ pub fn variables(definition: &Definition, find: impl Fn(&str) -> Found) -> Varia
         .collect()
 }
 
-/// Returns the keys of all fields that the request for the options uses, in alphabetical order.
+/// Returns the keys of all fields whose values the request for the options uses. The keys are in alphabetical
+/// order.
 pub fn depends_on(source: &Source) -> Vec<String> {
     let request = &source.request;
     let texts = [&request.url].into_iter().chain(
@@ -114,7 +117,7 @@ pub fn depends_on(source: &Source) -> Vec<String> {
     keys
 }
 
-/// Reads the options from a response. Returns an error if the status is not 2xx, or if the response
+/// Reads the options from a response. Returns an error if the HTTP status is not 2xx, or if the response
 /// contains `result: false`.
 pub fn read(question: &Question, status: u16, body: &[u8]) -> Offered {
     if !(200..300).contains(&status) {
@@ -138,8 +141,8 @@ pub fn read(question: &Question, status: u16, body: &[u8]) -> Offered {
         .ok_or_else(|| format!("the answer has more than {OPTIONS_MAX} options"))
 }
 
-/// Converts rows to options. Nested rows become a tree of options. Returns `None` if there are more
-/// than `left` options.
+/// Converts the rows of a response to options. Nested rows become a tree of options. Returns `None` if there
+/// are more options than the parameter `left` allows.
 fn choices(
     rows: &[Value],
     members: Option<&(String, String)>,
@@ -182,13 +185,13 @@ fn choices_below(
     rows.map_or_else(|| Some(Vec::new()), |rows| choices(rows, members, left))
 }
 
-/// Returns the number of options in a tree, including all levels.
+/// Returns the number of options in a tree. The options of all levels are counted.
 pub fn count(choices: &[Choice]) -> usize {
     choices.iter().map(|choice| 1 + count(&choice.items)).sum()
 }
 
-/// Returns the first option key that contains a comma. Several selected options are stored as one
-/// text with commas, so such a key would look like two keys.
+/// Returns the first key of an option that contains a comma. Several selected options are stored as one text
+/// with commas. A key with a comma would therefore look like two keys.
 pub fn with_comma(choices: &[Choice]) -> Option<&str> {
     choices.iter().find_map(|choice| {
         if choice.key.contains(',') {
@@ -199,8 +202,8 @@ pub fn with_comma(choices: &[Choice]) -> Option<&str> {
     })
 }
 
-/// Returns the display names of all options by key. A display name contains all names from the root
-/// of the tree to the option.
+/// Returns the display names of all options. The key is the key of the option. In a tree of options, a
+/// display name contains all names from the root to the option.
 pub fn names(choices: &[Choice]) -> BTreeMap<&str, String> {
     fn collect<'a>(choices: &'a [Choice], above: &str, names: &mut BTreeMap<&'a str, String>) {
         for choice in choices {

@@ -1,7 +1,7 @@
-//! Templates: texts with placeholders such as `${key}` or `{{ key }}`.
+//! Replaces placeholders such as `${key}` or `{{ key }}` in texts (templates).
 //!
-//! An inserted value is not searched for placeholders again. The input of a user can therefore
-//! never work as a template, a path or code.
+//! A placeholder inside an inserted value is not replaced. A value that a user enters can therefore never
+//! work as a template, a path or code.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use serde_json::Value;
 
 use crate::value::plain;
 
-/// The values of the placeholders by key.
+/// The values that replace the placeholders. The key is the key of a placeholder.
 pub type Variables = BTreeMap<String, Value>;
 
-/// One part of a template. The part is normal text, or the key of a placeholder.
+/// One part of a template. The part is either normal text or a placeholder.
 enum Piece<'a> {
     Text(&'a str),
     Placeholder(&'a str),
@@ -43,7 +43,7 @@ fn pieces(text: &str) -> Vec<Piece<'_>> {
     pieces
 }
 
-/// Returns the keys of the placeholders in a text.
+/// Returns the keys of all placeholders in a text.
 pub fn placeholders(text: &str) -> Vec<String> {
     let key = |piece| match piece {
         Piece::Placeholder(key) => Some(key.strip_prefix("params_").unwrap_or(key).to_owned()),
@@ -52,7 +52,7 @@ pub fn placeholders(text: &str) -> Vec<String> {
     pieces(text).into_iter().filter_map(key).collect()
 }
 
-/// Returns the keys of the placeholders in all texts of a JSON value.
+/// Returns the keys of all placeholders in the texts of a JSON value.
 pub fn holes_of_json(value: &Value) -> Vec<String> {
     match value {
         Value::String(text) => placeholders(text),
@@ -70,8 +70,8 @@ fn find<'a>(key: &str, variables: &'a Variables) -> Result<&'a Value, String> {
         .ok_or_else(|| format!("the template uses {key}, which does not exist"))
 }
 
-/// Replaces each placeholder in a text with its value. The function `encode` converts each value to
-/// text first. Returns an error if a placeholder has no value.
+/// Replaces each placeholder in a text with its value. The parameter `encode` is a function that encodes the
+/// text of each value. Returns an error if a placeholder has no value.
 pub fn fill(
     text: &str,
     variables: &Variables,
@@ -86,14 +86,14 @@ pub fn fill(
         .collect()
 }
 
-/// Escapes a text for use inside a JSON string.
+/// Escapes a text so that it can be inserted into a JSON string.
 fn escaped(text: &str) -> String {
     let quoted = Value::from(text).to_string();
     quoted[1..quoted.len() - 1].to_owned()
 }
 
-/// Writes a value as JSON for a position that is not inside quotes. A text with the form of a JSON
-/// value, such as `5`, is written without quotes.
+/// Returns a value as JSON text for a position outside of quotes. If the value is a text that is itself valid
+/// JSON, such as `5`, it is returned without quotes.
 fn json_value(value: &Value) -> String {
     match value {
         Value::String(text) if serde_json::from_str::<Value>(text).is_ok() => text.clone(),
@@ -101,9 +101,9 @@ fn json_value(value: &Value) -> String {
     }
 }
 
-/// Replaces the placeholders in a JSON template. Inside quotes, a value is inserted as escaped
-/// text. Outside of quotes, a value is inserted as JSON. If the template is not valid JSON, all
-/// values are inserted as escaped text.
+/// Replaces the placeholders in a template that is a JSON text. A value inside quotes is inserted as escaped
+/// text, and a value outside of quotes is inserted as JSON. If the template is not valid JSON, all values are
+/// inserted as escaped text.
 pub fn fill_json_text(text: &str, variables: &Variables) -> Result<String, String> {
     let pieces = pieces(text);
     let (mut quoted, mut is_escaped, mut is_quoted) = (Vec::new(), false, false);
@@ -147,8 +147,8 @@ pub fn fill_json_text(text: &str, variables: &Variables) -> Result<String, Strin
     pieces.into_iter().map(one).collect()
 }
 
-/// Replaces the placeholders in all texts of a JSON value. If a text consists of exactly one
-/// placeholder, the value replaces the whole text and keeps its JSON type.
+/// Replaces the placeholders in all texts of a JSON value. If a text is exactly one placeholder, the value
+/// replaces the whole text and keeps its JSON type.
 pub fn fill_json(value: &Value, variables: &Variables) -> Result<Value, String> {
     Ok(match value {
         Value::String(text) => match &pieces(text)[..] {
@@ -173,7 +173,8 @@ pub fn fill_json(value: &Value, variables: &Variables) -> Result<Value, String> 
     })
 }
 
-/// Converts a number or a boolean from text to its JSON type. Forms store these values as text.
+/// Converts the value of a number field or a boolean field from text to its JSON type. Forms contain these
+/// values as text.
 pub fn typed(kind: FieldKind, value: Value) -> Value {
     match (kind, &value) {
         (FieldKind::Int, Value::String(text)) => {
@@ -186,8 +187,8 @@ pub fn typed(kind: FieldKind, value: Value) -> Value {
     }
 }
 
-/// Encodes a text for the path or the query of a URL with percent signs. Only unreserved characters
-/// are unchanged (RFC 3986 2.3).
+/// Encodes a text with percent signs for the path or the query of a URL. Only unreserved characters do not
+/// change (RFC 3986 2.3).
 pub fn percent(text: &str) -> String {
     let one = |byte: u8| match byte {
         b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {

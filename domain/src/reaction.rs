@@ -1,5 +1,5 @@
-//! The start of a reaction (a function that creates further work from events). A reaction processes
-//! only commits that are stored after its start.
+//! Implements the aggregate that stores the start of a reaction. A reaction is a function that creates
+//! further work from events. It processes only the commits that are stored after its start.
 
 use events::Moment;
 use events::reaction::{Activated, ReactionEvent};
@@ -7,15 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
-/// Records the start of a reaction. If the start is already recorded, the command changes nothing.
+/// Stores the start of a reaction. If the start is already stored, the command changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command(pub Activated);
 
-/// Commands of this aggregate are never rejected.
+/// This aggregate never rejects a command, so the enum has no variants.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {}
 
-/// The recorded start of one reaction. `None` if the reaction has never run.
+/// The stored start of one reaction. `None` if the desk has never run the reaction.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Birth(pub Option<Activated>);
 
@@ -44,7 +44,7 @@ impl Decider for Birth {
 }
 
 impl Birth {
-    /// Returns true if the reaction must process the commit. `position` is `None` if the position
+    /// Returns true if the reaction must process a commit. The parameter `position` is `None` if the position
     /// of the commit is unknown.
     pub fn includes(&self, position: Option<i64>, at: Moment) -> bool {
         let Some(birth) = &self.0 else {

@@ -1,11 +1,11 @@
-//! Reads user names from texts that people enter. The module defines which characters separate
-//! names and which characters a name may contain.
+//! Reads user names from texts that people enter. The module defines the characters that separate two names,
+//! and the characters that a name may contain.
 
 /// Maximum length of a user name, in characters.
 pub const NAME_MAX: usize = 64;
 
-/// Returns true if the character separates two names. Separators are the normal comma and the
-/// commas of Chinese and Japanese keyboards, including the forms for vertical text.
+/// Returns true if the character separates two names in a list. Such characters are the normal comma and the
+/// commas of Chinese and Japanese keyboards, including their forms for vertical text.
 fn is_separator(c: char) -> bool {
     matches!(
         c,
@@ -13,8 +13,8 @@ fn is_separator(c: char) -> bool {
     )
 }
 
-/// Returns true if the character is whitespace of any width, or is invisible. Examples of invisible
-/// characters are the zero-width space and the byte order mark.
+/// Returns true if the character is whitespace of any width or is invisible. Examples of invisible characters
+/// are the zero-width space and the byte order mark.
 fn is_blank_char(c: char) -> bool {
     c.is_whitespace()
         || matches!(
@@ -48,17 +48,17 @@ pub fn is_blank(text: &str) -> bool {
     text.chars().all(is_blank_char)
 }
 
-/// Splits a list of user names. Each returned name has no whitespace at its ends, and empty names
-/// are omitted.
+/// Splits a text into user names. Each name is returned without whitespace at its start and its end. Empty
+/// names are omitted.
 pub fn split(text: &str) -> impl Iterator<Item = &str> {
     text.split(is_separator)
         .map(trimmed)
         .filter(|part| !part.is_empty())
 }
 
-/// Returns true if a text is a valid user name. The name `system` is reserved for the desk. A
-/// person id is not a valid name: the desk displays the id of an erased person, and nobody may use
-/// this text as a name. A text that contains a separator is a list and not a name.
+/// Returns true if a text is a valid user name. The name `system` is reserved for the desk. A text that
+/// contains a separator is a list of names. A text in the form of a person id is not valid, because the desk
+/// displays the id of an erased person in place of the name.
 pub fn is_name(name: &str) -> bool {
     let is_forbidden = |c: char| {
         c.is_control()

@@ -1,4 +1,4 @@
-//! Converts JSON values of forms to text and to person ids.
+//! Converts JSON values of form fields to text and to ids of people.
 
 use events::PersonId;
 use serde_json::Value;
@@ -12,7 +12,7 @@ pub fn plain(value: &Value) -> String {
     }
 }
 
-/// Returns the people in a form value of the type MEMBER or MEMBERS.
+/// Returns the ids of the people in the value of a form field. The field has the type MEMBER or MEMBERS.
 pub fn people(value: &Value) -> Vec<PersonId> {
     plain(value)
         .split(',')

@@ -1,5 +1,5 @@
-//! The events of one API call, in the stream `api_call-<id>`. The events record the attempts and
-//! the deadlines of the API call.
+//! Defines the events of one API call. The events are stored in the stream `api_call-<id>`. They contain the
+//! attempts and the deadlines of the API call.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::{DeadlineChange, Personals, event_enum};
 use crate::{Moment, NodeId, TicketSn};
 
-/// The id of the deadline at which the next attempt starts.
+/// The id of the deadline at which the next attempt of the API call starts.
 pub const ATTEMPT: &str = "attempt";
 
 event_enum! {
@@ -31,65 +31,67 @@ event_enum! {
     }];
 }
 
-/// An automatic node of a ticket requested an API call. The workflow definition contains the
-/// details of the request.
+/// An automatic node of a ticket requested an API call. The workflow of the ticket defines the details of the
+/// call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Requested {
     pub ticket: TicketSn,
     pub node: NodeId,
     pub name: String,
     pub round: u32,
-    /// The number of the API call within the current run of the node. The first call has number 1,
-    /// and each retry by a person adds 1.
+    /// The number of the API call within the current execution of the node. The first call has number 1. Each
+    /// time a person repeats the call, the number increases by 1.
     pub attempt: u32,
-    /// The id of the event at which the ticket entered the node or a person retried the node.
+    /// The id of the event that caused this API call. In this event, the ticket entered the node or a person
+    /// repeated the call.
     pub cause: String,
-    /// The value of the HTTP header `Idempotency-Key`. If a person retries the node with the same
-    /// inputs, the value remains the same.
+    /// The value of the HTTP header `Idempotency-Key`. If a person repeats the call with the same inputs,
+    /// this value does not change.
     pub key: String,
-    /// Values that a person entered for this API call only. They replace the values of fields and
-    /// variables with the same key.
+    /// The values that a person entered only for this API call. Such a value replaces the field or variable
+    /// with the same key.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub inputs: BTreeMap<String, String>,
-    /// The id of an existing task in the external system. This API call continues the task. The
-    /// text is empty if a new task is needed.
+    /// The id of a task in the external system that an earlier call created. This call continues the task.
+    /// The text is empty if the call needs a new task.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub task: String,
     pub due: Moment,
 }
 impl Personals for Requested {}
 
-/// The desk is about to send a request that must not be repeated. If no result is recorded before
-/// the instant `due`, it is unknown whether the external system executed the request.
+/// The desk will send a request next, and this request must not be sent twice. If no result is stored before
+/// the time `due`, the desk does not know whether the external system has executed the request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttemptStarted {
     pub attempt: u32,
-    /// The step of the API call before this attempt. The text is empty if this attempt creates the
-    /// SOPS task. The text is `created` if this attempt starts the task.
+    /// The step of the API call before this attempt. The text is empty if this attempt creates a task of
+    /// BlueKing SOPS. The text is `created` if this attempt starts the task.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub step: String,
     pub due: Moment,
 }
 impl Personals for AttemptStarted {}
 
-/// The target and the duration of one HTTP request. The path and the query of the URL are not
-/// stored, because they may contain values that people entered.
+/// The target and the duration of one HTTP request. The event does not contain the path and the query of the
+/// URL, because they may contain values that people entered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exchange {
-    /// The method, the scheme and the host of the request, such as `POST https://api.example.com`.
+    /// The method, the scheme and the host of the request. An example is `POST https://api.example.com`.
     pub target: String,
-    /// The time between the request and the response, in milliseconds.
+    /// The time from the request to the response, in milliseconds.
     pub duration_ms: i64,
 }
 
-/// An attempt failed because there was no usable response. The next attempt follows at `due`.
+/// An attempt failed because the response was missing or could not be used. The next attempt starts at the
+/// time `due`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttemptFailed {
     pub attempt: u32,
-    /// The target and the duration of the request. Absent if no request was sent.
+    /// The target and the duration of the request. The value is absent if the desk sent no request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exchange: Option<Exchange>,
-    /// The HTTP status of the response. Absent if no response arrived.
+    /// The HTTP status of the response. The value is absent if no response arrived.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     pub reason: String,
@@ -97,24 +99,25 @@ pub struct AttemptFailed {
 }
 impl Personals for AttemptFailed {}
 
-/// The external system has not completed its work yet. The desk asks for the state again at `due`.
+/// The external system has not completed its work. The desk reads the state of the work again at the time
+/// `due`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PollScheduled {
     pub attempt: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exchange: Option<Exchange>,
-    /// The progress of the work. For a request, the text is `polled`. For a task, the text is
-    /// `resumed`, `created`, `started` or `running`.
+    /// The progress of the API call. After a poll of a request, the text is `polled`. For a task of BlueKing
+    /// SOPS, the text is `resumed`, `created`, `started` or `running`.
     pub step: String,
-    /// The id of the task in the external system. The text is empty if there is no task.
+    /// The id of the task in the external system. The text is empty if the call uses no task.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub task: String,
     pub due: Moment,
 }
 impl Personals for PollScheduled {}
 
-/// The API call ended with a result. If the ticket does not record the result before `due`, the
-/// desk sends the result to the ticket again.
+/// The API call ended with a result. If the ticket has not stored the result before the time `due`, the desk
+/// sends the result to the ticket again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Completed {
     pub attempt: u32,
@@ -125,7 +128,7 @@ pub struct Completed {
     pub succeeded: bool,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, String>,
-    /// The id of the task in the external system. The text is empty if there is no task.
+    /// The id of the task in the external system. The text is empty if the call uses no task.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub task: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -134,8 +137,8 @@ pub struct Completed {
 }
 impl Personals for Completed {}
 
-/// The API call was closed. `recorded` is true if the ticket recorded the result. The value is
-/// false if the ticket does not need the result any more.
+/// The API call was closed. The member `recorded` is true if the ticket stored the result. The member is
+/// false if the ticket did not need the result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Closed {
     pub recorded: bool,

@@ -1,5 +1,5 @@
-//! Client apps that may call the APIs, in the stream `app-<code>`. The key store contains a hash of
-//! the secret of each app. Events never contain a secret.
+//! Defines the events of one client app that may call the APIs. The events are stored in the stream
+//! `app-<code>`. The key store contains a hash of the app's secret. Events never contain a secret.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,18 +13,19 @@ event_enum! {
     }
 }
 
-/// The client app was registered, or its registration was replaced.
+/// The client app was registered. This registration replaces an earlier registration of the same app.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Registered {
     pub code: AppCode,
     pub name: String,
-    /// True if the app may act for each user without a login token of this user. Such an app may
-    /// also act without a user.
+    /// True if the app may act for every user without the login token of this user. Such an app may also act
+    /// without a user.
     pub may_impersonate: bool,
-    /// True if the callbacks of the app also report changes of the status before the ticket ends.
+    /// True if the desk sends a callback to the app for each change of a ticket status. If the value is
+    /// false, the desk sends a callback only when a ticket ends.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub status_callbacks: bool,
-    /// True if the app is disabled. A disabled app may not call the APIs until it is enabled again.
+    /// True if the app is disabled. A disabled app may not call the APIs.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_disabled: bool,
 }

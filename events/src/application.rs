@@ -1,5 +1,5 @@
-//! The events of one application, in the stream `application-<id>`. An application is a request for
-//! approval in an external ITSM (requirements/external-itsm.md).
+//! Defines the events of one application. The events are stored in the stream `application-<id>`. An
+//! application is a request for approval in an external ITSM (requirements/external-itsm.md).
 
 use std::collections::BTreeMap;
 
@@ -9,9 +9,9 @@ use crate::api_call::Exchange;
 use crate::event::{DeadlineChange, Personals, event_enum};
 use crate::{Moment, NodeId, TicketSn};
 
-/// The id of the deadline at which the next attempt starts.
+/// The id of the deadline at which the next attempt of the application starts.
 pub const ATTEMPT: &str = "attempt";
-/// The id of the deadline at which an application without a decision expires.
+/// The id of the deadline at which the application expires if the external ITSM has not decided.
 pub const EXPIRE: &str = "expire";
 
 event_enum! {
@@ -49,32 +49,33 @@ event_enum! {
     };
 }
 
-/// An automatic node of a ticket requested an application (an approval in an external ITSM).
+/// An automatic node of a ticket requested an application (a request for approval in an external ITSM).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Requested {
     pub ticket: TicketSn,
     pub node: NodeId,
     pub name: String,
     pub round: u32,
-    /// The number of the application within the current run of the node. The first application has
-    /// number 1, and each retry by a person adds 1.
+    /// The number of the application within the current execution of the node. The first application has
+    /// number 1. Each time a person repeats the application, the number increases by 1.
     pub attempt: u32,
-    /// The id of the event at which the ticket entered the node or a person retried the node.
+    /// The id of the event that caused this application. In this event, the ticket entered the node or a
+    /// person repeated the application.
     pub cause: String,
-    /// The name of the application kind, which contains the settings for the external ITSM.
+    /// The name of an application kind. The application kind contains the settings for the external ITSM.
     pub kind: String,
-    /// Values that a person entered for this application only. They replace the values of fields
-    /// and variables with the same key.
+    /// The values that a person entered only for this application. Such a value replaces the field or
+    /// variable with the same key.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub inputs: BTreeMap<String, String>,
     pub due: Moment,
-    /// The instant at which an application without a decision expires.
+    /// The time at which the application expires if the external ITSM has not decided.
     pub expires: Moment,
 }
 impl Personals for Requested {}
 
-/// The desk is about to send the request that creates the ticket in the external ITSM. If no result
-/// is recorded before the instant `due`, it is unknown whether this ticket exists.
+/// The desk will next send the request that creates a ticket in the external ITSM. If no result is stored
+/// before the time `due`, the desk does not know whether this ticket exists.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttemptStarted {
     pub attempt: u32,
@@ -82,14 +83,15 @@ pub struct AttemptStarted {
 }
 impl Personals for AttemptStarted {}
 
-/// An attempt failed because there was no usable response. The next attempt follows at `due`.
+/// An attempt failed because the response was missing or could not be used. The next attempt starts at the
+/// time `due`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttemptFailed {
     pub attempt: u32,
-    /// The target and the duration of the request. Absent if no request was sent.
+    /// The target and the duration of the request. The value is absent if the desk sent no request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exchange: Option<Exchange>,
-    /// The HTTP status of the response. Absent if no response arrived.
+    /// The HTTP status of the response. The value is absent if no response arrived.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     pub reason: String,
@@ -97,34 +99,33 @@ pub struct AttemptFailed {
 }
 impl Personals for AttemptFailed {}
 
-/// The application has no decision yet. The desk sends the next request at `due`.
+/// The external ITSM has not decided the application. The desk sends the next request at the time `due`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PollScheduled {
     pub attempt: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exchange: Option<Exchange>,
-    /// The kind of the next request: `create`, `find`, `verify`, `confirm` or `poll`.
+    /// The kind of the next request to the external ITSM: `create`, `find`, `verify`, `confirm` or `poll`.
     pub step: String,
-    /// The number of the ticket in the external ITSM. The text is empty while the number is
-    /// unknown.
+    /// The ticket number in the external ITSM. The text is empty until the desk knows the number.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub external: String,
     pub due: Moment,
 }
 impl Personals for PollScheduled {}
 
-/// A callback about the application arrived. The desk does not trust its content. The external ITSM
-/// must verify the token of the callback, and then the desk reads the ticket from the external
-/// ITSM.
+/// A callback about the application arrived. The desk does not use the content of the callback, because the
+/// content may be wrong. The external ITSM first checks the token of the callback. If the token is valid, the
+/// desk reads the external ticket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hinted {
-    /// The name of the stream that stores the callback.
+    /// The name of the stream that contains the callback.
     pub inbound: String,
     pub due: Moment,
 }
 impl Personals for Hinted {}
 
-/// The way in which the desk learned the decision.
+/// The kind of message from which the desk got the decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
@@ -132,8 +133,8 @@ pub enum Cause {
     Poll,
 }
 
-/// The external ITSM decided the application, or rejected the request. If the ticket does not
-/// record the result before `due`, the desk sends the result to the ticket again.
+/// The external ITSM decided the application, or rejected the request. If the ticket of the desk has not
+/// stored the result before the time `due`, the desk sends the result to this ticket again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Completed {
     pub attempt: u32,
@@ -142,8 +143,8 @@ pub struct Completed {
     pub exchange: Option<Exchange>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// True if the external ITSM made a decision, either granted or refused. False if the
-    /// application could not be created.
+    /// True if the external ITSM decided the application. The decision is granted or refused. The value is
+    /// false if the external ITSM has not accepted the application.
     pub succeeded: bool,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, String>,
@@ -153,7 +154,8 @@ pub struct Completed {
 }
 impl Personals for Completed {}
 
-/// The application expired without a decision. A person must now act at the node of the ticket.
+/// The application expired, because the external ITSM did not decide in time. A person must act at the node
+/// of the ticket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expired {
     pub reason: String,
@@ -161,8 +163,8 @@ pub struct Expired {
 }
 impl Personals for Expired {}
 
-/// The application was closed. `recorded` is true if the ticket recorded the result. The value is
-/// false if the ticket does not need the result any more.
+/// The application was closed. The member `recorded` is true if the ticket stored the result. The member is
+/// false if the ticket did not need the result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Closed {
     pub recorded: bool,

@@ -1,5 +1,5 @@
-//! Application kinds, in the stream `application_kind-<name>`. An application kind contains the
-//! settings for one kind of approval request to an external ITSM.
+//! Defines the events of one application kind. The events are stored in the stream `application_kind-<name>`.
+//! An application kind contains the settings for one kind of request for approval in an external ITSM.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,25 +14,26 @@ event_enum! {
     }
 }
 
-/// The application kind was created or replaced by this definition.
+/// The application kind was defined. This definition replaces an earlier definition of the same kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Defined {
     pub name: String,
-    /// The name of the integration, which contains the connection to the external ITSM.
+    /// The name of an integration. The integration contains the connection to the external ITSM.
     pub integration: String,
-    /// The id of the service in the external ITSM.
+    /// The id of the service in the external ITSM that receives the requests.
     pub service: i64,
-    /// The fields of the ticket in the external ITSM. The values may contain placeholders for
-    /// values of the own ticket. A field of the workflow node replaces a field with the same key.
+    /// The fields of the new ticket in the external ITSM. The values may contain placeholders for values of
+    /// the ticket in this desk. If the workflow node has a field with the same key, the field of the node is
+    /// used instead.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<Pair>,
-    /// The condition under which the application counts as granted. The condition uses the fields
-    /// of the finished ticket in the external ITSM. The key `current_status` is the status of this
-    /// ticket.
+    /// The condition under which the application is granted. The condition uses the fields of the finished
+    /// ticket in the external ITSM. The key `current_status` contains the status of that ticket.
     pub granted: Condition,
-    /// The number of days after which an application without a decision expires.
+    /// The number of days after which an application expires if the external ITSM has not decided.
     pub days: u16,
-    /// True if new applications of this kind are allowed. If false, existing applications continue.
+    /// True if nodes may request new applications of this kind. If false, existing applications still
+    /// continue.
     pub is_enabled: bool,
 }
 impl Personals for Defined {}

@@ -1,20 +1,20 @@
-//! The events of one uploaded file, in the stream `attachment-<id>`.
+//! Defines the events of one uploaded file. The events are stored in the stream `attachment-<id>`.
 //!
-//! The encrypted bytes of the file are in the blob store. This stream contains the description of
-//! the file and its holders (tickets, drafts and workflows). If no holder uses the file, the file
-//! is discarded at its deadline.
+//! The stream contains the description of the file and its holders (tickets, drafts and workflows). The
+//! encrypted bytes of the file are in the blob store. If no holder uses the file, the desk discards the file
+//! at its deadline.
 
 use serde::{Deserialize, Serialize};
 
 use crate::event::{DeadlineChange, Personals, event_enum};
 use crate::{AttachmentId, DraftId, Moment, PersonId, Personal, Remark, TicketSn, WorkflowId};
 
-/// The id of the deadline of a file. At this deadline, the desk decides whether the file is kept or
-/// discarded. For a discarded file, the desk deletes the content.
+/// The id of the deadline of a file. At this deadline, the desk decides whether it keeps or discards the
+/// file. If the file is already discarded, the desk deletes the content of the file.
 pub const SETTLE: &str = "settle";
 
 event_enum! {
-    /// The events of one attachment.
+    /// The events of one uploaded file.
     AttachmentEvent of "attachment" {
         UploadStarted "attachment.upload_started" 1,
         Uploaded "attachment.uploaded" 1,
@@ -32,7 +32,7 @@ event_enum! {
     };
 }
 
-/// The object that holds a file.
+/// The object to which a file is attached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Holder {
@@ -40,22 +40,23 @@ pub enum Holder {
     Ticket(TicketSn),
     /// A draft: a form that was saved but not submitted.
     Draft(DraftId),
-    /// A workflow. People download the file from a form, fill in the file and upload the result.
+    /// A workflow. People download the file from a form of this workflow, fill in the file and upload it
+    /// again.
     Workflow(WorkflowId),
 }
 
-/// A person started to upload a file. The bytes arrive in several parts.
+/// A person started to upload a file. The bytes of the file arrive in several parts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UploadStarted {
     pub attachment: AttachmentId,
     pub by: PersonId,
-    /// The person under whose key the bytes are encrypted. Absent for a file that many people may
-    /// read, because such a file is encrypted under a key of the desk.
+    /// The person with whose key the bytes of the file are encrypted. The value is absent if many people may
+    /// read the file, because the bytes are then encrypted with a key of the desk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<PersonId>,
     /// The name of the file.
     pub name: Remark,
-    /// The instant at which the time limit for the upload ends.
+    /// The time at which the upload must be complete.
     pub due: Moment,
 }
 impl Personals for UploadStarted {
@@ -67,43 +68,45 @@ impl Personals for UploadStarted {
 /// The upload is complete: all parts of the file are stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Uploaded {
-    /// The media type, as detected from the bytes. If the detection fails, the media type from the
-    /// upload request is used.
+    /// The media type of the file, as the desk detects it from the bytes. If the detection fails, this is the
+    /// media type from the upload request.
     pub media_type: String,
     pub bytes: u64,
-    /// The hashes of the parts in order. In the blob store, each part has its hash as its name.
+    /// The hashes of the parts of the file, in order. The blob store uses the hash of a part as the name of
+    /// this part.
     pub parts: Vec<String>,
-    /// The BLAKE3 hash of the bytes in hex. The hash is computed with a secret key of the desk.
+    /// The BLAKE3 hash of the bytes as hexadecimal digits. The hash is computed with a secret key of the
+    /// desk.
     pub digest: String,
-    /// The instant at which the desk discards the file if no holder uses the file.
+    /// The time at which the desk discards the file if no holder uses the file.
     pub due: Moment,
 }
 impl Personals for Uploaded {}
 
-/// The file was attached to a holder (a ticket, a draft or a workflow), which uses the file in its
-/// next step. Other holders may use the file too. If the holder does not use the file before `due`,
-/// it will never use the file.
+/// The file was attached to a holder (a ticket, a draft or a workflow), because the next event of the holder
+/// will use the file. Other holders may use the file too. If the holder does not use the file before the time
+/// `due`, the file may be discarded.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Attached {
     pub to: Holder,
     pub by: PersonId,
-    /// The instant at which the desk checks whether a holder uses the file. Absent if the file is
-    /// already kept permanently.
+    /// The time at which the desk checks whether a holder uses the file. The value is absent if the desk
+    /// already keeps the file permanently.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Moment>,
 }
 impl Personals for Attached {}
 
-/// A holder uses the file. The desk therefore keeps the file permanently.
+/// A holder (a ticket, a draft or a workflow) uses the file. The desk therefore keeps the file permanently.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Retained {}
 impl Personals for Retained {}
 
-/// The file was discarded, because no holder uses the file. It cannot be attached again. If the
-/// deletion of its bytes fails, the desk repeats the deletion at `due`.
+/// The file was discarded and cannot be attached again. Either no holder used the file, or a person deleted
+/// the file. If the deletion of the bytes fails, the desk repeats the deletion at the time `due`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Discarded {
-    /// The person who deleted the file. If the file expired, this is the id of the desk.
+    /// The person who deleted the file. If the file expired, this is the id that represents the desk.
     pub by: PersonId,
     pub due: Moment,
 }

@@ -1,4 +1,5 @@
-//! The stored form of a commit. It contains the metadata once, and all events of one command.
+//! Defines the format in which a commit is stored. A stored commit contains the metadata once, and all events
+//! that follow from one command.
 
 use std::borrow::Cow;
 
@@ -7,7 +8,8 @@ use serde_json::value::RawValue;
 
 use crate::{AppCode, Event, Moment, PersonId, Personal};
 
-/// The interface through which a command reached the desk (member `channel` in the stored JSON).
+/// The interface through which a command reached the desk. The stored JSON contains this value in the member
+/// `channel`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {
@@ -22,7 +24,8 @@ pub enum Origin {
     Chat,
 }
 
-/// The metadata of a commit: who made the commit, through which interface, and for which reason.
+/// The metadata of a commit. The metadata contain the person who made the commit, the interface, and the
+/// cause of the commit.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Meta {
     pub actor: PersonId,
@@ -32,10 +35,9 @@ pub struct Meta {
     pub origin: Origin,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app: Option<AppCode>,
-    /// The correlation id. All commits that follow from the same request have the same correlation
-    /// id.
+    /// The correlation id. All commits that follow from one request have the same correlation id.
     pub correlation: String,
-    /// The id of the event (`<stream>:<sequence>`) or of the request that led to this commit.
+    /// The id of the event (`<stream>:<sequence>`) or of the request that caused this commit.
     pub causation: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ip: Option<Personal>,
@@ -44,8 +46,8 @@ pub struct Meta {
 }
 
 impl Meta {
-    /// Returns the metadata for a commit that the desk itself makes. `causation` is the id of the
-    /// event that led to this commit.
+    /// Returns the metadata for a commit that the desk makes without a person. The parameter `causation` is
+    /// the id of the event that caused this commit.
     pub fn system(correlation: impl Into<String>, causation: impl Into<String>) -> Self {
         Self {
             actor: PersonId::system(),
@@ -55,7 +57,7 @@ impl Meta {
             ..Self::default()
         }
     }
-    /// Returns the personal values of the metadata.
+    /// Returns all personal values in the metadata. Personal values are encrypted in the ledger.
     pub fn personals(&mut self) -> Vec<&mut Personal> {
         self.ip
             .iter_mut()
@@ -64,21 +66,21 @@ impl Meta {
     }
 }
 
-/// One stored event of a commit. The data of the event is not decoded yet.
+/// One stored event of a commit. The data of the event is not decoded.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Raw<'a> {
     #[serde(rename = "type", borrow)]
     pub kind: Cow<'a, str>,
     pub version: u16,
-    /// The instant at which the event happened, such as the time in an imported row. Absent if this
-    /// instant is the time of the commit.
+    /// The time at which the event happened, such as the time in an imported row. The value is absent if the
+    /// event happened at the time of the commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub occurred_at: Option<Moment>,
     #[serde(borrow)]
     pub data: Cow<'a, RawValue>,
 }
 
-/// The stored form of a commit as JSON: `{ meta, events[] }`.
+/// A stored commit. In the ledger, a commit is the JSON object `{ meta, events[] }`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Body<'a> {
     pub meta: Meta,
@@ -87,15 +89,15 @@ pub struct Body<'a> {
 }
 
 impl<'a> Body<'a> {
-    /// Reads the stored form of a commit. The data of each event is decoded later, because the
-    /// decoding depends on the event type.
+    /// Parses a stored commit. The data of the events is not decoded here, because its format depends on the
+    /// event type.
     pub fn read(bytes: &'a [u8]) -> serde_json::Result<Self> {
         serde_json::from_slice(bytes)
     }
 }
 
-/// Returns the stored form of a commit. Before this call, the caller must encrypt the personal
-/// values.
+/// Converts a commit to the bytes that the ledger stores. The caller must encrypt all personal values before
+/// this call.
 pub fn write<F: Event>(meta: &Meta, events: &[(F, Option<Moment>)]) -> serde_json::Result<Vec<u8>> {
     let events = events
         .iter()

@@ -1,4 +1,4 @@
-//! The events of one callback to one receiver, in the stream `callback-<id>`.
+//! Defines the events of one callback to one receiver. The events are stored in the stream `callback-<id>`.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,11 +6,11 @@ use crate::event::{DeadlineChange, Personals, event_enum};
 use crate::ticket::CallbackTarget;
 use crate::{AppCode, Moment, TicketSn};
 
-/// The id of the deadline at which the next attempt starts.
+/// The id of the deadline at which the next attempt of the callback starts.
 pub const ATTEMPT: &str = "attempt";
 
 event_enum! {
-    /// The events of one outgoing callback.
+    /// The events of one callback that the desk sends.
     CallbackEvent of "callback" {
         Requested "callback.requested" 1,
         AttemptFailed "callback.attempt_failed" 1,
@@ -26,12 +26,12 @@ event_enum! {
     };
 }
 
-/// A callback was requested. It reports the end or a change of the status of a ticket to the
-/// receiver of this ticket.
+/// A callback was requested. The callback reports the end of a ticket, or a change of the ticket status, to
+/// the receiver of the callbacks for this ticket.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Requested {
     pub ticket: TicketSn,
-    /// The id of the event that is the reason for the callback.
+    /// The id of the event that caused the callback.
     pub cause: String,
     pub app: Option<AppCode>,
     pub callback: CallbackTarget,
@@ -40,12 +40,12 @@ pub struct Requested {
 }
 impl Personals for Requested {}
 
-/// An attempt failed. The receiver was not reachable, or it rejected the request. The next attempt
-/// follows at `due`.
+/// An attempt failed, because the desk could not connect to the receiver or the receiver rejected the
+/// request. The next attempt starts at the time `due`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttemptFailed {
     pub attempt: u32,
-    /// The HTTP status of the response. Absent if no response arrived.
+    /// The HTTP status of the response. The value is absent if no response arrived.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     pub reason: String,
@@ -61,7 +61,8 @@ pub struct Succeeded {
 }
 impl Personals for Succeeded {}
 
-/// The last attempt failed. The receiver can still request the result from the desk.
+/// The last attempt failed, and no further attempt follows. The receiver can still request the result from
+/// the desk.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Failed {
     pub attempt: u32,
@@ -71,7 +72,7 @@ pub struct Failed {
 }
 impl Personals for Failed {}
 
-/// The receiver requested the result from the desk (`ticket_approval_result`).
+/// The receiver requested the result of the ticket from the desk with the operation `ticket_approval_result`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Collected {
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,5 +1,6 @@
-//! Cases: records of external systems that are bound to tickets, in the stream
-//! `case-<hash of source and record>` (plans/external.md, "Cases in").
+//! Defines the events of one case. The events are stored in the stream `case-<hash of source and record>`. A
+//! case is a record of an external system (the source) for which the desk opens a ticket (plans/external.md,
+//! "Cases in").
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::{DeadlineChange, Personals, event_enum};
 use crate::{AppCode, Moment, PersonId, TicketSn};
 
-/// The deadline id of the processing of received content.
+/// The id of the deadline at which the desk processes received content that is not processed yet.
 pub const PROCESS: &str = "process";
 
 event_enum! {
@@ -31,19 +32,20 @@ event_enum! {
     };
 }
 
-/// The version of a record in its source. Older content never replaces newer content.
+/// The version of a record in the external system. The desk never replaces newer content of the record with
+/// older content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UpdateMark {
-    /// The number of changes of the record.
+    /// The version is the number of changes of the record.
     Counter(i64),
-    /// The instant of the last change, by the clock of the source.
+    /// The version is the time of the last change, by the clock of the external system.
     Time(Moment),
 }
 
 impl UpdateMark {
-    /// Returns whether this mark is older than another mark. Marks of different kinds have no
-    /// order.
+    /// Returns true if this version is older than the other version. A number and a time cannot be compared,
+    /// so the function then returns false.
     pub fn is_before(self, other: Self) -> bool {
         match (self, other) {
             (Self::Counter(own), Self::Counter(other)) => own < other,
@@ -53,32 +55,33 @@ impl UpdateMark {
     }
 }
 
-/// New content of a record arrived. If the content is not processed by `due`, the queue `sync`
-/// processes the content.
+/// New content of a record arrived from an external system. If the content is not processed before the time
+/// `due`, a message in the queue `sync` starts the processing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Received {
     /// The name of the integration that sent the record.
     pub source: String,
-    /// The id of the record in the source; empty if the id is unreadable.
+    /// The id of the record in the external system. The text is empty if the desk cannot read the id.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub record: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mark: Option<UpdateMark>,
-    /// The instant at which the source created the record, by the clock of the source.
+    /// The time at which the external system created the record, by the clock of that system.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<Moment>,
     /// The instant at which the desk received this content.
     pub received: Moment,
-    /// A keyed hash of the content, in hexadecimal digits. Equal content adds no event. The key
-    /// store contains the content itself until the content is processed.
+    /// A keyed hash of the received content, in hexadecimal digits. If equal content arrives again, the desk
+    /// adds no event. The content is in the key store until it is processed.
     pub digest: String,
-    /// The app that sent the content.
+    /// The client app that sent the content.
     pub app: AppCode,
     pub due: Moment,
 }
 impl Personals for Received {}
 
-/// A person requested that the refused content is processed again.
+/// The desk refused the received content earlier. A person requested that the desk processes this content
+/// again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessRequested {
     pub by: PersonId,
@@ -86,47 +89,52 @@ pub struct ProcessRequested {
 }
 impl Personals for ProcessRequested {}
 
-/// The desk opened a ticket for the case.
+/// The desk opened a ticket for the case. The ticket is bound to the case.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bound {
     pub ticket: TicketSn,
-    /// The version of the mapping with which all content of this case is read.
+    /// The version of the mapping (the rules that convert a record to a ticket). All content of this case is
+    /// read with this version.
     pub mapping: u32,
-    /// A short digest of each mapped value, by the key of the form field. Only values that the
-    /// source changes later are applied to the ticket.
+    /// A short digest (hash) of each value that the record sets in the ticket. The key is the key of a form
+    /// field. The desk compares the digests of newer content with these digests to find the values that have
+    /// changed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub fields: BTreeMap<String, String>,
 }
 impl Personals for Bound {}
 
-/// Newer content was applied to the ticket. `has_changed` is false if the source changed no mapped
-/// value, or if the ticket already had the new values.
+/// Newer content of the record was processed. The member `has_changed` is false if the ticket did not change.
+/// Either the external system changed no value that the ticket uses, or the ticket already had the new
+/// values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Updated {
     pub has_changed: bool,
-    /// A short digest of each mapped value, by the key of the form field.
+    /// A short digest (hash) of each value that the record sets in the ticket. The key is the key of a form
+    /// field.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub fields: BTreeMap<String, String>,
 }
 impl Personals for Updated {}
 
-/// The received content could not become a ticket or a change of the ticket. A bound case stays
-/// bound.
+/// The desk could not use the received content, neither for a new ticket nor for a change of a ticket. A case
+/// that has a ticket keeps this ticket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
-    /// The JSON pointer of the member of the record that is the reason (RFC 6901), or the key of
-    /// the form field; empty if no single member is the reason.
+    /// The part of the record that caused the refusal. The text is the JSON pointer of a member (RFC 6901) or
+    /// the key of a form field. The text is empty if no single part caused the refusal.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub field: String,
     pub reason: String,
 }
 impl Personals for Refused {}
 
-/// A corrected mapping found the id of a record whose id was unreadable. The content belongs to
-/// another stream.
+/// The id of the record was unreadable when the record arrived. The desk found the id later with a corrected
+/// mapping (the rules that convert a record to a ticket). The content belongs to the stream in the member
+/// `case`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identified {
-    /// The stream of the case.
+    /// The name of the stream to which the content belongs.
     pub case: String,
 }
 impl Personals for Identified {}

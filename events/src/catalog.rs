@@ -1,5 +1,5 @@
-//! The events of the catalog, in the stream `catalog`. The catalog is a tree of categories and
-//! contains the category of each service.
+//! Defines the events of the catalog. The events are stored in the stream `catalog`. The catalog is a tree of
+//! categories, and contains the category to which each service belongs.
 
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +30,7 @@ pub struct CategoryAdded {
 }
 impl Personals for CategoryAdded {}
 
-/// A service was put into a category. If `catalog` is absent, the service was removed from its
+/// A service was put into a category. If the member `catalog` is absent, the service was removed from its
 /// category.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ServicePlaced {
@@ -51,22 +51,22 @@ pub struct CategoryChanged {
 }
 impl Personals for CategoryChanged {}
 
-/// An empty category was removed.
+/// A category without services and without other categories was removed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CategoryRemoved {
     pub id: CategoryId,
 }
 impl Personals for CategoryRemoved {}
 
-/// A service reserved a name that no other service uses, and released its previous name. If `name`
+/// A service reserved a name that no other service uses, and released its earlier name. If the member `name`
 /// is absent, the service only released its name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ServiceNamed {
     pub service: ServiceId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The instant at which the name was reserved. If the service is not defined soon after this
-    /// instant, another service may use the name.
+    /// The time at which the service reserved the name. If the service is not defined within one minute,
+    /// another service may take the name.
     pub at: Moment,
 }
 impl Personals for ServiceNamed {}

@@ -1,5 +1,5 @@
-//! Dictionaries, in the stream `dictionary-<code>`. A dictionary is a list of options that several
-//! form fields use.
+//! Defines the events of one dictionary. The events are stored in the stream `dictionary-<code>`. A
+//! dictionary is a list of options that several form fields use.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,17 +13,18 @@ event_enum! {
     }
 }
 
-/// The dictionary was created or replaced by this definition. Open forms show the new options. A
-/// ticket stores only the keys of the selected options.
+/// The dictionary was defined. This definition replaces an earlier definition of the same dictionary. Open
+/// forms show the new options. A ticket stores only the keys of the selected options.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Defined {
     pub code: String,
     pub name: String,
     pub is_enabled: bool,
-    /// The options in order. An option can contain further options, so the options form a tree.
+    /// The options of the dictionary, in order. An option can contain further options, so the options are a
+    /// tree.
     pub items: Vec<Choice>,
-    /// True if the dictionary is in the list of dictionaries. After its removal, the value is
-    /// false, and the dictionary has no options for forms.
+    /// True if the dictionary is in the list of dictionaries, and false after its removal from the list. A
+    /// removed dictionary gives no options to forms.
     #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
     pub is_listed: bool,
 }

@@ -1,5 +1,6 @@
-//! A form that was saved but not submitted, in the stream `draft-<id>`. A draft exists until its
-//! deadline. A template has no deadline. All values are encrypted under the owner's key.
+//! Defines the events of one draft (a form that was saved but not submitted). The events are stored in the
+//! stream `draft-<id>`. A draft expires at its deadline. A template is a draft without a deadline. All values
+//! are encrypted with the owner's key.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +8,7 @@ use crate::event::{DeadlineChange, Personals, event_enum};
 use crate::personal::of_entries;
 use crate::{DraftId, Entry, Moment, NodeId, PersonId, Personal, Remark, ServiceId, TicketSn};
 
-/// The id of the deadline at which a draft is discarded.
+/// The id of the deadline at which the desk discards the draft.
 pub const EXPIRE: &str = "expire";
 
 event_enum! {
@@ -26,22 +27,23 @@ event_enum! {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FormRef {
-    /// The form for a new ticket of a service.
+    /// The form with which a person opens a ticket of this service.
     Service(ServiceId),
-    /// The form of a node in an existing ticket.
+    /// The form of one node in an existing ticket.
     Node { ticket: TicketSn, node: NodeId },
-    /// The form for a new ticket of a service, saved under a name as a template for repeated use.
+    /// A template: a form for new tickets of this service. The template has a name and can be used many
+    /// times.
     Template { service: ServiceId, name: Remark },
 }
 
-/// The form was saved. The new content replaced the previous content.
+/// The draft was saved. The new content replaced the earlier content.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Saved {
     pub draft: DraftId,
     pub owner: PersonId,
     pub form_ref: FormRef,
     pub form: Vec<Entry>,
-    /// The instant at which the draft expires. Absent for a template, because templates do not
+    /// The time at which the draft expires. The value is absent for a template, because a template does not
     /// expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Moment>,
@@ -56,8 +58,7 @@ impl Personals for Saved {
     }
 }
 
-/// The draft was discarded. The reason is that it was submitted, that its owner deleted it, or that
-/// it expired.
+/// The draft was discarded. Either its form was submitted, its owner deleted the draft, or the draft expired.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Discarded {
     pub by: PersonId,

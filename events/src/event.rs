@@ -1,54 +1,53 @@
-//! The trait that all event enums implement, and the macro that generates an event enum from a
-//! table.
+//! Defines the trait that all event enums implement. Also defines the macro that generates an event enum from
+//! a table of event types.
 
 use std::borrow::Cow;
 
 use crate::{Moment, Personal, Raw};
 
-/// An event of one aggregate. In memory, an event is a value of a Rust type. In the ledger, an
-/// event is the JSON object `{type, version, data}`.
+/// An event of one aggregate. In memory, an event is a Rust value. In the ledger, an event is the JSON object
+/// `{type, version, data}`.
 pub trait Event: cqrs_es::DomainEvent + 'static {
     /// The name of the aggregate. Each event type (such as `ticket.opened`) and each stream name
     /// (such as `ticket-REQ...`) starts with this name.
     const AGGREGATE: &'static str;
-    /// All event types of the aggregate with their current versions.
+    /// All event types of the aggregate, each with its current version.
     const TYPES: &'static [(&'static str, u16)];
 
-    /// Returns the event type as it is stored, such as `ticket.node_claimed`.
+    /// Returns the event type as the text that the ledger stores, such as `ticket.node_claimed`.
     fn kind(&self) -> &'static str;
     /// Returns the current version of the event type.
     fn version(&self) -> u16;
     /// Returns the member `data` of the stored event as JSON text.
     fn data(&self) -> serde_json::Result<Box<serde_json::value::RawValue>>;
-    /// Reads a stored event. If the event has an old version, its data is converted to the current
-    /// version.
+    /// Reads an event from the ledger. If the stored event has an old version, its data is converted to the
+    /// current version.
     fn read(raw: &Raw<'_>) -> Result<Self, Unreadable>;
-    /// Returns all personal values of the event. The caller encrypts these values before the commit
-    /// is hashed, and decrypts them after loading.
+    /// Returns all personal values in the event. The caller encrypts these values before it stores the event,
+    /// and decrypts them after it loads the event.
     fn personals(&mut self) -> Vec<&mut Personal>;
-    /// Returns the instant at which the event happened. Returns `None` if this instant is the time
-    /// of the commit.
+    /// Returns the time at which the event happened. Returns `None` if the event happened at the time of its
+    /// commit.
     fn occurred_at(&self) -> Option<Moment> {
         None
     }
-    /// Returns the deadlines of the stream that the event sets or clears.
+    /// Returns the deadlines that this event sets or clears. The deadlines belong to the stream of the event.
     fn deadlines(&self) -> Vec<DeadlineChange> {
         Vec::new()
     }
 }
 
-/// A change of one deadline of a stream: the deadline is set or cleared.
+/// A change of one deadline of a stream. The change sets the deadline or clears the deadline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadlineChange {
-    /// The id of the deadline, such as `attempt` or `remind/4`. Two deadlines of one stream have
-    /// different ids.
+    /// The id of the deadline, such as `attempt` or `remind/4`. The id is unique within the stream.
     pub id: Cow<'static, str>,
-    /// The instant of the deadline. `None` if the deadline is cleared.
+    /// The time of the deadline. `None` if the change clears the deadline.
     pub due: Option<Moment>,
 }
 
 impl DeadlineChange {
-    /// Returns a change that sets a deadline. An existing deadline with this id is replaced.
+    /// Returns a change that sets a deadline. The new deadline replaces a deadline that has the same id.
     pub fn set(id: impl Into<Cow<'static, str>>, due: Moment) -> Self {
         Self {
             id: id.into(),
@@ -64,16 +63,16 @@ impl DeadlineChange {
     }
 }
 
-/// Gives access to the personal values in the data of an event.
+/// Gives access to the personal values in an event. Personal values are encrypted in the ledger.
 pub trait Personals {
-    /// Returns all personal values in the data. By default, there are none.
+    /// Returns all personal values in the event. The default implementation returns none.
     fn personals(&mut self) -> Vec<&mut Personal> {
         Vec::new()
     }
 }
 
-/// A stored event that this program cannot read. The error contains the event type, the version and
-/// the reason.
+/// An error: this program cannot read a stored event. The error contains the event type, the version and the
+/// reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unreadable {
     pub kind: String,
@@ -109,8 +108,8 @@ impl std::fmt::Display for Unreadable {
 }
 impl std::error::Error for Unreadable {}
 
-/// Generates the event enum of one aggregate from a table. A row of the table describes one event
-/// in the form `Variant "wire.type" version`.
+/// Generates the event enum of one aggregate from a table. Each row of the table describes one event type in
+/// the form `Variant "wire.type" version`.
 macro_rules! event_enum {
     ($(#[$doc:meta])* $name:ident of $aggregate:literal { $($(#[$event_doc:meta])* $variant:ident $wire:literal $version:literal,)* }
      $(occurred $occurred:expr;)? $(deadlines $deadlines:expr;)?) => {

@@ -1,5 +1,5 @@
-//! Shared fields, in the stream `field-<key>`. A workflow draft contains a copy of a shared field,
-//! so a later change of the shared field does not change deployed versions.
+//! Defines the events of one shared field. The events are stored in the stream `field-<key>`. Workflow drafts
+//! contain copies of shared fields, so a later change of a shared field does not change a deployed version.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,13 +13,13 @@ event_enum! {
     }
 }
 
-/// The shared field was created or replaced by this definition. Only new copies of the field use
-/// the new definition.
+/// The shared field was defined. This definition replaces an earlier definition of the same field. Existing
+/// copies of the field do not change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Defined {
     pub field: Field,
-    /// True if the field is in the list of shared fields. Existing copies of the field are valid in
-    /// both cases.
+    /// True if the field is in the list of shared fields, and false after its removal from the list. Existing
+    /// copies of a removed field stay valid.
     #[serde(default = "yes")]
     pub is_listed: bool,
 }

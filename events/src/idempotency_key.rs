@@ -1,4 +1,5 @@
-//! Idempotency keys, in the stream `idempotency_key-<hash>`. Each key is connected with one ticket.
+//! Defines the events of one idempotency key. The events are stored in the stream `idempotency_key-<hash>`.
+//! Each key belongs to one ticket.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,19 +7,19 @@ use crate::TicketSn;
 use crate::event::{Personals, event_enum};
 
 event_enum! {
-    /// The only event of an idempotency key.
+    /// The events of one idempotency key.
     IdempotencyKeyEvent of "idempotency_key" {
         Reserved "idempotency_key.reserved" 1,
     }
 }
 
-/// The idempotency key was permanently connected with this ticket and this request body.
+/// The idempotency key was reserved for this ticket and for this request body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reserved {
     pub sn: TicketSn,
     pub id: i64,
-    /// The BLAKE3 hash of the request body in hex. The hash is computed with a secret key of the
-    /// desk, so nobody can guess the body from the hash.
+    /// The BLAKE3 hash of the request body, in hexadecimal digits. The hash is computed with a secret key of
+    /// the desk, so that nobody can find the body by guessing.
     pub request: String,
 }
 impl Personals for Reserved {}

@@ -1,5 +1,5 @@
-//! The types of ids. Each kind of id has its own type. The compiler can therefore detect, for
-//! example, a node id in the place of a transition id.
+//! Defines the types of ids. Each kind of id has its own type, so the compiler detects an id of the wrong
+//! kind. For example, a node id cannot be used as a transition id.
 
 use serde::{Deserialize, Serialize};
 
@@ -33,8 +33,8 @@ macro_rules! number_id {
 }
 
 text_id! {
-    /// The id of a person. The id is a random text and contains no personal data. The name of the
-    /// person is in the key store.
+    /// The id of a person. The id is a random text without personal data. The name of the person is in the
+    /// key store.
     PersonId;
     /// The number of a ticket, such as `REQ20261122000017`. The number of an imported ticket has
     /// the form `<SOURCE>-<case>`.
@@ -44,7 +44,7 @@ text_id! {
     /// The id of an uploaded file. The id consists of `att-` and 32 random hexadecimal digits, so
     /// nobody can guess an id.
     AttachmentId;
-    /// The id of a form that was saved but not submitted.
+    /// The id of a draft (a form that was saved but not submitted).
     DraftId;
 }
 
@@ -57,17 +57,17 @@ number_id! {
     NodeId;
     /// The id of a transition in a workflow definition. BlueKing clients call this id `transition`.
     TransitionId;
-    /// An instant, in milliseconds since 1970-01-01 00:00 UTC.
+    /// A point in time, in milliseconds since 1970-01-01 00:00 UTC.
     Moment;
 }
 
 impl PersonId {
-    /// Returns the id that represents the desk itself. The id is used for actions without a person.
+    /// Returns the id that represents the desk itself. Events contain this id if no person acted.
     pub fn system() -> Self {
         Self("system".into())
     }
-    /// Returns a special id for a user name that is not registered. The id is different from the id
-    /// of each person and must never be stored.
+    /// Returns a special id for the user name of a person who is not registered. This id is different from
+    /// the ids of all registered people. The id must never be stored.
     pub fn unknown(name: &str) -> Self {
         Self(format!("?{name}"))
     }
@@ -77,8 +77,8 @@ impl PersonId {
     pub fn is_system(&self) -> bool {
         self.0 == "system"
     }
-    /// Returns true if the text has the form of a person id: the letter `p` and 24 hexadecimal
-    /// digits.
+    /// Returns true if the text has the form of a person id. A person id is the letter `p` with 24
+    /// hexadecimal digits.
     pub fn is_id(text: &str) -> bool {
         text.strip_prefix('p').is_some_and(|digits| {
             digits.len() == 24

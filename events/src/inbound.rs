@@ -1,5 +1,5 @@
-//! Inbound messages, in the stream `inbound-<hash>`. An inbound message is a request that another
-//! system sends to `/callbacks/{source}`.
+//! Defines the events of one inbound message. The events are stored in the stream `inbound-<hash>`. An
+//! inbound message is a request that another system sends to `/callbacks/{source}`.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,17 +12,17 @@ event_enum! {
     }
 }
 
-/// A message arrived. Its secret or signature is valid.
+/// A message arrived from another system. The secret or the signature in the message is valid.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Received {
-    /// The sender of the message, such as `bk-itsm`.
+    /// The name of the system that sent the message, such as `bk-itsm`.
     pub source: String,
-    /// The name of the stream to which the message refers.
+    /// The name of the stream that the message concerns, such as the stream of an application.
     pub subject: String,
-    /// The unchanged body of the message, encrypted under the key of the desk, in Base64. The body
-    /// may contain a token and names of people.
+    /// The unchanged body of the message. The text is encrypted with the key of the desk and written in
+    /// Base64, because the body may contain a token and names of people.
     pub body: String,
-    /// The reason why the body is unreadable. The text is empty if the body is readable.
+    /// The reason why the desk cannot read the body. The text is empty if the desk can read the body.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub problem: String,
 }

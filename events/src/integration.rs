@@ -1,5 +1,6 @@
-//! Connections to external systems, in the stream `integration-<name>`. The key store contains the
-//! secret of a connection under `integration/<name>`.
+//! Defines the events of one integration (a connection to an external system). The events are stored in the
+//! stream `integration-<name>`. The key store contains the secret of the connection under the name
+//! `integration/<name>`.
 
 use std::collections::BTreeMap;
 
@@ -16,28 +17,30 @@ event_enum! {
     }
 }
 
-/// The form of the URL paths of a BlueKing ITSM (reference/bk-itsm.md 1.1).
+/// The form of the URL paths in the API of a BlueKing ITSM (reference/bk-itsm.md 1.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PathForm {
-    /// Paths of the form `/api/c/compapi/v2/itsm/<operation>/`.
+    /// The paths have the form `/api/c/compapi/v2/itsm/<operation>/`.
     #[default]
     Esb,
-    /// Paths of the form `/v2/itsm/<operation>/`.
+    /// The paths have the form `/v2/itsm/<operation>/`.
     Apigw,
 }
 
-/// The source of one value of a ticket: a member of the record, or a fixed value.
+/// The rule that gives one value of a ticket. The value comes from a member of a record in the external
+/// system, or is fixed.
 ///
-/// A member that is absent, null or an empty text has the value `default`. If `values` is not
-/// empty, the text of the member must be a key of `values`.
+/// If the member is absent, null or an empty text, the value is `default`. If `values` is not empty, the text
+/// of the member must be a key in `values`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ValueSource {
-    /// The JSON pointer of the member (RFC 6901).
+    /// The JSON pointer (RFC 6901) to a member of the record. The path is absent if the rule gives a fixed
+    /// value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// The fixed value. Set if `path` is absent.
+    /// The fixed value. It is present only if `path` is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<Value>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -46,57 +49,61 @@ pub struct ValueSource {
     pub default: Option<Value>,
 }
 
-/// The member of a record that orders the versions of the record. The text is a JSON pointer.
+/// The member of a record that contains the version of the record. The desk uses the version to detect older
+/// content. The text is a JSON pointer (RFC 6901) to the member.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UpdateSource {
-    /// The member is the number of changes.
+    /// The member contains the number of changes of the record.
     Counter(String),
-    /// The member is the instant of the last change.
+    /// The member contains the time of the last change of the record.
     Time(String),
 }
 
-/// The mapping of the records of a source to tickets. Paths are JSON pointers (RFC 6901).
+/// The rules that convert the records of an external system to tickets. All paths are JSON pointers (RFC
+/// 6901).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CaseMapping {
-    /// The path of the id of the record.
+    /// The path to the id of the record.
     pub record: String,
-    /// The id of the service of the ticket.
+    /// The rule that gives the id of the service in which the ticket is opened.
     pub service: ValueSource,
-    /// The user name of the person for whom the ticket is opened.
+    /// The rule that gives the user name of the person for whom the ticket is opened.
     pub requester: ValueSource,
-    /// The path of the instant at which the source created the record.
+    /// The path to the time at which the external system created the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub update: Option<UpdateSource>,
-    /// The values of the form of the ticket, by the key of the field.
+    /// The rules that give the values in the form of the ticket. The key is the key of a form field.
     pub fields: BTreeMap<String, ValueSource>,
 }
 
-/// The integration was created or replaced by this definition.
+/// The integration was defined. This definition replaces an earlier definition of the same integration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Defined {
     pub name: String,
     /// The kind of the external system, such as `bk_itsm` or `generic_json`.
     pub kind: String,
-    /// The base URL of the external system; empty if the desk sends no request to the system.
+    /// The base URL of the external system. The text is empty if the desk sends no requests to that system.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub url: String,
     #[serde(default)]
     pub form: PathForm,
-    /// The code of the app under which the desk calls the external system; empty without a URL.
+    /// The code of the app that the desk uses in its requests to the external system. The text is empty if
+    /// `url` is empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub app: String,
-    /// The account in the external system under which the desk calls that system; empty without a
-    /// URL.
+    /// The account that the desk uses in its requests to the external system. The text is empty if `url` is
+    /// empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub user: String,
-    /// The apps that may send cases of this source.
+    /// The client apps that may send records for this integration.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub senders: Vec<AppCode>,
-    /// The mapping of cases; absent if the system sends no cases.
+    /// The rules that convert received records to tickets. The value is absent if the external system sends
+    /// no records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mapping: Option<CaseMapping>,
 }

@@ -1,4 +1,5 @@
-//! Decisions of operators about the ledger, in the stream `ledger-continued`.
+//! Defines the events about the ledger itself. The events are stored in the stream `ledger-continued`. In
+//! these events, an operator accepts that commits are missing.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,15 +12,15 @@ event_enum! {
     }
 }
 
-/// An operator started the desk although published commits were missing in the ledger. The operator
-/// accepted the loss of these commits.
+/// An operator started the desk although commits were missing in the ledger. The hashes of these commits were
+/// published earlier. The operator accepted that these commits are lost.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Continued {
-    /// The highest position of a published commit that is missing in the ledger.
+    /// The highest position of a missing commit, according to the published hashes.
     pub published_position: i64,
-    /// The last position at which the ledger is equal to the published hashes.
+    /// The last position up to which the ledger matches the published hashes.
     pub position: i64,
-    /// The number of published commits that are missing in the ledger.
+    /// The number of commits that are missing in the ledger but whose hashes were published.
     pub missing: i64,
 }
 impl Personals for Continued {}

@@ -59,21 +59,20 @@ pub use ids::{
 };
 pub use personal::{Entry, Personal, Remark};
 
-/// Returns the name of the aggregate to which a stream belongs. This name is the part of the stream
-/// name before the first hyphen. Examples are `ticket-REQ...` and `catalog`.
+/// Returns the name of the aggregate to which a stream belongs. The name is the part of the stream name
+/// before the first hyphen. For example, the stream `ticket-REQ...` belongs to the aggregate `ticket`.
 pub fn aggregate_of(stream: &str) -> &str {
     stream.split('-').next().unwrap_or_default()
 }
 
-/// Generates the code that depends on the list of all aggregates. The modules are declared outside
-/// of the macro, because rustfmt cannot find modules inside a macro.
+/// Generates the code that needs the list of all aggregates. The `mod` lines of the aggregates are not in
+/// this macro, because rustfmt does not find modules inside a macro.
 macro_rules! aggregates {
     ($($module:ident: $event:ident,)*) => {
         /// The names of all aggregates. Each stream name starts with one of these names.
         pub const AGGREGATES: &[&str] = &[$(<$module::$event as Event>::AGGREGATE),*];
 
-        /// One event of any aggregate. This type is for code that reads the events of all
-        /// aggregates.
+        /// One event of any aggregate. Code that reads the events of all aggregates uses this type.
         #[derive(Clone, Debug, PartialEq, serde::Serialize)]
         #[serde(untagged)]
         pub enum AnyEvent {
@@ -90,7 +89,7 @@ macro_rules! aggregates {
                 })*
                 Err(Unreadable::unknown(raw))
             }
-            /// Returns all personal values of the event.
+            /// Returns all personal values in the event. Personal values are encrypted in the ledger.
             pub fn personals(&mut self) -> Vec<&mut Personal> {
                 match self {
                     $(Self::$event(event) => event.personals()),*
@@ -133,9 +132,9 @@ aggregates! {
     workflow: WorkflowEvent,
 }
 
-/// Reads one stored event of any aggregate and returns its data in the current version as JSON.
-/// Returns an error if the event type, the version or the data is unknown. The test of the samples
-/// uses this function, because that test does not know the aggregate in advance.
+/// Reads one stored event of any aggregate and returns its data in the current version as JSON. Returns an
+/// error if the event type, the version or the data is unknown. Code that does not know the aggregate in
+/// advance uses this function.
 pub fn read_any(raw: &Raw<'_>) -> Result<serde_json::Value, Unreadable> {
     let event = AnyEvent::read(raw)?;
     serde_json::to_value(event).map_err(|error| Unreadable::shape(raw, &error))

@@ -1,18 +1,19 @@
-//! Blocks of ticket numbers, in the stream `number_sequence-<prefix><date>`. Some numbers of a
-//! block may remain unused.
+//! Defines the events that reserve blocks of ticket numbers. The events are stored in the stream
+//! `number_sequence-<prefix><date>`. Some numbers of a block may remain unused.
 
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Personals, event_enum};
 
 event_enum! {
-    /// The events of the number sequence of one service type (`prefix`) on one day.
+    /// The events of one number sequence. A sequence belongs to one service type (with the text `prefix`) and
+    /// to one day.
     NumberSequenceEvent of "number_sequence" {
         BlockIssued "number_sequence.block_issued" 1,
     }
 }
 
-/// One running desk reserved the numbers `from..=to` for new tickets.
+/// One running desk reserved the numbers `from..=to`. The desk uses these numbers for new tickets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockIssued {
     pub from: i64,

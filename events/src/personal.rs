@@ -1,21 +1,21 @@
-//! Personal values. Such a value is encrypted in the ledger and readable in memory. After the
-//! person is erased, the value is not readable any more.
+//! Defines personal values. A personal value is encrypted in the ledger and readable in memory. After the
+//! person's key is deleted, nobody can read the value.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{AttachmentId, PersonId};
 
-/// A value that is encrypted under the key of one person. The ledger contains only `sealed`, and
-/// the program in memory uses only `value`. After the person is erased, both members are empty.
+/// A value that is encrypted with the key of one person. The ledger contains only the member `sealed`, and
+/// the program in memory uses only the member `value`. After the person is erased, both members are empty.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Personal {
-    /// The person under whose key the value is encrypted.
+    /// The person with whose key the value is encrypted.
     pub subject: PersonId,
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub value: Value,
-    /// The encrypted value: nonce and ciphertext in Base64. The algorithm is XChaCha20-Poly1305
-    /// with `subject` as associated data.
+    /// The encrypted value. The text contains the nonce and the ciphertext in Base64. The algorithm is
+    /// XChaCha20-Poly1305 with `subject` as associated data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealed: Option<String>,
 }
@@ -28,30 +28,30 @@ impl Personal {
             sealed: None,
         }
     }
-    /// Returns true if the value was erased. This happens when the key of the person is deleted.
+    /// Returns true if the value was erased. A value is erased when the key of the person is deleted.
     pub fn is_erased(&self) -> bool {
         self.value.is_null() && self.sealed.is_none()
     }
 }
 
-/// One form field and its value.
+/// One form field with its value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     pub key: String,
-    /// The value as it is stored. For most field types the value is a text, and for tables and
-    /// forms it is JSON. Null if the field is empty, or if `personal` contains the value.
+    /// The value as the event stores it. The value of a table or of a custom form is JSON, and most other
+    /// values are texts. This member is null if the field is empty, or if the member `personal` contains the
+    /// value.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub value: Value,
-    /// The value of a personal field. In this case, the member `value` is null.
+    /// The encrypted value of the field. This member is absent if the field is not encrypted. If this member
+    /// is present, the member `value` is null.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub personal: Option<Personal>,
-    /// The text that is displayed instead of the value. The text contains the names of the selected
-    /// options at the time of the selection. It is empty if the workflow itself defines the
-    /// options.
+    /// The text that people see instead of the value. The text contains the names of the selected options, as
+    /// they were when a person selected them. The text is empty if the workflow itself defines the options.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub shown: String,
-    /// The uploaded files that the value contains. This list is readable even if the value is
-    /// encrypted.
+    /// The ids of the uploaded files in the value. This list is readable even if the value is encrypted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<AttachmentId>,
 }
@@ -66,7 +66,7 @@ impl Entry {
             files: Vec::new(),
         }
     }
-    /// Returns the entry with its value as a personal value of the given person.
+    /// Returns the entry with an encrypted value. The value belongs to the person `subject`.
     #[must_use]
     pub fn owned_by(self, subject: PersonId) -> Self {
         Self {
@@ -77,25 +77,25 @@ impl Entry {
             files: self.files,
         }
     }
-    /// Returns the readable value. Returns null if the value is empty or was erased.
+    /// Returns the value in readable form. Returns null if the field is empty or the value was erased.
     pub fn read(&self) -> &Value {
         self.personal
             .as_ref()
             .map_or(&self.value, |personal| &personal.value)
     }
-    /// Returns true if the value was erased. This happens when the key of the person is deleted.
+    /// Returns true if the value was erased. A value is erased when the key of its person is deleted.
     pub fn is_erased(&self) -> bool {
         self.personal.as_ref().is_some_and(Personal::is_erased)
     }
 }
 
-/// Free text from a person, such as a reason, a message or the name of a file.
+/// Free text that a person entered, such as a reason, a message or the name of a file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Remark {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub text: String,
-    /// The text as a personal value, if the service encrypts all free text under the creator's key.
-    /// In this case, the member `text` is empty.
+    /// The encrypted form of the text. This member is present only if the service encrypts free text with the
+    /// creator's key. The member `text` is then empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub personal: Option<Personal>,
 }
@@ -107,7 +107,7 @@ impl Remark {
             personal: None,
         }
     }
-    /// Returns the remark with its text as a personal value of the given person.
+    /// Returns the remark with an encrypted text. The text belongs to the person `subject`.
     #[must_use]
     pub fn owned_by(self, subject: PersonId) -> Self {
         Self {
@@ -115,7 +115,7 @@ impl Remark {
             personal: Some(Personal::new(subject, self.text.into())),
         }
     }
-    /// Returns the readable text. Returns an empty text if the text was erased.
+    /// Returns the text in readable form. Returns an empty text if the text was erased.
     pub fn read(&self) -> &str {
         self.personal.as_ref().map_or(&self.text, |personal| {
             personal.value.as_str().unwrap_or_default()
@@ -126,7 +126,7 @@ impl Remark {
     }
 }
 
-/// Returns the personal values in all entries of a form.
+/// Returns all personal (encrypted) values in the entries of a form.
 pub(crate) fn of_entries(entries: &mut [Entry]) -> Vec<&mut Personal> {
     entries
         .iter_mut()

@@ -1,5 +1,5 @@
-//! The start of a reaction, in the stream `reaction-<name>`. A reaction is a function that creates
-//! further work from events.
+//! Defines the events of one reaction. The events are stored in the stream `reaction-<name>`. A reaction is a
+//! function that creates further work from events, such as a callback.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,19 +13,18 @@ event_enum! {
     }
 }
 
-/// The desk ran the reaction for the first time. The reaction ignores all commits that are older
-/// than this start.
+/// The desk ran the reaction for the first time. This moment is the start of the reaction. The reaction
+/// ignores all commits that were stored earlier.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Activated {
-    /// The name of the reaction. The name must never change, because the ids of the resulting queue
-    /// messages contain it.
+    /// The name of the reaction. The ids of queue messages contain this name, so the name must never change.
     pub reaction: String,
-    /// The position of the last commit that the reaction ignores. `None` if the store does not
-    /// assign positions immediately.
+    /// The position of the last commit that the reaction ignores. `None` if the store assigns positions only
+    /// after a commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<i64>,
-    /// The instant of the start. If the position of a commit is unknown, the reaction ignores the
-    /// commit if it is older than this instant.
+    /// The time at which the reaction was started. If the position of a commit is unknown, the reaction
+    /// ignores the commit if the commit is older than this time.
     pub at: Moment,
 }
 impl Personals for Activated {}

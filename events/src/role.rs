@@ -1,4 +1,4 @@
-//! Roles and their members, in the stream `role-<id>`.
+//! Defines the events of one role and its members. The events are stored in the stream `role-<id>`.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,13 +16,13 @@ event_enum! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum RoleKind {
-    /// A normal role that the people of the desk define.
+    /// A normal role that people define in this desk.
     General,
     /// A built-in administrator role, such as `SUPERUSER`.
     Admin,
 }
 
-/// The role was created or replaced by this definition.
+/// The role was defined. This definition replaces an earlier definition of the same role.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Defined {
     pub role: RoleId,
@@ -30,8 +30,8 @@ pub struct Defined {
     pub key: String,
     pub name: String,
     pub members: Vec<PersonId>,
-    /// True if the role is in the list of roles and can be selected. After the removal of the role,
-    /// the value is false, but existing uses remain valid.
+    /// True if the role is in the list of roles and can be selected, and false after its removal from the
+    /// list. Workflows that use a removed role stay valid.
     #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
     pub is_listed: bool,
 }

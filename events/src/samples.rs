@@ -1,7 +1,8 @@
-//! Sample events, one for each event type and version. After a release, a sample never changes.
+//! Contains one sample event for each event type and version. After a release, a sample never changes.
 //!
-//! The samples prove that the program can still read old events. The samples of one aggregate also
-//! form a valid history. The fingerprint of the snapshots is computed from this history.
+//! The samples prove that the program can still read old events. All samples of one aggregate together are a
+//! valid sequence of events. The fingerprint of the snapshots (stored states of aggregates) is computed from
+//! this sequence.
 
 use crate::{Event, Raw};
 
@@ -9,8 +10,8 @@ macro_rules! samples {
     ($($name:literal)*) => { &[$(($name, include_str!(concat!("../samples/", $name, ".json")))),*] };
 }
 
-/// The name (`<type>.v<version>`) and the JSON text of each sample. The samples of one aggregate
-/// are in a valid order, so they form a history.
+/// The name (`<type>.v<version>`) and the JSON text of each sample. The samples of one aggregate are in an
+/// order in which the events could happen.
 pub const ALL: &[(&str, &str)] = samples! {
     "app.registered.v1"
     "application.requested.v1"
@@ -125,8 +126,8 @@ pub const ALL: &[(&str, &str)] = samples! {
     "ticket.finished.v1"
 };
 
-/// Reads all samples of one aggregate and returns the events in their current version. Samples of
-/// old versions are converted.
+/// Returns the sample events of one aggregate in their current versions. A sample of an old version is
+/// converted first.
 pub fn history<F: Event>() -> Vec<F> {
     let of_aggregate = |name: &&(&str, &str)| name.0.split('.').next() == Some(F::AGGREGATE);
     ALL.iter()

@@ -1,4 +1,5 @@
-//! Services for which people open tickets, in the stream `service-<id>`.
+//! Defines the events of one service. People open tickets for a service. The events are stored in the stream
+//! `service-<id>`.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +14,7 @@ event_enum! {
     }
 }
 
-/// The service was created or replaced by this definition.
+/// The service was defined. This definition replaces an earlier definition of the same service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Defined {
     pub service: ServiceId,
@@ -26,26 +27,27 @@ pub struct Defined {
     pub is_enabled: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub owners: Vec<PersonId>,
-    /// The group of people to whom the service is displayed: `OPEN`, `GENERAL`, `PERSON`,
-    /// `INVISIBLE`, `API`, ...
+    /// The code for the people to whom the desk displays the service. Examples are `OPEN`, `GENERAL`,
+    /// `PERSON`, `INVISIBLE` and `API`.
     pub display_type: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub display_roles: Vec<String>,
-    /// True if all free text in tickets of this service is encrypted under the creator's key.
+    /// True if all free text in the tickets of this service is encrypted with the key of the ticket's
+    /// creator.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub seals_text: bool,
-    /// The priority for each urgency (rows) and impact (columns). A priority is a number from 1 to
-    /// 3. If absent, the default matrix of the desk applies.
+    /// The priorities of this service. Each row belongs to an urgency, and each column belongs to an impact.
+    /// A priority is a number from 1 to 3. If absent, the service uses the default priorities of the desk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priorities: Option<[[u8; 3]; 3]>,
-    /// True if a person may submit a ticket for another person.
+    /// True if a person may submit a ticket on behalf of another person.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub can_ticket_agency: bool,
-    /// The number of days after which the desk rates a finished ticket automatically. Absent if the
-    /// desk never rates tickets of this service.
+    /// The number of days after which the desk rates a finished ticket automatically. The value is absent if
+    /// the desk never rates the tickets of this service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_after_days: Option<u16>,
-    /// True if people can open new tickets for the service. Existing tickets are not affected.
+    /// True if people can open new tickets for the service. If false, existing tickets still continue.
     #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
     pub is_listed: bool,
 }

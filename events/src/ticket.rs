@@ -1,5 +1,5 @@
-//! The events of a ticket, in the stream `ticket-<sn>` (`sn` is the ticket number). All events that
-//! follow from one command are stored in one commit.
+//! Defines the events of one ticket. The events are stored in the stream `ticket-<sn>`, where `sn` is the
+//! ticket number. All events that follow from one command are stored in one commit.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,8 @@ use crate::{
     TransitionId, WorkflowId,
 };
 
-/// The id of the deadline at which the desk rates an ended ticket automatically.
+/// The id of the deadline for an automatic rating. The desk rates an ended ticket at this deadline if the
+/// creator has not rated the ticket before.
 pub const RATE: &str = "rate";
 
 event_enum! {
@@ -67,8 +68,8 @@ event_enum! {
 }
 
 impl TicketEvent {
-    /// Returns true if the event counts as work on the ticket. Remarks, changes of followers,
-    /// ratings, reminders and links do not count as work.
+    /// Returns true if the event counts as work on the ticket. Remarks, reminders, ratings, links between
+    /// tickets and changes of the followers (people who watch the ticket) do not count as work.
     pub fn is_work(&self) -> bool {
         !matches!(
             self,
@@ -80,8 +81,8 @@ impl TicketEvent {
                 | Self::Unlinked(_)
         )
     }
-    /// Returns the person who acted at a node with this event. Returns `None` if the event is not
-    /// an action of a person at a node.
+    /// Returns the person who acted at a node, if this event records such an action. Returns `None` for all
+    /// other events.
     pub fn handled_by(&self) -> Option<&PersonId> {
         match self {
             Self::NodeClaimed(claimed) => Some(&claimed.by),
@@ -104,8 +105,8 @@ impl TicketEvent {
     }
 }
 
-/// The four service types. The service type of a ticket determines the first letters of the ticket
-/// number and the first digit of the integer id.
+/// The four service types. Each ticket has the service type of its service. The service type determines the
+/// first letters of the ticket number and the first digit of the integer id of the ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ServiceKind {
@@ -117,7 +118,7 @@ pub enum ServiceKind {
 
 impl ServiceKind {
     pub const ALL: [Self; 4] = [Self::Request, Self::Change, Self::Event, Self::Question];
-    /// Returns the first letters of the ticket numbers of this service type.
+    /// Returns the first letters of the ticket number for tickets of this service type.
     pub fn prefix(self) -> &'static str {
         match self {
             Self::Request => "REQ",
@@ -126,8 +127,8 @@ impl ServiceKind {
             Self::Question => "PBI",
         }
     }
-    /// Returns the first digit of the integer ids of this service type. Only BlueKing clients use
-    /// integer ids.
+    /// Returns the first digit of the integer ticket id for tickets of this service type. Only BlueKing
+    /// clients use integer ids.
     pub fn digit(self) -> i64 {
         match self {
             Self::Request => 1,
@@ -136,7 +137,7 @@ impl ServiceKind {
             Self::Question => 4,
         }
     }
-    /// Returns the text of the service type in events and in the APIs.
+    /// Returns the text that represents the service type in events and in the APIs.
     pub fn key(self) -> &'static str {
         match self {
             Self::Request => "request",
@@ -151,8 +152,8 @@ impl ServiceKind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Opened {
     pub sn: TicketSn,
-    /// The integer id of the ticket for BlueKing clients. The digits are: one digit for the service
-    /// type, the date, and the daily counter. The id is always below 2^53.
+    /// The integer id of the ticket. Only BlueKing clients use this id. The id consists of one digit for the
+    /// service type, the date, and a counter that starts again each day. The id is always below 2^53.
     pub id: i64,
     pub kind: ServiceKind,
     pub service: ServiceId,
@@ -170,28 +171,29 @@ pub struct Opened {
     pub tag: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback: Option<CallbackTarget>,
-    /// True if all free text of the ticket is encrypted under the creator's key. The value is
-    /// copied from the service when the ticket opens, and later changes of the service have no
-    /// effect.
+    /// True if all free text of the ticket is encrypted with the creator's key. The value is copied from the
+    /// service when the ticket opens. If the service changes later, this value does not change.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub seals_text: bool,
-    /// For certain nodes, the processors whom the client chose in the request
-    /// (`meta.state_processors`).
+    /// The processors whom the client chose in the request (`meta.state_processors`), by node. Nodes for
+    /// which the client chose no processors are absent.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub chosen_processors: BTreeMap<NodeId, Vec<PersonId>>,
-    /// The person who submitted the ticket for the creator. Absent if the creator submitted the
-    /// ticket.
+    /// The person who submitted the ticket on behalf of the creator. The value is absent if the creator
+    /// submitted the ticket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<PersonId>,
-    /// Additional read-only fields that the client supplied for display.
+    /// Additional fields that the client sent with the ticket. People can read these fields but not change
+    /// them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dynamic_fields: Vec<DynamicField>,
-    /// The translated names of the fields. The outer key is the field key, and the inner key is the
-    /// language.
+    /// The names of form fields in several languages. The outer key is the key of a field, and the inner key
+    /// is the language.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub names: BTreeMap<String, BTreeMap<String, String>>,
-    /// The name of the secret that contains the variables for automatic nodes (`meta.envs`). A
-    /// variable may be confidential, so the values are in the key store and not in the event.
+    /// The name of a secret in the key store. The secret contains the variables that the client sent for
+    /// automatic nodes (`meta.envs`). These values are not in the event, because a variable may be
+    /// confidential.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variables: Option<String>,
     /// The notification settings that the client sent (`meta.notify_config`).
@@ -200,7 +202,8 @@ pub struct Opened {
 }
 impl Personals for Opened {}
 
-/// A field that is only displayed (`dynamic_fields`, reference/bk-itsm.md 3.1).
+/// A field that a ticket only displays. The client sends such fields in the member `dynamic_fields`
+/// (reference/bk-itsm.md 3.1).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DynamicField {
     pub key: String,
@@ -213,21 +216,23 @@ pub struct DynamicField {
     pub meta: serde_json::Value,
 }
 
-/// The receiver of the callbacks for this ticket. The URL and the headers may contain confidential
-/// values, so they are in the key store. The event contains only the name of this secret.
+/// The receiver of the callbacks for this ticket. The URL and the headers of the receiver may contain
+/// confidential values. The key store therefore contains them as a secret, and the event contains only the
+/// name of the secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallbackTarget {
-    /// The host name of the receiver, so that people can identify the receiver.
+    /// The host name of the receiver. People see this name and can recognize the receiver.
     pub host: String,
-    /// The name of the secret that contains the URL and the headers. Two secrets with equal
-    /// contents have the same name.
+    /// The name of a secret in the key store. The secret contains the URL and the headers. Two secrets with
+    /// equal contents have the same name.
     pub secret: String,
-    /// True if callbacks also report changes of the status before the ticket ends.
+    /// True if the desk sends a callback for each change of the ticket status. If the value is false, the
+    /// desk sends a callback only when the ticket ends.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub on_status: bool,
 }
 
-/// A priority, with the impact and the urgency that determine it.
+/// The priority of a ticket. The members `impact` and `urgency` are the values that belong to this priority.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Priority {
     pub key: String,
@@ -235,8 +240,8 @@ pub struct Priority {
     pub urgency: String,
 }
 
-/// One row of the log of another system was imported without changes. `occurred_at` is the time in
-/// this row.
+/// One row from the log of another system was imported without changes. The time in this row is stored as
+/// `occurred_at`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RowImported {
     /// The time in the imported row. It is stored as `occurred_at` of the event, outside of the
@@ -245,20 +250,20 @@ pub struct RowImported {
     pub occurred_at: Moment,
     pub source: String,
     pub case: String,
-    /// The hash of the content of the imported file. `line` is the number of the line in this file.
+    /// The hash of the imported file's content. The member `line` is the line number in this file.
     pub file: String,
     pub line: u64,
-    /// The hash of the text of the row, computed with a secret key of the desk. Equal rows have the
-    /// same hash, even in different files. The secret key prevents others from guessing names with
-    /// this hash.
+    /// The hash of the row's text. The hash is computed with a secret key of the desk, so that other people
+    /// cannot test guessed names against the hash. Equal rows have the same hash, even in different files.
     pub row: String,
-    /// The position of this row among all rows of the case with the same text. The first such row
-    /// in the file has the number 1.
+    /// The position of this row among equal rows of the same case. Equal rows have the same text. The first
+    /// of these rows in the file has the position 1.
     #[serde(default = "first", skip_serializing_if = "is_first")]
     pub nth: u32,
-    /// The name of the state in the other system.
+    /// The state of the case, as the other system names this state.
     pub state: String,
-    /// The phase of the state. The mapping file of the import assigns a phase to each state.
+    /// The phase to which the member `state` belongs. The mapping file of the import assigns a phase to each
+    /// state.
     pub phase: Phase,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub actor: String,
@@ -272,18 +277,20 @@ pub struct RowImported {
     pub urgency: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub priority: String,
-    /// The time zone of the times in the imported log. The text is empty for UTC.
+    /// The name of the time zone for the times in the imported log. The text is empty if the times are in
+    /// UTC.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub zone: String,
-    /// The times of the row by name, such as `opened`, `resolved` and `closed`. A time that is
-    /// unknown is absent.
+    /// The times in the row, such as `opened`, `resolved` and `closed`. The key is the name of a time. An
+    /// unknown time is absent.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub times: BTreeMap<String, Moment>,
-    /// The numeric values of the row, by the names in the mapping file. A number that is unknown is
-    /// absent.
+    /// The numeric values in the row. The key is the name that the mapping file of the import gives to the
+    /// value. An unknown number is absent.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub numbers: BTreeMap<String, i64>,
-    /// Further columns of the row that the mapping file selects, by the name of the column.
+    /// The other columns of the row that the mapping file of the import selects. The key is the name of a
+    /// column.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub columns: BTreeMap<String, String>,
 }
@@ -301,7 +308,8 @@ fn is_first(nth: &u32) -> bool {
     *nth == 1
 }
 
-/// The phase of the work on a case. Each state of another system belongs to one phase.
+/// The phase of the work on an imported case. A mapping file assigns each state of the other system to one
+/// phase.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
@@ -313,14 +321,14 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Returns true if the work is done. Either the case is resolved, or the requester has closed
+    /// Returns true if the work on the case is done. The case is then resolved, or the requester has closed
     /// the case.
     pub fn is_done(self) -> bool {
         matches!(self, Self::Resolved | Self::Closed)
     }
 }
 
-/// The status of a run of a node. A node can run several times in one ticket.
+/// The status of one execution of a node. A ticket can execute the same node several times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum NodeStatus {
@@ -329,17 +337,18 @@ pub enum NodeStatus {
     Running,
     Finished,
     Terminated,
-    /// A person must act, because no transition matches or because an automatic node failed.
+    /// A person must act at the node. Either no transition has a true condition, or an automatic node failed.
     Failed,
 }
 
-/// The ticket entered a node. The people who may process the node are selected at this time and
-/// stored in the event.
+/// The ticket entered a node. The desk selects the people who may process the node at this moment, and stores
+/// these people in the event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeEntered {
     pub node: NodeId,
     pub name: String,
-    /// The number of this run of the node. The first run has number 1, and each further run adds 1.
+    /// The number of the current execution of the node. The first execution has number 1, and each repetition
+    /// adds 1.
     pub round: u32,
     pub status: NodeStatus,
     pub processors_type: String,
@@ -347,10 +356,11 @@ pub struct NodeEntered {
     /// because every person may act in this case.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub processors: Vec<PersonId>,
-    /// True if the desk itself executes the node. People act at such a node only after a failure.
+    /// True if the desk itself executes the work of the node. People act at such a node only after a failure.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub automatic: bool,
-    /// The aggregate that executes the work of an automatic node, for example an API call.
+    /// The kind of aggregate that executes the work of an automatic node. Examples are an API call or an
+    /// application.
     #[serde(default, skip_serializing_if = "Executor::is_api_call")]
     pub executor: Executor,
     /// True if the processors of the node vote.
@@ -359,16 +369,17 @@ pub struct NodeEntered {
 }
 impl Personals for NodeEntered {}
 
-/// A person claimed the node and is now its only processor.
+/// A person claimed the node and became its only processor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeClaimed {
     pub node: NodeId,
     pub name: String,
     pub by: PersonId,
-    /// True if the desk claimed the node for the only person who could claim the node.
+    /// True if the desk claimed the node automatically. The desk does this if only one person can claim the
+    /// node.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub automatic: bool,
-    /// The reason that the person entered. The text is empty if the person entered no reason.
+    /// The reason that the claiming person entered. The text is empty if the person entered no reason.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }
@@ -378,7 +389,7 @@ impl Personals for NodeClaimed {
     }
 }
 
-/// An assignor chose the processors of the node.
+/// A person who assigns work (an assignor) chose the processors of the node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeAssigned {
     pub node: NodeId,
@@ -404,8 +415,9 @@ pub struct NodeTransferred {
     pub by: PersonId,
     pub processors_type: String,
     pub processors: Vec<PersonId>,
-    /// In a countersign (a vote of all processors), the processor whose vote passes to the new
-    /// processors. All other processors remain. Absent if the whole node was transferred.
+    /// The processor whose vote passes to the new processors. The value is present only for a countersign (a
+    /// vote of all processors), and all other processors then stay unchanged. The value is absent if the
+    /// whole node was transferred.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<PersonId>,
     pub message: Remark,
@@ -425,12 +437,11 @@ pub struct VoteCast {
     pub pass: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub form: Vec<Entry>,
-    /// True if the desk cast the vote for the creator. This is possible if the workflow counts the
-    /// submission as an approval.
+    /// True if the desk cast the vote automatically for the ticket's creator. The desk does this only if the
+    /// workflow counts the submission as an approval.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub automatic: bool,
-    /// The reason of the vote. It is stored here even if a field of the form contains the same
-    /// text.
+    /// The reason for the vote. The reason is stored here even if a form field contains the same text.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }
@@ -443,23 +454,23 @@ impl Personals for VoteCast {
     }
 }
 
-/// A node was completed. The values of its form and its outputs can be used in the conditions of
-/// later transitions.
+/// A node was completed. The conditions of later transitions can use the values of the node's form and its
+/// output variables.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeCompleted {
     pub node: NodeId,
     pub name: String,
     pub round: u32,
     pub by: PersonId,
-    /// The result of an approval node: true for an approval, false for a rejection. Absent for
-    /// other nodes.
+    /// The result of an approval node. True means an approval, and false means a rejection. The value is
+    /// absent for other kinds of nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pass: Option<bool>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub form: Vec<Entry>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, String>,
-    /// The reason that the person entered. The text is empty if the person entered no reason.
+    /// The reason that the acting person entered. The text is empty if the person entered no reason.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }
@@ -472,7 +483,7 @@ impl Personals for NodeCompleted {
     }
 }
 
-/// The ticket left a node along a transition.
+/// The ticket left a node and followed a transition to the next node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TransitionTaken {
     pub transition: TransitionId,
@@ -480,14 +491,15 @@ pub struct TransitionTaken {
     pub name: String,
     pub from: NodeId,
     pub to: NodeId,
-    /// The evaluated clauses of the conditions, with their results. The list is empty if no
-    /// condition was evaluated.
+    /// The comparisons in the conditions that the desk evaluated, with their results. The list is empty if
+    /// the desk evaluated no condition.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tested: Vec<Tested>,
-    /// The manager who chose the transition. Absent if the transition was taken automatically.
+    /// The manager who chose the transition. The value is absent if the desk chose the transition
+    /// automatically.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<PersonId>,
-    /// The reason that the manager entered. The text is empty if no manager chose the transition.
+    /// The reason that the manager entered. The text is empty if the desk chose the transition automatically.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }
@@ -497,7 +509,8 @@ impl Personals for TransitionTaken {
     }
 }
 
-/// No transition of the node matches. The node has the status `FAILED` until a person acts.
+/// No transition of the node has a true condition. The node has the status `FAILED` until a person chooses
+/// how the ticket continues.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TransitionMissing {
     pub node: NodeId,
@@ -510,10 +523,10 @@ impl Personals for TransitionMissing {}
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tested {
     pub transition: TransitionId,
-    /// The clause as text in the form `key operator expected`. A longer text is cut at 256 bytes.
+    /// The comparison as text in the form `key operator expected`. A longer text is cut at 256 bytes.
     pub clause: String,
-    /// The value of the key at the evaluation. A longer text is cut at 256 bytes. For a personal
-    /// value, the text is `<personal>`.
+    /// The value that the key had when the comparison was evaluated. A longer text is cut at 256 bytes. For a
+    /// personal value, the text is `<personal>`.
     pub found: String,
     pub holds: bool,
 }
@@ -534,7 +547,8 @@ impl Personals for Suspended {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Resumed {
     pub by: PersonId,
-    /// The reason that the person entered. The text is empty if the person entered no reason.
+    /// The reason that the person who resumed the ticket entered. The text is empty if the person entered no
+    /// reason.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }
@@ -544,12 +558,13 @@ impl Personals for Resumed {
     }
 }
 
-/// The ticket was withdrawn, by the creator or by a superuser.
+/// The ticket was withdrawn by its creator or by a superuser.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Withdrawn {
     pub by: PersonId,
     pub approve_result: bool,
-    /// The reason that the person entered. The text is empty if the person entered no reason.
+    /// The reason that the person who withdrew the ticket entered. The text is empty if the person entered no
+    /// reason.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }
@@ -559,8 +574,8 @@ impl Personals for Withdrawn {
     }
 }
 
-/// The ticket ended early. The cause is a person or a rejection at an approval node. `node` is
-/// absent if the ticket was ended as a whole.
+/// The ticket ended early. Either a person ended the ticket, or an approval node rejected the ticket. The
+/// member `node` is absent if the ticket was not ended at a single node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Terminated {
     pub by: PersonId,
@@ -581,15 +596,15 @@ impl Personals for Terminated {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finished {
     pub approve_result: bool,
-    /// The instant at which the desk rates the ticket automatically if the creator does not rate
-    /// the ticket before. Absent if the service defines no number of days for this rating.
+    /// The time at which the desk rates the ticket automatically. The desk rates only if the creator has not
+    /// rated the ticket before. The value is absent if the service has no setting for an automatic rating.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_by: Option<Moment>,
 }
 impl Personals for Finished {}
 
-/// The ticket reached a parallel gateway and took each transition whose condition is true. Several
-/// branches are active at the same time now.
+/// The ticket reached a parallel gateway. The ticket followed each transition whose condition is true, so
+/// several branches of the workflow are active at the same time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BranchesStarted {
     pub node: NodeId,
@@ -598,14 +613,14 @@ pub struct BranchesStarted {
 }
 impl Personals for BranchesStarted {}
 
-/// A branch reached the join of its parallel gateway. After the last branch, the ticket continues
-/// after the join.
+/// A branch reached the join node of its parallel gateway. When the last branch arrives, the ticket continues
+/// with the node after the join.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BranchJoined {
     pub node: NodeId,
     pub name: String,
-    /// The parallel gateway at which the branch started. `branch` is the id of the first transition
-    /// of the branch.
+    /// The parallel gateway at which the branch started. The member `branch` is the id of the first
+    /// transition in the branch.
     pub fork: NodeId,
     pub branch: TransitionId,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -613,30 +628,31 @@ pub struct BranchJoined {
 }
 impl Personals for BranchJoined {}
 
-/// The result of the API call of an automatic node arrived. Normally the result is applied in the
-/// same commit. If the ticket is suspended or is a child ticket, a later commit applies the result.
+/// The result of the API call of an automatic node arrived. Normally the result is applied in the same
+/// commit. The result is applied in a later commit if the ticket is suspended or is a child of another
+/// ticket.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeResultReceived {
     pub node: NodeId,
     pub name: String,
     pub round: u32,
-    /// The number of the API call within the current run of the node. The first call has number 1,
-    /// and each retry by a person adds 1.
+    /// The number of the API call within the current execution of the node. The first call has number 1. Each
+    /// time a person repeats the call, the number increases by 1.
     pub attempt: u32,
     pub succeeded: bool,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, String>,
-    /// The id of the task in the external system, for example in BlueKing SOPS. A retry can
-    /// continue this task.
+    /// The id of the task that the call created in an external system, for example in BlueKing SOPS. If a
+    /// person repeats the call, the desk can continue this task.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub task: String,
-    /// The reason of a failure. The text is empty if the API call was successful.
+    /// The reason why the API call failed. The text is empty if the API call was successful.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
 }
 impl Personals for NodeResultReceived {}
 
-/// An automatic node failed. The node now waits for a person.
+/// An automatic node failed. A person must decide how the ticket continues.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeFailed {
     pub node: NodeId,
@@ -646,18 +662,19 @@ pub struct NodeFailed {
 }
 impl Personals for NodeFailed {}
 
-/// A person repeated a failed automatic node, possibly with changed inputs.
+/// A person repeated the work of a failed automatic node. The person may have changed the inputs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeRetried {
     pub node: NodeId,
     pub name: String,
     pub by: PersonId,
     pub attempt: u32,
-    /// Values that a person entered for this API call only. They replace the values of fields and
-    /// variables with the same key.
+    /// The values that a person entered only for this API call. Such a value replaces the field or variable
+    /// with the same key.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub inputs: BTreeMap<String, String>,
-    /// The reason that the person entered. The text is empty if the person entered no reason.
+    /// The reason that the person who repeated the node entered. The text is empty if the person entered no
+    /// reason.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }
@@ -667,8 +684,8 @@ impl Personals for NodeRetried {
     }
 }
 
-/// A node was skipped. Either the node has no processors, or a person ignored its failure. In the
-/// second case, the person may enter the output variables of the node.
+/// A node was skipped. Either the node has no processors, or a person chose to ignore the failure of the
+/// node. In the second case, the person may enter values for the node's output variables.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeSkipped {
     pub node: NodeId,
@@ -688,8 +705,8 @@ impl Personals for NodeSkipped {
     }
 }
 
-/// A manager replaced the processors of a node with other people (BlueKing: exception
-/// distribution). The configured limits for processors do not apply.
+/// A manager replaced the processors of a node with other people. BlueKing calls this operation "exception
+/// distribution". The limits in the workflow for the choice of people do not apply.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeReassigned {
     pub node: NodeId,
@@ -706,8 +723,8 @@ impl Personals for NodeReassigned {
     }
 }
 
-/// The ticket entered a node that has no processors. A service owner must assign other people to
-/// the node.
+/// The ticket entered a node, but no person may process the node. An owner of the service must assign people
+/// to the node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProcessorsMissing {
     pub node: NodeId,
@@ -715,11 +732,11 @@ pub struct ProcessorsMissing {
 }
 impl Personals for ProcessorsMissing {}
 
-/// A node set the status that a running ticket displays.
+/// A node set the status text that an open ticket displays.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StatusSet {
     pub status: String,
-    /// The node that set the status.
+    /// The node that set the ticket status.
     pub node: NodeId,
 }
 impl Personals for StatusSet {}
@@ -732,8 +749,8 @@ pub struct Closed {
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
     pub approve_result: bool,
-    /// The instant at which the desk rates the ticket automatically. Absent if the ticket was not
-    /// finished normally, or if the service defines no number of days for this rating.
+    /// The time at which the desk rates the ticket automatically. The value is absent if the final status is
+    /// not "finished", or if the service has no setting for an automatic rating.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_by: Option<Moment>,
 }
@@ -743,11 +760,11 @@ impl Personals for Closed {
     }
 }
 
-/// Values of the form were changed after the form was submitted.
+/// A person changed values of a form after the form was submitted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FieldsChanged {
     pub by: PersonId,
-    /// The names of the changed fields for display. The names are those at the time of the change.
+    /// The names of the changed fields, as people saw them at the time of the change.
     pub names: Vec<String>,
     pub form: Vec<Entry>,
 }
@@ -757,30 +774,30 @@ impl Personals for FieldsChanged {
     }
 }
 
-/// The priority of the ticket changed. A person chose another priority, or changed the impact or
-/// the urgency.
+/// The priority of the ticket changed. Either a person chose another priority, or a person changed the impact
+/// or the urgency.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PriorityChanged {
     pub priority: Priority,
 }
 impl Personals for PriorityChanged {}
 
-/// A person added a remark.
+/// A person added a remark to the ticket.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RemarkAdded {
     /// The number of the remark within the ticket. The first remark has number 1.
     pub id: u64,
     pub by: PersonId,
-    /// The number of the remark to which this remark is a reply. Absent if the remark is not a
-    /// reply.
+    /// The number of the remark that this remark answers. The value is absent if this remark answers no other
+    /// remark.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<u64>,
     pub text: Remark,
     /// The people who are mentioned in the remark.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mentions: Vec<PersonId>,
-    /// True if only the people who work on the ticket may read the remark. The creator of the
-    /// ticket may not read such a remark.
+    /// True if only the people who work on the ticket may read the remark. The creator may not read such a
+    /// remark.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub internal: bool,
 }
@@ -790,25 +807,26 @@ impl Personals for RemarkAdded {
     }
 }
 
-/// People became followers of the ticket (`follows` is true), or stopped being followers.
+/// People were added to the followers of the ticket (people who watch the ticket) or removed from them. The
+/// member `follows` is true if the people were added.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FollowersChanged {
     pub by: PersonId,
     pub people: Vec<PersonId>,
     pub follows: bool,
-    /// True if the new followers may see the whole ticket. This is the case if the person who added
-    /// them may see the whole ticket.
+    /// True if the new followers may read the whole ticket. Followers get this right only from a person who
+    /// may read the whole ticket.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub invited: bool,
 }
 impl Personals for FollowersChanged {}
 
-/// The ticket was rated. The creator or the agent gave the rating, or the desk gave the rating
-/// after the deadline.
+/// The ticket got a rating. The rating comes from the creator, from the agent who submitted the ticket for
+/// the creator, or from the desk after a deadline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rated {
     pub by: PersonId,
-    /// The number of stars of the rating, from 1 to 5.
+    /// The rating as a number of stars, from 1 to 5.
     pub stars: u8,
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub comment: Remark,
@@ -819,7 +837,7 @@ impl Personals for Rated {
     }
 }
 
-/// A person reminded the current processors of their work.
+/// A person reminded the current processors that they must process the ticket.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reminded {
     pub by: PersonId,
@@ -837,21 +855,22 @@ impl Personals for Reminded {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Relation {
-    /// A person opened this ticket from the other ticket.
+    /// A person opened this ticket while working on the other ticket.
     RaisedFrom,
-    /// A person opened the other ticket from this ticket.
+    /// A person opened the other ticket while working on this ticket.
     Raised,
-    /// The tickets belong to the same subject. Neither ticket depends on the other ticket.
+    /// Both tickets belong to the same subject. The tickets do not depend on each other.
     Related,
-    /// This ticket is a child of the other ticket. A child ends when its parent ends, and people
-    /// cannot process a child.
+    /// This ticket is a child of the other ticket. The child ends when its parent ends. People cannot process
+    /// the child.
     ChildOf,
     /// The other ticket is a child of this ticket.
     ParentOf,
 }
 
 impl Relation {
-    /// Returns the kind of link that the other ticket must record.
+    /// Returns the kind of link as seen from the other ticket. For example, the inverse of `ChildOf` is
+    /// `ParentOf`.
     #[must_use]
     pub fn inverse(self) -> Self {
         match self {
@@ -864,7 +883,7 @@ impl Relation {
     }
 }
 
-/// A link to another ticket was added. The other ticket records the opposite kind of link.
+/// A link from this ticket to another ticket was added. The other ticket stores a link of the inverse kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Linked {
     pub by: PersonId,
@@ -873,7 +892,8 @@ pub struct Linked {
 }
 impl Personals for Linked {}
 
-/// A link to another ticket was removed. The old events of the link remain in the history.
+/// A link from this ticket to another ticket was removed. The earlier events about the link remain in the
+/// ledger.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Unlinked {
     pub by: PersonId,
@@ -882,14 +902,14 @@ pub struct Unlinked {
 }
 impl Personals for Unlinked {}
 
-/// A processor acknowledged the work at a node. The processor has seen the work but has not
-/// completed it.
+/// A processor acknowledged the work at a node. This means that the processor has seen the work but has not
+/// completed the work.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Acknowledged {
     pub by: PersonId,
     pub node: NodeId,
     pub name: String,
-    /// The reason that the person entered. The text is empty if the person entered no reason.
+    /// The reason that the processor entered. The text is empty if the processor entered no reason.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }
@@ -899,14 +919,14 @@ impl Personals for Acknowledged {
     }
 }
 
-/// The work at a node was escalated to the next level. Additional people became processors: the
-/// leaders of the processors, or the service owners.
+/// The work at a node was escalated to a higher level. Additional people became processors of the node: the
+/// leaders of the processors, or the owners of the service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Escalated {
     pub by: PersonId,
     pub node: NodeId,
     pub name: String,
-    /// The number of the escalation. The first escalation of the node has number 1.
+    /// The number of this escalation at the node. The first escalation has number 1.
     pub level: u32,
     pub processors: Vec<PersonId>,
     #[serde(default, skip_serializing_if = "Remark::is_empty")]

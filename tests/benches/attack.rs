@@ -1,13 +1,13 @@
-//! Load test with hostile callers and one good client. `cargo bench -p tests --bench attack -- 180`
-//! runs for 180 seconds.
+//! This load test measures whether a desk still serves a normal client while many hostile clients attack
+//! the desk. `cargo bench -p tests --bench attack -- 180` runs for 180 seconds.
 //!
-//! All hostile callers run at the same time. The callers send requests without credentials,
-//! half-open connections, incomplete bodies and guessed secrets. Other callers do not read their
-//! downloads, name thousands of people, or filter by 300,000 services.
+//! All hostile clients run at the same time. Some send requests without credentials, half-open connections,
+//! incomplete bodies and guessed secrets. Others do not read their downloads, name thousands of people in a
+//! request, or filter by 300,000 services.
 //!
-//! The test measures the response times of the good client. The test compares the 99th percentile
-//! during the attack with the 99th percentile on the idle desk. The test also measures the response
-//! time of `/healthz` and the memory of the desk, and fails if a limit is exceeded.
+//! The test measures the response times of the normal client. It compares the 99th percentile during the
+//! attack with the 99th percentile before the attack. It also measures the response time of `/healthz` and
+//! the memory of the desk. The test fails if a limit is exceeded.
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,37 +21,37 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// Default length of a run, in seconds.
+/// Default duration of a run, in seconds.
 const LENGTH_S: u64 = 180;
-/// In the first part of a run, only the good client sends requests. The length of this part is the
-/// length of the run divided by this number.
+/// In the first part of a run, only the normal client sends requests. The duration of this part is the
+/// duration of the run divided by this number.
 const IDLE_PART: u64 = 6;
-/// Maximum ratio of two 99th percentiles of the response times of the good client: the value during
-/// the attack divided by the value on the idle desk.
+/// Maximum factor by which the attack may increase the response times of the normal client. Response times
+/// are compared by their 99th percentile.
 const SLOWER_MAX: u32 = 10;
-/// Minimum value of the 99th percentile on the idle desk. A smaller measured value is replaced by
-/// this minimum, because random delays of the machine would distort the ratio.
+/// The test uses at least this value as the 99th percentile before the attack. Random delays of the machine
+/// would otherwise distort the comparison.
 const IDLE_MIN: Duration = Duration::from_millis(5);
-/// Maximum response time of `/healthz`.
+/// Maximum allowed response time of `/healthz`.
 const HEALTH_MAX: Duration = Duration::from_millis(500);
 /// Timeout of one request to `/healthz`.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(10);
-/// Maximum resident memory of the desk, in KiB.
+/// Maximum allowed resident memory of the desk, in KiB.
 const MEMORY_KIB_MAX: u64 = 256 << 10;
 /// Number of connections that send only a part of a request head.
 const HALF_OPEN: usize = 1_125;
-/// Number of connections that send valid credentials and only the first byte of the body.
+/// Number of connections that send valid credentials, but only the first byte of the request body.
 const STALLED: usize = 400;
-/// Pause of a hostile caller between two requests. The pause is necessary because all callers share
-/// two cores with the desk.
+/// Waiting time of a hostile client between two requests. All clients share two processor cores with the
+/// desk, and without this time they would use both cores completely.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Maximum number of failed requests of the good client that are printed.
+/// Maximum number of failed requests of the normal client that the test prints.
 const FAILURES_SHOWN: usize = 5;
-/// Pause of the good client between two requests.
+/// Waiting time of the normal client between two requests.
 const GOOD_PAUSE: Duration = Duration::from_millis(50);
 
-/// The state that all callers of one run share: the base URL, the end signal, and two counts. One
-/// count is the number of hostile requests; the other is the number of responses with status 429.
+/// Data that all clients of one run share: the base URL, a flag that ends the run, and two counters. The
+/// counters are the number of hostile requests and the number of responses with status 429.
 #[derive(Clone)]
 struct Run {
     base: String,
@@ -69,8 +69,8 @@ impl Run {
         format!("{}/{path}", self.base)
     }
 
-    /// Sends a hostile request. Counts the request, and counts the response if its status is 429.
-    /// Then pauses.
+    /// Sends a request of a hostile client and then waits for the time `PAUSE`. Counts the request, and
+    /// also counts a response with status 429.
     async fn send(&self, request: reqwest::RequestBuilder) {
         self.sent.fetch_add(1, Ordering::Relaxed);
         if request
@@ -167,7 +167,7 @@ fn percentile(times: &[Duration], percent: usize) -> Duration {
         .unwrap_or(Duration::MAX)
 }
 
-/// Uploads the file that hostile callers download later; returns the URL path of the file content.
+/// Uploads the file that the hostile clients download later. Returns the URL path of the file content.
 async fn upload(run: &Run) -> String {
     let request = client()
         .post(run.url("v1/attachments?name=a.bin"))
@@ -187,8 +187,8 @@ async fn upload(run: &Run) -> String {
     )
 }
 
-/// Lists tickets and creates tickets with short pauses, like a person. Returns the duration of each
-/// request.
+/// Behaves like a person who uses the desk: lists tickets and creates tickets, with short breaks. Returns
+/// the duration of each request.
 async fn good_client(run: &Run, length: Duration) -> Vec<Duration> {
     let (http, started) = (client(), Instant::now());
     let mut failures = 0;
@@ -229,7 +229,7 @@ async fn good_client(run: &Run, length: Duration) -> Vec<Duration> {
                 );
             }
         }
-        // A failed request counts as one minute, like a request without a response.
+        // A failed request counts as if the response had taken one minute.
         times.push(if succeeded {
             since.elapsed()
         } else {
@@ -240,11 +240,11 @@ async fn good_client(run: &Run, length: Duration) -> Vec<Duration> {
     times
 }
 
-/// Requests `/healthz` until the run ends, each time on a new connection; records the longest
-/// response time.
+/// Requests `/healthz` until the run ends and stores the longest response time in `longest`. Each request
+/// uses a new connection.
 async fn watch_health(run: Run, longest: Arc<Mutex<Duration>>) {
-    // The client is created once, because its construction takes time. An idle pool of size 0
-    // forces a new connection for each request.
+    // One HTTP client is used for all requests, because its creation takes time. The pool size 0 forces a
+    // new connection for each request.
     let http = infra::http::tls::client()
         .pool_max_idle_per_host(0)
         .timeout(HEALTH_TIMEOUT)
@@ -270,7 +270,8 @@ async fn watch_health(run: Run, longest: Arc<Mutex<Duration>>) {
     }
 }
 
-/// Reads the resident memory of the desk until the run ends; records the largest value in KiB.
+/// Reads the resident memory of the desk repeatedly until the run ends. Stores the largest value, in KiB,
+/// in `largest`.
 async fn watch_memory(run: Run, process: u32, largest: Arc<AtomicU64>) {
     while run.is_running() {
         let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
@@ -286,7 +287,7 @@ async fn watch_memory(run: Run, process: u32, largest: Arc<AtomicU64>) {
     }
 }
 
-/// Starts all hostile callers as tasks.
+/// Starts all hostile clients of the run as asynchronous tasks.
 fn attack(all: &mut JoinSet<()>, run: &Run, file: &str) {
     for number in 0..8_usize {
         all.spawn(unauthenticated_callers(run.clone(), number));
@@ -309,7 +310,7 @@ fn attack(all: &mut JoinSet<()>, run: &Run, file: &str) {
     all.spawn(unread_downloads(run.clone(), file.to_owned()));
 }
 
-/// Sends requests without credentials.
+/// A hostile client that sends requests without credentials.
 async fn unauthenticated_callers(run: Run, number: usize) {
     let http = client();
     let paths = [
@@ -329,7 +330,7 @@ async fn unauthenticated_callers(run: Run, number: usize) {
     }
 }
 
-/// Sends requests with guessed secrets.
+/// A hostile client that sends requests with guessed secrets.
 async fn secret_guessers(run: Run, caller: usize) {
     let http = client();
     let mut number = 0_u64;
@@ -343,7 +344,7 @@ async fn secret_guessers(run: Run, caller: usize) {
     }
 }
 
-/// Sends requests with credentials that name thousands of people.
+/// A hostile client with valid credentials that names thousands of people in each request.
 async fn callers_with_many_names(run: Run, caller: usize) {
     let http = client();
     let mut number = 0;
@@ -364,7 +365,7 @@ async fn callers_with_many_names(run: Run, caller: usize) {
     }
 }
 
-/// Sends requests with credentials that filter by 300,000 services.
+/// A hostile client with valid credentials that filters lists by 300,000 services.
 async fn callers_with_large_filters(run: Run) {
     let http = client();
     let parts: Vec<String> = (0..300_000).map(|id: u32| (id % 100).to_string()).collect();
@@ -380,8 +381,8 @@ async fn callers_with_large_filters(run: Run) {
     }
 }
 
-/// Opens connections that send only the beginning of a request. Keeps at most `most` connections
-/// open.
+/// A hostile client that opens connections and sends only the beginning of a request. At most `most`
+/// connections are open at the same time.
 async fn open_incomplete_requests(run: Run, beginning: String, most: usize) {
     let host = run.base.trim_start_matches("http://").to_owned();
     let mut open = std::collections::VecDeque::new();
@@ -400,7 +401,7 @@ async fn open_incomplete_requests(run: Run, beginning: String, most: usize) {
     }
 }
 
-/// Starts downloads with credentials and does not read the responses.
+/// A hostile client with valid credentials that starts downloads and does not read the responses.
 async fn unread_downloads(run: Run, file: String) {
     let http = client();
     let mut unread = Vec::new();

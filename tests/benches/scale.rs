@@ -1,12 +1,12 @@
-//! Measures how the response times depend on the number of tickets. The same requests run on a
-//! large desk and on a small desk, and the benchmark compares the median times.
+//! This benchmark measures how much the number of tickets increases the response times. It sends the same
+//! requests to a large desk and to a small desk, and compares the median response times.
 //!
-//! Run `cargo bench -p tests --bench scale -- 1000000`; the number is the number of tickets of the
-//! large desk. The argument `filtered` runs only the filtered lists. Set `TMPDIR` to a real disk.
+//! Run `cargo bench -p tests --bench scale -- 1000000`. The number is the number of tickets of the large
+//! desk. The argument `filtered` runs only the filtered lists. Set `TMPDIR` to a directory on a real disk.
 //!
-//! Both desks are complete: SQLite on disk, the HTTP router, and the follower (the task that
-//! updates the views). Their test clocks advance ten seconds per ticket, so the tickets of the
-//! large desk cover a longer time. Requests alternate between the two desks.
+//! Both desks are complete: they use SQLite on disk, the HTTP router, and the background task that updates
+//! the views (stored lists). A test clock advances ten seconds per ticket, so the tickets of the large desk
+//! cover a longer time. The benchmark sends the requests alternately to the two desks.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -35,11 +35,11 @@ const SMALL: usize = 10_000;
 const LARGE: usize = 1_000_000;
 /// Number of people who submit tickets.
 const CREATORS: usize = 100;
-/// Number of measured requests of each kind on each desk.
+/// Number of requests of each kind that are measured on each desk.
 const CALLS: usize = 201;
-/// Number of concurrent submissions while the benchmark fills a desk with tickets.
+/// Number of tickets that are created concurrently while the benchmark fills a desk.
 const AT_ONCE: usize = 64;
-/// Number of remarks on the ticket that has many remarks.
+/// The benchmark measures one ticket with this number of remarks.
 const REMARKS: usize = 10_000;
 
 struct Desk {
@@ -48,7 +48,7 @@ struct Desk {
     clock: Arc<ManualClock>,
     tickets: usize,
     last: Value,
-    /// The tickets that [`Desk::end_most`] ends.
+    /// Numbers of the tickets that [`Desk::end_most`] approves or leaves open.
     to_end: Vec<Value>,
     _directory: tempfile::TempDir,
 }
@@ -116,7 +116,7 @@ impl Desk {
 }
 
 impl Desk {
-    /// Approves nine of ten tickets, because most tickets of a real desk have ended.
+    /// Approves nine of ten tickets, because on a real desk most tickets have ended.
     async fn end_most(&mut self) {
         for (number, sn) in std::mem::take(&mut self.to_end)
             .into_iter()
@@ -189,8 +189,8 @@ async fn call(router: &Router, operation: &str, mut body: Value) -> Value {
     envelope["data"].clone()
 }
 
-/// Returns the requests whose times are compared. Each entry contains a label, the operation, and
-/// the body.
+/// Returns the requests whose response times are compared. Each entry contains a label, the name of the
+/// operation, and the body.
 fn calls(desk: &Desk) -> Vec<(&'static str, &'static str, Value)> {
     let (pages, of_one) = (desk.tickets / 10, desk.tickets / CREATORS / 10);
     vec![
@@ -294,8 +294,8 @@ async fn main() {
     filtered(&desks[0]).await;
 }
 
-/// Compares the times of lists with a filter and lists without a filter on the small desk. The two
-/// kinds of requests alternate.
+/// Compares the response times of lists with a filter and lists without a filter on the small desk. The
+/// benchmark sends the two kinds of requests alternately.
 async fn filtered(desk: &Desk) {
     let all = |more: Value| {
         let mut body = json!({ "page_size": 10 });
@@ -409,7 +409,7 @@ async fn filtered(desk: &Desk) {
     }
 }
 
-/// Compares the response times for a ticket with many remarks and for a ticket without remarks.
+/// Compares the response times of requests for two tickets: one with many remarks and one without remarks.
 async fn many_remarks(desk: &Desk) {
     let pick = async || call(&desk.router, "create_ticket", submission(3)).await["sn"].clone();
     let (plain, long) = (pick().await, pick().await);

@@ -1,8 +1,8 @@
-//! Measures the throughput of a desk. Further benchmarks, whose names begin with `limit_`, measure
-//! the physical limits of the machine in the same run.
+//! These benchmarks measure the throughput of a desk. The benchmarks whose names begin with `limit_`
+//! measure the limits of the machine in the same run, for comparison.
 //!
-//! Run `cargo bench -p tests`; the results are in `docs/performance.md`. Set `TMPDIR` to a real
-//! disk, because a sync on a memory file system takes no time.
+//! Run `cargo bench -p tests`. The results are in `docs/performance.md`. Set `TMPDIR` to a directory on a
+//! real disk, because a sync on a memory file system takes no time.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -25,9 +25,9 @@ use tests::process::{Served, call, client, fast_approval, root, run, shared};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
-/// Maximum number of commits per sample.
+/// Maximum number of commits in one sample (one measurement of a benchmark).
 const COMMITS: usize = 4096;
-/// Number of events in the ledger that the benchmarks replay. Each commit contains four events.
+/// Number of events in the ledger that the replay benchmarks read. Each commit contains four events.
 const EVENTS: usize = 1_000_000;
 
 fn main() {
@@ -38,8 +38,8 @@ fn runtime() -> Runtime {
     Runtime::new().expect("a runtime")
 }
 
-/// Measures the physical limit of serial commits: one thread repeatedly appends 600 bytes to a file
-/// and syncs the file.
+/// Measures how often the machine can write to disk: one thread repeatedly appends 600 bytes to a file and
+/// syncs the file. Serial commits cannot be faster.
 #[divan::bench(sample_count = 5, sample_size = 1)]
 fn limit_fdatasync(bencher: Bencher) {
     let directory = tempfile::tempdir().expect("a directory");
@@ -54,8 +54,8 @@ fn limit_fdatasync(bencher: Bencher) {
         });
 }
 
-/// Measures the physical limit of concurrent commits: one thread writes all waiting rows to SQLite
-/// in one transaction.
+/// Measures how fast SQLite can commit the rows of concurrent writers: one thread writes all waiting rows
+/// in one transaction. Concurrent commits of the ledger cannot be faster.
 #[divan::bench(args = [1, 8, 64, 256], sample_count = 5, sample_size = 1)]
 fn limit_bare_sqlite_group_commit(bencher: Bencher, writers: usize) {
     let directory = tempfile::tempdir().expect("a directory");
@@ -125,8 +125,8 @@ fn ledger(directory: &Path) -> Ledger {
     )
 }
 
-/// Measures durable commands through `Ledger::execute`. Each command loads a stream, decides and
-/// commits.
+/// Measures how many commands `Ledger::execute` stores durably. Each command loads its stream, makes a
+/// decision and appends a commit.
 #[divan::bench(args = [1, 8, 64, 256], sample_count = 5, sample_size = 1)]
 fn execute_durably(bencher: Bencher, writers: usize) {
     let (directory, runtime) = (tempfile::tempdir().expect("a directory"), runtime());
@@ -160,8 +160,8 @@ fn execute_durably(bencher: Bencher, writers: usize) {
     });
 }
 
-/// Measures the creation of durable tickets over HTTP. The benchmark and the desk are two processes
-/// on the same machine.
+/// Measures the creation of tickets over HTTP. The benchmark and the desk are two processes on one machine,
+/// and each ticket is on disk before the response.
 #[divan::bench(args = [1, 64], sample_count = 5, sample_size = 1)]
 fn http_create_ticket(bencher: Bencher, clients: usize) {
     let (directory, runtime) = (tempfile::tempdir().expect("a directory"), runtime());
@@ -193,8 +193,8 @@ fn http_create_ticket(bencher: Bencher, clients: usize) {
     });
 }
 
-/// Measures the complete import of the real incident log. Skips the measurement if the file does
-/// not exist.
+/// Measures the import of a real incident log, from the file to the last commit. The measurement is skipped
+/// if this file does not exist.
 #[divan::bench(sample_count = 3, sample_size = 1)]
 fn import_incident_log(bencher: Bencher) {
     let Some(file) = shared()
@@ -223,15 +223,15 @@ fn import_incident_log(bencher: Bencher) {
         });
 }
 
-/// Returns a ledger that contains a million ticket events. The first call creates the ledger; later
-/// calls return the same ledger.
+/// Returns a ledger that contains a million ticket events. Only the first call creates this ledger, and all
+/// later calls return the same one.
 fn ledger_of_a_million_events() -> &'static (tempfile::TempDir, Ledger) {
     static LEDGER: OnceLock<(tempfile::TempDir, Ledger)> = OnceLock::new();
     LEDGER.get_or_init(|| {
         let directory = tempfile::tempdir().expect("a directory");
         let ledger = ledger(directory.path());
-        // The commits contain the sample events of one ticket, four events in each commit. These
-        // events have realistic sizes.
+        // The commits contain copies of the sample events of a ticket, four events in each commit. The
+        // sample events have realistic sizes.
         let samples: Vec<(TicketEvent, _)> = events::samples::history::<TicketEvent>()
             .into_iter()
             .map(|event| (event, None))
@@ -267,8 +267,8 @@ fn ledger_of_a_million_events() -> &'static (tempfile::TempDir, Ledger) {
     })
 }
 
-/// Measures the physical limit of a replay: the commit bodies of the replayed ledger are decoded
-/// from memory.
+/// Measures how fast events can be decoded from memory. A replay reads the events from disk and cannot be
+/// faster.
 #[divan::bench(sample_count = 3, sample_size = 1)]
 fn limit_decode_a_million_events(bencher: Bencher) {
     let (_, ledger) = ledger_of_a_million_events();
@@ -293,7 +293,7 @@ fn limit_decode_a_million_events(bencher: Bencher) {
     });
 }
 
-/// Measures a replay, in which a million events are read from the ledger and folded into a view.
+/// Measures a replay: a million events are read from the ledger, and a view is computed from these events.
 #[divan::bench(sample_count = 3, sample_size = 1)]
 fn replay_a_million_events(bencher: Bencher) {
     let (_, ledger) = ledger_of_a_million_events();
@@ -315,8 +315,8 @@ fn replay_a_million_events(bencher: Bencher) {
     });
 }
 
-/// Measures how fast an audit verifies the ledger of a million events: both hash chains, the
-/// streams, and the bodies.
+/// Measures how fast an audit verifies a ledger with a million events. The audit checks both hash chains,
+/// the streams, and the commit bodies.
 #[divan::bench(sample_count = 3, sample_size = 1)]
 fn audit_verify_a_million_events(bencher: Bencher) {
     let (_, ledger) = ledger_of_a_million_events();

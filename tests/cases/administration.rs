@@ -1,4 +1,5 @@
-//! Tests changes of the configuration: the recorded authors and the validation of the input.
+//! These tests check changes of the configuration: who is recorded as the author, and how the input is
+//! checked.
 
 use serde_json::{Value, json};
 use tests::process::{Served, run};
@@ -18,8 +19,8 @@ fn definition(name: &str) -> Value {
     })
 }
 
-/// Every commit that changes the configuration names the person, the app and the channel.
-/// Source: product trial "first-use", case F4.
+/// Every commit that changes the configuration records the person, the app and the channel (the API) of the
+/// request (cases/first-use.md, F4).
 #[tokio::test]
 async fn every_configuration_commit_names_the_person_app_and_channel() {
     let desk = TestDesk::open().await;
@@ -124,8 +125,7 @@ async fn every_configuration_commit_names_the_person_app_and_channel() {
         204,
     )
     .await;
-    // The test makes the same changes over the BlueKing API. Each of these requests names the
-    // person.
+    // The test repeats the changes over the BlueKing API, with the name of the user in each request.
     desk.must(
         "create_service_catalog",
         json!({ "bk_username": "admin", "parent__id": 1, "name": "另一目录" }),
@@ -176,7 +176,8 @@ async fn every_configuration_commit_names_the_person_app_and_channel() {
         "{kinds:?}"
     );
 
-    // If a request names no person, the commit names `system` as the actor, together with the app.
+    // If a request over the BlueKing API contains no user name, the commit records the app, and `system` as
+    // the person.
     let head = desk.head().await;
     desk.must(
         "create_service_catalog",
@@ -192,8 +193,8 @@ async fn every_configuration_commit_names_the_person_app_and_channel() {
     );
 }
 
-/// The audit shows the person who changed the superusers.
-/// Source: product trial "first-use", case F4.
+/// The command `audit show` prints the name of the person who changed the list of superusers
+/// (cases/first-use.md, F4).
 #[tokio::test]
 async fn the_audit_shows_the_person_who_changed_the_superusers() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -203,7 +204,7 @@ async fn the_audit_shows_the_person_who_changed_the_superusers() {
         String::from_utf8_lossy(&run(&["audit", "show", "role-1", "--data", data]).stdout)
             .into_owned()
     };
-    // The first start of the desk creates the superuser role in commit 1.
+    // Commit 1 of a desk creates the role of the superusers, because the first start creates this role.
     let commit = |number: &str, shown: &str| {
         shown
             .lines()
@@ -224,7 +225,7 @@ async fn the_audit_shows_the_person_who_changed_the_superusers() {
     let shown = show();
     let second = commit("2 ", &shown);
     assert!(!second.is_empty() && !second.contains("system"), "{shown}");
-    // If the body omits `members`, the members of the role do not change.
+    // A PUT request without the member `members` does not change the members of the role.
     assert_eq!(
         desk.v1("PUT", "roles/1", "admin", json!({ "name": "超级管理员" }))
             .await
@@ -247,9 +248,8 @@ async fn the_audit_shows_the_person_who_changed_the_superusers() {
     );
 }
 
-/// A superuser cannot remove himself or herself from the superuser role. A misspelled name can
-/// therefore not remove every superuser.
-/// Source: product trial "first-use", section 2.
+/// Superusers cannot remove their own superuser role. A request with a misspelled name can therefore not
+/// leave the desk without superusers (cases/first-use.md, section 2).
 #[tokio::test]
 async fn a_superuser_cannot_remove_the_own_superuser_role() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -277,7 +277,7 @@ async fn a_superuser_cannot_remove_the_own_superuser_role() {
         json!(["admin", "lisi"]),
         "each person once"
     );
-    // Another superuser may remove this person from the superuser role.
+    // A superuser can be removed from the role by another superuser.
     assert_eq!(
         desk.v1("PUT", "roles/1", "lisi", json!({ "members": ["lisi"] }))
             .await
@@ -292,8 +292,7 @@ async fn a_superuser_cannot_remove_the_own_superuser_role() {
     );
 }
 
-/// A category cannot be moved below a parent that does not exist.
-/// Source: product trial "crossings", case 6.
+/// A category cannot get a parent category that does not exist (cases/crossings.md, case 6).
 #[tokio::test]
 async fn a_category_is_not_moved_below_an_unknown_parent() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -311,8 +310,8 @@ async fn a_category_is_not_moved_below_an_unknown_parent() {
     );
 }
 
-/// If a creation is repeated with the same idempotency key, the desk creates one item.
-/// Source: product trial "hostile-and-broken", case 3.
+/// If a client sends the same create request several times with the same idempotency key, the desk creates
+/// only one item (cases/hostile-and-broken.md, case 3).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_creation_with_one_key_creates_one_item() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -382,7 +381,7 @@ async fn a_repeated_creation_with_one_key_creates_one_item() {
                 assert_eq!(answer[id], answers[0].2[id], "{path}: one {id}");
             }
         }
-        // If the same key is used with another body or by another user, the request is rejected.
+        // A request with the same key is rejected if its body or its user differs from the first request.
         let mut other = body.clone();
         other["name"] = "另一个".into();
         if matches!(path, "services" | "catalog" | "templates") {
@@ -393,7 +392,7 @@ async fn a_repeated_creation_with_one_key_creates_one_item() {
             422,
             "{path}: another user"
         );
-        // Without a key, a request with the same body is a new command.
+        // A repeated request without an idempotency key is a new command.
         let (status, _) = desk.v1("POST", path, "admin", body).await;
         assert!(matches!(status, 201 | 409), "{path}: {status}");
     }
@@ -405,8 +404,8 @@ async fn a_repeated_creation_with_one_key_creates_one_item() {
     );
 }
 
-/// The desk decides concurrent changes of one item one after another, so no change is lost.
-/// Source: product trial "crossings", case 6.
+/// Several clients may change one item at the same time. The desk executes these changes one after another,
+/// so no change is lost (cases/crossings.md, case 6).
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_changes_of_one_item_are_all_kept() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -448,14 +447,15 @@ async fn concurrent_changes_of_one_item_are_all_kept() {
         for (path, body) in changes {
             let (_, shown) = desk.v1("GET", path, "admin", Value::Null).await;
             for (member, value) in body.as_object().expect("an object") {
-                // The API returns the owners as one text of names, separated by commas.
+                // In a response, the owners are one text that contains the names with commas between the
+                // names.
                 let expected = if member == "owners" { &value[0] } else { value };
                 assert_eq!(&shown[member], expected, "round {round}: {path} {member}");
             }
         }
     }
-    // If several clients create a service with the same name at the same time, exactly one creation
-    // succeeds.
+    // Several clients may create a service with the same name at the same time. Exactly one of these
+    // requests must succeed.
     for round in 0..5 {
         let mut together = tokio::task::JoinSet::new();
         for _ in 0..6 {
@@ -469,9 +469,8 @@ async fn concurrent_changes_of_one_item_are_all_kept() {
     }
 }
 
-/// Six concurrent creations of a service with the same name create one service. The creations share
-/// no lock, as if six processes sent the requests.
-/// Source: product trial "hostile-and-broken", case 27.
+/// Six concurrent calls create a service with the same name, and only one call succeeds. The calls do not
+/// share a lock, so they behave like six processes (cases/hostile-and-broken.md, case 27).
 #[tokio::test]
 async fn concurrent_services_of_one_name_are_one_service() {
     use functions::app::administration::{AdministrationError, add_service, define_service};
@@ -493,7 +492,7 @@ async fn concurrent_services_of_one_name_are_one_service() {
             |failed| matches!(failed, Err(AdministrationError::NameTaken(taken)) if *taken == name)
         ));
     }
-    // If a service is renamed or removed, its old name becomes available again.
+    // After a service is renamed or removed, another service can get the old name.
     let mut first = add_service(&desk.app, &by, named("甲"))
         .await
         .expect("made");
@@ -515,8 +514,8 @@ async fn concurrent_services_of_one_name_are_one_service() {
     assert_ne!(first.service, second.service);
 }
 
-/// A process may crash between the reservation of a service name and the definition of the service.
-/// The name is available again after one minute.
+/// A new service first reserves its name. If the process crashes before it stores the service, the name can
+/// be used again after one minute.
 #[tokio::test]
 async fn a_name_of_an_undefined_service_is_free_after_a_minute() {
     use domain::config::{Catalog, CatalogCommand};

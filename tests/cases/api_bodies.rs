@@ -1,12 +1,12 @@
-//! Tests bodies, parameters and headers of `/v1`. If a member is unknown, the error names the
-//! member.
+//! These tests send invalid bodies, parameters and headers to `/v1`. The error response must name the
+//! invalid part.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 use tests::process::{APP, Served, client};
 
-/// Returns a workflow definition that contains every kind of member.
+/// Returns a workflow definition that contains every kind of member that a definition can have.
 fn definition() -> Value {
     let title = json!({ "id": 1, "key": "title", "type": "STRING", "name": "标题", "desc": "d", "is_required": true, "regex": "EMPTY", "layout": "COL_6", "default": "x" });
     let colour = json!({ "id": 2, "key": "colour", "type": "SELECT", "name": "颜色", "source_type": "CUSTOM", "choice": [{ "key": "r", "name": "红", "items": [{ "key": "s", "name": "深红" }] }],
@@ -35,8 +35,8 @@ fn definition() -> Value {
     })
 }
 
-/// Returns one valid body for each operation that takes a body. The map key is the path below
-/// `/v1`.
+/// Returns a valid request body for each operation that takes a body. Each key of the map is a method and a
+/// path below `/v1`.
 fn examples(sn: &str, other: &str, file: &Value) -> BTreeMap<String, Value> {
     let form = json!({ "title": "t" });
     let to = json!({ "people": ["wangwu"] });
@@ -177,7 +177,7 @@ fn examples(sn: &str, other: &str, file: &Value) -> BTreeMap<String, Value> {
     all
 }
 
-/// Replaces the parameters of a path template by the ids of existing items.
+/// Replaces each parameter of a path template, for example `{sn}`, by the id of an existing item.
 fn filled(path: &str, sn: &str) -> String {
     let part = |part: &str| match part {
         "{sn}" => sn.to_owned(),
@@ -203,15 +203,16 @@ fn filled(path: &str, sn: &str) -> String {
         .join("/")
 }
 
-/// A body that must be rejected. `how` describes how the body differs from the valid body.
-/// `pointer` is the JSON pointer of the wrong member.
+/// A request body that the desk must reject. `how` describes the difference to the valid body. `pointer` is
+/// the JSON pointer of the wrong member.
 struct Wrong {
     how: &'static str,
     pointer: String,
     body: Value,
 }
 
-/// Adds to `out` every variant of the example body in which one member violates the schema.
+/// Adds invalid variants of the valid body `whole` to `out`. In each variant, one member violates the
+/// schema.
 fn wrongs(
     document: &Value,
     schema: &Value,
@@ -234,8 +235,8 @@ fn wrongs(
         );
     }
     if let Some(cases) = schema["oneOf"].as_array() {
-        // `oneOf` contains several schemas. The code selects the object schema whose constants
-        // equal the members of the example.
+        // A `oneOf` schema lists several alternative schemas. The test selects the alternative whose
+        // constant members are equal to those of the example body.
         let is_case = |case: &&Value| {
             let words = case["properties"].as_object().into_iter().flatten();
             let mut constants =
@@ -277,8 +278,8 @@ fn wrongs(
                 pointer: format!("{at}/unheard_of"),
                 body: with(whole, &format!("{at}/unheard_of"), Some(json!("x"))),
             });
-            // If a member is listed in `x-required-unless`, the member is required when another
-            // member is absent. This variant of the body therefore omits both members.
+            // A member in the list `x-required-unless` is required only if another member is absent. This
+            // variant of the body contains neither of the two members.
             for (name, other) in schema["x-required-unless"]
                 .as_object()
                 .into_iter()
@@ -330,8 +331,8 @@ fn wrongs(
             }
         }
         Value::Array(items) if schema["items"].is_object() => {
-            // If the items are arrays with `minItems`, the error names the outer array instead of
-            // the item. The test therefore does not change such items.
+            // If the items are arrays with a minimum length (`minItems`), an error names the outer array
+            // and not the item. The test therefore does not change such items.
             for (number, item) in items
                 .iter()
                 .enumerate()
@@ -353,8 +354,8 @@ fn wrongs(
     }
 }
 
-/// Adds to `out` the variants of the body in which one element is null or has a wrong type. The
-/// element belongs to an array, or to an object that allows any key.
+/// Adds invalid variants of the body to `out`. In each variant, one element of an array, or one value of a
+/// map with free keys, is null or has a wrong type.
 fn wrong_elements(
     document: &Value,
     schema: &Value,
@@ -389,8 +390,8 @@ fn wrong_elements(
     }
 }
 
-/// Returns a copy of the body with one change. `Some` sets the member at the pointer, and `None`
-/// removes this member.
+/// Returns a copy of the body with one changed member. If `value` is `None`, the member at the JSON pointer
+/// is removed. Otherwise the member gets this value.
 fn with(whole: &Value, pointer: &str, value: Option<Value>) -> Value {
     let mut body = whole.clone();
     let (parent, name) = pointer.rsplit_once('/').expect("a pointer");
@@ -416,7 +417,7 @@ fn takes_null(schema: &Value) -> bool {
             .is_some_and(|shapes| shapes.iter().any(|shape| shape["type"] == "null"))
 }
 
-/// Returns a value that the schema rejects, if one exists.
+/// Returns a value that violates the schema, or `None` if the schema accepts every value.
 fn of_another_type(document: &Value, schema: &Value) -> Option<Value> {
     if let Some(name) = schema["$ref"]
         .as_str()
@@ -480,8 +481,8 @@ fn operations(document: &Value) -> Vec<(String, String, Value)> {
         .collect()
 }
 
-/// Operations that reject a valid body, and the status of the rejection. The item in the path does
-/// not exist, or its state forbids the operation.
+/// These operations reject even a valid body with the given status. The reason is that the item in the path
+/// does not exist, or that the state of the item does not allow the operation.
 const REJECTED: [(&str, u16); 10] = [
     ("POST /v1/tickets/{sn}/claim", 409),
     ("POST /v1/tickets/{sn}/distribute", 409),
@@ -495,7 +496,7 @@ const REJECTED: [(&str, u16); 10] = [
     ("POST /v1/workflows/{id}/deploy", 404),
 ];
 
-/// Returns the person who may perform the action on a ticket that [`ticket`] creates.
+/// Returns the user who may perform an action on a ticket of the function [`ticket`].
 fn actor(action: &str) -> &'static str {
     match action {
         "withdraw" | "rate" | "remind" | "remark" | "follow" | "unfollow" | "link" | "unlink" => {
@@ -507,7 +508,7 @@ fn actor(action: &str) -> &'static str {
     }
 }
 
-/// Creates a ticket. If possible, changes the ticket to a state that allows the action.
+/// Creates a ticket, and brings the ticket to a state that allows the action if this is possible.
 async fn prepared(desk: &Served, action: &str, other: &str) -> String {
     let sn = ticket(desk, "one").await;
     let before = match action {
@@ -529,9 +530,8 @@ async fn prepared(desk: &Served, action: &str, other: &str) -> String {
     sn
 }
 
-/// If a member of a body is missing, null, misspelled or of a wrong type, the body is rejected.
-/// Such a member never changes the meaning of a request.
-/// Sources: product trials "first-use", case F2, and "crossings", case 6.
+/// The desk rejects a request body if a member is missing, null, misspelled or of a wrong type. The error
+/// names the member (cases/first-use.md, F2; cases/crossings.md, case 6).
 #[tokio::test]
 async fn every_operation_rejects_every_wrong_member_by_name() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -595,8 +595,8 @@ async fn every_operation_rejects_every_wrong_member_by_name() {
             *counts.entry(how).or_default() += 1;
             pointers.insert(pointer);
         }
-        // The desk accepts the valid body, or rejects the body with a status that the API
-        // description lists.
+        // The test also sends the valid body. The desk must accept this body, or reject it with a status
+        // that the API description lists.
         let action = template
             .strip_prefix("/v1/tickets/{sn}/")
             .filter(|action| !action.contains('/'));
@@ -674,8 +674,8 @@ async fn every_operation_rejects_every_wrong_member_by_name() {
     }
 }
 
-/// Unknown parameters, repeated parameters and unknown values are rejected.
-/// Source: product trial "first-use", section 2.
+/// The desk rejects query parameters that are unknown, repeated or have an unknown value
+/// (cases/first-use.md, section 2).
 #[tokio::test]
 async fn every_operation_rejects_unknown_and_repeated_parameters() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -765,8 +765,8 @@ async fn every_operation_rejects_unknown_and_repeated_parameters() {
     }
 }
 
-/// A decision without `pass` is rejected and never approves a ticket.
-/// Source: product trial "first-use", case F2.
+/// The desk rejects a decision without the member `pass`, and does not approve the ticket
+/// (cases/first-use.md, F2).
 #[tokio::test]
 async fn a_decision_without_pass_is_rejected() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -819,7 +819,7 @@ async fn a_decision_without_pass_is_rejected() {
         (&shown["nodes"][1]["status"], &shown["nodes"][1]["pass"]),
         (&json!("RUNNING"), &Value::Null)
     );
-    // `node` is optional if only one node waits for the person.
+    // The member `node` is optional if only one node of the ticket waits for the user.
     let (status, answer) = desk
         .v1("POST", &path, "zhangsan", json!({ "pass": true }))
         .await;
@@ -844,9 +844,8 @@ async fn a_decision_without_pass_is_rejected() {
     }
 }
 
-/// A PUT request keeps the value of every member that the body omits. Only an explicit empty list
-/// empties a list.
-/// Source: product trial "crossings", case 6.
+/// A PUT request does not change members that are missing in its body. To empty a list, the body must
+/// contain an empty list (cases/crossings.md, case 6).
 #[tokio::test]
 async fn a_put_keeps_every_member_that_its_body_leaves_out() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -938,8 +937,8 @@ async fn a_put_keeps_every_member_that_its_body_leaves_out() {
     );
 }
 
-/// Each service, category and role of a list can be read by its id.
-/// Source: product trial "first-use", section 2.
+/// Services, categories and roles can be read in a list, and also individually by id (cases/first-use.md,
+/// section 2).
 #[tokio::test]
 async fn services_categories_and_roles_can_be_read_individually() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -965,9 +964,8 @@ async fn services_categories_and_roles_can_be_read_individually() {
     }
 }
 
-/// Entity tags match in every form that a proxy may forward. A read with a matching tag returns
-/// 304.
-/// Source: product trial "crossings", cases 5 and 12.
+/// A condition header may contain a weak entity tag, several tags or `*`, as RFC 9110 allows. The desk
+/// compares all these forms. A read with the current tag returns 304 (cases/crossings.md, cases 5 and 12).
 #[tokio::test]
 async fn tags_are_compared_in_every_form_that_rfc_9110_has() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -1072,9 +1070,8 @@ async fn tags_are_compared_in_every_form_that_rfc_9110_has() {
     }
 }
 
-/// The header `Location` of a new ticket is correct for each base path under which a proxy may
-/// publish the desk.
-/// Source: product trial "crossings", case 10.
+/// A proxy may publish the desk below any base path. The header `Location` of a new ticket leads to the
+/// ticket in each case (cases/crossings.md, case 10).
 #[tokio::test]
 async fn the_location_of_a_ticket_resolves_below_any_path() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -1105,8 +1102,7 @@ async fn the_location_of_a_ticket_resolves_below_any_path() {
     }
 }
 
-/// Both APIs read user names in headers as UTF-8.
-/// Source: product trial "crossings", case 8.
+/// The BlueKing API and `/v1` read user names in headers as UTF-8 text (cases/crossings.md, case 8).
 #[tokio::test]
 async fn names_in_headers_are_read_as_utf_8_by_both_apis() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -1141,7 +1137,7 @@ async fn names_in_headers_are_read_as_utf_8_by_both_apis() {
         .await
         .expect("JSON");
     assert_eq!(listed["count"], 1, "{listed}");
-    // The name of an authentication scheme is not case-sensitive.
+    // The name of the authentication scheme, for example `Basic`, is not case-sensitive.
     let request = client()
         .get(format!("{}/v1/services", desk.base))
         .basic_auth(APP.0, Some(APP.1))
@@ -1158,7 +1154,7 @@ async fn names_in_headers_are_read_as_utf_8_by_both_apis() {
         .await
         .expect("an answer");
     assert_eq!(answer.status().as_u16(), 200);
-    // A header that is not UTF-8 is rejected with the name of the header.
+    // The desk rejects a header whose value is not UTF-8 text, and the error names the header.
     let gbk = reqwest::header::HeaderValue::from_bytes(b"\xd5\xc5\xc8\xfd").expect("a header");
     for header in ["x-on-behalf-of", "idempotency-key"] {
         let request = client()
@@ -1198,8 +1194,8 @@ async fn names_in_headers_are_read_as_utf_8_by_both_apis() {
     );
 }
 
-/// A body that is too large and a body that is not JSON return different statuses and reasons.
-/// Source: product trial "hostile-and-broken", case 28.
+/// The desk rejects a body that is too large and a body that is not JSON. The two errors have different
+/// statuses and reasons (cases/hostile-and-broken.md, case 28).
 #[tokio::test]
 async fn too_large_bodies_and_invalid_json_have_separate_statuses() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -1255,9 +1251,8 @@ async fn too_large_bodies_and_invalid_json_have_separate_statuses() {
     }
 }
 
-/// Problem documents show names of people and services instead of ids. Each wrong field has its own
-/// entry.
-/// Sources: product trials "hostile-and-broken", case 28, and "first-use", section 2.
+/// An error response shows names of people and services instead of internal ids, and has one entry for each
+/// wrong field (cases/hostile-and-broken.md, case 28; cases/first-use.md, section 2).
 #[tokio::test]
 async fn problems_name_people_services_and_every_missing_field() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -1336,7 +1331,8 @@ async fn problems_name_people_services_and_every_missing_field() {
             && !detail.contains("ServiceId"),
         "{answer}"
     );
-    // The 405 response of an existing path lists the allowed methods.
+    // If a path exists but does not support the method, the response has status 405 and lists the allowed
+    // methods.
     let (status, headers, _) = desk
         .v1_with("PATCH", &format!("tickets/{sn}"), "lisi", Value::Null, &[])
         .await;
@@ -1346,8 +1342,8 @@ async fn problems_name_people_services_and_every_missing_field() {
     );
 }
 
-/// The response to a definition lists every wrong member with its JSON pointer.
-/// Source: product trial "first-use", case F2.
+/// The error response to a workflow definition contains a JSON pointer to every wrong member
+/// (cases/first-use.md, F2).
 #[tokio::test]
 async fn a_definition_reports_every_wrong_member_with_its_pointer() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -1379,7 +1375,7 @@ async fn a_definition_reports_every_wrong_member_with_its_pointer() {
         "/definition/transitions/1/to",
     ];
     assert_eq!((status, fields), (400, expected.to_vec()), "{answer}");
-    // The desk accepts its own responses: a definition from a response can be sent back unchanged.
+    // A client can read a definition from the desk and send the same definition back. The desk accepts it.
     let (status, created) = desk
         .v1(
             "POST",
@@ -1431,8 +1427,8 @@ async fn a_definition_reports_every_wrong_member_with_its_pointer() {
     );
 }
 
-/// The desk rejects parameters that have no effect. An id is accepted in only one spelling.
-/// Source: product trial "first-use", section 2.
+/// The desk rejects the parameter `user` if the requested list does not use it. The desk also rejects
+/// unusual spellings of an id, for example `01` (cases/first-use.md, section 2).
 #[tokio::test]
 async fn a_user_without_a_list_and_odd_ids_are_rejected() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -1470,8 +1466,8 @@ async fn a_user_without_a_list_and_odd_ids_are_rejected() {
     }
 }
 
-/// A problem document names the JSON pointer of the wrong member and contains no internal id.
-/// Source: product trial "first-use", section 2.
+/// An error response contains the JSON pointer of the wrong member, and no internal id (cases/first-use.md,
+/// section 2).
 #[tokio::test]
 async fn a_problem_points_at_the_member_that_is_wrong() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -1662,8 +1658,8 @@ async fn a_problem_points_at_the_member_that_is_wrong() {
             "{answer}"
         );
     }
-    // In a body of the operations `retry` and `ignore`, the member `values` contains the values of
-    // an automatic node. The error must name a wrong member below `/values`.
+    // The bodies of `retry` and `ignore` contain the values of an automatic node in the member `values`. If
+    // one of these values is wrong, the JSON pointer in the error begins with `/values`.
     let mut flow = definition();
     flow["nodes"] = json!([
         { "id": 1, "name": "开始", "kind": "START" }, { "id": 2, "name": "提单", "kind": "NORMAL", "processors": { "type": "OPEN" }, "fields": ["title"] },
@@ -1727,9 +1723,9 @@ async fn a_problem_points_at_the_member_that_is_wrong() {
     }
 }
 
-/// If an operation does not check a condition header (for example `If-Match`), the operation
-/// rejects this header. If an operation checks the header, one matching version is enough.
-/// Source: product trial "crossings", case 5.
+/// Some operations check a condition header, for example `If-Match`. All other operations reject such a
+/// header. If the header lists several versions, one matching version is enough (cases/crossings.md, case
+/// 5).
 #[tokio::test]
 async fn a_condition_is_checked_or_rejected_at_every_operation() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -1811,8 +1807,8 @@ async fn a_condition_is_checked_or_rejected_at_every_operation() {
         compared == 25 && rejected >= 35,
         "{compared} compared, {rejected} rejected"
     );
-    // A condition header may list several versions. The condition is true if one version matches;
-    // the order of the versions does not matter.
+    // A condition header may list several versions in any order. The condition is true if the current
+    // version is in this list.
     let (_, headers, _) = desk
         .v1_with("GET", &format!("tickets/{sn}"), "lisi", Value::Null, &[])
         .await;
@@ -1843,8 +1839,8 @@ async fn a_condition_is_checked_or_rejected_at_every_operation() {
     assert_eq!([one, two, three], [200, 200, 200]);
 }
 
-/// The API description contains an id, a tag and the success statuses of every operation.
-/// Source: product trial "first-use", section 2.
+/// The API description contains an id, a tag and the success statuses for every operation
+/// (cases/first-use.md, section 2).
 #[tokio::test]
 async fn the_description_names_every_operation_and_its_responses() {
     let directory = tempfile::tempdir().expect("a directory");

@@ -1,5 +1,6 @@
-//! Tests backup and restore, the key store, file permissions, and the findings of the command
-//! `doctor`. Tests published heads: hashes of the ledger that the desk writes to a separate file.
+//! These tests check backup and restore, the key store (names and encryption keys of people), file
+//! permissions, and the command `doctor`. They also check the published heads: hashes of the ledger that
+//! the desk writes to a separate file.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
@@ -13,9 +14,9 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 use tests::process::{APP, Served, call, client, fast_approval, program, run, text};
 
-/// Number of clients that write during a backup.
+/// Number of clients that send requests while the backup is made.
 const WRITERS: usize = 8;
-/// Longest time to wait for the end of a process or for a condition.
+/// Longest time that a test waits for the end of a process or for a condition.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Returns the standard output and the standard error of a command as one text.
@@ -27,7 +28,7 @@ fn on(data: &Path, arguments: &[&str]) -> Output {
     run(&[arguments, &["--data", data.to_str().unwrap()][..]].concat())
 }
 
-/// Runs a command that must succeed; returns its output.
+/// Runs a command on the data directory. The command must succeed. Returns its output.
 fn must(data: &Path, arguments: &[&str]) -> String {
     let output = on(data, arguments);
     assert!(
@@ -38,7 +39,7 @@ fn must(data: &Path, arguments: &[&str]) -> String {
     text(&output.stdout)
 }
 
-/// Runs a command that must fail; returns its output.
+/// Runs a command on the data directory. The command must fail. Returns its output.
 fn rejected(data: &Path, arguments: &[&str]) -> String {
     let output = on(data, arguments);
     assert!(
@@ -60,7 +61,7 @@ async fn until(mut is_true: impl AsyncFnMut() -> bool) {
         .expect("the condition becomes true in time");
 }
 
-/// Opens a ticket; returns its number.
+/// Opens a fast approval ticket and returns the ticket number.
 async fn ticket(desk: &Served, title: &str) -> String {
     let answer = desk.bk("create_ticket", fast_approval(title, None)).await;
     answer["data"]["sn"]
@@ -96,7 +97,7 @@ async fn stop(mut desk: Served) {
     until(async || desk.has_ended()).await;
 }
 
-/// Creates a desk with the given number of tickets and stops the desk; returns the ticket numbers.
+/// Creates a desk with the given number of tickets and then stops the desk. Returns the ticket numbers.
 async fn stopped(data: &Path, tickets: usize) -> Vec<String> {
     let desk = Served::start(data, &[]);
     let mut sns = Vec::new();
@@ -116,8 +117,8 @@ fn end_of(data: &Path) -> i64 {
         .unwrap()
 }
 
-/// Removes the last commits of a ledger. This removal simulates the loss of the end of the
-/// write-ahead log.
+/// Removes the last commits from the ledger of a stopped desk. The ledger then looks as if a crash had
+/// destroyed the end of the write-ahead log.
 fn shorten(data: &Path, commits: i64) {
     let ledger = Connection::open(data.join("ledger.db")).unwrap();
     let removed = ledger
@@ -129,7 +130,7 @@ fn shorten(data: &Path, commits: i64) {
     assert_eq!(i64::try_from(removed).unwrap(), commits);
 }
 
-/// Returns every path below a directory with its permission bits.
+/// Returns every path in a directory, at any depth, with its permission bits.
 fn listed(directory: &Path) -> Vec<(PathBuf, u32)> {
     let (mut found, mut folders) = (
         vec![(directory.to_owned(), mode(directory))],
@@ -197,9 +198,9 @@ fn restore(backup: &Path, data: &Path, more: &[&str]) -> Output {
     .concat())
 }
 
-/// A backup of a desk under load contains all commits up to the position that its manifest names.
-/// The backup can be restored to another directory.
-/// Sources: product trials "first-use", case F5, and "hostile-and-broken", case 29.
+/// A backup can be made while clients write to the desk. The backup contains all commits up to the position
+/// in its manifest, and can be restored to another directory (cases/first-use.md, F5;
+/// cases/hostile-and-broken.md, case 29).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_desk_is_backed_up_under_load_and_restored_elsewhere() {
     let home = tempfile::tempdir().unwrap();
@@ -301,8 +302,8 @@ async fn a_desk_is_backed_up_under_load_and_restored_elsewhere() {
         must(&data, &["audit", "files"]),
         "the same uploads are proved"
     );
-    // The copied ledger contains the first commits of the ledger of the desk. The hash of the last
-    // copied commit is therefore also valid for the ledger of the desk.
+    // The copied ledger contains the first commits of the desk's ledger. The hash of the last copied commit
+    // must therefore also be valid in the desk's ledger.
     must(
         &data,
         &[
@@ -331,9 +332,8 @@ async fn a_desk_is_backed_up_under_load_and_restored_elsewhere() {
     assert_eq!(status, 200);
 }
 
-/// A restore without the key store is rejected. With an empty key store, the desk would register
-/// every person a second time.
-/// Source: product trial "first-use", case F6.
+/// A backup without the key store (names and keys of people) is not restored. With an empty key store, the
+/// desk would register every person a second time (cases/first-use.md, F6).
 #[tokio::test]
 async fn a_backup_is_not_restored_without_its_keys() {
     let home = tempfile::tempdir().unwrap();
@@ -357,7 +357,7 @@ async fn a_backup_is_not_restored_without_its_keys() {
     assert!(output.status.success(), "{}", printed_text(&output));
     assert!(must(&other, &["doctor"]).contains("the key store belongs to the ledger"));
 
-    // The restore also rejects the key store of another desk.
+    // A restore with the key store of another desk is rejected too.
     let (other_desk, other_backup) = (home.path().join("stranger"), home.path().join("strange"));
     stopped(&other_desk, 1).await;
     must(&other_desk, &["backup", other_backup.to_str().unwrap()]);
@@ -377,9 +377,8 @@ async fn a_backup_is_not_restored_without_its_keys() {
     );
 }
 
-/// A backup can write people and keys to a separate directory. The backup directory then contains
-/// no person and no key.
-/// Source: product trial "first-use", case F6.
+/// A backup can write the key store (names and keys of people) to a separate directory. The backup
+/// directory then contains no name and no key of a person (cases/first-use.md, F6).
 #[tokio::test]
 async fn keys_can_be_backed_up_to_a_separate_directory() {
     let home = tempfile::tempdir().unwrap();
@@ -389,8 +388,8 @@ async fn keys_can_be_backed_up_to_a_separate_directory() {
         home.path().join("keys"),
     );
     stopped(&data, 1).await;
-    // A mount point is an empty directory that exists before the backup. The backup therefore
-    // accepts an empty target directory.
+    // The backup accepts an empty directory that already exists. A mount point, for example, is such a
+    // directory.
     std::fs::create_dir(&backup).unwrap();
     std::fs::create_dir(&keys).unwrap();
     must(
@@ -415,11 +414,11 @@ async fn keys_can_be_backed_up_to_a_separate_directory() {
     );
 }
 
-/// A function that introduces a fault into a copied backup.
+/// A function that damages a copied backup in one way.
 type Fault<'a> = Box<dyn Fn(&Path) + 'a>;
 
-/// A restore of a damaged copy is rejected, and the report names the faulty file.
-/// Source: product trial "hostile-and-broken", case 29.
+/// The restore of a damaged backup is rejected, and the error names the damaged file
+/// (cases/hostile-and-broken.md, case 29).
 #[tokio::test]
 async fn a_changed_or_partial_backup_is_rejected_with_the_faulty_file() {
     let home = tempfile::tempdir().unwrap();
@@ -540,8 +539,8 @@ async fn a_changed_or_partial_backup_is_rejected_with_the_faulty_file() {
     );
 }
 
-/// A desk does not start if the key store of its ledger is missing.
-/// Source: product trial "first-use", case F6.
+/// A desk does not start if the ledger exists and the key store (names and keys of people) is missing
+/// (cases/first-use.md, F6).
 #[tokio::test]
 async fn a_ledger_without_its_key_store_is_not_opened_for_writing() {
     let home = tempfile::tempdir().unwrap();
@@ -568,7 +567,7 @@ async fn a_ledger_without_its_key_store_is_not_opened_for_writing() {
     let doctor = rejected(&without, &["doctor"]);
     assert!(doctor.contains("WRONG  keys"), "{doctor}");
 
-    // The desk also rejects an empty key store and the key store of another desk.
+    // The desk does not start with an empty key store or with the key store of another desk.
     std::fs::write(without.join("keys.db"), "").unwrap();
     assert!(Served::start_with(&without, &[]).is_err());
     std::fs::copy(other_desk.join("keys.db"), without.join("keys.db")).unwrap();
@@ -596,8 +595,8 @@ async fn a_ledger_without_its_key_store_is_not_opened_for_writing() {
     );
 }
 
-/// A desk does not start if the ledger of its key store is missing.
-/// Source: product trial "first-use", case F6.
+/// A desk does not start if the key store (names and keys of people) exists and the ledger is missing
+/// (cases/first-use.md, F6).
 #[tokio::test]
 async fn a_key_store_without_its_ledger_does_not_start_a_new_desk() {
     let home = tempfile::tempdir().unwrap();
@@ -615,9 +614,9 @@ async fn a_key_store_without_its_ledger_does_not_start_a_new_desk() {
     );
 }
 
-/// A ledger without an id accepts a key store only if the key store contains people of the ledger.
-/// At the next start, the desk writes the same id to both files.
-/// Source: product trial "first-use", case F6.
+/// The ledger and the key store (names and keys of people) contain a common id. If both files have no id,
+/// the desk starts only if the key store contains people of the ledger. The start then writes the same id
+/// to both files (cases/first-use.md, F6).
 #[tokio::test]
 async fn a_ledger_without_an_id_adopts_only_its_own_key_store() {
     let home = tempfile::tempdir().unwrap();
@@ -653,9 +652,8 @@ async fn a_ledger_without_an_id_adopts_only_its_own_key_store() {
     }
 }
 
-/// A desk does not start if the file of published heads (ledger hashes) names commits that the
-/// ledger does not contain.
-/// Source: product trial "hostile-and-broken", case 4.
+/// The file of published heads contains the positions and hashes of stored commits. A desk does not start
+/// if commits of this file are missing in the ledger (cases/hostile-and-broken.md, case 4).
 #[tokio::test]
 async fn a_desk_does_not_start_without_commits_it_published() {
     let home = tempfile::tempdir().unwrap();
@@ -673,7 +671,8 @@ async fn a_desk_does_not_start_without_commits_it_published() {
             && reason.contains("--accept-lost-commits"),
         "{reason}"
     );
-    // The start still fails after the views are deleted.
+    // The desk still does not start after the test deleted the views (lists that are computed from the
+    // ledger).
     for name in ["views.db", "views.db-wal", "views.db-shm"] {
         std::fs::remove_file(data.join(name)).ok();
     }
@@ -718,8 +717,8 @@ async fn a_desk_does_not_start_without_commits_it_published() {
         "{verified}"
     );
     must(&data, &["doctor"]);
-    // The auditor stored an earlier head outside the data directory. This head still proves the
-    // loss.
+    // The test stored the hash of an earlier last commit outside the data directory, like an auditor. This
+    // hash still proves that commits were lost.
     assert!(
         rejected(&data, &["audit", "verify", "--head", &kept])
             .contains("is not what was published")
@@ -730,9 +729,8 @@ async fn a_desk_does_not_start_without_commits_it_published() {
     );
 }
 
-/// A loss of commits counts as accepted only if the ledger records the loss. An edited file of
-/// published heads (ledger hashes) is not enough.
-/// Source: product trial "hostile-and-broken", case 4.
+/// An operator can accept a loss of commits, and the ledger then records the loss. An edited file of
+/// published heads (ledger hashes) does not replace this record (cases/hostile-and-broken.md, case 4).
 #[tokio::test]
 async fn a_loss_that_the_ledger_did_not_record_is_found() {
     let home = tempfile::tempdir().unwrap();
@@ -750,9 +748,8 @@ async fn a_loss_that_the_ledger_did_not_record_is_found() {
     assert!(verified.contains("but the ledger does not"), "{verified}");
 }
 
-/// A desk does not start if the history in its ledger differs from the published heads, that is,
-/// the published ledger hashes.
-/// Source: product trial "hostile-and-broken", case 4.
+/// A desk does not start if the hashes of its commits differ from the published heads (hashes that the desk
+/// wrote to a separate file) (cases/hostile-and-broken.md, case 4).
 #[tokio::test]
 async fn a_desk_does_not_start_if_its_history_differs_from_its_heads() {
     let home = tempfile::tempdir().unwrap();
@@ -780,8 +777,8 @@ async fn a_desk_does_not_start_if_its_history_differs_from_its_heads() {
     assert!(rejected(&data, &["doctor"]).contains("WRONG  heads"));
 }
 
-/// An incomplete last line in the file of published heads (ledger hashes) is ignored.
-/// Source: product trial "hostile-and-broken", case 4.
+/// A crash can cut off the last line in the file of published heads (ledger hashes). The desk ignores such
+/// an incomplete line (cases/hostile-and-broken.md, case 4).
 #[tokio::test]
 async fn a_torn_last_head_is_ignored() {
     let home = tempfile::tempdir().unwrap();
@@ -796,8 +793,8 @@ async fn a_torn_last_head_is_ignored() {
     }
 }
 
-/// Only the owner can read the files of a desk, under any umask of the process.
-/// Sources: product trials "hostile-and-broken", case 16, and "first-use", section 6.
+/// Only the owner can read the files of a desk, even if the umask of the process would also allow other
+/// users (cases/hostile-and-broken.md, case 16; cases/first-use.md, section 6).
 #[tokio::test]
 async fn files_of_a_desk_are_private_to_the_owner_under_any_umask() {
     let home = tempfile::tempdir().unwrap();
@@ -828,8 +825,8 @@ async fn files_of_a_desk_are_private_to_the_owner_under_any_umask() {
     }
     stop(desk).await;
 
-    // The test gives other users access to all files of the desk. `doctor` warns until the next
-    // start of the desk removes these permissions.
+    // The test makes all files of the desk readable for other users. `doctor` warns about these permissions
+    // until the next start of the desk removes them.
     for (path, _) in listed(&data) {
         std::fs::set_permissions(
             &path,
@@ -855,16 +852,16 @@ async fn files_of_a_desk_are_private_to_the_owner_under_any_umask() {
     drop(desk);
 }
 
-/// A desk that cannot write is not ready until a write succeeds again.
-/// Source: product trial "hostile-and-broken", case 22.
+/// If a write to the disk fails, the readiness check reports "not ready" until a later write succeeds
+/// (cases/hostile-and-broken.md, case 22).
 #[tokio::test]
 async fn a_desk_that_cannot_write_is_not_ready_until_it_can() {
     let home = tempfile::tempdir().unwrap();
     let data = home.path().join("data");
     stopped(&data, 1).await;
     let mut shell = Command::new("bash");
-    // A limit on the file size simulates a full disk. The shell ignores the signal SIGXFSZ, so a
-    // write fails instead of ending the process.
+    // A limit on the file size simulates a full disk. The shell ignores the signal SIGXFSZ, so a write
+    // beyond the limit returns an error and does not end the process.
     shell
         .args(["-c", "trap '' XFSZ; ulimit -S -f 1500; exec \"$0\" \"$@\""])
         .arg(program());
@@ -925,8 +922,8 @@ async fn a_desk_that_cannot_write_is_not_ready_until_it_can() {
     ticket(&desk, "written again").await;
 }
 
-/// A readiness check stores no commit.
-/// Source: product trial "hostile-and-broken", case 22.
+/// A request for the readiness of the desk adds no commit to the ledger (cases/hostile-and-broken.md, case
+/// 22).
 #[tokio::test]
 async fn readiness_writes_no_commit() {
     let home = tempfile::tempdir().unwrap();
@@ -947,8 +944,8 @@ async fn readiness_writes_no_commit() {
     assert_eq!(end_of(&data), before);
 }
 
-/// `doctor` checks the indexes of all three SQLite files and finds one flipped bit.
-/// Source: product trial "hostile-and-broken", case 23.
+/// The command `doctor` checks the indexes of the three SQLite files and finds a single changed bit
+/// (cases/hostile-and-broken.md, case 23).
 #[tokio::test]
 async fn doctor_finds_a_flipped_bit_in_an_index() {
     let home = tempfile::tempdir().unwrap();
@@ -975,8 +972,8 @@ async fn doctor_finds_a_flipped_bit_in_an_index() {
         .unwrap();
     connection.close().unwrap();
     let mut bytes = std::fs::read(&ledger).unwrap();
-    // The last byte of an index page belongs to the first entry of the page. The changed bit
-    // therefore damages one entry of the index.
+    // In an SQLite index page, the last byte belongs to the first entry. The changed bit therefore damages
+    // exactly one entry of the index.
     bytes[usize::try_from(page * size - 1).unwrap()] ^= 1;
     std::fs::write(&ledger, bytes).unwrap();
     let doctor = rejected(&data, &["doctor"]);
@@ -986,8 +983,8 @@ async fn doctor_finds_a_flipped_bit_in_an_index() {
     );
 }
 
-/// `doctor` accepts a copied ledger without a lock file, because no desk has opened the copy.
-/// Source: product trial "crossings", case 9.
+/// The command `doctor` accepts a copy of a ledger and a key store without a lock file. A desk creates this
+/// file when it opens its data directory, and no desk has opened the copy (cases/crossings.md, case 9).
 #[tokio::test]
 async fn doctor_accepts_a_copy_that_no_desk_has_opened() {
     let home = tempfile::tempdir().unwrap();
@@ -1012,8 +1009,8 @@ async fn doctor_accepts_a_copy_that_no_desk_has_opened() {
     assert_eq!(names(&other), before, "doctor creates no file");
 }
 
-/// `doctor` lists the checks that were not made, and creates no file.
-/// Source: product trial "first-use", section 5.
+/// The command `doctor` lists the checks that it does not make, and creates no file (cases/first-use.md,
+/// section 5).
 #[tokio::test]
 async fn doctor_names_what_it_does_not_verify_and_creates_nothing() {
     let home = tempfile::tempdir().unwrap();
@@ -1044,8 +1041,8 @@ async fn doctor_names_what_it_does_not_verify_and_creates_nothing() {
     assert_eq!(names(&data), before, "doctor creates no file");
 }
 
-/// `doctor` and `backup` report an upload whose content is missing.
-/// Source: product trial "first-use", section 5.
+/// The commands `doctor` and `backup` report an uploaded file whose content is missing in the data
+/// directory (cases/first-use.md, section 5).
 #[tokio::test]
 async fn doctor_finds_a_missing_upload() {
     let home = tempfile::tempdir().unwrap();
@@ -1073,8 +1070,8 @@ async fn doctor_finds_a_missing_upload() {
     );
 }
 
-/// Reading a ledger creates no key store.
-/// Source: product trial "first-use", section 5.
+/// A command that only reads the ledger does not create a missing key store (cases/first-use.md, section
+/// 5).
 #[tokio::test]
 async fn an_audit_without_keys_creates_no_key_store() {
     let home = tempfile::tempdir().unwrap();
@@ -1085,8 +1082,8 @@ async fn an_audit_without_keys_creates_no_key_store() {
     assert!(!data.join("keys.db").exists());
 }
 
-/// An import into a directory whose ledger lost its key store is rejected.
-/// Source: product trial "hostile-and-broken", case 29.
+/// The ledger of a desk exists, but its key store (names and keys of people) is missing. An import into
+/// this desk is rejected (cases/hostile-and-broken.md, case 29).
 #[tokio::test]
 async fn an_import_without_the_key_store_is_rejected() {
     let home = tempfile::tempdir().unwrap();
@@ -1113,8 +1110,8 @@ async fn an_import_without_the_key_store_is_rejected() {
     assert!(!data.join("keys.db").exists());
 }
 
-/// A backup into the directory of its own desk is rejected in every spelling of the path.
-/// Source: product trial "hostile-and-broken", case 29.
+/// A backup must not be written into the data directory of the same desk. The command rejects every
+/// spelling of such a path (cases/hostile-and-broken.md, case 29).
 #[tokio::test]
 async fn a_backup_below_the_directory_of_its_desk_is_rejected() {
     let home = tempfile::tempdir().unwrap();
@@ -1169,9 +1166,8 @@ async fn a_backup_below_the_directory_of_its_desk_is_rejected() {
     );
 }
 
-/// An interrupted backup may leave files that contain people and keys. The next backup removes
-/// these files.
-/// Source: product trial "hostile-and-broken", case 29.
+/// An interrupted backup may leave temporary files with names and keys of people. The next backup removes
+/// these files (cases/hostile-and-broken.md, case 29).
 #[tokio::test]
 async fn the_next_backup_removes_the_files_of_an_interrupted_one() {
     let home = tempfile::tempdir().unwrap();
@@ -1199,9 +1195,8 @@ async fn the_next_backup_removes_the_files_of_an_interrupted_one() {
     );
 }
 
-/// A backup does not change the files of a desk, even if the ledger and the key store do not
-/// contain their common id yet.
-/// Source: product trial "hostile-and-broken", case 29.
+/// A ledger and its key store normally contain a common id. If this id is missing, a backup does not add
+/// the id or change the files of the desk in another way (cases/hostile-and-broken.md, case 29).
 #[tokio::test]
 async fn a_desk_without_ids_is_backed_up_unchanged() {
     let home = tempfile::tempdir().unwrap();
@@ -1238,8 +1233,8 @@ async fn a_desk_without_ids_is_backed_up_unchanged() {
     stop(Served::start_with(&other, &[]).expect("the restored desk starts")).await;
 }
 
-/// A restore checks every upload that the ledger names, because the manifest may have been edited.
-/// Source: product trial "hostile-and-broken", case 29.
+/// The manifest of a backup lists the copied files. The manifest may have been edited, so a restore also
+/// checks that all uploads in the ledger are present (cases/hostile-and-broken.md, case 29).
 #[tokio::test]
 async fn a_backup_without_an_upload_of_its_ledger_is_rejected() {
     let home = tempfile::tempdir().unwrap();
@@ -1261,7 +1256,7 @@ async fn a_backup_without_an_upload_of_its_ledger_is_rejected() {
     assert!(!other.exists());
 }
 
-/// Replaces the key store in the directory of a stopped desk.
+/// Replaces the key store (`keys.db`) of a stopped desk by another file.
 fn replace_keys(data: &Path, keys: &Path) {
     for name in ["keys.db", "keys.db-wal", "keys.db-shm"] {
         std::fs::remove_file(data.join(name)).ok();
@@ -1269,9 +1264,8 @@ fn replace_keys(data: &Path, keys: &Path) {
     std::fs::copy(keys, data.join("keys.db")).unwrap();
 }
 
-/// An older copy of the key store lacks the people who were registered later. The desk rejects this
-/// copy.
-/// Source: product trial "first-use", case F6.
+/// The desk does not start with an old copy of the key store, because this copy does not contain people who
+/// were registered after the copy was made (cases/first-use.md, F6).
 #[tokio::test]
 async fn an_older_key_store_does_not_register_people_twice() {
     let home = tempfile::tempdir().unwrap();
@@ -1317,8 +1311,8 @@ async fn an_older_key_store_does_not_register_people_twice() {
     must(&data, &["doctor"]);
 }
 
-/// A key store with the right id but without people is rejected.
-/// Source: product trial "first-use", case F6.
+/// A key store whose id matches the ledger is still rejected if it contains no people (cases/first-use.md,
+/// F6).
 #[tokio::test]
 async fn a_key_store_that_lost_its_people_is_rejected() {
     let home = tempfile::tempdir().unwrap();
@@ -1343,9 +1337,9 @@ async fn a_key_store_that_lost_its_people_is_rejected() {
     }
 }
 
-/// If the file of published heads (ledger hashes) is missing, the views still prove that commits
-/// were lost. If the operator accepts the loss, the ledger records the loss.
-/// Source: product trial "hostile-and-broken", case 4.
+/// If commits and the file of published heads (ledger hashes) are missing, the stored lists (views) still
+/// show the loss. If an operator accepts the loss, the ledger records it (cases/hostile-and-broken.md, case
+/// 4).
 #[tokio::test]
 async fn lost_commits_that_only_the_views_recorded_are_marked() {
     let home = tempfile::tempdir().unwrap();
@@ -1380,9 +1374,8 @@ async fn lost_commits_that_only_the_views_recorded_are_marked() {
     must(&data, &["doctor"]);
 }
 
-/// Blank lines in the file of published heads (ledger hashes) are ignored. A line in another format
-/// is reported.
-/// Source: product trial "hostile-and-broken", case 4.
+/// The desk ignores blank lines in the file of published heads (ledger hashes). `doctor` reports a line
+/// that has a wrong format (cases/hostile-and-broken.md, case 4).
 #[tokio::test]
 async fn blank_lines_among_published_heads_are_ignored() {
     let home = tempfile::tempdir().unwrap();
@@ -1400,8 +1393,8 @@ async fn blank_lines_among_published_heads_are_ignored() {
     assert!(rejected(&data, &["doctor"]).contains("is not a head"));
 }
 
-/// Commands that only read the ledger create no views.
-/// Source: product trial "first-use", section 5.
+/// A command that only reads the ledger does not create the file of the views, `views.db`
+/// (cases/first-use.md, section 5).
 #[tokio::test]
 async fn auditing_files_creates_no_views() {
     let home = tempfile::tempdir().unwrap();
@@ -1418,9 +1411,8 @@ async fn auditing_files_creates_no_views() {
     assert!(!data.join("views.db").exists());
 }
 
-/// After a kill, the files of a desk are complete even if the index file of the write-ahead log is
-/// missing. `doctor` then recommends a start of the desk, not a restore.
-/// Source: product trial "first-use", case F5.
+/// A killed desk may leave a write-ahead log without its index file. No data is lost in this case, so
+/// `doctor` recommends a start of the desk and not a restore (cases/first-use.md, F5).
 #[tokio::test]
 async fn doctor_recommends_a_start_if_a_write_ahead_log_has_no_index() {
     let home = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! Tests the command line, the page at the path `/`, and the management of apps (the clients that
-//! may use the desk).
+//! These tests check the command line, the page at the path `/`, and the management of apps (the client
+//! programs that may use a desk).
 
 use std::io::Write as _;
 use std::path::Path;
@@ -9,10 +9,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tests::process::{APP, Served, client, fast_approval, printed, program, root, run, text};
 
-/// Number of checks of a condition before the test fails.
+/// Maximum number of times that a test checks a condition before the test fails.
 const LOOKS: usize = 200;
 
-/// Repeats a check until the check returns a value.
+/// Calls the function `look` repeatedly until it returns a value. The test fails after `LOOKS` calls.
 fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     for _ in 0..LOOKS {
         if let Some(found) = look() {
@@ -30,7 +30,7 @@ fn lines(export: &str) -> Vec<Value> {
         .collect()
 }
 
-/// Sends `GET /v1/tickets` as an app on behalf of admin. Returns the status.
+/// Sends the request `GET /v1/tickets` as an app on behalf of the user admin. Returns the HTTP status.
 async fn status_as(desk: &Served, code: &str, secret: &str) -> u16 {
     let request = client()
         .get(format!("{}/v1/tickets?list=all", desk.base))
@@ -39,8 +39,8 @@ async fn status_as(desk: &Served, code: &str, secret: &str) -> u16 {
     request.send().await.expect("an answer").status().as_u16()
 }
 
-/// In an export, every line names the actor, the position and the stream of its event.
-/// Source: product trial "crossings", case 4.
+/// The export of a ledger has one line per event. Every line names the person who acted, and the position
+/// and the stream of the event (cases/crossings.md, case 4).
 #[test]
 fn every_line_of_an_export_names_actor_position_and_stream() {
     let directory = tempfile::tempdir().unwrap();
@@ -79,8 +79,8 @@ fn every_line_of_an_export_names_actor_position_and_stream() {
         "{by_people} of {} lines",
         lines.len()
     );
-    // CloudEvents 1.0 allows only lower-case letters and digits in attribute names, and no null
-    // attributes.
+    // In the format CloudEvents 1.0, attribute names contain only lower-case letters and digits, and
+    // attributes are never null.
     for (name, value) in lines
         .iter()
         .flat_map(|line| line.as_object().expect("an object"))
@@ -94,8 +94,8 @@ fn every_line_of_an_export_names_actor_position_and_stream() {
     }
 }
 
-/// A filtered export is marked as filtered and fails verification, because events are missing.
-/// Sources: product trials "crossings", case 4, and "first-use", section 5.
+/// An export with a filter does not contain all events. The export is therefore marked as filtered, and its
+/// verification fails (cases/crossings.md, case 4; cases/first-use.md, section 5).
 #[test]
 fn a_filtered_export_is_marked_and_fails_verification() {
     let directory = tempfile::tempdir().unwrap();
@@ -141,7 +141,7 @@ fn a_filtered_export_is_marked_and_fails_verification() {
             .count(),
         3
     );
-    // The independent verifier accepts a complete export and rejects a filtered export.
+    // A second verifier, written in Python, accepts a complete export and rejects a filtered export.
     let python = root().join("target/python/bin/python");
     assert!(
         python.exists(),
@@ -168,8 +168,8 @@ fn a_filtered_export_is_marked_and_fails_verification() {
     }
 }
 
-/// The command `audit` lists the streams. The command can show user names instead of person ids.
-/// Source: product trial "first-use", section 5.
+/// The command `audit` lists the streams of the ledger, and can show user names instead of person ids
+/// (cases/first-use.md, section 5).
 #[test]
 fn an_auditor_lists_streams_and_reads_names() {
     let directory = tempfile::tempdir().unwrap();
@@ -222,9 +222,9 @@ fn an_auditor_lists_streams_and_reads_names() {
     assert_eq!(replayed["position"], last);
 }
 
-/// The desk reads the secrets of apps from a file or from standard input. Other users of the
-/// machine could see secrets in the arguments of a process.
-/// Sources: product trials "hostile-and-broken", case 25, and "first-use", section 6.
+/// The desk can read the secrets of apps from a file or from standard input. Secrets in command-line
+/// arguments are visible to other users of the machine (cases/hostile-and-broken.md, case 25;
+/// cases/first-use.md, section 6).
 #[tokio::test]
 async fn apps_are_registered_from_files_and_standard_input() {
     let directory = tempfile::tempdir().unwrap();
@@ -288,7 +288,8 @@ async fn apps_are_registered_from_files_and_standard_input() {
         (&json!(false), &json!(false))
     );
 
-    // The error for an unreadable line contains the line number and never the text of the line.
+    // If a line of the file is invalid, the error names the line number. The error does not contain the
+    // text of the line, because the text may contain a secret.
     std::fs::write(&file, "first:a-secret-of-the-first-app\nonly-a-secret\n").unwrap();
     let failed = Served::start_with(&data, &["--app-file", file.to_str().unwrap()])
         .map(|desk| desk.base.clone())
@@ -299,8 +300,8 @@ async fn apps_are_registered_from_files_and_standard_input() {
     );
 }
 
-/// A disabled app is rejected at once, without a restart of the desk.
-/// Source: product trial "hostile-and-broken", case 25.
+/// A running desk rejects the requests of an app directly after the app is disabled
+/// (cases/hostile-and-broken.md, case 25).
 #[tokio::test]
 async fn a_disabled_app_is_rejected_without_a_restart() {
     let directory = tempfile::tempdir().unwrap();
@@ -338,8 +339,8 @@ async fn a_disabled_app_is_rejected_without_a_restart() {
         404
     );
 
-    // The command `app` can also list, add, disable and enable apps. The command sends requests to
-    // the running desk.
+    // The command `app` lists, adds, disables and enables apps. With the option `--url`, the command sends
+    // requests to a running desk.
     let file = directory.path().join("app");
     std::fs::write(&file, format!("{}:{}\n", APP.0, APP.1)).unwrap();
     let app = |arguments: &[&str]| {
@@ -380,8 +381,8 @@ async fn a_disabled_app_is_rejected_without_a_restart() {
         401
     );
 
-    // A command with `--data` is rejected while a desk runs in that directory. The ledger names the
-    // author of each change.
+    // With the option `--data`, the command `app` is rejected while a desk uses this directory. The ledger
+    // records the user and the app of each change.
     let beside = run(&["app", "disable", "other", "--data", data.to_str().unwrap()]);
     assert_eq!(beside.status.code(), Some(4), "{}", text(&beside.stderr));
     assert!(
@@ -395,7 +396,7 @@ async fn a_disabled_app_is_rejected_without_a_restart() {
         .contains("admin through test_app")
     );
 
-    // A disabled app stays disabled, even if the next start names the app in `--app`.
+    // A disabled app stays disabled, even if the option `--app` of the next start names this app.
     assert_eq!(
         desk.v1("POST", "apps/other/disable", "admin", json!({}))
             .await
@@ -407,8 +408,7 @@ async fn a_disabled_app_is_rejected_without_a_restart() {
     assert_eq!(status_as(&desk, "other", "secret-of-the-other").await, 401);
 }
 
-/// If the registration of an app is rejected, the desk changes nothing.
-/// Source: product trial "first-use", section 6.
+/// An app with a secret that is too long is rejected and is not registered (cases/first-use.md, section 6).
 #[tokio::test]
 async fn an_app_whose_secret_is_rejected_is_not_registered() {
     let directory = tempfile::tempdir().unwrap();
@@ -445,8 +445,8 @@ async fn an_app_whose_secret_is_rejected_is_not_registered() {
     );
 }
 
-/// The published demo secret is valid only with `--demo`.
-/// Source: product trial "first-use", section 6.
+/// The demo secret is published, so a desk accepts the secret only if it is started with the option
+/// `--demo` (cases/first-use.md, section 6).
 #[tokio::test]
 async fn the_demo_secret_is_valid_only_with_the_option_demo() {
     let demo = ("demo_app", "demo-secret-for-trials-only");
@@ -476,8 +476,8 @@ async fn the_demo_secret_is_valid_only_with_the_option_demo() {
     );
 }
 
-/// `--demo` on a public address requires the option `--demo-on-network`.
-/// Source: product trial "first-use", section 6.
+/// On an address that other machines can reach, the option `--demo` also requires the option
+/// `--demo-on-network` (cases/first-use.md, section 6).
 #[test]
 fn the_demo_listens_on_the_network_only_if_that_is_confirmed() {
     let directory = tempfile::tempdir().unwrap();
@@ -508,8 +508,8 @@ fn the_demo_listens_on_the_network_only_if_that_is_confirmed() {
     assert!(desk.is_up());
 }
 
-/// The option `--listen` accepts a host name. The signal SIGHUP does not stop the desk.
-/// Source: product trial "first-use", section 6.
+/// The option `--listen` accepts a host name. The signal SIGHUP does not stop the desk (cases/first-use.md,
+/// section 6).
 #[tokio::test]
 async fn a_desk_listens_on_a_host_name_and_survives_a_hangup() {
     let directory = tempfile::tempdir().unwrap();
@@ -544,7 +544,8 @@ async fn a_desk_listens_on_a_host_name_and_survives_a_hangup() {
         .args(["-HUP", &child.id().to_string()])
         .status()
         .unwrap();
-    // Two responses after the signal show that the process has handled the signal.
+    // The desk responds to two requests after the signal. This shows that the signal did not stop the
+    // process.
     let is_still_up = hangup.success()
         && health().await
         && health().await
@@ -563,8 +564,8 @@ fn code_of(arguments: &[&str]) -> (Option<i32>, String) {
     (status.code(), text(&stderr))
 }
 
-/// Wrong option values are rejected at the start with exit code 2, the code for wrong usage.
-/// Source: product trial "first-use", section 6.
+/// A command with a wrong option value ends with exit code 2, the code for wrong usage (cases/first-use.md,
+/// section 6).
 #[test]
 fn wrong_options_are_rejected_with_exit_code_2() {
     let directory = tempfile::tempdir().unwrap();
@@ -582,9 +583,8 @@ fn wrong_options_are_rejected_with_exit_code_2() {
         (&["doctor", "--cost"][..], "in the cloud"),
         (&["serve", "--log-level", "loud"][..], "--log-level"),
     ] {
-        // The option `--crash-at` names a crash point (a place at which the program kills itself)
-        // that does not exist. If a faulty build accepts the wrong value, this option still ends
-        // the process at once.
+        // A faulty build may accept the wrong option value and continue. The option `--crash-at` with an
+        // unknown crash point (a place at which the program kills itself) then still ends the process.
         let more: &[&str] = match arguments {
             ["serve", "--listen", ..] => &["--crash-at", "nothing"],
             ["serve", ..] => &["--listen", "127.0.0.1:0", "--crash-at", "nothing"],
@@ -596,8 +596,7 @@ fn wrong_options_are_rejected_with_exit_code_2() {
     }
 }
 
-/// All commands return the exit codes that docs/operating.md lists.
-/// Source: product trial "first-use", section 6.
+/// All commands return the exit codes that docs/operating.md lists (cases/first-use.md, section 6).
 #[tokio::test]
 async fn exit_codes_separate_findings_failures_and_a_running_desk() {
     let directory = tempfile::tempdir().unwrap();
@@ -645,8 +644,8 @@ async fn exit_codes_separate_findings_failures_and_a_running_desk() {
     }
 }
 
-/// Every command has a JSON output. The help of a command contains no banned words.
-/// Source: product trial "first-use", section 6.
+/// Every command has the option `--json`. The help texts contain no words that are hard to understand
+/// (cases/first-use.md, section 6).
 #[test]
 fn every_command_has_json_and_plain_help() {
     let mut pending = vec![Vec::<String>::new()];
@@ -703,8 +702,8 @@ fn every_command_has_json_and_plain_help() {
     );
 }
 
-/// The path `/` returns a page in the language that the client accepts.
-/// Source: product trial "first-use", section 1.
+/// The path `/` returns a page in English or Chinese. The request header `Accept-Language` determines the
+/// language (cases/first-use.md, section 1).
 #[tokio::test]
 async fn the_first_page_describes_the_desk_in_two_languages() {
     let directory = tempfile::tempdir().unwrap();
@@ -748,7 +747,7 @@ async fn the_first_page_describes_the_desk_in_two_languages() {
     );
 }
 
-/// Starts a desk that writes its log into a file.
+/// Starts a desk that writes its log to the file `log`.
 fn logged(data: &Path, log: &Path, more: &[&str]) -> Served {
     let mut shell = Command::new("bash");
     shell
@@ -758,8 +757,8 @@ fn logged(data: &Path, log: &Path, more: &[&str]) -> Served {
     Served::start_by(shell, data, more)
 }
 
-/// The log contains every request with its request id. The log contains no secret.
-/// Source: product trial "first-use", section 6.
+/// The log of a desk contains every request with a request id, but no secrets (cases/first-use.md, section
+/// 6).
 #[tokio::test]
 async fn requests_are_logged_with_an_id_and_without_secrets() {
     let directory = tempfile::tempdir().unwrap();
@@ -828,7 +827,7 @@ async fn requests_are_logged_with_an_id_and_without_secrets() {
     ] {
         assert!(!text.contains(never), "{never} is in the log");
     }
-    // Every response of both APIs contains a request id.
+    // Every response of the BlueKing API and of `/v1` contains a request id.
     for path in [
         "/",
         "/healthz",
@@ -844,14 +843,14 @@ async fn requests_are_logged_with_an_id_and_without_secrets() {
     }
 }
 
-/// The command `doctor` prints the complete stream name of a failing callback.
-/// Source: product trial "first-use", sections 5 and 9.
+/// The events of a callback have their own stream in the ledger. If a callback fails, the command `doctor`
+/// prints the complete name of this stream (cases/first-use.md, sections 5 and 9).
 #[tokio::test]
 async fn doctor_names_the_stream_of_a_failing_callback() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().to_str().unwrap();
     let desk = Served::start(directory.path(), &[]);
-    // The listener is dropped at once, so no process listens on the port.
+    // The test opens a listener on a free port and closes it at once, so no process listens on this port.
     let closed = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -881,9 +880,8 @@ async fn doctor_names_the_stream_of_a_failing_callback() {
     );
 }
 
-/// The demo prints its address, commands that inspect the data, and the command that removes the
-/// data.
-/// Source: product trial "first-use", section 1.
+/// The command `demo` prints the address of the desk, commands that inspect the data, and a command that
+/// removes the data (cases/first-use.md, section 1).
 #[test]
 fn the_demo_prints_commands_that_work_and_how_many_tickets_it_has() {
     let directory = tempfile::tempdir().unwrap();
@@ -928,8 +926,8 @@ fn with_log_to(target: &str, data: &Path) -> Served {
     Served::start_by(shell, data, &["--access-log"])
 }
 
-/// A desk keeps serving if its log cannot be written, for example on a full disk.
-/// Source: product trial "first-use", section 6 (logs).
+/// A desk continues to serve requests if its log cannot be written, for example because the disk is full
+/// (cases/first-use.md, section 6).
 #[tokio::test]
 async fn a_desk_keeps_serving_if_its_log_cannot_be_written() {
     for target in ["/dev/full", ">(exit 0)"] {
@@ -949,8 +947,8 @@ async fn a_desk_keeps_serving_if_its_log_cannot_be_written() {
     }
 }
 
-/// A command fails if its output cannot be written to a full disk. A closed pipe is no failure.
-/// Source: product trial "first-use", section 6 (exit codes).
+/// A command fails if the disk is full and the output cannot be written. If the reader of the output has
+/// closed the pipe, the command does not fail (cases/first-use.md, section 6).
 #[test]
 fn an_unwritable_output_is_reported_as_a_failure() {
     let directory = tempfile::tempdir().unwrap();
@@ -983,7 +981,7 @@ fn an_unwritable_output_is_reported_as_a_failure() {
         );
         assert_eq!((code, stderr.as_str()), (Some(0), ""), "{arguments:?}");
     }
-    // The exit code is correct even if the error message cannot be written.
+    // If the error message cannot be written either, the command still returns the correct exit code.
     assert_eq!(
         shell(
             "exec \"$0\" \"$@\" 2> /dev/full",
@@ -994,9 +992,8 @@ fn an_unwritable_output_is_reported_as_a_failure() {
     );
 }
 
-/// SIGTERM and SIGINT stop the desk cleanly at any time, even if no process reads the output of the
-/// desk.
-/// Source: product trial "first-use", section 6.
+/// The signals SIGTERM and SIGINT stop a desk cleanly at any time. The desk also stops if no process reads
+/// its output (cases/first-use.md, section 6).
 #[test]
 fn a_signal_after_the_first_line_stops_the_desk_in_order() {
     let directory = tempfile::tempdir().unwrap();
@@ -1018,8 +1015,8 @@ fn a_signal_after_the_first_line_stops_the_desk_in_order() {
         let mut lines =
             std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
         let first = lines.next().and_then(Result::ok).unwrap_or_default();
-        // If the variable `lines` is dropped, the pipe is closed. No process then reads the later
-        // output of the desk.
+        // The variable `lines` is the reader of the pipe. If the variable is dropped, no process reads the
+        // later output of the desk.
         let kept = is_read.then_some(lines);
         let _ = Command::new("kill")
             .args([signal, &child.id().to_string()])
@@ -1042,8 +1039,8 @@ fn a_signal_after_the_first_line_stops_the_desk_in_order() {
     }
 }
 
-/// A request path may contain the name of a person. The log contains `{person}` instead.
-/// Source: product trial "first-use", section 6 (request log).
+/// A request path may contain the name of a person. The log contains the text `{person}` instead of this
+/// name (cases/first-use.md, section 6).
 #[tokio::test]
 async fn the_name_of_a_person_in_a_path_is_not_logged() {
     let directory = tempfile::tempdir().unwrap();
@@ -1082,9 +1079,8 @@ async fn the_name_of_a_person_in_a_path_is_not_logged() {
     }
 }
 
-/// A file that lists apps may contain a byte order mark, CRLF line ends and repeated lines. Lines
-/// that contradict each other are rejected.
-/// Source: product trial "hostile-and-broken", case 25.
+/// A file with the codes and secrets of apps may contain a byte order mark, CRLF line ends and repeated
+/// lines. Two lines with different secrets for one app are rejected (cases/hostile-and-broken.md, case 25).
 #[tokio::test]
 async fn an_app_file_accepts_editor_formats_and_names_each_app_once() {
     let directory = tempfile::tempdir().unwrap();
@@ -1131,8 +1127,8 @@ async fn an_app_file_accepts_editor_formats_and_names_each_app_once() {
     );
 }
 
-/// A dry run of a command returns the same exit code as the command.
-/// Sources: product trials "first-use", section 6, and "hostile-and-broken", case 25.
+/// With the option `--dry-run`, a command of `app` changes nothing and returns the same exit code as
+/// without this option (cases/first-use.md, section 6; cases/hostile-and-broken.md, case 25).
 #[tokio::test]
 async fn an_app_command_is_checked_before_anything_is_written() {
     let directory = tempfile::tempdir().unwrap();
@@ -1172,7 +1168,7 @@ async fn an_app_command_is_checked_before_anything_is_written() {
             assert_eq!(code, Some(expected), "{arguments:?} {target:?}: {stderr}");
         }
     }
-    // The rejected commands do not change the app `plain`, which acts only for users with a login
+    // The rejected commands did not change the app `plain`. This app may act only for users with a login
     // token.
     let (status, plain) = desk.v1("GET", "apps/plain", "admin", Value::Null).await;
     assert_eq!(
@@ -1194,8 +1190,8 @@ async fn an_app_command_is_checked_before_anything_is_written() {
     );
 }
 
-/// If an option has no effect or an unintended effect, the desk rejects the option at the start.
-/// Source: product trial "first-use", section 6.
+/// A desk does not start if the value of an option has no effect or an unintended effect
+/// (cases/first-use.md, section 6).
 #[test]
 fn options_without_effect_are_rejected_at_the_start() {
     let directory = tempfile::tempdir().unwrap();
@@ -1213,9 +1209,8 @@ fn options_without_effect_are_rejected_at_the_start() {
         (["--api-secret", named.as_str()], 1),
         (["--api-secret", "=headers"], 2),
     ] {
-        // The option `--crash-at` names a crash point (a place at which the program kills itself)
-        // that does not exist. If a faulty build accepts the wrong value, this option still ends
-        // the process at once.
+        // A faulty build may accept the wrong option value and continue. The option `--crash-at` with an
+        // unknown crash point (a place at which the program kills itself) then still ends the process.
         let (code, stderr) = code_of(
             &[
                 &[
@@ -1239,9 +1234,8 @@ fn options_without_effect_are_rejected_at_the_start() {
     }
 }
 
-/// The audit rejects a misspelled filter, because an empty result would look like an empty ledger.
-/// A time bound may be a whole day.
-/// Source: product trial "first-use", section 5.
+/// The command `audit` rejects a misspelled filter, because an empty result would look as if the ledger
+/// were empty. A time limit of the filter may be a whole day (cases/first-use.md, section 5).
 #[test]
 fn filters_of_the_audit_are_checked_and_a_day_is_a_whole_day() {
     let directory = tempfile::tempdir().unwrap();
@@ -1330,21 +1324,22 @@ fn filters_of_the_audit_are_checked_and_a_day_is_a_whole_day() {
         "{}",
         text(&empty.stderr)
     );
-    // If the position is after the end of the feed, the replay reports the end of the feed.
+    // If the requested position is after the last commit, the replay reports that it reached the end of the
+    // ledger.
     assert!(
         printed(&["audit", "replay", "--to", "999999", "--data", data])
             .contains("the end of the feed")
     );
 }
 
-/// If a callback fails repeatedly, the log names the stream of the callback.
-/// Source: product trial "first-use", section 6.
+/// The events of a callback have their own stream in the ledger. If a callback fails repeatedly, the log
+/// names this stream (cases/first-use.md, section 6).
 #[tokio::test]
 async fn a_callback_that_fails_repeatedly_is_logged_with_its_stream() {
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("log");
     let desk = logged(&directory.path().join("data"), &log, &[]);
-    // The listener is dropped at once, so no process listens on the port.
+    // The test opens a listener on a free port and closes it at once, so no process listens on this port.
     let closed = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -1385,8 +1380,7 @@ async fn a_callback_that_fails_repeatedly_is_logged_with_its_stream() {
     );
 }
 
-/// The API description includes `/healthz` and `/readyz`.
-/// Source: product trial "first-use", section 6.
+/// The API description contains the paths `/healthz` and `/readyz` (cases/first-use.md, section 6).
 #[tokio::test]
 async fn the_api_description_includes_the_health_paths() {
     let directory = tempfile::tempdir().unwrap();
@@ -1426,9 +1420,8 @@ async fn the_api_description_includes_the_health_paths() {
     }
 }
 
-/// A demo is not written into an existing desk, because its tickets would stay in the ledger
-/// permanently.
-/// Source: product trial "first-use", sections 1 and 6.
+/// The command `demo` rejects the directory of an existing desk, because the demo tickets could never be
+/// removed from the ledger (cases/first-use.md, sections 1 and 6).
 #[test]
 fn a_demo_is_not_written_into_an_existing_desk() {
     let directory = tempfile::tempdir().unwrap();
@@ -1443,8 +1436,8 @@ fn a_demo_is_not_written_into_an_existing_desk() {
     assert_eq!(printed(&["audit", "head", "--data", data]), head);
 }
 
-/// If a directory belongs to another user, `doctor` does not report the directory as damaged.
-/// Source: product trial "first-use", section 6 (doctor).
+/// If the data directory cannot be read because it belongs to another user, `doctor` reports this reason
+/// and does not report damage (cases/first-use.md, section 6).
 #[test]
 fn an_unreadable_directory_is_not_reported_as_lost() {
     use std::os::unix::fs::PermissionsExt as _;

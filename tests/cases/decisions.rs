@@ -1,5 +1,5 @@
-//! Tests decisions and operations on tickets: reasons, idempotency, versions, people, and form
-//! values.
+//! These tests check decisions and other operations on tickets. They check reasons, idempotency keys,
+//! ticket versions, lists of people, and form values.
 
 use std::io::{Read as _, Write as _};
 use std::path::Path;
@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use tests::form;
 use tests::process::{Served, client, run};
 
-/// Imports a service whose workflow contains one node (id 3) between the submit node and END. The
-/// form contains the title and one more field.
+/// Imports a service whose workflow contains one node (id 3) between the submit node and the node END. The
+/// form contains the title and the given field.
 async fn service(desk: &Served, name: &str, node: Value, field: Value) -> Value {
     let line = |from: i64, to: i64| json!({ "from": from, "to": to, "condition_type": "default" });
     let nodes = json!([
@@ -65,7 +65,7 @@ async fn operated(desk: &Served, sn: &str, operation: &str, user: &str, body: Va
     assert_eq!(status, 200, "{operation} {body}: {answer}");
 }
 
-/// Reads node 3 of a ticket over `/v1`.
+/// Returns the node with id 3 of a ticket, as `/v1` shows it.
 async fn third(desk: &Served, sn: &str) -> Value {
     let (status, ticket) = desk
         .v1("GET", &format!("tickets/{sn}"), "lisi", Value::Null)
@@ -84,7 +84,8 @@ async fn logs(desk: &Served, sn: &str) -> String {
     desk.bk("get_ticket_logs", json!({ "sn": sn })).await["data"]["logs"].to_string()
 }
 
-/// Reads the events of a ticket over `/v1`; returns the events whose JSON text contains `kind`.
+/// Reads the events of a ticket over `/v1`. Returns the events that contain the text `kind` in their JSON
+/// form.
 async fn events(desk: &Served, sn: &str, kind: &str) -> Vec<Value> {
     let (_, history) = desk
         .v1("GET", &format!("tickets/{sn}/events"), "admin", Value::Null)
@@ -99,7 +100,7 @@ async fn events(desk: &Served, sn: &str, kind: &str) -> Vec<Value> {
         .collect()
 }
 
-/// Counts the people in the key store of a data directory.
+/// Returns the number of people in the key store (`keys.db`) of a desk.
 fn registered(data: &Path) -> i64 {
     let keys = rusqlite::Connection::open_with_flags(
         data.join("keys.db"),
@@ -114,9 +115,8 @@ fn crowd(prefix: &str, count: usize) -> Vec<String> {
     (0..count).map(|at| format!("{prefix}{at}")).collect()
 }
 
-/// The desk stores the reason of a decision even if the form of the node contains no field for a
-/// reason.
-/// Source: product trial "first-use", case F3.
+/// The desk stores the reason of a decision even if the form of the approval node has no field for a reason
+/// (cases/first-use.md, F3).
 #[tokio::test]
 async fn a_decision_keeps_its_reason_without_a_reason_field() {
     let data = tempfile::tempdir().expect("a directory");
@@ -221,8 +221,8 @@ async fn a_decision_keeps_its_reason_without_a_reason_field() {
     }
 }
 
-/// If the form contains a field for the reason, both the vote and this field store the reason.
-/// Source: product trial "first-use", case F3.
+/// If the form of an approval node has a field for the reason, the desk stores the reason in this field and
+/// in the event of the vote (cases/first-use.md, F3).
 #[tokio::test]
 async fn a_reason_is_in_the_vote_and_in_the_reason_field_of_the_form() {
     let data = tempfile::tempdir().expect("a directory");
@@ -268,7 +268,7 @@ async fn a_reason_is_in_the_vote_and_in_the_reason_field_of_the_form() {
             .clone();
         assert_eq!(value, "材料不全", "{way} {pass}");
     }
-    // If a reason is required, a text that consists only of blank characters is rejected.
+    // If the approver must give a reason, a reason that contains only blanks is rejected.
     let sn = desk.bk("create_ticket", tests::approval_request()).await["data"]["sn"]
         .as_str()
         .expect("a number")
@@ -297,8 +297,8 @@ async fn a_reason_is_in_the_vote_and_in_the_reason_field_of_the_form() {
     }
 }
 
-/// Every operation that takes a message stores and shows the message.
-/// Source: product trial "first-use", case F3.
+/// Each operation with a message stores this message, and the desk shows it in later reads
+/// (cases/first-use.md, F3).
 #[tokio::test]
 async fn every_operation_keeps_its_message() {
     let data = tempfile::tempdir().expect("a directory");
@@ -355,8 +355,8 @@ async fn every_operation_keeps_its_message() {
     }
 }
 
-/// Chinese commas separate user names. Other separators are rejected.
-/// Source: product trial "crossings", case 2.
+/// In a list of user names, English and Chinese commas separate the names. Other separators are rejected
+/// (cases/crossings.md, case 2).
 #[tokio::test]
 async fn commas_of_a_chinese_keyboard_separate_user_names() {
     let data = tempfile::tempdir().expect("a directory");
@@ -411,7 +411,7 @@ async fn commas_of_a_chinese_keyboard_separate_user_names() {
             "{text:?}: {answer}"
         );
     }
-    // Each element of an array is one name, even if the element contains a comma.
+    // Each element of a JSON array is one user name, even if the element contains a comma.
     for members in [
         json!(["zhangsan，neu"]),
         json!(["zhangsan,neu"]),
@@ -483,8 +483,8 @@ async fn commas_of_a_chinese_keyboard_separate_user_names() {
     );
 }
 
-/// One request may name at most 1,000 people. A rejected request registers no person.
-/// Source: product trial "hostile-and-broken", case 1.
+/// One request may contain at most 1,000 names of people. If the request is rejected, the desk registers
+/// none of these people (cases/hostile-and-broken.md, case 1).
 #[tokio::test]
 async fn one_request_names_at_most_a_thousand_people() {
     let data = tempfile::tempdir().expect("a directory");
@@ -537,7 +537,7 @@ async fn one_request_names_at_most_a_thousand_people() {
         before_named == last && last <= before + 1,
         "a rejected request registers no person: {before} {before_named} {last}"
     );
-    // An accepted request registers all of its 999 new people.
+    // This request is accepted and registers its 999 new people.
     let (status, answer) = desk
         .v1(
             "POST",
@@ -554,8 +554,8 @@ async fn one_request_names_at_most_a_thousand_people() {
     );
 }
 
-/// A role of 5,000 members is saved within ten seconds. Ten seconds is the timeout of a client.
-/// Source: product trial "crossings", section "Also seen".
+/// A role with 5,000 members is saved within ten seconds, which is the timeout of the test client
+/// (cases/crossings.md, section "Also seen").
 #[tokio::test]
 async fn a_role_of_five_thousand_members_is_saved_within_ten_seconds() {
     let data = tempfile::tempdir().expect("a directory");
@@ -582,7 +582,7 @@ async fn a_role_of_five_thousand_members_is_saved_within_ten_seconds() {
     assert_eq!(role["members"], json!(members));
 }
 
-/// Starts a login service in which the token `tok-NAME` belongs to NAME.
+/// Starts a login service. In this service, the token `tok-NAME` is the login token of the user NAME.
 fn login_service() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -615,9 +615,8 @@ fn login_service() -> String {
     format!("http://{address}")
 }
 
-/// Two users with the same idempotency key never share a ticket: the request of the second user is
-/// rejected.
-/// Source: product trial "hostile-and-broken", case 3.
+/// Two users may send the same idempotency key. The desk rejects the request of the second user and does
+/// not show the ticket of the first user (cases/hostile-and-broken.md, case 3).
 #[tokio::test]
 async fn two_users_with_one_idempotency_key_never_share_a_ticket() {
     let data = tempfile::tempdir().expect("a directory");
@@ -662,7 +661,7 @@ async fn two_users_with_one_idempotency_key_never_share_a_ticket() {
         ("apply_content", "b"),
         ("ZHIDINGSHENPIREN", "zhangsan"),
     ]);
-    // A login token names the user of each request.
+    // In these requests, the login token identifies the user.
     let create = |user: &str| json!({ "service_id": 22, "fields": fields, "bk_token": format!("tok-{user}") });
     let annas = send("create_ticket", "k", &[], create("anna")).await;
     let bobs = send("create_ticket", "k", &[], create("bob")).await;
@@ -676,7 +675,7 @@ async fn two_users_with_one_idempotency_key_never_share_a_ticket() {
         annas["data"],
         "anna's own retry is answered"
     );
-    // The gateway header names the user of each request.
+    // In these requests, the header `X-Bkapi-Authorization` identifies the user.
     let header = |user: &str| {
         let gateway_credentials = json!({ "bk_app_code": tests::process::APP.0, "bk_app_secret": tests::process::APP.1, "bk_username": user });
         [("x-bkapi-authorization", gateway_credentials.to_string())]
@@ -689,7 +688,8 @@ async fn two_users_with_one_idempotency_key_never_share_a_ticket() {
         bobs["result"] == false && bobs["code"] == 3_900_005,
         "{bobs}"
     );
-    // For an operation on a ticket, the same key from another user identifies a different command.
+    // For operations on a ticket, two users may use the same idempotency key. The desk then executes two
+    // different commands.
     let sn = annas["data"]["sn"].clone();
     let follow =
         |user: &str| json!({ "sn": sn, "users": "zhaoliu", "bk_token": format!("tok-{user}") });
@@ -715,7 +715,7 @@ async fn two_users_with_one_idempotency_key_never_share_a_ticket() {
         by_zhangsan, 1,
         "the request of the second user is a separate command: {history}"
     );
-    // Over `/v1`, two users with the same idempotency key do not share a ticket either.
+    // Over `/v1`, two users with the same idempotency key do not get the same ticket either.
     let body = json!({ "service_id": 22, "fields": { "title": "a", "apply_content": "b", "ZHIDINGSHENPIREN": "zhangsan" } });
     let key = [("idempotency-key", "v")];
     assert_eq!(
@@ -730,8 +730,8 @@ async fn two_users_with_one_idempotency_key_never_share_a_ticket() {
     );
 }
 
-/// If several clients edit the same version at the same time, exactly one edit is accepted.
-/// Source: product trial "hostile-and-broken", case 8.
+/// Several clients may edit the same version of a ticket at the same time. Exactly one of these edits is
+/// accepted (cases/hostile-and-broken.md, case 8).
 #[tokio::test(flavor = "multi_thread")]
 async fn one_of_concurrent_edits_of_one_version_is_accepted() {
     let data = tempfile::tempdir().expect("a directory");
@@ -765,8 +765,8 @@ async fn one_of_concurrent_edits_of_one_version_is_accepted() {
         statuses.sort_unstable();
         assert_eq!(statuses, [200, 412, 412, 412, 412], "round {round}");
     }
-    // A repeated command returns the result of its earlier commit, regardless of the current
-    // version.
+    // If a client repeats a command with the same idempotency key, the desk returns the result of the first
+    // execution. The desk does not compare the version in `If-Match` again.
     let (_, headers, _) = desk
         .v1_with("GET", &format!("tickets/{sn}"), "lisi", Value::Null, &[])
         .await;
@@ -787,7 +787,8 @@ async fn one_of_concurrent_edits_of_one_version_is_accepted() {
     }
 }
 
-/// A form that is too long for one commit is rejected with 413, and the detail names the field.
+/// A form that is too large for one commit is rejected with status 413, and the error detail names the
+/// large field.
 #[tokio::test]
 async fn an_over_long_form_is_rejected_with_the_name_of_its_field() {
     let directory = tempfile::tempdir().unwrap();

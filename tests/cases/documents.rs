@@ -1,5 +1,5 @@
-//! Executes the commands in the documents of the project. The code blocks that are marked `sh run`
-//! run in order in an empty directory. Each block must succeed.
+//! These tests run the commands in the documents of the project. All code blocks of a document that are
+//! marked with `sh run` are run in order in an empty directory. Each block must succeed.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,13 +9,14 @@ use std::process::{Command, Stdio};
 
 use tests::process::{program, root};
 
-/// Maximum number of checks for a started server. The script fails after this number. The script
-/// makes ten checks per second.
+/// Maximum number of checks whether a started server responds. The script makes ten checks per second and
+/// fails after the last check.
 const LOOKS: u32 = 600;
-/// Port numbers in the documents. The test replaces each number by a free port.
+/// Port numbers in the documents. The test replaces each of these numbers by a free port.
 const PORTS: [&str; 4] = ["8080", "8081", "8082", "18080"];
 
-/// The purpose of a code block. The words after the language name of the block define the purpose.
+/// What the test does with a code block. The words after the language name, for example `run`, determine
+/// the use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Use {
     Run,
@@ -24,10 +25,10 @@ enum Use {
     Text,
 }
 
-/// A fenced code block of a document.
+/// One fenced code block of a Markdown document.
 #[derive(Clone, Debug)]
 struct Block {
-    /// Line number of the opening fence, counted from 1.
+    /// Line number of the first line of the block, counted from 1.
     line: usize,
     purpose: Use,
     text: String,
@@ -46,8 +47,8 @@ fn purpose(info: &str) -> Use {
     }
 }
 
-/// Returns the fenced blocks of a Markdown document in order. The indentation of the fence is
-/// removed from each line.
+/// Returns the fenced code blocks of a Markdown document in order. If a block is indented, the indentation
+/// is removed.
 fn blocks(document: &str) -> Vec<Block> {
     let (mut found, mut open): (Vec<Block>, Option<(Block, usize)>) = (Vec::new(), None);
     for (at, line) in document.lines().enumerate() {
@@ -78,8 +79,8 @@ fn blocks(document: &str) -> Vec<Block> {
     found
 }
 
-/// Joins all blocks into one script. The script names a block that fails, and waits for started
-/// servers. Returns the script and the number of command blocks.
+/// Joins all code blocks into one shell script, and returns the script and the number of command blocks.
+/// The script waits for started servers, and prints the line number of a failed block.
 fn script(blocks: &[Block], ports: &BTreeMap<&str, String>) -> (String, usize) {
     let mut script = String::from(
         "set -Eeuo pipefail\nblock=0\ntrap 'echo \"the block at line $block failed: $BASH_COMMAND\" >&2' ERR\n\
@@ -101,7 +102,8 @@ fn script(blocks: &[Block], ports: &BTreeMap<&str, String>) -> (String, usize) {
             }
             text = text.replace(&format!(":{literal}"), &format!(":{free}"));
         }
-        // The documents start the program with cargo. The test starts the existing build instead.
+        // The documents start the program with `cargo run`. The test runs the program that is already
+        // built.
         let text = text.replace("cargo run --release --", "ledgerdesk");
         let _ = writeln!(script, "block={line}");
         match purpose {
@@ -128,7 +130,7 @@ fn script(blocks: &[Block], ports: &BTreeMap<&str, String>) -> (String, usize) {
     (script, commands)
 }
 
-/// Executes the blocks of a document. The error message names the line of the failing block.
+/// Runs all code blocks of a document. If a block fails, the error message contains its line number.
 fn execute(document: &str) {
     let path = root().join(document);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{document}: {error}"));
@@ -170,8 +172,8 @@ fn execute(document: &str) {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        // The servers that the script starts belong to the process group of the shell, so one
-        // signal ends all servers.
+        // The shell and the servers that it starts form one process group. One signal to this group ends
+        // all servers.
         .process_group(0)
         .spawn()
         .unwrap();
@@ -199,42 +201,37 @@ fn execute(document: &str) {
     );
 }
 
-/// Every command block of README.md succeeds.
-/// Source: product trial "first-use", section 9.
+/// All command blocks of README.md succeed (cases/first-use.md, section 9).
 #[test]
 fn the_commands_of_the_readme_work() {
     execute("README.md");
 }
 
-/// Every command block of the operating guide succeeds.
-/// Source: product trial "first-use", section 6.
+/// All command blocks of docs/operating.md succeed (cases/first-use.md, section 6).
 #[test]
 fn the_commands_of_the_operating_guide_work() {
     execute("docs/operating.md");
 }
 
-/// Every command block of the importing guide succeeds.
-/// Source: product trial "first-use", section 4.
+/// All command blocks of docs/importing.md succeed (cases/first-use.md, section 4).
 #[test]
 fn the_commands_of_the_importing_guide_work() {
     execute("docs/importing.md");
 }
 
-/// Every command block of the workflow guide succeeds.
-/// Source: product trial "first-use", section 2.
+/// All command blocks of docs/workflows.md succeed (cases/first-use.md, section 2).
 #[test]
 fn the_commands_of_the_workflow_guide_work() {
     execute("docs/workflows.md");
 }
 
-/// Every command block of the integrations guide succeeds. The commands of this guide start two
-/// desks.
+/// All command blocks of docs/integrations.md succeed. These commands start two desks.
 #[test]
 fn the_commands_of_the_integrations_guide_work() {
     execute("docs/integrations.md");
 }
 
-/// Every command block of the guide to cases succeeds.
+/// All command blocks of docs/cases.md succeed.
 #[test]
 fn the_commands_of_the_cases_guide_work() {
     execute("docs/cases.md");

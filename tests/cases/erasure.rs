@@ -1,4 +1,5 @@
-//! Tests the erasure of a person.
+//! These tests check the erasure of a person: after an erasure, the desk must contain no personal value of
+//! this person.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 use tests::TestDesk;
 use tests::process::{APP, Served, client, printed, run};
 
-/// Name of a user who is not in the demo data.
+/// User name of the person whom the tests erase. The demo data does not contain this user.
 const PERSON: &str = "qian-to-be-erased";
 const PHONE: &str = "13947110815";
 const DRAFTED: &str = "draft-words-4711";
@@ -17,7 +18,7 @@ const FILE: &str = "file-name-4711.txt";
 const CONTENT: &str = "content of the file 4711";
 const VARIABLE: &str = "s3cret-of-a-variable-4711";
 
-/// Returns all files below a directory that contain the given text.
+/// Returns all files in a directory, at any depth, that contain the given text.
 fn files_with(directory: &Path, text: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory).expect("a directory") {
@@ -31,7 +32,8 @@ fn files_with(directory: &Path, text: &str) -> Vec<PathBuf> {
     found
 }
 
-/// Returns the body of a request for general approval. One field is a personal phone number.
+/// Returns the body of a request that opens a general approval ticket. The ticket contains a phone number,
+/// which is a personal value.
 fn request(phone: &str) -> Value {
     json!({ "service_id": 22, "fields": { "title": "a", "apply_content": "b", "ZHIDINGSHENPIREN": "zhangsan", "LIANXIDIANHUA": phone } })
 }
@@ -42,7 +44,7 @@ async fn opened(desk: &Served, user: &str, body: Value) -> String {
     answer["sn"].as_str().expect("a number").to_owned()
 }
 
-/// Saves a draft and a template as the given user.
+/// Saves a draft of a form and a template on behalf of the given user.
 async fn drafted(desk: &Served, user: &str) {
     let (status, answer) = desk
         .v1(
@@ -65,7 +67,7 @@ async fn drafted(desk: &Served, user: &str) {
     }
 }
 
-/// Imports a service whose form contains a FILE field.
+/// Imports a service whose form contains a field of the type FILE.
 async fn with_files(desk: &Served) -> Value {
     let nodes = json!([
         { "id": 1, "type": "START", "name": "开始" },
@@ -119,8 +121,8 @@ async fn field(desk: &Served, sn: &str, key: &str) -> Value {
         .clone()
 }
 
-/// After an erasure, no file of the desk contains a value of the erased person.
-/// Source: product trial "hostile-and-broken", case 17.
+/// After a person is erased, no file of the desk contains a personal value of this person, and the data of
+/// other people is unchanged (cases/hostile-and-broken.md, case 17).
 #[tokio::test]
 async fn an_erased_person_is_in_no_file_and_others_are_unchanged() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -249,8 +251,8 @@ async fn an_erased_person_is_in_no_file_and_others_are_unchanged() {
     );
 }
 
-/// The views store drafts, templates and personal fields only sealed, that is, encrypted.
-/// Source: product trial "hostile-and-broken", case 17.
+/// The views (lists that are computed from the ledger) contain drafts, templates and personal fields only
+/// in encrypted form (cases/hostile-and-broken.md, case 17).
 #[tokio::test]
 async fn views_seal_personal_values_also_after_a_rebuild() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -286,8 +288,9 @@ async fn views_seal_personal_values_also_after_a_rebuild() {
     in_plain("after a rebuild");
 }
 
-/// The variables of automatic nodes do not appear in a response, an event, a view or an export.
-/// Source: product trial "hostile-and-broken", case 10.
+/// A ticket may contain secret variables for its automatic nodes. The values of these variables are only in
+/// the key store, never in a response, an event, a view or an export (cases/hostile-and-broken.md, case
+/// 10).
 #[tokio::test]
 async fn variables_of_automatic_nodes_are_in_no_response_and_export() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -355,8 +358,8 @@ async fn variable_of(desk: &TestDesk, sn: &str) -> Option<Value> {
         .cloned()
 }
 
-/// API calls can use the variables of a ticket until the creator of the ticket is erased.
-/// Source: product trial "hostile-and-broken", case 10.
+/// API calls of a ticket can use the secret variables of this ticket. When the creator of the ticket is
+/// erased, the variables are erased too (cases/hostile-and-broken.md, case 10).
 #[tokio::test]
 async fn api_calls_use_variables_of_the_key_store_until_erasure() {
     let desk = TestDesk::open().await;
@@ -386,9 +389,8 @@ async fn api_calls_use_variables_of_the_key_store_until_erasure() {
     );
 }
 
-/// The command `forget` requires a confirmation. The command is rejected while the desk runs, and
-/// does not erase the last superuser.
-/// Source: product trial "hostile-and-broken", case 17.
+/// The command `forget` erases a person only after a confirmation. The command is rejected while the desk
+/// runs. It also rejects the erasure of the last superuser (cases/hostile-and-broken.md, case 17).
 #[tokio::test]
 async fn forget_needs_a_confirmation_and_keeps_the_last_superuser() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -468,8 +470,8 @@ async fn forget_needs_a_confirmation_and_keeps_the_last_superuser() {
     );
 }
 
-/// A superuser erases a person while the desk runs. Every later read shows the erased state.
-/// Source: product trial "hostile-and-broken", case 17.
+/// A superuser can erase a person in a running desk. All responses after the erasure show the person as
+/// erased (cases/hostile-and-broken.md, case 17).
 #[tokio::test]
 async fn a_superuser_erases_a_person_in_a_running_desk() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -525,9 +527,8 @@ async fn a_superuser_erases_a_person_in_a_running_desk() {
     assert_eq!(files_with(directory.path(), PHONE), Vec::<PathBuf>::new());
 }
 
-/// The report of an erasure lists tickets with plain text separately from tickets whose text is
-/// sealed, that is, encrypted.
-/// Source: product trial "hostile-and-broken", case 17.
+/// The report of an erasure has two lists: tickets whose texts are encrypted, and tickets that still
+/// contain texts in plain form (cases/hostile-and-broken.md, case 17).
 #[tokio::test]
 async fn the_report_names_services_that_do_not_seal_text() {
     let desk = TestDesk::open().await;
@@ -584,9 +585,9 @@ async fn the_report_names_services_that_do_not_seal_text() {
     assert_eq!(name, "lisi", "a survey changes nothing");
 }
 
-/// If another connection reads the key store during an erasure, removed rows stay in the
-/// write-ahead log. The erasure then returns 503 and must be repeated.
-/// Source: product trial "hostile-and-broken", case 17.
+/// If another connection reads the key store during an erasure, SQLite keeps the erased rows in the
+/// write-ahead log. The erasure then returns 503 and must be repeated (cases/hostile-and-broken.md, case
+/// 17).
 #[tokio::test]
 async fn an_erasure_during_a_read_of_the_key_store_is_incomplete() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -631,8 +632,8 @@ async fn an_erasure_during_a_read_of_the_key_store_is_incomplete() {
     assert_eq!(files_with(directory.path(), PERSON), Vec::<PathBuf>::new());
 }
 
-/// The report of an erasure also counts the messages of operations as personal text.
-/// Source: product trial "hostile-and-broken", case 17.
+/// The messages of ticket operations may contain personal text. The report of an erasure therefore counts
+/// these messages (cases/hostile-and-broken.md, case 17).
 #[tokio::test]
 async fn the_report_counts_the_messages_of_operations() {
     let desk = TestDesk::open().await;
@@ -666,9 +667,9 @@ async fn the_report_counts_the_messages_of_operations() {
     assert!(is_counted, "{report:?}");
 }
 
-/// An erasure may stop after the key is removed. A second call with the person id completes the
-/// erasure.
-/// Source: product trial "hostile-and-broken", case 17.
+/// An erasure may be interrupted after the encryption key of the person is removed. The user name is then
+/// unknown, but a second call with the person id completes the erasure (cases/hostile-and-broken.md, case
+/// 17).
 #[tokio::test]
 async fn an_interrupted_erasure_is_completed_under_the_person_id() {
     let desk = TestDesk::open().await;
@@ -724,8 +725,8 @@ async fn an_interrupted_erasure_is_completed_under_the_person_id() {
     ));
 }
 
-/// `doctor` and `backup` do not report the removed files of an erased person as missing.
-/// Source: product trial "hostile-and-broken", case 17.
+/// An erasure removes the uploaded files of a person. `doctor` and `backup` do not report these files as
+/// missing (cases/hostile-and-broken.md, case 17).
 #[tokio::test]
 async fn the_files_of_an_erased_person_are_not_reported_as_missing() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -767,8 +768,8 @@ async fn the_files_of_an_erased_person_are_not_reported_as_missing() {
     );
 }
 
-/// The log does not contain the name of a person, even if a request path contains the name.
-/// Source: product trial "first-use", section 6.
+/// The request path of an erasure contains the name of a person. The log of the desk does not contain this
+/// name (cases/first-use.md, section 6).
 #[test]
 fn the_path_of_an_erasure_is_logged_without_the_name() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -789,7 +790,7 @@ fn the_path_of_an_erasure_is_logged_without_the_name() {
         .stderr(std::fs::File::create(&log).expect("a file"))
         .spawn()
         .expect("the program runs");
-    // The pipe must stay open, because the program prints further lines after the first line.
+    // The test keeps the pipe open, because the program writes more lines after the first line.
     let mut printed = std::io::BufReader::new(child.stdout.take().expect("a pipe"));
     let mut line = String::new();
     std::io::BufRead::read_line(&mut printed, &mut line).expect("a line");

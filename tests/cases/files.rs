@@ -1,4 +1,4 @@
-//! Tests attachments: uploads, downloads, file names and entity tags.
+//! These tests upload and download attachments. They check the names of files, entity tags and limits.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tests::TestDesk;
 use tests::process::{APP, Served, client, resident_kib};
 
-/// Builds a `/v1` request of the test application on behalf of lisi.
+/// Returns a request to `/v1` that the test app sends on behalf of the user lisi.
 fn request_for(desk: &Served, method: &str, path: &str) -> reqwest::RequestBuilder {
     let method: reqwest::Method = method.parse().expect("a method");
     client()
@@ -21,7 +21,7 @@ fn request_for(desk: &Served, method: &str, path: &str) -> reqwest::RequestBuild
         .header("x-on-behalf-of", "lisi")
 }
 
-/// Uploads a file as the request body. Returns the attachment from the response.
+/// Uploads a file whose content is the body of the request. Returns the attachment object of the response.
 async fn upload(desk: &Served, name: &str, bytes: Vec<u8>) -> Value {
     let path = format!("attachments?name={}", domain::placeholder::percent(name));
     let response = request_for(desk, "POST", &path)
@@ -35,8 +35,8 @@ async fn upload(desk: &Served, name: &str, bytes: Vec<u8>) -> Value {
     response.json::<Value>().await.expect("JSON")["attachments"][0].clone()
 }
 
-/// Uploads a multipart form with the given bytes as its `Content-Disposition`. Returns the status
-/// and the body of the response.
+/// Uploads a file as a multipart form. `disposition` is the end of the header `Content-Disposition` and
+/// contains the file name. Returns status and body of the response.
 async fn upload_form(desk: &Served, disposition: &[u8]) -> (u16, Value) {
     let body = [
         &b"--XX\r\nContent-Disposition: form-data; name=\"field_file\"; "[..],
@@ -53,7 +53,7 @@ async fn upload_form(desk: &Served, disposition: &[u8]) -> (u16, Value) {
     )
 }
 
-/// Returns the total size of all files below a folder.
+/// Returns the total size of all files in a folder, at any depth.
 fn bytes_below(folder: &Path) -> u64 {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return 0;
@@ -69,8 +69,8 @@ fn bytes_below(folder: &Path) -> u64 {
     entries.filter_map(Result::ok).map(size).sum()
 }
 
-/// The desk stores only the last part of the given path as the name of a file.
-/// Source: product trial "hostile-and-broken", case 21.
+/// A client may send a path as the name of a file. The desk stores only the last part of this path
+/// (cases/hostile-and-broken.md, case 21).
 #[tokio::test]
 async fn a_file_keeps_only_the_last_part_of_its_path() {
     let directory = tempfile::tempdir().unwrap();
@@ -130,9 +130,8 @@ async fn a_file_keeps_only_the_last_part_of_its_path() {
     }
 }
 
-/// The desk reads a file name from `filename*`. A name that is not UTF-8 is rejected, and the error
-/// names this reason.
-/// Source: product trial "crossings", case 11.
+/// A client can send a file name in the parameter `filename*` of `Content-Disposition`. If this name is not
+/// UTF-8 text, the upload is rejected and the error names this reason (cases/crossings.md, case 11).
 #[tokio::test]
 async fn a_name_in_filename_star_is_read_and_a_bad_encoding_is_named() {
     let directory = tempfile::tempdir().unwrap();
@@ -176,9 +175,8 @@ async fn a_name_in_filename_star_is_read_and_a_bad_encoding_is_named() {
     }
 }
 
-/// A download request can contain the entity tag of a known version. If the file is unchanged, the
-/// desk returns 304 without content.
-/// Source: product trial "crossings", case 12.
+/// A client that already has a file can send the entity tag of this file. If the tag is still valid, the
+/// desk returns 304 without the content (cases/crossings.md, case 12).
 #[tokio::test]
 async fn an_unchanged_file_is_answered_304() {
     let directory = tempfile::tempdir().unwrap();
@@ -246,9 +244,8 @@ async fn an_unchanged_file_is_answered_304() {
     }
 }
 
-/// A client that cannot read `filename*` uses the fallback name in `filename`. Two Chinese files
-/// have different fallback names.
-/// Source: product trial "crossings", case 14.
+/// Old clients ignore the parameter `filename*` of a download and use the simpler name in `filename`. The
+/// simpler names of two files with Chinese names must differ (cases/crossings.md, case 14).
 #[tokio::test]
 async fn the_fallback_names_of_two_chinese_files_differ() {
     let directory = tempfile::tempdir().unwrap();
@@ -292,9 +289,8 @@ async fn the_fallback_names_of_two_chinese_files_differ() {
     assert_eq!(fallbacks[2], "plain name.txt");
 }
 
-/// If a client sends a part of an upload again, the new part replaces the stored part. Repeated
-/// parts therefore do not fill the disk.
-/// Source: product trial "hostile-and-broken", case 5.
+/// A file can be uploaded in several parts. If a client sends the same part again, the desk replaces the
+/// stored part, so repeated parts do not fill the disk (cases/hostile-and-broken.md, case 5).
 #[tokio::test]
 async fn a_repeated_part_replaces_the_earlier_one() {
     let directory = tempfile::tempdir().unwrap();
@@ -343,8 +339,7 @@ async fn a_repeated_part_replaces_the_earlier_one() {
     );
 }
 
-/// Each person may have only a limited number of unfinished uploads.
-/// Source: product trial "hostile-and-broken", case 5.
+/// The number of unfinished uploads of one person is limited (cases/hostile-and-broken.md, case 5).
 #[tokio::test]
 async fn unfinished_uploads_of_one_person_are_bounded() {
     let directory = tempfile::tempdir().unwrap();
@@ -382,8 +377,8 @@ async fn unfinished_uploads_of_one_person_are_bounded() {
     assert_eq!(others.status(), 201, "another person may still upload");
 }
 
-/// Downloads that clients do not read use little memory. The number of such downloads is limited.
-/// Source: product trial "hostile-and-broken", case 6.
+/// Clients may start downloads and not read them. Such downloads use little memory of the desk, and their
+/// number is limited (cases/hostile-and-broken.md, case 6).
 #[tokio::test]
 async fn unread_downloads_take_little_memory() {
     let directory = tempfile::tempdir().unwrap();
@@ -399,7 +394,7 @@ async fn unread_downloads_take_little_memory() {
     let before = resident_kib(desk.id());
     let (mut unread, mut rejected) = (Vec::new(), 0);
     for _ in 0..100 {
-        // The test reads only the headers of the response, not its body.
+        // The test reads the headers of this response and does not read its body.
         let response = request_for(&desk, "GET", &path)
             .send()
             .await
@@ -422,8 +417,8 @@ async fn unread_downloads_take_little_memory() {
         unread.len()
     );
     drop(unread);
-    // The number of concurrent downloads is limited. A new download is possible when the desk has
-    // detected a closed connection.
+    // The desk limits the number of concurrent downloads. The test therefore repeats the request until the
+    // desk has noticed that an earlier connection is closed.
     let mut tries = 0;
     let content = loop {
         let request = request_for(&desk, "GET", &path).timeout(std::time::Duration::from_mins(1));
@@ -441,7 +436,7 @@ async fn unread_downloads_take_little_memory() {
     );
 }
 
-/// A blob store that reports a nearly full disk.
+/// A file storage for tests that reports that its disk is nearly full.
 struct NearlyFull(Arc<dyn Blob>);
 
 #[async_trait]
@@ -463,8 +458,8 @@ impl Blob for NearlyFull {
     }
 }
 
-/// If the disk is nearly full, uploads are rejected with 507 and tickets can still be created.
-/// Source: product trial "hostile-and-broken", case 5.
+/// If the disk is nearly full, the desk rejects uploads with status 507, but it still creates tickets
+/// (cases/hostile-and-broken.md, case 5).
 #[tokio::test]
 async fn an_upload_to_a_nearly_full_disk_is_answered_507() {
     let mut desk = TestDesk::open().await;

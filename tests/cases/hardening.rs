@@ -1,4 +1,4 @@
-//! Tests the limits that protect a desk against hostile callers.
+//! These tests check the limits that protect a desk against malicious clients.
 
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tests::{TestDesk, approval_request, form};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Longest time to wait for an expected result.
+/// Longest time that a test waits for an expected result.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Returns the host and the port of a desk.
@@ -21,10 +21,11 @@ fn host(desk: &Served) -> &str {
     desk.base.trim_start_matches("http://")
 }
 
-/// Sends bytes on a new connection. Returns all bytes of the response that arrive.
+/// Sends bytes to the desk on a new connection. Returns all bytes that the desk sends back.
 async fn raw(desk: &Served, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(host(desk)).await.expect("a connection");
-    // A server may respond and close the connection before it has read all bytes.
+    // A write error is ignored, because a server may respond and close the connection before it has read
+    // all bytes.
     let _ = stream.write_all(bytes).await;
     let mut answer = Vec::new();
     let mut piece = [0; 4096];
@@ -50,9 +51,8 @@ async fn service(router: Router) -> String {
     base
 }
 
-/// Connections that send only a part of a request head do not stop health checks and other
-/// requests.
-/// Source: product trial "hostile-and-broken", case 2.
+/// Many clients may open connections and send only a part of a request head. The desk still responds to
+/// health checks and other requests (cases/hostile-and-broken.md, case 2).
 #[tokio::test]
 async fn half_open_connections_do_not_stop_health() {
     let directory = tempfile::tempdir().unwrap();
@@ -84,8 +84,8 @@ async fn half_open_connections_do_not_stop_health() {
     assert!(open.len() > 256, "{} connections were opened", open.len());
 }
 
-/// The desk closes a connection whose request head never ends.
-/// Source: product trial "hostile-and-broken", case 2.
+/// If a client never completes the head of its request, the desk closes the connection
+/// (cases/hostile-and-broken.md, case 2).
 #[tokio::test]
 async fn a_request_head_that_never_ends_is_closed() {
     let directory = tempfile::tempdir().unwrap();
@@ -100,8 +100,7 @@ async fn a_request_head_that_never_ends_is_closed() {
     assert!(closed.is_ok(), "the connection is still open");
 }
 
-/// A request head of 64 KiB is rejected with status 431.
-/// Source: product trial "hostile-and-broken", case 12.
+/// A request head of 64 KiB is rejected with status 431 (cases/hostile-and-broken.md, case 12).
 #[tokio::test]
 async fn a_request_head_of_64_kib_is_answered_431() {
     let directory = tempfile::tempdir().unwrap();
@@ -129,8 +128,8 @@ async fn a_request_head_of_64_kib_is_answered_431() {
     );
 }
 
-/// A connection that starts with HTTP/2 gets no HTTP/2 frame in response.
-/// Source: product trial "hostile-and-broken", case 24.
+/// A client that starts a connection with HTTP/2 receives no HTTP/2 frame from the desk
+/// (cases/hostile-and-broken.md, case 24).
 #[tokio::test]
 async fn http_2_without_tls_is_rejected() {
     let directory = tempfile::tempdir().unwrap();
@@ -147,9 +146,8 @@ async fn http_2_without_tls_is_rejected() {
     );
 }
 
-/// The desk reads a request body of 8 MiB to the end. The error response then names the limit of 1
-/// MiB.
-/// Source: product trial "crossings", case 13.
+/// A request body of 8 MiB is larger than the limit of 1 MiB. The desk still reads the whole body, so the
+/// client receives an error response that names the limit (cases/crossings.md, case 13).
 #[tokio::test]
 async fn a_far_too_large_body_is_answered_with_a_reason() {
     let directory = tempfile::tempdir().unwrap();
@@ -190,7 +188,8 @@ async fn a_far_too_large_body_is_answered_with_a_reason() {
     }
 }
 
-/// An unknown content type is rejected before the body is parsed (design document, section 5).
+/// A request with an unknown content type is rejected before the desk parses the body (design document,
+/// section 5).
 #[tokio::test]
 async fn a_body_of_an_unknown_type_opens_no_ticket() {
     let directory = tempfile::tempdir().unwrap();
@@ -322,8 +321,8 @@ async fn a_caller_without_credentials_gets_403_on_every_path() {
     );
 }
 
-/// A request without valid credentials gets 403, even if other headers are invalid or the body is
-/// too large.
+/// A request without valid credentials gets status 403, even if the desk would also reject its headers or
+/// its body size.
 #[tokio::test]
 async fn headers_and_large_bodies_do_not_change_a_403() {
     let directory = tempfile::tempdir().unwrap();
@@ -362,7 +361,7 @@ async fn headers_and_large_bodies_do_not_change_a_403() {
             assert_eq!(response.status(), 403, "{path} {size} bytes");
         }
     }
-    // The name of an authentication scheme is not case-sensitive.
+    // The name of the authentication scheme, for example `Basic`, is not case-sensitive.
     let text = base64::Engine::encode(
         &base64::engine::general_purpose::STANDARD,
         format!("{}:{}", APP.0, APP.1),
@@ -391,9 +390,8 @@ async fn headers_and_large_bodies_do_not_change_a_403() {
     );
 }
 
-/// If the secret is wrong or the operation is unknown, the error is JSON in the format of the
-/// BlueKing API gateway.
-/// Source: product trial "first-use", section 3.
+/// A BlueKing request with a wrong secret or an unknown operation gets a JSON error in the format of the
+/// BlueKing API gateway (cases/first-use.md, section 3).
 #[tokio::test]
 async fn a_wrong_secret_and_an_unknown_operation_are_answered_in_json() {
     let directory = tempfile::tempdir().unwrap();
@@ -447,9 +445,8 @@ async fn a_wrong_secret_and_an_unknown_operation_are_answered_in_json() {
     );
 }
 
-/// Requests with guessed secrets get status 429 with `Retry-After`. A request with the valid secret
-/// of the same app is still accepted.
-/// Source: product trial "hostile-and-broken", case 7.
+/// Requests with guessed secrets of an app get status 429 with the header `Retry-After`. A request with the
+/// valid secret of the same app is still accepted (cases/hostile-and-broken.md, case 7).
 #[tokio::test]
 async fn a_valid_secret_is_accepted_while_guesses_get_429() {
     let directory = tempfile::tempdir().unwrap();
@@ -494,8 +491,8 @@ async fn a_valid_secret_is_accepted_while_guesses_get_429() {
     }
 }
 
-/// 320 requests with guessed secrets increase the memory of the desk by less than 64 MiB.
-/// Source: product trial "hostile-and-broken", case 7.
+/// The memory of the desk grows by less than 64 MiB during 320 requests with guessed secrets
+/// (cases/hostile-and-broken.md, case 7).
 #[tokio::test]
 async fn guessed_secrets_take_little_memory() {
     let directory = tempfile::tempdir().unwrap();
@@ -521,8 +518,8 @@ async fn guessed_secrets_take_little_memory() {
     assert!(grown < 64 << 10, "{grown} KiB more");
 }
 
-/// The secret of an app is stored as a keyed hash, which is fast to check.
-/// Source: product trial "hostile-and-broken", case 7.
+/// The desk stores the secret of an app as a keyed hash. A keyed hash is faster to check than a password
+/// hash (cases/hostile-and-broken.md, case 7).
 #[tokio::test]
 async fn the_secret_of_an_app_is_stored_as_a_keyed_hash() {
     let desk = TestDesk::open().await;
@@ -550,8 +547,8 @@ async fn the_secret_of_an_app_is_stored_as_a_keyed_hash() {
     assert_ne!(other, text.as_bytes());
 }
 
-/// A weak secret is rejected if other machines can reach the desk.
-/// Source: product trial "first-use", section 6.
+/// A desk does not start with a weak app secret if other machines can reach its address
+/// (cases/first-use.md, section 6).
 #[test]
 fn a_weak_secret_is_rejected_beyond_loopback() {
     let first_line = |listen: &str, secret: &str| {
@@ -567,7 +564,8 @@ fn a_weak_secret_is_rejected_beyond_loopback() {
         let mut lines = std::io::BufRead::lines(std::io::BufReader::new(
             child.stdout.take().expect("a pipe"),
         ));
-        // The first line contains the address. If the process has ended, the first line is absent.
+        // The first line of the output contains the address of the desk. If the process has ended, there is
+        // no first line.
         let first = lines.next().and_then(Result::ok).unwrap_or_default();
         let _ = child.kill();
         let _ = child.wait();
@@ -579,8 +577,8 @@ fn a_weak_secret_is_rejected_beyond_loopback() {
     assert!(first_line("127.0.0.1:0", "t:t").contains("http://"));
 }
 
-/// A redirect of the login service is not followed, so no other server receives the login token.
-/// Source: product trial "hostile-and-broken", case 13.
+/// The desk does not follow a redirect from the login service. Otherwise another server could receive the
+/// login token (cases/hostile-and-broken.md, case 13).
 #[tokio::test]
 async fn a_redirect_of_the_login_service_is_not_followed() {
     let requests = Arc::new(AtomicUsize::new(0));
@@ -624,9 +622,8 @@ async fn a_redirect_of_the_login_service_is_not_followed() {
     );
 }
 
-/// The desk caches a verified login token: 40 concurrent requests cause one request to the login
-/// service.
-/// Source: product trial "hostile-and-broken", case 30.
+/// The desk caches a verified login token. 40 concurrent requests with the same token therefore cause only
+/// one request to the login service (cases/hostile-and-broken.md, case 30).
 #[tokio::test]
 async fn a_verified_login_token_is_cached() {
     let verifications = Arc::new(AtomicUsize::new(0));
@@ -667,8 +664,8 @@ async fn a_verified_login_token_is_cached() {
     assert_eq!(verifications.load(Ordering::SeqCst), 1);
 }
 
-/// A login response of 1 MiB is rejected, because the desk reads at most 64 KiB.
-/// Source: product trial "hostile-and-broken", case 13.
+/// The desk reads at most 64 KiB of a response from the login service. A response of 1 MiB is rejected
+/// (cases/hostile-and-broken.md, case 13).
 #[tokio::test]
 async fn an_endless_response_of_the_login_service_is_rejected() {
     let login = service(Router::new().fallback(|| async {
@@ -696,8 +693,8 @@ async fn an_endless_response_of_the_login_service_is_rejected() {
     assert!(status == 401 || status == 403 || status == 503, "{status}");
 }
 
-/// A callback header that a caller must not set is rejected, and the error names the header.
-/// Source: product trial "hostile-and-broken", case 14.
+/// A client may add headers to the callback of a ticket, but not headers such as `Host`. The error names
+/// the rejected header (cases/hostile-and-broken.md, case 14).
 #[tokio::test]
 async fn a_reserved_callback_header_is_rejected_by_name() {
     let directory = tempfile::tempdir().unwrap();
@@ -765,13 +762,12 @@ async fn a_reserved_callback_header_is_rejected_by_name() {
     assert_eq!(status, 201, "{answer}");
 }
 
-/// The desk does not create a ticket if the rules for outgoing requests (egress rules) block its
-/// callback address.
-/// Source: product trial "first-use", section 3.
+/// A new ticket is rejected if its callback address is not allowed by the rules for outgoing requests
+/// (cases/first-use.md, section 3).
 #[tokio::test]
 async fn a_callback_to_a_blocked_address_is_rejected() {
     let directory = tempfile::tempdir().unwrap();
-    // The demo desk allows callbacks to loopback addresses only.
+    // Of the private addresses, the demo desk allows only loopback addresses for callbacks.
     let desk = Served::start(directory.path(), &[]);
     let open = async |url: &str| {
         let fields = json!({ "title": "a", "apply_content": "b", "ZHIDINGSHENPIREN": "zhangsan" });
@@ -830,8 +826,8 @@ async fn a_callback_to_a_blocked_address_is_rejected() {
     }
 }
 
-/// A callback token is not accepted with the number of another ticket.
-/// Source: product trial "hostile-and-broken", case 15.
+/// A callback contains a token for its ticket. The desk does not accept this token for another ticket
+/// number (cases/hostile-and-broken.md, case 15).
 #[tokio::test]
 async fn a_token_is_verified_only_for_its_own_ticket() {
     let desk = TestDesk::open().await;
@@ -887,8 +883,8 @@ async fn a_token_is_verified_only_for_its_own_ticket() {
     }
 }
 
-/// A request for the API description with the current entity tag returns 304.
-/// Source: product trial "hostile-and-broken", case 18.
+/// If a client already has the current API description and sends its entity tag, the desk returns status
+/// 304 (cases/hostile-and-broken.md, case 18).
 #[tokio::test]
 async fn the_api_description_has_an_entity_tag_and_is_answered_304() {
     let directory = tempfile::tempdir().unwrap();
@@ -935,8 +931,8 @@ async fn the_api_description_has_an_entity_tag_and_is_answered_304() {
     );
 }
 
-/// If one person saves too many drafts in a short time, further saves return 429.
-/// Source: product trial "hostile-and-broken", case 19.
+/// If one person saves too many drafts in a short time, the desk rejects the next drafts with status 429
+/// (cases/hostile-and-broken.md, case 19).
 #[tokio::test]
 async fn too_many_drafts_are_answered_429() {
     let directory = tempfile::tempdir().unwrap();
@@ -974,7 +970,7 @@ async fn too_many_drafts_are_answered_429() {
         saved >= 10,
         "{saved} saves are not enough for a working day"
     );
-    // Drafts of other people and other requests of the same person are still accepted.
+    // The desk still accepts drafts of other people, and other requests of the same person.
     let (status, _) = desk
         .v1(
             "PUT",
@@ -987,7 +983,7 @@ async fn too_many_drafts_are_answered_429() {
     assert_eq!(desk.v1("GET", "drafts", "lisi", Value::Null).await.0, 200);
 }
 
-/// The number of requests of one app and user is limited. The limit still allows a script that
+/// The desk limits the requests that an app sends for one user. The limit is high enough for a script that
 /// creates tickets in a loop.
 #[tokio::test]
 async fn too_many_requests_get_429_and_other_users_are_not_affected() {
@@ -1032,7 +1028,7 @@ async fn too_many_requests_get_429_and_other_users_are_not_affected() {
     assert_eq!(desk.v1("GET", "fields", "wangwu", Value::Null).await.0, 200);
 }
 
-/// The page docs/limits.md names every limit that callers can reach.
+/// The document docs/limits.md describes every limit that a client can reach.
 #[test]
 fn the_page_of_limits_names_the_statuses_that_callers_see() {
     let page =
@@ -1050,8 +1046,8 @@ fn the_page_of_limits_names_the_statuses_that_callers_see() {
     }
 }
 
-/// The number of roles in a request is bounded, because each role is loaded with its members.
-/// Source: product trial "hostile-and-broken", case 1.
+/// The number of roles in one request is limited, because the desk loads each role with all its members
+/// (cases/hostile-and-broken.md, case 1).
 #[tokio::test]
 async fn thousands_of_roles_in_one_request_are_rejected_by_name() {
     let directory = tempfile::tempdir().unwrap();
@@ -1085,8 +1081,8 @@ async fn thousands_of_roles_in_one_request_are_rejected_by_name() {
     }
 }
 
-/// Unfinished request bodies of one authenticated caller do not block other callers.
-/// Source: product trial "hostile-and-broken", case 2.
+/// An authenticated client may send request bodies that never end. The desk still responds to other clients
+/// (cases/hostile-and-broken.md, case 2).
 #[tokio::test]
 async fn stalled_bodies_of_an_authenticated_caller_do_not_stop_health() {
     let directory = tempfile::tempdir().unwrap();
@@ -1125,8 +1121,8 @@ async fn stalled_bodies_of_an_authenticated_caller_do_not_stop_health() {
     assert!(open.len() > 256, "{} connections were opened", open.len());
 }
 
-/// Large responses that clients do not read use a bounded amount of memory.
-/// Source: product trial "hostile-and-broken", case 6.
+/// Clients may request large responses and not read them. The desk then uses only a limited amount of
+/// memory (cases/hostile-and-broken.md, case 6).
 #[tokio::test]
 async fn unread_large_responses_take_little_memory() {
     let directory = tempfile::tempdir().unwrap();
@@ -1141,8 +1137,8 @@ async fn unread_large_responses_take_little_memory() {
         )
         .await;
     let sn = ticket["sn"].as_str().expect("a number");
-    // The operating system buffers some MiB of a response, and the desk keeps the remaining bytes
-    // in memory. The test therefore needs a large response.
+    // The operating system buffers some MiB of each response. The test needs a larger response, so that the
+    // rest must be in the memory of the desk.
     for number in 0..40 {
         let text = format!("{number} {}", "x".repeat(200_000));
         let (status, problem) = desk
@@ -1179,8 +1175,7 @@ async fn unread_large_responses_take_little_memory() {
     let (mut unread, mut rejected) = (Vec::new(), 0);
     for _ in 0..40 {
         let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
-        // With a small receive buffer, most of the response stays in the memory of the desk and not
-        // in the memory of the test.
+        // A small receive buffer of the test keeps most of the response in the memory of the desk.
         socket.set_recv_buffer_size(4096).expect("a buffer");
         let mut stream = socket
             .connect(host(&desk).parse().expect("an address"))
@@ -1227,8 +1222,8 @@ async fn unread_large_responses_take_little_memory() {
     }
 }
 
-/// A callback address that is no HTTP URL is rejected, because the callback could never be sent.
-/// Source: product trial "hostile-and-broken", case 14.
+/// A ticket with a callback address that is no HTTP URL is rejected, because the desk could never send the
+/// callback (cases/hostile-and-broken.md, case 14).
 #[tokio::test]
 async fn a_callback_address_that_is_not_text_is_rejected_by_name() {
     let directory = tempfile::tempdir().unwrap();
@@ -1266,8 +1261,8 @@ async fn a_callback_address_that_is_not_text_is_rejected_by_name() {
     }
 }
 
-/// A desk does not start with an invalid header for API calls. The error names the header.
-/// Source: product trial "hostile-and-broken", case 14.
+/// A desk does not start if a configured header for API calls is invalid. The error names the header
+/// (cases/hostile-and-broken.md, case 14).
 #[test]
 fn an_invalid_header_of_api_calls_is_rejected_at_start() {
     let directory = tempfile::tempdir().unwrap();
@@ -1293,14 +1288,13 @@ fn an_invalid_header_of_api_calls_is_rejected_at_start() {
     assert!(Served::start_with(&directory.path().join("data"), &["--api-secret", &option]).is_ok());
 }
 
-/// Bodies of read requests do not count as written bytes. Large reads of an app therefore do not
-/// block later writes.
-/// Source: product trial "hostile-and-broken", case 19.
+/// The desk limits the bytes that an app may write. The bodies of read requests do not count, so large read
+/// requests do not block later writes (cases/hostile-and-broken.md, case 19).
 #[tokio::test]
 async fn large_reads_of_an_app_do_not_count_as_written_bytes() {
     let directory = tempfile::tempdir().unwrap();
     let desk = Served::start(directory.path(), &[]);
-    // In total, the bodies are larger than the 96 MiB that one app may write at once.
+    // All bodies together are larger than 96 MiB, the amount that one app may write without waiting.
     let parts = vec!["17"; 300_000].join(",");
     for _ in 0..120 {
         let envelope = desk

@@ -1,4 +1,4 @@
-//! Tests imports of incident logs of other systems.
+//! These tests import incident logs that other systems exported as CSV files.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,9 +11,9 @@ use events::{Meta, Moment};
 use serde_json::{Value, json};
 use tests::process::{program, root, run};
 
-/// Returns an import mapping for the columns `id`, `when` and `state`. `top` is inserted before the
-/// columns. `more` may contain the separator `---`: the text before `---` adds columns, and the
-/// text after `---` is added at the end.
+/// Returns an import mapping for the columns `id`, `when` and `state`. The text `top` is inserted before
+/// the columns. The parameter `more` has up to two parts with `---` between them: the first part adds
+/// columns, and the second part is added at the end of the mapping.
 fn mapping(top: &str, format: &str, zone: &str, more: &str) -> String {
     format!(
         "source = \"LOG\"\nmissing = [\"\", \"-\"]\n{top}\n[columns]\ncase = \"id\"\ntime = \"when\"\nstate = \"state\"\n{}\n[time]\nformat = {format}\nzone = \"{zone}\"\n{}\n",
@@ -26,8 +26,8 @@ fn plain() -> String {
     mapping("", "\"%Y-%m-%d %H:%M\"", "UTC", "")
 }
 
-/// The result of a command. `is_ok` is true if the command succeeded. `out` is the standard output,
-/// and `all` also contains the standard error.
+/// The result of a command. `is_ok` is true if the command succeeded. `out` is the standard output, and
+/// `all` is the standard output and the standard error.
 struct Printed {
     is_ok: bool,
     out: String,
@@ -47,7 +47,7 @@ fn ledgerdesk(arguments: &[&str]) -> Printed {
     }
 }
 
-/// Imports a log into a desk. The desk is in the folder `data` of the given directory.
+/// Imports a log into the desk whose data is in the folder `data` of the given directory.
 fn import(directory: &Path, log: impl AsRef<[u8]>, mapping: &str, more: &[&str]) -> Printed {
     let (file, toml, data) = (
         directory.join("log.csv"),
@@ -66,7 +66,7 @@ fn import(directory: &Path, log: impl AsRef<[u8]>, mapping: &str, more: &[&str])
     ledgerdesk(&[&["import"][..], &words[..], more].concat())
 }
 
-/// Imports a log into a new desk. The test fails if any row is not imported.
+/// Imports a log into a new desk. Checks that the number of imported rows is `rows`.
 fn imported(log: impl AsRef<[u8]>, mapping: &str, rows: usize) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let printed = import(directory.path(), log, mapping, &[]);
@@ -102,7 +102,8 @@ fn show(directory: &Path, stream: &str) -> String {
     .all
 }
 
-/// Returns the data of all imported rows of one case (an incident in the log), in order.
+/// Returns the event data of all imported rows of one case (an incident in the log), in the order of the
+/// ledger.
 fn rows(directory: &Path, case: &str) -> Vec<Value> {
     let exported = ledgerdesk(&[
         "audit",
@@ -120,7 +121,7 @@ fn rows(directory: &Path, case: &str) -> Vec<Value> {
         .collect()
 }
 
-/// Returns one member of every imported row of one case (an incident in the log).
+/// Returns the value of one member in every imported row of one case (an incident in the log).
 fn members(directory: &Path, case: &str, member: &str) -> Vec<Value> {
     rows(directory, case)
         .into_iter()
@@ -128,9 +129,8 @@ fn members(directory: &Path, case: &str, member: &str) -> Vec<Value> {
         .collect()
 }
 
-/// If a time contains a UTC offset, the offset determines the instant. The import then ignores the
-/// time zone of the mapping.
-/// Source: product trial "real-files-and-clients", case 6.
+/// If a time in the log contains a UTC offset, the import uses this offset and ignores the time zone of the
+/// mapping (cases/real-files-and-clients.md, case 6).
 #[test]
 fn an_offset_in_a_time_overrides_the_zone_of_the_mapping() {
     let texts = [
@@ -184,9 +184,8 @@ fn an_offset_in_a_time_overrides_the_zone_of_the_mapping() {
     }
 }
 
-/// The section `[times]` of a mapping names further columns with times. These times may also
-/// contain a UTC offset.
-/// Source: product trial "real-files-and-clients", case 6.
+/// The section `[times]` of a mapping names additional columns that contain times. A time in these columns
+/// may also contain a UTC offset (cases/real-files-and-clients.md, case 6).
 #[test]
 fn offsets_are_read_in_additional_times_too() {
     let log = "id,when,state,opened,resolved\nA,2026-01-01T10:00:00Z,Done,2026-01-01T10:00:00+08:00,2026-01-01T03:00:00Z\n";
@@ -207,8 +206,8 @@ fn offsets_are_read_in_additional_times_too() {
     );
 }
 
-/// The report contains the line number on which each rejected or imported row begins.
-/// Sources: product trials "first-use", case F7, and "real-files-and-clients", case 7.
+/// For each imported and each rejected row, the desk records the line number at which the row begins in the
+/// log file (cases/first-use.md, F7; cases/real-files-and-clients.md, case 7).
 #[test]
 fn rejected_and_imported_rows_have_their_line_number() {
     for end in ["\r\n", "\n", "\r"] {
@@ -311,8 +310,8 @@ fn rejected_and_imported_rows_have_their_line_number() {
     }
 }
 
-/// Case ids may contain blanks. Blanks around an id are removed.
-/// Source: product trial "real-files-and-clients", case 8.
+/// The id of a case may contain blanks. The import removes only blanks at the beginning and end of the id
+/// (cases/real-files-and-clients.md, case 8).
 #[test]
 fn case_ids_with_blanks_are_imported_and_can_be_shown() {
     let log = "Case ID,Activity,Resource,Complete Timestamp\nCase 2,Assign,Value 1,2012-10-09 14:50:17.000\n Case 2 ,Close,Value 1,2012-10-09 15:50:17.000\n\
@@ -353,9 +352,8 @@ fn case_ids_with_blanks_are_imported_and_can_be_shown() {
     );
 }
 
-/// The mapping or a `sep=` line can name the delimiter. Otherwise the import derives the delimiter
-/// from the header line.
-/// Source: product trial "real-files-and-clients", case 9.
+/// The mapping or a line `sep=` in the log can define the delimiter between values. Otherwise the import
+/// finds the delimiter in the header line (cases/real-files-and-clients.md, case 9).
 #[test]
 fn values_may_be_separated_by_other_delimiters() {
     let rows = [
@@ -414,8 +412,8 @@ fn values_may_be_separated_by_other_delimiters() {
     }
 }
 
-/// The import reads a log in the encoding that the mapping or a byte order mark names.
-/// Source: product trial "real-files-and-clients", case 10.
+/// The mapping or a byte order mark defines the character encoding in which the import reads a log
+/// (cases/real-files-and-clients.md, case 10).
 #[test]
 fn logs_are_read_in_their_own_encoding() {
     let utf_16 = |text: &str, little: bool| -> Vec<u8> {
@@ -523,8 +521,8 @@ fn logs_are_read_in_their_own_encoding() {
     );
 }
 
-/// Blanks around values and column names are ignored.
-/// Source: product trial "real-files-and-clients", case 11.
+/// The import ignores blanks before and after values and column names (cases/real-files-and-clients.md,
+/// case 11).
 #[test]
 fn blanks_around_values_are_ignored() {
     let log = "id , when,\u{3000}state,closed,who\n A ,2026-01-01 10:00 ,\"New \", ,\u{a0}zhangsan\u{3000}\nA, 2026-01-01 12:00,\tNew\u{a0}, - ,zhangsan\n\
@@ -556,8 +554,8 @@ fn blanks_around_values_are_ignored() {
     );
 }
 
-/// The import tries the time formats of a mapping in order.
-/// Sources: product trials "real-files-and-clients", case 11, and "first-use", section 4.
+/// A mapping may contain several time formats. For each time, the import uses the first format that matches
+/// (cases/real-files-and-clients.md, case 11; cases/first-use.md, section 4).
 #[test]
 fn time_formats_are_tried_in_order() {
     let log = "id,when,state,closed\nA,28/02/2026 10:00:00,New,-\nA,2026-02-28 12:00:00,Done,28.02.2026\nA,gestern,Done,-\n";
@@ -595,9 +593,8 @@ fn time_formats_are_tried_in_order() {
     );
 }
 
-/// A mapping can join columns, set constants and defaults, replace values, read decimal commas, and
-/// ignore rows.
-/// Source: product trial "first-use", section 4.
+/// A mapping can join columns, set constants and default values, and replace values. It can also read
+/// numbers with a decimal comma and ignore rows (cases/first-use.md, section 4).
 #[test]
 fn a_mapping_joins_replaces_and_ignores_values() {
     let log = "id,date,time,status,sub,prio,hours,kind,titel\nA,2026-01-01,10:00,Pending,Vendor,1,\"1,5\",x,Drucker\nA,2026-01-01,11:00,Pending,,,\"1.000,00\",x,Drucker\n\
@@ -659,8 +656,8 @@ fn a_mapping_joins_replaces_and_ignores_values() {
     );
 }
 
-/// Full-width separators separate user names in a mapped column of people.
-/// Source: product trial "crossings", case 2.
+/// A column that the mapping lists under `people` may contain several user names. Full-width punctuation
+/// marks separate the names like a semicolon (cases/crossings.md, case 2).
 #[test]
 fn full_width_separators_separate_user_names() {
     for text in [
@@ -696,8 +693,8 @@ fn full_width_separators_separate_user_names() {
     }
 }
 
-/// A record of 128 MiB is rejected, and the import uses less than 100 MiB of memory.
-/// Source: product trial "hostile-and-broken", case 20.
+/// The import rejects a row of 128 MiB and uses less than 100 MiB of memory for the whole file
+/// (cases/hostile-and-broken.md, case 20).
 #[test]
 fn an_over_long_record_is_rejected_with_little_memory() {
     const BYTES: usize = 128 << 20;
@@ -754,8 +751,8 @@ fn an_over_long_record_is_rejected_with_little_memory() {
     );
 }
 
-/// A header in which two columns have the same name is rejected, because the name is ambiguous.
-/// Source: product trial "hostile-and-broken", case 20.
+/// A log is rejected if two of its columns have the same name, because the mapping would be ambiguous
+/// (cases/hostile-and-broken.md, case 20).
 #[test]
 fn two_columns_with_one_name_are_rejected_by_name() {
     let directory = tempfile::tempdir().unwrap();
@@ -784,8 +781,8 @@ fn two_columns_with_one_name_are_rejected_by_name() {
     );
 }
 
-/// An unclosed quote is rejected, because the quoted value would include the following rows.
-/// Source: product trial "hostile-and-broken", case 20.
+/// A log is rejected if a quoted value has no closing quotation mark, because the value would contain all
+/// following rows (cases/hostile-and-broken.md, case 20).
 #[test]
 fn an_unclosed_quote_is_rejected_with_its_line() {
     let directory = tempfile::tempdir().unwrap();
@@ -817,8 +814,7 @@ fn an_unclosed_quote_is_rejected_with_its_line() {
     );
 }
 
-/// If no row was imported, the exit status is not 0.
-/// Source: product trial "first-use", section 4.
+/// If an import stores no row, its exit code is not 0 (cases/first-use.md, section 4).
 #[test]
 fn an_import_without_a_valid_row_fails() {
     let directory = tempfile::tempdir().unwrap();
@@ -870,8 +866,8 @@ fn an_import_without_a_valid_row_fails() {
     );
 }
 
-/// A dry run writes the rejected rows to a file, prints a JSON summary, and creates no desk.
-/// Source: product trial "first-use", section 4.
+/// An import with `--dry-run` writes the rejected rows to a file and prints a JSON summary. It does not
+/// create a desk (cases/first-use.md, section 4).
 #[test]
 fn a_dry_run_reports_and_writes_nothing() {
     let directory = tempfile::tempdir().unwrap();
@@ -964,9 +960,8 @@ fn a_dry_run_reports_and_writes_nothing() {
     );
 }
 
-/// A log may contain no columns for the times at which a case was opened, resolved and closed. The
-/// report then derives these times from the phases of the states.
-/// Source: product trial "first-use", section 4.
+/// A log may lack the times at which a case was opened, resolved and closed. The report then computes these
+/// times: the mapping assigns a phase to each state (cases/first-use.md, section 4).
 #[test]
 fn a_report_derives_missing_times_from_phases() {
     let log = "id,when,state\nA,2026-01-05 10:00,New\nA,2026-01-05 11:00,Done\nA,2026-01-05 12:00,New\nA,2026-01-05 13:00,Done\nA,2026-01-06 10:00,Shut\nB,2026-01-06 10:00,New\n";
@@ -998,12 +993,11 @@ fn a_report_derives_missing_times_from_phases() {
     );
 }
 
-/// A report without incidents consists of one line.
-/// Source: product trial "first-use", section 4.
+/// A report without incidents consists of one line (cases/first-use.md, section 4).
 #[test]
 fn a_report_without_incidents_has_one_line() {
     let directory = tempfile::tempdir().unwrap();
-    // A log without rows creates a desk without tickets.
+    // The import of a log without rows creates a desk without tickets.
     assert!(import(directory.path(), "id,when,state\n", &plain(), &[]).is_ok);
     for name in ["incidents", "desk"] {
         let printed = ledgerdesk(&[
@@ -1020,8 +1014,8 @@ fn a_report_without_incidents_has_one_line() {
     }
 }
 
-/// A report names an unknown time zone. The report does not silently omit the cases of this zone.
-/// Source: product trial "crossings", case 3.
+/// If an imported case has an unknown time zone, the report names this time zone and still counts the case
+/// (cases/crossings.md, case 3).
 #[test]
 fn an_unknown_zone_is_named_in_the_report() {
     let mut log = IncidentLog::default();
@@ -1052,8 +1046,7 @@ fn an_unknown_zone_is_named_in_the_report() {
     );
 }
 
-/// The example in the guide docs/importing.md works unchanged.
-/// Source: product trial "first-use", section 4.
+/// The example in docs/importing.md can be run without a change (cases/first-use.md, section 4).
 #[test]
 fn the_example_of_the_guide_runs_unchanged() {
     let guide = std::fs::read_to_string(root().join("docs/importing.md")).unwrap();
@@ -1100,9 +1093,8 @@ fn the_example_of_the_guide_runs_unchanged() {
     assert!(directory.path().join("rejected.csv").exists());
 }
 
-/// A very long case id makes the stream name too long. The import rejects only the row with this id
-/// and continues.
-/// Source: product trial "real-files-and-clients", case 8.
+/// The id of a case is a part of its stream name. If the id is too long for a stream name, the import
+/// rejects the row and continues with the next rows (cases/real-files-and-clients.md, case 8).
 #[test]
 fn a_case_id_of_many_blanks_rejects_only_its_row() {
     let directory = tempfile::tempdir().unwrap();
@@ -1139,8 +1131,8 @@ fn a_case_id_of_many_blanks_rejects_only_its_row() {
     );
 }
 
-/// Long texts in unmapped columns do not reject rows.
-/// Source: product trial "first-use", section 4.
+/// A row is imported even if a column that the mapping does not use contains a very long text
+/// (cases/first-use.md, section 4).
 #[test]
 fn unmapped_columns_may_be_long() {
     let long = "x".repeat(200_000);
@@ -1163,9 +1155,8 @@ fn unmapped_columns_may_be_long() {
     );
 }
 
-/// Spreadsheets write delimiters after the last value of some rows. The import ignores these
-/// delimiters.
-/// Source: product trial "real-files-and-clients", case 9.
+/// Spreadsheet programs write additional delimiters at the end of some rows. The import ignores these
+/// delimiters (cases/real-files-and-clients.md, case 9).
 #[test]
 fn delimiters_after_the_last_value_are_ignored() {
     let row = "A,2026-01-01 10:00,New";
@@ -1205,9 +1196,8 @@ fn delimiters_after_the_last_value_are_ignored() {
     }
 }
 
-/// If a time format can never produce a time, the import reports one error of the mapping instead
-/// of an error for each row.
-/// Source: product trial "real-files-and-clients", case 11.
+/// Some time formats in a mapping can never produce a complete time. The import reports such a format once
+/// as an error of the mapping, not as an error of each row (cases/real-files-and-clients.md, case 11).
 #[test]
 fn a_format_that_reads_no_time_is_a_mapping_error() {
     let directory = tempfile::tempdir().unwrap();
@@ -1251,8 +1241,8 @@ fn a_format_that_reads_no_time_is_a_mapping_error() {
     );
 }
 
-/// A time in another format is rejected and is never read as a wrong year.
-/// Source: product trial "real-files-and-clients", case 6.
+/// A row is rejected if its time does not match the time format of the mapping. The import does not read a
+/// two-digit year as a wrong year (cases/real-files-and-clients.md, case 6).
 #[test]
 fn a_time_in_another_format_is_rejected_with_advice() {
     let directory = tempfile::tempdir().unwrap();
@@ -1290,8 +1280,8 @@ fn a_time_in_another_format_is_rejected_with_advice() {
     );
 }
 
-/// The message for an unreadable file names the actual encoding or file format.
-/// Source: product trial "real-files-and-clients", case 10.
+/// If the import cannot read a log file, the error message names the encoding or the file format that the
+/// file really has (cases/real-files-and-clients.md, case 10).
 #[test]
 fn the_message_names_the_actual_encoding_of_a_file() {
     let utf_16 = |text: &str, little: bool| -> Vec<u8> {
@@ -1349,8 +1339,8 @@ fn the_message_names_the_actual_encoding_of_a_file() {
     }
 }
 
-/// Two column names are equal if only the number of blanks differs.
-/// Source: product trial "real-files-and-clients", case 11.
+/// Two column names are treated as equal if they differ only in the number of blanks between words
+/// (cases/real-files-and-clients.md, case 11).
 #[test]
 fn repeated_blanks_in_a_column_name_count_as_one() {
     for name in [
@@ -1385,9 +1375,8 @@ fn repeated_blanks_in_a_column_name_count_as_one() {
     );
 }
 
-/// The import of a truncated gzip file stores the complete rows of this file. A later import of the
-/// whole file adds the remaining rows.
-/// Source: product trial "hostile-and-broken", case 20.
+/// If a gzip file is truncated, the import stores the complete rows that it can read. A later import of the
+/// whole file adds the remaining rows (cases/hostile-and-broken.md, case 20).
 #[test]
 fn the_whole_gzip_file_continues_the_import_of_a_truncated_one() {
     let directory = tempfile::tempdir().unwrap();

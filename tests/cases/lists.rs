@@ -1,4 +1,4 @@
-//! Tests lists of tickets: filters, orders and pages.
+//! These tests check the filters, the order and the pages of ticket lists.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use tests::lists;
 use tests::process::Served;
 
-/// On SQLite, every filter and page returns the same tickets as a direct computation.
-/// Source: product trial "first-use", case F1.
+/// With views in SQLite, every filtered list and every page contains the tickets that a direct computation
+/// returns (cases/first-use.md, F1).
 #[tokio::test]
 async fn every_list_on_sqlite_equals_a_direct_computation() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -20,8 +20,8 @@ async fn every_list_on_sqlite_equals_a_direct_computation() {
     assert!(compared.listed > 10_000, "{compared:?}");
 }
 
-/// In memory, every filter and page returns the same tickets as a direct computation.
-/// Source: product trial "first-use", case F1.
+/// With views in memory, every filtered list and every page contains the tickets that a direct computation
+/// returns (cases/first-use.md, F1).
 #[tokio::test]
 async fn every_list_in_memory_equals_a_direct_computation() {
     let compared = lists::check(Arc::new(Memory::default()), 400, 1_000).await;
@@ -29,8 +29,8 @@ async fn every_list_in_memory_equals_a_direct_computation() {
     assert!(compared.listed > 10_000, "{compared:?}");
 }
 
-/// In the real program, both APIs return each ticket of a filtered list once.
-/// Source: product trial "first-use", case F1.
+/// In the compiled program, the BlueKing API and `/v1` return each ticket of a filtered list exactly once
+/// (cases/first-use.md, F1).
 #[tokio::test]
 async fn a_filtered_list_shows_each_ticket_once_over_both_apis() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -108,8 +108,8 @@ async fn a_filtered_list_shows_each_ticket_once_over_both_apis() {
     }
 }
 
-/// A filter of more than 1,000 values is rejected, and the error names the filter.
-/// Source: product trial "hostile-and-broken", case 11.
+/// A list request with more than 1,000 values in one filter is rejected, and the error names the filter
+/// (cases/hostile-and-broken.md, case 11).
 #[tokio::test]
 async fn a_filter_of_more_than_a_thousand_values_is_rejected_by_name() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -159,9 +159,8 @@ async fn a_filter_of_more_than_a_thousand_values_is_rejected_by_name() {
     }
 }
 
-/// The BlueKing API rejects a filter of a wrong type. If the desk ignored the filter, the list
-/// would contain every ticket.
-/// Source: product trial "first-use", cases F1 and F2.
+/// The BlueKing API rejects a filter whose value has a wrong JSON type. Otherwise the list would contain
+/// all tickets (cases/first-use.md, F1 and F2).
 #[tokio::test]
 async fn a_filter_of_another_type_is_never_ignored() {
     let directory = tempfile::tempdir().expect("a directory");

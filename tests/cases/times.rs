@@ -1,11 +1,11 @@
-//! Tests the times in all outputs of the desk, and time zones.
+//! These tests check the format of times in all outputs of the desk, and the use of time zones.
 
 use std::process::Command;
 
 use serde_json::{Value, json};
 use tests::process::{Served, fast_approval, printed, program, run, text};
 
-/// Returns true if a text is an RFC 3339 time in UTC with three fractional digits.
+/// Returns true if the text is an RFC 3339 time in UTC with three fractional digits.
 fn is_utc(text: &str) -> bool {
     text.len() == "2026-11-22T08:00:00.000Z".len()
         && text.ends_with('Z')
@@ -13,15 +13,14 @@ fn is_utc(text: &str) -> bool {
         && text.parse::<jiff::Timestamp>().is_ok()
 }
 
-/// Returns true if a text is an RFC 3339 time with three fractional digits and the UTC offset of
-/// Shanghai.
+/// Returns true if the text is an RFC 3339 time with three fractional digits and the offset `+08:00`.
 fn is_local(text: &str) -> bool {
     text.len() == "2026-11-22T16:00:00.000+08:00".len()
         && text.ends_with("+08:00")
         && text.as_bytes()[19] == b'.'
 }
 
-/// Runs the demo, which simulates one working day; returns the lines of the export.
+/// Runs the command `demo`, which simulates a working day. Returns the lines of the exported ledger.
 fn day(data: &str) -> Vec<Value> {
     printed(&["demo", "--exit", "--tickets", "20", "--data", data]);
     printed(&["audit", "export", "--data", data])
@@ -30,9 +29,8 @@ fn day(data: &str) -> Vec<Value> {
         .collect()
 }
 
-/// In an export, every time has three fractional digits. The times therefore sort correctly as
-/// text.
-/// Source: product trial "crossings", case 1.
+/// Every time in an exported ledger has three fractional digits. The order of such times as text is
+/// therefore their order in time (cases/crossings.md, case 1).
 #[test]
 fn every_time_of_an_export_has_three_digits_and_sorts_as_text() {
     let directory = tempfile::tempdir().unwrap();
@@ -54,9 +52,8 @@ fn every_time_of_an_export_has_three_digits_and_sorts_as_text() {
     assert_eq!(by_text, by_instant, "texts sort as instants do");
 }
 
-/// In the output of `audit show`, every time has three fractional digits, also in the event data
-/// and in the state.
-/// Source: product trial "crossings", case 1.
+/// Every time in the output of `audit show` has three fractional digits, also in the event data and in the
+/// state of the stream (cases/crossings.md, case 1).
 #[test]
 fn every_time_of_audit_show_has_three_digits() {
     let directory = tempfile::tempdir().unwrap();
@@ -85,8 +82,8 @@ fn every_time_of_audit_show_has_three_digits() {
     );
 }
 
-/// Every time over `/v1` is RFC 3339 text with three fractional digits.
-/// Sources: product trials "crossings", case 1, and "first-use", section 2.
+/// Every time over `/v1` is RFC 3339 text with three fractional digits (cases/crossings.md, case 1;
+/// cases/first-use.md, section 2).
 #[tokio::test]
 async fn every_time_of_v1_has_three_digits_and_no_milliseconds() {
     let directory = tempfile::tempdir().unwrap();
@@ -118,8 +115,8 @@ async fn every_time_of_v1_has_three_digits_and_no_milliseconds() {
     }
 }
 
-/// The audit commands accept positions of the feed, and times in every supported form.
-/// Source: product trial "crossings", case 1.
+/// The options `--at` and `--to` of `audit` accept a position in the ledger or a time. The time may have
+/// any supported format (cases/crossings.md, case 1).
 #[tokio::test]
 async fn audit_show_accepts_every_form_of_a_time_and_positions() {
     let directory = tempfile::tempdir().unwrap();
@@ -190,7 +187,7 @@ async fn audit_show_accepts_every_form_of_a_time_and_positions() {
     assert_eq!(wrong.status.code(), Some(2), "{}", text(&wrong.stderr));
 }
 
-/// Returns a zone file for UTC (RFC 8536, version 2).
+/// Returns the content of a time zone file for UTC (RFC 8536, version 2).
 fn utc_file() -> Vec<u8> {
     let mut block = b"TZif2".to_vec();
     block.extend([0; 15]);
@@ -202,8 +199,7 @@ fn utc_file() -> Vec<u8> {
     [&block[..], &block[..], b"\nUTC0\n"].concat()
 }
 
-/// A desk starts even if the zone files of the system are incomplete.
-/// Source: product trial "crossings", case 3.
+/// A desk starts even if time zone files of the operating system are missing (cases/crossings.md, case 3).
 #[tokio::test]
 async fn a_desk_starts_with_incomplete_system_zone_files() {
     let directory = tempfile::tempdir().unwrap();
@@ -226,8 +222,8 @@ async fn a_desk_starts_with_incomplete_system_zone_files() {
     }
 }
 
-/// A desk starts on a system without zone files, for example in a minimal container image.
-/// Source: product trial "crossings", case 3.
+/// A desk starts on an operating system without any time zone files, for example in a minimal container
+/// image (cases/crossings.md, case 3).
 #[test]
 fn a_desk_starts_without_system_zone_files() {
     let alone = "mount -t tmpfs none /usr/share/zoneinfo && exec \"$0\" \"$@\"";
@@ -254,8 +250,8 @@ fn a_desk_starts_without_system_zone_files() {
     }
 }
 
-/// An unknown zone is rejected by name and never replaced by another zone.
-/// Source: product trial "crossings", case 3.
+/// A command with an unknown time zone is rejected. The error names this zone, and the desk does not use
+/// another zone instead (cases/crossings.md, case 3).
 #[test]
 fn an_unknown_zone_is_rejected_by_name() {
     let directory = tempfile::tempdir().unwrap();
@@ -268,8 +264,8 @@ fn an_unknown_zone_is_rejected_by_name() {
     );
 }
 
-/// The desk logs a warning if its option `--zone` differs from the value at the previous start.
-/// Source: product trial "first-use", section 1.
+/// The desk logs a warning if it starts with another time zone in `--zone` than at its previous start
+/// (cases/first-use.md, section 1).
 #[test]
 fn a_changed_zone_at_a_start_gives_a_warning() {
     let directory = tempfile::tempdir().unwrap();
@@ -302,16 +298,15 @@ fn a_changed_zone_at_a_start_gives_a_warning() {
     );
 }
 
-/// In the manifest of a backup, the time has three fractional digits, because a restore compares
-/// this time.
-/// Source: product trial "crossings", case 1.
+/// The manifest of a backup contains the time of the backup with three fractional digits, because a restore
+/// compares the times of two manifests as text (cases/crossings.md, case 1).
 #[test]
 fn the_time_of_every_backup_has_three_digits() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     printed(&["setup", "--data", data.to_str().unwrap()]);
-    // In 20 backups, about two times end with the digit zero. A shorter time format would omit this
-    // digit.
+    // Of 20 backup times, about two have a zero as the last digit. A time format without trailing zeros
+    // would omit this digit.
     for number in 0..20 {
         let copy = directory.path().join(format!("backup-{number}"));
         printed(&[
@@ -331,9 +326,8 @@ fn the_time_of_every_backup_has_three_digits() {
     }
 }
 
-/// An import can use the time zone of its mapping even if the zone files of the system are
-/// incomplete.
-/// Source: product trial "crossings", case 3.
+/// An import reads times in the time zone of its mapping, even if time zone files of the operating system
+/// are missing (cases/crossings.md, case 3).
 #[test]
 fn an_import_reads_zones_without_system_zone_files() {
     let directory = tempfile::tempdir().unwrap();
@@ -378,13 +372,12 @@ fn an_import_reads_zones_without_system_zone_files() {
     assert!(!run_there(&["report", "incidents", "--json"]).contains("unknown zone"));
 }
 
-/// When the clocks are set back, one hour occurs twice. A time window in that hour covers both
-/// occurrences.
-/// Source: product trial "crossings", case 7.
+/// When summer time ends, one local hour occurs twice. If a list is filtered by a time range in this hour,
+/// the list contains the tickets of both occurrences (cases/crossings.md, case 7).
 #[tokio::test]
 async fn a_window_in_the_repeated_hour_has_every_ticket() {
     let desk = tests::TestDesk::open_in("Europe/Berlin").await;
-    // At the instant `change`, the clocks in Berlin are set back by one hour.
+    // `change` is the instant at which the clocks in Berlin are set back by one hour.
     let start = jiff::Timestamp::from_millisecond(desk.app.ledger.clock.now().0).unwrap();
     let change: jiff::Timestamp = "2027-10-31T01:00:00Z".parse().unwrap();
     let mut at = start;

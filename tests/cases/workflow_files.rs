@@ -1,5 +1,5 @@
-//! Tests the import of workflow files that were written for BlueKing ITSM, and requests that
-//! clients of BlueKing ITSM send.
+//! These tests import workflow files that were written for BlueKing ITSM, and send requests as clients of
+//! BlueKing ITSM send them.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -13,12 +13,12 @@ use serde_json::{Value, json};
 use tests::process::Served;
 use tests::{TestDesk, form};
 
-/// Number of checks of a condition before the test fails.
+/// Maximum number of times that a test checks a condition before the test fails.
 const LOOKS_MAX: u32 = 600;
-/// Time between two checks of a condition.
+/// Waiting time between two checks of a condition.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// One HTTP request that the test receiver stored.
+/// One HTTP request that the test server (`Receiver`) received and stored.
 #[derive(Clone, Debug)]
 struct Received {
     method: String,
@@ -84,7 +84,7 @@ impl Receiver {
     }
 }
 
-/// A desk (a running process of the real program) and its data directory.
+/// A desk that runs as a separate process, and its temporary data directory.
 struct Desk {
     served: Served,
     _data: tempfile::TempDir,
@@ -111,7 +111,8 @@ impl Desk {
         tests::refusal_of(operation, &body, &envelope)
     }
 
-    /// Imports a workflow as a new service. Returns the `data` of the response.
+    /// Imports a workflow as a new service with the operation `import_service`. Returns the member `data`
+    /// of the response.
     async fn import(&self, name: &str, workflow: &Value) -> Value {
         self.must("import_service", service(name, workflow)).await
     }
@@ -125,7 +126,8 @@ impl Desk {
             .clone()
     }
 
-    /// Waits until the ticket reaches the status. The test fails after [`LOOKS_MAX`] checks.
+    /// Waits until a ticket has the given status. The test fails if the ticket does not have this status
+    /// after [`LOOKS_MAX`] checks.
     async fn until(&self, sn: &Value, status: &str) {
         for _ in 0..LOOKS_MAX {
             let now = self.must("get_ticket_status", json!({ "sn": sn })).await;
@@ -145,8 +147,8 @@ fn service(name: &str, workflow: &Value) -> Value {
     json!({ "bk_username": "admin", "name": name, "key": "request", "desc": "", "catalog_id": 4, "owners": "admin", "is_valid": true, "display_type": "OPEN", "workflow": workflow })
 }
 
-/// Returns a workflow that consists of the node START (id 1), the submit node (id 2), the given
-/// nodes, and the node END (id 9).
+/// Returns a workflow with the node START (id 1), the submit node (id 2), the nodes in `nodes`, and the
+/// node END (id 9).
 fn flow(nodes: &[Value], lines: &[Value], fields: &[Value]) -> Value {
     let mut states = vec![
         json!({ "id": 1, "type": "START", "name": "开始" }),
@@ -177,8 +179,8 @@ fn line_if(id: i64, from: i64, to: i64, clause: &Value) -> Value {
     json!({ "id": id, "from_state": from, "to_state": to, "condition_type": "by_field", "condition": condition })
 }
 
-/// Returns a workflow with one webhook node (id 3) between the submit node and the node END. `more`
-/// adds or replaces members of the webhook configuration.
+/// Returns a workflow with one webhook node (id 3) between the submit node and the node END. The members of
+/// `more` are added to the webhook configuration and replace members with the same name.
 fn hooked(base: &str, more: &Value) -> Value {
     let mut info = json!({ "method": "POST", "url": format!("{base}/hook"), "headers": [], "query_params": [], "auth": { "auth_type": "none", "auth_config": {} }, "settings": { "timeout": 10 }, "success_exp": "resp.code==0" });
     info.as_object_mut()
@@ -216,9 +218,8 @@ fn approval(node: i64, more: &Value) -> Value {
     approval
 }
 
-/// A webhook node sends the request body that its workflow file stores in the member `content` or
-/// `params`.
-/// Source: product trial "real-files-and-clients", case 1.
+/// A webhook node sends the request body that is stored in the workflow file, in the member `content` or in
+/// the member `params` (cases/real-files-and-clients.md, case 1).
 #[tokio::test]
 async fn a_webhook_sends_the_content_of_its_file() {
     let (desk, receiver) = (Desk::start(), Receiver::start().await);
@@ -278,8 +279,8 @@ async fn a_webhook_sends_the_content_of_its_file() {
     }
 }
 
-/// If a webhook body has the type `form-data`, its `params` are sent as multipart form data.
-/// Source: product trial "real-files-and-clients", case 1.
+/// If the body of a webhook has the type `form-data`, the desk sends the parameters of the body as
+/// multipart form data (cases/real-files-and-clients.md, case 1).
 #[tokio::test]
 async fn a_multipart_form_is_sent_as_multipart() {
     let (desk, receiver) = (Desk::start(), Receiver::start().await);
@@ -304,9 +305,9 @@ async fn a_multipart_form_is_sent_as_multipart() {
     );
 }
 
-/// An exported workflow file contains the body members `content` and `params`, because BlueKing
-/// ITSM reads these members. The exported file can be imported again without a change.
-/// Source: product trial "real-files-and-clients", case 1.
+/// An exported workflow file contains the members `content` and `params` of a webhook body, because
+/// BlueKing ITSM reads these members. The exported file can be imported again without a change
+/// (cases/real-files-and-clients.md, case 1).
 #[tokio::test]
 async fn an_export_has_the_members_that_the_original_reads() {
     let desk = Desk::start();
@@ -378,8 +379,8 @@ async fn an_export_has_the_members_that_the_original_reads() {
     }
 }
 
-/// The report of an import names every member of the file that the import ignores.
-/// Source: product trial "real-files-and-clients", case 1.
+/// A workflow file may contain members that the desk does not support. The report of the import names each
+/// of these members (cases/real-files-and-clients.md, case 1).
 #[tokio::test]
 async fn every_ignored_member_of_a_call_is_reported() {
     let desk = Desk::start();
@@ -423,9 +424,8 @@ async fn every_ignored_member_of_a_call_is_reported() {
     assert_eq!(report.len(), 9, "nothing else is lost: {report:?}");
 }
 
-/// A workflow whose webhook needs credentials is deployed only if the file names a secret that the
-/// desk stores.
-/// Source: product trial "real-files-and-clients", case 2.
+/// A webhook may need credentials. Its workflow is deployed only if the workflow file names a secret that
+/// is stored in the desk (cases/real-files-and-clients.md, case 2).
 #[tokio::test]
 async fn a_webhook_with_credentials_needs_a_named_secret() {
     let receiver = Receiver::start().await;
@@ -454,8 +454,8 @@ async fn a_webhook_with_credentials_needs_a_named_secret() {
         let name = format!("令牌{at}");
         let (code, message) = desk.refused("import_service", service(&name, &workflow)).await;
         assert_eq!((code, message.contains(&format!("needs credentials ({kind})"))), (3_900_011, true), "{message}");
-        // An import over `/v1` creates a draft of the workflow, and the report lists the missing
-        // credentials. This draft cannot be deployed.
+        // An import over `/v1` creates a draft of the workflow. The report names the missing credentials,
+        // and the draft cannot be deployed.
         let (_, drafted) = desk.served.v1("POST", "workflows/import", "admin", json!({ "workflow": workflow })).await;
         assert!(drafted["report"].to_string().contains("\"missing\"") && drafted["problems"].to_string().contains("credentials"), "{drafted}");
         assert!(!drafted.to_string().contains("s3cr3t"), "the response has a secret: {drafted}");
@@ -463,8 +463,8 @@ async fn a_webhook_with_credentials_needs_a_named_secret() {
         assert_eq!(desk.served.v1("POST", &format!("{path}/deploy"), "admin", json!({})).await.0, 409);
         let (_, shown) = desk.served.v1("GET", &path, "admin", Value::Null).await;
         assert!(!shown.to_string().contains("s3cr3t"), "the draft has a secret: {shown}");
-        // If the file names a secret, the workflow is deployed. The webhook request then contains
-        // the header from this secret.
+        // A workflow file that names a stored secret is deployed. The webhook request then contains the
+        // HTTP header that is stored in the secret.
         let mut completed = workflow.clone();
         completed["states"]["3"]["extras"]["webhook_info"]["secret"] = "hook".into();
         let imported = desk.import(&name, &completed).await;
@@ -479,8 +479,8 @@ async fn a_webhook_with_credentials_needs_a_named_secret() {
     );
 }
 
-/// The report of an import contains no entry for empty credentials, rules and conditions.
-/// Source: product trial "real-files-and-clients", case 3.
+/// A workflow file may contain empty credentials, rules and conditions. The report of the import does not
+/// mention these empty members (cases/real-files-and-clients.md, case 3).
 #[tokio::test]
 async fn empty_members_of_a_file_are_not_reported() {
     let desk = Desk::start();
@@ -506,9 +506,8 @@ async fn empty_members_of_a_file_are_not_reported() {
     }
 }
 
-/// One vote finishes an approval node in or-sign mode. The import therefore ignores a finish
-/// condition that such a node still contains.
-/// Source: product trial "real-files-and-clients", case 4a.
+/// In or-sign mode, the vote of one approver finishes an approval node. The import therefore ignores a
+/// finish condition that such a node contains (cases/real-files-and-clients.md, case 4a).
 #[tokio::test]
 async fn a_leftover_finish_condition_of_an_or_sign_is_ignored() {
     let desk = Desk::start();
@@ -531,8 +530,8 @@ async fn a_leftover_finish_condition_of_an_or_sign_is_ignored() {
     )
     .await;
     desk.until(&sn, "FINISHED").await;
-    // A definition over `/v1` may also contain an unused finish condition. In a countersign node (a
-    // node that needs several votes), a finish condition with an unknown vote counter is an error.
+    // A file that is imported over `/v1` may also contain such an unused finish condition. In a countersign
+    // node (a node that needs several votes), a finish condition with an unknown vote counter is an error.
     let (_, drafted) = desk
         .served
         .v1(
@@ -599,9 +598,8 @@ async fn a_leftover_finish_condition_of_an_or_sign_is_ignored() {
     );
 }
 
-/// In an imported workflow, a node may have no transition for some form values. A ticket with such
-/// values waits until a manager selects the next node.
-/// Source: product trial "real-files-and-clients", case 4b.
+/// In an imported workflow, a node may have no transition for some form values. A ticket with such form
+/// values waits until a manager selects the next node (cases/real-files-and-clients.md, case 4b).
 #[tokio::test]
 async fn a_case_without_a_transition_waits_for_a_manager_in_original_files() {
     let desk = Desk::start();
@@ -657,8 +655,8 @@ async fn a_case_without_a_transition_waits_for_a_manager_in_original_files() {
         200
     );
     assert_eq!(steps(&sn).await["current_steps"][0]["name"], "zhangsan");
-    // A workflow that is deployed over `/v1` must have a transition for all possible form values.
-    // The error names the values without a transition.
+    // A workflow over `/v1` can be deployed only if each node has a transition for all possible form
+    // values. The error names the form values without a transition.
     let (_, drafted) = desk
         .served
         .v1(
@@ -688,9 +686,9 @@ async fn a_case_without_a_transition_waits_for_a_manager_in_original_files() {
     );
 }
 
-/// Two transitions cover every outcome of a vote if one requires a passed vote and the other
-/// requires a rejection.
-/// Source: product trial "real-files-and-clients", case 4c.
+/// After a vote, one transition may require that the vote passed, and another transition may require a
+/// rejection. These two transitions cover every result of the vote (cases/real-files-and-clients.md, case
+/// 4c).
 #[tokio::test]
 async fn both_outcomes_of_a_vote_cover_every_case() {
     let desk = Desk::start();
@@ -773,9 +771,9 @@ async fn both_outcomes_of_a_vote_cover_every_case() {
     }
 }
 
-/// At each start, a configuration platform (a client of the desk) creates or updates its service
-/// and then reads the service. The second start must succeed too.
-/// Source: product trial "real-files-and-clients", case 4.
+/// When a configuration platform (a client of the desk) starts, it creates or updates its service in the
+/// desk and then reads this service. A second start must also succeed (cases/real-files-and-clients.md,
+/// case 4).
 #[tokio::test]
 async fn the_start_sequence_of_a_configuration_platform_succeeds_twice() {
     let (desk, receiver) = (Desk::start(), Receiver::start().await);
@@ -938,9 +936,9 @@ async fn the_start_sequence_of_a_configuration_platform_succeeds_twice() {
     }
 }
 
-/// Some web pages of clients find form fields by name instead of by key. Such a page can reject a
-/// ticket of the built-in approval workflow.
-/// Source: product trial "real-files-and-clients", case 5.
+/// Some client web pages find the form fields of a ticket by the field name instead of the key. Such a page
+/// can approve and reject a ticket of the built-in approval workflow (cases/real-files-and-clients.md, case
+/// 5).
 #[tokio::test]
 async fn the_built_in_approval_can_be_rejected_by_field_names() {
     let desk = Desk::start();
@@ -958,7 +956,7 @@ async fn the_built_in_approval_can_be_rejected_by_field_names() {
             .await["sn"]
             .clone();
         let info = desk.must("get_ticket_info", json!({ "sn": sn })).await;
-        // Like the web page of a client, the test fills in the last three fields that are named 备注
+        // The test behaves like such a web page: it fills in the last three fields that have the name 备注
         // (remark) or 审批意见 (opinion).
         let mut filled = Vec::new();
         for field in info["fields"].as_array().expect("fields").iter().rev() {
@@ -990,9 +988,8 @@ async fn the_built_in_approval_can_be_rejected_by_field_names() {
     }
 }
 
-/// Both remark fields of every approval node are named 备注 (remark), because web pages of clients
-/// search for this name.
-/// Source: product trial "real-files-and-clients", case 5.
+/// Every approval node has two remark fields. Both fields have the name 备注 (remark), because client web
+/// pages search for this name (cases/real-files-and-clients.md, case 5).
 #[tokio::test]
 async fn both_remark_fields_of_an_approval_have_one_name() {
     let desk = Desk::start();
@@ -1038,9 +1035,8 @@ async fn both_remark_fields_of_an_approval_have_one_name() {
     assert!(approvals >= 7, "{approvals} approvals");
 }
 
-/// An option key with a comma is rejected, because a stored list of choices separates keys by
-/// commas.
-/// Source: product trial "real-files-and-clients", case 12.
+/// An option of a form field must not have a comma in its key, because the desk stores several selected
+/// keys as one text with commas between the keys (cases/real-files-and-clients.md, case 12).
 #[tokio::test]
 async fn an_option_key_with_a_comma_is_rejected_by_name() {
     let desk = Desk::start();
@@ -1107,9 +1103,8 @@ async fn an_option_key_with_a_comma_is_rejected_by_name() {
     assert!(status == 400 && problem(&answer.to_string()), "{answer}");
 }
 
-/// An element of a list value is one choice. An element that contains a comma is rejected and never
-/// stored as two choices.
-/// Source: product trial "real-files-and-clients", case 12.
+/// A field value may be a list of selected options. A list element that contains a comma is rejected, and
+/// the desk never stores such an element as two options (cases/real-files-and-clients.md, case 12).
 #[tokio::test]
 async fn a_list_value_never_becomes_another_choice() {
     let desk = Desk::start();
@@ -1181,8 +1176,8 @@ async fn a_list_value_never_becomes_another_choice() {
     }
 }
 
-/// A required text field rejects a value that consists only of blanks.
-/// Source: product trial "real-files-and-clients", case 13.
+/// A required text field rejects a value that consists only of blanks (cases/real-files-and-clients.md,
+/// case 13).
 #[tokio::test]
 async fn blanks_do_not_fill_a_required_text() {
     let desk = Desk::start();
@@ -1275,7 +1270,7 @@ async fn blanks_do_not_fill_a_required_text() {
         )
         .await;
     assert!(message.contains("第 1 行【IP】为必填项"), "{message}");
-    // The desk stores valid values unchanged, including the blanks in these values.
+    // The desk stores valid form values unchanged, with all their blanks.
     let sn = desk
         .must(
             "create_ticket",
@@ -1297,8 +1292,8 @@ async fn blanks_do_not_fill_a_required_text() {
         (value("title"), value("text"), value("free")),
         (json!(" 标题 "), json!("a\n"), json!(" \t "))
     );
-    // A required text field also rejects blanks in the form of a node and in an edit of ticket
-    // fields.
+    // A required text field also rejects a value of blanks when a person completes a node, and when a
+    // person edits the fields of the ticket.
     let submit = |text: &str| json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "TRANSITION", "fields": [{ "key": "done", "value": text }] });
     assert!(
         desk.refused("operate_node", submit("\u{3000}"))
@@ -1328,9 +1323,8 @@ async fn blanks_do_not_fill_a_required_text() {
     desk.until(&sn, "FINISHED").await;
 }
 
-/// If the host of an API call is unknown, the error message names the path of the call and the
-/// information that is missing.
-/// Source: product trial "real-files-and-clients", case 14.
+/// An API call needs a configured host. If the host is unknown, the error message names the path of the API
+/// call and the missing configuration (cases/real-files-and-clients.md, case 14).
 #[tokio::test]
 async fn a_call_without_a_host_is_reported_with_the_next_step() {
     let desk = Desk::start();
@@ -1402,9 +1396,8 @@ async fn a_call_without_a_host_is_reported_with_the_next_step() {
     );
 }
 
-/// The check of a new workflow reports form values without a transition, and every person who is
-/// not registered in the desk.
-/// Source: product trial "first-use", section 2.
+/// The check of a new workflow reports two kinds of problems: form values without a transition, and names
+/// of people who are not registered in the desk (cases/first-use.md, section 2).
 #[tokio::test]
 async fn a_new_workflow_is_reported_with_open_cases_and_unknown_people() {
     let desk = Desk::start();
@@ -1446,7 +1439,8 @@ async fn a_new_workflow_is_reported_with_open_cases_and_unknown_people() {
                 .contains("do not cover every case: none holds for ok = 否, amount >= 1000"),
         "{problem}"
     );
-    // If the conditions cover all possible form values, the node needs no default transition.
+    // A node needs no default transition if the conditions of its transitions cover all possible form
+    // values.
     let (_, drawn) = desk
         .served
         .v1(
@@ -1484,25 +1478,25 @@ async fn a_new_workflow_is_reported_with_open_cases_and_unknown_people() {
     );
 }
 
-/// An HTTP request that the desk must send: method, URL, media type and body. The test replaces
-/// `<sn>` by the ticket number.
+/// An HTTP request that the desk must send: method, URL, media type and body. The test replaces the text
+/// `<sn>` by the number of the ticket.
 type Sent = (&'static str, &'static str, &'static str, &'static str);
 
-/// One path through a workflow: the form and the steps of a ticket, and the expected result.
+/// One path of a ticket through a workflow, from the submitted form to the expected result.
 struct Way {
     form: Value,
-    /// Operations of the BlueKing API and their bodies, without the ticket number.
+    /// Each step is an operation of the BlueKing API and its request body without the ticket number.
     steps: Vec<(&'static str, Value)>,
     answers: Vec<Value>,
-    /// Expected ticket status after the last step: `FINISHED`, or `RUNNING` if a node of the ticket
-    /// still waits.
+    /// Expected ticket status after the last step. The status is `RUNNING` if a node still waits for a
+    /// person, otherwise `FINISHED`.
     ends: &'static str,
     sent: Vec<Sent>,
 }
 
-/// A workflow file and all paths through its workflow. `due` is the error for the unchanged file,
-/// or an empty text if the import accepts the file. `complete` adds the values that the error
-/// requires.
+/// A workflow file and all paths of tickets through this workflow. `due` is the import error for the
+/// unchanged file, or an empty text if there is no error. The function `complete` adds the missing values
+/// to the file.
 struct File {
     name: &'static str,
     due: &'static str,
@@ -1771,9 +1765,9 @@ fn files() -> Vec<File> {
     ]
 }
 
-/// The test imports workflow files in the formats that client platforms publish. In each workflow,
-/// every path reaches the expected end.
-/// Source: product trial "real-files-and-clients", cases 1 to 4 and 14.
+/// The test imports twelve workflow files in the formats that client platforms publish. Then tickets take
+/// every path of these workflows to its expected end (cases/real-files-and-clients.md, cases 1 to 4 and
+/// 14).
 #[tokio::test]
 async fn twelve_workflow_files_run_to_each_of_their_ends() {
     let desk = TestDesk::open().await;
@@ -1840,7 +1834,8 @@ async fn twelve_workflow_files_run_to_each_of_their_ends() {
             for (operation, body) in &way.steps {
                 let mut body = body.clone();
                 body["sn"] = sn.clone();
-                // If the node requires a claim, the operator claims the node first.
+                // If a node must be claimed before a person can complete the node, the test claims the node
+                // first.
                 let status = desk.must("get_ticket_status", json!({ "sn": sn })).await;
                 let step = status["current_steps"]
                     .as_array()
@@ -1915,8 +1910,8 @@ async fn twelve_workflow_files_run_to_each_of_their_ends() {
     assert_eq!((files.len(), completed, tickets), (12, 3, 22));
 }
 
-/// A JSON body stays valid JSON after placeholders are replaced by form values.
-/// Source: product trial "real-files-and-clients", case 1.
+/// The desk replaces placeholders in the JSON body of a webhook by form values. The body stays valid JSON
+/// for all form values (cases/real-files-and-clients.md, case 1).
 #[tokio::test]
 async fn a_json_body_stays_valid_json_with_any_template_value() {
     let (desk, receiver) = (Desk::start(), Receiver::start().await);
@@ -1980,9 +1975,9 @@ async fn a_json_body_stays_valid_json_with_any_template_value() {
     }
 }
 
-/// The type of the webhook body in the file determines the media type of the request. If a header
-/// in the file contradicts this type, the import reports the header.
-/// Source: product trial "real-files-and-clients", case 1.
+/// A workflow file contains the body type of a webhook, and this type determines the media type of the
+/// request. The import reports a header that contradicts this type (cases/real-files-and-clients.md, case
+/// 1).
 #[tokio::test]
 async fn the_configured_media_type_of_a_body_is_sent() {
     let (desk, receiver) = (Desk::start(), Receiver::start().await);
@@ -2053,9 +2048,8 @@ async fn the_configured_media_type_of_a_body_is_sent() {
     }
 }
 
-/// If the body or the credentials in a file have an unexpected JSON type, the import reports this
-/// part of the file.
-/// Source: product trial "real-files-and-clients", cases 1 and 2.
+/// In a workflow file, the body or the credentials of a webhook may have an unexpected JSON type. The
+/// import reports such a member (cases/real-files-and-clients.md, cases 1 and 2).
 #[tokio::test]
 async fn a_body_or_credentials_of_another_shape_are_reported() {
     let desk = Desk::start();
@@ -2093,9 +2087,8 @@ async fn a_body_or_credentials_of_another_shape_are_reported() {
     assert_eq!(imported["report"], json!([]));
 }
 
-/// The import omits headers that belong to the connection, for example `Host`, and reports each
-/// omitted header.
-/// Source: product trial "real-files-and-clients", case 1.
+/// Headers such as `Host` belong to the HTTP connection. The import removes these headers from a webhook
+/// and reports each removed header (cases/real-files-and-clients.md, case 1).
 #[tokio::test]
 async fn connection_headers_are_left_out_and_reported() {
     let (desk, receiver) = (Desk::start(), Receiver::start().await);
@@ -2127,8 +2120,8 @@ async fn connection_headers_are_left_out_and_reported() {
     assert_eq!(receiver.all().pop().expect("a request").header("x-a"), "1");
 }
 
-/// The import reduces a webhook timeout of 60 s to the maximum of 20 s and reports both values.
-/// Source: product trial "real-files-and-clients", case 4.
+/// The import reduces a webhook timeout of 60 s to the maximum of 20 s and reports both values
+/// (cases/real-files-and-clients.md, case 4).
 #[tokio::test]
 async fn a_webhook_with_a_long_timeout_is_imported_with_a_note() {
     let desk = Desk::start();
@@ -2148,8 +2141,8 @@ async fn a_webhook_with_a_long_timeout_is_imported_with_a_note() {
     );
 }
 
-/// The success expression of a webhook may contain parentheses, lists and constants.
-/// Source: product trial "real-files-and-clients", case 4.
+/// A webhook succeeds if its success expression is true for the response. The expression may contain
+/// parentheses, lists and constants (cases/real-files-and-clients.md, case 4).
 #[tokio::test]
 async fn a_success_expression_may_have_parentheses_and_lists() {
     let (desk, receiver) = (Desk::start(), Receiver::start().await);
@@ -2204,9 +2197,8 @@ async fn a_success_expression_may_have_parentheses_and_lists() {
     assert!(message.contains("has no success condition"), "{message}");
 }
 
-/// A field that offers no choice (for example a text field) ignores options that the file still
-/// contains. A comma in such an option is therefore no error.
-/// Source: product trial "real-files-and-clients", case 12.
+/// In a workflow file, a text field may still contain options, which only choice fields use. The desk ignores
+/// these options, so a comma in an option is no error (cases/real-files-and-clients.md, case 12).
 #[tokio::test]
 async fn leftover_options_of_a_text_field_are_ignored() {
     let desk = Desk::start();
@@ -2237,8 +2229,8 @@ async fn leftover_options_of_a_text_field_are_ignored() {
     }
 }
 
-/// A list or a table that contains only blanks does not fill a required field.
-/// Source: product trial "real-files-and-clients", case 13.
+/// A list or a table that contains only blanks does not fill a required field
+/// (cases/real-files-and-clients.md, case 13).
 #[tokio::test]
 async fn a_list_of_blanks_does_not_fill_a_required_text() {
     let desk = Desk::start();
@@ -2298,8 +2290,8 @@ async fn a_list_of_blanks_does_not_fill_a_required_text() {
     }
 }
 
-/// Clients send lists as JSON text, as repeated form parameters, or as plain text.
-/// Source: product trial "real-files-and-clients", requests of the clients.
+/// Clients send list values as JSON text, as repeated form parameters, or as plain text. The desk accepts
+/// all three formats (cases/real-files-and-clients.md).
 #[tokio::test]
 async fn clients_send_lists_in_every_form_that_a_body_can_have() {
     let desk = Desk::start();
@@ -2345,7 +2337,7 @@ async fn clients_send_lists_in_every_form_that_a_body_can_have() {
         .as_str()
         .unwrap_or_else(|| panic!("{created}"))
         .to_owned();
-    // Some libraries send JSON with the content type of a form.
+    // Some client libraries send a JSON body with the content type of an HTML form.
     let mut json_body = json!({ "service_id": 17, "creator": "lisi", "fields": [{ "key": "title", "value": "b" }] });
     for (key, value) in credentials {
         json_body[key] = value.into();
@@ -2384,8 +2376,8 @@ async fn clients_send_lists_in_every_form_that_a_body_can_have() {
     assert_eq!(filtered["count"], 2);
 }
 
-/// A transition whose condition is always true is a default transition.
-/// Source: product trial "real-files-and-clients", case 4.
+/// If the condition of a transition is always true, the import treats this transition as the default
+/// transition (cases/real-files-and-clients.md, case 4).
 #[tokio::test]
 async fn an_always_true_transition_is_a_default_transition() {
     let desk = Desk::start();
@@ -2411,9 +2403,9 @@ async fn an_always_true_transition_is_a_default_transition() {
     }
 }
 
-/// If a client repeats a request with the same idempotency key, the client may name the user in a
-/// header instead of the body. A request of another user with this key is rejected.
-/// Source: product trial "hostile-and-broken", case 3.
+/// A client may repeat a request with the same idempotency key. The repeated request may name the user in a
+/// header instead of the body, but a request of another user is rejected (cases/hostile-and-broken.md, case
+/// 3).
 #[tokio::test]
 async fn a_repeated_request_may_name_its_user_in_another_place() {
     let desk = Desk::start();

@@ -1,6 +1,5 @@
-//! Tests an application (a request for approval) in an external ITSM with deployed functions. The
-//! function `sync` sends the requests. The function `inbound` receives the callback over the HTTP
-//! API.
+//! This test runs an application (a request for approval) with cloud functions and an external ITSM. The
+//! function `sync` sends the requests to this ITSM. The function `inbound` receives its callback over HTTP.
 
 use std::sync::{Arc, Mutex};
 
@@ -14,11 +13,11 @@ use serde_json::{Value, json};
 use crate::TestDesk;
 use crate::desk::until;
 
-/// The bodies of all `create_ticket` requests to the external ITSM, and a flag. The flag is true if
-/// the external ticket is decided.
+/// State of the simulated external ITSM: the bodies of all `create_ticket` requests, and a flag that is
+/// true if the ticket is decided.
 type External = Arc<Mutex<(Vec<Value>, bool)>>;
 
-/// Returns the response of an external BlueKing ITSM that contains one ticket.
+/// Returns the response of a simulated external ITSM, which contains only one ticket.
 async fn answer(
     State(external): State<External>,
     Path(operation): Path<String>,
@@ -61,8 +60,7 @@ async fn an_application_is_decided_through_deployed_functions() {
         .expect("a port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(async move { axum::serve(listener, router).await });
-    // The desk keeps the data of earlier runs. Each run therefore uses names that no other run
-    // uses.
+    // The desk in the cloud keeps the data of earlier test runs. Each run therefore uses other names.
     let run = address.port();
     let definitions = format!(
         r#"
@@ -140,8 +138,7 @@ async fn an_application_is_decided_through_deployed_functions() {
         .expect("an answer")
         .status();
     assert_eq!(status.as_u16(), 403);
-    // The callback may arrive before the desk has recorded the response to the creation of the
-    // external ticket.
+    // The callback may arrive before the desk has stored the response to its `create_ticket` request.
     let answered = send(
         client
             .post(format!("{}{path}", desk.base()))

@@ -1,5 +1,5 @@
-//! Tests uploads that go through a function to the bucket: binary content, large files in parts,
-//! ranges, and the verification of files by the command line.
+//! These tests upload files over a cloud function to the S3 bucket. They check binary content, large files
+//! in parts, ranges of a download, and the verification of files with the command line.
 
 use std::process::Command;
 
@@ -19,7 +19,7 @@ async fn send(request: reqwest::RequestBuilder) -> (u16, Value) {
 #[tokio::test]
 async fn downloaded_bytes_equal_uploaded_bytes() {
     let desk = TestDesk::open().await;
-    // The file contains all byte values, although its name and its media type indicate a text file.
+    // The file contains all byte values, although its name and its media type are those of a text file.
     let bytes: Vec<u8> = (0..=255).cycle().take(10_000).collect();
     let form = reqwest::multipart::Form::new().part(
         "field_file",

@@ -1,5 +1,5 @@
-//! Tests that the end of a ticket sends a callback to the receiver. If the receiver accepts the
-//! callback, the desk sends no second request. If the callback fails, the desk sends the callback
+//! These tests check callbacks: when a ticket ends, the desk sends a request to the receiver of the app. If
+//! the receiver accepts the request, the desk sends no second one. If the request fails, the desk sends it
 //! again.
 
 use std::net::SocketAddr;
@@ -16,11 +16,11 @@ use tests::process::root;
 use crate::TestDesk;
 use crate::desk::until;
 
-/// A callback receiver that records the id and the body of each request.
+/// A test server that receives callbacks and stores the id and the body of each request.
 #[derive(Clone, Default)]
 struct Receiver {
     calls: Arc<Mutex<Vec<(String, Value)>>>,
-    /// Number of further requests that the receiver rejects.
+    /// Number of the next requests that the receiver rejects before it accepts requests again.
     rejections_left: Arc<Mutex<u32>>,
 }
 
@@ -127,8 +127,8 @@ async fn a_failing_receiver_gets_the_result_with_the_same_id() {
     assert_eq!(callback.aggregate.0.attempts.made, 3);
 }
 
-/// Unmodified official SDKs create and end tickets. Each ended ticket sends one callback to the
-/// receiver.
+/// The official SDKs, without any change, create and end tickets. The desk sends one callback for each
+/// ended ticket.
 #[tokio::test]
 async fn tickets_of_the_official_sdks_send_one_callback_each() {
     let desk = TestDesk::open().await;
@@ -160,8 +160,8 @@ async fn tickets_of_the_official_sdks_send_one_callback_each() {
         (receiver.calls().len() >= ended).then_some(())
     })
     .await;
-    // A wrong second callback would arrive before the cards (stored summaries) of the tickets are
-    // up to date. The test therefore waits until the cards are up to date.
+    // The test waits until the desk has updated the cards (stored summaries) of the tickets. A wrong second
+    // callback would have arrived by this time.
     desk.followed().await;
     let mut ids: Vec<String> = receiver.calls().into_iter().map(|(id, _)| id).collect();
     ids.sort();

@@ -1,5 +1,5 @@
-//! Tests that each cloud adapter passes the contract tests of its port (the interface of the
-//! adapter). Each test uses separate tables, queues and buckets.
+//! These tests run the contract tests of each port (an interface, for example to a store) on its cloud
+//! adapter (the implementation for AWS). Each test uses separate tables, queues and buckets.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,8 +20,8 @@ use infra::{CommandEnvelope, Ledger, blob, keys, pages, queue, secrets, store, v
 use crate::deployment::{fresh, table};
 use crate::stream::Stream;
 
-/// A store with separate tables and with files in memory, and the indexer that builds the feed of
-/// this store.
+/// A store for one test, with separate tables and with archive files in memory. The indexer builds the feed
+/// (the ordered list of all commits) of this store.
 pub(crate) struct SeparateStore {
     pub(crate) store: Arc<Paged>,
     pub(crate) indexer: Indexer,
@@ -70,8 +70,8 @@ impl SeparateStore {
     }
 }
 
-/// Tests the store on DynamoDB. In one part of the test, 16 concurrent writers append to one stream
-/// in 500 rounds. In each round, exactly one writer succeeds.
+/// Tests the store on DynamoDB. In 500 rounds, 16 concurrent writers append to the same stream. Exactly one
+/// writer succeeds in each round.
 #[tokio::test(flavor = "multi_thread")]
 async fn dynamodb_store() {
     let own = SeparateStore::new().await;
@@ -107,8 +107,8 @@ async fn dynamodb_views() {
     views::contract::check(&views::dynamodb::Dynamodb::new(table)).await;
 }
 
-/// For every filter, each page of a list equals the result of a simple computation over all
-/// tickets.
+/// With views in DynamoDB, every filtered list and every page contains the tickets that a simple
+/// computation over all tickets returns.
 #[tokio::test]
 async fn lists_on_dynamodb_equal_a_plain_computation() {
     let (table, _) = table(
@@ -191,8 +191,8 @@ async fn managed_secrets() {
     secrets::contract::check(&manager(), &manager()).await;
 }
 
-/// A stream that is larger than 1 MiB and has more than 5,000 events can be loaded and accepts
-/// commands. Snapshots that a different program wrote are ignored.
+/// A stream with more than 1 MiB and more than 5,000 events can be loaded, and accepts commands. The ledger
+/// ignores snapshots that another program wrote to this stream.
 #[tokio::test]
 async fn a_stream_past_1_mib_and_5000_events_accepts_commands() {
     let own = SeparateStore::new().await;
@@ -242,8 +242,8 @@ async fn a_stream_past_1_mib_and_5000_events_accepts_commands() {
             bytes += page.iter().map(|commit| commit.body.len()).sum::<usize>();
         }
     };
-    // Another process also loads the stream and appends to the stream. A ledger with another
-    // snapshot interval simulates this process.
+    // A second ledger with another snapshot interval loads the stream and appends to it, like another
+    // process.
     let other = ledger(10);
     for number in 200..300 {
         import_rows(&other, number, 1)
@@ -260,8 +260,8 @@ async fn a_stream_past_1_mib_and_5000_events_accepts_commands() {
         "{} events, {bytes} bytes before the last hundred commands",
         103 * 50
     );
-    // A fingerprint in a snapshot identifies the type of the stored state. The ledger ignores a
-    // snapshot whose fingerprint differs from the fingerprint of the current program.
+    // A snapshot contains a fingerprint of the program code that wrote it. The ledger ignores a snapshot
+    // with the fingerprint of other code.
     let mut tip = own
         .store
         .back("ticket-LOG-1", None, 1)
@@ -298,8 +298,7 @@ async fn a_stream_past_1_mib_and_5000_events_accepts_commands() {
     assert_eq!(tip.next() - 1, 103 * 50 + 102);
 }
 
-/// A context loader that must not be called. The loader panics, because the import of rows needs no
-/// context.
+/// A loader of context data that panics when it is called. The import of rows needs no context data.
 struct NoContext;
 
 #[async_trait::async_trait]

@@ -1,5 +1,5 @@
-//! Tests that only the unreadable message of a batch becomes a dead letter. The command line can
-//! list the dead letter and can return the message to its queue.
+//! This test sends a batch of messages to a queue, and one of the messages is unreadable. Only this message
+//! becomes a dead letter. The command line lists the dead letter and can return it to its queue.
 
 use std::process::Command;
 
@@ -40,8 +40,8 @@ async fn only_the_unreadable_message_of_a_batch_is_parked_and_redriven() {
         .expect("the queue")
         .queue_url
         .expect("a URL");
-    // The batch consists of nine valid messages and one unreadable message. Each valid message
-    // starts a callback for a ticket that does not exist, so the callback fails.
+    // The batch contains nine readable messages and one unreadable message. Each readable message requests a
+    // callback for a ticket that does not exist, so the callback fails.
     let good: Vec<String> = (0..9)
         .map(|number| format!("{unreadable}-good-{number}"))
         .collect();
@@ -118,7 +118,7 @@ async fn only_the_unreadable_message_of_a_batch_is_parked_and_redriven() {
         parked(&[]).contains("and 0 messages are parked"),
         "the message is in its queue again"
     );
-    // The message becomes a dead letter a second time, so the function received the message again.
+    // The message is a dead letter again. This shows that the function received the returned message.
     until(
         "the unreadable message among the dead letters again",
         async || Some(parked(&[])).filter(|listed| listed.contains(&unreadable)),

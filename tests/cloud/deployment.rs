@@ -1,5 +1,5 @@
-//! Creates a separate deployment for one test. The deployment has tables, queues and a secret like
-//! the deployment template, but no functions.
+//! This module creates a separate deployment for one test. The deployment has the tables, queues and secret
+//! of the deployment template, but no functions.
 
 use std::sync::Arc;
 
@@ -20,14 +20,14 @@ use infra::store::dynamodb::item;
 
 use crate::desk::{setting, until};
 
-/// Returns a resource name that no other test uses.
+/// Returns the name of a resource with a random part, so that no other test uses the same name.
 pub(crate) fn fresh(name: &str) -> String {
     let mut bytes = [0; 6];
     SystemRng.fill(&mut bytes);
     format!("test-{name}-{}", hex(&bytes))
 }
 
-/// Creates a table; returns the table and the ARN of its table stream.
+/// Creates a DynamoDB table. Returns the table and the ARN of its stream.
 pub(crate) async fn table(
     config: &SdkConfig,
     name: &str,
@@ -90,8 +90,8 @@ pub(crate) async fn table(
     )
 }
 
-/// A deployed desk without functions. No function adds the commits to the feed or updates the
-/// views.
+/// A deployed desk without functions. Stored commits are therefore not added to the feed, and the views are
+/// not updated.
 pub(crate) struct Deployment {
     pub(crate) prefix: String,
     pub(crate) cloud: Cloud,
@@ -165,7 +165,7 @@ impl Deployment {
         }
     }
 
-    /// Stores the first commit of each given stream, with a commit time two minutes in the past.
+    /// Stores one commit in each of the given streams. The time of the commits is two minutes in the past.
     pub(crate) async fn store(&self, streams: &[&str]) {
         for stream in streams {
             let mut commit = following(stream, None, 1, 1, b"{}");
@@ -181,8 +181,8 @@ impl Deployment {
         }
     }
 
-    /// Deletes the first commit of a stream directly from the table. A program that does not use
-    /// the ledger could do the same.
+    /// Deletes the first commit of a stream directly in the table, like a program that does not use the
+    /// ledger.
     pub(crate) async fn remove(&self, stream: &str) {
         let delete = self
             .client
@@ -196,8 +196,8 @@ impl Deployment {
             .expect("removed");
     }
 
-    /// Replaces the first commit of a stream with another valid commit, directly in the table. A
-    /// program that does not use the ledger could do the same.
+    /// Replaces the first commit of a stream by another valid commit, directly in the table, like a program
+    /// that does not use the ledger.
     pub(crate) async fn overwrite(&self, stream: &str) {
         let mut other = following(stream, None, 1, 7, b"{}");
         other.at = Moment(SystemClock.now().0 - 120_000);

@@ -1,5 +1,5 @@
-//! A client of a deployed desk. The client uses the HTTP API and can also access the ports of the
-//! desk directly.
+//! This module contains a client of a desk in the cloud. The client uses the HTTP API, and can also read
+//! the storage of the desk directly.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,17 +10,17 @@ use functions::app::Settings;
 use infra::aws::{Cloud, configure};
 use serde_json::{Value, json};
 
-/// Maximum time that [`until`] waits for a condition.
+/// Longest time that the function [`until`] waits for a condition.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// Returns an environment variable that `localstack/up` writes. Panics if the variable is not set.
+/// Returns the value of an environment variable. The script `localstack/up` writes these variables. Panics
+/// if the variable is not set.
 pub(crate) fn setting(name: &str) -> String {
     #[expect(clippy::disallowed_methods, reason = "the environment names the desk under test")]
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `localstack/up`, then `set -a; . target/localstack/env`; or run ./test"))
 }
 
-/// Returns the endpoint of DynamoDB. This endpoint may differ from the endpoint of the other
-/// services.
+/// Returns the endpoint of DynamoDB, which may differ from the endpoint of the other AWS services.
 #[expect(
     clippy::disallowed_methods,
     reason = "the environment names the desk under test"
@@ -29,7 +29,7 @@ pub(crate) fn endpoint() -> String {
     std::env::var("AWS_ENDPOINT_URL_DYNAMODB").unwrap_or_else(|_| setting("AWS_ENDPOINT_URL"))
 }
 
-/// Calls the function `look` repeatedly until the function returns a value; panics after
+/// Calls the function `look` repeatedly until it returns a value. Panics if there is no value after
 /// [`WAIT_MAX`].
 pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = tokio::time::Instant::now() + WAIT_MAX;
@@ -45,7 +45,7 @@ pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T
     }
 }
 
-/// A deployed desk, which already contains the data of earlier tests.
+/// A desk in the cloud that all tests share. It already contains the data of earlier tests.
 pub(crate) struct TestDesk {
     pub(crate) app: App,
     pub(crate) cloud: Cloud,
@@ -53,7 +53,7 @@ pub(crate) struct TestDesk {
     base: String,
     /// Code and secret of the app that the tests use.
     pub(crate) caller: (String, String),
-    /// The streams of the tickets that this test opened.
+    /// Names of the streams of the tickets that this test opened.
     opened: Mutex<Vec<String>>,
 }
 
@@ -111,22 +111,22 @@ impl TestDesk {
         envelope
     }
 
-    /// Calls an operation of the BlueKing API that must succeed; returns the member `data` of the
-    /// response envelope.
+    /// Calls an operation of the BlueKing API, which must succeed. Returns the member `data` of the
+    /// response.
     pub(crate) async fn must(&self, operation: &str, body: Value) -> Value {
         let envelope = self.call(operation, body.clone()).await;
         tests::data_of(operation, &body, &envelope)
     }
 
-    /// Calls an operation of the BlueKing API that must be rejected; returns the code and the
-    /// message of the rejection.
+    /// Calls an operation of the BlueKing API, which must be rejected. Returns the error code and the error
+    /// message.
     pub(crate) async fn refused(&self, operation: &str, body: Value) -> (i64, String) {
         let envelope = self.call(operation, body.clone()).await;
         tests::refusal_of(operation, &body, &envelope)
     }
 
-    /// Waits until the follower (the function that updates the views) has updated the cards of all
-    /// tickets that this test opened. A card is the stored summary of a ticket.
+    /// Waits until the function `follow` has updated the cards (stored summaries) of all tickets that this
+    /// test opened.
     pub(crate) async fn followed(&self) {
         let opened = self.opened.lock().expect("no holder panics").clone();
         for stream in opened {
@@ -143,8 +143,8 @@ impl TestDesk {
         }
     }
 
-    /// Waits until the API returns a new service. The cloud functions cache the configuration, so a
-    /// new service is not visible immediately.
+    /// Waits until the API returns a new service. Cloud functions cache the configuration, so the service
+    /// may appear with a delay.
     pub(crate) async fn configured(&self, service: i64) {
         let known = async || {
             let services = self.must("get_services", json!({ "catalog_id": 4 })).await;
@@ -157,7 +157,7 @@ impl TestDesk {
         until("the new service in the list", known).await;
     }
 
-    /// Returns the type names of all events of a ticket, in order.
+    /// Returns the type names of all events of a ticket, from the oldest event to the newest.
     pub(crate) async fn story(&self, sn: &str) -> Vec<&'static str> {
         let history = functions::app::tickets::history(&self.app.ledger, &format!("ticket-{sn}"))
             .await
@@ -168,8 +168,8 @@ impl TestDesk {
             .collect()
     }
 
-    /// Returns the number of concurrent clients. The number is lower than in tests with adapters in
-    /// memory, because each client starts a process on this machine.
+    /// Returns how many concurrent clients a test of race conditions uses. The number is lower than in
+    /// tests in memory, because each client starts a process on this machine.
     #[expect(clippy::unused_self, reason = "the flows call a method of their desk")]
     pub(crate) fn rivals(&self) -> usize {
         24
@@ -185,7 +185,7 @@ impl TestDesk {
         tests::local(self.app.ledger.clock.now(), "%Y-%m-%d %H:%M:%S")
     }
 
-    /// Returns a request to `/v1` with the credentials of the app, on behalf of a user.
+    /// Returns a request to `/v1` with the credentials of the test app, on behalf of a user.
     pub(crate) fn v1(
         &self,
         method: reqwest::Method,

@@ -1,8 +1,8 @@
-//! Tests the journal (the table of all commits) over an unreliable network. A quarter of the
-//! requests fail with one of five faults.
+//! These tests use the journal (the table of all commits) over an unreliable network, in which a quarter of
+//! the requests fail.
 //!
-//! The faults are a throttled request, a conflict, a server error, a lost response and a truncated
-//! response. If the response is lost or truncated, the request itself was executed.
+//! There are five kinds of faults: a throttled request, a conflict, a server error, a lost response and a
+//! truncated response. If the response is lost or truncated, DynamoDB has executed the request.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -32,10 +32,10 @@ use crate::desk::endpoint;
 const COMMANDS: u64 = 5_000;
 const WRITERS: u64 = 16;
 const STREAMS: u64 = 8;
-/// Timeout of one attempt of a request. The value is short, so that a lost response delays the test
-/// only a little.
+/// Timeout of one attempt to send a request. The timeout is short, because the test waits for it after each
+/// lost response.
 const TRY_TIMEOUT: Duration = Duration::from_millis(500);
-/// Number of requests per thousand that fail with each kind of fault.
+/// Of 1,000 requests, this number of requests fails with each kind of fault.
 const EACH_OF_1000: u64 = 50;
 
 #[derive(Default)]
@@ -51,7 +51,7 @@ struct Proxy {
     faults: Arc<Faults>,
 }
 
-/// A response body that ends one byte before the length that its header names.
+/// A response body that is one byte shorter than its header `Content-Length` announces.
 struct Short(Option<Bytes>);
 
 impl http_body::Body for Short {
@@ -68,8 +68,8 @@ impl http_body::Body for Short {
     }
 }
 
-/// Returns the name of the fault for the n-th request. The result is the same in each run of the
-/// test.
+/// Returns the name of the fault for the request with this number. The same number always leads to the same
+/// fault.
 fn fault(number: u64) -> &'static str {
     let drawn = u64::from_be_bytes(
         blake3::hash(&number.to_be_bytes()).as_bytes()[..8]
@@ -97,7 +97,7 @@ fn refuse(status: StatusCode, code: &str) -> Response<Body> {
         .expect("a response")
 }
 
-/// Starts an endpoint that denies every request; returns the URL of the endpoint.
+/// Starts an HTTP endpoint that denies every request. Returns the URL of this endpoint.
 pub(crate) async fn denying() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
         .await
@@ -144,12 +144,12 @@ async fn forward(State(proxy): State<Proxy>, headers: HeaderMap, body: Bytes) ->
         .expect("the store answers");
     let (status, bytes) = (answer.status(), answer.bytes().await.expect("a body"));
     if fault == "timeout" {
-        // The request was executed. The proxy sends the response only after the timeout of the
-        // client.
+        // DynamoDB has executed the request. The proxy sends the response so late that the client has
+        // already stopped waiting.
         tokio::time::sleep(TRY_TIMEOUT * 4).await;
     }
     if fault == "cut" {
-        // The request was executed. The proxy removes the last byte of the response.
+        // DynamoDB has executed the request. The proxy removes the last byte of its response.
         return Response::builder()
             .status(status)
             .header("content-length", bytes.len() + 1)
@@ -163,8 +163,8 @@ async fn forward(State(proxy): State<Proxy>, headers: HeaderMap, body: Bytes) ->
         .expect("a response")
 }
 
-/// 16 writers execute 5,000 commands on 8 streams through the unreliable network. Each command is
-/// executed exactly once, and every response is correct.
+/// 16 writers execute 5,000 commands on 8 streams over the unreliable network. Each command must be
+/// executed exactly once, and every response must be correct.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_of_5000_commands_is_executed_once_despite_faults() {
     let own = SeparateStore::new().await;
@@ -208,7 +208,7 @@ async fn each_of_5000_commands_is_executed_once_despite_faults() {
 
     let mut writers = tokio::task::JoinSet::new();
     for writer in 0..WRITERS {
-        // Each writer has a separate ledger, like a separate process. The writers share only the
+        // Each writer has its own ledger, like a process of its own. The writers share only the DynamoDB
         // table.
         let ledger = Ledger::new(
             ledger.store.clone(),
@@ -226,8 +226,8 @@ async fn each_of_5000_commands_is_executed_once_despite_faults() {
                     command_id: command_id(&["fault", &number.to_string()]),
                     meta: Meta::system("t", "t"),
                 };
-                // If the outcome is unknown, the client repeats the command with the same command
-                // id.
+                // The client cannot know whether a failed request was executed. It therefore repeats the
+                // command with the same command id.
                 let outcome = loop {
                     match ledger
                         .execute::<NumberSequence>(

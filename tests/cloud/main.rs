@@ -1,7 +1,7 @@
-//! Tests a desk in the cloud: the contract tests of the cloud adapters, scenarios that also run on
-//! a local desk, and behavior that exists only in the cloud.
+//! These tests check a desk in the cloud: the contract tests of the cloud adapters, scenarios that also run
+//! on a local desk, and behavior that exists only in the cloud.
 //!
-//! `localstack/up` writes environment variables. These variables name the desk that is tested.
+//! The script `localstack/up` writes environment variables that name the desk under test.
 
 mod applications;
 mod attachments;

@@ -1,5 +1,5 @@
-//! Tests the command line on a desk in the cloud: `audit`, `report`, `import` and `doctor`. The
-//! command `doctor` runs on healthy and on broken deployments.
+//! These tests run the commands `audit`, `report`, `import` and `doctor` on a desk in the cloud. The
+//! command `doctor` also runs on damaged deployments.
 
 use std::process::{Command, Output};
 
@@ -9,7 +9,7 @@ use crate::TestDesk;
 use crate::deployment::Deployment;
 use crate::desk::until;
 
-/// The import mapping for the columns of the incident log that this test imports.
+/// Import mapping for the incident log that this test imports.
 const MAPPING: &str = r#"
 source = "T"
 unknown_state = "open"
@@ -68,8 +68,8 @@ async fn feed_and_journal_verify_each_other() {
     );
     let board = printed(&["report", "desk", "--json", "--cloud"]);
     assert!(board.contains("\"opened\""), "{board}");
-    // The independent verifier (a Python program) must accept the events that the program exports
-    // from the cloud.
+    // The command `audit export` exports the events from the cloud. A second verifier, written in Python,
+    // must accept them.
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), printed(&["audit", "export", "--cloud"])).expect("written");
     let verified = Command::new(root().join("target/python/bin/python"))
@@ -148,8 +148,8 @@ async fn a_log_is_imported_once_and_doctor_reports_its_cost() {
     println!("{cost}");
 }
 
-/// Runs the command `doctor` on the deployment with the given name prefix. The command must report
-/// a problem. Returns the output.
+/// Runs the command `doctor` on the deployment with the given name prefix. The command must find a problem.
+/// Returns the output of the command.
 fn failing_doctor(prefix: &str, more: &[&str], environment: &[(&str, &str)]) -> String {
     let output = run(
         &[&["doctor", "--cloud", "--prefix", prefix][..], more].concat(),
@@ -160,8 +160,8 @@ fn failing_doctor(prefix: &str, more: &[&str], environment: &[(&str, &str)]) -> 
     output_text
 }
 
-/// Returns two lines from the output of `doctor`: the line of a failed check, and the next line,
-/// which contains the advice.
+/// Returns two lines from the output of `doctor`: the line of the failed check `what`, and the next line
+/// with the advice.
 fn finding<'a>(output_text: &'a str, what: &str) -> (&'a str, &'a str) {
     let mut lines = output_text
         .lines()
@@ -181,8 +181,7 @@ async fn doctor_finds_no_problem_on_a_sound_desk() {
     desk.followed().await;
     let output = run(&["doctor", "--cloud"], &[]);
     let output_text = String::from_utf8_lossy(&output.stdout).into_owned();
-    // Another test runs at the same time and may create a dead letter, so the finding about dead
-    // letters is allowed.
+    // Dead letters are allowed here, because another test may create a dead letter at the same time.
     assert!(
         output_text
             .lines()
@@ -241,8 +240,8 @@ async fn doctor_names_the_broken_part_of_a_deployment_with_advice() {
         "{unreachable}"
     );
 
-    // A separate deployment has no functions, so no commit is added to its feed. `doctor` must
-    // report the missing commits.
+    // This deployment has no functions, so its stored commits are missing in the feed (the ordered list of
+    // all commits). `doctor` must report this.
     let own = Deployment::new().await;
     own.store(&["catalog"]).await;
     let stopped = failing_doctor(&own.prefix, &[], &[]);
@@ -329,8 +328,8 @@ async fn lost_cards_are_restored_and_a_rebuild_finds_no_difference() {
     assert!(!rebuilt.starts_with("ticket: 0 "), "{rebuilt}");
 }
 
-/// `audit check` compares the feed with the journal (the table of all commits). The command finds
-/// commits that another program changed or removed.
+/// The command `audit check` compares the feed (the ordered list of all commits) with the journal (the
+/// table of all commits). It finds commits that another program changed or removed.
 #[tokio::test]
 async fn audit_check_finds_changed_removed_and_missing_commits() {
     let own = Deployment::new().await;

@@ -1,5 +1,5 @@
-//! Tests that the MQTT messages of robots and edge sites reach the queue `fleet`. The queue
-//! receives the topic of each message. Messages on other topics do not reach the queue.
+//! This test sends MQTT messages like the robots and edge sites of a desk. The messages must reach the
+//! queue `fleet` together with their topic. Messages on other topics must not reach this queue.
 
 use std::process::Command;
 

@@ -1,5 +1,5 @@
-//! Reads the stream of a DynamoDB table like the Lambda service. The contract tests need this
-//! reader, because their tables have no functions.
+//! This module reads the stream of a DynamoDB table, like AWS Lambda does. The contract tests need it,
+//! because their tables have no functions.
 
 use aws_sdk_dynamodbstreams::types::{OperationType, ShardIteratorType};
 use events::Moment;
@@ -7,8 +7,7 @@ use functions::stream::index::Arrived;
 use infra::sdk::{Item, Value};
 use infra::store::dynamodb::commit;
 
-/// The stream of a DynamoDB table. Each call of [`Stream::all`] reads the stream from its
-/// beginning.
+/// The stream of one DynamoDB table. Each call of [`Stream::all`] reads the stream from its beginning.
 pub(crate) struct Stream {
     client: aws_sdk_dynamodbstreams::Client,
     arn: String,
@@ -22,7 +21,7 @@ impl Stream {
         }
     }
 
-    /// Returns every commit of the stream, from all shards.
+    /// Returns all commits of the stream, from all shards.
     pub(crate) async fn all(&self) -> Vec<Arrived> {
         let described = self
             .client

@@ -1,5 +1,5 @@
-//! Tests applications: requests for approval that the desk sends to an external ITSM. The tests
-//! cover decisions by callback, decisions by polling, and every fault of the external ITSM
+//! These tests check applications: requests for approval that the desk sends to an external ITSM. The desk
+//! learns the decision from a callback or by polling, and must handle every fault of the external ITSM
 //! (requirements/external-itsm.md; reference/bk-itsm.md, section 10).
 
 use std::collections::{BTreeMap, VecDeque};
@@ -33,18 +33,18 @@ const INTEGRATIONS: &str = r#"
 const MINUTE_MS: i64 = 60_000;
 const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
 
-/// A fault of the external ITSM in one request.
+/// A fault that occurs in one request to the external ITSM.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
-    /// The request is not sent, because no connection is possible.
+    /// No connection to the external ITSM is possible, so the request is not sent.
     NotSent,
-    /// The request is lost before its execution, and no response arrives.
+    /// The request is sent and lost. The external ITSM does not execute it, and no response arrives.
     LostRequest,
-    /// The request is executed, but no response arrives.
+    /// The external ITSM executes the request, but no response arrives.
     LostResponse,
-    /// The response is an HTML page instead of JSON.
+    /// The external ITSM responds with an HTML page instead of JSON.
     Html,
-    /// The response is an envelope whose member `result` is false.
+    /// The external ITSM responds with a JSON object whose member `result` is false.
     Rejected,
 }
 
@@ -54,12 +54,12 @@ struct Ticket {
     approval: &'static str,
 }
 
-/// An external BlueKing ITSM in memory.
+/// A simulated external ITSM, which keeps its tickets in memory.
 #[derive(Default)]
 struct External {
     tickets: Mutex<BTreeMap<String, Ticket>>,
     faults: Mutex<VecDeque<Fault>>,
-    /// The operations of all requests, in order.
+    /// Names of the operations of all requests that arrived, in order.
     calls: Mutex<Vec<String>>,
     callback_urls: Mutex<Vec<String>>,
     bodies: Mutex<Vec<Value>>,
@@ -123,7 +123,7 @@ impl External {
         self.tickets.lock().unwrap().len()
     }
 
-    /// Returns the path of the callback URL of the newest ticket.
+    /// Returns the path of the callback URL that the newest ticket of the external ITSM contains.
     fn callback_path(&self) -> String {
         let urls = self.callback_urls.lock().unwrap();
         let url = urls.last().expect("a callback URL");
@@ -218,7 +218,7 @@ impl Applied {
         self.desk.settle().await;
     }
 
-    /// Sends a callback to a path; returns the status.
+    /// Sends a callback to the given path of the desk. Returns the status of the response.
     async fn callback(&self, path: &str, body: &Value) -> StatusCode {
         let request = Request::post(path)
             .header("content-type", "application/json")
@@ -229,8 +229,7 @@ impl Applied {
         status
     }
 
-    /// Returns the automatic node of the ticket, and all applications (requests for approval) of
-    /// the desk.
+    /// Returns the automatic node of a ticket, and all applications (requests for approval) of the desk.
     async fn state(&self, sn: &Value) -> (Value, Vec<Value>) {
         let path = format!("tickets/{}", sn.as_str().unwrap());
         let (_, shown) = self.desk.v1("GET", &path, "admin", Value::Null).await;
@@ -339,17 +338,17 @@ async fn a_forged_callback_changes_nothing_and_polling_continues() {
         }
     }
     assert_eq!(desk.desk.head().await, head, "a stranger adds no commit");
-    // The secret in the path is correct, but the external ITSM did not issue the token of the
-    // callback.
+    // The path of the callback contains the correct secret, but the token in the body was not issued by the
+    // external ITSM.
     desk.callback(&path, &message("REQ001", "forged")).await;
     assert_eq!(desk.external.calls(), ["token/verify"]);
     assert_eq!(desk.result(&sn).await, "\"poll\" at \"RUNNING\"");
-    // The desk does not trust the content of a callback and reads the external ticket. The external
-    // ticket is still running.
+    // The desk does not trust the content of a callback and reads the ticket from the external ITSM. This
+    // ticket is not decided yet.
     desk.callback(&path, &message("REQ001", "issued")).await;
     assert_eq!(desk.external.calls(), ["token/verify", "get_ticket_info"]);
     assert_eq!(desk.result(&sn).await, "\"poll\" at \"RUNNING\"");
-    // A callback body without a required member is stored, but the desk rejects the request with
+    // This callback lacks a required member. The desk stores the callback and rejects the request with
     // status 400.
     let head = desk.desk.head().await;
     let incomplete = json!({ "sn": "REQ001", "current_status": "FINISHED" });
@@ -381,8 +380,8 @@ async fn a_repeated_callback_is_handled_once() {
         );
     }
     assert_eq!(desk.desk.head().await, head);
-    // If an application (a request for approval) is already decided, another callback is recorded
-    // but does not change the decision.
+    // The application (the request for approval) is already decided. Another callback is stored and does
+    // not change the decision.
     desk.external.calls();
     desk.callback(&path, &message("REQ999", "issued")).await;
     assert!(desk.external.calls().is_empty());
@@ -471,7 +470,7 @@ async fn an_application_without_a_decision_expires() {
     let desk = Applied::open().await;
     desk.external.fail(&[Fault::LostResponse]);
     let sn = desk.submit().await;
-    // All further requests to the external ITSM get no response.
+    // From this point on, no request to the external ITSM gets a response.
     for _ in 0..2_000 {
         desk.external.fail(&[Fault::LostRequest]);
     }

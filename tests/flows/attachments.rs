@@ -1,6 +1,6 @@
-//! Tests uploads: as a request body, as a form, and in parts. Tests references from tickets and
-//! workflows to files, and the permission to read a file. Files without a reference must be
-//! removed.
+//! These tests upload files as a request body, as a form and in parts. They check that tickets and
+//! workflows keep the files that they reference, who may read a file, and that files without a reference
+//! are removed.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
@@ -14,7 +14,7 @@ use crate::workflow_builder::{line, manual, service};
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n and so on";
 const PROGRAM: &[u8] = b"MZ\x90\x00\x03\x00\x00\x00\x04\x00\x00\x00\xff\xff\x00\x00";
 
-/// Builds a request of the trusted application on behalf of a user.
+/// Returns a request that the app `TRUSTED` sends on behalf of a user.
 fn request_of(
     method: &str,
     path: &str,
@@ -47,7 +47,7 @@ async fn send(desk: &TestDesk, request: Request<Body>) -> (u16, Value) {
     )
 }
 
-/// Uploads a file as the request body; returns the attachment object of the response.
+/// Uploads a file whose content is the body of the request. Returns the attachment object of the response.
 pub(crate) async fn upload(desk: &TestDesk, user: &str, name: &str, bytes: &[u8]) -> Value {
     let path = format!("attachments?name={}", domain::placeholder::percent(name));
     let (status, answer) = send(
@@ -65,7 +65,7 @@ pub(crate) async fn upload(desk: &TestDesk, user: &str, name: &str, bytes: &[u8]
     answer["attachments"][0].clone()
 }
 
-/// Reads the content of a file; returns status, headers and bytes.
+/// Reads the content of a file on behalf of a user. Returns status, headers and bytes of the response.
 async fn read(
     desk: &TestDesk,
     user: &str,
@@ -95,7 +95,7 @@ pub(crate) async fn status_of(desk: &TestDesk, user: &str, id: &Value) -> u16 {
     read(desk, user, id, &[]).await.0.as_u16()
 }
 
-/// Imports a service whose submit form has a field of the type FILE.
+/// Imports a service whose submit form contains a field of the type FILE.
 pub(crate) async fn with_files(desk: &TestDesk, meta: Value) -> Value {
     let field = json!({ "id": 10, "key": "shots", "name": "截图", "type": "FILE", "state_id": 2, "validate_type": "OPTION", "meta": meta });
     service(
@@ -200,9 +200,9 @@ async fn a_file_of_a_ticket_is_readable_by_the_people_of_that_ticket_only() {
         )
     );
 
-    // A file cannot be deleted if a ticket references the file. Another user cannot attach the file
-    // to a ticket. A follower (a person who watches the ticket) can read the file only if a
-    // participant has added the follower.
+    // A file that a ticket references cannot be deleted, and another user cannot attach it to a ticket. A
+    // follower (a person who watches the ticket) can read the file only if a participant of the ticket
+    // added this follower.
     let path = format!("attachments/{}", file["id"].as_str().expect("an id"));
     assert_eq!(
         send(
@@ -247,7 +247,7 @@ async fn a_file_of_a_ticket_is_readable_by_the_people_of_that_ticket_only() {
         404,
         "unfollowing ends the invitation"
     );
-    // The uploader may attach the same file to a second ticket. Both tickets then reference the
+    // The person who uploaded a file may attach this file to a second ticket. Both tickets then reference the
     // file.
     let second = desk
         .must("create_ticket", ticket(&service, &json!([file["id"]])))
@@ -317,7 +317,7 @@ async fn unreferenced_files_are_removed_at_the_deadline_or_by_the_uploader() {
         (404, 1)
     );
 
-    // If a command that names a file is rejected, the file gets no reference.
+    // This command names a file and is rejected. The file must not get a reference.
     let refused = json!({ "service_id": service, "creator": "lisi", "fields": [{ "key": "shots", "value": [alone["id"]] }] });
     desk.refused("create_ticket", refused).await;
     desk.clock.advance(ALONE_MS - 1);
@@ -338,7 +338,7 @@ async fn unreferenced_files_are_removed_at_the_deadline_or_by_the_uploader() {
             .1
             .contains("【截图】")
     );
-    // After a file is deleted, a late part of its upload is rejected.
+    // The file is deleted. A part of its upload that arrives later must be rejected.
     let late = format!("uploads/{}/1", unwanted["id"].as_str().expect("an id"));
     assert_eq!(
         send(&desk, request_of("PUT", &late, "lisi", &[], "late"))
@@ -700,8 +700,7 @@ async fn a_large_file_is_uploaded_in_parts_and_downloaded_in_ranges() {
         begun,
         "the same key resumes the upload"
     );
-    // If a part is uploaded a second time, the new content replaces the earlier content of this
-    // part.
+    // This request uploads part 1 a second time. The new content must replace the earlier content.
     assert_eq!(
         send(
             &desk,
@@ -788,7 +787,7 @@ async fn a_large_file_is_uploaded_in_parts_and_downloaded_in_ranges() {
         416
     );
 
-    // If a ticket references a file, the blob store keeps the parts of the file.
+    // A ticket references the file, so the file storage must keep all parts of this file.
     let service = with_files(&desk, json!({})).await;
     desk.must("create_ticket", ticket(&service, &json!([file["id"]])))
         .await;
@@ -826,8 +825,8 @@ async fn a_rejected_command_removes_no_file_of_a_draft() {
         204
     );
     let head = desk.head().await;
-    // Commands by a user without permission, commands by an unknown user and incomplete forms are
-    // rejected. None of these commands stores an event.
+    // These commands are rejected: the user is unknown or has no permission, or the form is incomplete.
+    // None of the commands may store an event.
     assert_eq!(
         desk.not_operated(
             &sn,

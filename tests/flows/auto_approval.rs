@@ -1,5 +1,5 @@
-//! Tests automatic approval, ticket statuses that nodes set, tickets that a person submits for
-//! other people, and options from a dictionary.
+//! These tests check nodes that approve automatically and nodes that set the status of a ticket. They also
+//! check tickets that a person submits for other people, and options that come from a dictionary.
 
 use serde_json::{Value, json};
 use tests::form;

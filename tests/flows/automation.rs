@@ -1,5 +1,5 @@
-//! Tests automatic nodes: API calls, retries, ignored failures, polling, tasks of SOPS (the
-//! standard operations platform of BlueKing), and parallel branches.
+//! These tests check automatic nodes: API calls, retries, failures that a person ignores, and polling. They
+//! also check parallel branches and tasks in SOPS (the standard operations platform of BlueKing).
 
 use domain::intent::{Intent, Work};
 use functions::queue::automate::open as open_api_call;
@@ -359,7 +359,8 @@ async fn an_unavailable_receiver_is_retried_and_polling_ends_on_success() {
         desk.must("get_ticket_status", json!({ "sn": sn })).await["current_status"],
         "FINISHED"
     );
-    // The node allows three polls. If the third poll reports no success, the API call fails.
+    // The node polls at most three times. The API call fails because the third poll reports no success
+    // either.
     answers(
         &desk,
         &[(200, busy.clone()), (200, busy.clone()), (200, busy)],
@@ -411,8 +412,8 @@ async fn a_sops_task_is_created_started_polled_and_resumed() {
         step(&desk, &sn).await,
         json!([["标准运维", "FAILED", "TRANSITION"]])
     );
-    // A person repairs the task in SOPS. The retry then polls the same task and does not create a
-    // second task.
+    // A person repairs the task in SOPS. The retry of the node must then poll the same task and not create
+    // a second task.
     answers(&desk, &[state("FINISHED")]);
     let by = desk.app.people.pid("zhangsan").await.expect("a person");
     act(
@@ -454,9 +455,9 @@ async fn a_sops_task_is_created_started_polled_and_resumed() {
     );
 }
 
-/// Imports a service whose only automatic node runs a task in SOPS (the standard operations
-/// platform). If the task succeeds, the ticket ends. If the task fails and a person ignores the
-/// failure, the ticket enters a manual node.
+/// Imports a service whose only automatic node runs a task in SOPS (the standard operations platform). The
+/// ticket ends after a successful task. If the task fails and a person ignores the failure, the ticket
+/// continues at a manual node.
 async fn task_service(desk: &TestDesk, name: &str) -> Value {
     let info = json!({ "url": "https://sops.example.com", "bk_biz_id": { "value": "2" }, "template_id": "88", "template_source": "business" });
     let node = json!({ "id": 3, "type": "TASK-SOPS", "name": "标准运维", "processors_type": "PERSON", "processors": "zhangsan", "extras": { "sops_info": info } });
@@ -564,8 +565,8 @@ async fn a_sops_task_with_interrupted_creation_is_not_created_again() {
             .expect("done");
     }
     desk.followed().await;
-    // The test simulates a process that crashes during an attempt. The process has recorded the
-    // start of the attempt, but not the result.
+    // The test behaves like a process that crashes during an API call: the start of the call is recorded,
+    // and the result is not.
     let calls = desk
         .app
         .views
@@ -620,8 +621,8 @@ async fn a_sops_task_with_interrupted_creation_is_not_created_again() {
             .contains("look it up in BlueKing SOPS"),
         "{story}"
     );
-    // The person finds no task in SOPS and ignores the failure. The result variable of the node
-    // must then still be false.
+    // No task exists in SOPS, and the person ignores the failure. The result variable of the node must
+    // still be false.
     desk.operate(
         &sn,
         "ignore",

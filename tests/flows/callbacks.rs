@@ -1,5 +1,5 @@
-//! Tests the callback at the end of a ticket. The callback is retried, logged and signed, and keeps
-//! the same idempotency key.
+//! These tests check the callback that the desk sends when a ticket ends. The callback is repeated after a
+//! failure, logged and signed, and each attempt has the same idempotency key.
 
 use functions::registry::REGISTRY;
 use functions::stream::follow::births::Births;
@@ -144,9 +144,8 @@ async fn a_collected_result_is_no_longer_listed_as_failed() {
     );
 }
 
-/// A card (the stored summary of a stream) contains a sequence. This sequence also records which
-/// events the reactions have processed. A rebuild must not store a later sequence, because the
-/// reactions would then skip events.
+/// The card (the stored summary) of a ticket contains the number of the last processed event. Reactions
+/// skip earlier events, so a rebuild of the cards must not increase this number.
 #[tokio::test]
 async fn a_rebuild_ahead_of_the_follower_loses_no_callback() {
     let desk = TestDesk::open().await;

@@ -1,5 +1,5 @@
-//! Sends the requests of real BlueKing ITSM clients with their paths, methods, headers and bodies.
-//! Each test checks the members that the client needs in the response (reference/bk-itsm.md,
+//! These tests send the requests of real BlueKing ITSM clients, with the same paths, methods, headers and
+//! bodies. Each test checks the members of the response that the client reads (reference/bk-itsm.md,
 //! section 10).
 
 use axum::body::Body;
@@ -10,8 +10,8 @@ use tests::{TRUSTED, form};
 use crate::TestDesk;
 use crate::workflow_builder::line;
 
-/// Sends a request unchanged. The response must report success; returns the member `data` of the
-/// response.
+/// Sends a request with exactly the given method, path, headers and body. The request must succeed. Returns
+/// the member `data` of the response.
 async fn send(
     desk: &TestDesk,
     method: Method,
@@ -193,8 +193,8 @@ async fn the_log_platform_creates_polls_receives_a_callback_and_reads_results() 
 #[tokio::test]
 async fn the_monitor_creates_a_fast_approval_polls_and_withdraws() {
     let desk = TestDesk::open().await;
-    // This client sends paths without a slash at the end and sends its credentials in the body. The
-    // receiver of the callback answers with `code` 200 in the body.
+    // This client sends paths without a final slash, and its credentials in the body. Its callback receiver
+    // responds with a JSON object whose member `code` is 200.
     let path = |operation: &str| format!("/api/c/compapi/v2/itsm/{operation}");
     let with = |mut body: Value| {
         body["bk_app_code"] = TRUSTED.0.into();
@@ -520,8 +520,8 @@ async fn the_code_checker_sends_a_filled_template_with_an_access_token() {
     );
 }
 
-/// A desk without demo data contains only the base configuration. This configuration includes the
-/// services that the BlueKing platforms need.
+/// A desk without demo data contains a base configuration. The services that BlueKing platforms use are a
+/// part of this configuration.
 #[tokio::test]
 async fn a_desk_without_demo_data_has_the_services_of_the_platforms() {
     let desk = TestDesk::bare().await;
@@ -541,8 +541,8 @@ async fn a_desk_without_demo_data_has_the_services_of_the_platforms() {
         .await
     };
     assert_eq!(shown("LOG_SEARCH").await[0]["name"], "日志平台容量评估");
-    // The permission center (a client of the desk) finds its services by name. Each approval node
-    // of these services shows the IAM role that approves.
+    // The permission center of BlueKing is a client that finds its services by name. In these services,
+    // each approval node shows the IAM role whose members approve.
     let services = shown("BK_IAM").await;
     for (name, role) in [
         ("默认审批流程", "system_manager"),

@@ -1,5 +1,5 @@
-//! Tests remarks, followers, ratings, reminders, links between tickets, parent and child tickets,
-//! and operations of managers.
+//! These tests check how several people work on tickets: remarks, followers, ratings and reminders. They
+//! also check links between tickets, parent and child tickets, and the operations of managers.
 
 use serde_json::{Value, json};
 use tests::{approval_request, change, incident};
@@ -382,7 +382,7 @@ async fn an_incident_raises_a_change_and_both_show_the_link_until_unlinked() {
     );
 }
 
-/// Converts the `fields` list of a BlueKing body to the `fields` object of `/v1`.
+/// Converts the list `fields` of a BlueKing request to the object `fields` of a `/v1` request.
 fn fields_of(body: &Value) -> Value {
     let pairs = body["fields"]
         .as_array()
@@ -535,8 +535,8 @@ async fn linking_needs_permission_on_both_tickets() {
             .await;
         assert_eq!(refused.0, 403, "{relation}: {}", refused.1);
     }
-    // A requester may not make a ticket the child of a ticket that another person created. A child
-    // ends with its parent, and the parent may be approved for another reason.
+    // Users may not make a ticket the child of a ticket that another person created. The child would end
+    // with this parent, and the parent may be approved for another reason.
     let second = ticket(&desk, approval_request()).await;
     assert_eq!(
         desk.not_operated(
@@ -581,7 +581,7 @@ async fn a_link_that_the_other_ticket_rejects_is_removed() {
         ticket(&desk, approval_request()).await,
         ticket(&desk, approval_request()).await,
     );
-    // The parent ends at the moment when only the child has stored the link.
+    // The parent ends after the child has stored the link, and before the parent has stored the link.
     desk.operate(
         &child,
         "link",
@@ -611,8 +611,8 @@ async fn a_link_that_the_other_ticket_rejects_is_removed() {
 async fn managers_reassign_nodes_without_processors_and_close_tickets() {
     let desk = TestDesk::open().await;
     let lines = json!([line(1, 2), line(2, 3), line(3, 9)]);
-    // The processors of the node are the people in a form field. This field is optional, and
-    // without a value the node has no processors.
+    // An optional form field contains the people who process the node. Without a value in this field, no
+    // person can process the node.
     let node = json!({ "id": 3, "type": "NORMAL", "name": "无人处理", "processors_type": "VARIABLE", "processors": "who" });
     let who = json!([{ "id": 7, "key": "who", "name": "处理人", "type": "MEMBERS", "state_id": 2, "validate_type": "OPTION" }]);
     let service = service(&desk, "无人", json!([node]), lines, who).await;
@@ -814,8 +814,7 @@ async fn a_batch_of_decisions_returns_one_result_per_ticket() {
         again["results"], answer["results"],
         "a repeated batch returns the same results"
     );
-    // If a request contains several decisions and one decision is malformed, the desk rejects the
-    // whole request.
+    // A request with several decisions is rejected completely if one of the decisions is malformed.
     let sn = ticket(&desk, approval_request()).await;
     let half = json!({ "decisions": [{ "sn": sn, "node": 3, "pass": true }, { "sn": sn }] });
     let (status, problem) = desk.v1("POST", "decisions", "zhangsan", half).await;
@@ -1113,8 +1112,8 @@ async fn former_processors_stay_participants_and_followers_are_not() {
             .contains("luren无权操作源单据"),
         "a follower may not raise another ticket from this one"
     );
-    // Only participants of a ticket may remove other followers (people who watch the ticket). Every
-    // follower may stop following the ticket.
+    // Followers are people who watch a ticket. Only participants of the ticket may remove other followers,
+    // but every follower may remove himself or herself.
     desk.must(
         "add_follower",
         json!({ "sn": sn, "users": "weier", "operator": "lisi" }),
@@ -1133,8 +1132,8 @@ async fn former_processors_stay_participants_and_followers_are_not() {
 async fn resolve_and_acknowledge_select_the_node_that_allows_the_operation() {
     let desk = TestDesk::open().await;
     let gateway = |id: i64, kind: &str| json!({ "id": id, "type": kind });
-    // The automatic node names zhangsan as the person who handles a failed API call. The node of
-    // the second branch waits until a person claims the node.
+    // If the API call of the automatic node fails, zhangsan must handle the failure. The node in the second
+    // branch waits until a person claims it.
     let mut claimed = manual(6, "认领", "zhangsan,wangwu");
     claimed["distribute_type"] = "CLAIM_THEN_PROCESS".into();
     let nodes = json!([

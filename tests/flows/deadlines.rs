@@ -1,7 +1,7 @@
-//! Tests several named deadlines of one stream. Each deadline fires once and in order, even if the
-//! desk restarts or the clock jumps.
+//! These tests check deadlines. One stream can have several deadlines with different names. Each deadline
+//! must fire once and in order, even if the desk restarts or the clock jumps.
 //!
-//! The last test checks the deadlines of the real aggregates.
+//! The last test checks the deadlines that a real desk has.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 
 use crate::TestDesk;
 
-/// The events of the test aggregate `alarm`. The stream of this aggregate can store any number of
+/// Events of the aggregate `alarm`, which exists only in this test. Each alarm can have any number of
 /// deadlines.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(tag = "type", content = "data")]
@@ -87,8 +87,7 @@ enum Command {
     Fire { id: String, at: Moment },
 }
 
-/// The state of the test aggregate: the deadlines that are set, and the ids of the fired deadlines
-/// in the order in which the deadlines fired.
+/// State of an alarm: the deadlines that are set, and the ids of the deadlines that have fired, in order.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 struct Alarm {
     set: std::collections::BTreeMap<String, Moment>,
@@ -112,8 +111,8 @@ impl Decider for Alarm {
                     due: due.map(Moment),
                 })
                 .collect(),
-            // A deadline fires only if the state still contains the same time for this deadline. A
-            // late message for a changed or cleared deadline stores no event.
+            // A deadline fires only if the state contains the same time for this deadline. If the deadline
+            // was changed or removed, a late message for the old time stores no event.
             Command::Fire { id, at } if self.set.get(id) == Some(at) => {
                 vec![AlarmEvent::Fired { id: id.clone() }]
             }
@@ -160,7 +159,7 @@ async fn execute(app: &App, stream: &str, command_id: [u8; 16], command: &Comman
         .expect("executed");
 }
 
-/// A registry that contains only the test aggregate.
+/// A registry (the list of all aggregates) that contains only the aggregate of this test.
 static ALARMS: Registry = &[&Row::<Alarm, NoCard<_>> {
     deadlines: Some(Deadlines {
         queue: "cleanup",
@@ -169,8 +168,8 @@ static ALARMS: Registry = &[&Row::<Alarm, NoCard<_>> {
     ..Row::NEW
 }];
 
-/// A simulated process of the desk. A new process starts with empty views and an empty queue.
-/// Processes share only the ledger.
+/// A simulated process of the desk. A new process starts with empty views and an empty queue. All processes
+/// share only the ledger.
 struct Process {
     app: App,
     views: Arc<dyn Views>,
@@ -217,7 +216,7 @@ impl Process {
         follower.follow_page(page, None).await.expect("followed");
     }
 
-    /// Processes the feed, moves due deadlines to the queue, and processes the queue. Repeats these
+    /// Processes all new commits, moves due deadlines to the queue, and processes the queue. Repeats these
     /// steps until no deadline is due.
     async fn settle(&mut self) {
         loop {
@@ -263,20 +262,20 @@ async fn several_deadlines_of_a_stream_fire_once_each_in_order() {
     process.settle().await;
     assert_eq!(process.alarm().await.fired, Vec::<String>::new());
 
-    // Before their due times, the deadline `dropped` is cleared and the deadline `breach` is moved.
+    // Before these deadlines are due, `dropped` is removed and `breach` is moved to a later time.
     let second = set(vec![("dropped", None), ("breach", at(3600))]);
     execute(&process.app, "alarm-1", [2; 16], &second).await;
     desk.clock.advance(5_000);
     process.settle().await;
     assert_eq!(process.alarm().await.fired, ["remind/1"]);
 
-    // A restart with empty views and an empty queue fires no deadline a second time.
+    // The process restarts with empty views and an empty queue. No deadline may fire a second time.
     let mut process = Process::start(&desk);
     process.settle().await;
     assert_eq!(process.alarm().await.fired, ["remind/1"]);
 
-    // The clock passes two deadlines, is set back, and passes the deadlines again. Each deadline
-    // fires once.
+    // The clock advances past two deadlines, is set back, and the process restarts. Each of these deadlines
+    // fires only once.
     desk.clock.advance(30_000);
     process.settle().await;
     assert_eq!(
@@ -289,7 +288,7 @@ async fn several_deadlines_of_a_stream_fire_once_each_in_order() {
     process.settle().await;
     assert_eq!(process.alarm().await.fired.len(), 3);
 
-    // The message contains the old time of the moved deadline `breach`. The message therefore has
+    // This message contains the old time of the deadline `breach`, which was moved. The message must have
     // no effect.
     let stale = functions::stream::follow::due::message(
         "alarm-1",
@@ -306,7 +305,7 @@ async fn several_deadlines_of_a_stream_fire_once_each_in_order() {
     process.settle().await;
     assert_eq!(process.alarm().await.fired.len(), 3);
 
-    // A deadline that has fired can be set again and can fire again.
+    // After a deadline has fired, it can be set again and fires again.
     desk.clock.advance(3_600_000);
     process.settle().await;
     let again = set(vec![("warn", Some(desk.app.ledger.clock.now().0 + 1))]);
@@ -320,8 +319,8 @@ async fn several_deadlines_of_a_stream_fire_once_each_in_order() {
     assert_eq!(process.alarm().await.set, std::collections::BTreeMap::new());
 }
 
-/// Three kinds of streams have a deadline: the next attempt of a callback, the automatic rating of
-/// a ticket, and the expiry of a draft.
+/// Three kinds of streams in a desk have deadlines: a callback (the next attempt), a ticket (the automatic
+/// rating) and a draft (the expiry).
 #[tokio::test]
 async fn deadlines_of_the_desk_fire_once_across_a_restart_without_views() {
     let desk = TestDesk::open().await;

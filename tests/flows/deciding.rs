@@ -1,5 +1,5 @@
-//! Tests votes and finish conditions, the permission to submit a node, limits of transfers, and
-//! transitions that managers select.
+//! These tests check decisions on tickets: votes, finish conditions, and who may submit a node. They also
+//! check the limits of transfers to other people, and transitions that managers select.
 
 use serde_json::{Value, json};
 use tests::form;
@@ -209,9 +209,9 @@ async fn a_decision_counts_even_if_a_manager_selects_the_transition() {
     assert!(logs.contains("admin 选择了流转线"), "{logs}");
 }
 
-/// Two conditions test whether an approval passed or was rejected. These conditions cover all cases
-/// of a node only if every path to the node contains the approval. Otherwise the import report
-/// names the uncovered case.
+/// One condition tests that an approval passed, and another condition tests that it was rejected. Together
+/// they cover all cases only if every path to the node contains this approval. Otherwise the import reports
+/// the missing case.
 #[tokio::test]
 async fn cases_are_covered_only_if_the_approval_is_on_every_path() {
     let desk = TestDesk::open().await;
@@ -284,8 +284,7 @@ async fn a_ticket_can_be_withdrawn_until_the_configured_node() {
         desk.refused("operate_ticket", withdraw(&after)).await,
         (3_900_005, "0:抱歉，单据执行中，无法撤销".into())
     );
-    // Lists omit a withdrawn ticket if the request does not filter by the status of withdrawn
-    // tickets.
+    // A list contains withdrawn tickets only if the request filters by the status of withdrawn tickets.
     let found = async |body: Value| {
         desk.must("get_tickets_by_user", body).await["items"]
             .to_string()
@@ -580,8 +579,8 @@ async fn conditions_compare_people_by_name_in_transitions_forms_and_files() {
         refused.1.contains("why"),
         "the field is shown with zhangsan, and is required: {refused:?}"
     );
-    // In responses, the conditions of a workflow contain user names instead of person ids. An
-    // exported file can therefore be imported again.
+    // Responses contain user names in the conditions of a workflow, not person ids. A file that was
+    // exported can therefore be imported again.
     let flow = desk
         .must("get_service_detail", json!({ "service_id": service }))
         .await["workflow_id"]
@@ -618,8 +617,8 @@ async fn conditions_compare_people_by_name_in_transitions_forms_and_files() {
             && detail.to_string().contains(r#""value":["zhangsan"]"#),
         "{shown} {detail}"
     );
-    // If a condition contains an invalid user name, the import is rejected and the detail names the
-    // value. The import registers no person of the rejected file.
+    // A condition in this file contains an invalid user name. The import is rejected and names this value,
+    // and it registers no person from the file.
     let mut wrong = exported.clone();
     wrong[0]["transitions"] =
         serde_json::from_str(&wrong[0]["transitions"].to_string().replace("chuyi", "a;b")).unwrap();
@@ -791,9 +790,9 @@ async fn the_remark_of_a_decision_is_from_the_last_round() {
         (&json!(false), &json!("理由"), &json!("wangwu")),
         "{node}"
     );
-    // The approval node runs twice. In the first run, the approver rejects the ticket with a
-    // remark, and the ticket is sent back. In the second run, the approver approves the ticket
-    // without a remark. The result must not show the remark of the first run.
+    // The approval node runs twice. The approver first rejects with a remark, and the ticket returns to
+    // this node. Then the approver approves without a remark. The result must not show the remark of the
+    // rejection.
     let text = |id: i64, key: &str, required: &str| json!({ "id": id, "key": key, "name": key, "type": "TEXT", "state_id": 3, "validate_type": required });
     let who = json!({ "id": 30, "key": "helper", "name": "协助人", "type": "MEMBERS", "state_id": 3, "validate_type": "OPTION" });
     let lines = json!([

@@ -1,8 +1,7 @@
-//! Imports and deploys the real workflow definitions of BlueKing ITSM. Tickets then take every
+//! These tests import and deploy real workflow definitions of BlueKing ITSM. Tickets then take every
 //! transition of each definition and reach every end.
 //!
-//! The definitions are in the folder `shared/data` beside the project and are not part of the
-//! project.
+//! The definitions are in the folder `shared/data`, which is outside this repository.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,14 +13,13 @@ use tests::process::shared;
 
 use crate::TestDesk;
 
-/// Maximum number of tickets for one definition. The test fails if these tickets did not take every
-/// transition.
+/// Maximum number of tickets for one definition. The test fails if a transition is still unused after these
+/// tickets.
 const TICKETS_MAX: usize = 60;
-/// Maximum number of steps of one ticket. The test fails if the ticket has not ended after this
-/// number of steps.
+/// Maximum number of steps of one ticket. The test fails if the ticket has not ended after these steps.
 const STEPS_MAX: usize = 80;
 
-/// A seeded random number generator that selects field values and transitions.
+/// A random number generator with a seed. The test uses it to select field values and transitions.
 struct Dice(u64);
 
 impl Dice {
@@ -34,8 +32,8 @@ impl Dice {
     }
 }
 
-/// Returns a copy of the definition in which every node has processors and assignors. In the
-/// published definition, some nodes name no people.
+/// Returns a copy of a workflow definition in which every node has processors and assignors. The published
+/// definitions do not contain the people of some nodes.
 fn configured(flow: &Value) -> Value {
     let mut flow = flow.clone();
     let people = |kind: &str| {
@@ -69,8 +67,8 @@ fn configured(flow: &Value) -> Value {
     flow
 }
 
-/// An open node has no transition for some form values. For each open node, the last transition
-/// becomes the default transition. After this change, all form values have a transition.
+/// Returns a copy of a workflow definition in which all form values have a transition. For each node in
+/// `open`, the last transition becomes the default transition.
 fn with_defaults(flow: &Value, open: &[i64]) -> Value {
     let mut flow = flow.clone();
     for id in open {
@@ -85,8 +83,8 @@ fn with_defaults(flow: &Value, open: &[i64]) -> Value {
     flow
 }
 
-/// Returns the ids of the open nodes. For an open node, the import report names form values that
-/// have no transition.
+/// Returns the ids of nodes at which some form values have no transition. The import report names these
+/// nodes.
 fn open_nodes(report: &Value) -> Vec<i64> {
     let notes = report
         .as_array()
@@ -102,7 +100,7 @@ fn open_nodes(report: &Value) -> Vec<i64> {
         .collect()
 }
 
-/// Returns a random value that the field accepts.
+/// Returns a random value that a form field accepts.
 fn value(field: &Value, hints: &Hints, dice: &mut Dice) -> Value {
     if let Some(expected) = hints.get(field["key"].as_str().expect("a key"))
         && dice.below(4) > 0
@@ -125,7 +123,7 @@ fn value(field: &Value, hints: &Hints, dice: &mut Dice) -> Value {
     }
 }
 
-/// Maps the key of a free-text field to the values that conditions compare with the field.
+/// For each free-text field, the values that conditions of the workflow compare with this field.
 type Hints = BTreeMap<String, Vec<Value>>;
 
 fn filled(fields: &Value, hints: &Hints, dice: &mut Dice) -> Value {
@@ -158,7 +156,7 @@ impl Driven<'_> {
         self.desk.must("create_ticket", body).await["sn"].clone()
     }
 
-    /// Performs one step at a random current node; returns false if the ticket has ended.
+    /// Performs one step at a randomly selected node of the ticket. Returns false if the ticket has ended.
     async fn step(&mut self, sn: &Value) -> bool {
         let status = self
             .desk
@@ -231,8 +229,8 @@ async fn every_real_definition_runs_along_every_transition_to_every_end() {
     for (number, flow) in all.iter().enumerate() {
         let name = format!("{number} {}", flow["name"].as_str().expect("a name"));
         let service = |workflow: &Value| json!({ "name": name, "key": "request", "catalog_id": 4, "owners": "admin", "workflow": workflow });
-        // The published definition omits the people of some nodes. The rejection names each of
-        // these nodes.
+        // In the published definition, the people of some nodes are missing. The import is then rejected,
+        // and the error names each of these nodes.
         let envelope = desk.call("import_service", service(flow)).await;
         if envelope["result"] == true {
             unchanged += 1;
@@ -256,8 +254,8 @@ async fn every_real_definition_runs_along_every_transition_to_every_end() {
             desk.must("import_service", service(&configured(flow)))
                 .await
         };
-        // BlueKing ITSM and the desk both run definitions in which some form values have no
-        // transition. The test adds default transitions, so that tickets can take every transition.
+        // In some definitions, some form values have no transition. BlueKing ITSM and the desk accept such
+        // a definition. The test adds default transitions, so that every ticket can continue.
         let open = open_nodes(&imported["report"]);
         let flow = &with_defaults(flow, &open);
         if !open.is_empty() {
@@ -313,8 +311,8 @@ async fn every_real_definition_runs_along_every_transition_to_every_end() {
             .find(|node| node.kind == events::workflow::NodeKind::Start)
             .expect("START")
             .id;
-        // A ticket takes the transition from START when the ticket is submitted. No event records
-        // that transition.
+        // The transition from START is taken when a ticket is submitted, and no event records this
+        // transition.
         let expected: BTreeSet<TransitionId> = expected
             .into_iter()
             .filter(|id| {
@@ -339,7 +337,7 @@ async fn every_real_definition_runs_along_every_transition_to_every_end() {
             "{name}: transitions that no ticket took"
         );
         lines += expected.len();
-        // The creator may withdraw the ticket only if the definition allows a withdrawal.
+        // The workflow definition determines whether the creator may withdraw a ticket.
         let mut sn = driven.create().await;
         while desk.must("get_ticket_status", json!({ "sn": sn })).await["current_status"]
             != "RUNNING"
@@ -355,7 +353,7 @@ async fn every_real_definition_runs_along_every_transition_to_every_end() {
         let revocable = flow.get("is_revocable").is_none_or(|flag| *flag == true);
         assert_eq!(withdraw["result"], revocable, "{name}: {withdraw}");
         withdrawn += usize::from(revocable);
-        // If the creator may not withdraw the ticket, a manager terminates the ticket.
+        // If the creator may not withdraw the ticket, the test terminates the ticket as a manager.
         if !revocable {
             desk.must("operate_ticket", json!({ "sn": sn, "operator": "admin", "action_type": "TERMINATE", "action_message": "停" })).await;
         }

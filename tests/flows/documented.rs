@@ -1,13 +1,13 @@
-//! Tests the responses of all operations. Each response must contain every key that the interface
-//! document lists, with the documented type (requirements/itsm-product-and-api.md).
+//! These tests check the responses of all operations. Each response must contain every key of the interface
+//! document with the documented type (requirements/itsm-product-and-api.md).
 
 use serde_json::{Value, json};
 use tests::{approval_request, form};
 
 use crate::TestDesk;
 
-/// Asserts that an object contains every key in the list, and that the value of each key has the
-/// listed type.
+/// Asserts that an object contains all keys of a list. The value of each key must have the type that the
+/// list contains for this key.
 fn has(object: &Value, keys: &[(&str, &str)]) {
     for (key, kind) in keys {
         let value = object
@@ -313,8 +313,8 @@ async fn every_operation_returns_every_documented_key() {
     }
 }
 
-/// The log platform of BlueKing requires this service, the node id 3, and these field keys
-/// (reference/bk-itsm.md, section 10).
+/// The log platform of BlueKing opens capacity requests. It depends on a built-in service, on the node id 3
+/// and on the keys of the form fields in this test (reference/bk-itsm.md, section 10).
 #[tokio::test]
 async fn the_capacity_request_of_the_log_platform_runs() {
     let desk = TestDesk::open().await;

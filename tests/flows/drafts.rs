@@ -1,5 +1,5 @@
-//! Tests forms that a person has saved but not submitted. Each person has one draft for each form,
-//! and may store templates with names.
+//! These tests check forms that a person has saved but not submitted (drafts). Each person has one draft
+//! per form, and can also save templates with names.
 
 use domain::attachment::ALONE_MS;
 use domain::draft::DRAFT_MS;
@@ -40,8 +40,8 @@ async fn a_draft_is_kept_for_its_owner_until_the_form_is_submitted() {
     assert_eq!(listed["drafts"].as_array().map(Vec::len), Some(1));
     assert_eq!(get(&desk, "drafts", "wangwu").await.1["drafts"], json!([]));
 
-    // The fields of a draft are sealed (encrypted) in the ledger. If a draft names an unknown
-    // person, the desk does not register this person.
+    // The ledger contains the fields of a draft only in encrypted form. A draft that contains an unknown
+    // user name does not register this user.
     let newcomer = desk.app.people.find("newcomer").await.expect("read");
     assert!(newcomer.is_unknown());
     let stored = desk.app.ledger.store.feed(0, 10_000).await.expect("feed");
@@ -55,8 +55,8 @@ async fn a_draft_is_kept_for_its_owner_until_the_form_is_submitted() {
         "{body}"
     );
 
-    // If the same fields are saved again, the desk stores no event. After the form is submitted,
-    // the draft does not exist.
+    // The desk stores no event if the same fields are saved again. A draft is removed when its form is
+    // submitted.
     let head = desk.head().await;
     assert_eq!(
         desk.v1("PUT", path, "lisi", json!({ "fields": fields }))
@@ -87,7 +87,7 @@ async fn a_draft_is_kept_for_its_owner_until_the_form_is_submitted() {
     assert_eq!(status, 201, "{sent}");
     assert_eq!(get(&desk, path, "lisi").await.0, 404);
 
-    // For a node form, each processor of the node has a separate draft.
+    // All processors of a node can save the form of this node, and each of them has a separate draft.
     let sn = sent["sn"].as_str().expect("sn").to_owned();
     let path = format!("drafts/tickets/{sn}/3");
     for (user, text) in [("zhangsan", "先看看"), ("wangwu", "再想想")] {
@@ -156,7 +156,8 @@ async fn a_draft_is_kept_for_its_owner_until_the_form_is_submitted() {
     );
 }
 
-/// If a node form is submitted over either of the two APIs, the draft of this form is removed.
+/// A draft of a node form is removed when this form is submitted, both over the BlueKing API and over
+/// `/v1`.
 #[tokio::test]
 async fn both_apis_end_the_draft_of_a_submitted_node_form() {
     let desk = TestDesk::open().await;
@@ -415,7 +416,7 @@ async fn a_template_has_a_unique_name_per_service_and_no_deadline() {
     );
 }
 
-/// Returns the types of all events after a feed position, in the order of the feed.
+/// Returns the types of all events after the given position in the ledger, in order.
 async fn events_after(desk: &TestDesk, position: i64) -> Vec<String> {
     let placed = desk
         .app
@@ -434,7 +435,8 @@ async fn events_after(desk: &TestDesk, position: i64) -> Vec<String> {
     types.collect()
 }
 
-/// If a ticket is created over either of the two APIs, the draft of this ticket is removed.
+/// A draft for a new ticket is removed when this ticket is created, both over the BlueKing API and over
+/// `/v1`.
 #[tokio::test]
 async fn both_apis_submit_in_the_same_steps_and_end_the_draft() {
     let desk = TestDesk::open().await;
@@ -463,8 +465,8 @@ async fn both_apis_submit_in_the_same_steps_and_end_the_draft() {
         }
         assert_eq!(get(&desk, draft, "lisi").await.0, 404, "{api}");
         let mut events = events_after(&desk, before).await;
-        // The number of a ticket is taken from an issued block of numbers. A new block is issued
-        // only after many tickets, so the comparison ignores this event.
+        // Ticket numbers come from blocks of numbers, and only few tickets start a new block. The
+        // comparison therefore ignores the event of a new block.
         events.retain(|kind| kind != "number_sequence.block_issued");
         steps.push(events);
     }

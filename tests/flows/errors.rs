@@ -1,5 +1,5 @@
-//! Tests each row of the error tables of BlueKing ITSM (reference/bk-itsm.md, sections 3.1, 3.9 and
-//! 3.10). The request must return the documented code and message, and must store no event.
+//! These tests check each row of the error tables of BlueKing ITSM (reference/bk-itsm.md, sections 3.1, 3.9
+//! and 3.10). The request must return the documented code and message, and must not store an event.
 
 use domain::config::{Catalog, CatalogCommand, Service};
 use events::catalog::ServicePlaced;
@@ -11,7 +11,7 @@ use tests::{approval_request, change, form, incident};
 
 use crate::TestDesk;
 
-/// Calls an operation that must be rejected; returns its code and message. Asserts that the ledger
+/// Calls an operation that must be rejected. Returns the error code and the message. Asserts that the desk
 /// stored no commit.
 async fn refused(desk: &TestDesk, operation: &str, body: Value) -> (i64, String) {
     let before = desk.head().await;
@@ -538,8 +538,8 @@ async fn operate_node_returns_the_documented_errors() {
             "{body}"
         );
     }
-    // Node 4 does not allow transfers to another person. A vote cannot be transferred to wushi,
-    // because wushi has already voted.
+    // Node 4 of the ticket `sn` does not allow a transfer to another person. In the ticket `chg`, no vote can
+    // be transferred to wushi, because wushi has already voted.
     desk.must(
         "operate_node",
         act(&sn, "zhangsan", 3, "TRANSITION", yes.clone()),

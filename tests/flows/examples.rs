@@ -1,5 +1,5 @@
-//! Sends the request examples of the interface document (requirements/itsm-product-and-api.md)
-//! unchanged and in the order of a client. Only the ticket numbers differ from the document.
+//! These tests send the request examples of the interface document (requirements/itsm-product-and-api.md),
+//! in the order in which a client sends them. Only the ticket numbers differ from the document.
 
 use serde_json::{Value, json};
 
@@ -87,7 +87,7 @@ async fn the_documented_requests_return_the_documented_responses() {
         "TERMINATED"
     );
 
-    // According to the interface document, a claim may omit the parameter `processors`.
+    // The interface document allows a claim without the parameter `processors`.
     let sn = desk.must("create_ticket", tests::incident()).await["sn"].clone();
     desk.must(
         "operate_node",

@@ -1,5 +1,5 @@
-//! Tests that fields of every type are checked, stored and shown (reference/bk-itsm.md, section
-//! 4.1).
+//! These tests submit form fields of every type. They check which values are accepted, stored and shown
+//! (reference/bk-itsm.md, section 4.1).
 
 use domain::config::{Catalog, CatalogCommand, Service};
 use domain::workflow::{Command, Workflow};
@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use crate::TestDesk;
 
-/// Returns one entry for each field type: the type, a valid value, the stored value, the shown
-/// value, and an invalid value. The invalid value is null if the type has no invalid value.
+/// Returns one entry for each field type: the type, a valid value, the stored value, the displayed value,
+/// and an invalid value. The invalid value is null if every value is valid.
 fn types() -> Vec<(&'static str, Value, Value, Value, Value)> {
     let same = |kind, value: Value, bad: Value| (kind, value.clone(), value.clone(), value, bad);
     let rows = json!([{ "A": "1" }, { "A": "2" }]);

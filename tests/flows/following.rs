@@ -1,6 +1,6 @@
-//! Tests the follower (the task that updates the views). If a stream contains an unreadable commit,
-//! the follower parks the stream, that is, stops its processing. After the cause is removed, the
-//! follower continues with the stream.
+//! These tests check the follower (the task that updates the views). If a stream contains an unreadable
+//! commit, the follower parks the stream: it stops processing it. After the cause is removed, the follower
+//! continues with the stream.
 
 use events::Moment;
 use functions::host::local::follow_page;
@@ -29,8 +29,7 @@ async fn follow_all(desk: &TestDesk) {
 #[tokio::test]
 async fn an_unreadable_commit_parks_only_its_own_stream() {
     let desk = TestDesk::open().await;
-    // The stream `ticket-POISON` contains an event version that only a later version of the program
-    // can read.
+    // The stream `ticket-POISON` contains an event version that this version of the program cannot read.
     let body = br#"{"meta":{"actor":"system","channel":"system","correlation":"c","causation":"c"},"events":[{"type":"ticket.opened","version":9,"data":{}}]}"#;
     desk.app
         .ledger
@@ -86,9 +85,9 @@ async fn an_unreadable_commit_parks_only_its_own_stream() {
         "the stream stays parked"
     );
 
-    // The test marks a stream as parked, although its commits are readable. The function `redrive`
-    // continues from the stored card (summary) of the stream. Then the function removes the stream
-    // from the list of parked streams.
+    // This stream is parked (not processed) although its commits are readable. The function `redrive` must
+    // process its commits after the stored card (summary), and remove the stream from the list of parked
+    // streams.
     let recovered = parked::Parked {
         consumer: "follow".into(),
         stream: format!("ticket-{}", sn.as_str().expect("sn")),

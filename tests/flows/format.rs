@@ -1,6 +1,5 @@
-//! Tests the bytes that the desk stores for the sample ticket of the design document. Personal
-//! values are sealed (encrypted), and one person is erased. An independent program verifies the
-//! commits.
+//! This test checks the bytes that the desk stores for the sample ticket of the design document. Personal
+//! values are encrypted, and one person is erased. An independent program verifies the commits.
 
 use std::process::Command;
 
@@ -101,7 +100,7 @@ async fn an_independent_program_verifies_the_sample_ticket_of_the_design() {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-    // The independent program must also report a changed value.
+    // The verifying program must also detect a changed value.
     let tampered = directory.path().join("tampered.jsonl");
     std::fs::write(&tampered, lines.replacen("等待窗口", "等待资源", 2)).unwrap();
     let output = verify(&tampered);

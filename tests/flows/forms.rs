@@ -1,5 +1,5 @@
-//! Tests forms: options from external systems and dictionaries, dependent fields, default values,
-//! and read-only fields.
+//! These tests check form fields: options from external systems and dictionaries, fields that depend on
+//! other fields, default values, and read-only fields.
 
 use serde_json::{Value, json};
 use tests::form;
@@ -131,8 +131,8 @@ async fn options_of_an_external_system_depend_on_other_fields() {
         )
     );
 
-    // The desk checks the chosen option at the creation of the ticket. The options are still
-    // cached, so the external system receives no second request.
+    // When the ticket is created, the desk checks the selected option. The options are still in the cache,
+    // so the external system gets no second request.
     let with_host = |target| {
         ticket(
             &service,
@@ -149,8 +149,8 @@ async fn options_of_an_external_system_depend_on_other_fields() {
     );
     assert_eq!(calls(&desk).len(), 1);
 
-    // The options depend on the fields `host` and `count`. With other values of these fields, the
-    // desk sends a new request to the external system.
+    // The options depend on the values of the fields `host` and `count`. These fields have other values
+    // here, so the desk requests the options again.
     answers(&desk, &[hosts(&[])]);
     let other = ticket(&service, &[("host", "elsewhere"), ("target", "10.0.0.9")]);
     assert_eq!(
@@ -162,7 +162,8 @@ async fn options_of_an_external_system_depend_on_other_fields() {
     );
     assert_eq!(calls(&desk)[1], json!({ "near": "elsewhere", "count": "" }));
 
-    // A ticket keeps the name of the chosen option, even if the external system renames the option.
+    // The ticket must keep the name of its selected option, even if the external system later renames this
+    // option.
     desk.clock.advance(61_000);
     answers(&desk, &[hosts(&[("10.0.0.9", "renamed")])]);
     desk.must("create_ticket", with_host("10.0.0.9")).await;
@@ -221,8 +222,8 @@ async fn a_failing_option_source_blocks_only_the_fields_that_use_it() {
             "the answer has no list at \"info\"",
         ),
     ] {
-        // A failed request for options is cached for five seconds, so the clock advances by this
-        // time.
+        // The desk caches a failed request for options for five seconds. The clock advances by this time,
+        // so that the next request is sent.
         desk.clock.advance(5_000);
         answers(&desk, &[answer]);
         let (code, message) = desk
@@ -382,8 +383,8 @@ async fn v1_fills_in_defaults_and_a_read_only_field_is_filled_in_once() {
         .filter(|placed| placed.commit.stream.starts_with("workflow-10"))
         .any(|placed| String::from_utf8_lossy(&placed.commit.body).contains("zhangsan"));
     assert!(!names, "a default names people by their ids");
-    // The BlueKing API does not fill a missing field with its default value, because BlueKing
-    // clients send every required field.
+    // The BlueKing API does not use the default value for a missing field, because BlueKing clients send
+    // every required field.
     assert_eq!(
         desk.refused("create_ticket", ticket(&service, &[])).await.1,
         "提单失败: 单据创建失败，缺少参数：['size']"
@@ -489,8 +490,8 @@ async fn a_workflow_copies_shared_fields() {
         (&json!("所在机房"), &json!("甲"), &json!(true)),
         "the copy has its own name; the other members are shared"
     );
-    // A workflow definition contains a copy of the shared field. A change of the shared field does
-    // not change this copy until the definition copies the field again.
+    // A workflow definition contains a copy of a shared field. A later change of the shared field does not
+    // change this copy. The definition must copy the field again to get the change.
     assert_eq!(
         desk.v1(
             "PUT",
@@ -588,8 +589,8 @@ async fn options_that_depend_on_an_unknown_field_are_rejected_by_name() {
         let (_, message) = desk.refused("import_service", import_request).await;
         assert!(message.contains(problem), "{message}");
     }
-    // The file does not name the host of the API that returns the options. The import reports this
-    // fact, and the field then accepts any value.
+    // The options of this field come from an API, and the file does not contain the host of this API. The
+    // import reports this problem, and the field accepts any value.
     let import_request = |info: Value| json!({ "name": "缺地址", "key": "request", "catalog_id": 4, "owners": "admin", "workflow": flow(info) });
     let taken = desk
         .must(
@@ -604,8 +605,8 @@ async fn options_that_depend_on_an_unknown_field_are_rejected_by_name() {
         "{taken}"
     );
     desk.must("create_ticket", json!({ "service_id": taken["id"], "creator": "lisi", "fields": form(&[("title", "t"), ("pick", "anything")]) })).await;
-    // Only a superuser may reference a secret in a workflow. An application that names no user may
-    // not reference a secret either.
+    // A workflow may reference a secret only if a superuser imports it. An app whose request contains no
+    // user name may not reference a secret either.
     let mut secret =
         import_request(json!({ "url": "https://evil.example.com/", "secret": "cmdb" }));
     secret["name"] = "密钥".into();
@@ -708,7 +709,7 @@ async fn a_node_reads_tables_as_text_and_ignores_fields_of_other_nodes() {
             .contains("Not a valid string"),
         "a TRANSITION accepts scalar values only"
     );
-    // Clients send complete forms back. The desk ignores the fields of the submit form. If a field
+    // Clients send complete forms back, so the desk ignores the fields of the submit form here. If a field
     // occurs twice, the desk uses the last value.
     let good = json!([{ "host": "a", "env": ["prod", "test"], "day": "2026-02-28" }]);
     let twice = json!([{ "key": "title", "value": "x" }, { "key": "rows", "value": "[]" }, { "key": "rows", "value": good.to_string() }]);

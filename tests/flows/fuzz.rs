@@ -1,5 +1,5 @@
-//! Sends random requests to both APIs. No response may be a server error. Each status must be
-//! documented in `/openapi.json`, and each body must have the required structure.
+//! These tests send random requests to the BlueKing API and to `/v1`. No response may be a server error.
+//! Each status must be documented in `/openapi.json`, and each body must have the required structure.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use tests::{TRUSTED, approval_request};
 use crate::TestDesk;
 use crate::attachments::upload;
 
-/// Number of random requests to each API.
+/// Number of random requests that are sent to each of the two APIs.
 const CASES: usize = 10_000;
 
 /// A random number generator (SplitMix64) that returns the same numbers for the same seed.
@@ -52,8 +52,8 @@ const TEXTS: [&str; 18] = [
     "a,b,,c",
 ];
 
-/// Returns a random value. With a probability of two in three, the value is plausible for a member
-/// with this name.
+/// Returns a random value for a member with this name. In two of three cases, the value is plausible for
+/// this name.
 fn value(name: &str, known: &[String], dice: &mut Dice, depth: usize) -> Value {
     if dice.below(3) > 0 {
         match name {
@@ -127,8 +127,8 @@ fn value(name: &str, known: &[String], dice: &mut Dice, depth: usize) -> Value {
     }
 }
 
-/// Returns a random value for a query parameter. If the parameter has enum values, the result is
-/// one of these values with a probability of one in three.
+/// Returns a random value for a query parameter. If the parameter has a list of allowed values, the result
+/// is one of these values in one of three cases.
 fn queried(parameter: &Value, dice: &mut Dice) -> String {
     let named: Vec<&str> = parameter["schema"]["enum"]
         .as_array()
@@ -246,8 +246,8 @@ async fn the_blueking_api_returns_its_envelope_for_every_request() {
             .uri(format!("/api/c/compapi/v2/itsm/{name}/"))
             .header("content-type", "application/json");
         let text = Value::Object(body).to_string();
-        // On average, one of 40 bodies is cut in half, and one of 40 bodies gets an extra bracket
-        // at the end.
+        // On average, one of 40 bodies is cut in the middle, and one of 40 bodies gets an additional
+        // bracket at its end.
         let text = match dice.below(40) {
             0 => text[..text
                 .char_indices()

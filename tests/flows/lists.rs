@@ -1,4 +1,4 @@
-//! Tests the pages, the filters and the time bounds of ticket lists.
+//! These tests check the pages, the filters and the time ranges of ticket lists.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use tests::{approval_request, change, incident};
 
 use crate::TestDesk;
 
-/// Returns two desks and a directory. One desk stores its views in memory. The other desk stores
-/// its views in an SQLite file in this directory.
+/// Returns two desks and a directory. The first desk keeps its views in memory. The second desk keeps its
+/// views in an SQLite file in this directory.
 async fn desks() -> (TestDesk, TestDesk, tempfile::TempDir) {
     let directory = tempfile::tempdir().expect("a directory");
     let file = tests::views_file(directory.path());
@@ -86,8 +86,8 @@ async fn check_pages_and_filters(desk: &TestDesk) {
         25,
         "the to-do list of a processor"
     );
-    // The first ticket is created at 10:00:00, and each further ticket one minute later. The list
-    // includes tickets that were created exactly at one of the time bounds.
+    // The tickets are created at intervals of one minute, starting at 10:00:00. A time range includes its
+    // first and its last instant.
     let between =
         json!({ "create_at__gte": "2026-11-22 10:02:00", "create_at__lte": "2026-11-22 10:04:00" });
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Tests scenarios through the HTTP APIs of a desk with adapters in memory.
+//! These tests run complete scenarios over the HTTP APIs of a desk that keeps all data in memory.
 
 mod applications;
 mod attachments;

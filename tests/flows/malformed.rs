@@ -1,5 +1,5 @@
-//! Tests malformed input: the response is a clear error and never a server error, and no event is
-//! stored.
+//! These tests send malformed input. The response must be a clear error and never a server error, and the
+//! desk must store no event.
 
 use axum::http::{Request, StatusCode};
 use serde_json::{Value, json};
@@ -23,8 +23,8 @@ const OPERATIONS: [&str; 13] = [
     "callback_failed_ticket",
 ];
 
-/// Texts with SQL, HTML, template expressions, code, or control characters. The desk must treat
-/// each text as plain text.
+/// Texts that contain SQL, HTML, template expressions, code or control characters. The desk must treat them
+/// as plain text.
 const HOSTILE: &[&str] = &[
     "'; DROP TABLE commits; --",
     "<script>alert(1)</script>",
@@ -83,7 +83,7 @@ async fn unreadable_bodies_are_rejected_with_the_reason() {
             );
         }
     }
-    // `/v1` rejects similar malformed bodies with problem details.
+    // `/v1` must reject similar malformed bodies with problem details (RFC 9457).
     for (body, expected, reason) in [
         (
             b"{\"sn\": ".to_vec(),
@@ -167,8 +167,8 @@ async fn values_of_a_wrong_type_store_nothing_and_cause_no_server_error() {
                 let mut body = json!({ "sn": "NO1", "operator": "lisi", "state_id": 3, "action_type": "CLAIM" });
                 if operation == "create_ticket" {
                     body = approval_request();
-                    // The empty title makes the request invalid. With a valid title, the desk would
-                    // open a ticket, because `create_ticket` ignores some of the tested parameters.
+                    // An empty title makes the request invalid. Otherwise some requests would open a
+                    // ticket, because `create_ticket` ignores some of the tested parameters.
                     body["fields"][0]["value"] = "".into();
                 }
                 body[parameter] = value.clone();
@@ -211,8 +211,8 @@ async fn hostile_texts_are_stored_and_shown_and_never_executed() {
             *text
         );
     }
-    // Every text member of a request contains a hostile text. The desk stores the text unchanged or
-    // rejects the text with a reason, and never returns a server error.
+    // Every text member of the request contains a hostile text. The desk must store this text unchanged or
+    // reject it with a reason, and must not return a server error.
     for text in HOSTILE {
         let mut body = approval_request();
         body["tag"] = text.chars().take(32).collect::<String>().into();

@@ -1,8 +1,8 @@
-//! Tests every operation in every node state, by every kind of person, and in every processing
-//! mode. An operation must be allowed or rejected with the documented text (reference/bk-itsm.md,
-//! sections 3.9, 3.10, 3.11, 5.4 and 6).
+//! This test tries every operation on tickets in every processing mode and every state of a node, and as
+//! every kind of person. Each operation must be allowed, or rejected with the documented text
+//! (reference/bk-itsm.md, sections 3.9, 3.10, 3.11, 5.4 and 6).
 //!
-//! The expected results are derived from the reference, not from the program.
+//! The expected results are derived from this document and not from the program.
 
 use serde_json::{Value, json};
 use tests::form;
@@ -28,11 +28,11 @@ enum State {
     Distributing,
     Receiving,
     Running,
-    /// One of the voters has voted, and the node waits for more votes.
+    /// One approver has voted, and the node waits for the votes of the other approvers.
     Voted,
     Failed,
     Finished,
-    /// The ticket is suspended while the node is in its first state.
+    /// The ticket was suspended directly after the node was reached.
     Suspended,
     Ended,
 }
@@ -59,8 +59,8 @@ const OPERATIONS: [&str; 18] = [
     "ticket:CLOSE",
 ];
 
-/// The end of an error message. A decision from a chat message gets this error if the node is
-/// already decided. The message begins with the ticket number.
+/// End of the error message that a decision gets if the node is already decided and the decision comes from
+/// a chat message. The error message begins with the ticket number.
 const HANDLED: &str = "当前单据审批操作已被处理";
 
 impl Mode {
@@ -121,7 +121,8 @@ impl Mode {
     }
 }
 
-/// The expected state of node 3: the status, the processors, and the voters who have already voted.
+/// Expected state of node 3: its status, the people who may process it, and the people who have already
+/// voted.
 struct NodeState {
     status: &'static str,
     processors: Vec<&'static str>,
@@ -175,7 +176,7 @@ fn node_state(mode: Mode, state: State) -> NodeState {
             processors: both,
             voted: vec![],
         },
-        // Node 3 is finished, and the processor of node 4 is admin.
+        // Node 3 is finished, and the ticket waits at node 4, which admin must process.
         (_, State::Finished) => NodeState {
             status: "FINISHED",
             processors: vec!["admin"],
@@ -189,13 +190,13 @@ fn node_state(mode: Mode, state: State) -> NodeState {
     }
 }
 
-/// Returns the text of the rejection that reference/bk-itsm.md requires; `None` if the operation is
-/// allowed.
+/// Returns the error text that reference/bk-itsm.md requires for an operation, or `None` if the operation
+/// is allowed.
 fn expected(operation: &str, mode: Mode, state: State, who: &str) -> Option<String> {
     let now = node_state(mode, state);
     let over = state == State::Ended;
     let suspended = state == State::Suspended;
-    // Superusers and the owners of a service may manage its tickets.
+    // Superusers and the owners of a service may manage the tickets of this service.
     let manages = now.processors.contains(&who) || who == "admin";
     let no_right = Some(format!("0:抱歉，{who}无权操作该单据"));
     let not_at_all = Some(format!(
@@ -227,7 +228,7 @@ fn expected(operation: &str, mode: Mode, state: State, who: &str) -> Option<Stri
             waiting.contains(&who)
         }
     };
-    // The order of these checks is specified in reference/bk-itsm.md, section 3.9.
+    // The checks of an operation are made in the order of reference/bk-itsm.md, section 3.9.
     let at_node = |action: &str| -> Option<String> {
         if over {
             return closed.clone();
@@ -242,7 +243,7 @@ fn expected(operation: &str, mode: Mode, state: State, who: &str) -> Option<Stri
             _ => false,
         };
         let may = match mode {
-            // No person may operate an automatic node.
+            // An automatic node calls an API, and no person may operate such a node.
             Mode::Automatic => false,
             mode if mode.is_vote() => may_vote(),
             _ => now.processors.contains(&who) && fits,
@@ -269,8 +270,8 @@ fn expected(operation: &str, mode: Mode, state: State, who: &str) -> Option<Stri
         "ticket:WITHDRAW" => match who {
             // The creator (lisi) and the superuser account (admin) may withdraw a ticket.
             "lisi" | "admin" if over => Some("0:抱歉，单据已经结束，无法撤销".into()),
-            // By default, a ticket can be withdrawn only if no node was processed and no API call
-            // was started.
+            // By default, the creator can withdraw a ticket only as long as no person has processed a node
+            // and no API call has been started.
             "lisi" | "admin"
                 if matches!(state, State::Finished | State::Voted) || mode == Mode::Automatic =>
             {
@@ -285,8 +286,8 @@ fn expected(operation: &str, mode: Mode, state: State, who: &str) -> Option<Stri
             _ => None,
         },
         "ticket:CLOSE" => Some("单据操作失败，不支持的操作类型: CLOSE".into()),
-        // A decision from a chat message is checked in two steps. The first check requires that the
-        // node waits for a decision. The second check is the permission.
+        // Two checks are made for a decision from a chat message. The node must wait for a decision, and
+        // the person must be an approver who has not voted yet.
         "proceed_fast_approval" if over || now.status != "RUNNING" => Some(HANDLED.into()),
         "proceed_fast_approval" if !now.processors.contains(&who) || now.voted.contains(&who) => {
             Some(format!("单据审批失败，{who}不是当前节点的审批人，无法审批"))
@@ -364,11 +365,11 @@ impl Table {
         }
     }
 
-    /// Creates a ticket and moves its node 3 to the given state.
+    /// Creates a ticket in the given processing mode, and brings its node 3 to the given state.
     async fn ticket(&self, mode: Mode, state: State) -> Value {
         let desk = &self.desk;
-        // The API calls of earlier tickets must run before the new ticket is created. Otherwise
-        // these calls would consume the response that is prepared for the new ticket.
+        // Earlier tickets may still have API calls that have not run. These calls must run first, because
+        // they would otherwise take the response that is prepared for the new ticket.
         desk.settle().await;
         let service = &self
             .services
@@ -472,8 +473,8 @@ async fn operations_match_the_reference_for_every_state_person_and_mode() {
     for mode in Mode::ALL {
         for state in mode.states() {
             for operation in OPERATIONS {
-                // A rejection does not change the ticket, so the next person tries the operation on
-                // the same ticket.
+                // A rejected operation does not change the ticket. The test therefore uses the same ticket
+                // for the next person.
                 let mut sn = Value::Null;
                 for who in PEOPLE {
                     if sn.is_null() {
@@ -519,7 +520,7 @@ async fn operations_match_the_reference_for_every_state_person_and_mode() {
     assert!(allowed > 500 && refused > 1500, "{allowed} {refused}");
 }
 
-/// Returns the operations that exist only in `/v1`, each with a request body.
+/// Returns the operations that only `/v1` has, and a request body for each operation.
 fn v1_operations() -> [(&'static str, Value); 10] {
     [
         (
@@ -538,8 +539,8 @@ fn v1_operations() -> [(&'static str, Value); 10] {
     ]
 }
 
-/// Returns true if the person participates in the ticket. Participants are the creator, the
-/// managers, and the current and former processors of the node.
+/// Returns true if the person is a participant of the ticket. The participants are the creator, the
+/// managers, and all people who process or processed node 3.
 fn concerns(mode: Mode, state: State, who: &str) -> bool {
     let is_distributed = matches!(mode, Mode::DistributeProcess | Mode::DistributeClaim);
     let was_taken_by_one = is_distributed || mode == Mode::Claim;
@@ -556,9 +557,8 @@ fn concerns(mode: Mode, state: State, who: &str) -> bool {
     }
 }
 
-/// Returns the status and a part of the detail of the expected rejection over `/v1`. Returns `None`
-/// if the operation is allowed (design document, section 5; reference/bk-itsm.md, sections 5 and
-/// 8).
+/// Returns the expected status and a part of the error detail if `/v1` must reject an operation. Returns
+/// `None` if the operation is allowed (design document, section 5; reference/bk-itsm.md, sections 5 and 8).
 fn expected_over_v1(
     operation: &str,
     mode: Mode,
@@ -592,7 +592,7 @@ fn expected_over_v1(
             .or_else(|| forbidden(waits_for(who)))
             .or_else(rejected_if_suspended),
         "resolve" if over => Some((409, "the ticket has ended")),
-        // Node 3 is finished. The operation then applies to node 4, whose processor is admin.
+        // If node 3 is finished, the operation applies to node 4, which admin must process.
         "resolve" if state == State::Finished => forbidden(manages),
         "resolve" => {
             let is_next = mode != Mode::Sequential

@@ -1,4 +1,5 @@
-//! Tests idempotency: a repeated or concurrent command creates only one ticket or one decision.
+//! These tests send the same command several times or concurrently. The desk must create only one ticket or
+//! one decision.
 
 use std::collections::BTreeSet;
 
@@ -58,8 +59,8 @@ async fn concurrent_requests_with_one_key_create_one_ticket() {
     assert_eq!(desk.must("get_tickets", json!({})).await["count"], 2);
 }
 
-/// Simulates a process that crashes before a new ticket is opened. The process has already bound
-/// the idempotency key to a ticket number. The retry opens the ticket with the same number.
+/// The test behaves like a process that crashes after it assigned a ticket number to an idempotency key. A
+/// repeated request with this key opens the ticket with the same number.
 #[tokio::test]
 async fn a_retry_completes_an_interrupted_creation() {
     let desk = TestDesk::open().await;
@@ -246,8 +247,8 @@ async fn a_repeated_command_is_recognized_before_any_other_check() {
         .await["message"],
         response["message"]
     );
-    // Over `/v1`, a client may repeat an executed command. The repeated command succeeds, although
-    // the version in `If-Match` is not the current version.
+    // Over `/v1`, a client may repeat a command that was executed. The repeated command succeeds even if
+    // the version in `If-Match` is older than the current version of the ticket.
     let sn = desk.must("create_ticket", approval_request()).await["sn"].clone();
     let path = format!("tickets/{}/decide", sn.as_str().unwrap());
     let version = desk

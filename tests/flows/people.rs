@@ -1,4 +1,5 @@
-//! Tests the credentials of callers, the registration of people, and the erasure of personal data.
+//! These tests check the credentials of clients, the registration of people, and the erasure of personal
+//! data.
 
 use axum::http::{Request, StatusCode};
 use events::TicketSn;
@@ -266,8 +267,8 @@ async fn the_ledger_of_an_erased_person_still_verifies() {
         (phone(&info), &info["creator"]),
         (json!("Erased"), &json!(lisi.as_str()))
     );
-    // After the erasure, the ticket still accepts commands, because `decide` and `evolve` can
-    // handle erased values.
+    // The ticket still accepts commands after the erasure, because the functions `decide` and `evolve`
+    // accept erased values.
     let fields = tests::form(&[("FZR_YIJIAN", "true")]);
     desk.must("operate_node", json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "TRANSITION", "fields": fields })).await;
     let verdict = functions::cli::audit::verify_ledger(&desk.app.ledger, &[], &mut |_| {})
@@ -281,8 +282,8 @@ async fn the_ledger_of_an_erased_person_still_verifies() {
     assert!(card.ticket.form["LIANXIDIANHUA"].is_erased());
 }
 
-/// A node without fixed processors accepts an unknown user. The desk first registers this user with
-/// a person id. The ledger never contains the user name.
+/// Any user may process a node without fixed processors, even a user who is not registered. The desk first
+/// registers this user with a person id. The user name is never stored in the ledger.
 #[tokio::test]
 async fn an_unknown_user_is_registered_at_an_open_node() {
     let desk = TestDesk::open().await;

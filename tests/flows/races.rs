@@ -1,4 +1,4 @@
-//! Tests concurrent decisions on one node: exactly one decision succeeds.
+//! This test sends concurrent decisions on one node. Exactly one of the decisions must succeed.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-//! Tests the read operations that BlueKing clients use: ticket lists of one person, full logs,
-//! catalogs by name, and the operations for pipelines.
+//! These tests check the read operations of BlueKing clients: ticket lists of one person, complete logs,
+//! catalogs that are found by name, and the operations for pipelines.
 
 use axum::body::Body;
 use axum::http::Request;
@@ -91,8 +91,8 @@ async fn a_list_of_one_person_shows_allowed_operations_and_links_to_pages() {
         (&own["can_withdraw"], &own["can_operate"]),
         (&json!(true), &json!(false))
     );
-    // A lower time bound without an upper bound is ignored. A filter by category also returns the
-    // tickets of the subordinate categories.
+    // The BlueKing API ignores a start of a time range without an end. A filter by category also returns
+    // the tickets of its subcategories.
     let lone = desk.must("get_tickets_by_user", json!({ "user": "lisi", "view_type": "my_created", "create_at__gte": "2099-01-01 00:00:00" })).await;
     assert_eq!(lone["count"], 3);
     desk.must("create_ticket", change()).await;
@@ -282,8 +282,8 @@ async fn dynamic_fields_are_shown_and_results_are_newest_first() {
             )
         ]
     );
-    // The id of a ticket begins with a digit for the service type. The order by id therefore
-    // differs from the order by age.
+    // The id of a ticket begins with a digit for the type of its service. Tickets that are ordered by id
+    // are therefore not ordered by age.
     desk.clock.advance(1_000);
     let second = desk.must("create_ticket", change()).await["sn"].clone();
     desk.clock.advance(1_000);

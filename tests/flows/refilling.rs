@@ -1,5 +1,5 @@
-//! Tests that the follower fills the views again from the ledger after the views were deleted.
-//! During this time, the desk sends no request to other systems and adds no commit.
+//! This test deletes the views (lists that are computed from the ledger). The desk fills them again, and
+//! must not send requests to other systems or add commits during this time.
 
 use functions::registry::{PROJECTIONS, REGISTRY};
 use serde_json::{Value, json};
@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use crate::TestDesk;
 use crate::workflow_builder::{account_api, answers, api, line, manual, open, service};
 
-/// Returns the number of tickets in the history: 60, or the value of the environment variable
-/// `LEDGERDESK_REFILL_TICKETS`. A long run of the test uses 10,000 tickets.
+/// Returns the number of tickets that the test creates: 60, or the value of the environment variable
+/// `LEDGERDESK_REFILL_TICKETS`. Long runs of the test use 10,000 tickets.
 #[expect(
     clippy::disallowed_methods,
     reason = "a variable selects the long form"
@@ -42,8 +42,8 @@ async fn draft(desk: &TestDesk, service: &Value) {
     assert_eq!(saved.0, 204);
 }
 
-/// Creates tickets that cause every kind of later work. Examples are callbacks that succeed or
-/// fail, API calls, drafts, ratings, removed relations, and children that end with their parent.
+/// Creates tickets that cause every kind of later work: callbacks that succeed or fail, API calls, drafts,
+/// ratings, removed links, and child tickets that end with their parent.
 async fn history(desk: &TestDesk, tickets: usize) {
     let calling = service(
         desk,
@@ -70,8 +70,8 @@ async fn history(desk: &TestDesk, tickets: usize) {
             draft(desk, &calling).await;
         }
         if number % 4 == 3 {
-            // A relation to the other ticket is added and removed. Then the other ticket becomes a
-            // child of this ticket, and the child ends when this ticket ends.
+            // A link to the other ticket is added and removed. Then the other ticket becomes a child of
+            // this ticket, and the child ends when this ticket ends.
             let other: &Value = &sns[number - 1];
             link(desk, &sn, other, "related").await;
             desk.settle().await;
@@ -93,14 +93,14 @@ async fn history(desk: &TestDesk, tickets: usize) {
         sns.push(sn);
         desk.settle().await;
     }
-    // A stream stores only its latest command ids, and this loop sends more commands. The desk can
-    // therefore not recognize a repeated relation by its command id.
+    // A stream stores only its latest command ids, and this loop sends more commands than that. The desk
+    // can therefore not recognize a repeated link by the id of its command.
     let busy = sns.iter().rev().nth(1).expect("a ticket").clone();
     for _ in 0..70 {
         link(desk, &busy, &sns[1], "related").await;
         unlink(desk, &busy, &sns[1]).await;
     }
-    // After four days, the desk has recorded the due ratings and has repeated the failed callbacks.
+    // After four days, the ratings are due and recorded, and the failed callbacks have been repeated.
     desk.settle().await;
     desk.clock.advance(4 * 24 * 3_600_000);
     desk.settle().await;
@@ -154,8 +154,8 @@ async fn refilled_views_send_no_request_and_add_no_commit() {
     }
 }
 
-/// If a later version of the program adds a reaction, the reaction ignores all commits that are
-/// older than its first run.
+/// A later version of the program may add a reaction (a function that requests work after an event). This
+/// reaction ignores all commits that are older than its first run.
 #[tokio::test]
 async fn a_new_reaction_ignores_older_commits() {
     use domain::reaction::{Birth, stream};

@@ -1,5 +1,5 @@
-//! Tests that a desk can be configured over `/v1`: requests create, change and delete workflows,
-//! services, dictionaries, roles and categories.
+//! These tests configure a desk over `/v1`. They create, change and delete workflows, services,
+//! dictionaries, roles and categories.
 
 use serde_json::{Value, json};
 use tests::form;
@@ -14,8 +14,8 @@ fn node(id: i64, kind: &str, more: Value) -> Value {
     node
 }
 
-/// Returns a workflow definition: a submit node, a node for the members of a role, and an end node.
-/// A field of the submit form takes its options from a dictionary.
+/// Returns a workflow definition with a submit node, a node for the members of a role, and an end node. The
+/// options of a form field come from a dictionary.
 fn drawn(handler: &str, role: i64, dictionary: &str) -> Value {
     let fields = json!([
         { "id": 1, "key": "title", "type": "STRING", "name": "标题", "is_required": true },
@@ -92,8 +92,8 @@ async fn workflows_and_services_are_created_changed_and_deleted_over_v1() {
     let sn = desk.must("create_ticket", create()).await["sn"].clone();
     let path = format!("services/{service}");
 
-    // A service uses a new workflow version only after a request sets this version in the service.
-    // Running tickets keep the version with which they were opened.
+    // A new version of a workflow is used only after a request has set this version in the service. Open
+    // tickets keep the version with which they were opened.
     call(
         &desk,
         "PUT",
@@ -123,8 +123,8 @@ async fn workflows_and_services_are_created_changed_and_deleted_over_v1() {
             .contains("\"刷漆\"")
     );
 
-    // An item that is in use cannot be deleted. The error detail names the object that uses the
-    // item.
+    // These items are in use, so they cannot be deleted. The error detail contains the name of the object
+    // that uses the item.
     for (what, by) in [
         ("dictionary/COLOUR", "手画流程"),
         ("roles/77", "手画流程"),
@@ -134,8 +134,8 @@ async fn workflows_and_services_are_created_changed_and_deleted_over_v1() {
         let detail = call(&desk, "DELETE", what, Value::Null, 409).await["detail"].to_string();
         assert!(detail.contains(by), "{what}: {detail}");
     }
-    // If a workflow is closed, its service can still be renamed and disabled. The service cannot
-    // change to another workflow version.
+    // The workflow is closed. Its service can still be renamed and disabled, but it cannot change to
+    // another workflow version.
     call(&desk, "POST", &of("/close"), Value::Null, 204).await;
     call(&desk, "PUT", &path, json!({ "name": "旧刷漆", "is_enabled": false, "rate_after_days": null, "display_type": "INVISIBLE" }), 200).await;
     call(&desk, "PUT", &path, json!({ "version": 1 }), 409).await;
@@ -144,8 +144,8 @@ async fn workflows_and_services_are_created_changed_and_deleted_over_v1() {
         "服务:服务未启用，请联系管理员！"
     );
 
-    // The service is moved to another category, removed from the catalog, and deleted. The open
-    // ticket of the service continues.
+    // The service is moved to another category, then removed from the catalog, and finally deleted. Its
+    // open ticket can still be processed.
     call(&desk, "PUT", &path, json!({ "catalog": 99_999 }), 404).await;
     call(
         &desk,
@@ -334,9 +334,8 @@ async fn a_service_with_a_workflow_file_keeps_every_given_member() {
         head,
         "no workflow is deployed for a rejected service"
     );
-    // A request that contains a workflow file creates a new workflow version, and the service
-    // changes to this version. If the body omits a member of the service, the value of the member
-    // does not change.
+    // This request contains a workflow file, which becomes a new workflow version that the service uses.
+    // Members of the service that are missing in the body do not change.
     let path = format!("services/{}", added["service"]);
     assert_eq!(
         call(

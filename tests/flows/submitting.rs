@@ -1,5 +1,5 @@
-//! Tests the members of a new ticket besides its form fields, and the permission to submit a ticket
-//! for another person.
+//! These tests create tickets. They check the members of the request besides the form fields, and who may
+//! submit a ticket for another person.
 
 use serde_json::{Value, json};
 use tests::{form, of_lisi_alone};

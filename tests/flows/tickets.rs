@@ -1,5 +1,5 @@
-//! Tests tickets from the creation to the end: approvals, claims, assignments, send-backs,
-//! suspensions and ends.
+//! These tests follow tickets from their creation to their end, with approvals, claims, assignments,
+//! send-backs and suspensions.
 
 use serde_json::{Value, json};
 use tests::{approval_request, change, form, incident};

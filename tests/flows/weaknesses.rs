@@ -1,6 +1,6 @@
-//! Tests that the desk does not have the 28 weaknesses of BlueKing ITSM in
-//! reference/bk-itsm-weaknesses.md. Each weakness has one test, in the same order. If a weakness
-//! concerns a function of a later release, the test covers only the existing part of the function.
+//! BlueKing ITSM has 28 weaknesses, which reference/bk-itsm-weaknesses.md describes. For each weakness, one
+//! test shows that the desk does not have this weakness. If a weakness concerns a planned function, the test
+//! covers only the existing part of this function.
 
 use base64::Engine as _;
 use serde_json::{Value, json};
@@ -193,7 +193,7 @@ async fn w05_the_state_of_a_ticket_is_the_fold_of_its_events() {
         .unwrap();
     let folded: domain::ticket::Ticket =
         domain::decider::fold(history.iter().map(|envelope| &envelope.event));
-    // A second ledger over the same store and keys loads the same state.
+    // A second ledger that uses the same store and the same keys must load the same state.
     let rng = std::sync::Arc::new(infra::clock::SeededRng::new(2));
     let another = infra::Ledger::new(
         desk.app.ledger.store.clone(),
@@ -378,8 +378,8 @@ async fn w09_terminating_works_and_the_last_vote_completes_a_countersign() {
 async fn w10_one_of_concurrent_decisions_counts_and_voters_do_not_block() {
     let desk = std::sync::Arc::new(TestDesk::open().await);
     let sn = ticket(&desk, approval_request()).await;
-    // Two approvers decide through two operations while the creator withdraws the ticket. Each
-    // request succeeds or is rejected with a reason.
+    // Two approvers decide at the same time as the creator withdraws the ticket. Each of these requests
+    // must succeed or be rejected with a reason.
     let mut at_once = tokio::task::JoinSet::new();
     for (operation, body) in [
         (
@@ -416,7 +416,7 @@ async fn w10_one_of_concurrent_decisions_counts_and_voters_do_not_block() {
         1,
         "{story:?}"
     );
-    // Concurrent votes of different people on one node all succeed.
+    // Three people vote on the same node at the same time, and all votes are accepted.
     let sn = ticket(&desk, change()).await;
     let mut at_once = tokio::task::JoinSet::new();
     for who in ["zhangsan", "zhoujiu", "wushi"] {
@@ -514,8 +514,8 @@ async fn w11_conditions_compare_user_input_by_type_and_never_evaluate_it() {
 #[tokio::test]
 async fn w12_the_default_transition_is_last_and_an_open_case_is_reported() {
     let desk = TestDesk::open().await;
-    // The default transition has a lower id than the conditional transition. The engine must still
-    // check the conditional transition first.
+    // The default transition has a lower id than the conditional transition. The desk must still check the
+    // conditional transition first.
     let lines = json!([
         line(1, 2),
         line(2, 4),
@@ -556,7 +556,7 @@ async fn w13_the_result_of_an_approval_is_stored_when_it_is_decided() {
     desk.must("approve", json!({ "sn": sn, "state_id": 3, "approver": "zhangsan", "action": "false", "remark": "不行" })).await;
     let story = desk.story(sn.as_str().unwrap()).await;
     assert_eq!(story.last(), Some(&"ticket.finished"));
-    // Closing the workflow does not change the stored result.
+    // The workflow is closed. The stored result of the ticket must not change.
     let (status, _) = desk
         .v1("POST", "workflows/11/close", "admin", Value::Null)
         .await;
@@ -663,7 +663,7 @@ async fn w16_the_history_is_chained_and_an_edited_commit_is_found() {
         "{:?}",
         verdict.findings
     );
-    // Copies the ledger and changes one word in one commit of the copy.
+    // The test copies the ledger and changes one word of one commit in the copy.
     let edited = infra::store::memory::Memory::default();
     let stream = format!("ticket-{}", sn.as_str().unwrap());
     for placed in desk.app.ledger.store.feed(0, 100_000).await.unwrap() {
@@ -777,8 +777,8 @@ async fn w19_documented_samples_work_as_documented() {
     );
 }
 
-/// In a later release, the visibility of services will depend on roles. This test covers disabled
-/// services and services that are in no category of the catalog.
+/// Later releases will show services only to certain roles. This test covers disabled services and services
+/// that are in no category of the catalog.
 #[tokio::test]
 async fn w20_a_disabled_or_unplaced_service_rejects_tickets_over_both_apis() {
     let desk = TestDesk::open().await;
@@ -1033,9 +1033,8 @@ async fn w22_calls_to_private_networks_are_blocked_and_attempts_are_kept() {
     );
 }
 
-/// Reminders need the notification channels of a later release. This test covers status callbacks
-/// to an application. The desk stores a callback and repeats the request until the receiver accepts
-/// the request.
+/// Later releases will send reminders to people. This test covers callbacks to an app after a status change
+/// of a ticket. The desk repeats a callback until the receiver accepts it.
 #[tokio::test]
 async fn w23_status_callbacks_are_opt_in_and_reminders_come_later() {
     let desk = TestDesk::open().await;
@@ -1090,7 +1089,7 @@ async fn w23_status_callbacks_are_opt_in_and_reminders_come_later() {
     );
 }
 
-/// SLA clocks are part of a later release and need deadlines in the ledger. This test covers such a
+/// Later releases will have SLA clocks, which need deadlines in the ledger. This test covers such a
 /// deadline: the automatic rating of a finished ticket.
 #[tokio::test]
 async fn w24_deadlines_are_stored_in_the_ledger_and_agreements_come_later() {
@@ -1203,7 +1202,7 @@ async fn w26_an_import_reports_every_change_and_matches_roles_by_name() {
         (201, &json!([]), &json!([])),
         "a file that this desk exported is imported unchanged"
     );
-    // The same role may have another id on another desk, so the import finds the role by name.
+    // A role may have different ids on two desks. The import therefore finds the role by its name.
     let renumbered = exported
         .to_string()
         .replace(r#""12":"服务台小组""#, r#""912":"服务台小组""#)
@@ -1249,7 +1248,7 @@ async fn w26_an_import_reports_every_change_and_matches_roles_by_name() {
         report.contains("roles 12 do not exist in this desk") && report.contains("missing"),
         "{report}"
     );
-    // A workflow cannot be deployed if one of its nodes has no processors.
+    // If a node has no people who can process it, the workflow cannot be deployed.
     let (status, problem) = desk
         .v1(
             "POST",
@@ -1297,8 +1296,8 @@ async fn w27_an_unknown_type_gives_an_empty_tree_and_a_service_can_move() {
         3_900_008
     );
     let id = catalog["id"].as_i64().unwrap();
-    // A service is in exactly one category. A category can be removed after its service was moved
-    // to another category.
+    // A service is in exactly one category. After the service is moved to another category, the old
+    // category can be removed.
     let shown = async |catalog: i64| {
         let services = desk
             .must("get_services", json!({ "catalog_id": catalog }))

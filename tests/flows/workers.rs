@@ -1,5 +1,5 @@
-//! Tests the loops that process the queues of a desk on one machine. A slow receiver must not delay
-//! other receivers. A receiver that answers with `Retry-After` must get no request during that
+//! These tests check the loops that process the queues of a local desk. A slow receiver must not delay the
+//! requests to other receivers. A receiver that responds with `Retry-After` must get no request during this
 //! time.
 
 use std::sync::{Arc, Mutex};
@@ -16,8 +16,8 @@ use tokio::time::Instant;
 
 use crate::TestDesk;
 
-/// A clock for the desk that returns the paused time of the async runtime. The field is the start
-/// time of the test.
+/// A clock for the desk that follows the paused time of the async runtime. The field is the instant at
+/// which the test started.
 struct PausedClock(Instant);
 
 impl PausedClock {
@@ -32,13 +32,14 @@ impl Clock for PausedClock {
     }
 }
 
-/// A slow and a fast receiver of callbacks. Each request to the slow receiver takes 30 s and then
-/// fails.
+/// Two simulated receivers of callbacks: a slow one and a fast one. A request to the slow receiver takes 30
+/// s and then fails.
 struct Receivers {
     clock: Arc<PausedClock>,
-    /// The time of each request to the fast receiver, in milliseconds since the start of the test.
+    /// Times of the requests to the fast receiver, in milliseconds since the start of the test.
     fast: Mutex<Vec<i64>>,
-    /// The current number of running requests to the slow receiver, and the highest number so far.
+    /// Current number of running requests to the slow receiver, and the largest value of this number so
+    /// far.
     slow: Mutex<(usize, usize)>,
 }
 
@@ -102,7 +103,7 @@ async fn a_slow_receiver_delays_no_other_receiver() {
         }
     }
     tokio::spawn(async move { sweeping(&app, 250).await });
-    // The callbacks for the slow receiver must enter the queue before all other callbacks.
+    // These callbacks go to the slow receiver. They must be in the queue before all other callbacks.
     for sn in &sns {
         withdraw(&desk, sn).await;
     }

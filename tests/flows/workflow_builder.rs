@@ -1,5 +1,5 @@
-//! Builds workflow definitions as lists of nodes, edges and fields (one of the two formats of
-//! workflow files). Imports each definition as a service.
+//! This module builds workflow definitions as lists of nodes, edges and fields (one of the two formats of
+//! workflow files), and imports each definition as a service.
 
 use infra::http::HttpResponse;
 use serde_json::{Value, json};
@@ -7,8 +7,8 @@ use tests::form;
 
 use crate::TestDesk;
 
-/// Imports a service with the given nodes between the submit node (id 2) and the END node (id 9);
-/// returns the id of the service.
+/// Imports a service whose workflow has the given nodes between the submit node (id 2) and the node END (id
+/// 9). Returns the id of the service.
 pub(crate) async fn service(
     desk: &TestDesk,
     name: &str,
@@ -42,7 +42,7 @@ pub(crate) fn line_if(from: i64, to: i64, key: &str, value: &str) -> Value {
     json!({ "from": from, "to": to, "condition_type": "by_field", "condition": { "type": "and", "expressions": [{ "type": "and", "expressions": [clause] }] } })
 }
 
-/// Returns a manual node; `who` lists the user names of its processors, separated by commas.
+/// Returns a manual node. `who` contains the user names of its processors, with commas between the names.
 pub(crate) fn manual(id: i64, name: &str, who: &str) -> Value {
     json!({ "id": id, "type": "NORMAL", "name": name, "processors_type": "PERSON", "processors": who, "distribute_type": "PROCESS" })
 }
@@ -87,8 +87,8 @@ pub(crate) async fn step(desk: &TestDesk, sn: &Value) -> Value {
         .collect()
 }
 
-/// Returns an approval node. The field `o<id>` stores the opinion of the approver. Each vote
-/// counter is an output variable with the name `<CODE>_<id>`.
+/// Returns an approval node. The form field `o<id>` contains the decision of an approver. The result and
+/// the vote counters are output variables with names such as `PASS_COUNT_<id>`.
 pub(crate) fn approval(id: i64, who: &str, more: Value) -> Value {
     let counters = [
         "NODE_APPROVE_RESULT",

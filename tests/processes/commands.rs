@@ -1,5 +1,5 @@
-//! Tests the subcommands of the program. Tests that clients of other projects work with the
-//! program.
+//! These tests run the subcommands of the compiled program. They also run clients of other projects with a
+//! desk.
 
 use std::path::Path;
 use std::process::Command;
@@ -37,7 +37,8 @@ fn the_demo_runs_to_its_end_and_its_files_are_verified() {
     ] {
         assert!(printed.contains(word), "{word} is missing in: {printed}");
     }
-    // `audit files` verifies the attached file of the demo and reports a changed byte.
+    // The command `audit files` verifies the uploaded file of the demo, and reports a changed byte in this
+    // file.
     let files = || {
         run(&[
             "audit",
@@ -108,7 +109,7 @@ fn official_sdks_work_unmodified() {
     );
 }
 
-/// The members of the report whose correct values are known from a source outside the program.
+/// Members of the report whose correct values were computed without this program.
 const KEYS: [&str; 18] = [
     "rows",
     "cases",
@@ -243,14 +244,14 @@ fn unreadable_rows_are_named_and_all_others_are_imported() {
     ] {
         assert!(printed.contains(line), "{line} is missing in: {printed}");
     }
-    // The corrected mapping accepts one row that the first import rejected. A second import of the
-    // same file adds only this row.
+    // With the corrected mapping, one row is accepted that the first import rejected. The second import of
+    // the same file adds only this row.
     let corrected = MAPPING.replace("\"refuse\"", "\"open\"");
     assert!(
         import(directory.path(), csv, &corrected).contains("1 imported, 4 duplicate, 3 rejected")
     );
-    // The log now contains one more row of a known case and one row of a new case. The import adds
-    // only these two rows.
+    // The log now has two more rows: one of a known case and one of a new case. The import adds only these
+    // two rows.
     let grown = format!("{csv}A,2026-01-02 09:00:00,erledigt,x\nD,2026-01-02 10:00:00,neu,x\n");
     assert!(
         import(directory.path(), &grown, MAPPING).contains("2 imported, 4 duplicate, 4 rejected")
@@ -333,8 +334,8 @@ async fn a_running_desk_allows_readers_and_rejects_a_second_writer() {
     );
 }
 
-/// `audit show --at` prints the state of a ticket at a given time. Before the approval the ticket
-/// is running, and after the approval the ticket is finished.
+/// The command `audit show --at` prints the state of a ticket at a given time. Before its approval the
+/// ticket has the status running, and after its approval it is finished.
 #[tokio::test]
 async fn audit_show_gives_the_state_at_an_earlier_time() {
     let directory = tempfile::tempdir().unwrap();
@@ -355,7 +356,7 @@ async fn audit_show_gives_the_state_at_an_earlier_time() {
         .to_owned();
     let fields = tests::form(&[("SHENPIYIJIAN", "true")]);
     let vote = json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "TRANSITION", "fields": fields });
-    // Commit times have a resolution of one millisecond. The pause ensures that the vote is later
+    // The times of commits are stored in milliseconds. The test waits, so that the vote has a later time
     // than the opening of the ticket.
     tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     assert_eq!(
@@ -421,15 +422,15 @@ fn a_closed_pipe_is_not_an_error() {
 /// Number of concurrent clients that send requests until the disk is full.
 const CLIENTS: usize = 32;
 
-/// While the disk is full, requests fail with an error. All acknowledged tickets remain, and the
-/// ledger stays valid.
+/// While the disk is full, requests return an error. Tickets that were acknowledged before are kept, and
+/// the ledger stays valid.
 #[tokio::test]
 async fn a_full_disk_is_an_error_and_loses_nothing() {
     let directory = tempfile::tempdir().unwrap();
     drop(Served::start(directory.path(), &[]));
     let mut shell = Command::new("bash");
-    // A limit on the file size simulates a full disk. The process ignores the signal `SIGXFSZ`, so
-    // a write returns an error instead of ending the process.
+    // A limit on the file size simulates a full disk. The shell ignores the signal `SIGXFSZ`, so a write
+    // beyond the limit returns an error and does not end the process.
     shell
         .args(["-c", "trap '' XFSZ; ulimit -f 1500; exec \"$0\" \"$@\""])
         .arg(program());

@@ -1,5 +1,5 @@
-//! Tests that a desk neither loses nor duplicates an acknowledged change. SIGKILL ends the desk
-//! under load at its crash points (named places in the program).
+//! These tests kill a desk under load with SIGKILL, at its crash points (named places in the program). No
+//! change that the desk acknowledged may be lost or stored twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -14,29 +14,29 @@ use infra::crash::POINTS;
 use serde_json::{Value, json};
 use tests::process::{Served, call, client, fast_approval, run};
 
-/// Number of processes that the test starts. Each process is killed at its crash point.
+/// Number of processes that the test starts. Each process is killed when it reaches its crash point.
 const KILLS: usize = 200;
 /// Number of concurrent clients.
 const CLIENTS: usize = 6;
-/// Maximum number of tickets of one client per process.
+/// Maximum number of tickets that one client creates in one process.
 const TICKETS: usize = 12;
 /// Time after which the test kills a process that has not reached its crash point.
 const LIFETIME: Duration = Duration::from_secs(20);
 
-/// The observations of all clients. The observations are in the memory of the test and therefore
-/// survive the crashes of the desk.
+/// What the clients have observed. The test keeps these values in its own memory, so a crash of the desk
+/// does not destroy them.
 #[derive(Default)]
 struct Memory {
-    /// The ticket numbers of all acknowledged creations. The map key is the idempotency key of the
+    /// Numbers of the tickets whose creation the desk acknowledged. The key is the idempotency key of the
     /// creation.
     tickets: BTreeMap<String, String>,
-    /// The idempotency keys of all creations that a client sent, with or without a response.
+    /// Idempotency keys of all create requests that a client sent, even if no response arrived.
     sent: BTreeSet<String>,
-    /// The numbers of the tickets whose end was acknowledged.
+    /// Numbers of the tickets whose end the desk acknowledged.
     ended: BTreeSet<String>,
 }
 
-/// The ids of the received callbacks. The map key is the ticket number.
+/// Ids of the callbacks that arrived. The key is the ticket number.
 type Received = Arc<Mutex<BTreeMap<String, BTreeSet<String>>>>;
 
 async fn take(
@@ -69,8 +69,8 @@ async fn receive() -> (String, Received) {
     (url, received)
 }
 
-/// Runs one client of one process. The client creates tickets with its own idempotency keys. The
-/// client ends each ticket in one of three ways.
+/// Runs one client during the life of one process. The client creates tickets with its own idempotency
+/// keys, and ends each ticket in one of three ways.
 async fn load(
     base: String,
     url: String,
@@ -109,8 +109,8 @@ async fn load(
     }
 }
 
-/// Ends a ticket in one of three ways; `way` selects the way. Returns true if the desk acknowledged
-/// the end of the ticket.
+/// Ends a ticket. The parameter `way` selects one of three ways. Returns true if the desk acknowledged the
+/// end.
 async fn end(client: &reqwest::Client, base: &str, sn: &str, key: &str, way: usize) -> bool {
     let fields = |value: &str| {
         tests::form(&[
@@ -143,9 +143,9 @@ async fn two_hundred_kills_lose_and_duplicate_nothing() {
     let mut at_points: BTreeMap<&str, usize> = BTreeMap::new();
     for process in 0..KILLS {
         let point = POINTS[process % POINTS.len()];
-        // The process is killed when the program executes its crash point for the n-th time. The
-        // program executes the crash point at first during the start, and later under load. A
-        // process sends only a few callbacks, so `n` is small for the crash point of callbacks.
+        // The process is killed when it reaches its crash point for the n-th time. Crash points are also
+        // reached during the start, so a larger `n` kills the process under load. A process sends only a
+        // few callbacks, so `n` is small for these.
         let nth = if point == "during-callback" {
             1 + process % 3
         } else {
@@ -183,8 +183,8 @@ async fn two_hundred_kills_lose_and_duplicate_nothing() {
         "every process ended at its crash point"
     );
 
-    // The last process has no crash point. The clients repeat all creations with the same keys.
-    // Then the clients end the open tickets.
+    // The last process has no crash point. The clients repeat all create requests with the same keys, and
+    // then end the tickets that are still open.
     let desk = Served::start(directory.path(), &[]);
     let client = client();
     let sent: Vec<String> = memory.lock().unwrap().sent.iter().cloned().collect();
@@ -261,8 +261,8 @@ async fn two_hundred_kills_lose_and_duplicate_nothing() {
     let verified = run(&["audit", "verify", "--data", &data]);
     let printed = String::from_utf8_lossy(&verified.stdout).into_owned();
     assert!(printed.contains("audit verify: ok"), "{printed}");
-    // After the follower (the task that updates the views) has processed the whole feed, the views
-    // must equal views that are rebuilt from the ledger.
+    // The test waits until the views contain all commits. The views must then be equal to views that are
+    // computed again from the ledger.
     let desk = Served::start(directory.path(), &[]);
     let caught_up = async {
         while !String::from_utf8_lossy(&run(&["doctor", "--data", &data]).stdout)
@@ -288,7 +288,7 @@ async fn two_hundred_kills_lose_and_duplicate_nothing() {
                 .all(|line| line.ends_with("0 differed from the old view")),
         "{rebuilt}"
     );
-    // In the export, each ticket is opened exactly once, decided at most once and ended exactly
+    // In the exported events, each ticket is opened exactly once, decided at most once and ended exactly
     // once.
     let export =
         String::from_utf8_lossy(&run(&["audit", "export", "--data", &data]).stdout).into_owned();

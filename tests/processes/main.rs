@@ -1,5 +1,5 @@
-//! Tests the real program on a disk: killed processes, changed files, a full disk, and clients that
-//! other projects wrote.
+//! These tests run the compiled program with data on a disk. They kill processes, change files and fill the
+//! disk. They also run clients that other projects wrote.
 
 mod commands;
 mod crashes;

@@ -1,4 +1,5 @@
-//! Tests that the program and an independent verifier detect every change of a ledger file.
+//! These tests change the file of a ledger in many ways. The program and an independent verifier must
+//! detect every change.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -11,8 +12,8 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The ledger of a simulated working day. The test creates the ledger once. For each attack, the
-/// test edits a separate copy.
+/// The ledger of one simulated working day. The test creates this ledger once, and each attack changes its
+/// own copy.
 struct Ledger {
     _directory: tempfile::TempDir,
     original: PathBuf,
@@ -39,8 +40,7 @@ impl Ledger {
         }
     }
 
-    /// Copies the directory and applies an edit to the ledger of the copy; returns the directory of
-    /// the copy.
+    /// Copies the data directory and runs `attack` on the copied ledger. Returns the directory of the copy.
     fn attacked<R>(&mut self, attack: impl FnOnce(&Connection) -> R) -> PathBuf {
         self.attacks += 1;
         let copy = self
@@ -74,14 +74,13 @@ fn found(data: &Path, words: &str) {
     );
 }
 
-/// Returns the position of the first commit of a ticket after position 60. This position is in the
-/// middle of the ledger.
+/// Returns the position of the first ticket commit after position 60, which is in the middle of the ledger.
 fn middle(connection: &Connection) -> i64 {
     connection.query_row("SELECT position FROM commits WHERE stream LIKE 'ticket-%' AND position > 60 ORDER BY position LIMIT 1", [], |row| row.get(0)).unwrap()
 }
 
-/// Recomputes the hash chains of the streams and of the feed for the remaining rows. An attacker
-/// with full access to the file could do the same.
+/// Computes the hashes of all streams and of the whole ledger again for the remaining rows. An attacker who
+/// can write to the file could do the same.
 fn rechain(connection: &Connection) {
     let mut statement = connection
         .prepare(

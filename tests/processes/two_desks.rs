@@ -1,5 +1,5 @@
-//! Tests two desks on one machine. Desk B requests approvals at desk A, like the log platform of
-//! BlueKing (requirements/external-itsm.md).
+//! These tests run two desks on one machine. Desk B sends requests for approval to desk A, like the log
+//! platform of BlueKing (requirements/external-itsm.md).
 
 use std::path::Path;
 
@@ -8,15 +8,15 @@ use tests::process::{APP, printed, run, text};
 
 use crate::desk::{Desk, until};
 
-/// Number of applications (requests for approval) in the test that kills desks. The environment
-/// variable `LEDGERDESK_APPLICATIONS` overrides this number.
+/// Number of applications (requests for approval) in the test that kills desks. The environment variable
+/// `LEDGERDESK_APPLICATIONS` can set another number.
 const APPLICATIONS: usize = 24;
-/// Number of kills per ten applications (requests for approval). Each kill ends desk A or desk B.
+/// Number of kills while ten applications (requests for approval) are made. Each kill ends desk A or desk
+/// B.
 const KILLS_PER_TEN: usize = 2;
 
-/// Starts desk A and desk B. Desk B contains an integration with desk A, a kind of application
-/// (request for approval), and a service whose workflow creates applications. Returns both desks
-/// and the id of the service.
+/// Starts desk A and desk B. On desk B, a service is configured whose workflow sends applications (requests
+/// for approval) to desk A. Returns both desks and the id of this service.
 async fn desks(folder: &Path) -> (Desk, Desk, Value) {
     let a = Desk::start(&[]);
     let integrations = folder.join("integrations.toml");
@@ -130,7 +130,7 @@ async fn decide(a: &Desk, sn: &str, pass: bool) {
     assert_eq!(answer["result"], true, "{answer}");
 }
 
-/// Reads a node of a ticket at desk B; returns null if the ticket has no such node.
+/// Reads one node of a ticket on desk B. Returns null if the ticket has no such node.
 async fn node(b: &Desk, sn: &str, id: i64) -> Value {
     let shown = b
         .v1("GET", &format!("tickets/{sn}"), "admin", Value::Null)
@@ -216,8 +216,8 @@ async fn an_application_is_decided_by_another_desk() {
     }
 }
 
-/// Both desks store the same decisions, although the test kills a desk several times while
-/// applications (requests for approval) are open.
+/// The test kills desk A or desk B several times while applications (requests for approval) are open. In
+/// the end, both desks must have stored the same decisions.
 #[tokio::test]
 #[expect(
     clippy::disallowed_methods,
@@ -236,8 +236,8 @@ async fn two_desks_agree_after_kills() {
         tickets.push(submit(&b, &service, &format!("采集 {number}")).await);
         if number % 10 < KILLS_PER_TEN {
             kills += 1;
-            // The kill interrupts the creation, the callback or the decision of an application (a
-            // request for approval).
+            // The killed desk may be creating, reporting or deciding an application (a request for
+            // approval) at this moment.
             if number % 2 == 0 {
                 b.restart();
             } else {

@@ -1,13 +1,13 @@
-//! Simulates applications: requests for approval that the desk sends to an external ITSM. The
-//! external ITSM loses requests and responses, and responds late or never. The desk may crash
-//! between any two steps.
+//! This test simulates applications. An application is a request for approval that the desk sends to an
+//! external ITSM. The external ITSM loses requests and responses, and responds late or never. The desk may
+//! crash between any two steps.
 //!
-//! The run uses the real decider and the real deadlines of the events. The test repeats the steps
-//! of the real runner: load, record the start, send, record the outcome, and conclude. The desk may
-//! crash after each step.
+//! The simulation uses the decisions and deadlines of the real code. It repeats the steps of the real
+//! runner: load the application, record the start, send the request, record the response, and close the
+//! application.
 //!
-//! Every run must lead to at most one external ticket, to one outcome, and to one result on the
-//! ticket of the desk. An application that has not ended must always have a deadline.
+//! Every run must lead to at most one external ticket, to one outcome, and to one result on the ticket of
+//! the desk. An application that has not ended must always have a deadline.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -28,15 +28,15 @@ use crate::scheduler::Dice;
 const SEEDS: u64 = 10_000;
 const DAY_MS: i64 = 24 * 3_600_000;
 const EXPIRES: Moment = Moment(14 * DAY_MS);
-/// Maximum number of steps of one run. A run that polls for 14 days needs about 4,100 steps.
+/// Maximum number of steps of one run. A run in which the desk polls for 14 days needs about 4,100 steps.
 const STEPS_MAX: usize = 6_000;
-/// Time in milliseconds after which an overdue deadline fires again.
+/// If a deadline had no effect, the deadline fires again after this time, in milliseconds.
 const AGAIN_MS: i64 = 30_000;
 
-/// One ticket of the external ITSM.
+/// A ticket that exists in the external ITSM.
 struct External {
-    /// The time from which the external ITSM can find the ticket. After a fault, the external ITSM
-    /// may create the ticket late.
+    /// Time from which a query can find the ticket in the external ITSM. After a fault, this time may be
+    /// later than the request that created the ticket.
     visible: Moment,
     decided: Option<(Moment, &'static str, &'static str)>,
 }
@@ -48,22 +48,22 @@ struct World {
     state: Application,
     deadlines: BTreeMap<Cow<'static, str>, Moment>,
     externals: Vec<External>,
-    /// The results that the ticket of the desk recorded. Each entry contains the success and the
-    /// value of the result.
+    /// Results that the ticket of the desk recorded. Each entry contains whether the application succeeded,
+    /// and the value of the result.
     results: Vec<(bool, String)>,
-    /// Id of a deadline, or `None` in a normal run. The run ignores all changes of this deadline,
-    /// and the check must then fail.
+    /// In a normal run, the value is `None`. Otherwise the run ignores all changes of the deadline with
+    /// this id, and the test must then fail.
     ignored: Option<&'static str>,
     /// Probability in percent that a request to the external ITSM fails.
     faults: usize,
     crashes: u64,
 }
 
-/// The reason why a run did not end, or ended in a wrong state.
+/// The reason why a simulated run did not end, or ended in a wrong state.
 #[derive(Debug)]
 struct Failure(String);
 
-/// The result of one attempt to advance the application (the request for approval).
+/// The result of one attempt to advance the application (the request for approval) to its next state.
 enum Try {
     Done,
     Crashed,
@@ -137,7 +137,7 @@ impl World {
         crashes
     }
 
-    /// Executes one request at the external ITSM. The request may fail.
+    /// Executes a request of the desk at the external ITSM. At random, the request or its response is lost.
     fn send(&mut self) -> Answer {
         let fault = self.dice.below(100) < self.faults;
         let kind = self.dice.below(5);
@@ -186,8 +186,8 @@ impl World {
         answer
     }
 
-    /// Makes one attempt to advance the application (the request for approval). The desk may crash
-    /// after each step of the attempt.
+    /// Makes one attempt to advance the application (the request for approval) to its next state. The desk
+    /// may crash after each step of this attempt.
     fn step(&mut self) -> Result<Try, Failure> {
         if self.state.is_open() {
             if self.state.attempts.due > self.now {
@@ -218,8 +218,8 @@ impl World {
             }
         }
         if let (Some(outcome), false) = (self.state.outcome.clone(), self.state.is_closed) {
-            // A repeated result has the same command id. The ticket therefore records the result
-            // only once.
+            // A crash may repeat this step with the same command id. The ticket therefore records only one
+            // result.
             if self.results.is_empty() {
                 let result = outcome.outputs.get("application_result_3").cloned();
                 self.results
@@ -247,8 +247,8 @@ impl World {
             .map_err(|no| Failure(no.to_string()))
     }
 
-    /// Changes the external ITSM at random. The external ticket may be decided, and a callback may
-    /// arrive.
+    /// Changes the external ITSM at random: a decision may be made on the external ticket, and a callback
+    /// may arrive at the desk.
     fn weather(&mut self) {
         let never = self.faults == 100;
         if let Some(external) = self.externals.first_mut()
@@ -274,7 +274,7 @@ impl World {
     }
 }
 
-/// Runs the simulation for one seed. Returns the number of crashes and the outcome.
+/// Runs the simulation with one seed. Returns the number of crashes and the outcome of the application.
 fn run(seed: u64, ignored: Option<&'static str>) -> Result<(u64, &'static str), Failure> {
     let mut world = World::new(seed, ignored);
     for _ in 0..STEPS_MAX {
@@ -305,8 +305,8 @@ fn run(seed: u64, ignored: Option<&'static str>) -> Result<(u64, &'static str), 
         let before = world.events.len();
         let tried = world.step()?;
         if matches!(tried, Try::Crashed) || world.events.len() == before {
-            // The attempt stored no event, or the desk crashed. The deadline therefore fires again
-            // later.
+            // The attempt stored no event, or the desk crashed. The same deadline therefore fires again
+            // after the time `AGAIN_MS`.
             world.now = world.now.plus_ms(AGAIN_MS);
         }
     }

@@ -1,13 +1,13 @@
-//! Simulates followers (tasks that update cards and queues), projections and queue workers. These
-//! tasks crash and receive commits out of order. Each run is reproducible from its seed.
+//! This test simulates the background tasks of a desk: followers (which update ticket summaries and
+//! queues), projections and queue workers. These tasks crash and receive commits out of order. The same
+//! seed always leads to the same run.
 //!
-//! Writers, two concurrent followers, two projection workers and two queue workers run on adapters
-//! in memory. A scheduler selects the next task at every await and sometimes kills a task.
+//! Clients that write commands, two concurrent followers, two projection workers and two queue workers
+//! share storage in memory. At every await, a scheduler selects the next task and sometimes kills a task.
 //!
-//! After the run, the stored data must equal the result of a single-threaded fold of the ledger.
-//! The stored data contains one card (a summary) per ticket and one board (an overview of all
-//! tickets). The data also contains one index with several values per ticket, and three callbacks
-//! per ended ticket.
+//! After the run, the stored data must equal the data that a single thread computes from the ledger. The
+//! stored data consists of one card (a summary) per ticket, one board (an overview of all tickets), one
+//! index with several values per ticket, and three callbacks per ended ticket.
 
 mod applications;
 mod scheduler;
@@ -46,7 +46,7 @@ use infra::{CommandEnvelope, Error, Ledger, keys, queue, store, views};
 use scheduler::{Dice, Paused, Scheduler};
 use serde_json::json;
 
-/// Number of seeds. One test runs the even seeds, and another test runs the odd seeds.
+/// Number of simulated seeds. One test runs the even seeds, and another test runs the odd seeds.
 const SEEDS: u64 = 10_000;
 const TICKETS: usize = 3;
 const STEPS: usize = 5;
@@ -55,8 +55,8 @@ const FORKED: ServiceId = ServiceId(99);
 const TARGETS: [&str; 3] = ["http://a/", "http://b/", "http://c/"];
 const REACTION: &str = "send_three_callbacks";
 
-/// The registry of the simulation. The registry contains only the ticket aggregate with one
-/// reaction.
+/// The registry lists the kinds of streams that the simulated desk processes. It contains only tickets,
+/// with one reaction (a function that requests callbacks).
 static SIMULATED: Registry = &[&Row::<Ticket, TicketCard> {
     reactions: &[Reaction {
         name: REACTION,
@@ -69,7 +69,7 @@ static SIMULATED: Registry = &[&Row::<Ticket, TicketCard> {
     ..Row::NEW
 }];
 
-/// The only reaction of the simulation: requests three callbacks when a ticket ends.
+/// The only reaction of the simulation. It requests three callbacks when a ticket ends.
 fn send_three_callbacks(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent> {
     if !matches!(
         envelope.event,
@@ -96,8 +96,8 @@ fn send_three_callbacks(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> 
     TARGETS.iter().map(intent).collect()
 }
 
-/// Returns a workflow with three parallel branches: an approval, an API call and a form. The
-/// branches join. After the join, a node can send the ticket back to the start of the branches.
+/// Returns a workflow with three parallel branches: an approval, an API call and a form. After the branches
+/// join, a node can send the ticket back to the start of the branches.
 fn forked(approvers: &[PersonId]) -> Definition {
     let option = |key: &str| json!({ "key": key, "name": key });
     let is = |key: &str, value: &str| json!({ "expressions": [{ "expressions": [{ "key": key, "type": "RADIO", "condition": "==", "value": value }] }] });
@@ -131,8 +131,8 @@ fn forked(approvers: &[PersonId]) -> Definition {
     definition
 }
 
-/// The context that decisions need. The context contains a service, a workflow and a role from the
-/// stored sample events, and a second service whose workflow has parallel branches.
+/// The context (the data from other streams) that commands on tickets need. It contains a service, a
+/// workflow and a role from the sample events, and a second service whose workflow has parallel branches.
 struct Company(Context);
 
 impl Company {
@@ -191,8 +191,8 @@ impl ContextLoader<Ticket> for Company {
     }
 }
 
-/// All state that survives a crash: the stored data, and the number of completed steps of each
-/// client.
+/// All data that a crash does not destroy: the stored data of the desk, and the number of steps that each
+/// client has completed.
 struct World {
     ledger: Ledger,
     views: Arc<Paused<views::memory::Memory>>,
@@ -236,8 +236,8 @@ impl World {
         }
     }
 
-    /// Executes the commands of one client. After a crash, a step is repeated with the same command
-    /// id. A step is complete when its command is accepted or rejected.
+    /// Executes the commands of one client. A step is complete when its command is accepted or rejected.
+    /// After a crash, an incomplete step is repeated with the same command id.
     async fn write(&self, number: usize) {
         while let Some(command) = self.plans[number].get(self.done[number].get()) {
             let step = self.done[number].get();
@@ -261,8 +261,8 @@ impl World {
         }
     }
 
-    /// Processes the whole feed in random order. The scheduler calls this function again after each
-    /// run, so the follower receives commits more than once.
+    /// Processes all commits of the ledger in random order. The scheduler calls this function repeatedly,
+    /// so the follower (the task that updates summaries) receives commits more than once.
     async fn follow(&self, seed: u64) {
         let mut dice = Dice::new(seed);
         let follower = Follower {
@@ -274,8 +274,8 @@ impl World {
         };
         let mut page = self.ledger.store.feed(0, 10_000).await.expect("feed");
         dice.shuffle(&mut page);
-        // Each page has a random length. The commits of one stream can be in several pages, and one
-        // page can contain several commits of a stream.
+        // The commits are processed in pages of random length. Several pages may contain commits of one
+        // stream, and one page may contain several commits of the same stream.
         while !page.is_empty() {
             let rest = page.split_off(page.len().min(1 + dice.below(6)));
             let received = page.into_iter().map(Received::from).collect();
@@ -313,7 +313,7 @@ fn stream(number: usize) -> String {
     format!("ticket-REQ{number}")
 }
 
-/// Returns the commands that one client sends for one ticket. Some of the commands are rejected.
+/// Returns the commands that one client sends for one ticket. The desk rejects some of these commands.
 fn plan(number: usize, company: &Company, dice: &mut Dice) -> Vec<Command> {
     let open = Open {
         sn: TicketSn(format!("REQ{number}")),
@@ -377,7 +377,7 @@ fn plan(number: usize, company: &Company, dice: &mut Dice) -> Vec<Command> {
     plan
 }
 
-/// Returns the commands for a ticket with parallel branches: steps in random order, failed API
+/// Returns the commands for a ticket with parallel branches. They contain steps in random order, failed API
 /// calls, and returns to the start of the branches.
 fn plan_of_branches(open: Open, company: &Company, dice: &mut Dice) -> Vec<Command> {
     let mut plan = vec![Command::Open(Box::new(open))];
@@ -440,7 +440,7 @@ fn plan_of_branches(open: Open, company: &Company, dice: &mut Dice) -> Vec<Comma
     plan
 }
 
-/// Runs the simulation for one seed and returns the number of crashes.
+/// Runs the simulation with one seed. Returns the number of killed tasks.
 fn run(seed: u64) -> u64 {
     let world = World::new(seed);
     let world = &world;
@@ -454,8 +454,8 @@ fn run(seed: u64) -> u64 {
         scheduler.add(move || Box::pin(world.work()));
     }
     let crashes = scheduler.run();
-    // After the last crash, every task runs to its end. The clock advances past the lease time, so
-    // other workers can take the messages of crashed workers again.
+    // The tasks are not killed any more, and each task runs to its end. The clock advances by more than the
+    // lease time of queue messages, so another worker can take the messages of a killed worker.
     world.clock.advance(60_000);
     scheduler::run_to_end(async {
         for number in 0..TICKETS {
@@ -473,8 +473,8 @@ fn run(seed: u64) -> u64 {
     crashes
 }
 
-/// Compares the stored cards (ticket summaries), board, index and callbacks with a fold of the
-/// whole ledger.
+/// Compares the stored cards (ticket summaries), the board, the index and the callbacks with the values
+/// that are computed from the whole ledger.
 async fn check(world: &World) {
     let mut cards: BTreeMap<String, (i64, TicketCard)> = BTreeMap::new();
     let mut deadlines: BTreeMap<String, BTreeMap<String, Moment>> = BTreeMap::new();
@@ -626,8 +626,7 @@ fn odd_seeds_end_like_a_sequential_fold() {
     run_all((0..SEEDS).filter(|seed| seed % 2 == 1));
 }
 
-/// Shows that the check can fail. The test removes one queued callback, and the check must find
-/// this loss.
+/// This test removes one callback from the queue. The check of the simulation must find this loss.
 #[test]
 fn the_check_finds_a_lost_callback() {
     let world = World::new(3);
@@ -674,8 +673,8 @@ fn the_check_finds_a_lost_callback() {
     assert!(outcome.is_err());
 }
 
-/// The random commands must cause all important events: joins of branches, returns to the start of
-/// the branches, failed API calls, and retries.
+/// The random commands must cause all important events: branches that join, returns to the start of the
+/// branches, failed API calls, and retries.
 #[test]
 fn random_commands_reach_joins_returns_and_failures() {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();

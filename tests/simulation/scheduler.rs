@@ -1,5 +1,5 @@
-//! A scheduler that makes the same choices for the same seed. At every await, the scheduler selects
-//! the next task and sometimes kills a task.
+//! This module contains a scheduler for simulations. At every await, the scheduler selects the next task at
+//! random and sometimes kills a task. The same seed always leads to the same choices.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -12,13 +12,13 @@ use infra::queue::{Message, Parked, Queue};
 use infra::store::{Appended, Commit, Cursor, Head, Journal, Placed, Store, Walked};
 use infra::views::{Document, Entry, Index, Range, Views};
 
-/// Number of polls after which the scheduler stops.
+/// A run ends after this number of polls.
 const POLLS: usize = 400;
-/// Average number of polls between two kills of a task.
+/// On average, the scheduler kills one task per N polls. This constant is N.
 const KILL_INTERVAL: usize = 25;
 
-/// A random number generator (SplitMix64) that starts with a seed. The generator is fast, because
-/// each step of a run needs a random number.
+/// A random number generator (SplitMix64) that always returns the same numbers for the same seed. A fast
+/// generator is necessary, because each step of a run needs a random number.
 pub(crate) struct Dice(u64);
 
 impl Dice {
@@ -40,7 +40,8 @@ impl Dice {
 
 type Task<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
-/// The tasks of a run. Each task has a factory, which creates the task again after a kill.
+/// The tasks of one run. For each task there is a factory (a function that creates the task again after a
+/// kill).
 pub(crate) struct Scheduler<'a> {
     dice: Dice,
     factories: Vec<Box<dyn Fn() -> Task<'a> + 'a>>,
@@ -61,8 +62,8 @@ impl<'a> Scheduler<'a> {
         self.factories.push(Box::new(factory));
     }
 
-    /// Polls random tasks. A task that ends or is killed restarts from its beginning. Returns the
-    /// number of kills.
+    /// Polls the tasks in random order until the run ends. A task that ends or is killed starts again from
+    /// its beginning. Returns the number of kills.
     pub(crate) fn run(mut self) -> u64 {
         let mut context = Context::from_waker(Waker::noop());
         let mut kills = 0;
@@ -78,7 +79,7 @@ impl<'a> Scheduler<'a> {
     }
 }
 
-/// Polls a future until the future is ready; returns its result.
+/// Polls a future until it is ready and returns the result of the future.
 pub(crate) fn run_to_end<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     let mut context = Context::from_waker(Waker::noop());
@@ -89,7 +90,7 @@ pub(crate) fn run_to_end<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// An adapter that awaits before and after each call. At each of these awaits, the scheduler can
+/// Storage or another service with an await before and after each call. At each await, the scheduler can
 /// run another task or kill the current task.
 pub(crate) struct Paused<T>(pub(crate) T);
 

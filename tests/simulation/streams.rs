@@ -1,12 +1,12 @@
-//! Simulates the cloud functions by calling their handlers. Each run is reproducible from its seed.
+//! This test simulates the cloud functions of a desk: it calls the handlers of these functions directly.
+//! The same seed always leads to the same run.
 //!
-//! Batches of the DynamoDB table stream arrive repeatedly, out of order and with different
-//! boundaries. Some invocations process only a part of a batch. Two instances of each function
-//! share no memory. One in twenty requests to the views, the feed pages or the archive fails before
-//! or after its execution.
+//! Records of the DynamoDB table stream arrive repeatedly, out of order, and in different batches. Some
+//! invocations process only a part of a batch. Two instances of each function share no memory. One in
+//! twenty requests to the views, the feed or the archive fails before or after its execution.
 //!
-//! After the run, the views must equal a fold of the journal (the table of all commits). The feed
-//! must contain each commit once.
+//! After the run, the views must equal the values that are computed from the journal (the table of all
+//! commits). The feed (the ordered list of all commits) must contain each commit once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -45,20 +45,20 @@ use serde_json::{Value, json};
 use crate::scheduler::Dice;
 use crate::{Company, SEEDS, TICKETS, plan, stream};
 
-/// Number of function invocations during which requests may fail.
+/// In each run, requests may fail during this number of invocations of cloud functions.
 const INVOCATIONS: usize = 30;
-/// While faults are active, one of this number of requests fails on average.
+/// While faults are active, one of N requests fails on average. This constant is N.
 const FAULT_INTERVAL: usize = 20;
 
-/// Decides which requests fail. The decisions are the same in each run with the same seed.
+/// Selects the requests that fail. The same seed always selects the same requests.
 struct Faults {
     dice: Mutex<Dice>,
     is_active: AtomicBool,
 }
 
 impl Faults {
-    /// Returns an error at random. Adapters call this function before and after each request,
-    /// because a failed request may have been executed.
+    /// Returns an error at random. The function is called before and after each request, because a request
+    /// that failed may still have been executed.
     fn check(&self) -> Result<(), Error> {
         let is_faulty = self.is_active.load(Ordering::Relaxed)
             && self
@@ -75,7 +75,7 @@ impl Faults {
     }
 }
 
-/// An adapter whose requests sometimes fail.
+/// Storage whose requests sometimes fail.
 struct Faulty<T> {
     inner: T,
     faults: Arc<Faults>,
@@ -165,7 +165,7 @@ impl<T: Blob> Blob for Faulty<T> {
     }
 }
 
-/// A desk with the same parts as a desk in the cloud, but with adapters in memory.
+/// A desk with the same parts as a desk in the cloud. All parts store their data in memory.
 struct Cloud {
     clock: Arc<ManualClock>,
     faults: Arc<Faults>,
@@ -214,8 +214,8 @@ impl Cloud {
         }
     }
 
-    /// Returns a new instance of the cloud functions. The instance shares no memory with other
-    /// instances.
+    /// Returns a new instance of the cloud functions. The instance shares no memory with other instances,
+    /// but uses the same storage.
     fn instance(&self) -> Host {
         let ports = Ports::over(
             self.ledger.clone(),
@@ -232,8 +232,8 @@ impl Cloud {
         )
     }
 
-    /// Executes the commands of all clients. Appends a commit with an unknown event version to a
-    /// separate stream. Returns all commits of the journal.
+    /// Executes the commands of all clients, and appends a commit with an unknown event version to a
+    /// separate stream. Returns all commits in the journal (the table of all commits).
     async fn write(&self, dice: &mut Dice) -> Vec<Commit> {
         Births::activate_at(&self.ledger, REGISTRY, None, Moment(0))
             .await
@@ -280,7 +280,7 @@ impl Cloud {
     }
 }
 
-/// Converts a commit to a record of the DynamoDB table stream.
+/// Converts a commit to the record that DynamoDB would send in its table stream.
 fn record(commit: &Commit, sequence: usize) -> Value {
     let attribute = |value: Attribute| match value {
         Attribute::S(text) => json!({ "S": text }),
@@ -304,8 +304,8 @@ fn record(commit: &Commit, sequence: usize) -> Value {
     })
 }
 
-/// Reads one shard of the table stream for one function, like an event source mapping of AWS
-/// Lambda. The field `at` is the position of the next record.
+/// Sends the records of one shard of the table stream to one cloud function, like an event source mapping
+/// of AWS Lambda. The field `at` is the position of the next record.
 struct Reader {
     function: &'static Function,
     records: Vec<Value>,
@@ -313,8 +313,8 @@ struct Reader {
 }
 
 impl Reader {
-    /// Invokes the function with one batch. If a record fails, advances only past the records
-    /// before this record.
+    /// Invokes the function with one batch of records. If the function reports a failed record, the next
+    /// batch begins with this record.
     async fn invoke(&mut self, host: &Host, size: usize) {
         let batch = &self.records[self.at..self.records.len().min(self.at + size)];
         let Ok(answer) = host
@@ -346,8 +346,8 @@ async fn run(seed: u64) {
     let mut dice = Dice::new(seed);
     let commits = cloud.write(&mut dice).await;
     let hosts = [cloud.instance(), cloud.instance()];
-    // Usually the commits of one stream are on one shard and in order, but there are exceptions
-    // (reference/event-sourcing.md, section 0.3).
+    // Usually all commits of one stream are on the same shard and in order. The test also contains the
+    // exceptions that DynamoDB allows (reference/event-sourcing.md, section 0.3).
     let mut shards = [Vec::new(), Vec::new()];
     for (sequence, commit) in commits.iter().enumerate() {
         let home_shard =
@@ -385,7 +385,7 @@ async fn run(seed: u64) {
             drop(host.handle(function_named("project"), Value::Null).await);
             continue;
         };
-        // With a probability of one in four, the reader goes back and repeats records.
+        // With a probability of one in four, the reader goes back and sends some records again.
         if dice.below(4) == 0 {
             reader.at = dice.below(reader.at + 1);
         }
@@ -404,7 +404,8 @@ async fn run(seed: u64) {
     check(&cloud, &commits).await;
 }
 
-/// Compares the views and the feed with a fold of the journal.
+/// Compares the views and the feed (the ordered list of all commits) with the values that are computed from
+/// the journal (the table of all commits).
 async fn check(cloud: &Cloud, commits: &[Commit]) {
     let store = &*cloud.ledger.store;
     let verdict = audit::verify(store, &[], &mut |_| {})
@@ -546,8 +547,9 @@ fn odd_seeds_of_stream_batches_end_like_a_sequential_fold() {
     run_all((0..SEEDS).filter(|seed| seed % 2 == 1));
 }
 
-/// Another program may change, remove or forge a commit in the journal. The indexer reports this
-/// commit, and the feed continues without the commit.
+/// Another program may change, remove or forge a commit in the journal (the table of all commits). The
+/// function `index` reports such a commit and does not add it to the feed (the ordered list of all
+/// commits).
 #[tokio::test]
 async fn changed_removed_and_forged_commits_are_reported_not_indexed() {
     let cloud = Cloud::new(1);
@@ -602,7 +604,7 @@ async fn changed_removed_and_forged_commits_are_reported_not_indexed() {
         "the stream name does not have the form of the ledger".to_owned(),
     ];
     assert_eq!(reports, expected);
-    // The function `follow`, which updates the views, must also ignore the forged commit.
+    // The function `follow` updates the views. It must also ignore the forged commit.
     host.handle(function_named("follow"), json!({ "Records": records }))
         .await
         .expect("followed");

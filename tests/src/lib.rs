@@ -1,15 +1,15 @@
-//! Shared code for the tests of all crates.
+//! This crate contains the code that the tests of all crates share.
 //!
-//! [`TestDesk`] is a complete desk with adapters in memory and a clock that the test sets.
-//! [`process`] runs the real program. [`lists`] compares ticket lists with a simple computation.
+//! [`TestDesk`] is a complete desk that keeps all data in memory and has a clock that the test sets.
+//! [`process`] runs the compiled program. [`lists`] compares ticket lists with a simple computation.
 //!
-//! Recipes:
+//! How to add a test:
 //!
 //! * To test a scenario, add the file `tests/flows/<name>.rs` with one scenario on a [`TestDesk`]. Then
 //!   add a line for this file to `tests/flows/main.rs`.
-//! * To test an adapter, add a test to `tests/contracts.rs` that calls `check` of
-//!   `infra/src/<port>/contract.rs`.
-//! * To test the real program, add a test to `tests/processes/` that uses [`process::Served`] or
+//! * To test an adapter (an implementation of storage, queue or another service), add a test to
+//!   `tests/contracts.rs` that calls `check` of `infra/src/<port>/contract.rs`.
+//! * To test the compiled program, add a test to `tests/processes/` that uses [`process::Served`] or
 //!   [`process::run`].
 
 pub mod lists;
@@ -43,14 +43,14 @@ use infra::{Ledger, Ports};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-/// 2026-11-22 10:00:00 in the zone Asia/Shanghai, the start time of each [`TestDesk`].
+/// The clock of each [`TestDesk`] starts at this time: 2026-11-22 10:00:00 in the time zone Asia/Shanghai.
 pub const MORNING: Moment = Moment(1_795_312_800_000);
-/// Code and secret of an app that may impersonate users.
+/// Code and secret of a test app that may act for any user without a login of this user.
 pub const TRUSTED: (&str, &str) = ("bk_log_search", "secret-of-the-log-platform");
-/// Code and secret of an app that may not impersonate users. Each user must log in.
+/// Code and secret of a test app that may not impersonate users. Each user must log in.
 pub const PLAIN: (&str, &str) = ("plain_app", "secret-of-the-plain-app");
 
-/// Returns the event that registers an app.
+/// Returns the event that registers an app (a client program) with the given code.
 pub fn registered(code: &str, may_impersonate: bool) -> events::app::Registered {
     events::app::Registered {
         code: code.into(),
@@ -61,8 +61,8 @@ pub fn registered(code: &str, may_impersonate: bool) -> events::app::Registered 
     }
 }
 
-/// Returns the staff of the demo company: departments, people with their leaders, and the roles of
-/// one business.
+/// Returns a small company for tests: departments, people with their leaders, and the roles of one
+/// business.
 pub fn organization() -> File {
     File::read(
         r#"
@@ -78,15 +78,15 @@ pub fn organization() -> File {
     .expect("an organization")
 }
 
-/// Opens the views and the queues in a file of the given directory. For some lists, the views store
-/// the number of entries; the registry names these lists.
+/// Opens the views (stored lists of tickets and other items) in a file of the given directory. For some
+/// lists, the views also store the number of entries. The function `counted` names these lists.
 pub fn views_file(directory: &Path) -> Arc<ViewsFile> {
     let counted = functions::registry::counted();
     Arc::new(ViewsFile::open(directory, Arc::default(), &counted).expect("views"))
 }
 
-/// A complete desk with adapters in memory. The follower (the task that updates the views) runs in
-/// the background until the desk is dropped.
+/// A complete desk that keeps all data in memory. A background task, the follower, updates the stored lists
+/// (views) after each commit. The task ends when the desk is dropped.
 pub struct TestDesk {
     pub app: App,
     pub clock: Arc<ManualClock>,
@@ -107,7 +107,8 @@ impl TestDesk {
         Self::open_over(Arc::new(Views::default())).await
     }
 
-    /// Opens a desk with the demo company over the given views, for example views in a file.
+    /// Opens a desk with the demo company. The desk uses the given views (stored lists), for example views
+    /// in a file.
     pub async fn open_over(views: Arc<dyn infra::views::Views>) -> Self {
         Self::bare_over(views, Settings::default())
             .await
@@ -136,7 +137,7 @@ impl TestDesk {
         self
     }
 
-    /// Opens a desk with the base configuration only, without the demo company.
+    /// Opens a desk without the demo company. The desk contains only the configuration of every new desk.
     pub async fn bare() -> Self {
         Self::bare_over(Arc::new(Views::default()), Settings::default()).await
     }
@@ -185,8 +186,9 @@ impl TestDesk {
         desk
     }
 
-    /// Restarts the desk over the same ledger, keys and files, with empty views and empty queues.
-    /// The restart simulates the loss of `views.db`. Returns after the views are filled again.
+    /// Restarts the desk with the same ledger, keys and files, but with empty views (stored lists) and
+    /// empty queues. The restart simulates the loss of `views.db`. The function returns after the desk has
+    /// filled the views again from the ledger.
     pub async fn restart_without_views(self) -> Self {
         let old = &self.app;
         let ports = Ports {
@@ -218,14 +220,14 @@ impl TestDesk {
         desk
     }
 
-    /// Stops the follower (the task that updates the views). The test thus simulates a crash after
-    /// a commit and before the update of the views.
+    /// Stops the follower (the task that updates the stored lists after each commit). A test can thus
+    /// simulate a crash after a commit and before the update of the lists.
     pub fn stop_following(&self) {
         self.follower.abort();
     }
 
-    /// Waits until the follower (the task that updates the views) has processed all commits of the
-    /// feed.
+    /// Waits until the follower (the task that updates the stored lists) has processed all commits that the
+    /// ledger contains at the time of the call.
     pub async fn followed(&self) {
         let head = self.app.ledger.store.head().await.expect("head").position;
         let mut followed = self.app.followed.subscribe();
@@ -235,8 +237,8 @@ impl TestDesk {
             .expect("the follower lives");
     }
 
-    /// Asserts that the desk returns a new service. The whole desk is one process, so the service
-    /// is readable immediately after its creation.
+    /// Asserts that the configuration of the desk contains the service. A test calls this function directly
+    /// after it created the service.
     pub async fn configured(&self, service: i64) {
         assert!(
             self.app
@@ -249,8 +251,8 @@ impl TestDesk {
         );
     }
 
-    /// Fires deadlines and processes queues until no work is due at the current time of the test
-    /// clock.
+    /// Fires due deadlines and processes all queues. Repeats both steps until no work is due at the current
+    /// time of the test clock.
     pub async fn settle(&self) {
         loop {
             self.followed().await;
@@ -277,7 +279,7 @@ impl TestDesk {
         }
     }
 
-    /// Sends a request to the HTTP router and returns the response.
+    /// Sends a request to the HTTP router of the desk, without a network, and returns the response.
     pub async fn answer(&self, request: Request<Body>) -> axum::response::Response {
         http::router(self.app.clone())
             .oneshot(request)
@@ -285,7 +287,7 @@ impl TestDesk {
             .expect("the router answers")
     }
 
-    /// Sends a request to the HTTP router and returns status and body.
+    /// Sends a request to the HTTP router of the desk, without a network, and returns status and body.
     pub async fn send(&self, request: Request<Body>) -> (StatusCode, Vec<u8>) {
         let response = self.answer(request).await;
         let status = response.status();
@@ -298,14 +300,14 @@ impl TestDesk {
         )
     }
 
-    /// Calls an operation of the BlueKing API as the app [`TRUSTED`]; returns the response
-    /// envelope.
+    /// Calls an operation of the BlueKing API as the app [`TRUSTED`]. Returns the response envelope (the
+    /// JSON object with `result`, `code`, `message` and `data`).
     pub async fn call(&self, operation: &str, body: Value) -> Value {
         self.call_with(operation, body, &[]).await
     }
 
-    /// Calls an operation of the BlueKing API with additional headers. If the body contains
-    /// credentials, the request uses these credentials.
+    /// Calls an operation of the BlueKing API with additional headers. If the body contains no credentials,
+    /// the function adds the credentials of the app [`TRUSTED`].
     pub async fn call_with(
         &self,
         operation: &str,
@@ -328,41 +330,41 @@ impl TestDesk {
         serde_json::from_slice(&bytes).expect("an envelope")
     }
 
-    /// Calls an operation that must succeed; returns the member `data` of the response envelope.
+    /// Calls an operation of the BlueKing API, which must succeed. Returns the member `data` of the response.
     pub async fn must(&self, operation: &str, body: Value) -> Value {
         let envelope = self.call(operation, body.clone()).await;
         data_of(operation, &body, &envelope)
     }
 
-    /// Calls an operation that must be rejected; returns the code and the message of the response
-    /// envelope.
+    /// Calls an operation of the BlueKing API, which must be rejected. Returns the error code and the error
+    /// message.
     pub async fn refused(&self, operation: &str, body: Value) -> (i64, String) {
         let envelope = self.call(operation, body.clone()).await;
         refusal_of(operation, &body, &envelope)
     }
 
-    /// Returns the number of concurrent requests that a test of race conditions sends.
+    /// Returns how many concurrent requests a test of race conditions sends.
     pub fn rivals(&self) -> usize {
         200
     }
 
-    /// Returns the current day in the format of ticket numbers (`YYYYMMDD`).
+    /// Returns the current day of the test clock in the format of ticket numbers (`YYYYMMDD`).
     pub fn day(&self) -> String {
         local(self.app.ledger.clock.now(), "%Y%m%d")
     }
 
-    /// Returns the current time in the format of the BlueKing API.
+    /// Returns the current time of the test clock in the format of the BlueKing API.
     pub fn now(&self) -> String {
         local(self.app.ledger.clock.now(), "%Y-%m-%d %H:%M:%S")
     }
 
-    /// Returns the last position of the feed. If a request does not change this position, the
-    /// request stored no commit.
+    /// Returns the position of the last commit in the ledger. A test compares two such positions to show
+    /// that a request stored no commit.
     pub async fn head(&self) -> i64 {
         self.app.ledger.store.head().await.expect("head").position
     }
 
-    /// Returns the type names of all events of a ticket, in order.
+    /// Returns the type names of all events of a ticket, from the oldest event to the newest.
     pub async fn story(&self, sn: &str) -> Vec<&'static str> {
         let history = functions::app::tickets::history(&self.app.ledger, &format!("ticket-{sn}"))
             .await
@@ -374,7 +376,8 @@ impl TestDesk {
     }
 }
 
-/// Returns the member `data` of a response envelope. Panics if the operation did not succeed.
+/// Returns the member `data` of a response envelope (the JSON object that every operation returns). Panics
+/// if the operation did not succeed.
 pub fn data_of(operation: &str, body: &Value, envelope: &Value) -> Value {
     assert_eq!(
         (&envelope["result"], &envelope["code"], &envelope["message"]),
@@ -384,7 +387,8 @@ pub fn data_of(operation: &str, body: &Value, envelope: &Value) -> Value {
     envelope["data"].clone()
 }
 
-/// Checks that a response envelope reports a rejected operation; returns the code and the message.
+/// Checks that a response envelope (the JSON object that every operation returns) reports a rejected
+/// operation. Returns the error code and the message.
 pub fn refusal_of(operation: &str, body: &Value, envelope: &Value) -> (i64, String) {
     assert_eq!(
         (&envelope["result"], &envelope["data"]),
@@ -416,8 +420,8 @@ pub fn form(pairs: &[(&str, &str)]) -> Value {
         .collect()
 }
 
-/// Returns the body of a general approval request that lisi submits. The approvers of the first
-/// node are zhangsan and wangwu; the approver of the second node is admin.
+/// Returns the body of a request that opens a general approval ticket for the user lisi. The approvers of
+/// the first node are zhangsan and wangwu. The approver of the second node is admin.
 pub fn approval_request() -> Value {
     json!({
         "service_id": 22,
@@ -429,7 +433,7 @@ pub fn approval_request() -> Value {
     })
 }
 
-/// Returns the body of an incident that lisi submits.
+/// Returns the body of a request that opens an incident ticket for the user lisi.
 pub fn incident() -> Value {
     json!({
         "service_id": 19,
@@ -438,7 +442,7 @@ pub fn incident() -> Value {
     })
 }
 
-/// Returns the body of a change that lisi submits.
+/// Returns the body of a request that opens a change ticket for the user lisi.
 pub fn change() -> Value {
     json!({
         "service_id": 20,
@@ -451,14 +455,14 @@ pub fn change() -> Value {
 }
 
 impl TestDesk {
-    /// Sends a request to `/v1` as the app [`TRUSTED`] on behalf of a user; returns status and
-    /// body.
+    /// Sends a request to `/v1` as the app [`TRUSTED`] on behalf of a user. Returns status and body of the
+    /// response.
     pub async fn v1(&self, method: &str, path: &str, user: &str, body: Value) -> (u16, Value) {
         self.v1_with(method, path, user, body, &[]).await
     }
 
-    /// Sends a request to `/v1` as the app [`TRUSTED`] with additional headers; returns status and
-    /// body.
+    /// Sends a request to `/v1` as the app [`TRUSTED`] with additional headers. Returns status and body of
+    /// the response.
     pub async fn v1_with(
         &self,
         method: &str,
@@ -496,7 +500,8 @@ impl TestDesk {
         )
     }
 
-    /// Executes an operation on a ticket, which must succeed; returns the body of the response.
+    /// Executes an operation on a ticket over `/v1`. The operation must succeed. Returns the body of the
+    /// response.
     pub async fn operate(&self, sn: &Value, operation: &str, user: &str, body: Value) -> Value {
         let (status, answer) = self
             .v1(
@@ -510,8 +515,8 @@ impl TestDesk {
         answer
     }
 
-    /// Executes an operation on a ticket, which must be rejected; returns the status and the error
-    /// detail.
+    /// Executes an operation on a ticket over `/v1`. The operation must be rejected. Returns the status and
+    /// the error detail.
     pub async fn not_operated(
         &self,
         sn: &Value,
@@ -538,7 +543,7 @@ impl TestDesk {
     }
 }
 
-/// Adds the credentials of the app [`PLAIN`] and the login token of lisi to a request body. The
+/// Adds the credentials of the app [`PLAIN`] and the login token of the user lisi to a request body. The
 /// request can then act for lisi only.
 pub fn of_lisi_alone(mut body: Value) -> Value {
     body["bk_app_code"] = PLAIN.0.into();

@@ -1,5 +1,5 @@
-//! The property test of ticket lists. For each random filter, every page of the list must equal the
-//! same page that a simple computation over all tickets returns.
+//! This file contains the property test of ticket lists. For each random filter, every page of a ticket
+//! list must equal the same page that a simple computation over all tickets returns.
 
 use std::sync::Arc;
 
@@ -16,11 +16,12 @@ use infra::clock::{ManualClock, SeededRng};
 use infra::views::{Document, Views};
 use serde_json::json;
 
-/// A random number generator. The field is the state of the generator; its first value is the seed.
+/// A random number generator with a repeatable sequence. The number in the field is the state of the
+/// generator. A test sets this number to a seed.
 pub struct Below(pub u64);
 
 impl Below {
-    /// Returns a random number below a bound.
+    /// Returns a random number that is at least 0 and less than `bound`.
     pub fn next(&mut self, bound: usize) -> usize {
         self.0 = self
             .0
@@ -34,7 +35,7 @@ impl Below {
     }
 }
 
-/// The earliest creation time of a ticket, in milliseconds since 1970-01-01 UTC.
+/// Earliest creation time of a test ticket, in milliseconds since 1970-01-01 UTC.
 const BEGIN: i64 = 1_795_312_800_000;
 const PEOPLE: [&str; 5] = ["p01", "p02", "p03", "p04", "p05"];
 const STATUSES: [Status; 5] = [
@@ -53,7 +54,7 @@ const SERVICES: [i64; 4] = [1, 2, 17, 22];
 const CATALOGS: [i64; 3] = [2, 4, 40];
 const TAGS: [&str; 3] = ["", "early", "a|b~c"];
 
-/// The numbers of tickets, filters, pages and listed tickets that [`check`] compared.
+/// Counts of the tickets, filters, pages and listed tickets that one run of [`check`] compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Compared {
     pub tickets: usize,
@@ -62,11 +63,11 @@ pub struct Compared {
     pub listed: usize,
 }
 
-/// Returns a ticket card (the stored summary of a ticket) with random values in all members that
-/// lists use.
+/// Returns a random ticket card (the stored summary of a ticket). All members that ticket lists use have
+/// random values.
 fn card(below: &mut Below, number: usize) -> TicketCard {
-    // One third of the tickets are created within 40 ms, one third within 90 s, and one third
-    // within 11 days. Some tickets are created at the same instant.
+    // The tickets are created within 40 ms, within 90 s or within 11 days after `BEGIN`, one third of them
+    // each. Some tickets are therefore created at the same instant.
     let at = BEGIN
         + i64::try_from([below.next(40), below.next(90_000), below.next(900_000_000)][number % 3])
             .unwrap_or_default();
@@ -108,7 +109,8 @@ fn card(below: &mut Below, number: usize) -> TicketCard {
     }
 }
 
-/// Returns an app that uses the given views. All other adapters are in memory and empty.
+/// Returns an app that uses the given views (stored lists). All other storage of this app is empty and in
+/// memory.
 fn app(views: Arc<dyn Views>) -> App {
     let rng = Arc::new(SeededRng::new(1));
     let keys = Arc::new(infra::keys::memory::Memory::new(rng.clone()));
@@ -127,7 +129,7 @@ fn app(views: Arc<dyn Views>) -> App {
     App::new(ports, Settings::default(), Arc::default()).expect("a desk")
 }
 
-/// Returns a random filter, in which each condition is present or absent at random.
+/// Returns a random filter. Each condition of the filter is present or absent at random.
 fn filter(below: &mut Below) -> Filter {
     let mut filter = Filter::default();
     let is_present = |below: &mut Below| below.next(4) == 0;
@@ -152,8 +154,7 @@ fn filter(below: &mut Below) -> Filter {
     if is_present(below) {
         filter.statuses = some(below, &STATUSES.map(|status| status.key().to_owned()));
     } else {
-        // Lists of `/v1` omit withdrawn tickets if the filter does not name the status of withdrawn
-        // tickets.
+        // Lists of `/v1` omit withdrawn tickets if the filter does not explicitly select withdrawn tickets.
         filter.is_withdrawn_left_out = below.next(2) == 0;
     }
     if is_present(below) {
@@ -184,8 +185,8 @@ fn filter(below: &mut Below) -> Filter {
     filter
 }
 
-/// Computes the keys of all tickets that match a filter, newest first. The computation does not use
-/// the views.
+/// Computes the keys of all tickets that match a filter, newest ticket first. The computation uses the
+/// given ticket cards (summaries) and not the views (stored lists) that are tested.
 fn expected_keys(cards: &[TicketCard], filter: &Filter) -> Vec<String> {
     let second = |at: Moment| at.0.div_euclid(1000);
     let is_between = |at: Moment, (from, to): (Option<Moment>, Option<Moment>)| {
@@ -252,8 +253,8 @@ fn key(card: &TicketCard) -> String {
     )
 }
 
-/// Fills empty views with random tickets. Compares the pages of many lists with the simple
-/// computation, and panics at the first difference.
+/// Fills empty views (stored lists) with random tickets. Then compares the pages of many ticket lists with
+/// a simple computation, and panics at the first difference.
 pub async fn check(views: Arc<dyn Views>, tickets: usize, filters: usize) -> Compared {
     let mut below = Below(20_261_128);
     let mut cards: Vec<TicketCard> = (0..tickets)
@@ -279,8 +280,8 @@ pub async fn check(views: Arc<dyn Views>, tickets: usize, filters: usize) -> Com
     for card in &cards {
         put(card, 1).await;
     }
-    // Some tickets get another status and other followers (people who watch the ticket). The index
-    // rows of these tickets must change too.
+    // Every seventh ticket gets another status and another follower (a person who watches the ticket). The
+    // views must then also update the index rows of these tickets.
     for card in cards.iter_mut().step_by(7) {
         card.ticket.status = below.one_of(&STATUSES);
         card.ended_at = card.ticket.status.is_over().then_some(card.created_at);

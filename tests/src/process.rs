@@ -1,4 +1,5 @@
-//! Runs the real program. `./test` builds the program before it runs the tests.
+//! This module runs the compiled program as a separate process. `./test` builds the program before it runs
+//! the tests.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -10,10 +11,10 @@ use serde_json::{Value, json};
 /// Code and secret of the app that [`Served`] registers when it serves a desk.
 pub const APP: (&str, &str) = ("test_app", "test-secret");
 
-/// Returns the path of the program: the program beside the test executable, or the path in the
-/// environment variable `LEDGERDESK_PROGRAM`.
+/// Returns the path of the program that the tests run. The path is the value of the environment variable
+/// `LEDGERDESK_PROGRAM`, or the program in the build folder of the tests.
 ///
-/// The variable can name a build with a known fault. The test of this fault must then fail.
+/// The variable can select a build with a known fault, to check that a test finds the fault.
 pub fn program() -> PathBuf {
     if let Some(other) = std::env::var_os("LEDGERDESK_PROGRAM") {
         return other.into();
@@ -32,7 +33,7 @@ pub fn program() -> PathBuf {
     program
 }
 
-/// Runs a subcommand and waits until the process ends.
+/// Runs a subcommand of the program and waits until the process ends.
 pub fn run(arguments: &[&str]) -> Output {
     Command::new(program())
         .args(arguments)
@@ -41,13 +42,12 @@ pub fn run(arguments: &[&str]) -> Output {
         .expect("the program runs")
 }
 
-/// Converts the output of a program to text, and replaces invalid UTF-8.
+/// Converts the output of a program to text. Replaces bytes that are not valid UTF-8.
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Runs a subcommand that must succeed; returns its standard output. Panics if the subcommand
-/// fails.
+/// Runs a subcommand of the program and returns its standard output. Panics if the subcommand fails.
 pub fn printed(arguments: &[&str]) -> String {
     let output = run(arguments);
     assert!(
@@ -59,7 +59,7 @@ pub fn printed(arguments: &[&str]) -> String {
     text(&output.stdout)
 }
 
-/// Returns the resident memory of a process in KiB.
+/// Returns the resident memory of a running process in KiB.
 pub fn resident_kib(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("a process");
     let line = status
@@ -79,13 +79,13 @@ pub fn root() -> &'static Path {
         .expect("tests/ is a folder of the project")
 }
 
-/// Returns the folder `shared` beside the project. The folder contains data and requirements.
-/// Returns `None` if the folder does not exist.
+/// Returns the path of the folder `shared`, which contains test data and requirements and is a sibling of
+/// the project folder. Returns `None` if this folder does not exist.
 pub fn shared() -> Option<PathBuf> {
     Some(root().parent()?.join("shared")).filter(|folder| folder.is_dir())
 }
 
-/// A process that serves a desk. The process is killed when the value is dropped.
+/// A running process that serves a desk. The process is killed when this value is dropped.
 pub struct Served {
     child: Child,
     pub base: String,
@@ -99,14 +99,14 @@ impl Drop for Served {
 }
 
 impl Served {
-    /// Starts a process that serves a data directory on a free port. The desk contains the demo
-    /// company.
+    /// Starts a process that serves the data directory `data` on a free port. The desk contains the demo
+    /// company. `more` contains additional command-line arguments.
     pub fn start(data: &Path, more: &[&str]) -> Self {
         Self::start_by(Command::new(program()), data, more)
     }
 
-    /// Serves a directory like [`Served::start`], but at a given port. A test can therefore start a
-    /// new process at the address of a killed process.
+    /// Serves a data directory like [`Served::start`], but on a given port. A test can thus start a new
+    /// process at the same address after it killed a process.
     pub fn start_at(data: &Path, port: u16, more: &[&str]) -> Self {
         let app = format!("{}:{}", APP.0, APP.1);
         let listen = format!("127.0.0.1:{port}");
@@ -118,8 +118,8 @@ impl Served {
         Self::spawn(command)
     }
 
-    /// Starts a process like [`Served::start`], but by another command. An example is a shell that
-    /// sets limits before it runs the program.
+    /// Serves a data directory like [`Served::start`], but runs another command. The command can be a shell
+    /// that sets limits and then runs the program.
     pub fn start_by(mut command: Command, data: &Path, more: &[&str]) -> Self {
         let app = format!("{}:{}", APP.0, APP.1);
         command
@@ -145,22 +145,22 @@ impl Served {
             .spawn()
             .expect("the program runs");
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
-        // The first output line contains the address. If the process has already ended, the output
-        // is empty.
+        // The first line of the output contains the address of the desk. If the process has already ended,
+        // there is no first line.
         let first = lines.next().and_then(Result::ok).unwrap_or_default();
         let base = first
             .split_whitespace()
             .find(|word| word.starts_with("http://"))
             .unwrap_or_default()
             .to_owned();
-        // A thread reads the remaining output, because a full pipe would block the process.
+        // A thread reads the rest of the output, because the process would block if the pipe were full.
         std::thread::spawn(move || lines.for_each(drop));
         Self { child, base }
     }
 
-    /// Serves a data directory on a free port with `--listen`, `--data` and exactly the given
-    /// arguments. If the process does not start to serve, the error is the text of its standard
-    /// error.
+    /// Starts the subcommand `serve` on a free port with exactly the given arguments and the data
+    /// directory. If the desk does not start, the returned error is the text that the process wrote to its
+    /// standard error.
     pub fn start_with(data: &Path, arguments: &[&str]) -> Result<Self, String> {
         let mut child = Command::new(program())
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
@@ -192,8 +192,8 @@ impl Served {
         Ok(Self { child, base })
     }
 
-    /// Sends a request to `/v1` as the app [`APP`] on behalf of a user; returns status, headers and
-    /// body. If the response is not JSON, the returned body is `null`.
+    /// Sends a request to `/v1` as the app [`APP`] on behalf of a user. Returns status, headers and body of
+    /// the response. If the response is not JSON, the returned body is `null`.
     pub async fn v1_with(
         &self,
         method: &str,
@@ -223,32 +223,32 @@ impl Served {
         )
     }
 
-    /// Sends a request to `/v1` like [`Served::v1_with`], but without additional headers; returns
-    /// status and body.
+    /// Sends a request to `/v1` like [`Served::v1_with`], but without additional headers. Returns status
+    /// and body of the response.
     pub async fn v1(&self, method: &str, path: &str, user: &str, body: Value) -> (u16, Value) {
         let (status, _, body) = self.v1_with(method, path, user, body, &[]).await;
         (status, body)
     }
 
-    /// Calls an operation of the BlueKing API as the app [`APP`]; returns the response envelope.
+    /// Calls an operation of the BlueKing API as the app [`APP`]. Returns the response envelope (the JSON
+    /// object with `result`, `code`, `message` and `data`).
     pub async fn bk(&self, operation: &str, body: Value) -> Value {
         call(&client(), &self.base, operation, body, None)
             .await
             .expect("an envelope")
     }
 
-    /// Returns the process id, for signals and for `/proc`.
+    /// Returns the id of the process. Tests use the id to send signals and to read `/proc`.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Returns true if the process has printed its address, which means that the desk serves
-    /// requests.
+    /// Returns true if the process has printed the address of the desk. The desk then serves requests.
     pub fn is_up(&self) -> bool {
         !self.base.is_empty()
     }
 
-    /// Kills the process with SIGKILL and waits for its end.
+    /// Kills the process with SIGKILL and waits until the process has ended.
     pub fn kill(mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -260,7 +260,7 @@ impl Served {
     }
 }
 
-/// Returns an HTTP client with a timeout of 10 s, because the test may have killed the process.
+/// Returns an HTTP client for tests. The timeout of 10 s ends requests to a process that a test has killed.
 pub fn client() -> reqwest::Client {
     infra::http::tls::client()
         .timeout(Duration::from_secs(10))
@@ -268,7 +268,7 @@ pub fn client() -> reqwest::Client {
         .expect("a client")
 }
 
-/// Calls an operation of the BlueKing API as the app [`APP`]; returns the envelope, or `None` if
+/// Calls an operation of the BlueKing API as the app [`APP`]. Returns the response envelope, or `None` if
 /// the response is missing or incomplete.
 pub async fn call(
     client: &reqwest::Client,
@@ -288,8 +288,8 @@ pub async fn call(
     request.send().await.ok()?.json().await.ok()
 }
 
-/// Returns the body of a request for a fast approval; lisi is the creator, and zhangsan and wangwu
-/// are the approvers.
+/// Returns the body of a request that opens a fast approval ticket. The creator is lisi. The approvers are
+/// zhangsan and wangwu.
 pub fn fast_approval(title: &str, callback_url: Option<&str>) -> Value {
     let mut body = json!({
         "fast_approval": true,

@@ -1,4 +1,4 @@
-//! Evaluates the response of the external system to one attempt of an API call.
+//! Evaluates the response that an external system returned for one attempt of an API call.
 
 use std::collections::BTreeMap;
 
@@ -12,16 +12,16 @@ use crate::attempt::{Policy, Verdict};
 use crate::condition::{self, Found};
 use crate::value::plain;
 
-/// Maximum size of an output variable in bytes. A longer value from a response is cut.
+/// Maximum size of an output variable in bytes. A longer value in a response is cut.
 const OUTPUT_BYTES: usize = 4096;
-/// Maximum length of an error message from an external system, in characters. The message becomes a
-/// part of the failure reason.
+/// Maximum length of an error message from an external system, in characters. A longer message is cut. The
+/// failure reason contains this message.
 const REASON_CHARS: usize = 200;
-/// The HTTP status and the body of a response. The error is an English text that explains why there
-/// is no response.
+/// The HTTP status and the body of a response. If no response arrived, the error is an English text with the
+/// cause.
 pub type Reply<'a> = Result<(u16, &'a [u8]), String>;
 
-/// Returns the verdict on one attempt, and the retry policy that applies to further attempts.
+/// Returns the consequence of one attempt, and the retry policy that applies to further attempts.
 pub fn verdict(
     request: &Request,
     kind: NodeKind,
@@ -34,8 +34,8 @@ pub fn verdict(
     )
 }
 
-/// Returns the retry policy of a request. If the response to a poll is lost, the external work may
-/// still be successful. Each remaining poll may therefore fail without ending the API call.
+/// Returns the retry policy of a request. During polls, the policy allows at least as many failed attempts as
+/// polls remain. If the response to a poll is lost, the external system can still complete its work.
 fn policy(request: &Request, call: &ApiCall) -> Policy {
     let poll = request.poll.as_ref().filter(|_| call.step == POLLED);
     let polls_left = poll.map_or(0, |poll| poll.times_max.saturating_sub(call.polls));
@@ -60,7 +60,7 @@ fn of_request(request: &Request, kind: NodeKind, call: &ApiCall, reply: &Reply<'
         Ok(received) => *received,
         Err(reason) => return retry(reason.clone()),
     };
-    // Status 429 and all statuses from 500 are temporary failures, so the request is repeated.
+    // The status 429 and all statuses from 500 mean a temporary failure, so the desk repeats the request.
     if status == 429 || status >= 500 {
         return retry(format!("answered {status}"));
     }
@@ -104,8 +104,8 @@ fn of_request(request: &Request, kind: NodeKind, call: &ApiCall, reply: &Reply<'
     }
 }
 
-/// Returns the key of the output variable that shows whether the SOPS task of a node was successful
-/// (reference/bk-itsm.md 8.2).
+/// Returns the key of an output variable of a node. The variable contains the success or failure of the task
+/// in BlueKing SOPS (reference/bk-itsm.md 8.2).
 pub fn task_result(node: NodeId) -> String {
     format!("sops_result_{node}")
 }
@@ -117,13 +117,13 @@ fn holds(condition: &Condition, body_json: &Value) -> bool {
     condition::holds(condition, TransitionId(0), &find, &mut Vec::new())
 }
 
-/// Returns the value at `path` in the response. If there is no such value, the same path is
-/// searched inside the member `data`.
+/// Returns the value at `path` in the response. If there is no such value, the function searches the same
+/// path in the member `data`.
 pub(crate) fn value_at<'a>(body_json: &'a Value, path: &str) -> Option<&'a Value> {
     member_at(body_json, path).or_else(|| member_at(body_json.get("data")?, path))
 }
 
-/// Returns the value at `path`. The path consists of member names and list indexes with dots
+/// Returns the value at `path` in a JSON value. The path consists of member names and list indexes, with dots
 /// between them. The prefix `resp.` is ignored.
 fn member_at<'a>(body_json: &'a Value, path: &str) -> Option<&'a Value> {
     let path = path.strip_prefix("resp.").unwrap_or(path);
@@ -135,9 +135,8 @@ fn member_at<'a>(body_json: &'a Value, path: &str) -> Option<&'a Value> {
         })
 }
 
-/// Returns the output variables of a request from the response. For an API node, the search starts
-/// in the member `data`. For a webhook, the search starts in the whole response
-/// (reference/bk-itsm.md 8.1, 8.4).
+/// Returns the output variables that a request reads from its response. For an API node, the search starts in
+/// the member `data`. For a webhook, the search starts in the whole response (reference/bk-itsm.md 8.1, 8.4).
 fn outputs(request: &Request, kind: NodeKind, body_json: &Value) -> BTreeMap<String, String> {
     let in_data = |path: &str| {
         body_json
@@ -166,8 +165,8 @@ fn outputs(request: &Request, kind: NodeKind, body_json: &Value) -> BTreeMap<Str
         .collect()
 }
 
-/// Returns the reason of a failure. The text contains the code and the message of the external
-/// system. A long message is cut.
+/// Returns the reason of a failed API call. The text contains the error code and the message from the
+/// external system. A long message is cut.
 pub fn failure_reason(body_json: &Value) -> String {
     let code = plain(&body_json["code"]);
     let message: String = plain(&body_json["message"])
@@ -353,8 +352,8 @@ mod tests {
         let reply: Reply<'_> = Ok((200, br#"{"data":{"state":"RUNNING"}}"#));
         let (last, _) = verdict(&request, NodeKind::Task, &polled_call, &reply);
         assert!(matches!(last, Verdict::Failed { .. }));
-        // A lost response to a poll does not end the API call. The limit for attempts of the first
-        // request is unchanged.
+        // The test checks that a lost response to a poll does not end the API call. The limit for the
+        // attempts of the first request stays unchanged.
         request.poll = Some(Poll {
             interval_ms: 5000,
             times_max: 100,

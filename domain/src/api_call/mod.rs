@@ -1,8 +1,8 @@
-//! The API call of one automatic node. [`plan`] builds the next request, and [`judge`] evaluates
-//! the response. This module records all attempts.
+//! Implements the aggregate of one API call. An automatic node of a ticket requests the call. [`plan`] builds
+//! the next request, and [`judge`] evaluates the response. This module stores all attempts.
 //!
-//! Each state except the last state has a deadline. If the program stops before the ticket has
-//! recorded the result, the work is repeated at the deadline.
+//! Each state except the last has a deadline. If the program stops before the ticket has stored the result,
+//! the desk repeats the work at the deadline.
 
 pub mod judge;
 pub mod plan;
@@ -19,38 +19,38 @@ use serde::{Deserialize, Serialize};
 use crate::attempt::{Attempts, Policy, Report, Verdict};
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
-/// Time limit in milliseconds for the ticket to record the result. After this time, the desk sends
+/// Time limit in milliseconds until the ticket must have stored the result. After this time, the desk sends
 /// the result to the ticket again.
 const RESULT_DUE_MS: i64 = 30_000;
-/// Name of a step: the API call continues an existing SOPS task. The next request reads the state
-/// of this task.
+/// Step of an API call that continues an existing task of BlueKing SOPS. The next request reads the state of
+/// this task.
 pub const RESUMED: &str = "resumed";
-/// Name of a step: the responses so far do not meet the poll condition.
+/// Step of an API call whose last response did not satisfy the condition for the end of the polls.
 pub const POLLED: &str = "polled";
-/// Name of a step: the SOPS task was created but not started.
+/// Step of an API call after the task in BlueKing SOPS was created and before the task is started.
 pub const CREATED: &str = "created";
 
 /// The commands of one API call.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Request(Requested),
-    /// Records that the desk is about to send a request that must not be repeated. If no result is
-    /// recorded before the instant `until`, it is unknown whether the external system executed the
-    /// request.
+    /// Stores that the desk will send a request next, and that this request must not be sent twice. If no
+    /// result is stored before the time `until`, the desk does not know whether the external system has
+    /// executed the request.
     Begin {
         attempt: u32,
         until: Moment,
     },
-    /// Records the outcome of the current attempt.
+    /// Stores the outcome of the current attempt.
     Record(Report),
-    /// Closes the API call. `recorded` is true if the ticket recorded the result. The value is
-    /// false if the ticket does not need the result any more.
+    /// Closes the API call. The member `recorded` is true if the ticket stored the result. The member is
+    /// false if the ticket did not need the result.
     Close {
         recorded: bool,
     },
 }
 
-/// The reasons why a command is rejected.
+/// The reasons why the aggregate rejects a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("the API call is already requested")]
@@ -68,7 +68,7 @@ pub enum Rejection {
 pub struct ApiCall {
     pub requested: Option<Requested>,
     pub attempts: Attempts,
-    /// Number of polls after which the API call had to continue.
+    /// Number of polls after which the external system had not completed its work.
     pub polls: u32,
     pub step: String,
     pub task: String,
@@ -152,10 +152,10 @@ impl Decider for ApiCall {
 }
 
 impl ApiCall {
-    /// Returns the verdict on an attempt that was interrupted before its result was recorded. If
-    /// the start of a SOPS task was interrupted, the next request reads the state of the task. If
-    /// the creation was interrupted, the API call fails, because the task may already exist.
-    /// Returns `None` if no attempt was interrupted.
+    /// Returns the consequence of an attempt that was interrupted before its result was stored. If the desk
+    /// was starting a task of BlueKing SOPS, the next request reads the state of the task. If the desk was
+    /// creating the task, the API call fails, because the task may already exist. Returns `None` if no
+    /// attempt was interrupted.
     pub fn interrupted(&self) -> Option<Verdict> {
         match self.step.as_str() {
             _ if !self.attempts.is_interrupted() => None,
@@ -222,8 +222,8 @@ impl ApiCall {
     }
 }
 
-/// The default retry policy. It applies to a service task without its own settings. The first pause
-/// is 3 seconds. Each further pause is twice as long, but at most 5 minutes.
+/// The default retry policy for service tasks (the work of automatic nodes). The first pause is 3 seconds.
+/// Each further pause is twice as long, but not longer than 5 minutes.
 pub const POLICY: Policy = Policy {
     attempts_max: 1,
     first_ms: 3_000,

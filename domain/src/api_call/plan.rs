@@ -1,5 +1,4 @@
-//! Builds the next HTTP request of an API call. Placeholders are replaced with values of the
-//! ticket.
+//! Builds the next HTTP request of an API call. Values of the ticket replace the placeholders in the request.
 
 use std::collections::BTreeSet;
 
@@ -12,8 +11,8 @@ use crate::placeholder::{
 };
 use crate::value::plain;
 
-/// One HTTP request without secret headers. The function that sends the request adds the secret
-/// headers from the key store.
+/// One HTTP request without its secret headers. The function that sends the request reads the secret headers
+/// from the key store and adds them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlannedRequest {
     pub method: String,
@@ -23,16 +22,16 @@ pub struct PlannedRequest {
     pub timeout_ms: i64,
 }
 
-/// Media type of a body whose form fields are joined with `&`.
+/// Media type of a request body in which `&` separates the form fields.
 const FORM: &str = "application/x-www-form-urlencoded";
-/// Media type of a body that sends each form field as a separate part.
+/// Media type of a request body that contains each form field in a separate part.
 const PARTS: &str = "multipart/form-data";
-/// Length in characters of the text that separates the parts of a multipart body. RFC 2046 allows
-/// at most 70 characters.
+/// Length of the text that separates the parts of a multipart body, in characters. RFC 2046 allows at most 70
+/// characters.
 const BOUNDARY_CHARS: usize = 32;
 
-/// Headers that control the connection or the length of the message (RFC 9110 7.6.1, RFC 9112).
-/// Headers that start with `proxy-` also belong to this group.
+/// Headers that control the connection or the length of the message (RFC 9110 7.6.1, RFC 9112). The headers
+/// that start with `proxy-` are also such headers, but this list does not contain them.
 const CONNECTION_HEADERS: [&str; 11] = [
     "host",
     "content-length",
@@ -47,7 +46,7 @@ const CONNECTION_HEADERS: [&str; 11] = [
     "http2-settings",
 ];
 
-/// Returns true if only the HTTP client may set this header. Such a header controls the connection
+/// Returns true if only the HTTP client may set the given header, because the header controls the connection
 /// or the length of the message.
 pub fn is_of_connection(name: &str) -> bool {
     let name = name.to_lowercase();
@@ -55,7 +54,7 @@ pub fn is_of_connection(name: &str) -> bool {
 }
 
 impl PlannedRequest {
-    /// Returns the body as text. A body that is already a text is unchanged. Form fields are
+    /// Returns the body of the request as text. A body that is a text does not change. Form fields are
     /// encoded for the media type in the headers. Any other body becomes JSON.
     pub fn body_text(&self) -> String {
         let header = media_type(&self.headers);
@@ -90,7 +89,7 @@ impl PlannedRequest {
     }
 }
 
-/// Returns the value of the header `Content-Type`. Returns an empty text if the header is absent.
+/// Returns the value of the header `Content-Type`. Returns an empty text if there is no such header.
 fn media_type(headers: &[(String, String)]) -> &str {
     headers
         .iter()
@@ -98,7 +97,7 @@ fn media_type(headers: &[(String, String)]) -> &str {
         .map_or("", |(_, value)| value.as_str())
 }
 
-/// Returns the form fields of a body in order. The body is an object, or a list of objects with
+/// Returns the form fields in a request body, in order. The body is an object, or a list of objects with
 /// `key` and `value`. Returns `None` for any other body.
 fn fields(body: &Value) -> Option<Vec<(String, String)>> {
     match body {
@@ -126,9 +125,9 @@ fn form_encoded(text: &str) -> String {
     percent(text).replace("%20", "+")
 }
 
-/// Sets the separator (boundary) of a multipart body to a digest of the body. A repeated request is
-/// therefore identical, and no value can contain the separator. If the body is already a text, the
-/// separator in the header is unchanged.
+/// Adds the separator (boundary) of a multipart body to the header `Content-Type`. The separator is a digest
+/// of the body, so a repeated request is identical and no value contains the separator. If the body is a text
+/// and the header already has a separator, the header does not change.
 fn name_boundary(headers: &mut [(String, String)], body: &Value) {
     for (name, value) in headers {
         let (kind, parameters) = value.split_once(';').unwrap_or((value.as_str(), ""));
@@ -143,7 +142,7 @@ fn name_boundary(headers: &mut [(String, String)], body: &Value) {
     }
 }
 
-/// Returns the keys of all placeholders in a service task.
+/// Returns the keys of all placeholders in a service task (the work of an automatic node).
 pub fn asks_for(service_task: &ServiceTask) -> BTreeSet<String> {
     let of_pairs = |pairs: &[Pair]| {
         pairs
@@ -180,8 +179,7 @@ pub fn asks_for(service_task: &ServiceTask) -> BTreeSet<String> {
     keys.into_iter().flatten().collect()
 }
 
-/// Returns the HTTP request of a service task after all placeholders are replaced. The error is an
-/// English text.
+/// Replaces all placeholders in a service task and returns the HTTP request. The error is an English text.
 pub fn of_request(request: &Request, variables: &Variables) -> Result<PlannedRequest, String> {
     if !request.credentials.is_empty() && request.secret.is_empty() {
         return Err(format!(
@@ -190,7 +188,7 @@ pub fn of_request(request: &Request, variables: &Variables) -> Result<PlannedReq
         ));
     }
     let mut url = fill(&request.url, variables, percent)?;
-    // A value must not change the number of segments in the path. A value must also not produce the
+    // An inserted value must not change the number of segments in the path. It must also not create the
     // segments `.` or `..`, because HTTP clients remove such segments.
     let path = url.split(['?', '#']).next().unwrap_or_default();
     if path
@@ -223,9 +221,8 @@ pub fn of_request(request: &Request, variables: &Variables) -> Result<PlannedReq
         .collect::<Result<Vec<_>, String>>()?;
     let body = match &request.body {
         Value::Null => None,
-        // The placeholders are replaced first, and then the text is parsed as JSON. Each value is
-        // encoded for its position. A value can therefore not end the string that contains the
-        // placeholder.
+        // The placeholders in the text are replaced first. Then the text is parsed as JSON. Each value is
+        // encoded for its position, so a value cannot end the JSON string that contains the placeholder.
         Value::String(text) => {
             let filled = match encoder(&headers) {
                 Some(encode) => fill(text, variables, encode)?,
@@ -250,8 +247,8 @@ pub fn of_request(request: &Request, variables: &Variables) -> Result<PlannedReq
     })
 }
 
-/// Returns the function that encodes values for the media type of the body. Returns `None` for
-/// JSON, which is the default media type.
+/// Returns the function that encodes values for the media type of the body. Returns `None` for JSON and for a
+/// missing media type.
 fn encoder(headers: &[(String, String)]) -> Option<fn(&str) -> String> {
     match media_type(headers)
         .split(';')

@@ -1,19 +1,18 @@
-//! Converts the body of a request so that the types in the body match a JSON schema
-//! (reference/bk-itsm.md 8.1). Only four parts of the schema are used: types, members, items and
-//! required members.
+//! Converts the body of a request to the types that a JSON schema requires (reference/bk-itsm.md 8.1). Only
+//! four parts of the schema are used: types, members, items and required members.
 
 use serde_json::{Map, Value};
 
 use crate::value::plain;
 
-/// Converts the values of a body to the types of the schema. A text can become a number, a boolean,
-/// a list or an object. A number or a boolean can become a text. The error contains the path of the
-/// value and the expected type.
+/// Converts the values in a request body to the types in the schema. A text can become a number, a boolean, a
+/// list or an object. A number or a boolean can become a text. The error contains the path to a value and the
+/// type that the schema expects.
 pub fn conform(schema: &Value, value: Value) -> Result<Value, String> {
     conform_at(schema, value, "body")
 }
 
-/// Returns true if the value is a JSON schema and not a normal body. A schema has the type `object`
+/// Returns true if the value is a JSON schema and not a normal request body. A schema has the type `object`
 /// and the member `properties`, or the type `array` and the member `items`.
 pub fn is_schema(value: &Value) -> bool {
     value["type"] == "object" && value["properties"].is_object()
@@ -22,8 +21,8 @@ pub fn is_schema(value: &Value) -> bool {
 
 fn conform_at(schema: &Value, value: Value, path: &str) -> Result<Value, String> {
     let not = |what: &str| Err(format!("{path} is not {what}"));
-    // Without exactly one type in the schema, the target type is unknown. The value is then
-    // unchanged.
+    // If the schema does not contain exactly one type, the required type is unknown. The value then does not
+    // change.
     let Some(kind) = schema["type"].as_str() else {
         return Ok(value);
     };
@@ -41,8 +40,7 @@ fn conform_at(schema: &Value, value: Value, path: &str) -> Result<Value, String>
             {
                 conform_at(schema, read, path)
             }
-            // A form stores several selected options as one text. Commas separate the keys in this
-            // text.
+            // A form stores several selected options as one text in which commas separate the keys.
             _ if kind == "array" => {
                 let parts = text
                     .split(',')
@@ -83,8 +81,8 @@ fn conform_at(schema: &Value, value: Value, path: &str) -> Result<Value, String>
             _ => not("true or false"),
         },
         ("string", value @ (Value::Number(_) | Value::Bool(_))) => Ok(plain(&value).into()),
-        // Null represents a field without a value. The function `object` removes the member with
-        // this value from its parent.
+        // A null represents a field without a value. The function `object` later removes the member that
+        // contains this null.
         (_, Value::Null) => Ok(Value::Null),
         ("object", _) => not("an object"),
         ("array", _) => not("a list"),
@@ -99,8 +97,8 @@ fn conform_at(schema: &Value, value: Value, path: &str) -> Result<Value, String>
 fn object(schema: &Value, members: Map<String, Value>, path: &str) -> Result<Value, String> {
     let mut conforming = Map::new();
     for (key, member) in members {
-        // Forms store an empty text for a field without a value. If the schema expects another
-        // type, this text must not become a number or a list with one item.
+        // A form stores an empty text for a field without a value. If the schema requires another type, the
+        // empty text must not become a number or a list with one item.
         let member_schema = &schema["properties"][&key];
         let is_text = matches!(member_schema["type"].as_str(), None | Some("string"));
         let has_no_value = member.is_null() || (!is_text && member == "");

@@ -1,9 +1,10 @@
-//! One application: a request for approval in an external ITSM. First the desk creates a ticket in
-//! the external ITSM. Then the desk reads this ticket until it is decided. Finally the own ticket
-//! records the decision.
+//! Implements the aggregate of one application. An application is a request for approval in an external ITSM.
+//! The desk first creates a ticket in the external ITSM. The desk then reads this ticket until the external
+//! ITSM has decided. Finally the ticket of this desk stores the decision.
 //!
-//! Each state except the last state has a deadline, so the desk can always continue without a
-//! callback. A callback only causes an earlier read. The decision always comes from a read.
+//! Each state except the last has a deadline, so the desk always continues without a callback. A callback
+//! only has the effect that the desk reads the external ticket earlier. The desk never takes the decision
+//! from a callback.
 
 use std::collections::BTreeMap;
 
@@ -23,45 +24,45 @@ use crate::envelope::Envelope;
 use crate::views::Card;
 use crate::workflow::{external_key, result_key};
 
-/// Time limit in milliseconds for the own ticket to record the result. After this time, the desk
-/// sends the result to the ticket again.
+/// Time limit in milliseconds until the ticket of this desk must have stored the result. After this time, the
+/// desk sends the result to this ticket again.
 const RESULT_DUE_MS: i64 = 30_000;
-/// Shortest and longest pause between two reads of an undecided ticket, in milliseconds.
+/// Shortest and longest pause between two reads of the external ticket, in milliseconds. The pauses apply
+/// until the external ITSM has decided.
 const POLL_MS: i64 = 60_000;
 const POLL_MS_MAX: i64 = 300_000;
-/// Pause in milliseconds after a creation request without a response. After the pause, the desk
-/// searches the external ITSM for the ticket. The pause gives the external ITSM time to complete
-/// the request.
+/// Pause in milliseconds after the external ITSM did not respond to a creation request. During the pause, the
+/// external ITSM can complete the request. The desk then searches the external ITSM for the ticket.
 const SEARCH_AFTER_MS: i64 = 30_000;
 
-/// The retry policy of all requests. The number of attempts is not limited, because the application
-/// expires by time.
+/// The retry policy of all requests to the external ITSM. The number of attempts is not limited, because each
+/// application ends at its expiry time.
 pub const POLICY: Policy = Policy {
     attempts_max: u32::MAX,
     first_ms: 3_000,
     longest_ms: 300_000,
 };
 
-/// The kind of the next request that the desk sends for an application.
+/// The kind of request that the desk sends next to the external ITSM.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
-    /// Creates the ticket in the external ITSM.
+    /// Creates a ticket in the external ITSM.
     #[default]
     Create,
-    /// Searches for the ticket by the tag that the desk sent with the creation request. This step
-    /// follows a creation request without a response.
+    /// Searches for the ticket after the external ITSM did not respond to the creation request. The creation
+    /// request contained a tag, and the search uses this tag.
     Find,
-    /// Asks the external ITSM whether the token of a callback is valid.
+    /// Requests a check of a callback's token. Only the external ITSM can check whether the token is valid.
     Verify,
-    /// Reads the ticket after the external ITSM confirmed the token of a callback.
+    /// Reads the external ticket because a callback with a valid token arrived.
     Confirm,
-    /// Reads the ticket after the regular pause between two reads.
+    /// Reads the external ticket because the pause since the last read has passed.
     Poll,
 }
 
 impl Step {
-    /// Returns the name of the step that events store.
+    /// Returns the text that represents this step in events.
     pub fn name(self) -> &'static str {
         match self {
             Self::Create => "create",
@@ -87,26 +88,27 @@ impl Step {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ExternalTicket {
     pub status: String,
-    /// The values of all form fields by key.
+    /// The values of all form fields in the external ticket. The key is the key of the field.
     pub fields: BTreeMap<String, Value>,
 }
 
-/// The meaning of a response from the external ITSM.
+/// The meaning of a response that the external ITSM returned.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
-    /// The external ITSM created a ticket with this number.
+    /// The external ITSM created the ticket. The text is the ticket number.
     Created(String),
-    /// The result of the search for a ticket by its tag: the number of the ticket, or `None` if no
-    /// such ticket exists.
+    /// The search for a ticket by its tag ended. The value is the ticket number, or `None` if no ticket has
+    /// this tag.
     Found(Option<String>),
-    /// True if the external ITSM confirmed the token of a callback.
+    /// The external ITSM checked the token of a callback. The value is true if the token is valid.
     Verified(bool),
     Ticket(ExternalTicket),
-    /// The external ITSM rejected the request and changed nothing.
+    /// The external ITSM rejected the request and changed nothing. The text is the reason.
     Rejected(String),
-    /// The request certainly had no effect, so the desk may send the request again.
+    /// The request had no effect, so the desk may safely send the request again. The text is the reason.
     NotSent(String),
-    /// The response is missing or unreadable. It is unknown whether the request had an effect.
+    /// The response is missing or unreadable, so the desk does not know whether the request had an effect.
+    /// The text is the reason.
     Unclear(String),
 }
 
@@ -114,30 +116,32 @@ pub enum Answer {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Request(Requested),
-    /// Records that the desk is about to send the creation request. If no result is recorded before
-    /// the instant `until`, it is unknown whether the ticket exists.
+    /// Stores that the desk will send the creation request next. If no result is stored before the time
+    /// `until`, the desk does not know whether the external ticket exists.
     Begin {
         attempt: u32,
         until: Moment,
     },
-    /// Records the outcome of the current attempt.
+    /// Stores the outcome of the current attempt.
     Record(Report),
-    /// Records that a callback arrived. `inbound` is the stream that stores the callback.
+    /// Stores that a callback arrived. The member `inbound` is the name of the stream that contains the
+    /// callback.
     Hint {
         inbound: String,
         at: Moment,
     },
-    /// Ends an application that has no decision when its time limit is reached.
+    /// Ends the application at its expiry time if the external ITSM has not decided.
     Expire {
         at: Moment,
     },
-    /// Closes the application. `recorded` is true if the ticket recorded the result.
+    /// Closes the application after its result was sent to the ticket. The member `recorded` is true if the
+    /// ticket stored the result.
     Close {
         recorded: bool,
     },
 }
 
-/// The reasons why a command is rejected.
+/// The reasons why the aggregate rejects a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("the application is already requested")]
@@ -166,13 +170,11 @@ pub struct Application {
     pub requested: Option<Requested>,
     pub attempts: Attempts,
     pub step: Step,
-    /// Number of reads of the external ticket that found no decision.
+    /// Number of reads of the external ticket after which the external ITSM had still not decided.
     pub polls: u32,
-    /// The number of the ticket in the external ITSM. The text is empty while the number is
-    /// unknown.
+    /// The ticket number in the external ITSM. The text is empty until the desk knows the number.
     pub external: String,
-    /// The stream of the last callback. The token of this callback is verified next or was verified
-    /// last.
+    /// The name of the stream that contains the last callback. The desk checks the token of this callback.
     pub hint: Option<String>,
     pub outcome: Option<Outcome>,
     pub is_closed: bool,
@@ -224,8 +226,9 @@ impl Decider for Application {
             Command::Hint { inbound, at } => Ok(vec![
                 Hinted {
                     inbound: inbound.clone(),
-                    // While the number of the external ticket is unknown, the callback must not
-                    // change the deadline. Only the current step can find the number.
+                    // While the number of the external ticket is unknown, a callback does not change the
+                    // deadline. The desk can find the number only with the creation request or a search, so a
+                    // callback does not help.
                     due: if self.external.is_empty() {
                         self.attempts.due
                     } else {
@@ -277,8 +280,8 @@ impl Decider for Application {
             ApplicationEvent::Hinted(hinted) => {
                 self.hint = Some(hinted.inbound.clone());
                 if !self.external.is_empty() {
-                    // A read may still be running that started before the callback arrived. The
-                    // outcome of this old read is ignored.
+                    // A read that started before the callback arrived may still be running. The outcome of
+                    // this earlier read is ignored.
                     self.attempts.poll(self.attempts.next(), hinted.due);
                     self.step = Step::Verify;
                 }
@@ -303,7 +306,8 @@ impl Decider for Application {
     }
 }
 
-/// The lists of applications: all, and those without a result, by the time of their expiry.
+/// Adds each application to the list of all applications. An application without a result is also in the list
+/// `open`. Both lists are sorted by the time at which the applications expire.
 impl Card for Application {
     type Event = ApplicationEvent;
     const VIEW: &'static str = "application";
@@ -330,17 +334,17 @@ impl Application {
         self.requested.is_some() && self.outcome.is_none()
     }
 
-    /// Returns the verdict on a creation request that was interrupted before its result was
-    /// recorded. The ticket may exist, so the next step is a search. Returns `None` if no creation
-    /// request was interrupted.
+    /// Returns a search as the next step if a creation request was interrupted before its result was stored.
+    /// The external ticket may already exist in this case. Returns `None` if no creation request was
+    /// interrupted.
     pub fn interrupted(&self) -> Option<Verdict> {
         self.attempts
             .is_interrupted()
             .then(|| next(Step::Find, String::new(), 0))
     }
 
-    /// Returns the verdict on the response to the current request. `granted` is the condition under
-    /// which the application counts as granted.
+    /// Returns the consequence of a response to the current request. The parameter `granted` is the condition
+    /// on the external ticket under which the application is granted.
     pub fn verdict(&self, answer: Answer, granted: &Condition) -> Verdict {
         match (self.step, answer) {
             (_, Answer::NotSent(reason)) => retry(reason),
@@ -359,8 +363,8 @@ impl Application {
             }
             (Step::Find, Answer::Found(None)) => next(Step::Create, String::new(), 0),
             (Step::Verify, Answer::Verified(true)) => next(Step::Confirm, self.external.clone(), 0),
-            // The token of the callback is invalid, so the callback is ignored. The regular reads
-            // continue.
+            // The token of the callback is invalid, so the callback is ignored. The desk continues with the
+            // regular reads of the external ticket.
             (Step::Verify, Answer::Verified(false) | Answer::Rejected(_)) => {
                 next(Step::Poll, self.external.clone(), self.pause_ms())
             }
@@ -370,8 +374,8 @@ impl Application {
         }
     }
 
-    /// Returns the verdict on the state of the external ticket. Only a final status gives a
-    /// decision. For any other status, another read follows.
+    /// Returns the consequence of a read of the external ticket. A final status of the external ticket gives
+    /// the decision. For any other status, the desk reads the ticket again later.
     fn read(&self, ticket: &ExternalTicket, granted: &Condition) -> Verdict {
         if !matches!(
             ticket.status.as_str(),
@@ -398,8 +402,8 @@ impl Application {
         }
     }
 
-    /// Returns the pause before the next read. The pause starts at one minute and doubles after
-    /// each read, up to five minutes.
+    /// Returns the pause before the next read of the external ticket. The first pause is one minute. Each
+    /// further pause is twice as long, up to five minutes.
     fn pause_ms(&self) -> i64 {
         let doublings = self.polls.saturating_sub(1).min(8);
         (POLL_MS << doublings).min(POLL_MS_MAX)
@@ -445,8 +449,8 @@ impl Application {
                 task,
                 after_ms,
             } => {
-                // A callback arrived before the ticket number was known. The token of this callback
-                // is verified immediately.
+                // A callback arrived before the desk knew the number of the external ticket. The desk now
+                // knows the number and checks the token of this callback immediately.
                 let is_hinted = self.external.is_empty() && !task.is_empty() && self.hint.is_some();
                 let (step, after_ms) = if is_hinted {
                     (Step::Verify.name(), 0)
@@ -466,7 +470,8 @@ impl Application {
     }
 }
 
-/// Returns a verdict that continues with the given step after a pause.
+/// Returns the next step: the given step follows after the pause `after_ms`. The parameter `external` is the
+/// ticket number in the external ITSM.
 fn next(step: Step, external: String, after_ms: i64) -> Verdict {
     Verdict::Poll {
         step: step.name().into(),

@@ -1,4 +1,5 @@
-//! External systems: approvals that this desk requests there, and cases that other systems send.
+//! Implements the connections to external systems. This desk requests approvals in these systems, and the
+//! systems send cases to this desk.
 
 pub mod application;
 pub mod case;

@@ -1,5 +1,5 @@
-//! Statistics of the whole desk: numbers of tickets by service type and final status, of decisions
-//! and of callbacks.
+//! Computes statistics of the whole desk: the numbers of tickets, decisions, API calls, callbacks and other
+//! events.
 
 use std::collections::BTreeMap;
 
@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 
 use super::Projection;
 
-/// All numbers count from the first event of the ledger.
+/// The statistics of the whole desk. All numbers count the events from the start of the ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DeskBoard {
-    /// Number of opened tickets by service type (`request`, `change`, `event`, `question`).
+    /// Number of opened tickets. The key is the service type (`request`, `change`, `event`, `question`).
     pub opened: BTreeMap<String, u64>,
-    /// Number of ended tickets by final status (`FINISHED`, `TERMINATED`, `REVOKED`).
+    /// Number of ended tickets. The key is the final status (`FINISHED`, `TERMINATED`, `REVOKED`).
     pub ended: BTreeMap<String, u64>,
     pub passed: u64,
     pub rejected: u64,
@@ -25,15 +25,15 @@ pub struct DeskBoard {
     pub delivered: u64,
     pub sent_back: u64,
     pub suspended: u64,
-    /// Number of times that a parallel gateway has started its branches.
+    /// Number of times that a ticket reached a parallel gateway and started its branches.
     pub forked: u64,
-    /// Number of successful API calls. The next fields are the numbers of failed API calls, of
-    /// retries by people, and of skipped nodes.
+    /// Number of successful API calls. The three members that follow count failed API calls, repetitions by
+    /// people, and skipped nodes.
     pub calls_succeeded: u64,
     pub calls_failed: u64,
     pub calls_retried: u64,
     pub skipped: u64,
-    /// Number of times that a ticket entered a node without processors.
+    /// Number of times that a ticket entered a node at which nobody may act.
     pub unattended: u64,
     pub remarks: u64,
     pub rated: u64,

@@ -1,9 +1,9 @@
-//! Statistics of imported incident logs: numbers of rows, changes of the state, durations, changes
-//! of the group, and reopened cases.
+//! Computes statistics of imported incident logs. The statistics contain numbers of rows, changes of the
+//! state and of the group, durations, and reopened cases.
 //!
-//! The module processes `ticket.row_imported` events in the order of the ledger. The code contains
-//! no state names of other systems. Instead, each event contains a phase such as `resolved`, and
-//! the mapping file of the import assigns a phase to each state.
+//! The module processes `ticket.row_imported` events in the order of the ledger. The code contains no names
+//! of states. Instead, each event contains a phase such as `resolved`. The mapping file of the import assigns
+//! each state of the other system to a phase.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,45 +13,46 @@ use serde::{Deserialize, Serialize};
 
 use crate::envelope::Envelope;
 
-/// Names of the times from which durations are computed.
+/// Names of times in imported rows. Durations are computed from these times.
 pub const OPENED: &str = "opened";
 pub const RESOLVED: &str = "resolved";
 pub const CLOSED: &str = "closed";
 
-/// The statistics of one imported case. The struct must be small, because one value per case is
-/// stored.
+/// The statistics of one imported case. The struct must be small, because the desk stores one such value for
+/// each case.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Case {
     pub rows: u64,
     pub first_state: String,
     pub reopens: u64,
     pub group_changes: u64,
-    /// True if the case went back to a group that had already worked on the case.
+    /// True if the case returned to a group that had worked on the case before.
     pub ping_pong: bool,
     pub known_groups: BTreeSet<String>,
     pub last_known_group: String,
-    /// The latest imported row of the case. The additional columns of this row are not stored, to
-    /// save space.
+    /// The last imported row of the case. The additional columns of the row are removed, so that the value
+    /// needs less space.
     pub last: Option<RowImported>,
     pub last_at: Moment,
-    /// The time of the first row of the case.
+    /// The time in the first imported row of the case.
     pub first_at: Moment,
-    /// The time of the first row with the phase resolved or closed.
+    /// The time in the first imported row with the phase `resolved` or `closed`.
     pub first_resolved_at: Option<Moment>,
-    /// The time of the first row with the phase closed.
+    /// The time in the first imported row with the phase `closed`.
     pub first_closed_at: Option<Moment>,
 }
 
-/// The statistics of all imported cases. A report uses this data.
+/// The statistics of all imported cases. The report on incident logs uses these statistics.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct IncidentLog {
     pub cases: BTreeMap<String, Case>,
     pub rows_by_state: BTreeMap<String, u64>,
-    /// Number of changes from one state to another. The outer key is the old state, and the inner
-    /// key is the new state. Two consecutive rows with the same state also count as a change.
+    /// The number of changes from one state to another state. The outer key is the state before the change,
+    /// and the inner key is the state after the change. Two successive rows with the same state also count as
+    /// a change.
     pub transitions: BTreeMap<String, BTreeMap<String, u64>>,
     pub dwell_minutes_by_state: BTreeMap<String, i64>,
-    /// The names of the times in the imported rows, by the source of the rows.
+    /// The names of all times that occur in the imported rows. The key is the source of the rows.
     pub named_times: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -84,8 +85,8 @@ impl IncidentLog {
                     .or_default()
                     .entry(row.state.clone())
                     .or_default() += 1;
-                // The rows are processed in the order of the log. If a row is older than the
-                // previous row, the duration is zero minutes.
+                // The rows are processed in the order of the imported file. If a row has an earlier time than
+                // the row before, the duration counts as zero minutes.
                 *self
                     .dwell_minutes_by_state
                     .entry(last.state.clone())
@@ -113,9 +114,9 @@ impl IncidentLog {
 }
 
 impl IncidentLog {
-    /// Returns a named time of a case, such as `resolved`. Normally the newest row contains the
-    /// time. If the rows of this source never contain the time, the time is computed from the
-    /// phases of the rows.
+    /// Returns a time of a case, such as `resolved`. Normally the last row of the case contains this time. If
+    /// no row of the source contains this time, the function uses the time of the first row with the matching
+    /// phase.
     pub fn time(&self, case: &Case, name: &str) -> Option<Moment> {
         let last = case.last.as_ref()?;
         if self.derives(&last.source, name) {
@@ -129,8 +130,8 @@ impl IncidentLog {
         last.times.get(name).copied()
     }
 
-    /// Returns true if a named time must be computed from the phases of the rows. This is necessary
-    /// if no row of the source contains the time.
+    /// Returns true if the rows of the source never contain the time with this name. The time is then
+    /// computed from the phases of the rows.
     pub fn derives(&self, source: &str, name: &str) -> bool {
         [OPENED, RESOLVED, CLOSED].contains(&name)
             && !self
@@ -140,7 +141,7 @@ impl IncidentLog {
     }
 }
 
-/// Returns the number of full minutes between two instants. The result is rounded down.
+/// Returns the number of full minutes from one time to another time. The result is rounded down.
 pub fn minutes(from: Moment, to: Moment) -> i64 {
     (to.0 - from.0).div_euclid(60_000)
 }

@@ -1,4 +1,4 @@
-//! Projections. A projection is a pure function that summarizes events of many streams in one
+//! Defines projections. A projection is a pure function that summarizes the events of many streams in one
 //! document. The events are processed in the order of the ledger.
 
 pub mod desk_board;
@@ -7,15 +7,15 @@ pub mod incident_log;
 use events::AnyEvent;
 use serde::{Serialize, de::DeserializeOwned};
 
-/// A summary of many streams. With the document, the store keeps the position of the last processed
-/// commit.
+/// A summary of the events of many streams. The store also keeps the position of the last commit that the
+/// summary contains.
 pub trait Projection:
     Default + Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static
 {
-    /// The name of the projection. The name must never change.
+    /// The name of the projection. The stores contain this name, so it must never change.
     const VIEW: &'static str;
-    /// The aggregates whose events this projection reads. Commits of other aggregates are skipped
-    /// without decoding.
+    /// The aggregates whose events the projection needs. Commits of other aggregates are skipped and not
+    /// decoded.
     const AGGREGATES: &'static [&'static str];
 
     fn fold(&mut self, event: &AnyEvent);

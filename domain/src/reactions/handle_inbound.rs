@@ -1,4 +1,4 @@
-//! Requests the processing of an inbound message after it was received.
+//! Requests that the desk processes an inbound message (a message that another system sent).
 
 use events::inbound::InboundEvent;
 
@@ -6,12 +6,11 @@ use crate::envelope::Envelope;
 use crate::inbound::Inbound;
 use crate::intent::Intent;
 
-/// The name of this reaction. The name must never change, because the ids of the resulting queue
-/// messages contain it.
+/// The name of this reaction. The ids of queue messages contain this name, so the name must never change.
 pub const NAME: &str = "handle_inbound";
 
-/// Returns the request to process the message. If the body of the message is unreadable, the list
-/// is empty and the message is only stored.
+/// Returns the request to process an inbound message. If the desk cannot read the body of the message, the
+/// list is empty, and the message is only stored.
 pub fn react(envelope: &Envelope<InboundEvent>, _card: &Inbound) -> Vec<Intent> {
     let InboundEvent::Received(received) = &envelope.event;
     if !received.problem.is_empty() {

@@ -1,5 +1,6 @@
-//! Reactions. A reaction is a pure function. It reads an event and the card (the state summary)
-//! after this event. It returns intents: further work that the desk must do.
+//! Defines reactions. A reaction is a pure function that reads an event and the card (the stored summary) of
+//! the stream after this event. The function returns intents, which describe further work that the desk must
+//! do.
 
 pub mod handle_inbound;
 pub mod relate_tickets;

@@ -1,5 +1,5 @@
-//! Records the link between two tickets on the other ticket. When a parent ticket ends, its child
-//! tickets are ended too.
+//! Requests further work for tickets that are linked to a ticket. If a link is added or removed, the other
+//! ticket must store the change too. If a parent ticket ends, its child tickets must end too.
 
 use events::ticket::{Relation, TicketEvent};
 
@@ -7,12 +7,11 @@ use crate::envelope::Envelope;
 use crate::intent::Intent;
 use crate::views::ticket_card::TicketCard;
 
-/// The name of this reaction. The name must never change, because the ids of the resulting queue
-/// messages contain it.
+/// The name of this reaction. The ids of queue messages contain this name, so the name must never change.
 pub const NAME: &str = "relate_tickets";
 
-/// Returns the further work for other tickets. If a link is added or removed, the other ticket must
-/// record the change. If the ticket ends, its children must end.
+/// Returns the requests for work in other tickets. After a change of a link, the other ticket must store the
+/// change. After the end of a ticket, its child tickets must end.
 pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent> {
     let Some(opened) = &card.ticket.opened else {
         return Vec::new();

@@ -1,5 +1,5 @@
-//! Requests a callback to the receiver of a ticket when the ticket ends (reference/bk-itsm.md 10).
-//! If the client app wants status changes, each change of the status also leads to a callback.
+//! Requests a callback to the receiver of a ticket's callbacks when the ticket ends (reference/bk-itsm.md
+//! 10). For some client apps, the reaction also requests a callback for each change of the ticket status.
 
 use events::ticket::TicketEvent;
 
@@ -7,12 +7,11 @@ use crate::envelope::Envelope;
 use crate::intent::Intent;
 use crate::views::ticket_card::TicketCard;
 
-/// The name of this reaction. The name must never change, because the ids of the resulting queue
-/// messages contain it.
+/// The name of this reaction. The ids of queue messages contain this name, so the name must never change.
 pub const NAME: &str = "send_callback";
 
-/// Returns the request for a callback. The list is empty if the ticket has no receiver, or if the
-/// event needs no callback.
+/// Returns the request for a callback. Returns an empty list if the ticket has no receiver, or if the event
+/// leads to no callback.
 pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent> {
     let Some((opened, callback)) = card
         .ticket
@@ -22,8 +21,8 @@ pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent>
     else {
         return Vec::new();
     };
-    // The callback contains the state of the ticket at the time of the request. Even if two
-    // callbacks arrive in the wrong order, no callback contains an old state.
+    // The callback contains the state of the ticket at the time when the callback is sent. If two callbacks
+    // arrive in the wrong order, neither callback contains an old state.
     let changes = matches!(
         envelope.event,
         TicketEvent::Suspended(_) | TicketEvent::Resumed(_) | TicketEvent::StatusSet(_)

@@ -1,5 +1,5 @@
-//! Requests the API call of an automatic node. The request follows when a ticket enters the node,
-//! or when a person retries the node.
+//! Requests an API call for an automatic node. The reaction does this when a ticket enters the node, and when
+//! a person repeats the work of a failed node.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +10,11 @@ use crate::envelope::Envelope;
 use crate::intent::{Intent, StartApiCall, effect_id};
 use crate::views::ticket_card::TicketCard;
 
-/// The name of this reaction. The name must never change, because the ids of the resulting queue
-/// messages contain it.
+/// The name of this reaction. The ids of queue messages contain this name, so the name must never change.
 pub const NAME: &str = "start_api_call";
 
-/// Returns the request for an API call. The list is empty if the event neither enters nor retries
-/// an automatic node with an API call.
+/// Returns the request for an API call. Returns an empty list if the event does not start or repeat the work
+/// of an automatic node with an API call.
 pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent> {
     let (node, attempt, inputs) = match &envelope.event {
         TicketEvent::NodeEntered(entered) if entered.automatic => {
@@ -32,8 +31,8 @@ pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent>
     if node_run.executor != Executor::ApiCall {
         return Vec::new();
     }
-    // If the inputs of a retry are unchanged, the retry uses the same idempotency key and continues
-    // the existing SOPS task. If the inputs are changed, the retry gets a new key.
+    // If a person repeats the call without new inputs, the call keeps its idempotency key and continues the
+    // existing task of BlueKing SOPS. With new inputs, the call gets a new key.
     let has_same_inputs = inputs.is_empty();
     let target = format!(
         "{node}/{}/{}",

@@ -1,5 +1,5 @@
-//! Automatic nodes. This file records the results of API calls. It also contains the operations of
-//! people after a failed API call (reference/bk-itsm.md 8).
+//! Implements the commands for automatic nodes (reference/bk-itsm.md 8). The commands store the results of
+//! API calls. After a failed API call, people can repeat or skip the node, or choose a transition.
 
 use std::collections::BTreeMap;
 
@@ -15,12 +15,12 @@ use super::{
 use crate::api_call::plan;
 use crate::workflow::{is_of_the_ticket, output_keys};
 
-/// Maximum length of one input value of an API call, in characters.
+/// Maximum length of one value that a person enters for a repeated API call, in characters.
 pub const INPUT_MAX: usize = 10_000;
 
 impl Ticket {
-    /// Records the expected result of an API call. If the ticket is suspended or is a child ticket,
-    /// the result is only stored. The desk applies the stored result later.
+    /// Stores and applies the result of an API call, if the node waits for this result. If the ticket is
+    /// suspended or is a child ticket, the result is only stored, and the desk applies it later.
     pub(super) fn record_result(
         &self,
         result: &NodeResult,
@@ -62,16 +62,16 @@ impl Ticket {
             task,
             reason: reason.clone(),
         });
-        // A child ticket does not continue by itself. The stored result is applied when the ticket
-        // is no longer a child.
+        // A child ticket does not move through its workflow. The stored result is applied when the ticket
+        // stops being a child.
         if self.status != Status::Suspended && self.parent().is_none() {
             run.apply_result(node, succeeded, outputs, &reason)?;
         }
         run.done()
     }
 
-    /// Applies results of API calls that were stored while the ticket was suspended or was a child
-    /// ticket.
+    /// Applies the stored results of API calls. The results arrived while the ticket was suspended or was a
+    /// child ticket.
     pub(super) fn apply_pending_results<'a>(
         &self,
         run: &mut Run<'a>,
@@ -122,9 +122,9 @@ impl Ticket {
         ])
     }
 
-    /// Checks the inputs of a repeated API call. An input may replace only a placeholder of the
-    /// service task. Inputs are stored as plain text, so ticket attributes, people and personal
-    /// values are rejected.
+    /// Checks the values that a person enters for a repeated API call. A value may replace only a placeholder
+    /// of the service task. The ledger contains these values as plain text, so values for ticket attributes,
+    /// people and personal fields are rejected.
     fn check_inputs(
         &self,
         definition: &Definition,
@@ -142,8 +142,8 @@ impl Ticket {
             if !allowed.contains(key) || is_of_the_ticket(key) {
                 return reject(Rejection::FieldUnknown(key.clone()));
             }
-            // Such an input would contain the name of a person or a personal value. The ledger must
-            // never contain these as plain text.
+            // Such a value would be a name of a person or a personal value. The ledger must never contain
+            // these values as plain text.
             let names_people = field.is_some_and(|field| field.kind.names_people())
                 || definition.approver_keys().any(|known| known == key);
             if names_people || field.is_some_and(|field| form::is_creator_owned(field, seals_text))
@@ -185,7 +185,8 @@ impl Ticket {
         run.done()
     }
 
-    /// Continues along a transition that a manager chose, because no condition matched.
+    /// Moves the ticket along a transition that a manager chose. A manager may choose only if no transition
+    /// had a true condition.
     pub(super) fn route(
         &self,
         id: NodeId,
@@ -244,8 +245,8 @@ impl Ticket {
         run.done()
     }
 
-    /// Returns the failed automatic node. The person must be a processor of the node or a manager
-    /// of the ticket. Any other person is rejected.
+    /// Returns an automatic node that has failed. Rejects the command if the person is neither a processor of
+    /// the node nor a manager of the ticket.
     fn failed_node<'a>(
         &'a self,
         definition: &'a Definition,

@@ -1,4 +1,4 @@
-//! Operations that do not move the ticket through its workflow: remarks, followers, ratings,
+//! Implements the operations that do not move a ticket through its workflow: remarks, followers, ratings,
 //! reminders and links.
 
 use events::ticket::{
@@ -14,8 +14,9 @@ use super::{
 use crate::user_name::is_blank;
 
 impl Ticket {
-    /// Adds a remark. If `parent` is given, the remark is a reply to that remark. All people who
-    /// may see the ticket may add remarks, also after the ticket has ended.
+    /// Adds a remark to the ticket. If the parameter `parent` is given, the remark is a reply to the remark
+    /// with this number. Every person who may see the ticket may add remarks, even after the ticket has
+    /// ended.
     pub(super) fn remark_on(
         &self,
         by: &PersonId,
@@ -55,9 +56,9 @@ impl Ticket {
         }
     }
 
-    /// Adds or removes followers (people who have the ticket in a personal list). People who would
-    /// not change are skipped. If the acting person may see the whole ticket, new followers may see
-    /// the whole ticket too.
+    /// Adds followers to the ticket or removes followers. A follower has the ticket in a personal list. If
+    /// nothing changes for a person, the person is skipped. If the acting person may see the whole ticket,
+    /// new followers may see it too.
     pub(super) fn follow(
         &self,
         by: &PersonId,
@@ -66,8 +67,8 @@ impl Ticket {
         context: &Context,
     ) -> Decision<Vec<TicketEvent>> {
         let sees = self.may_see(by, context)?;
-        // Each person may stop following a ticket. Only people who may see the ticket may remove
-        // other followers.
+        // Each person may stop following the ticket. To remove other followers, a person must be allowed to
+        // see the ticket.
         if !follows && !sees && people.iter().any(|pid| pid != by) {
             return reject(Rejection::NotAllowedToSee(by.clone()));
         }
@@ -96,8 +97,9 @@ impl Ticket {
         })
     }
 
-    /// Rates a finished ticket. Only one rating is possible. The creator or the agent gives the
-    /// rating. After a deadline, the desk gives the rating automatically.
+    /// Rates a finished ticket. A ticket can have only one rating. The rating comes from the creator or from
+    /// the agent, who submitted the ticket for the creator. After a deadline, the desk rates the ticket
+    /// automatically.
     pub(super) fn rate(
         &self,
         by: &PersonId,
@@ -132,8 +134,8 @@ impl Ticket {
         ])
     }
 
-    /// Reminds the current processors of their work. If the workflow allows reminders, the creator
-    /// and the supervisors may send them until the ticket ends.
+    /// Reminds the current processors that they must process the ticket. If the workflow allows reminders,
+    /// the creator and the supervisors may send them until the ticket ends.
     pub(super) fn remind(
         &self,
         by: &PersonId,
@@ -172,10 +174,9 @@ impl Ticket {
         ])
     }
 
-    /// Links this ticket to another ticket. Both tickets record the link and check the permission
-    /// of the person. A child has exactly one parent and cannot be a parent. For a link between
-    /// parent and child, the person must be allowed to end the ticket. The reason is that a child
-    /// ends with its parent.
+    /// Links this ticket to another ticket. Both tickets store the link, and both check that the person has
+    /// the permission. A child has exactly one parent and cannot be a parent. A child ends together with its
+    /// parent. For a link between parent and child, the person must therefore be allowed to end the ticket.
     pub(super) fn link(
         &self,
         by: &PersonId,
@@ -193,8 +194,8 @@ impl Ticket {
             Some(_) => return reject(Rejection::LinkedAlready(other.clone())),
             None => {}
         }
-        // The permission was already checked when a person opened the other ticket from this
-        // ticket.
+        // A person opened the other ticket from this ticket. The permission for the link was already checked
+        // at that time.
         if !(mirror && relation == Relation::Raised) {
             self.may_relate(by, relation, context)?;
         }
@@ -259,8 +260,8 @@ impl Ticket {
         if link.relation != Relation::ChildOf || self.status != Status::Running {
             return Ok(vec![unlinked.into()]);
         }
-        // The ticket is not a child any more. Results of API calls that were stored in the meantime
-        // are applied.
+        // The ticket was a child of another ticket, and results of API calls were only stored. These results
+        // are applied when the ticket stops being a child.
         let workflow = self.workflow(context)?;
         let mut run = Run::new(self, &workflow.definition, context);
         run.emit(unlinked);
@@ -268,9 +269,9 @@ impl Ticket {
         run.done()
     }
 
-    /// Checks that the person may add or remove this kind of link. For a link between parent and
-    /// child, the person must be allowed to end the ticket. For other links, the person must be
-    /// allowed to see the ticket.
+    /// Checks that the person may add or remove a link of this kind. For a link between parent and child, the
+    /// person must be allowed to end the ticket. For other links, the person must be allowed to see the
+    /// ticket.
     pub fn may_relate(&self, by: &PersonId, relation: Relation, context: &Context) -> Decision<()> {
         match relation {
             Relation::ChildOf | Relation::ParentOf => self.may_manage(by, context),

@@ -1,4 +1,4 @@
-//! Commands of a ticket.
+//! Defines the commands of a ticket.
 
 use std::collections::BTreeMap;
 
@@ -12,16 +12,16 @@ use crate::attachment;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Open(Box<Open>),
-    /// Submits the form of a node. At a vote node, this form is also the vote (BlueKing:
-    /// TRANSITION).
+    /// Submits the form of a node. At a node with votes, the form contains the vote. (BlueKing calls this
+    /// operation TRANSITION.)
     Submit {
         node: NodeId,
         by: PersonId,
         form: Vec<Entry>,
         reason: String,
     },
-    /// Casts a vote without a form. The desk writes the decision to the result field, and the
-    /// remark to a text field if there is one.
+    /// Casts a vote without a form. The desk writes the decision to the field for the result. If the form has
+    /// a text field, the desk writes the remark to this text field.
     Decide {
         node: NodeId,
         by: PersonId,
@@ -45,8 +45,8 @@ pub enum Command {
         to: Processors,
         message: String,
     },
-    /// Replaces the processors of a node with any other people. Only managers may do this
-    /// (BlueKing: exception distribution).
+    /// Replaces the processors of a node with any other people. Only managers of the ticket may send this
+    /// command. BlueKing calls this operation "exception distribution".
     Reassign {
         node: NodeId,
         by: PersonId,
@@ -74,51 +74,51 @@ pub enum Command {
         by: PersonId,
         reason: String,
     },
-    /// Ends the ticket with a final status. Only managers may do this.
+    /// Ends the ticket with a final status. Only managers of the ticket may send this command.
     Close {
         by: PersonId,
         status: String,
         reason: String,
     },
-    /// Records the result of an API call that an automatic node requested.
+    /// Stores the result of an API call that an automatic node requested.
     RecordResult(NodeResult),
-    /// Repeats a failed automatic node, possibly with changed inputs.
+    /// Repeats the work of a failed automatic node. The inputs may be different.
     Retry {
         node: NodeId,
         by: PersonId,
         inputs: BTreeMap<String, String>,
         reason: String,
     },
-    /// Skips a failed automatic node, possibly with values for its output variables.
+    /// Skips a failed automatic node. The command may contain values for the output variables of the node.
     Ignore {
         node: NodeId,
         by: PersonId,
         outputs: BTreeMap<String, String>,
         reason: String,
     },
-    /// Continues along a transition that a manager chose. This is possible only if no condition
-    /// matched.
+    /// Moves the ticket along a transition that a manager chose. This is possible only if no transition had a
+    /// true condition.
     Route {
         node: NodeId,
         by: PersonId,
         transition: TransitionId,
         reason: String,
     },
-    /// Claims the node if the node waits for a claim. Otherwise the person acknowledges the work at
-    /// the node.
+    /// Claims the node if the node waits for a claim. Otherwise the command stores that the person has seen
+    /// the work at the node.
     Acknowledge {
         node: Option<NodeId>,
         by: PersonId,
         reason: String,
     },
-    /// Completes the node at which this person must act now.
+    /// Completes a node at which the sender of the command must act.
     Resolve {
         by: PersonId,
         form: Vec<Entry>,
         remark: String,
     },
-    /// Makes the leaders of the processors additional processors of the node. If there is no new
-    /// leader, the service owners become additional processors.
+    /// Adds the leaders of the processors to the processors of the node. If this step adds nobody, the
+    /// command adds the service owners instead.
     Escalate {
         node: Option<NodeId>,
         by: PersonId,
@@ -146,13 +146,14 @@ pub enum Command {
         stars: u8,
         comment: String,
     },
-    /// Reminds the current processors of their work (BlueKing: supervision).
+    /// Reminds the current processors that they must process the ticket. BlueKing calls this operation
+    /// "supervision".
     Remind {
         by: PersonId,
         message: String,
     },
-    /// Links this ticket to the ticket `other`. `mirror` is true if the other ticket has already
-    /// recorded the link.
+    /// Links this ticket to the ticket `other`. The member `mirror` is true if the other ticket has already
+    /// stored the link.
     Link {
         by: PersonId,
         other: TicketSn,
@@ -164,24 +165,24 @@ pub enum Command {
         other: TicketSn,
         mirror: bool,
     },
-    /// Ends a child ticket with the final status of its parent.
+    /// Ends this child ticket because its parent has ended. The child gets the final status of the parent.
     EndWithParent {
         parent: TicketSn,
         status: String,
         approve_result: bool,
     },
-    /// Imports rows of the log of another system in the order of the file. Rows that were imported
-    /// before are skipped.
+    /// Imports rows from the log of another system, in the order of the rows in the file. A row that was
+    /// imported earlier is skipped.
     ImportRow(Vec<RowImported>),
 }
 
-/// Returns the person who sends the command. The reference is mutable if the given command is
-/// mutable.
+/// Returns the person who sends the command. If the given command is mutable, the returned reference is
+/// mutable too.
 macro_rules! by {
     ($command:expr) => {
         match $command {
-            // The creator of a new ticket may have no person id yet, so the macro returns no person
-            // here. The creator gets an id only after a trial decision accepts the ticket.
+            // The creator of a new ticket may have no person id yet, so the macro returns no person for this
+            // command. The creator gets an id only after the desk has tested whether the ticket is accepted.
             Command::Open(_)
             | Command::ImportRow(_)
             | Command::RecordResult(_)
@@ -216,7 +217,7 @@ macro_rules! by {
 }
 
 impl Command {
-    /// Returns the ids of the uploaded files in the form of the command.
+    /// Returns the ids of the uploaded files in the form that the command contains.
     pub fn attachments(&self) -> Vec<AttachmentId> {
         self.form()
             .iter()
@@ -225,8 +226,8 @@ impl Command {
     }
 }
 
-/// The result of an API call. `round` (the number of the node's run) and `attempt` identify the
-/// call.
+/// The result of an API call. The members `round` (the number of the node's execution) and `attempt` identify
+/// the call.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NodeResult {
     pub node: NodeId,
@@ -244,7 +245,7 @@ impl Command {
         by!(self)
     }
 
-    /// Returns all people in the command except the people in the form: the acting person, new
+    /// Returns all people in the command, except the people in its form. These people are the sender, new
     /// processors, mentioned people and new followers.
     pub(super) fn people(&self) -> impl Iterator<Item = &PersonId> {
         let others: &[PersonId] = match self {
@@ -273,8 +274,8 @@ impl Command {
         self.by().into_iter().chain(others)
     }
 
-    /// Returns mutable references to all people in the command except the people in the form. The
-    /// caller replaces unknown people with registered people.
+    /// Returns mutable references to all people in the command, except the people in its form. The caller
+    /// replaces people who have no id with registered people.
     pub fn people_mut(&mut self) -> Vec<&mut PersonId> {
         let mut people: Vec<&mut PersonId> = Vec::new();
         match self {
@@ -311,7 +312,7 @@ impl Command {
         people
     }
 
-    /// Returns the form of the command. The form is empty if the command has no form.
+    /// Returns the form that the command contains. The result is empty if the command contains no form.
     pub fn form(&self) -> &[Entry] {
         match self {
             Self::Open(open) => &open.form,
@@ -322,8 +323,8 @@ impl Command {
         }
     }
 
-    /// Returns the form of a command on an existing ticket. The reference is mutable, so that the
-    /// caller can register the people in the form.
+    /// Returns a mutable reference to the form of a command on an existing ticket. The caller uses the
+    /// reference to register the people in the form.
     pub fn form_mut(&mut self) -> &mut [Entry] {
         match self {
             Self::Submit { form, .. }
@@ -334,7 +335,7 @@ impl Command {
     }
 }
 
-/// The content of a new ticket.
+/// The command that opens a new ticket.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Open {
     pub sn: TicketSn,
@@ -345,21 +346,22 @@ pub struct Open {
     pub tag: String,
     pub callback: Option<CallbackTarget>,
     pub chosen_processors: BTreeMap<NodeId, Vec<PersonId>>,
-    /// The person who submits the ticket for the creator. `None` if the creator submits the ticket.
+    /// The person who submits the ticket on behalf of the creator. `None` if the creator submits the ticket.
     pub agent: Option<PersonId>,
     pub dynamic_fields: Vec<DynamicField>,
     pub names: BTreeMap<String, BTreeMap<String, String>>,
-    /// The name of the secret in the key store that contains the variables for automatic nodes.
+    /// The name of a secret in the key store. The secret contains the variables for automatic nodes.
     pub variables: Option<String>,
     pub notify_config: serde_json::Value,
-    /// The existing ticket from which a person opens this ticket.
+    /// The existing ticket from which a person opens the new ticket. `None` if the new ticket does not come
+    /// from another ticket.
     pub from: Option<TicketSn>,
-    /// True if the creator follows the new ticket.
+    /// True if the creator becomes a follower of the new ticket.
     pub attention: bool,
 }
 
 impl Open {
-    /// Returns the people in the command, except the people in the form.
+    /// Returns mutable references to the people in the command, except the people in its form.
     pub fn people_mut(&mut self) -> Vec<&mut PersonId> {
         let chosen = self.chosen_processors.values_mut().flatten();
         std::iter::once(&mut self.creator)

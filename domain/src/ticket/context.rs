@@ -1,5 +1,5 @@
-//! The context of ticket decisions. The context contains data that is not in the stream of the
-//! ticket. If the data is incomplete, the decision returns lookups that name the missing data.
+//! Defines the context of a ticket decision: data that is not in the stream of the ticket. If the context is
+//! incomplete, the decision returns lookups, which name the missing data.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,17 +13,17 @@ use crate::attachment::Attachment;
 use crate::decider::DecideError;
 use crate::options::{Offered, Question};
 
-/// Data that a ticket decision needs but the stream of the ticket does not contain.
+/// Data that a ticket decision needs but that is not in the stream of the ticket.
 #[derive(Clone, Debug, Default)]
 pub struct Context {
-    /// The services by id. The value is `None` if the service does not exist.
+    /// The services by id. The value is `None` if no service has this id.
     pub services: BTreeMap<ServiceId, Option<service::Defined>>,
     pub categories: BTreeMap<ServiceId, Option<CategoryId>>,
     pub workflows: BTreeMap<(WorkflowId, i64), Option<Arc<Deployed>>>,
-    /// The members of each role.
+    /// The members of each role. The key is the id of the role.
     pub roles: BTreeMap<RoleId, Vec<PersonId>>,
-    /// The ids of all general roles (roles that the people of the desk define). The members of all
-    /// these roles may act at a node whose list of roles is empty.
+    /// The ids of all general roles (roles that people define in this desk). A processor rule with an empty
+    /// list of roles selects the members of all these roles.
     pub general_roles: Option<Vec<RoleId>>,
     /// The members of the built-in role SUPERUSER.
     pub superusers: Option<Vec<PersonId>>,
@@ -33,28 +33,28 @@ pub struct Context {
     pub departments: BTreeMap<String, Vec<PersonId>>,
     /// The people who have a role in a business. The key is the business id and the role name.
     pub business_roles: BTreeMap<(i64, String), Vec<PersonId>>,
-    /// The options of each dictionary by code. The value is `None` if the dictionary does not
-    /// exist, is disabled, or was removed from the list.
+    /// The options of each dictionary. The key is the code of the dictionary. The value is `None` if the
+    /// dictionary does not exist, is disabled, or was removed from the list of dictionaries.
     pub dictionaries: BTreeMap<String, Option<Vec<Choice>>>,
     /// The current states of uploaded files.
     pub attachments: BTreeMap<AttachmentId, Attachment>,
-    /// The options from external systems. The key is the request that returned the options.
+    /// The options that external systems returned. The key is the request for these options.
     pub options: BTreeMap<Question, Offered>,
     pub now: Option<Now>,
 }
 
-/// The time of a decision: the instant, and the local time in the time zone of the desk.
+/// The time of a decision. The value contains the time in UTC and the local time in the time zone of the
+/// desk.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Now {
     pub at: Moment,
     pub local: DateTime,
 }
 
-/// The name of one input that the context does not contain yet. The caller loads the input and
-/// repeats the decision.
+/// The name of one input that is missing in the context. The caller loads the input and repeats the decision.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lookup {
-    /// A service and its category.
+    /// The service with this id, and the category of the service.
     Service(ServiceId),
     Workflow(WorkflowId, i64),
     Role(RoleId),
@@ -64,7 +64,7 @@ pub enum Lookup {
     Department(String),
     BusinessRole(i64, String),
     Dictionary(String),
-    /// The options of a field from an external system.
+    /// The options of a field. The desk gets these options from an external system with this request.
     Options(Question),
     Attachment(AttachmentId),
     Now,
@@ -120,8 +120,8 @@ impl Context {
             .map_or_else(|| needs(Lookup::Options(question)), Ok)
     }
 
-    /// Returns the service of an existing ticket. The service may be disabled or removed from the
-    /// list. Returns `None` if the service does not exist.
+    /// Returns the service of an existing ticket, even if the service is disabled or was removed from the
+    /// list of services. Returns `None` if the service does not exist.
     pub(super) fn known_service(&self, id: ServiceId) -> Decision<Option<&service::Defined>> {
         self.services.get(&id).map_or_else(
             || needs(Lookup::Service(id)),

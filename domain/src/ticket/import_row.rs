@@ -1,5 +1,5 @@
-//! Imports the rows of the log of another system. Each row becomes one event. The other system has
-//! already made all decisions, so the desk does not check the row against a workflow.
+//! Imports rows from the log of another system. Each row becomes one event. The other system has already made
+//! all decisions, so the desk does not check a row against a workflow.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Decision, Rejection, Status, Ticket, reject};
 
-/// The state of an imported ticket in the other system.
+/// The last known state of an imported ticket in the other system.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Observation {
     pub source: String,
@@ -17,8 +17,9 @@ pub struct Observation {
     pub phase: Phase,
     pub title: String,
     pub priority: String,
-    /// For each row fingerprint (a hash of the row), the number of imported rows. With these
-    /// numbers, an import can be repeated or continued, even from another file.
+    /// The number of imported rows for each hash of a row. Rows with the same text have the same hash. With
+    /// these numbers, the desk skips rows that were imported before, even if an import is repeated with
+    /// another file.
     pub rows: BTreeMap<String, u32>,
 }
 
@@ -35,8 +36,9 @@ impl Observation {
 }
 
 impl Ticket {
-    /// Imports the rows that were not imported before. Several rows can have the same text. The row
-    /// number n with this text is skipped if n such rows already exist.
+    /// Imports only rows that were not imported before. Several rows can have the same text, and these rows
+    /// are numbered. A row is skipped if its number is not higher than the number of imported rows with this
+    /// text.
     pub(super) fn import_rows(&self, rows: &[RowImported]) -> Decision<Vec<TicketEvent>> {
         if !matches!(self.status, Status::None | Status::RowImported) {
             return reject(Rejection::NotImported);

@@ -1,4 +1,5 @@
-//! Operations of people that apply to the whole ticket (reference/bk-itsm.md 3.10, 5.5).
+//! Implements the operations of people on a whole ticket, such as its suspension, withdrawal and termination
+//! (reference/bk-itsm.md 3.10, 5.5).
 
 use events::ticket::{FieldsChanged, Resumed, Suspended, Terminated, TicketEvent, Withdrawn};
 use events::workflow::Revoke;
@@ -9,8 +10,8 @@ use super::form::FormInput;
 use super::{Context, Decision, Rejection, Status, Ticket, check_message, form, reject};
 use crate::user_name::is_blank;
 
-/// The keys of the fields that people may change on each ticket, in addition to the fields of the
-/// submit node.
+/// The keys of fields that people may change in every ticket. People may also change the fields of the submit
+/// node.
 const OF_EVERY_TICKET: [&str; 4] = ["title", "impact", "urgency", "priority"];
 
 impl Ticket {
@@ -56,8 +57,8 @@ impl Ticket {
             by: by.clone(),
             reason: self.remark(reason)?,
         });
-        // The ticket is not suspended any more. Results of API calls that were stored in the
-        // meantime are applied.
+        // Results of API calls were only stored while the ticket was suspended. These results are applied
+        // when the ticket is resumed.
         self.apply_pending_results(&mut run, &workflow.definition)?;
         run.done()
     }
@@ -69,8 +70,8 @@ impl Ticket {
         context: &Context,
     ) -> Decision<Vec<TicketEvent>> {
         let opened = self.opened()?;
-        // Systems that act for all people use the accounts of superusers. A superuser may therefore
-        // withdraw each ticket.
+        // Other systems that act for all people use the account of a superuser. A superuser may therefore
+        // withdraw every ticket.
         if opened.creator != *by && !context.is_superuser(by)? {
             return reject(Rejection::NotTheCreator);
         }
@@ -123,7 +124,7 @@ impl Ticket {
         ])
     }
 
-    /// Ends the ticket. A manager has chosen the final status.
+    /// Ends the ticket with a final status that a manager has chosen.
     pub(super) fn close(
         &self,
         by: &PersonId,
@@ -149,7 +150,7 @@ impl Ticket {
         run.done()
     }
 
-    /// Ends a child ticket with the final status of its parent.
+    /// Ends a child ticket because its parent has ended. The child gets the final status of the parent.
     pub(super) fn end_with_parent(
         &self,
         parent: &TicketSn,
@@ -171,9 +172,9 @@ impl Ticket {
         run.done()
     }
 
-    /// Changes fields of the submit node, or the fields title, impact, urgency and priority. If
-    /// impact or urgency changes, the priority of the ticket also changes (reference/bk-itsm.md
-    /// 3.11 `edit_field`).
+    /// Changes fields of the submit node, or the fields `title`, `impact`, `urgency` and `priority`. If the
+    /// impact or the urgency changes, the priority of the ticket also changes (reference/bk-itsm.md 3.11,
+    /// operation `edit_field`).
     pub(super) fn edit_field(
         &self,
         by: &PersonId,

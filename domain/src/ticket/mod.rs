@@ -1,11 +1,11 @@
-//! The ticket aggregate. `decide` checks commands and returns events, and `evolve` applies events
-//! to the state.
+//! Implements the ticket aggregate. The function `decide` checks commands and returns events, and `evolve`
+//! applies events to the state of a ticket.
 //!
-//! The modules [`command`], [`rejection`], [`state`] and [`context`] contain the types.
-//! [`node_actions`] contains the operations of people at a node, and [`lifecycle`] contains the
-//! operations on the whole ticket. [`collaboration`] contains remarks, followers, ratings and
-//! links. [`automatic`] records the results of API calls. [`form`] checks forms, and [`engine`]
-//! moves a ticket through its workflow. [`import_row`] imports rows of a foreign log.
+//! The types are in the modules [`command`], [`rejection`], [`state`] and [`context`]. [`node_actions`]
+//! contains the actions of people at a node, and [`lifecycle`] contains the operations on a whole ticket.
+//! [`collaboration`] contains remarks, followers, ratings and links. [`automatic`] stores the results of API
+//! calls. [`form`] checks forms, and [`engine`] moves a ticket through its workflow. [`import_row`] imports
+//! rows from the log of another system.
 
 mod automatic;
 mod collaboration;
@@ -45,13 +45,13 @@ pub const TITLE_MAX: usize = 128;
 /// Maximum length of the message or reason of an operation, in characters (reference/bk-itsm.md
 /// 3.9).
 pub const MESSAGE_MAX: usize = 255;
-/// Maximum length of a remark, in characters. The reason of a decision has the same limit.
+/// Maximum length of a remark, in characters. The same limit applies to the reason of a vote.
 pub const REMARK_MAX: usize = 5000;
 /// Maximum number of followers of one ticket.
 pub const FOLLOWERS_MAX: usize = 1000;
 /// Maximum number of other tickets that can be linked to one ticket.
 pub const LINKS_MAX: usize = 200;
-/// Maximum number of times that one ticket may run the same node. A command that exceeds this limit
+/// Maximum number of times that one ticket may execute the same node. A command that would exceed this limit
 /// is rejected.
 pub const ROUNDS_MAX: u32 = 1_000;
 
@@ -162,8 +162,8 @@ impl Decider for Ticket {
             } => self.link(by, other, *relation, *mirror, context),
             Command::Unlink { by, other, mirror } => self.unlink(by, other, *mirror, context),
         }?;
-        // The ledger stores person ids, never names. A person who has no id yet cannot be stored,
-        // so the command is rejected. All other checks run first.
+        // The ledger stores ids of people and no names. A person without an id cannot be stored, so the
+        // command is rejected. This check is last, because all other rejections have priority.
         match self.unregistered_person(command, context) {
             Some(person) => reject(Rejection::UnknownPerson(person)),
             None => Ok(events),
@@ -253,15 +253,15 @@ impl Decider for Ticket {
                         node_run.votes.iter().map(|vote| vote.by.clone()).collect();
                 }
             }
-            // No condition matched at this node, and a manager then chose the transition by hand.
-            // The node is therefore finished.
+            // At this node, no transition had a true condition. A manager then chose a transition, so the
+            // node is finished.
             TicketEvent::TransitionTaken(taken) => match self.nodes.get_mut(&taken.from) {
                 Some(node_run) if taken.by.is_some() => node_run.status = NodeStatus::Finished,
                 Some(_) => {}
                 None => drop(self.passed.insert(taken.from)),
             },
-            // The next vote or form at this node must not include the old votes. The old votes
-            // remain in the history. The old result is valid until the next vote or form.
+            // No transition had a true condition, so people must vote or submit a form again. The old votes
+            // are removed from the state and must not count again. The events still contain the old votes.
             TicketEvent::TransitionMissing(missing) => {
                 let node_run = self
                     .nodes
@@ -315,8 +315,8 @@ impl Decider for Ticket {
                 node_run
                     .processors_type
                     .clone_from(&reassigned.processors_type);
-                // People who have already voted remain processors. The vote rates are percentages
-                // of all processors, so these people must be counted.
+                // People who have already voted remain processors of the node. Vote rates are percentages of
+                // all processors, so these people must be counted.
                 node_run
                     .processors
                     .retain(|pid| node_run.votes.iter().any(|vote| vote.by == *pid));
@@ -398,9 +398,9 @@ impl Decider for Ticket {
 }
 
 impl Ticket {
-    /// Returns a person in the command who is not registered (has no id). Returns `None` if all
-    /// people are registered. For a new ticket, the people are not checked here, because they are
-    /// registered only after a trial decision.
+    /// Returns a person in the command who has no id. Returns `None` if all people have ids. The people of a
+    /// new ticket are not checked here, because these people get ids only after the desk has tested whether
+    /// the ticket is accepted.
     fn unregistered_person(&self, command: &Command, context: &Context) -> Option<PersonId> {
         let workflow = self.workflow(context).ok();
         let of_people = |entry: &&Entry| {
@@ -422,8 +422,8 @@ impl Ticket {
             .find(PersonId::is_unknown)
     }
 
-    /// Returns the nodes that are not finished, with their state. Returns nothing after the ticket
-    /// has ended.
+    /// Returns the nodes that are not finished, with the state of each node. Returns no nodes after the
+    /// ticket has ended.
     pub fn current(&self) -> impl Iterator<Item = (NodeId, &NodeRun)> {
         let is_over = self.status.is_over();
         self.nodes
@@ -432,8 +432,8 @@ impl Ticket {
             .map(|(id, node_run)| (*id, node_run))
     }
 
-    /// Returns true if the workflow still allows the withdrawal of the ticket (reference/bk-itsm.md
-    /// 5.5). The caller must check separately whether the person may withdraw the ticket.
+    /// Returns true if the workflow still allows the withdrawal of the ticket (reference/bk-itsm.md 5.5).
+    /// This function does not check whether the acting person has the right to withdraw the ticket.
     pub fn is_withdrawable(&self, definition: &Definition) -> bool {
         let submit = definition.submit_node().map(|node| node.id);
         let start = definition
@@ -450,8 +450,8 @@ impl Ticket {
                 }
                 Revoke::BeforeHandled => {
                     let is_at_submit = self.current().any(|(id, _)| Some(id) == submit);
-                    // A node counts as handled after a vote, a submission or a failed API call. A
-                    // claim or a transfer is not enough.
+                    // A node counts as handled after a vote, a submitted form or a failed API call. A claim
+                    // or a transfer does not count.
                     let is_unhandled = |node_run: &NodeRun| {
                         node_run.is_current()
                             && node_run.votes.is_empty()
@@ -468,14 +468,14 @@ impl Ticket {
             }
     }
 
-    /// Returns true if the person may act at this node. Either every person may act, or the person
-    /// is a processor who has not voted yet.
+    /// Returns true if the given person may act at this node. Either the node is open to every person, or the
+    /// person is a processor who has not voted yet.
     pub fn may_act(&self, node_run: &NodeRun, by: &PersonId) -> bool {
         node_run.is_open_to_all() || (node_run.processors.contains(by) && !node_run.has_voted(by))
     }
 
-    /// Returns the status as the APIs return it. For a running ticket, this can be a special status
-    /// that a node has set.
+    /// Returns the status text that the APIs return. For a running ticket, a node may have replaced this text
+    /// with a special status.
     pub fn status_key(&self) -> &str {
         if self.status == Status::Running && !self.shown.is_empty() {
             &self.shown
@@ -484,15 +484,15 @@ impl Ticket {
         }
     }
 
-    /// Returns the current priority. Returns `None` if the ticket has no priority.
+    /// Returns the current priority of the ticket. Returns `None` if the ticket has no priority.
     pub fn priority(&self) -> Option<&Priority> {
         self.priority
             .as_ref()
             .or_else(|| self.opened.as_ref()?.priority.as_ref())
     }
 
-    /// Returns the id of the business to which the ticket belongs, or -1 if there is none. A value
-    /// in the form replaces the value from the submission.
+    /// Returns the id of the business to which the ticket belongs, or -1 if the ticket belongs to no
+    /// business. A value in the form has priority over the value with which the ticket was opened.
     pub fn bk_biz_id(&self) -> i64 {
         let filled = self
             .form
@@ -522,8 +522,8 @@ impl Ticket {
         context.workflow(opened.workflow, opened.workflow_version)
     }
 
-    /// Returns a rejection if the node does not exist or is finished. Also rejects every node of a
-    /// ticket that has ended or is a child ticket.
+    /// Rejects a command if the node does not exist or is finished. Also rejects a command if the ticket has
+    /// ended or is a child of another ticket.
     pub fn check_node(&self, id: NodeId) -> Decision<()> {
         self.opened()?;
         if self.status.is_over() {
@@ -537,8 +537,8 @@ impl Ticket {
         }
     }
 
-    /// Finds the node and checks that the person may execute the action. The order of the checks
-    /// follows reference/bk-itsm.md 3.9.
+    /// Returns the node with the given id if the person may execute the action at this node. The order of the
+    /// checks is the order in reference/bk-itsm.md 3.9.
     fn check_action<'a>(
         &'a self,
         definition: &'a Definition,
@@ -553,13 +553,13 @@ impl Ticket {
         let is_next = !(engine::is_multi(node) && node.is_sequential)
             || node_run.waiting_for().first() == Some(by);
         let action_fits = match node.kind {
-            // For a node with votes, only the order of the voters is checked here. The caller
-            // checks the rest.
+            // At a node with votes, this check concerns only the order of the voters. The function that casts
+            // the vote makes the other checks.
             kind if kind.is_vote() => is_next,
             _ => node_run.is_open_to_all() || action.fits(node_run.status),
         };
-        // People cannot submit the form of an automatic node. If an automatic node fails, people
-        // use other commands.
+        // People cannot submit a form at an automatic node. If an automatic node fails, people use other
+        // commands, such as `Retry`.
         if !self.may_act(node_run, by)
             || !action_fits
             || node_run.automatic
@@ -574,7 +574,8 @@ impl Ticket {
         Ok((node, node_run))
     }
 
-    /// Rejects an operation if the ticket is a child. A child ticket ends together with its parent.
+    /// Rejects an operation if the ticket is a child of another ticket. A child ticket ends together with its
+    /// parent.
     fn check_not_child(&self) -> Decision<()> {
         if self.parent().is_some() {
             reject(Rejection::IsChild)
@@ -592,8 +593,8 @@ impl Ticket {
         }
     }
 
-    /// Checks that the person is a current processor, a service owner or a superuser. Only these
-    /// people may suspend, resume and terminate the ticket (reference/bk-itsm.md 3.10).
+    /// Checks that the person is a current processor, a service owner or a superuser. Only these people may
+    /// suspend, resume or terminate the ticket (reference/bk-itsm.md 3.10).
     fn may_manage(&self, by: &PersonId, context: &Context) -> Decision<()> {
         self.opened()?;
         let is_processor = self
@@ -606,8 +607,8 @@ impl Ticket {
         }
     }
 
-    /// Returns true if the person is a manager of the ticket. A superuser manages every ticket, and
-    /// a service owner manages the tickets of the service.
+    /// Returns true if the person is a manager of the ticket. A superuser is a manager of every ticket, and a
+    /// service owner is a manager of the tickets of the service.
     fn manages(&self, by: &PersonId, context: &Context) -> Decision<bool> {
         let owns = context
             .known_service(self.opened()?.service)?
@@ -615,15 +616,15 @@ impl Ticket {
         Ok(owns || context.is_superuser(by)?)
     }
 
-    /// Returns true if the person may see the ticket. These people are the creator, the agent,
-    /// current and former processors, invited followers and managers.
+    /// Returns true if the person may see the ticket. The creator, the agent, current and former processors,
+    /// invited followers and managers may see the ticket. (The agent submitted the ticket for the creator.)
     pub fn may_see(&self, by: &PersonId, context: &Context) -> Decision<bool> {
         self.opened()?;
         Ok(self.concerns(by) || self.manages(by, context)?)
     }
 
-    /// Returns true if the person works on the ticket. These people are the managers, and the
-    /// processors of all nodes after the submit node.
+    /// Returns true if the person works on the ticket. Managers work on the ticket, and so do the processors
+    /// of all nodes after the submit node.
     pub fn works_on(&self, by: &PersonId, context: &Context) -> Decision<bool> {
         let opened = self.opened()?;
         let submit = self
@@ -640,15 +641,15 @@ impl Ticket {
             .nodes
             .iter()
             .any(|(id, node_run)| Some(*id) != submit && is_at(node_run));
-        // The submission itself does not count as work on the ticket, so the creator and the agent
-        // are excluded here.
+        // The submission of the ticket does not count as work. The creator and the agent who submitted the
+        // ticket for the creator are therefore excluded here.
         let acted =
             self.handled.contains(by) && opened.creator != *by && opened.agent.as_ref() != Some(by);
         Ok(acts || acted || self.manages(by, context)?)
     }
 
-    /// Returns true if the person is the creator, the agent, an invited follower, or a current or
-    /// former processor.
+    /// Returns true if the person is the creator, an invited follower, or a current or former processor. Also
+    /// returns true for the agent, who submitted the ticket for the creator.
     pub fn concerns(&self, by: &PersonId) -> bool {
         let acted_at = |node_run: &NodeRun| {
             node_run.processors.contains(by)
@@ -665,8 +666,8 @@ impl Ticket {
             || self.nodes.values().any(acted_at)
     }
 
-    /// Converts a text to a remark (free text from a person). If the ticket encrypts its free text,
-    /// the remark is encrypted under the creator's key. A blank text becomes an empty remark.
+    /// Converts a text to a remark (free text from a person). If the service of the ticket encrypts free
+    /// text, the remark is encrypted with the creator's key. A blank text becomes an empty remark.
     fn remark(&self, text: &str) -> Decision<Remark> {
         let opened = self.opened()?;
         if is_blank(text) {
@@ -702,8 +703,7 @@ impl Ticket {
     fn end(&mut self, status: Status, approve_result: bool) {
         self.status = status;
         self.approve_result = Some(approve_result);
-        // After a ticket has ended, no node may still wait for work. This is true for every kind of
-        // end.
+        // After a ticket has ended, no node waits for work. This rule applies to every kind of end.
         self.nodes
             .values_mut()
             .filter(|node_run| node_run.is_current())
@@ -711,7 +711,7 @@ impl Ticket {
     }
 }
 
-/// Replaces one processor with other people. Returns all processors in order and without
+/// Replaces one processor with other people. Returns the new list of processors in order and without
 /// duplicates.
 fn replace_processor(
     processors: &[PersonId],
@@ -742,7 +742,7 @@ fn check_message(message: &str) -> Decision<()> {
     }
 }
 
-/// Rejects the reason of a decision if the reason is longer than the limit for remarks.
+/// Rejects the reason of a vote if it is longer than a remark may be.
 fn check_reason(reason: &str) -> Decision<()> {
     if reason.chars().count() > REMARK_MAX {
         reject(Rejection::ReasonTooLong)
@@ -767,8 +767,8 @@ fn check_range(people: &[PersonId], allowed: Option<&[PersonId]>) -> Decision<()
     }
 }
 
-/// The priority matrix for services that do not define their own matrix. Rows are urgencies, and
-/// columns are impacts. A priority is a number from 1 (low) to 3 (high).
+/// The priorities for services that do not define their own priorities. Each row belongs to an urgency, and
+/// each column belongs to an impact. A priority is a number from 1 (low) to 3 (high).
 pub const PRIORITIES: [[u8; 3]; 3] = [[1, 1, 2], [1, 2, 3], [2, 3, 3]];
 
 fn priority(

@@ -1,5 +1,5 @@
-//! Operations of people at one node. A person can open a ticket, submit a form, vote, claim,
-//! assign, transfer, acknowledge, resolve and escalate.
+//! Implements the actions of people at one node: submit a form, vote, claim, assign, transfer, acknowledge,
+//! resolve and escalate. Also implements the opening of a ticket, which is the first submission of a form.
 
 use events::ticket::{
     Acknowledged, Escalated, FollowersChanged, Linked, NodeAssigned, NodeClaimed, NodeReassigned,
@@ -136,8 +136,8 @@ impl Ticket {
         )
     }
 
-    /// Checks the form of a node and completes the action. At a vote node, this is a vote. If
-    /// `reason` is `None`, the reason of the vote is read from the form.
+    /// Checks the submitted form and completes the action at the node. At a node with votes, the action is a
+    /// vote. If the parameter `reason` is `None`, the reason of the vote is read from the form.
     fn fill_in(
         &self,
         id: NodeId,
@@ -185,9 +185,9 @@ impl Ticket {
         run.done()
     }
 
-    /// Casts a vote without a form, for example from a message or an external system. The desk
-    /// writes the decision to the result field, and the remark to a text field if there is one. The
-    /// remark is always stored as the reason of the vote.
+    /// Casts a vote without a form, for example for a message or an external system. The desk writes the
+    /// decision to the field for the result. If the form has a text field, the desk writes the remark to this
+    /// field. The remark is always stored as the reason of the vote.
     pub(super) fn decide_at(
         &self,
         id: NodeId,
@@ -323,8 +323,9 @@ impl Ticket {
         ])
     }
 
-    /// Replaces the processors of a node with any other people. Only managers may do this
-    /// (BlueKing: exception distribution). The configured limits for processors do not apply.
+    /// Replaces the processors of a node with any other people. Only managers of the ticket may do this.
+    /// BlueKing calls this operation "exception distribution". The limits in the workflow for the choice of
+    /// people do not apply.
     pub(super) fn reassign(
         &self,
         id: NodeId,
@@ -387,8 +388,8 @@ impl Ticket {
         ])
     }
 
-    /// Claims the node if the node waits for a claim. Otherwise the person acknowledges the work at
-    /// the node. A repeated acknowledgement adds no event.
+    /// Claims the node if the node waits for a claim. Otherwise the function stores that the person has seen
+    /// the work at the node. If a person has already acknowledged this work, the function adds no event.
     pub(super) fn acknowledge(
         &self,
         node: Option<NodeId>,
@@ -420,8 +421,8 @@ impl Ticket {
         ])
     }
 
-    /// Completes the node at which this person must act now. At a vote node without given values,
-    /// the person votes for approval. Otherwise the given values are submitted as the form.
+    /// Completes a node at which the person must act. At a node with votes, if no values are given, the
+    /// person votes for approval. In all other cases, the given values are submitted as the form.
     pub(super) fn resolve(
         &self,
         by: &PersonId,
@@ -444,8 +445,8 @@ impl Ticket {
         }
     }
 
-    /// Escalates the node to the next level. The leaders of the processors become additional
-    /// processors. If there is no new leader, the service owners become additional processors.
+    /// Escalates the node to a higher level. The leaders of the processors become additional processors. If
+    /// this step adds nobody, the service owners become additional processors.
     pub(super) fn escalate(
         &self,
         node: Option<NodeId>,
@@ -472,9 +473,9 @@ impl Ticket {
         self.check_not_suspended()?;
         check_message(reason)?;
         let node_run = &self.nodes[&id];
-        // A node at which every person may act has no processors, so there are no leaders for the
-        // escalation. A countersign (a vote of all processors) cannot be escalated, because
-        // additional processors would change the vote.
+        // An open node, at which every person may act, has no list of processors. There are therefore no
+        // leaders for an escalation. A countersign (a vote of all processors) cannot be escalated, because
+        // additional processors would change the result.
         if node_run.is_open_to_all()
             || workflow
                 .definition
@@ -521,15 +522,15 @@ impl Ticket {
         ])
     }
 
-    /// Returns the node that the person may complete now. If there are several nodes, a node with
-    /// work in progress comes first. A node that waits for a claim or an assignment comes later.
+    /// Returns a node that the person may complete. If there are several nodes, the function prefers a node
+    /// whose form can be submitted immediately. A node that waits for a claim or an assignment comes later.
     pub fn where_to_resolve(&self, by: &PersonId) -> Decision<NodeId> {
         self.node_to_act(None, by, |node_run| Action::Submit.fits(node_run.status))
     }
 
-    /// Returns the given node. If no node is given, returns a node at which this person may act.
-    /// Nodes for people come before automatic nodes. In each of these groups, nodes that satisfy
-    /// `fits` come first.
+    /// Returns the given node if the person may act at this node. If no node is given, the function searches
+    /// a node at which the person may act. Nodes for people have priority over automatic nodes. Nodes that
+    /// satisfy `fits` then have priority.
     fn node_to_act(
         &self,
         node: Option<NodeId>,
@@ -567,8 +568,7 @@ impl Ticket {
     }
 }
 
-/// Checks that the person may submit a new ticket. The workflow can restrict the submit node to
-/// certain people.
+/// Checks that the person may submit a new ticket. A workflow can allow this only for certain people.
 fn may_submit(
     definition: &Definition,
     submit: &Node,
@@ -576,8 +576,8 @@ fn may_submit(
     form: &[Entry],
     context: &Context,
 ) -> Decision<()> {
-    // Other kinds of processor rules need an existing ticket. They cannot restrict who submits a
-    // new ticket.
+    // Other kinds of processor rules select people from the data of an existing ticket. Such a rule cannot
+    // limit the people who open a new ticket.
     let is_restricted = matches!(
         &submit.processors,
         Processors::Person(_)
@@ -604,7 +604,7 @@ fn may_submit(
     }
 }
 
-/// Rejects new processors who have already voted at this node. These people cannot vote again.
+/// Rejects new processors who have already voted at this node, because nobody may vote twice.
 fn check_not_voted(node_run: &NodeRun, people: &[PersonId]) -> Decision<()> {
     let voted: Vec<PersonId> = people
         .iter()

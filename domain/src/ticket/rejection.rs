@@ -1,4 +1,4 @@
-//! The reasons for which a ticket rejects a command.
+//! Defines the reasons for which a ticket rejects a command.
 
 use events::{NodeId, PersonId, ServiceId, TicketSn, TransitionId};
 
@@ -6,7 +6,7 @@ use crate::attachment::Unfit;
 
 use super::{MESSAGE_MAX, REMARK_MAX, TITLE_MAX};
 
-/// The field that caused a rejection. Programs use the key of the field, and people read its name.
+/// The form field that caused a rejection. Programs use the key of the field, and people read its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldAt {
     pub key: String,
@@ -19,7 +19,7 @@ impl std::fmt::Display for FieldAt {
     }
 }
 
-/// The reason why a command is rejected. The BlueKing API has its own text for each reason.
+/// The reason why a ticket rejects a command. The BlueKing API has its own text for each reason.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("the ticket already exists")]
@@ -174,8 +174,8 @@ pub enum Rejection {
 }
 
 impl Rejection {
-    /// Returns the key of the form field to which the rejection refers; `None` if the rejection does
-    /// not refer to one field.
+    /// Returns the key of the form field that caused the rejection. Returns `None` if no single field caused
+    /// the rejection.
     pub fn field_key(&self) -> Option<&str> {
         match self {
             Self::FieldsMissing(keys) => keys.first().map(String::as_str),

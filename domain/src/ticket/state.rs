@@ -1,4 +1,4 @@
-//! The state of a ticket.
+//! Defines the state of a ticket, which is computed from the events of the ticket.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::import_row::Observation;
 
-/// The status of a ticket. [`Status::key`] returns the text of the status in the APIs.
+/// The status of a ticket. [`Status::key`] returns the text that represents the status in the APIs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Status {
@@ -21,8 +21,8 @@ pub enum Status {
     Finished,
     Terminated,
     Revoked,
-    /// The ticket was imported from the log of another system. [`Observation`] contains its status
-    /// in that system.
+    /// The ticket was imported from the log of another system. [`Observation`] contains the status of the
+    /// ticket in that system.
     RowImported,
 }
 
@@ -41,8 +41,8 @@ impl Status {
     pub fn is_over(self) -> bool {
         matches!(self, Self::Finished | Self::Terminated | Self::Revoked)
     }
-    /// Returns the final status for the given wire value (the text in the APIs). Returns `None` if
-    /// the text is not a final status.
+    /// Returns the final status that the given text represents in the APIs. Returns `None` if the text does
+    /// not represent a final status.
     pub fn ending(key: &str) -> Option<Self> {
         [Self::Finished, Self::Terminated, Self::Revoked]
             .into_iter()
@@ -56,54 +56,55 @@ pub struct Ticket {
     pub status: Status,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opened: Option<Opened>,
-    /// The values of all fields by key. If a node runs again, the new value replaces the old value.
+    /// The values of all form fields. The key is the key of a field. If a node is executed again, the new
+    /// value replaces the old value.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub form: BTreeMap<String, Entry>,
-    /// All uploaded files that any form of the ticket has ever contained.
+    /// The ids of all uploaded files that a form of the ticket contains or contained earlier.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub attachments: BTreeSet<AttachmentId>,
-    /// The output variables of completed and skipped nodes.
+    /// The output variables that completed and skipped nodes have set.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub nodes: BTreeMap<NodeId, NodeRun>,
-    /// The nodes that the ticket has passed without work by a person or by the desk, such as START
-    /// and gateways.
+    /// The nodes that the ticket has passed without work, such as START and gateways.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub passed: BTreeSet<NodeId>,
-    /// The people who have acted at a node of the ticket, including earlier runs of the node.
+    /// The people who have acted at a node of the ticket. Earlier executions of a node are included.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub handled: BTreeSet<PersonId>,
-    /// For each open parallel gateway, the branches that have not reached the join yet. A branch is
-    /// identified by its first transition.
+    /// The open branches of each parallel gateway. An open branch has not reached the join node yet. The id
+    /// of the first transition in a branch identifies the branch.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub forks: BTreeMap<NodeId, Vec<TransitionId>>,
-    /// A status that a node set for display in place of RUNNING. The text is empty if no node set a
-    /// status.
+    /// A status text that a node has set. The ticket displays this text instead of RUNNING. The text is empty
+    /// if no node has set a status.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub shown: String,
-    /// The current priority. `None` if the priority has not changed since the ticket was opened.
+    /// The current priority of the ticket. `None` if the priority has not changed since the ticket was
+    /// opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<Priority>,
-    /// The number of remarks. The text of a remark is only in the events.
+    /// The number of remarks on the ticket. Only the events contain the texts of the remarks.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub remarks: u64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub followers: Vec<PersonId>,
-    /// The followers whose invitation allows them to see the whole ticket.
+    /// The followers who may read the whole ticket, because a person with this permission added them.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub invited: BTreeSet<PersonId>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<Link>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stars: Option<u8>,
-    /// The approvers at the last completed vote node, in the order of their votes.
+    /// The approvers at the last completed node with votes, in the order of their votes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub last_approvers: Vec<PersonId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approve_result: Option<bool>,
-    /// The status in the other system. Present only if the ticket was imported from the log of that
-    /// system.
+    /// The status of the ticket in another system. The value is present only if the ticket was imported from
+    /// the log of that system.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observation: Option<Observation>,
 }
@@ -123,7 +124,7 @@ pub struct Link {
     pub relation: Relation,
 }
 
-/// The latest run of one node. A node can run several times if the ticket returns to the node.
+/// The last execution of one node. A node is executed several times if the ticket returns to the node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeRun {
     pub name: String,
@@ -134,41 +135,41 @@ pub struct NodeRun {
     pub processors: Vec<PersonId>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub votes: Vec<Vote>,
-    /// The result of a completed approval node: true for an approval. `None` for other nodes.
+    /// The result of an approval node after its completion: true for an approval, false for a rejection.
+    /// `None` for other kinds of nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pass: Option<bool>,
     /// The person who completed or skipped the node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<PersonId>,
-    /// True if the desk executes the work of the node. People act at such a node only after a
-    /// failure.
+    /// True if the desk executes the work of the node. People act at such a node only after a failure.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub automatic: bool,
-    /// The aggregate that executes the work of an automatic node, for example an API call.
+    /// The kind of aggregate that executes the work of an automatic node, for example an API call.
     #[serde(default, skip_serializing_if = "Executor::is_api_call")]
     pub executor: Executor,
     /// True if the processors of the node vote.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_vote: bool,
-    /// The number of the API call within the current run of the node. The first call has number 1,
-    /// and each retry by a person adds 1. The number is 0 for a node that is not automatic.
+    /// The number of the API call within the current execution of the node. The first call has number 1. Each
+    /// time a person repeats the call, the number increases by 1. The number is 0 if the node is not
+    /// automatic.
     #[serde(default, skip_serializing_if = "is_zero_u32")]
     pub attempt: u32,
-    /// The id of the task that the last API call created in the external system, for example in
-    /// BlueKing SOPS.
+    /// The id of the task that the last API call created in an external system, for example in BlueKing SOPS.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub task: String,
-    /// The result of an API call that has not been applied yet. The ticket was suspended, or was a
-    /// child ticket, when the result arrived.
+    /// A result of an API call that waits to be applied. The result arrived while the ticket was suspended or
+    /// was a child of another ticket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending_result: Option<PendingResult>,
-    /// The reason of the last failure. The text is empty if the node has not failed.
+    /// The reason of the last failure of the node. The text is empty if the node has not failed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
-    /// The reason that a person entered when this person completed or skipped the node.
+    /// The reason that a person entered when the person completed or skipped the node.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub message: Remark,
-    /// The number of times that the node was escalated.
+    /// The number of escalations of the node.
     #[serde(default, skip_serializing_if = "is_zero_u32")]
     pub level: u32,
     /// The first person who acknowledged the work at the node.
@@ -184,7 +185,7 @@ fn is_zero_u32(count: &u32) -> bool {
     *count == 0
 }
 
-/// A result of an API call that is stored but not applied yet.
+/// A result of an API call that the ticket has stored but not applied yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PendingResult {
     pub succeeded: bool,
@@ -194,7 +195,7 @@ pub struct PendingResult {
     pub reason: String,
 }
 
-/// One vote of one approver.
+/// One vote that an approver cast at a node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Vote {
     pub by: PersonId,
@@ -203,7 +204,7 @@ pub struct Vote {
     pub reason: Remark,
 }
 
-/// An action of a person at a node.
+/// An action that a person executes at a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     Submit,
@@ -214,8 +215,8 @@ pub enum Action {
 }
 
 impl Action {
-    /// Returns true if the status of a node allows this action (reference/bk-itsm.md 3.9). If a
-    /// node failed because no transition matched, a person may submit its form again.
+    /// Returns true if a node with this status allows the action (reference/bk-itsm.md 3.9). A node without a
+    /// matching transition has the status `Failed`, and a person may submit its form again.
     pub fn fits(self, status: NodeStatus) -> bool {
         match self {
             Self::Submit => matches!(status, NodeStatus::Running | NodeStatus::Failed),
@@ -227,11 +228,11 @@ impl Action {
 }
 
 impl NodeRun {
-    /// Returns true if this run of the node is neither finished nor terminated.
+    /// Returns true if this execution of the node is neither finished nor terminated.
     pub fn is_current(&self) -> bool {
         !matches!(self.status, NodeStatus::Finished | NodeStatus::Terminated)
     }
-    /// Returns the state at the start of a run of the node: no votes and no result.
+    /// Returns the state of a node at the start of an execution, without votes and without a result.
     pub(super) fn new(
         name: &str,
         round: u32,
@@ -260,15 +261,15 @@ impl NodeRun {
             acknowledged: None,
         }
     }
-    /// Returns true if an automatic node has failed. In this case, a person must act.
+    /// Returns true if the node is automatic and has failed. A person must then act.
     pub fn is_failed_call(&self) -> bool {
         self.automatic && self.status == NodeStatus::Failed
     }
-    /// Returns true if every person may act at the node.
+    /// Returns true if the node is open, so that every person may act.
     pub fn is_open_to_all(&self) -> bool {
         self.processors_type == "OPEN"
     }
-    /// Returns the processors who have not voted yet.
+    /// Returns the processors of the node who have not voted yet.
     pub fn waiting_for(&self) -> Vec<PersonId> {
         self.processors
             .iter()
@@ -279,9 +280,8 @@ impl NodeRun {
     pub fn has_voted(&self, pid: &PersonId) -> bool {
         self.votes.iter().any(|vote| vote.by == *pid)
     }
-    /// Returns the reason of the current status. This is the reason of a failure, the last reason
-    /// of a vote, or the reason of the completion. If several reasons exist, the order in this list
-    /// applies.
+    /// Returns the reason of the node's current status. The reason of a failure has priority over the reason
+    /// of the last vote. The reason of a vote has priority over the reason of the completion.
     pub fn why(&self) -> &str {
         let of_votes = self.votes.iter().rev().map(|vote| vote.reason.read());
         let mut all = std::iter::once(self.reason.as_str())

@@ -1,4 +1,4 @@
-//! The card of one callback: a summary that operators and receivers can read.
+//! Defines the card of one callback. A card is a stored summary, and operators and receivers can read it.
 
 use events::Moment;
 use events::callback::{CallbackEvent, Requested};
@@ -20,9 +20,8 @@ impl CallbackCard {
         self.callback.evolve(&envelope.event);
         self.updated_at = envelope.at;
     }
-    /// Returns true if an attempt has failed and the receiver does not have the result yet. A
-    /// receiver gets the result by accepting the callback or by requesting the result from the
-    /// desk.
+    /// Returns true if an attempt has failed and the receiver does not have the result. A receiver gets the
+    /// result when it accepts the callback, or when it requests the result from the desk.
     pub fn is_failing(&self) -> bool {
         !self.callback.collected
             && match self.callback.progress {

@@ -1,5 +1,5 @@
-//! Views: pure functions that convert events to stored documents. Lists and detail pages show these
-//! documents.
+//! Defines views. A view is a pure function that converts events to stored documents. Lists and detail pages
+//! show these documents.
 
 pub mod callback_card;
 pub mod ticket_card;
@@ -11,31 +11,32 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::decider::Decider;
 use crate::envelope::Envelope;
 
-/// The card of one stream: a document that summarizes the stream, and the list entries that refer
-/// to this document.
+/// The card of one stream. A card is a stored document that summarizes the stream. List entries refer to the
+/// card.
 pub trait Card:
     Default + Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static
 {
     type Event: Event;
-    /// The name of the view. The name must never change.
+    /// The name of the view. The stores contain this name, so it must never change.
     const VIEW: &'static str;
-    /// The lists that clients read page by page. Some stores count the entries of these lists by
-    /// time and by shared filter values. The value of each entry therefore ends with an instant in
-    /// milliseconds, written with 16 digits.
+    /// The lists that clients read page by page. Some stores count the entries of these lists by time and by
+    /// filter values. The sort text of each entry therefore ends with a time in milliseconds, written with 16
+    /// digits.
     const COUNTED: &'static [&'static str] = &[];
 
     fn fold(&mut self, envelope: &Envelope<Self::Event>);
-    /// Returns the entries of the lists that contain the card. An entry is the name of a list and a
-    /// value for sorting. Entries are stored as plain text and must not contain personal values.
+    /// Returns the list entries of the card. An entry consists of the name of a list and a text by which the
+    /// list is sorted. The stores keep entries as plain text, so an entry must not contain personal values.
     fn index(&self) -> Vec<(&'static str, String)>;
-    /// Returns the personal values of the card. These values are encrypted in the store and
-    /// decrypted after reading.
+    /// Returns all personal values in the card. The caller encrypts these values before it stores the card,
+    /// and decrypts them after it reads the card.
     fn personals(&mut self) -> Vec<&mut Personal> {
         Vec::new()
     }
-    /// Returns the filter values of the card as one text. The text contains the values that many
-    /// cards share, a tab character, and the values of this card only. The text is stored
-    /// unencrypted in each list entry. The text is empty if the lists have no filters.
+    /// Returns the filter values of the card as one text. The first part contains the values that many cards
+    /// have in common. The second part contains the values of only this card, and a tab character separates
+    /// the parts. Each list entry contains this text unencrypted. The text is empty if the lists have no
+    /// filters.
     fn facets(&self) -> String {
         String::new()
     }
@@ -124,8 +125,8 @@ impl Card for crate::api_call::ApiCall {
     }
 }
 
-/// Returns the entry of a draft in the list of its owner. Drafts are sorted by their deadline, and
-/// templates by their service.
+/// Returns the entry of a draft or a template in the list of its owner. Drafts are sorted by their deadlines,
+/// and templates by their services.
 fn draft_row(saved: &events::draft::Saved) -> (&'static str, String) {
     use events::draft::FormRef;
     let sort_key = match &saved.form_ref {
@@ -137,8 +138,8 @@ fn draft_row(saved: &events::draft::Saved) -> (&'static str, String) {
     ("owner", format!("{}|{sort_key}", saved.owner))
 }
 
-/// Implements [`Card`] for aggregates whose state is also their card (the summary for lists).
-/// `$index` is an expression that returns the list entries.
+/// Implements [`Card`] for aggregates whose state is also their card (the stored summary for lists). The
+/// parameter `$index` is an expression that returns the list entries.
 macro_rules! state_is_the_card {
     ($($state:ty, $view:literal, $card:ident => $index:expr;)*) => {$(
         impl Card for $state {

@@ -1,5 +1,5 @@
-//! The card of one ticket: a document with the state, the times and the people of the ticket.
-//! Lists, detail pages and reactions read the card.
+//! Defines the card of one ticket. A card is a stored summary with the state, the times and the people of the
+//! ticket. Lists, detail pages and reactions read the card.
 
 use std::collections::BTreeSet;
 
@@ -11,11 +11,11 @@ use crate::Decider;
 use crate::envelope::Envelope;
 use crate::ticket::{NodeRun, Status, Ticket};
 
-/// The filter values that many tickets share, such as the status. The stores count the entries of
+/// The filter values that many tickets have in common, such as the status. The stores count the entries in
 /// each list by these values.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Facets {
-    /// The status of the ticket, as [`Ticket::status_key`] returns the status.
+    /// The status of the ticket as the text that [`Ticket::status_key`] returns.
     pub status: String,
     pub service: i64,
     pub kind: ServiceKind,
@@ -24,7 +24,7 @@ pub struct Facets {
     pub tag: String,
 }
 
-/// The filter values that are different for each ticket, such as the creation time.
+/// The filter values that belong to only one ticket, such as the creation time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnFacets {
     pub creator: PersonId,
@@ -33,8 +33,8 @@ pub struct OwnFacets {
 }
 
 impl Facets {
-    /// Returns the shared filter values of a ticket. Returns `None` if the ticket does not exist
-    /// yet.
+    /// Returns the filter values that the ticket has in common with other tickets. Returns `None` if the
+    /// ticket does not exist.
     pub fn of(card: &TicketCard) -> Option<Self> {
         let opened = card.ticket.opened.as_ref()?;
         Some(Self {
@@ -47,15 +47,16 @@ impl Facets {
         })
     }
 
-    /// Reads the shared filter values from their JSON text, the first part of the text from
-    /// [`TicketCard::facets`]. Returns `None` if the text is not valid.
+    /// Parses the filter values that many tickets have in common. The text is the first part of the text that
+    /// [`TicketCard::facets`] returns. Returns `None` if the text is invalid.
     pub fn read(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
 }
 
 impl OwnFacets {
-    /// Returns the own filter values of a ticket. Returns `None` if the ticket does not exist yet.
+    /// Returns the filter values that belong to only this ticket. Returns `None` if the ticket does not
+    /// exist.
     pub fn of(card: &TicketCard) -> Option<Self> {
         let opened = card.ticket.opened.as_ref()?;
         Some(Self {
@@ -65,8 +66,8 @@ impl OwnFacets {
         })
     }
 
-    /// Reads the own filter values from their JSON text, the last part of the text from
-    /// [`TicketCard::facets`]. Returns `None` if the text is not valid.
+    /// Parses the filter values that belong to only one ticket. The text is the last part of the text that
+    /// [`TicketCard::facets`] returns. Returns `None` if the text is invalid.
     pub fn read(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
@@ -80,11 +81,11 @@ pub struct TicketCard {
     pub updated_at: Moment,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Moment>,
-    /// The people who have worked on the ticket, without duplicates. The order is the order of
-    /// their first actions.
+    /// The people who have worked on the ticket, in the order of their first actions. Each person is in the
+    /// list only once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dealt: Vec<PersonId>,
-    /// The client app that opened the ticket. `None` if the ticket was opened without an app.
+    /// The client app that opened the ticket. `None` if no app opened the ticket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app: Option<AppCode>,
 }
@@ -107,8 +108,9 @@ impl TicketCard {
         }
     }
 
-    /// Returns the filter values of the ticket as one text. The shared values come first, then a
-    /// tab character, and then the own values. Each part is a JSON array.
+    /// Returns the filter values of the ticket as one text. The text consists of two JSON arrays with a tab
+    /// character between them. The first array contains the values that many tickets have in common, such as
+    /// the status. The second array contains the values of only this ticket.
     pub fn facets(&self) -> String {
         let (
             Some(Facets {
@@ -135,9 +137,9 @@ impl TicketCard {
         format!("{shared}\t{own}")
     }
 
-    /// Returns the list entries of the ticket. Each entry has the name of a list and a value for
-    /// sorting. The value ends with the creation time, so each list is sorted by age. Only the list
-    /// `ended` is sorted by the end time.
+    /// Returns the list entries of the ticket. Each entry contains the name of a list and a text by which
+    /// this list is sorted. The text ends with the creation time of the ticket. Only in the list `ended`, the
+    /// text is the end time.
     pub fn index(&self) -> Vec<(&'static str, String)> {
         let Some(opened) = &self.ticket.opened else {
             return Vec::new();
@@ -151,8 +153,8 @@ impl TicketCard {
         if let Some(ended_at) = self.ended_at {
             rows.push(("ended", format!("{:016}", ended_at.0)));
         }
-        // The personal lists do not contain withdrawn tickets. Such tickets are only in the list of
-        // all tickets and in the filter by status.
+        // The lists of people do not contain withdrawn tickets. A withdrawn ticket is only in the list of all
+        // tickets, in the lists by creator and in the lists by status.
         if self.ticket.status != Status::Revoked {
             rows.push(("listed", age.clone()));
             rows.push(("mine", format!("{}|{age}", opened.creator)));
@@ -169,8 +171,8 @@ impl TicketCard {
                     .map(|pid| ("follows", format!("{pid}|{age}"))),
             );
         }
-        // People do not process a child ticket, because the child follows its parent. The work
-        // lists therefore do not contain child tickets.
+        // People do not process a child ticket, because the child ends with its parent. The work lists
+        // therefore contain no child tickets.
         if self.ticket.status == Status::Running && self.ticket.parent().is_none() {
             let of = |is_selected: fn(&NodeRun) -> bool| {
                 let people: BTreeSet<_> = self
@@ -201,8 +203,8 @@ impl TicketCard {
     }
 }
 
-/// Returns the people who must act at a node now. At an automatic node, people must act only if the
-/// node has failed.
+/// Returns the people who must act at a node. People must act at an automatic node only after the node has
+/// failed.
 fn waits_for(node_run: &NodeRun) -> Vec<PersonId> {
     if node_run.automatic && !node_run.is_failed_call() {
         Vec::new()

@@ -1,5 +1,5 @@
-//! The card of one workflow: a summary for lists. The definitions are not in the card but only in
-//! the stream of the workflow.
+//! Defines the card of one workflow. A card is a stored summary for lists. The definitions of the workflow
+//! are not in the card but only in the stream of the workflow.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,9 +16,9 @@ pub struct WorkflowCard {
     pub name: String,
     pub flow_type: String,
     pub closed: bool,
-    /// True if the draft was changed after the last deployment.
+    /// True if the draft was changed after the last version was deployed.
     pub is_draft_newer: bool,
-    /// For each version, the instant of its deployment.
+    /// The time at which each version was deployed. The key is the number of the version.
     pub versions: BTreeMap<i64, Moment>,
     pub removed: BTreeSet<i64>,
     pub updated_at: Moment,

@@ -1,5 +1,5 @@
-//! Checks a workflow before its deployment. Each reported problem contains the name of the node,
-//! transition or field.
+//! Checks a workflow before its deployment. The text of each problem contains the name of the node,
+//! transition or field that has the problem.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,28 +18,28 @@ use crate::api_call::plan;
 use crate::value::plain;
 use crate::{condition, options};
 
-/// Maximum number of nodes of a workflow. The largest real definition contains 12 nodes.
+/// Maximum number of nodes in one workflow. The largest known real workflow contains 12 nodes.
 pub const NODES_MAX: usize = 500;
-/// Maximum number of transitions of a workflow.
+/// Maximum number of transitions in one workflow.
 pub const LINES_MAX: usize = 2000;
-/// Maximum number of fields of a workflow. The largest known definition contains 24 fields.
+/// Maximum number of fields in one workflow. The largest known real workflow contains 24 fields.
 pub const FIELDS_MAX: usize = 1000;
-/// Maximum timeout of one outgoing request, in milliseconds. The function that sends the request
-/// has a longer time limit.
+/// Maximum timeout of one request that the desk sends, in milliseconds. The desk function that sends the
+/// request has a longer time limit.
 pub const TIMEOUT_MS_MAX: i64 = 20_000;
-/// Maximum timeout of a request for field options, in milliseconds. The limit is short because a
-/// person waits for the form.
+/// Maximum timeout of a request that reads field options, in milliseconds. The limit is short because a
+/// person waits for the form with these options.
 pub const OPTIONS_MS_MAX: i64 = 10_000;
-/// Minimum and maximum pause between two polls, in milliseconds.
+/// Shortest and longest allowed pause between two polls, in milliseconds.
 pub const POLL_MS: std::ops::RangeInclusive<i64> = 1_000..=86_400_000;
-/// Maximum number of polls of one API call.
+/// Maximum number of polls that one API call may make.
 pub const POLLS_MAX: u32 = 100_000;
 /// Longest time until a person gets the work of a mission, in minutes: one week.
 const EXPIRES_AFTER_MIN_MAX: u32 = 10_080;
 /// Maximum number of attempts of one request.
 pub const ATTEMPTS_MAX: u32 = 16;
-/// The codes of the vote counters that may occur in the finish condition of a countersign (a vote
-/// of all processors). See reference/bk-itsm.md 6.
+/// The codes of the vote counters that a finish condition may use. A finish condition ends a countersign (a
+/// vote of all processors) early (reference/bk-itsm.md 6).
 pub const COUNTERS: [&str; 5] = [
     "PROCESS_COUNT",
     "PASS_COUNT",
@@ -48,19 +48,19 @@ pub const COUNTERS: [&str; 5] = [
     "REJECT_RATE",
 ];
 
-/// The problems and open cases of one workflow definition.
+/// The result of the checks of one workflow: its problems and its open cases. In an open case, no transition
+/// of a node can be taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
-    /// The problems as English sentences. A definition with problems cannot be deployed.
+    /// The problems as English sentences. A workflow with problems cannot be deployed.
     pub problems: Vec<String>,
-    /// The nodes that a ticket may be unable to leave, each with an example. In the example, all
-    /// conditions are false, and the node has no default transition. The ticket would wait for a
-    /// manager.
+    /// Nodes at which a ticket may have to wait for a manager, each with an example case. In this case, the
+    /// conditions of all transitions are false, and the node has no default transition.
     pub open_cases: Vec<(NodeId, String)>,
 }
 
-/// Returns all problems of a definition, including the cases without a matching transition. If the
-/// list is empty, the definition can be deployed.
+/// Returns all problems of a workflow, including the cases in which no transition can be taken. If the list
+/// is empty, the workflow can be deployed.
 pub fn problems(definition: &Definition) -> Vec<String> {
     let Findings {
         mut problems,
@@ -73,8 +73,8 @@ pub fn problems(definition: &Definition) -> Vec<String> {
     problems
 }
 
-/// Returns the problems of a definition, and separately the cases without a matching transition.
-/// The caller may accept such cases in an imported file, because BlueKing ITSM allows them.
+/// Returns the problems of a workflow, and separately the cases in which no transition can be taken. The
+/// caller may accept such cases in an imported workflow, because BlueKing ITSM allows them.
 pub fn findings(definition: &Definition) -> Findings {
     let bounds = [
         ("nodes", definition.nodes.len(), NODES_MAX),
@@ -99,8 +99,8 @@ pub fn findings(definition: &Definition) -> Findings {
     };
     check.ids();
     check.shape();
-    // The following checks move along the transitions. The nodes at both ends of each transition
-    // must therefore exist.
+    // The next checks follow the transitions. They are therefore made only if each transition connects two
+    // existing nodes.
     if check.problems.is_empty() {
         check.reachability();
         check.nodes();
@@ -116,8 +116,8 @@ pub fn findings(definition: &Definition) -> Findings {
     }
 }
 
-/// Returns all nodes that can be reached from the nodes in `from`. `next` defines the search
-/// direction: it returns the start and the end of a transition in this direction.
+/// Returns all nodes that can be reached from the nodes in `from`. The parameter `next` returns the two ends
+/// of a transition in the direction of the search.
 pub(super) fn reachable(
     definition: &Definition,
     from: &[NodeId],
@@ -182,7 +182,7 @@ impl Check<'_> {
         }
     }
 
-    /// Checks that the workflow has one START and one END, and that each transition connects
+    /// Checks that the workflow has exactly one START and one END. Also checks that each transition connects
     /// existing nodes.
     fn shape(&mut self) {
         let definition = self.definition;
@@ -255,8 +255,8 @@ impl Check<'_> {
         }
     }
 
-    /// Checks that START leads to each node and each node leads to END. Each loop must contain a
-    /// node at which people act.
+    /// Checks that each node can be reached from START, and that END can be reached from each node. Also
+    /// checks that each loop contains a node at which people act.
     fn reachability(&mut self) {
         let definition = self.definition;
         let ends = |kind| {
@@ -335,8 +335,9 @@ impl Check<'_> {
             if node.kind.is_automatic() {
                 self.automatic(node, &name);
             }
-            // If only the first vote counts (or-sign), a finish condition has no effect. An old
-            // condition from an earlier setting is therefore not checked.
+            // If the first vote decides the node (or-sign), a finish condition has no effect. The workflow
+            // may still contain a finish condition from an earlier setting, and this condition is not
+            // checked.
             let finishes_early =
                 node.kind.is_vote() && (node.is_multi || node.kind == NodeKind::Sign);
             if let Some(condition) = node.finish_condition.as_ref().filter(|_| finishes_early) {
@@ -368,8 +369,8 @@ impl Check<'_> {
         }
     }
 
-    /// Checks that processors are configured for the node. If the work at the node starts with an
-    /// assignment, assignors must be configured instead.
+    /// Checks that the workflow selects processors for the node. If the work at the node starts with an
+    /// assignment, the workflow must select assignors (people who assign the work) instead.
     fn people(&mut self, node: &Node, name: &str) {
         let handling = if node.kind.is_vote() {
             Handling::Process
@@ -431,7 +432,7 @@ impl Check<'_> {
     }
 
     fn automatic(&mut self, node: &Node, name: &str) {
-        // A webhook may contain unknown placeholders, because a client may send additional
+        // A webhook may use placeholders that the workflow does not define. A client may send additional
         // variables with a ticket (`envs`, reference/bk-itsm.md 3.1).
         if let Some(service_task) = node
             .service_task
@@ -542,8 +543,8 @@ impl Check<'_> {
         self.processors(node, name, &node.processors);
     }
 
-    /// Returns true if a placeholder may use this key. Allowed keys are fields, display texts of
-    /// fields, output variables and ticket attributes.
+    /// Returns true if a placeholder may use this key. The key must belong to a field, to the display text of
+    /// a field, to an output variable, or to an attribute of the ticket.
     fn is_known(&self, key: &str) -> bool {
         self.definition
             .field(key.strip_suffix("__display").unwrap_or(key))
@@ -552,8 +553,8 @@ impl Check<'_> {
             || self.is_output(key)
     }
 
-    /// Returns true if a condition on a field may use this key. Allowed keys are fields, output
-    /// variables, and attributes that the ticket itself stores.
+    /// Returns true if a condition on a field may use this key. The key must belong to a field, to an output
+    /// variable, or to an attribute that is stored in the ticket.
     fn is_comparable(&self, key: &str) -> bool {
         self.definition.field(key).is_some()
             || super::is_comparable_of_the_ticket(key)
@@ -568,16 +569,16 @@ impl Check<'_> {
         self.definition.nodes.iter().any(by)
     }
 
-    /// Checks that an existing condition has at least one clause. The reported problem contains the
-    /// text `what` as the name of the condition.
+    /// Checks that a condition on a response contains at least one clause (comparison). The parameter `what`
+    /// is the name of the condition in the problem text.
     fn response_condition(&mut self, condition: Option<&Condition>, owner: &str, what: &str) {
         if condition.is_some_and(|condition| condition::clauses(condition) == 0) {
             self.report(format!("{owner} is not configured: it has no {what}"));
         }
     }
 
-    /// Checks that a request has a fixed host, a known method and an allowed timeout. If the
-    /// request needs credentials, it must contain the name of a secret.
+    /// Checks that a request has a fixed host, a known method and an allowed timeout. If the request needs
+    /// credentials, the workflow must contain the name of a secret.
     fn request(&mut self, request: &Request, owner: &str, timeout_ms_max: i64) {
         if let Some(problem) = host_problem(&request.url, &request.system) {
             self.report(format!("{owner} is not configured: {problem}"));
@@ -603,8 +604,8 @@ impl Check<'_> {
         }
     }
 
-    /// Checks that each condition uses only values that earlier nodes set. Also collects the cases
-    /// in which no transition matches.
+    /// Checks that each condition uses only values that earlier nodes set. Also collects the cases in which
+    /// no transition can be taken.
     fn conditions(&mut self) {
         let mut providers: BTreeMap<String, Vec<NodeId>> = BTreeMap::new();
         for node in &self.definition.nodes {
@@ -648,7 +649,8 @@ impl Check<'_> {
                         let later_node = self.name(nodes[0]);
                         self.report(format!("transition {} uses {key}, which is set only at the later node {later_node}", transition.id));
                     }
-                    // No form contains this field, but other commands can set its value.
+                    // No form contains this field. The use of the field is still allowed, because other
+                    // commands can set its value.
                     None if self.definition.field(key).is_some() => {}
                     None => self.report(format!(
                         "transition {} uses {key}, which does not exist",
@@ -673,8 +675,8 @@ impl Check<'_> {
         }
     }
 
-    /// Checks that the request for external options uses only existing fields. The request must not
-    /// use fields that contain people.
+    /// Checks the request that reads the options of a field from an external system. The request may use only
+    /// existing fields, and no fields that contain people.
     fn source(&mut self, field: &Field, source: &Source) {
         if !matches!(field.source_type.as_str(), "API" | "CUSTOM_API") {
             self.report(format!(
@@ -747,7 +749,7 @@ impl Check<'_> {
     }
 }
 
-/// Returns the problems of a single field. These checks do not need the rest of the workflow.
+/// Returns the problems of a single field. The checks do not need the rest of the workflow.
 pub fn field_problems(field: &Field) -> Vec<String> {
     let mut problems = Vec::new();
     if field.regex == "CUSTOM"
@@ -759,8 +761,8 @@ pub fn field_problems(field: &Field) -> Vec<String> {
             field.key
         ));
     }
-    // Only these kinds of fields have options. Options from an earlier kind of the field have no
-    // effect.
+    // Only fields of these kinds have options. A field whose kind was changed may still contain old options,
+    // and they have no effect.
     let has_options = matches!(
         field.kind,
         FieldKind::Select
@@ -807,9 +809,9 @@ fn is_url(url: &str) -> bool {
     url.starts_with("http://") || url.starts_with("https://")
 }
 
-/// Returns the problem with the host of a URL as an English phrase. Returns `None` if the URL
-/// contains a fixed host. `system` is the name of a BlueKing system, for a URL that contains only a
-/// path.
+/// Returns an English phrase for a problem with the host in a URL. Returns `None` if the URL contains a fixed
+/// host. The parameter `system` is the name of a BlueKing system. Such a name is needed if the URL contains
+/// only a path.
 pub fn host_problem(url: &str, system: &str) -> Option<String> {
     const FROM_A_FORM: &str = "its host must be in the workflow, not in a form";
     let is_template = |text: &str| text.contains("${") || text.contains("{{");
@@ -827,8 +829,8 @@ pub fn host_problem(url: &str, system: &str) -> Option<String> {
             "its URL must begin with http:// or https://".into()
         });
     }
-    // Some URL parsers ignore additional slashes, blanks and backslashes, and would therefore find
-    // another host. Only simple host characters are accepted.
+    // Some URL parsers ignore additional slashes, blanks and backslashes, and could therefore find another
+    // host in the same URL. The check accepts only simple characters in a host.
     let authority = url
         .split("://")
         .nth(1)

@@ -1,10 +1,9 @@
-//! Finds cases that no transition of a node covers: all conditions on the outgoing transitions are
-//! false.
+//! Finds open cases of a node: combinations of values for which no outgoing transition has a true condition.
+//! In an open case, a ticket would wait at the node.
 //!
-//! The possible values of each key are divided into cases. All values of one case give the same
-//! result in every condition. A case can be one option of a field, a range of numbers, or one
-//! possible end of a vote. The module tests all combinations of these cases. A combination without
-//! a true condition is a problem, because a ticket would wait at the node.
+//! The module divides the possible values of each key into cases. All values in one case give the same result
+//! in every condition. A case is, for example, one option of a field, a range of numbers, or one possible end
+//! of a vote. The module then tests all combinations of these cases.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,28 +18,28 @@ use jiff::civil::DateTime;
 use crate::condition::{self, Found};
 use crate::value::plain;
 
-/// Maximum number of combinations of cases for one node. A node with more combinations needs a
-/// default transition (a transition without a condition).
+/// Maximum number of combinations that are tested for one node. A node with more combinations needs a default
+/// transition (a transition without a condition).
 const CASES_MAX: usize = 10_000;
-/// Maximum number of conditions that the check of one workflow evaluates. More evaluations would
-/// take seconds and would delay other requests.
+/// Maximum number of conditions that one check of a workflow evaluates. More evaluations would take several
+/// seconds and delay other requests.
 pub(super) const TRIES_MAX: usize = 2_000_000;
-/// Maximum number of different list elements in the conditions on one key. Each further element
-/// doubles the number of cases.
+/// Maximum number of different list elements with which the conditions compare one key. Each further element
+/// doubles the number of cases to test.
 const ELEMENTS_MAX: usize = 6;
-/// The range for the largest number of voters in the tests of a vote. The exact number depends on
-/// the largest constant in the conditions.
+/// The smallest and the largest value for the number of voters in the simulated votes. The number between
+/// these limits depends on the largest constant in the conditions.
 const VOTERS: std::ops::RangeInclusive<u32> = 3..=12;
-/// The text for a node whose cases cannot all be tested. Either the number of combinations exceeds
-/// [`CASES_MAX`], or the possible values of a key are unknown.
+/// The description of an open case when the module cannot test every case. Either the number of combinations
+/// exceeds [`CASES_MAX`], or the possible values of a key are unknown.
 const UNTRIED: &str = "something (there are too many cases to try each)";
-/// A text that no condition contains. In the tests, this text represents every value that no
-/// condition names.
+/// A text that occurs in no condition. In the tests, this text represents all values with which no condition
+/// compares.
 const OTHER: &str = "\u{1}";
 
-/// Returns a description of the first case in which all conditions of the node are false. Returns
-/// `None` if there is no such case. `left` is the number of condition evaluations that are still
-/// allowed (see [`TRIES_MAX`]).
+/// Returns a description of the first case in which no outgoing transition of the node has a true condition.
+/// Returns `None` if there is no such case. The parameter `left` is the number of condition evaluations that
+/// are still allowed (see [`TRIES_MAX`]).
 pub(super) fn open_case(
     definition: &Definition,
     node: NodeId,
@@ -80,25 +79,25 @@ pub(super) fn open_case(
     cases.first_open(&dimensions)
 }
 
-/// The conditions on the outgoing transitions of one node.
+/// The conditions on the transitions that start at one node.
 struct Cases<'a> {
     definition: &'a Definition,
     node: NodeId,
     conditions: Vec<&'a Condition>,
 }
 
-/// One case: the values of some keys, and a text that describes these values to people.
+/// One case: values for some of the keys, and a text that describes these values to people.
 struct Case {
     held: Vec<(String, Found)>,
     words: Words,
 }
 
-/// The text that describes a case.
+/// The text that describes one case to people.
 #[derive(Clone)]
 enum Words {
     Plain(String),
-    /// A range of values with an optional lower and upper bound. The `bool` of a bound is true if
-    /// the bound itself belongs to the range.
+    /// A range of values with optional bounds. The `bool` of a bound is true if the bound belongs to the
+    /// range.
     Range {
         key: String,
         low: Option<(String, bool)>,
@@ -106,26 +105,28 @@ enum Words {
     },
 }
 
-/// One possible end of a vote: the numbers of voters, approvals and rejections, and the result.
+/// One possible end of a vote. The members contain the numbers of voters, approvals and rejections, and the
+/// result.
 struct Ended {
     voters: u32,
     pass: u32,
     reject: u32,
-    /// True if the last vote was an approval, false if the last vote was a rejection. `None` if the
-    /// node was skipped.
+    /// The last vote: true for an approval, false for a rejection. `None` if the node was skipped, so that
+    /// nobody voted.
     last: Option<bool>,
     result: bool,
 }
 
-/// The information that a key contains after a vote.
+/// The kind of value that a key has after a vote.
 #[derive(Clone, Copy)]
 enum OfVote {
     Output(Holds),
-    /// The field that contains the decision of the last voter.
+    /// The decision of the last voter, from a field of the form.
     Opinion,
 }
 
-/// A node at which people vote, and the compared keys of this node with the meaning of each key.
+/// A node at which people vote, with the keys that get their values from this vote. For each key, the list
+/// also contains the kind of the value.
 type Vote<'a> = (&'a Node, Vec<(&'a str, OfVote)>);
 
 impl<'a> Cases<'a> {
@@ -137,8 +138,8 @@ impl<'a> Cases<'a> {
             .flat_map(|group| &group.expressions)
     }
 
-    /// Returns a list of cases for each key or vote that is independent of the others. Returns
-    /// `None` if the possible values of a key are unknown.
+    /// Returns lists of cases. Each list belongs to one vote or to one key that no vote sets. The values of
+    /// different lists are independent. Returns `None` if the possible values of a key are unknown.
     fn dimensions(&self) -> Option<Vec<Vec<Case>>> {
         let mut seen = BTreeSet::new();
         let keys: Vec<&'a str> = self
@@ -162,8 +163,8 @@ impl<'a> Cases<'a> {
         Some(dimensions)
     }
 
-    /// Returns the vote node that sets the value of a key. The node under test has priority.
-    /// Returns `None` if several other nodes, or no node, set the key.
+    /// Returns the node whose vote sets the value of a key. If the node under test sets the key, this node is
+    /// returned. Returns `None` if no vote sets the key, or if several other votes set the key.
     fn vote_of(&self, key: &str) -> Option<(&'a Node, OfVote)> {
         let what = |node: &'a Node| {
             let output = node
@@ -197,8 +198,8 @@ impl<'a> Cases<'a> {
             .copied()
     }
 
-    /// Returns the cases of a vote. Each case is a different combination of values that the keys
-    /// can have after the vote.
+    /// Returns the cases of a vote. Each case contains a different combination of values for the keys that
+    /// the vote sets.
     fn of_vote(&self, node: &Node, keys: &[(&str, OfVote)]) -> Vec<Case> {
         let counts_tested = keys.iter().any(|(_, what)| {
             !matches!(what, OfVote::Opinion | OfVote::Output(Holds::ApproveResult))
@@ -261,8 +262,8 @@ impl<'a> Cases<'a> {
         cases
     }
 
-    /// Returns every possible end of a vote that lets the ticket leave the node
-    /// (reference/bk-itsm.md 6).
+    /// Returns every possible end of a vote after which the ticket leaves the node. If a rejection terminates
+    /// the ticket, the ends with a rejection are omitted (reference/bk-itsm.md 6).
     fn endings(&self, node: &Node, counts_tested: bool) -> Vec<Ended> {
         let finish = node.finish_condition.as_ref();
         let holds = |counters: &BTreeMap<&str, String>| {
@@ -320,8 +321,8 @@ impl<'a> Cases<'a> {
                         open.extend(Some((pass, reject)).filter(|state| seen.insert(*state)));
                         continue;
                     }
-                    // The result is an approval if the finish condition is also met with the number
-                    // of rejections set to zero.
+                    // The vote is an approval if the finish condition is also true when the number of
+                    // rejections is set to zero.
                     ended.result |= by_condition && holds(&counters(&Ended { reject: 0, ..ended }));
                     if ended.result || !node.terminate_when_rejected {
                         endings.push(ended);
@@ -332,7 +333,7 @@ impl<'a> Cases<'a> {
         endings
     }
 
-    /// Returns the cases of a key whose value does not come from a vote.
+    /// Returns the cases of a key whose value no vote sets.
     fn of_key(&self, key: &str) -> Option<Vec<Case>> {
         let clauses: Vec<&Clause> = self.clauses().filter(|clause| clause.key == key).collect();
         let field = self.definition.field_at(self.node, key);
@@ -383,8 +384,8 @@ impl<'a> Cases<'a> {
             Some(FieldKind::Radio | FieldKind::Select | FieldKind::TreeSelect)
         ) && !options.is_empty()
         {
-            // All options that no condition names give the same results. One of these options is
-            // therefore enough for the test.
+            // No condition names the remaining options, so all of them give the same results. The test
+            // therefore needs only one of these options.
             let other = options
                 .iter()
                 .find(|(option, _)| !tested_values.contains(*option))
@@ -489,7 +490,7 @@ impl<'a> Cases<'a> {
         Some(cases)
     }
 
-    /// Returns true if the key has a value on every path to the node.
+    /// Returns true if the key has a value on every path from START to the node under test.
     fn is_always_filled(&self, key: &str) -> bool {
         let fills = |node: &&Node| {
             let field = self
@@ -515,8 +516,8 @@ impl<'a> Cases<'a> {
             )
     }
 
-    /// Returns true if every path from START to the node passes one of the nodes in `some`. The
-    /// node itself may be one of these nodes.
+    /// Returns true if every path from START to the node under test contains one of the nodes in `some`. The
+    /// node under test may itself be in `some`.
     fn is_passed(&self, some: &BTreeSet<NodeId>) -> bool {
         let starts = self
             .definition
@@ -538,8 +539,8 @@ impl<'a> Cases<'a> {
         !seen.contains(&self.node)
     }
 
-    /// Returns a description of the first combination in which all conditions are false. The
-    /// description uses the widest possible ranges.
+    /// Returns a description of the first combination for which all conditions are false. A range in the
+    /// description is as wide as possible.
     fn first_open(&self, dimensions: &[Vec<Case>]) -> Option<String> {
         if dimensions.iter().any(Vec::is_empty) {
             return None;
@@ -547,8 +548,7 @@ impl<'a> Cases<'a> {
         let mut chosen = vec![0; dimensions.len()];
         loop {
             if self.is_open(dimensions, &chosen) {
-                // The description omits a key if all conditions stay false for every value of this
-                // key.
+                // The description omits a key if the combination stays open for every value of this key.
                 let matters = |at: &usize| {
                     (0..dimensions[*at].len())
                         .any(|case| !self.is_open(dimensions, &changed(&chosen, *at, case)))
@@ -563,8 +563,8 @@ impl<'a> Cases<'a> {
                     words.join(", ")
                 });
             }
-            // The next combination is computed like the next value of a counter with several
-            // digits.
+            // The combinations are numbered like a counter with several digits. Each digit is the position in
+            // one list of cases. This code computes the next combination.
             let at = (0..dimensions.len()).find(|at| chosen[*at] + 1 < dimensions[*at].len())?;
             chosen[..at].fill(0);
             chosen[at] += 1;
@@ -613,7 +613,8 @@ impl<'a> Cases<'a> {
     }
 }
 
-/// Returns a copy of the combination in which the list at position `at` uses the given case.
+/// Returns a copy of a combination with one change. In the list of cases at position `at`, the copy uses the
+/// given case.
 fn changed(chosen: &[usize], at: usize, case: usize) -> Vec<usize> {
     let mut other = chosen.to_vec();
     other[at] = case;
@@ -651,8 +652,7 @@ impl Words {
     }
 }
 
-/// Returns the vote counters by code. The values equal the values that the workflow engine
-/// computes.
+/// Returns the vote counters by their codes. The workflow engine computes the counters in the same way.
 fn counters(ended: &Ended) -> BTreeMap<&'static str, String> {
     let percent =
         |votes: u32| (f64::from(votes) * 100.0 / f64::from(ended.voters.max(1))).to_string();
@@ -665,14 +665,13 @@ fn counters(ended: &Ended) -> BTreeMap<&'static str, String> {
     ])
 }
 
-/// Returns the text that stored workflows contain for this kind of output variable, such as
-/// `PASS_COUNT`.
+/// Returns the text that represents a kind of output variable in stored workflows, such as `PASS_COUNT`.
 fn code(holds: Holds) -> String {
     plain(&serde_json::to_value(holds).unwrap_or_default())
 }
 
-/// Returns the keys and names of all options that the workflow defines for the field. For a tree of
-/// options, all levels are included.
+/// Returns the keys and names of all options that the workflow defines for a field. If the options are a
+/// tree, the function returns the options of all levels.
 fn own_options(field: &Field) -> Vec<(&str, &str)> {
     fn flat<'a>(choices: &'a [Choice], all: &mut Vec<(&'a str, &'a str)>) {
         for choice in choices {
@@ -694,7 +693,8 @@ fn is_of_sets(operator: Operator) -> bool {
     )
 }
 
-/// Returns the constants of a clause: one value, or all elements of a list.
+/// Returns the constants of a clause (a single comparison). The constants are one value, or all elements of a
+/// list.
 fn constants(clause: &Clause) -> Vec<String> {
     if is_of_sets(clause.condition) {
         condition::set(&clause.value).into_iter().collect()
@@ -703,9 +703,9 @@ fn constants(clause: &Clause) -> Vec<String> {
     }
 }
 
-/// Returns the cases for sorted constants. Each constant is one case, and each gap between two
-/// constants is one case. The values before the first constant and after the last constant are two
-/// further cases.
+/// Returns the cases for sorted constants. Each constant is one case, and each gap between two constants is
+/// one case. All values before the first constant are one case, and all values after the last constant are
+/// one case.
 fn ranges<T: Copy>(
     key: &str,
     sorted: &[(T, String)],
@@ -745,8 +745,8 @@ fn ranges<T: Copy>(
     cases
 }
 
-/// Returns the cases of a number. Each constant is one case, and so is each range between, below
-/// and above the constants.
+/// Returns the cases of a number that the conditions compare with constants. Each constant is one case. Each
+/// range between, below or above the constants is also one case.
 fn numbers(key: &str, tested_values: &BTreeSet<String>) -> Vec<Case> {
     let mut sorted: Vec<(f64, String)> = tested_values
         .iter()
@@ -754,8 +754,8 @@ fn numbers(key: &str, tested_values: &BTreeSet<String>) -> Vec<Case> {
         .collect();
     sorted.sort_by(|(one, _), (other, _)| one.total_cmp(other));
     sorted.dedup_by(|(one, _), (other, _)| one.total_cmp(other).is_eq());
-    // For a very large number, adding 1 may give the same number again. The step therefore grows
-    // with the number.
+    // For a very large number, adding 1 can give the same number because of rounding. The step therefore
+    // increases with the number.
     let step = |number: f64| 1.0_f64.max(number.abs() * 1e-6);
     ranges(key, &sorted, |below, above| {
         let value = match (below, above) {
@@ -768,8 +768,9 @@ fn numbers(key: &str, tested_values: &BTreeSet<String>) -> Vec<Case> {
     })
 }
 
-/// Returns the cases of a date or time. Each constant is one case, and so is each range between,
-/// before and after the constants. A date field has no value between two consecutive days.
+/// Returns the cases of a date or time that the conditions compare with constants. Each constant is one case.
+/// Each range between, before or after the constants is also one case. A date field has no value between two
+/// consecutive days.
 fn times(key: &str, tested_values: &BTreeSet<String>, are_days: bool) -> Vec<Case> {
     let mut sorted: Vec<(DateTime, String)> = tested_values
         .iter()
@@ -805,9 +806,9 @@ fn times(key: &str, tested_values: &BTreeSet<String>, are_days: bool) -> Vec<Cas
     })
 }
 
-/// Returns true if one condition is the exact negation of the other condition. For each clause, the
-/// other condition must contain the negated clause. If there are several clauses, one condition
-/// must join them with `and`, and the other condition with `or`.
+/// Returns true if one condition is the exact negation of the other condition. Each clause (single
+/// comparison) of one condition must have its negation in the other condition. If there are several clauses,
+/// one condition must combine them with `and`, and the other with `or`.
 fn is_opposite(one: &Condition, other: &Condition) -> bool {
     let ([one], [other]) = (&one.expressions[..], &other.expressions[..]) else {
         return false;
@@ -819,8 +820,8 @@ fn is_opposite(one: &Condition, other: &Condition) -> bool {
         Operator::NotIn => Some(Operator::In),
         Operator::Superset => Some(Operator::NotSuperset),
         Operator::NotSuperset => Some(Operator::Superset),
-        // For a value that is not comparable, both `<` and `>=` are false. These operators
-        // therefore have no exact negation.
+        // If a value cannot be compared, both `<` and `>=` are false. An operator of this kind therefore has
+        // no exact negation.
         _ => None,
     };
     let joined = one.expressions.len() == 1 || one.join != other.join;
@@ -869,8 +870,8 @@ mod tests {
         serde_json::from_value(definition).expect("a definition")
     }
 
-    /// Returns the description of a case that the given conditions do not cover. Each condition is
-    /// given as a join (`and` or `or`) and a list of clauses.
+    /// Returns the description of a case that the given transitions do not cover. Each transition is given as
+    /// an operator (`and` or `or`) and a list of clauses.
     fn open(definition: &Definition, node: i64, transitions: &[(&str, Value)]) -> Option<String> {
         let transitions: Vec<Transition> = transitions
             .iter()

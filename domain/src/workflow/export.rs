@@ -1,8 +1,8 @@
 //! Writes a workflow in the export format of BlueKing ITSM (reference/bk-itsm.md 12.2, 12.3).
 //!
-//! The result is an array with one object. If [`super::import`] reads this result, the imported
-//! workflow is equal to the exported workflow. The text contains people as they are named in the
-//! given definition.
+//! The result is an array with one object. If [`super::import`] reads this result, the imported workflow is
+//! equal to the exported workflow. People have the same names or ids in the result as in the given
+//! definition.
 
 use std::collections::BTreeMap;
 
@@ -14,8 +14,8 @@ use events::workflow::{
 };
 use serde_json::{Map, Value, json};
 
-/// Writes one version of a workflow. `roles` contains the names of the roles that the workflow
-/// uses. Another desk can then find its own roles by these names.
+/// Writes one version of a workflow as JSON. The parameter `roles` contains the names of the roles that the
+/// workflow uses. Another desk can find its own roles by these names.
 pub fn write(
     definition: &Definition,
     version_number: &str,
@@ -58,8 +58,8 @@ pub fn write(
     }])
 }
 
-/// Returns the text of the member `processors` as BlueKing ITSM writes the text. Commas separate
-/// the ids. Lists of people and of roles also have a comma at the start and at the end.
+/// Returns a processor rule as the text that BlueKing ITSM writes in the member `processors`. Commas separate
+/// the ids. A list of people or roles also has a comma at the start and at the end.
 pub fn who(processors: &Processors) -> String {
     let comma_enclosed = |parts: Vec<String>| {
         if parts.is_empty() {
@@ -163,16 +163,16 @@ fn webhook(request: &Request) -> Value {
         "body": body(request),
         "settings": { "timeout": request.timeout_ms / 1000, "timeout_ms": request.timeout_ms, "attempts": request.attempts_max },
         "success_exp": request.success.as_ref().map(expression).unwrap_or_default(),
-        // The text in `success_exp` cannot represent every condition. The export therefore also
-        // writes the complete condition as `success`.
+        // The text in `success_exp` can represent only some conditions. The export therefore also writes the
+        // complete condition in the member `success`.
         "success": request.success,
         "secret": request.secret, "credentials": request.credentials,
         "outputs": outputs(request),
     })
 }
 
-/// Writes the body of a webhook. A text is written as `content`, and form fields are written as
-/// `params`. A JSON body is also written as `value`, so that an import restores its JSON types.
+/// Returns the body of a webhook in the export format. A text is written as `content`, and form fields are
+/// written as `params`. A JSON body is also written as `value`, so that an import restores its JSON types.
 fn body(request: &Request) -> Value {
     let header = request
         .headers
@@ -226,7 +226,7 @@ fn outputs(request: &Request) -> Vec<Value> {
     request.outputs.iter().map(|output| json!({ "key": output.key, "name": output.name, "ref_path": output.path, "type": "STRING", "source": "global" })).collect()
 }
 
-/// Writes a condition on a response as the text that a webhook of BlueKing ITSM uses.
+/// Returns a condition on a response as the text that a webhook of BlueKing ITSM uses.
 fn expression(condition: &Condition) -> String {
     let word = |join: Join| if join == Join::Or { " or " } else { " and " };
     let clause = |clause: &events::workflow::Clause| {
@@ -310,8 +310,7 @@ fn choices(choices: &[Choice]) -> Vec<Value> {
     choices.iter().map(|choice| json!(choice)).collect()
 }
 
-/// Writes the comparison rule of a field in the format of `regex_config.rule` (reference/bk-itsm.md
-/// 4.2).
+/// Returns the comparison rule of a field in the format of `regex_config.rule` (reference/bk-itsm.md 4.2).
 pub fn rule(rule: &Rule) -> Value {
     let beside = |beside: &events::workflow::Beside| {
         let (source, key, value) = match &beside.other {

@@ -1,9 +1,8 @@
-//! Workflows. A [`Workflow`] consists of a draft and of deployed versions that never change.
-//! [`check`] checks a definition before the deployment.
+//! Implements the aggregate of one workflow. A [`Workflow`] consists of a draft and of deployed versions,
+//! which never change. [`check`] checks a workflow before its deployment.
 //!
-//! [`parallel_regions`] finds the parallel branches of a workflow. [`import`] and [`export`] read
-//! and write the file format of BlueKing ITSM. The engine that moves a ticket through a workflow is
-//! in `crate::ticket`.
+//! [`parallel_regions`] finds the parallel branches of a workflow. [`import`] and [`export`] read and write
+//! the file format of BlueKing ITSM. The engine that moves a ticket through a workflow is in `crate::ticket`.
 
 pub mod check;
 mod coverage;
@@ -11,12 +10,13 @@ pub mod export;
 pub mod import;
 pub mod parallel_regions;
 
-/// Returns the key of the output variable of an application with the decision: `granted` or `refused`.
+/// Returns the key of the output variable that contains the decision on an application: `granted` or
+/// `refused`. An application is a request for approval in an external ITSM.
 pub fn result_key(node: NodeId) -> String {
     format!("application_result_{node}")
 }
 
-/// Returns the key of the output variable of an application with the number of the external ticket.
+/// Returns the key of the output variable that contains the ticket number in the external ITSM.
 pub fn external_key(node: NodeId) -> String {
     format!("application_sn_{node}")
 }
@@ -39,7 +39,7 @@ use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 /// The commands of one workflow.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
-    /// Replaces the draft. A draft may be incomplete.
+    /// Replaces the draft of the workflow. A draft may be incomplete.
     Draft {
         workflow: WorkflowId,
         definition: Box<Definition>,
@@ -47,29 +47,28 @@ pub enum Command {
     /// Deploys the draft as the next version.
     Deploy {
         workflow: WorkflowId,
-        /// If true, the deployment allows nodes at which all conditions can be false, as BlueKing
-        /// ITSM does. A ticket may then wait at the node for a manager. For a workflow that was
+        /// If true, the deployment allows nodes with open cases, as BlueKing ITSM does. In an open case, no
+        /// transition has a true condition, and the ticket waits for a manager. For a workflow that was
         /// created in this desk, the value is false.
         allows_open_cases: bool,
     },
-    /// Deploys a complete version from a seed file (a TOML file with initial data). If the same
-    /// version already exists, no event is added.
+    /// Deploys a complete version from a seed file (a TOML file with initial data). If an equal version
+    /// already exists, the command adds no event.
     DeployVersion(Box<Deployed>),
-    /// Replaces the draft with the definition of a version.
+    /// Replaces the draft of the workflow with the definition of a version.
     Restore { workflow: WorkflowId, version: i64 },
-    /// Removes a version from the list of versions. The command is rejected if a service uses the
-    /// version.
+    /// Removes a version from the list of versions. The command is rejected if a service uses this version.
     Remove {
         workflow: WorkflowId,
         version: i64,
         used_by: Vec<ServiceId>,
     },
-    /// Closes the workflow for new services (`closed` is true) or opens it again. Services that
-    /// already use the workflow are not affected.
+    /// Closes the workflow for new services (`closed` is true) or opens the workflow again. Services that
+    /// already use the workflow do not change.
     Close { workflow: WorkflowId, closed: bool },
 }
 
-/// The reasons why a command is rejected.
+/// The reasons why the aggregate rejects a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("the workflow cannot be deployed: {}", .0.join("; "))]
@@ -97,7 +96,7 @@ pub struct Workflow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub draft: Option<Box<Definition>>,
     pub versions: BTreeMap<i64, Deployed>,
-    /// The versions that were removed from the list. Running tickets still use them.
+    /// The versions that were removed from the list of versions. Open tickets may still use these versions.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub removed: BTreeSet<i64>,
     #[serde(default)]
@@ -131,8 +130,8 @@ impl Decider for Workflow {
 }
 
 impl Workflow {
-    /// Returns the ids of the files that people can download from forms. All forms of the draft and
-    /// of all versions are included.
+    /// Returns the ids of all files that people can download from a form of the workflow. The draft and all
+    /// versions are included.
     pub fn attachments(&self) -> BTreeSet<AttachmentId> {
         let definitions = self
             .draft
@@ -248,12 +247,12 @@ impl Workflow {
         })
     }
 
-    /// Returns true if services may use a version: the version is deployed and not removed.
+    /// Returns true if a service may use a version. The version must be deployed and must not be removed.
     pub fn is_listed(&self, version: i64) -> bool {
         self.versions.contains_key(&version) && !self.removed.contains(&version)
     }
 
-    /// Returns the newest version that is not removed.
+    /// Returns the newest deployed version that was not removed.
     pub fn newest(&self) -> Option<&Deployed> {
         self.versions
             .values()
@@ -275,7 +274,7 @@ fn check_sound(definition: &Definition, allows_open_cases: bool) -> Result<(), R
     }
 }
 
-/// Returns the id and the name of a node for use in messages, such as `3 (审批)`.
+/// Returns the id and the name of a node as one text for messages, such as `3 (审批)`.
 pub(crate) fn named(definition: &Definition, id: NodeId) -> String {
     match definition.node(id) {
         Some(node) if !node.name.is_empty() => format!("{id} ({})", node.name),
@@ -284,8 +283,8 @@ pub(crate) fn named(definition: &Definition, id: NodeId) -> String {
     }
 }
 
-/// Returns true if the key is an attribute that every ticket has in addition to its fields, such as
-/// `ticket_sn` (reference/bk-itsm.md 8.1).
+/// Returns true if the key is an attribute that every ticket has without a field, such as `ticket_sn`
+/// (reference/bk-itsm.md 8.1).
 pub fn is_of_the_ticket(key: &str) -> bool {
     matches!(
         key,
@@ -304,8 +303,8 @@ pub fn is_of_the_ticket(key: &str) -> bool {
     )
 }
 
-/// Returns true if the key is a ticket attribute that conditions may use. The ticket itself stores
-/// the values of these attributes, so no other input is needed.
+/// Returns true if the key is a ticket attribute that conditions may use. The values of these attributes are
+/// stored in the ticket itself, so the desk can evaluate such a condition without other data.
 pub fn is_comparable_of_the_ticket(key: &str) -> bool {
     matches!(
         key,
@@ -320,7 +319,7 @@ pub fn is_comparable_of_the_ticket(key: &str) -> bool {
     )
 }
 
-/// Returns the keys of the output variables of an automatic node.
+/// Returns the keys of the output variables that an automatic node sets.
 pub fn output_keys(node: &Node) -> Vec<String> {
     match node.service_task.as_deref() {
         Some(ServiceTask::Request(request)) => request

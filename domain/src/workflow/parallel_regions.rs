@@ -1,43 +1,43 @@
-//! Finds the parallel regions of a workflow. The result contains the branches around each node, and
-//! the join of each parallel gateway.
+//! Finds the parallel regions of a workflow. The result contains the branches to which each node belongs, and
+//! the join node of each parallel gateway.
 //!
-//! A parallel region starts at a parallel gateway and ends at its join. A region can contain other
-//! regions (reference/bk-itsm.md 7). A transition never leads into another branch, and branches
-//! come together only at the join. Each branch therefore has at most one current position (token),
-//! and the node of this position shows the branch.
+//! A parallel region starts at a parallel gateway and ends at the join node of this gateway. A region can
+//! contain other regions (reference/bk-itsm.md 7). A transition never leads from one branch into another
+//! branch. Branches meet only at the join node. Each branch of a ticket therefore has at most one current
+//! node, and this node identifies the branch.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use events::workflow::{Definition, NodeKind};
 use events::{NodeId, TransitionId};
 
-/// One parallel branch. It is identified by its gateway and by the first transition after this
-/// gateway.
+/// One parallel branch. The parallel gateway and the first transition after this gateway identify the branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Branch {
     pub fork: NodeId,
     pub transition: TransitionId,
 }
 
-/// The result of the search: the branches and joins of one workflow.
+/// The parallel branches and the join nodes of one workflow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Areas {
-    /// For each node, the branches that contain the node. The outermost branch comes first.
+    /// The branches that contain each node. A branch that contains another branch is before the other branch
+    /// in the list.
     pub paths: BTreeMap<NodeId, Vec<Branch>>,
-    /// The join of each parallel gateway.
+    /// The join node of each parallel gateway. The key is the id of the gateway.
     pub joins: BTreeMap<NodeId, NodeId>,
 }
 
 impl Areas {
-    /// Returns the innermost branch that contains the node. Returns `None` if no branch contains
-    /// the node.
+    /// Returns the smallest branch that contains the node. A branch can contain other branches. Returns
+    /// `None` if no branch contains the node.
     pub fn branch_of(&self, node: NodeId) -> Option<Branch> {
         self.paths.get(&node).and_then(|path| path.last()).copied()
     }
 }
 
-/// Finds the join of each parallel gateway. Returns an error if a gateway has no matching join. The
-/// error contains the problems as English sentences.
+/// Finds the parallel branches and the join node of each parallel gateway. Returns an error if a gateway has
+/// no matching join node. The error contains the problems as English sentences.
 pub fn parallel_regions(definition: &Definition) -> Result<Areas, Vec<String>> {
     let mut walk = Walk {
         definition,
@@ -70,8 +70,8 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Visits all nodes of one branch, including regions inside the branch. Returns the joins at
-    /// which the branch ends.
+    /// Visits all nodes of one branch, including the parallel regions inside the branch. Returns the join
+    /// nodes at which the branch ends.
     fn from(&mut self, start: NodeId, path: &[Branch]) -> BTreeSet<NodeId> {
         let mut ends = BTreeSet::new();
         let mut open = vec![start];
@@ -111,8 +111,8 @@ impl Walk<'_> {
         ends
     }
 
-    /// Visits all branches that start at a parallel gateway. Returns the nodes that follow the join
-    /// of this gateway.
+    /// Visits all branches that start at one parallel gateway. Returns the nodes that follow the join node of
+    /// this gateway.
     fn fork(&mut self, id: NodeId, path: &[Branch]) -> Vec<NodeId> {
         let mut joins = BTreeSet::new();
         for transition in self.definition.transitions_from(id) {

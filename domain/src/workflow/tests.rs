@@ -1,4 +1,4 @@
-//! Tests of the checks, the versions, the export and the import of workflows.
+//! Tests the checks of workflows, their versions, and the export and import of workflow files.
 
 use events::TransitionId;
 use events::workflow::{Condition, Field, NodeKind, Processors, Transition};
@@ -8,7 +8,7 @@ use super::check::{FIELDS_MAX, problems};
 use super::import::{self, equals};
 use super::*;
 
-/// Returns the workflow from the sample events: START 1, submit node 2, approval 3 and END 4.
+/// Returns the workflow in the sample events. Its nodes are START 1, submit node 2, approval 3 and END 4.
 fn deployed() -> Deployed {
     let sample = events::samples::history::<WorkflowEvent>()
         .into_iter()
@@ -37,7 +37,7 @@ fn node(id: i64, kind: &str) -> events::workflow::Node {
     serde_json::from_value(json!({ "id": id, "name": format!("n{id}"), "kind": kind, "processors": { "type": "PERSON", "who": ["a"] } })).expect("a node")
 }
 
-/// Inserts an automatic node directly before END. The request of the node has `text` in its body.
+/// Inserts an automatic node directly before END. The body of its request contains the given text.
 fn insert_call(definition: &mut Definition, kind: &str, text: &str) {
     let mut calling = node(9, kind);
     let request =
@@ -53,7 +53,7 @@ fn insert_call(definition: &mut Definition, kind: &str, text: &str) {
     definition.transitions.push(transition(9, 9, 4));
 }
 
-/// A function that makes a workflow definition invalid.
+/// A function that makes a workflow invalid.
 type Change = fn(&mut Definition);
 
 #[test]
@@ -189,8 +189,8 @@ fn each_problem_names_its_node_transition_or_field() {
     assert_eq!(problems(&many), ["1001 fields, at most 1000 are allowed"]);
 }
 
-/// Returns a workflow with two parallel branches: START 1, submit node 2, parallel gateway 3, nodes
-/// 4 and 5, join 6, END 7.
+/// Returns a workflow with two parallel branches. Its nodes are START 1, submit node 2, parallel gateway 3,
+/// the nodes 4 and 5 in the branches, join 6 and END 7.
 fn forked() -> Definition {
     let title: Field = serde_json::from_value(
         json!({ "id": 1, "key": "title", "type": "STRING", "name": "t", "is_required": true }),
@@ -435,8 +435,8 @@ fn only_a_valid_draft_is_deployed_and_versions_never_change() {
     );
 }
 
-/// Returns a workflow with one automatic node of each kind. The service tasks of these nodes use
-/// all settings.
+/// Returns a workflow with one automatic node of each kind. The service tasks (the work of these nodes) use
+/// all possible settings.
 fn automatic() -> Definition {
     let until = json!({ "type": "and", "expressions": [{ "type": "or", "expressions": [{ "key": "a.b", "type": "STRING", "condition": "==", "value": "it's \"so\"" }] }] });
     let request = json!({
@@ -494,8 +494,7 @@ fn an_exported_definition_is_imported_unchanged() {
             (role == "运维").then_some(events::RoleId(5))
         })
         .expect("reads");
-        // If a field in the file has no layout, the import sets the layout to the width of a whole
-        // row.
+        // If a field in the file has no layout, the import sets the layout to the full width of the form.
         let mut expected = definition;
         expected
             .fields

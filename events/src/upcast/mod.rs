@@ -1,16 +1,17 @@
-//! Converts stored events of old versions to the current version. Each step converts one event type
-//! from one version to the next version. Several steps run one after the other.
+//! Converts stored events of old versions to the current version. Each step converts the events of one type
+//! from one version to the next version. For a very old event, several steps are executed one after the
+//! other.
 //!
-//! No event type has a second version yet, so the list of steps is empty. When a program starts,
-//! `complete` checks that no step is missing.
+//! At present no event type has a second version, so the list of steps is empty. When the program starts, the
+//! function `complete` checks that no step is missing.
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{Raw, Unreadable};
 
-/// One conversion step. The step converts the data of the event type `kind` from version `from` to
-/// version `from + 1`.
+/// One conversion step. The step converts the data of events with the type `kind` from the version `from` to
+/// the version `from + 1`.
 pub struct Step {
     pub kind: &'static str,
     pub from: u16,
@@ -20,7 +21,8 @@ pub struct Step {
 /// The conversion steps of all event types and versions.
 pub const STEPS: &[Step] = &[];
 
-/// Reads the data of an event with any known version, and converts the data to the current version.
+/// Reads the data of an event with any known version. If the version is old, the data is converted to the
+/// current version.
 pub(crate) fn read<T: DeserializeOwned>(raw: &Raw<'_>, current: u16) -> Result<T, Unreadable> {
     if raw.version == current {
         return serde_json::from_str(raw.data.get())
@@ -58,8 +60,8 @@ fn apply_steps(
     Ok(value)
 }
 
-/// Checks the list of conversion steps. There must be a step for each old version of each event
-/// type, and no other step. If the check fails, the program does not start.
+/// Checks that there is one conversion step for each old version of each event type, and no other step. If
+/// the check fails, the program does not start.
 pub fn complete(types: &[(&'static str, u16)]) -> Result<(), String> {
     check_steps(types, STEPS)
 }

@@ -1,4 +1,5 @@
-//! Workflow definitions, in the stream `workflow-<id>`. A deployed version never changes.
+//! Defines the events of one workflow and the structure of a workflow definition. The events are stored in
+//! the stream `workflow-<id>`. A deployed version of a workflow never changes.
 
 pub mod service_task;
 
@@ -13,7 +14,7 @@ use crate::{AttachmentId, NodeId, PersonId, RoleId, TransitionId, WorkflowId};
 use service_task::{ServiceTask, Source};
 
 event_enum! {
-    /// The events of one workflow, for its draft and its deployed versions.
+    /// The events of one workflow. They concern its draft and its deployed versions.
     WorkflowEvent of "workflow" {
         DraftSaved "workflow.draft_saved" 1,
         Deployed "workflow.deployed" 1,
@@ -22,20 +23,21 @@ event_enum! {
     }
 }
 
-/// A draft was saved and replaced the previous draft. Tickets use only deployed versions, never a
-/// draft.
+/// A draft of the workflow was saved and replaced the previous draft. Tickets use only deployed versions,
+/// never a draft.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DraftSaved {
     pub workflow: WorkflowId,
-    /// The version whose definition was copied to the draft. Absent if a person edited the draft.
+    /// The deployed version from which the draft was copied. The value is absent if a person edited the
+    /// draft.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restored_from: Option<i64>,
     pub definition: Definition,
 }
 impl Personals for DraftSaved {}
 
-/// A version was removed. No service used this version. Old tickets of the version keep their
-/// history. The version number is never used for another version.
+/// A version of the workflow was removed. A version can be removed only if no service uses the version. Old
+/// tickets of the version keep their history, and the version number is never used again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VersionRemoved {
     pub workflow: WorkflowId,
@@ -43,8 +45,8 @@ pub struct VersionRemoved {
 }
 impl Personals for VersionRemoved {}
 
-/// The workflow was closed for new services (`closed` is true) or opened again. Existing tickets
-/// are not affected.
+/// The workflow was closed for new services (`closed` is true) or opened again (`closed` is false). Existing
+/// tickets do not change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AvailabilityChanged {
     pub workflow: WorkflowId,
@@ -52,7 +54,7 @@ pub struct AvailabilityChanged {
 }
 impl Personals for AvailabilityChanged {}
 
-/// A version was deployed. Services and tickets refer to this version, so its definition never
+/// A version of the workflow was deployed. Services and tickets use this version, so its definition never
 /// changes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Deployed {
@@ -72,21 +74,21 @@ pub struct Definition {
     pub revoke: Revoke,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_biz_needed: bool,
-    /// The type of service for which the workflow is intended (`flow_type`). The value is only
-    /// displayed.
+    /// The type of service for which the workflow is intended (BlueKing: `flow_type`). The desk only displays
+    /// this value.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub flow_type: String,
-    /// True if the submission of a ticket counts as the creator's approval. This applies to nodes
-    /// at which the creator is an approver.
+    /// True if the submission of a ticket also counts as an approval by the creator. The approval counts at
+    /// each node at which the creator is an approver.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_auto_approve: bool,
-    /// True if the creator and the supervisors may remind the processors.
+    /// True if the creator and the supervisors may remind the current processors of a ticket.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_supervise_needed: bool,
     /// The people who may send reminders, in addition to the creator.
     #[serde(default, skip_serializing_if = "Processors::is_empty")]
     pub supervisors: Processors,
-    /// The setting for notifications of processors: `NONE`, `ONCE` or `RETRY`.
+    /// The setting for the notification of processors. The value is `NONE`, `ONCE` or `RETRY`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub notify_rule: String,
     pub nodes: Vec<Node>,
@@ -94,23 +96,23 @@ pub struct Definition {
     pub fields: Vec<Field>,
 }
 
-/// The period in which the creator may withdraw a ticket (`revoke_config`, reference/bk-itsm.md
-/// 5.5).
+/// The period in which the creator may withdraw a ticket. BlueKing ITSM calls this setting `revoke_config`
+/// (reference/bk-itsm.md 5.5).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Revoke {
     Never,
     /// The creator may withdraw the ticket until the ticket ends.
     Always,
-    /// The creator may withdraw the ticket until a person acts at a node that comes after the
-    /// submit node.
+    /// The creator may withdraw the ticket until a person acts at a node after the submit node (the node at
+    /// which the ticket is opened).
     #[default]
     BeforeHandled,
-    /// The creator may withdraw the ticket until the ticket enters this node.
+    /// The creator may withdraw the ticket until the ticket enters the node with this id.
     BeforeNode(NodeId),
 }
 
-/// The kind of a node.
+/// The kind of a workflow node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NodeKind {
     #[serde(rename = "START")]
@@ -120,11 +122,11 @@ pub enum NodeKind {
     Manual,
     #[serde(rename = "APPROVAL")]
     Approval,
-    /// A countersign (a vote of all processors) without a result. The output variables of the node
-    /// contain the numbers of votes.
+    /// A countersign: all processors vote, and the votes lead to no result. The output variables of the node
+    /// contain the vote counts.
     #[serde(rename = "SIGN")]
     Sign,
-    /// The desk calls an API.
+    /// The desk calls an API of another system.
     #[serde(rename = "TASK")]
     Task,
     /// The desk runs a task of BlueKing SOPS.
@@ -133,14 +135,14 @@ pub enum NodeKind {
     /// The desk calls a webhook.
     #[serde(rename = "WEBHOOK")]
     Webhook,
-    /// A gateway. The ticket takes exactly one transition.
+    /// A gateway at which the ticket follows exactly one transition.
     #[serde(rename = "ROUTER")]
     Router,
-    /// A parallel gateway. The ticket takes each transition whose condition is true, so several
-    /// branches can be active.
+    /// A parallel gateway. The ticket follows each transition whose condition is true, so several branches of
+    /// the workflow can be active.
     #[serde(rename = "ROUTER-P")]
     Parallel,
-    /// A join. The ticket waits here for all branches that the parallel gateway has started.
+    /// A join node. The ticket waits here until all branches of the parallel gateway have arrived.
     #[serde(rename = "COVERAGE")]
     Coverage,
     #[serde(rename = "END")]
@@ -156,11 +158,12 @@ impl NodeKind {
     pub fn is_vote(self) -> bool {
         matches!(self, Self::Approval | Self::Sign)
     }
-    /// Returns true if the desk executes the work at a node of this kind without people.
+    /// Returns true if the desk executes the work at a node of this kind. No person acts at such a node,
+    /// except after a failure.
     pub fn is_automatic(self) -> bool {
         matches!(self, Self::Task | Self::Sops | Self::Webhook)
     }
-    /// Returns the text of the kind in events and in the APIs.
+    /// Returns the text that represents the kind of node in events and in the APIs.
     pub fn key(self) -> &'static str {
         match self {
             Self::Start => "START",
@@ -178,8 +181,8 @@ impl NodeKind {
     }
 }
 
-/// The way in which a manual node gets its processors: directly, after a claim, or after an
-/// assignment (`distribute_type`, reference/bk-itsm.md 5.4).
+/// The way in which a manual node gets its processors. People process the node directly, after a claim, or
+/// after an assignment. BlueKing ITSM calls this setting `distribute_type` (reference/bk-itsm.md 5.4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Handling {
     #[default]
@@ -193,47 +196,48 @@ pub enum Handling {
     DistributeThenClaim,
 }
 
-/// A rule that selects people (`processors_type` and `processors`, reference/bk-itsm.md 9).
+/// A rule that selects people. BlueKing ITSM stores the rule in `processors_type` and `processors`
+/// (reference/bk-itsm.md 9).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "who")]
 pub enum Processors {
     #[serde(rename = "PERSON")]
     Person(Vec<PersonId>),
-    /// The members of the given roles. With an empty list, the members of all general roles are
-    /// selected.
+    /// Selects the members of the given roles. An empty list selects the members of all general roles.
     #[serde(rename = "GENERAL")]
     General(Vec<RoleId>),
     #[serde(rename = "STARTER")]
     Starter,
     #[serde(rename = "OPEN")]
     Open,
-    /// The people in form fields. The keys are tried in order, and the first field that contains
-    /// people is used.
+    /// Selects the people in form fields. The strings are the keys of these fields. Only the first field that
+    /// contains people is used.
     #[serde(rename = "VARIABLE")]
     Variable(Vec<String>),
-    /// The people whom the assignor chooses. Before this choice, nobody is selected.
+    /// Selects the people whom the assignor (the person who assigns the work) chooses. Until then, nobody is
+    /// selected.
     #[serde(rename = "BY_ASSIGNOR")]
     ByAssignor,
-    /// The people who have one of these roles in the business of the ticket.
+    /// Selects the people who have one of the given roles in the business to which the ticket belongs.
     #[serde(rename = "CMDB")]
     Business(Vec<String>),
     #[serde(rename = "STARTER_LEADER")]
     StarterLeader,
-    /// The leader of the person who was the last to act at the given node.
+    /// Selects the leader of the person who was the last to act at the given node.
     #[serde(rename = "ASSIGN_LEADER")]
     NodeLeader(NodeId),
-    /// The leader of the first person in form fields. The keys are tried in order, and the first
-    /// field that contains people is used.
+    /// Selects the leader of one person in form fields. The strings are the keys of these fields. The person
+    /// is the first person in the first field that contains people.
     #[serde(rename = "VARIABLE_LEADER")]
     VariableLeader(Vec<String>),
-    /// All members of a department, including its subdepartments.
+    /// Selects all members of the given department and its subdepartments.
     #[serde(rename = "ORGANIZATION")]
     Organization(String),
-    /// A role in an external system. The client must send the people of this role in
-    /// `meta.state_processors`.
+    /// Selects the people who have a role in an external system. The desk does not know these people, so the
+    /// client must send them in `meta.state_processors`.
     #[serde(rename = "IAM")]
     Iam(String),
-    /// An external system acts at the node. No people are selected.
+    /// Selects no people, because an external system acts at the node.
     #[serde(rename = "API")]
     Api,
     #[default]
@@ -245,7 +249,7 @@ impl Processors {
     pub fn is_empty(&self) -> bool {
         *self == Self::Empty
     }
-    /// Returns true if the rule is incomplete and therefore selects no people for any ticket.
+    /// Returns true if the rule is incomplete. An incomplete rule selects no people for any ticket.
     pub fn is_unconfigured(&self) -> bool {
         match self {
             Self::Person(people) => people.is_empty(),
@@ -257,7 +261,7 @@ impl Processors {
             _ => false,
         }
     }
-    /// Returns the text for the type of the rule in events and in the APIs.
+    /// Returns the text that represents the type of the rule in events and in the APIs.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Person(_) => "PERSON",
@@ -278,7 +282,7 @@ impl Processors {
     }
 }
 
-/// One node of a workflow.
+/// One node (step) of a workflow.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Node {
     pub id: NodeId,
@@ -288,12 +292,12 @@ pub struct Node {
     pub tag: String,
     #[serde(default)]
     pub processors: Processors,
-    /// The people who may assign the work at the node. They are needed only if `handling` starts
+    /// Selects the people who may assign the work at the node. This rule is needed only if `handling` starts
     /// with an assignment.
     #[serde(default)]
     pub assignors: Processors,
-    /// The people to whom the work at the node may be transferred. With `Empty` or `Open`, a
-    /// transfer to every person is allowed.
+    /// Selects the people to whom the work at the node may be transferred. With `Empty` or `Open`, the work
+    /// may be transferred to any person.
     #[serde(default)]
     pub delivers: Processors,
     #[serde(default)]
@@ -305,42 +309,43 @@ pub struct Node {
     /// True if all processors vote. If false, the first vote decides the result of the node.
     #[serde(default)]
     pub is_multi: bool,
-    /// True if the processors vote one after the other in the configured order.
+    /// True if the processors vote one after the other, in the order of the list of processors.
     #[serde(default)]
     pub is_sequential: bool,
-    /// A condition on the numbers of votes (reference/bk-itsm.md 6). If the condition is true, a
-    /// vote of all processors (countersign) ends before each processor has voted.
+    /// A condition on the vote counts (reference/bk-itsm.md 6). A vote of all processors (countersign) ends
+    /// early when this condition is true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finish_condition: Option<Condition>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub terminate_when_rejected: bool,
-    /// True if the desk skips the node when the node has no processors.
+    /// True if the desk skips the node when nobody may process the node.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_allow_skip: bool,
-    /// The status that the ticket gets when it enters the node. A final status ends the ticket. The
-    /// text is empty if the node sets no status.
+    /// The status that the ticket gets when the ticket enters this node. A final status ends the ticket. The
+    /// text is empty if the node does not change the status.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub status_on_entry: String,
-    /// The work of an automatic node. An external system executes this work.
+    /// The work of an automatic node. The value is absent for other kinds of nodes. An external system does
+    /// this work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_task: Option<Box<ServiceTask>>,
-    /// The keys of the fields in the form of the node, in order.
+    /// The keys of the form fields at this node, in the order in which the form shows the fields.
     #[serde(default)]
     pub fields: Vec<String>,
-    /// The output variables of a node with votes. The conditions of transitions can use these
-    /// variables.
+    /// The output variables that an approval or a countersign sets. The conditions of transitions can use
+    /// these variables.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<Output>,
 }
 
-/// One output variable of a node. Conditions of transitions can use the variable.
+/// One output variable that a node sets. The conditions of transitions can use the variable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
     pub key: String,
     pub holds: Holds,
 }
 
-/// The kind of value that an output variable contains. The texts are the codes of
+/// The kind of value that an output variable contains. The serialized texts are the codes in
 /// reference/bk-itsm.md 6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Holds {
@@ -361,7 +366,7 @@ pub enum Holds {
     RejectRate,
 }
 
-/// A directed connection from one node to another.
+/// A connection from one node to another node. A ticket follows transitions only in this direction.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Transition {
     pub id: TransitionId,
@@ -369,13 +374,13 @@ pub struct Transition {
     pub to: NodeId,
     #[serde(default)]
     pub name: String,
-    /// The condition of the transition. Absent on the default transition, which is taken if no
-    /// condition is true.
+    /// The condition under which a ticket follows this transition. The default transition has no condition. A
+    /// ticket follows the default transition if no other transition has a true condition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub condition: Option<Condition>,
 }
 
-/// The operator that joins several conditions: `and` or `or`.
+/// The operator that combines several conditions: `and` or `or`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Join {
@@ -384,8 +389,8 @@ pub enum Join {
     Or,
 }
 
-/// A condition of the desk (reference/bk-itsm.md 7). It consists of groups, and each group consists
-/// of clauses (single comparisons).
+/// A condition on the values of a ticket (reference/bk-itsm.md 7). A condition consists of groups, and each
+/// group consists of clauses (single comparisons).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Condition {
     #[serde(rename = "type", default)]
@@ -393,7 +398,7 @@ pub struct Condition {
     pub expressions: Vec<Group>,
 }
 
-/// Several clauses that are joined with `and` or `or`.
+/// A part of a condition. A group combines several clauses (single comparisons) with `and` or `or`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Group {
     #[serde(rename = "type", default)]
@@ -401,18 +406,20 @@ pub struct Group {
     pub expressions: Vec<Clause>,
 }
 
-/// One comparison of the value of a key with a constant. The key belongs to a field or a variable.
+/// One comparison of a ticket value with a constant. The member `key` names the field or variable that
+/// contains the ticket value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Clause {
     pub key: String,
-    /// The field type of the comparison. Both values are converted to this type first.
+    /// The field type for the comparison. The ticket value and the constant are converted to this type before
+    /// the comparison.
     #[serde(rename = "type", default)]
     pub kind: String,
     pub condition: Operator,
     pub value: Value,
 }
 
-/// The comparison operators. [`Operator::sign`] returns the text of an operator.
+/// The comparison operators of a condition. [`Operator::sign`] returns the text of an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Operator {
     #[serde(rename = "==")]
@@ -438,7 +445,7 @@ pub enum Operator {
 }
 
 impl Operator {
-    /// Returns the text of the operator in events and in the APIs.
+    /// Returns the text that represents the operator in events and in the APIs.
     pub fn sign(self) -> &'static str {
         match self {
             Self::Equal => "==",
@@ -455,8 +462,8 @@ impl Operator {
     }
 }
 
-/// One field of a form. Some attributes, such as `layout`, have a meaning only for web pages. The
-/// desk stores these attributes without using them.
+/// One field of a form. Some members, such as `layout`, have a meaning only for web pages. The desk stores
+/// such members but does not use them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Field {
     #[serde(default)]
@@ -475,61 +482,67 @@ pub struct Field {
     pub regex: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub custom_regex: String,
-    /// The condition that hides the field. In BlueKing ITSM, it is stored as `show_type` 0 and
-    /// `show_conditions`.
+    /// A condition. The form does not show the field if this condition is true. BlueKing ITSM stores this
+    /// condition in `show_type` (value 0) and `show_conditions`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hidden_when: Option<Group>,
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub default: Value,
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub meta: Value,
-    /// The place from which the options come. `CUSTOM` or an empty text: the member `choice`.
-    /// `DATADICT`: the dictionary `source_uri`. `API`: the external system in `source`.
-    /// `CUSTOM_API`: the same, but other values are allowed too. `RPC`: not supported.
+    /// The origin of the options that people can choose in this field:
+    /// - With `CUSTOM` or an empty text, the options are in the member `choice`.
+    /// - With `DATADICT`, the options are in the dictionary `source_uri`.
+    /// - With `API`, the options come from the external system in `source`.
+    /// - `CUSTOM_API` is equal to `API`, but people may also enter other values.
+    /// - `RPC` is not supported.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub source_type: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub source_uri: String,
-    /// The request for the options. It is needed for the source types `API` and `CUSTOM_API`.
+    /// The request that reads the options from an external system. This value is needed for the source types
+    /// `API` and `CUSTOM_API`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Box<Source>>,
-    /// True if the value cannot be changed after it was entered once.
+    /// True if the field accepts only one value. After a person has entered a value, the value cannot be
+    /// changed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_readonly: bool,
-    /// The node whose form contains this field. Present only if the forms of several nodes contain
-    /// fields with this key.
+    /// The only node whose form contains this field. The value is present only if several nodes have
+    /// different fields with the same key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<NodeId>,
-    /// Comparisons of the value with other fields, with constants or with the current time
-    /// (`regex_config.rule`). A value is valid only if they are true.
+    /// Comparisons that a value of this field must satisfy (BlueKing: `regex_config.rule`). The value is
+    /// compared with other fields, with constants or with the current time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<Rule>,
-    /// Files that people can download from the form, for example to fill in and upload again. Only
-    /// fields of the kind `File` may have such files.
+    /// Files that people can download from the form. For example, people fill in such a file and upload it
+    /// again. Only fields of the kind `File` may have such files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub templates: Vec<Template>,
-    /// For options from an external system, the names of two members in each row of the response.
-    /// `key` is the name of the member with the option key. `name` is the name of the member with
-    /// the option name.
+    /// Two member names for options that come from an external system. Each row of the response is one
+    /// option. In a row, the member named by `key` contains the option key, and the member named by `name`
+    /// contains the option name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kv_relation: Option<Choice>,
     /// The width of the field on web pages: `COL_6` (half a row) or `COL_12` (a whole row).
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub layout: String,
-    /// The key of the shared field from which this field was copied. The text is empty if the field
-    /// is not a copy.
+    /// The key of the shared field from which this field was copied. The text is empty if this field is not a
+    /// copy.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub library: String,
-    /// True if the value is encrypted under the creator's key.
+    /// True if the value of this field is encrypted with the creator's key.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_personal: bool,
-    /// True if this field contains the decision of an approval node. In BlueKing ITSM, the field
-    /// has the code APPROVE_RESULT in `meta.code`.
+    /// True if this field contains the decision (approval or rejection) at an approval node. BlueKing ITSM
+    /// marks such a field with the code APPROVE_RESULT in `meta.code`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_approve_result: bool,
 }
 
-/// An uploaded file that a form offers for download, for example an empty document to fill in.
+/// An uploaded file that people can download from a form. For example, the file is an empty document that
+/// people fill in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Template {
     pub id: AttachmentId,
@@ -537,7 +550,8 @@ pub struct Template {
     pub name: String,
 }
 
-/// Comparisons that a value must satisfy (`ASSOCIATED_FIELD_VALIDATION`, reference/bk-itsm.md 4.2).
+/// The comparisons that the value of a field must satisfy. BlueKing ITSM calls this rule
+/// `ASSOCIATED_FIELD_VALIDATION` (reference/bk-itsm.md 4.2).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rule {
     #[serde(rename = "type", default)]
@@ -545,7 +559,7 @@ pub struct Rule {
     pub expressions: Vec<Beside>,
 }
 
-/// One comparison of the field's value with another value.
+/// One comparison between the value of a field and another value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Beside {
     pub condition: Operator,
@@ -553,7 +567,7 @@ pub struct Beside {
     pub other: Other,
 }
 
-/// The other side of a comparison: another field, the current time or a constant.
+/// The value with which a field value is compared: another field, the current time or a constant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "source", rename_all = "snake_case")]
 pub enum Other {
@@ -618,8 +632,8 @@ impl FieldKind {
 }
 
 impl Definition {
-    /// Returns all rules of the workflow that select people: processors, assignors, people for
-    /// transfers, and supervisors.
+    /// Returns all rules in the workflow that select people. The rules select processors, assignors (people
+    /// who assign work), people for transfers, and supervisors.
     pub fn processors(&self) -> impl Iterator<Item = &Processors> {
         let of_nodes = self
             .nodes
@@ -627,8 +641,8 @@ impl Definition {
             .flat_map(|node| [&node.processors, &node.assignors, &node.delivers]);
         of_nodes.chain([&self.supervisors])
     }
-    /// Returns mutable references to all rules that select people. The caller replaces user names
-    /// with person ids.
+    /// Returns mutable references to all rules that select people. Callers use the references to replace user
+    /// names with person ids.
     pub fn processors_mut(&mut self) -> impl Iterator<Item = &mut Processors> {
         let of_nodes = self.nodes.iter_mut().flat_map(|node| {
             [
@@ -639,7 +653,7 @@ impl Definition {
         });
         of_nodes.chain([&mut self.supervisors])
     }
-    /// Returns the keys of the output variables that contain the approvers of a node.
+    /// Returns the keys of all output variables that contain the approvers of a node.
     pub fn approver_keys(&self) -> impl Iterator<Item = &str> {
         self.nodes
             .iter()
@@ -647,8 +661,8 @@ impl Definition {
             .filter(|output| output.holds == Holds::Approver)
             .map(|output| output.key.as_str())
     }
-    /// Returns all keys whose values can be people. These keys belong to fields with people, to the
-    /// creator, and to variables with approvers.
+    /// Returns all keys whose values can be people. Such a key belongs to a field that contains people, to
+    /// the creator of the ticket, or to an output variable that contains approvers.
     pub fn people_keys(&self) -> BTreeSet<String> {
         let of_fields = self
             .fields
@@ -660,8 +674,8 @@ impl Definition {
             .chain(["ticket_creator".to_owned()])
             .collect()
     }
-    /// Returns mutable references to all constants in conditions that are compared with people. The
-    /// caller replaces user names with person ids.
+    /// Returns mutable references to the constants with which conditions compare people. Callers use the
+    /// references to replace user names with person ids.
     pub fn people_compared_mut(&mut self) -> Vec<&mut String> {
         let keys = self.people_keys();
         let groups = self
@@ -676,7 +690,7 @@ impl Definition {
             .flat_map(|field| field.people_compared_mut(&keys));
         of_transitions.chain(of_fields).collect()
     }
-    /// Returns the names of the secrets that the requests and tasks of this workflow need.
+    /// Returns the names of all secrets that the requests and tasks in this workflow use.
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
         let of_nodes = self
             .nodes
@@ -699,7 +713,7 @@ impl Definition {
             .chain(of_fields)
             .filter(|secret| !secret.is_empty())
     }
-    /// Returns the files that the forms offer for download.
+    /// Returns all files that the forms of the workflow offer for download.
     pub fn templates(&self) -> impl Iterator<Item = &Template> {
         self.fields.iter().flat_map(|field| &field.templates)
     }
@@ -709,22 +723,22 @@ impl Definition {
     pub fn field(&self, key: &str) -> Option<&Field> {
         self.fields.iter().find(|field| field.key == key)
     }
-    /// Returns the field with this key in the form of a node. A field that belongs only to this
-    /// node comes before a field without a node.
+    /// Returns the field with this key in the form of a node. If several fields have this key, the function
+    /// prefers the field that belongs only to this node.
     pub fn field_at(&self, node: NodeId, key: &str) -> Option<&Field> {
         self.fields
             .iter()
             .find(|field| field.key == key && field.node == Some(node))
             .or_else(|| self.field(key))
     }
-    /// Returns the fields of one node in the order of its form.
+    /// Returns the fields in the form of one node, in the order in which the form shows the fields.
     pub fn fields_of<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = &'a Field> {
         node.fields
             .iter()
             .filter_map(|key| self.field_at(node.id, key))
     }
-    /// Returns the transitions that start at a node. Transitions with a condition come first, and
-    /// the default transition is last.
+    /// Returns the transitions that start at a node. The default transition (the transition without a
+    /// condition) is the last.
     pub fn transitions_from(&self, node: NodeId) -> Vec<&Transition> {
         let mut transitions: Vec<&Transition> = self
             .transitions
@@ -734,7 +748,7 @@ impl Definition {
         transitions.sort_by_key(|transition| (transition.condition.is_none(), transition.id));
         transitions
     }
-    /// Returns the submit node: the node after START.
+    /// Returns the submit node, at which tickets are opened. The submit node is the node after START.
     pub fn submit_node(&self) -> Option<&Node> {
         let start = self
             .nodes
@@ -749,8 +763,8 @@ impl Definition {
 }
 
 impl Field {
-    /// Returns mutable references to the constants in the field's conditions that are compared with
-    /// people. `keys` are the keys whose values are people.
+    /// Returns mutable references to the constants with which the conditions of this field compare people.
+    /// The parameter `keys` contains the keys whose values are people.
     pub fn people_compared_mut(&mut self, keys: &BTreeSet<String>) -> Vec<&mut String> {
         let names_people = self.kind.names_people();
         let compared = self
@@ -773,8 +787,7 @@ impl Field {
     }
 }
 
-/// Returns mutable references to the constants in one group of clauses that are compared with
-/// people.
+/// Returns mutable references to the constants with which one group of clauses compares people.
 fn people_of<'a>(group: &'a mut Group, keys: &BTreeSet<String>) -> Vec<&'a mut String> {
     group
         .expressions

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::Condition;
 
-/// The work of an automatic node. An external system executes this work.
+/// The work of an automatic node. An external system does this work.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "does", rename_all = "snake_case")]
 pub enum ServiceTask {
@@ -29,14 +29,14 @@ pub enum Executor {
 }
 
 impl Executor {
-    /// Returns true if an API call executes the service task. This is the default.
+    /// Returns true if an API call executes the service task of the node. An API call is the default.
     pub fn is_api_call(&self) -> bool {
         *self == Self::ApiCall
     }
 }
 
 impl ServiceTask {
-    /// Returns the aggregate that executes the service task.
+    /// Returns the kind of aggregate that executes the service task.
     pub fn executor(&self) -> Executor {
         match self {
             Self::Request(_) | Self::Task(_) => Executor::ApiCall,
@@ -46,13 +46,13 @@ impl ServiceTask {
     }
 }
 
-/// A request for approval. The desk sends the request to an external ITSM.
+/// A request for approval that the desk sends to an external ITSM.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Application {
-    /// The name of the application kind, which contains the settings for the external ITSM.
+    /// The name of an application kind. The application kind contains the settings for the external ITSM.
     pub kind: String,
-    /// Fields of the ticket in the external ITSM. If the application kind has a field with the same
-    /// key, the field in this list replaces it. The values may contain placeholders.
+    /// The fields of the new ticket in the external ITSM. If the application kind has a field with the same
+    /// key, the field in this list is used instead. The values may contain placeholders.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<Pair>,
 }
@@ -88,41 +88,45 @@ pub struct Request {
     pub query: Vec<Pair>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<Pair>,
-    /// The body as JSON. If a text in the body consists of exactly one placeholder, the value
-    /// replaces the text and keeps its JSON type. If the body is a single text, it is sent as plain
-    /// text. Form fields are an object, or an ordered list of objects with `key` and `value`.
+    /// The body of the request as JSON:
+    /// - If a text in the body is exactly one placeholder, the value replaces the text and keeps its JSON
+    ///   type.
+    /// - If the body is a single text, the desk sends the body as plain text.
+    /// - For a form, the body is an object, or an ordered list of objects with `key` and `value`.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub body: Value,
-    /// The JSON schema of the body. After all placeholders are replaced, the body is converted to
-    /// the types in this schema. Null if the external system publishes no schema.
+    /// The JSON schema of the body. After the placeholders are replaced, the values in the body are converted
+    /// to the types in this schema. The value is null if the external system publishes no schema.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub body_schema: Value,
-    /// The name of a secret in the key store that contains further headers. The text is empty if no
-    /// secret is needed.
+    /// The name of a secret in the key store. The secret contains further headers. The text is empty if the
+    /// request needs no secret.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub secret: String,
-    /// The kind of credentials that an imported file requires (`bearer_token`, `basic_auth`). The
-    /// import does not read the credentials, because they are plain text in the file. If a kind is
-    /// present, a person must configure a `secret` before the deployment.
+    /// The kind of credentials that an imported workflow file requires (`bearer_token`, `basic_auth`). The
+    /// import does not copy the credentials, because the file contains them as plain text. Before the
+    /// deployment, a person must therefore configure a `secret`. The text is empty if the file requires no
+    /// credentials.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub credentials: String,
-    /// The name of the BlueKing system that receives the request. It is needed if the imported file
-    /// contains only a path. The text is empty if `url` contains the host.
+    /// The name of the BlueKing system that receives the request. This value is needed only if an imported
+    /// workflow file contains a path without a host. The text is empty if `url` contains the host.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub system: String,
     #[serde(default = "ten_seconds")]
     pub timeout_ms: i64,
-    /// The maximum number of attempts for a request without a usable response. All attempts send
-    /// the same `Idempotency-Key`.
+    /// The maximum number of attempts. The desk repeats the request if the response is missing or cannot be
+    /// used. All attempts send the same `Idempotency-Key`.
     #[serde(default = "once")]
     pub attempts_max: u32,
-    /// The condition for a successful response. If absent, the response to an API request must
-    /// contain `result: true`. The response to a webhook must then be valid JSON.
+    /// The condition that a successful response satisfies. If the condition is absent, a default rule
+    /// applies. The response to an API request must contain `result: true`. The response to a webhook must be
+    /// valid JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub success: Option<Condition>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub poll: Option<Poll>,
-    /// The output variables that get their values from the response.
+    /// The output variables of the node whose values come from the response.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<OutputMapping>,
 }
@@ -135,15 +139,14 @@ fn once() -> u32 {
     1
 }
 
-/// A name and a value. The value may contain placeholders.
+/// A name with a value. The value may contain placeholders for values of the ticket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pair {
     pub key: String,
     pub value: String,
 }
 
-/// The settings for repeated requests. The desk sends the request again until the condition `until`
-/// is true for the response.
+/// The settings for polling. The desk repeats the request until the response satisfies the condition `until`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Poll {
     pub interval_ms: i64,
@@ -151,18 +154,19 @@ pub struct Poll {
     pub until: Condition,
 }
 
-/// An output variable, and the path to its value in a response.
+/// An output variable of the node, and the path to its value in the response.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputMapping {
     pub key: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
-    /// The path to the value. Dots separate the names, as in `data.task.id` or `resp.items.0.ip`.
+    /// The path to the value in the response. Dots separate the parts of the path. Examples are
+    /// `data.task.id` and `resp.items.0.ip`.
     pub path: String,
 }
 
-/// A task of BlueKing SOPS. The desk creates the task and starts it. Then the desk reads the state
-/// of the task until the task has ended (reference/bk-itsm.md 8.2).
+/// A task of BlueKing SOPS. The desk creates and starts the task. The desk then reads the state of the task
+/// until the task has ended (reference/bk-itsm.md 8.2).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Task {
     /// The base URL of the SOPS API, such as `https://gateway/api/c/compapi/v2/sops`.
@@ -187,14 +191,14 @@ fn a_day() -> u32 {
     8640
 }
 
-/// An external source of the options of a field: the request, and the path to the rows in the
-/// response.
+/// The external source of a field's options: a request, and the path to the rows in the response. Each row is
+/// one option.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Source {
     pub request: Request,
-    /// The path to the list of rows, such as `data.info`. The desk searches the path first in the
-    /// response and then in its member `data`. If the path is empty, the rows are in `data`, or the
-    /// response itself is the list.
+    /// The path to the list of rows in the response, such as `data.info`. The desk searches this path first
+    /// in the whole response, and then in the member `data`. If the path is empty, the list is the member
+    /// `data` or the whole response.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub rows: String,
 }

@@ -1,15 +1,15 @@
-//! Compares the price of a command on two stores: the store of this project and the library
-//! dynamo-es 0.5. Both prices are measured in the same run. The benchmarks B1 to B3 are described
-//! in reference/event-sourcing.md, section 5.
+//! This program compares the price of a command on two stores: the store of this project and the library
+//! dynamo-es 0.5. Both prices are measured in the same run. The benchmarks B1 to B3 are described in
+//! reference/event-sourcing.md, section 5.
 //!
-//! Both stores execute the same ticket commands against dynoxide, a simulator of DynamoDB. The
-//! simulator reports the capacity units that DynamoDB bills. The proxy in the module `meter`
-//! requests the consumed capacity of every request, and adds up requests, units and bytes.
+//! Both stores execute the same ticket commands on dynoxide, a simulator of DynamoDB. The simulator reports
+//! the capacity units that DynamoDB would bill. A proxy in the module `meter` reads these units for every
+//! request, and adds up requests, units and bytes.
 //!
-//! Prices are the on-demand prices of the region us-east-1. The times on a simulator have no
-//! meaning, so the program does not print times.
+//! Prices are the on-demand prices of the region us-east-1. The program prints no times, because times on a
+//! simulator have no meaning.
 //!
-//! Run `cargo run --release [TICKETS]`; the default is 10,000 tickets.
+//! Run `cargo run --release [TICKETS]`. The default is 10,000 tickets.
 
 mod meter;
 
@@ -41,18 +41,18 @@ use infra::store::{Journal, dynamodb::Dynamodb, paged::Paged};
 use infra::{CommandEnvelope, Error, Ledger};
 use meter::{Meter, Sum};
 
-/// Maximum number of events in a stream of benchmark B1.
+/// Maximum number of events in one stream of benchmark B1.
 const STREAM_MAX: i64 = 200;
-/// Average number of commands for a ticket after the ticket is opened. The command that opens a
-/// ticket stores 5 events, so a command stores 1.6 events on average.
+/// Average number of commands on a ticket after the command that opens the ticket. The opening command
+/// stores 5 events, and each later command stores 1 event. A command stores 1.6 events on average.
 const COMMANDS_AFTER_OPENING: usize = 6;
-/// Number of commits in each feed page if the desk is busy.
+/// Number of commits in one page of the feed (the ordered list of all commits) on a busy desk.
 const BUSY_PAGE_COMMITS: usize = 100;
-/// Price of one million put requests for archive objects, in dollars.
+/// Price in dollars of one million put requests that store objects of the archive.
 const PUT_DOLLARS: f64 = 5.0;
 
-/// Returns the context that decisions need. The context contains one service, one workflow and one
-/// role from the stored sample events.
+/// Returns the context (the data from other streams) that commands on tickets need. It contains one
+/// service, one workflow and one role, which come from the sample events.
 fn context() -> Context {
     let deployed = events::samples::history::<WorkflowEvent>()
         .into_iter()
@@ -92,13 +92,13 @@ impl ContextLoader<Ticket> for Company {
 /// One of the two stores that the program compares.
 #[async_trait::async_trait]
 trait Side: Send + Sync {
-    /// Executes a command on a stream; returns true if the command succeeded. `number` makes the
-    /// command id unique.
+    /// Executes a command on a stream. Returns true if the command succeeded. Each command needs another
+    /// `number`, because the command id is computed from this number.
     async fn execute(&self, stream: &str, number: usize, command: &Command) -> bool;
 }
 
-/// The store of this project, cold or warm. A cold store loads the stream for every command. A warm
-/// store caches states in memory, like a running cloud function.
+/// The store of this project. A cold store loads the stream for every command. A warm store keeps the
+/// states of streams in memory, like a running cloud function.
 struct Ours {
     store: Arc<Paged>,
     keys: Arc<Keys>,
@@ -143,8 +143,8 @@ impl Ours {
         .with_others(5_000)
     }
 
-    /// Builds the feed of all commits in pages of `entries` commits, like the cloud function
-    /// `index`. Returns the number of stored archive objects.
+    /// Builds the feed (the ordered list of all commits) in pages of `entries` commits, like the cloud
+    /// function `index`. Returns the number of objects that were stored in the archive.
     async fn index(&self, entries: usize) -> usize {
         let (mut from, mut commits, mut puts) = (None, Vec::new(), 0);
         loop {
@@ -202,7 +202,8 @@ impl Side for Ours {
     }
 }
 
-/// The store dynamo-es in event-store mode, which is its only mode that loads correct states.
+/// The library dynamo-es in its event-store mode. In its other modes, the library does not load correct
+/// states.
 struct Peer(
     CqrsFramework<
         EsAggregate<Ticket>,
@@ -224,7 +225,8 @@ impl Peer {
 #[async_trait::async_trait]
 impl Side for Peer {
     async fn execute(&self, stream: &str, number: usize, command: &Command) -> bool {
-        // The store of this project stores the same metadata once per commit.
+        // The library stores these metadata with each event. The store of this project stores the same
+        // metadata once per commit.
         let metadata = HashMap::from([
             ("actor".to_owned(), "p91c3d4e85a6f7b20d1e4c3f8".to_owned()),
             ("app".to_owned(), "bk_log_search".to_owned()),
@@ -242,7 +244,7 @@ impl Side for Peer {
     }
 }
 
-/// Returns true if a command succeeded. Prints the first three failures.
+/// Returns true if a command succeeded. Prints only the first three failures of a run.
 fn succeeded<T, E: std::fmt::Debug>(outcome: Result<T, E>) -> bool {
     static FAILURES: AtomicU32 = AtomicU32::new(0);
     if let Err(error) = &outcome
@@ -253,7 +255,7 @@ fn succeeded<T, E: std::fmt::Debug>(outcome: Result<T, E>) -> bool {
     outcome.is_ok()
 }
 
-/// Returns the adapter for the table `feed`. The table does not contain a commit yet.
+/// Returns the access to the DynamoDB table `feed`. At this time, the table contains no commit.
 fn feed_of(client: &Client) -> Arc<dyn pages::Pages> {
     Arc::new(pages::dynamodb::Dynamodb::new(Table {
         client: client.clone(),
@@ -285,8 +287,8 @@ fn open(number: usize) -> Command {
     }))
 }
 
-/// Returns one of the commands that follow the opening of a ticket; `at` is the number of the
-/// command. The commands alternately suspend and resume the ticket.
+/// Returns the command with the number `at` after the opening of a ticket. Commands with an even number
+/// suspend the ticket, and the other commands resume the ticket.
 fn command_after_opening(at: usize, by: &PersonId) -> Command {
     if at % 2 == 0 {
         Command::Suspend {
@@ -301,7 +303,7 @@ fn command_after_opening(at: usize, by: &PersonId) -> Command {
     }
 }
 
-/// A random number generator (SplitMix64) that starts with a seed.
+/// A random number generator (SplitMix64) that always returns the same numbers for the same seed.
 struct Dice(u64);
 
 impl Dice {
@@ -313,9 +315,8 @@ impl Dice {
     }
 }
 
-/// Returns the commands of benchmark B1. The first commands open all tickets. For each later
-/// command, a Zipf distribution with exponent 0.9 selects the ticket. A stream contains at most
-/// [`STREAM_MAX`] events.
+/// Returns the commands of benchmark B1. The first commands open all tickets. A Zipf distribution with
+/// exponent 0.9 selects the ticket of each later command. A stream contains at most [`STREAM_MAX`] events.
 fn mix(tickets: usize) -> Vec<(usize, Command)> {
     let by = context().roles.values().next().expect("a role")[0].clone();
     let weights: Vec<f64> = (1..=tickets).map(|rank| (rank as f64).powf(-0.9)).collect();
@@ -345,8 +346,7 @@ fn mix(tickets: usize) -> Vec<(usize, Command)> {
     commands
 }
 
-/// Executes the commands in order and gives each command its own number; returns the number of
-/// commands that succeeded.
+/// Executes the commands in order. Each command gets its own number. Returns how many commands succeeded.
 async fn run(
     side: &dyn Side,
     prefix: &str,
@@ -417,7 +417,7 @@ async fn table(client: &Client, name: &str, hash: &str, range: Option<&str>) {
     create.send().await.expect("a table");
 }
 
-/// Starts a simulator of DynamoDB behind a measuring proxy. Creates the tables of both stores.
+/// Starts a DynamoDB simulator with a proxy that measures all requests. Creates the tables of both stores.
 async fn start_simulator() -> (Client, Arc<Meter>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
         .await
@@ -448,7 +448,8 @@ async fn start_simulator() -> (Client, Arc<Meter>) {
     (client, meter)
 }
 
-/// Builds the feed. Prints the price of the store of this project, including the price of its feed.
+/// Builds the feed (the ordered list of all commits). Then prints the price per command of the store of
+/// this project, with the feed included.
 async fn feed(
     ours: &Ours,
     meter: &Meter,
@@ -461,8 +462,8 @@ async fn feed(
     meter.take();
     let puts = ours.index(entries).await as f64;
     let mut sum = meter.take();
-    // The reads are not counted, because only this program reads the journal again. In the cloud,
-    // the function `index` receives the commits from the table stream without a charge.
+    // Read requests are not counted here. Only this program reads the commits again. In the cloud, the
+    // function `index` receives the commits from the table stream without a charge.
     (sum.read_units, sum.requests) = (0.0, sum.write_requests);
     sum += *with;
     print(name, &sum, commits, Some(peer));
@@ -575,8 +576,8 @@ async fn mixed(tickets: usize) {
     .await;
 }
 
-/// Runs benchmark B2: votes on streams of 51 events. Each vote completes a node and enters the next
-/// node, which stores 4 events.
+/// Runs benchmark B2: each command is a vote on a stream with 51 events. A vote completes a node and starts
+/// the next node, and stores 4 events.
 async fn votes(tickets: usize) {
     let by = context().roles.values().next().expect("a role")[0].clone();
     let setup: Vec<(usize, Command)> = (0..tickets)
@@ -635,8 +636,8 @@ async fn votes(tickets: usize) {
     print("ours, warm", &sums[2].0, tickets, Some(&peer));
 }
 
-/// Runs benchmark B3: a stream that is larger than one page of a query, and 100 more commands on
-/// the same stream.
+/// Runs benchmark B3: 100 commands on a stream that is so long that DynamoDB needs several query pages to
+/// return it.
 async fn long_stream() {
     let (client, _meter) = start_simulator().await;
     let rows = |from: u32, count: u32| {

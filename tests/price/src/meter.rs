@@ -1,5 +1,5 @@
-//! A proxy in front of a DynamoDB simulator. For every request, the proxy requests the consumed
-//! capacity from the simulator and adds up the values.
+//! This module contains a proxy in front of a DynamoDB simulator. For every request, the proxy requests the
+//! consumed capacity from the simulator, and adds up these values.
 
 use std::ops::AddAssign;
 use std::sync::{Arc, Mutex};
@@ -10,18 +10,18 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Response};
 use serde_json::Value;
 
-/// Prices of one million write units and of one million read units, in dollars. The prices are the
-/// on-demand prices of us-east-1 since November 2024.
+/// Prices of one million write units and one million read units, in dollars. These are the on-demand prices
+/// of the region us-east-1 since November 2024.
 const DOLLARS: (f64, f64) = (0.625, 0.125);
 
-/// The totals of the requests that a [`Meter`] forwarded.
+/// Totals of the requests that a [`Meter`] forwarded since the last call of `take`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sum {
     pub(crate) requests: u64,
     pub(crate) write_requests: u64,
     pub(crate) write_units: f64,
     pub(crate) read_units: f64,
-    /// Total size of the bodies of requests and responses, in bytes.
+    /// Total size of the bodies of all requests and responses, in bytes.
     pub(crate) bytes: u64,
 }
 
@@ -41,7 +41,7 @@ impl Sum {
     }
 }
 
-/// A proxy that forwards requests to `upstream` and measures the requests.
+/// A proxy that forwards requests to the address `upstream` and measures each request.
 pub(crate) struct Meter {
     client: reqwest::Client,
     upstream: String,
@@ -49,8 +49,8 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    /// Starts a meter in front of an endpoint; returns the meter and the address at which the meter
-    /// listens.
+    /// Starts a proxy that forwards requests to the address `upstream`. Returns the proxy and the address
+    /// on which the proxy listens.
     pub(crate) async fn before(upstream: &str) -> (Arc<Self>, String) {
         let client = reqwest::Client::builder()
             .no_proxy()
@@ -71,7 +71,7 @@ impl Meter {
         (meter, address)
     }
 
-    /// Returns the totals since the last call, and resets the totals to zero.
+    /// Returns the totals since the previous call, and resets the totals to zero.
     pub(crate) fn take(&self) -> Sum {
         std::mem::take(&mut self.sum.lock().expect("no holder panics"))
     }

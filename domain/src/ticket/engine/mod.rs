@@ -1,5 +1,5 @@
-//! The workflow engine. For each command, the engine enters, completes and leaves nodes. It stops
-//! when a person or an API call must act next.
+//! Implements the workflow engine. For each command, the engine enters, completes and leaves nodes. The
+//! engine stops when a person or an API call must act.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,47 +25,47 @@ use crate::user_name::is_blank;
 use crate::value::{people, plain};
 use crate::workflow::parallel_regions::{Areas, parallel_regions};
 
-/// The reason text of an approval that the desk gives automatically for the creator
-/// (reference/bk-itsm.md 5.5).
+/// The reason text of an automatic approval. The desk approves automatically if the creator of the ticket is
+/// an approver (reference/bk-itsm.md 5.5).
 pub const AUTO_PASS: &str = "检测到当前处理人包含提单人，系统自动过单";
-/// The reason that is stored when the desk skips a node without processors.
+/// The reason text that the desk stores when it skips a node without processors.
 pub const SKIPPED_WITHOUT_PROCESSORS: &str = "当前节点处理人为空，系统自动跳过";
 /// Number of milliseconds in one day.
 const DAY_MS: i64 = 86_400_000;
 
-/// One execution of the engine for one command. Each new event is applied to `ticket` immediately,
+/// One execution of the engine for one command. Each new event is applied to the member `ticket` immediately,
 /// so that the next step reads the new state.
 pub(super) struct Run<'a> {
     ticket: Ticket,
     definition: &'a Definition,
     context: &'a Context,
     events: Vec<TicketEvent>,
-    /// The required inputs that are missing in the context. The engine continues without these
-    /// inputs and collects all of them here. The events of this run are then discarded, and the
-    /// caller repeats the decision with the missing inputs.
+    /// The inputs that the engine needs but that the context does not contain. The engine collects all
+    /// missing inputs in one execution. The new events are then discarded, and the caller repeats the command
+    /// with the missing inputs.
     missing: RefCell<BTreeSet<Lookup>>,
-    /// The number of times that this command has entered each node. The desk skips or approves a
-    /// node automatically only at the first entry. This rule prevents endless loops.
+    /// The number of times that this command has entered each node. The desk skips or approves a node
+    /// automatically only the first time. This rule prevents endless loops.
     entered: BTreeMap<NodeId, u32>,
     parallel_regions: Option<Areas>,
 }
 
-/// The next step of the engine: leave a node, or follow a transition to the next node.
+/// One step of the engine: the ticket leaves a node, or follows a transition to the next node.
 #[derive(Clone, Copy)]
 pub(super) enum Step<'a> {
     Leave(&'a Node),
     Follow(&'a Transition),
 }
 
-/// The keys of form fields that change the ticket itself. The text of such a field is never used as
-/// the reason of a vote.
+/// The keys of form fields that change the ticket itself. The text of such a field is never the reason of a
+/// vote.
 const IS_NO_REASON: [&str; 5] = ["title", "current_status", "impact", "urgency", "priority"];
 
-/// The changes that the fields of a form make to the status and the priority of the ticket.
+/// The changes of the ticket's status and priority that follow from the values in a form.
 pub(super) struct Effect {
     status: String,
     changes_priority: bool,
-    /// The key of the priority that a person chose. `None` if the person chose no priority.
+    /// The key of the priority that a person chose in the form. `None` if the person chose no priority.
     priority: Option<String>,
 }
 
@@ -107,8 +107,8 @@ impl<'a> Run<'a> {
         self.events.push(event);
     }
 
-    /// Returns all new events. If inputs are missing in the context, returns an error that lists
-    /// the missing inputs.
+    /// Returns all new events. If the context does not contain all required inputs, the function returns an
+    /// error that lists the missing inputs.
     pub(super) fn done(self) -> Decision<Vec<TicketEvent>> {
         let missing = self.missing.into_inner();
         if missing.is_empty() {
@@ -118,8 +118,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Returns an error if required inputs are already known to be missing. The caller uses this
-    /// check before a rejection that depends on the selected people.
+    /// Returns an error if the context does not contain a required input. Callers use this check before they
+    /// reject a command because of the selected people, since the selection may be incomplete.
     pub(super) fn check_complete(&self) -> Decision<()> {
         let missing = self.missing.borrow();
         if missing.is_empty() {
@@ -129,8 +129,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Executes steps until no step remains. All steps of one branch are executed before the next
-    /// branch starts.
+    /// Executes the given steps and all steps that follow from them. The steps of one branch are executed
+    /// before the next branch starts.
     pub(super) fn advance(&mut self, steps: Vec<Step<'a>>) -> Decision<()> {
         let mut open: Vec<Step<'a>> = steps.into_iter().rev().collect();
         while let Some(step) = open.pop() {
@@ -152,7 +152,8 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Enters the submit node and completes the node with the form of the new ticket.
+    /// Enters the submit node of a new ticket, and completes this node with the form that the creator filled
+    /// in.
     pub(super) fn start(&mut self, submit: &'a Node, form: Vec<Entry>) -> Decision<()> {
         let creator = self.creator();
         self.emit(NodeEntered {
@@ -170,8 +171,8 @@ impl<'a> Run<'a> {
         self.advance(next)
     }
 
-    /// Records one vote. If the vote decides the result of the node, the node is completed and the
-    /// run continues (reference/bk-itsm.md 6).
+    /// Stores one vote. If the vote decides the result of the node, the node is completed and the engine
+    /// continues (reference/bk-itsm.md 6).
     pub(super) fn vote(
         &mut self,
         node: &'a Node,
@@ -204,9 +205,9 @@ impl<'a> Run<'a> {
         self.advance(next)
     }
 
-    /// Returns the reason of a vote. If `given` is `None`, the reason is read from a text field of
-    /// the form. If the form contains the same text as a personal value, the returned reason is a
-    /// personal value too.
+    /// Returns the reason of a vote. If the parameter `given` is `None`, the reason is read from a text field
+    /// of the form. If the form contains the reason as a personal value, the function returns a personal
+    /// value too.
     fn reason(
         &self,
         node: &Node,
@@ -214,9 +215,9 @@ impl<'a> Run<'a> {
         form: &[Entry],
         given: Option<&str>,
     ) -> Decision<Remark> {
-        // In a form, the required text field contains the reason of a rejection. The optional text
-        // field contains the remark of an approval (reference/bk-itsm.md 3.11). The sort order puts
-        // the field for this decision first.
+        // A form for votes has two text fields (reference/bk-itsm.md 3.11). The required field contains the
+        // reason of a rejection, and the optional field contains the remark for an approval. After the sort,
+        // the first field is the field that fits the vote.
         let mut texts: Vec<_> = self
             .definition
             .fields_of(node)
@@ -247,7 +248,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Completes the node if the votes so far decide the result.
+    /// Completes the node if the votes decide its result. Otherwise the node waits for further votes.
     fn settle(&mut self, node: &'a Node, by: &PersonId) -> Vec<Step<'a>> {
         let Some(node_run) = self.ticket.nodes.get(&node.id) else {
             return Vec::new();
@@ -267,8 +268,8 @@ impl<'a> Run<'a> {
         if is_multi(node) && !node_run.waiting_for().is_empty() && !is_met {
             return Vec::new();
         }
-        // One rejection is normally enough to reject the whole node. However, the result is an
-        // approval if the votes for approval alone meet the finish condition.
+        // Normally one rejection is enough to reject the whole node. However, the node is approved if the
+        // finish condition is also true without the rejections.
         let zero = ["REJECT_COUNT", "REJECT_RATE"].map(|key| (key, "0".to_owned()));
         let counters_of_passes = || {
             counters
@@ -301,8 +302,8 @@ impl<'a> Run<'a> {
         next
     }
 
-    /// Casts the creator's vote for approval automatically, if the creator must vote next. The
-    /// workflow must define that the submission counts as an approval.
+    /// Votes for approval on behalf of the creator, if the creator must vote next. The function does this
+    /// only if the workflow counts the submission as an approval.
     fn pass_for_creator(&mut self, node: &'a Node) -> Vec<Step<'a>> {
         let creator = self.creator();
         let is_next_voter = |run: &Self| {
@@ -314,7 +315,7 @@ impl<'a> Run<'a> {
                     && is_next,
             )
         };
-        // If another person submitted the ticket for the creator, the submission is not an approval
+        // If another person submitted the ticket on behalf of the creator, the submission is not an approval
         // by the creator.
         let is_on_behalf = self
             .ticket
@@ -390,15 +391,15 @@ impl<'a> Run<'a> {
         vec![Step::Leave(node)]
     }
 
-    /// Applies the fields of a form that set the priority and the status of the ticket. These
-    /// fields have this effect at every node (reference/bk-itsm.md 5.1).
+    /// Applies the form fields that set the status and the priority of the ticket. These fields have this
+    /// effect at every node (reference/bk-itsm.md 5.1).
     fn apply_effect(&mut self, effect: &Effect, node: NodeId) {
         self.update_priority(effect);
         self.set_status(&effect.status, node);
     }
 
-    /// Updates the priority of the ticket. If the person did not choose a priority, the priority
-    /// follows from impact and urgency.
+    /// Updates the priority of the ticket after a form was submitted. If the form contains no priority, the
+    /// priority follows from the impact and the urgency.
     pub(super) fn update_priority(&mut self, effect: &Effect) {
         let Some(opened) = self
             .ticket
@@ -441,8 +442,9 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Ends the ticket with a final status. If `approve_result` is `None`, a finished ticket counts
-    /// as approved only if no approval was rejected and every open vote is decided as a pass.
+    /// Ends the ticket with a final status. If `approve_result` is `None`, the function computes the result.
+    /// The ticket is approved only if its status is finished, no approval was rejected, and all open votes
+    /// are complete and positive.
     pub(super) fn close(
         &mut self,
         by: PersonId,
@@ -470,7 +472,7 @@ impl<'a> Run<'a> {
         });
     }
 
-    /// Sets the status that the ticket displays. A final status also ends the ticket.
+    /// Sets the status that the ticket displays. If the status is final, the ticket ends.
     fn set_status(&mut self, status: &str, node: NodeId) {
         if status.is_empty() || self.ticket.status_key() == status {
             return;
@@ -581,8 +583,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Records that a branch has reached its join. After the last branch has arrived, the run
-    /// continues after the join.
+    /// Stores that one branch has reached its join node. When all branches have arrived, the engine leaves
+    /// the join node.
     fn join(&mut self, node: &'a Node, transition: &Transition) -> Vec<Step<'a>> {
         let definition = self.definition;
         let parallel_regions = self
@@ -630,8 +632,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Returns the approval result of the whole ticket. The result is true if no completed approval
-    /// was rejected (reference/bk-itsm.md 6).
+    /// Returns the approval result of the whole ticket. The result is true if no completed approval node was
+    /// rejected (reference/bk-itsm.md 6).
     fn approve_result(&self) -> bool {
         self.ticket
             .nodes
@@ -639,8 +641,8 @@ impl<'a> Run<'a> {
             .all(|node_run| node_run.pass != Some(false))
     }
 
-    /// Returns true if every vote at a current node is already decided as a pass. All required
-    /// votes must exist, and no vote may be a rejection.
+    /// Returns true if the votes at all current nodes lead to an approval. All required votes must exist, and
+    /// no vote may be a rejection.
     fn all_votes_pass(&self) -> bool {
         self.ticket
             .current()
@@ -654,8 +656,8 @@ impl<'a> Run<'a> {
             })
     }
 
-    /// Returns the instant at which the desk rates the ticket automatically. Returns `None` if the
-    /// service defines no number of days for this rating.
+    /// Returns the time at which the desk will rate the ticket automatically. Returns `None` if the service
+    /// has no setting for an automatic rating.
     fn rate_by(&self) -> Decision<Option<events::Moment>> {
         let Some(opened) = &self.ticket.opened else {
             return Ok(None);
@@ -668,8 +670,8 @@ impl<'a> Run<'a> {
             .transpose()
     }
 
-    /// Enters an automatic node. The event stores the people who may act if the node fails. These
-    /// people are selected now, not at the time of the failure.
+    /// Enters an automatic node. The event stores the people who may act if the node fails. The engine
+    /// selects these people when the ticket enters the node, not when the node fails.
     fn enter_automatic(&mut self, node: &Node, round: u32) {
         let processors = self.resolve(&node.processors);
         self.emit(NodeEntered {
@@ -732,9 +734,9 @@ impl<'a> Run<'a> {
         vec![Step::Leave(node)]
     }
 
-    /// Applies the result of an API call. A node that follows may have reached the maximum number
-    /// of runs. In this case the automatic node fails and waits for a person. The command is not
-    /// rejected, because no person would see the rejection.
+    /// Applies the result of an API call. A later node may already have reached its maximum number of
+    /// executions. In this case the automatic node fails and waits for a person. A rejection of the command
+    /// would have no effect, because no person would see the rejection.
     pub(super) fn apply_result(
         &mut self,
         node: &'a Node,
@@ -786,8 +788,8 @@ impl<'a> Run<'a> {
         vec![Step::Leave(node)]
     }
 
-    /// Enters a node at which people act. The event stores the processors (the people who may act).
-    /// The processors are selected now and do not change with the configuration.
+    /// Enters a node at which people act. The engine selects the processors (the people who may act) and
+    /// stores them in the event. Later changes of the configuration do not change these people.
     fn enter_for_people(&mut self, node: &'a Node, round: u32) -> Vec<Step<'a>> {
         let submit = self.definition.submit_node().map(|submit| submit.id);
         let chosen = self
@@ -802,8 +804,8 @@ impl<'a> Run<'a> {
             node.handling
         };
         let (status, processors_type, processors) = match (chosen, handling) {
-            // The run enters the submit node again only if the ticket was sent back to the creator.
-            // The creator then submits the form again.
+            // A ticket enters the submit node again only if the ticket was sent back to the creator. The
+            // creator must then submit the form again.
             _ if Some(node.id) == submit => (NodeStatus::Running, "PERSON", vec![self.creator()]),
             (Some(people), Handling::Process) => (NodeStatus::Running, "PERSON", people),
             (_, Handling::Process) => (
@@ -865,8 +867,8 @@ impl<'a> Run<'a> {
         self.pass_for_creator(node)
     }
 
-    /// Returns the people that a processor rule selects now, in order and without duplicates.
-    /// Inputs that the context does not contain are added to `missing`.
+    /// Returns the people that a processor rule selects, in order and without duplicates. If the context does
+    /// not contain a required input, the input is added to `missing`.
     pub(super) fn resolve(&self, processors: &Processors) -> Vec<PersonId> {
         let need = |lookup: Lookup| {
             self.missing.borrow_mut().insert(lookup);
@@ -926,7 +928,8 @@ impl<'a> Run<'a> {
         people
     }
 
-    /// Returns the people in the first field of `keys` that contains people.
+    /// Returns the people in one form field. The parameter `keys` lists the fields to try, and the first
+    /// field that contains people is used.
     fn people_in_fields(&self, keys: &[String]) -> Vec<PersonId> {
         let filled = keys
             .iter()
@@ -938,8 +941,8 @@ impl<'a> Run<'a> {
             .unwrap_or_default()
     }
 
-    /// Returns the leaders of the given people, without duplicates. If the context does not contain
-    /// a leader, the required input is added to `missing`.
+    /// Returns the leaders of the given people, without duplicates. If the context does not contain the
+    /// leader of a person, the required input is added to `missing`.
     pub(super) fn leaders(&self, people: &[PersonId]) -> Vec<PersonId> {
         let mut leaders = Vec::new();
         for pid in people {
@@ -956,8 +959,8 @@ impl<'a> Run<'a> {
         leaders
     }
 
-    /// Returns the new processors that a person chose for a node. Rejects rule types that are not
-    /// allowed for this choice, and rejects an empty result.
+    /// Returns the new processors that a person chose for a node. Rejects types of processor rules that are
+    /// not allowed here. Also rejects a choice that selects nobody.
     pub(super) fn targets(&self, to: &Processors) -> Decision<Vec<PersonId>> {
         if !matches!(
             to,
@@ -1000,8 +1003,8 @@ impl<'a> Run<'a> {
             .unwrap_or_default()
     }
 
-    /// Returns the vote counters of a node by code. A rate is a percentage of all processors of the
-    /// node.
+    /// Returns the vote counters of a node. The key is the code of a counter. A rate is a percentage of all
+    /// processors of the node.
     fn counters(&self, id: NodeId) -> BTreeMap<&'static str, String> {
         let Some(node_run) = self.ticket.nodes.get(&id) else {
             return BTreeMap::new();
@@ -1054,13 +1057,13 @@ pub(super) fn is_multi(node: &Node) -> bool {
     node.is_multi || node.kind == NodeKind::Sign
 }
 
-/// Returns the value of a key for the evaluation of a condition. The function searches the output
+/// Returns the value that a key has for the evaluation of a condition. The function searches the output
 /// variables first, then the form, and then the attributes of the ticket.
 pub(super) fn find(ticket: &Ticket, key: &str) -> Found {
     if let Some(text) = ticket.outputs.get(key) {
         return Found::Value(text.clone().into());
     }
-    // The form contains the title as a field. The value of this field may be a personal value.
+    // The form contains the title of the ticket as a field. This value may be a personal (encrypted) value.
     let key = if key == "ticket_title" { "title" } else { key };
     match ticket.form.get(key) {
         None => {
@@ -1072,8 +1075,8 @@ pub(super) fn find(ticket: &Ticket, key: &str) -> Found {
     }
 }
 
-/// Returns a ticket attribute that the ticket itself stores. No other input is needed for these
-/// attributes.
+/// Returns an attribute of the ticket. This function reads only attributes for which the context is not
+/// needed.
 fn ticket_attribute(ticket: &Ticket, key: &str) -> Option<String> {
     let opened = ticket.opened.as_ref()?;
     Some(match key {
@@ -1087,8 +1090,8 @@ fn ticket_attribute(ticket: &Ticket, key: &str) -> Option<String> {
     })
 }
 
-/// Returns the type of a processor rule as the events store the type. A rule that the desk converts
-/// to people becomes `PERSON` (reference/bk-itsm.md 9).
+/// Returns the type text that the events store for a processor rule. If the desk converts the rule to a list
+/// of people, the text is `PERSON` (reference/bk-itsm.md 9).
 fn stored_type(processors: &Processors) -> &'static str {
     match processors {
         Processors::Starter

@@ -1,8 +1,8 @@
-//! Checks a form that a person or client submitted. The order of the checks and the error texts
-//! follow reference/bk-itsm.md 3.1 and 3.9.
+//! Checks a form that a person or a client app submitted. The order of the checks and the error texts are the
+//! same as in reference/bk-itsm.md 3.1 and 3.9.
 //!
-//! [`value`] checks one value, [`options`] finds the options of a field, and [`files`] checks the
-//! uploaded files of a form.
+//! [`value`] checks one value, [`options`] finds the options of a field, and [`files`] checks the uploaded
+//! files in a form.
 
 mod files;
 mod options;
@@ -22,20 +22,20 @@ use crate::value::plain;
 pub use options::{Offer, offer};
 pub use value::is_link;
 
-/// The form of one node and its ticket, for the checks.
+/// The node, the ticket and the people that the check of a form needs.
 #[derive(Clone, Copy)]
 pub(super) struct FormInput<'a> {
-    /// The number of the ticket. The text is empty if the ticket has no number yet.
+    /// The number of the ticket. The text is empty if the form opens a new ticket, which has no number yet.
     pub(super) ticket: &'a TicketSn,
     pub(super) definition: &'a Definition,
     pub(super) node: &'a Node,
     pub(super) current: &'a Ticket,
-    /// The people who submit the form. The form may contain files that these people uploaded.
+    /// The people who submit the form. The form may contain new files only from these people.
     pub(super) by: &'a [&'a PersonId],
 }
 
-/// Checks the whole form of a node, including the required fields. Returns the values as they are
-/// stored.
+/// Checks the whole form of a node, including the required fields. Returns the values in the format in which
+/// they are stored.
 pub(super) fn check(
     input: &FormInput<'_>,
     given: &[Entry],
@@ -57,7 +57,7 @@ pub(super) fn check(
     }
 }
 
-/// Checks only the given fields. All other fields keep their current values.
+/// Checks only the given fields of a form. All other fields of the ticket keep their current values.
 pub(super) fn check_some(
     input: &FormInput<'_>,
     given: &[Entry],
@@ -72,9 +72,9 @@ pub(super) fn check_some(
     form.checked()
 }
 
-/// Adds the default values of visible fields that have no value. Some fields get no default,
-/// because a person must decide: the result of an approval, a yes-or-no choice, and each field that
-/// a transition condition uses.
+/// Adds default values to the visible fields that have no value. A field gets no default if a person must
+/// decide. These fields are the result of an approval, each yes-or-no choice, and each field that a
+/// transition condition uses.
 pub fn with_defaults(
     definition: &Definition,
     node: &Node,
@@ -118,8 +118,8 @@ pub fn with_defaults(
     };
     let default = |field: &&Field| Entry::new(field.key.clone(), field.default.clone());
     let mut added: Vec<&Field> = Vec::new();
-    // The default of one field can make another field visible. The loop therefore repeats until the
-    // visible fields no longer change.
+    // A default value in one field can make another field visible. The loop repeats until the set of visible
+    // fields is stable.
     for _ in 0..=open.len() {
         let all: Vec<Entry> = given
             .iter()
@@ -144,7 +144,8 @@ pub fn with_defaults(
     given.extend(added.iter().map(default));
 }
 
-/// The values that a person submitted, and the stored values of the ticket.
+/// A submitted form during its check. The checks use the submitted values and the stored values of the
+/// ticket.
 struct Form<'a> {
     input: FormInput<'a>,
     fields: Vec<&'a Field>,
@@ -174,8 +175,8 @@ impl<'a> Form<'a> {
         }
     }
 
-    /// Returns the submitted value of a key. If the form does not contain the key, returns the
-    /// stored value of the ticket.
+    /// Returns the value of a key from the submitted form. If the form does not contain the key, the function
+    /// returns the value that is stored in the ticket.
     fn find(&self, key: &str) -> Found {
         let given = if key == "ticket_title" { "title" } else { key };
         match self.given.iter().find(|entry| entry.key == given) {
@@ -195,8 +196,8 @@ impl<'a> Form<'a> {
         })
     }
 
-    /// Checks all submitted values. If inputs are missing in the context, returns all of them in
-    /// one error. Otherwise the error contains only the first invalid field.
+    /// Checks all submitted values. If the context does not contain all required inputs, the error lists all
+    /// missing inputs. Otherwise the error describes the first invalid field.
     fn checked(mut self) -> Decision<Vec<Entry>> {
         let mut lookups = Vec::new();
         for at in 0..self.given.len() {
@@ -210,8 +211,7 @@ impl<'a> Form<'a> {
         if !lookups.is_empty() {
             return Err(DecideError::Needs(lookups));
         }
-        // An empty value is stored only if the ticket already has a value for the field. The empty
-        // value then replaces the old value.
+        // An empty value is stored only if it replaces an earlier value of the same field.
         let filled = &self.input.current.form;
         Ok(self
             .given
@@ -220,7 +220,7 @@ impl<'a> Form<'a> {
             .collect())
     }
 
-    /// Checks one submitted value and returns the entry to store.
+    /// Checks the submitted value at position `at`. Returns the entry that the ticket stores.
     fn check_at(&self, at: usize) -> Decision<Entry> {
         let entry = &self.given[at];
         let Some(field) = self
@@ -255,8 +255,8 @@ impl<'a> Form<'a> {
                 reject(Rejection::FieldEmpty(field_at(field)))
             };
         }
-        // Lists display the title. A blank title is therefore rejected, even if the workflow does
-        // not require a title.
+        // Lists of tickets show the title. A blank title is therefore rejected, even if the workflow does not
+        // require a title.
         if (field.is_required || field.key == "title")
             && is_blank(field.kind, &entry.value)
             && !self.is_hidden(field)
@@ -265,8 +265,8 @@ impl<'a> Form<'a> {
         }
         if field.kind == FieldKind::File {
             let (value, files) = self.check_files(field, &entry.value)?;
-            // The value contains file names. These names are encrypted under the uploader's key,
-            // like the files themselves.
+            // The value contains the names of uploaded files. These names are encrypted with the uploader's
+            // key, because the files are encrypted with this key too.
             let uploader = files.first().and_then(|id| {
                 self.context
                     .attachments
@@ -300,8 +300,8 @@ impl<'a> Form<'a> {
         })
     }
 
-    /// Compares a value with the current time, other fields and constants (reference/bk-itsm.md
-    /// 4.2).
+    /// Checks the comparisons that the field defines for its values (reference/bk-itsm.md 4.2). A value is
+    /// compared with the current time, with other fields and with constants.
     fn check_rule(&self, field: &Field, value: &Value) -> Decision<()> {
         let invalid = |reason: &str| {
             reject(Rejection::FieldInvalid {
@@ -338,7 +338,7 @@ impl<'a> Form<'a> {
             let other = match &comparison.other {
                 Other::Field { key } => match self.find(key) {
                     Found::Value(other) | Found::Personal(other) if !is_empty(&other) => other,
-                    // If the other field is empty, the comparison is skipped.
+                    // If the other field of the comparison is empty, the comparison is skipped.
                     _ => continue,
                 },
                 Other::System => now()?.into(),
@@ -371,8 +371,8 @@ impl<'a> Form<'a> {
     }
 }
 
-/// Returns the decision of the approver from the result field of the form: true for an approval.
-/// Returns `None` if the form contains no decision.
+/// Returns the decision of an approver: true for an approval, false for a rejection. The decision is the
+/// value of one field in the form. Returns `None` if the form contains no decision.
 pub(super) fn decision(definition: &Definition, node: &Node, form: &[Entry]) -> Option<bool> {
     let result = definition
         .fields_of(node)
@@ -382,8 +382,8 @@ pub(super) fn decision(definition: &Definition, node: &Node, form: &[Entry]) -> 
         .map(|entry| plain(entry.read()) == "true")
 }
 
-/// Builds the form for a vote that was cast without a form. The result field gets the decision. The
-/// first visible text field gets the remark.
+/// Builds the form for a vote that a person cast without a form. The field for the result gets the decision.
+/// The first visible text field gets the remark.
 pub fn decided(definition: &Definition, node: &Node, pass: bool, remark: &str) -> Vec<Entry> {
     let Some(result) = definition
         .fields_of(node)
@@ -424,9 +424,9 @@ pub fn decided(definition: &Definition, node: &Node, pass: bool, remark: &str) -
     form
 }
 
-/// Marks the values of personal fields for encryption under the creator's key. If the service
-/// encrypts free text, all free text is included. A value that already belongs to another person is
-/// unchanged.
+/// Marks the values that must be encrypted with the creator's key. These values belong to personal fields,
+/// and to all fields with free text if the service encrypts free text. A value that already belongs to
+/// another person is unchanged.
 pub(super) fn set_owner(
     definition: &Definition,
     form: Vec<Entry>,
@@ -450,8 +450,8 @@ pub(super) fn set_owner(
         .collect()
 }
 
-/// Returns true if the value of a field must be encrypted under the creator's key. The field is
-/// personal, or the field contains free text and the service encrypts all free text.
+/// Returns true if the value of a field must be encrypted with the creator's key. This is the case for a
+/// personal field. It is also the case for a field with free text if the service encrypts all free text.
 pub(super) fn is_creator_owned(field: &Field, seals_text: bool) -> bool {
     use FieldKind::{
         Boolean, Checkbox, Date, DateTime, DateTimeRange, Int, Member, Members, MultiSelect, Radio,
@@ -475,9 +475,11 @@ pub(super) fn is_creator_owned(field: &Field, seals_text: bool) -> bool {
     field.is_personal || (seals_text && !is_choice)
 }
 
-/// Converts a submitted value to the form in which it is stored. Tables and custom forms become
-/// JSON, even if the client sent them as text. Most other values become text. A list or object in a
-/// text field becomes JSON text. In a date field, the time of day is removed.
+/// Converts a submitted value to the format in which the ticket stores the value:
+/// - Tables and custom forms become JSON, even if the client sent them as text.
+/// - Most other values become text.
+/// - A list or object in a text field becomes JSON text.
+/// - A date field loses the time of day.
 fn stored(field: Option<&Field>, entry: &Entry) -> Value {
     let kind = field.map(|field| field.kind);
     match &entry.value {
@@ -503,7 +505,7 @@ fn stored(field: Option<&Field>, entry: &Entry) -> Value {
                 Some(FieldKind::String | FieldKind::Text | FieldKind::RichText)
             ) =>
         {
-            // If a list has no visible content, the stored text is empty.
+            // A list without visible content is stored as an empty text.
             Value::String(if is_blank(FieldKind::Text, value) {
                 String::new()
             } else {
@@ -512,8 +514,9 @@ fn stored(field: Option<&Field>, entry: &Entry) -> Value {
         }
         Value::Number(number) => Value::String(number.to_string()),
         Value::Bool(flag) => Value::String(flag.to_string()),
-        // The items are joined with commas. An item that contains a comma would become two items,
-        // so such a list is not joined. A later check rejects the list and names the item.
+        // The items of a list are joined with commas. If an item contains a comma, the list stays a list,
+        // because the item would later look like two items. A later check rejects this list and names the
+        // item.
         Value::Array(items)
             if matches!(
                 kind,
@@ -531,8 +534,8 @@ fn stored(field: Option<&Field>, entry: &Entry) -> Value {
     }
 }
 
-/// Returns true if the new value differs from the stored value. Files are compared by their ids, so
-/// a different file name is not a difference.
+/// Returns true if a new value differs from the stored value of the field. Files are compared by their ids,
+/// so a different file name is not a difference.
 fn is_changed(field: &Field, current: &Entry, value: &Value) -> bool {
     if current.is_erased() || is_empty(current.read()) {
         return false;
@@ -543,7 +546,7 @@ fn is_changed(field: &Field, current: &Entry, value: &Value) -> bool {
     }
 }
 
-/// Returns the key and the name of a field for use in a rejection.
+/// Returns the key and the name of a field. An error message uses them to identify the field.
 fn field_at(field: &Field) -> FieldAt {
     FieldAt {
         key: field.key.clone(),
@@ -560,7 +563,7 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// Returns true if a value has no visible content. Examples are whitespace, formatting without
+/// Returns true if a value of a field has no visible content. Examples are whitespace, formatting without
 /// text, and a list of people without names.
 fn is_blank(kind: FieldKind, value: &Value) -> bool {
     match value {
@@ -569,8 +572,8 @@ fn is_blank(kind: FieldKind, value: &Value) -> bool {
         Value::String(text) if kind == FieldKind::RichText => is_blank_rich_text(text),
         Value::String(text) => is_blank_text(text),
         Value::Array(items) => items.iter().all(|item| is_blank(kind, item)),
-        // Custom tables are checked by their columns, and custom forms by the client. The members
-        // of these values are not examined here.
+        // The content of custom tables and custom forms is not checked here. Custom tables are checked by
+        // their columns, and custom forms are checked by the client app.
         Value::Object(members)
             if !matches!(kind, FieldKind::CustomTable | FieldKind::CustomForm) =>
         {
@@ -605,7 +608,7 @@ fn is_blank_text(text: &str) -> bool {
         .all(|c| c.is_whitespace() || c.is_control() || is_invisible(c))
 }
 
-/// Returns true if rich text contains neither visible media nor visible text.
+/// Returns true if a rich text (HTML) contains neither visible media nor visible text.
 fn is_blank_rich_text(html: &str) -> bool {
     const SHOWN: [&str; 8] = [
         "<img", "<video", "<audio", "<iframe", "<svg", "<canvas", "<input", "<hr",
@@ -625,7 +628,7 @@ fn is_blank_rich_text(html: &str) -> bool {
     let mut left = rest.as_str();
     while let Some((before, tag)) = left.split_once('<') {
         text.push_str(before);
-        // A `<` without a later `>` is normal text, so the rich text is not blank.
+        // A `<` that no `>` follows is normal text and not a tag, so the rich text has visible content.
         let Some((_, after)) = tag.split_once('>') else {
             return false;
         };

@@ -1,5 +1,5 @@
-//! Finds the options of a field. The options are in the workflow, in a dictionary or in an external
-//! system.
+//! Finds the options of a form field and checks the selected options. The options are in the workflow, in a
+//! dictionary or in an external system.
 
 use std::collections::BTreeSet;
 
@@ -12,26 +12,26 @@ use crate::options::{self, Question};
 use crate::ticket::{Context, Decision, Rejection, Ticket, reject};
 use crate::value::plain;
 
-/// Maximum number of selected options for which each option is searched separately. If there are
-/// more, a table of all options is built first, because this is faster.
+/// Maximum number of selected options that are searched one by one. For more selected options, a table of all
+/// options is built first, because a search in this table is faster.
 const SEARCHED_MAX: usize = 8;
 
-/// The place from which the options of a field come.
+/// The source of the options that people can select in a field.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Offer {
-    /// The workflow definition contains the options.
+    /// The workflow contains the options.
     Own,
     /// The dictionary with this code contains the options.
     Dictionary(String),
-    /// An external system returns the options. The error is an English text that explains why the
-    /// request cannot be built.
+    /// An external system returns the options. The value is the request for the options. The error is an
+    /// English text that explains why the request cannot be built.
     Asked(Result<Question, String>),
-    /// No source of options is configured. Each value is accepted.
+    /// The field has no source of options and accepts every value.
     Anything,
 }
 
-/// Returns the source of the options of a field. The source can depend on the current values of the
-/// form. This function is used to display a form and to check a form.
+/// Returns the source of the options of a field. The request to an external system can depend on the values
+/// in the form. Callers use this function to display a form.
 pub fn offer(
     definition: &Definition,
     node: &Node,
@@ -67,9 +67,9 @@ impl<'a> Form<'a> {
         }
     }
 
-    /// Checks that each selected option exists and is selected only once. If the options come from
-    /// outside the workflow, returns the current names of the selected options. Otherwise returns
-    /// an empty text.
+    /// Checks that each selected option exists and is selected only once. If the options are not in the
+    /// workflow, the function returns the names of the selected options. Otherwise the result is an empty
+    /// text.
     pub(super) fn check_options(&self, field: &'a Field, value: &Value) -> Decision<String> {
         let text = plain(value);
         let chosen: Vec<&str> = match field.kind {
@@ -96,8 +96,8 @@ impl<'a> Form<'a> {
         if options.is_empty() && !is_free {
             return reject(Rejection::OptionsMissing(field.key.clone()));
         }
-        // Several selected keys are joined with commas. The joined text must not be equal to the
-        // key of another option, because the meaning would not be clear.
+        // The keys of several selected options are joined with commas. If the joined text is equal to the key
+        // of another option, the meaning is not clear, so the value is rejected.
         if chosen.len() > 1 && options::path(options, &text).is_some() {
             return reject(Rejection::FieldInvalid {
                 at: field_at(field),
@@ -129,8 +129,8 @@ impl<'a> Form<'a> {
         })
     }
 
-    /// Returns the options of a field. The inner error is an English text that explains why the
-    /// options are not available. Returns `None` if no source of options is configured.
+    /// Returns the options of a field. The inner error is an English text that explains why the options are
+    /// not available. Returns `None` if the field has no source of options.
     fn options(&self, field: &'a Field) -> Decision<Option<Result<&'a [Choice], String>>> {
         Ok(match self.offer(field) {
             Offer::Own => Some(Ok(&field.choice)),

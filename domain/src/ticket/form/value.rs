@@ -1,4 +1,4 @@
-//! Checks one value of a form: its type, the columns of a table, and its pattern.
+//! Checks one value in a form: the type of the value, the columns of a table, and the pattern of a text.
 
 use events::workflow::{Field, FieldKind};
 use regex::RegexBuilder;
@@ -9,7 +9,7 @@ use crate::condition;
 use crate::ticket::{Decision, Rejection, TITLE_MAX, reject};
 use crate::value::{people, plain};
 
-/// Checks the type and the pattern of a value.
+/// Checks that a value has the type and the pattern that the field requires.
 pub(super) fn check(field: &Field, value: &Value) -> Decision<()> {
     let invalid = |reason: &str| {
         reject(Rejection::FieldInvalid {
@@ -66,7 +66,7 @@ pub(super) fn check(field: &Field, value: &Value) -> Decision<()> {
     check_pattern(field, &text)
 }
 
-/// Rejects a list in which an item contains a comma. The rejection names this item.
+/// Rejects a list if one of its items contains a comma. The error message contains this item.
 fn reject_comma(field: &Field, value: &Value) -> Decision<()> {
     let item = value
         .as_array()
@@ -81,7 +81,7 @@ fn reject_comma(field: &Field, value: &Value) -> Decision<()> {
     })
 }
 
-/// Checks the rows of a custom table. The columns of the table are defined in `meta.columns`
+/// Checks the rows of a custom table. The member `meta.columns` of the field defines the columns
 /// (reference/bk-itsm.md 4.1).
 fn check_columns(field: &Field, value: &Value) -> Decision<()> {
     let columns = field
@@ -121,8 +121,8 @@ fn check_columns(field: &Field, value: &Value) -> Decision<()> {
                         || chosen.split(',').map(|key| key.trim().to_owned()).collect(),
                         |keys| keys.iter().map(plain).collect(),
                     );
-                    // Selected keys can be stored as one text with commas. A key with a comma would
-                    // therefore look like two keys.
+                    // The keys of selected options can be stored as one text with commas. A key that contains
+                    // a comma would then look like two keys.
                     options.is_empty()
                         || keys
                             .iter()
@@ -140,8 +140,8 @@ fn check_columns(field: &Field, value: &Value) -> Decision<()> {
     Ok(())
 }
 
-/// Returns true if the text has exactly the form `YYYY-MM-DD`. Other parts of the program cannot
-/// read other forms of a stored date.
+/// Returns true if the text has exactly the form `YYYY-MM-DD`. Stored dates must have this form, because
+/// other parts of the program cannot read another form.
 fn is_date(text: &str) -> bool {
     text.parse::<jiff::civil::Date>()
         .is_ok_and(|date| date.to_string() == text)
@@ -154,12 +154,12 @@ fn is_time(text: &str) -> bool {
         .is_ok_and(|time| time.strftime(FORMAT).to_string() == text)
 }
 
-/// Returns true if a browser opens the link without executing code. If a text has no scheme, the
-/// text must be a host with an optional port.
+/// Returns true if a browser can open the link without the execution of code. A text without a scheme must be
+/// a host name with an optional port.
 pub fn is_link(text: &str) -> bool {
     let text = text.trim();
-    // Browsers ignore these characters everywhere in a link. With these characters, a user could
-    // hide a dangerous scheme such as `javascript:`.
+    // Browsers ignore these characters at every position in a link. A user could use them to hide a dangerous
+    // scheme such as `javascript:`.
     if text.contains(['\t', '\n', '\r']) {
         return false;
     }
@@ -179,8 +179,8 @@ pub fn is_link(text: &str) -> bool {
     }
 }
 
-/// Checks a text against those `regex` rules of reference/bk-itsm.md 4.2 that need only the text
-/// itself. Other rules need the current time or another field.
+/// Checks a text against the `regex` rule of its field. Only the rules of reference/bk-itsm.md 4.2 that need
+/// nothing but the text are checked here. Other rules also need the current time or another field.
 fn check_pattern(field: &Field, text: &str) -> Decision<()> {
     let invalid = |reason: String| {
         reject(Rejection::FieldInvalid {
@@ -231,8 +231,8 @@ fn check_pattern(field: &Field, text: &str) -> Decision<()> {
     }
 }
 
-/// Checks a text against the regular expression of a field. If this expression is invalid or too
-/// large, each text is rejected.
+/// Checks a text against the regular expression of its field. If this expression is invalid or too large,
+/// every text is rejected.
 fn check_custom(field: &Field, text: &str) -> Decision<()> {
     let invalid = |reason: &str| {
         reject(Rejection::FieldInvalid {

@@ -1,12 +1,12 @@
-//! Helper functions that build workflows, commands and events for the tests of the engine. The last
-//! part tests the creation of a ticket.
+//! Contains helper functions for the tests of the workflow engine. They build workflows, commands and events.
+//! The last part of the file tests how a ticket is opened.
 
 use events::ticket::{Closed, NodeSkipped, ProcessorsMissing, TransitionMissing, VoteCast};
 use events::workflow::service_task::Executor;
 
 use super::*;
 
-/// The keys of the fields in the form of the submit node.
+/// The keys of the fields in the form of the submit node, at which tickets are opened.
 const SUBMITTED: [&str; 10] = [
     "title",
     "amount",
@@ -19,9 +19,9 @@ const SUBMITTED: [&str; 10] = [
     "members",
     "others",
 ];
-/// The current time in every test whose context contains a time.
+/// The current time in all tests in which the context contains a time.
 const NOW: Moment = Moment(1_000);
-/// The instant that is three days after [`NOW`].
+/// The time three days after [`NOW`].
 pub(super) const IN_THREE_DAYS: Moment = Moment(259_201_000);
 
 pub(super) fn pids(people: &[&str]) -> Vec<PersonId> {
@@ -52,8 +52,8 @@ fn all_fields() -> Vec<Field> {
     fields
 }
 
-/// Returns a workflow with START 1, submit node 2, END 9 and the given nodes. Transition 1 connects
-/// START with the submit node.
+/// Returns a workflow that contains the given nodes and also START 1, submit node 2 and END 9. Transition 1
+/// connects START with the submit node.
 pub(super) fn graph(nodes: Vec<Node>, transitions: Vec<Transition>) -> Definition {
     let mut submit = node(2, NodeKind::Manual, &SUBMITTED);
     submit.processors = Processors::Open;
@@ -71,8 +71,8 @@ pub(super) fn graph(nodes: Vec<Node>, transitions: Vec<Transition>) -> Definitio
     }
 }
 
-/// Returns a workflow that runs the given nodes one after the other, between the submit node 2 and
-/// END 9. A transition has the same id as the node at which the transition starts.
+/// Returns a workflow with the given nodes in a row between the submit node 2 and END 9. Each transition has
+/// the id of the node at which the transition starts.
 pub(super) fn straight(nodes: Vec<Node>) -> Definition {
     let mut path = vec![2];
     path.extend(nodes.iter().map(|node| node.id.0));
@@ -104,7 +104,8 @@ pub(super) fn entries(form: &[(&str, &str)]) -> Vec<Entry> {
         .collect()
 }
 
-/// Returns the content of a new ticket with the title `t` and the given values.
+/// Returns the content of a new ticket with the title `t`. The form of the ticket also contains the given
+/// values.
 pub(super) fn opening(form: &[(&str, &str)]) -> Open {
     let mut all = entries(&[("title", "t")]);
     all.extend(entries(form));
@@ -135,7 +136,7 @@ pub(super) fn cast(id: i64, by: &str, pass: bool) -> Command {
     submit(id, by, &[("DECISION", decision(pass))], "")
 }
 
-/// One ticket, and the context with which the ticket makes its decisions.
+/// A test object with one ticket and the context for the decisions of this ticket.
 pub(super) struct Desk {
     pub(super) context: Context,
     pub(super) ticket: Ticket,
@@ -149,7 +150,7 @@ impl Desk {
         }
     }
 
-    /// Returns a test desk in which one ticket is already open.
+    /// Returns a test object in which the ticket is already open.
     pub(super) fn opened(definition: Definition, form: &[(&str, &str)]) -> Self {
         let mut desk = Self::new(definition);
         desk.open(opening(form));
@@ -165,7 +166,7 @@ impl Desk {
         self.ticket.decide(command, &self.context)
     }
 
-    /// Executes a command. The test fails if the ticket rejects the command.
+    /// Executes a command and returns its events. If the ticket rejects the command, the test fails.
     pub(super) fn act(&mut self, command: &Command) -> Vec<TicketEvent> {
         let events = self.decide(command).expect("the command is accepted");
         events.iter().for_each(|event| self.ticket.evolve(event));
@@ -187,8 +188,7 @@ impl Desk {
             .expect("a run of the node")
     }
 
-    /// Sets the current time. Configures the service so that the desk rates a ticket three days
-    /// after its end.
+    /// Sets the current time, and changes the service. The desk then rates a ticket three days after its end.
     pub(super) fn rates_after_three_days(&mut self) {
         self.service().rate_after_days = Some(3);
         self.context.now = Some(Now {
@@ -211,7 +211,8 @@ pub(super) fn rejected(rejection: Rejection) -> Decision<Vec<TicketEvent>> {
     Err(DecideError::Rejected(rejection))
 }
 
-/// Returns the event of the first entry into a manual node. The given people may act immediately.
+/// Returns the event of a ticket that enters a manual node for the first time. The given people may act
+/// immediately.
 pub(super) fn entered(id: i64, people: &[&str]) -> NodeEntered {
     NodeEntered {
         node: NodeId(id),
@@ -226,7 +227,7 @@ pub(super) fn entered(id: i64, people: &[&str]) -> NodeEntered {
     }
 }
 
-/// Returns the event of the first entry into a node with votes.
+/// Returns the event of a ticket that enters a node with votes for the first time.
 pub(super) fn vote_entered(id: i64, people: &[&str]) -> NodeEntered {
     NodeEntered {
         is_vote: true,
@@ -286,7 +287,7 @@ pub(super) fn finished(approve_result: bool) -> Finished {
     }
 }
 
-/// Returns the event that a node creates when it sets a final status.
+/// Returns the event that ends a ticket because a node sets a final status.
 pub(super) fn closed(status: &str, approve_result: bool) -> Closed {
     Closed {
         by: PersonId::system(),
@@ -297,7 +298,7 @@ pub(super) fn closed(status: &str, approve_result: bool) -> Closed {
     }
 }
 
-/// Returns the event that the desk creates when it skips a node without processors.
+/// Returns the event that the desk adds when it skips a node without processors.
 pub(super) fn skipped(id: i64) -> NodeSkipped {
     NodeSkipped {
         node: NodeId(id),

@@ -1,4 +1,4 @@
-//! Tests of automatic nodes, and of the maximum number of times that a ticket may run the same
+//! Tests automatic nodes. Also tests the limit for the number of times that a ticket may execute the same
 //! node.
 
 use events::ticket::{NodeFailed, NodeResultReceived, NodeSkipped};
@@ -9,7 +9,8 @@ use super::engine::{
 };
 use super::*;
 
-/// Returns an automatic node that sends a request. The output `word` is read from the response.
+/// Returns an automatic node that sends a request to a webhook. The node reads its output variable `word`
+/// from the response.
 fn webhook(id: i64) -> Node {
     let request = serde_json::json!({
         "does": "request", "method": "POST", "url": "https://x/",
@@ -42,8 +43,8 @@ fn outputs() -> BTreeMap<String, String> {
     [("word".to_owned(), "w".to_owned())].into()
 }
 
-/// Returns the result of the first API call of the webhook node 3. `round` is the number of the run
-/// of this node.
+/// Returns a command with the result of the first API call at the webhook node 3. The parameter `round` is
+/// the number of the node's execution.
 fn result(round: u32, succeeded: bool) -> Command {
     Command::RecordResult(NodeResult {
         node: NodeId(3),

@@ -1,4 +1,4 @@
-//! Tests of the priority, of the displayed status, and of the end of a ticket.
+//! Tests the priority of a ticket, the status that a ticket displays, and the end of a ticket.
 
 use events::ticket::{Closed, FieldsChanged, PriorityChanged, Relation, StatusSet, VoteCast};
 

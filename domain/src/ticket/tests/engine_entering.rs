@@ -1,5 +1,5 @@
-//! Tests of the entry into a node at which people act. The tests check the first status, the
-//! automatic claim, a skipped node, and a repeated run of a node.
+//! Tests how a ticket enters a node at which people act. The tests check the first status of the node, the
+//! automatic claim, a skipped node, and a repeated execution of a node.
 
 use events::RoleId;
 use events::ticket::{NodeClaimed, NodeSkipped};

@@ -1,5 +1,5 @@
-//! Tests of the transitions that a ticket takes. The tests check conditions, parallel gateways,
-//! joins, and the values that a condition can read.
+//! Tests the transitions that a ticket follows when it leaves a node. The tests check conditions, parallel
+//! gateways, join nodes, and the values that a condition can use.
 
 use events::ticket::{BranchJoined, BranchesStarted};
 use serde_json::Value;
@@ -13,7 +13,7 @@ use crate::condition::Found;
 use crate::ticket::engine::find;
 use crate::workflow::import::equals;
 
-/// Returns a transition with the condition that the field `amount` has the given value.
+/// Returns a transition with a condition. The condition is true if the field `amount` has the given value.
 fn if_amount(id: i64, from: i64, to: i64, amount: &str) -> Transition {
     Transition {
         condition: Some(equals("amount", amount)),
@@ -21,7 +21,7 @@ fn if_amount(id: i64, from: i64, to: i64, amount: &str) -> Transition {
     }
 }
 
-/// Returns the recorded result of a condition that compares the field `amount`.
+/// Returns the stored result of a condition on the field `amount`.
 fn tested(id: i64, expected: &str, found: &str) -> Tested {
     Tested {
         transition: TransitionId(id),
@@ -49,8 +49,8 @@ fn joined(id: i64, fork: i64, branch: i64, waiting_for: &[i64]) -> BranchJoined 
     }
 }
 
-/// Returns the expected events when BOSS completes a manual node and the ticket takes the default
-/// transition. The transition has the same id as the node.
+/// Returns the events that the test expects when the person BOSS completes a manual node. The ticket then
+/// follows the default transition, which has the same id as the node.
 fn passed(id: i64, to: i64) -> Vec<TicketEvent> {
     vec![completed(id, BOSS).into(), taken(id, id, to).into()]
 }
@@ -62,7 +62,7 @@ fn a_gateway_takes_the_first_transition_that_matches() {
         manual(4, &[BOSS]),
         manual(5, &[BOSS]),
     ];
-    // The default transition is tested last, although its id is the lowest.
+    // The default transition is tested last, even if its id is the lowest id.
     let transitions = vec![
         transition(2, 2, 3, None),
         transition(30, 3, 9, None),
@@ -229,7 +229,7 @@ fn an_inner_join_continues_the_outer_branch() {
         transition(8, 8, 9, None),
     ];
     let mut desk = Desk::new(graph(nodes, transitions));
-    // All nodes of one branch are entered before the next branch starts.
+    // The ticket enters all nodes of one branch before it enters the nodes of the next branch.
     assert_events(
         &desk.open(opening(&[])),
         &[

@@ -1,4 +1,4 @@
-//! Tests of the rules that select people, and of commands that contain people.
+//! Tests the rules that select people, and the commands that contain people.
 
 use events::RoleId;
 use events::ticket::{Escalated, NodeReassigned};
@@ -16,8 +16,8 @@ fn leaders(people: &[(&str, Option<&str>)]) -> BTreeMap<PersonId, Option<PersonI
         .collect()
 }
 
-/// Adds people to a context, so that each rule can select people. The people belong to roles,
-/// leaders, departments and business roles.
+/// Adds people to a context, so that each kind of rule selects somebody. The people are members of roles and
+/// departments, or leaders of other people.
 pub(super) fn add_people(context: &mut Context) {
     context.roles = [
         (RoleId(1), pids(&["p-a", "p-b"])),
@@ -40,7 +40,7 @@ pub(super) fn add_people(context: &mut Context) {
     .into();
 }
 
-/// The values of a form with people and a business. The field `word` contains no person.
+/// The values of a form that contains people and a business. The field `word` contains no person.
 const FORM: [(&str, &str); 4] = [
     ("word", ","),
     ("members", "p-b,p-a"),

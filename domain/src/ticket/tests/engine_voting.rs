@@ -1,5 +1,5 @@
-//! Tests of votes. The tests check how many votes decide a node, and the reason of a vote. They
-//! also check the output variables of a node and the automatic approval for the creator.
+//! Tests the votes at a node. The tests check how many votes decide a node, the reason of a vote, and the
+//! output variables of a node. They also check the automatic approval for the creator of a ticket.
 
 use events::ticket::{Terminated, VoteCast};
 
@@ -18,8 +18,8 @@ fn completed_vote(id: i64, by: &str, pass: bool) -> NodeCompleted {
     }
 }
 
-/// Returns the approval that the desk gives automatically for the creator. The node has no text
-/// field for a reason.
+/// Returns the event of an automatic approval for the creator. The node with the given id has no text field
+/// for a reason.
 fn automatic_pass(id: i64) -> VoteCast {
     VoteCast {
         automatic: true,
@@ -44,7 +44,8 @@ fn counter(key: &str, operator: Operator, number: &str) -> Condition {
     }
 }
 
-/// Returns the status of node 3 after each vote. The people in [`VOTERS`] vote in this order.
+/// Returns the status of node 3 after each of the given votes. The people vote in the order of the list
+/// [`VOTERS`].
 fn results(three: Node, votes: &[bool]) -> Vec<&'static str> {
     let mut desk = Desk::opened(straight(vec![three]), &[]);
     let mut results = Vec::new();
@@ -249,8 +250,8 @@ fn a_pass_continues_if_only_a_rejection_terminates_the_ticket() {
     );
 }
 
-/// Returns the output variables of node 3 after the votes, each as `key=value`. The people in
-/// [`VOTERS`] vote in this order.
+/// Returns the output variables of node 3 after the given votes. Each result has the form `key=value`. The
+/// people vote in the order of the list [`VOTERS`].
 fn outputs(three: Node, votes: &[bool]) -> Vec<String> {
     let outputs = [
         ("result", Holds::ApproveResult),
@@ -351,7 +352,7 @@ fn a_sign_node_has_counters_and_no_approval_result() {
     );
 }
 
-/// Returns the reason of one vote at a node whose form has the given text fields.
+/// Returns the reason of one vote. The form of the node has the given text fields.
 fn reason_of(fields: &[&str], pass: bool, texts: &[(&str, &str)], given: &str) -> Remark {
     let mut three = approval(3, &[BOSS]);
     three
@@ -433,8 +434,8 @@ fn a_reason_in_a_personal_field_is_personal_too() {
     }
 }
 
-/// Returns a workflow with the given node 3. In this workflow, the submission counts as an approval
-/// by the creator.
+/// Returns a workflow with the given node 3. In this workflow, the submission of a ticket counts as an
+/// approval by the creator.
 fn approves_automatically(three: Node) -> Definition {
     Definition {
         is_auto_approve: true,
@@ -479,7 +480,7 @@ fn an_automatic_pass_fills_the_text_field_of_the_form() {
     }
 }
 
-/// A function that changes the workflow or the content of the new ticket.
+/// A function that changes the workflow, or the content of the new ticket in the test.
 type Change = fn(&mut Definition, &mut Open);
 
 #[test]

@@ -1,5 +1,5 @@
-//! Helper functions of the tests. The functions return contexts with different workflows, and
-//! tickets in different states.
+//! Contains helper functions for the tests of tickets. The functions return contexts with different
+//! workflows, and tickets in different states.
 
 use events::ticket::{Linked, Relation, TicketEvent};
 use events::workflow::{Node, NodeKind, Processors};
@@ -9,11 +9,11 @@ use super::{BOSS, Command, Context, LISI, Open, ROOT, Ticket};
 use super::{context_of, definition, node, transition};
 use crate::decider::Decider;
 
-/// The second processor of each node that the function `node` builds.
+/// The second processor of each node that the helper function `node` builds.
 pub(super) const OTHER: &str = "p-other";
 /// The owner of the service in the contexts that [`with_owner`] returns.
 pub(super) const OWNER: &str = "p-owner";
-/// A person who has no relation to the ticket.
+/// A person who has no relation to the tickets in the tests.
 pub(super) const GUEST: &str = "p-guest";
 
 pub(super) fn people(ids: &[&str]) -> Vec<PersonId> {
@@ -24,7 +24,7 @@ pub(super) fn to(ids: &[&str]) -> Processors {
     Processors::Person(people(ids))
 }
 
-/// Returns the context after the function `change` has modified the service.
+/// Returns a copy of a context in which the function `change` has modified the service.
 pub(super) fn with_service(
     mut context: Context,
     change: impl FnOnce(&mut service::Defined),
@@ -50,16 +50,16 @@ pub(super) fn with_approval(change: impl FnOnce(&mut Node)) -> Context {
     context_of(definition)
 }
 
-/// Returns a context with a workflow in which no transition matches after a rejection at the
-/// approval node 3. The node then fails.
+/// Returns a context with a workflow in which a rejection at the approval node 3 has no matching transition.
+/// The node then fails.
 pub(super) fn with_dead_end() -> Context {
     let mut definition = definition();
     definition.transitions.remove(2);
     context_of(definition)
 }
 
-/// Returns a context with the workflow START 1, submit node 2, manual node 5, END 4. The function
-/// `change` modifies the manual node 5.
+/// Returns a context with a workflow of four nodes: START 1, submit node 2, manual node 5 and END 4. The
+/// function `change` modifies the manual node 5.
 pub(super) fn with_manual(change: impl FnOnce(&mut Node)) -> Context {
     let mut definition = definition();
     definition.nodes[2] = node(5, NodeKind::Manual, &[]);
@@ -72,8 +72,8 @@ pub(super) fn with_manual(change: impl FnOnce(&mut Node)) -> Context {
     context_of(definition)
 }
 
-/// Returns a context with a workflow that has two parallel branches. The branches contain the
-/// manual nodes 5 and 6, and the function `change` modifies these nodes.
+/// Returns a context with a workflow that has two parallel branches. One branch contains the manual node 5,
+/// and the other contains the manual node 6. The function `change` modifies both nodes.
 pub(super) fn with_branches(change: impl FnOnce(&mut Node, &mut Node)) -> Context {
     let mut definition = definition();
     let mut first = node(5, NodeKind::Manual, &[]);
@@ -110,8 +110,7 @@ pub(super) fn open_with(change: impl FnOnce(&mut Open)) -> Command {
     Command::Open(Box::new(content))
 }
 
-/// Returns the state of the ticket after the command. The test fails if the ticket rejects the
-/// command.
+/// Returns the state of the ticket after a command. If the ticket rejects the command, the test fails.
 pub(super) fn after(ticket: &Ticket, command: &Command, context: &Context) -> Ticket {
     let mut next = ticket.clone();
     ticket
@@ -122,7 +121,7 @@ pub(super) fn after(ticket: &Ticket, command: &Command, context: &Context) -> Ti
     next
 }
 
-/// Returns a ticket that the creator has just opened.
+/// Returns a ticket that was opened and on which nobody has acted.
 pub(super) fn opened_in(context: &Context) -> Ticket {
     after(&Ticket::default(), &open_with(|_| ()), context)
 }
@@ -143,7 +142,7 @@ pub(super) fn ended_in(context: &Context) -> Ticket {
     after(&opened_in(context), &terminate, context)
 }
 
-/// Returns a copy of the ticket that is a child of the ticket `parent`.
+/// Returns a copy of a ticket. The copy is a child of the ticket with the number `parent`.
 pub(super) fn child_of(parent: &str, ticket: &Ticket) -> Ticket {
     let mut child = ticket.clone();
     child.evolve(&TicketEvent::from(Linked {

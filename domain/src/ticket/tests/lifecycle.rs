@@ -1,4 +1,4 @@
-//! Tests of the operations that people execute on the whole ticket.
+//! Tests the operations that people execute on a whole ticket.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use super::{context, context_of, definition, field, node, transition, vote};
 use crate::decider::{DecideError, Decider};
 use crate::ticket::{FieldAt, Lookup, MESSAGE_MAX, Now, reject};
 
-/// A function that builds a command with the given reason.
+/// A function that builds a command. The command contains the given reason.
 type WithReason = fn(&str) -> Command;
 
 fn suspend(by: &str, reason: &str) -> Command {
@@ -87,8 +87,7 @@ fn changed(by: &str, names: &[&str], values: &[(&str, &str)]) -> TicketEvent {
     })
 }
 
-/// Returns a context with a workflow that additionally has the fields `impact`, `urgency` and
-/// `priority`.
+/// Returns a context with a workflow that also has the fields `impact`, `urgency` and `priority`.
 fn editable() -> Context {
     let mut definition = definition();
     definition.fields[1].name = "Amount".into();

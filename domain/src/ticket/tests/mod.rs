@@ -1,5 +1,5 @@
-//! Tests in the form "given events, when a command, then events". Further tests check rules that
-//! apply to each possible history of a ticket.
+//! Tests the ticket aggregate. Most tests have the form "given events, when a command, then events". The
+//! other tests check rules that every possible sequence of events must satisfy.
 
 mod engine;
 mod engine_automatic;
@@ -113,8 +113,8 @@ fn transition(id: i64, from: i64, to: i64, passes: Option<&str>) -> Transition {
     }
 }
 
-/// Returns a workflow with START 1, submit node 2, approval 3 and END 4. After an approval, the
-/// ticket ends. After a rejection, the ticket goes back to node 2.
+/// Returns a workflow with START 1, submit node 2, approval 3 and END 4. The ticket ends after an approval.
+/// After a rejection, the ticket returns to node 2.
 fn definition() -> Definition {
     let choice = |key: &str| Choice {
         key: key.into(),
@@ -543,7 +543,7 @@ fn the_reason_of_a_vote_is_sealed_if_the_service_seals_text() {
     assert_eq!(sealed, 1, "the state seals the reason too");
 }
 
-/// Generates random commands of all kinds. Some of these commands are invalid.
+/// Generates random commands of all kinds. Some of these commands are invalid on purpose.
 fn any_command() -> impl Strategy<Value = Command> {
     let person =
         prop_oneof![Just(LISI), Just(BOSS), Just(ROOT), Just("p-other")].prop_map(PersonId::from);
@@ -697,8 +697,9 @@ fn any_command() -> impl Strategy<Value = Command> {
     })
 }
 
-/// The test executes random commands. After each sequence of commands, the ticket has ended or a
-/// node is current. The events give the same state again, also after a conversion to JSON and back.
+/// The test executes random commands. After each sequence of commands, the ticket has ended or at least one
+/// node is current. The state that is computed again from the events is the same, even after the events were
+/// converted to JSON and back.
 #[test]
 fn a_ticket_has_ended_or_has_a_current_node() {
     let mut context = context();
@@ -775,8 +776,9 @@ fn a_ticket_has_ended_or_has_a_current_node() {
     }
 }
 
-/// The workflow has START 1, submit node 2, an approval 3 by the person who submits, and a webhook
-/// 5. If the output `word` of the webhook is not `right`, the ticket goes back to node 3.
+/// The workflow has START 1, submit node 2, approval 3 and a webhook 5. The creator is the approver at node
+/// 3, so the desk approves automatically. If the output `word` of the webhook is not `right`, the ticket
+/// returns to node 3.
 #[test]
 fn a_loop_without_people_fails_at_the_limit_of_rounds() {
     let mut definition = definition();

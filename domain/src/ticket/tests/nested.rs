@@ -1,6 +1,5 @@
-//! Runs random commands in random workflows with nested branches. The test checks three rules: a
-//! ticket never waits without end, a branch has only one current node, and the events of each
-//! history are valid.
+//! Runs random commands in random workflows with nested branches. The test checks three rules. A ticket never
+//! waits forever, a branch has only one current node, and the events of each ticket are valid.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,11 +23,11 @@ use crate::workflow::parallel_regions::{Areas, parallel_regions};
 
 const PEOPLE: [&str; 5] = ["p-a", "p-b", "p-c", "p-d", "p-e"];
 const BOSS: &str = "p-boss";
-/// The number of generated workflows.
+/// The number of workflows that the test generates.
 const RUNS: u64 = 10_000;
 
-/// A generator of random numbers (algorithm SplitMix64). The same start value (seed) always gives
-/// the same numbers.
+/// A generator of random numbers with the algorithm SplitMix64. The same start value (seed) always gives the
+/// same numbers.
 pub(super) struct Rng(u64);
 
 impl Rng {
@@ -47,7 +46,8 @@ impl Rng {
     }
 }
 
-/// A transition without a target: the node at which the transition starts, and its condition.
+/// A transition that has no target yet. The value contains the node at which the transition starts, and the
+/// condition of the transition.
 type Exit = (NodeId, Option<Condition>);
 
 struct Builder {
@@ -188,8 +188,8 @@ impl Builder {
         let branches = 2 + self.rng.below(2);
         for branch in 0..branches {
             let (begin, exits) = self.block(depth - 1);
-            // The first branch is always active. Each other branch can depend on a value in the
-            // form of the creator.
+            // One branch is always active. Each other branch may depend on a value in the form of the
+            // creator.
             let condition = (branch > 0 && self.rng.percent(30)).then(|| equals("amount", "7"));
             self.transition(fork, begin, condition);
             ends.push(exits);
@@ -209,8 +209,8 @@ impl Builder {
             .filter(|other| other.id == node)
             .for_each(|node| {
                 node.fields.push(key.clone());
-                // A person selects the next transition in the form of this node, so the node must
-                // not be skipped.
+                // In the form of this node, a person selects the transition that the ticket follows. The node
+                // must therefore not be skipped.
                 node.is_allow_skip = false;
                 if node.processors == Processors::Empty {
                     node.processors = Processors::Person(vec!["p-a".into()]);
@@ -225,7 +225,7 @@ impl Builder {
         (node, exits)
     }
 
-    /// Builds a loop. The loop ends when an approver votes for approval.
+    /// Builds a loop of nodes. The ticket leaves the loop when an approver votes for approval.
     fn repeat(&mut self, depth: usize) -> (NodeId, Vec<Exit>) {
         let (first, exits) = self.block(depth - 1);
         let approval = self.node(NodeKind::Approval);
@@ -335,7 +335,7 @@ impl Desk {
         Ok(())
     }
 
-    /// Checks the rules that apply after each command.
+    /// Checks the rules that must be true after each command.
     fn check(&self, seed: u64) {
         let current: Vec<NodeId> = self.ticket.current().map(|(id, _)| id).collect();
         assert!(
@@ -406,8 +406,8 @@ impl Desk {
         form
     }
 
-    /// Returns a command that the ticket must accept at one of the current nodes. The command comes
-    /// from a person or from an API call.
+    /// Returns a command that the ticket must accept at one of its current nodes. Either a person sends the
+    /// command, or the command contains the result of an API call.
     fn step(&mut self, willing: bool) -> Command {
         let current: Vec<NodeId> = self.ticket.current().map(|(id, _)| id).collect();
         let id = current[self.rng.below(current.len())];
@@ -484,7 +484,7 @@ impl Desk {
         }
     }
 
-    /// Returns a random command. The ticket may reject this command.
+    /// Returns a random command, which the ticket may reject.
     fn arbitrary_command(&mut self) -> Command {
         let node = NodeId(
             1 + i64::try_from(self.rng.below(self.definition.nodes.len())).unwrap_or_default(),
@@ -583,14 +583,15 @@ fn nested_workflows_end_and_hold_one_token_per_branch() {
             match desk.act(&command) {
                 Ok(()) => desk.check(seed),
                 Err(DecideError::Rejected(Rejection::Suspended)) => rejected += 1,
-                // While the ticket is suspended, a result of an API call is stored only once.
+                // A suspended ticket stores the result of an API call. If the same result arrives again, the
+                // ticket rejects it.
                 Err(DecideError::Rejected(Rejection::ResultNotExpected))
                     if desk.ticket.status == super::Status::Suspended =>
                 {
                     rejected += 1;
                 }
-                // Only a random command may be rejected. A command that is known to be allowed must
-                // be accepted.
+                // The ticket may reject a random command. The ticket must accept a command that the test has
+                // chosen as allowed.
                 Err(error) => {
                     assert!(
                         is_arbitrary,
@@ -632,8 +633,8 @@ fn nested_workflows_end_and_hold_one_token_per_branch() {
             }
         }
     }
-    // The test is useful only if the random runs contain many parallel branches, repeated nodes and
-    // rejections.
+    // The random workflows must contain many parallel branches, repeated nodes and rejections. Otherwise the
+    // test would not check enough.
     assert!(
         forks > RUNS / 2 && rounds > RUNS / 2 && rejected > RUNS / 10,
         "forks {forks}, rounds {rounds}, rejected {rejected}"

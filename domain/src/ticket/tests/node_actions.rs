@@ -1,4 +1,4 @@
-//! Tests of the operations that people execute at a node.
+//! Tests the actions that people execute at a node.
 
 use std::collections::BTreeMap;
 
@@ -23,14 +23,14 @@ use super::{context, context_of, definition, field, vote};
 use crate::decider::{DecideError, Decider};
 use crate::ticket::{Decision, FieldAt, Lookup, MESSAGE_MAX, REMARK_MAX, reject};
 
-/// The leader of a processor.
+/// The leader of a processor in the tests.
 const CHIEF: &str = "p-chief";
 
-/// A function that builds a command with the given message.
+/// A function that builds a command. The command contains the given message.
 type WithMessage = fn(&str) -> Command;
 /// A function that builds a command for the node with the given id.
 type AtNode = fn(i64) -> Command;
-/// The result of a command: its events, or the reason why no events exist.
+/// The result of a command: its events, or the reason why the ticket returns no events.
 type Outcome = Decision<Vec<TicketEvent>>;
 
 fn submit(node: i64, by: &str, form: Vec<Entry>, reason: &str) -> Command {
@@ -171,7 +171,7 @@ fn finished() -> TicketEvent {
     })
 }
 
-/// Returns the event of a vote at node 3. The voter is BOSS.
+/// Returns the event of a vote that the person BOSS casts at node 3.
 fn voted(pass: bool, form: Vec<Entry>, reason: &str) -> TicketEvent {
     TicketEvent::from(VoteCast {
         node: NodeId(3),
@@ -203,7 +203,7 @@ fn acknowledged(node: i64, by: &str, reason: &str) -> TicketEvent {
     })
 }
 
-/// Returns the first event of a command. Returns `None` if the command creates no event.
+/// Returns the first event that follows from a command. Returns `None` if no event follows.
 fn first(ticket: &Ticket, command: &Command, context: &Context) -> Option<TicketEvent> {
     ticket
         .decide(command, context)
@@ -212,7 +212,7 @@ fn first(ticket: &Ticket, command: &Command, context: &Context) -> Option<Ticket
         .next()
 }
 
-/// Returns a workflow whose submit form additionally has the fields `impact`, `urgency` and
+/// Returns a workflow in which the form of the submit node also has the fields `impact`, `urgency` and
 /// `bk_biz_id`.
 fn definition_with_more_fields() -> Definition {
     let mut definition = definition();
@@ -223,7 +223,7 @@ fn definition_with_more_fields() -> Definition {
     definition
 }
 
-/// Returns a context with a workflow in which the approval node 3 has the optional text field
+/// Returns a context with a workflow in which the form of the approval node 3 has the optional text field
 /// `why`.
 fn with_text_field() -> Context {
     let mut definition = definition();
@@ -236,7 +236,7 @@ fn waiting_for_claim() -> Context {
     with_manual(|node| node.handling = Handling::ClaimThenProcess)
 }
 
-/// Returns a context with a workflow in which BOSS must assign the work at the manual node 5.
+/// Returns a context with a workflow in which the person BOSS must assign the work at the manual node 5.
 fn waiting_for_assignment(handling: Handling, processors: Processors) -> Context {
     with_manual(|node| {
         node.handling = handling;
@@ -1260,7 +1260,7 @@ fn the_node_to_resolve_is_in_process_if_possible() {
     }
 }
 
-/// Returns a context that contains the leaders of the processors and the owners of the service.
+/// Returns a copy of a context with the given leaders of the processors and the given owners of the service.
 fn with_leaders(leaders: [Option<&str>; 2], owners: &[&str], context: Context) -> Context {
     let mut context = with_service(context, |service| service.owners = people(owners));
     for (pid, leader) in [BOSS, OTHER].into_iter().zip(leaders) {
@@ -1440,8 +1440,8 @@ fn messages_have_at_most_255_characters() {
     }
 }
 
-/// All operations at a node with the given id. The person in each command may execute the operation
-/// at a suitable node.
+/// Functions that build the commands for one node. The person in each command may execute the command at a
+/// suitable node.
 const OPERATIONS: [AtNode; 9] = [
     |node| submit(node, BOSS, vec![Entry::new("DECISION", "true")], ""),
     |node| decide(node, BOSS, true, ""),

@@ -1,5 +1,5 @@
-//! Reads the fields of a workflow file. The module reads the types and the option sources, and adds
-//! the fields to the forms of the nodes.
+//! Reads the fields of an imported workflow file. The module reads the types of the fields and the sources of
+//! their options. It then adds the fields to the forms of the nodes.
 
 use std::collections::BTreeMap;
 
@@ -91,8 +91,7 @@ impl Reader<'_> {
                     "the comparison rule cannot be read and is not checked",
                 );
             }
-            // BlueKing ITSM does not display the tip if `is_tips` is false. If the member is
-            // absent, the tip is displayed.
+            // BlueKing ITSM displays the tip of a field (a help text) only if `is_tips` is true or absent.
             let is_tip = raw.get("is_tips").is_none() || flag(raw, "is_tips");
             let (mut desc, tips) = (
                 text(raw, "desc"),
@@ -169,9 +168,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Returns the code of the dictionary that contains the options of a field. If the file
-    /// contains no code, the fields `impact`, `urgency` and `priority` use a dictionary with their
-    /// own name in upper case.
+    /// Returns the code of the dictionary that contains the options of a field. If the file contains no code
+    /// for the field `impact`, `urgency` or `priority`, the code is the key of the field in upper case.
     fn source_uri(&mut self, raw: &Value, key: &str) -> String {
         let uri = text(raw, "source_uri");
         if text(raw, "source_type") != "DATADICT" || !uri.is_empty() {
@@ -190,7 +188,8 @@ impl Reader<'_> {
         code
     }
 
-    /// Reads the API request that returns the options of a field (reference/bk-itsm.md 4.2, 8.1).
+    /// Reads the API request that gets the options of a field from an external system (reference/bk-itsm.md
+    /// 4.2, 8.1).
     fn source(&mut self, raw: &Value, key: &str) -> Option<Box<Source>> {
         let place = format!("field {key}");
         match text(raw, "source_type").as_str() {
@@ -241,9 +240,9 @@ impl Reader<'_> {
         Some(Box::new(Source { request, rows }))
     }
 
-    /// Adds the fields to the forms of the nodes. A form first contains the fields that its node
-    /// lists. Then come the fields that contain the id of the node. The standard fields of a
-    /// ticket, such as the title, belong to the submit node.
+    /// Adds the fields to the forms of the nodes. Each form contains first the fields that its node lists,
+    /// and then the fields that contain the id of this node. The standard fields of a ticket, such as the
+    /// title, belong to the submit node.
     pub(super) fn assign_fields(&mut self) {
         let submit = self.definition.submit_node().map(|node| node.id);
         let by_id: BTreeMap<i64, (String, Option<NodeId>)> = self
@@ -311,19 +310,19 @@ impl Reader<'_> {
         }
         let fields = self.definition.fields.clone();
         for field in &mut self.definition.fields {
-            // A field stores its node only if the same key occurs in several forms.
+            // A field contains the id of its node only if several fields have the same key.
             field.node = field
                 .node
                 .filter(|node| is_duplicated(&field.key, &fields) && known.contains(node));
         }
-        // In each form, the title is the first field.
+        // The title becomes the first field of each form.
         for node in &mut self.definition.nodes {
             node.fields.sort_by_key(|key| key != "title");
         }
     }
 
-    /// Finds and marks the field that contains the decision of the approver. An approval for which
-    /// the file already marks a field is unchanged.
+    /// Marks the field that contains the decision (approval or rejection) in the form of each approval node.
+    /// If the file already marks a field for a node, the function does not change this node.
     pub(super) fn mark_approve_results(&mut self) {
         for node in self
             .definition
@@ -367,8 +366,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Adds a field in which the processor selects forward or back. In the old file format, a
-    /// transition has no condition and contains only one of these two directions.
+    /// Adds a field to the form of a node in which the processor selects forward or back. This applies only
+    /// to the old file format, in which a transition has no condition but one of these two directions.
     pub(super) fn read_directions(&mut self) {
         let edges = listed(self.flow, &["edges", "transitions"]);
         let back: Vec<(NodeId, NodeId)> = edges
@@ -458,8 +457,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Makes two reason fields optional: the reason for sending the ticket back and the reason for
-    /// its termination. Only some decisions need such a reason.
+    /// Makes two fields optional. One field contains the reason why the ticket is sent back, and the other
+    /// contains the reason for its termination. A processor enters such a reason only for some decisions.
     fn make_reasons_optional(&mut self) {
         for field in &mut self.definition.fields {
             if matches!(field.key.as_str(), "can_back_message" | "terminate_message") {

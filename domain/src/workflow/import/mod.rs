@@ -1,13 +1,14 @@
-//! Imports workflow files of BlueKing ITSM (reference/bk-itsm.md 12). The import also returns a
-//! report of all differences between the file and the imported workflow.
+//! Imports workflow files of BlueKing ITSM (reference/bk-itsm.md 12). The import returns the workflow, and a
+//! report of all differences between the file and the workflow.
 //!
-//! Three file formats are supported. The first format is an exported file with `states` and
-//! `transitions`. The second format is a plain list of nodes and edges. The third format is old,
-//! and each edge contains only a direction (forward or back).
+//! The import supports three file formats:
+//! - an exported file with the members `states` and `transitions`
+//! - a plain list of nodes and edges
+//! - an old format in which each edge contains only a direction (forward or back)
 //!
-//! This file reads the general settings, the nodes and the transitions. [`fields`] reads fields and
-//! forms, and [`service_task`] reads the work of automatic nodes. The imported workflow contains
-//! user names. The caller replaces these names with person ids.
+//! This file reads the general settings, the nodes and the transitions. [`fields`] reads fields and forms,
+//! and [`service_task`] reads the work of automatic nodes. The imported workflow contains user names. The
+//! caller replaces these names with person ids.
 
 mod fields;
 mod service_task;
@@ -24,16 +25,17 @@ use crate::user_name;
 use crate::value::plain;
 pub use service_task::expression;
 
-/// One entry of the import report: a difference between the file and the imported workflow.
+/// One entry of the import report. The entry describes a difference between the file and the imported
+/// workflow.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Note {
-    /// The imported workflow contains this part of the file in a different form.
+    /// The imported workflow contains a part of the file with changes.
     Changed { place: String, what: String },
-    /// The imported workflow does not contain this part of the file.
+    /// The imported workflow does not contain a part of the file.
     Dropped { place: String, what: String },
-    /// The file does not contain a part that is required for the deployment.
-    /// [`check::problems`](super::check::problems) also reports this part.
+    /// The file does not contain a part that the deployment requires.
+    /// [`check::problems`](super::check::problems) also reports this missing part.
     Missing { place: String, what: String },
 }
 
@@ -44,8 +46,9 @@ pub struct Imported {
     pub report: Vec<Note>,
 }
 
-/// Reads one workflow from a file. The file contains one object, or an array with one object.
-/// `roles` returns the id of a role in this desk for a role name. The error is an English text.
+/// Reads one workflow from a file. The file contains one object, or an array with one object. The parameter
+/// `roles` is a function that returns the id of a role in this desk for the name of the role. The error is an
+/// English text.
 pub fn read(file: &Value, roles: &dyn Fn(&str) -> Option<RoleId>) -> Result<Imported, String> {
     let flow = match file {
         Value::Array(flows) if flows.len() == 1 => &flows[0],
@@ -80,7 +83,7 @@ pub fn read(file: &Value, roles: &dyn Fn(&str) -> Option<RoleId>) -> Result<Impo
     })
 }
 
-/// Members of a database row of BlueKing ITSM that do not change the behavior of a workflow. The
+/// Members that come from the database of BlueKing ITSM and do not change the behavior of a workflow. The
 /// import ignores these members.
 const ROW: [&str; 13] = [
     "id",
@@ -187,8 +190,8 @@ struct Reader<'a> {
     definition: Definition,
 }
 
-/// Returns the values of the first key in `keys` that the file contains. The file may store these
-/// values as a list or as an object.
+/// Returns the values of one member in the file. The parameter `keys` lists the possible names of the member,
+/// and the first existing member is used. The member is a list or an object.
 fn listed<'a>(flow: &'a Value, keys: &[&str]) -> Vec<&'a Value> {
     let found = keys.iter().find_map(|key| {
         flow.get(*key)
@@ -201,8 +204,8 @@ fn listed<'a>(flow: &'a Value, keys: &[&str]) -> Vec<&'a Value> {
     }
 }
 
-/// Returns a member as text. A number is converted to text, and any other type becomes an empty
-/// text.
+/// Returns a member of an object as text. A number is converted to text. Any other type of value becomes an
+/// empty text.
 fn text(value: &Value, key: &str) -> String {
     match value.get(key) {
         Some(Value::String(text)) => text.trim().to_owned(),
@@ -246,8 +249,8 @@ fn parts(value: Option<&Value>) -> Vec<String> {
     }
 }
 
-/// Returns true if a value has no content: null, false, zero, a blank text or the text `EMPTY`. A
-/// list or an object is also empty if none of its values has content.
+/// Returns true if a value has no content: null, false, zero, a blank text or the text `EMPTY`. A list or an
+/// object has no content if none of its values has content.
 fn has_no_content(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,
@@ -268,8 +271,8 @@ fn people(value: Option<&Value>) -> Vec<PersonId> {
 }
 
 impl Reader<'_> {
-    /// Adds the unknown members of an object to the report, if the members have content. The report
-    /// contains no values, because a value may be a secret.
+    /// Adds the unknown members of an object to the import report. A member without content is not added. The
+    /// report contains only the names of the members, because a value may be a secret.
     fn report_unread(&mut self, place: &str, of: &str, value: &Value, known: &[&str]) {
         let is_unread = |key: &str, member: &Value| {
             !known.contains(&key) && !ROW.contains(&key) && !has_no_content(member)
@@ -364,8 +367,8 @@ impl Reader<'_> {
                 let has_names = !who.is_empty();
                 let (mut known, mut unknown) = (Vec::new(), Vec::new());
                 for id in who {
-                    // A role id is valid only in the desk that wrote the file. The file therefore
-                    // contains the role names: in a table `roles`, or instead of the ids.
+                    // A role id has a meaning only in the desk that wrote the file. The file therefore
+                    // contains the role names, either in a table `roles` or in place of the ids.
                     let name = names.and_then(|names| names.get(&id)).map_or(id, plain);
                     match (self.roles)(&name) {
                         Some(role) => known.push(role),
@@ -378,8 +381,8 @@ impl Reader<'_> {
                         format!("roles {} do not exist in this desk", unknown.join(", ")),
                     );
                 }
-                // An empty list of roles selects the members of all general roles. If the file
-                // names only unknown roles, the result must select nobody.
+                // An empty list of roles selects the members of all general roles. This result would be wrong
+                // if the file contains only unknown roles. The rule therefore selects nobody in this case.
                 if known.is_empty() && has_names {
                     Processors::Person(Vec::new())
                 } else {
@@ -466,8 +469,7 @@ impl Reader<'_> {
             let custom = extras
                 .get("ticket_status")
                 .filter(|status| text(status, "type") == "custom");
-            // Older files contain the key of a status, and newer files contain the name of the
-            // status.
+            // Older files contain the key of the status, and newer files contain the name of the status.
             let status = custom.map(|status| {
                 Some(text(status, "name"))
                     .filter(|name| !name.is_empty())
@@ -492,8 +494,8 @@ impl Reader<'_> {
                 })
                 .collect();
             let is_multi = flag(state, "is_multi") || kind == NodeKind::Sign;
-            // If only the first vote counts (or-sign), a finish condition from an earlier setting
-            // has no effect.
+            // If the first vote decides the node (or-sign), a finish condition has no effect. The file may
+            // still contain a finish condition from an earlier setting.
             let early_finish = state
                 .get("finish_condition")
                 .filter(|condition| kind.is_vote() && is_multi && has_clause(condition));
@@ -568,9 +570,8 @@ impl Reader<'_> {
                     "transition {id} from node {from} has a condition that cannot be read"
                 ));
             }
-            // The conditions of a transition use output variables of the node before the
-            // transition. If the node does not define such a variable, the import adds the
-            // variable.
+            // The condition of a transition can use output variables of the node at which the transition
+            // starts. If this node does not define such a variable, the import adds the variable to the node.
             for clause in raw
                 .pointer("/condition/expressions")
                 .and_then(Value::as_array)
@@ -584,8 +585,8 @@ impl Reader<'_> {
                     .flatten()
                 {
                     let key = text(clause, "key");
-                    // The code in a clause identifies the output variable. If the clause contains
-                    // no code and its key is not a field, the key itself is used as the code.
+                    // A clause contains a code that identifies the output variable. If the clause has no code
+                    // and its key is not a field, the import uses the key as the code.
                     let by_key =
                         || Some(key.clone()).filter(|key| self.definition.field(key).is_none());
                     let code = clause
@@ -676,8 +677,8 @@ pub fn equals(key: &str, value: &str) -> Condition {
     }
 }
 
-/// Returns true if a condition contains at least one clause with content. The workflow editor of
-/// BlueKing ITSM writes a blank clause for "no condition".
+/// Returns true if a condition contains at least one clause (comparison) with content. The workflow editor of
+/// BlueKing ITSM writes a blank clause if a transition has no condition.
 fn has_clause(condition: &Value) -> bool {
     let parts = condition.get("expressions").and_then(Value::as_array);
     parts.is_some_and(|parts| {
@@ -691,8 +692,8 @@ fn has_clause(condition: &Value) -> bool {
     })
 }
 
-/// Returns true if a clause contains neither a key nor a value. A comparison with the current time
-/// needs no key, so such a clause is not blank.
+/// Returns true if a clause contains neither a key nor a value. A comparison with the current time needs no
+/// key, so a clause of this kind is not blank.
 fn is_blank_clause(clause: &Value) -> bool {
     let is_empty = |key: &str| {
         clause
@@ -703,8 +704,8 @@ fn is_blank_clause(clause: &Value) -> bool {
     is_empty("key") && is_empty("value") && !compares_with_time
 }
 
-/// Returns true if a condition compares only the constant `G_INT_1`. In BlueKing ITSM, such a
-/// condition is always true and means "no condition".
+/// Returns true if a condition compares only the constant `G_INT_1`. BlueKing ITSM writes such a condition,
+/// which is always true, if a transition has no condition.
 fn is_constant(condition: &Value) -> bool {
     let groups: Vec<&Value> = condition
         .get("expressions")
@@ -723,7 +724,7 @@ fn is_constant(condition: &Value) -> bool {
             .all(|clause| text(clause, "key") == "G_INT_1")
 }
 
-/// Returns a copy of a group without its blank clauses.
+/// Returns a copy of a group of clauses without the blank clauses.
 fn without_blanks(group: &Value) -> Value {
     let mut filled = group.clone();
     if let Some(clauses) = filled.get_mut("expressions").and_then(Value::as_array_mut) {
@@ -732,9 +733,9 @@ fn without_blanks(group: &Value) -> Value {
     filled
 }
 
-/// Replaces the keys of a condition on vote counters with the codes of the counters, such as
-/// `PASS_COUNT`. The code comes from the output variables of the node. If no variable has the key,
-/// the code comes from the clause.
+/// Replaces the keys in a condition on vote counters with the codes of the counters, such as `PASS_COUNT`.
+/// The code comes from the output variable with the same key. If no output variable has this key, the code
+/// comes from the clause.
 fn with_codes(condition: &Value, outputs: &[Output]) -> Value {
     let mut coded = condition.clone();
     let groups = coded
@@ -762,8 +763,8 @@ fn with_codes(condition: &Value, outputs: &[Output]) -> Value {
     coded
 }
 
-/// Reads a condition without its empty groups. Returns `None` if the condition is empty or cannot
-/// be read.
+/// Reads a condition and removes its empty groups. Returns `None` if no group remains or if the condition
+/// cannot be read.
 fn condition_of(value: &Value) -> Option<Condition> {
     let mut condition: Condition = serde_json::from_value(value.clone()).ok()?;
     condition

@@ -1,5 +1,5 @@
-//! Reads the service tasks of an imported workflow file. A service task is the work of an automatic
-//! node: an API request, a webhook, or a task of BlueKing SOPS.
+//! Reads the service tasks in an imported workflow file. A service task is the work of an automatic node: an
+//! API request, a webhook, or a task of BlueKing SOPS.
 
 use std::collections::BTreeSet;
 
@@ -13,16 +13,17 @@ use crate::api_call::schema;
 use crate::value::plain;
 use crate::workflow::check::{OPTIONS_MS_MAX, POLL_MS, TIMEOUT_MS_MAX, host_problem};
 
-/// Media type of a body with form fields. BlueKing ITSM sends exactly this text.
+/// Media type of a request body with form fields. The text is the exact text that BlueKing ITSM sends.
 const FORM: &str = "application/x-www-form-urlencoded;charset=utf-8";
-/// Media type of a body that sends each form field as a separate part.
+/// Media type of a request body that contains each form field in a separate part.
 const PARTS: &str = "multipart/form-data";
-/// Default media type of a body.
+/// Media type of a request body that is used if the file contains no media type.
 const JSON: &str = "application/json";
-/// Default pause between two polls, in milliseconds. BlueKing ITSM also polls every three seconds.
+/// Pause between two polls in milliseconds, if the file contains no pause. BlueKing ITSM polls with the same
+/// pause.
 const POLL_DEFAULT_MS: i64 = 3_000;
-/// The known members of a pair (key and value). Some members are used, and the others affect only
-/// the workflow editor of BlueKing ITSM.
+/// The known members of an object that stores a key and a value. The import reads some of these members. The
+/// others affect only the workflow editor of BlueKing ITSM.
 const PAIR: [&str; 8] = [
     "key",
     "name",
@@ -33,12 +34,12 @@ const PAIR: [&str; 8] = [
     "desc",
     "type",
 ];
-/// The known members of an output variable. The import reads some of these members, and the others
-/// have no effect.
+/// The known members of an object that stores an output variable. The import reads some of these members, and
+/// the others have no effect.
 const OUTPUT: [&str; 8] = [
     "key", "name", "ref_path", "path", "type", "source", "state", "meta",
 ];
-/// Members that describe an API to people. The desk does not send these members.
+/// Members of an API definition that only describe the API to people. The import ignores these members.
 const DESCRIPTION: [&str; 14] = [
     "id",
     "name",
@@ -55,7 +56,7 @@ const DESCRIPTION: [&str; 14] = [
     "remote_system_order",
     "remote_api_id",
 ];
-/// The known members of an API request in one node or field.
+/// The known members of an API request that belongs to one node or one field.
 const API_OWN: [&str; 18] = [
     "need_poll",
     "end_conditions",
@@ -76,7 +77,8 @@ const API_OWN: [&str; 18] = [
     "before_req",
     "map_code",
 ];
-/// The known members of an API definition, including the members that the export of this desk adds.
+/// The known members of an API definition. The list includes the members that this desk adds when it exports
+/// a workflow.
 const API_REMOTE: [&str; 11] = [
     "url",
     "path",
@@ -90,8 +92,8 @@ const API_REMOTE: [&str; 11] = [
     "system_info",
     "remote_system_name",
 ];
-/// The known members of a webhook. The import reads some of these members, and the others have no
-/// effect.
+/// The known members of an object that stores a webhook. The import reads some of these members, and the
+/// others have no effect.
 const WEBHOOK: [&str; 13] = [
     "method",
     "url",
@@ -107,7 +109,7 @@ const WEBHOOK: [&str; 13] = [
     "outputs",
     "timeout",
 ];
-/// Names of headers that contain credentials, in lower case.
+/// Names of HTTP headers that contain credentials. The names are in lower case.
 const SECRET_HEADERS: [&str; 6] = [
     "authorization",
     "proxy-authorization",
@@ -153,8 +155,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Adds a problem to the import report if the host of the request is missing or contains a
-    /// placeholder.
+    /// Adds a problem to the import report if the URL of the request contains no host, or if the host
+    /// contains a placeholder.
     fn host(&mut self, request: &Request, place: &str) {
         if let Some(what) = host_problem(&request.url, &request.system) {
             self.report.push(Note::Missing {
@@ -269,8 +271,8 @@ impl Reader<'_> {
                 .or_else(|| remote.get(key))
                 .filter(|value| !value.is_null())
         };
-        // The member `req_body` has two meanings. In an API definition it contains the schema of
-        // the body. In a node it contains the body itself.
+        // In imported files, the member `req_body` has two meanings. In an API definition, `req_body` is the
+        // schema of the body. In a node, `req_body` is the body itself.
         let (schemas, bodies): (Vec<&Value>, Vec<&Value>) = [own, remote]
             .into_iter()
             .filter_map(|info| info.get("req_body"))
@@ -383,9 +385,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Returns poll settings that are invalid on purpose, so that a person must correct the
-    /// settings before the deployment. Without poll settings, the desk would use the first response
-    /// as the result.
+    /// Returns poll settings that prevent the deployment, so that a person must correct them. If the import
+    /// returned no poll settings, the desk would accept the first response as the final result.
     fn unreadable_poll(&mut self, place: &str) -> Poll {
         let what =
             "the poll settings: they cannot be read and must be set before the deployment".into();
@@ -427,8 +428,9 @@ impl Reader<'_> {
                         what,
                     });
                 }
-                // A condition without clauses prevents the deployment, so a person must set the
-                // condition. Without any condition, every response would count as a success.
+                // The import could not parse the success condition of the file. An empty condition prevents
+                // the deployment, so a person must enter the condition. With no condition at all, every
+                // response would count as a success.
                 Some(condition.unwrap_or_default())
             }
         };
@@ -477,8 +479,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Limits a timeout to the maximum `most`. If the timeout is longer, the import report contains
-    /// the change.
+    /// Limits a timeout to the maximum in the parameter `most`. If the timeout in the file is longer, the
+    /// function adds the change to the import report.
     fn timeout(&mut self, timeout_ms: i64, most: i64, place: &str) -> i64 {
         if timeout_ms > most {
             self.changed(
@@ -489,8 +491,8 @@ impl Reader<'_> {
         timeout_ms.min(most)
     }
 
-    /// Removes the headers that only the HTTP client may set. The import report names each removed
-    /// header.
+    /// Removes the headers that an HTTP client sets itself, such as connection headers. Adds each removed
+    /// header to the import report.
     fn remove_connection_headers(&mut self, headers: &mut Vec<Pair>, place: &str) {
         let (removed, kept): (Vec<Pair>, Vec<Pair>) = std::mem::take(headers)
             .into_iter()
@@ -504,8 +506,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Sets the header `Content-Type` to the media type of the body, as BlueKing ITSM does. An
-    /// existing header is unchanged if it has an equivalent type or contains a placeholder.
+    /// Sets the header `Content-Type` to the media type of the body, as BlueKing ITSM does. An existing
+    /// header stays unchanged if it contains an equivalent media type or a placeholder.
     fn content_type(&mut self, headers: &mut Vec<Pair>, media_type: &str, place: &str) {
         match headers
             .iter_mut()
@@ -526,9 +528,9 @@ impl Reader<'_> {
         }
     }
 
-    /// Returns the body of a webhook and its media type. The body is a text, or a list of form
-    /// fields. BlueKing ITSM stores a text in `content` and form fields in `params`. The export of
-    /// this desk also uses the member `value`.
+    /// Returns the body of a webhook and the media type of the body. The body is a text or a list of form
+    /// fields. BlueKing ITSM stores a text in the member `content`, and form fields in `params`. Files from
+    /// this desk can also contain the member `value`.
     fn body(&mut self, body: &Value, place: &str) -> (Value, Option<&'static str>) {
         if !body.is_object() && !has_no_content(body) {
             self.dropped(
@@ -543,8 +545,8 @@ impl Reader<'_> {
         let kind = text(body, "type").to_lowercase().replace('_', "-");
         let (sent, media_type, members) = match kind.as_str() {
             "raw" => {
-                // Older files contain the type in `row_type` instead of `raw_type`. BlueKing ITSM
-                // sends a body of an unknown type as plain text.
+                // Older files contain the body type in the member `row_type` instead of `raw_type`. If the
+                // type is unknown, BlueKing ITSM sends the body as plain text.
                 let stated = ["raw_type", "row_type"]
                     .into_iter()
                     .find(|key| !text(body, key).is_empty());
@@ -557,9 +559,8 @@ impl Reader<'_> {
                     None => None,
                 };
                 match (content_of("content"), content_of("value")) {
-                    // A file that this desk exported contains a JSON body twice. `content` is the
-                    // text for BlueKing ITSM, and `value` is the same body as JSON. The import uses
-                    // `value`.
+                    // A file that this desk exported contains a JSON body twice. The member `content` is a
+                    // text for BlueKing ITSM, and `value` is the same body as JSON. The import uses `value`.
                     (Some(Value::String(content)), Some(value)) if is_text_of(content, value) => {
                         (value.clone(), media_type, ["content", "value"])
                     }
@@ -632,17 +633,18 @@ impl Reader<'_> {
         (sent, media_type)
     }
 
-    /// Returns the kind of credentials that a webhook uses. The import does not read the
-    /// credentials themselves. The only exception is a bearer token that is a placeholder: this
-    /// token becomes a header.
+    /// Returns the kind of credentials that a webhook uses. The import does not read the credentials, with
+    /// one exception. If a bearer token is only a placeholder, the function adds a header with this
+    /// placeholder.
     fn credentials(&mut self, auth: &Value, headers: &mut Vec<Pair>, place: &str) -> String {
         match auth {
             Value::String(kind) if matches!(kind.as_str(), "none" | "no_auth") => {
                 return String::new();
             }
             Value::String(kind) => return kind.clone(),
-            // Credentials in an unknown format get the kind `unknown`. The desk then requires a
-            // secret and does not send the request without credentials.
+            // If the format of the credentials is unknown, the kind is `unknown`. A person must then
+            // configure a secret before the deployment. Without this rule, the desk would send the request
+            // without credentials.
             Value::Array(_) if !has_no_content(auth) => return "unknown".into(),
             _ => {}
         }
@@ -667,8 +669,9 @@ impl Reader<'_> {
         kind
     }
 
-    /// Adds missing credentials to the import report. Before the deployment, a person must store
-    /// the credentials as a secret and enter the name of this secret in the request.
+    /// Adds an entry to the import report if the request needs credentials but contains no secret. Before the
+    /// deployment, a person must store the credentials as a secret and enter the name of the secret in the
+    /// request.
     fn report_missing_credentials(&mut self, credentials: &str, secret: &str, place: &str) {
         if !credentials.is_empty() && secret.is_empty() {
             let what = format!(
@@ -681,8 +684,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Adds headers with credentials to the import report. Everybody who may read the workflow can
-    /// see these headers.
+    /// Adds an entry to the import report for each header that contains credentials. Every person who may
+    /// read the workflow can see such a header.
     fn report_visible_secrets(&mut self, headers: &[Pair], place: &str) {
         let is_secret = |pair: &&Pair| {
             SECRET_HEADERS
@@ -703,8 +706,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads pairs (key and value) from a list of objects, or from the members of one object. The
-    /// import report names the members that are not supported.
+    /// Reads pairs of key and value. The value in the file is a list of objects, or one object whose members
+    /// are the pairs. Members that the desk does not support are added to the import report.
     fn pairs(&mut self, place: &str, of: &str, value: Option<&Value>) -> Vec<Pair> {
         match value {
             Some(Value::Array(items)) => {
@@ -724,7 +727,7 @@ impl Reader<'_> {
             Some(Value::Object(members)) => members
                 .iter()
                 .map(|(key, value)| match value {
-                    // In the constants of BlueKing SOPS, each member is itself an object with a
+                    // In the constants of a BlueKing SOPS task, each constant is an object with a member
                     // `value`.
                     Value::Object(_) if value.get("value").is_some() => Pair {
                         key: key.clone(),
@@ -747,8 +750,8 @@ impl Reader<'_> {
         output_mappings(value)
     }
 
-    /// Adds the unknown members of the list items to the import report. Each member name is
-    /// reported once.
+    /// Adds the unknown members of the list items to the import report. A name that several items contain is
+    /// added only once.
     fn report_unread_items(&mut self, place: &str, of: &str, items: &[Value], known: &[&str]) {
         let members = items.iter().filter_map(Value::as_object).flatten();
         let unread: BTreeSet<&str> = members
@@ -761,8 +764,8 @@ impl Reader<'_> {
     }
 }
 
-/// Removes repeated keys as BlueKing ITSM does. The result contains the position of the first pair
-/// and the value of the last pair.
+/// Keeps one pair for each key, as BlueKing ITSM does. The position comes from the first pair with this key,
+/// and the value comes from the last pair with this key.
 fn without_repeated_keys(pairs: Vec<Pair>) -> Vec<Pair> {
     let mut once: Vec<Pair> = Vec::new();
     for pair in pairs {
@@ -774,8 +777,8 @@ fn without_repeated_keys(pairs: Vec<Pair>) -> Vec<Pair> {
     once
 }
 
-/// Returns true if the body contains a statement of the BlueKing ITSM template language, such as
-/// `{% if %}`.
+/// Returns true if the body contains a statement of the template language of BlueKing ITSM. An example of a
+/// statement is `{% if %}`.
 fn has_statements(body: &Value) -> bool {
     match body {
         Value::String(text) => text.contains("{%"),
@@ -785,8 +788,8 @@ fn has_statements(body: &Value) -> bool {
     }
 }
 
-/// Adds the output variables of the node to the output variables of the request, without
-/// duplicates.
+/// Adds the output variables of the imported node to the output variables of the request. A variable that the
+/// request already has is not added again.
 fn with_outputs(mut request: Request, state: &Value) -> Request {
     for output in output_mappings(state.pointer("/variables/outputs")) {
         if !request.outputs.iter().any(|known| known.key == output.key) {
@@ -796,8 +799,8 @@ fn with_outputs(mut request: Request, state: &Value) -> Request {
     request
 }
 
-/// Reads one pair of key and value. If the value is the name of a variable, the value becomes a
-/// placeholder such as `${name}`.
+/// Reads one pair of key and value from an object. If the value is the name of a variable, the function
+/// returns a placeholder such as `${name}` as the value.
 fn constant(item: &Value) -> Pair {
     let key = Some(text(item, "key"))
         .filter(|key| !key.is_empty())
@@ -832,8 +835,8 @@ fn output_mappings(value: Option<&Value>) -> Vec<OutputMapping> {
         .collect()
 }
 
-/// Returns the general kind of a media type for comparisons. For example, `text/xml` and
-/// `application/xml` have the same kind. An unknown media type counts as JSON.
+/// Returns the class of a media type. Two media types with the same class are equivalent, such as `text/xml`
+/// and `application/xml`. An unknown media type has the class of JSON.
 fn type_class(media_type: &str) -> &'static str {
     let essence = media_type
         .split(';')
@@ -854,22 +857,22 @@ fn type_class(media_type: &str) -> &'static str {
     }
 }
 
-/// Maximum size of an expression in bytes. In real files, an expression contains only one or two
+/// Maximum size of a success expression in bytes. In real files, an expression contains only one or two
 /// comparisons.
 const EXPRESSION_BYTES: usize = 2000;
-/// Maximum nesting depth of the parentheses in an expression.
+/// Maximum nesting depth of the parentheses in a success expression.
 const EXPRESSION_DEPTH: usize = 8;
 
-/// A condition on a response after parsing. The condition is one comparison, or several parts that
-/// are joined with `and` or `or`.
+/// A parsed success condition of a webhook. The condition is one comparison, or several parts that are
+/// combined with `and` or `or`.
 enum Expression {
     Clause(Value),
     All(&'static str, Vec<Expression>),
 }
 
-/// Parses a success condition of a webhook, such as `resp.code == 0 and resp["data"]["state"] ==
-/// "done"`. The expression consists of comparisons that are joined with `and` or `or`. Comparisons
-/// in parentheses may use the other join. Returns `None` if the expression has another form.
+/// Parses a success condition of a webhook, such as `resp.code == 0 and resp["data"]["state"] == "done"`. The
+/// text contains comparisons that are combined with `and` or `or`. The comparisons in parentheses may use the
+/// other operator. Returns `None` if the text has another structure.
 pub fn expression(text: &str) -> Option<Condition> {
     let group = |join: &str, clauses: Vec<Value>| json!({ "type": join, "expressions": clauses });
     let (join, groups) = match parse_expression(text, 0)? {
@@ -897,7 +900,7 @@ pub fn expression(text: &str) -> Option<Condition> {
     serde_json::from_value(json!({ "type": join, "expressions": groups })).ok()
 }
 
-/// Returns true if an expression is true for every response, such as `1 == 1`.
+/// Returns true if an expression compares two equal constants and is therefore always true, such as `1 == 1`.
 fn is_always_true(text: &str) -> bool {
     let sides = unquoted_parts(text, "==");
     let constant = |side: &str| constant_of(side.trim()).map(|(_, value)| value);
@@ -905,8 +908,8 @@ fn is_always_true(text: &str) -> bool {
         || sides.len() == 2 && constant(sides[0]).is_some_and(|one| Some(one) == constant(sides[1]))
 }
 
-/// Converts the parts of an expression to clauses. Returns `None` if a part contains more than one
-/// comparison.
+/// Converts the parts of an expression to clauses (single comparisons). Returns `None` if one part contains
+/// several comparisons.
 fn clauses(parts: Vec<Expression>) -> Option<Vec<Value>> {
     let clause = |part: Expression| match part {
         Expression::Clause(clause) => Some(clause),
@@ -945,7 +948,8 @@ fn parse_expression(text: &str, depth: usize) -> Option<Expression> {
     Some(Expression::All(join, all))
 }
 
-/// Parses one comparison between a member of the response and a constant or a list of constants.
+/// Parses one comparison. The comparison has a member of the response on one side, and a constant or a list
+/// of constants on the other side.
 fn comparison(text: &str) -> Option<Expression> {
     for (word, sign, join) in [(" in ", "==", "or"), (" notin ", "!=", "and")] {
         let sides = unquoted_parts(text, word);
@@ -989,7 +993,7 @@ fn clause(key: &str, sign: &str, (kind, value): (&str, Value)) -> Expression {
     Expression::Clause(json!({ "key": key, "type": kind, "condition": sign, "value": value }))
 }
 
-/// Parses a constant and returns its type and its value.
+/// Parses a constant of a comparison. Returns the type and the value of the constant.
 fn constant_of(text: &str) -> Option<(&'static str, Value)> {
     Some(match text {
         "True" | "true" => ("BOOLEAN", json!("true")),
@@ -1010,9 +1014,9 @@ fn constant_of(text: &str) -> Option<(&'static str, Value)> {
     })
 }
 
-/// Splits a text at each separator `mark`. Separators inside quotes or parentheses are ignored. If
-/// the separator is a word such as `and`, upper and lower case are equal. Such a word must have
-/// whitespace or a parenthesis on both sides.
+/// Splits a text at each separator `mark`. A separator inside quotes or parentheses is ignored. The separator
+/// may be a word such as `and`, in upper or lower case. Such a word must have whitespace or a parenthesis on
+/// both sides.
 fn unquoted_parts<'a>(text: &'a str, mark: &str) -> Vec<&'a str> {
     let (mut parts, mut start, mut at, mut quote, mut depth) = (Vec::new(), 0, 0, None, 0_usize);
     let word = mark.trim();
@@ -1053,8 +1057,8 @@ fn unquoted_parts<'a>(text: &'a str, mark: &str) -> Vec<&'a str> {
     parts
 }
 
-/// Parses a path to a member of the response. The text may use dots, quoted brackets such as
-/// `["data"]`, or calls such as `.get("data")`. The returned path uses only dots.
+/// Parses the path to a member of the response. The text may use dots, brackets such as `["data"]`, or calls
+/// such as `.get("data")`. The returned path uses only dots.
 fn path(text: &str) -> Option<String> {
     let plain = ["[\"", "['", ".get(\"", ".get('"]
         .iter()
@@ -1071,7 +1075,7 @@ fn path(text: &str) -> Option<String> {
 
 /// Returns true if the text is the JSON text of the value.
 fn is_text_of(text: &str, value: &Value) -> bool {
-    // Both sides are compared as JSON text. A direct comparison would compare a JSON string without
+    // The text is compared with the JSON text of the value. A JSON string is therefore compared together with
     // its quotes.
     let written = value.to_string();
     text == written
