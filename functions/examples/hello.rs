@@ -1,4 +1,5 @@
-//! A minimal Lambda function. `tests/start.py` compares its start time with the start time of `bootstrap`.
+//! A minimal Lambda function that returns its input. The script `tests/start.py` compares its start
+//! time with the start time of `bootstrap`.
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;

@@ -1,12 +1,13 @@
-//! Contains the triggers, the use cases and the hosts.
+//! Contains the functions of the desk: the triggers that start them, the use cases, and the hosts
+//! that run them.
 //!
-//! A trigger ([`http`], [`stream`], [`queue`], [`timer`]) starts a function. The handler of the
-//! function parses the input, adds the time and ids, and calls a use case in [`app`]. [`catalog`]
-//! lists the functions, and [`registry`] lists the aggregates. Only [`host`] depends on the
-//! environment in which functions run. [`cli`] is the command line.
+//! A trigger ([`http`], [`stream`], [`queue`], [`timer`]) starts a function. The function parses
+//! its input, adds the current time and ids, and calls a use case in [`app`]. [`catalog`] lists all
+//! functions, and [`registry`] lists all aggregate types. Only [`host`] depends on the environment
+//! in which the functions run. [`cli`] is the command line program.
 //!
 //! To add a function or a queue, create `functions/src/<trigger>/<name>.rs` and add one line to
-//! [`catalog`]. Then add the resources to `infra/deploy/template.yaml`, and add one test to
+//! [`catalog`]. Then add the AWS resources to `infra/deploy/template.yaml`, and add one test to
 //! `tests/flows`.
 //!
 //! **Recipe, a resource of `/v1`**: To add a resource, create `functions/src/http/api/<name>.rs`

@@ -1,5 +1,5 @@
-//! Manages apps, which are the programs that call the APIs. Each app has a stream `app-<code>`. The
-//! key store contains a hash of the secret of each app.
+//! Manages client apps, which are the programs that call the APIs. Each app has an event stream
+//! named `app-<code>`. The key store contains a hash of each app secret.
 
 use domain::config;
 use domain::views::Card as _;
@@ -12,14 +12,15 @@ use serde_json::{Value, json};
 
 use crate::App;
 
-/// Number of apps in one read of the view. A desk usually has fewer than 100 apps.
+/// Number of client apps that one read of the view returns. A desk usually has fewer than 100
+/// client apps.
 const LIST_MAX: usize = 1000;
-/// A text that is greater than all app codes. An app code may contain any characters.
+/// A text that is sorted after every app code. An app code may contain any character.
 const LAST: &str = "\u{10ffff}";
-/// Number of random bytes in a new secret.
+/// Number of random bytes in the secret that the desk generates for a client app.
 const SECRET_BYTES: usize = 24;
 
-/// Returns the app with a code, even if the app is disabled.
+/// Returns the client app with a code, even if the app is disabled.
 pub async fn app(ledger: &Ledger, code: &str) -> Result<Option<Registered>, Error> {
     Ok(ledger
         .load::<config::App>(&stream(code))
@@ -29,8 +30,8 @@ pub async fn app(ledger: &Ledger, code: &str) -> Result<Option<Registered>, Erro
         .0)
 }
 
-/// Returns all apps in the order of their codes. The codes come from a view, which is updated after
-/// each commit.
+/// Returns all client apps, sorted by their codes. The codes are read from a view, which the desk
+/// updates after each commit.
 pub async fn all(app: &App) -> Result<Vec<Registered>, Error> {
     let (mut apps, view) = (Vec::new(), config::App::VIEW);
     loop {
@@ -46,8 +47,7 @@ pub async fn all(app: &App) -> Result<Vec<Registered>, Error> {
         let page = app.views.range(range).await?;
         let is_last = page.len() < LIST_MAX;
         for entry in page {
-            // The app is read from its stream and not from the view, so a change is visible
-            // immediately.
+            // The view may be outdated, so the definition of the app is read from its event stream.
             apps.extend(self::app(&app.ledger, &entry.value).await?);
         }
         if is_last {
@@ -56,8 +56,7 @@ pub async fn all(app: &App) -> Result<Vec<Registered>, Error> {
     }
 }
 
-/// Stores the definition of an app. If the definition equals the stored definition, changes
-/// nothing.
+/// Stores the definition of a client app. If the same definition is already stored, adds no event.
 pub async fn define(ledger: &Ledger, registered: &Registered, meta: Meta) -> Result<(), Error> {
     let command_envelope = CommandEnvelope {
         stream: stream(registered.code.as_str()),
@@ -76,9 +75,10 @@ pub async fn define(ledger: &Ledger, registered: &Registered, meta: Meta) -> Res
     }
 }
 
-/// Disables or enables an app. Returns false if the app does not exist.
+/// Disables or enables a client app. Returns false if the app does not exist.
 ///
-/// The change takes effect immediately in this process, and within seconds in other processes.
+/// In this process, the change takes effect immediately. Other processes of the desk apply the
+/// change within seconds.
 pub async fn set_disabled(
     ledger: &Ledger,
     code: &str,
@@ -100,8 +100,8 @@ pub async fn set_disabled(
     Ok(true)
 }
 
-/// Disables the demo app if it still has the published secret. Returns true if this call disabled
-/// the app.
+/// Disables the demo app if its secret is still the published demo secret. Returns true if this
+/// call disabled the app.
 pub async fn close_demo(app: &App, (code, secret): (&str, &str)) -> Result<bool, Error> {
     match app.credentials.check(code, secret).await? {
         Some(registered) if !registered.is_disabled => {
@@ -111,14 +111,14 @@ pub async fn close_demo(app: &App, (code, secret): (&str, &str)) -> Result<bool,
     }
 }
 
-/// Returns an app as JSON for lists, without the secret.
+/// Returns the definition of a client app as JSON for the API, without the secret.
 pub fn shown(app: &Registered) -> Value {
     json!({
         "code": app.code, "name": app.name, "may_impersonate": app.may_impersonate, "status_callbacks": app.status_callbacks, "is_disabled": app.is_disabled,
     })
 }
 
-/// Returns a new random secret in hexadecimal digits.
+/// Generates a random secret for a client app, written in hexadecimal digits.
 pub fn fresh_secret(ledger: &Ledger) -> String {
     let mut bytes = [0; SECRET_BYTES];
     ledger.rng.fill(&mut bytes);

@@ -1,6 +1,6 @@
-//! Loads the data that decisions need: services, workflow versions, role members, field options,
-//! and leaders from the directory. Configuration stays in a cache until the next change of the
-//! configuration.
+//! Loads the data that commands on tickets need: services, workflow versions, role members, field
+//! options, and data from the company directory. Configuration is cached until any configuration
+//! changes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -29,13 +29,14 @@ use jiff::tz::TimeZone;
 use crate::app::option_sources::Offers;
 use crate::app::people::People;
 
-/// The built-in role of superusers.
+/// The id of the built-in role whose members are superusers.
 pub const SUPERUSER: RoleId = RoleId(1);
-/// Maximum number of cached streams of each kind. A desk has hundreds of streams of each kind.
+/// Maximum number of cached objects of each kind, such as services. A desk usually has hundreds of
+/// objects of each kind.
 const KEPT: Bounds = Bounds::entries(10_000);
-/// Number of ids in one read of an index.
+/// Number of ids that one read of an index returns.
 const IDS_PAGE: usize = 1000;
-/// Reads the current configuration through a cache.
+/// Reads the configuration of the desk through a cache.
 pub struct Configuration {
     ledger: Ledger,
     views: Arc<dyn Views>,
@@ -57,11 +58,12 @@ pub struct Configuration {
     pub offers: Offers,
 }
 
-/// A cache with the state of each stream. The number is the version of the whole configuration at
-/// the time of the read.
+/// A cache of configuration objects, by stream name. Each object has the version of the whole
+/// configuration at the time of the read. If the version changes, the object is read again.
 type Cached<T> = Cache<String, (u64, Arc<T>)>;
 
-/// The cached versions of a workflow. All tickets with the same version share one copy in memory.
+/// The versions of one workflow. All tickets with the same workflow version use the same copy in
+/// memory.
 #[derive(Default)]
 struct Versions(HashMap<i64, Arc<Deployed>>);
 
@@ -122,16 +124,16 @@ impl Configuration {
         .await
     }
 
-    /// Returns the definition of an integration, with all versions of its mapping. The definition
-    /// is absent if the integration does not exist.
+    /// Returns an integration (a connection to another system), with all versions of its mapping.
+    /// If the integration does not exist, the result contains no definition.
     pub async fn integration(&self, name: &str) -> Result<Arc<Integration>, Error> {
         let stream = format!("integration-{name}");
         self.state(&self.integrations, &stream, |state: Integration| state)
             .await
     }
 
-    /// Returns the definition of an application kind (a type of ticket in an external ITSM).
-    /// Returns `None` if the kind does not exist.
+    /// Returns an application kind (a type of ticket in an external ITSM). Returns `None` if no
+    /// kind has this name.
     pub async fn application_kind(
         &self,
         name: &str,
@@ -165,7 +167,8 @@ impl Configuration {
             .await
     }
 
-    /// Returns a version of a workflow, even if the version is not listed.
+    /// Returns one version of a workflow. A version that was removed from the list of versions is
+    /// also returned, because existing tickets may use this version.
     pub async fn workflow(
         &self,
         id: WorkflowId,
@@ -186,7 +189,7 @@ impl Configuration {
         Ok(versions.0.get(&version).cloned())
     }
 
-    /// Returns a workflow with its draft and all its versions.
+    /// Returns a workflow with its draft and with all its versions.
     pub async fn drawn(&self, id: WorkflowId) -> Result<Arc<Workflow>, Error> {
         self.state(
             &self.workflows,
@@ -205,7 +208,8 @@ impl Configuration {
         .await
     }
 
-    /// Returns a field of the field library. Returns `None` if the library does not list the field.
+    /// Returns a field of the field library. Returns `None` if no field has this key, or if the
+    /// field was removed from the library.
     pub async fn field(&self, key: &str) -> Result<Option<Field>, Error> {
         let shared = self
             .state(
@@ -226,8 +230,8 @@ impl Configuration {
             .await
     }
 
-    /// Returns the options of a dictionary. Returns `None` if the dictionary is unknown, unlisted
-    /// or disabled.
+    /// Returns the options of a dictionary. Returns `None` if the dictionary does not exist, was
+    /// removed from the list, or is disabled.
     pub async fn options_of(&self, code: &str) -> Result<Option<Vec<Choice>>, Error> {
         Ok(self
             .dictionary(code)
@@ -238,7 +242,7 @@ impl Configuration {
             .map(|dictionary| dictionary.items.clone()))
     }
 
-    /// Returns true if the person is a superuser.
+    /// Returns true if the person is a member of the superuser role.
     pub async fn is_superuser(&self, pid: &PersonId) -> Result<bool, Error> {
         Ok(self.superusers().await?.contains(pid))
     }
@@ -253,7 +257,8 @@ impl Configuration {
             .unwrap_or_default())
     }
 
-    /// Returns all services in ascending order of their ids, including unlisted services.
+    /// Returns all services, sorted by id. The result also contains services that were removed from
+    /// the list.
     pub async fn services(&self) -> Result<Vec<Arc<Service>>, Error> {
         let mut services = Vec::new();
         for id in self.ids("service").await? {
@@ -262,7 +267,8 @@ impl Configuration {
         Ok(services)
     }
 
-    /// Returns a service. Returns `None` if the service is unknown or unlisted.
+    /// Returns a service. Returns `None` if the service does not exist, or was removed from the
+    /// list.
     pub async fn listed_service(
         &self,
         id: ServiceId,
@@ -275,7 +281,8 @@ impl Configuration {
             .filter(|service| service.is_listed))
     }
 
-    /// Returns all roles in ascending order of their ids, including unlisted roles.
+    /// Returns all roles, sorted by id. The result also contains roles that were removed from the
+    /// list.
     pub async fn roles(&self) -> Result<Vec<Arc<Role>>, Error> {
         let mut roles = Vec::new();
         for id in self.ids("role").await? {
@@ -284,8 +291,8 @@ impl Configuration {
         Ok(roles)
     }
 
-    /// Returns the person ids for user names from the directory. Registers people who have no
-    /// person id.
+    /// Returns the person ids for user names from the company directory. A person without a person
+    /// id is registered.
     async fn pids(&self, names: Vec<String>) -> Result<Vec<PersonId>, Error> {
         let mut pids = Vec::new();
         for name in names {
@@ -294,7 +301,7 @@ impl Configuration {
         Ok(pids)
     }
 
-    /// Returns the ids of all objects in a view, in ascending order.
+    /// Returns the ids of all objects in a view, sorted in ascending order.
     pub async fn ids(&self, view: &str) -> Result<Vec<i64>, Error> {
         let mut ids = Vec::new();
         loop {
@@ -381,7 +388,7 @@ impl ContextLoader<Ticket> for Configuration {
                         .dictionaries
                         .insert(code.clone(), self.options_of(code).await?);
                 }
-                // This case does nothing, because the code after this loop requests all options
+                // Options are not loaded in this loop. The code after the loop loads all options
                 // concurrently.
                 Lookup::Options(_) => {}
                 Lookup::Attachment(id) => {

@@ -1,4 +1,5 @@
-//! Saves, lists and deletes drafts and templates. Both are forms that are not submitted.
+//! Saves, lists and deletes drafts and templates. A draft is a form that its owner has not
+//! submitted yet. A template is a form that its owner can use for several tickets.
 
 use domain::attachment::ALONE_MS;
 use domain::draft::{Command, DRAFT_MS, Draft, Rejection};
@@ -14,13 +15,13 @@ use crate::App;
 use crate::app::cards::read_card;
 use crate::app::{attachments, tickets};
 
-/// Maximum number of templates of one person.
+/// Maximum number of form templates that one person can save.
 pub const TEMPLATES_MAX: usize = 200;
-/// Number of drafts to read before the task lets other tasks run.
+/// Number of drafts that a task reads before the task yields to other tasks.
 const READ_AT_ONCE: usize = 8;
 
-/// Returns the id of a draft. A person has at most one draft for each form, so this id is always
-/// the same. A template always gets a new id.
+/// Returns the id for saving a form. A person has at most one draft for each form, so the id of a
+/// draft depends only on the person and the form. A template always gets a new id.
 pub fn id(app: &App, owner: &PersonId, form_ref: &FormRef) -> DraftId {
     let place = match form_ref {
         FormRef::Service(service) => format!("service|{service}"),
@@ -30,8 +31,8 @@ pub fn id(app: &App, owner: &PersonId, form_ref: &FormRef) -> DraftId {
     DraftId(hex(&command_id(&["draft", owner.as_str(), &place])))
 }
 
-/// Returns the saved draft. Returns `None` if the draft does not exist or belongs to another
-/// person.
+/// Returns a saved draft or template. Returns `None` if nothing is saved under this id, or if
+/// another person is the owner.
 pub async fn load(app: &App, id: &DraftId, owner: &PersonId) -> Result<Option<Saved>, Error> {
     Ok(app
         .ledger
@@ -62,8 +63,8 @@ async fn execute(
     Ok(())
 }
 
-/// Saves the current values of a form. The desk keeps the files in the form as long as the draft
-/// exists.
+/// Saves the values of a form as a draft or template. As long as the draft exists, the files in the
+/// form are not deleted.
 pub async fn save(
     app: &App,
     id: &DraftId,
@@ -106,7 +107,8 @@ pub async fn save(
     execute(app, id, &Command::Save(Box::new(saved)), meta).await
 }
 
-/// Deletes a draft for the person in `meta`.
+/// Deletes a draft or template. The owner may delete a draft at any time, and the desk may delete a
+/// draft after its deadline.
 pub async fn discard(app: &App, id: &DraftId, meta: &Meta) -> Result<(), ExecuteError<Draft>> {
     execute(
         app,
@@ -120,8 +122,9 @@ pub async fn discard(app: &App, id: &DraftId, meta: &Meta) -> Result<(), Execute
     .await
 }
 
-/// Deletes the draft of a submitted form. The form is already submitted, so an error is only
-/// logged. After an error, the draft remains until its deadline.
+/// Deletes the draft of a form after its owner has submitted the form. An error is only logged,
+/// because the submission was successful. In this case, the draft is deleted when its deadline is
+/// reached.
 pub async fn sent(app: &App, owner: &PersonId, form_ref: &FormRef, meta: &Meta) {
     let id = id(app, owner, form_ref);
     let discarded = match load(app, &id, owner).await {
@@ -134,7 +137,7 @@ pub async fn sent(app: &App, owner: &PersonId, form_ref: &FormRef, meta: &Meta) 
     }
 }
 
-/// Deletes a draft whose deadline has passed.
+/// Deletes a draft after its deadline was reached.
 pub async fn expire(app: &App, stream: &str) -> Result<(), Error> {
     let draft = app.ledger.load::<Draft>(stream).await?.aggregate.0;
     let Some(saved) = draft
@@ -155,8 +158,8 @@ pub async fn expire(app: &App, stream: &str) -> Result<(), Error> {
     }
 }
 
-/// Returns the drafts of a person, starting with the newest draft. `kind` selects drafts,
-/// templates, or the templates of one service.
+/// Returns the drafts and templates of a person, from the newest to the oldest. The parameter
+/// `kind` selects drafts, all templates, or the templates of one service.
 pub async fn list(
     app: &App,
     owner: &PersonId,
@@ -175,7 +178,8 @@ pub async fn list(
     };
     let mut found = Vec::new();
     for (at, entry) in app.views.range(range).await?.into_iter().enumerate() {
-        // If no read has to wait, other tasks cannot run. The task therefore yields in a long list.
+        // If no read has to wait, a long list blocks other tasks. This task therefore yields from
+        // time to time.
         if at % READ_AT_ONCE == READ_AT_ONCE - 1 {
             tokio::task::yield_now().await;
         }

@@ -1,8 +1,8 @@
-//! Erases the data of a person.
+//! Erases the personal data of a person on request.
 //!
-//! First removes the user name and the encryption key of the person. Then removes the variables,
-//! files and documents that contain encrypted values of the person. A report lists the data that
-//! remains.
+//! First, the user name and the encryption key of the person are removed. Then the variables,
+//! uploaded files and stored documents that contain encrypted values of the person are removed. A
+//! report lists the data that remains.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,15 +24,15 @@ use crate::app::cards::{read_card, stored_card, write_card};
 use crate::app::context::SUPERUSER;
 use crate::app::outbound::VARIABLES;
 
-/// Number of commits or documents in one read.
+/// Number of commits or stored documents that one read returns.
 const PAGE: usize = 500;
 
-/// The lock of erasures. If two superusers erase each other at the same time, the lock ensures that
-/// only one erasure succeeds.
+/// This lock allows only one erasure at a time. If the last two superusers erase each other at the
+/// same time, only one erasure succeeds, and one superuser remains.
 static ERASING: Mutex<()> = Mutex::const_new(());
 
-/// A function that reports progress. Its argument is the last searched position in the feed (the
-/// sequence of all commits).
+/// A function that is called with the progress of a search. The argument is the position of the
+/// last searched commit in the feed (the sequence of all commits).
 pub type Progress<'a> = &'a (dyn Fn(i64) + Send + Sync);
 
 /// The reason why a person was not erased.
@@ -50,33 +50,34 @@ pub enum NotErased {
     Technical(#[from] Error),
 }
 
-/// The result of an erasure or of a dry run. Lists the removed data and the remaining data.
+/// The result of an erasure or of a dry run. Lists the removed data and the data that remains.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
     pub person: PersonId,
-    /// True if the person was erased. False for a dry run.
+    /// True after an erasure. False after a dry run, which changes nothing.
     pub erased: bool,
-    /// The streams that contain values encrypted with the key of the person. Without the key, these
-    /// values are unreadable.
+    /// The event streams with values that are encrypted with the key of the person. After the key
+    /// is erased, these values are unreadable.
     pub sealed: Vec<String>,
-    /// The streams that contain the id of the person.
+    /// The event streams that contain the person id.
     pub named: Vec<String>,
-    /// The uploaded files that are encrypted with the key of the person. The content of these files
-    /// is removed.
+    /// The uploaded files that are encrypted with the key of the person. The erasure deletes the
+    /// content of these files.
     pub files: Vec<AttachmentId>,
-    /// The number of removed secrets. A secret is a variable or an input of an automatic workflow
-    /// node that the person entered.
+    /// The number of removed secrets. A secret is a ticket variable, or an input of an automatic
+    /// workflow node, that the person entered.
     pub secrets: u64,
-    /// The number of documents in read models that contained a value of the person.
+    /// The number of cards (stored summaries of tickets) and drafts that contained a value of the
+    /// person.
     pub documents: u64,
     pub remaining: Vec<Remaining>,
 }
 
-/// One kind of data that remains after an erasure.
+/// One kind of personal data that an erasure does not remove.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Remaining {
     pub kind: &'static str,
-    /// The number of objects of this kind. `None` if the desk cannot count the objects.
+    /// The number of objects with data of this kind. The value is `None` if this number is unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
     pub detail: String,
@@ -84,8 +85,8 @@ pub struct Remaining {
     pub streams: Vec<String>,
 }
 
-/// Finds the data of a person that an erasure would remove, but changes nothing. `person` is a user
-/// name or a person id.
+/// Lists the data that an erasure of a person would remove, but changes nothing. The parameter
+/// `person` is a user name or a person id.
 pub async fn survey(
     app: &App,
     person: &str,
@@ -100,8 +101,8 @@ pub async fn survey(
     Ok(report(app, pid, inventory, is_configuration, documents, false).await?)
 }
 
-/// Erases a person permanently. `person` is a user name or a person id. After an interrupted
-/// erasure, only the person id can be used.
+/// Erases a person permanently. The parameter `person` is a user name or a person id. After an
+/// interrupted erasure the user name is already removed, so the caller must use the person id.
 pub async fn erase(
     app: &App,
     person: &str,
@@ -117,16 +118,17 @@ pub async fn erase(
     match clean(app, &pid, &mut inventory, progress).await {
         Ok(documents) => Ok(report(app, pid, inventory, is_configuration, documents, true).await?),
         Err(error) => {
-            // The log also contains the error, because a disconnected client does not receive the
-            // person id. The person id is needed to complete the erasure.
+            // The client may be disconnected and may not receive this error. The operator needs the
+            // person id to complete the erasure, so the log contains the person id too.
             tracing::error!(person = %pid, %error, "an erasure is incomplete; erase the person again by this id");
             Err(NotErased::Unfinished { person: pid, error })
         }
     }
 }
 
-/// Returns the id of a person. `person` is a user name or a person id. This function does not check
-/// whether a person with a given id exists. Only a search of the ledger can show this.
+/// Returns the person id for a user name. If the parameter `person` is already a person id, returns
+/// this person id without checking that the person exists. The caller searches the ledger for the
+/// person id.
 async fn find(app: &App, person: &str) -> Result<PersonId, NotErased> {
     match app.ledger.keys.find(person).await? {
         Some(pid) => Ok(pid),
@@ -161,22 +163,24 @@ async fn check(
     Err(NotErased::LastSuperuser(person.to_owned()))
 }
 
-/// Removes the data that is unreadable without the key, and all copies of the user name and the
-/// key. Returns the number of documents that were written again.
+/// Removes the remaining personal data after the encryption key was erased: secrets, file contents,
+/// values in stored documents, and old copies of the key. Returns the number of stored documents
+/// that were written again.
 async fn clean(
     app: &App,
     pid: &PersonId,
     inventory: &mut Inventory,
     progress: Progress<'_>,
 ) -> Result<u64, Error> {
-    // This second search finds commits that were written after the first search and before the
-    // removal of the key.
+    // The first search ended before the key was erased. This second search finds the commits that
+    // were written between the first search and the erasure of the key.
     inventory.read(app, pid, progress).await?;
     for name in &inventory.secrets {
         app.ledger.keys.remove_secret(name).await?;
     }
-    // This step can fail if another process reads the key store. The following steps remove the
-    // other data even after such a failure.
+    // This step removes old copies of the user name and the key from the key store. This step can
+    // fail while another process reads the key store. The next steps are executed even after such a
+    // failure.
     let scrubbed = app.ledger.keys.scrub().await;
     for id in &inventory.files {
         attachments::erase_content(app, id).await?;
@@ -185,8 +189,8 @@ async fn clean(
     scrubbed.map(|()| documents)
 }
 
-/// Counts the documents in read models that contain values of a person. If `anew` is true, also
-/// writes each document again without these values.
+/// Counts the cards (stored summaries of tickets) and the drafts that contain values of a person.
+/// If the parameter `anew` is true, writes each of these documents again without the values.
 async fn documents(app: &App, pid: &PersonId, anew: bool) -> Result<u64, Error> {
     Ok(documents_of::<TicketCard>(app, pid, anew).await?
         + documents_of::<Draft>(app, pid, anew).await?)
@@ -208,8 +212,9 @@ async fn documents_of<C: Card>(app: &App, pid: &PersonId, anew: bool) -> Result<
             if anew {
                 let card: C = read_card(&app.ledger, &key, &document).await?;
                 let body = write_card(&app.ledger, &card).await?;
-                // The write is rejected if a newer card (the stored summary of a stream) exists.
-                // The newer card does not contain these values.
+                // If another process changed the stored document after this function read the
+                // document, this write is rejected. The newer document does not contain the values
+                // of the person.
                 let sequence = document.sequence;
                 app.views
                     .put_with(
@@ -233,32 +238,32 @@ fn holds<C: Card>(card: &mut C, pid: &PersonId) -> bool {
         .any(|personal| personal.subject == *pid && !personal.is_erased())
 }
 
-/// Returns true if the body of a commit contains the person id.
+/// Returns true if the text of a commit or a stored document contains the person id.
 fn names(body: &[u8], pid: &PersonId) -> bool {
     std::str::from_utf8(body).is_ok_and(|text| text.contains(pid.as_str()))
 }
 
-/// The data of a person in the ledger. The size of this value depends on the amount of this data,
-/// and not on the size of the ledger.
+/// A list of the data of one person in the ledger. Its size depends only on the amount of this
+/// data, and not on the size of the ledger.
 #[derive(Default)]
 struct Inventory {
-    /// The last searched position in the feed (the sequence of all commits).
+    /// The position of the last searched commit in the feed (the sequence of all commits).
     position: i64,
     named: BTreeSet<String>,
     sealed: BTreeSet<String>,
     files: BTreeSet<AttachmentId>,
-    /// The streams of files that the person uploaded for many people. Such a file is encrypted with
-    /// the key of the desk.
+    /// The event streams of files that the person uploaded but that are not encrypted with the key
+    /// of the person. Such a file is encrypted with the key of the desk.
     shared_files: BTreeSet<String>,
     secrets: BTreeSet<String>,
-    /// The tickets that contain unencrypted text of the person.
+    /// The event streams of tickets with unencrypted text from this person.
     plain: BTreeSet<String>,
     imported: BTreeSet<String>,
     unreadable: BTreeSet<String>,
 }
 
 impl Inventory {
-    /// Searches the ledger from the last searched position to the end. Does not decrypt any values.
+    /// Searches the commits after the last searched position. The search needs no decrypted values.
     async fn read(
         &mut self,
         app: &App,
@@ -344,7 +349,8 @@ impl Inventory {
     }
 }
 
-/// Returns true if an event contains unencrypted text that this person wrote or selected.
+/// Returns true if an event contains unencrypted text that the person wrote or selected, such as
+/// the reason of a vote.
 fn has_plain_text_of(event: &TicketEvent, pid: &PersonId) -> bool {
     let of_form = |form: &[Entry]| {
         form.iter()
@@ -505,7 +511,7 @@ async fn report(
     })
 }
 
-/// Returns the tickets that contain unencrypted text of a person, grouped by service.
+/// Returns the tickets with unencrypted text from a person. The tickets are grouped by service.
 async fn plain_texts(app: &App, streams: &BTreeSet<String>) -> Result<Vec<Remaining>, Error> {
     let mut by_service: BTreeMap<(bool, String), Vec<String>> = BTreeMap::new();
     for stream in streams {
@@ -541,8 +547,8 @@ async fn plain_texts(app: &App, streams: &BTreeSet<String>) -> Result<Vec<Remain
     Ok(by_service.into_iter().map(remaining).collect())
 }
 
-/// Returns the event that opened a ticket. Returns `None` if the first commit of the stream
-/// contains no such event.
+/// Returns the event that opened a ticket, from the first commit of the ticket stream. Returns
+/// `None` if this commit does not contain such an event.
 async fn opened(app: &App, stream: &str) -> Result<Option<Opened>, Error> {
     let first = app.ledger.store.forward(stream, 1, 1).await?;
     let Some(body) = first

@@ -1,5 +1,5 @@
-//! Identifies the caller of a request. The code and the secret identify the app, and the app acts
-//! for a user.
+//! Identifies the caller of an API request. The app code and the app secret identify a client app.
+//! The login token identifies the user for whom the app acts.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -22,50 +22,55 @@ use crate::App;
 use crate::app::limits::{Of, limited};
 use crate::app::request_scope;
 
-/// The name of the key with which app secrets are hashed.
+/// The name of the desk key that is used to hash app secrets.
 const CREDENTIALS_KEY: &str = "credentials-key";
-/// The prefix of a stored record that contains a keyed hash. A record without this prefix contains
-/// an Argon2 hash from an older version of the desk.
+/// The prefix of a stored secret record with a keyed BLAKE3 hash. A record without this prefix
+/// contains an Argon2 hash from an older version of the desk.
 const KEYED: &str = "blake3-keyed:";
-/// Maximum number of concurrent Argon2 computations. Each computation needs 19 MiB of memory. A
-/// record from an older version of the desk needs Argon2 only once, because the record is then
-/// renewed.
+/// Maximum number of concurrent Argon2 computations. Each computation needs 19 MiB of memory. Only
+/// a record from an older version of the desk needs Argon2. After the first successful check, the
+/// record is replaced with a keyed hash.
 const HASHED_AT_ONCE: usize = 2;
-/// Maximum number of callers that wait for an Argon2 computation or run a computation.
+/// Maximum number of requests that wait for an Argon2 computation or run such a computation.
 const HASH_WAITERS_MAX: usize = 8;
-/// Longest allowed app code, in bytes. The app code is the name of the app in requests.
+/// Maximum length of an app code, in bytes. The app code is the name of a client app in requests.
 const CODE_MAX: usize = 128;
-/// Longest allowed secret, in bytes. The desk rejects a longer secret without hashing.
+/// Maximum length of an app secret, in bytes. A longer secret is rejected before it is hashed.
 const SECRET_MAX: usize = 256;
-/// Shortest allowed app secret, in characters, if other machines can reach the desk. The desk uses
-/// a fast hash, and a fast hash does not protect a short secret.
+/// Minimum length of an app secret, in characters, if other machines can reach the desk. The desk
+/// uses a fast hash. A fast hash protects only a secret that is hard to guess.
 const SECRET_MIN: usize = 16;
-/// Minimum number of different characters in an app secret, if other machines can reach the desk.
+/// Minimum number of different characters in an app secret. The minimum applies only if other
+/// machines can reach the desk.
 const SECRET_VARIETY_MIN: usize = 8;
 
-/// An app whose secret was verified.
+/// A client app whose secret was already verified. The next request of the app is checked against
+/// this entry.
 struct Cached {
     configuration: u64,
     digest: blake3::Hash,
     app: Registered,
 }
 
-/// Verifies the secrets of registered apps. App secrets are random, so a fast keyed hash is safe
-/// enough. Passwords that people choose would need a slow hash.
+/// Verifies the secrets of the registered client apps. App secrets are random, so a fast keyed hash
+/// is safe enough. Passwords that people choose would need a slow hash.
 pub struct Credentials {
     ledger: Ledger,
     secrets: Arc<dyn Secrets>,
     key: OnceCell<[u8; 32]>,
-    /// The apps whose secret was verified, by app code. Each app has at most one entry.
+    /// The cache of client apps whose secret was verified. The key is the app code. Each app has at
+    /// most one entry.
     kept: Mutex<HashMap<String, Cached>>,
-    /// The number of replaced secrets. The lock of `kept` must be held when this number changes.
+    /// Counts how often a secret was replaced. A thread that increases this counter must have the
+    /// lock of `kept`.
     replaced: AtomicU64,
-    /// The lock for storing a record. Without this lock, the renewal of an old record could
-    /// overwrite a new secret.
+    /// The lock for writing a secret record. An old Argon2 record is replaced during a check of a
+    /// secret. Without this lock, this replacement could overwrite a new secret.
     storing: tokio::sync::Mutex<()>,
     hashing: Semaphore,
     hash_waiters: Semaphore,
-    /// True if other machines can reach this desk over the network.
+    /// True if other machines can reach the desk over the network. In this case, weak secrets are
+    /// rejected.
     is_reachable: AtomicBool,
 }
 
@@ -84,15 +89,16 @@ impl Credentials {
         }
     }
 
-    /// Sets the address on which the desk listens. If other machines can reach the address, weak
-    /// secrets are rejected. On a loopback address, weak secrets are only logged.
+    /// Receives the address on which the desk listens. If other machines can reach this address,
+    /// weak app secrets are rejected. If only the same machine can reach this address, weak secrets
+    /// cause a warning in the log.
     pub fn listens_on(&self, address: IpAddr) {
         self.is_reachable
             .store(!address.to_canonical().is_loopback(), Ordering::Relaxed);
     }
 
-    /// Returns the reason why the desk rejects a code or a secret. Returns `None` if both are
-    /// valid.
+    /// Returns the reason why an app code or an app secret cannot be registered. Returns `None` if
+    /// both are valid.
     pub fn unfit(&self, code: &str, secret: &str) -> Option<String> {
         let is_plain = |text: &str| {
             !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || c.is_control())
@@ -109,13 +115,13 @@ impl Credentials {
         (is_weak(secret) && self.is_reachable.load(Ordering::Relaxed)).then(|| guessable(code))
     }
 
-    /// Returns true if a secret is stored for the app code.
+    /// Returns true if the desk has stored a secret for this app code.
     pub async fn has_secret(&self, code: &str) -> Result<bool, Error> {
         Ok(self.ledger.keys.secret(&secret_name(code)).await?.is_some())
     }
 
-    /// Registers an app, or replaces the definition and the secret of an existing app. Rejects an
-    /// invalid code or secret with `Misconfigured`.
+    /// Registers a client app. If the app is already registered, replaces its definition and its
+    /// secret. Returns `Misconfigured` if the code or the secret is not valid.
     pub async fn register(&self, registered: &Registered, secret: &str) -> Result<(), Error> {
         let code = registered.code.as_str();
         if let Some(what) = self.unfit(code, secret) {
@@ -147,8 +153,8 @@ impl Credentials {
                 return Err(Error::new(Kind::Misconfigured, rejection.to_string()));
             }
         }
-        // The app can send requests as soon as its secret is stored. The secret is stored last,
-        // because the app must be registered before its first request.
+        // The secret is stored after the app is registered. A client can authenticate as soon as
+        // the secret is stored, and the app must exist at this time.
         let _storing = self.storing.lock().await;
         self.keep(code, digest).await?;
         let mut kept = self.kept.lock().expect("no holder panics");
@@ -167,11 +173,12 @@ impl Credentials {
             .await
     }
 
-    /// Returns the app that belongs to a code and a secret. Returns `None` if the code or the
-    /// secret is wrong. The check of an unknown code takes as long as the check of a wrong secret.
+    /// Returns the client app that belongs to an app code and a secret. Returns `None` if the code
+    /// or the secret is wrong. The check of an unknown code takes as long as the check of a wrong
+    /// secret, so a caller cannot find out which codes exist.
     ///
-    /// The record of the secret is read again whenever the configuration is read again. An old
-    /// secret therefore becomes invalid in every process.
+    /// The secret is cached only until the desk reads its configuration again. A replaced secret
+    /// therefore becomes invalid in every process of the desk.
     pub async fn check(&self, code: &str, secret: &str) -> Result<Option<Registered>, Error> {
         if code.is_empty() || code.len() > CODE_MAX || secret.len() > SECRET_MAX {
             return Ok(None);
@@ -214,13 +221,15 @@ impl Credentials {
             if self.replaced.load(Ordering::Relaxed) == replaced
                 && let Err(error) = self.keep(code, digest).await
             {
-                // The old record remains valid. If this process may not write secrets, the command
-                // `setup` renews the record.
+                // If the record cannot be replaced, the old Argon2 record remains valid. This
+                // process may have no permission to write secrets. The command `setup` replaces the
+                // record in this case.
                 tracing::warn!(%error, code, "the record of a secret was not renewed");
             }
         }
         let mut kept = self.kept.lock().expect("no holder panics");
-        // The result is not cached if another request replaced a secret after this record was read.
+        // If another request replaced a secret after this record was read, the result may be
+        // outdated and is not cached.
         if self.replaced.load(Ordering::Relaxed) == replaced {
             kept.insert(
                 code.to_owned(),
@@ -234,8 +243,8 @@ impl Credentials {
         Ok(Some(app))
     }
 
-    /// Returns the cached app for a code. Returns `None` if the configuration or the secret has
-    /// changed.
+    /// Returns the app from the cache. Returns `None` if the secret differs from the cached secret,
+    /// or if the desk has read its configuration again since then.
     fn kept(&self, code: &str, configuration: u64, digest: blake3::Hash) -> Option<Registered> {
         let kept = self.kept.lock().expect("no holder panics");
         kept.get(code)
@@ -243,8 +252,8 @@ impl Credentials {
             .map(|kept| kept.app.clone())
     }
 
-    /// Returns the hash of a secret. The key of the hash is derived from the desk key and the app
-    /// code. Comparing two hashes takes constant time.
+    /// Returns the keyed hash of a secret. The hash key is derived from a key of the desk and the
+    /// app code. The comparison of two results takes constant time.
     async fn digest(&self, code: &str, secret: &str) -> Result<blake3::Hash, Error> {
         let key = self
             .key
@@ -257,8 +266,8 @@ impl Credentials {
         ))
     }
 
-    /// Returns true if a secret matches an Argon2 record. Argon2 is slow, so the number of
-    /// computations and the number of waiting callers are limited.
+    /// Checks a secret against an Argon2 record from an older version of the desk. Argon2 is slow,
+    /// so the number of computations and the number of waiting requests are limited.
     async fn is_slow_secret(&self, record: Vec<u8>, secret: String) -> Result<bool, Error> {
         let _waiter = self
             .hash_waiters
@@ -279,8 +288,8 @@ impl Credentials {
     }
 }
 
-/// Returns the hash in a record. If the record contains no hash, returns a hash of zeros that
-/// matches no secret.
+/// Returns the hash from a stored secret record. If the record contains no keyed hash, returns a
+/// hash of zeros, which matches no secret.
 fn keyed(record: &[u8]) -> blake3::Hash {
     let text = std::str::from_utf8(record)
         .unwrap_or_default()
@@ -295,7 +304,8 @@ fn guessable(code: &str) -> String {
     )
 }
 
-/// Returns true if a secret is easy to guess: the secret is short, or has few different characters.
+/// Returns true if a secret is easy to guess because the secret is short or has few different
+/// characters.
 fn is_weak(secret: &str) -> bool {
     let mut characters: Vec<char> = secret.chars().collect();
     let length = characters.len();
@@ -305,7 +315,7 @@ fn is_weak(secret: &str) -> bool {
 }
 
 fn is_slow_secret(record: &[u8], secret: &str) -> bool {
-    // The algorithm is Argon2id with 19 MiB of memory and two passes.
+    // The records of older versions use Argon2id with 19 MiB of memory and two passes.
     let hasher = Argon2::new(
         Algorithm::Argon2id,
         Version::V0x13,
@@ -320,25 +330,27 @@ fn secret_name(code: &str) -> String {
     format!("app-secret/{code}")
 }
 
-/// The caller of a request.
+/// The verified caller of a request: a client app, and usually a user.
 #[derive(Clone, Debug)]
 pub struct Caller {
     pub app: AppCode,
-    /// True if the app also receives callbacks about status changes.
+    /// True if the client app receives a callback for each status change, in addition to the
+    /// callback at the end of a ticket.
     pub status_callbacks: bool,
     /// True if the app may act for any user without a login token of the user.
     pub may_impersonate: bool,
-    /// The user for whom the app acts. `None` if the app acts for itself.
+    /// The user for whom the app acts. The value is `None` if the request contains no user.
     pub user: Option<String>,
 }
 
 impl Caller {
-    /// Returns true if the caller may act as the given user.
+    /// Returns true if the caller may act as the user with this name.
     pub fn may_act_as(&self, user: &str) -> bool {
         self.may_impersonate || self.user.as_deref() == Some(user)
     }
 
-    /// Returns the metadata for the commits of this request: the actor, the app and the request id.
+    /// Returns the metadata for the commits of a request: the actor (the person who acts), the
+    /// client app and the request id.
     pub fn meta(&self, request_id: &str, actor: PersonId) -> Meta {
         Meta {
             actor,
@@ -351,28 +363,29 @@ impl Caller {
     }
 }
 
-/// The credentials in a request. None of the credentials is verified yet.
+/// The credentials that a request contains. The values are not verified yet.
 #[derive(Clone, Debug, Default)]
 pub struct Presented {
     pub code: Option<String>,
     pub secret: Option<String>,
-    /// The login token of a user.
+    /// The login token of a user. The login service returns the user for a token.
     pub token: Option<String>,
-    /// The user for whom the app acts.
+    /// The user for whom the app acts. This name is used only if the app may act for any user.
     pub user: Option<String>,
 }
 
-/// Identifies the caller. Returns `None` if the credentials are not valid.
+/// Verifies the credentials of a request, and returns the caller. Returns `None` if the credentials
+/// are not valid.
 ///
-/// An app always needs its secret. A user also needs a login token, except if the app may act for
-/// any user.
+/// A client app always needs its secret. The app also needs a login token of the user, except if
+/// the app may act for any user.
 pub async fn identify(app: &App, presented: Presented) -> Result<Option<Caller>, Error> {
     let (Some(code), Some(secret)) = (presented.code, presented.secret) else {
         return Ok(None);
     };
     let Some(registered) = app.credentials.check(&code, &secret).await? else {
-        // Only wrong secrets are counted. Wrong secrets of other callers therefore never delay a
-        // caller with a valid secret.
+        // Only requests with a wrong secret are counted. A client with the right secret is
+        // therefore never delayed by the wrong secrets of other clients.
         app.limits.guessed(&code, app.ledger.clock.now())?;
         return Ok(None);
     };
@@ -383,7 +396,8 @@ pub async fn identify(app: &App, presented: Presented) -> Result<Option<Caller>,
     let user = match presented.token {
         Some(token) => match app.login.who(&token).await {
             Ok(user) => user,
-            // This app may act for any user, so a user name without a verified token is enough.
+            // This app may act for any user. The app therefore does not need a verified login
+            // token, and an error of the login service is only logged.
             Err(error) if registered.may_impersonate => {
                 tracing::warn!(%error, "the login service does not answer; the application's word counts");
                 None

@@ -1,5 +1,6 @@
-//! Limits the rates of one desk. The limits apply to requests and bytes of each app and user, to
-//! drafts of each person, to wrong secrets, and to file transfers. `docs/limits.md` lists all
+//! Limits how much one client may use the service desk. The rates of requests and written bytes are
+//! limited for each pair of client app and user. Saved drafts and uploads are limited for each
+//! person. Wrong secrets and concurrent file transfers are also limited. `docs/limits.md` lists all
 //! limits.
 
 use std::collections::HashMap;
@@ -13,8 +14,9 @@ use infra::{Error, Kind};
 
 use crate::app::request_scope;
 
-/// A rate limit. `per_hour` is the allowed number of units per hour. `burst` is the largest number
-/// of units that may be used at the same moment.
+/// The rate limit of a token bucket. `per_hour` is the average number of units (such as requests or
+/// bytes) that are allowed per hour. `burst` is the number of units that a client may use at once
+/// after a long pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     pub per_hour: i64,
@@ -23,110 +25,118 @@ pub struct Rate {
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// The limit for the requests that one app sends for one user: 200 requests per second. A single
-/// client that sends requests without pause reaches fewer than 200 requests per second.
+/// The limit for the requests that one client app sends for one user: 200 requests per second. A
+/// script that sends its requests one after another stays below this limit.
 const REQUESTS: Rate = Rate {
     per_hour: 200 * 3600,
     burst: 5_000,
 };
-/// The limit for the requests that one app sends without a user. Such an app acts for all users, so
-/// the rate is ten times the rate for one user, and the burst is eight times as large.
+/// The limit for the requests that one client app sends without a user. Such an app acts for all of
+/// its users. The rate is therefore ten times the rate for one user, and the burst is eight times
+/// as large.
 const REQUESTS_ALONE: Rate = Rate {
     per_hour: 2_000 * 3600,
     burst: 40_000,
 };
-/// The limit for the bytes that one app writes for one user: 256 KiB per second. This rate is
-/// enough for 300 tickets per second.
+/// The limit for the bytes that one client app writes to the ledger for one user: 256 KiB per
+/// second. This rate is enough for 300 new tickets per second.
 const WRITTEN: Rate = Rate {
     per_hour: (256 << 10) * 3600,
     burst: 24 << 20,
 };
-/// The limit for the bytes that one app writes without a user.
+/// The limit for the bytes that one client app writes to the ledger without a user. Such an app
+/// acts for all of its users, so the limit is higher than the limit for one user.
 const WRITTEN_ALONE: Rate = Rate {
     per_hour: (2 << 20) * 3600,
     burst: 96 << 20,
 };
-/// The limit for the drafts and templates that one person saves: one every five seconds.
+/// The limit for the number of drafts and form templates that one person saves. On average, one
+/// save every five seconds is allowed.
 const DRAFTS: Rate = Rate {
     per_hour: 720,
     burst: 300,
 };
-/// The limit for the bytes of the drafts that one person saves. This rate allows a form of about 10
-/// KiB every five seconds.
+/// The limit for the bytes of the drafts that one person saves. On average, this rate allows the
+/// person to save a ticket form of about 10 KiB every five seconds.
 const DRAFT_BYTES: Rate = Rate {
     per_hour: 8 << 20,
     burst: 8 << 20,
 };
-/// The limit for wrong secrets with the same app code. A client with an outdated secret still gets
-/// enough error responses, so its operator can notice the error.
+/// The limit for requests with a wrong secret for the same app code. The limit is high enough that
+/// a client with an outdated secret still gets normal error responses. The operator of this client
+/// can therefore find the cause.
 const GUESSES_OF_CODE: Rate = Rate {
     per_hour: 3600,
     burst: 30,
 };
-/// The limit for wrong secrets from one IP address. Many clients may share one address, so the
-/// limit is high.
+/// The limit for requests with a wrong secret from the same IP address. Many clients may share one
+/// address, so this limit is higher than the limit for one app code.
 const GUESSES_OF_ADDRESS: Rate = Rate {
     per_hour: 10 * 3600,
     burst: 300,
 };
-/// Maximum number of token buckets (counters for one key) in one table. Each bucket needs less than
-/// 100 bytes.
+/// Maximum number of token buckets (rate counters) in one table. Each bucket needs less than 100
+/// bytes of memory.
 const ENTRIES_MAX: usize = 20_000;
 /// Maximum number of concurrent downloads. Each download needs 0.3 MiB of memory, so all downloads
 /// need at most 77 MiB.
 pub const DOWNLOADS_MAX: usize = 256;
-/// Maximum number of concurrent downloads of one app for one user. A browser opens at most 6
-/// connections, so this number is enough.
+/// Maximum number of concurrent downloads of one client app for one user. A browser opens at most 6
+/// connections to one server, so normal use stays below this number.
 pub const DOWNLOADS_OF_ONE_MAX: usize = 32;
 /// Maximum number of concurrent uploads. Each upload needs up to 9 MiB of memory while a part of
 /// the file is encrypted.
 pub const UPLOADS_MAX: usize = 16;
-/// Maximum number of concurrent uploads of one app for one user.
+/// Maximum number of concurrent uploads of one client app for one user.
 pub const UPLOADS_OF_ONE_MAX: usize = 4;
-/// Maximum number of concurrent requests of one app for one user. A request occupies a connection
-/// while its body has not arrived or its response is read slowly.
+/// Maximum number of concurrent requests of one client app for one user. A request occupies its
+/// connection until the whole body has arrived and the client has read the response. Slow clients
+/// could therefore occupy many connections.
 const UNDER_WAY_MAX: usize = 128;
-/// Maximum number of concurrent requests of one app without a user.
+/// Maximum number of concurrent requests that one client app sends without a user.
 const UNDER_WAY_ALONE_MAX: usize = 512;
-/// Size in bytes above which a response counts as large. The server counts the bytes of a large
-/// response until the client has read the response.
+/// A response with more than this number of bytes counts as a large response. The bytes of a large
+/// response count for the limits of unread bytes until the client has read the response.
 pub const LARGE_ANSWER: usize = 64 << 10;
-/// Maximum number of bytes of all large responses that the clients have not read yet.
+/// Maximum number of bytes in all large responses that clients have not read yet. The bytes use
+/// memory of the server until then.
 const RESPONSE_BYTES_MAX: usize = 64 << 20;
-/// Maximum number of unread response bytes for one app and one user. A single larger response is
-/// allowed if the same app and user have no other unread response.
+/// Maximum number of unread bytes in the large responses for one client app and one user. A
+/// response with more bytes is allowed if this app and this user have no other unread response.
 const ANSWER_BYTES_OF_ONE_MAX: usize = 16 << 20;
-/// Maximum number of unread response bytes for one app without a user.
+/// Maximum number of unread bytes in the large responses for a client app that acts without a user.
 const ANSWER_BYTES_ALONE_MAX: usize = 32 << 20;
-/// The limit for the number of uploads that one person starts.
+/// The limit for the number of uploads that one person starts: 600 uploads per hour.
 const BEGUN: Rate = Rate {
     per_hour: 600,
     burst: 300,
 };
-/// The limit for the bytes that one person uploads. The burst equals the largest file size that an
-/// administrator can configure.
+/// The limit for the bytes that one person uploads: 2 GiB per hour. The burst equals the largest
+/// value that an administrator can set as the maximum file size.
 const UPLOADED: Rate = Rate {
     per_hour: 2 << 30,
     burst: 4 << 30,
 };
-/// Maximum number of incomplete multipart uploads of one person.
+/// Maximum number of multipart uploads that one person has started but not completed.
 pub const OPEN_UPLOADS_MAX: usize = 64;
-/// Maximum number of bytes in all incomplete uploads of one person. One file of the configured
-/// maximum size is always allowed.
+/// Maximum number of bytes in all uploads that one person has not completed yet. If the configured
+/// maximum file size is larger, the maximum file size is the limit instead.
 pub const IN_TRANSFER_BYTES_MAX: u64 = 1 << 30;
-/// Lifetime of an incomplete upload, in milliseconds. After this time, the upload is discarded and
-/// does not count for the limits.
+/// Lifetime of an incomplete upload, in milliseconds. Older uploads do not count for the limits of
+/// incomplete uploads.
 const OPEN_UPLOAD_MS: i64 = 24 * HOUR_MS;
-/// Time in seconds after which a client may repeat a rejected multipart upload.
+/// The value of the header `Retry-After`, in seconds, if a person has too many incomplete uploads.
 const OPEN_UPLOAD_RETRY_S: u32 = 60;
-/// Shortest time between two log lines about wrong secrets, in milliseconds.
+/// Shortest time between two log lines about wrong secrets, in milliseconds. An attacker therefore
+/// cannot fill the log.
 const GUESS_LOG_MS: i64 = 1_000;
 
-/// Identifies the app and the user to which a limit applies. The value contains a digest of both.
+/// The key of a limit for one client app and one user. The key is a digest of the app code and the
+/// user name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Of {
     short: [u8; 16],
-    /// True if the app acts without a user.
+    /// True if the client app acts without a user.
     is_alone: bool,
 }
 
@@ -163,8 +173,8 @@ impl Of {
     }
 }
 
-/// All limits of a desk. The rate limits take effect after [`Limits::apply`]. The limits for
-/// concurrent transfers and large responses always apply.
+/// All limits of the service desk. The rate limits apply only after a call of [`Limits::apply`].
+/// The limits for concurrent file transfers and large responses always apply.
 #[derive(Debug, Default)]
 pub struct Limits {
     applies: OnceLock<()>,
@@ -185,16 +195,18 @@ pub struct Limits {
     open_uploads: Mutex<HashMap<PersonId, HashMap<AttachmentId, OpenUpload>>>,
 }
 
-/// An incomplete multipart upload.
+/// A multipart upload that a person has started but not completed.
 #[derive(Debug)]
 struct OpenUpload {
     begun: Moment,
-    /// The size of each part in bytes, by part number.
+    /// The size of each received part, in bytes. The key is the part number.
     parts: HashMap<u32, u64>,
 }
 
 impl Limits {
-    /// Activates the rate limits, and the limits of concurrent requests and incomplete uploads.
+    /// Activates the rate limits, the limit for concurrent requests and the limits for incomplete
+    /// uploads. The server calls this function when the server starts. Tests that do not call this
+    /// function run without these limits.
     pub fn apply(&self) {
         let _ = self.applies.set(());
     }
@@ -203,8 +215,8 @@ impl Limits {
         self.applies.get().is_some()
     }
 
-    /// Counts a request of an identified caller. The request counts as concurrent until the server
-    /// has handled the request.
+    /// Counts one request of a caller whose credentials were verified. The request also counts as a
+    /// concurrent request until the server has handled the request.
     ///
     /// Returns `Limited` if the caller exceeds a limit.
     pub(crate) fn asked(&self, of: Of, now: Moment) -> Result<(), Error> {
@@ -212,8 +224,8 @@ impl Limits {
         if !self.are_applied() {
             return Ok(());
         }
-        // This call takes zero tokens, so it only checks the limit of written bytes. `wrote` counts
-        // the bytes after the write.
+        // This call takes zero tokens, so it only rejects the request if earlier requests wrote too
+        // many bytes. After the request, `wrote` takes tokens for the written bytes.
         self.written
             .take(of, of.written(), 0, now)
             .map_err(|seconds| {
@@ -245,8 +257,8 @@ impl Limits {
         Ok(())
     }
 
-    /// Counts a large response. The response is counted until the caller drops the returned
-    /// transfer.
+    /// Counts the bytes of a large response. The bytes are counted until the caller drops the
+    /// returned `Transfer`. Returns `Limited` if too many bytes are still unread.
     pub(crate) fn answer(&self, of: Of, bytes: usize) -> Result<Transfer, Error> {
         let most = if of.is_alone {
             ANSWER_BYTES_ALONE_MAX
@@ -264,8 +276,9 @@ impl Limits {
         })
     }
 
-    /// Counts the bytes that a request wrote. If the bytes exceed the limit, later requests are
-    /// rejected until enough time has passed.
+    /// Counts the bytes that a request wrote to the ledger. If all written bytes together exceed
+    /// the limit, later requests of this caller are rejected until the bucket has enough tokens
+    /// again.
     pub(crate) fn wrote(&self, of: Of, bytes: u64, now: Moment) {
         if bytes > 0 && self.are_applied() {
             self.written.charge(
@@ -277,7 +290,8 @@ impl Limits {
         }
     }
 
-    /// Counts a draft that a person saved. Returns `Limited` if the person exceeds a limit.
+    /// Counts a draft that a person saved. Returns `Limited` if the person saved too many drafts or
+    /// too many bytes.
     pub fn drafted(&self, owner: &PersonId, bytes: usize, now: Moment) -> Result<(), Error> {
         if !self.are_applied() {
             return Ok(());
@@ -291,8 +305,8 @@ impl Limits {
             .map_err(|seconds| limited("one person saves at most 8 MiB of drafts an hour", seconds))
     }
 
-    /// Counts a wrong secret. Returns `Limited` after too many wrong secrets for this app code or
-    /// from this address.
+    /// Counts a request with a wrong secret. Returns `Limited` after too many such requests for
+    /// this app code or from the IP address of the current request.
     pub(crate) fn guessed(&self, code: &str, now: Moment) -> Result<(), Error> {
         let address = request_scope::address();
         self.log_guess(code, address, now);
@@ -314,7 +328,8 @@ impl Limits {
         })
     }
 
-    /// Logs a wrong secret. Writes at most one log line per second.
+    /// Logs a request with a wrong secret, but writes at most one log line per second. The next
+    /// line contains the number of requests that were not logged.
     fn log_guess(&self, code: &str, address: Option<IpAddr>, now: Moment) {
         let last = self.guess_logged.load(Ordering::Relaxed);
         let is_first = now.0 - last >= GUESS_LOG_MS
@@ -337,15 +352,16 @@ impl Limits {
         );
     }
 
-    /// Counts a download of the current caller. The download is counted until the returned transfer
-    /// is dropped.
+    /// Counts a download of the current caller. The download is counted until the caller of this
+    /// function drops the returned `Transfer`. Returns `Limited` if too many downloads run.
     pub(crate) fn download(&self) -> Result<Transfer, Error> {
         self.downloads
             .start(request_scope::of(), 1, DOWNLOADS_MAX, DOWNLOADS_OF_ONE_MAX)
             .ok_or_else(|| limited("too many downloads at once", 1))
     }
 
-    /// Counts an upload that a person starts. Returns `Limited` if the person exceeds a limit.
+    /// Counts an upload that a person starts. Returns `Limited` if the person started too many
+    /// uploads or uploaded too many bytes.
     pub(crate) fn begins(&self, owner: &PersonId, now: Moment) -> Result<(), Error> {
         if !self.are_applied() {
             return Ok(());
@@ -356,7 +372,8 @@ impl Limits {
             .map_err(|seconds| limited("one person uploads at most 600 files an hour", seconds))
     }
 
-    /// Returns `Limited` if the person has used all bytes of the upload limit.
+    /// Returns `Limited` if the person has uploaded too many bytes. The caller checks this limit
+    /// before the person uploads more bytes.
     pub(crate) fn uploads(&self, owner: &PersonId, now: Moment) -> Result<(), Error> {
         if !self.are_applied() {
             return Ok(());
@@ -366,7 +383,8 @@ impl Limits {
             .map_err(|seconds| limited("one person uploads at most 2 GiB an hour", seconds))
     }
 
-    /// Counts the bytes that a person uploaded.
+    /// Counts the bytes that a person uploaded. The later function calls `Limits::uploads` check
+    /// these bytes.
     pub fn uploaded(&self, owner: &PersonId, bytes: usize, now: Moment) {
         if self.are_applied() {
             self.uploaded.charge(
@@ -378,7 +396,8 @@ impl Limits {
         }
     }
 
-    /// Counts a multipart upload as incomplete until the upload is completed or deleted.
+    /// Starts to count a multipart upload as incomplete. Returns `Limited` if the person already
+    /// has too many incomplete uploads.
     pub(crate) fn opens(
         &self,
         owner: &PersonId,
@@ -407,8 +426,9 @@ impl Limits {
         Ok(())
     }
 
-    /// Counts a part of an upload. If the upload already has a part with this number, the new size
-    /// replaces the old size. `most` is the largest file size, in bytes.
+    /// Counts the bytes of one part of an incomplete upload. If the upload already has a part with
+    /// the same number, the new part replaces the old part. `most` is the configured maximum file
+    /// size, in bytes.
     pub(crate) fn part(
         &self,
         owner: &PersonId,
@@ -442,7 +462,8 @@ impl Limits {
         Ok(())
     }
 
-    /// Stops counting a multipart upload that is completed or deleted.
+    /// Stops counting a multipart upload as incomplete, because the upload was completed or
+    /// deleted.
     pub(crate) fn ends(&self, owner: &PersonId, upload: &AttachmentId) {
         if let Some(own) = self
             .open_uploads
@@ -454,8 +475,8 @@ impl Limits {
         }
     }
 
-    /// Counts an upload of the current caller. The upload is counted until the returned transfer is
-    /// dropped.
+    /// Counts an upload of the current caller. The upload is counted until the caller of this
+    /// function drops the returned `Transfer`. Returns `Limited` if too many uploads run.
     pub(crate) fn upload(&self) -> Result<Transfer, Error> {
         self.uploads
             .start(request_scope::of(), 1, UPLOADS_MAX, UPLOADS_OF_ONE_MAX)
@@ -463,8 +484,9 @@ impl Limits {
     }
 }
 
-/// Returns the address range that an internet provider usually gives to one customer. For IPv6, the
-/// result is the /64 network. For IPv4, the result is the address itself.
+/// Returns the network address for counting wrong secrets. An internet provider usually gives a
+/// customer a whole /64 network in IPv6, so an IPv6 address is reduced to its /64 network. An IPv4
+/// address is returned without change.
 fn prefix(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((u128::from(address) & !u128::from(u64::MAX)).into()),
@@ -472,8 +494,8 @@ fn prefix(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Returns the error for a request that exceeds a limit. Also stores the number of seconds after
-/// which the client may repeat the request.
+/// Returns the error for a request that exceeds a limit. `seconds` is the time after which the
+/// client may repeat the request. The response contains this time in the header `Retry-After`.
 pub(crate) fn limited(what: &str, seconds: u32) -> Error {
     let seconds = seconds.max(1);
     request_scope::retry_after(seconds);
@@ -485,18 +507,19 @@ pub(crate) fn limited(what: &str, seconds: u32) -> Error {
     )
 }
 
-/// A token bucket (a counter that limits a rate). `level` counts small parts of a token
-/// ([`PARTS`]). At a rate of one token per hour, the bucket gains one part per millisecond.
+/// A token bucket: a counter that limits a rate. `level` is the content of the bucket, in small
+/// parts of a token. One token has [`PARTS`] parts. At a rate of one token per hour, the bucket
+/// gains one part per millisecond.
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
     level: i64,
     at: Moment,
-    /// The rate of this bucket. The buckets of one table can have different rates, because an app
-    /// without a user has a higher rate.
+    /// The rate at which this bucket gains tokens. The buckets of one table can have different
+    /// rates, because a client app without a user has a higher rate.
     rate: Rate,
 }
 
-/// The number of parts of one token.
+/// The number of parts of one token. One hour has the same number of milliseconds.
 const PARTS: i64 = HOUR_MS;
 
 impl Bucket {
@@ -517,7 +540,7 @@ impl Bucket {
         self.at = Moment(self.at.0.max(now.0));
     }
 
-    /// Returns how many parts of tokens the bucket needs until it is full.
+    /// Returns the number of token parts that are missing until the bucket is full.
     fn missing(&self) -> i64 {
         self.rate
             .burst
@@ -525,14 +548,15 @@ impl Bucket {
             .saturating_sub(self.level)
     }
 
-    /// Returns the number of seconds until the bucket contains the given number of token parts.
+    /// Returns the number of seconds to wait until the bucket contains `parts` token parts.
     fn wait_s(&self, parts: i64) -> u32 {
         let ms = parts.saturating_sub(self.level).max(0) / self.rate.per_hour.max(1);
         u32::try_from(ms / 1000 + 1).unwrap_or(u32::MAX)
     }
 }
 
-/// Token buckets (counters that limit rates) by key. The number of buckets is limited.
+/// A table of token buckets (counters that limit rates). Each key, such as a person, has its own
+/// bucket. The table contains at most `ENTRIES_MAX` buckets.
 #[derive(Debug)]
 struct Buckets<K>(Mutex<HashMap<K, Bucket>>);
 
@@ -543,8 +567,8 @@ impl<K> Default for Buckets<K> {
 }
 
 impl<K: Eq + Hash + Clone> Buckets<K> {
-    /// Takes tokens from a bucket. If the bucket contains too few tokens, returns the number of
-    /// seconds to wait.
+    /// Takes tokens from the bucket of a key. If the bucket contains too few tokens, takes none and
+    /// returns the number of seconds to wait.
     ///
     /// If `tokens` is larger than the burst of the rate, a full bucket is enough.
     fn take(&self, key: K, rate: Rate, tokens: i64, now: Moment) -> Result<(), u32> {
@@ -558,7 +582,8 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
         })
     }
 
-    /// Takes tokens for completed work. The level of the bucket can become negative.
+    /// Takes tokens for work that is already done, such as written bytes. The level of the bucket
+    /// can therefore become negative.
     fn charge(&self, key: K, rate: Rate, tokens: i64, now: Moment) {
         self.with(key, rate, now, |bucket| {
             bucket.level = bucket.level.saturating_sub(tokens.saturating_mul(PARTS));
@@ -578,9 +603,9 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
     }
 }
 
-/// Removes the full buckets (unused counters) of a table, because a full bucket equals a new
-/// bucket. If the table is still more than three quarters full, also removes the fullest buckets.
-/// The free space makes scans of the table rare.
+/// Removes the full token buckets of a table. A full bucket has no effect, because a new bucket is
+/// also full. If the table is still more than three quarters full, also removes the fullest buckets
+/// until the table is half full. The next removal is therefore necessary only after many new keys.
 fn make_place<K: Eq + Hash + Clone>(buckets: &mut HashMap<K, Bucket>, now: Moment) {
     buckets.retain(|_, bucket| {
         bucket.refill(now);
@@ -598,19 +623,20 @@ fn make_place<K: Eq + Hash + Clone>(buckets: &mut HashMap<K, Bucket>, now: Momen
     }
 }
 
-/// Counts concurrent transfers, concurrent requests, or bytes of responses. The struct keeps one
-/// total count and one count per caller.
+/// Limits how many file transfers, requests or response bytes are in progress at the same time. The
+/// counter stores the total of all callers and the total of each caller.
 #[derive(Clone, Debug, Default)]
 struct Transfers(Arc<Mutex<Running>>);
 
-/// The total size of all transfers, and the size of the transfers of each caller.
+/// The total of all callers, and the total of each caller.
 type Running = (usize, HashMap<Option<Of>, usize>);
 
 impl Transfers {
-    /// Starts a transfer of the given size. Returns `None` if the transfer exceeds a limit.
+    /// Starts a transfer of the given size. Returns `None` if the transfer exceeds one of the two
+    /// limits.
     ///
-    /// The total limit does not apply if no transfer is running. The limit for one caller does not
-    /// apply if the caller has no running transfer.
+    /// `most` limits the total of all callers, except if no transfer is running. `most_of_one`
+    /// limits the total of one caller, except if this caller has no running transfer.
     fn start(
         &self,
         of: Option<Of>,
@@ -634,8 +660,8 @@ impl Transfers {
     }
 }
 
-/// A file transfer, request or response that is counted. Dropping the value removes the transfer
-/// from the count.
+/// A file transfer, a request or a response that is in progress. When this value is dropped, the
+/// transfer no longer counts.
 #[derive(Debug)]
 pub(crate) struct Transfer {
     of: Option<Of>,
@@ -742,8 +768,8 @@ mod tests {
         for key in 1..ENTRIES_MAX {
             assert_eq!(buckets.take(key, fast, 1, NOON), Ok(()));
         }
-        // The table is full. A new key that arrives one minute later causes the removal of other
-        // keys.
+        // The table is full of keys at this point. A new key that arrives one minute later causes
+        // the removal of other keys.
         assert_eq!(
             buckets.take(ENTRIES_MAX, fast, 1, NOON.plus_ms(60_000)),
             Ok(())

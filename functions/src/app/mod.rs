@@ -1,5 +1,5 @@
-//! The use cases of the desk. This file defines the ports and settings that all functions use. Each
-//! process creates them once.
+//! Contains the use cases of the desk. This file defines `App`, the ports and settings that all use
+//! cases need. Each process creates one `App`.
 
 pub mod administration;
 pub mod attachments;
@@ -51,20 +51,20 @@ use crate::app::numbers::Numbers;
 use crate::app::outbound::Targets;
 use crate::app::people::People;
 
-/// The default for the maximum size of an uploaded file, in bytes.
+/// The default maximum size of an uploaded file, in bytes.
 pub const FILE_BYTES_MAX: u64 = 100 << 20;
 
-/// The settings of a desk.
+/// The settings of the desk that an operator can change.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The base URL of links in responses and callbacks, such as `https://itsm.example.com`.
+    /// The first part of all URLs in responses and callbacks, such as `https://itsm.example.com`.
     pub site: String,
     /// Maximum size of an uploaded file, in bytes.
     pub file_bytes_max: u64,
-    /// Maximum size of a response that the host can send, in bytes. `None` if the host has no
-    /// limit.
+    /// Maximum size of a response in bytes, if the host (such as AWS Lambda) has a limit. Otherwise
+    /// the value is `None`.
     pub response_bytes_max: Option<u64>,
-    /// The time zone for ticket numbers and for times in responses.
+    /// The time zone for the dates in ticket numbers and for the times in responses.
     pub zone: TimeZone,
 }
 
@@ -79,13 +79,14 @@ impl Default for Settings {
     }
 }
 
-/// The ports, settings and services of one desk.
+/// The ports, the settings and the shared services of one process of the desk.
 #[derive(Clone)]
 pub struct App {
     pub ledger: Ledger,
     pub views: Arc<dyn Views>,
     pub queue: Arc<dyn Queue>,
-    /// The port that stores the results of processed commits (cards, deadlines and messages).
+    /// The port that stores the cards, deadlines and messages that the follower computes from
+    /// commits.
     pub page_writer: Arc<dyn PageWriter>,
     pub http: Arc<dyn HttpClient>,
     /// The port that stores the encrypted parts of uploaded files.
@@ -101,32 +102,34 @@ pub struct App {
     pub numbers: Arc<Numbers>,
     pub credentials: Arc<Credentials>,
     pub limits: Arc<Limits>,
-    /// Counts the concurrent outgoing requests to each receiver.
+    /// Limits the number of concurrent outgoing requests to each receiver.
     pub targets: Targets,
     pub settings: Arc<Settings>,
-    /// The feed position up to which the cards (stored summaries) are up to date. After a change,
-    /// an API waits for this position, so lists contain the change.
+    /// The feed position of the last commit that the cards (stored summaries of tickets) contain.
+    /// After a change, an API waits until this position is reached, so that lists contain the
+    /// change.
     pub followed: watch::Sender<i64>,
     pub crash: Arc<Crash>,
     secrets: Arc<dyn Secrets>,
     keys: Arc<OnceCell<DeskKeys>>,
 }
 
-/// The secret keys of the desk.
+/// The secret keys that belong to the desk and not to a person.
 #[derive(Clone, Copy)]
 pub struct DeskKeys {
-    /// The key that signs callback tokens.
+    /// The key for the signatures of callback tokens.
     pub token: [u8; 32],
-    /// The key for the fingerprints in the ledger. Without this key, nobody can find the values
-    /// behind the fingerprints by guessing.
+    /// The key for fingerprints (keyed hashes) in the ledger. Without this key, nobody can guess a
+    /// value and compare its fingerprint with the ledger.
     pub fingerprint: [u8; 32],
-    /// The key for the encryption of files that belong to no person.
+    /// The key that encrypts uploaded files for many people, such as workflow templates. Files of
+    /// one person are encrypted with the key of this person.
     pub files: [u8; 32],
 }
 
 impl App {
-    /// Creates a desk from its ports and settings. Returns an error if this program cannot read a
-    /// stored event version.
+    /// Creates the app from its ports and settings. Returns an error if this program cannot read
+    /// all versions of stored events.
     pub fn new(ports: Ports, settings: Settings, crash: Arc<Crash>) -> Result<Self, Error> {
         let Ports {
             ledger,
@@ -173,8 +176,7 @@ impl App {
         })
     }
 
-    /// Returns the secret keys of the desk. The keys are loaded at the first call, because most
-    /// functions do not need the keys.
+    /// Returns the secret keys of the desk. The keys are loaded at the first call.
     pub async fn keys(&self) -> Result<DeskKeys, Error> {
         let read = async || {
             Ok(DeskKeys {
@@ -187,5 +189,5 @@ impl App {
     }
 }
 
-/// The name of the secret key for fingerprints.
+/// The name under which the key for fingerprints (keyed hashes) is stored.
 pub const FINGERPRINT_KEY: &str = "fingerprint-key";

@@ -1,4 +1,4 @@
-//! Replaces person ids with user names in JSON values for output to people.
+//! Replaces person ids in JSON values with user names, so that people can read the output.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -6,7 +6,7 @@ use events::PersonId;
 use infra::{Error, Ledger};
 use serde_json::Value;
 
-/// A cache of user names from the key store, by person id.
+/// Reads user names from the key store, and caches them by person id.
 pub struct Names<'a> {
     ledger: &'a Ledger,
     known: HashMap<String, Option<String>>,
@@ -20,8 +20,8 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// Returns the user name of a person. Returns `None` if the person was erased or the id is
-    /// unknown.
+    /// Returns the user name of a person. Returns `None` if the person was erased, or if no person
+    /// has this id.
     pub async fn of(&mut self, id: &str) -> Result<Option<String>, Error> {
         if let Some(name) = self.known.get(id) {
             return Ok(name.clone());
@@ -31,8 +31,8 @@ impl<'a> Names<'a> {
         Ok(name)
     }
 
-    /// Replaces every person id in a value with a user name. Ids in texts that are separated by
-    /// commas are also replaced. The ids of erased people remain unchanged.
+    /// Replaces every person id in a JSON value with a user name. Texts that contain several person
+    /// ids, separated by commas, are also replaced. The ids of erased people do not change.
     pub async fn put_into(&mut self, value: &mut Value) -> Result<(), Error> {
         let mut ids = BTreeSet::new();
         collect(value, &mut ids);
@@ -44,7 +44,8 @@ impl<'a> Names<'a> {
     }
 }
 
-/// Returns true if a text has the format of a person id: the letter `p` and 24 hexadecimal digits.
+/// Returns true if a text has the format of a person id: the letter `p` followed by 24 hexadecimal
+/// digits.
 fn is_person_id(text: &str) -> bool {
     text.len() == 25
         && text.starts_with('p')

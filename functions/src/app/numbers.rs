@@ -1,5 +1,5 @@
-//! Creates ticket numbers from reserved blocks of numbers. Most new tickets therefore need no write
-//! to a shared counter.
+//! Creates ticket numbers. Each process reserves blocks of numbers, so most new tickets need no
+//! write to the shared number sequence.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -12,18 +12,20 @@ use infra::{CommandEnvelope, ExecuteError, Kind, Ledger, Outcome};
 use jiff::civil::Date;
 use tokio::sync::Mutex;
 
-/// Number of ticket numbers in one block. After a restart, the remaining numbers of a block are not
-/// used. Each day has 999,999 numbers for each kind of service.
+/// Number of ticket numbers that a process reserves at once. After a restart, the unused numbers of
+/// a block are lost. Each service kind has 999,999 numbers per day.
 const BLOCK: i64 = 200;
 
-/// Maximum number of delayed attempts to reserve a block of numbers. An attempt fails if another
-/// process reserves a block at the same time.
+/// Maximum number of failed attempts after which a process waits for a random time and tries again.
+/// An attempt to reserve a block of ticket numbers fails if another process reserves a block at the
+/// same time.
 const CROWD_MAX: u32 = 20;
 
-/// The blocks of ticket numbers that are reserved for this process.
+/// Contains the blocks of ticket numbers that this process has reserved.
 pub struct Numbers {
     ledger: Ledger,
-    /// The unused numbers in the current block of each service kind and day.
+    /// The unused ticket numbers in the current block. Each service kind and each day has its own
+    /// block.
     blocks: Mutex<HashMap<(ServiceKind, i64), Range<i64>>>,
 }
 
@@ -35,8 +37,9 @@ impl Numbers {
         }
     }
 
-    /// Reserves a block of numbers. After a conflict, tries again with a random delay. Many
-    /// processes may need a block at the same time, for example at midnight.
+    /// Reserves a block of ticket numbers. If another process reserves a block at the same time,
+    /// tries again after a random delay. Many processes may need a new block at the same time, for
+    /// example at midnight.
     async fn issue(
         &self,
         command_envelope: &CommandEnvelope,
@@ -71,8 +74,8 @@ impl Numbers {
             .await
     }
 
-    /// Returns the next ticket number for a service kind and a day. The day is in the time zone of
-    /// the desk.
+    /// Returns the next ticket number for a service kind and a day. The parameter `day` is the
+    /// current day in the time zone of the desk.
     pub async fn next(
         &self,
         kind: ServiceKind,
@@ -82,7 +85,7 @@ impl Numbers {
         let date =
             i64::from(day.year()) * 10_000 + i64::from(day.month()) * 100 + i64::from(day.day());
         let mut blocks = self.blocks.lock().await;
-        // New tickets do not need the blocks of older days.
+        // New tickets do not need the blocks of older days, so these blocks are removed.
         blocks.retain(|(_, other), _| *other >= date - 1);
         let block = blocks.entry((kind, date)).or_default();
         if block.is_empty() {

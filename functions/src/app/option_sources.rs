@@ -1,5 +1,5 @@
-//! Loads field options from other systems and stores them in a cache. The requests run concurrently
-//! and follow the rules for outgoing requests.
+//! Loads field options from other systems, and caches these options. The requests to the other
+//! systems run concurrently and follow the rules for outgoing requests.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,19 +15,20 @@ use infra::{Error, Ledger};
 
 use crate::app::outbound::{self, Described};
 
-/// Time for which options stay in the cache, in milliseconds.
+/// Time for which loaded options stay in the cache, in milliseconds.
 const OFFER_MS: i64 = 60_000;
-/// Time for which the error of a failed request stays in the cache, in milliseconds.
+/// Time for which the error of a failed request for options stays in the cache, in milliseconds.
 const NO_OFFER_MS: i64 = 5_000;
-/// Maximum size of a response with options, in bytes.
+/// Maximum size of a response that contains options, in bytes.
 const OFFER_BYTES_MAX: usize = 1 << 20;
-/// The limits of the cache. `weight` limits the total number of options.
+/// The limits of the cache for options. `entries` limits the number of cached responses, and
+/// `weight` limits the total number of options in these responses.
 const CACHE: Bounds = Bounds {
     entries: 200,
     weight: 100_000,
 };
 
-/// A cache of field options from other systems. Each entry has an expiry time.
+/// Loads field options from other systems, and caches the results for a limited time.
 pub struct Offers {
     ledger: Ledger,
     http: Arc<dyn HttpClient>,
@@ -43,7 +44,8 @@ impl Offers {
         }
     }
 
-    /// Returns the options for a request. The options come from the cache or from the other system.
+    /// Returns the options for one request. If the cache does not contain the options, sends the
+    /// request to the other system.
     pub async fn ask(&self, question: &Question) -> Result<Offered, Error> {
         let now = self.ledger.clock.now();
         if let Some(offered) = self.cache.get(question, now) {
@@ -65,7 +67,7 @@ impl Offers {
             },
             Err(reason) => Err(reason),
         };
-        // The request may take long, so the lifetime of the cache entry starts after the request.
+        // The request may take long. The time in the cache therefore starts after the response.
         let now = self.ledger.clock.now();
         let held_ms = if offered.is_ok() {
             OFFER_MS
@@ -81,8 +83,8 @@ impl Offers {
         Ok(offered)
     }
 
-    /// Loads the options of all fields in `given` into the cache before a decision. The requests
-    /// run concurrently, and no lock is held during the requests.
+    /// Loads the options of all fields in `given` into the cache, before a command with these
+    /// fields is executed. The requests run concurrently, and no lock is held during the requests.
     pub async fn ask_ahead(
         &self,
         definition: &Definition,
@@ -105,7 +107,7 @@ impl Offers {
         self.ask_all(questions.collect()).await.map(drop)
     }
 
-    /// Returns the options for each request. All requests run concurrently.
+    /// Returns the options for each of the requests. The requests run concurrently.
     pub async fn ask_all(
         &self,
         questions: BTreeSet<Question>,

@@ -1,5 +1,6 @@
-//! Builds the HTTP requests that workflow definitions contain. The key store contains the secret
-//! headers under the name `api/<name>`. A definition never contains secret headers.
+//! Builds the HTTP requests of workflow definitions, and limits their number. Secret headers are
+//! stored in the key store under the name `api/<name>`. A workflow definition contains only this
+//! name.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -10,36 +11,37 @@ use infra::keys::Keys;
 use infra::{Error, Kind};
 use serde::{Deserialize, Serialize};
 
-/// The name prefix of two kinds of secrets: variables for automatic workflow nodes, and inputs for
-/// one repeated API call.
+/// The first part of the names of two kinds of secrets: ticket variables for automatic workflow
+/// nodes, and new inputs for a repeated API call.
 pub const VARIABLES: &str = "variables/";
 
-/// The receiver of a callback, in the format of the key store. The URL and the headers may be
-/// secrets.
+/// The receiver of a callback, as it is stored in the key store. The URL and the headers may
+/// contain secrets.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Receiver {
     pub url: String,
     pub headers: Vec<(String, String)>,
 }
 
-/// One request from a workflow definition. Values have already replaced the placeholders.
+/// A request from a workflow definition, after all placeholders were replaced by values.
 #[derive(Clone, Debug)]
 pub struct Described<'a> {
     pub method: String,
     pub url: String,
     pub headers: Vec<(String, String)>,
-    /// The body as JSON text. If the text is empty, the request has no body.
+    /// The body as JSON text. If the text is empty, the request is sent without a body.
     pub body: String,
-    /// The name of a secret that contains additional headers. Empty if the request needs no secret.
+    /// The name of a stored secret that contains additional headers. The name is empty if the
+    /// request needs no secret headers.
     pub secret: &'a str,
     pub timeout_ms: i64,
     pub response_bytes_max: usize,
 }
 
-/// Builds the HTTP request and adds the headers from the secret.
+/// Builds an HTTP request, and adds the headers from the stored secret.
 ///
-/// The inner `Err` contains the reason, in English, why the request cannot be built. The outer
-/// `Err` means that the key store failed.
+/// The inner `Err` is the reason, in English, why the request cannot be built. The outer `Err` is
+/// an error of the key store.
 pub async fn request(
     keys: &dyn Keys,
     described: Described<'_>,
@@ -67,8 +69,8 @@ pub async fn request(
     }))
 }
 
-/// Returns the headers in a secret. The secret is a JSON object with text values. Returns `None` if
-/// the secret does not exist.
+/// Returns the additional headers from a stored secret. The secret is a JSON object with a text for
+/// each header name. Returns `None` if the secret does not exist.
 async fn secret_headers(
     keys: &dyn Keys,
     name: &str,
@@ -89,16 +91,17 @@ async fn secret_headers(
     })
 }
 
-/// Maximum number of concurrent requests to one receiver. A scheme, a host and a port together
-/// identify a receiver.
+/// Maximum number of concurrent requests to the same receiver. Two URLs with the same scheme, host
+/// and port have the same receiver.
 const CONCURRENT_MAX: usize = 32;
 
-/// Counts the running requests of this process for each receiver. The limit per receiver prevents a
-/// slow receiver from blocking all workers.
+/// Counts, for each receiver, the requests that this process has sent and not finished. The limit
+/// for each receiver prevents a slow receiver from occupying all workers.
 #[derive(Clone, Debug, Default)]
 pub struct Targets(Arc<Mutex<HashMap<String, usize>>>);
 
-/// A counted running request. Dropping the value removes the request from the count.
+/// A request that is not finished and counts for the limit of its receiver. When this value is
+/// dropped, the request no longer counts.
 #[derive(Debug)]
 pub struct TargetSlot {
     targets: Targets,
@@ -106,8 +109,8 @@ pub struct TargetSlot {
 }
 
 impl Targets {
-    /// Counts a new request to a receiver. Returns `None` if the receiver already has the maximum
-    /// number of running requests.
+    /// Counts a new request to a receiver. Returns `None` if this receiver already has
+    /// `CONCURRENT_MAX` unfinished requests.
     pub fn enter(&self, target: &str) -> Option<TargetSlot> {
         let mut running = self.0.lock().expect("no holder panics");
         let count = running.entry(target.to_owned()).or_default();

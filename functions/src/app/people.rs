@@ -1,5 +1,5 @@
-//! Converts user names in API requests to person ids of the ledger, and converts person ids back to
-//! user names.
+//! Converts user names in API requests to person ids, and converts person ids to user names in API
+//! responses. The ledger contains only person ids.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,20 +14,20 @@ use serde_json::Value;
 
 pub use domain::user_name::{NAME_MAX, is_name, trimmed};
 
-/// Maximum number of user names in one request. The names in all fields and lists count.
+/// Maximum number of user names in one request. The user names in all fields of the request count.
 pub const NAMED_MAX: usize = 1000;
 
-/// Number of names to read before the task lets other tasks run.
+/// Number of user names that a task reads before the task yields to other tasks.
 const NAMES_AT_ONCE: usize = 128;
 
-/// The reason why user names cannot be converted to people.
+/// The reason why user names of a request cannot be converted to person ids.
 #[derive(Debug, thiserror::Error)]
 pub enum Unnamed {
     #[error("{0:?} is not a user name")]
     NotAName(String),
     #[error("more than {0} people are named")]
     TooMany(usize),
-    /// The user names in the form field `key` cannot be converted. `why` is the reason.
+    /// The form field `key` contains a value that cannot be converted. `why` is the reason.
     #[error("{why}")]
     InField { key: String, why: Box<Unnamed> },
     #[error(transparent)]
@@ -40,14 +40,15 @@ impl Unnamed {
     }
 }
 
-/// Returns a user name without whitespace at the start and the end. Returns `None` if the text is
-/// not a valid user name.
+/// Removes whitespace at the start and the end of a user name. Returns `None` if the rest is not a
+/// valid user name.
 pub fn one_name(text: &str) -> Option<&str> {
     Some(trimmed(text)).filter(|name| is_name(name))
 }
 
-/// Returns the user names in a value, at most `most` names. The value is an array with one name per
-/// element, or a text with separators between the names.
+/// Returns the user names in a value of a request. The value is an array of user names, or a text
+/// with separators between the user names. Returns an error if the value contains more than `most`
+/// user names.
 pub fn names_of(value: &Value, most: usize) -> Result<Vec<String>, Unnamed> {
     let one = |text: &str| {
         one_name(text)
@@ -79,21 +80,21 @@ pub fn names_of(value: &Value, most: usize) -> Result<Vec<String>, Unnamed> {
     }
 }
 
-/// The new ids of the people whom a request registered. Each key is a temporary id from
-/// [`People::find`], and each value is the new id.
+/// The new person ids of people whom a request has registered. Each key is the temporary id that
+/// [`People::find`] returned, and each value is the new person id.
 #[derive(Clone, Debug, Default)]
 pub struct Registered(BTreeMap<PersonId, PersonId>);
 
 impl Registered {
-    /// Replaces a temporary id of an unknown person with the new id after the registration.
+    /// If `pid` is a temporary id, replaces it with the new person id.
     pub fn put(&self, pid: &mut PersonId) {
         if let Some(registered) = self.0.get(pid) {
             pid.clone_from(registered);
         }
     }
 
-    /// Replaces the temporary ids in the people fields of a form with the new ids of the registered
-    /// people.
+    /// Replaces the temporary ids in a ticket form with new person ids. Only form fields that
+    /// contain people are changed.
     pub fn put_in(&self, definition: &Definition, form: &mut [Entry]) {
         for entry in form
             .iter_mut()
@@ -109,8 +110,8 @@ impl Registered {
     }
 }
 
-/// Returns the person ids in the people fields of a form. The user names in the form must already
-/// be converted by [`People::form_in`].
+/// Returns the person ids in the fields of a ticket form that contain people. [`People::form_in`]
+/// must have converted the user names before.
 pub fn people_in(definition: &Definition, form: &[Entry]) -> Vec<PersonId> {
     let fields = form
         .iter()
@@ -121,7 +122,7 @@ pub fn people_in(definition: &Definition, form: &[Entry]) -> Vec<PersonId> {
         .collect()
 }
 
-/// Finds people by user name and by id in the key store.
+/// Finds person ids by user name, and user names by person id. The key store contains both.
 #[derive(Clone)]
 pub struct People(Arc<dyn Keys>);
 
@@ -130,7 +131,7 @@ impl People {
         Self(keys)
     }
 
-    /// Returns the person id for a user name. Registers an unknown user name as a new person.
+    /// Returns the person id for a user name. If the user name is unknown, registers a new person.
     pub async fn pid(&self, name: &str) -> Result<PersonId, Error> {
         if name == "system" {
             Ok(PersonId::system())
@@ -139,8 +140,8 @@ impl People {
         }
     }
 
-    /// Returns the person id for a user name. For an unknown name, returns a temporary id and does
-    /// not register the person.
+    /// Returns the person id for a user name. If the user name is unknown, returns a temporary id,
+    /// and registers nobody.
     pub async fn find(&self, name: &str) -> Result<PersonId, Error> {
         Ok(self
             .0
@@ -149,8 +150,8 @@ impl People {
             .unwrap_or_else(|| PersonId::unknown(name)))
     }
 
-    /// Returns the person ids for several user names, in the order of the names. An unknown name
-    /// gets a temporary id.
+    /// Returns the person ids for several user names, in the same order. An unknown user name gets
+    /// a temporary id.
     pub async fn find_all(&self, names: &[String]) -> Result<Vec<PersonId>, Error> {
         let found = self.0.find_all(names).await?;
         Ok(names
@@ -160,8 +161,8 @@ impl People {
             .collect())
     }
 
-    /// Returns the person ids for several user names, in the order of the names. Registers all
-    /// unknown names with one call.
+    /// Returns the person ids for several user names, in the same order. Registers all unknown user
+    /// names with one call of the key store.
     pub async fn pids(&self, names: &[String]) -> Result<Vec<PersonId>, Error> {
         let mut pids = self.find_all(names).await?;
         let registered = self.register(pids.clone()).await?;
@@ -169,7 +170,8 @@ impl People {
         Ok(pids)
     }
 
-    /// Registers, with one call, the people for whom [`People::find`] returned temporary ids.
+    /// Registers, with one call of the key store, all people who have only a temporary id from
+    /// [`People::find`].
     pub async fn register(&self, people: Vec<PersonId>) -> Result<Registered, Error> {
         let unknown: BTreeSet<PersonId> = people.into_iter().filter(PersonId::is_unknown).collect();
         if unknown.is_empty() {
@@ -183,7 +185,7 @@ impl People {
         Ok(Registered(unknown.into_iter().zip(pids).collect()))
     }
 
-    /// Returns the user name of a person. If the person was erased, returns the person id.
+    /// Returns the user name of a person. Returns the person id if the person was erased.
     pub async fn name(&self, pid: &PersonId) -> Result<String, Error> {
         if let Some(unknown) = pid.as_str().strip_prefix('?') {
             return Ok(unknown.to_owned());
@@ -191,12 +193,12 @@ impl People {
         Ok(self.0.name(pid).await?.unwrap_or_else(|| pid.0.clone()))
     }
 
-    /// Returns the user names of people, separated by commas.
+    /// Returns the user names of several people, separated by commas.
     pub async fn names(&self, pids: impl IntoIterator<Item = &PersonId>) -> Result<String, Error> {
         let mut names = Vec::new();
         for (at, pid) in pids.into_iter().enumerate() {
-            // If no read has to wait, other tasks cannot run. The task therefore yields in a long
-            // list.
+            // If no read of the key store has to wait, a long list blocks other tasks. This task
+            // therefore yields from time to time.
             if at % NAMES_AT_ONCE == NAMES_AT_ONCE - 1 {
                 tokio::task::yield_now().await;
             }
@@ -205,10 +207,11 @@ impl People {
         Ok(names.join(","))
     }
 
-    /// Replaces the user names in the people fields of a form with person ids.
+    /// Replaces the user names in the people fields of a ticket form with person ids.
     ///
-    /// `besides` is the number of other people in the request. The form and these people together
-    /// may have at most [`NAMED_MAX`] names. The check of this limit comes before the first lookup.
+    /// The parameter `besides` is the number of people in the other parts of the request. The form
+    /// and these parts together may contain at most [`NAMED_MAX`] people. This limit is checked
+    /// before the first user name is searched.
     pub async fn form_in(
         &self,
         definition: &Definition,
@@ -239,8 +242,8 @@ impl People {
         Ok(())
     }
 
-    /// Converts the value of a field for an API response. In a people field, replaces person ids
-    /// with user names.
+    /// Converts the stored value of a form field for an API response. If the field contains people,
+    /// replaces the person ids with user names.
     pub async fn value_out(&self, field: Option<&Field>, value: &Value) -> Result<Value, Error> {
         match value {
             Value::String(text) if is_people(field) => Ok(self.names_in(text).await?.into()),
@@ -248,7 +251,8 @@ impl People {
         }
     }
 
-    /// Returns the user names for a text with person ids. Both texts are separated by commas.
+    /// Converts a text with person ids to a text with user names. Both texts are separated by
+    /// commas.
     pub async fn names_in(&self, pids: &str) -> Result<String, Error> {
         self.names(&pids_in(pids)).await
     }
@@ -258,7 +262,7 @@ fn is_people(field: Option<&Field>) -> bool {
     field.is_some_and(|field| field.kind.names_people())
 }
 
-/// Returns the person ids in a stored text with ids that are separated by commas.
+/// Splits a stored text at its commas, and returns the person ids.
 fn pids_in(text: &str) -> Vec<PersonId> {
     text.split(',')
         .filter(|part| !part.is_empty())

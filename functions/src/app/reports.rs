@@ -1,4 +1,4 @@
-//! Computes reports from events.
+//! Computes reports about imported incidents from the events in the ledger.
 
 use std::collections::BTreeMap;
 
@@ -12,11 +12,11 @@ use serde_json::{Value, json};
 
 use crate::app::times;
 
-/// Number of commits in one read of the feed.
+/// Number of commits that one read of the feed returns.
 const PAGE: usize = 1000;
 
-/// Builds the incident log from all commits of the feed. Calls `progress` with the position of each
-/// read.
+/// Builds the incident log from all commits of the feed (the sequence of all commits). Calls
+/// `progress` with the current feed position after each read.
 pub async fn incident_log(
     ledger: &Ledger,
     progress: &mut dyn FnMut(i64),
@@ -41,8 +41,8 @@ pub async fn incident_log(
     }
 }
 
-/// Returns the report `incidents` about imported cases. The report contains volumes, transitions,
-/// durations, reassignments and reopened cases.
+/// Returns the report `incidents` about imported cases. The report contains numbers of cases, state
+/// transitions, durations, reassignments and reopened cases.
 pub fn incidents(log: &IncidentLog) -> Value {
     let cases: Vec<(&Case, &RowImported)> = log
         .cases
@@ -108,8 +108,8 @@ pub fn incidents(log: &IncidentLog) -> Value {
     })
 }
 
-/// Returns the ISO weekday of a time in a time zone. If the time zone is unknown, returns its name
-/// instead, so the report still counts the case.
+/// Returns the ISO weekday of a time in a time zone. If the time zone is unknown, returns a text
+/// with its name, so that the report still counts the case.
 fn weekday(Moment(at): Moment, zone: &str) -> Option<String> {
     let zone = match zone {
         "" => TimeZone::UTC,
@@ -132,8 +132,8 @@ fn counts(values: impl Iterator<Item = String>) -> BTreeMap<String, u64> {
     })
 }
 
-/// Returns the distribution of values. The mean is rounded to 3 decimals. Percentiles use the
-/// nearest-rank method, `sorted[ceil(p * n) - 1]`.
+/// Returns statistics of the given values, such as the mean and percentiles. The mean is rounded to
+/// 3 decimals. Percentiles use the nearest-rank method, `sorted[ceil(p * n) - 1]`.
 fn distribution(mut values: Vec<i64>) -> Value {
     values.sort_unstable();
     let n = values.len();

@@ -1,5 +1,5 @@
-//! Data of the current request that all functions can read. The data includes the address of the
-//! client, the caller, and the headers for conditional requests.
+//! Contains data about the current HTTP request that every function can read without a parameter:
+//! the client address, the caller, and the headers of conditional requests.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,23 +10,23 @@ use events::AppCode;
 
 use crate::app::limits::{Of, Transfer};
 
-/// The client at the other end of the connection. The host stores this value in the extensions of
-/// each request.
+/// The client that sent the request. The host adds this value to the extensions of each HTTP
+/// request.
 #[derive(Clone, Debug)]
 pub struct Peer {
     pub address: IpAddr,
-    /// True after the caller has sent valid credentials.
+    /// True after the credentials in the request were verified.
     pub is_known: Arc<AtomicBool>,
 }
 
-/// The data of one request.
+/// The data about one HTTP request.
 pub(crate) struct Scope {
     pub(crate) peer: Option<Peer>,
     pub(crate) if_none_match: Option<HeaderValue>,
     pub(crate) if_range: Option<HeaderValue>,
     pub(crate) of: Mutex<Option<Of>>,
-    /// Counts this request as a concurrent request of the caller. The count ends when the request
-    /// ends.
+    /// While this value exists, the request counts as a concurrent request of its caller. The value
+    /// is dropped at the end of the request.
     pub(crate) place: Mutex<Option<Transfer>>,
     pub(crate) retry_after_s: AtomicU64,
 }
@@ -39,14 +39,14 @@ fn with<T>(read: impl FnOnce(&Scope) -> Option<T>) -> Option<T> {
     SCOPE.try_with(|scope| read(scope)).ok().flatten()
 }
 
-/// Returns the address of the client of the current request. Returns `None` if the host provides no
-/// address.
+/// Returns the IP address of the client that sent the current request. Returns `None` if the host
+/// does not know this address.
 pub(crate) fn address() -> Option<IpAddr> {
     with(|scope| scope.peer.as_ref().map(|peer| peer.address))
 }
 
-/// Sets the caller of the current request after the credentials were verified. The bytes that the
-/// request writes count for the limits of this caller.
+/// Stores the caller of the current request, whose credentials were verified. All limits for this
+/// request are then limits of this caller.
 pub(crate) fn is_of(of: Of) {
     with(|scope| {
         if let Some(peer) = &scope.peer {
@@ -57,17 +57,17 @@ pub(crate) fn is_of(of: Of) {
     });
 }
 
-/// Counts the current request as a concurrent request of the caller until the request is handled.
+/// Counts the current request as a concurrent request of its caller until the end of the request.
 pub(crate) fn hold(place: Transfer) {
     with(|scope| scope.place.lock().expect("no holder panics").replace(place));
 }
 
-/// Returns the app and user whose limits apply to the current request.
+/// Returns the client app and the user whose limits apply to the current request.
 pub(crate) fn of() -> Option<Of> {
     with(|scope| *scope.of.lock().expect("no holder panics"))
 }
 
-/// Returns the header `If-None-Match` of the current request.
+/// Returns the header `If-None-Match` of the current HTTP request.
 pub(crate) fn if_none_match() -> Option<String> {
     with(|scope| {
         scope
@@ -78,7 +78,7 @@ pub(crate) fn if_none_match() -> Option<String> {
     })
 }
 
-/// Returns the header `If-Range` of the current request.
+/// Returns the header `If-Range` of the current HTTP request.
 pub(crate) fn if_range() -> Option<String> {
     with(|scope| {
         scope
@@ -89,8 +89,8 @@ pub(crate) fn if_range() -> Option<String> {
     })
 }
 
-/// Sets the number of seconds after which the client may repeat the current request. A response
-/// with status 429 contains this number in the header `Retry-After`.
+/// Stores the number of seconds after which the client may repeat the current request. If the
+/// response has the status 429, its header `Retry-After` contains this number.
 pub(crate) fn retry_after(seconds: u32) {
     with(|scope| {
         scope.retry_after_s.store(seconds.into(), Ordering::Relaxed);
@@ -99,12 +99,13 @@ pub(crate) fn retry_after(seconds: u32) {
 }
 
 tokio::task_local! {
-    /// The app that sent the current request. The value is set as soon as the app is identified.
+    /// The client app that sent the current request. The value is set after the credentials were
+    /// verified.
     pub(crate) static CALLER: OnceLock<AppCode>;
 }
 
-/// Stores the app of the current request, so the log line of the request contains the app. Does
-/// nothing if no request is being handled.
+/// Stores the client app that sent the current request. The log line about the request contains
+/// this app. Outside of a request, this function does nothing.
 pub(crate) fn note_caller(code: &AppCode) {
     let _ = CALLER.try_with(|caller| caller.set(code.clone()));
 }

@@ -1,5 +1,5 @@
-//! Formats times as RFC 3339 with milliseconds. All texts have the same format, so sorting the UTC
-//! texts also sorts the times.
+//! Formats and parses times. All times in UTC have the same RFC 3339 format with milliseconds.
+//! Sorting these texts therefore also sorts the times.
 
 use events::Moment;
 use infra::clock::{Clock as _, SystemClock};
@@ -9,10 +9,10 @@ use serde_json::Value;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 
-/// The default time zone for ticket numbers and times.
+/// The time zone of ticket numbers and displayed times if the operator configures no time zone.
 pub const DEFAULT_ZONE: &str = "Asia/Shanghai";
 
-/// The JSON keys in stored events and states whose integer values are times in milliseconds.
+/// The keys in the JSON of stored events and states whose integers are times in milliseconds.
 const INSTANTS: [&str; 11] = [
     "at",
     "due",
@@ -26,11 +26,11 @@ const INSTANTS: [&str; 11] = [
     "ended_at",
     "last_at",
 ];
-/// The JSON keys in stored events and states whose values are objects. Each member of such an
-/// object is a time in milliseconds.
+/// The keys in the JSON of stored events and states whose values are objects with times. Each value
+/// of such an object is a time in milliseconds.
 const TABLES_OF_INSTANTS: [&str; 2] = ["times", "versions"];
-/// The JSON keys whose values contain data of users or of workflow definitions. Inside these
-/// values, a key such as `at` or `due` has another meaning.
+/// The keys in the JSON of stored events whose values come from users or from workflow definitions.
+/// Inside these values, keys such as `at` or `due` do not mean a time.
 const FOREIGN: [&str; 8] = [
     "value",
     "values",
@@ -42,12 +42,13 @@ const FOREIGN: [&str; 8] = [
     "choice",
 ];
 
-/// Formats a time in UTC, such as `2026-11-22T08:00:00.000Z`.
+/// Formats a time in UTC. An example is `2026-11-22T08:00:00.000Z`.
 pub fn rfc3339(at: Moment) -> String {
     timestamp(at).strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
-/// Formats a time with the offset of a time zone, such as `2026-11-22T16:00:00.000+08:00`.
+/// Formats a time in a time zone, with the offset of this zone. An example is
+/// `2026-11-22T16:00:00.000+08:00`.
 pub fn in_zone(at: Moment, zone: &TimeZone) -> String {
     timestamp(at)
         .to_zoned_datetime(zone.clone())
@@ -55,8 +56,8 @@ pub fn in_zone(at: Moment, zone: &TimeZone) -> String {
         .to_string()
 }
 
-/// Parses a time in any variant of RFC 3339. A date without a time of day means the start of the
-/// day in UTC.
+/// Parses a time in a format of RFC 3339. If the text is only a date, the result is the start of
+/// this day in UTC.
 pub fn read(text: &str) -> Option<Moment> {
     let parsed = text
         .parse::<Timestamp>()
@@ -64,13 +65,13 @@ pub fn read(text: &str) -> Option<Moment> {
     parsed.ok().map(|at| Moment(at.as_millisecond()))
 }
 
-/// Returns true if the text is a date without a time of day. The text must be valid for [`read`].
+/// Returns true if the text is only a date. The function [`read`] must accept the text.
 pub fn is_day(text: &str) -> bool {
     text.parse::<Timestamp>().is_err()
 }
 
-/// Returns the time zone with an IANA name. If the time zone database of the system does not
-/// contain the name, the database in this program is used. `UTC` needs no database.
+/// Returns the time zone with an IANA name such as `Asia/Shanghai`. If the operating system does
+/// not know the name, the time zone database in this program is used.
 pub fn zone(name: &str) -> Result<TimeZone, String> {
     if name.eq_ignore_ascii_case("UTC") {
         return Ok(TimeZone::UTC);
@@ -79,13 +80,13 @@ pub fn zone(name: &str) -> Result<TimeZone, String> {
     found.map_err(|_| format!("time zone {name:?} is not known; use a name of the IANA database, such as {DEFAULT_ZONE} or UTC"))
 }
 
-/// Returns the time zone for a desk without a configured time zone.
+/// Returns the time zone that the desk uses if the operator configures no time zone.
 pub fn default_zone() -> TimeZone {
     zone(DEFAULT_ZONE).expect("the program brings the time zone database along")
 }
 
-/// Replaces the integer times in the JSON data of an event or a state with texts. `write` returns
-/// the text for a time.
+/// Replaces the times in the JSON of an event or a state with readable texts. The function `write`
+/// returns the text for a time.
 pub fn spell(value: &mut Value, write: &dyn Fn(Moment) -> String) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(|item| spell(item, write)),
@@ -115,8 +116,8 @@ pub fn spell(value: &mut Value, write: &dyn Fn(Moment) -> String) {
 }
 
 fn timestamp(at: Moment) -> Timestamp {
-    // The text format does not support very early and very late times. The nearest supported time
-    // replaces such a time.
+    // The text format does not support extremely early or late times. Such a time is replaced with
+    // the nearest time that the format supports.
     let nearest = if at.0 < 0 {
         Timestamp::MIN
     } else {
@@ -125,7 +126,7 @@ fn timestamp(at: Moment) -> Timestamp {
     Timestamp::from_millisecond(at.0).unwrap_or(nearest)
 }
 
-/// Writes the time of a log line in the format of [`rfc3339`].
+/// Writes the time of each log line in the format of [`rfc3339`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LogTime;
 

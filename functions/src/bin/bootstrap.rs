@@ -1,5 +1,6 @@
-//! The program that runs every Lambda function. The environment variable `_HANDLER` contains the
-//! name of the function. Other environment variables configure the desk.
+//! The program that AWS Lambda starts for every function of the desk. The environment variable
+//! `_HANDLER` contains the name of the function. Other environment variables contain the settings
+//! of the desk.
 
 use std::sync::Arc;
 
@@ -18,12 +19,13 @@ use infra::http::egress::Egress;
 use infra::login::{Login, http::Http as HttpLogin, memory::Memory as NoLogin};
 use lambda_runtime::Error;
 
-/// The functions that have no permission to read the journal. All other functions read the journal
-/// once at the start to open the connection.
+/// The functions that have no permission to read the journal (the database table of all commits).
+/// All other functions read the journal once when they start, so that the connection is already
+/// open for the first call.
 const NO_JOURNAL: [&str; 3] = ["index", "project", "wake"];
 
-/// Maximum size of a response body, in bytes. Lambda allows 6 MiB, but base64 encoding and headers
-/// need a part of this size.
+/// Maximum size of a response body, in bytes. Lambda allows 6 MiB for the whole response, and this
+/// size includes headers and the base64 encoding of the body.
 const RESPONSE_BYTES_MAX: u64 = 4 << 20;
 
 #[tokio::main(flavor = "current_thread")]
@@ -100,7 +102,8 @@ async fn main() -> Result<(), Error> {
         .await
 }
 
-/// Reads a setting from the environment. An empty value means that the setting is absent.
+/// Returns a setting from an environment variable. Returns `None` if the variable is not set or
+/// empty.
 #[expect(
     clippy::disallowed_methods,
     reason = "Lambda passes settings in the environment"

@@ -1,4 +1,4 @@
-//! The `ledgerdesk` command line program.
+//! The main function of the command line program `ledgerdesk`.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -38,15 +38,17 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints the reason for a failure. If writing to standard error fails, the error is ignored.
+/// Prints an error message to standard error. If printing fails, nothing more can be done, so this
+/// failure is ignored.
 fn print_error(text: &str) {
     let _ = writeln!(std::io::stderr(), "ledgerdesk: {text}");
 }
 
-/// Ends the program when a write to standard output fails.
+/// Ends the program if writing to standard output fails.
 ///
-/// If the reader has closed the pipe (for example `| head`), the program ends successfully without
-/// a message. Any other write error, such as a full disk, is a failure.
+/// If the program that reads the output has ended (for example `| head`), this program ends
+/// successfully without a message. For any other write error, such as a full disk, this program
+/// ends with a failure.
 fn exit_on_failed_print() {
     let default_hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

@@ -1,10 +1,10 @@
-//! The AWS Lambda host. Runs one function of the function catalog. The triggers are HTTP requests,
-//! table streams (change streams of DynamoDB), queues and schedules.
+//! Runs one function of the desk as an AWS Lambda function. HTTP requests, table streams (change
+//! streams of DynamoDB), queues and schedules call such a function.
 //!
-//! The result of a queue batch contains the ids of the failed messages, and SQS delivers only these
-//! messages again. The result of a table stream batch contains the id of the first failed record.
-//! AWS then delivers this record and all later records again. Commits that were already processed
-//! are skipped because of their sequence.
+//! For messages of a queue, the result lists the ids of the failed messages, and SQS delivers only
+//! these messages again. For records of a table stream, the result contains the first failed
+//! record. AWS then delivers this record and all later records again. Commits that were already
+//! processed are skipped because their sequence is already stored.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -36,32 +36,33 @@ use crate::stream::index::{Arrived, Indexer, TAMPERED};
 use crate::stream::project;
 use crate::{App, host::metrics, queue, timer};
 
-/// Maximum number of streams of one batch that are processed concurrently.
+/// Maximum number of event streams that are processed at the same time for one call of the
+/// function.
 const AT_ONCE: usize = 16;
-/// Time between two checks for due deadlines. The schedule in the deployment template has the same
-/// interval.
+/// Time between two searches for reached deadlines, in milliseconds. The schedule in the deployment
+/// template must have the same value.
 const SWEEP_MS: i64 = 60_000;
 /// Number of deliveries after which SQS moves a message to the dead letter queue. The deployment
-/// template contains the same number.
+/// template must have the same value.
 pub const RECEIVES_MAX: u32 = 5;
-/// Longest delay between two shards of a table stream. An older commit of one shard may arrive this
-/// much later than a newer commit of another shard.
+/// Longest delay between two shards (parts) of a table stream, in milliseconds. A commit in a slow
+/// shard may arrive this much later than a newer commit in a fast shard.
 const SHARD_LAG_MS: i64 = 300_000;
-/// Delay before SQS delivers a message again after a transient error.
+/// Time until SQS delivers a message again after a transient error, in milliseconds.
 const AGAIN_MS: i64 = 5_000;
 
-/// The format of the result if a record of a table stream batch fails.
+/// The form of the function result if a record of a table stream cannot be processed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StreamAnswers {
-    /// The result contains the id of the first failed record, as AWS expects.
+    /// The result contains the id of the first failed record. AWS supports this form.
     #[default]
     Partial,
-    /// The whole batch fails. Some local replacements for AWS do not support partial results and
-    /// need this format.
+    /// The whole call fails, so all its records are delivered again. Some local replacements for
+    /// AWS support only this form.
     Whole,
 }
 
-/// The app, the indexer and the request counter of a Lambda function.
+/// The parts that a Lambda function of the desk needs.
 #[derive(Clone)]
 pub struct Host {
     app: App,
@@ -72,7 +73,7 @@ pub struct Host {
 }
 
 impl Host {
-    /// Creates a host. `meter` counts the requests to AWS.
+    /// Creates the host. `meter` counts the requests that the desk sends to AWS services.
     pub fn new(app: App, indexer: Indexer, meter: Arc<Meter>, answers: StreamAnswers) -> Self {
         Self {
             app,
@@ -83,8 +84,8 @@ impl Host {
         }
     }
 
-    /// Handles invocations of the named function until the process ends. Returns an error if no
-    /// function has this name.
+    /// Handles calls of the function `name` until the process ends. Returns an error if the desk
+    /// has no function with this name.
     pub async fn run(self, name: &str) -> Result<(), Broken> {
         let function = FUNCTIONS
             .iter()
@@ -122,8 +123,8 @@ impl Host {
         );
     }
 
-    /// Handles one invocation that is not an HTTP request. The format of the result depends on the
-    /// trigger.
+    /// Handles one call of the function by a table stream, a queue or a schedule. The form of the
+    /// result depends on the trigger.
     pub async fn handle(&self, function: &Function, payload: Value) -> Result<Value, Error> {
         let unreadable = |error: serde_json::Error| {
             Error::because(
@@ -154,10 +155,11 @@ impl Host {
         }
     }
 
-    /// Assigns feed positions to the commits of a batch.
+    /// Gives each commit of a table stream batch a position in the feed (the sequence of all
+    /// commits).
     ///
-    /// The ledger only inserts commits. Any other record is therefore reported as a sign of
-    /// tampering (a change by another writer).
+    /// The ledger only inserts commits. Another kind of record means that another program changed
+    /// the journal. Such a record is reported as a sign of tampering.
     async fn index(&self, event: StreamEvent) -> Result<Value, Error> {
         let mut arrived = Vec::new();
         for record in &event.records {
@@ -181,7 +183,8 @@ impl Host {
         Ok(json!({ "indexed": indexed, "batchItemFailures": [] }))
     }
 
-    /// Stores a sign of tampering for audits and operators, and prints the metric that triggers the alarm.
+    /// Stores a sign of tampering (a change of the journal by another program), so that an audit
+    /// finds the sign. Also prints a metric that triggers an alarm.
     async fn report(&self, sign: &str) -> Result<(), Error> {
         tracing::error!(
             sign,
@@ -192,8 +195,8 @@ impl Host {
             sequence: 1,
             body: sign.as_bytes().to_vec(),
         };
-        // The unknown writer controls the text of the sign, so the key is a hash with a fixed
-        // length.
+        // The program that changed the journal controls the text of the sign. The key is therefore
+        // a hash with a fixed length.
         self.app
             .views
             .put(
@@ -207,8 +210,9 @@ impl Host {
             .map(drop)
     }
 
-    /// Runs the follower (the update of cards and messages) for the commits of a batch. The commits
-    /// of one stream are processed in order. Several streams are processed concurrently.
+    /// Updates deadlines, cards (stored summaries) and messages for the commits of a table stream
+    /// batch. The commits of one event stream are processed in order. Different event streams are
+    /// processed at the same time.
     async fn follow(&self, event: StreamEvent) -> Result<Value, Error> {
         let mut streams: BTreeMap<String, Vec<(usize, Commit)>> = BTreeMap::new();
         for (at, record) in event
@@ -222,14 +226,14 @@ impl Host {
                     .entry(commit.stream.clone())
                     .or_default()
                     .push((at, commit)),
-                // The ledger did not write this record. The function `index` reports the same
-                // record as tampering.
+                // The ledger did not write this record. The function `index` receives the same
+                // record and reports it as a sign of tampering.
                 Err(error) => tracing::error!(%error, "record skipped: not a commit of the ledger"),
             }
         }
-        // A reaction that is new in this build must process all commits of this batch. Other shards
-        // may deliver older commits later, so the start time of the reaction is earlier than the
-        // oldest commit.
+        // A reaction (a function that sends messages) that is new in this version must process all
+        // commits of this batch. Older commits may arrive later in other shards. The start time of
+        // the reaction is therefore earlier than the oldest commit of this batch.
         let Some(oldest) = streams
             .values()
             .flatten()
@@ -287,10 +291,10 @@ impl Host {
         }
     }
 
-    /// Processes the messages of a batch. Returns the ids of the failed messages.
+    /// Processes the messages of a queue batch. Returns the ids of the failed messages.
     ///
-    /// After a transient error, the message is sent again with a delay. Such a message never goes
-    /// to the dead letter queue.
+    /// After a transient error, the message is put into the queue again with a delay. A message
+    /// with only transient errors therefore never moves to the dead letter queue.
     async fn work(&self, name: &str, event: SqsEvent) -> Result<Value, Error> {
         let is_of_robots = name == fleet_message::NAME;
         let works = event.records.into_iter().map(|record| async move {
@@ -316,8 +320,8 @@ impl Host {
                 json!({ "itemIdentifier": id })
             })
         });
-        // All messages of a batch are processed concurrently, because each message may wait for a
-        // slow receiver.
+        // Each message may wait for a slow receiver, so all messages of a batch are processed at
+        // the same time.
         let failures: Vec<Value> = join_all(works).await.into_iter().flatten().collect();
         Ok(json!({ "batchItemFailures": failures }))
     }
@@ -350,8 +354,8 @@ impl Host {
             Error::new(Kind::Misconfigured, what)
         })?;
         match queue::work(&self.app, REGISTRY, execute, &message).await {
-            // The store still contains the deadline, so the next check for due deadlines puts this
-            // message into the queue again.
+            // The deadline of this message is still stored. The next search for reached deadlines
+            // puts the message into the queue again.
             Err(error)
                 if error.is_transient() && matches!(queue::read(&message), Ok(Work::Due(_))) =>
             {
@@ -367,8 +371,8 @@ impl Host {
     }
 }
 
-/// Processes the commits of one stream in order. If processing fails, returns the index of the
-/// failed record in the batch, and the error.
+/// Processes the commits of one event stream in order. After an error, returns the index of the
+/// record in the batch that must be delivered again, and the error.
 async fn follow_stream(
     app: App,
     births: Births,
@@ -386,8 +390,8 @@ async fn follow_stream(
         .into_iter()
         .map(|(_, commit)| Received::from(commit))
         .collect();
-    // The follower processes all commits of a stream in one call, so a failure is reported for the
-    // first commit.
+    // All commits of the event stream are processed in one call. If the call fails, the failed
+    // commit is unknown. AWS must therefore deliver all these commits again.
     let followed = follower.follow_page(page, None).await;
     followed.err().map(|error| (first, error))
 }
@@ -414,7 +418,8 @@ fn name_of(record: &EventRecord) -> String {
     format!("{}:{}", text("p"), text("s"))
 }
 
-/// Reads the commit from a record. Returns an error if the ledger cannot have written the record.
+/// Reads the commit from a record of the table stream. Returns an error if the record does not have
+/// the format of the ledger.
 fn new_commit(record: &EventRecord) -> Result<Commit, Error> {
     let image: HashMap<String, serde_dynamo::AttributeValue> =
         record.change.new_image.clone().into();

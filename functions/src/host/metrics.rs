@@ -1,5 +1,5 @@
-//! Prints metrics as log lines in the embedded metric format of CloudWatch. With this format, no
-//! request to AWS is necessary.
+//! Prints metrics as log lines. The log lines have the embedded metric format, so CloudWatch reads
+//! the metrics from the log. The desk therefore sends no requests to CloudWatch.
 
 use std::collections::BTreeMap;
 
@@ -7,19 +7,20 @@ use events::Moment;
 use infra::meter::Counted;
 use serde_json::{Value, json};
 
-/// The namespace of all metrics. A log search can use this text to find the metric lines.
+/// The namespace of all metrics of the desk. Every metric line contains this text, so a log search
+/// can find these lines.
 pub const NAMESPACE: &str = "Ledgerdesk";
 
-/// Prints the numbers of requests to AWS in one invocation. Prints nothing if there were no
-/// requests.
+/// Prints how many requests one call of a Lambda function sent to AWS services. If the call sent no
+/// requests, prints nothing.
 pub fn print(function: &str, at: Moment, counted: &BTreeMap<&'static str, Counted>) {
     if !counted.is_empty() {
         println!("{}", line(function, at, counted));
     }
 }
 
-/// Returns the log line of an invocation. The line contains the totals as metrics, and the count
-/// for each kind of request.
+/// Returns the log line for one call of a Lambda function. The totals in this line are metrics. The
+/// line also contains the numbers for each kind of request.
 pub fn line(function: &str, at: Moment, counted: &BTreeMap<&'static str, Counted>) -> Value {
     let mut total = Counted::default();
     counted.values().for_each(|counted| total += *counted);
@@ -36,8 +37,8 @@ pub fn line(function: &str, at: Moment, counted: &BTreeMap<&'static str, Counted
     })
 }
 
-/// Prints the metric for signs of tampering. An alarm in the deployment template is based on this
-/// metric.
+/// Prints the metric that counts signs of tampering (changes of the journal by another program). An
+/// alarm in the deployment template uses this metric.
 pub fn print_tampering(at: Moment) {
     let line = json!({
         "_aws": { "Timestamp": at.0, "CloudWatchMetrics": [{ "Namespace": NAMESPACE, "Dimensions": [[]], "Metrics": [{ "Name": "Tampering" }] }] },

@@ -1,5 +1,5 @@
-//! The two hosts that run the functions of the catalog. Only these files depend on the environment
-//! in which functions run.
+//! Contains the two hosts that run the functions of the desk: AWS Lambda and a single machine. Only
+//! these files depend on the environment in which the functions run.
 
 #[cfg(feature = "aws")]
 pub mod lambda;

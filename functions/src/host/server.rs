@@ -1,5 +1,6 @@
-//! The HTTP/1 server of the local host. The server limits the size of request heads (request line
-//! and headers), the time for them, the length of pauses, and the number of connections.
+//! The HTTP/1 server of the host that runs the desk on one machine. The server limits the size of
+//! request heads (request line and headers) and the time to receive a head. The server also limits
+//! the pauses of clients and the number of connections.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -29,47 +30,54 @@ use tokio::time::{Instant, Sleep};
 
 use crate::app::request_scope::Peer;
 
-/// Longest time until a request head is complete. For the first request, the time starts when the
-/// connection opens. For a later request, the time starts with its first byte.
+/// Longest time until a request head (request line and headers) is complete. For the first request,
+/// this time starts when the client opens the connection. For a later request, this time starts
+/// when the first byte of the request arrives.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest pause between two requests of a connection. Common proxies use 60 s, so this pause is
-/// longer.
+/// Longest pause between two requests of one connection. Common proxies close a connection after a
+/// pause of 60 s. The server waits longer, so a proxy never sends a request on a connection that
+/// the server has just closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
-/// Longest time for which a client may stop reading a response.
+/// Longest time in which a client may read no byte of a response. After this time, the server
+/// closes the connection.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Maximum size of a request head (request line and headers), in bytes. The server answers a larger
 /// head with status 431. Known clients send at most 4 KiB.
 const HEAD_BYTES_MAX: usize = 32 << 10;
-/// Largest buffer of a connection in each direction.
+/// Maximum size of the read buffer and of the write buffer of one connection, in bytes.
 const BUFFER_BYTES_MAX: usize = 64 << 10;
-/// Maximum number of concurrent connections, if the operating system allows enough open files. All
-/// connections together usually need 16 MiB of memory, and 256 MiB if all buffers are full.
+/// Maximum number of concurrent connections. The number is smaller if the operating system allows
+/// too few open files. The connections together usually need 16 MiB of memory. If all buffers are
+/// full, the connections need 256 MiB.
 const CONNECTIONS_MAX: usize = 2048;
-/// Number of open files reserved for the desk itself: databases, uploaded files and outgoing
-/// requests.
+/// Number of open files that connections must not use. The desk needs these files for databases,
+/// uploaded files and outgoing requests.
 const FILES_RESERVED: u64 = 256;
-/// The number of open files that the server assumes if the operating system sets no limit.
+/// The assumed limit of open files if the operating system sets no limit.
 const FILES_UNLIMITED: u64 = 1 << 20;
-/// Maximum number of request body bytes that the server reads after the response is ready. Unread
-/// bytes would reset the connection before the client or the proxy reads the response.
+/// Maximum number of body bytes that the server still reads from a request after the response is
+/// ready. If the server closed the connection with unread bytes, the client would get a connection
+/// reset instead of the response.
 const DRAIN_BYTES_MAX: usize = 16 << 20;
-/// Longest time for reading the remaining bytes of a request body.
+/// Longest time for reading the rest of a request body after the response is ready.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
-/// Longest pause of an authenticated caller that sends a body or reads a response. After this
-/// pause, the server may close the connection to admit a new connection.
+/// Time after which an authenticated caller counts as stalled. During this time, the caller sends
+/// no byte of the body or reads no byte of the response. The server may close the connection of a
+/// stalled caller to accept a new connection.
 const STALLED: Duration = Duration::from_secs(1);
-/// Time between two checks of all connections.
+/// Time between two searches for connections that exceed a time limit.
 const SWEEP_EVERY: Duration = Duration::from_millis(500);
-/// Pause after the server fails to accept a connection.
+/// Time to wait after the operating system reports an error for a new connection.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
-/// Longest time for which the server waits for running requests when the server stops.
+/// Longest time that the server waits for running requests before the server stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(8);
-/// The response to a new connection when the number of connections is at its limit.
+/// The response to a new connection if all connections are in use and none of them can be closed.
 const BUSY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-type: application/problem+json\r\ncontent-length: 108\r\n\r\n\
     {\"title\":\"Service Unavailable\",\"status\":503,\"detail\":\"too many connections are open; try again in a second\"}";
 
-/// Serves a router until `stopped` is true, then waits for the running requests.
+/// Serves requests with a router until `stopped` is true. Then accepts no new connections, and
+/// waits at most `STOP_TIMEOUT` for the running requests.
 pub async fn run(listener: TcpListener, router: Router, mut stopped: watch::Receiver<bool>) {
     let connections = Arc::new(Connections::new(connections_max(
         infra::local::open_files_max(),
@@ -115,8 +123,9 @@ pub async fn run(listener: TcpListener, router: Router, mut stopped: watch::Rece
     }
 }
 
-/// Returns the maximum number of connections for a limit of open files. The result is the limit
-/// minus the reserved files, but at least half of the limit.
+/// Returns the maximum number of connections. `files` is the limit of open files that the operating
+/// system sets. The result is this limit minus `FILES_RESERVED`, but at least half of the limit and
+/// at most `CONNECTIONS_MAX`.
 fn connections_max(files: Option<u64>) -> usize {
     let files = files.unwrap_or(FILES_UNLIMITED);
     let left = files.saturating_sub(FILES_RESERVED).max(files / 2);
@@ -125,8 +134,9 @@ fn connections_max(files: Option<u64>) -> usize {
         .clamp(1, CONNECTIONS_MAX)
 }
 
-/// The phase of a connection. To admit a new connection, the server closes another connection.
-/// Connections in an earlier phase of this list are closed first.
+/// The phase of a connection. If too many connections are open, the server closes an old connection
+/// to accept a new connection. A connection in an earlier phase of this list is closed before a
+/// connection in a later phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
     /// The server waits for the end of a request head.
@@ -136,11 +146,12 @@ enum Phase {
     /// The server has sent a response and waits for the next request.
     Idle,
     /// The server sends a response to an unauthenticated caller. Such a caller may read slowly on
-    /// purpose.
+    /// purpose, to occupy connections.
     Sending,
-    /// An authenticated caller has stopped sending the request body or reading the response.
+    /// An authenticated caller has sent no byte of the body, or read no byte of the response, for
+    /// `STALLED`.
     Stalled,
-    /// The server handles a request. The server does not close such a connection to admit a new
+    /// The server handles a request. The server never closes such a connection to accept a new
     /// connection.
     Busy,
 }
@@ -150,8 +161,8 @@ enum Phase {
 struct State {
     phase: Phase,
     since: Instant,
-    /// The time at which the client stopped sending the body or reading the response. `None` if the
-    /// client has not stopped.
+    /// The time at which the client stopped sending the request body or reading the response. The
+    /// value is `None` while the client sends or reads.
     stalled: Option<Instant>,
 }
 
@@ -165,11 +176,12 @@ impl State {
     }
 }
 
-/// One open connection.
+/// One open connection and its current phase.
 struct Connection {
     address: IpAddr,
     state: Mutex<State>,
-    /// True if the caller of the current request sent valid credentials.
+    /// True if the caller of the current request sent valid credentials. The request handler sets
+    /// this value.
     is_known: Arc<AtomicBool>,
     end: Notify,
 }
@@ -196,20 +208,22 @@ impl Connection {
         }
     }
 
-    /// Sets the time since which the client makes no progress. `None` means that the client sends
-    /// or reads again.
+    /// Stores the time at which the client stopped sending or reading. `None` means that the client
+    /// sends or reads again.
     fn stall(&self, since: Option<Instant>) {
         self.state.lock().expect("no holder panics").stalled = since;
     }
 
-    /// Returns true if the request was pipelined. A pipelined request arrives together with the
-    /// bytes of the previous request.
+    /// Returns true if the current request was pipelined: the client sent the request before the
+    /// previous response was complete. In this case, no new bytes were read, so the phase is still
+    /// `Idle`.
     fn is_pipelined(&self) -> bool {
         self.state.lock().expect("no holder panics").phase == Phase::Idle
     }
 
-    /// Returns the current phase and its start. For an authenticated caller, `Body` and `Sending`
-    /// count as `Busy`. After a long pause of such a caller, the phase counts as `Stalled`.
+    /// Returns the current phase and the time at which this phase started. For an authenticated
+    /// caller, the stored phases `Body` and `Sending` count as `Busy`. If such a caller makes a
+    /// long pause, the result is `Stalled`.
     fn now(&self) -> (Phase, Instant) {
         let State {
             phase,
@@ -230,8 +244,8 @@ impl Connection {
 /// All open connections.
 struct Connections {
     max: usize,
-    /// Maximum number of connections from one IP address. Loopback addresses have no limit, because
-    /// a local proxy may send the requests of many clients.
+    /// Maximum number of connections from one IP address. Connections from the same machine
+    /// (loopback) have no such limit, because a local proxy may send the requests of many clients.
     per_address_max: usize,
     open: Mutex<(u64, HashMap<u64, Arc<Connection>>)>,
 }
@@ -245,8 +259,8 @@ impl Connections {
         }
     }
 
-    /// Registers a new connection. If a limit is reached, closes another connection that is not
-    /// busy. Returns `None` if all other connections are busy.
+    /// Registers a new connection. If a limit of connections is reached, closes an old connection
+    /// that is not busy. Returns `None` if a limit is reached and all connections are busy.
     fn admit(&self, address: IpAddr) -> Option<(u64, Arc<Connection>)> {
         let mut open = self.open.lock().expect("no holder panics");
         let (last, all) = &mut *open;
@@ -275,8 +289,8 @@ impl Connections {
         end_oldest(&mut self.open.lock().expect("no holder panics").1, None);
     }
 
-    /// Closes each connection whose request head is not complete in time, or which is idle for too
-    /// long.
+    /// Closes every connection whose request head takes longer than `HEAD_TIMEOUT`, or which waits
+    /// for the next request longer than `IDLE_TIMEOUT`.
     fn sweep(&self, now: Instant) {
         self.open
             .lock()
@@ -297,8 +311,8 @@ impl Connections {
     }
 }
 
-/// The registration of an open connection. Dropping the value removes the registration, even after
-/// a panic.
+/// The registration of one open connection. Dropping this value removes the connection from the
+/// list of open connections, even after a panic.
 struct Slot {
     connections: Arc<Connections>,
     id: u64,
@@ -310,11 +324,12 @@ impl Drop for Slot {
     }
 }
 
-/// Closes one connection that is not busy. Connections in an earlier phase of `Phase` are closed
-/// first. Among these, the connection with the oldest start is closed. If `of` is an address,
-/// considers only the connections from this address.
+/// Closes one connection that is not busy. A connection in an earlier phase of `Phase` is closed
+/// first. Among connections in the same phase, the connection that entered this phase first is
+/// closed. If the parameter `of` is an address, only the connections from this address can be
+/// closed.
 ///
-/// Returns false if all considered connections are busy.
+/// Returns false if all these connections are busy.
 fn end_oldest(open: &mut HashMap<u64, Arc<Connection>>, of: Option<IpAddr>) -> bool {
     let waiting = open
         .iter()
@@ -339,7 +354,8 @@ async fn serve(
     router: TowerToHyperService<Router>,
     mut stopped: watch::Receiver<bool>,
 ) {
-    // Nagle's algorithm would delay small responses, so the server turns the algorithm off.
+    // Nagle's algorithm delays small packets, and responses are often small. The server therefore
+    // turns this algorithm off.
     let _ = stream.set_nodelay(true);
     let io = TokioIo::new(Watched {
         stream,
@@ -350,8 +366,9 @@ async fn serve(
     let answering = connection.clone();
     let service = service_fn(move |request| answer(router.clone(), answering.clone(), request));
     let mut settings = http1::Builder::new();
-    // The server does not use the header timeout of hyper, because this timeout would also end idle
-    // connections. `sweep` limits the time for request heads instead.
+    // The server does not use the header timeout of the library hyper, because this timeout would
+    // also close connections that wait for the next request. The function `sweep` limits the time
+    // for request heads instead.
     settings
         .max_header_size(HEAD_BYTES_MAX)
         .max_buf_size(BUFFER_BYTES_MAX)
@@ -376,15 +393,16 @@ async fn serve(
     }
 }
 
-/// Handles one request, and reads the remaining bytes of the request body.
+/// Calls the router for one request. Then reads the rest of the request body, because unread bytes
+/// would reset the connection.
 async fn answer(
     router: TowerToHyperService<Router>,
     connection: Arc<Connection>,
     request: Request<Incoming>,
 ) -> Result<Response<Answering>, Infallible> {
     if connection.is_pipelined() {
-        // A client with many pipelined requests must not delay other connections, so this task
-        // yields.
+        // A client can send many pipelined requests at once. This task yields before each of these
+        // requests, so other connections are not delayed.
         tokio::task::yield_now().await;
     }
     let (mut parts, body) = request.into_parts();
@@ -408,8 +426,9 @@ async fn answer(
     let mut response = router
         .call(Request::from_parts(parts, Body::new(shared.clone())))
         .await?;
-    // While the server reads the remaining bytes of the body, the server may close the connection
-    // to admit a new connection.
+    // The response is ready, and the server only reads the rest of the body. During this time, the
+    // caller counts as unauthenticated, so the server may close the connection to accept a new
+    // connection.
     let is_known = connection.is_known.swap(false, Ordering::Relaxed);
     if !drained(shared, expects_continue).await {
         response
@@ -421,13 +440,14 @@ async fn answer(
     Ok(response.map(|body| Answering { body, connection }))
 }
 
-/// Reads a body to its end. Returns false if the size exceeds [`DRAIN_BYTES_MAX`], if the time
-/// exceeds [`DRAIN_TIMEOUT`], or if reading fails.
+/// Reads a request body to its end. Returns false if the unread bytes exceed [`DRAIN_BYTES_MAX`],
+/// if reading takes longer than [`DRAIN_TIMEOUT`], or if reading fails.
 async fn drained(mut body: Shared, expects_continue: bool) -> bool {
     if body.is_end_stream() {
         return true;
     }
-    // A client that waits for `100 Continue` has not sent a body, so there is nothing to read.
+    // The client sent the header `Expect: 100-continue`, and the handler did not read the body. The
+    // client therefore sent no body, and the server has nothing to read.
     if expects_continue && !body.0.lock().expect("no holder panics").was_read {
         return false;
     }
@@ -447,7 +467,7 @@ async fn drained(mut body: Shared, expects_continue: bool) -> bool {
         .unwrap_or(false)
 }
 
-/// The body of a request, and the progress of reading the body.
+/// The body of a request, and the state of reading this body.
 struct Reading {
     body: Incoming,
     was_read: bool,
@@ -455,8 +475,8 @@ struct Reading {
     connection: Arc<Connection>,
 }
 
-/// The body of a request. First the handler reads the body. Then the server reads the remaining
-/// bytes.
+/// The body of a request, which two readers share. The request handler reads the body first. The
+/// server then reads the bytes that the handler did not read.
 #[derive(Clone)]
 struct Shared(Arc<Mutex<Reading>>);
 
@@ -496,7 +516,8 @@ impl http_body::Body for Shared {
     }
 }
 
-/// The body of a response. The connection becomes idle when this value is dropped.
+/// The body of a response. When the response is sent, this value is dropped, and the connection
+/// enters the phase `Idle`.
 struct Answering {
     body: Body,
     connection: Arc<Connection>,
@@ -528,19 +549,22 @@ impl http_body::Body for Answering {
     }
 }
 
-/// A TCP stream that reports new requests and stopped writes to its connection.
+/// A TCP stream that updates the phase of its connection when a new request starts, and when the
+/// client stops reading.
 struct Watched {
     stream: TcpStream,
     connection: Arc<Connection>,
-    /// The timeout of a write that waits for the client to read. `None` if no write waits.
+    /// The timer of a write that cannot continue because the client does not read. The value is
+    /// `None` if no write is waiting.
     stalled: Option<Pin<Box<Sleep>>>,
-    /// The timeout for reading after the last response, and the number of bytes that the server may
-    /// still read. `None` until the server closes the connection.
+    /// The time limit and the remaining number of bytes for reading after the last response. The
+    /// value is `None` until the server closes the connection.
     lingers: Option<(Pin<Box<Sleep>>, usize)>,
 }
 
 impl Watched {
-    /// Returns an error if a write takes longer than [`WRITE_TIMEOUT`].
+    /// Returns an error if a write has waited longer than [`WRITE_TIMEOUT`] for the client.
+    /// Otherwise returns `polled`, the result of the write, without change.
     fn in_time<T>(
         &mut self,
         context: &mut Context<'_>,
@@ -610,10 +634,11 @@ impl AsyncWrite for Watched {
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
-    /// Closes the sending direction, and then reads the remaining bytes for a limited time.
+    /// Closes the sending direction of the connection. Then reads and discards the bytes that the
+    /// client still sends, for at most `DRAIN_TIMEOUT`.
     ///
-    /// Closing a socket with unread bytes resets the connection, and the client could lose the last
-    /// response.
+    /// Closing a socket with unread bytes resets the connection. After a reset, the client could
+    /// lose the last response.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.lingers.is_none() {
             match Pin::new(&mut self.stream).poll_shutdown(context) {

@@ -1,8 +1,9 @@
-//! The queue `automate`. Creates the API call of an automatic workflow node.
+//! Processes the messages of the queue `automate`. Each message creates the API call of an
+//! automatic workflow node.
 //!
-//! The stream name of an API call contains the message id, which is computed from the event. If the
-//! same message arrives again, the stream already exists, and the message is rejected as a
-//! duplicate.
+//! The stream name of an API call contains the message id, and the message id depends only on the
+//! event. If the same message arrives again, the stream already exists, and no second API call is
+//! created.
 
 pub mod api_call;
 
@@ -17,8 +18,8 @@ use infra::{CommandEnvelope, Error, Ledger};
 use super::{runner, wrong_queue};
 use crate::App;
 
-/// Executes one intent (a message that requests work). Creates the API call and executes its first
-/// step.
+/// Executes an intent (a request for work) from a message: creates the API call, and executes its
+/// first step.
 pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(), Error> {
     let Intent::StartApiCall(call) = intent else {
         return Err(wrong_queue(message));
@@ -31,7 +32,7 @@ fn stream(message: &Message) -> String {
     format!("api_call-{}", message.id)
 }
 
-/// Creates an API call from one intent (a message that requests work). The first attempt is due
+/// Creates an API call from an intent (a request for work). The first attempt can be made
 /// immediately.
 pub async fn open(
     ledger: &Ledger,

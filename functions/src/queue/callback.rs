@@ -1,10 +1,10 @@
-//! The queue `callback`. Creates callbacks and sends them to their receivers (reference/bk-itsm.md
-//! 10).
+//! Processes the messages of the queue `callback`. Creates callbacks, and sends them to their
+//! receivers (reference/bk-itsm.md 10).
 //!
-//! The stream name of a callback contains the message id, which is computed from the event. If the
-//! same message arrives again, the stream already exists, and the message is rejected as a
-//! duplicate. Each attempt sends the request with the callback id as `Idempotency-Key`, and records
-//! the result.
+//! The stream name of a callback contains the message id, and the message id depends only on the
+//! event. If the same message arrives again, the stream already exists, and no second callback is
+//! created. Each attempt sends the callback id in the header `Idempotency-Key` and stores its
+//! result.
 
 use std::collections::BTreeMap;
 
@@ -30,8 +30,8 @@ use crate::app::outbound::Receiver;
 use crate::app::tickets;
 use crate::app::tickets::display;
 
-/// Executes one intent (a message that requests work). Creates the callback and makes the first
-/// attempt.
+/// Executes an intent (a request for work) from a message: creates the callback, and makes its
+/// first attempt.
 pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(), Error> {
     open(&app.ledger, message, intent).await?;
     attempt(app, &stream(message)).await
@@ -41,7 +41,7 @@ fn stream(message: &Message) -> String {
     format!("callback-{}", message.id)
 }
 
-/// Creates a callback from one intent (a message that requests work). The first attempt is due
+/// Creates a callback from an intent (a request for work). The first attempt can be made
 /// immediately.
 pub async fn open(ledger: &Ledger, message: &Message, intent: Intent) -> Result<(), Error> {
     let Intent::SendCallback {
@@ -69,8 +69,7 @@ pub async fn open(ledger: &Ledger, message: &Message, intent: Intent) -> Result<
     runner::open::<Callback>(ledger, &command_envelope, &Command::Request(requested)).await
 }
 
-/// Makes the next attempt of a callback if the attempt is due. If the attempt is not due, does
-/// nothing.
+/// Makes the next attempt of a callback. If the time of this attempt has not come, does nothing.
 pub async fn attempt(app: &App, stream: &str) -> Result<(), Error> {
     runner::run::<Callback>(app, stream).await
 }
@@ -132,11 +131,11 @@ impl Outgoing for Callback {
     }
 }
 
-/// Logs a failed attempt.
+/// Logs a failed attempt of a callback.
 ///
-/// A restart of the receiver often causes the first failure, so this failure is logged only at
-/// debug level. Repeated failures need an operator. The command `audit show` gives the operator the
-/// details.
+/// A first failure is often caused by a restart of the receiver, so the first failure is logged at
+/// debug level. If a later attempt fails, an operator must check the receiver. The command `audit
+/// show` prints the details.
 fn note(stream: &str, attempt: u32, reason: &str) {
     if attempt > 1 {
         tracing::warn!(
@@ -189,8 +188,8 @@ async fn request(
     }))
 }
 
-/// Returns the documented body of a callback. `updated_by` is never empty, because receivers reject
-/// an empty value.
+/// Returns the JSON body of a callback. The field `updated_by` is never empty, because some
+/// receivers reject an empty value.
 async fn body(app: &App, card: &TicketCard, now: Moment) -> Result<Value, Error> {
     let ticket = &card.ticket;
     let Some(opened) = &ticket.opened else {
@@ -212,9 +211,9 @@ async fn body(app: &App, card: &TicketCard, now: Moment) -> Result<Value, Error>
     }))
 }
 
-/// Returns the result of an attempt, based on the response.
+/// Decides from the response whether an attempt of a callback succeeded.
 ///
-/// An attempt succeeds if the status is 2xx and the body is JSON with a success value. The success
+/// An attempt succeeds if the status is 2xx and the JSON body contains a success value. The success
 /// value is `code` 0 or 200, or `result` true (decision 10 of reference/bk-itsm.md 17).
 fn verdict(response: &Result<HttpResponse, HttpError>) -> Verdict {
     let retry = |reason| Verdict::Retry {
@@ -234,8 +233,8 @@ fn verdict(response: &Result<HttpResponse, HttpError>) -> Verdict {
                 outputs: BTreeMap::new(),
             }
         }
-        // The ledger stores the reason. Text from the receiver must not be stored in the ledger, so
-        // the reason contains only the number.
+        // The reason of a failure is stored in the ledger. The ledger must not contain text from
+        // the receiver, so the reason contains only the number in `code`.
         Ok(answer) => retry(answer["code"].as_i64().map_or_else(
             || "response without a code".into(),
             |code| format!("response code {code}"),

@@ -1,5 +1,5 @@
-//! The queue `cleanup`. Deletes expired drafts, and deletes files that no ticket, draft or workflow
-//! contains. All messages of this queue are about deadlines that have passed.
+//! Processes the messages of the queue `cleanup`, which contain reached deadlines. An expired draft
+//! is deleted. An uploaded file is deleted if no ticket, draft or workflow contains the file.
 
 use std::future::ready;
 
@@ -11,7 +11,8 @@ use infra::queue::Message;
 use super::wrong_queue;
 use crate::App;
 
-/// Rejects every intent (a message that requests work), because this queue receives only deadlines.
+/// Rejects every intent (a request for work). The messages of this queue must contain only reached
+/// deadlines.
 pub fn execute<'a>(
     _app: &'a App,
     message: &'a Message,

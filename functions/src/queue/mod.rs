@@ -1,5 +1,5 @@
-//! The functions that process queue messages. Each file handles one queue, and each call processes
-//! one message.
+//! Contains the functions that process queue messages. Each file contains the function of one
+//! queue. A call of the function processes one message.
 
 pub mod automate;
 pub mod callback;
@@ -18,14 +18,15 @@ use infra::{Error, ExecuteError};
 use crate::App;
 use crate::stream::follow::aggregate::{Registry, find};
 
-/// A function that executes one intent (a message that requests work) of a queue.
+/// A function that executes an intent (a request for work) from a message of its queue.
 pub type Execute = for<'a> fn(&'a App, &'a Message, Intent) -> BoxFuture<'a, Result<(), Error>>;
 
-/// Processes one message of a queue. The message contains an intent (requested work) or a passed
-/// deadline of a stream.
+/// Processes one message of a queue. The message contains an intent (a request for work) or a
+/// reached deadline of a stream.
 ///
 /// After a transient error, the caller must deliver the message again later. After any other error,
-/// the caller must park the message (set it aside).
+/// the caller must park the message: the message is stored with the error and is not delivered
+/// again.
 pub async fn work(
     app: &App,
     registry: Registry,
@@ -46,8 +47,8 @@ pub async fn work(
     }
 }
 
-/// Reads the body of a message. The body contains an intent (requested work) or a deadline that has
-/// passed.
+/// Reads the body of a message. The body contains an intent (a request for work) or a reached
+/// deadline.
 pub fn read(message: &Message) -> Result<Work, Error> {
     serde_json::from_slice(&message.body).map_err(|error| {
         Error::because(
@@ -58,7 +59,7 @@ pub fn read(message: &Message) -> Result<Work, Error> {
     })
 }
 
-/// Returns the error for a message that belongs to another queue.
+/// Returns the error for a message whose intent belongs to another queue.
 fn wrong_queue(message: &Message) -> Error {
     Error::corrupt(format!(
         "message {} contains an intent of another queue",
@@ -66,8 +67,8 @@ fn wrong_queue(message: &Message) -> Error {
     ))
 }
 
-/// Converts the error of a command that should never be rejected. A rejection becomes an error of
-/// the kind `Misconfigured`.
+/// Converts the error of a command that is never rejected in normal operation. If the command was
+/// rejected, the result is an error of the kind `Misconfigured`.
 fn unexpected<D: Decider>(error: ExecuteError<D>) -> Error {
     match error {
         ExecuteError::Technical(error) => error,

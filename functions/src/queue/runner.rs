@@ -1,8 +1,9 @@
-//! The runner executes the attempts of outgoing requests.
+//! Makes the attempts of outgoing requests, such as callbacks and API calls.
 //!
-//! The runner loads the work, checks that an attempt is due, and takes a lease (an exclusive right
-//! for a limited time). If a repeated request could do harm, the runner records the start of the
-//! request. Then the runner sends the request, and records the verdict (the result of the attempt).
+//! The runner first checks that an attempt is due. Then the runner takes a lease: the exclusive
+//! right of one worker to make this attempt. If a repeated request could do harm, the runner stores
+//! an event before sending the request. After the response, the runner stores the verdict (the
+//! result of the attempt, such as success or failure).
 
 use async_trait::async_trait;
 use domain::Decider;
@@ -20,80 +21,80 @@ use serde::{Deserialize, Serialize};
 use super::unexpected;
 use crate::App;
 
-/// The name of the view that stores the leases. Each stream that had an attempt has one document in
-/// this view.
+/// The name of the view that contains the leases (the exclusive rights to make an attempt). Each
+/// stream with at least one attempt has one document in this view.
 const LEASE: &str = "lease";
-/// Duration of a lease (the exclusive right to make an attempt). The duration is longer than the
-/// longest request. The duration is shorter than the time for which a taken message is hidden from
-/// other workers.
+/// Duration of a lease (the exclusive right to make an attempt), in milliseconds. The longest
+/// request takes less time. A message that a worker has taken is hidden from other workers for a
+/// longer time.
 const LEASE_MS: i64 = 30_000;
 
-/// Additional time after the timeout of a non-idempotent request. If no outcome is recorded until
-/// the end of this time, the attempt counts as interrupted.
+/// Time after the timeout of a request, in milliseconds. If no outcome is stored until the end of
+/// this time, the attempt counts as interrupted. This rule applies only to requests that must not
+/// be repeated.
 const STARTED_GRACE_MS: i64 = 30_000;
 
-/// A function that returns the verdict (the result of an attempt) for a response. It also returns
-/// the policy for repeating failed attempts.
+/// A function that returns the verdict for a response (the result of the attempt, such as success
+/// or failure). The function also returns the policy for repeating failed attempts.
 pub type Judge<'a> =
     Box<dyn FnOnce(&Result<HttpResponse, HttpError>) -> (Verdict, Policy) + Send + 'a>;
 
-/// A function that returns the command for recording the start of an attempt.
+/// A function that returns a command. The command stores an event before the request is sent.
 ///
-/// The arguments are the attempt number and a time limit. If no outcome is recorded until this
-/// time, the attempt counts as interrupted.
+/// The arguments of the function are the attempt number and a time. If no outcome is stored until
+/// this time, the attempt counts as interrupted.
 pub type Start<O> = fn(u32, Moment) -> <O as Decider>::Command;
 
-/// The next attempt of a piece of work, ready to execute.
+/// The next attempt of an outgoing request, after the data for this attempt was loaded.
 pub enum Prepared<'a, O: Outgoing> {
-    /// The attempt sends this request.
+    /// The runner sends this HTTP request.
     Request {
         request: HttpRequest,
-        /// The function that returns the command for recording the start of the request. The
-        /// function is set if a repeated request could do the work twice. The value is `None` if
-        /// the receiver detects repeated requests.
+        /// If a repeated request could have its effect twice, this function returns the command
+        /// that stores an event before the request. The value is `None` if the receiver detects
+        /// repeated requests.
         start: Option<Start<O>>,
         judge: Judge<'a>,
     },
-    /// The attempt cannot send a request. The runner records this verdict as the result of the
-    /// attempt.
+    /// No request can be sent. The runner stores this verdict as the result of the attempt.
     Verdict(Verdict, Policy),
 }
 
-/// One kind of outgoing work, such as callbacks. Each piece of work has its own stream.
+/// A type of outgoing work, such as a callback. Each callback has its own stream of events.
 #[async_trait]
 pub trait Outgoing: Decider<Context = (), Lookup = Nothing> {
-    /// Returns the state of the attempts if another attempt is necessary. Returns `None` before the
-    /// work is requested and after the last attempt.
+    /// Returns the number of attempts so far and the time of the next attempt. Returns `None` if no
+    /// attempt is necessary: before the work is requested, or after the last attempt.
     fn attempts(&self) -> Option<Attempts>;
-    /// Returns the id of the event that caused the work. The id is empty until the work is
+    /// Returns the id of the event that caused this work. The text is empty until the work is
     /// requested.
     fn cause(&self) -> &str;
-    /// Returns the verdict (the result) for an attempt that was started but has no recorded
-    /// outcome. Returns `None` if no such attempt exists.
+    /// Returns the verdict for an interrupted attempt. The start of such an attempt is stored, but
+    /// its outcome is not. Returns `None` if no attempt was interrupted.
     fn interrupted(&self) -> Option<(Verdict, Policy)> {
         None
     }
-    /// Prepares the next attempt.
+    /// Loads the data for the next attempt, and creates the request.
     async fn prepare<'a>(&'a self, app: &'a App, stream: &str)
     -> Result<Prepared<'a, Self>, Error>;
-    /// Returns the command that records the outcome of an attempt.
+    /// Returns the command that stores the outcome of an attempt.
     fn record(report: Report) -> Self::Command;
-    /// Returns true if the rejection shows a repetition: the work was already requested, or another
-    /// worker made the attempt.
+    /// Returns true if a command was rejected because the same command was executed before. In this
+    /// case, the work was already requested, or another worker already made the attempt.
     fn is_repeated(rejection: &Self::Rejection) -> bool;
-    /// Executes the steps after the last attempt. The runner repeats this call until all steps have
-    /// succeeded.
+    /// Executes the work that follows the last attempt. If this function fails, the runner calls
+    /// this function again later.
     async fn conclude(&self, _app: &App, _stream: &str) -> Result<(), Error> {
         Ok(())
     }
 }
 
-/// Returns the metadata for the commits of a piece of work.
+/// Returns the metadata for the commits about an outgoing request. The actor is the system.
 pub fn meta<O: Outgoing>(work: &O) -> Meta {
     Meta::system(work.cause(), work.cause())
 }
 
-/// Requests a piece of work. If the work was already requested, does nothing.
+/// Stores the request for new outgoing work. If the same work was already requested, does nothing.
 pub async fn open<O: Outgoing>(
     ledger: &Ledger,
     command_envelope: &CommandEnvelope,
@@ -104,8 +105,8 @@ pub async fn open<O: Outgoing>(
         .map(drop)
 }
 
-/// Makes the next attempt of a piece of work if the attempt is due. After the last attempt,
-/// executes the final steps of the work.
+/// Makes the next attempt of outgoing work if the time of this attempt has come. After the last
+/// attempt, executes the function `Outgoing::conclude`.
 pub async fn run<O: Outgoing>(app: &App, stream: &str) -> Result<(), Error> {
     let state = app.ledger.load::<O>(stream).await?.aggregate.0;
     let Some(attempts) = state.attempts() else {
@@ -146,8 +147,8 @@ pub async fn run<O: Outgoing>(app: &App, stream: &str) -> Result<(), Error> {
     }
 }
 
-/// Executes the command that closes a piece of work. Every repetition of this call has the same
-/// command id.
+/// Executes the command that ends outgoing work. A repeated call uses the same command id, so the
+/// ledger executes the command only once.
 pub async fn close<O: Outgoing>(
     app: &App,
     stream: &str,
@@ -169,7 +170,8 @@ struct Outcome {
     policy: Policy,
 }
 
-/// Prepares and sends one request. Returns `None` if another worker makes this attempt.
+/// Makes one attempt: takes the lease, sends the request and judges the response. Returns `None` if
+/// another worker makes this attempt.
 async fn make<O: Outgoing>(
     app: &App,
     stream: &str,
@@ -192,8 +194,8 @@ async fn make<O: Outgoing>(
         }
     };
     let target = origin(&request.url);
-    // The number of concurrent requests to one receiver is limited, so a slow receiver does not
-    // block all workers of the queue.
+    // The number of concurrent requests to one receiver is limited. A slow receiver therefore
+    // cannot occupy all workers of the queue.
     let Some(_slot) = app.targets.enter(&target) else {
         return Err(Error::new(
             Kind::Throttled,
@@ -208,8 +210,9 @@ async fn make<O: Outgoing>(
     if let Some(start) = start {
         let timeout_ms = i64::try_from(request.timeout.as_millis()).unwrap_or(i64::MAX / 2);
         let until = now.plus_ms(timeout_ms + STARTED_GRACE_MS);
-        // The command id is random, so the ledger rejects the same command from a second worker.
-        // With equal ids, the ledger would accept the second command as a repetition.
+        // The command id is random. If two workers start the same attempt, the ledger rejects the
+        // second command. With equal ids, the ledger would accept the second command as a
+        // repetition.
         let command_envelope = envelope(stream, state, app.ledger.fresh_id());
         let started = execute::<O>(&app.ledger, &command_envelope, &start(attempt, until)).await?;
         if started.is_none() {
@@ -242,8 +245,8 @@ fn envelope<O: Outgoing>(stream: &str, state: &O, command_id: [u8; 16]) -> Comma
     }
 }
 
-/// Executes a command on a piece of work. Returns `None` if the work was already requested or
-/// another worker made the attempt.
+/// Executes a command of outgoing work. Returns `None` if the work was already requested, or if
+/// another worker already made the attempt.
 async fn execute<O: Outgoing>(
     ledger: &Ledger,
     command_envelope: &CommandEnvelope,
@@ -259,19 +262,19 @@ async fn execute<O: Outgoing>(
     }
 }
 
-/// The exclusive right of one worker to make one attempt, for a limited time.
+/// A lease: the exclusive right of one worker to make one attempt, until the time `until`.
 #[derive(Debug, Serialize, Deserialize)]
 struct Lease {
     attempt: i64,
     until: Moment,
-    /// A random id. Two leases for the same attempt therefore have different documents.
+    /// A random id. Two workers therefore never write the same document for one attempt.
     owner: String,
 }
 
-/// Takes the lease for an attempt. The lease prevents a second request if the message is delivered
-/// again.
+/// Takes the lease (the exclusive right) for an attempt. If the queue delivers the same message
+/// twice, only one worker sends the request.
 ///
-/// Returns false if another worker has the lease. The lease of a crashed worker expires after
+/// Returns false if another worker has the lease. If a worker crashes, its lease expires after
 /// [`LEASE_MS`].
 async fn take_lease(
     views: &dyn Views,

@@ -1,5 +1,5 @@
-//! The queue `sync`. Creates applications (tickets in external ITSMs) and executes their next
-//! steps.
+//! Processes the messages of the queue `sync`. A message creates an application (a ticket in an
+//! external ITSM), or executes the next step of an application.
 
 use async_trait::async_trait;
 use domain::attempt::{Attempts, Policy, Report, Verdict};
@@ -26,18 +26,18 @@ use crate::queue::runner::{Outgoing, Prepared};
 
 /// Milliseconds of one day.
 const DAY_MS: i64 = 24 * 3_600_000;
-/// Number of days until an application (a ticket in an external ITSM) expires if its kind does not
-/// exist.
+/// Number of days until an application (a ticket in an external ITSM) expires. This default is used
+/// if the application kind does not exist.
 const DEFAULT_DAYS: u16 = 1;
-/// Maximum size of a response from an external ITSM, in bytes. A ticket in the response contains
+/// Maximum size of a response from an external ITSM, in bytes. A response can contain a ticket with
 /// all its form fields.
 const RESPONSE_BYTES_MAX: usize = 1 << 20;
-/// The error name for a missing application kind, integration or service
-/// (requirements/external-itsm.md).
+/// The error name in the failure reason if an application kind, an integration or a service does
+/// not exist (requirements/external-itsm.md).
 const NOT_EXISTS: &str = "CollectItsmNotExists";
 
-/// Executes one intent (a message that requests work). The intent creates an application (a ticket
-/// in an external ITSM), or reports a callback to an existing application.
+/// Executes an intent (a request for work) from a message. The intent creates an application (a
+/// ticket in an external ITSM), or announces a callback for an existing application.
 pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(), Error> {
     match intent {
         Intent::SubmitApplication(application) => {
@@ -70,8 +70,8 @@ pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(),
     }
 }
 
-/// Handles a deadline of an application (a ticket in an external ITSM). The deadline is the time of
-/// the next attempt, or the time of the expiry.
+/// Handles a reached deadline of an application (a ticket in an external ITSM). The deadline is the
+/// time of the next attempt or the expiry time.
 pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
     if due.deadline == EXPIRE {
         let state = app
@@ -96,8 +96,8 @@ pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
     step(app, &due.stream).await
 }
 
-/// Executes the next step of an application (a ticket in an external ITSM) if the step is due. If
-/// the step is not due, does nothing.
+/// Executes the next step of an application (a ticket in an external ITSM). If the time of this
+/// step has not come, does nothing.
 async fn step(app: &App, stream: &str) -> Result<(), Error> {
     runner::run::<Application>(app, stream).await
 }
@@ -177,8 +177,9 @@ impl Outgoing for Application {
     ) -> Result<Prepared<'a, Self>, Error> {
         let verdict = match prepare(app, self, stream).await? {
             Ok((request, prepared)) => return Ok(prepared_request(self, request, prepared)),
-            // If configuration is missing, a new application (a ticket in an external ITSM) fails.
-            // An existing application waits until the configuration is corrected.
+            // If configuration is missing, an application (a ticket in an external ITSM) that is
+            // not created yet fails. An application that is already created is tried again later,
+            // because an operator can correct the configuration.
             Err(reason) if self.step == Step::Create || reason.is_final => Verdict::Failed {
                 reason: reason.text,
                 outputs: std::collections::BTreeMap::new(),
@@ -202,7 +203,7 @@ impl Outgoing for Application {
         )
     }
 
-    /// Records the result of the application (a ticket in an external ITSM) on the ticket of this
+    /// Stores the result of the application (a ticket in an external ITSM) in the ticket of this
     /// desk. Then closes the application.
     async fn conclude(&self, app: &App, stream: &str) -> Result<(), Error> {
         let (Some(requested), Some(outcome)) = (&self.requested, &self.outcome) else {
@@ -227,18 +228,19 @@ impl Outgoing for Application {
     }
 }
 
-/// The request of the current step, the converter for the external ITSM, and the application kind.
+/// The parts of a prepared request: the request, the converter for the API of the external ITSM,
+/// and the application kind.
 struct Parts {
     request: Request,
     codec: &'static dyn Itsm,
     kind: application_kind::Defined,
 }
 
-/// The reason why no request can be sent.
+/// The reason why no request can be sent to the external ITSM.
 struct NoRequest {
     text: String,
-    /// True if the application ends, because the ticket of this desk does not wait for the
-    /// application.
+    /// True if the application must end, because the ticket of this desk does not wait for its
+    /// result.
     is_final: bool,
 }
 
@@ -267,7 +269,7 @@ fn prepared_request(
     }
 }
 
-/// Prepares the request for the current step.
+/// Creates the HTTP request for the current step of an application (a ticket in an external ITSM).
 async fn prepare(
     app: &App,
     application: &Application,
@@ -363,8 +365,8 @@ async fn prepare(
 
 type Connected = (&'static dyn Itsm, Connection, application_kind::Defined);
 
-/// Returns the converter, the connection and the kind of an application (a ticket in an external
-/// ITSM). The inner `Err` describes the missing configuration.
+/// Returns the API converter, the connection and the application kind for a requested application
+/// (a ticket in an external ITSM). The inner `Err` is the reason if configuration is missing.
 async fn connect(app: &App, requested: &Requested) -> Result<Result<Connected, String>, Error> {
     let Some(kind) = app.configuration.application_kind(&requested.kind).await? else {
         return Ok(Err(format!(
@@ -399,9 +401,9 @@ async fn connect(app: &App, requested: &Requested) -> Result<Result<Connected, S
     Ok(Ok((codec, connection, kind)))
 }
 
-/// Returns the field values for the external ticket. A field of the workflow node replaces a field
-/// of the application kind with the same key. If a field contains only one placeholder, the value
-/// keeps its type.
+/// Returns the field values for the ticket in the external ITSM. If the workflow node and the
+/// application kind both define a field, the value of the workflow node is used. A value that
+/// consists of only one placeholder keeps the type of the variable.
 fn fields(
     kind: &application_kind::Defined,
     task: &Task,

@@ -1,5 +1,5 @@
-//! The queue `ticket`. Executes commands on a ticket. The cause of such a command is an event of
-//! another ticket, or a deadline.
+//! Processes the messages of the queue `ticket`. Such a message causes a command on a ticket,
+//! because another ticket changed or a deadline was reached.
 
 use domain::intent::{Due, Intent};
 use domain::ticket::{Command, Rejection, Ticket};
@@ -12,8 +12,8 @@ use super::{unexpected, wrong_queue};
 use crate::App;
 use crate::app::tickets;
 
-/// Executes one intent (a message that requests work). The intent adds or removes a relation, or
-/// ends a child ticket together with its parent.
+/// Executes an intent (a request for work) from a message. The intent adds or removes a relation
+/// between two tickets, or ends a child ticket because its parent ticket has ended.
 pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(), Error> {
     match intent {
         Intent::RelateTicket {
@@ -25,10 +25,10 @@ pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(),
             cause,
             correlation,
         } => {
-            // A repeated message may be outdated, because the relation may have changed since the
-            // event. The stream remembers only recent command ids, so the stream may not detect the
-            // repetition. The relation is therefore changed only if the message matches the current
-            // state of the source ticket.
+            // A repeated message may be outdated, because the relation may have changed after the
+            // event. The ticket stream contains only recent command ids, so the ledger may not
+            // detect the repetition. The relation is therefore changed only if the source ticket
+            // still has the state in the message.
             let source = app.ledger.load::<Ticket>(&with.stream()).await?.aggregate.0;
             let current = source.links.iter().find(|link| link.other == ticket);
             let is_outdated = match current {
@@ -63,8 +63,8 @@ pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(),
             if relate(app, message, &ticket, &command, meta.clone()).await? {
                 return Ok(());
             }
-            // The target ticket has rejected the relation, so the relation is also removed from the
-            // source ticket. A relation must exist on both tickets or on no ticket.
+            // The target ticket rejected the relation. The relation is removed from the source
+            // ticket too, because a relation must exist on both tickets or on none.
             let removal = Command::Unlink {
                 by: PersonId::system(),
                 other: ticket,
@@ -103,8 +103,8 @@ pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(),
     }
 }
 
-/// Executes a command on a related ticket. Returns false if the ticket does not exist or if it
-/// rejects the command.
+/// Executes a command that changes the relation of a ticket. Returns false if the ticket does not
+/// exist or rejects the command.
 async fn relate(
     app: &App,
     message: &Message,
@@ -138,12 +138,12 @@ async fn relate(
     }
 }
 
-/// Number of stars in an automatic rating. `COMMENT` is the comment in the same rating.
+/// The number of stars in an automatic rating. `COMMENT` is the comment in the same rating.
 const STARS: u8 = 4;
 const COMMENT: &str = "系统默认评价：满意！";
 
-/// Rates a finished ticket automatically if the creator has not rated the ticket in time
-/// (reference/bk-itsm.md 16).
+/// Rates a finished ticket if its creator has not rated the ticket in time (reference/bk-itsm.md
+/// 16). The automatic rating is always the same.
 pub async fn rate(app: &App, due: &Due) -> Result<(), Error> {
     let stream = due.stream.as_str();
     let Some(sn) = stream.strip_prefix("ticket-").map(TicketSn::from) else {

@@ -1,16 +1,17 @@
-//! The follower reads commits and stores the results: deadlines, cards (stored summaries of
-//! streams) and messages.
+//! The follower processes the commits of the ledger. From these commits, the follower computes
+//! deadlines, cards (the stored summaries of streams) and messages for queues.
 //!
 //! The follower processes the commits of each stream in order. Each commit updates the due row (the
-//! stored deadlines) and the card of the stream. A reaction function returns intents, and each
-//! intent becomes a message in a queue.
+//! stored deadlines) and the card of its stream. A reaction is a function that returns intents, and
+//! each intent becomes a message in a queue.
 //!
-//! A page is a list of commits that are processed together. One write stores the results of a page:
-//! first the messages, then the due rows and cards.
+//! A page is a list of commits that are processed together. One write stores all results of a page.
+//! The write stores the messages before the due rows and cards.
 //!
-//! The sequence of the card is the only checkpoint of a stream. The follower skips commits up to
-//! this sequence, and reads missing commits from the journal. After a crash, the follower creates
-//! the same messages again with the same ids, so no message is lost.
+//! The card contains the sequence of the last processed commit, and this sequence is the only
+//! checkpoint of the stream. The follower skips commits up to this sequence, and reads missing
+//! commits from the journal. After a crash, the follower creates the same messages again, with the
+//! same message ids. No message is lost.
 
 pub mod aggregate;
 pub mod births;
@@ -36,27 +37,26 @@ use births::Births;
 use super::parked::{self, Parked};
 use crate::app::cards::{read_card, write_card};
 
-/// Number of commits in one read of missing commits from the journal.
+/// Number of commits that one read from the journal returns.
 const PAGE: usize = 100;
-/// Maximum number of attempts to store the results of a stream. An attempt fails if another
-/// follower has stored newer results.
+/// Maximum number of attempts to store the results of one stream. An attempt fails if another
+/// process stores results of this stream at the same time.
 const RACES_MAX: u32 = 20;
 
-/// A named function that returns intents (messages to send). The arguments are an event and the
-/// card (stored summary) after this event.
+/// A named function that returns intents (requests to send messages). The function is called with
+/// an event, and with the card (the stored summary of the stream) after this event.
 pub struct Reaction<C: Card> {
-    /// The permanent name of the reaction. The name is a part of the message ids, so it must not
-    /// change.
+    /// The name of the reaction. Each message id contains this name, so the name must never change.
     pub name: &'static str,
     pub react: fn(&Envelope<C::Event>, &C) -> Vec<Intent>,
 }
 
-/// A commit that the follower received.
+/// A commit that the follower must process.
 #[derive(Clone, Debug)]
 pub struct Received {
     pub commit: Commit,
-    /// The position of the commit in the feed. `None` if the commit was read from a table stream
-    /// (the change stream of a database table) or from its event stream.
+    /// The position of the commit in the feed (the sequence of all commits). The value is `None` if
+    /// the commit was read from the table stream of the database or from the journal.
     pub position: Option<i64>,
 }
 
@@ -78,8 +78,7 @@ impl From<Commit> for Received {
     }
 }
 
-/// The ports and settings that the follower needs. No other consumer of events can put messages
-/// into queues.
+/// The ports and settings of the follower. Only the follower converts events to messages in queues.
 #[derive(Clone, Copy)]
 pub struct Follower<'a> {
     pub ledger: &'a Ledger,
@@ -89,31 +88,32 @@ pub struct Follower<'a> {
     pub registry: Registry,
 }
 
-/// The messages and documents that result from the commits of one stream.
+/// The messages and documents that the follower must store for the commits of one stream.
 #[derive(Debug, Default)]
 pub struct Changes {
     pub messages: Vec<NewMessage>,
-    /// The documents to store. Their order must not change.
+    /// The documents to store, in the order in which they must be stored.
     pub puts: Vec<Put>,
-    /// The first sequence of the commit that cannot be processed, and the error. The results of all
-    /// earlier commits are complete.
+    /// The sequence and the error of the first commit that cannot be processed. The results of all
+    /// earlier commits are in `messages` and `puts`.
     pub failure: Option<(i64, Error)>,
 }
 
-/// The inputs of [`fold`] in addition to the commits.
+/// The settings for the function [`fold`] of one aggregate type.
 pub struct Folding<'a, C: Card> {
     pub reactions: &'a [Reaction<C>],
-    /// The name of the queue for due deadlines. `None` if the aggregate sets no deadlines.
+    /// The name of the queue for deadlines that have been reached. The value is `None` if this
+    /// aggregate type has no deadlines.
     pub queue: Option<&'static str>,
 }
 
 impl Follower<'_> {
-    /// Processes a page (a list) of commits. The commits of each stream are processed in sequence
-    /// order, even if the page has another order.
+    /// Processes a page (a list) of commits. The commits of each stream are processed in the order
+    /// of their sequences, even if the page has another order.
     ///
-    /// If a commit cannot be processed, its stream is parked (set aside with an error record). For
-    /// any other error, this function fails, and the caller must repeat the call. The document
-    /// `also` is stored together with the page.
+    /// If the data of a commit is unreadable, its stream is parked (skipped, with a stored error
+    /// record). After any other error, this function returns the error, and the caller must repeat
+    /// the call. The document `also` is stored together with the results of the page.
     pub async fn follow_page(&self, page: Vec<Received>, also: Option<Put>) -> Result<(), Error> {
         let mut streams: Vec<(String, Vec<Received>)> = Vec::new();
         let mut places = std::collections::HashMap::new();
@@ -136,21 +136,21 @@ impl Follower<'_> {
                     puts.extend(changes.puts);
                     parking.extend(changes.failure.map(|failure| (stream, failure)));
                 }
-                // The cause of this error is the data of this stream or its documents. Other
-                // streams are not affected.
+                // The data or the stored documents of this stream are unreadable. Other streams are
+                // not affected.
                 Err(error) if error.is_poison() => {
                     let from = received.first().map_or(1, |first| first.commit.first);
                     parking.push((stream, (from, error)));
                 }
-                // A missing table or permission affects all streams. Every call fails until the
-                // operator corrects the configuration.
+                // This error, for example a missing table or a missing permission, affects all
+                // streams. Every call fails until the operator corrects the configuration.
                 Err(error) => {
                     failed = Some(error);
                     break;
                 }
             }
         }
-        // The document `also` is stored only if all streams of the page were processed.
+        // The document `also` is stored only if no stream of the page caused such an error.
         puts.extend(also.filter(|_| failed.is_none()));
         let stored = self.writer.write(messages, puts).await?;
         let mut overtaken: Vec<usize> = owners
@@ -171,16 +171,16 @@ impl Follower<'_> {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Processes one commit of a parked stream (a stream that was set aside after an error).
-    /// Returns an error if the stream still cannot be processed.
+    /// Processes one commit of a parked stream. A parked stream was skipped earlier because one of
+    /// its commits was unreadable. Returns an error if the commit still cannot be processed.
     pub async fn follow_one(&self, received: Received) -> Result<(), Error> {
         let stream = received.commit.stream.clone();
         let failure = self.follow_alone(&stream, &[received]).await?;
         failure.map_or(Ok(()), |(_, error)| Err(error))
     }
 
-    /// Processes the commits of one stream. If another follower stores newer results at the same
-    /// time, repeats the work. There are at most [`RACES_MAX`] attempts.
+    /// Processes the commits of one stream. If another process stores results of this stream at the
+    /// same time, processes the commits again. There are at most [`RACES_MAX`] attempts.
     ///
     /// Returns the first commit that cannot be processed, see [`Changes::failure`].
     async fn follow_alone(
@@ -226,8 +226,9 @@ impl Follower<'_> {
     }
 }
 
-/// Folds the commits of one stream that come after its checkpoint. The result contains the due row
-/// (the stored deadlines), the card (the stored summary) and the messages.
+/// Applies the commits of one stream that are newer than its checkpoint. Returns the new due row
+/// (the stored deadlines), the new card (the stored summary of the stream) and the messages to
+/// send.
 pub async fn fold<C: Card>(
     follower: &Follower<'_>,
     folding: Folding<'_, C>,
@@ -236,8 +237,9 @@ pub async fn fold<C: Card>(
 ) -> Result<Changes, Error> {
     let Folding { reactions, queue } = folding;
     let has_card = !C::VIEW.is_empty();
-    // The checkpoint is the sequence of the card (the stored summary). An aggregate without a card
-    // uses its due row (the stored deadlines).
+    // The checkpoint of a stream is the sequence in its card (the stored summary). If this
+    // aggregate type has no cards, the checkpoint is the sequence in the due row (the stored
+    // deadlines).
     let checkpoint = match (has_card, queue) {
         (true, _) => follower.views.get(C::VIEW, stream).await?,
         (false, Some(_)) => follower.views.get(due::VIEW, stream).await?,
@@ -263,8 +265,8 @@ pub async fn fold<C: Card>(
     else {
         return Ok(changes);
     };
-    // Due rows (the stored deadlines) need only the decoded events. Even if the card (the stored
-    // summary) is unreadable, no deadline is lost.
+    // The deadlines are computed from the events alone. If the card (the stored summary) is
+    // unreadable, the deadlines are still stored.
     if let Some(queue) = queue {
         let set: Vec<due::Change> = readable
             .iter()
@@ -302,7 +304,7 @@ pub async fn fold<C: Card>(
     Ok(changes)
 }
 
-/// A received commit and its decoded events. Personal values are still encrypted.
+/// A commit and its decoded events. The personal values in the events are still encrypted.
 type Readable<'a, E> = (&'a Received, Decoded<E>);
 
 async fn fold_card<C: Card>(
@@ -350,8 +352,9 @@ async fn fold_card<C: Card>(
     Ok((put, messages))
 }
 
-/// Returns the message for an intent (a message that a reaction requests). The id of the message is
-/// computed from the event, so a repetition has the same id.
+/// Converts an intent (a request of a reaction) to a message. The message id depends only on the
+/// event, the reaction and the target. If the event is processed again, the message has the same
+/// id.
 fn intent_message<E: Event>(consumer: &str, envelope: &Envelope<E>, intent: Intent) -> NewMessage {
     NewMessage {
         queue: intent.queue(),
@@ -361,8 +364,8 @@ fn intent_message<E: Event>(consumer: &str, envelope: &Envelope<E>, intent: Inte
     }
 }
 
-/// Returns the commits after `sequence` in order, without repetitions. If commits are missing
-/// before or between the received commits, reads them from the journal.
+/// Returns the commits after `sequence`, in order and without duplicates. If commits before or
+/// between the commits in `received` are missing, reads the missing commits from the journal.
 async fn missing<'a>(
     ledger: &Ledger,
     stream: &str,
@@ -399,8 +402,8 @@ async fn missing<'a>(
     Ok(missing)
 }
 
-/// Returns the write operation that stores a card (the stored summary of a stream). Personal values
-/// in the document are encrypted.
+/// Returns a write that stores a card (the stored summary of a stream). Personal values in the
+/// stored document are encrypted.
 pub(crate) async fn card_put<C: Card>(
     ledger: &Ledger,
     view: &str,

@@ -1,14 +1,15 @@
-//! Builds the feed (the numbered sequence of all commits, without gaps) from the table stream of
-//! the journal. First stores the bodies of the commits in an archive. Then stores a page, which is
-//! an immutable list of commits.
+//! Builds the feed: the sequence of all commits with position numbers without gaps. The source is
+//! the table stream (the change stream of the database table with the commits).
 //!
-//! The indexer does not decode events, so an unreadable event cannot block the feed. A commit gets
-//! only one position, even if the table stream delivers the commit again.
+//! The indexer first stores the bodies of new commits in an archive. Then the indexer stores a
+//! page, which is a list of commits that never changes. The indexer does not decode events, so an
+//! unreadable event cannot block the feed.
 //!
-//! Before storing a page, the indexer checks all earlier pages that may already list one of the
-//! commits. Only a page that is newer than the commit can list the commit. New commits are
-//! therefore compared only with the newest pages, which are in memory. If a table stream is read
-//! again from its start, the commits are compared with all pages since that time.
+//! The table stream may deliver a commit again, but a commit gets only one position. Before storing
+//! a page, the indexer therefore reads the stored pages that could already list one of the commits.
+//! Such a page cannot be older than the commit. For new commits, only the newest pages are
+//! compared, and these pages are in memory. If the table stream is read again from its start, all
+//! pages since the oldest of these commits are compared.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -20,30 +21,31 @@ use infra::pages::{BODIES_BYTES_MAX, ENTRIES_MAX, INLINE_BYTES_MAX, Page, Pages,
 use infra::store::{Commit, paged};
 use infra::{Error, Kind};
 
-/// Largest difference between the clocks of the writers, the table stream and this function.
+/// Largest assumed difference between two clocks, in milliseconds. The clocks are the clock of this
+/// function, the clock of the table stream, and the clocks of the processes that write commits.
 const SKEW_MS: i64 = 5 * 60_000;
-/// Maximum number of pages in the cache. The indexer reads an older page again when the page is
+/// Maximum number of pages in memory. Older pages are not cached, and are read again when they are
 /// needed.
 const PAGES_MAX: usize = 2_000;
-/// Maximum number of attempts to store a page. An attempt fails if another indexer has stored a
-/// page with the same number.
+/// Maximum number of failed attempts to store a page. An attempt fails if another process has
+/// stored a page with the same number.
 const RACES_MAX: u32 = 50;
 
-/// The name of the view with signs of tampering. A sign of tampering is a change of the journal by
-/// another writer than the ledger.
+/// The name of the view with signs of tampering. A sign of tampering describes a change of the
+/// journal by another program than the desk.
 pub const TAMPERED: &str = "tampered";
 
-/// A commit received from the table stream.
+/// A commit that the table stream (the change stream of the database table) delivered.
 #[derive(Clone, Debug)]
 pub struct Arrived {
     pub commit: Commit,
-    /// The time of the write, from the clock of the table stream. If this time is unknown, the
-    /// value is the time in the commit.
+    /// The time at which the commit was written, from the clock of the table stream. If the table
+    /// stream has no such time, this field contains the time of the commit.
     pub written: Moment,
 }
 
-/// Builds the feed of one ledger. The page cache only saves reads, and the indexer also works
-/// without cached pages.
+/// Stores the pages of the feed (the numbered sequence of all commits). Cached pages only save
+/// reads, so the result does not depend on the cache.
 pub struct Indexer {
     pages: Arc<dyn Pages>,
     blob: Arc<dyn Blob>,
@@ -52,7 +54,7 @@ pub struct Indexer {
 }
 
 impl Indexer {
-    /// Creates an indexer with an empty page cache.
+    /// Creates an indexer without cached pages.
     pub fn new(pages: Arc<dyn Pages>, blob: Arc<dyn Blob>, clock: Arc<dyn Clock>) -> Self {
         Self {
             pages,
@@ -62,7 +64,7 @@ impl Indexer {
         }
     }
 
-    /// Gives a feed position to every commit that has no position. Returns the number of commits
+    /// Gives a feed position to each received commit that has none. Returns the number of commits
     /// that got a position.
     pub async fn index(&self, arrived: &[Arrived]) -> Result<usize, Error> {
         let mut indexed = 0;
@@ -89,8 +91,8 @@ impl Indexer {
                 indexed += commits.len();
                 self.cache_page(page);
             } else {
-                // Another indexer has stored a page with this number, so the newest page in the
-                // cache is outdated.
+                // Another process has stored a page with this number. The cache does not contain
+                // this page, so the newest page is read again.
                 self.refresh().await?;
             }
         }
@@ -100,7 +102,7 @@ impl Indexer {
         ))
     }
 
-    /// Returns the received commits that have no feed position.
+    /// Returns the received commits that have no position in the feed yet.
     pub async fn missing(&self, arrived: &[Arrived]) -> Result<Vec<Commit>, Error> {
         let newest = self.refresh().await?;
         let all: Vec<&Arrived> = arrived.iter().collect();
@@ -113,8 +115,8 @@ impl Indexer {
             .collect())
     }
 
-    /// Returns the newest page, from the cache if possible. The cached page may be outdated. In
-    /// this case, storing the next page fails.
+    /// Returns the newest page of the feed, if possible from the cache. Another process may have
+    /// stored a newer page. In this case, the next attempt to store a page fails.
     async fn newest(&self) -> Result<Option<Arc<Page>>, Error> {
         if let Some((_, page)) = self
             .cache
@@ -154,8 +156,8 @@ impl Indexer {
         Ok(self.cache_page(page))
     }
 
-    /// Returns the commits that already have a feed position. Each entry contains the stream and
-    /// the first sequence of a commit.
+    /// Returns which of the received commits already have a feed position. A commit is identified
+    /// by its stream and its first sequence.
     async fn known(
         &self,
         newest: Option<&Page>,
@@ -197,10 +199,10 @@ fn stream_and_first(commit: &Commit) -> (String, i64) {
     (commit.stream.clone(), commit.first)
 }
 
-/// Returns each commit once, and sorts the commits within each stream by sequence.
+/// Removes duplicate commits, and sorts the commits of each stream by sequence.
 ///
-/// Only commits of the same stream change places. If a place in the list contains a commit of a
-/// stream, this place also contains a commit of this stream after sorting.
+/// The order of the streams does not change: at each index, the result contains a commit of the
+/// same stream as before.
 fn in_stream_order(arrived: &[Arrived]) -> Vec<&Arrived> {
     let mut seen = HashSet::new();
     let once: Vec<&Arrived> = arrived
@@ -222,7 +224,7 @@ fn in_stream_order(arrived: &[Arrived]) -> Vec<&Arrived> {
         .collect()
 }
 
-/// Returns the number of commits that fit into one page. The result is at least 1.
+/// Returns the number of commits that fit into the next page, but at least 1.
 fn fitting(waiting: &[&Arrived]) -> usize {
     let mut bytes = 0;
     let fits = |arrived: &&&Arrived| {

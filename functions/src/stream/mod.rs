@@ -1,5 +1,6 @@
-//! The consumers of commits. The indexer builds the feed, the follower updates cards (stored
-//! summaries) and messages, and the projections build documents from the feed.
+//! Contains the functions that process new commits. The indexer builds the feed (the sequence of
+//! all commits). The follower updates cards (the stored summaries of streams) and messages.
+//! Projections combine the events of the feed into documents.
 
 pub mod follow;
 pub mod index;

@@ -1,6 +1,6 @@
-//! Parks streams, lists parked streams, and processes parked streams again. If a consumer cannot
-//! process a stream, the consumer parks (sets aside) this stream and continues with the other
-//! streams.
+//! Handles parked streams. If a consumer cannot process the commits of a stream, the consumer parks
+//! the stream: the consumer skips the stream and stores an error record. The other streams are
+//! processed normally. This module stores, lists and processes parked streams.
 
 use events::Moment;
 use infra::Error;
@@ -9,27 +9,27 @@ use serde::{Deserialize, Serialize};
 
 use super::follow::Follower;
 
-/// The name of the view that contains the parked streams.
+/// The name of the view that contains one record for each parked stream.
 const VIEW: &str = "parked";
 
-/// A stream that a consumer cannot process.
+/// The error record of a stream that a consumer could not process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parked {
     pub consumer: String,
     pub stream: String,
-    /// The first sequence of the commit that could not be processed.
+    /// The first sequence of the commit that the consumer could not process.
     pub from: i64,
     pub reason: String,
     pub at: Moment,
 }
 
-/// Parks a stream for a consumer (sets the stream aside after an error). Does nothing if the stream
-/// is already parked for this consumer.
+/// Parks a stream for a consumer: the consumer skips the stream after an error. If the stream is
+/// already parked for this consumer, does nothing.
 pub async fn park(views: &dyn Views, parked: &Parked) -> Result<(), Error> {
     let key = key(parked);
     let stored = views.get(VIEW, &key).await?;
-    // The stored entry contains the first failed commit. A later attempt starts at this commit, so
-    // the entry must not change.
+    // The existing record contains the first commit that failed. Processing the stream again must
+    // start at this commit, so the record must not change.
     if stored.is_some() {
         return Ok(());
     }
@@ -44,7 +44,7 @@ fn key(parked: &Parked) -> String {
     format!("{}|{}", parked.consumer, parked.stream)
 }
 
-/// Returns at most `limit` parked streams.
+/// Returns the records of at most `limit` parked streams.
 pub async fn list(views: &dyn Views, limit: usize) -> Result<Vec<Parked>, Error> {
     Ok(views
         .scan(VIEW, "", limit)
@@ -54,11 +54,11 @@ pub async fn list(views: &dyn Views, limit: usize) -> Result<Vec<Parked>, Error>
         .collect())
 }
 
-/// Processes a parked stream again from its card (stored summary). If the processing succeeds,
-/// removes the entry.
+/// Processes a parked stream again. Starts after the last commit that the card (the stored summary
+/// of the stream) contains. If all commits are processed, deletes the record.
 ///
-/// Only the entries of the follower (the update of cards and messages) are accepted. For other
-/// consumers, the view must be built again instead.
+/// This function supports only streams that the follower (the update of cards and messages) has
+/// parked. For other consumers, the operator must build the view again.
 pub async fn redrive(follower: Follower<'_>, parked: &Parked) -> Result<(), Error> {
     if parked.consumer != "follow" {
         return Err(Error::new(

@@ -1,5 +1,6 @@
-//! Projections combine many streams into one document. A projection reads only the feed and stores
-//! its feed position in the document. A projection has no access to a queue.
+//! A projection combines the events of many streams into one document. A projection reads commits
+//! only from the feed (the sequence of all commits), and stores the position of the last commit in
+//! the document. A projection cannot send messages.
 
 use std::marker::PhantomData;
 
@@ -15,30 +16,32 @@ use serde_json::Value;
 use super::follow::rebuild::Rebuilt;
 use super::parked::{Parked, park};
 
-/// Number of commits that a projection reads before it writes the document.
+/// Number of commits that a projection reads before it stores its document.
 const PAGE: usize = 500;
-/// The key of the document of a projection. Each projection has only one document.
+/// The key of the document in the view of a projection. Each projection has only one document.
 const KEY: &str = "all";
 
-/// A list of projections.
+/// A list with all projections of the desk.
 pub type Projections = &'static [&'static dyn Project];
 
-/// The interface of a projection without its type parameter. [`Of`] is the only implementation.
+/// A projection whose Rust type is hidden, so that a list can contain all projections. [`Of`] is
+/// the only implementation.
 #[async_trait]
 pub trait Project: Send + Sync {
-    /// Returns the name of the view that stores the document.
+    /// Returns the name of the view that contains the document of the projection.
     fn view(&self) -> &'static str;
-    /// Updates the document with all commits up to the end of the feed. Returns the position of the
-    /// last commit.
+    /// Applies all commits of the feed that the document does not contain yet. Returns the feed
+    /// position of the last commit.
     async fn project(&self, ledger: &Ledger, views: &dyn Views) -> Result<i64, Error>;
-    /// Builds a new document up to the position of the stored document. If the documents differ,
-    /// replaces the stored document.
+    /// Builds a new document from the start of the feed up to the position of the stored document.
+    /// If the two documents differ, stores the new document.
     async fn rebuild(&self, ledger: &Ledger, views: &dyn Views) -> Result<Rebuilt, Error>;
-    /// Returns the feed position of the stored document, and the document as JSON.
+    /// Returns the stored document as JSON, and the feed position of the last commit in the
+    /// document.
     async fn stored(&self, views: &dyn Views) -> Result<(i64, Value), Error>;
 }
 
-/// Implements [`Project`] for the projection type `P`.
+/// The implementation of [`Project`] for the projection type `P`.
 pub struct Of<P>(pub PhantomData<fn() -> P>);
 
 #[async_trait]
@@ -61,8 +64,8 @@ impl<P: Projection> Project for Of<P> {
     }
 }
 
-/// Updates every projection up to the end of the feed. Returns the lowest feed position of all
-/// projections.
+/// Updates all projections with the commits of the feed. Returns the lowest position that all
+/// projections have reached.
 pub async fn project_all(
     projections: Projections,
     ledger: &Ledger,
@@ -75,7 +78,8 @@ pub async fn project_all(
     Ok(lowest)
 }
 
-/// Updates a projection up to the end of the feed. Returns the position of the last commit.
+/// Updates the document of one projection with all new commits of the feed. Returns the feed
+/// position of the last commit.
 pub async fn project<P: Projection>(ledger: &Ledger, views: &dyn Views) -> Result<i64, Error> {
     loop {
         let (position, mut document) = stored::<P>(views).await?;
@@ -99,14 +103,14 @@ pub async fn project<P: Projection>(ledger: &Ledger, views: &dyn Views) -> Resul
                 .await?;
             }
         }
-        // If another worker has already stored the document, this write has no effect. The next
-        // pass of the loop then starts with the document of the other worker.
+        // If another process has stored a newer document, this write has no effect. The next
+        // iteration of the loop then reads the newer document.
         put(views, position, last.position, &document).await?;
     }
 }
 
-/// Stores a document with the feed position `position`. Returns false if the position of the stored
-/// document is not `expected`.
+/// Stores the document of a projection with the feed position `position`. Returns false and stores
+/// nothing if the stored document does not have the position `expected`.
 async fn put<P: Projection>(
     views: &dyn Views,
     expected: i64,
@@ -121,7 +125,8 @@ async fn put<P: Projection>(
     views.put(P::VIEW, KEY, &document, &[], expected).await
 }
 
-/// Returns the feed position and the content of the stored document of a projection.
+/// Returns the stored document of a projection, and the feed position of the last commit in the
+/// document.
 pub async fn stored<P: Projection>(views: &dyn Views) -> Result<(i64, P), Error> {
     match views.get(P::VIEW, KEY).await? {
         None => Ok((0, P::default())),
@@ -135,7 +140,8 @@ pub async fn stored<P: Projection>(views: &dyn Views) -> Result<(i64, P), Error>
     }
 }
 
-/// Applies one commit to a projection. Personal values remain encrypted.
+/// Applies the events of one commit to the document of a projection. The personal values in the
+/// events remain encrypted.
 pub fn fold<P: Projection>(projection: &mut P, commit: &Commit) -> Result<(), Error> {
     if !P::AGGREGATES.contains(&events::aggregate_of(&commit.stream)) {
         return Ok(());
@@ -146,19 +152,19 @@ pub fn fold<P: Projection>(projection: &mut P, commit: &Commit) -> Result<(), Er
     Ok(())
 }
 
-/// The result of reading the feed again from its start.
+/// The result of reading the feed from its start.
 #[derive(Clone, Debug, Default)]
 pub struct Replayed<P> {
     pub document: P,
-    /// The position of the last commit that was applied.
+    /// The feed position of the last commit in the document.
     pub position: i64,
     pub events: i64,
 }
 
-/// Builds a projection from the start of the feed. Stops at the first commit for which `includes`
-/// returns false.
+/// Builds the document of a projection from the start of the feed. Ends before the first commit for
+/// which `includes` returns false.
 ///
-/// After each read, calls `progress` with the feed position.
+/// Calls `progress` with the current feed position after each read.
 pub async fn replay<P: Projection>(
     ledger: &Ledger,
     includes: impl Fn(&Placed) -> bool,

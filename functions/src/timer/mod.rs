@@ -1,3 +1,3 @@
-//! The functions that run on a schedule.
+//! Contains the functions that run on a schedule.
 
 pub mod wake;

@@ -1,4 +1,5 @@
-//! Checks the stored deadlines. Each due deadline becomes a message in the queue of its aggregate.
+//! Searches the stored deadlines. Each reached deadline becomes a message in the queue of its
+//! aggregate type.
 
 use infra::Error;
 
@@ -6,26 +7,27 @@ use crate::App;
 use crate::stream::follow::aggregate::{Registry, find};
 use crate::stream::follow::due;
 
-/// Maximum number of deadlines that one check puts into the queues. The next check processes the
+/// Maximum number of messages that one call puts into the queues. The next call handles the
 /// remaining deadlines.
 const SWEEP_MAX: usize = 100_000;
 
-/// Puts a message for every due deadline into the queue of its aggregate. Returns the number of
-/// messages.
+/// Puts a message into a queue for every reached deadline. Each aggregate type has its own queue.
+/// Returns the number of messages.
 ///
-/// The message for a deadline always has the same id. Some queues detect repeated message ids and
-/// store no second message. For such a queue, `every_ms` is `None`.
+/// The message for a deadline always has the same id. Some queues detect a repeated message id and
+/// do not store the message twice. For such a queue, `every_ms` is `None`.
 ///
-/// For other queues, `every_ms` is the time between two calls of this function. A call then
-/// includes all deadlines until the next call. If a deadline remains due, it is queued again only
-/// after 1, 2, 4, 8 calls and so on. Work that always fails therefore cannot fill its queue.
+/// For other queues, `every_ms` is the time between two calls of this function. A call then also
+/// handles the deadlines that are reached before the next call. If the work for a deadline is not
+/// done, the deadline is put into the queue again only after 1, 2, 4, 8 calls and so on. Work that
+/// always fails therefore does not fill the queue.
 pub async fn wake(app: &App, registry: Registry, every_ms: Option<i64>) -> Result<usize, Error> {
     let now = app.ledger.clock.now();
     let until = now.plus_ms(every_ms.unwrap_or_default());
     let mut rows = due::Rows::until(&*app.views, until);
     let mut fired = 0;
-    // Deadlines of parked messages (messages set aside after an error) remain at the start of the
-    // index. The loop reads all pages, because later pages contain other deadlines.
+    // The index starts with the oldest deadlines, and the messages of some of them always fail. The
+    // loop reads the whole index, because the newer deadlines come later in the index.
     loop {
         let page = rows.next().await?;
         if page.is_empty() || fired >= SWEEP_MAX {
@@ -54,8 +56,8 @@ pub async fn wake(app: &App, registry: Registry, every_ms: Option<i64>) -> Resul
     }
 }
 
-/// Returns true if an overdue deadline must be queued in this call. The interval between two such
-/// calls doubles each time.
+/// Returns true if this call must put a reached deadline into the queue again. The time between two
+/// such calls doubles each time.
 fn is_repeated(overdue_ms: i64, every_ms: i64) -> bool {
     let sweeps = overdue_ms.div_euclid(every_ms.max(1));
     sweeps < 1 || sweeps.count_ones() == 1

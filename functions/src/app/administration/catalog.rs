@@ -1,4 +1,4 @@
-//! Adds, changes and removes categories of the service catalog.
+//! Changes the service catalog: adds, changes and removes categories of services.
 
 use domain::config::{self, Catalog, CatalogCommand};
 use events::catalog::{CategoryAdded, CategoryChanged, CategoryRemoved};
@@ -22,7 +22,8 @@ pub(super) async fn on_catalog(
         })
 }
 
-/// Adds a category below the category `parent`.
+/// Adds a new category to the service catalog. The new category is a child of the category
+/// `parent`.
 pub async fn add_catalog(
     app: &App,
     by: &Meta,
@@ -41,7 +42,8 @@ pub async fn add_catalog(
         };
         match on_catalog(app, by, &CatalogCommand::Add(added.clone())).await {
             Ok(_) => return Ok(added),
-            // Another request has added a category with the same id, so the loop tries the next id.
+            // Another request has added a category with the same id at the same time. The loop
+            // tries the next id.
             Err(AdministrationError::Catalog(config::Rejection::CatalogExists(_))) => {}
             Err(not) => return Err(not),
         }

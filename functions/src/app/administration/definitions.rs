@@ -1,5 +1,5 @@
-//! Stores and removes dictionaries, roles and fields of the field library. A new definition
-//! replaces the complete old definition.
+//! Stores dictionaries, roles and fields of the field library, and removes dictionaries. Each
+//! stored definition replaces the whole earlier definition.
 
 use domain::Decider;
 use domain::config::{self, Dictionary};
@@ -12,8 +12,8 @@ use crate::App;
 
 use super::{AdministrationError, execute};
 
-/// Returns the first workflow that uses an object in its draft or in a listed version. Returns
-/// `None` if no workflow uses the object.
+/// Returns the first workflow for which `uses` returns true. `uses` is called with the draft and
+/// with each listed version. Returns `None` if no workflow is found.
 pub(super) async fn used_in(
     app: &App,
     uses: impl Fn(&Definition) -> bool,
@@ -38,8 +38,8 @@ pub(super) async fn used_in(
     Ok(None)
 }
 
-/// Removes a dictionary from the list of dictionaries. Rejects a dictionary whose options are used
-/// in a field.
+/// Removes a dictionary from the list of dictionaries. Returns an error if a field uses the options
+/// of this dictionary.
 pub async fn remove_dictionary(
     app: &App,
     by: &Meta,
@@ -70,7 +70,7 @@ pub async fn remove_dictionary(
     .await
 }
 
-/// Stores the complete definition of a configuration object, such as a role.
+/// Stores the whole definition of a configuration object, such as a role or a service.
 pub async fn define<D: Decider<Rejection = config::Rejection>>(
     app: &App,
     by: &Meta,

@@ -1,6 +1,6 @@
-//! Changes workflows, services, the catalog, dictionaries and roles. Both APIs use these functions.
-//! Every function has a parameter `by` with the metadata of the commits: the actor, the represented
-//! user and the app.
+//! Changes the configuration of the desk: workflows, services, the service catalog, dictionaries
+//! and roles. Both APIs use these functions. In each function, the parameter `by` is the metadata
+//! of the commits: the actor, the represented user and the client app.
 
 mod catalog;
 mod definitions;
@@ -31,25 +31,26 @@ pub use workflows::{
     close_workflow, deploy, draft, import_workflow, read_workflow, remove_version, restore,
 };
 
-/// The ids below this number are reserved for the initial configuration. Objects that people create
-/// get higher ids.
+/// Objects of the initial configuration have ids below this number. Objects that people create get
+/// higher ids.
 const OWN_IDS: i64 = 1000;
 
-/// Maximum number of attempts to get an unused id.
+/// Maximum number of attempts to reserve an id. An attempt fails if another request takes the same
+/// id.
 const RACES_MAX: u32 = 20;
 
-/// The lock for configuration changes in this process. A change uses values that were read before
-/// the change, for example the list of used names. The lock prevents concurrent changes of these
-/// values.
+/// The lock for configuration changes in this process. A change first reads values, such as the
+/// list of used names, and then stores the change. The lock prevents other changes of these values
+/// between these two steps.
 static CHANGING: Mutex<()> = Mutex::const_new(());
 
-/// Waits until no other task of this process changes configuration. Dropping the returned guard
-/// allows the next task to continue.
+/// Waits until no other task of this process changes the configuration. The next task can start its
+/// change when the returned guard is dropped.
 pub async fn lock_configuration() -> MutexGuard<'static, ()> {
     CHANGING.lock().await
 }
 
-/// The reason why a configuration change was rejected.
+/// The reason why a change of the configuration was rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum AdministrationError {
     #[error(transparent)]
@@ -74,8 +75,8 @@ pub enum AdministrationError {
     Workflow(workflow::Rejection),
 }
 
-/// Executes a command on configuration. Waits until the card (the stored summary of the object) is
-/// up to date.
+/// Executes a command on a configuration object. Then waits until the card (the stored summary of
+/// this object) contains the change.
 async fn execute<D: Decider>(
     app: &App,
     by: &Meta,
@@ -98,7 +99,8 @@ where
     Ok(outcome.state)
 }
 
-/// Returns the next id from the number sequence with the name `of`.
+/// Returns the next id of a number sequence. The parameter `of` is the name of the sequence, such
+/// as `SERVICE`.
 async fn next_id(app: &App, by: &Meta, of: &str) -> Result<i64, AdministrationError> {
     let command_envelope = CommandEnvelope {
         stream: format!("number_sequence-{of}"),

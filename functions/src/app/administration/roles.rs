@@ -1,4 +1,4 @@
-//! Lists and removes roles.
+//! Returns the names of roles, and removes roles.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::App;
 
 use super::{AdministrationError, define, definitions::used_in};
 
-/// Returns the names of all roles, by role id.
+/// Returns the name of each role. The key is the role id.
 pub async fn role_names(app: &App) -> Result<BTreeMap<RoleId, String>, Error> {
     let roles = app.configuration.roles().await?;
     Ok(roles
@@ -22,8 +22,8 @@ pub async fn role_names(app: &App) -> Result<BTreeMap<RoleId, String>, Error> {
         .collect())
 }
 
-/// Removes a role from the list of roles. Rejects a built-in role, and a role that a workflow node
-/// uses.
+/// Removes a role from the list of roles. Returns an error if the role is built in, or if a
+/// workflow uses the role.
 pub async fn remove_role(
     app: &App,
     by: &Meta,

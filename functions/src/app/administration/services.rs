@@ -1,4 +1,5 @@
-//! Creates, changes, names, imports and removes services, and moves services between categories.
+//! Creates, imports, renames and removes services, and moves services between categories of the
+//! service catalog.
 
 use domain::config::{self, CatalogCommand, Service};
 use domain::workflow;
@@ -15,10 +16,11 @@ use super::{
     AdministrationError, catalog::on_catalog, define, deploy, draft, next_id, read_workflow,
 };
 
-/// A service that is imported from a file (reference/bk-itsm.md 12.4).
+/// The content of a request that imports a service from a file (reference/bk-itsm.md 12.4).
 #[derive(Clone, Debug)]
 pub struct ServiceImport {
-    /// The id of the service that the import changes. `None` creates a new service.
+    /// The id of the service that the import replaces. If the value is `None`, the import creates a
+    /// new service.
     pub id: Option<ServiceId>,
     pub name: String,
     pub kind: String,
@@ -30,12 +32,12 @@ pub struct ServiceImport {
     pub catalog: Option<CategoryId>,
     pub can_ticket_agency: bool,
     pub workflow: Value,
-    /// True if the API calls in the workflow may use secrets from the key store.
+    /// True if the workflow may contain API calls that use secrets from the key store.
     pub may_name_secrets: bool,
 }
 
-/// Imports a service together with its workflow. First checks the whole import. Then deploys the
-/// workflow, and finally stores the service.
+/// Imports a service and its workflow. The whole import is checked before anything is stored. Then
+/// the workflow is deployed, and the service is stored last.
 pub async fn import_service(
     app: &App,
     by: &Meta,
@@ -107,12 +109,12 @@ pub async fn import_service(
     Ok((defined, report))
 }
 
-/// Imports a workflow from a file. Creates a new workflow, or the next version of the workflow
-/// `old`. Checks the whole workflow before storing any data.
+/// Imports a workflow from a file, and deploys it. Creates a new workflow, or a new version of the
+/// workflow `old`. The whole workflow is checked before anything is stored.
 ///
-/// Some nodes may have no transition for a possible case. If `allows_open_cases` is true, such
-/// cases are only reported. In such a case, the ticket waits at the node until a manager selects
-/// the next node.
+/// In some workflows, the conditions of all transitions of a node can be false. If
+/// `allows_open_cases` is true, the import only reports such a node. A ticket then waits at this
+/// node until a manager selects the next node.
 pub async fn take_over(
     app: &App,
     by: &Meta,
@@ -143,8 +145,8 @@ pub async fn take_over(
     Ok((workflow, version, report))
 }
 
-/// Rejects a name that another listed service already has. `of` is the service that is allowed to
-/// have this name.
+/// Returns an error if another listed service has this name. The parameter `of` is the service that
+/// may have this name.
 pub async fn name_is_free(
     app: &App,
     name: &str,
@@ -162,7 +164,8 @@ pub async fn name_is_free(
     }
 }
 
-/// Stores the definition of a service. Rejects a workflow version that is not listed.
+/// Stores the definition of a service. Returns an error if the service name is used or if the
+/// workflow version is not listed.
 pub async fn define_service(
     app: &App,
     by: &Meta,
@@ -173,8 +176,8 @@ pub async fn define_service(
     }
     let known = app.configuration.service(defined.service).await?;
     let points_at = |service: &Defined| (service.workflow, service.workflow_version);
-    // The workflow version is checked only if the request changes the version. A service with a
-    // closed or unlisted workflow can therefore still be renamed or disabled.
+    // The workflow version is checked only if the request changes the version. A service whose
+    // workflow is closed or removed from the list can therefore still be renamed or disabled.
     if known.0.as_ref().map(points_at) != Some(points_at(defined)) {
         let workflow = app.configuration.drawn(defined.workflow).await?;
         if !workflow.is_listed(defined.workflow_version) {
@@ -186,19 +189,19 @@ pub async fn define_service(
             return Err(AdministrationError::Workflow(workflow::Rejection::IsClosed));
         }
     }
-    // Two concurrent requests may use the same name. The stream of the catalog contains all names,
-    // so only one of these requests succeeds.
+    // Two requests may use the same service name at the same time. All service names are stored in
+    // one stream, the stream of the catalog, so only one of these requests succeeds.
     let name = defined.is_listed.then(|| defined.name.clone());
     name_service(app, by, defined.service, name).await?;
     define::<Service>(app, by, format!("service-{}", defined.service), defined).await
 }
 
-/// Time in milliseconds for which a reserved name is blocked without a stored service. After this
-/// time, another service may use the name. The time is longer than any request.
+/// Time in milliseconds for which a name is reserved for a service that is not stored yet. After
+/// this time, another service may take the name. No request takes longer.
 const UNDEFINED_MS: i64 = 60_000;
 
-/// Reserves a name for a service. If `name` is `None`, makes the name of the service free again.
-/// Rejects a name that another service has.
+/// Reserves a name for a service. If `name` is `None`, makes the current name of the service free.
+/// Returns an error if another service has the name.
 pub(super) async fn name_service(
     app: &App,
     by: &Meta,
@@ -215,8 +218,8 @@ pub(super) async fn name_service(
         };
         match on_catalog(app, by, &command).await {
             Ok(_) => return Ok(()),
-            // The service with this name may not exist, because a process can stop between
-            // reserving the name and storing the service.
+            // The name may be reserved for a service that does not exist, because a process can
+            // stop between reserving the name and storing the service.
             Err(AdministrationError::Catalog(config::Rejection::ServiceNameTaken {
                 name,
                 by: holder,
@@ -236,7 +239,7 @@ pub(super) async fn name_service(
     }
 }
 
-/// Stores a service that uses an existing workflow version.
+/// Stores a new service with a new id. The service uses a workflow version that already exists.
 pub async fn add_service(
     app: &App,
     by: &Meta,
@@ -247,7 +250,8 @@ pub async fn add_service(
     Ok(defined)
 }
 
-/// Moves a service into a category, or removes the service from the catalog.
+/// Moves a service to a category of the service catalog. If `catalog` is `None`, removes the
+/// service from the catalog.
 pub async fn place_service(
     app: &App,
     by: &Meta,
@@ -263,8 +267,8 @@ pub async fn place_service(
     .map(drop)
 }
 
-/// Removes a service from the list of services. Rejects a service that is still in the catalog
-/// (reference/bk-itsm.md 13). The tickets of the service remain active.
+/// Removes a service from the list of services. Returns an error if the service is still in the
+/// service catalog (reference/bk-itsm.md 13). Existing tickets of the service remain active.
 pub async fn remove_service(
     app: &App,
     by: &Meta,

@@ -32,7 +32,8 @@ pub(super) async fn on_workflow(
         })
 }
 
-/// Reads a workflow from a file. Returns the definition with person ids, and the import report.
+/// Converts the content of a workflow file to a definition with person ids. Also returns the notes
+/// about this import.
 pub async fn read_workflow(
     app: &App,
     file: &Value,
@@ -55,8 +56,8 @@ pub async fn read_workflow(
     Ok((definition, imported.report))
 }
 
-/// Saves a workflow from a file as the draft of the workflow `id`. If `id` is `None`, creates a new
-/// workflow.
+/// Reads a workflow file, and saves its definition as the draft of the workflow `id`. If `id` is
+/// `None`, creates a new workflow.
 pub async fn import_workflow(
     app: &App,
     by: &Meta,
@@ -68,7 +69,7 @@ pub async fn import_workflow(
     Ok((id, report))
 }
 
-/// Saves a definition as the draft of a workflow. If `id` is `None`, creates a new workflow.
+/// Saves a definition as the draft of the workflow `id`. If `id` is `None`, creates a new workflow.
 pub async fn draft(
     app: &App,
     by: &Meta,
@@ -100,7 +101,8 @@ pub async fn draft(
     Ok(id)
 }
 
-/// Checks that the template file of a field was uploaded as a file for workflows.
+/// Checks that the template file of a form field is completely uploaded, and that the file is not
+/// encrypted with the key of one person.
 pub(super) async fn check_template(
     app: &App,
     template: &AttachmentId,
@@ -118,10 +120,11 @@ pub(super) async fn check_template(
     )))
 }
 
-/// Deploys the draft as the next version of the workflow. Returns the number of this version.
+/// Deploys the draft of a workflow as its next version. Returns the version number.
 ///
-/// A node of an imported workflow may have no transition for some cases. A definition from `/v1`
-/// must have a transition for every case.
+/// In some workflows, the conditions of all transitions of a node can be false. Such a workflow is
+/// rejected, except if `allows_open_cases` is true. This parameter is true for imported workflows,
+/// and false for definitions from the API `/v1`.
 pub async fn deploy(
     app: &App,
     by: &Meta,
@@ -165,7 +168,8 @@ pub async fn restore(
     .map(drop)
 }
 
-/// Removes a version from the list of versions. Rejects a version that a service uses.
+/// Removes a workflow version from the list of versions. Returns an error if a service uses this
+/// version.
 pub async fn remove_version(
     app: &App,
     by: &Meta,

@@ -1,7 +1,8 @@
-//! Links files to holders. A holder is a ticket, a draft or a workflow that contains a file.
+//! Links uploaded files to their holders. A holder is a ticket, a draft or a workflow that contains
+//! the file.
 //!
-//! A file is linked to a holder before the holder contains the file. A file with a holder is kept.
-//! A file without a holder is deleted.
+//! A file is linked to a holder before the holder contains the file. A file that a holder contains
+//! is kept. All other files are deleted.
 
 use domain::attachment::{ALONE_MS, Attachment, Command, Rejection};
 use domain::draft::{DRAFT_MS, Draft};
@@ -15,8 +16,9 @@ use super::{NotTaken, execute};
 use crate::App;
 use crate::app::tickets;
 
-/// Links files to a holder before the holder contains the files. A file that cannot be linked is
-/// skipped. The decider (the function that checks commands) later rejects such a file with its id.
+/// Links files to a holder before a command adds the files to this holder. A file that cannot be
+/// linked is skipped without an error, because the command is later rejected with the id of this
+/// file.
 pub async fn attach(
     app: &App,
     ids: &[AttachmentId],
@@ -26,7 +28,7 @@ pub async fn attach(
     attach_until(app, ids, to, app.ledger.clock.now().plus_ms(ALONE_MS), meta).await
 }
 
-/// Links files to a holder. At the time `until`, the desk checks whether the holder still contains
+/// Links files to a holder. At the time `until`, the desk checks again whether the holder contains
 /// the files.
 pub async fn attach_until(
     app: &App,
@@ -49,7 +51,8 @@ pub async fn attach_until(
     Ok(())
 }
 
-/// Discards a file that no ticket, draft or workflow contains.
+/// Discards a file and deletes its content. Returns an error if a ticket, a draft or a workflow
+/// contains the file.
 pub async fn discard(app: &App, id: &AttachmentId, meta: &Meta) -> Result<(), NotTaken> {
     execute(
         app,
@@ -61,7 +64,8 @@ pub async fn discard(app: &App, id: &AttachmentId, meta: &Meta) -> Result<(), No
         meta,
     )
     .await?;
-    // If the deletion fails, the desk tries again at the deadline of the discarded file.
+    // If the content cannot be deleted, the desk tries again when the deadline of the file is
+    // reached.
     remove(app, id, meta).await
 }
 
@@ -71,8 +75,8 @@ async fn remove(app: &App, id: &AttachmentId, meta: &Meta) -> Result<(), NotTake
     Ok(())
 }
 
-/// Handles the deadline of a file. Keeps the file if a ticket, draft or workflow contains the file.
-/// Otherwise deletes the file.
+/// Handles a reached deadline of a file. If a ticket, a draft or a workflow contains the file,
+/// keeps the file. Otherwise deletes the file.
 pub async fn settle(app: &App, stream: &str) -> Result<(), Error> {
     let attachment = app.ledger.load::<Attachment>(stream).await?.aggregate.0;
     let Some(begun) = &attachment.upload_started else {
@@ -102,7 +106,8 @@ pub async fn settle(app: &App, stream: &str) -> Result<(), Error> {
     match settled {
         Ok(()) => Ok(()),
         Err(NotTaken::Technical(error)) => Err(error),
-        // Another command has already handled this deadline and has set a new deadline.
+        // Another command changed the file at the same time and set a new deadline. No further work
+        // is necessary.
         Err(other) => {
             tracing::info!(%other, stream, "a file was settled by somebody else");
             Ok(())
@@ -110,7 +115,7 @@ pub async fn settle(app: &App, stream: &str) -> Result<(), Error> {
     }
 }
 
-/// Keeps a file permanently. Deletes the parts of the upload that were replaced by newer parts.
+/// Keeps a file permanently. Deletes the stored parts that the client replaced during the upload.
 async fn keep(app: &App, attachment: &Attachment, meta: &Meta) -> Result<(), NotTaken> {
     let (begun, received) = (
         attachment
@@ -124,14 +129,15 @@ async fn keep(app: &App, attachment: &Attachment, meta: &Meta) -> Result<(), Not
     Ok(())
 }
 
-/// The time for which a ticket, draft or workflow contains a file.
+/// Defines how long a ticket, a draft or a workflow contains a file.
 enum Holds {
     Not,
     Until(Holder, Moment),
     ForEver,
 }
 
-/// Returns the longest time for which a ticket, draft or workflow contains the file.
+/// Returns the longest time for which one of the linked tickets, drafts and workflows contains the
+/// file.
 async fn holds(app: &App, attachment: &Attachment) -> Result<Holds, Error> {
     let Some(begun) = &attachment.upload_started else {
         return Ok(Holds::Not);
@@ -184,10 +190,10 @@ async fn holder(app: &App, sn: &TicketSn) -> Result<Ticket, Error> {
     Ok(app.ledger.load::<Ticket>(&sn.stream()).await?.aggregate.0)
 }
 
-/// Returns true if a person may read a file.
+/// Returns true if the person `reader` may read a file.
 ///
-/// The person who uploaded the file may read it. All people may read the files of a workflow.
-/// People who may see a ticket may also read the files of the ticket.
+/// The person who uploaded a file may always read this file. Everyone may read the files of
+/// workflows. A person who may see a ticket may also read the files of this ticket.
 pub async fn may_read(
     app: &App,
     attachment: &Attachment,
@@ -226,11 +232,11 @@ pub async fn may_read(
     Ok(false)
 }
 
-/// Links the files of a command to the ticket before the command is executed. The desk therefore
+/// Links the files in a command to the ticket before the command is executed. The desk therefore
 /// never deletes a file that the ticket contains.
 ///
-/// Returns false if the command would be rejected at this time. If the command is accepted later,
-/// the caller uses [`attach_after`] instead.
+/// Returns false if the desk expects that the command will be rejected. If the command is accepted
+/// later, the caller must call [`attach_after`].
 pub async fn attach_for(
     app: &App,
     sn: &TicketSn,
@@ -260,8 +266,8 @@ pub async fn attach_for(
     }
 }
 
-/// Links the files of an accepted command to the ticket. Called only if [`attach_for`] has returned
-/// false.
+/// Links the files in an accepted command to the ticket. This function is called only if
+/// [`attach_for`] returned false.
 pub async fn attach_after(
     app: &App,
     sn: &TicketSn,

@@ -21,7 +21,7 @@ pub use parts::{
     parts_max, put_part,
 };
 
-/// The reason why the desk rejected a file.
+/// The reason why the desk does not accept or return a file.
 #[derive(Debug, thiserror::Error)]
 pub enum NotTaken {
     #[error(transparent)]
@@ -51,10 +51,10 @@ impl From<ExecuteError<Attachment>> for NotTaken {
     }
 }
 
-/// Returns the id for an upload. Without an idempotency key, the id is new. With a key, the id is
-/// always the same for the same key, app and uploader.
+/// Returns the id for an upload. Without an idempotency key, the id is random. With an idempotency
+/// key, the same key, app and uploader always give the same id.
 ///
-/// The id depends on a secret, so other programs cannot compute it.
+/// The computation of this id uses a secret key of the desk, so other programs cannot guess the id.
 pub async fn id(app: &App, key: Option<(&str, &PersonId, &str)>) -> Result<AttachmentId, Error> {
     let digits = match key {
         None => hex(&app.ledger.fresh_id()),
@@ -67,7 +67,7 @@ pub async fn id(app: &App, key: Option<(&str, &PersonId, &str)>) -> Result<Attac
     Ok(AttachmentId(format!("att-{digits}")))
 }
 
-/// Loads the state of an attachment.
+/// Loads the state of an uploaded file from its event stream.
 pub async fn load(app: &App, id: &AttachmentId) -> Result<Attachment, Error> {
     Ok(app
         .ledger
@@ -95,8 +95,8 @@ async fn execute(
         .state)
 }
 
-/// Starts an upload. If `subject` is set, the name and the bytes are encrypted with the key of this
-/// person.
+/// Starts an upload. If `subject` is set, the name and the bytes of the file are encrypted with the
+/// key of this person. Otherwise the bytes are encrypted with a key of the desk.
 pub async fn begin(
     app: &App,
     id: &AttachmentId,

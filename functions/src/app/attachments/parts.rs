@@ -1,5 +1,5 @@
-//! Stores a file as several parts. Each part is encrypted. The name of a part contains the part
-//! number and a digest of the bytes. Reading a file joins the parts.
+//! Stores an uploaded file as several encrypted parts, and reads the parts again. The name of a
+//! stored part contains the part number and a digest of its bytes.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -19,46 +19,47 @@ use super::{NotTaken, execute, load};
 use crate::App;
 use crate::app::limits::limited;
 
-/// Number of blobs in one listing when parts are deleted.
+/// Maximum number of stored parts that one call lists when parts are deleted.
 const PRUNE_MAX: usize = 1000;
-/// Number of bytes at the start of a file from which the media type is detected.
+/// Number of bytes at the start of a file that are used to detect the media type.
 const HEAD_BYTES: usize = 8192;
-/// The media type of a file if no other type is known.
+/// The media type of a file if neither the content nor the client gives a valid type.
 const BYTES: &str = "application/octet-stream";
 
-/// Maximum number of listed parts of one upload. The largest file size that can be configured needs
-/// fewer parts.
+/// Maximum number of stored parts that are listed for one upload. A file of the largest maximum
+/// size that can be configured has fewer parts.
 const LISTED_MAX: usize = 4096;
-/// Minimum free disk space after an upload, in bytes.
+/// Number of bytes that must remain free on the disk after an upload.
 pub const FREE_BYTES_MIN: u64 = 256 << 20;
-/// Maximum number of parts that are completely in memory at the same time. A part and its encrypted
-/// copy need 9 MiB.
+/// Maximum number of parts that are completely in memory at the same time. One part and its
+/// encrypted copy together need 9 MiB.
 const WHOLE_PARTS_MAX: usize = 8;
-/// Longest wait for a permit to read a complete part into memory.
+/// Longest time to wait until another complete part may be read into memory.
 const WHOLE_WAIT: Duration = Duration::from_secs(10);
 
 static WHOLE_PARTS: Semaphore = Semaphore::const_new(WHOLE_PARTS_MAX);
 
-/// The locks of uploads. A lock allows only one change of an upload at a time. The bytes of a
-/// replaced part can therefore be deleted safely. Different uploads can share a lock.
+/// The locks for changes of uploads. While a request has the lock of an upload, no other request
+/// can change this upload. The request can therefore safely delete the bytes of a replaced part.
+/// Several uploads can share one lock.
 static LOCKS: [Mutex<()>; 64] = [const { Mutex::const_new(()) }; 64];
 
 fn lock_of(id: &AttachmentId) -> &'static Mutex<()> {
     &LOCKS[usize::from(blake3::hash(id.as_str().as_bytes()).as_bytes()[0]) % LOCKS.len()]
 }
 
-/// Returns the key of a part in the blob store.
+/// Returns the key under which a part is stored in the blob store.
 fn place_of(id: &AttachmentId, name: &str) -> String {
     format!("attachments/{id}/{name}")
 }
 
-/// Returns the name of a part. The name consists of the part number and a digest of the bytes. The
-/// names of parts from older versions contain only the digest.
+/// Returns the name of a stored part. The name consists of the part number and a digest of the
+/// bytes. Older versions of the desk stored parts with only the digest as their name.
 fn name_of(number: u32, tag: &str) -> String {
     format!("{number:05}-{tag}")
 }
 
-/// Returns the names of all stored parts of an upload.
+/// Returns the names of all parts that are stored for an upload.
 async fn stored(app: &App, id: &AttachmentId) -> Result<Vec<String>, Error> {
     let folder = place_of(id, "");
     let keys = app.blob.list(&folder, LISTED_MAX).await?;
@@ -68,7 +69,8 @@ async fn stored(app: &App, id: &AttachmentId) -> Result<Vec<String>, Error> {
         .collect())
 }
 
-/// Returns `DiskFull` if less than [`FREE_BYTES_MIN`] would remain free after writing `bytes`.
+/// Returns `DiskFull` if the disk has too little free space for `bytes` more bytes. After writing
+/// these bytes, at least [`FREE_BYTES_MIN`] must remain free.
 pub async fn check_space(app: &App, bytes: u64) -> Result<(), NotTaken> {
     match app.blob.free_bytes().await? {
         Some(free) if free < FREE_BYTES_MIN.saturating_add(bytes) => Err(NotTaken::DiskFull),
@@ -76,7 +78,8 @@ pub async fn check_space(app: &App, bytes: u64) -> Result<(), NotTaken> {
     }
 }
 
-/// Returns the maximum number of parts of a file, for the configured maximum file size.
+/// Returns the largest number of parts that a file may have. The number depends on the configured
+/// maximum file size.
 pub fn parts_max(app: &App) -> u32 {
     u32::try_from(app.settings.file_bytes_max.div_ceil(PART_BYTES as u64)).unwrap_or(u32::MAX)
 }
@@ -94,8 +97,8 @@ async fn key_of(app: &App, attachment: &Attachment) -> Result<Key, NotTaken> {
     }
 }
 
-/// Returns true if the encryption key of a file was erased together with the person. The bytes of
-/// such a file are unreadable.
+/// Returns true if the file was encrypted with the key of a person who was erased. The encryption
+/// key was erased together with the person. The bytes of such a file are unreadable.
 pub async fn is_erased(app: &App, attachment: &Attachment) -> Result<bool, Error> {
     match key_of(app, attachment).await {
         Err(NotTaken::Erased) => Ok(true),
@@ -104,14 +107,14 @@ pub async fn is_erased(app: &App, attachment: &Attachment) -> Result<bool, Error
     }
 }
 
-/// Deletes all stored parts of a file whose encryption key was erased. The events of the file
-/// remain.
+/// Deletes all stored parts of a file whose encryption key was erased. The events about the file
+/// remain in the ledger.
 pub async fn erase_content(app: &App, id: &AttachmentId) -> Result<(), Error> {
     prune(app, id, &[]).await
 }
 
-/// Encrypts and stores one part. Deletes an earlier part with the same number. Returns the tag of
-/// the part, which [`complete`] needs.
+/// Encrypts and stores one part of an upload. Replaces an earlier part with the same number.
+/// Returns the tag (a digest of the bytes) that the client passes to [`complete`].
 pub async fn put_part(
     app: &App,
     attachment: &Attachment,
@@ -135,8 +138,8 @@ pub async fn put_part(
     let place = place_of(&begun.attachment, &name);
     let key = key_of(app, attachment).await?;
     let _lock = lock_of(&begun.attachment).lock().await;
-    // The upload is checked again, because another request may have completed or discarded the
-    // upload.
+    // While this request waited for the lock, another request may have completed or discarded the
+    // upload. The state is therefore checked again.
     still_open(&load(app, &begun.attachment).await?)?;
     let mut nonce = [0; NONCE_BYTES];
     app.ledger.rng.fill(&mut nonce);
@@ -164,7 +167,8 @@ pub async fn put_part(
     Ok(tag)
 }
 
-/// Rejects the part if the upload is already completed or discarded.
+/// Returns an error if an upload is already completed or discarded, because such an upload accepts
+/// no more parts.
 fn still_open(attachment: &Attachment) -> Result<(), Rejection> {
     match attachment {
         Attachment {
@@ -177,7 +181,7 @@ fn still_open(attachment: &Attachment) -> Result<(), Rejection> {
     }
 }
 
-/// Returns the decrypted bytes of one part. Returns `None` if the part does not exist.
+/// Returns the decrypted bytes of a stored part. Returns `None` if no part has this name.
 async fn get_part(
     app: &App,
     id: &AttachmentId,
@@ -193,8 +197,9 @@ async fn get_part(
         .transpose()
 }
 
-/// Completes an upload with the given parts in the given order. Every part must exist, and every
-/// part except the last part must have the full size.
+/// Completes an upload from stored parts. `tags` contains the tag (the digest) of each part, in the
+/// order of the file. Every part must exist. Every part except the last must have exactly
+/// `PART_BYTES` bytes.
 pub async fn complete(
     app: &App,
     attachment: &Attachment,
@@ -213,8 +218,8 @@ pub async fn complete(
     let names = stored(app, id).await?;
     for (number, tag) in (1..).zip(tags) {
         let is_tag = tag.len() == 32 && tag.bytes().all(|byte| byte.is_ascii_hexdigit());
-        // A part with this number and this digest is preferred. If no such part exists, any part
-        // with the same digest is used.
+        // Uses the part with this number and this tag (digest). If no such part exists, uses any
+        // part with the same tag, because its bytes are the same.
         let named = name_of(number, tag);
         let other = || names.iter().find(|name| name.ends_with(tag.as_str()));
         let name = names
@@ -239,8 +244,8 @@ pub async fn complete(
     sum.receive(app, id, claimed, meta).await
 }
 
-/// Computes the digest of the stored bytes. The caller compares the result with the digest in the
-/// ledger.
+/// Computes the digest of a file from its stored parts. The caller compares the result with the
+/// digest that the ledger contains.
 pub async fn digest(app: &App, attachment: &Attachment) -> Result<String, NotTaken> {
     let (begun, received) = (
         attachment
@@ -262,8 +267,8 @@ pub async fn digest(app: &App, attachment: &Attachment) -> Result<String, NotTak
     Ok(sum.digest())
 }
 
-/// The digest, size, first bytes and part names of a file. The values are computed while the bytes
-/// of the file are read.
+/// Collects the digest, the size, the first bytes and the part names of a file while its bytes are
+/// read.
 struct Sum {
     digest: Box<blake3::Hasher>,
     head: Vec<u8>,
@@ -318,8 +323,9 @@ impl Sum {
 /// Returns the media type of a file. If the first bytes contain a known file signature, returns the
 /// type of this signature.
 ///
-/// Otherwise returns the type that the client sent. But a type with a known file signature is not
-/// accepted, because this file has no such signature. In this case, returns the default type.
+/// Otherwise returns `claimed`, the type that the client sent. If files of the sent type always
+/// start with a known signature, the sent type is wrong. In this case, and for an invalid type,
+/// returns the default type.
 fn media_type(head: &[u8], claimed: &str) -> String {
     let claimed = claimed
         .split(';')
@@ -336,14 +342,15 @@ fn media_type(head: &[u8], claimed: &str) -> String {
         .all(|byte| byte.is_ascii_alphanumeric() || b"/.+-_".contains(&byte));
     match infer::get(head) {
         Some(found) => found.mime_type().to_owned(),
-        // This file has no known signature. A sent type whose files start with a known signature is
-        // therefore not accepted.
+        // The file has no known signature. If files of the sent type always start with a known
+        // signature, the sent type is wrong and is not used.
         None if is_type && is_plain && !infer::is_mime_supported(&claimed) => claimed,
         None => BYTES.to_owned(),
     }
 }
 
-/// An upload of a whole file in one request. Memory contains at most one part of the file.
+/// An upload of a whole file in one request. At most one part of the file is in memory at the same
+/// time.
 pub struct Upload<'a> {
     app: &'a App,
     attachment: Attachment,
@@ -364,7 +371,7 @@ impl<'a> Upload<'a> {
         })
     }
 
-    /// Returns the id of the uploaded file.
+    /// Returns the id of the file. Returns `None` if no upload was started.
     pub fn id(&self) -> Option<&AttachmentId> {
         self.attachment
             .upload_started
@@ -372,7 +379,8 @@ impl<'a> Upload<'a> {
             .map(|begun| &begun.attachment)
     }
 
-    /// Returns true if an earlier request with the same idempotency key already uploaded the file.
+    /// Returns true if an earlier request with the same idempotency key already completed the
+    /// upload.
     pub fn is_received(&self) -> bool {
         self.attachment.uploaded.is_some()
     }
@@ -392,8 +400,8 @@ impl<'a> Upload<'a> {
         Ok(())
     }
 
-    /// Stores the current part. If the file was already uploaded, only adds the part to the digest
-    /// and the size.
+    /// Stores the bytes in `part` as the next part of the file. If an earlier request already
+    /// completed the upload, only updates the digest and the size.
     async fn store(&mut self) -> Result<(), NotTaken> {
         let number = u32::try_from(self.sum.parts.len() + 1).unwrap_or(u32::MAX);
         let name = match &self.attachment.uploaded {
@@ -408,8 +416,8 @@ impl<'a> Upload<'a> {
         Ok(())
     }
 
-    /// Completes the upload. If a file with the same id was already uploaded, both files must have
-    /// the same bytes.
+    /// Completes the upload. If an earlier request already uploaded a file with the same id, both
+    /// files must have the same bytes.
     pub async fn finish(mut self, claimed: &str, meta: &Meta) -> Result<Attachment, NotTaken> {
         if !self.part.is_empty() {
             self.store().await?;
@@ -431,8 +439,8 @@ impl<'a> Upload<'a> {
     }
 }
 
-/// Reads a byte range of a file in small pieces. Memory contains at most one piece, even if the
-/// client reads slowly.
+/// Reads a byte range of a stored file in small pieces. Usually only one piece is in memory, even
+/// if the client reads slowly.
 pub struct Pieces {
     app: App,
     id: AttachmentId,
@@ -445,12 +453,13 @@ pub struct Pieces {
     open: Option<(u64, Opened)>,
 }
 
-/// The part of the file that is being read.
+/// The stored part from which the current piece is read.
 enum Opened {
-    /// A part that was encrypted in chunks. Memory contains only the nonce of the part.
+    /// The part was encrypted in chunks, and each chunk can be decrypted alone. Only the nonce of
+    /// the part is in memory.
     Chunks([u8; NONCE_BYTES]),
-    /// A part that is completely in memory. Such a part was encrypted as a whole, or the host
-    /// limits the response size.
+    /// The whole part is in memory. Either the part was encrypted as a whole, or the host (such as
+    /// AWS Lambda) limits the size of responses.
     Whole {
         bytes: Vec<u8>,
         _permit: SemaphorePermit<'static>,
@@ -482,7 +491,8 @@ impl Pieces {
         })
     }
 
-    /// Returns the next piece. Returns `None` at the end of the range.
+    /// Returns the next piece of the file. Returns `None` after the last byte of the requested
+    /// range.
     pub async fn read_on(&mut self) -> Result<Option<Vec<u8>>, NotTaken> {
         if self.at >= self.end {
             return Ok(None);
@@ -492,8 +502,8 @@ impl Pieces {
         let missing = || NotTaken::PartMissing(number);
         let begins = part * PART_BYTES as u64;
         let small = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-        // Every part except the last part has the full size, so the length of a part can be
-        // computed from the file size.
+        // All parts except the last have `PART_BYTES` bytes. The length of each part therefore
+        // follows from the file size.
         let length = small(self.bytes - begins).min(PART_BYTES);
         let (from, to) = (
             small(self.at - begins),
@@ -545,8 +555,8 @@ impl Pieces {
     }
 }
 
-/// Detects how a part is encrypted. Reads the whole part if the part cannot be decrypted in chunks.
-/// Returns `None` if the part does not exist.
+/// Detects whether a part was encrypted in chunks or as a whole. Reads a part that was encrypted as
+/// a whole completely into memory. Returns `None` if the part does not exist.
 async fn open_part(app: &App, key: &Key, place: &str) -> Result<Option<Opened>, Error> {
     if app.settings.response_bytes_max.is_none() {
         let Some(head) = app.blob.get_range(place, 0..CHUNKED_HEAD_BYTES).await? else {
@@ -566,8 +576,8 @@ async fn open_part(app: &App, key: &Key, place: &str) -> Result<Option<Opened>, 
     }))
 }
 
-/// Waits for a permit to read one complete part into memory. Returns `Limited` after
-/// [`WHOLE_WAIT`].
+/// Waits until one more complete part may be read into memory. Returns `Limited` if the wait takes
+/// longer than [`WHOLE_WAIT`].
 async fn whole_part() -> Result<SemaphorePermit<'static>, Error> {
     let waited = tokio::time::timeout(WHOLE_WAIT, WHOLE_PARTS.acquire()).await;
     waited
@@ -576,7 +586,7 @@ async fn whole_part() -> Result<SemaphorePermit<'static>, Error> {
         .ok_or_else(|| limited("too many files are read as a whole at once", 1))
 }
 
-/// Deletes every part whose name does not end with one of the texts in `keep`.
+/// Deletes the stored parts of a file, except the parts whose names end with a text in `keep`.
 pub(super) async fn prune(app: &App, id: &AttachmentId, keep: &[String]) -> Result<(), Error> {
     loop {
         let stored = app.blob.list(&place_of(id, ""), PRUNE_MAX).await?;

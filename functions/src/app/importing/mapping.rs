@@ -1,5 +1,6 @@
-//! Maps the columns of a CSV log from another system to the fields of an event. A TOML file defines
-//! the mapping, so the code contains no column names. `docs/importing.md` describes the TOML file.
+//! Converts the columns of a CSV log of another system to the fields of an event. A TOML file, the
+//! mapping, defines which column is used for which field. The code therefore contains no column
+//! names. `docs/importing.md` describes the TOML file.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -16,40 +17,46 @@ use super::times::Times;
 use super::written::{Short, TextColumn, Texts, Unknown, Written};
 use crate::app::people::{NAMED_MAX, People};
 
-/// Maximum length of a case id, in bytes. The case id is a part of the stream name, so stores use
-/// the case id in their keys.
+/// Maximum length of a case id, in bytes. The case id becomes a part of the stream name, and stores
+/// use the stream name in their keys.
 const CASE_BYTES_MAX: usize = 128;
-/// Maximum length of the source name, in bytes. The source name is also a part of the stream name.
+/// Maximum length of the source name, in bytes. The source is the system that wrote the log. The
+/// source name becomes a part of the stream name.
 const SOURCE_BYTES_MAX: usize = 64;
 /// Maximum length of the name of one person, in characters.
 const PERSON_CHARS_MAX: usize = 256;
-/// Number of bytes that one person id and its comma need in an event.
+/// Estimated number of bytes that one person id and the comma after it need in an event.
 const PID_BYTES: usize = 40;
-/// Number of bytes that an event needs in addition to its texts.
+/// Estimated number of bytes that an event needs in addition to the texts from the row.
 const EVENT_BYTES: usize = 500;
-/// Maximum number of digits in a number. Numbers with more digits do not fit into 64 bits.
+/// Maximum number of digits in a number of the log. A number with more digits does not fit into 64
+/// bits.
 const DIGITS_MAX: usize = 30;
-/// The default text between the values if a role (such as the title) is read from several columns.
+/// The default separator between the values if one field (such as the title) is read from several
+/// columns.
 const SEPARATOR: &str = " / ";
-/// The default text between the values if a time is read from several columns, such as a date and a
-/// time of day.
+/// The default separator between the values if a time is read from several columns, such as a
+/// column for the date and a column for the hour.
 const TIME_SEPARATOR: &str = " ";
-/// The characters that may separate the names of people. The list contains the characters of
-/// Western, Chinese and Japanese keyboards.
+/// The characters that separate the names of several people in one value. The list contains
+/// separators from Western, Chinese and Japanese keyboards.
 const PEOPLE_SEPARATORS: &str = ",;\u{ff0c}\u{3001}\u{ff1b}\u{ff64}\u{fe50}\u{fe51}\u{fe54}";
 
-/// A validated mapping.
+/// A mapping (the import configuration from the TOML file) that was read and validated.
 #[derive(Clone, Debug)]
 pub struct Mapping {
-    /// A short name of the system that wrote the log. The name is a part of every stream name.
+    /// A short name of the system that wrote the log. Each stream name of an imported case contains
+    /// this name.
     pub source: String,
-    /// The encoding of files without a byte order mark. `None` if the mapping defines no encoding.
+    /// The encoding of a log file without a byte order mark. The value is `None` if the mapping
+    /// defines no encoding.
     pub encoding: Option<&'static Encoding>,
     pub delimiter: Option<u8>,
     written: Written,
 }
 
-/// The positions of the columns in one file, and the rules for their values.
+/// The mapping for one opened file: the position of each column in the header, and the rules for
+/// the values.
 pub struct Places {
     case: Column,
     time: Column,
@@ -68,17 +75,17 @@ pub struct Places {
     ignore: Vec<(usize, Vec<String>)>,
     missing: Vec<String>,
     states: BTreeMap<String, Phase>,
-    /// The name of the time zone that events contain. Empty for UTC.
+    /// The name of the time zone that is stored in each event. The name is empty for UTC.
     zone: String,
-    /// The number of columns in the header.
+    /// The number of columns in the header line.
     width: usize,
-    /// The minimum number of values in a row. A row may omit the values of columns without a name
-    /// at the end of the header.
+    /// The minimum number of values in a row. If the last columns of the header have no name, a row
+    /// may omit the values of these columns.
     needed: usize,
 }
 
-/// Describes where the value of one role (such as case or title) is read. Empty if the mapping does
-/// not contain the role.
+/// Defines how the value of one event field (such as case or title) is read from a row. If the
+/// mapping does not define the field, all members are empty.
 #[derive(Clone, Debug, Default)]
 struct Column {
     columns: Vec<usize>,
@@ -87,8 +94,8 @@ struct Column {
     values: BTreeMap<String, String>,
 }
 
-/// One parsed row. The row contains the names of people, and `observe` replaces the names with
-/// person ids.
+/// One parsed row of the log. The row contains the names of people, and the method `observe`
+/// replaces these names with person ids.
 #[derive(Clone, Debug)]
 pub struct Row {
     pub case: String,
@@ -157,7 +164,7 @@ impl Mapping {
         })
     }
 
-    /// Returns the names of all columns that the mapping uses.
+    /// Returns the names of all columns that the mapping reads from a log file.
     fn names(&self) -> Vec<String> {
         let columns = &self.written.columns;
         let roles = [
@@ -200,7 +207,7 @@ impl Mapping {
         names
     }
 
-    /// Returns the columns of the mapping that are missing in a header.
+    /// Returns the column names of the mapping that a header line does not contain.
     pub fn absent(&self, headers: &[String]) -> Vec<String> {
         let mut absent: Vec<String> = Vec::new();
         for name in self.names() {
@@ -211,8 +218,8 @@ impl Mapping {
         absent
     }
 
-    /// Finds every column of the mapping in a header. The names in the header must already be
-    /// normalized, and every name must occur only once.
+    /// Finds the position of each column of the mapping in a header line. The names in `headers`
+    /// must have normalized whitespace, and no name may occur twice.
     pub fn columns(&self, headers: &[String]) -> Result<Places, Error> {
         let written = &self.written;
         let at = |name: &String| {
@@ -323,16 +330,16 @@ impl Mapping {
         })
     }
 
-    /// Parses one row. Returns `None` if the mapping ignores the row. Returns an error text if the
-    /// row cannot be imported.
+    /// Parses one row of the log. Returns `None` if the mapping excludes the row. Returns the
+    /// reason as a text if the row cannot be imported.
     pub fn row(
         &self,
         places: &Places,
         key: &[u8; 32],
         record: &Record,
     ) -> Result<Option<Row>, String> {
-        // Rows may have different numbers of values, because some spreadsheet programs write
-        // delimiters at the end only in some rows.
+        // Some spreadsheet programs write the delimiters of empty values at the end of only some
+        // rows. Rows may therefore have different numbers of values.
         if record.width() < places.needed
             || record
                 .values()
@@ -452,7 +459,8 @@ impl Mapping {
         }
     }
 
-    /// Splits a text into the names of people.
+    /// Splits a value at the separators of the mapping, and returns the names of people in this
+    /// value.
     fn names_in(&self, text: &str) -> Result<Vec<String>, String> {
         let separators = self
             .written
@@ -484,15 +492,15 @@ impl Mapping {
 }
 
 impl Places {
-    /// Returns the value of a column without whitespace at the start and the end. Returns `None` if
-    /// the value is empty, or if the mapping defines the value as missing.
+    /// Returns the value of one column without whitespace at the start and the end. Returns `None`
+    /// for an empty value, and for a value such as `n/a` that the mapping lists as missing.
     fn known<'a>(&self, record: &'a Record, at: usize) -> Option<&'a str> {
         Some(trimmed(record.get(at)))
             .filter(|text| !text.is_empty() && !self.missing.iter().any(|missing| missing == text))
     }
 
-    /// Returns the value of a role from the columns of the role. If the columns are empty, returns
-    /// the default value of the role.
+    /// Returns the value of one event field from its columns. If all these columns are empty,
+    /// returns the default value from the mapping.
     fn value<'a>(&self, place: &'a Column, record: &'a Record) -> Option<Cow<'a, str>> {
         let read: Option<Cow<'a, str>> = match place.columns.as_slice() {
             [] => None,
@@ -520,25 +528,26 @@ impl Places {
 }
 
 impl Row {
-    /// Returns the fingerprint of the text of this row.
+    /// Returns a hash of the text of this row. Two rows with the same text have the same hash.
     pub fn fingerprint(&self) -> &str {
         &self.observed.row
     }
 
-    /// Stores how many rows of the same case have had the same text, including this row. The number
-    /// of the first such row is 1.
+    /// Stores the number of this row among equal rows. The parameter `nth` counts the rows of the
+    /// same case with the same text, from the start of the file. The first of these rows has the
+    /// number 1.
     pub fn count(&mut self, nth: u32) {
         self.observed.nth = nth;
     }
 
-    /// Returns the fingerprint of the row text and the number of this row. The number counts rows
-    /// with the same text in the same case.
+    /// Returns the hash of the row text, and the number of this row among equal rows of the same
+    /// case.
     pub fn counted(&self) -> (&str, u32) {
         (&self.observed.row, self.observed.nth)
     }
 
-    /// Converts the row to an event. Replaces the names of people with person ids, and registers
-    /// people without an id.
+    /// Converts the row to an event. Replaces the names of people with person ids. Registers a
+    /// person whose name has no person id yet.
     pub async fn observe(self, file: &str, people: &People) -> Result<RowImported, Error> {
         let mut observed = self.observed;
         file.clone_into(&mut observed.file);
@@ -550,7 +559,7 @@ impl Row {
     }
 }
 
-/// Returns the person ids for the given names. The ids are separated by commas.
+/// Returns the person ids for names of people, separated by commas. Registers unknown people.
 async fn pids(names: &[String], people: &People) -> Result<String, Error> {
     let mut pids = Vec::new();
     for name in names {
@@ -559,7 +568,8 @@ async fn pids(names: &[String], people: &People) -> Result<String, Error> {
     Ok(pids.join(","))
 }
 
-/// Parses a delimiter. The text comes from a mapping file or from the first line of a log.
+/// Parses a delimiter between values. The text comes from the mapping, or from a line such as
+/// `sep=;` at the start of the file.
 pub fn delimiter_of(text: &str) -> Result<u8, Error> {
     match text.as_bytes() {
         [b'\\', b't'] => Ok(b'\t'),
@@ -581,8 +591,9 @@ fn not_whole(name: &str, text: &str, decimal: Option<char>) -> String {
     format!("{name} {text:?} is not a whole number{hint}")
 }
 
-/// Parses a number and multiplies the number by `factor`. The product must be a whole number. If
-/// the mapping defines a decimal mark, the digits may have separators between thousands.
+/// Parses a number, and multiplies the number by `factor`. Returns `None` if the product is not a
+/// whole number. If the mapping defines the decimal mark, the digits may have separators between
+/// thousands.
 fn number(text: &str, decimal: Option<char>, factor: i64) -> Option<i64> {
     let (sign, digits) = match text.strip_prefix(['-', '\u{2212}']) {
         Some(digits) => (-1, digits),
@@ -616,8 +627,8 @@ fn number(text: &str, decimal: Option<char>, factor: i64) -> Option<i64> {
     i64::try_from(product / scale * sign).ok()
 }
 
-/// Returns the digits of a whole number without the separators between thousands. Returns `None` if
-/// the separators are not in the correct places.
+/// Removes the separators between thousands from the digits before the decimal mark. Returns `None`
+/// if a separator is at a wrong position.
 fn ungrouped(whole: &str, mark: char) -> Option<String> {
     let other = if mark == ',' { '.' } else { ',' };
     let parts: Vec<&str> = whole
@@ -628,10 +639,10 @@ fn ungrouped(whole: &str, mark: char) -> Option<String> {
     is_grouped.then(|| parts.concat())
 }
 
-/// Returns an estimate of the size of a row in a commit, in bytes. A commit may also contain the
-/// state of the case, so the estimate counts each text twice.
+/// Returns an estimate of the bytes that a row needs in a commit. A commit may contain the event
+/// and also the state of the case, so each text counts twice.
 fn bytes_of(observed: &RowImported) -> usize {
-    // JSON escapes some characters with one extra byte, and writes control characters with six
+    // In JSON, some characters need one more byte for a backslash, and control characters need six
     // bytes.
     let json = |text: &String| {
         text.bytes()
@@ -667,11 +678,11 @@ fn bytes_of(observed: &RowImported) -> usize {
     (texts.into_iter().map(json).sum::<usize>() + kept + named) * 2 + EVENT_BYTES
 }
 
-/// Returns a fingerprint of the text of a row.
+/// Returns a hash of the text of a row.
 ///
-/// The fingerprint includes the length of each value, so moving text between two values changes the
-/// fingerprint. The fingerprint includes only the first `width` values, so delimiters at the end of
-/// a row have no effect.
+/// The hash includes the length of each value. Two rows with the same characters in different
+/// columns therefore have different hashes. The hash includes only the first `width` values, so
+/// additional delimiters at the end of a row have no effect.
 fn row_fingerprint(key: &[u8; 32], record: &Record, width: usize) -> String {
     let mut hasher = blake3::Hasher::new_keyed(key);
     for field in (0..width).map(|at| record.get(at)) {

@@ -1,8 +1,9 @@
-//! Imports an incident log (a CSV file) from another system. Each row becomes one event with the
-//! time from the row. The events of a case have the same order as the rows in the file.
+//! Imports an incident log (a CSV file) of another system. Each row becomes one event with the time
+//! from the row. The events of a case (one incident) have the same order as the rows in the file.
 //!
-//! Adjacent rows of one case become one commit. All rows of a case have the same worker, so their
-//! order does not change. Many workers run concurrently, so many commits share one disk sync.
+//! Adjacent rows of one case are stored in one commit. The same worker imports all rows of a case,
+//! so their order does not change. Many workers run concurrently, so one disk sync (a slow write to
+//! the disk) can store many commits.
 
 pub mod mapping;
 pub mod records;
@@ -37,58 +38,61 @@ use mapping::{Mapping, Places, Row, delimiter_of};
 use records::{Fault, RECORD_BYTES_MAX, Record, Records, name_of};
 use rejected::Rejected;
 
-/// Number of workers. Each worker imports one case at a time, so up to 64 commits can share one
-/// disk sync.
+/// Number of concurrent workers. Each worker stores one commit at a time, so one disk sync can
+/// store up to 64 commits.
 const WORKERS: usize = 64;
-/// Maximum number of row groups in the queue of one worker.
+/// Maximum number of row groups that wait for one worker. A group contains adjacent rows of one
+/// case (one incident).
 const WAITING_MAX: usize = 8;
-/// Maximum number of rows in one commit.
+/// Maximum number of CSV rows in one commit.
 const ROWS_MAX: usize = 100;
 /// Maximum size of the rows in one commit, in bytes. This value is much smaller than the size limit
 /// of a commit.
 const GROUP_BYTES_MAX: usize = 120 * 1024;
-/// Maximum number of rejected rows that the import result lists. The import result counts all
-/// rejected rows.
+/// Maximum number of rejected rows that the import result lists with their reasons. All rejected
+/// rows are counted.
 const REJECTED_MAX: usize = 1000;
-/// Maximum size of a header line, in bytes. The header of a log with hundreds of columns has about
-/// 10 KiB.
+/// Maximum size of the header line of a CSV file, in bytes. A real header with hundreds of columns
+/// has about 10 KiB.
 const HEADER_BYTES_MAX: usize = 64 * 1024;
-/// The delimiters that the import can detect in a header.
+/// The delimiters between values that the import can detect in the header of a CSV file.
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
-/// The result of an import.
+/// The numbers of rows and cases in the result of an import or a check.
 #[derive(Clone, Debug, Default)]
 pub struct Totals {
     pub rows: u64,
     pub imported: u64,
-    /// The number of rows that the ledger already contained before the import.
+    /// The number of rows that earlier imports already stored in the ledger.
     pub duplicate: u64,
     pub rejected: u64,
-    /// The number of rows that the mapping ignores.
+    /// The number of rows that the import skips, because the mapping (the import configuration)
+    /// excludes these rows.
     pub ignored: u64,
     pub cases: u64,
-    /// The line number and the reason of each rejected row. The list has at most `REJECTED_MAX`
-    /// entries.
+    /// The line number and the reason of each rejected row. Only the first `REJECTED_MAX` rejected
+    /// rows are listed.
     pub rejections: Vec<(u64, String)>,
 }
 
-/// The counters for the progress of an import.
+/// Counts the bytes and rows that an import has read so far. The progress bar shows these numbers.
 #[derive(Debug, Default)]
 pub struct Progress {
     pub bytes: AtomicU64,
     pub rows: AtomicU64,
 }
 
-/// Adjacent rows of one case.
+/// Adjacent rows of one case. The rows of a group are stored in one commit.
 struct Group {
     case: String,
     rows: Vec<Row>,
 }
 
-/// An opened log file. The header of the file contains all columns that the mapping uses.
+/// An opened log file, ready for an import. The header contains all columns that the mapping (the
+/// import configuration) uses.
 pub struct Log {
     pub path: PathBuf,
-    /// The names of the columns in the header.
+    /// The names of all columns, from the header line.
     pub headers: Vec<String>,
     pub encoding: &'static Encoding,
     pub delimiter: u8,
@@ -98,13 +102,13 @@ pub struct Log {
     progress: Arc<Progress>,
 }
 
-/// The decoded text of a file. The first reader repeats the beginning, which was read to find the
-/// header. The second reader reads the remaining text.
+/// The decoded text of a log file. The cursor contains the start of the file, which was read to
+/// find the header. The boxed reader returns the rest of the file.
 type Text = Chain<Cursor<Vec<u8>>, Box<dyn Read + Send>>;
 
 impl Log {
-    /// Opens a CSV file, and finds the columns of the mapping in the header of the file. The file
-    /// may be compressed with gzip.
+    /// Opens a CSV file, and finds the columns of the mapping (the import configuration) in the
+    /// header line. The file may be compressed with gzip.
     pub fn open(
         path: &Path,
         mapping: Arc<Mapping>,
@@ -195,7 +199,7 @@ impl Log {
         }
         let places = mapping.columns(&headers)?;
         let mut records = Records::new(Cursor::new(head).chain(rest), delimiter, line);
-        // `headers` already contains the header, so this call skips the header line.
+        // The header was already parsed, so this call skips the header line.
         let _ = records.read(&mut Record::default()).map_err(unreadable)?;
         Ok(Self {
             path: path.to_owned(),
@@ -210,7 +214,7 @@ impl Log {
     }
 }
 
-/// The reason why a header cannot be used.
+/// The reason why the header line of a CSV file is rejected.
 enum Unusable {
     Empty,
     TooLong,
@@ -227,7 +231,7 @@ impl Unusable {
     }
 }
 
-/// Splits a header line at a delimiter, and returns the normalized column names.
+/// Splits a header line at a delimiter. Returns the column names with normalized whitespace.
 fn header(head: &[u8], delimiter: u8, line: u64) -> Result<Vec<String>, Unusable> {
     let mut records = Records::new(head, delimiter, line);
     let mut record = Record::default();
@@ -242,11 +246,11 @@ fn header(head: &[u8], delimiter: u8, line: u64) -> Result<Vec<String>, Unusable
     }
 }
 
-/// Returns the delimiter of a header.
+/// Detects the delimiter of a CSV file from its header line.
 ///
-/// The first choice is a delimiter that splits the header into all columns of the mapping. The
-/// second choice is the delimiter that splits the header, if only one delimiter does so. The last
-/// choice is the comma.
+/// First, tries to find a delimiter with which the header contains all columns of the mapping (the
+/// import configuration). Otherwise, returns the delimiter that splits the header, if exactly one
+/// delimiter does so. Otherwise, returns the comma.
 fn recognized(mapping: &Mapping, headers: &dyn Fn(u8) -> Result<Vec<String>, Unusable>) -> u8 {
     let split: Vec<(u8, Vec<String>)> = DELIMITERS
         .into_iter()
@@ -260,8 +264,8 @@ fn recognized(mapping: &Mapping, headers: &dyn Fn(u8) -> Result<Vec<String>, Unu
     fits.or(only).map_or(b',', |(delimiter, _)| *delimiter)
 }
 
-/// Returns the delimiter and the length of a first line such as `sep=;`. Some spreadsheet programs
-/// write such a line before the header.
+/// Returns the delimiter in a first line such as `sep=;`, and the length of this line in bytes.
+/// Some spreadsheet programs write such a line before the header.
 fn separator_line(head: &[u8]) -> Option<(String, usize)> {
     let end = head
         .iter()
@@ -285,8 +289,8 @@ fn separator_line(head: &[u8]) -> Option<(String, usize)> {
     Some((separator.to_owned(), length))
 }
 
-/// Returns the description of a read error. The description is the second part of a sentence that
-/// starts with words such as `the header line`.
+/// Returns the second half of an error sentence about a record that cannot be read. The caller
+/// writes the first half, for example `the header line`.
 fn words(fault: &Fault, headers: Option<&[String]>, encoding: &'static Encoding) -> String {
     match fault {
         Fault::TooLong => format!("has more than {RECORD_BYTES_MAX} bytes; a quote may be missing"),
@@ -313,10 +317,11 @@ fn words(fault: &Fault, headers: Option<&[String]>, encoding: &'static Encoding)
     }
 }
 
-/// Imports a log. `key` is the key with which the desk computes fingerprints of rows.
+/// Imports a log file into the ledger. `key` is the secret key for the fingerprints of rows. The
+/// fingerprints show which rows are already stored.
 ///
-/// A repeated import of the same log adds no rows. After an interruption, a repeated import adds
-/// only the remaining rows.
+/// A repeated import of the same file adds no rows. After an interruption, a repeated import adds
+/// only the missing rows.
 pub async fn import(
     ledger: &Ledger,
     key: [u8; 32],
@@ -382,8 +387,9 @@ pub async fn import(
     })
 }
 
-/// Reads a log in the same way as an import, but stores nothing. Duplicate rows are counted only if
-/// `desk` contains the ledger and the fingerprint key.
+/// Reads a log file in the same way as an import, but stores nothing. `desk` contains the ledger
+/// and the secret key for the fingerprints of rows. Without `desk`, rows that are already stored
+/// are not counted as duplicates.
 pub async fn check(
     desk: Option<(Ledger, [u8; 32])>,
     log: Log,
@@ -417,14 +423,14 @@ pub async fn check(
         .map_err(|error| Error::because(Kind::Unavailable, "reading the file stopped", error))?
 }
 
-/// Returns a fingerprint of the content of a file.
+/// Returns a hash of the content of a file. The hash identifies the file in the imported events.
 fn fingerprint(file: &Path) -> io::Result<String> {
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(File::open(file)?)?;
     Ok(hasher.finalize().to_hex()[..16].to_owned())
 }
 
-/// A reader that counts the bytes it reads. The count is shown in the progress bar.
+/// A reader that counts the bytes of the file that were read. The progress bar shows this count.
 struct Counted<R> {
     inner: R,
     progress: Arc<Progress>,
@@ -440,7 +446,7 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-/// A gzip reader. Its error messages about damaged data contain the word gzip.
+/// A gzip reader. If the compressed data is damaged, the error message contains the word gzip.
 struct Unpacked<R>(MultiGzDecoder<R>);
 
 impl<R: Read> Read for Unpacked<R> {
@@ -464,7 +470,7 @@ impl<R: Read> Read for Unpacked<R> {
     }
 }
 
-/// Opens a file. The first two bytes show whether the file is compressed with gzip.
+/// Opens a log file. The first two bytes show whether the file is compressed with gzip.
 fn open(path: &Path, progress: Arc<Progress>) -> io::Result<Box<dyn Read + Send>> {
     let mut magic = [0; 2];
     let is_gzip = File::open(path)?.read_exact(&mut magic).is_ok() && magic == [0x1f, 0x8b];
@@ -482,7 +488,7 @@ fn open(path: &Path, progress: Arc<Progress>) -> io::Result<Box<dyn Read + Send>
     })
 }
 
-/// Reads the rows of a log, and groups adjacent rows of the same case. Calls `take` with each
+/// Reads the rows of a log file, and groups adjacent rows of the same case. Calls `take` with each
 /// group, in the order of the file.
 fn read(
     mut log: Log,
@@ -492,8 +498,8 @@ fn read(
 ) -> Result<Totals, Error> {
     let mut totals = Totals::default();
     let mut cases = std::collections::HashSet::new();
-    // Contains the number of rows that were read so far, for each case and row text. With this
-    // number, two rows with the same text remain two different rows. Each entry needs 12 bytes.
+    // Contains, for each case and row text, how many equal rows were read so far. This number
+    // distinguishes two equal rows of the same case. Each entry needs 12 bytes.
     let mut occurrences: HashMap<u64, u32> = HashMap::new();
     let mut group = Group {
         case: String::new(),
@@ -503,7 +509,8 @@ fn read(
     let mut record = Record::default();
     loop {
         let after = log.records.line();
-        // The rows after a read error are unreadable too, so this error ends the import.
+        // If the file cannot be read at one position, the later rows cannot be read either. The
+        // error therefore ends the import.
         let read = log.records.read(&mut record).map_err(|error| {
             Error::because(
                 Kind::Unavailable,
@@ -579,7 +586,8 @@ fn read(
     Ok(totals)
 }
 
-/// Sends a group of rows to the worker that imports the case of the group.
+/// Sends a group of rows to a worker. A hash of the case id selects the worker, so the same worker
+/// gets all rows of a case.
 fn send(group: Group, inboxes: &[mpsc::Sender<Group>]) -> Result<(), Error> {
     let mut hasher = DefaultHasher::new();
     group.case.hash(&mut hasher);
@@ -589,8 +597,8 @@ fn send(group: Group, inboxes: &[mpsc::Sender<Group>]) -> Result<(), Error> {
         .map_err(|_| Error::new(Kind::Unavailable, "the import stopped"))
 }
 
-/// Percent-encodes the whitespace and the percent signs in a name, because a stream name must not
-/// contain whitespace. The encoding is reversible.
+/// Replaces whitespace and percent signs in a name with percent codes such as `%20`, because the
+/// name of an event stream must not contain whitespace. The original name can be restored.
 pub fn encoded(name: &str) -> String {
     let mut word = String::with_capacity(name.len());
     for c in name.chars() {
@@ -605,12 +613,13 @@ pub fn encoded(name: &str) -> String {
     word
 }
 
-/// Returns the name of the event stream of a case.
+/// Returns the name of the event stream for an imported case. `source` is the name of the system
+/// that wrote the log.
 fn stream_of(source: &str, case: &str) -> String {
     format!("ticket-{source}-{}", encoded(case))
 }
 
-/// Returns how many rows of a group the ledger already contains.
+/// Returns how many rows of a group are already stored in the ledger.
 async fn known(ledger: &Ledger, source: &str, group: &Group) -> Result<u64, Error> {
     let ticket = ledger
         .load::<Ticket>(&stream_of(source, &group.case))
@@ -630,8 +639,8 @@ async fn known(ledger: &Ledger, source: &str, group: &Group) -> Result<u64, Erro
     Ok(group.rows.iter().filter(is_known).count() as u64)
 }
 
-/// Stores the rows of a group that the ledger does not contain yet. Returns the number of stored
-/// rows.
+/// Stores the rows of a group that are not yet in the ledger. Returns the number of rows that were
+/// stored.
 async fn take_over(ledger: &Ledger, source: &str, file: &str, group: Group) -> Result<u64, Error> {
     let people = People::new(ledger.keys.clone());
     let mut observed = Vec::with_capacity(group.rows.len());
@@ -640,8 +649,9 @@ async fn take_over(ledger: &Ledger, source: &str, file: &str, group: Group) -> R
     }
     let stream = stream_of(source, &group.case);
     let line = observed.first().map_or(0, |row: &RowImported| row.line);
-    // A group with the same rows gets the same command id. If a corrected mapping adds a row to the
-    // group, the command id is different.
+    // The command id depends on the rows of the group, so a repeated import of the same group has
+    // no effect. If a corrected mapping (the import configuration) accepts one more row, the
+    // command id changes, and the new row is stored.
     let rows: Vec<String> = observed
         .iter()
         .map(|row| format!("{}#{}", row.row, row.nth))
@@ -668,7 +678,8 @@ async fn take_over(ledger: &Ledger, source: &str, file: &str, group: Group) -> R
     }
 }
 
-/// A context loader that rejects every lookup, because imported rows need no context.
+/// A context loader that rejects every request for data. The command for imported rows needs no
+/// data from other streams.
 struct Nobody;
 
 #[async_trait::async_trait]

@@ -1,25 +1,25 @@
-//! Reads records from delimited text, one record at a time and with limited memory. Each record
-//! contains the number of the line on which it starts.
+//! Reads the records of a CSV file one after another, with limited memory. Each record contains the
+//! number of the line on which it starts.
 //!
-//! Quotes follow RFC 4180. A quote starts a quoted value only at the start of the value. Whitespace
-//! before this quote is allowed. At any other position, a quote is an ordinary character.
+//! Quotes follow RFC 4180. A quote starts a quoted value only at the start of the value, or after
+//! spaces at the start. At any other position, a quote is an ordinary character.
 
 use std::io::{self, ErrorKind, Read};
 
-/// Maximum size of one record, in bytes. The longest value in a real log is a description of about
-/// 10 KiB. If a record is larger than the maximum, a closing quote is probably missing.
+/// Maximum size of one record, in bytes. In a real log, the longest value is a description of about
+/// 10 KiB. If a record is larger than this maximum, a closing quote is probably missing.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
-/// Number of bytes in one read.
+/// Number of bytes that one call reads from the file.
 const CHUNK: usize = 1 << 16;
 
-/// Removes the whitespace at the start and the end of a value. Whitespace means spaces, tabs, the
-/// ideographic space, the no-break space and zero-width characters.
+/// Removes whitespace at the start and the end of a value. Spaces, tabs, ideographic spaces,
+/// no-break spaces and zero-width characters count as whitespace.
 pub fn trimmed(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}'))
 }
 
-/// Normalizes the name of a column. Removes whitespace at the start and the end. Replaces
-/// whitespace and line breaks inside the name with one space.
+/// Normalizes the name of a column. Removes whitespace at the start and the end. Replaces each
+/// group of whitespace characters inside the name with one space.
 pub fn name_of(text: &str) -> String {
     trimmed(text)
         .split_whitespace()
@@ -27,41 +27,40 @@ pub fn name_of(text: &str) -> String {
         .join(" ")
 }
 
-/// The reason why a record cannot be used.
+/// The reason why a record of a CSV file is rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The record has more than [`RECORD_BYTES_MAX`] bytes. The reader does not store the values of
-    /// the record.
+    /// The record has more than [`RECORD_BYTES_MAX`] bytes. Its values are not stored.
     TooLong,
-    /// The file ends inside a quoted value.
+    /// The file ends inside a value that starts with a quote.
     Unclosed {
-        /// The number of the line with the opening quote.
+        /// The number of the line that contains the opening quote.
         line: u64,
     },
     /// A value is not valid UTF-8.
     NotText {
-        /// The index of the column with the first invalid value. The index starts with 0.
+        /// The index of the first column with an invalid value. The first column has the index 0.
         column: usize,
     },
 }
 
-/// One record. One string contains all values of the record.
+/// One record of a CSV file. The text of the record contains all values without delimiters.
 #[derive(Clone, Debug, Default)]
 pub struct Record {
-    /// The number of the line on which the record starts. Line numbers start with 1.
+    /// The number of the line on which the record starts. The first line has the number 1.
     pub line: u64,
     text: String,
     ends: Vec<usize>,
 }
 
 impl Record {
-    /// Returns the number of values.
+    /// Returns the number of values in the record.
     pub fn width(&self) -> usize {
         self.ends.len()
     }
 
-    /// Returns the value at an index, without its quotes. Returns an empty text if the record has
-    /// no such value.
+    /// Returns the value of a column, without quotes around the value. Returns an empty text if the
+    /// record has too few values.
     pub fn get(&self, at: usize) -> &str {
         let Some(end) = self.ends.get(at) else {
             return "";
@@ -70,41 +69,42 @@ impl Record {
         &self.text[from..*end]
     }
 
-    /// Returns all values in order.
+    /// Returns all values of the record in the order of the columns.
     pub fn values(&self) -> impl Iterator<Item = &str> {
         (0..self.width()).map(|at| self.get(at))
     }
 }
 
-/// The position of the reader within a value.
+/// The state of the reader while it reads a value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// The reader is at the start of a value, or after whitespace at the start.
+    /// The reader has read nothing of the value, or only spaces and tabs.
     Blank,
-    /// The reader is inside a value without quotes, or after the closing quote of a value.
+    /// The reader is inside a value without quotes, or after the closing quote of a quoted value.
     Plain,
     Quoted,
-    /// The reader is after a quote in a quoted value. If the next character is also a quote, both
-    /// mean one literal quote. Otherwise the quote closes the value.
+    /// The reader has just read a quote inside a quoted value. If the next character is also a
+    /// quote, the two quotes mean one literal quote. Otherwise the first quote ends the quoted
+    /// part.
     Closed,
 }
 
-/// Reads records from UTF-8 bytes.
+/// Reads the records of a CSV file that is encoded in UTF-8.
 pub struct Records<R> {
     input: R,
     delimiter: u8,
     chunk: Vec<u8>,
     at: usize,
     filled: usize,
-    /// The number of the line that contains the next byte.
+    /// The number of the line that contains the next unread byte.
     line: u64,
-    /// True if the last byte was a carriage return. A line feed after a carriage return belongs to
-    /// the same line end.
+    /// True if the previous byte was a carriage return. If the next byte is a line feed, both bytes
+    /// are one line end.
     after_return: bool,
 }
 
 impl<R: Read> Records<R> {
-    /// Creates a reader. `line` is the line number at the start of the input.
+    /// Creates a reader. `line` is the number of the first line in `input`.
     pub fn new(input: R, delimiter: u8, line: u64) -> Self {
         Self {
             input,
@@ -117,17 +117,17 @@ impl<R: Read> Records<R> {
         }
     }
 
-    /// Returns the number of the line that contains the next byte.
+    /// Returns the number of the line that contains the next unread byte.
     pub fn line(&self) -> u64 {
         self.line
     }
 
-    /// Returns true if the reader is at the end of the input.
+    /// Returns true if all bytes of the input were read.
     pub fn is_at_end(&mut self) -> io::Result<bool> {
         Ok(self.at == self.filled && !self.fill()?)
     }
 
-    /// Reads the next record, and skips blank lines. Returns `None` at the end of the input.
+    /// Reads the next record that is not a blank line. Returns `None` at the end of the input.
     pub fn read(&mut self, record: &mut Record) -> io::Result<Option<Result<(), Fault>>> {
         loop {
             let read = self.read_any(record)?;
@@ -149,8 +149,8 @@ impl<R: Read> Records<R> {
         }
         record.line = self.line;
         let mut state = State::Blank;
-        // `begin` is the index in `bytes` at which the current value starts. `quote_line` is the
-        // line number of the quote that opens this value.
+        // `begin` is the start of the current value in `bytes`. `quote_line` is the number of the
+        // line with the last opening quote.
         let mut begin = 0;
         let mut quote_line = self.line;
         let mut is_long = false;
@@ -239,7 +239,7 @@ impl<R: Read> Records<R> {
         }))
     }
 
-    /// Skips the line ends before a record. Returns false at the end of the input.
+    /// Skips empty lines before a record. Returns false at the end of the input.
     fn skip_line_ends(&mut self) -> io::Result<bool> {
         loop {
             if self.at == self.filled && !self.fill()? {
@@ -252,7 +252,7 @@ impl<R: Read> Records<R> {
         }
     }
 
-    /// Consumes one byte of a line end. A line ends with CR, with LF, or with CR and LF.
+    /// Reads one byte of a line end. A line ends with CR, with LF, or with CR and LF.
     fn end_line(&mut self, byte: u8) {
         if byte == b'\r' || !self.after_return {
             self.line += 1;
@@ -277,8 +277,8 @@ impl<R: Read> Records<R> {
     }
 }
 
-/// Stores the bytes in the record. If a value is not valid UTF-8, stores replacement characters,
-/// and returns the column of the first such value.
+/// Stores the bytes of all values in the record. If a value is not valid UTF-8, stores replacement
+/// characters, and returns the index of the first column with such a value.
 fn keep(record: &mut Record, bytes: Vec<u8>) -> Result<(), usize> {
     let bytes = match String::from_utf8(bytes) {
         Ok(text) if record.ends.iter().all(|end| text.is_char_boundary(*end)) => {
@@ -306,8 +306,8 @@ fn keep(record: &mut Record, bytes: Vec<u8>) -> Result<(), usize> {
 mod tests {
     use super::*;
 
-    /// Returns all records of a text. Each entry contains the line number of the record, and either
-    /// the values or the error.
+    /// Reads all records of a CSV text. Returns the line number of each record, and either the
+    /// values or the reason why the record is rejected.
     fn all(text: &[u8]) -> Vec<(u64, Result<Vec<String>, Fault>)> {
         let mut records = Records::new(text, b',', 1);
         let mut record = Record::default();

@@ -1,5 +1,5 @@
-//! Writes the rejected rows of an import to a CSV file. Each row contains the line number and the
-//! reason.
+//! Writes the rejected rows of an import to a CSV file. For each row, the file contains the line
+//! number, the reason and the values.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -9,17 +9,18 @@ use infra::{Error, Kind};
 use super::Log;
 use super::records::Record;
 
-/// An open CSV file for rejected rows.
+/// A CSV file to which the rejected rows of an import are written.
 pub struct Rejected {
     path: PathBuf,
     file: csv::Writer<File>,
 }
 
 impl Rejected {
-    /// Creates the file and writes the header. The header contains the line number, the reason, and
-    /// the columns of the log.
+    /// Creates the CSV file and writes its header. The columns are the line number, the reason, and
+    /// all columns of the imported log.
     ///
-    /// Returns an error if the path is the log or the mapping file.
+    /// Returns an error if `path` is the imported log or the mapping file, because this file would
+    /// be overwritten.
     pub fn create(path: &Path, log: &Log, mapping: &Path) -> Result<Self, Error> {
         let is_same = |other: &Path| {
             path.canonicalize()
@@ -47,8 +48,8 @@ impl Rejected {
             path: path.to_owned(),
             file: csv::WriterBuilder::new().flexible(true).from_writer(file),
         };
-        // If the log already has a column `line` or `reason`, the additional column with the same
-        // name gets a prefix.
+        // The file has the additional columns `line` and `reason`. If the log already has a column
+        // with one of these names, the additional column gets the prefix `import_`.
         let own = ["line", "reason"].map(|name| {
             if log.headers.iter().any(|header| header == name) {
                 format!("import_{name}")
@@ -60,13 +61,13 @@ impl Rejected {
         Ok(rejected)
     }
 
-    /// Writes a rejected row with its line number and the reason.
+    /// Writes one rejected row with its line number and the reason.
     pub fn write(&mut self, record: &Record, reason: &str) -> Result<(), Error> {
         let line = record.line.to_string();
         self.put([line.as_str(), reason].into_iter().chain(record.values()))
     }
 
-    /// Writes the rows in the buffer to the file.
+    /// Writes all buffered rows to the file. The file is complete after this call.
     pub fn close(mut self) -> Result<(), Error> {
         self.file.flush().map_err(|error| {
             Error::because(

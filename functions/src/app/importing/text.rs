@@ -1,21 +1,22 @@
-//! Decodes a file to UTF-8. The byte order mark defines the encoding. If the file has no byte order
-//! mark, the encoding in the mapping (the import configuration) is used. The default is UTF-8.
+//! Decodes a log file to UTF-8. A byte order mark at the start of the file defines the encoding.
+//! Without this mark, the encoding in the mapping (the import configuration) is used. The default
+//! encoding is UTF-8.
 
 use std::io::{self, Cursor, ErrorKind, Read};
 
 use encoding_rs::{Decoder, DecoderResult, Encoding, GB18030, UTF_8, UTF_16BE, UTF_16LE};
 use infra::{Error, Kind};
 
-/// Number of bytes in one read, and in one decoding step.
+/// Number of bytes that one read or one decoding step processes.
 const CHUNK: usize = 1 << 16;
-/// Number of bytes that are inspected to detect the encoding. Usually these bytes contain the
-/// header line and some rows.
+/// Number of bytes at the start of a file from which the encoding is detected. These bytes usually
+/// contain the header line and some rows.
 const HEAD_BYTES: usize = 512;
-/// A byte that is never valid in UTF-8. The decoder writes this byte for invalid input, so the
-/// import later rejects the record as invalid text.
+/// A byte that never occurs in UTF-8. The decoder replaces invalid input with this byte. The record
+/// with this byte is later rejected as invalid text.
 const WRONG: u8 = 0xff;
-/// Encoding names that spreadsheets, Python and Windows use, but the WHATWG Encoding Standard does
-/// not contain.
+/// Encoding names that spreadsheet programs, Python and Windows use, and the corresponding names in
+/// the WHATWG Encoding Standard.
 const ALIASES: [(&str, &str); 13] = [
     ("utf-8-sig", "utf-8"),
     ("utf8-sig", "utf-8"),
@@ -31,8 +32,8 @@ const ALIASES: [(&str, &str); 13] = [
     ("cp950", "big5"),
     ("big5hkscs", "big5"),
 ];
-/// The first bytes of files that are not plain text, such as compressed files. Each entry also
-/// contains a text for the error message.
+/// The first bytes of files that are not plain text, such as archives. The second value of each
+/// entry completes an error message that starts with `the file is`.
 const OTHERS: [(&[u8], &str); 7] = [
     (
         b"PK\x03\x04",
@@ -52,13 +53,13 @@ const OTHERS: [(&[u8], &str); 7] = [
     (b"%PDF-", "a PDF document; export the log as CSV"),
 ];
 
-/// The encoding of a file, and a reader that returns the content in UTF-8.
+/// The decoded content of a file, and the encoding that was used.
 pub struct Text {
     pub bytes: Box<dyn Read + Send>,
     pub encoding: &'static Encoding,
 }
 
-/// Returns the encoding for a name. Returns `None` if the name is unknown.
+/// Returns the encoding with the given name. Returns `None` if the name is unknown.
 pub fn encoding(name: &str) -> Option<&'static Encoding> {
     let name = name.trim().to_ascii_lowercase();
     let dashed = name.replace('_', "-");
@@ -70,8 +71,9 @@ pub fn encoding(name: &str) -> Option<&'static Encoding> {
         .or_else(|| Encoding::for_label_no_replacement(alias.as_bytes()))
 }
 
-/// Detects UTF-16 in a text without a byte order mark. Returns the UTF-16 variant, or `None` for
-/// other encodings. In UTF-16 logs, many characters contain one zero byte.
+/// Detects whether a text without a byte order mark is encoded in UTF-16. In UTF-16 logs, one of
+/// the two bytes of many characters is zero. Returns the name of the UTF-16 variant, or `None` for
+/// other encodings.
 fn seems_utf_16(head: &[u8]) -> Option<&'static str> {
     let zeros = |from: usize| {
         head.iter()
@@ -85,10 +87,10 @@ fn seems_utf_16(head: &[u8]) -> Option<&'static str> {
     (is_many && !head.is_empty()).then_some(if odd > even { "utf-16le" } else { "utf-16be" })
 }
 
-/// Detects the encoding of a text, and returns the decoded text. `named` is the encoding in the
-/// mapping (the import configuration).
+/// Detects the encoding of a file, and returns a reader for the decoded text. `named` is the
+/// encoding in the mapping (the import configuration).
 ///
-/// Rejects UTF-32 and files that are not text.
+/// Returns an error if the file is encoded in UTF-32 or is not a text file.
 pub fn decode(
     mut bytes: Box<dyn Read + Send>,
     named: Option<&'static Encoding>,
@@ -128,19 +130,19 @@ pub fn decode(
     Ok(Text { bytes, encoding })
 }
 
-/// A reader that decodes its input step by step.
+/// A reader that decodes its input to UTF-8 while the input is read.
 struct Decoded<R> {
     inner: R,
     decoder: Decoder,
     input: Vec<u8>,
-    /// The index of the first input byte that is not decoded yet. The index `to` is the end of
-    /// these bytes.
+    /// The index of the first byte in `input` that is not decoded yet. The field `to` is the end of
+    /// the bytes in `input`.
     from: usize,
     to: usize,
     is_last: bool,
     is_done: bool,
     output: Vec<u8>,
-    /// The number of output bytes that `read` has already returned.
+    /// The number of bytes in `output` that the reader has already returned.
     given: usize,
 }
 

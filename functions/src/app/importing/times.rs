@@ -1,10 +1,10 @@
-//! Parses the times in a log. The parser tries the formats of the mapping (the import
-//! configuration) in order.
+//! Parses the times in an imported log. The mapping (the import configuration) lists the allowed
+//! time formats, and the parser tries these formats in order.
 //!
-//! An offset in the text has priority over the time zone of the mapping. At the end of daylight
-//! saving time, some local times occur twice, and the parser uses the first occurrence. At the
-//! start of daylight saving time, some local times do not exist, and the parser uses the offset
-//! before the change.
+//! If a text contains an offset such as `+08:00`, the parser uses this offset. Otherwise the parser
+//! uses the time zone of the mapping. When daylight saving time ends, some local times occur twice,
+//! and the parser uses the first occurrence. When daylight saving time starts, some local times do
+//! not exist, and the parser uses the offset before the change.
 
 use events::Moment;
 use infra::{Error, Kind};
@@ -13,21 +13,21 @@ use jiff::civil::{DateTime, datetime};
 use jiff::fmt::strtime::BrokenDownTime;
 use jiff::tz::{Offset, TimeZone};
 
-/// Maximum number of digits in a fraction of a second. With more digits, the fraction would be more
-/// precise than a nanosecond.
+/// Maximum number of digits in a fraction of a second. Nine digits express one nanosecond, and the
+/// parser removes further digits.
 const FRACTION_DIGITS_MAX: usize = 9;
-/// The earliest accepted time, in milliseconds since 1970. The date is 1899-12-30, which is day 0
-/// in spreadsheets. An earlier time is the result of a wrong format, for example `%Y` for a year
-/// with two digits.
+/// The earliest accepted time, in milliseconds since 1970. Its date is 1899-12-30, which is day 0
+/// in spreadsheets. An earlier time is probably the result of a wrong format, such as `%Y` for a
+/// year with two digits.
 const EARLIEST: i64 = -2_209_161_600_000;
-/// The smallest number that is accepted as milliseconds since 1970. A smaller number would mean a
-/// time before 1974, so the number is probably in seconds.
+/// The smallest positive number that is accepted as milliseconds since 1970. A smaller number is
+/// probably a number of seconds, because the same number of milliseconds means a time before 1974.
 const SECONDS_MAX: i64 = 100_000_000_000;
-/// The time with which a format is tested. Each part of the time has two digits, and the hour is
-/// after noon, so no part is ambiguous.
+/// The time with which each format of the mapping (the import configuration) is tested. Each part
+/// of this time has two digits, and the hour is after noon, so no part is ambiguous.
 const SAMPLE: DateTime = datetime(2026, 11, 23, 15, 14, 15, 678_000_000);
-/// Texts for AM and PM in Chinese, Japanese, Korean and English that logs may contain in addition
-/// to `AM` and `PM`.
+/// Texts that mean AM or PM in Chinese, Japanese, Korean and English. The parser replaces these
+/// texts with `AM` or `PM`.
 const HALVES: [(&str, &str); 10] = [
     ("上午", "AM"),
     ("下午", "PM"),
@@ -41,7 +41,7 @@ const HALVES: [(&str, &str); 10] = [
     ("P.M.", "PM"),
 ];
 
-/// The formats of one column, and the time zone for texts without an offset.
+/// The time formats of one column, and the time zone for texts without an offset.
 #[derive(Clone, Debug)]
 pub struct Times {
     forms: Vec<Form>,
@@ -51,9 +51,9 @@ pub struct Times {
 
 #[derive(Clone, Debug)]
 enum Form {
-    /// A time in any variant of RFC 3339.
+    /// The text has a format of RFC 3339.
     Rfc3339,
-    /// A number of milliseconds since 1970 in UTC.
+    /// The text is a number of milliseconds since 1970 in UTC.
     EpochMs,
     Pattern {
         head: String,
@@ -61,20 +61,20 @@ enum Form {
     },
 }
 
-/// The last part of a format pattern.
+/// The end of a format, which can be a directive for the time zone offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tail {
     Nothing,
-    /// A directive for a time zone offset. This module parses the offset itself, because one file
-    /// may contain `Z` and offsets with and without a colon.
+    /// The format ends with a directive for a time zone offset such as `+08:00`. This module parses
+    /// the offset, because one file may contain `Z` and offsets with and without a colon.
     Offset,
-    /// The literal text `Z`, `UTC` or `GMT`.
+    /// The format ends with the literal text `Z`, `UTC` or `GMT`. Each time is then in UTC.
     Utc,
 }
 
 impl Times {
-    /// Creates the parser for the given formats and time zone. Returns `Misconfigured` if a format
-    /// or the time zone is not valid.
+    /// Creates a parser. `formats` and `zone` come from the mapping (the import configuration).
+    /// Returns `Misconfigured` if a format or the time zone is not valid.
     pub fn new(formats: &[String], zone: &str) -> Result<Self, Error> {
         let wrong = |what: String| Error::new(Kind::Misconfigured, what);
         if formats.is_empty() {
@@ -99,10 +99,11 @@ impl Times {
         })
     }
 
-    /// Parses a text with the first format that matches. If no format matches, returns the reason.
+    /// Parses a text with the first format that matches the text. Returns the reason as a text if
+    /// no format matches.
     pub fn read(&self, text: &str) -> Result<Moment, String> {
-        // Some programs write no-break spaces in times, for example before PM. All whitespace
-        // characters become normal spaces.
+        // Some programs write no-break spaces in times, for example before PM. The parser replaces
+        // every whitespace character with a normal space.
         let plain: String = text
             .chars()
             .map(|c| if c.is_whitespace() { ' ' } else { c })
@@ -126,10 +127,10 @@ impl Times {
     }
 }
 
-/// Returns the time zone with the given name. UTC is available without a time zone database.
+/// Returns the time zone with an IANA name such as `Asia/Shanghai`.
 fn zone_of(name: &str) -> Result<TimeZone, jiff::Error> {
-    // Some systems have no complete time zone database. In this case, the database in this program
-    // is used.
+    // The operating system may have no complete time zone database. The program then uses its
+    // built-in time zone database.
     if name.eq_ignore_ascii_case("UTC") {
         Ok(TimeZone::UTC)
     } else {
@@ -150,8 +151,8 @@ fn form(format: &str) -> Result<Form, String> {
             "format {format:?} has no directives such as %Y-%m-%d %H:%M:%S, and is not one of the names rfc3339 and epoch_ms; seconds since 1970 are \"%s\""
         ));
     }
-    // Two percent signs mean one literal percent sign. A letter is therefore a directive only after
-    // an odd number of percent signs.
+    // In a format, two percent signs mean one literal percent sign. A letter therefore belongs to a
+    // directive only if the number of percent signs before the letter is odd.
     let is_directive = |head: &str| head.chars().rev().take_while(|c| *c == '%').count() % 2 == 1;
     for directive in [":::z", "::z", ":z", "z", "Z"] {
         if let Some(head) = format
@@ -176,8 +177,8 @@ fn form(format: &str) -> Result<Form, String> {
 }
 
 impl Form {
-    /// Formats a time and parses the result again. An invalid directive is therefore found when the
-    /// mapping is read, and not in every row.
+    /// Formats the sample time and parses the result. An invalid directive is therefore found once,
+    /// before any row is read.
     fn check(&self, zone: &TimeZone) -> Result<(), String> {
         let Self::Pattern { head, tail } = self else {
             return Ok(());
@@ -196,7 +197,8 @@ impl Form {
         self.instant_of(&written, zone).map(|_| ())
     }
 
-    /// Returns the number of milliseconds since 1970. Rejects a time before [`EARLIEST`].
+    /// Parses a text with this format. Returns the time in milliseconds since 1970. Rejects a time
+    /// before [`EARLIEST`].
     fn read(&self, text: &str, zone: &TimeZone) -> Result<i64, String> {
         let at = self.instant_of(text, zone)?;
         if at < EARLIEST {
@@ -251,10 +253,11 @@ fn words(error: jiff::Error) -> String {
     error.to_string()
 }
 
-/// Returns a parsed time in milliseconds since 1970.
+/// Converts a parsed time to milliseconds since 1970.
 ///
-/// If the text contains seconds since 1970, this number is the result. Otherwise the offset or time
-/// zone in the text is used. If the text contains neither, the time zone of the mapping is used.
+/// If the text contains seconds since 1970, these seconds are the result. Otherwise the offset or
+/// the time zone in the text is used. If the text contains neither, the time zone of the mapping
+/// (the import configuration) is used.
 fn instant(time: &BrokenDownTime, text: &str, zone: &TimeZone) -> Result<i64, String> {
     if let Some(second) = time.timestamp() {
         let fraction = i64::from(time.subsec_nanosecond().unwrap_or_default() / 1_000_000);
@@ -275,7 +278,8 @@ fn instant(time: &BrokenDownTime, text: &str, zone: &TimeZone) -> Result<i64, St
     Ok(zoned.timestamp().as_millisecond())
 }
 
-/// Parses an offset such as `Z`, `UTC`, `GMT`, `+08`, `+0800`, `+08:00`, `+08:00:00` or `GMT+8`.
+/// Parses a time zone offset such as `Z`, `UTC`, `GMT`, `+08`, `+0800`, `+08:00`, `+08:00:00` or
+/// `GMT+8`.
 fn offset(text: &str) -> Option<Offset> {
     let text = text.trim();
     if ["Z", "UTC", "GMT"]
@@ -317,7 +321,8 @@ fn offset(text: &str) -> Option<Offset> {
     }
 }
 
-/// Returns the letters of the directives in a pattern, without flags and widths.
+/// Returns the letters of the directives in a time format. For `%-d.%m`, the letters are `d` and
+/// `m`.
 fn directives(pattern: &str) -> impl Iterator<Item = char> {
     pattern.split('%').skip(1).filter_map(|rest| {
         rest.chars()
@@ -325,8 +330,9 @@ fn directives(pattern: &str) -> impl Iterator<Item = char> {
     })
 }
 
-/// Prepares a text for parsing with its pattern. Replaces AM and PM texts in other languages with
-/// English texts. Removes the digits of a fraction that are smaller than a nanosecond.
+/// Prepares a text for parsing. If the format contains AM or PM, replaces the words for AM and PM
+/// in other languages. If the format contains a fraction of a second, removes the digits that are
+/// smaller than a nanosecond.
 fn plain(pattern: &str, text: &str) -> String {
     let mut text = text.to_owned();
     if directives(pattern).any(|directive| matches!(directive, 'p' | 'P')) {
@@ -341,10 +347,11 @@ fn plain(pattern: &str, text: &str) -> String {
     }
 }
 
-/// Removes the digits of a fraction that are smaller than a nanosecond.
+/// Removes all digits of a fraction that are smaller than one nanosecond.
 fn short(text: &str) -> String {
     let mut short = String::with_capacity(text.len());
-    // The number of digits since the last point or comma. `None` before the first point or comma.
+    // Counts the digits since the last point or comma. `None` means that the last characters are
+    // not digits after a point or comma.
     let mut digits: Option<usize> = None;
     for c in text.chars() {
         digits = match (c, digits) {

@@ -1,5 +1,5 @@
-//! Deserializes the mapping file (the configuration of an import). In this file, a column is
-//! defined by its name, by a list of names, or by a table.
+//! Reads the mapping file (the TOML configuration of an import). In this file, a column is given by
+//! its name, by a list of names, or by a table with more settings.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,7 +10,7 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{self, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// The content of a mapping file (the configuration of an import).
+/// The content of the mapping file (the TOML configuration of an import).
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Written {
@@ -39,7 +39,7 @@ pub struct Written {
     pub ignore: BTreeMap<String, Texts>,
 }
 
-/// The columns for each role. A role is the meaning of a value, for example the case id or the
+/// The columns of the log that contain the standard values of a row, such as the case id or the
 /// title.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -55,7 +55,7 @@ pub struct Columns {
     pub priority: Option<Short<TextColumn>>,
 }
 
-/// The format and the time zone of the main time of a row.
+/// The format and the time zone of the time at which the event of a row occurred.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Time {
@@ -68,7 +68,7 @@ fn utc() -> String {
     "UTC".into()
 }
 
-/// The phase for a state that the table `[states]` does not contain.
+/// Defines how a row is imported if the table `[states]` does not contain its state.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Unknown {
@@ -77,40 +77,42 @@ pub enum Unknown {
     Waiting,
     Resolved,
     Closed,
-    /// The import rejects a row with such a state.
+    /// A row with an unknown state is rejected.
     #[serde(alias = "refuse")]
     Reject,
 }
 
-/// Defines where a text comes from: one column, several columns, or a constant in the mapping.
+/// Defines how a text is read from a row: from one column, from several columns, or as a constant.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TextColumn {
     #[serde(default)]
     pub column: Texts,
-    /// The text that is inserted between the values of several columns.
+    /// The text between two values if several columns are joined.
     pub separator: Option<String>,
-    /// A constant that replaces the columns.
+    /// A constant that is used instead of columns.
     pub value: Option<String>,
-    /// The value to use if these columns are empty in a row.
+    /// The text that is used if all columns are empty in a row.
     pub default: Option<String>,
-    /// Replacements for values. Each key is a value in the log, and its value is the replacement.
+    /// Replacements for values. The key is a value in the log, and the value is its replacement.
     #[serde(default)]
     pub values: BTreeMap<String, String>,
 }
 
-/// The columns and the format of an additional time in a row.
+/// Defines an additional time in a row: its columns, its format and its time zone.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TimeColumn {
     pub column: Texts,
-    /// The time formats of this column. If absent, the formats in `[time]` apply.
+    /// The time formats of this column. If the value is absent, the formats in the table `[time]`
+    /// are used.
     pub format: Option<Texts>,
-    /// The time zone of this column. If absent, the time zone in `[time]` applies.
+    /// The time zone of this column. If the value is absent, the time zone in the table `[time]` is
+    /// used.
     pub zone: Option<String>,
 }
 
-/// A column that contains a number, and how to convert the number.
+/// Defines a column that contains a number.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NumberColumn {
@@ -124,7 +126,7 @@ fn one() -> i64 {
     1
 }
 
-/// One text or a list of texts.
+/// One text or a list of texts in the mapping file.
 #[derive(Clone, Debug, Default)]
 pub struct Texts(pub Vec<String>);
 
@@ -143,14 +145,15 @@ impl<'de> Deserialize<'de> for Texts {
     }
 }
 
-/// Reads a table that also has a short form. The short form is one column name or a list of column
-/// names.
+/// A table of the mapping file that can also be written in a short form. The short form is one
+/// column name or a list of column names.
 #[derive(Clone, Debug)]
 pub struct Short<T>(pub T);
 
-/// A table with a short form in the mapping file.
+/// A table of the mapping file for which a short form with only column names exists.
 pub trait Shorthand: Sized {
-    /// Creates the table from the column names in the short form.
+    /// Creates the table from the column names of the short form. The other settings get their
+    /// defaults.
     fn of(columns: Vec<String>) -> Result<Self, &'static str>;
 }
 
@@ -192,8 +195,8 @@ impl<'de, T: Shorthand + Deserialize<'de>> Deserialize<'de> for Short<T> {
     }
 }
 
-/// Reads a table or its short form. An untagged enum is not suitable, because its error message
-/// would not contain the name of an unknown key.
+/// Reads a table, or the short form of this table with only column names. An untagged enum would
+/// not name an unknown key in its error message.
 struct Reads<T>(PhantomData<T>);
 
 impl<'de, T: Shorthand + Deserialize<'de>> Visitor<'de> for Reads<T> {

@@ -1,8 +1,9 @@
-//! Stores callbacks from external ITSMs. The URL of a callback contains a secret for each
-//! application (a ticket in an external ITSM).
+//! Receives and stores callbacks from external ITSMs. The callback URL of each application (a
+//! ticket in an external ITSM) contains a secret.
 //!
-//! The secret is computed from a key of the desk and the id of the application. The desk therefore
-//! stores no secret, and can send the callback URL in the request that creates the application.
+//! This secret is computed from a key of the desk and the application id. The desk therefore does
+//! not store the secret. The desk can already send the callback URL in the request that creates the
+//! application.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -16,24 +17,26 @@ use serde_json::Value;
 
 use crate::App;
 
-/// The name of BlueKing ITSM in the path of a callback URL.
+/// The part of the path of a callback URL that means BlueKing ITSM.
 pub const BK_ITSM: &str = "bk-itsm";
-/// Number of characters of an application id, and of the signature in a secret.
+/// Number of characters in an application id. The signature in the secret of a callback URL has the
+/// same number of characters.
 const ID_CHARS: usize = 32;
-/// The JSON keys that a callback from BlueKing ITSM must contain (reference/bk-itsm.md 10).
+/// The JSON keys that every callback from BlueKing ITSM must contain (reference/bk-itsm.md 10).
 const REQUIRED: [&str; 3] = ["sn", "current_status", "token"];
 
 /// Returns the secret for the callback URL of an application (a ticket in an external ITSM). The
-/// secret consists of the application id and a signature of this id.
+/// secret is the application id followed by a signature of this id.
 pub fn secret_of(key: &[u8; 32], application: &str) -> String {
     format!("{application}{}", signature(key, application))
 }
 
-/// Returns the application id in a secret. Returns `None` if the secret is not valid.
+/// Checks the secret in a callback URL, and returns the application id in this secret. Returns
+/// `None` if the signature is wrong.
 pub fn application_of<'a>(key: &[u8; 32], secret: &'a str) -> Option<&'a str> {
     let (application, given) = secret.split_at_checked(ID_CHARS)?;
-    // Comparing hashes takes constant time. An attacker therefore cannot find the signature by
-    // measuring the time.
+    // The comparison of two hashes takes constant time. An attacker therefore cannot measure how
+    // many characters of a signature are right.
     let is_valid =
         blake3::hash(given.as_bytes()) == blake3::hash(signature(key, application).as_bytes());
     is_valid.then_some(application)
@@ -45,8 +48,8 @@ fn signature(key: &[u8; 32], application: &str) -> String {
     mac.to_hex().as_str()[..ID_CHARS].to_owned()
 }
 
-/// Stores a callback for an application (a ticket in an external ITSM). If the body is unreadable,
-/// returns the reason. A repeated callback with the same body adds no event.
+/// Stores a callback for an application (a ticket in an external ITSM). Returns the reason if the
+/// body of the callback is not valid. If the same body arrives again, no event is added.
 pub async fn store(app: &App, application: &str, body: &[u8]) -> Result<Option<String>, Error> {
     let keys = app.keys().await?;
     let problem = problem_of(body);
@@ -78,8 +81,8 @@ pub async fn store(app: &App, application: &str, body: &[u8]) -> Result<Option<S
     }
 }
 
-/// Returns the token in a stored callback. Returns `None` if the callback does not exist or has no
-/// token.
+/// Returns the token in a stored callback. Returns `None` if the callback does not exist or
+/// contains no token.
 pub async fn token_of(app: &App, stream: &str) -> Result<Option<String>, Error> {
     let stored = app.ledger.load::<Inbound>(stream).await?.aggregate.0.0;
     let Some(received) = stored else {
@@ -93,8 +96,7 @@ pub async fn token_of(app: &App, stream: &str) -> Result<Option<String>, Error> 
     Ok(body["token"].as_str().map(str::to_owned))
 }
 
-/// Returns the reason why the body of a callback is unreadable. Returns `None` if the body is
-/// valid.
+/// Returns the reason why the body of a callback is not valid. Returns `None` for a valid body.
 fn problem_of(body: &[u8]) -> Option<String> {
     let Ok(Value::Object(members)) = serde_json::from_slice::<Value>(body) else {
         return Some("the body is not a JSON object".into());

@@ -1,5 +1,5 @@
-//! Reads a TOML file with integrations (connections to external ITSMs) and application kinds (types
-//! of tickets in these ITSMs), and stores them.
+//! Reads and stores the definitions in a TOML file. A file defines integrations (connections to
+//! other systems) and application kinds (types of tickets in external ITSMs).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,12 +20,12 @@ use serde_json::Value;
 use crate::App;
 use crate::app::definition_files::{check_name, define, unique};
 
-/// The kind of an integration whose app sends cases as JSON.
+/// The kind of an integration that receives cases as JSON from a client app.
 const GENERIC_JSON: &str = "generic_json";
 /// Maximum number of days until an application (a ticket in an external ITSM) expires.
 const DAYS_MAX: u16 = 365;
 
-/// The content of a file with integrations.
+/// The content of a TOML file that defines integrations and application kinds.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
@@ -46,11 +46,13 @@ struct IntegrationEntry {
     user: Option<String>,
     #[serde(default)]
     senders: Vec<String>,
-    /// The path of the mapping of cases, relative to this file.
+    /// The path of a second file that contains the mapping (the rules for reading cases). The path
+    /// is relative to this file.
     mapping: Option<PathBuf>,
 }
 
-/// The content of a file with the mapping of cases. Each value is a path, or a table.
+/// The content of a mapping file, which contains the rules for reading a case from JSON. Each value
+/// is a path in the JSON, or a table with more settings.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct MappingFile {
@@ -62,7 +64,8 @@ struct MappingFile {
     fields: BTreeMap<String, Short>,
 }
 
-/// The source of one value: the path of a member, or a table with the members of [`ValueSource`].
+/// The source of one value in a case: a path in the JSON, or a table with the members of
+/// [`ValueSource`].
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Short {
@@ -90,7 +93,8 @@ struct KindEntry {
     service: i64,
     #[serde(default)]
     fields: BTreeMap<String, String>,
-    /// The external ticket is granted only if its fields have these values at the end.
+    /// The required values of external ticket fields. The application is granted only if the
+    /// finished external ticket has these values.
     granted: BTreeMap<String, Value>,
     days: u16,
     #[serde(default = "yes")]
@@ -101,7 +105,7 @@ fn yes() -> bool {
     true
 }
 
-/// The validated content of a file with integrations.
+/// The definitions in a TOML file, after all checks.
 #[derive(Debug, Default)]
 pub struct Definitions {
     pub integrations: Vec<integration::Defined>,
@@ -109,8 +113,9 @@ pub struct Definitions {
 }
 
 impl Definitions {
-    /// Reads and checks a file. `read_file` returns the text of a mapping file, or the reason why
-    /// the file is unreadable. The error is the English reason, with the entry and the member.
+    /// Reads and checks the text of a TOML file. The function `read_file` returns the text of a
+    /// mapping file, or the reason why this file is unreadable. The error is an English text that
+    /// names the wrong entry.
     pub fn read(
         text: &str,
         read_file: &dyn Fn(&Path) -> Result<String, String>,
@@ -138,8 +143,8 @@ impl Definitions {
         Ok(definitions)
     }
 
-    /// Stores all definitions. An application kind may refer to an integration that is already
-    /// stored. If a definition equals the stored definition, no event is added.
+    /// Stores all definitions. The integration of an application kind must be in the same file or
+    /// already stored. A definition that equals the stored definition adds no event.
     pub async fn store(&self, app: &App) -> Result<(), Error> {
         for defined in &self.integrations {
             define::<Integration>(app, &defined.name, defined).await?;
@@ -210,7 +215,8 @@ fn integration_of(
     }
 }
 
-/// Returns a source of cases in generic JSON. The desk sends no request to such a source.
+/// Returns the definition of an integration that receives cases as JSON. The desk sends no requests
+/// to such a system.
 fn case_source(
     entry: IntegrationEntry,
     mapping: Option<CaseMapping>,
@@ -254,7 +260,8 @@ fn case_source(
     })
 }
 
-/// Returns an external ITSM that decides applications.
+/// Returns the definition of an integration with an external ITSM. The desk creates applications
+/// (tickets) in this ITSM.
 fn external_itsm(
     entry: IntegrationEntry,
     mapping: Option<CaseMapping>,
@@ -370,7 +377,8 @@ mod tests {
         Definitions::read(text, &|_| Err("no mapping is expected".into()))
     }
 
-    /// Reads a file of integrations. The mapping has the path `cases.toml`.
+    /// Reads a TOML file with definitions. The text `mapping` is used as the content of the mapping
+    /// file `cases.toml`.
     fn read_source(text: &str, mapping: &str) -> Result<Definitions, String> {
         Definitions::read(text, &|path| match path.to_str() {
             Some("cases.toml") => Ok(mapping.to_owned()),

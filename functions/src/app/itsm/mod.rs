@@ -1,5 +1,5 @@
-//! Defines the connections to external systems and the application kinds, receives callbacks about
-//! applications, and receives cases.
+//! Contains the use cases for other systems. Reads the definitions of integrations, receives
+//! callbacks about applications (tickets in external ITSMs), and receives cases of other systems.
 
 pub mod callbacks;
 pub mod cases;

@@ -1,5 +1,5 @@
-//! Creates the initial configuration from TOML files. In these files, user names identify people,
-//! and ids identify all other objects.
+//! Stores the initial configuration of the desk from TOML files. In these files, people are given
+//! by their user names, and all other objects by their ids.
 
 use std::collections::BTreeMap;
 
@@ -20,15 +20,15 @@ use crate::App;
 use crate::app::context::SUPERUSER;
 use crate::app::people::{Unnamed, names_of, one_name, trimmed};
 
-/// The service for tickets that a `fast_approval` request creates.
+/// The id of the built-in service for tickets that the request `fast_approval` creates.
 pub const FAST_APPROVAL: ServiceId = ServiceId(1);
-/// The user name of the first superuser.
+/// The user name of the person who becomes the first superuser.
 pub const ADMIN: &str = "admin";
 
-/// Maximum number of people in one workflow definition.
+/// Maximum number of user names in one workflow definition.
 const DEFINITION_PEOPLE_MAX: usize = 10_000;
 
-/// The content of a seed file (a TOML file with initial configuration).
+/// The content of a TOML file with initial configuration.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Company {
@@ -38,7 +38,7 @@ struct Company {
     catalog: Vec<CategoryAdded>,
     #[serde(default)]
     dictionary: Vec<dictionary::Defined>,
-    /// The fields in the field library. Several workflows can use such a field.
+    /// The fields of the field library. Several workflows can use the same field.
     #[serde(default)]
     field: Vec<Field>,
     #[serde(default)]
@@ -54,7 +54,8 @@ struct Placed {
     service: service::Defined,
 }
 
-/// Stores the basic configuration that every desk needs. A repeated call changes nothing.
+/// Stores the basic configuration that every desk needs. If this configuration is already stored,
+/// changes nothing.
 pub async fn found(app: &App) -> Result<(), Error> {
     let admin = app.people.pid(ADMIN).await?;
     let superusers = app.configuration.role(SUPERUSER).await?;
@@ -72,13 +73,14 @@ pub async fn found(app: &App) -> Result<(), Error> {
     settle(app, include_str!("base.toml"), true).await
 }
 
-/// Stores the configuration of the demo company. A repeated call changes nothing.
+/// Stores the configuration of a demo company. If this configuration is already stored, changes
+/// nothing.
 pub async fn demo(app: &App) -> Result<(), Error> {
     settle(app, include_str!("demo.toml"), false).await
 }
 
-/// Stores the content of a TOML file with initial configuration. If `seeds` is true, existing
-/// objects are not replaced, because people may have changed these objects.
+/// Stores the configuration in the text of a TOML file. If `seeds` is true, objects that already
+/// exist are not changed, because people may have edited these objects.
 async fn settle(app: &App, text: &str, seeds: bool) -> Result<(), Error> {
     let company: Company = toml::from_str(text)
         .map_err(|error| Error::because(Kind::Misconfigured, "cannot read the company", error))?;
@@ -130,8 +132,8 @@ async fn settle(app: &App, text: &str, seeds: bool) -> Result<(), Error> {
         define::<Catalog>(app, "catalog".into(), &CatalogCommand::Add(category)).await?;
     }
     for mut deployed in company.workflow {
-        // A deployed workflow version is immutable. An existing version is therefore not replaced,
-        // even if the file of a newer build is different.
+        // A deployed workflow version never changes. An existing version is therefore not stored
+        // again, even if a newer build of the desk contains a different definition.
         if app
             .configuration
             .workflow(deployed.workflow, deployed.version)
@@ -155,8 +157,8 @@ async fn settle(app: &App, text: &str, seeds: bool) -> Result<(), Error> {
         mut service,
     } in company.service
     {
-        // If `seeds` is true, an existing service is not added again. A service with the same id or
-        // the same name counts as existing.
+        // If `seeds` is true, a service is not stored if a service with the same id or the same
+        // name already exists.
         let services = if seeds {
             app.configuration.services().await?
         } else {
@@ -180,8 +182,8 @@ async fn settle(app: &App, text: &str, seeds: bool) -> Result<(), Error> {
     Ok(())
 }
 
-/// Replaces the user names in a workflow definition with person ids. First checks all names. Then
-/// registers all people with one call.
+/// Replaces the user names in a workflow definition with person ids. All user names are checked
+/// before people are registered. All unknown people are registered with one call.
 pub async fn with_pids(app: &App, definition: &mut Definition) -> Result<(), Unnamed> {
     let mut all = Vec::new();
     for processors in definition.processors() {
@@ -243,8 +245,8 @@ pub async fn with_pids(app: &App, definition: &mut Definition) -> Result<(), Unn
     Ok(())
 }
 
-/// Returns a workflow definition that contains only this field. Functions that convert definitions
-/// can then also convert a field of the field library.
+/// Returns a workflow definition with only this field. The functions that convert whole definitions
+/// can then also convert a single field of the field library.
 fn alone(field: &Field) -> Definition {
     Definition {
         fields: vec![field.clone()],
@@ -252,13 +254,14 @@ fn alone(field: &Field) -> Definition {
     }
 }
 
-/// Replaces the person ids in a field of the field library with user names.
+/// Replaces the person ids in a field of the field library with user names, for API responses.
 pub async fn shared_with_names(app: &App, field: &mut Field) -> Result<(), Error> {
     let definition = alone(field);
     field_with_names(app, field, &definition).await
 }
 
-/// Replaces the user names in a field of the field library with person ids.
+/// Replaces the user names in a field of the field library with person ids. Registers unknown
+/// people.
 pub async fn shared_with_pids(app: &App, field: &mut Field) -> Result<(), Unnamed> {
     let mut definition = alone(field);
     with_pids(app, &mut definition).await?;
@@ -276,7 +279,7 @@ fn joined(people: &[PersonId]) -> String {
         .join(",")
 }
 
-/// Replaces the person ids in a workflow definition with user names.
+/// Replaces the person ids in a workflow definition with user names, for API responses.
 pub async fn with_names(app: &App, definition: &mut Definition) -> Result<(), Error> {
     for processors in definition.processors_mut() {
         if let Processors::Person(people) = processors {
@@ -294,15 +297,16 @@ pub async fn with_names(app: &App, definition: &mut Definition) -> Result<(), Er
     Ok(())
 }
 
-/// Replaces the person ids in one field of a workflow definition with user names.
+/// Replaces the person ids in one field of a workflow definition with user names, for API
+/// responses.
 pub async fn field_with_names(
     app: &App,
     field: &mut Field,
     definition: &Definition,
 ) -> Result<(), Error> {
     field.default = app.people.value_out(Some(field), &field.default).await?;
-    // Most fields have no conditions. Lists call this function for every field of a node, so this
-    // check saves time.
+    // Most fields have no conditions. API lists call this function for every field of a node, so
+    // skipping these fields saves time.
     if field.hidden_when.is_some() || field.rule.is_some() {
         for text in field.people_compared_mut(&definition.people_keys()) {
             *text = app.people.names_in(text).await?;
@@ -311,8 +315,8 @@ pub async fn field_with_names(
     Ok(())
 }
 
-/// Returns the person ids for the user names in a TOML file. Registers unknown user names as new
-/// people.
+/// Converts the user names from a TOML file to person ids. Registers unknown people. The parameter
+/// `names` contains the user names in the type of person ids.
 async fn pids(app: &App, names: &[PersonId]) -> Result<Vec<PersonId>, Error> {
     let names: Vec<String> = names.iter().map(|name| name.0.clone()).collect();
     app.people.pids(&names).await

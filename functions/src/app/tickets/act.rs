@@ -1,4 +1,4 @@
-//! Executes commands on existing tickets.
+//! Executes commands on existing tickets, and waits until ticket lists contain the result.
 
 use std::time::Duration;
 
@@ -13,15 +13,15 @@ use crate::App;
 use crate::app::people::people_in;
 use crate::app::{attachments, drafts};
 
-/// Longest time for which an API waits until the card (the stored summary) of a changed ticket is
-/// up to date (design 3).
+/// Longest time that an API waits after a command until the card (the stored summary of the ticket)
+/// contains the change (design 3).
 const CARD_WAIT: Duration = Duration::from_secs(1);
 
-/// Executes a command on a ticket for a person. All APIs use the same steps.
+/// Executes a command of a person on a ticket. Both APIs use this function.
 ///
-/// The first step executes the command. The second step deletes the person's draft of the submitted
-/// form. The last step waits until the card (the stored summary of the ticket) is up to date. If
-/// `version` is set, the command is executed only if the ticket has this version.
+/// If the command completes a form, the draft of this person for this form is deleted. Then the
+/// function waits until the card (the stored summary of the ticket) contains the change. If
+/// `version` is set and the ticket has another version, the command is rejected.
 pub async fn act(
     app: &App,
     sn: &TicketSn,
@@ -30,7 +30,8 @@ pub async fn act(
     command_id: [u8; 16],
     version: Option<i64>,
 ) -> Result<Outcome<Ticket>, ExecuteError<Ticket>> {
-    // The future of a command is large, so the future is stored on the heap.
+    // The future of this call is large. The heap stores this future, to keep the calling future
+    // small.
     let executed = Box::pin(execute(app, sn, command, meta, command_id, version));
     let outcome = executed.await?;
     if let Some((node, by)) = completed_form(command, &outcome.events) {
@@ -48,8 +49,8 @@ pub async fn act(
     Ok(outcome)
 }
 
-/// Returns the workflow node whose form the command completed, and the person who sent the form.
-/// Returns `None` if the command completed no form.
+/// Returns the workflow node whose form was completed by the command, and the person who sent this
+/// form. Returns `None` if the command completed no form.
 fn completed_form<'a>(
     command: &'a Command,
     events: &[TicketEvent],
@@ -68,9 +69,9 @@ fn completed_form<'a>(
     }
 }
 
-/// Executes a command. If a version is given, the ticket must have this version
-/// ([`infra::Ledger::execute_at`]). If the command is valid, registers all unknown people in the
-/// command with one call.
+/// Executes a command on a ticket. If `version` is set, the ticket must have this version
+/// ([`infra::Ledger::execute_at`]). If the command is accepted except for people without a person
+/// id, registers these people with one call and executes the command again.
 pub async fn execute(
     app: &App,
     sn: &TicketSn,
@@ -118,8 +119,8 @@ pub async fn execute(
     }
 }
 
-/// Returns true if a command with this id was already executed on the ticket. A repeated request
-/// gets its response before all other checks.
+/// Returns true if a command with this id was already executed on the ticket. An API uses this
+/// function to answer a repeated request before all other checks.
 pub async fn is_done(app: &App, sn: &TicketSn, command_id: &[u8; 16]) -> Result<bool, Error> {
     Ok(sn.as_str().len() <= SN_BYTES_MAX
         && app
@@ -129,8 +130,9 @@ pub async fn is_done(app: &App, sn: &TicketSn, command_id: &[u8; 16]) -> Result<
             .knows(command_id))
 }
 
-/// Links the files of a command to the ticket, and then executes the command. Because of this
-/// order, the desk never deletes a file that the ticket contains.
+/// Links the files in a command to the ticket, and then executes the command. This order is
+/// important, because the desk deletes files that are not linked. With the opposite order, the desk
+/// could delete a file that the ticket already contains.
 async fn act_as_known(
     app: &App,
     sn: &TicketSn,
@@ -155,8 +157,8 @@ async fn act_as_known(
     Ok(outcome)
 }
 
-/// Waits until lists show the commit at `position`. Waits at most `CARD_WAIT`. If the update of the
-/// lists takes longer, the command is still successful.
+/// Waits until ticket lists contain the commit at the feed position `position`. The wait ends after
+/// `CARD_WAIT` even if the lists are not up to date. The command is successful in both cases.
 pub async fn await_card(app: &App, position: Option<i64>) {
     let Some(position) = position else { return };
     let mut followed = app.followed.subscribe();

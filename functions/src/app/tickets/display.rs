@@ -1,4 +1,4 @@
-//! Texts about a ticket for several APIs and outgoing requests.
+//! Formats texts about a ticket that API responses, callbacks and outgoing requests contain.
 
 use domain::options::path;
 use domain::views::ticket_card::TicketCard;
@@ -11,12 +11,12 @@ use serde_json::Value;
 use crate::App;
 use crate::app::Settings;
 
-/// Returns the URL of the page of a ticket.
+/// Returns the URL of the web page that shows a ticket.
 pub fn ticket_url(settings: &Settings, id: i64) -> String {
     format!("{}/#/ticket/detail?id={id}", settings.site)
 }
 
-/// Returns the display name of a status.
+/// Returns the Chinese display name of a ticket status. Returns an unknown status without change.
 pub fn status_name(key: &str) -> &str {
     match key {
         "RUNNING" => "处理中",
@@ -39,8 +39,8 @@ pub fn time(settings: &Settings, moment: Moment) -> String {
         .to_string()
 }
 
-/// Returns the names of all people who acted on a ticket, separated by commas. If there is no such
-/// person, returns the name of the creator.
+/// Returns the user names of all people who acted on a ticket, separated by commas. If nobody acted
+/// on the ticket, returns the user name of its creator.
 pub async fn updated_by(app: &App, card: &TicketCard) -> Result<String, Error> {
     let creator = card.ticket.opened.as_ref().map(|opened| &opened.creator);
     if card.dealt.is_empty() {
@@ -50,8 +50,9 @@ pub async fn updated_by(app: &App, card: &TicketCard) -> Result<String, Error> {
     }
 }
 
-/// Returns the display text of a field value. The text contains the names of options instead of
-/// their keys (reference/bk-itsm.md 4.1). The display text of null is empty.
+/// Returns the text that people see for a field value. If the field has options, the text contains
+/// the names of the selected options instead of their keys (reference/bk-itsm.md 4.1). The text for
+/// null is empty.
 pub fn display(field: &Field, entry: Option<&Entry>, value: &Value) -> Value {
     if let Some(entry) = entry.filter(|entry| !entry.shown.is_empty()) {
         return entry.shown.clone().into();

@@ -1,5 +1,5 @@
-//! Reads and checks the optional parts of a new ticket that are not form fields. Both APIs use this
-//! module.
+//! Checks and stores the parts of a new ticket that are not form fields: display-only fields, the
+//! callback receiver, and variables. Both APIs use this module.
 
 use std::collections::BTreeMap;
 
@@ -18,25 +18,26 @@ use crate::App;
 use crate::app::outbound::Receiver;
 use crate::app::outbound::VARIABLES;
 
-/// Maximum number of display-only fields of one ticket.
+/// Maximum number of display-only fields in one ticket. Such a field is shown but cannot be edited.
 const DYNAMIC_FIELDS_MAX: usize = 100;
-/// Longest name of a display-only field, in characters (reference/bk-itsm.md 3.1). `VALUE_MAX` is
-/// the limit for the value of such a field.
+/// Maximum length of the name of a display-only field, in characters (reference/bk-itsm.md 3.1).
+/// `VALUE_MAX` is the maximum length of the value.
 const NAME_MAX: usize = 32;
 const VALUE_MAX: usize = 255;
-/// Longest callback URL, in bytes.
+/// Maximum length of a callback URL, in bytes.
 const URL_MAX: usize = 2048;
-/// Maximum number of headers in one callback. Receivers usually accept about 100 headers in total.
+/// Maximum number of headers that a client can define for its callbacks. HTTP servers usually
+/// accept about 100 headers in one request.
 const HEADERS_MAX: usize = 32;
-/// Longest name of a header, in bytes. `HEADER_VALUE_MAX` is the limit for the value. Servers
-/// accept at least 8 KiB for all headers together.
+/// Maximum length of the name of a callback header, in bytes. `HEADER_VALUE_MAX` is the maximum
+/// length of the value. HTTP servers accept at least 8 KiB for all headers of a request.
 const HEADER_NAME_MAX: usize = 128;
 const HEADER_VALUE_MAX: usize = 4096;
-/// Maximum size of all headers of one callback together, in bytes.
+/// Maximum size of all headers that a client can define for its callbacks, in bytes.
 const HEADERS_BYTES_MAX: usize = 8192;
 
-/// The reason why the display-only fields are rejected. The number in `TooMany` is the maximum
-/// number of fields. In other variants, the number is the index of the field.
+/// The reason why display-only fields are rejected. `TooMany` contains the maximum number of
+/// fields. All other variants contain the index of the rejected field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Unfit {
     TooMany(usize),
@@ -47,7 +48,8 @@ pub(crate) enum Unfit {
     Link(usize),
 }
 
-/// Reads the display-only fields and generates a key for each field (reference/bk-itsm.md 3.1).
+/// Reads the display-only fields of a new ticket. Each field gets a generated key
+/// (reference/bk-itsm.md 3.1).
 pub(crate) fn dynamic_fields(items: &[Value]) -> Result<Vec<DynamicField>, Unfit> {
     if items.len() > DYNAMIC_FIELDS_MAX {
         return Err(Unfit::TooMany(DYNAMIC_FIELDS_MAX));
@@ -81,30 +83,31 @@ pub(crate) fn dynamic_fields(items: &[Value]) -> Result<Vec<DynamicField>, Unfit
     items.iter().enumerate().map(read).collect()
 }
 
-/// The reason why the receiver of callbacks is rejected. The text is the host name, or the name of
-/// the invalid header.
+/// The reason why the receiver of callbacks is rejected. Variants with a text contain the host name
+/// or the name of the rejected header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum UnfitReceiver {
     /// The URL of the receiver is not a valid http(s) URL.
     Address,
-    /// The rules for outgoing requests do not allow this host.
+    /// The rules for outgoing requests do not allow requests to this host.
     Closed(String),
     TooManyHeaders(usize),
     HeadersTooLong(usize),
     HeaderName(String),
-    /// A client must not set this header, because the HTTP connection or the desk sets the header.
+    /// A client must not define this header, because the desk or the HTTP connection sets its
+    /// value.
     HeaderReserved(String),
     HeaderValue(String),
 }
 
-/// Returns the host name of a receiver. Returns an error if the URL or a header is not valid.
+/// Checks the URL and the headers of a callback receiver. Returns the host name in the URL.
 pub(crate) fn callback_host(
     app: &App,
     Receiver { url, headers }: &Receiver,
 ) -> Result<String, UnfitReceiver> {
     let parsed: infra::http::Url = url.parse().map_err(|_| UnfitReceiver::Address)?;
-    // The URL parser silently removes line breaks, so the desk would call a different URL. A URL
-    // with control characters is therefore rejected.
+    // The URL parser removes line breaks without an error, so the desk would call another URL than
+    // the client sent. A URL with control characters is therefore rejected.
     if url.len() > URL_MAX
         || url.chars().any(char::is_control)
         || !matches!(parsed.scheme(), "http" | "https")
@@ -119,7 +122,7 @@ pub(crate) fn callback_host(
     Ok(host.to_owned())
 }
 
-/// Checks the headers of a callback.
+/// Checks the headers that a client defined for its callbacks.
 fn check_headers(headers: &[(String, String)]) -> Result<(), UnfitReceiver> {
     if headers.len() > HEADERS_MAX {
         return Err(UnfitReceiver::TooManyHeaders(HEADERS_MAX));
@@ -140,7 +143,7 @@ fn check_headers(headers: &[(String, String)]) -> Result<(), UnfitReceiver> {
         if name.len() > HEADER_NAME_MAX {
             return Err(UnfitReceiver::HeaderName(short));
         }
-        // The body of a callback is JSON, so a content type for JSON is allowed.
+        // A callback has a JSON body, so the header `Content-Type` may only contain a JSON type.
         let is_of_body = valid == "content-type"
             && !value
                 .trim()
@@ -160,10 +163,10 @@ fn check_headers(headers: &[(String, String)]) -> Result<(), UnfitReceiver> {
     Ok(())
 }
 
-/// Stores the variables of automatic workflow nodes in the key store, because the variables may be
-/// secrets. Returns the name under which the variables are stored.
+/// Stores variables for automatic workflow nodes in the key store, because the variables may be
+/// secrets. Returns the name of the stored secret, or `None` if there are no variables.
 ///
-/// If one creator uses the same variables again, they are stored only once.
+/// If the same creator sends the same variables again, no second secret is stored.
 pub(crate) async fn keep_variables(
     app: &App,
     creator: &PersonId,
@@ -193,10 +196,11 @@ pub(crate) async fn keep_variables(
     Ok(Some(name))
 }
 
-/// Stores the inputs of one repeated API call in the key store, because the inputs may be secrets.
+/// Stores the new inputs for a repeated API call in the key store, because the inputs may be
+/// secrets.
 ///
-/// Returns the key of each input together with the name of the stored secret. If an input is too
-/// long, stores nothing and returns the inputs unchanged. The command then rejects the long input.
+/// Returns the name of the stored secret for each input key. If an input is too long, stores
+/// nothing and returns the inputs without change. The command with these inputs is then rejected.
 pub(crate) async fn keep_inputs(
     app: &App,
     by: &PersonId,
@@ -214,10 +218,10 @@ pub(crate) async fn keep_inputs(
     Ok(inputs.into_keys().map(|key| (key, name.clone())).collect())
 }
 
-/// Stores the receiver of callbacks in the key store, because the receiver may contain secrets.
+/// Stores the receiver of callbacks in the key store, because its URL and headers may be secrets.
 /// Writes the name of the stored secret into `callback`.
 ///
-/// If the same receiver is used again, it is stored only once.
+/// If the same receiver is used again, no second secret is stored.
 pub(crate) async fn keep_receiver(
     app: &App,
     callback: &mut CallbackTarget,

@@ -1,5 +1,6 @@
-//! Handles the idempotency keys of new tickets. Before a ticket is opened, its ticket number is
-//! reserved for the key. A repeated request uses the same number, without a time limit.
+//! Handles the idempotency keys of requests that open tickets. Before a ticket is opened, a ticket
+//! number is reserved for the key. A repeated request uses the same number, so it opens no second
+//! ticket. There is no time limit.
 
 use domain::idempotency_key::{self, IdempotencyKey};
 use domain::ticket::Ticket;
@@ -12,17 +13,17 @@ use infra::{CommandEnvelope, Error, ExecuteError};
 
 use crate::App;
 
-/// An idempotency key, and a fingerprint of the request that contains the key.
+/// The idempotency key of a request, and a hash of this request.
 #[derive(Clone, Debug)]
 pub struct Key {
     pub app: String,
     pub key: String,
-    /// The BLAKE3 hash of the request, in hexadecimal digits. If another request with the same key
-    /// has a different hash, that request is rejected.
+    /// The BLAKE3 hash of the request, in hexadecimal digits. If a later request has the same key
+    /// but another hash, the later request is rejected.
     pub request: String,
 }
 
-/// The reason why a ticket was not opened.
+/// The reason why a request did not open a ticket.
 #[derive(Debug, thiserror::Error)]
 pub enum NotOpened {
     #[error(transparent)]
@@ -37,8 +38,8 @@ impl From<Error> for NotOpened {
     }
 }
 
-/// Returns the ticket that was opened with an idempotency key. Returns `None` if no ticket was
-/// opened. Returns an error if the key was used for a different request.
+/// Returns the ticket that an earlier request with the same idempotency key opened. Returns `None`
+/// if there is no such ticket. Returns an error if the earlier request had different content.
 pub async fn opened_before(app: &App, key: &Key) -> Result<Option<Opened>, NotOpened> {
     let Some((sn, _)) = reserved(app, key).await? else {
         return Ok(None);

@@ -1,12 +1,13 @@
-//! The lists of tickets, for both APIs. A list is one range of a database index. The filter
-//! compares its conditions with the facets (the filter fields in each index row).
+//! Returns pages of ticket lists for both APIs. A list is a range of rows in a database index. Each
+//! index row contains facets (copies of the ticket fields that filters use), so filtering needs no
+//! ticket documents.
 //!
-//! Service, kind, category, business, tag and status are shared facets, because many tickets have
-//! the same value. A store with counters can count the rows for conditions on shared facets.
+//! The facets service, kind, category, business, tag and status are called shared facets, because
+//! many tickets have the same value. Some stores keep counters for shared facets. Such a store can
+//! count the matching tickets without reading all rows.
 //!
-//! The creator and the end time are own facets, because they differ from ticket to ticket. For
-//! conditions on own facets, all rows must be read. The full documents are read only for the
-//! tickets of the requested page.
+//! The facets creator and end time are called own facets, because their values differ from ticket
+//! to ticket. For a condition on an own facet, every row of the range must be read.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -21,17 +22,17 @@ use crate::app::cards::stored_card;
 use crate::app::people::NAME_MAX;
 use crate::app::tickets::SN_BYTES_MAX;
 
-/// Number of rows per read of an index.
+/// Number of index rows that one read returns.
 const STEP: usize = 500;
-/// Maximum number of values in one condition. User interfaces offer fewer values, and a comparison
-/// with 1000 values is still fast.
+/// Maximum number of values in one condition of a filter, such as a list of statuses. User
+/// interfaces send fewer values. A comparison with 1000 values is still fast.
 pub const PARTS_MAX: usize = 1_000;
 
-/// The filter of a list.
+/// The conditions that a ticket must meet to be in a list. An empty condition accepts every ticket.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// The name of the index, and the person to whom the list belongs. `None` for the list of all
-    /// tickets.
+    /// The name of a database index such as `creator`, and the person whose tickets the list
+    /// contains. The value is `None` for the list of all tickets.
     pub list: Option<(&'static str, PersonId)>,
     pub creator: Option<PersonId>,
     pub catalogs: Vec<String>,
@@ -40,22 +41,22 @@ pub struct Filter {
     pub services: Vec<String>,
     pub businesses: Vec<String>,
     pub kinds: Vec<String>,
-    /// True if the list omits withdrawn tickets.
+    /// True if the list does not contain withdrawn tickets.
     pub is_withdrawn_left_out: bool,
     pub tag: Option<String>,
     pub created: (Option<Moment>, Option<Moment>),
     pub ended: (Option<Moment>, Option<Moment>),
 }
 
-/// The requested page. Page numbers start with 1.
+/// The number of the requested page. The first page has the number 1.
 #[derive(Clone, Copy, Debug)]
 pub enum Number {
     This(usize),
     Last,
 }
 
-/// One page of a list. Contains the keys of the ticket cards (stored ticket summaries) from newest
-/// to oldest, and the size of the whole list.
+/// One page of a ticket list, from the newest to the oldest ticket. Each key identifies the card
+/// (the stored summary) of one ticket.
 #[derive(Clone, Debug)]
 pub struct Page {
     /// The number of tickets in the whole list.
@@ -84,7 +85,7 @@ impl Page {
     }
 }
 
-/// Returns one page of the tickets that match a filter.
+/// Returns one page of the tickets that match a filter. `size` is the number of tickets per page.
 pub async fn page(app: &App, filter: &Filter, number: Number, size: usize) -> Result<Page, Error> {
     let Some(plan) = Plan::of(filter, app.views.has_counters()) else {
         return Ok(Page::of(0, number, size));
@@ -104,7 +105,7 @@ pub async fn page(app: &App, filter: &Filter, number: Number, size: usize) -> Re
     by_index(app, &plan.stretch, number, size).await
 }
 
-/// Returns the given service categories and all categories below them.
+/// Returns the given ids of service categories, and the ids of all their subcategories.
 pub async fn with_catalogs_below(app: &App, catalogs: Vec<String>) -> Result<Vec<String>, Error> {
     let catalog = app.configuration.catalog().await?;
     let mut known: HashSet<String> = catalogs.iter().cloned().collect();
@@ -127,8 +128,8 @@ pub async fn with_catalogs_below(app: &App, catalogs: Vec<String>) -> Result<Vec
 }
 
 impl Filter {
-    /// Returns the name of a condition that has more than [`PARTS_MAX`] values. Returns `None` if
-    /// no condition has more values.
+    /// Returns the name of the first condition with more than [`PARTS_MAX`] values. Returns `None`
+    /// if no condition has too many values.
     pub fn too_many(&self) -> Option<&'static str> {
         let counts = [
             ("sns", self.sns.len()),
@@ -144,7 +145,8 @@ impl Filter {
             .map(|(name, _)| name)
     }
 
-    /// Returns true if a ticket matches the filter. The ticket was loaded by its number.
+    /// Returns true if a ticket matches the filter. This function is used for a ticket that was
+    /// loaded by its ticket number, and not through an index.
     fn fits(&self, plan: &Plan, card: &TicketCard) -> bool {
         let (Some(shared), Some(own)) = (Facets::of(card), OwnFacets::of(card)) else {
             return false;
@@ -160,7 +162,7 @@ impl Filter {
     }
 }
 
-/// Converts a time to whole seconds. Times in requests have no fractions of a second, so
+/// Converts a time to whole seconds. Times in API requests have no fractions of a second, so the
 /// comparisons ignore fractions.
 fn second(at: Moment) -> i64 {
     at.0.div_euclid(1000)
@@ -171,12 +173,12 @@ fn is_between(at: Moment, (from, to): (Option<Moment>, Option<Moment>)) -> bool 
         && to.is_none_or(|to| second(at) <= second(to))
 }
 
-/// The conditions on shared facets (ticket fields such as service or status, whose values many
-/// tickets share). An empty set accepts every value.
+/// The conditions on shared facets. Shared facets are ticket fields such as service or status, and
+/// many tickets have the same value. An empty set of values accepts every value.
 #[derive(Debug, Default)]
 struct Shared {
     statuses: HashSet<String>,
-    /// True if the list omits withdrawn tickets.
+    /// True if the list does not contain withdrawn tickets.
     is_withdrawn_left_out: bool,
     catalogs: HashSet<String>,
     services: HashSet<String>,
@@ -208,15 +210,15 @@ impl Shared {
             && self.tag.as_ref().is_none_or(|tag| facets.tag == *tag)
     }
 
-    /// Returns true if the shared facets (filter fields) in the text of an index row meet all
-    /// conditions.
+    /// Returns true if an index row meets all conditions on shared facets. `text` is the encoded
+    /// text of these facets in the row.
     fn fit_text(&self, text: &str) -> bool {
         Facets::read(text).is_some_and(|facets| self.fit(&facets))
     }
 }
 
-/// The conditions on own facets (ticket fields such as the creator, whose values differ from ticket
-/// to ticket).
+/// The conditions on own facets. Own facets are ticket fields such as the creator, whose values
+/// differ from ticket to ticket.
 #[derive(Debug, Default)]
 struct Own {
     creator: Option<PersonId>,
@@ -241,7 +243,7 @@ impl Own {
     }
 }
 
-/// One range of an index.
+/// A range of rows in a database index, without a page number.
 #[derive(Clone, Debug)]
 struct Stretch {
     index: &'static str,
@@ -250,8 +252,9 @@ struct Stretch {
 }
 
 impl Stretch {
-    /// Returns the index range of one owner between two times. The range ignores fractions of a
-    /// second.
+    /// Returns the range of the index rows of one owner whose times are between `from` and `to`.
+    /// The parameter `owner` is the first part of the row values, such as a person id. The
+    /// comparison ignores fractions of a second.
     fn of(index: &'static str, owner: &str, (from, to): (Option<Moment>, Option<Moment>)) -> Self {
         let digits = |at: i64| format!("{owner}{:016}", at.saturating_mul(1000).max(0));
         Self {
@@ -277,21 +280,22 @@ impl Stretch {
     }
 }
 
-/// The plan for reading a list. The plan contains an index range with every ticket that may match,
-/// and the conditions for each row of the range.
+/// The plan for reading a list: the index range that contains every matching ticket, and the
+/// conditions that each row of this range must meet.
 #[derive(Debug)]
 struct Plan {
     stretch: Stretch,
     shared: Shared,
     own: Own,
-    /// The index range of the tickets that ended in the requested period. This range is set only if
-    /// the list includes all people and has a condition on the end time.
+    /// The range of the index `ended` with the tickets that ended in the requested period. The
+    /// value is set only if the filter has a condition on the end time and the list is not limited
+    /// to one person.
     ended: Option<Stretch>,
 }
 
 impl Plan {
-    /// Creates the plan for a list. Returns `None` if no ticket can match the filter. If the store
-    /// has no counters, the plan may use a separate index for the status.
+    /// Chooses the index for a list. Returns `None` if the filter can match no ticket. If the store
+    /// has no counters, this function may choose an index with only the tickets of one status.
     fn of(filter: &Filter, has_counters: bool) -> Option<Self> {
         let is_long = |pid: &PersonId| pid.as_str().len() > 4 * NAME_MAX;
         let whose = filter.list.as_ref().map(|(_, pid)| pid);
@@ -346,8 +350,9 @@ impl Plan {
         let ended = (filter.ended != (None, None) && pid.is_none())
             .then(|| Stretch::of("ended", "", filter.ended));
         let (index, owner) = match (index, one_status) {
-            // If the store has counters, or if there is a condition on the end time, every row is
-            // checked against all conditions. No separate status index is necessary.
+            // With counters, a store can count rows by their status without a separate index. With
+            // a condition on the end time, every row is read and checked. In both cases, an index
+            // for one status is not necessary.
             (index, _) if has_counters || ended.is_some() => (index, pid.map(ToString::to_string)),
             (_, Some(status)) => {
                 shared.statuses.clear();
@@ -359,8 +364,8 @@ impl Plan {
             }
             (index, _) => (index, pid.map(ToString::to_string)),
         };
-        // Only the indexes `ticket`, `creator` and `status` contain withdrawn tickets. Other
-        // indexes do not need this condition.
+        // Only the indexes `ticket`, `creator` and `status` contain withdrawn tickets. For all
+        // other indexes, the condition against withdrawn tickets is removed.
         shared.is_withdrawn_left_out &= ["ticket", "creator", "status"].contains(&index);
         let owner = owner.map_or_else(String::new, |owner| format!("{owner}|"));
         Some(Self {
@@ -371,7 +376,8 @@ impl Plan {
         })
     }
 
-    /// Returns true if the facets (filter fields) of an index row meet all conditions.
+    /// Returns true if the facets (the copied ticket fields) of an index row meet all conditions of
+    /// the plan.
     fn fits(&self, entry: &Entry) -> bool {
         (!self.shared.has_any() || self.shared.fit_text(entry.shared()))
             && (!self.own.has_any()
@@ -379,8 +385,8 @@ impl Plan {
     }
 }
 
-/// Returns one page of an index without conditions, from newest to oldest. The index gives the
-/// number of tickets.
+/// Returns one page of an index range if the filter has no other conditions. The store counts the
+/// tickets of the range.
 async fn by_index(
     app: &App,
     stretch: &Stretch,
@@ -407,8 +413,8 @@ async fn by_index(
     })
 }
 
-/// Returns how many rows of a range have matching shared facets (filter fields with counters). Also
-/// returns the keys of at most `limit` of these rows, after skipping `skip` rows.
+/// Counts the rows of the range `stretch` that meet the conditions on shared facets. Also returns
+/// the keys of at most `limit` of these rows, after the first `skip` rows.
 async fn counted(
     app: &App,
     plan: &Plan,
@@ -427,8 +433,8 @@ async fn counted(
     ))
 }
 
-/// Returns one page if the filter only has conditions on shared facets (filter fields with
-/// counters).
+/// Returns one page if the filter has conditions on shared facets but not on own facets. The store
+/// counts the matching tickets.
 async fn by_facets(app: &App, plan: &Plan, number: Number, size: usize) -> Result<Page, Error> {
     let first = match number {
         Number::This(number) => number,
@@ -455,8 +461,8 @@ async fn by_facets(app: &App, plan: &Plan, number: Number, size: usize) -> Resul
     })
 }
 
-/// Returns one page of the tickets whose numbers the filter contains. Loads the card (the stored
-/// summary) of each of these tickets.
+/// Returns one page of the tickets whose ticket numbers are in the filter. Loads the card (the
+/// stored summary) of each ticket, and checks the other conditions of the filter.
 async fn by_number(
     app: &App,
     filter: &Filter,
@@ -495,7 +501,8 @@ async fn card(app: &App, key: &str) -> Result<Option<TicketCard>, Error> {
         .transpose()
 }
 
-/// Calls `take` with every row of a range, from newest to oldest. Stops when `take` returns true.
+/// Calls `take` with every row of an index range, from newest to oldest. Stops as soon as `take`
+/// returns true.
 async fn walk(
     app: &App,
     stretch: &Stretch,
@@ -517,13 +524,14 @@ async fn walk(
         if is_end {
             return Ok(());
         }
-        // Some stores answer without waiting, so a long read must let other tasks run.
+        // Some stores never wait, so a long read would block other tasks. The task therefore yields
+        // after each read.
         tokio::task::yield_now().await;
     }
 }
 
-/// Returns one page and the number of tickets by reading every row of the range. For the last page,
-/// the rows are read twice.
+/// Reads every row of the index range. Counts the matching tickets, and returns one page of them.
+/// For the last page, the rows are read twice, because the page number depends on the count.
 async fn by_walk(app: &App, plan: &Plan, number: Number, size: usize) -> Result<Page, Error> {
     let window = |number: usize| {
         let first = (number - 1).saturating_mul(size);
@@ -559,8 +567,9 @@ async fn by_walk(app: &App, plan: &Plan, number: Number, size: usize) -> Result<
 /// Lists the tickets that ended in a period.
 ///
 /// This function uses one of two methods. The first method reads all tickets that ended in the
-/// period, and sorts them by creation time. The second method reads the list until the page is
-/// full. The counters show which method reads fewer rows.
+/// period, and sorts them by creation time. The second method reads the tickets of the whole list
+/// by creation time until the page is full. If the store has counters, this function selects the
+/// method that reads fewer rows.
 async fn by_end(
     app: &App,
     plan: &Plan,
@@ -608,8 +617,8 @@ async fn by_end(
     })
 }
 
-/// Reads a list until the requested page is full. The caller already knows the number of tickets in
-/// the list.
+/// Reads the index range of a list until the requested page is full. The parameter `page` already
+/// contains the number of matching tickets.
 async fn by_walk_to(app: &App, plan: &Plan, page: Page, size: usize) -> Result<Page, Error> {
     let (skip, mut at, mut keys) = (page.skip(size), 0, Vec::new());
     let wanted = size.min(page.count.saturating_sub(skip));

@@ -1,5 +1,5 @@
-//! The use cases for tickets. A caller can submit a ticket, act on a ticket, read a ticket, and
-//! list tickets.
+//! Contains the use cases for tickets: submit a new ticket, execute commands on a ticket, read a
+//! ticket, and list tickets.
 
 pub mod act;
 pub mod display;

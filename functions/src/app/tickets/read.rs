@@ -1,4 +1,4 @@
-//! Reads one ticket, and checks whether a person may see the ticket.
+//! Reads tickets from their event streams, and checks whether a person may see a ticket.
 
 use domain::ticket::Ticket;
 use domain::views::ticket_card::TicketCard;
@@ -8,11 +8,12 @@ use infra::{Error, ExecuteError, Ledger};
 use crate::App;
 use crate::app::cards::read_card;
 
-/// Longest ticket number for a lookup, in bytes. The ticket numbers of the desk have 17 bytes.
+/// Maximum length of a ticket number in a request, in bytes. The ticket numbers of the desk have 17
+/// bytes.
 pub const SN_BYTES_MAX: usize = 64;
-/// Number of commits in one read of the history of a ticket.
+/// Number of commits that one read of a ticket stream returns.
 const PAGE: usize = 100;
-/// Number of commits to decode before the task lets other tasks run.
+/// Number of commits that a task decodes before the task yields to other tasks.
 const COMMITS_AT_ONCE: usize = 16;
 
 /// Returns true if a person may see a ticket ([`Ticket::may_see`]).
@@ -33,7 +34,8 @@ pub async fn works_on(app: &App, ticket: &Ticket, by: &PersonId) -> Result<bool,
     )
 }
 
-/// Converts the result of a permission check. If the ticket does not exist, the result is false.
+/// Converts the result of a permission check to true or false. If the ticket does not exist, the
+/// result is false.
 fn allowed(answer: Result<bool, ExecuteError<Ticket>>) -> Result<bool, Error> {
     match answer {
         Ok(may) => Ok(may),
@@ -42,13 +44,13 @@ fn allowed(answer: Result<bool, ExecuteError<Ticket>>) -> Result<bool, Error> {
     }
 }
 
-/// Reads one ticket from its stream. Returns `None` if the ticket does not exist.
+/// Reads one ticket from its event stream. Returns `None` if the ticket does not exist.
 ///
-/// The state of the ticket comes from the last snapshot. The times and the people come from the
-/// stored card (the summary of the ticket) and from later commits. A long history therefore does
-/// not slow down this function.
+/// The state of the ticket is read from the newest snapshot. The times and the people of the ticket
+/// are read from the card (the stored summary of the ticket) and from newer commits. Reading a
+/// ticket with a long history is therefore fast.
 pub async fn card(app: &App, sn: &TicketSn) -> Result<Option<TicketCard>, Error> {
-    // Ticket numbers are always shorter, and stores do not accept keys of unlimited length.
+    // All ticket numbers of the desk are shorter. Stores do not accept keys of unlimited length.
     if sn.as_str().len() > SN_BYTES_MAX {
         return Ok(None);
     }
@@ -62,12 +64,13 @@ pub async fn card(app: &App, sn: &TicketSn) -> Result<Option<TicketCard>, Error>
     for envelope in history_from(&app.ledger, &stream, from).await? {
         card.fold(&envelope);
     }
-    // If the stream and the stored card (the summary of the ticket) differ, the stream is newer.
+    // The card (the stored summary of the ticket) may be older than the event stream. The state is
+    // therefore read from the stream.
     card.ticket = app.ledger.load::<Ticket>(&stream).await?.aggregate.0;
     Ok(card.ticket.opened.is_some().then_some(card))
 }
 
-/// Returns all events of a ticket, starting with the oldest event.
+/// Returns all events of a ticket, from the oldest to the newest.
 pub async fn history(
     ledger: &Ledger,
     stream: &str,
@@ -75,7 +78,8 @@ pub async fn history(
     history_from(ledger, stream, 1).await
 }
 
-/// Returns the events of a ticket. Ignores commits that start before the sequence `from`.
+/// Returns the events of a ticket, from the oldest to the newest. Skips the commits before the
+/// sequence `from`.
 async fn history_from(
     ledger: &Ledger,
     stream: &str,
@@ -89,8 +93,8 @@ async fn history_from(
         };
         from = last.next();
         for (at, commit) in page.iter().enumerate() {
-            // Reading keys from memory never waits, so other tasks would not run. The task
-            // therefore yields in a long history.
+            // If reading keys never has to wait, a long history blocks other tasks. This task
+            // therefore yields from time to time.
             if at % COMMITS_AT_ONCE == COMMITS_AT_ONCE - 1 {
                 tokio::task::yield_now().await;
             }

@@ -1,5 +1,6 @@
-//! Service tasks are the work of automatic workflow nodes, such as API calls. This module finds the
-//! waiting node, collects the variables for templates, and records the result on the ticket.
+//! Supports the service tasks of tickets. A service task is the work of an automatic workflow node,
+//! such as an API call. This module finds the node that waits for a service task, collects the
+//! variables for the request, and stores the result in the ticket.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +21,7 @@ use crate::app::outbound::VARIABLES;
 use crate::app::tickets;
 use crate::app::tickets::display;
 
-/// Identifies one run of an automatic workflow node that waits for a result.
+/// Identifies one attempt of a service task, for which an automatic workflow node waits.
 #[derive(Clone, Copy, Debug)]
 pub struct Awaiting<'a> {
     pub ticket: &'a TicketSn,
@@ -29,8 +30,8 @@ pub struct Awaiting<'a> {
     pub attempt: u32,
 }
 
-/// Returns the ticket, the node kind and the service task of the waiting workflow node. The inner
-/// `Err` contains the reason, in English, why no node waits.
+/// Returns the ticket, the node kind and the service task if the workflow node still waits for this
+/// attempt. The inner `Err` is the reason, in English, why the node does not wait.
 pub async fn awaited(
     app: &App,
     awaiting: &Awaiting<'_>,
@@ -66,9 +67,10 @@ pub async fn awaited(
         .ok_or("the node has no service task"))
 }
 
-/// Records the result of a service task (the work of an automatic node) on the ticket. `stream` is
-/// the stream of this work. The command id is made from `stream`, so a repeated call has no effect.
-/// Returns false if the ticket does not wait for the result.
+/// Stores the result of a service task (the work of an automatic workflow node) in the ticket. The
+/// parameter `stream` is the event stream of this service task. The command id depends only on
+/// `stream`, so a repeated call has no effect. Returns false if the ticket does not wait for this
+/// result.
 pub async fn record_result(
     app: &App,
     ticket: &TicketSn,
@@ -88,10 +90,11 @@ pub async fn record_result(
     }
 }
 
-/// Returns the variables for the templates of a service task (the work of an automatic node).
+/// Returns the variables that the templates of a service task (the work of an automatic workflow
+/// node) can use.
 ///
-/// The variables are form fields, outputs of nodes, data of the ticket, and the given inputs.
-/// Secret variables from the creation of the ticket are also included.
+/// The variables are the form fields, the outputs of nodes, data of the ticket, and the given
+/// inputs. The secret variables that the client sent with the new ticket are also included.
 pub async fn variables(
     app: &App,
     card: &TicketCard,
@@ -101,8 +104,8 @@ pub async fn variables(
     let Some(opened) = &card.ticket.opened else {
         return Ok(variables);
     };
-    // If the creator was erased, the secret does not exist. An API call that uses a variable from
-    // this secret then fails with a visible reason.
+    // If the creator of the ticket was erased, the stored variables do not exist. An API call that
+    // uses such a variable then fails, and the ticket shows the reason.
     if let Some(name) = &opened.variables
         && let Some(stored) = app.ledger.keys.secret(name).await?
     {
@@ -129,8 +132,8 @@ pub async fn variables(
             variables.insert(format!("{}__display", field.key), shown);
             variables.insert(field.key.clone(), typed(field.kind, value));
         }
-        // If no node has produced an output yet, the variable of the output is null. Templates may
-        // therefore always use the variable.
+        // An output that no node has produced yet is null. A template can therefore use the output
+        // before the node has run.
         for node in &definition.nodes {
             let keys = node.outputs.iter().map(|output| output.key.clone());
             for key in keys.chain(output_keys(node)) {
@@ -172,7 +175,8 @@ pub async fn variables(
             display::status_name(card.ticket.status_key()).to_owned(),
         ),
         ("ticket_bk_biz_id", card.ticket.bk_biz_id().to_string()),
-        // Tickets of this desk have no sub-tasks, so the values of these two variables are empty.
+        // Tickets of this desk have no sub-tasks. Templates may use these two variables, but their
+        // values are always empty.
         ("ticket_sops_task_summary", String::new()),
         ("ticket_all_task_processors", String::new()),
         (
@@ -188,16 +192,16 @@ pub async fn variables(
     for (key, value) in inputs {
         match input(app, key, value).await? {
             Some(value) => variables.insert(key.clone(), value.into()),
-            // If the person was erased, the stored input does not exist. An API call that uses this
-            // input then fails with a visible reason.
+            // If the person who entered the input was erased, the stored input does not exist. An
+            // API call that uses this input then fails, and the ticket shows the reason.
             None => variables.remove(key),
         };
     }
     Ok(variables)
 }
 
-/// Returns an input of this API call. `value` is the input itself, or the name of a secret that
-/// contains the input.
+/// Returns the value of an input. The parameter `value` is this value, or the name of a stored
+/// secret that contains this value.
 async fn input(app: &App, key: &str, value: &str) -> Result<Option<String>, Error> {
     if !value.starts_with(VARIABLES) {
         return Ok(Some(value.to_owned()));

@@ -1,8 +1,9 @@
-//! Submits a new ticket. All APIs use the same steps.
+//! Opens a new ticket for a request of any API.
 //!
-//! An API converts its request to a [`Submission`], and converts the result to its response. A
-//! request with a known idempotency key does not reach this module, because the service may have
-//! changed since the first request. [`super::idempotency::opened_before`] answers such a request.
+//! An API converts its request to a [`Submission`], and converts the result to its response. If a
+//! request repeats an idempotency key, [`super::idempotency::opened_before`] answers the request
+//! instead. This module would check the request again, and the service may have changed since the
+//! first request.
 
 use std::collections::BTreeMap;
 
@@ -23,28 +24,28 @@ use crate::app::outbound::Receiver;
 use crate::app::people::people_in;
 use crate::app::{attachments, drafts};
 
-/// Maximum number of ticket numbers to try if the numbers are already in use.
+/// Maximum number of ticket numbers that are tried if each number is already used.
 const COLLISIONS_MAX: u32 = 5;
-/// Longest tag, in characters (reference/bk-itsm.md 3.1).
+/// Maximum length of a tag, in characters (reference/bk-itsm.md 3.1).
 pub const TAG_MAX: usize = 32;
 
-/// The input of [`submit`]. Contains a new ticket with its secrets and its idempotency key.
+/// The input of [`submit`]: the new ticket, its secrets and the idempotency key of the request.
 #[derive(Clone, Debug)]
 pub struct Submission {
-    /// The command that opens the ticket. Some people in the command may not be registered yet.
-    /// [`submit`] sets the ticket number.
+    /// The command that opens the ticket. Some people in the command may not have a person id yet.
+    /// [`submit`] sets their person ids and the ticket number.
     pub open: Open,
-    /// The variables for automatic workflow nodes, by name. The variables may be secrets, so they
-    /// are stored in the key store.
+    /// The variables for automatic workflow nodes. The key is the name of the variable. The values
+    /// may be secrets, so they are stored in the key store and not in the ledger.
     pub variables: BTreeMap<String, String>,
-    /// The receiver of callbacks. The receiver is set if `open.callback` is set, and it is stored
-    /// in the key store.
+    /// The URL and credentials for callbacks about the ticket. If `open.callback` is set, this
+    /// field is set too. The receiver is stored in the key store.
     pub receiver: Option<Receiver>,
     /// The idempotency key of the request. `None` if the request has no key.
     pub key: Option<Key>,
 }
 
-/// The reason why a ticket was not submitted.
+/// The reason why a request did not open a ticket.
 #[derive(Debug, thiserror::Error)]
 pub enum SubmitError {
     #[error(transparent)]
@@ -59,17 +60,17 @@ impl From<Error> for SubmitError {
     }
 }
 
-/// Submits a ticket in these steps:
+/// Opens a new ticket in these steps:
 ///
-/// - validate the request without storing data, and check the ticket from which the new ticket is
-///   created
-/// - register unknown people, and store the secrets
-/// - open the ticket, and delete the draft
-/// - wait until the card (the stored summary of the ticket) is visible
+/// - check the request, and check the ticket from which the new ticket is created
+/// - register people without a person id, and store the secrets
+/// - open the ticket, and delete the draft of this ticket
+/// - wait until the card (the stored summary of the ticket) is stored, so lists contain the ticket
 ///
-/// If the first step fails, no data is stored and no person is registered.
+/// If a check fails, nothing is stored and no person is registered.
 ///
-/// `meta` returns the metadata of the commit. Its argument is the person id of the creator.
+/// The function `meta` returns the metadata of the commit. Its argument is the person id of the
+/// creator.
 pub async fn submit(
     app: &App,
     submission: Submission,
@@ -106,13 +107,13 @@ pub async fn submit(
     outcome.state.opened.ok_or_else(|| not_opened().into())
 }
 
-/// Returns the person who submits the ticket. This person is the agent, or the creator if the
-/// ticket has no agent.
+/// Returns the person who submits the ticket. This person is the agent if someone acts for the
+/// creator. Otherwise this person is the creator.
 fn submitter(open: &Open) -> &PersonId {
     open.agent.as_ref().unwrap_or(&open.creator)
 }
 
-/// Checks whether the ticket can be opened, but stores nothing.
+/// Checks whether a command can open its ticket, but stores nothing.
 pub async fn consider(app: &App, open: &Open) -> Result<(), ExecuteError<Ticket>> {
     app.ledger
         .consider(&Command::Open(Box::new(open.clone())), &*app.configuration)
@@ -120,8 +121,8 @@ pub async fn consider(app: &App, open: &Open) -> Result<(), ExecuteError<Ticket>
         .map(drop)
 }
 
-/// Registers the unknown people of an accepted request with one call. Then sets the new person ids
-/// in the command.
+/// Registers all people in the command who have no person id yet. Then sets the new person ids in
+/// the command. The caller has already checked the command.
 pub async fn with_people(app: &App, mut open: Open) -> Result<Open, Error> {
     let workflow = match app.configuration.service(open.service).await?.0.as_ref() {
         Some(service) => {
@@ -149,8 +150,8 @@ pub async fn with_people(app: &App, mut open: Open) -> Result<Open, Error> {
     Ok(open)
 }
 
-/// Opens a ticket with a new ticket number. If the idempotency key already has a reserved number,
-/// uses the reserved number. Sets `open.sn` and `open.id`.
+/// Opens a ticket with a new ticket number. If an earlier request with the same idempotency key
+/// reserved a number, uses this number. Sets `open.sn` and `open.id`.
 pub async fn open(
     app: &App,
     mut open: Open,
@@ -198,8 +199,8 @@ pub async fn open(
                     .map_err(NotOpened::from);
             }
             Err(ExecuteError::Rejected(Rejection::Exists)) => {}
-            // Another request has opened a ticket with the same number, so the command ids are
-            // equal. The loop tries the next number.
+            // Another request has already opened a ticket with this number, and both commands have
+            // the same command id. The loop tries the next number.
             Ok(outcome) if outcome.repeated && key.is_none() => {}
             other => {
                 let outcome = other?;
@@ -226,10 +227,11 @@ pub enum NotRaised {
     Technical(#[from] Error),
 }
 
-/// Checks that a new ticket may be created from the ticket `from` (reference/bk-itsm.md 3.1,
-/// `from_ticket_id`).
+/// Checks whether a person may create a new ticket from the existing ticket `from`
+/// (reference/bk-itsm.md 3.1, `from_ticket_id`).
 ///
-/// The ticket `from` must still be open, and the person must have permission to see this ticket.
+/// The existing ticket must not be ended. The person, given by the parameter `by`, must have
+/// permission to see this ticket.
 pub async fn may_raise(app: &App, from: &TicketSn, by: &PersonId) -> Result<(), NotRaised> {
     let card = card(app, from).await?.ok_or(NotRaised::Unknown)?;
     if card.ticket.status.is_over() {

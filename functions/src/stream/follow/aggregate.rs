@@ -1,5 +1,5 @@
-//! The interface to the streams of one aggregate type. The interface hides the Rust types of the
-//! aggregate.
+//! Defines an interface to the streams of one aggregate type, such as tickets. The interface hides
+//! the Rust types of the aggregate, so one list can contain all aggregate types.
 
 use std::marker::PhantomData;
 
@@ -18,60 +18,63 @@ use super::rebuild::{self, Rebuilt};
 use super::{Changes, Folding, Follower, Reaction, Received};
 use crate::App;
 
-/// A list with one entry for each aggregate type.
+/// A list of all aggregate types of the desk.
 pub type Registry = &'static [&'static dyn Aggregate];
 
-/// A function that handles a passed deadline of a stream. The function does nothing if the work is
-/// not due.
+/// A function that handles a reached deadline of a stream. If the deadline was changed before the
+/// call, the function does nothing.
 pub type Fire = for<'a> fn(&'a App, &'a Due) -> BoxFuture<'a, Result<(), Error>>;
 
-/// The queue for the deadlines of an aggregate type, and the function that handles a passed
+/// The queue for the deadlines of one aggregate type, and the function that handles a reached
 /// deadline.
 pub struct Deadlines {
     pub queue: &'static str,
     pub fire: Fire,
 }
 
-/// The interface of one aggregate type without its Rust types. [`Row`] is the only implementation.
+/// An aggregate type whose Rust types are hidden. [`Row`] is the only implementation.
 #[async_trait]
 pub trait Aggregate: Send + Sync {
-    /// Returns the name of the aggregate type. The name is the part of a stream name before the
+    /// Returns the name of the aggregate type. In a stream name, this name is the text before the
     /// first dash.
     fn name(&self) -> &'static str;
     fn role(&self) -> StreamRole;
-    /// Returns the name of the view that stores the cards (summaries of streams). Returns `None` if
-    /// the aggregate type has no cards.
+    /// Returns the name of the view that contains the cards (the stored summaries of streams).
+    /// Returns `None` if this aggregate type has no cards.
     fn view(&self) -> Option<&'static str>;
-    /// Returns the names of the lists with counters. The store counts the entries of these lists.
+    /// Returns the names of the indexes whose rows the store counts with counters.
     fn counted(&self) -> &'static [&'static str];
-    /// Returns the names of the reactions (functions that create messages from events).
+    /// Returns the names of all reactions. A reaction is a function that creates messages from
+    /// events.
     fn reactions(&self) -> Vec<&'static str>;
-    /// Returns the queue and the handler for deadlines. Returns `None` if the aggregate type sets
-    /// no deadlines.
+    /// Returns the queue and the handler for reached deadlines. Returns `None` if this aggregate
+    /// type has no deadlines.
     fn deadlines(&self) -> Option<&Deadlines>;
-    /// Applies received commits to the stored data of a stream, see [`super::fold`].
+    /// Computes the new card, deadlines and messages of a stream from received commits, see
+    /// [`super::fold`].
     async fn fold(
         &self,
         follower: &Follower<'_>,
         stream: &str,
         received: &[Received],
     ) -> Result<Changes, Error>;
-    /// Builds all cards (stored summaries of streams) again, see [`rebuild::cards`].
+    /// Builds all cards (the stored summaries of streams) of this aggregate type again, see
+    /// [`rebuild::cards`].
     async fn rebuild(
         &self,
         ledger: &Ledger,
         views: &dyn Views,
         followed: i64,
     ) -> Result<Rebuilt, Error>;
-    /// Compares each snapshot of a stream with the state from the events. Returns the first
-    /// sequence of each commit whose snapshot differs.
+    /// Compares each snapshot of a stream with the state that the events give. Returns the first
+    /// sequence of each commit with a wrong snapshot.
     async fn wrong_snapshots(&self, ledger: &Ledger, stream: &str) -> Result<Vec<i64>, Error>;
-    /// Reads the commits and the state of a stream. `until` is the end of the read.
+    /// Reads the commits of a stream up to `until`, and the state after these commits.
     async fn history(&self, ledger: &Ledger, stream: &str, until: Until) -> Result<History, Error>;
 }
 
-/// The entry of one aggregate type in the registry. Contains the decider `D` (the command logic),
-/// the card `C` (the stored summary), the reactions and the deadlines.
+/// The description of one aggregate type: its decider `D` (the command logic), its card `C` (the
+/// stored summary of a stream), its reactions and its deadlines.
 pub struct Row<D, C: Card> {
     pub reactions: &'static [Reaction<C>],
     pub deadlines: Option<Deadlines>,
@@ -79,7 +82,7 @@ pub struct Row<D, C: Card> {
 }
 
 impl<D, C: Card> Row<D, C> {
-    /// An entry without reactions and deadlines.
+    /// The description of an aggregate type without reactions and deadlines.
     pub const NEW: Self = Self {
         reactions: &[],
         deadlines: None,
@@ -138,8 +141,8 @@ impl<D: Decider, C: Card<Event = D::Event>> Aggregate for Row<D, C> {
     }
 }
 
-/// Returns the registry entry of the aggregate type to which a stream belongs. Returns `None` for
-/// an unknown aggregate type.
+/// Returns the aggregate type to which a stream belongs. Returns `None` if the registry has no such
+/// type.
 pub fn find(registry: Registry, stream: &str) -> Option<&'static dyn Aggregate> {
     let name = events::aggregate_of(stream);
     registry
@@ -148,8 +151,8 @@ pub fn find(registry: Registry, stream: &str) -> Option<&'static dyn Aggregate> 
         .copied()
 }
 
-/// The card type (the stored summary) for an aggregate type without cards. The name of its view is
-/// empty.
+/// An empty card (stored summary of a stream), for aggregate types that have no cards. Its view
+/// name is empty, so the card is never stored.
 #[derive(Serialize, Deserialize)]
 #[serde(bound = "")]
 pub struct NoCard<E> {

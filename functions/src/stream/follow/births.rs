@@ -1,5 +1,6 @@
-//! A reaction is a function that creates messages from events. The birth of a reaction is the
-//! position or the time of its first run. A reaction ignores older commits.
+//! Stores the birth of each reaction. A reaction is a function that creates messages from events.
+//! Its birth is the time or feed position at which the reaction was first active. A reaction
+//! ignores older commits.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +12,14 @@ use infra::{CommandEnvelope, Error, ExecuteError, Ledger};
 
 use super::aggregate::Registry;
 
-/// The births (the first run times) of all reactions, by the name of the reaction.
+/// The births of all reactions (the times or positions at which they were first active). The key is
+/// the name of the reaction.
 #[derive(Clone, Debug, Default)]
 pub struct Births(BTreeMap<&'static str, Birth>);
 
 impl Births {
-    /// Reads the births (the first run times) of all reactions. A reaction without a birth is not
-    /// active.
+    /// Reads the births of all reactions (the times or positions at which they were first active).
+    /// A reaction without a birth ignores all commits.
     pub async fn load(ledger: &Ledger, registry: Registry) -> Result<Self, Error> {
         let mut births = BTreeMap::new();
         for name in names(registry) {
@@ -26,12 +28,13 @@ impl Births {
         Ok(Self(births))
     }
 
-    /// Reads the births (the first run times) of all reactions. If a reaction has no birth,
-    /// activates the reaction at the end of the feed.
+    /// Reads the births of all reactions (the times or positions at which they were first active).
+    /// A reaction without a birth becomes active now, and ignores all commits that are already in
+    /// the feed.
     pub async fn activate(ledger: &Ledger, registry: Registry) -> Result<Self, Error> {
         let position = ledger.store.head().await?.position;
-        // If the ledger is empty, the reaction must process all commits. With time 0, no commit is
-        // too old, even if the clocks differ.
+        // If the ledger is empty, the reaction must process all later commits. The time 0 is older
+        // than every commit, even if the clocks of the machines differ.
         let at = match position {
             0 => Moment(0),
             _ => ledger.clock.now(),
@@ -39,11 +42,11 @@ impl Births {
         Self::activate_at(ledger, registry, Some(position), at).await
     }
 
-    /// Reads the births (the first run times) of all reactions. Activates each reaction without a
-    /// birth.
+    /// Reads the births of all reactions (the times or positions at which they were first active).
+    /// Activates each reaction that has no birth.
     ///
-    /// A newly activated reaction ignores commits up to `position`. For a commit without a known
-    /// position, the reaction ignores commits before the time `at`.
+    /// A newly activated reaction ignores the commits up to the feed position `position`. A commit
+    /// with an unknown position is ignored if its time is before `at`.
     pub async fn activate_at(
         ledger: &Ledger,
         registry: Registry,
@@ -79,8 +82,8 @@ impl Births {
         Ok(Self(births))
     }
 
-    /// Returns true if a reaction may process a commit. `position` is `None` if the position of the
-    /// commit is unknown.
+    /// Returns true if a commit is not older than the birth of a reaction. `position` is `None` if
+    /// the feed position of the commit is unknown.
     pub fn includes(&self, reaction: &str, position: Option<i64>, at: Moment) -> bool {
         self.0
             .get(reaction)

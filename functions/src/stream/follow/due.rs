@@ -1,5 +1,5 @@
-//! Due rows contain the named deadlines of streams. Each stream has one document, and each deadline
-//! has one row in the index.
+//! Stores the deadlines of streams. The deadlines of one stream are in one document. Each deadline
+//! also has a row in an index, which is sorted by time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,33 +9,32 @@ use infra::Error;
 use infra::queue::NewMessage;
 use infra::views::{Document, Put, Range, Views};
 
-/// The name of the view with the deadlines of all streams. The index of this view has the same
-/// name.
+/// The name of the view that contains the deadlines of all streams. Its index has the same name.
 pub const VIEW: &str = "due";
-/// A deadline within this time gets its message immediately, because the next scheduled check may
-/// be too late.
+/// A deadline that is reached within this time, in milliseconds, gets its message immediately. The
+/// next scheduled search for reached deadlines may be too late for this deadline.
 const SOON_MS: i64 = 120_000;
-/// Number of due rows (rows with a deadline) in one read.
+/// Number of deadlines that one read of the index returns.
 const PAGE: usize = 1000;
 
-/// The times of all deadlines of one stream, by deadline id.
+/// The deadlines of one stream. The key is the deadline id.
 type Deadlines = BTreeMap<String, Moment>;
 
-/// A change of a deadline, and the sequence of the event that causes the change.
+/// The sequence of an event, and the deadline change that this event causes.
 pub type Change = (i64, DeadlineChange);
 
-/// The result of [`apply`]. Contains the new document with the deadlines, and messages for changed
-/// deadlines that are due soon.
+/// The result of [`apply`]: a write of the new deadlines, and the messages for changed deadlines
+/// that are reached within `SOON_MS`.
 #[derive(Debug)]
 pub struct Applied {
     pub put: Put,
     pub messages: Vec<NewMessage>,
 }
 
-/// Applies the deadline changes of a stream to the stored deadlines. The changes include all events
-/// up to the sequence `last`.
+/// Applies deadline changes to the stored deadlines of a stream. The parameter `last` is the
+/// sequence of the last event whose changes are included.
 ///
-/// Returns `None` if the document already contains all changes.
+/// Returns `None` if the stored document already contains all changes.
 pub fn apply(
     stream: &str,
     queue: &'static str,
@@ -91,8 +90,8 @@ pub fn apply(
     Ok(Some(Applied { put, messages }))
 }
 
-/// Returns the message for a deadline. The message id contains the stream, the deadline id and the
-/// time.
+/// Returns the message for a deadline. The message id depends on the stream, the deadline id and
+/// the time, so the same deadline always gives the same message id.
 pub fn message(
     stream: &str,
     deadline: &str,
@@ -113,7 +112,8 @@ pub fn message(
     }
 }
 
-/// Reads deadlines in pages, in the order of their times.
+/// Reads the deadlines of all streams in the order of their times. Each read returns one part of
+/// the list.
 pub struct Rows<'a> {
     views: &'a dyn Views,
     to: String,
@@ -123,7 +123,7 @@ pub struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// Creates a reader for the deadlines up to and including the time `at`.
+    /// Creates a reader for all deadlines up to and including the time `at`.
     pub fn until(views: &'a dyn Views, at: Moment) -> Self {
         Self {
             views,
@@ -134,8 +134,8 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Returns the next page of deadlines. Each entry contains a stream, a deadline id and a time.
-    /// After the last deadline, returns an empty page.
+    /// Returns the next part of the list. Each entry contains a stream name, a deadline id and a
+    /// time. The result is empty after the last deadline.
     pub async fn next(&mut self) -> Result<Vec<(String, String, Moment)>, Error> {
         if self.is_end {
             return Ok(Vec::new());
@@ -154,8 +154,8 @@ impl<'a> Rows<'a> {
             .await?;
         self.is_end = page.len() < PAGE;
         if let Some(last) = page.last() {
-            // The next read starts at the last value of this page, and skips the entries with this
-            // value that were already read.
+            // The next read starts at the last index value of this part. Several entries can have
+            // this value, so the next read skips the entries that were already returned.
             let seen = page
                 .iter()
                 .rev()

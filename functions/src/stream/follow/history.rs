@@ -1,4 +1,4 @@
-//! Reads the commits and the state of one stream as JSON for auditors.
+//! Reads the commits and the state of one stream, and returns them as JSON for auditors.
 
 use domain::Decider;
 use events::{Event, Moment};
@@ -7,24 +7,24 @@ use serde_json::{Value, json};
 
 use crate::app::times;
 
-/// Number of commits in one read.
+/// Number of commits that one read of a stream returns.
 const PAGE: usize = 1000;
 
-/// The end of a read. Contains the last commit time and the last sequence. The read includes both.
+/// The last commit time and the last sequence that a read includes.
 #[derive(Clone, Copy, Debug)]
 pub struct Until {
     pub at: Moment,
     pub sequence: i64,
 }
 
-/// The commits of a stream as JSON, and the state that results from these commits.
+/// The commits of a stream as JSON, and the state of the stream after these commits.
 #[derive(Clone, Debug)]
 pub struct History {
     pub commits: Vec<Value>,
     pub state: Value,
 }
 
-/// Reads the commits and the state of a stream up to the given time and sequence.
+/// Reads the commits of a stream up to `until`, and the state of the stream after these commits.
 ///
 /// Returns an error if the stream does not exist.
 pub async fn read<D: Decider>(

@@ -1,5 +1,5 @@
-//! Builds the cards (the stored summaries of streams) of one aggregate again from the ledger. This
-//! module has no access to a queue, so it cannot send messages.
+//! Builds the cards (the stored summaries of streams) of one aggregate type again from the ledger.
+//! Building a card again must not send messages again, so this module has no access to queues.
 
 use domain::views::Card;
 use events::Event;
@@ -10,23 +10,25 @@ use infra::{Error, Ledger};
 use super::card_put;
 use crate::app::cards::read_card;
 
-/// Number of commits or documents in one read.
+/// Number of commits or stored documents that one read returns.
 const PAGE: usize = 1000;
 
-/// The result of a rebuild. Contains the number of new documents, and the number of new documents
-/// that differ from the old documents.
+/// The result of a rebuild: the number of cards that were built, and the number of these cards that
+/// differ from the stored cards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rebuilt {
     pub documents: u64,
     pub different: u64,
 }
 
-/// Builds all cards (stored summaries) of one type in a second view. Then replaces the old cards
-/// with the new cards.
+/// Builds all cards (stored summaries of streams) of one type in a second view. Then replaces the
+/// stored cards with the new cards.
 ///
-/// The sequence of a card is also the checkpoint of its reactions (functions that send messages). A
-/// card with a higher sequence would skip messages. The rebuild therefore ends at the sequence of
-/// the old card, and at the feed position `followed` of the follower (the normal update of cards).
+/// The sequence in a card is also the checkpoint of the reactions (functions that send messages).
+/// If a rebuild stored a card with a higher sequence, messages would be missing. Each card is
+/// therefore built only up to the sequence of the stored card, and only up to the feed position
+/// `followed`. This position is the last position that the follower (the normal update of cards)
+/// has processed.
 ///
 /// If the follower updates a card during the rebuild, the rebuild does not replace this card.
 pub async fn cards<C: Card>(
@@ -35,7 +37,8 @@ pub async fn cards<C: Card>(
     followed: i64,
 ) -> Result<Rebuilt, Error> {
     let new_view = format!("{}~new", C::VIEW);
-    // An interrupted rebuild may have left documents in the new view.
+    // If an earlier rebuild was interrupted, the second view may still contain documents of that
+    // rebuild.
     views.clear(&new_view).await?;
     if ledger.store.keeps_order() {
         refold_the_feed::<C>(ledger, views, &new_view, followed).await?;
@@ -55,7 +58,7 @@ pub async fn cards<C: Card>(
             rebuilt.documents += 1;
             let old = views.get(C::VIEW, &key).await?;
             // The follower (the normal update of cards) may have stored a newer card during the
-            // rebuild. Such a card is not replaced.
+            // rebuild. The rebuild does not replace a newer card.
             let is_newer = old
                 .as_ref()
                 .is_some_and(|old| old.sequence > document.sequence);
@@ -63,8 +66,8 @@ pub async fn cards<C: Card>(
                 let card: C = read_card(ledger, &key, &document).await?;
                 rebuilt.different +=
                     u64::from(!is_same(ledger, &key, old.as_ref(), &document, &card).await?);
-                // An equal card (stored summary) is written too, because its index entries may be
-                // different.
+                // A card that did not change is also written, because its index entries may have
+                // changed.
                 views
                     .put_with(
                         C::VIEW,
@@ -83,10 +86,10 @@ pub async fn cards<C: Card>(
     Ok(rebuilt)
 }
 
-/// Returns true if the old document contains the same card (stored summary) as the new document.
+/// Returns true if the new card (the stored summary of a stream) equals the stored card.
 ///
-/// The comparison needs decrypted personal values, because two encryptions of the same value
-/// differ.
+/// The personal values must be decrypted for the comparison, because each encryption of the same
+/// value has a different result.
 async fn is_same<C: Card>(
     ledger: &Ledger,
     key: &str,
@@ -104,8 +107,9 @@ async fn is_same<C: Card>(
     }
 }
 
-/// Builds all cards (stored summaries) of one type from the feed, up to the position `followed`.
-/// The feed must contain the commits of each stream in sequence order.
+/// Builds all cards (stored summaries of streams) of one type from the feed, up to the position
+/// `followed`. This function is used if the feed contains the commits of each stream in the order
+/// of their sequences.
 async fn refold_the_feed<C: Card>(
     ledger: &Ledger,
     views: &dyn Views,
@@ -134,12 +138,12 @@ async fn refold_the_feed<C: Card>(
     }
 }
 
-/// Builds each existing card (stored summary) from the commits of its stream, up to the sequence of
-/// the old card.
+/// Builds each card (the stored summary of a stream) from the commits of its stream, up to the
+/// sequence of the stored card.
 ///
-/// A stream without a card is skipped. A missing card means that the card was lost or that the
-/// commits were not processed yet. A card is also the checkpoint of reactions that send messages.
-/// Only the command `ledgerdesk audit follow` may therefore create a missing card.
+/// A stream without a stored card is skipped, because its commits may not be processed yet. A card
+/// is also the checkpoint for sending messages. Only the command `ledgerdesk audit follow` may
+/// therefore create a missing card.
 async fn refold_each_stream<C: Card>(
     ledger: &Ledger,
     views: &dyn Views,
@@ -169,7 +173,7 @@ async fn refold_each_stream<C: Card>(
     }
 }
 
-/// Deletes the documents of streams that do not exist. Returns the number of deleted documents.
+/// Deletes stored cards whose stream does not exist. Returns the number of deleted cards.
 async fn drop_orphans<C: Card>(ledger: &Ledger, views: &dyn Views) -> Result<u64, Error> {
     let (mut dropped, mut after) = (0, String::new());
     loop {
@@ -187,8 +191,8 @@ async fn drop_orphans<C: Card>(ledger: &Ledger, views: &dyn Views) -> Result<u64
     }
 }
 
-/// Applies one commit to the card (stored summary) in the view `view`. This function has no access
-/// to a queue, so it cannot send messages.
+/// Applies one commit to the card (the stored summary) of its stream in the view `view`. Applying a
+/// commit sends no messages, because this function has no access to queues.
 async fn refold<C: Card>(
     ledger: &Ledger,
     views: &dyn Views,
