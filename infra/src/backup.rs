@@ -1,4 +1,4 @@
-//! Copies the databases of a data directory while a desk runs, and checks the copies.
+//! Copies the databases of a data directory and checks the copies. A desk may run at the same time.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,11 +12,11 @@ use crate::sqlite::{connect, connect_still, create_private, damages, failed, is_
 use crate::store::Store;
 use crate::{Error, Kind, store};
 
-/// Copies a database into a new file. The copy is made in one read transaction, so it contains the
-/// state of one point in time. When the function returns, the copy is synced to disk.
+/// Copies a database into a new file. One read transaction makes the copy, so the copy contains the
+/// data of one point in time. When the function returns, the copy is safely on the disk.
 ///
-/// The copy has no write-ahead log and no free pages. The function does not run a checkpoint on the
-/// source, because only the writer may do this.
+/// The copy has no write-ahead log and no free pages. The function runs no checkpoint on the
+/// source, because only the writer of the database may run a checkpoint.
 pub fn copy(source: &Path, target: &Path) -> Result<(), Error> {
     let what = || format!("copy {} to {}", source.display(), target.display());
     let name = target.to_str().ok_or_else(|| {
@@ -40,9 +40,9 @@ pub fn copy(source: &Path, target: &Path) -> Result<(), Error> {
     synced.map_err(|error| Error::because(Kind::Unavailable, format!("cannot {}", what()), error))
 }
 
-/// Opens a database for reading, also while another process writes to it. On a read-only file
-/// system, SQLite cannot create `-wal` and `-shm` files. There the database is opened as a file
-/// that does not change.
+/// Opens a database for reading, even if another process writes to the database. On a read-only
+/// file system, SQLite cannot create the files `-wal` and `-shm`. The database is then opened as a
+/// file that does not change.
 fn readable(source: &Path) -> Result<Connection, Error> {
     let connection = connect(source, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let read = connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| {
@@ -60,8 +60,8 @@ fn readable(source: &Path) -> Result<Connection, Error> {
     }
 }
 
-/// Writes the same key store id into the copies of a ledger and its key store. The id shows that
-/// the two files belong together. Does nothing if one of the copies already has an id.
+/// Writes the same id into the copies of a ledger and its key store. The id shows that the two
+/// files belong together. If one of the copies already has an id, the function changes nothing.
 pub fn pair_copies(ledger: &Path, keys: &Path) -> Result<(), Error> {
     if pair::id(ledger, false)?.is_some() || pair::id(keys, false)?.is_some() {
         return Ok(());
@@ -82,17 +82,18 @@ pub fn pair_copies(ledger: &Path, keys: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Returns the key store id of a copied ledger or key store. Returns `None` if the file has no id.
+/// Returns the id that connects a copied ledger with its key store. Returns `None` if the file has
+/// no id.
 pub fn key_store(path: &Path) -> Result<Option<String>, Error> {
     pair::id(path, false)
 }
 
-/// Returns the damage that the integrity check of SQLite finds in a copy.
+/// Runs the integrity check of SQLite on a copied database, and returns the damage that it finds.
 pub fn damaged(path: &Path) -> Result<Vec<String>, Error> {
     Ok(damages(&connect_still(path)?))
 }
 
-/// Opens the copied ledger in a directory read-only.
+/// Opens the copy of a ledger in a directory read-only.
 pub fn ledger(directory: &Path) -> Result<Arc<dyn Store>, Error> {
     Ok(Arc::new(store::sqlite::Sqlite::look(directory, false)?))
 }

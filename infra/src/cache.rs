@@ -1,4 +1,4 @@
-//! A cache with a limited size. Its entries expire.
+//! Implements a cache with a limited size, whose entries expire.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -36,8 +36,9 @@ struct Entry<V> {
     value: V,
 }
 
-/// The entries of a cache in two maps, `young` and `old`. When `young` is full, the cache drops
-/// `old`, and `young` becomes the new `old`. When an entry in `old` is read, it moves to `young`.
+/// The entries of a cache in two maps. New entries are put into `young`. When `young` is full, the
+/// cache drops `old`, and `young` becomes the new `old`. When an entry in `old` is read, it moves
+/// to `young`.
 struct Generations<K, V> {
     young: HashMap<K, Entry<V>>,
     old: HashMap<K, Entry<V>>,
@@ -45,11 +46,11 @@ struct Generations<K, V> {
     young_weight: usize,
 }
 
-/// A cache of values by key. Each value has an expiry time. Entries that were not used recently are
-/// dropped first.
+/// A cache of values by key. Each value has an expiry time. Entries that were not used for the
+/// longest time are dropped first.
 ///
-/// The entries are in two maps. Each map is limited to half of the bounds, so the cache never
-/// exceeds its bounds.
+/// The entries are in two maps. Each map is limited to half of the bounds, so both maps together
+/// never exceed the bounds.
 pub struct Cache<K, V> {
     bounds: Bounds,
     generations: Mutex<Generations<K, V>>,
@@ -114,8 +115,8 @@ impl<K: Eq + Hash, V> Cache<K, V> {
         (entry.until > now).then_some(entry.value)
     }
 
-    /// Stores a value until the time `until` and replaces an older value of the key. A value with
-    /// more than half of the maximum weight is not stored.
+    /// Stores a value for a key until the time `until`. Replaces an existing value of the key. A
+    /// value is not stored if its weight is more than half of the maximum weight.
     pub fn put(&self, key: K, value: V, weight: usize, until: Moment) {
         let entry = Entry {
             until,
@@ -149,8 +150,8 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         if let Some(entry) = generations.young.get(key) {
             return (entry.until > now).then(|| entry.value.clone());
         }
-        // An entry that is used moves to the map `young`, so that the entry is not dropped with the
-        // map `old`.
+        // A used entry moves to the map `young`. Otherwise, the cache would drop the entry together
+        // with the map `old`.
         let (key, entry) = generations.old.remove_entry(key)?;
         if entry.until <= now {
             return None;
@@ -160,8 +161,8 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         Some(value)
     }
 
-    /// Returns the value of a key. If no valid value is cached, creates a value, stores it with
-    /// weight 0, and returns it.
+    /// Returns the cached value of a key. If no valid value is cached, creates a value with the
+    /// function `new`, stores the value with weight 0, and returns it.
     pub fn get_or_put(&self, key: K, now: Moment, until: Moment, new: impl FnOnce() -> V) -> V {
         let mut generations = self.lock();
         let value = match generations.remove(&key) {

@@ -1,5 +1,5 @@
-//! Clocks and random sources. Some use the operating system, and others give repeatable results for
-//! tests.
+//! Defines clocks and random sources. Programs use the clock and the random source of the operating
+//! system. Tests use implementations with repeatable results.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -54,11 +54,11 @@ impl Rng for SystemRng {
 pub struct ManualClock(AtomicI64);
 
 impl ManualClock {
-    /// Creates a test clock that shows the time `moment`.
+    /// Creates a test clock. Its current time is `moment`.
     pub fn at(moment: Moment) -> Self {
         Self(AtomicI64::new(moment.0))
     }
-    /// Moves the time of the clock forward by `ms` milliseconds.
+    /// Increases the time of the clock by `ms` milliseconds.
     pub fn advance(&self, ms: i64) {
         self.0.fetch_add(ms, Ordering::SeqCst);
     }
@@ -70,8 +70,8 @@ impl Clock for ManualClock {
     }
 }
 
-/// A random source for tests. The bytes are the BLAKE3 hashes of a seed and a counter, so that a
-/// test run can be repeated.
+/// A random source for tests. The bytes are BLAKE3 hashes of a seed and a counter, so each test run
+/// gets the same bytes.
 #[derive(Debug)]
 pub struct SeededRng {
     seed: u64,

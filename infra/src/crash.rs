@@ -1,5 +1,5 @@
-//! Crash points: places in the code where a test can kill the process. The test then checks which
-//! data was stored.
+//! Defines crash points: places in the code where a test can kill the process. Afterwards, the test
+//! checks which data was stored.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -38,8 +38,8 @@ impl Crash {
         })
     }
 
-    /// Counts the times that the code reaches the active crash point. Kills the process with
-    /// SIGKILL at the chosen time.
+    /// Counts how often the code reaches the selected crash point. At the selected number, kills
+    /// the process with SIGKILL.
     pub fn pass(&self, point: &str) {
         if self.point == point && self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
             let _ = rustix::process::kill_process(

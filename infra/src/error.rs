@@ -1,7 +1,7 @@
-//! The error type of all adapters. An error contains a kind, a message that identifies the input,
-//! and the source error.
+//! Defines the error type of all adapters. An error contains a kind, a message that identifies the
+//! input, and the error that caused it.
 
-/// The kind of an error. The caller uses the kind to select its reaction.
+/// The kind of an error. From the kind, the caller decides what to do, for example to retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Other writers changed the stream during each of the five attempts to execute the command.
@@ -17,7 +17,7 @@ pub enum Kind {
     Unavailable,
     /// The credentials or the file permissions do not allow the operation.
     Denied,
-    /// Stored data is not equal to the data that was written. The message identifies the row.
+    /// Stored data differs from the data that was written. The message identifies the row.
     Corrupt,
     /// The configuration or the deployment is wrong. The operator must correct it.
     Misconfigured,
@@ -39,7 +39,7 @@ pub struct Error {
 }
 
 impl Error {
-    /// Creates an error without a source error.
+    /// Creates an error that has no other error as its cause.
     pub fn new(kind: Kind, what: impl Into<String>) -> Self {
         Self {
             kind,
@@ -47,7 +47,7 @@ impl Error {
             source: None,
         }
     }
-    /// Creates an error with a source error. The text of the source is added to the message.
+    /// Creates an error that another error caused. The message also contains the text of the cause.
     pub fn because(
         kind: Kind,
         what: impl Into<String>,
@@ -60,16 +60,16 @@ impl Error {
             source: Some(Box::new(source)),
         }
     }
-    /// Creates an error of the kind [`Kind::Corrupt`] without a source error.
+    /// Creates an error of the kind [`Kind::Corrupt`] that has no other error as its cause.
     pub fn corrupt(what: impl Into<String>) -> Self {
         Self::new(Kind::Corrupt, what)
     }
-    /// Returns whether the input itself causes the error. A retry with the same input fails again,
-    /// but other input can succeed.
+    /// Returns whether the error is caused by the input. The same input then fails again, but other
+    /// input can succeed.
     pub fn is_poison(&self) -> bool {
         matches!(self.kind, Kind::Corrupt | Kind::TooLarge)
     }
-    /// Returns whether a retry can succeed.
+    /// Returns whether the same operation can succeed when it is repeated.
     pub fn is_transient(&self) -> bool {
         matches!(
             self.kind,

@@ -1,6 +1,6 @@
-//! Reads and writes published heads in the file `<data>/heads`. A head is the position and the feed
-//! hash of the last commit of the ledger at one time. With published heads, an audit can prove that
-//! the ledger was changed later.
+//! Reads and writes the file `<data>/heads`, which contains published heads. A head is the position
+//! and the feed hash of the commit that was the last commit of the ledger at one time. With
+//! published heads, an audit can prove that the ledger was changed later.
 //!
 //! Each line contains one head: `<position> <feed hash> <time>`. A line `lost <first> <last>
 //! <time>` records a loss of commits that the operator accepted. Such a line cancels all earlier
@@ -24,7 +24,7 @@ pub const FILE: &str = "heads";
 pub struct Published {
     /// The heads (feed positions with hashes) that the ledger must match, in file order.
     pub heads: Vec<Head>,
-    /// The ranges of lost commits whose loss the operator accepted.
+    /// The accepted losses, each with a range of positions.
     pub accepted: Vec<Accepted>,
 }
 
@@ -37,25 +37,26 @@ pub struct Accepted {
     pub at: i64,
 }
 
-/// A loss of commits: their positions were published, or the views contain them, but the ledger
-/// does not contain them.
+/// A loss of commits: commits are missing in the ledger, although their positions were published or
+/// the views contain their data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lost {
-    /// The highest position that was published or is in the views, but does not match the ledger.
+    /// The highest position that is missing in the ledger or has another hash there. The position
+    /// was published or is in the views.
     pub published: i64,
-    /// The last position that is not lost: up to this position, the ledger matches the published
+    /// The last position that is not lost. Up to this position, the ledger matches the published
     /// heads.
     pub position: i64,
     /// The last position of the ledger that exists in the directory.
     pub end: i64,
-    /// Whether the position `published` comes from the views. If false, it comes from a published
+    /// Whether the position `published` comes from the views. Otherwise it comes from a published
     /// head.
     pub by_views: bool,
 }
 
 impl Lost {
-    /// Computes the loss from all published heads and from the heads that do not match the ledger.
-    /// Returns `None` if all heads match.
+    /// Returns the loss that follows from the published heads. `disagreeing` contains the published
+    /// heads that do not match the ledger. Returns `None` if all heads match.
     pub fn of(published: &[Head], disagreeing: &[Head], end: i64) -> Option<Self> {
         let by_position = |head: &&Head| head.position;
         let (lowest, highest) = (
@@ -77,8 +78,9 @@ impl Lost {
         })
     }
 
-    /// Returns the loss if the views contain commits after the end of the ledger. `followed` is the
-    /// last position that the views contain. Returns `None` if nothing is lost.
+    /// Returns the loss if the views contain commits after the position `end`, the end of the
+    /// ledger. `followed` is the last position that the views contain. Returns `None` if nothing is
+    /// lost.
     pub fn behind_views(followed: i64, end: i64) -> Option<Self> {
         (followed > end).then_some(Self {
             published: followed,
@@ -93,7 +95,8 @@ impl Lost {
         self.published - self.position
     }
 
-    /// Returns the error message for the operator. A desk with such a loss does not start.
+    /// Returns the error message for the operator. The desk does not start unless the operator
+    /// accepts the loss.
     pub fn message(&self, directory: &Path) -> String {
         let Self {
             published,
@@ -123,8 +126,8 @@ impl Lost {
     }
 }
 
-/// Reads the published heads of a directory. Returns an error if a complete line has another
-/// format, because another program wrote this line.
+/// Reads the published heads of a directory. Returns an error if a complete line has an unknown
+/// format.
 pub fn read(directory: &Path) -> Result<Published, Error> {
     let mut published = Published::default();
     read_lines(directory, &mut |line| published.take(line))?;
@@ -141,7 +144,7 @@ pub fn lines(directory: &Path) -> Result<Vec<String>, Error> {
     Ok(lines)
 }
 
-/// Reads the file line by line, and not as a whole, because the file grows over time.
+/// Reads the file `heads` line by line, because the file becomes large over time.
 fn read_lines(directory: &Path, take: &mut dyn FnMut(&str) -> Option<()>) -> Result<(), Error> {
     let path = directory.join(FILE);
     let unreadable = |error: std::io::Error| {
@@ -160,7 +163,7 @@ fn read_lines(directory: &Path, take: &mut dyn FnMut(&str) -> Option<()>) -> Res
     loop {
         line.clear();
         file.read_until(b'\n', &mut line).map_err(unreadable)?;
-        // If the last line has no line feed, its write was interrupted. The line is ignored.
+        // If the last line has no line feed, its write was interrupted. This line is ignored.
         let Some(text) = line.strip_suffix(b"\n") else {
             return Ok(());
         };
@@ -210,14 +213,14 @@ pub fn head(position: &str, hash: &str) -> Option<Head> {
     is_possible.then_some(head)
 }
 
-/// Adds a head (the last position of the ledger with its feed hash) to the file `heads` of a
+/// Adds a head (the position and the feed hash of the last commit) to the file `heads` of a
 /// directory.
 pub fn publish(directory: &Path, head: Head, at: i64) -> std::io::Result<()> {
     append(directory, &line(head, at))
 }
 
-/// Adds a line to the file `heads`. The line cancels the published heads of a range of lost
-/// commits.
+/// Adds a line to the file `heads` that records an accepted loss. The line cancels the published
+/// heads of the lost commits.
 pub fn accept(directory: &Path, lost: &Lost, at: i64) -> std::io::Result<()> {
     append(
         directory,
@@ -239,13 +242,13 @@ fn append(directory: &Path, line: &str) -> std::io::Result<()> {
         .mode(0o600)
         .open(&path)?;
     cut_torn_line(&mut file)?;
-    // The line is written in one operation, so that lines from two processes do not mix.
+    // One system call writes the whole line, so that lines of two processes do not mix.
     file.write_all(format!("{line}\n").as_bytes())?;
     file.sync_data()
 }
 
-/// Removes an incomplete last line, which an interrupted write left. The next head then starts on a
-/// new line.
+/// Removes an incomplete last line of an interrupted write. The next head then begins on a new
+/// line.
 fn cut_torn_line(file: &mut File) -> std::io::Result<()> {
     if file.metadata()?.len() == 0 {
         return Ok(());

@@ -1,10 +1,10 @@
-//! The ports and adapters of Ledgerdesk. A port is an interface to storage or to another system,
-//! and an adapter implements a port. Each port has one directory, with one file per adapter and one
-//! contract suite (shared tests).
+//! Contains the ports and adapters of Ledgerdesk. A port is an interface to storage or to another
+//! system, and an adapter implements a port. Each port has one directory, with one file per adapter
+//! and one contract suite (tests that every adapter must pass).
 //!
 //! | module | purpose |
 //! | --- | --- |
-//! | [`store`] | the event store: appends commits, reads streams and the feed |
+//! | [`store`] | the event store: appends commits, reads streams and the feed (all commits in order) |
 //! | [`pages`] | feed pages, which give the commits of a DynamoDB table one order |
 //! | [`blob`] | archive objects and uploaded files |
 //! | [`keys`] | names and encryption keys of people |

@@ -1,4 +1,5 @@
-//! Opens the storage of a local desk (one Ledgerdesk process) from one directory.
+//! Opens the storage of a local desk (one Ledgerdesk process that stores its data in one
+//! directory).
 
 use std::fs::{DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -27,38 +28,38 @@ const OTHERS: u32 = 0o077;
 /// The sticky bit, a mode bit of directories that all users share, such as `/tmp`.
 const STICKY: u32 = 0o1000;
 
-/// The losses of data that the operator accepts when a desk starts.
+/// Which losses of data the operator accepts when a desk starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Accepted {
-    /// Whether the desk may start although the ledger lacks commits. The lost commits were
-    /// published in the file `heads`, or the views contain them.
+    /// Whether the desk may start although commits are missing in the ledger. The missing commits
+    /// are listed in the file `heads`, or the views contain their data.
     pub commits: bool,
-    /// Whether the desk may start although people are lost. These people acted in the ledger but
-    /// are missing in the key store.
+    /// Whether the desk may start although people are missing in the key store. The ledger contains
+    /// actions of these people.
     pub people: bool,
 }
 
-/// The read-only stores of a directory. Opening them creates no file.
+/// The stores of a directory, opened read-only. No file is created when they are opened.
 pub struct Look {
     pub ledger: Ledger,
-    /// Names of the event streams of uploaded files.
+    /// Names of the event streams that belong to uploaded files.
     pub attachments: Vec<String>,
     pub blob: Arc<dyn Blob>,
     /// Whether the directory contains a key store.
     pub has_keys: bool,
 }
 
-/// The views and the queues of a directory, opened read-only.
+/// The views and the work queues of a directory, opened read-only.
 pub struct LookedViews {
     pub views: Arc<dyn Views>,
     pub queue: Arc<dyn Queue>,
 }
 
-/// Opens a directory for a desk that writes. `counted` contains the lists whose rows the views
-/// count.
+/// Opens a directory for a desk that writes. `counted` contains the lists that get row counters in
+/// the views.
 ///
-/// Rejects a directory in these cases: a desk already runs there, the key store belongs to another
-/// ledger, or the ledger lacks published commits.
+/// Returns an error in these cases: a desk already runs in the directory, the key store belongs to
+/// another ledger, or commits that the desk has published are missing in the ledger.
 pub fn open(directory: &Path, crash: &Arc<Crash>, counted: &Counted) -> Result<Ports, Error> {
     match open_despite_loss(directory, crash, counted, Accepted::default())? {
         (local, None) => Ok(local),
@@ -66,9 +67,9 @@ pub fn open(directory: &Path, crash: &Arc<Crash>, counted: &Counted) -> Result<P
     }
 }
 
-/// Opens a directory for a desk that writes, and permits the losses in `accepted`. If commits are
-/// lost and `accepted` permits this loss, the function removes the views and returns the loss. The
-/// views must be removed because they contain the lost commits.
+/// Opens a directory for a desk that writes, and permits the losses of data in `accepted`. If
+/// commits are missing and `accepted` permits this loss, the function removes the views and returns
+/// the loss. The views contain the data of the missing commits, so they must be built again.
 pub fn open_despite_loss(
     directory: &Path,
     crash: &Arc<Crash>,
@@ -98,8 +99,8 @@ pub fn open_despite_loss(
     Ok((over(directory, store, crash, counted)?, lost))
 }
 
-/// Opens the ledger of a directory read-only while a desk runs there. Also opens the key store if
-/// the directory contains a key store.
+/// Opens the ledger of a directory read-only while a desk runs in the directory. If the directory
+/// contains a key store, the function also opens the key store.
 pub fn read(directory: &Path) -> Result<Ledger, Error> {
     let store: Arc<dyn Store> = Arc::new(store::sqlite::Sqlite::read(directory)?);
     let keys: Arc<dyn Keys> = if has_keys(directory) {
@@ -115,16 +116,16 @@ pub fn read(directory: &Path) -> Result<Ledger, Error> {
     ))
 }
 
-/// Opens a directory while a desk runs there. Opens the ledger read-only, but opens the key store,
-/// the views and the queue for writing.
+/// Opens a directory while a desk runs in the directory. The ledger is opened read-only. The key
+/// store, the views and the work queue are opened for writing.
 pub fn beside(directory: &Path, counted: &Counted) -> Result<Ports, Error> {
     let store: Arc<dyn Store> = Arc::new(store::sqlite::Sqlite::read(directory)?);
     pair::check(directory, true)?;
     over(directory, store, &Arc::default(), counted)
 }
 
-/// Opens all stores of a directory read-only while a desk runs there. If the directory contains no
-/// views, uses empty views.
+/// Opens all stores of a directory read-only while a desk runs in the directory. If the directory
+/// contains no views, the returned views are empty.
 pub fn read_all(directory: &Path) -> Result<Ports, Error> {
     let ledger = read(directory)?;
     pair::check(directory, true)?;
@@ -144,13 +145,14 @@ pub fn read_all(directory: &Path) -> Result<Ports, Error> {
     ))
 }
 
-/// Opens a directory read-only and creates no file. `is_written` is true while a desk runs there.
+/// Opens a directory read-only and creates no file. `is_written` is true while a desk runs in the
+/// directory.
 pub fn look(directory: &Path, is_written: bool) -> Result<Look, Error> {
     look_apart(directory, directory, is_written)
 }
 
-/// Opens a directory read-only and creates no file. The key store is read from the directory
-/// `keys_at`. `is_written` is true while a desk runs.
+/// Opens a directory read-only and creates no file. The key store is in the separate directory
+/// `keys_at`. `is_written` is true while a desk runs in the directory.
 pub fn look_apart(directory: &Path, keys_at: &Path, is_written: bool) -> Result<Look, Error> {
     let store = store::sqlite::Sqlite::look(directory, is_written)?;
     let attachments = store.streams("attachment-")?;
@@ -178,8 +180,8 @@ pub fn look_apart(directory: &Path, keys_at: &Path, is_written: bool) -> Result<
     })
 }
 
-/// Opens the views and the queues of a directory read-only. Returns `None` if the views must first
-/// be filled by the next start of a desk.
+/// Opens the views and the work queues of a directory read-only. Returns `None` if the views are
+/// missing or outdated; the next start of a desk then fills them.
 pub fn look_at_views(directory: &Path, is_written: bool) -> Result<Option<LookedViews>, Error> {
     let file = views::sqlite::ViewsFile::look(directory, is_written)?.map(Arc::new);
     Ok(file.map(|file| LookedViews {
@@ -233,14 +235,14 @@ pub fn sqlite_version() -> &'static str {
     rusqlite::version()
 }
 
-/// Checks that the key store and the ledger of a directory belong together. `is_written` is true
-/// while a desk runs there.
+/// Returns an error if the key store and the ledger of a directory do not belong together.
+/// `is_written` is true while a desk runs in the directory.
 pub fn check_keys(directory: &Path, is_written: bool) -> Result<(), Error> {
     pair::check(directory, is_written)
 }
 
-/// Returns the damage that the integrity check of SQLite finds in a database file. Returns `None`
-/// if the file does not exist.
+/// Runs the integrity check of SQLite on a database file, and returns the damage that it finds.
+/// Returns `None` if the file does not exist.
 pub fn integrity(
     directory: &Path,
     name: &str,
@@ -249,14 +251,15 @@ pub fn integrity(
     store::sqlite::integrity(directory, name, is_written)
 }
 
-/// Returns whether a database has a write-ahead log without its index file `-shm`. This happens in
-/// an incomplete copy. Only a process with write access can read such a database.
+/// Returns whether a database has a write-ahead log without the index file `-shm` of this log. An
+/// incomplete copy can be in this state. Such a database cannot be read without write access.
 pub fn has_unread_log(directory: &Path, name: &str) -> bool {
     crate::sqlite::is_still(&directory.join(name), false).is_err()
 }
 
-/// Returns the published heads that do not match the ledger of a directory. A head is a feed
-/// position with its hash. `is_written` is true while a desk runs in the directory.
+/// Returns the published heads that do not match the ledger of a directory. A published head is the
+/// position and the hash of a commit in the file `heads`. `is_written` is true while a desk runs in
+/// the directory.
 pub fn disagreeing(
     directory: &Path,
     is_written: bool,
@@ -265,12 +268,12 @@ pub fn disagreeing(
     store::sqlite::Sqlite::look(directory, is_written)?.disagreeing(published)
 }
 
-/// Returns whether a desk runs in a directory, which means that a process holds the directory lock.
-/// If the lock file is missing, returns false.
+/// Returns whether a desk runs in a directory. A running desk holds the lock of its directory. If
+/// the lock file is missing, the result is false.
 pub fn is_running(directory: &Path) -> Result<bool, Error> {
     let path = directory.join("lock");
-    // On a read-only file system, the lock file can only be opened for reading. This must work,
-    // because backups can be made from a read-only snapshot.
+    // A backup can be made from a read-only snapshot of a file system. On such a file system, the
+    // lock file can only be opened for reading.
     let is_read_only =
         |error: &std::io::Error| error.kind() == std::io::ErrorKind::ReadOnlyFilesystem;
     let opened = std::fs::File::options().write(true).open(&path);
@@ -291,8 +294,8 @@ pub fn is_running(directory: &Path) -> Result<bool, Error> {
     }
 }
 
-/// Returns the files and directories of a desk that other users can access, with their permission
-/// bits.
+/// Returns the files and directories of a desk that other users can access. Each path has its
+/// permission bits.
 pub fn wide(directory: &Path) -> Vec<(PathBuf, u32)> {
     let mut accessible = Vec::new();
     let mut check = |path: PathBuf| {
@@ -314,8 +317,8 @@ fn has_keys(directory: &Path) -> bool {
     std::fs::metadata(directory.join("keys.db")).is_ok_and(|file| file.len() > 0)
 }
 
-/// Returns the paths of the existing files of a desk: its files in the data directory, and the
-/// directory of uploaded files.
+/// Returns the paths of the existing files of a desk. These are the files in the data directory,
+/// and the directory of uploaded files.
 fn own_files(directory: &Path) -> Vec<PathBuf> {
     let databases = DATABASES.iter().flat_map(|name| {
         ["", "-wal", "-shm", "-journal"].map(|ending| side(&directory.join(name), ending))
@@ -328,7 +331,7 @@ fn own_files(directory: &Path) -> Vec<PathBuf> {
     files.filter(|path| path.exists()).collect()
 }
 
-/// Creates a directory and its missing parent directories. Only the owner can access them.
+/// Creates a directory and its missing parent directories. Only the owner may access them.
 fn make_private(directory: &Path) -> Result<(), Error> {
     let created = DirBuilder::new()
         .recursive(true)
@@ -344,7 +347,7 @@ fn make_private(directory: &Path) -> Result<(), Error> {
 }
 
 /// Removes the access of other users to the files of a desk. If the permissions of a file cannot be
-/// changed, writes the file to the log.
+/// changed, a warning with the path is written to the log.
 fn tighten(directory: &Path) {
     let is_shared =
         std::fs::metadata(directory).is_ok_and(|folder| folder.permissions().mode() & STICKY != 0);
@@ -366,8 +369,8 @@ fn tighten(directory: &Path) {
     }
 }
 
-/// Compares the published heads (feed positions with hashes) with the ledger of a directory.
-/// Returns which published commits are lost, or `None` if no commit is lost.
+/// Compares the heads in the file `heads` with the ledger of a directory. A head is the position
+/// and the hash of a published commit. Returns the lost commits, or `None` if no commit is lost.
 fn lost(directory: &Path) -> Result<Option<Lost>, Error> {
     let mut published = heads::read(directory)?.heads;
     // Position 0 is the head of an empty ledger. It matches every ledger, so it needs no check.
@@ -380,8 +383,8 @@ fn lost(directory: &Path) -> Result<Option<Lost>, Error> {
     if !exists {
         return Ok(Lost::of(&published, &published, 0));
     }
-    // The ledger is opened read-only, because SQLite would otherwise change a truncated write-ahead
-    // log. The log must stay unchanged until the operator accepts the loss.
+    // The ledger is opened read-only. Otherwise, SQLite could change a truncated write-ahead log
+    // before the operator accepts the loss.
     let connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     store::sqlite::ours(&connection, &path)?;
     let disagreeing = store::sqlite::disagreeing(&connection, &published)
@@ -390,8 +393,8 @@ fn lost(directory: &Path) -> Result<Option<Lost>, Error> {
     Ok(Lost::of(&published, &disagreeing, end))
 }
 
-/// Returns the loss of commits that the views contain but the ledger does not contain. Returns
-/// `None` if no commit is lost.
+/// Compares the ledger of a directory with its views. Returns a loss if the views contain data of
+/// commits that are missing in the ledger.
 fn behind_views(directory: &Path) -> Result<Option<Lost>, Error> {
     let Some(followed) = views::sqlite::followed(directory)? else {
         return Ok(None);
@@ -427,8 +430,8 @@ fn remove_views(directory: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Returns how many files this process may have open at the same time. Returns `None` if there is
-/// no limit.
+/// Returns how many files this process may open at the same time. Returns `None` if there is no
+/// limit.
 pub fn open_files_max() -> Option<u64> {
     rustix::process::getrlimit(rustix::process::Resource::Nofile).current
 }

@@ -1,4 +1,4 @@
-//! Counts the requests to cloud services, with their bytes and capacity units. The cost of the
+//! Counts the requests to cloud services, their bytes and their capacity units. The cost of the
 //! requests is computed from these numbers.
 
 use std::collections::BTreeMap;
@@ -7,17 +7,17 @@ use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 
-/// Prices in US dollars per million request units: first for writes, then for reads. The prices are
-/// for us-east-1, on demand, since November 2024.
+/// Prices in US dollars per million request units of DynamoDB: first for writes, then for reads.
+/// These are the on-demand prices in us-east-1 since November 2024.
 pub const DOLLARS_PER_MILLION: (f64, f64) = (0.625, 0.125);
 /// Price in US dollars per million PUT requests to S3 Standard.
 pub const PUTS_DOLLARS_PER_MILLION: f64 = 5.0;
 
-/// The total numbers for one kind of request.
+/// The total numbers of all requests of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Counted {
     pub requests: u64,
-    /// Number of write request units that the service reported.
+    /// Number of write request units that the cloud service returned.
     pub write_units: f64,
     pub read_units: f64,
     /// Total size of the sent and received items in bytes.
@@ -34,13 +34,13 @@ impl AddAssign for Counted {
 }
 
 impl Counted {
-    /// Returns the cost in US dollars. The cost of S3 is not included.
+    /// Returns the cost of the request units in US dollars. The cost of S3 is not included.
     pub fn dollars(&self) -> f64 {
         (self.write_units * DOLLARS_PER_MILLION.0 + self.read_units * DOLLARS_PER_MILLION.1) / 1e6
     }
 }
 
-/// The counters for each kind of request, for example `journal put`.
+/// The total numbers of each kind of request. An example of a kind is `journal put`.
 #[derive(Debug, Default)]
 pub struct Meter(Mutex<BTreeMap<&'static str, Counted>>);
 
@@ -82,12 +82,12 @@ impl Meter {
         );
     }
 
-    /// Returns all counters and sets them to zero.
+    /// Returns the total numbers of each kind of request, and sets them to zero.
     pub fn take(&self) -> BTreeMap<&'static str, Counted> {
         std::mem::take(&mut self.0.lock().expect("no holder panics"))
     }
 
-    /// Returns the sum of all counters.
+    /// Returns the sum of all kinds of requests.
     pub fn total(&self) -> Counted {
         let mut total = Counted::default();
         self.0

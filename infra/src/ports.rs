@@ -1,5 +1,5 @@
-//! All ports (interfaces to storage and to other systems) of one desk. The modules [`crate::local`]
-//! and [`crate::aws`] open them.
+//! Defines the ports (interfaces to storage and to other systems) of one desk. The modules
+//! [`crate::local`] and [`crate::aws`] open these ports.
 
 use std::sync::Arc;
 
@@ -13,19 +13,19 @@ use crate::queue::Queue;
 use crate::secrets::{Secrets, stored::Stored};
 use crate::views::{InSteps, PageWriter, Views};
 
-/// The ports of one desk.
+/// The ports (interfaces to storage and to other systems) of one desk.
 #[derive(Clone)]
 pub struct Ports {
     pub ledger: Ledger,
     pub views: Arc<dyn Views>,
     pub queue: Arc<dyn Queue>,
-    /// Stores the documents and messages that are computed from feed pages in the views and the
-    /// queue.
+    /// Stores the documents and messages that are computed from new commits, in the views and in
+    /// the work queues.
     pub page_writer: Arc<dyn PageWriter>,
-    /// Encrypted uploaded files, and the archive objects of the feed.
+    /// Stores encrypted uploaded files, and the archive objects of the feed.
     pub blob: Arc<dyn Blob>,
     pub secrets: Arc<dyn Secrets>,
-    /// Client for outgoing HTTP requests.
+    /// The client for outgoing HTTP requests.
     pub http: Arc<dyn HttpClient>,
     pub login: Arc<dyn Login>,
     pub directory: Arc<dyn Directory>,
@@ -34,8 +34,8 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// Creates all ports of a desk from the given storage ports. Secrets are stored in the key
-    /// store.
+    /// Creates all ports of a desk from the given storage ports. The key store contains the
+    /// secrets.
     ///
     /// At first, the HTTP port sends no request, the login port accepts no token, the directory is
     /// empty, and there is no broker for robots. If necessary, the caller replaces these ports.

@@ -1,4 +1,5 @@
-//! Tables, resource names and errors of the AWS SDK. All adapters for AWS services use this module.
+//! Contains functions for tables, resource names and errors of the AWS SDK. All adapters for AWS
+//! services use this module.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,8 +12,8 @@ use aws_sdk_dynamodb::types::{AttributeValue, ConsumedCapacity, ReturnConsumedCa
 use crate::meter::Meter;
 use crate::{Error, Kind};
 
-/// Milliseconds for which configuration, people and secrets stay in the cache. The time is short,
-/// because other processes also change this data.
+/// Milliseconds for which configuration, people and secrets stay in the cache. Other processes also
+/// change this data, so the time is short.
 pub const STALE_MS: i64 = 5_000;
 /// The value of an attribute in DynamoDB.
 pub type Value = AttributeValue;
@@ -28,7 +29,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// Reads one item with a consistent read. The meter counts the request as `kind`.
+    /// Reads one item with a consistent read. The meter counts the read under the name `kind`.
     pub(crate) async fn get(
         &self,
         kind: &'static str,
@@ -52,7 +53,7 @@ impl Table {
         );
         Ok(got.item)
     }
-    /// Returns a request that puts one item. The caller can add a condition, and then sends the
+    /// Returns a request that puts one item. The caller may add a condition, and then sends the
     /// request.
     pub(crate) fn put(&self, item: Item) -> PutItemFluentBuilder {
         self.client
@@ -68,7 +69,7 @@ impl Table {
             .table_name(&self.name)
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
     }
-    /// Adds a read request to the meter.
+    /// Adds a read request to the request counts of the meter.
     pub(crate) fn read(
         &self,
         kind: &'static str,
@@ -81,7 +82,7 @@ impl Table {
             consumed.and_then(ConsumedCapacity::capacity_units),
         );
     }
-    /// Adds a write request to the meter.
+    /// Adds a write request to the request counts of the meter.
     pub(crate) fn wrote(
         &self,
         kind: &'static str,
@@ -96,7 +97,8 @@ impl Table {
     }
 }
 
-/// Creates the names of all cloud resources of a desk from its prefix.
+/// Creates the names of all cloud resources of a desk. Every name begins with the prefix of the
+/// desk.
 #[derive(Clone, Debug)]
 pub struct Names {
     pub prefix: String,
@@ -116,7 +118,7 @@ impl Names {
     pub fn queue(&self, name: &str) -> String {
         format!("{}-{name}", self.prefix)
     }
-    /// Returns the name of the AWS secret. The desk derives all its keys from this secret.
+    /// Returns the name of the secret in AWS Secrets Manager from which the desk derives its keys.
     pub fn secret(&self) -> String {
         format!("{}/desk", self.prefix)
     }
@@ -126,7 +128,8 @@ impl Names {
     }
 }
 
-/// Converts a failed request to an [`Error`]. The message is `cannot <what>` with the reason.
+/// Converts a failed request to an [`Error`]. The message consists of `cannot <what>` and the
+/// reason.
 pub(crate) fn failed<E, R>(what: &str, error: SdkError<E, R>) -> Error
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
@@ -166,8 +169,8 @@ where
     )
 }
 
-/// Joins an error and its causes in one line. The text of the outer error alone is often only
-/// "failure".
+/// Joins an error and its causes to one line of text. The text of the outer error alone is often
+/// only "failure".
 fn causes(error: Option<&(dyn std::error::Error + 'static)>) -> String {
     let mut reasons = Vec::new();
     let mut next = error;
@@ -220,7 +223,7 @@ fn kind_of(code: &str, message: &str) -> Kind {
     }
 }
 
-/// Returns the size of an item by the rules of DynamoDB, which counts the bytes of names and
+/// Returns the size of an item as DynamoDB computes it: the number of bytes of all names and
 /// values.
 pub(crate) fn item_bytes(item: &HashMap<String, AttributeValue>) -> usize {
     fn value_bytes(value: &AttributeValue) -> usize {

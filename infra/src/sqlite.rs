@@ -1,5 +1,5 @@
-//! Functions that all SQLite adapters use. They open files, read while another process writes,
-//! check the integrity of files, and convert errors.
+//! Contains functions that all SQLite adapters use. They open database files, read while another
+//! process writes, check the integrity of files, and convert errors.
 
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -19,23 +19,23 @@ pub(crate) fn at_most(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
-/// Maximum time to wait for a lock that another connection has.
+/// Maximum time that a statement waits for a lock of another connection.
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Maximum number of unused read-only connections that a pool keeps open.
+/// Maximum number of idle read-only connections in a pool.
 const READERS_MAX: usize = 8;
-/// The oldest SQLite version that may open a database. In older versions, a checkpoint during a
+/// The oldest version of SQLite that this program accepts. In older versions, a checkpoint during a
 /// write can damage the file (sqlite.org/wal.html, section 11).
 const VERSION_MIN: i32 = 3_051_003;
-/// Maximum number of lines that an integrity check returns. Without this limit, a damaged file
-/// could cause one line per row.
+/// Maximum number of lines in the result of an integrity check. A badly damaged file could
+/// otherwise cause one line per row.
 const DAMAGES_MAX: usize = 20;
 
-/// The SQL statement for the table `meta`, which contains the id of the key store and the probe
-/// row. The probe row is a test row of the writer.
+/// The SQL statement that creates the table `meta`. This table contains the id of the key store,
+/// and a test row that the writer uses to check the disk.
 const META: &str =
     "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT";
 
-/// Returns an error if this version of SQLite can damage files.
+/// Returns an error if this version of SQLite is too old. Older versions can damage files.
 fn supported(number: i32) -> Result<(), Error> {
     if number >= VERSION_MIN {
         return Ok(());
@@ -71,11 +71,11 @@ pub(crate) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error
     Ok(connection)
 }
 
-/// Creates a file if it is missing. Only the owner gets access; SQLite creates the files `-wal` and
-/// `-shm` with the same permissions.
+/// Creates a database file if it is missing. Only the owner gets access to the file. SQLite creates
+/// the files `-wal` and `-shm` with the same permissions.
 ///
-/// An existing file is not opened. Closing the file would release the locks of this process on the
-/// file.
+/// An existing file is not opened. If this process opened and closed the file, it would lose its
+/// locks on the file.
 pub(crate) fn create_private(path: &Path) -> Result<(), Error> {
     match std::fs::File::options()
         .write(true)
@@ -114,8 +114,8 @@ pub(crate) fn connect_still(path: &Path) -> Result<Connection, Error> {
     )
 }
 
-/// Returns the path of a file that SQLite creates beside a database, for example with the ending
-/// `-wal`.
+/// Returns the path of a file that SQLite creates in addition to a database. `ending` is the end of
+/// its name, for example `-wal`.
 pub(crate) fn side(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
@@ -125,8 +125,8 @@ pub(crate) fn side(path: &Path, ending: &str) -> PathBuf {
 /// Returns true if a database can be read without its write-ahead log. This is the case if no
 /// process writes to the database and the log is empty.
 ///
-/// If the log has content but its index file `-shm` is missing, returns an error. A read would
-/// create the missing index file.
+/// Returns an error if the log has content and its index file `-shm` is missing. A read would
+/// create the missing index file, and a read must not create files.
 pub(crate) fn is_still(path: &Path, is_written: bool) -> Result<bool, Error> {
     let log = side(path, "-wal");
     if is_written || !std::fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
@@ -143,7 +143,8 @@ pub(crate) fn is_still(path: &Path, is_written: bool) -> Result<bool, Error> {
     Err(Error::new(Kind::Misconfigured, what))
 }
 
-/// Opens a database read-only, without creating a `-wal` or `-shm` file.
+/// Opens a database read-only, without creating a `-wal` or `-shm` file. `is_written` is true while
+/// a desk runs in the directory of the database.
 pub(crate) fn look(path: &Path, is_written: bool) -> Result<Connection, Error> {
     if is_still(path, is_written)? {
         connect_still(path)
@@ -152,8 +153,8 @@ pub(crate) fn look(path: &Path, is_written: bool) -> Result<Connection, Error> {
     }
 }
 
-/// Runs the integrity check of SQLite. Returns one line of text for each damage, or an empty list
-/// if the file is not damaged.
+/// Runs the integrity check of SQLite on a database. Returns one line of text for each damage, or
+/// an empty list if the database is not damaged.
 pub(crate) fn damages(connection: &Connection) -> Vec<String> {
     let found = || -> rusqlite::Result<Vec<String>> {
         let mut statement =
@@ -175,8 +176,8 @@ pub(crate) fn has_table(connection: &Connection, name: &str) -> rusqlite::Result
     )
 }
 
-/// Returns the value of a property from the table `meta`. Returns `None` if the file does not
-/// contain the property.
+/// Returns the value that the table `meta` contains under a name. Returns `None` if the table does
+/// not contain the name.
 pub(crate) fn meta(connection: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
     if !has_table(connection, "meta")? {
         return Ok(None);
@@ -225,7 +226,8 @@ impl Readers {
         Self::over(path, false)
     }
 
-    /// Returns a pool whose connections create no `-wal` or `-shm` file.
+    /// Returns a pool of connections that create no `-wal` or `-shm` file. `is_written` is true
+    /// while a desk runs in the directory of the database.
     pub(crate) fn look(path: &Path, is_written: bool) -> Result<Self, Error> {
         Ok(Self::over(path, is_still(path, is_written)?))
     }
@@ -240,8 +242,8 @@ impl Readers {
         blocking(move || readers.with(&what, read)).await
     }
 
-    /// Runs a read on the thread of the caller. An async task that serves requests must not call
-    /// this function, because the read blocks.
+    /// Runs a read on the thread of the caller. The read blocks this thread, so async tasks that
+    /// serve requests must not call this function.
     pub(crate) fn with<T>(
         &self,
         what: &str,
@@ -280,12 +282,12 @@ pub(crate) async fn blocking<T: Send + 'static>(
 /// A function that the writer thread runs with the write connection of a file.
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
-/// Maximum number of jobs in the queue of a writer thread. If the queue is full, further callers
-/// wait.
+/// Maximum number of jobs in the queue of a writer thread. If the queue is full, callers wait until
+/// it has space.
 const JOBS_MAX: usize = 1024;
 
-/// A thread that owns the write connection of one file. Writes on this thread do not block async
-/// tasks.
+/// A thread with the write connection of one database file. Async tasks send their writes to this
+/// thread, so that the writes do not block them.
 #[derive(Debug)]
 pub(crate) struct WriterThread {
     jobs: Option<mpsc::Sender<Job>>,
@@ -293,7 +295,7 @@ pub(crate) struct WriterThread {
 }
 
 impl WriterThread {
-    /// Starts the thread. The thread ends when the returned value is dropped.
+    /// Starts a writer thread. The thread ends when the returned value is dropped.
     pub(crate) fn start(mut connection: Connection, name: &str) -> Result<Self, Error> {
         let (jobs, mut queue) = mpsc::channel::<Job>(JOBS_MAX);
         let thread = std::thread::Builder::new()
@@ -316,8 +318,8 @@ impl WriterThread {
         })
     }
 
-    /// Runs a write on the writer thread and returns after the write. If the caller drops the
-    /// future, a write that is already in the queue still runs.
+    /// Runs a write on the writer thread, and returns its result. If the caller drops the future
+    /// while the write waits in the queue, the write still runs.
     pub(crate) async fn write<T: Send + 'static>(
         &self,
         what: &str,
@@ -331,8 +333,8 @@ impl WriterThread {
         };
         let (answer, response) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
-            // The send fails if the caller has dropped the future. The write is complete in this
-            // case too, so the error is ignored.
+            // The send fails if the caller has dropped the future. The write is then also complete,
+            // so the error is ignored.
             let _ = answer.send(write(connection));
         });
         let jobs = self.jobs.as_ref().ok_or_else(closed)?;
@@ -343,7 +345,8 @@ impl WriterThread {
 }
 
 impl Drop for WriterThread {
-    /// Waits until the thread ends, so that the file is closed when `drop` returns.
+    /// Waits until the writer thread ends. The database file is therefore closed when `drop`
+    /// returns.
     fn drop(&mut self) {
         self.jobs = None;
         if let Some(thread) = self.thread.take() {

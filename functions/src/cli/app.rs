@@ -1,7 +1,8 @@
-//! `ledgerdesk app`: lists, adds, disables and enables apps (programs that call the API).
+//! Implements `ledgerdesk app`, which lists, adds, disables and enables apps (programs that call
+//! the API).
 //!
-//! With `--url` the command sends requests to `/v1` of a running service desk. Without `--url` the
-//! command writes into the directory of a stopped service desk.
+//! With the option `--url`, the command sends requests to `/v1` of a running service desk. Without
+//! this option, it writes into the directory of a stopped service desk.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,13 +24,14 @@ use super::target::{self, Target};
 use super::{Change, CommandError};
 use crate::app::{client_apps, seed};
 
-/// The number of commits that each read returns at most.
+/// The largest number of commits that one read returns.
 const PAGE: usize = 1000;
-/// The longest wait for a response of the service desk.
+/// The longest time that the command waits for a response of the service desk.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
-/// The largest accepted response of the service desk, in bytes.
+/// The largest size of a response that the command accepts, in bytes.
 const RESPONSE_BYTES_MAX: usize = 4 << 20;
-/// The largest number of characters in an app code. `/v1/apps` has the same limit.
+/// The largest number of characters in an app code. The operations of `/v1/apps` have the same
+/// limit.
 const CODE_MAX: usize = 128;
 
 #[derive(Debug, Args)]
@@ -221,11 +223,11 @@ impl App {
         Ok(())
     }
 
-    /// Returns the connection to the running service desk of `--url`. Returns `None` without
-    /// `--url`.
+    /// Returns the connection to the running service desk at `--url`. Returns `None` if the option
+    /// is absent.
     ///
-    /// The function reads the app secret, possibly from standard input. The command therefore calls
-    /// this function only once.
+    /// The function reads the app secret, which may come from standard input. Standard input can be
+    /// read only once, so the command calls this function only once.
     fn running(&self) -> Result<Option<Running>, CommandError> {
         let Some(base) = &self.url else {
             return match &self.app_file {
@@ -262,7 +264,7 @@ impl App {
         }))
     }
 
-    /// Returns whether the service desk has an app with this code. The function only reads.
+    /// Returns whether the service desk has an app with this code. Changes no data.
     async fn is_known(&self, running: Option<&Running>, code: &str) -> Result<bool, CommandError> {
         let Some(running) = running else {
             self.target.exists()?;
@@ -278,7 +280,7 @@ impl App {
     }
 }
 
-/// The connection to a running service desk: its URL, and the app and the user name for requests.
+/// The connection to a running service desk: its URL, and the app and the user that send requests.
 struct Running {
     url: Url,
     client: Client,
@@ -287,7 +289,8 @@ struct Running {
 }
 
 impl Running {
-    /// Sends a request to `/v1/apps`. Returns an error if the service desk rejects the request.
+    /// Sends a request to `/v1/apps` of the service desk. Returns an error if the service desk
+    /// rejects the request.
     async fn request(
         &self,
         method: &str,
@@ -337,8 +340,8 @@ impl Running {
         Ok((status, serde_json::from_slice(&bytes).unwrap_or_default()))
     }
 
-    /// Returns the response if the service desk accepted the request. Otherwise returns an error
-    /// with the reason in the response.
+    /// Returns the response if its status means success. Otherwise returns an error with the reason
+    /// from the response.
     fn accepted(&self, status: StatusCode, response: Value) -> Result<Value, CommandError> {
         if status == StatusCode::NO_CONTENT || (status.is_success() && response.is_object()) {
             return Ok(response);
@@ -357,7 +360,7 @@ impl Running {
     }
 }
 
-/// Rejects a code that a new app cannot have.
+/// Returns an error if a new app cannot have this code.
 fn check_code(code: &str) -> Result<(), CommandError> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if (1..=CODE_MAX).contains(&code.len()) && code.chars().all(is_plain) {
@@ -368,8 +371,8 @@ fn check_code(code: &str) -> Result<(), CommandError> {
     )))
 }
 
-/// Adds a hint to the error that another process uses the directory. The hint names the options
-/// `--url` and `--app-file`, which change a running service desk.
+/// If the error means that another process uses the directory, adds a hint to the error. The hint
+/// names the options `--url` and `--app-file`, with which a running service desk is changed.
 fn with_hint(error: String) -> CommandError {
     match CommandError::from(error) {
         CommandError::Busy(text) => CommandError::Busy(format!(

@@ -1,8 +1,9 @@
-//! `ledgerdesk backup`: writes a consistent copy of the data of a service desk. The service desk
-//! may run during the backup.
+//! Implements `ledgerdesk backup`, which writes a consistent copy of the data of a service desk.
+//! The service desk may run during the backup.
 //!
-//! The command copies the ledger first, then people and keys, then files. All people, keys and
-//! files that the copied ledger refers to are therefore in the later copies.
+//! The command first copies the ledger, then the people and their keys, and then the uploaded
+//! files. The later copies therefore contain all people, keys and files that the copied ledger
+//! refers to.
 
 use std::fs::{DirBuilder, File, Permissions};
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -30,25 +31,25 @@ pub(super) const FORMAT: u32 = 1;
 pub(super) const MANIFEST: &str = "manifest.json";
 pub(super) const LEDGER: &str = "ledger.db";
 pub(super) const KEYS: &str = "keys.db";
-/// The folder of a backup that contains the names of people and their encryption keys.
+/// The folder of a backup with the names of people and their encryption keys.
 pub(super) const KEYS_FOLDER: &str = "keys";
-/// A part of the name of a temporary directory. It marks the directory as incomplete.
+/// A part of the name of a temporary directory. The part shows that the directory is incomplete.
 const PARTIAL: &str = ".partial";
-/// The number of bytes that each read returns at most when a file is copied.
+/// The largest number of bytes in one read when a file is copied.
 const CHUNK: usize = 1 << 20;
 /// The time between two updates of the progress bar while a database is copied.
 const SHOWN_EVERY: Duration = Duration::from_millis(50);
-/// The largest number of findings that one message lists.
+/// The largest number of problems that one message lists.
 const NAMED_MAX: usize = 20;
 
 #[derive(Debug, Args)]
 pub struct Backup {
-    /// The directory for the backup, new or empty.
+    /// The directory for the backup. It must be empty or not exist yet.
     pub directory: PathBuf,
-    /// The directory of the service desk, which may be running.
+    /// The data directory of the service desk. The service desk may run.
     #[arg(long, default_value = "data")]
     pub data: PathBuf,
-    /// The directory for people and keys, new or empty [default: the folder `keys` of the backup].
+    /// The directory for people and keys, empty or new [default: the folder `keys` of the backup].
     #[arg(long, value_name = "DIR")]
     pub keys: Option<PathBuf>,
     /// The value of the global option `--json`, which the caller sets.
@@ -59,15 +60,15 @@ pub struct Backup {
 /// The description of one file of a backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Entry {
-    /// The relative path, with `/` between folders.
+    /// The relative path of the file, with `/` between folders.
     pub path: String,
     pub bytes: u64,
-    /// The BLAKE3 hash of the content, in hexadecimal digits.
+    /// The BLAKE3 hash of the file content, in hexadecimal digits.
     pub blake3: String,
 }
 
-/// The manifest of a backup. It describes the origin of the backup, the last commit of the ledger,
-/// and the files of the backup.
+/// The manifest file of a backup. It contains the source of the backup, the last commit of the
+/// ledger, and a list of the files in the backup.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Manifest {
     pub format: u32,
@@ -75,47 +76,50 @@ pub(super) struct Manifest {
     /// The version of the program that wrote the backup.
     pub program: String,
     pub sqlite: String,
-    /// The id that the ledger and the key store share.
+    /// The id that is stored in the ledger and in its key store.
     pub ledger_id: String,
     pub position: i64,
     pub feed_hash: String,
     pub commits: u64,
-    /// The descriptions of all files of the backup, except the manifest and the folder of keys.
+    /// The descriptions of the files in the backup, except the manifest and the folder of keys.
     pub files: Vec<Entry>,
-    /// The uploads whose files were already missing in the service desk during the backup.
+    /// The uploads whose files were already missing in the service desk when the backup was made.
     pub missing: Vec<String>,
-    /// The file of this backup with people and keys. A restore may instead use another copy of
-    /// people and keys that comes from the same service desk.
+    /// The file of this backup that contains people and keys. A restore may instead use another
+    /// copy of people and keys from the same service desk.
     pub keys: Entry,
 }
 
-/// The manifest of a copy of people and keys. The copy can be in a directory of its own.
+/// The manifest file of a copy of people and keys. This copy can be outside of the backup
+/// directory.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct KeysManifest {
     pub format: u32,
     pub made_at: String,
-    /// The id that the key store and the ledger share.
+    /// The id that is stored in the key store and in its ledger.
     pub ledger_id: String,
     pub file: Entry,
 }
 
-/// A directory that is filled under a temporary name and renamed when the content is complete.
+/// A directory that is filled under a temporary name. It gets its final name when it is complete.
 pub(super) struct Work {
     target: PathBuf,
-    /// The temporary directory.
+    /// The path of the temporary directory.
     pub at: PathBuf,
-    /// Whether the target already existed as an empty directory. In this case the target is not
-    /// replaced, because the target may be a mount point.
+    /// Whether the target directory already existed and was empty. Such a target is not replaced,
+    /// because it may be a mount point.
     existed: bool,
     is_done: bool,
-    /// A lock on the temporary directory. If such a directory has no lock, its process was killed.
+    /// A lock on the temporary directory. A temporary directory without a lock is abandoned,
+    /// because the process that created it was killed.
     ///
     /// The value is `None` if the file system does not support such locks.
     _lock: Option<File>,
 }
 
 impl Work {
-    /// Creates the temporary directory. Rejects a target that is not empty.
+    /// Creates the temporary directory for the directory `target`. Rejects a target that is not
+    /// empty.
     pub(super) fn begin(target: &Path) -> Result<Self, String> {
         remove_abandoned(target, |name| name == PARTIAL);
         let existed = match std::fs::read_dir(target) {
@@ -165,10 +169,11 @@ impl Work {
         })
     }
 
-    /// Renames the temporary directory to the target.
+    /// Gives the temporary directory its final name, which is the path of the target.
     ///
-    /// If the target already existed, the files are moved into the target instead. The file `last`
-    /// is moved at the end, because a target without this file counts as incomplete.
+    /// If the target already existed, the files are moved into the target instead. The file with
+    /// the name `last` is moved at the end, because a target without this file counts as
+    /// incomplete.
     pub(super) fn finish(mut self, last: &str) -> Result<(), String> {
         let failed =
             |error: std::io::Error| format!("cannot complete {}: {error}", self.target.display());
@@ -208,8 +213,8 @@ impl Drop for Work {
     }
 }
 
-/// Removes incomplete directories that killed processes left. These directories may contain people
-/// and keys.
+/// Removes incomplete directories of processes that were killed. These directories may contain the
+/// names and the keys of people.
 fn remove_abandoned(folder: &Path, is_unfinished: impl Fn(&str) -> bool) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let is_abandoned = || {
@@ -231,8 +236,8 @@ fn parent(path: &Path) -> &Path {
         .unwrap_or(Path::new("."))
 }
 
-/// Returns the absolute path. If only the beginning of the path exists, symbolic links are resolved
-/// only in this beginning.
+/// Returns the absolute form of a path. Symbolic links are resolved only in the part of the path
+/// that exists.
 pub(super) fn resolved(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     for above in path.ancestors() {
@@ -255,7 +260,8 @@ fn sync_folder(folder: &Path) -> std::io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Syncs a folder and its subfolders to the disk. The file names then survive a power loss.
+/// Writes the entries of a folder and its subfolders to the disk, so that they survive a power
+/// loss.
 fn sync_folders(folder: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
@@ -266,7 +272,7 @@ fn sync_folders(folder: &Path) -> std::io::Result<()> {
     sync_folder(folder)
 }
 
-/// Writes a new file. Only the owner of the file may read the file.
+/// Writes a new file that only its owner may read.
 pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), String> {
     let written = || -> std::io::Result<()> {
         let mut file = File::options()
@@ -280,8 +286,8 @@ pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), String> {
     written().map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
 
-/// Reads a whole file and returns its description. If `target` is set, the content is also copied
-/// to `target`.
+/// Reads a whole file and returns its description (path, size and hash). If `target` is set, the
+/// content is also copied to `target`.
 fn read_through(
     source: &Path,
     mut target: Option<&mut File>,
@@ -312,9 +318,9 @@ pub(super) fn entry_of(file: &Path, path: &str) -> Result<Entry, String> {
         .map_err(|error| format!("cannot read {}: {error}", file.display()))
 }
 
-/// Copies a file. Only the owner may read the copy.
+/// Copies a file and returns the description of the copy. Only the owner may read the copy.
 ///
-/// Returns `None` if the source was removed during the copy.
+/// Returns `None` if another process removes the source file before the copy is complete.
 pub(super) fn copy_file(source: &Path, target: &Path, path: &str) -> Result<Option<Entry>, String> {
     let copied = || -> std::io::Result<Entry> {
         let mut file = File::options()
@@ -342,8 +348,8 @@ pub(super) fn copy_file(source: &Path, target: &Path, path: &str) -> Result<Opti
 
 /// Returns the paths of all files below a folder, with `/` between folders.
 ///
-/// If `skip_incomplete` is true, files that are still being written are omitted. The names of such
-/// files begin with a dot.
+/// If `skip_incomplete` is true, the result omits incomplete files. The names of such files begin
+/// with a dot.
 pub(super) fn paths_below(folder: &Path, skip_incomplete: bool) -> Result<Vec<String>, String> {
     let (mut found, mut folders) = (Vec::new(), vec![String::new()]);
     while let Some(below) = folders.pop() {
@@ -372,7 +378,7 @@ pub(super) fn paths_below(folder: &Path, skip_incomplete: bool) -> Result<Vec<St
     Ok(found)
 }
 
-/// Copies an SQLite database and shows the progress.
+/// Copies an SQLite database and shows the progress in the terminal.
 fn copy_database(source: &Path, target: &Path, bar: &ProgressBar) -> Result<(), String> {
     let size = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
     bar.set_length(size(source));
@@ -391,9 +397,9 @@ fn copy_database(source: &Path, target: &Path, bar: &ProgressBar) -> Result<(), 
     copied.map_err(words)
 }
 
-/// Verifies a copied ledger in a folder. The function checks the database file and the hash chains.
-/// It also checks that the ledger contains the commits of all published heads. A published head is
-/// the stored position and hash of a commit.
+/// Verifies the copy of a ledger in a folder. The function checks the database file and the hash
+/// chains. It also checks that the ledger contains every commit in the file `heads`. This file
+/// lists the positions and hashes of published commits.
 pub(super) async fn prove(
     folder: &Path,
     published: &[Head],
@@ -432,8 +438,8 @@ pub(super) fn sound(file: &Path) -> Result<(), String> {
     }
 }
 
-/// Joins findings to one text. The text contains at most [`NAMED_MAX`] findings, and the number of
-/// omitted findings.
+/// Joins a list of problems to one text. The text contains at most [`NAMED_MAX`] problems. If there
+/// are more, the text also contains the number of omitted problems.
 pub(super) fn named(findings: &[String]) -> String {
     let more = findings.len().saturating_sub(NAMED_MAX);
     let text = findings[..findings.len() - more].join("; ");
@@ -461,8 +467,8 @@ fn text_of<T: Serialize>(manifest: &T) -> Result<Vec<u8>, String> {
 }
 
 impl Backup {
-    /// Writes and verifies the backup. If uploaded files are missing in the service desk, the
-    /// backup is still written, but the function returns an error.
+    /// Writes the backup and verifies the copies. If files of uploads are missing in the service
+    /// desk, the backup is complete without these files, but the function returns an error.
     pub async fn run(self) -> Result<(), String> {
         let data = &self.data;
         let running = is_running(data).map_err(words)?;
@@ -560,8 +566,8 @@ impl Backup {
             },
         };
         write_file(&work.at.join(MANIFEST), &text_of(&manifest)?)?;
-        // The directory of keys is completed before the directory of the backup. A backup without
-        // keys is useless, but keys without a backup do no harm.
+        // The directory of keys is completed first. If the process then stops, the copied keys
+        // exist without a backup, which does no harm. A backup without keys would be useless.
         if let Some(separate) = separate {
             separate.finish(MANIFEST)?;
         }
@@ -612,8 +618,8 @@ impl Backup {
     }
 }
 
-/// Returns the common id of a copied ledger and a copied key store. Rejects the copies if their ids
-/// differ.
+/// Returns the id that a copied ledger and a copied key store have in common. Rejects the copies if
+/// their ids differ.
 fn common_id(ledger: &Path, keys: &Path) -> Result<String, String> {
     match (backup::key_store(ledger).map_err(words)?, backup::key_store(keys).map_err(words)?) {
         (Some(ledger), Some(keys)) if ledger == keys => Ok(ledger),
@@ -622,7 +628,8 @@ fn common_id(ledger: &Path, keys: &Path) -> Result<String, String> {
     }
 }
 
-/// Copies all complete uploaded files and returns the descriptions of the copies.
+/// Copies all completely uploaded files, and returns the descriptions (path, size, hash) of the
+/// copies.
 fn copy_files(source: &Path, target: &Path, bar: &ProgressBar) -> Result<Vec<Entry>, String> {
     make_folder(target)?;
     let paths = paths_below(source, true)?;
@@ -642,8 +649,8 @@ fn copy_files(source: &Path, target: &Path, bar: &ProgressBar) -> Result<Vec<Ent
     Ok(files)
 }
 
-/// Returns the content of the file `heads` for the backup. The file keeps the lines of the service
-/// desk up to the last commit of the copied ledger. The last line is new and describes this commit.
+/// Returns the content of the file `heads` for the backup. The result contains the existing `lines`
+/// up to the last commit of the copied ledger. It also contains a new line for this commit.
 fn heads_of(mut lines: Vec<String>, head: Head, at: Timestamp) -> String {
     lines.retain(|line| {
         let position = line.split(' ').next().unwrap_or_default();
@@ -658,10 +665,10 @@ fn heads_of(mut lines: Vec<String>, head: Head, at: Timestamp) -> String {
     lines.into_iter().map(|line| line + "\n").collect()
 }
 
-/// Returns the missing uploads. The copied ledger names such an upload, but its file is missing
-/// both in the copy and in the service desk.
+/// Returns the uploads that are missing. A missing upload is named in the copied ledger, but its
+/// file is neither in the copy nor in the service desk.
 ///
-/// An upload that was discarded during the backup is not missing.
+/// An upload that was discarded during the backup is not in the result.
 async fn missing(copied: &Path, data: &Path, running: bool) -> Result<Vec<String>, String> {
     let copy = local::look(copied, false).map_err(words)?;
     let missing = uploads::look(&copy.ledger, &copy.attachments, &*copy.blob, copy.has_keys)

@@ -1,4 +1,4 @@
-//! `ledgerdesk completions`: prints a completion script for a shell.
+//! Implements `ledgerdesk completions`, which prints a completion script for a shell.
 
 use clap::{Args, CommandFactory as _};
 use clap_complete::aot::{Shell, generate};

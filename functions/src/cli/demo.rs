@@ -1,4 +1,5 @@
-//! `ledgerdesk demo`: starts a new service desk and simulates a working day through its APIs.
+//! Implements `ledgerdesk demo`, which starts a new service desk and simulates a working day
+//! through its APIs.
 
 mod day;
 mod story;
@@ -27,7 +28,7 @@ use crate::app::times;
 use crate::stream::project;
 use day::{Client, Tally};
 
-/// The longest wait, at the end of the day, until all callbacks have arrived.
+/// The longest time that the demo waits, after the simulated day, until all callbacks have arrived.
 const CALLBACKS_WAIT: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Args)]
@@ -35,7 +36,7 @@ pub struct Demo {
     /// Stop the program after the simulated day. Without this option, the desk continues to run.
     #[arg(long)]
     pub exit: bool,
-    /// The number of tickets of the day. After the day, two more tickets are created.
+    /// The number of tickets on the simulated day. After the day, two more tickets are created.
     #[arg(long, default_value_t = 300, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub tickets: u64,
     /// The address for HTTP requests. By default, a free port of this machine is used.
@@ -44,19 +45,19 @@ pub struct Demo {
     /// The directory of the service desk [default: a new directory in the temporary directory].
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// The number that determines the day. The same number creates the same tickets.
+    /// A number that determines the simulated day. The same number creates the same tickets.
     #[arg(long, default_value_t = 1, value_name = "NUMBER")]
     pub seed: u64,
 }
 
-/// The requests that reached the callback receiver of the demo.
+/// The requests that the callback receiver of the demo has received.
 #[derive(Debug, Default)]
 struct Received {
     calls: AtomicU64,
-    /// The numbers of the tickets whose callback was accepted.
+    /// The numbers of the tickets for which the receiver has accepted a callback.
     tickets: Mutex<std::collections::BTreeSet<String>>,
-    /// The numbers of the tickets whose first callback was rejected. If a ticket number ends with
-    /// 7, its first callback is rejected to show a retry.
+    /// The numbers of the tickets for which the receiver has rejected the first callback. To show a
+    /// retry, the receiver rejects the first callback if the ticket number ends with 7.
     refused: Mutex<std::collections::BTreeSet<String>>,
 }
 
@@ -141,8 +142,8 @@ fn fresh_directory(seed: u64) -> PathBuf {
     std::env::temp_dir().join(format!("ledgerdesk-demo-{}-{seed}", std::process::id()))
 }
 
-/// Starts a callback receiver on this machine and returns its URL. Its path and its responses are
-/// the same as those of the BlueKing log platform.
+/// Starts a callback receiver on this machine and returns its URL. The path and the responses of
+/// the receiver are the same as in the BlueKing log platform.
 async fn receive(received: Arc<Received>) -> Result<String, String> {
     let listener = TcpListener::bind("127.0.0.1:0")
         .await
@@ -187,7 +188,7 @@ async fn wait_for_callbacks(received: &Received, expected: u64) -> Result<(), St
         .map_err(|_| format!("only {} of {expected} callbacks arrived", arrived()))
 }
 
-/// Verifies the ledger. Returns the summary of the day as JSON and as text.
+/// Verifies the ledger of the demo. Returns a summary of the simulated day as JSON and as text.
 async fn summary(
     app: &App,
     tally: &Tally,

@@ -1,7 +1,7 @@
-//! `ledgerdesk forget`: erases a person and reports which data remains.
+//! Implements `ledgerdesk forget`, which erases a person and reports which data remains.
 //!
-//! A service desk on this machine must be stopped first. For a running service desk, use the
-//! request `POST /v1/people/{person}/forget` instead.
+//! If the data of the service desk is on this machine, the service desk must be stopped first. For
+//! a running service desk, use the request `POST /v1/people/{person}/forget` instead.
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -32,7 +32,7 @@ pub struct Forget {
 }
 
 impl Forget {
-    /// Erases the person. With `--dry-run`, only reports the effects of an erasure.
+    /// Erases the person. With `--dry-run`, only reports which data an erasure would remove.
     pub async fn run(self) -> Result<(), String> {
         let may_ask = std::io::stdin().is_terminal() && !self.json;
         if !self.dry_run && !self.yes && !may_ask {
@@ -74,8 +74,8 @@ impl Forget {
         self.end(erasure::erase(&app, &self.person, is_configuration, &searching(head)).await)
     }
 
-    /// If the directory is in use, adds a hint to the error. The hint names the API request that
-    /// erases a person while the service desk is running.
+    /// Adds a hint to the error that the directory is in use. The hint contains the API request
+    /// that erases a person while the service desk runs.
     fn in_use(&self, error: String) -> String {
         match self.target.directory() {
             Some(_) if error.contains("another process") => format!(
@@ -92,8 +92,8 @@ impl Forget {
                 serde_json::to_string_pretty(&report).unwrap_or_default()
             ),
             Ok(report) => print(&report),
-            // A repeated erasure is not an error. The previous erasure removed the user name, so
-            // the person is unknown here.
+            // The person may have been erased before. The name is then unknown, and this is not an
+            // error.
             Err(NotErased::Unknown(person)) if self.json => {
                 println!(
                     "{}",
@@ -117,8 +117,8 @@ async fn head(app: &App) -> Result<i64, String> {
         .position)
 }
 
-/// Returns a function that updates a progress bar while all commits are searched. The bar is
-/// visible only on a terminal.
+/// Returns a function that updates a progress bar while all commits are searched for the person.
+/// The bar is visible only on a terminal.
 fn searching(head: i64) -> impl Fn(i64) + Send + Sync {
     let bar = ProgressBar::new(head.unsigned_abs());
     move |position: i64| {

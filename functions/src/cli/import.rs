@@ -1,5 +1,5 @@
-//! `ledgerdesk import`: imports an incident log of another system. Each row of the log becomes an
-//! event.
+//! Implements `ledgerdesk import`, which imports the incident log of another system. Each row of
+//! the log becomes an event.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,8 +19,8 @@ use crate::app::importing::rejected::Rejected;
 use crate::app::importing::{self, Log, Progress, Totals};
 use crate::host::local::publish;
 
-/// The largest number of rejected rows that the text output lists. The options `--json` and
-/// `--rejected` list more rows.
+/// The largest number of rejected rows that the text output contains. The options `--json` and
+/// `--rejected` give more rows.
 const SHOWN: usize = 20;
 
 #[derive(Debug, Args)]
@@ -33,7 +33,7 @@ pub struct Import {
     /// Read and check the file, but write nothing to the service desk.
     #[arg(long)]
     pub dry_run: bool,
-    /// Return an error if any row is rejected. All other rows are still imported.
+    /// Return an error if a row is rejected. All valid rows are still imported.
     #[arg(long)]
     pub strict: bool,
     /// Write the rejected rows to this CSV file, with line number and reason.
@@ -48,8 +48,8 @@ fn words(error: Error) -> String {
 }
 
 impl Import {
-    /// Imports or checks the incident log. Returns an error if every row is rejected. With
-    /// `--strict`, a single rejected row is an error.
+    /// Imports or checks the incident log. Returns an error if all rows are rejected. With
+    /// `--strict`, one rejected row is enough for an error.
     pub async fn run(self, json: bool) -> Result<(), String> {
         let text = std::fs::read_to_string(&self.mapping)
             .map_err(|error| format!("cannot read {}: {error}", self.mapping.display()))?;
@@ -59,8 +59,8 @@ impl Import {
             .map_err(|error| format!("cannot read {}: {error}", self.file.display()))?
             .len();
         let progress = Arc::new(Progress::default());
-        // The header of the file is checked before the service desk is opened. If the mapping does
-        // not fit the file, no directory is created.
+        // The header line of the file is compared with the mapping before the service desk is
+        // opened. If they do not match, no directory is created.
         let log = Log::open(&self.file, Arc::new(mapping), progress.clone()).map_err(words)?;
         let context = json!({ "file": self.file.display().to_string(), "encoding": log.encoding.name(), "delimiter": char::from(log.delimiter).to_string() });
         let rejected = self
@@ -129,7 +129,7 @@ impl Import {
         ))
     }
 
-    /// Checks all rows as an import does, but writes no events.
+    /// Checks all rows in the same way as an import, but writes no events.
     async fn check(
         &self,
         log: Log,
@@ -143,7 +143,7 @@ impl Import {
         ))
     }
 
-    /// Returns the ledger and the fingerprint key of the service desk. Returns `None` if the
+    /// Returns the ledger of the service desk and its key for fingerprints. Returns `None` if the
     /// service desk does not exist. The function creates no files.
     async fn desk(&self) -> Result<Option<(Ledger, [u8; 32])>, String> {
         let Some(directory) = self.target.directory() else {

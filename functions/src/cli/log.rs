@@ -1,4 +1,5 @@
-//! The log of the program. On a terminal the log is text. Otherwise each log line is a JSON object.
+//! Writes the log of the program. On a terminal, each log line is text. Otherwise it is a JSON
+//! object.
 
 use std::io::{IsTerminal as _, Stderr, Write};
 
@@ -8,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 use super::CommandError;
 use crate::app::times::LogTime;
 
-/// The levels that the option `--log-level` accepts without a target.
+/// The levels that the option `--log-level` accepts for the whole program.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// The options of the log.
@@ -43,7 +44,8 @@ pub enum Format {
 
 /// Writes log lines to standard error.
 ///
-/// If a write fails, the log line is lost. A full disk or a closed pipe must not stop the program.
+/// If a write fails, the log line is lost, because a full disk or a closed pipe must not stop the
+/// program.
 struct Lossy(Stderr);
 
 impl Write for Lossy {
@@ -59,8 +61,8 @@ impl Write for Lossy {
 }
 
 impl Log {
-    /// Starts the log. `directives` contains more log levels that other options of the command
-    /// require.
+    /// Starts the log. `directives` contains additional log levels that other options of the
+    /// command require.
     pub fn start(&self, directives: &[&str]) -> Result<(), CommandError> {
         let level = if self.log_level.trim().is_empty() {
             "info"

@@ -1,4 +1,4 @@
-//! The command line of Ledgerdesk. Each subcommand has its own file.
+//! Defines the command line of Ledgerdesk. Each subcommand has its own file.
 
 pub mod app;
 pub mod audit;
@@ -22,10 +22,10 @@ use clap::{Args, Parser, Subcommand};
 use infra::Error;
 use serde_json::Value;
 
-/// An IT service desk whose source of truth is an append-only ledger of events.
+/// An IT service desk that stores all its data as events in an append-only ledger.
 ///
-/// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a check has findings, 4 another process uses the
-/// desk.
+/// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a check found a problem, 4 another process uses
+/// the service desk.
 #[derive(Debug, Parser)]
 #[command(name = "ledgerdesk", version, max_term_width = 100)]
 pub struct Cli {
@@ -66,8 +66,7 @@ pub enum Command {
     Completions(completions::Completions),
 }
 
-/// The reason why a command failed. Each reason has its own exit code, and docs/operating.md lists
-/// the exit codes.
+/// The reason why a command failed. Each reason has its own exit code (docs/operating.md).
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
     #[error("{0}")]
@@ -75,7 +74,7 @@ pub enum CommandError {
     /// Options contradict each other, or an option has an invalid value.
     #[error("{0}")]
     Usage(String),
-    /// A verification failed, or a check has findings.
+    /// A verification failed, or a check found a problem.
     #[error("{0}")]
     Found(String),
     /// Another process uses the service desk.
@@ -83,8 +82,7 @@ pub enum CommandError {
     Busy(String),
 }
 
-/// A part of the ledger's error text. If an error contains this part, another process uses the
-/// directory.
+/// A part of an error text of the ledger. The error means that another process uses the directory.
 const IN_USE: &str = "another process is writing";
 
 impl CommandError {
@@ -130,7 +128,7 @@ impl From<CommandError> for String {
 /// The options of each command that changes a service desk.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct Change {
-    /// Print the changes, but make no change.
+    /// Print the changes, but do not execute them.
     #[arg(long)]
     pub dry_run: bool,
     /// Do not ask for confirmation. Without a terminal, the command never asks.
@@ -139,8 +137,8 @@ pub struct Change {
 }
 
 impl Change {
-    /// Asks the user for confirmation if the standard input is a terminal. Otherwise the action
-    /// counts as confirmed.
+    /// Asks the user to confirm the action if the standard input is a terminal. Otherwise the
+    /// action counts as confirmed.
     pub fn confirm(self, action: &str) -> Result<(), CommandError> {
         let stdin = std::io::stdin();
         if self.yes || self.dry_run || !stdin.is_terminal() {
@@ -163,13 +161,14 @@ impl Change {
 
 /// Prints a line about the running service desk to standard output.
 ///
-/// A failed write is ignored, because a closed pipe or a full disk must not stop the service desk.
+/// An error of this write is ignored, because a closed pipe or a full disk must not stop the
+/// service desk.
 pub(crate) fn announce(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
-/// Prints a result. If `json` is true, the function prints `value` as JSON. Otherwise the function
-/// calls `lines`, which prints text.
+/// Prints the result of a command. If `json` is true, prints `value` as JSON. Otherwise calls the
+/// function `lines`, which prints text.
 pub(crate) fn print(json: bool, value: &Value, lines: impl FnOnce()) {
     if json {
         println!("{value}");
@@ -221,7 +220,7 @@ mod tests {
     /// The largest number of characters in the short help text of an argument.
     const HELP_MAX: usize = 120;
 
-    /// Collects all commands that have no subcommands. Each collected entry contains the full name
+    /// Collects all commands without subcommands. Each entry of the result contains the full name
     /// of a command and the names of its long options.
     fn leaves(command: &clap::Command, path: &str, found: &mut Vec<(String, Vec<String>)>) {
         let mut subcommands = command

@@ -1,5 +1,5 @@
-//! `ledgerdesk report`: prints operational data, which is computed from events. The service desk
-//! may run at the same time.
+//! Implements `ledgerdesk report`, which prints numbers that are computed from events. The service
+//! desk may run at the same time.
 
 use clap::{Args, ValueEnum};
 use domain::projections::desk_board::DeskBoard;
@@ -59,7 +59,7 @@ impl Report {
 }
 
 impl Name {
-    /// Returns the text that replaces a report without data.
+    /// Returns the text that is printed if a report contains no data.
     fn empty_text(self, target: &Target) -> String {
         match self {
             Self::Incidents => format!(
@@ -83,7 +83,7 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// Prints a report as indented lines. A list row of three values is printed as `from -> to: count`.
+/// Prints a report as indented lines. A list with three values is printed as `from -> to: count`.
 pub(super) fn print_lines(value: &Value, depth: usize) {
     let Value::Object(object) = value else { return };
     for (key, value) in object {

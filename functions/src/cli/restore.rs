@@ -1,4 +1,5 @@
-//! `ledgerdesk restore`: verifies a backup and creates the directory of a service desk from it.
+//! Implements `ledgerdesk restore`, which verifies a backup and creates the directory of a service
+//! desk from the backup.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
@@ -22,7 +23,7 @@ use super::uploads;
 pub struct Restore {
     /// The directory of the backup.
     pub directory: PathBuf,
-    /// The directory for the restored service desk, new or empty.
+    /// The directory for the restored service desk. It must be empty or not exist yet.
     #[arg(long)]
     pub data: PathBuf,
     /// The directory with the copy of people and keys [default: the folder `keys` of the backup].
@@ -39,7 +40,7 @@ pub struct Restore {
     pub json: bool,
 }
 
-/// The result of a successful verification: both manifests, and the result for the ledger.
+/// The result of a successful verification: both manifest files, and the result for the ledger.
 struct Verified {
     manifest: Manifest,
     keys: KeysManifest,
@@ -98,7 +99,7 @@ impl Restore {
         Ok(())
     }
 
-    /// Verifies the files and the ledger of the backup. Also verifies that the key store and the
+    /// Verifies the files and the ledger of the backup. Also checks that the key store and the
     /// ledger belong together.
     async fn verify(&self, keys_at: &Path) -> Result<Verified, String> {
         let directory = &self.directory;
@@ -262,7 +263,8 @@ impl Restore {
     }
 }
 
-/// Reads the manifest in a directory. If the manifest is missing, the error contains `otherwise`.
+/// Reads the manifest file of a directory. If the file is missing, the error contains the text
+/// `otherwise`.
 fn manifest<T: DeserializeOwned>(directory: &Path, otherwise: &str) -> Result<T, String> {
     let path = directory.join(MANIFEST);
     let text = std::fs::read(&path).map_err(|error| match error.kind() {
@@ -288,8 +290,8 @@ fn manifest_of_keys(keys_at: &Path) -> Result<KeysManifest, String> {
     manifest(keys_at, "this is not a complete copy of people and keys")
 }
 
-/// Returns whether a path in the manifest leads to a file outside the backup. A manifest with such
-/// a path is forged.
+/// Returns whether a path from the manifest leads to a file outside the backup. Only a forged
+/// manifest contains such a path.
 fn points_outside(path: &str) -> bool {
     path.is_empty()
         || !Path::new(path)
@@ -297,8 +299,8 @@ fn points_outside(path: &str) -> bool {
             .all(|part| matches!(part, Component::Normal(_)))
 }
 
-/// Compares a file of a backup with its entry in the manifest. Returns `None` if they match, and a
-/// finding otherwise.
+/// Compares a file of a backup with its entry in the manifest. Returns a description of the
+/// difference, or `None` if they match.
 fn wrong(directory: &Path, entry: &Entry) -> Result<Option<String>, String> {
     let Entry {
         path,
@@ -332,7 +334,7 @@ fn wrong(directory: &Path, entry: &Entry) -> Result<Option<String>, String> {
     Ok((entry_of(&file, path)?.blake3 != *blake3).then(|| format!("{path} was changed")))
 }
 
-/// Returns a finding for each file in a directory that the manifest does not list.
+/// Returns a description of each file in a directory that the manifest does not contain.
 fn extra<'a>(
     directory: &Path,
     known: impl Iterator<Item = &'a str>,
@@ -353,8 +355,8 @@ fn extra<'a>(
         .collect())
 }
 
-/// Copies a file. Returns an error if the copy has another size or hash than the entry in the
-/// manifest.
+/// Copies a file of a backup. Returns an error if the size or the hash of the copy differs from the
+/// entry in the manifest.
 fn take(source: &Path, target: &Path, entry: &Entry) -> Result<(), String> {
     if let Some(folder) = target.parent() {
         make_folder(folder)?;

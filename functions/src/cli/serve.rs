@@ -1,4 +1,5 @@
-//! `ledgerdesk serve`: runs a service desk on one machine. All its data is in one directory.
+//! Implements `ledgerdesk serve`, which runs a service desk on one machine. All data of the service
+//! desk is in one directory.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -39,8 +40,8 @@ use crate::registry::{REGISTRY, counted};
 use crate::stream::follow::births::Births;
 use infra::Ports;
 
-/// The longest wait, during the start, until the views contain all commits. After this wait, lists
-/// normally contain the data that the start wrote.
+/// The longest time that the start waits until the views contain all commits. After the wait, the
+/// service desk starts in any case.
 const FOLLOWED_WAIT: Duration = Duration::from_secs(2);
 /// Number of messages of robots that wait between the connection and their processing.
 const ROBOT_MESSAGES_MAX: usize = 4_096;
@@ -48,8 +49,8 @@ const ROBOT_MESSAGES_MAX: usize = 4_096;
 /// on the loopback address.
 pub const DEMO_APP: (&str, &str) = ("demo_app", "demo-secret-for-trials-only");
 
-/// The name of the view that stores settings of the last start. In this view, the document with the
-/// key `ZONE` contains the time zone.
+/// The name of the view that stores settings of the last start. The view contains one document with
+/// the key `ZONE`, which stores the time zone.
 const LAST_START: &str = "last_start";
 const ZONE: &str = "zone";
 
@@ -150,8 +151,8 @@ impl Serve {
         Ok(())
     }
 
-    /// Opens the directory of the service desk and starts all its functions, such as the HTTP
-    /// server, the queue handlers and the timers.
+    /// Opens the directory of the service desk. Then starts all parts of the service desk, such as
+    /// the HTTP server, the queue handlers and the timers.
     pub async fn start(&self) -> Result<(App, Desk), CommandError> {
         let addresses = self.addresses().await?;
         let listener = TcpListener::bind(&addresses[..])
@@ -171,8 +172,8 @@ impl Serve {
         let robots = broker.map(|broker| robots(&app, mqtt, broker));
         let desk = Desk::start(&app, listener, &self.data, robots)?;
         let mut followed = app.followed.subscribe();
-        // The wait is short, because a rebuild of the views may take long. The service desk serves
-        // requests during a rebuild.
+        // A rebuild of the views can take a long time, so the wait is limited. The service desk
+        // also serves requests during a rebuild.
         let _ = tokio::time::timeout(
             FOLLOWED_WAIT,
             followed.wait_for(|position| *position >= head.position),
@@ -181,8 +182,8 @@ impl Serve {
         Ok((app, desk))
     }
 
-    /// Resolves the option `--listen` to addresses, with IPv4 addresses before IPv6 addresses. The
-    /// server listens on the first address that is free.
+    /// Resolves the option `--listen` to network addresses. IPv4 addresses come before IPv6
+    /// addresses, and the server listens on the first free address.
     async fn addresses(&self) -> Result<Vec<SocketAddr>, CommandError> {
         let unknown = |reason: String| {
             CommandError::Usage(format!(
@@ -279,7 +280,8 @@ impl Serve {
         };
         let app = App::new(ports, settings, crash)?;
         // A reaction (a rule that starts work after an event) ignores all events before its
-        // activation. New reactions are therefore activated before this process executes a command.
+        // activation. New reactions must therefore be activated before the first command of this
+        // process.
         Births::activate(&app.ledger, REGISTRY).await?;
         app.credentials.listens_on(address.ip());
         app.limits.apply();
@@ -321,8 +323,8 @@ fn is_web_address(text: &str) -> bool {
 
 /// Ignores the signal SIGHUP, so that the service desk continues when its terminal is closed.
 ///
-/// Other programs reopen their log file after SIGHUP. This program writes the log to standard error
-/// and has no log file.
+/// Many server programs reopen their log file after SIGHUP. This program needs no such action,
+/// because it writes its log to standard error.
 pub(super) fn ignore_hangups() {
     match signal(SignalKind::hangup()) {
         Ok(mut hangups) => drop(tokio::spawn(async move {
@@ -334,8 +336,8 @@ pub(super) fn ignore_hangups() {
     }
 }
 
-/// Opens the directory service for leaders and departments. The location is a URL or the path of a
-/// TOML file. Without a location, the directory is empty.
+/// Opens the source of leaders and departments. `location` is a URL or the path of a TOML file. If
+/// it is `None`, no leaders and departments are known.
 fn open_directory(
     location: Option<&str>,
     ledger: &infra::Ledger,
@@ -363,8 +365,8 @@ fn open_directory(
     }
 }
 
-/// Warns if the time zone is not the time zone of the last start. A different zone changes the date
-/// in ticket numbers and the times in responses.
+/// Writes a warning if the time zone differs from the time zone of the last start. Another time
+/// zone changes the date in ticket numbers and the times in responses.
 async fn compare_zone(views: &dyn Views, zone: &str) -> Result<(), infra::Error> {
     let stored = views.get(LAST_START, ZONE).await?;
     let sequence = stored.as_ref().map_or(0, |document| document.sequence);
@@ -394,8 +396,8 @@ async fn compare_zone(views: &dyn Views, zone: &str) -> Result<(), infra::Error>
     Ok(())
 }
 
-/// Records in the ledger that published commits are lost. Then marks the stored heads (positions
-/// and hashes) of the lost commits as void.
+/// Writes an accepted loss of commits to the ledger. Then cancels the heads of the lost commits in
+/// the file `heads`. A head is the position and the hash of a commit.
 ///
 /// If the process crashes between the two writes, the next start finds the same loss again.
 async fn accept(ledger: &infra::Ledger, lost: &Lost, data: &Path) -> Result<(), String> {
@@ -450,7 +452,7 @@ async fn next(signal: &mut Option<Signal>) {
 
 /// Receives the stop signals SIGINT and SIGTERM.
 ///
-/// A signal that arrives while the service desk starts also stops the service desk.
+/// The signals are also received during the start, so that the start can be stopped.
 pub(super) struct StopSignals {
     interrupt: Option<Signal>,
     terminate: Option<Signal>,

@@ -1,5 +1,5 @@
-//! `ledgerdesk setup`: writes base data, the demo company and apps into a service desk. A second
-//! run with the same options changes nothing.
+//! Implements `ledgerdesk setup`, which writes base data, the demo company and apps into a service
+//! desk. A second run with the same options changes nothing.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -19,17 +19,17 @@ use crate::app::fleet::definitions::Definitions as FleetDefinitions;
 use crate::app::itsm::integrations::Definitions;
 use crate::app::{client_apps, seed};
 
-/// The file name that selects the standard input.
+/// The file name that means standard input.
 const STDIN: &str = "-";
 /// The byte order mark that some editors write at the start of a file.
 const BOM: &str = "\u{feff}";
-/// The prefix in the name of each secret that belongs to an integration.
+/// The prefix of the name of each secret that belongs to an integration (a connected system).
 const INTEGRATION: &str = "integration/";
-/// The mode bits that allow users other than the owner to read a file.
+/// The mode bits that let users other than the owner read a file.
 const OTHERS_READ: u32 = 0o044;
 
-/// Returns the reason why a header must not be used in an API call. Returns `None` if the header is
-/// valid.
+/// Checks a header for the API calls of workflows. Returns the reason why the header is invalid, or
+/// `None` if it is valid.
 fn header_problem(header: &str, value: &str) -> Option<&'static str> {
     if header.parse::<HeaderName>().is_err() {
         return Some("is not a valid header name");
@@ -53,8 +53,8 @@ pub struct Setup {
     pub change: Change,
 }
 
-/// The options that select the base data, the demo company, the apps and the secrets of a service
-/// desk.
+/// The command-line options that select what is written into a service desk: base data, the demo
+/// company, apps and secrets.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Wanted {
     /// Load the demo company once and enable its app. The secret of this app is published.
@@ -95,19 +95,19 @@ pub struct Wanted {
     pub fleet: Vec<PathBuf>,
 }
 
-/// An app that an option or a file contains.
+/// An app from a command-line option or from a file.
 pub(super) struct Named {
     pub(super) code: String,
     pub(super) secret: String,
     may_impersonate: bool,
 }
 
-/// The checked content of options and files. The content is stored here, because standard input can
-/// be read only once.
+/// The checked values of the options and the content of their files. The values are stored, because
+/// standard input can be read only once.
 pub(super) struct Resolved {
     named: Vec<Named>,
     headers: Vec<(String, Vec<u8>)>,
-    /// The secrets with their full names. An example of a full name is `integration/company_itsm`.
+    /// The secrets with their full names, for example `integration/company_itsm`.
     secrets: Vec<(String, Vec<u8>)>,
     definitions: Vec<Definitions>,
     fleet: Vec<FleetDefinitions>,
@@ -125,8 +125,8 @@ impl Wanted {
         })
     }
 
-    /// Writes base data, apps, secrets and integrations into a service desk, as the command-line
-    /// options require.
+    /// Writes base data into a service desk. Also writes the apps, secrets and integrations that
+    /// the command-line options contain.
     pub(super) async fn store(&self, app: &App, resolved: &Resolved) -> Result<(), CommandError> {
         seed::found(app).await?;
         if self.demo {
@@ -280,7 +280,8 @@ impl Wanted {
         Ok(named)
     }
 
-    /// Returns the checked headers of all `--api-secret` options with the names of their secrets.
+    /// Reads and checks the files of all `--api-secret` options. Each result is the name of a
+    /// secret with the content of its file.
     fn headers(&self) -> Result<Vec<(String, Vec<u8>)>, CommandError> {
         let mut all = Vec::new();
         for pair in &self.api_secrets {
@@ -306,7 +307,7 @@ impl Wanted {
         Ok(all)
     }
 
-    /// Returns the plan for `--dry-run`. Each text of the plan names one part of the data that
+    /// Returns the lines that `--dry-run` prints. Each line describes one part of the data that
     /// would be written.
     fn plan(&self, resolved: &Resolved) -> Vec<String> {
         let mut plan = vec!["the missing base data".to_owned()];
@@ -354,7 +355,7 @@ impl Wanted {
     }
 }
 
-/// Rejects an app code that appears twice with different secrets or different kinds of app.
+/// Rejects a code that several apps in the options have with different secrets or different kinds.
 fn reject_duplicates(named: &[Named]) -> Result<(), CommandError> {
     let mut first = BTreeMap::new();
     for Named {
@@ -383,10 +384,10 @@ fn pair_of(text: &str, may_impersonate: bool) -> Option<Named> {
     })
 }
 
-/// Reads the apps in a file or in standard input.
+/// Reads apps from a file or from standard input.
 ///
-/// Skips empty lines and lines that begin with `#`. Error messages never contain a line of the
-/// file, because each line contains a secret.
+/// Empty lines and lines that begin with `#` are skipped. Error messages never contain a line of
+/// the file, because each line contains a secret.
 pub(super) fn read_apps(file: &Path, may_impersonate: bool) -> Result<Vec<Named>, CommandError> {
     let shown = if file == Path::new(STDIN) {
         "standard input".to_owned()
@@ -426,9 +427,9 @@ pub(super) fn read_apps(file: &Path, may_impersonate: bool) -> Result<Vec<Named>
     }
 }
 
-/// Warns if users other than the owner can read a file of secrets.
+/// Writes a warning if users other than the owner can read a file with secrets.
 ///
-/// The file is still accepted, because container platforms mount secrets with this file mode.
+/// The file is still accepted, because container platforms mount files with secrets in this mode.
 fn warn_if_others_read(file: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
     if std::fs::metadata(file)
@@ -439,7 +440,8 @@ fn warn_if_others_read(file: &Path) {
 }
 
 impl Setup {
-    /// Writes the data into the service desk. With `--dry-run`, only prints the plan.
+    /// Writes the selected data into the service desk. With `--dry-run`, only prints what would be
+    /// written.
     pub async fn run(self, json: bool) -> Result<(), CommandError> {
         let resolved = self.wanted.resolve()?;
         let plan = self.wanted.plan(&resolved);

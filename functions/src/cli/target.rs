@@ -1,5 +1,5 @@
-//! The service desk that a command uses. Its data is in a directory on this machine, or in tables
-//! in the cloud.
+//! Opens the service desk that a command uses. The data of the service desk is in a directory on
+//! this machine, or in tables in the cloud.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,8 +25,8 @@ pub struct Target {
     /// The directory of the service desk [default: data].
     #[arg(long, global = true, conflicts_with = "cloud", value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Use a service desk in the cloud. This is the default if a prefix is set and --data is
-    /// absent.
+    /// Use a service desk in the cloud. This is the default if --prefix is set and --data is not
+    /// set.
     #[arg(long, global = true)]
     pub cloud: bool,
     /// The prefix of the names of the tables and queues, such as `ledgerdesk-prod`.
@@ -40,8 +40,8 @@ pub struct Target {
     pub region: Option<String>,
 }
 
-/// Creates the application object for the command line. Outgoing requests cannot reach private
-/// networks, and every login token is rejected.
+/// Creates the application object of a command. The application sends no requests to private
+/// networks, and it rejects every login token.
 pub fn app(ports: Ports) -> Result<App, String> {
     let http = Arc::new(HttpClient::new(Egress::default()).map_err(words)?);
     App::new(Ports { http, ..ports }, Settings::default(), Arc::default()).map_err(words)
@@ -68,8 +68,8 @@ impl Target {
         (!self.is_cloud()).then(|| self.data.as_deref().unwrap_or(Path::new(DATA)))
     }
 
-    /// Rejects a directory that contains no service desk. Without this check, a misspelled name
-    /// would create a new service desk.
+    /// Returns an error if the directory contains no service desk. Without this check, a misspelled
+    /// name would create a new service desk.
     pub fn exists(&self) -> Result<(), CommandError> {
         match self.directory() {
             Some(directory) if !directory.join("ledger.db").exists() => {
@@ -79,8 +79,7 @@ impl Target {
         }
     }
 
-    /// Returns the connections to the tables and queues in the cloud. The function sends no
-    /// request.
+    /// Creates the clients for the tables and queues in the cloud, without sending a request.
     ///
     /// Returns an error if the prefix, the bucket or the region is missing.
     pub async fn connect(&self) -> Result<Cloud, String> {
@@ -96,7 +95,7 @@ impl Target {
         Ok(Cloud::new(config, prefix, bucket, &queues()))
     }
 
-    /// Opens the ledger for reading. The service desk may run at the same time.
+    /// Opens the ledger read-only. The service desk may run at the same time.
     pub async fn read(&self) -> Result<Ledger, String> {
         match self.directory() {
             Some(directory) => local::read(directory).map_err(words),
@@ -104,7 +103,7 @@ impl Target {
         }
     }
 
-    /// Opens all stores (ports) only for reading. The service desk may run at the same time.
+    /// Opens all stores read-only. The service desk may run at the same time.
     pub async fn read_all(&self) -> Result<Ports, String> {
         match self.directory() {
             Some(directory) => Ok(local::read_all(directory).map_err(words)?),
@@ -112,8 +111,8 @@ impl Target {
         }
     }
 
-    /// Opens all stores (ports) while the service desk may run. If the service desk is on one
-    /// machine, its ledger is opened only for reading.
+    /// Opens all stores while the service desk may run. If its data is in a directory, the ledger
+    /// is opened read-only.
     pub async fn beside(&self) -> Result<Ports, String> {
         match self.directory() {
             Some(directory) => Ok(local::beside(directory, &counted()).map_err(words)?),
@@ -121,8 +120,8 @@ impl Target {
         }
     }
 
-    /// Opens all stores (ports) for commands that write. On one machine, no other process may use
-    /// the service desk at the same time.
+    /// Opens all stores for commands that write. If the data is in a directory, no other process
+    /// may use the service desk at the same time.
     pub async fn write(&self) -> Result<Ports, String> {
         match self.directory() {
             Some(directory) => {
@@ -133,7 +132,7 @@ impl Target {
     }
 }
 
-/// Formats the directory or the cloud prefix of the service desk for messages.
+/// Formats the location of the service desk for messages: the directory or the cloud prefix.
 impl std::fmt::Display for Target {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.directory() {

@@ -1,29 +1,29 @@
-//! Finds uploaded files that the ledger contains but whose stored parts are missing. The content of
-//! the files is not read.
+//! Finds uploads with missing parts: the ledger contains the upload, but a stored part of its file
+//! is missing. The content of the files is not read.
 
 use domain::attachment::Attachment;
 use infra::blob::Blob;
 use infra::{Error, Ledger};
 
-/// The largest number of stored parts that are listed for one upload. Every upload has fewer parts,
-/// even if parts of interrupted uploads are counted.
+/// The largest number of stored parts that are listed for one upload. No upload has so many parts,
+/// even if the parts of interrupted uploads are counted.
 const PARTS_MAX: usize = 100_000;
 
 /// The result of checking the uploads of a ledger.
 #[derive(Debug, Default)]
 pub(super) struct Uploads {
-    /// The number of uploads whose parts all exist.
+    /// The number of uploads that have all their parts.
     pub whole: u64,
-    /// The number of uploads whose owner was erased. The content of such an upload was removed.
+    /// The number of uploads of erased people. The content of these uploads was removed.
     pub erased: u64,
-    /// The uploads with a missing part. Each entry contains the stream of the upload and a text
-    /// that names the missing part.
+    /// The uploads with a missing part. Each entry contains the event stream of the upload, and a
+    /// text with the name of the missing part.
     pub missing: Vec<(String, String)>,
 }
 
-/// Checks whether all parts of the uploads in the given streams exist.
+/// Checks whether all parts of the uploads in the given event streams exist.
 ///
-/// If there is no key store, an upload of an erased person counts as missing.
+/// Without a key store, an upload of an erased person counts as missing.
 pub(super) async fn look(
     ledger: &Ledger,
     streams: &[String],

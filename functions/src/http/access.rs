@@ -1,4 +1,4 @@
-//! Logs one line for each request, and returns the request id in a response header. A log line
+//! Writes one log line for each request, and adds the request id to each response. A log line
 //! contains no query, no body, no secret and no name of a person.
 
 use std::sync::OnceLock;
@@ -13,21 +13,22 @@ use super::blueking::render::request_id;
 use crate::App;
 use crate::app::request_scope::CALLER;
 
-/// The header that contains the request id in requests and responses.
+/// The header with the request id in requests and in responses.
 const REQUEST_ID: &str = "x-request-id";
-/// A request that takes longer than this time, in milliseconds, is logged with the level `info`.
+/// The duration in milliseconds from which a request is slow. A slow request is logged at the level
+/// `info`.
 const SLOW_MS: i64 = 1000;
-/// The largest number of characters of a path in the log. A longer path is cut.
+/// The largest number of characters of a path in the log. A longer path is shortened.
 const PATH_MAX: usize = 200;
-/// The path segment before the name or the id of a person.
+/// The path segment that is followed by the name or the id of a person.
 const PEOPLE: &str = "people";
 
-/// The beginning of the path of a message from another system. Such a path ends with a secret.
+/// The first part of the path to which other systems send messages. Such a path ends with a secret.
 const CALLBACKS: &str = "/callbacks/";
 
 /// Returns a path without private data for the log. The name or the id of a person is replaced by
-/// `{person}`, as in `/v1/people/{person}/forget`. The secret in the path of a message from another
-/// system is replaced by `{secret}`. A long path is cut.
+/// `{person}`, as in `/v1/people/{person}/forget`. The secret in the path for messages of another
+/// system is replaced by `{secret}`. A long path is shortened.
 fn logged_path(path: &str) -> String {
     if let Some(rest) = path.strip_prefix(CALLBACKS) {
         let source: String = rest
@@ -55,15 +56,15 @@ fn logged_path(path: &str) -> String {
         .collect()
 }
 
-/// Logs each request and gives an id to each request without an id. The log level is `warn` for
-/// server errors. The level is `info` for client errors and slow requests, and `debug` for other
+/// Writes a log line for each request, and creates an id if the request has no id. The log level is
+/// `warn` for server errors, `info` for client errors and slow requests, and `debug` for other
 /// requests.
 pub(super) async fn observe(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let started_at = app.ledger.clock.now();
     let id = request_id(request.headers(), &app);
     let header = HeaderValue::from_str(&id).ok();
     if let Some(header) = &header {
-        // Other functions read the request id from this header.
+        // The request id is stored in this header, because other functions read the id from there.
         request.headers_mut().insert(REQUEST_ID, header.clone());
     }
     let method = request.method().clone();

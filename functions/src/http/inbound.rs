@@ -1,5 +1,6 @@
 //! Receives messages from other systems at `/callbacks/{source}/{secret}`. If the secret is valid,
-//! the message is stored before the response is sent. The queue `sync` processes the message later.
+//! the message is stored before the response is sent. A worker of the queue `sync` processes it
+//! later.
 
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -13,7 +14,8 @@ use super::body::{self, NotRead};
 use crate::App;
 use crate::app::itsm::callbacks;
 
-/// The largest body of a message, in bytes. A callback of BlueKing ITSM has less than 2 KiB.
+/// The largest accepted size of a message, in bytes. A callback of BlueKing ITSM has less than 2
+/// KiB.
 const BODY_BYTES_MAX: usize = 64 << 10;
 
 /// Returns the router for messages from other systems. The cloud function `inbound` uses this
@@ -27,8 +29,8 @@ pub(super) fn routes() -> Router<App> {
     Router::new().route("/callbacks/{source}/{secret}", post(receive))
 }
 
-/// Stores a message from another system. The response has the format that BlueKing ITSM expects
-/// from the receiver of a callback (reference/bk-itsm.md 10).
+/// Stores a message from another system. BlueKing ITSM expects a fixed response format from the
+/// receiver of a callback (reference/bk-itsm.md 10), and this response has that format.
 async fn receive(
     State(app): State<App>,
     Path((source, secret)): Path<(String, String)>,

@@ -1,4 +1,4 @@
-//! The HTTP APIs. All hosts (the local server and the cloud functions) use the same axum router.
+//! Contains the HTTP APIs. The local server and the cloud functions use the same axum router.
 
 mod access;
 pub mod api;
@@ -21,12 +21,12 @@ use serde_json::{Value, json};
 
 use crate::App;
 
-/// The longest wait for the test write of `/readyz`. If the write takes longer, the response
+/// The longest time that `/readyz` waits for a test write. If the write takes longer, the response
 /// reports that the ledger cannot be written.
 const WRITABLE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Returns the router for all HTTP paths. Unknown paths go to the BlueKing API, because this API
-/// has path variants that axum routes cannot express.
+/// Returns the router for all HTTP paths. The BlueKing API has variants of its paths that axum
+/// routes cannot express. Therefore the BlueKing API handles all paths without a route.
 pub fn router(app: App) -> Router {
     Router::new()
         .route("/", get(page::first))
@@ -35,8 +35,9 @@ pub fn router(app: App) -> Router {
         .route("/openapi.json", get(api::openapi::document))
         .nest("/v1", api::router())
         .merge(inbound::routes())
-        // A caller without credentials must not find out which paths or methods exist. The fallback
-        // therefore checks the credentials. Only an identified caller gets status 405.
+        // Without credentials, a caller must not find out which paths or methods exist. This
+        // handler therefore checks the credentials first, and returns status 405 only to a known
+        // caller.
         .method_not_allowed_fallback(blueking::only_read)
         .fallback(blueking::command)
         .layer(from_fn_with_state(app.clone(), scope::open))
@@ -80,7 +81,8 @@ async fn readyz(State(app): State<App>) -> Response {
     }
 }
 
-/// Describes `/healthz` and `/readyz` for `/openapi.json`. These paths need no credentials.
+/// Describes the paths `/healthz` and `/readyz` for the OpenAPI document. These paths need no
+/// credentials.
 fn described_health() -> [(String, Value); 2] {
     let text = |description: &str| json!({ "description": description, "content": { "text/plain": { "schema": { "type": "string" } } } });
     let get = |name: &str, summary: &str, responses: Value| {

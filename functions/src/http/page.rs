@@ -1,11 +1,11 @@
-//! The start page, which contains links to the APIs. Links to tickets of BlueKing ITSM
-//! (`/#/ticket/detail?id=`) open the start page too.
+//! Returns the start page, which contains links to the APIs. The URLs of tickets in BlueKing ITSM
+//! (`/#/ticket/detail?id=`) also open the start page.
 
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 
-/// The content security policy of the page. It forbids scripts and external resources, because the
-/// page needs neither.
+/// The content security policy of the start page. The page needs no scripts and no external
+/// resources, so the policy forbids them.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
 
 const STYLE: &str = "body{font:16px/1.6 system-ui,sans-serif;max-width:44rem;margin:3rem auto;padding:0 1rem;color:#1d2129}\
@@ -35,8 +35,7 @@ const CHINESE: &str = r#"<h1>Ledgerdesk</h1>
 </ul>
 <p>调用接口需要应用的编码和密钥。文档见项目中的 <code>README.md</code> 和 <code>docs/operating.md</code>。</p>"#;
 
-/// Handles `GET /` and returns the start page in Chinese or English. The caller needs no
-/// credentials.
+/// Handles `GET /`. Returns the start page in Chinese or English, without a check of credentials.
 pub(super) async fn first(headers: HeaderMap) -> Response {
     let accept_language = headers
         .get(header::ACCEPT_LANGUAGE)
@@ -62,8 +61,8 @@ pub(super) async fn first(headers: HeaderMap) -> Response {
     (headers, page).into_response()
 }
 
-/// Returns whether the header `Accept-Language` prefers Chinese to English (RFC 9110 12.5.4). If
-/// the header contains neither language, the result is false.
+/// Returns whether the header `Accept-Language` prefers Chinese to English (RFC 9110 12.5.4).
+/// Returns false if the header contains neither language.
 fn prefers_chinese(header: &str) -> bool {
     let weight_of = |language: &str| {
         let weights = header.split(',').filter_map(|part| {

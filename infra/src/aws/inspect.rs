@@ -1,5 +1,5 @@
 //! Reads the tables, the table settings and the function logs of a desk in AWS. The command
-//! `ledgerdesk doctor` checks the results.
+//! `ledgerdesk doctor` evaluates these results.
 
 use aws_sdk_dynamodb::types::{PointInTimeRecoveryStatus, StreamViewType, TableDescription};
 
@@ -7,26 +7,26 @@ use super::Cloud;
 use crate::Error;
 use crate::sdk::failed;
 
-/// The settings of one table.
+/// The settings of one DynamoDB table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableFacts {
     /// View type of the DynamoDB stream of the table. `None` if the stream is disabled.
     pub stream: Option<String>,
-    /// Whether point-in-time recovery is enabled. `None` if the service does not report the status.
+    /// Whether point-in-time recovery is enabled. `None` if AWS does not return this setting.
     pub recovers: Option<bool>,
     pub is_protected: bool,
 }
 
-/// The required view types of table streams. `WHOLE_ITEMS` means that a stream record contains the
-/// complete item; `KEYS_ALONE` means that it contains only the key.
+/// The view types that the DynamoDB streams of tables must have. With `WHOLE_ITEMS`, a stream
+/// record contains the complete item. With `KEYS_ALONE`, it contains only the key.
 pub const WHOLE_ITEMS: &str = "NEW_IMAGE";
 pub const KEYS_ALONE: &str = "KEYS_ONLY";
 
-/// Maximum number of lines that are read from the log of one function. After this number, reading
-/// stops and [`Lines::are_cut`] is true.
+/// Maximum number of lines that are read from the log of one function. If the log has more lines,
+/// [`Lines::are_cut`] is true.
 const LINES_MAX: usize = 100_000;
 
-/// Lines from a log. `are_cut` is true if more lines exist that were not read.
+/// Lines of a log. `are_cut` is true if the log has more lines that were not read.
 #[derive(Clone, Debug, Default)]
 pub struct Lines {
     pub lines: Vec<String>,
@@ -34,7 +34,8 @@ pub struct Lines {
 }
 
 impl Cloud {
-    /// Returns the settings of a table. Fails if the table is missing or if access is denied.
+    /// Returns the settings of a table. Returns an error if the table is missing or access is
+    /// denied.
     pub async fn table_facts(&self, name: &str) -> Result<TableFacts, Error> {
         let client = aws_sdk_dynamodb::Client::new(&self.config);
         let name = self.names.table(name);
@@ -75,8 +76,8 @@ impl Cloud {
         })
     }
 
-    /// Returns the names of tables in this region that begin with the prefix of the desk, at most a
-    /// hundred.
+    /// Returns at most a hundred names of tables in this region. The names begin with the prefix of
+    /// the desk.
     pub async fn tables(&self) -> Result<Vec<String>, Error> {
         let client = aws_sdk_dynamodb::Client::new(&self.config);
         let listed = client
@@ -100,7 +101,7 @@ impl Cloud {
             .map_or("no region", |region| region.as_ref())
     }
 
-    /// Returns the log lines of a function that contain the text `word`. The lines start at the
+    /// Returns the log lines of a function that contain the text `word` and are not older than the
     /// time `since` (UTC, milliseconds).
     pub async fn log_lines(&self, function: &str, word: &str, since: i64) -> Result<Lines, Error> {
         let client = aws_sdk_cloudwatchlogs::Client::new(&self.config);

@@ -1,5 +1,5 @@
-//! Opens all ports in an AWS account or in an emulator. The names of tables, queues and functions
-//! begin with a prefix.
+//! Opens all ports of a desk in an AWS account or in an emulator. The names of tables, queues and
+//! functions begin with the prefix of the desk.
 //!
 //! The SDK reads the region, the credentials and the endpoint from the environment. Examples are
 //! `AWS_REGION`, `AWS_ENDPOINT_URL` and the role of a Lambda function.
@@ -29,14 +29,14 @@ use crate::{Ledger, Ports, blob, keys, pages, store, views};
 
 pub use crate::sdk::{Names, Table};
 
-/// Timeouts of AWS requests: `TRY_TIMEOUT` for one attempt, `REQUEST_TIMEOUT` for all attempts
-/// together.
+/// Timeouts of AWS requests. `TRY_TIMEOUT` applies to one attempt. `REQUEST_TIMEOUT` applies to all
+/// attempts of a request together.
 const TRY_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 /// Timeout of the first request after the process starts.
 const WARM_TIMEOUT: Duration = Duration::from_secs(2);
-/// Maximum number of attempts for one request. The pauses between attempts are random, with a
-/// maximum of 50, 100 and 200 ms.
+/// Maximum number of attempts for one request. The pauses between the attempts are random and have
+/// a maximum of 50, 100 and 200 ms.
 const TRIES_MAX: u32 = 4;
 const BACKOFF: Duration = Duration::from_millis(50);
 
@@ -45,11 +45,11 @@ const BACKOFF: Duration = Duration::from_millis(50);
 pub struct Cloud {
     pub config: SdkConfig,
     pub names: Names,
-    /// Name of the S3 bucket for archive objects. Bucket names are global in AWS, so this name does
-    /// not use the prefix.
+    /// Name of the S3 bucket for archive objects. A bucket name must be unique in all of AWS, so
+    /// this name does not have the prefix of the desk.
     pub bucket: String,
     pub meter: Arc<Meter>,
-    /// The pages of the feed (the order of all commits).
+    /// The pages of the feed (the ordered list of all commits).
     pub pages: Arc<dyn Pages>,
     pub ports: Ports,
 }
@@ -80,8 +80,8 @@ pub async fn configure(region: Option<String>) -> SdkConfig {
 }
 
 impl Cloud {
-    /// Creates the AWS clients, without sending a request. `queues` contains the names of the
-    /// queues.
+    /// Creates the AWS clients of a desk, without sending a request. `queues` contains the names of
+    /// the work queues.
     pub fn new(config: SdkConfig, prefix: &str, bucket: &str, queues: &[&'static str]) -> Self {
         let names = Names::new(prefix);
         let meter = Arc::new(Meter::default());
@@ -123,10 +123,11 @@ impl Cloud {
         }
     }
 
-    /// Sends one small request at the start, so that the first command does not wait for a TLS
-    /// handshake.
+    /// Sends one small request when the process starts. The first command then does not wait for a
+    /// TLS handshake.
     pub async fn warm(&self) {
-        // A failure is only written to the log, because the first command connects again.
+        // If this request fails, only a warning is logged, because the first command connects
+        // again.
         match tokio::time::timeout(WARM_TIMEOUT, self.ports.ledger.store.next("warm")).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::warn!(%error, "request to the journal failed at start"),

@@ -1,8 +1,8 @@
-//! The contract suite of the blob store: tests that every adapter must pass.
+//! Contains the contract suite of the blob store: the tests that every adapter must pass.
 
 use super::Blob;
 
-/// Runs all tests on an empty store.
+/// Runs all tests on an empty blob store.
 pub async fn check(blob: &dyn Blob) {
     assert_eq!(blob.get("archive/a").await.expect("get"), None);
     let large: Vec<u8> = (0..3_000_000_u32)

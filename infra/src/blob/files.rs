@@ -1,4 +1,4 @@
-//! A blob store (binary data by key) that stores each blob as a file in one directory.
+//! Implements the blob store (binary data by key). Each blob is a file in one directory.
 
 use std::io::ErrorKind;
 use std::ops::Range;
@@ -14,7 +14,7 @@ use tokio::io::AsyncWriteExt as _;
 use super::Blob;
 use crate::{Error, Kind};
 
-/// The directory that contains the blobs.
+/// A blob store whose blobs are files in a directory.
 #[derive(Debug, Clone)]
 pub struct Files {
     directory: PathBuf,
@@ -59,7 +59,7 @@ impl Files {
     }
 
     /// Returns the paths of all directories and files in the blob directory, including temporary
-    /// files. A directory that cannot be read counts as empty.
+    /// files. A directory that cannot be read is treated as empty.
     pub fn paths(&self) -> Vec<PathBuf> {
         let (mut found, mut folders) = (Vec::new(), vec![self.directory.clone()]);
         while let Some(folder) = folders.pop() {
@@ -102,8 +102,8 @@ fn failed(what: &str, error: std::io::Error) -> Error {
 }
 
 impl Files {
-    /// Creates the missing directories for a blob, the outer directories first. After each new
-    /// directory, its parent is synced to disk before the next directory is created.
+    /// Creates the missing directories for a blob. Each new directory entry is written to the disk
+    /// before the next inner directory is created.
     async fn folder(&self, folder: &Path, what: &str) -> Result<(), Error> {
         let mut missing = Vec::new();
         let mut next = Some(folder);
@@ -129,19 +129,19 @@ impl Files {
     }
 }
 
-/// A temporary file. It is removed when the value is dropped, also after a failed write or a
-/// canceled future.
+/// A temporary file that is removed when this value is dropped. This also happens after a failed
+/// write or if the future of the write is dropped.
 struct Temporary(PathBuf);
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // After a successful write, the file has its final name. The removal then fails, and the
+        // After a successful write, the file has another name. The removal then fails, and this
         // error is ignored.
         std::fs::remove_file(&self.0).ok();
     }
 }
 
-/// Syncs the entries of a directory to disk, so that new file names survive a power loss.
+/// Writes the entries of a directory to the disk, so that new file names survive a power loss.
 async fn sync(folder: &Path, what: &str) -> Result<(), Error> {
     let folder = fs::File::open(folder)
         .await
@@ -155,8 +155,8 @@ impl Blob for Files {
         let path = self.path(key)?;
         let what = format!("put {key}");
         let folder = path.parent().unwrap_or(&self.directory).to_owned();
-        // The data is written to a temporary file, synced, and renamed. A reader therefore never
-        // gets an incomplete blob.
+        // The data is first written to a temporary file, which then gets the final name. A reader
+        // therefore never gets an incomplete blob.
         let temporary = folder.join(format!(
             ".{}-{}",
             std::process::id(),
@@ -177,14 +177,14 @@ impl Blob for Files {
                     file.write_all(&bytes)
                         .await
                         .map_err(|error| failed(&what, error))?;
-                    // `flush` waits for the last write, and returns its error.
+                    // `flush` waits until the last write is complete, and returns its error.
                     file.flush().await.map_err(|error| failed(&what, error))?;
                     file.sync_all()
                         .await
                         .map_err(|error| failed(&what, error))?;
                     break;
                 }
-                // A concurrent `remove` deleted the empty directory, so the directory is created
+                // If a concurrent `remove` deletes the empty directory, the directory is created
                 // again.
                 Err(error) if again && error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(failed(&what, error)),
@@ -207,8 +207,8 @@ impl Blob for Files {
 
     async fn get_range(&self, key: &str, range: Range<usize>) -> Result<Option<Vec<u8>>, Error> {
         let path = self.path(key)?;
-        // One blocking task opens, reads and closes the file. With `tokio::fs`, each of these
-        // operations would need its own task.
+        // One blocking task opens, reads and closes the file. With `tokio::fs`, each of the three
+        // operations would use a separate task.
         let read = tokio::task::spawn_blocking(move || read_range(&path, &range)).await;
         let read = read.map_err(|error| {
             Error::new(
@@ -221,8 +221,8 @@ impl Blob for Files {
 
     async fn free_bytes(&self) -> Result<Option<u64>, Error> {
         let directory = self.directory.clone();
-        // The directory does not exist before the first blob is stored. In this case the nearest
-        // existing parent directory is checked.
+        // The blob directory does not exist before the first blob is stored. The free space is then
+        // read from its nearest existing parent directory.
         let stat = tokio::task::spawn_blocking(move || {
             directory
                 .ancestors()
@@ -276,8 +276,8 @@ impl Blob for Files {
             Err(error) if is_missing(&error) => return Ok(()),
             Err(error) => return Err(failed(&format!("remove {key}"), error)),
         }
-        // An empty directory is also removed. If the directory contains other blobs, `remove_dir`
-        // fails, and the error is ignored.
+        // The directory of the blob is also removed if it is empty. If it contains other blobs,
+        // `remove_dir` fails, and this error is ignored.
         if let Some(folder) = path.parent().filter(|folder| *folder != self.directory) {
             fs::remove_dir(folder).await.ok();
         }
@@ -306,8 +306,8 @@ fn read_range(path: &Path, range: &Range<usize>) -> std::io::Result<Option<Vec<u
     Ok(Some(bytes))
 }
 
-/// Returns whether the error means that the file does not exist. A key that is the name of a
-/// directory also counts as missing.
+/// Returns whether an error means that the blob does not exist. If a key is the name of a
+/// directory, its blob also counts as missing.
 fn is_missing(error: &std::io::Error) -> bool {
     matches!(
         error.kind(),

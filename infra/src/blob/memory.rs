@@ -1,4 +1,4 @@
-//! Blobs (binary data by key) in memory, for tests and simulation.
+//! Implements the blob store (binary data by key) in memory, for tests and simulations.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::Blob;
 use crate::Error;
 
-/// All blobs by key.
+/// The bytes of all blobs, by their keys.
 #[derive(Debug, Default)]
 pub struct Memory(pub Mutex<HashMap<String, Vec<u8>>>);
 

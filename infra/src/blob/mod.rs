@@ -1,5 +1,5 @@
-//! The interface to the blob store, which stores large binary data by key. Examples are archive
-//! objects of the feed and parts of uploaded files.
+//! Defines the interface to the blob store, which stores large binary data by key. Examples are the
+//! archive objects of the feed, and the parts of uploaded files.
 
 pub mod contract;
 #[cfg(feature = "local")]
@@ -18,24 +18,24 @@ use crate::Error;
 /// letters, digits, dots, dashes and underscores.
 #[async_trait]
 pub trait Blob: Send + Sync {
-    /// Stores a blob. Replaces an existing blob with the same key. When this function returns, the
-    /// blob is safe against a power loss.
+    /// Stores a blob. Replaces an existing blob with the same key. When this function returns, a
+    /// power loss cannot remove the blob.
     async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<(), Error>;
     /// Returns the bytes of a blob. Returns `None` if the blob does not exist.
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error>;
-    /// Returns a range of the bytes of a blob. Returns fewer bytes if the blob ends before the end
-    /// of the range, and `None` if the blob does not exist.
+    /// Returns the bytes of a blob in `range`. If the blob ends before the end of the range,
+    /// returns fewer bytes. Returns `None` if the blob does not exist.
     async fn get_range(&self, key: &str, range: Range<usize>) -> Result<Option<Vec<u8>>, Error> {
         let whole = self.get(key).await?;
         Ok(whole
             .map(|bytes| bytes[range.start.min(bytes.len())..range.end.min(bytes.len())].to_vec()))
     }
-    /// Returns the number of bytes that can still be stored. Returns `None` if there is no limit.
+    /// Returns how many bytes can still be stored. Returns `None` if there is no limit.
     async fn free_bytes(&self) -> Result<Option<u64>, Error> {
         Ok(None)
     }
-    /// Returns the keys of blobs whose keys have exactly one part after a prefix, such as
-    /// `attachments/att-1/`. Returns at most `most` keys, in any order.
+    /// Returns the keys that consist of `prefix` and exactly one more part. An example of a prefix
+    /// is `attachments/att-1/`. Returns at most `most` keys, in any order.
     async fn list(&self, prefix: &str, most: usize) -> Result<Vec<String>, Error>;
     /// Removes a blob. Also succeeds if the blob does not exist.
     async fn remove(&self, key: &str) -> Result<(), Error>;

@@ -1,4 +1,4 @@
-//! Blobs (binary data by key) in an S3 bucket.
+//! Implements the blob store (binary data by key) on an S3 bucket.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use crate::meter::{Counted, Meter};
 use crate::sdk::failed;
 use crate::{Error, Kind};
 
-/// Timeouts for opening a connection, for one attempt, and for the whole request. The last two are
-/// long, because an object can have several megabytes and a connection can be slow.
+/// Timeouts for opening a connection, for one attempt, and for all attempts of a request. The last
+/// two timeouts are long, because an object can have several megabytes.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const TRY_TIMEOUT: Duration = Duration::from_secs(30);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(90);
@@ -31,8 +31,8 @@ pub struct S3 {
 
 impl S3 {
     pub fn new(config: &SdkConfig, bucket: &str, meter: Arc<Meter>) -> Self {
-        // An emulator does not support host names for buckets. In this case the bucket name is a
-        // part of the URL path.
+        // An emulator does not support host names for buckets. The bucket name is then a part of
+        // the URL path.
         let has_bucket_hosts = config.endpoint_url().is_none();
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
@@ -49,8 +49,8 @@ impl S3 {
         }
     }
 
-    /// Returns the bytes of an object, or of a range in the syntax of the `Range` header. Returns
-    /// `None` if the object does not exist.
+    /// Returns the bytes of an object. If `range` is set, returns only this range, which has the
+    /// syntax of the header `Range`. Returns `None` if the object does not exist.
     async fn get_bytes(&self, key: &str, range: Option<String>) -> Result<Option<Vec<u8>>, Error> {
         let got = self
             .client

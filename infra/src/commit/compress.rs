@@ -1,27 +1,28 @@
 //! Compresses commit bodies with deflate and a dictionary of typical events.
 //!
-//! The first byte of the output is the format. Format 2 means uncompressed bytes. Format 3 means
-//! bytes that are compressed with the dictionary `dictionary.v1`. This dictionary must not change
-//! after the first release, because stored bodies cannot be read without it.
+//! The first byte of the output is the number of its format. Format 2 contains uncompressed bytes.
+//! Format 3 contains bytes that are compressed with the dictionary `dictionary.v1`. After the first
+//! release, this dictionary must not change, because stored bodies cannot be read without it.
 //!
-//! A better dictionary gets the next format number. Hashes are always computed from the
-//! uncompressed bytes.
+//! If a better dictionary is added, it gets a new format number. Hashes are always computed from
+//! the uncompressed bytes.
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
 use crate::{Error, Kind};
 
 const DICTIONARY: &[u8] = include_bytes!("dictionary.v1");
-/// Formats of older builds, which did not write the permanent event names. Data in these formats is
-/// rejected.
+/// Format numbers of older programs, which did not store the permanent event names. Data in these
+/// formats is rejected.
 const FORMER: [u8; 2] = [0, 1];
 const PLAIN: u8 = 2;
 const DEFLATED: u8 = 3;
-/// Size of the deflate window as a power of two (2^15 bytes, 32 KiB). The dictionary must fit in
-/// the window.
+/// Size of the deflate window as a power of two: 2^15 bytes (32 KiB). The dictionary must not be
+/// larger than the window.
 const WINDOW_BITS: u8 = 15;
 
-/// Compresses bytes. If the compressed form is longer, returns the uncompressed form.
+/// Compresses bytes. If the compressed bytes are longer, the output contains the uncompressed
+/// bytes.
 pub fn compress(plain: &[u8]) -> Vec<u8> {
     deflate(plain)
         .filter(|deflated| deflated.len() <= plain.len())
@@ -33,15 +34,15 @@ fn deflate(plain: &[u8]) -> Option<Vec<u8>> {
     deflater.set_dictionary(DICTIONARY).ok()?;
     let mut deflated = Vec::with_capacity(plain.len() + 64);
     deflated.push(DEFLATED);
-    // The capacity is fixed. Output that does not fit is longer than the uncompressed bytes, so it
-    // is not used.
+    // The output buffer cannot grow. Output that does not fit is longer than the uncompressed
+    // bytes, so it is not needed.
     let status = deflater
         .compress_vec(plain, &mut deflated, FlushCompress::Finish)
         .ok()?;
     (status == Status::StreamEnd).then_some(deflated)
 }
 
-/// Reads the output of [`compress`]. `bytes_max` limits the size of the output buffer.
+/// Decompresses the output of [`compress`]. `bytes_max` limits the size of the result.
 pub fn decompress(stored: &[u8], bytes_max: usize) -> Result<Vec<u8>, Error> {
     match stored.split_first() {
         Some((&PLAIN, plain)) => Ok(plain.to_vec()),
@@ -75,8 +76,8 @@ fn inflate(deflated: &[u8], bytes_max: usize) -> Result<Vec<u8>, Error> {
         );
         match status.map_err(|error| broken(&error.to_string()))? {
             Status::StreamEnd => return Ok(plain),
-            // The buffer grows only to about `bytes_max`. Valid data never needs more, because the
-            // program never writes longer data.
+            // The buffer grows only to about `bytes_max`. The program never writes longer data, so
+            // valid data fits.
             Status::Ok | Status::BufError
                 if plain.len() == plain.capacity() && plain.len() <= bytes_max =>
             {

@@ -1,4 +1,4 @@
-//! Commits and their hashes. An audit uses the hashes to detect a changed commit.
+//! Defines commits and computes their hashes. With the hashes, an audit detects a changed commit.
 
 #[cfg(feature = "aws")]
 pub mod compress;
@@ -8,42 +8,42 @@ use events::Moment;
 /// A BLAKE3 hash, 32 bytes.
 pub type Hash = [u8; 32];
 
-/// Maximum size in bytes of a stream name. Every adapter uses stream names in keys, and the size of
-/// keys is limited.
+/// Maximum size in bytes of a stream name. Adapters use the stream name in database keys, whose
+/// size is limited.
 pub const STREAM_BYTES_MAX: usize = 256;
 
 /// All events that one command adds to one stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
     pub stream: String,
-    /// Sequence number of the first event.
+    /// Sequence number of the first event of this commit in the stream.
     pub first: i64,
-    /// Number of events.
+    /// Number of events in this commit.
     pub n: i64,
     pub at: Moment,
     pub command_id: [u8; 16],
     /// Hash of the previous commit in the stream. All bytes are zero for the first commit.
     pub prev_hash: Hash,
     pub hash: Hash,
-    /// JSON text `{ meta, events[] }` in UTF-8. Personal values are encrypted.
+    /// JSON text `{ meta, events[] }` in UTF-8. Values of people are encrypted.
     pub body: Vec<u8>,
-    /// The state after this commit, so that a later load reads fewer commits. `None` if no snapshot
-    /// is stored.
+    /// The state of the aggregate after this commit. A later load needs fewer commits if it starts
+    /// at a snapshot. `None` if this commit contains no snapshot.
     ///
     /// The hashes do not include the snapshot. Therefore `audit verify` computes the state from the
-    /// events and compares it with the snapshot.
+    /// events and compares the state with the snapshot.
     pub snapshot: Option<Snapshot>,
 }
 
-/// A serialized state of an aggregate. The fingerprint identifies the code that computed the state
-/// from the events.
+/// The serialized state of an aggregate. The fingerprint identifies the version of the code that
+/// computes the state from the events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     pub fingerprint: [u8; 16],
     pub state: Vec<u8>,
 }
 
-/// A commit with its position in the feed, the order of all commits.
+/// A commit with its position in the feed (the ordered list of all commits).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placed {
     pub position: i64,
@@ -51,7 +51,7 @@ pub struct Placed {
     pub commit: Commit,
 }
 
-/// The head of the feed: the position and the feed hash of the last commit.
+/// The head (the end) of the feed: the position and the feed hash of the last commit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Head {
     /// Position of the last commit. 0 for an empty ledger.
@@ -60,12 +60,12 @@ pub struct Head {
 }
 
 impl Commit {
-    /// Returns the sequence number after the last event of this commit.
+    /// Returns the sequence number that follows the last event of this commit.
     pub fn next(&self) -> i64 {
         self.first + self.n
     }
 
-    /// Computes the correct hash of this commit from its content.
+    /// Computes the hash that this commit must have, from its content.
     pub fn expected_hash(&self) -> Hash {
         chain(&[
             b"ledgerdesk.commit.v1",
@@ -80,7 +80,7 @@ impl Commit {
     }
 
     /// Returns whether the stream name is valid for all adapters and for the feed. A valid name has
-    /// 1 to [`STREAM_BYTES_MAX`] bytes, and no whitespace or control characters.
+    /// 1 to [`STREAM_BYTES_MAX`] bytes, without whitespace and control characters.
     pub fn is_well_named(&self) -> bool {
         (1..=STREAM_BYTES_MAX).contains(&self.stream.len())
             && !self
@@ -89,8 +89,8 @@ impl Commit {
                 .any(|c| c.is_whitespace() || c.is_control())
     }
 
-    /// Returns the size of the stored commit in bytes. The size includes the body, the snapshot,
-    /// the key and the fixed fields.
+    /// Returns the size in bytes of this commit in the store. The size includes the body, the
+    /// snapshot, the key and the fixed fields.
     pub fn size(&self) -> usize {
         self.body.len()
             + self.stream.len()
@@ -104,8 +104,8 @@ impl Commit {
     }
 }
 
-/// Computes the feed hash at a position. Inputs are the previous feed hash, the position, and the
-/// hash of the commit.
+/// Computes the feed hash (chained hash) at a position. It is a hash of the previous feed hash, the
+/// position, and the hash of the commit.
 pub fn feed_hash(previous: &Hash, position: i64, hash: &Hash) -> Hash {
     chain(&[
         b"ledgerdesk.feed.v1",
@@ -115,8 +115,8 @@ pub fn feed_hash(previous: &Hash, position: i64, hash: &Hash) -> Hash {
     ])
 }
 
-/// Returns the BLAKE3 hash of several fields. Each field is hashed after its length (big-endian
-/// u64).
+/// Returns the BLAKE3 hash of several fields. The length of each field (big-endian u64) is hashed
+/// before the field.
 pub(crate) fn chain(fields: &[&[u8]]) -> Hash {
     let mut hasher = blake3::Hasher::new();
     for field in fields {
@@ -146,8 +146,8 @@ pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
     (text.len() == N * 2).then_some(bytes)
 }
 
-/// Returns the commit after `previous` in a stream, for tests. Every byte of its command id is
-/// `command`.
+/// Creates the commit that follows `previous` in a stream, for tests. Every byte of its command id
+/// has the value `command`.
 pub fn following(
     stream: &str,
     previous: Option<&Commit>,

@@ -1,9 +1,9 @@
-//! The contract suite of the directory: tests that every adapter must pass. The tests use one small
-//! organization.
+//! Contains the contract suite of the directory: the tests that every adapter must pass. All tests
+//! use the same small organization.
 
 use super::{Business, Directory};
 
-/// The organization that the tests expect, in the format of a directory file (TOML).
+/// The organization that the tests use, in the TOML format of a directory file.
 pub const ORGANIZATION: &str = r#"
 [[department]]
 id = "1"

@@ -1,5 +1,5 @@
-//! The organization (people, departments and businesses) in a TOML file. The file is used by desks
-//! without a directory service, and by tests.
+//! Reads the organization (people, departments and businesses) from a TOML file. Desks without a
+//! directory service use such a file, and tests also use it.
 //!
 //! ```toml
 //! [[department]]
@@ -86,8 +86,8 @@ impl Directory for File {
     }
     async fn members(&self, department: &str) -> Result<Vec<String>, Error> {
         let mut below = BTreeSet::from([department]);
-        // Each pass of the loop adds one level of departments. The number of levels is at most the
-        // number of departments, so the loop finds all of them.
+        // Each pass of the loop adds the departments of one more level. There are at most as many
+        // levels as departments, so the loop finds all subdepartments.
         for _ in 0..self.department.len() {
             let children: Vec<&str> = self
                 .department

@@ -1,9 +1,9 @@
-//! Reads the organization from a directory service with GET requests. `<base>/people/<name>`
-//! returns `{leader}`. `/departments/<id>/members`, `/businesses` and
-//! `/businesses/<id>/roles/<role>` return arrays.
+//! Reads the organization (people, departments, businesses) from a directory service with GET
+//! requests. `<base>/people/<name>` returns `{leader}`. `/departments/<id>/members`, `/businesses`
+//! and `/businesses/<id>/roles/<role>` return arrays.
 //!
 //! Status 404 means that the person, department, business or role is unknown. Responses are cached
-//! for a minute, because each workflow node that a ticket enters can cause requests.
+//! for one minute, because each node of a workflow can cause requests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::http::{HttpClient, HttpRequest, Url};
 use crate::{Error, Kind};
 
-/// Maximum duration of one request.
+/// Maximum duration of one request to the directory service.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Milliseconds for which a response stays in the cache.
 const CACHE_MS: i64 = 60_000;
@@ -26,7 +26,7 @@ const CACHED_MAX: usize = 10_000;
 /// Maximum size of a response in bytes.
 const RESPONSE_BYTES_MAX: usize = 4 << 20;
 
-/// A client of the directory service with the base URL `base`.
+/// A client of the directory service. All requests begin with the URL `base`.
 pub struct Http {
     client: Arc<dyn HttpClient>,
     base: Url,

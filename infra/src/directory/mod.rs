@@ -1,5 +1,5 @@
-//! The interface to the organization: leaders, departments, businesses, and people with roles.
-//! People are identified by user name.
+//! Defines the interface to the organization: leaders, departments, businesses, and people with
+//! roles. A person is identified by the user name.
 
 pub mod contract;
 pub mod file;
@@ -16,15 +16,16 @@ pub struct Business {
     pub name: String,
 }
 
-/// Reads the organization from a file or from a directory service. For unknown people, departments
-/// and roles, the results are empty. Such results are not errors.
+/// Reads the organization (people, departments, businesses) from a file or from a directory
+/// service. For an unknown person, department or role, the result is empty. An empty result is not
+/// an error.
 #[async_trait]
 pub trait Directory: Send + Sync {
     /// Returns the leader of a person. Returns `None` if the person is unknown or has no leader.
     async fn leader(&self, person: &str) -> Result<Option<String>, Error>;
     /// Returns the people of a department and of all its sub-departments.
     async fn members(&self, department: &str) -> Result<Vec<String>, Error>;
-    /// Returns the people who have a role in a business.
+    /// Returns the people who have the role `role` in a business.
     async fn holders(&self, business: i64, role: &str) -> Result<Vec<String>, Error>;
     /// Returns all businesses.
     async fn businesses(&self) -> Result<Vec<Business>, Error>;

@@ -1,6 +1,6 @@
-//! The HTTP client for outgoing requests. Every request has a timeout, TLS certificates are
-//! verified, and redirects are not followed. The client connects only to addresses that the egress
-//! rules (rules for outgoing requests) allow.
+//! Sends outgoing HTTP requests. Every request has a timeout, TLS certificates are verified, and
+//! redirects are not followed. The client connects only to addresses that the egress rules (rules
+//! for outgoing requests) allow.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::egress::Egress;
 use super::{HEADER_BYTES_MAX, HttpClient, HttpError, HttpRequest, HttpResponse, is_of_connection};
 use crate::{Error, Kind};
 
-/// Maximum duration of a request that has no timeout of its own.
+/// Maximum duration of a request for which the caller sets no timeout.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// An HTTP client for outgoing requests.
@@ -43,8 +43,8 @@ impl Client {
         Ok(Self { client, egress })
     }
 
-    /// Creates a client for servers that the operator has configured. Such a server may be in any
-    /// network.
+    /// Creates a client for servers that the operator has configured. The client connects to every
+    /// address.
     pub fn trusted() -> Result<Self, Error> {
         Self::new(Egress::everywhere())
     }
@@ -56,7 +56,8 @@ impl Client {
         if !matches!(url.scheme(), "http" | "https") {
             return Err("the URL is neither http nor https".into());
         }
-        // Host names are checked later: `Allowed` checks their addresses after the DNS lookup.
+        // Only addresses in the URL are checked here. For a host name, `Allowed` checks the
+        // addresses after the DNS lookup.
         match self.egress.closes(url.host_str().unwrap_or_default()) {
             Some(host) => Err(format!("calls to {host} are not allowed (--egress)")),
             None => Ok(url),
@@ -94,7 +95,7 @@ impl HttpClient for Client {
 
     async fn send(&self, request: &HttpRequest) -> Result<HttpResponse, HttpError> {
         let prepared = self.prepare(request).map_err(HttpError::NotSent)?;
-        // `no_response` removes the URL from the error, because a URL can contain secrets.
+        // A URL can contain secrets, so `no_response` removes the URL from the error.
         let mut response = prepared.send().await.map_err(no_response)?;
         let unfinished = |error| HttpError::Unknown(error_chain(error));
         let mut body = Vec::new();
@@ -134,8 +135,8 @@ impl Client {
             if is_of_connection(name.as_str()) {
                 return Err(format!("header {name} must not be set"));
             }
-            // The desk itself sets the first `idempotency-key` header, so later headers with this
-            // name are ignored. The receiver uses the key to recognize a repeated request.
+            // The receiver uses this header to recognize a repeated request. The desk sets the
+            // first `idempotency-key` header itself, so further headers with this name are ignored.
             if name == "idempotency-key" && headers.contains_key(&name) {
                 continue;
             }
@@ -152,8 +153,8 @@ impl Client {
     }
 }
 
-/// Returns the response headers, up to [`HEADER_BYTES_MAX`] bytes. Headers whose values are not
-/// text are left out.
+/// Returns the response headers up to a total of [`HEADER_BYTES_MAX`] bytes. A header whose value
+/// is not text is omitted.
 fn kept_headers(headers: &HeaderMap) -> Vec<(String, String)> {
     let mut bytes = 0;
     headers
@@ -168,8 +169,8 @@ fn kept_headers(headers: &HeaderMap) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Converts an error that occurred before a response arrived. If no connection was opened, the
-/// request was not sent.
+/// Converts an error that occurred before a response arrived. If the client could not open a
+/// connection, the request was not sent.
 fn no_response(error: reqwest::Error) -> HttpError {
     let is_sent = !(error.is_connect() || error.is_builder());
     let reason = error_chain(error);

@@ -1,4 +1,4 @@
-//! An HTTP client for programs that send no requests.
+//! Implements an HTTP client that sends no request, for programs that must not send requests.
 
 use async_trait::async_trait;
 
@@ -8,7 +8,7 @@ use super::{HttpClient, HttpError, HttpRequest, HttpResponse};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Closed;
 
-/// The reason that each rejection contains.
+/// The reason in the error for every request.
 const REASON: &str = "this program sends no outgoing requests";
 
 #[async_trait]

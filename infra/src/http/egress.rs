@@ -1,5 +1,5 @@
-//! Rules for outgoing requests (egress). All public addresses are allowed. A private address is
-//! allowed only if it is in the configuration.
+//! Decides whether an outgoing request (egress) is allowed. All public addresses are allowed. A
+//! private address is allowed only if the configuration contains it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -12,8 +12,8 @@ pub struct Egress {
 }
 
 impl Egress {
-    /// Parses a comma-separated list. Allowed entries are `loopback`, networks such as
-    /// `10.0.0.0/8`, addresses, host names, and `*.example.com` for all subdomains.
+    /// Parses a comma-separated list of allowed destinations. An entry is `loopback`, a network
+    /// such as `10.0.0.0/8`, an address, a host name, or `*.example.com` for all subdomains.
     pub fn read(text: &str) -> Result<Self, String> {
         let mut egress = Self::default();
         for part in text
@@ -51,8 +51,8 @@ impl Egress {
         Ok(egress)
     }
 
-    /// Returns rules that allow every address. They are used for servers that the operator has
-    /// configured.
+    /// Returns rules that allow every address. These rules are used only for servers that the
+    /// operator has configured.
     pub fn everywhere() -> Self {
         Self {
             loopback: true,
@@ -64,14 +64,14 @@ impl Egress {
         }
     }
 
-    /// Allows also the loopback addresses of this machine if `allowed` is true.
+    /// If `allowed` is true, also allows the loopback addresses of this machine.
     #[must_use]
     pub fn with_loopback(mut self, allowed: bool) -> Self {
         self.loopback |= allowed;
         self
     }
 
-    /// Returns whether a host name is in the list of allowed hosts. All addresses of such a host
+    /// Returns whether the list of allowed hosts contains a host name. All addresses of such a host
     /// are allowed.
     pub fn allows_host(&self, host: &str) -> bool {
         let host = host.to_lowercase();
@@ -95,11 +95,11 @@ impl Egress {
         is_public(address) || self.in_nets(address)
     }
 
-    /// Checks a host without a DNS lookup. Returns the host in lower case if requests to it are
-    /// forbidden, otherwise `None`.
+    /// Checks a host without a DNS lookup. If requests to the host are forbidden, returns the host
+    /// in lower case. Otherwise returns `None`.
     ///
-    /// A host is forbidden if it is a forbidden address. It is also forbidden if it is a name that
-    /// always means this machine, unless the configuration allows this name.
+    /// A forbidden address is rejected. A name that always means this machine, such as `localhost`,
+    /// is also rejected, unless the configuration allows this name.
     pub fn closes(&self, host: &str) -> Option<String> {
         let host = host
             .trim_start_matches('[')
@@ -131,10 +131,10 @@ impl Egress {
     }
 }
 
-/// Returns whether a text is a host name, or `*.` with a host name after it.
+/// Returns whether a text is a host name, or `*.` followed by a host name.
 ///
-/// A `*` alone is rejected, because no host name would match. A text without letters is rejected,
-/// because it is probably an address with a typing error.
+/// A single `*` is rejected, because it would match no host name. A text without letters is
+/// rejected, because it is probably a wrong IP address.
 fn is_host_name(text: &str) -> bool {
     let name = text.strip_prefix("*.").unwrap_or(text);
     name.chars()
@@ -151,9 +151,9 @@ fn bits_of(address: u128, all: u8, bits: u8) -> u128 {
     }
 }
 
-/// Returns the IPv4 address that is contained in certain IPv6 addresses, otherwise the same
-/// address. These are mapped, translated and tunnel addresses (RFC 4291 2.5.5, RFC 2765, RFC 6052,
-/// RFC 3056).
+/// Some IPv6 addresses contain an IPv4 address: mapped, translated and tunnel addresses (RFC 4291
+/// 2.5.5, RFC 2765, RFC 6052, RFC 3056). For such an address, returns the IPv4 address. Otherwise
+/// returns the address unchanged.
 fn plain(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else {
         return address;
@@ -174,8 +174,8 @@ fn plain(address: IpAddr) -> IpAddr {
 
 /// Returns whether an address is public. These addresses are not public:
 ///
-/// - addresses of this machine: loopback, unspecified and link-local addresses; clouds serve
-///   instance credentials at a link-local address
+/// - addresses of this machine: loopback, unspecified and link-local addresses; clouds offer
+///   credentials of the machine at a link-local address
 /// - private networks (RFC 1918, RFC 6598, RFC 4193, the registries of RFC 6890) and reserved
 ///   addresses
 /// - 168.63.129.16, because one cloud offers internal services at this address
@@ -200,10 +200,10 @@ fn is_public(address: IpAddr) -> bool {
                 || special
         }
         IpAddr::V6(v6) => {
-            // The special ranges are site-local (RFC 3879), local translation (RFC 8215), discard
-            // (RFC 6666), documentation (RFC 3849, RFC 9637) and segment routing (RFC 9602). Teredo
-            // addresses (RFC 4380) are also special, because a Teredo address contains another
-            // address.
+            // These ranges are not public: site-local (RFC 3879), local translation (RFC 8215),
+            // discard (RFC 6666), documentation (RFC 3849, RFC 9637) and segment routing (RFC
+            // 9602). Teredo addresses (RFC 4380) are not public either, because they contain
+            // another address.
             let special = match v6.segments() {
                 [0x64, 0xff9b, 1, ..]
                 | [0x100, 0, 0, 0, ..]
@@ -248,8 +248,8 @@ mod tests {
         ] {
             assert!(!allows("", inside), "{inside}");
         }
-        // The list contains special-purpose addresses, and private addresses in the format of
-        // translators and tunnels.
+        // The list contains special addresses, and private IPv4 addresses inside the IPv6 addresses
+        // of translators and tunnels.
         for inside in [
             "64:ff9b::a01:203",
             "64:ff9b::7f00:1",

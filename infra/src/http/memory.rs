@@ -1,4 +1,5 @@
-//! An HTTP client in memory, for tests. It records the requests and returns prepared responses.
+//! Implements an HTTP client in memory, for tests. The client stores the requests and returns
+//! prepared responses.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -7,8 +8,8 @@ use async_trait::async_trait;
 
 use super::{HttpClient, HttpError, HttpRequest, HttpResponse};
 
-/// A client that returns the prepared responses in order. After the last one, it always returns
-/// `{"code": 0}`.
+/// A client that returns prepared responses in order. After the last prepared response, every
+/// response is `{"code": 0}`.
 #[derive(Debug, Default)]
 pub struct Memory {
     pub calls: Mutex<Vec<HttpRequest>>,

@@ -1,6 +1,6 @@
-//! The interface for outgoing HTTP requests. It is used for callbacks, automatic nodes, option
-//! sources, the login service and the directory service. No other module sends requests with an
-//! HTTP library.
+//! Defines the interface for outgoing HTTP requests. Callbacks, automatic nodes, option sources,
+//! the login service and the directory service use this interface. No other module sends requests
+//! with an HTTP library.
 
 pub mod client;
 pub mod closed;
@@ -19,8 +19,9 @@ pub use response::{HEADER_BYTES_MAX, HttpError, HttpResponse, RESPONSE_BYTES_MAX
 /// Sends HTTP requests.
 #[async_trait]
 pub trait HttpClient: Send + Sync {
-    /// Returns the reason why a request to a URL is forbidden, or `None` if the URL is allowed.
-    /// Checks only the text of the URL. The function `send` also resolves and checks the host name.
+    /// Returns the reason why requests to a URL are forbidden, or `None` if they are allowed. Only
+    /// the text of the URL is checked here. The function `send` also checks the addresses of the
+    /// host name.
     fn refuses(&self, _url: &str) -> Option<String> {
         None
     }

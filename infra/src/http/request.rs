@@ -1,4 +1,4 @@
-//! An outgoing HTTP request.
+//! Defines an outgoing HTTP request with its limits.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ pub struct HttpRequest {
     pub method: String,
     pub url: String,
     pub headers: Vec<(String, String)>,
-    /// The body of the request. It is sent as JSON if no header sets another media type. If it is
-    /// empty, no body is sent.
+    /// The request body. The body is sent as JSON, unless a header sets another media type. If the
+    /// body is empty, no body is sent.
     pub body: Vec<u8>,
-    /// Maximum time until the whole response has arrived.
+    /// Maximum time from the start of the request until the whole response has arrived.
     pub timeout: Duration,
-    /// Maximum size of the response body in bytes. Further bytes are dropped.
+    /// Maximum size in bytes of the response body. Further bytes are ignored.
     pub response_bytes_max: usize,
 }
 

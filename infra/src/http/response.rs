@@ -1,20 +1,21 @@
-//! The response to an outgoing HTTP request, or the reason why there is no response.
+//! Defines the response to an outgoing HTTP request, and the reasons why a response is missing.
 
-/// Maximum size in bytes of a response body, for callers that only check whether the request
+/// Maximum size in bytes of a response body, if the caller only needs to know whether the request
 /// succeeded.
 pub const RESPONSE_BYTES_MAX: usize = 64 * 1024;
-/// Maximum total size in bytes of the header names and values that a response keeps.
+/// Maximum total size in bytes of the header names and values in a response. Further headers are
+/// omitted.
 pub const HEADER_BYTES_MAX: usize = 16 * 1024;
 
 /// The response to an outgoing HTTP request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HttpResponse {
     pub status: u16,
-    /// Header names in lower case, with their values. The total size is at most
+    /// The names of the headers in lower case, with their values. The total size is at most
     /// [`HEADER_BYTES_MAX`] bytes.
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
-    /// Whether the body is incomplete, because it was longer than the request allowed.
+    /// Whether the body is incomplete, because it was longer than the limit of the request.
     pub is_cut: bool,
 }
 
@@ -33,7 +34,7 @@ impl HttpResponse {
         (200..300).contains(&self.status)
     }
 
-    /// Returns the value of a header. `name` is in lower case.
+    /// Returns the value of a header. `name` must be in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
@@ -41,11 +42,11 @@ impl HttpResponse {
             .map(|(_, value)| value.as_str())
     }
 
-    /// Returns the waiting time from the header `Retry-After`, in milliseconds. Returns `None` if
+    /// Returns the time that the header `Retry-After` requests, in milliseconds. Returns `None` if
     /// the header is missing or unreadable.
     ///
     /// The header contains seconds or an HTTP date (RFC 9110 10.2.3). For a date, the result is the
-    /// time from `now_ms` (the current Unix time) to this date.
+    /// time from `now_ms` (the current Unix time in milliseconds) to this date.
     pub fn retry_after_ms(&self, now_ms: i64) -> Option<i64> {
         let text = self.header("retry-after")?.trim();
         if let Ok(seconds) = text.parse::<u32>() {
@@ -58,13 +59,13 @@ impl HttpResponse {
     }
 }
 
-/// The reason why there is no response to a request.
+/// The reason why a request has no response.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HttpError {
     /// The request was not sent, so it can safely be repeated.
     #[error("{0}")]
     NotSent(String),
-    /// The request was sent, and the receiver may have executed it.
+    /// The request was sent, but no response arrived. The receiver may have executed it.
     #[error("{0}")]
     Unknown(String),
 }

@@ -1,5 +1,6 @@
-//! Requests to BlueKing ITSM v2 (reference/bk-itsm.md 1 to 3). Creates and reads tickets over the
-//! ESB or the API gateway. A business error has HTTP status 200, and its `result` is false.
+//! Builds requests to BlueKing ITSM v2 and converts the responses (reference/bk-itsm.md 1 to 3).
+//! The requests create and read tickets through the ESB or the API gateway. If BlueKing ITSM
+//! rejects a request, the response has HTTP status 200, and its member `result` is false.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -71,8 +72,8 @@ impl Itsm for BkItsm {
         if let Request::Read { external } = request {
             url = format!("{url}?sn={}", percent(external));
         }
-        // A GET request has no body, and its URL contains no credentials. Proxies write URLs to
-        // their logs.
+        // Proxies write URLs to their logs. A URL must therefore contain no credentials, and a GET
+        // request has no body that could contain them.
         let body = body.map(|mut body| {
             for (key, value) in credentials.as_object().into_iter().flatten() {
                 body[key] = value.clone();
@@ -103,7 +104,7 @@ impl Itsm for BkItsm {
         };
         match response.status {
             200 | 201 => {}
-            // The API gateway applies the rate limit, so the request did not reach the ITSM.
+            // The API gateway limits the rate of requests, so the request did not reach the ITSM.
             429 => return Answer::NotSent("the rate limit is reached (HTTP 429)".into()),
             status @ 300..=499 => {
                 return Answer::Rejected(format!("the response status is {status}"));
@@ -127,7 +128,8 @@ impl Itsm for BkItsm {
     }
 }
 
-/// Reads the data of a successful response. Returns `None` if a required member is missing.
+/// Converts the data of a successful response to an answer. Returns `None` if a required member is
+/// missing.
 fn read(request: &Request, data: &Value) -> Option<Answer> {
     let number = |ticket: &Value| {
         let number = plain(ticket.get("sn")?);
@@ -168,7 +170,7 @@ fn values(fields: Vec<&Map<String, Value>>) -> BTreeMap<String, Value> {
     fields.into_iter().filter_map(value).collect()
 }
 
-/// Escapes the non-ASCII characters of a JSON text, because a header must not contain them.
+/// Escapes the non-ASCII characters of a JSON text, because HTTP headers must not contain them.
 fn ascii(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for character in json.chars() {

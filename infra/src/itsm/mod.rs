@@ -1,5 +1,5 @@
-//! External ITSM systems, with one file per system. Each file only converts requests and responses
-//! and does no I/O.
+//! Converts requests and responses for external ITSM systems, with one file per system. The files
+//! do no I/O.
 //!
 //! **How to add an external ITSM**: Add one file with an implementation of [`Itsm`], its `mod` line
 //! and its entry in [`ALL`]. The queue worker already provides attempts, leases and deadlines.
@@ -24,42 +24,43 @@ pub struct Connection {
 /// One request to an external ITSM.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
-    /// Creates a ticket.
+    /// Creates a ticket in the external ITSM.
     Create {
         service: i64,
-        /// User name of the person for whom the ticket is created.
+        /// User name of the person who is the creator of the ticket.
         creator: String,
         fields: Vec<(String, Value)>,
         /// The URL that the external ITSM calls when the ticket ends. The URL contains a secret.
         callback_url: String,
-        /// A unique text that is stored in the ticket, at most 32 characters. [`Request::Find`]
-        /// searches for this text.
+        /// A unique text of at most 32 characters that is stored in the ticket. [`Request::Find`]
+        /// finds the ticket by this text.
         mark: String,
     },
-    /// Searches for the ticket that [`Request::Create`] created with this mark (a unique text).
+    /// Searches for the ticket that [`Request::Create`] created with the unique text `mark`.
     Find { creator: String, mark: String },
-    /// Sends the token of a callback to the external ITSM for verification.
+    /// Sends the token from a callback to the external ITSM, which verifies the token.
     Verify { token: String },
-    /// Reads a ticket.
+    /// Reads a ticket of the external ITSM.
     Read { external: String },
 }
 
 /// Converts requests and responses for one kind of external ITSM.
 pub trait Itsm: Send + Sync {
-    /// Returns the permanent name of this kind of ITSM. Integrations store this name as their kind.
+    /// Returns the permanent name of this kind of ITSM. Each integration stores this name as its
+    /// kind.
     fn name(&self) -> &'static str;
-    /// Converts a request to an HTTP request. If this is not possible, returns the reason in
-    /// English.
+    /// Converts a request to an HTTP request. If this is not possible, returns the reason as an
+    /// English text.
     fn request(&self, connection: &Connection, request: &Request)
     -> Result<PlannedRequest, String>;
-    /// Converts an HTTP response to an answer.
+    /// Converts the HTTP response, or the HTTP error, to an answer to the request.
     fn answer(&self, request: &Request, response: &Result<HttpResponse, HttpError>) -> Answer;
 }
 
 /// All kinds of external ITSM.
 pub const ALL: &[&dyn Itsm] = &[&bk_itsm::BkItsm];
 
-/// Returns the implementation for a kind of external ITSM.
+/// Returns the implementation for a kind of external ITSM, or `None` if the kind is unknown.
 pub fn find(kind: &str) -> Option<&'static dyn Itsm> {
     ALL.iter().find(|itsm| itsm.name() == kind).copied()
 }

@@ -1,4 +1,4 @@
-//! The contract suite of the key store: tests that every adapter must pass.
+//! Contains the contract suite of the key store: the tests that every adapter must pass.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use events::PersonId;
 
 use super::Keys;
 
-/// Runs all tests on a new key store.
+/// Runs all tests on a new key store without people.
 pub async fn check(keys: &dyn Keys) {
     let pid = keys.person("lisi").await.expect("person");
     assert_eq!(
@@ -66,7 +66,8 @@ pub async fn check(keys: &dyn Keys) {
     );
 }
 
-/// Checks that the functions for many names return the same people as the functions for one name.
+/// Checks the functions that take many names. They must return the same people as the functions
+/// that take one name.
 async fn many_names_give_the_same_people(keys: &dyn Keys) {
     let names: Vec<String> = ["zhangsan", "wangwu", "zhaoliu"].map(str::to_owned).into();
     let zhangsan = keys.person("zhangsan").await.expect("person");

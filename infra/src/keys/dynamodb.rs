@@ -1,7 +1,7 @@
-//! The key store on DynamoDB. The table has no point-in-time recovery, because a restore would
-//! bring back erased people.
+//! Implements the key store on DynamoDB. The table has no point-in-time recovery, because a
+//! restored table would again contain erased people.
 //!
-//! The attribute `p` is the key of an item. There are three kinds of item:
+//! The attribute `p` is the key of an item. There are three kinds of items:
 //!
 //! - `name|<user name>` contains the person id
 //! - `pid|<person id>` contains the name and the encryption key
@@ -24,14 +24,15 @@ use crate::clock::{Clock, Rng};
 use crate::sdk::Item;
 use crate::sdk::{Table, failed, item_bytes};
 
-/// Time for which names and people stay in the cache, milliseconds.
+/// Milliseconds for which names and people stay in the cache.
 const CACHE_MS: i64 = crate::sdk::STALE_MS;
-/// Maximum size in bytes of a user name, because the name is part of an item key.
+/// Maximum size in bytes of a user name. The name is part of an item key, and the size of keys is
+/// limited.
 const NAME_BYTES_MAX: usize = 1024;
-/// Maximum number of people in one transaction. A person needs two items, and a transaction can
-/// contain at most 100 items.
+/// Maximum number of people that one transaction registers. Each person needs two items, and a
+/// transaction can contain at most 100 items.
 const REGISTERED_AT_ONCE: usize = 50;
-/// Maximum number of names in the cache. The same limit applies to people.
+/// Maximum number of names in the cache of names, and of people in the cache of people.
 const REMEMBERED_MAX: usize = 100_000;
 
 /// A key store in one DynamoDB table.
@@ -92,9 +93,9 @@ impl Dynamodb {
         Ok(Some(person))
     }
 
-    /// Stores new people in one transaction, each with a new key. Either both items of a person
-    /// exist, or none. Returns `false` and stores nothing if one of the names is already
-    /// registered.
+    /// Stores new people in one transaction, each person with a new key. Each person has two items,
+    /// and either both items are stored, or none. If a name is already registered, stores nothing
+    /// and returns `false`.
     async fn put_people(&self, people: &[(&str, PersonId)]) -> Result<bool, Error> {
         let put = |item: Item| {
             let put = Put::builder()
@@ -157,8 +158,8 @@ impl Keys for Dynamodb {
         if let Some(pid) = self.find(username).await? {
             return Ok(pid);
         }
-        // Another process may have registered the name first. In this case the stored person is
-        // returned.
+        // If another process has registered the name first, the transaction stores nothing. The
+        // existing person is then returned.
         self.put_people(&[(username, fresh_pid(&*self.rng))])
             .await?;
         let registered = self.find(username).await?;
@@ -188,8 +189,8 @@ impl Keys for Dynamodb {
                 .collect();
             let is_stored = self.put_people(&people).await?;
             for (at, (username, pid)) in chunk.iter().zip(people) {
-                // If another process registered one of these names first, the transaction stores
-                // nothing. Each name is then registered separately.
+                // If another process has registered one of these names first, the transaction
+                // stores nothing. Each name is then registered separately.
                 pids[*at] = Some(if is_stored {
                     pid
                 } else {
@@ -201,8 +202,7 @@ impl Keys for Dynamodb {
     }
 
     async fn find(&self, username: &str) -> Result<Option<PersonId>, Error> {
-        // A longer name does not fit in an item key, so a person with such a name cannot be
-        // registered.
+        // A longer name does not fit in an item key, so no registered person can have this name.
         if username.len() > NAME_BYTES_MAX {
             return Ok(None);
         }
@@ -232,8 +232,8 @@ impl Keys for Dynamodb {
     }
 
     async fn erase(&self, pid: &PersonId) -> Result<bool, Error> {
-        // The cached item is removed, so that the stored item is read. Another process may have
-        // erased the person.
+        // Another process may have erased the person. The cached data is removed, so that the
+        // stored data is read.
         self.people.remove(pid);
         let Some((name, _)) = self.read_person(pid).await? else {
             return Ok(false);

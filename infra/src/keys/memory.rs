@@ -1,4 +1,4 @@
-//! The key store in memory, for tests and simulation.
+//! Implements the key store in memory, for tests and simulations.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use super::{Key, Keys};
 use crate::Error;
 use crate::clock::Rng;
 
-/// A key store that keeps people and secrets in maps.
+/// A key store that contains people and secrets in maps.
 pub struct Memory {
     rng: Arc<dyn Rng>,
     inner: Mutex<Inner>,

@@ -1,5 +1,6 @@
-//! The interface to the key store. It contains names and encryption keys of people, and named
-//! secrets. This data must be erasable, so it is not in the ledger or in backups of the ledger.
+//! Defines the interface to the key store, which contains user names and encryption keys of people,
+//! and named secrets. This data must be erasable. Therefore it is neither in the ledger nor in
+//! backups of the ledger.
 
 pub mod contract;
 #[cfg(feature = "aws")]
@@ -16,22 +17,24 @@ use events::PersonId;
 
 use crate::Error;
 
-/// The encryption key of one person (the subject). Personal values of this person are encrypted
-/// with it.
+/// The encryption key of one person. The values that describe this person are encrypted with this
+/// key.
 pub type Key = [u8; 32];
 
-/// Stores the user names and the encryption keys of people by person id. Also stores named secrets.
+/// Stores the user name and the encryption key of each person under a person id. Also stores named
+/// secrets.
 #[async_trait]
 pub trait Keys: Send + Sync {
-    /// Returns the person with a user name. Registers an unknown name with a random person id and a
-    /// new key.
+    /// Returns the person with a user name. If the name is unknown, registers it with a random
+    /// person id and a new key.
     async fn person(&self, username: &str) -> Result<PersonId, Error>;
     /// Returns the person with a user name. Returns `None` if the name is not registered.
     async fn find(&self, username: &str) -> Result<Option<PersonId>, Error>;
-    /// Returns the person for each user name, in the order of the names.
+    /// Returns the person of each user name, in the order of the names. The result of an unknown
+    /// name is `None`.
     async fn find_all(&self, usernames: &[String]) -> Result<Vec<Option<PersonId>>, Error>;
-    /// Registers many different user names in as few transactions as possible. Returns the persons
-    /// in the order of the names. For a name that is already registered, returns the existing
+    /// Registers many different user names in as few transactions as possible. Returns the people
+    /// in the order of the names. If a name is already registered, the result is the existing
     /// person.
     async fn register_all(&self, usernames: &[String]) -> Result<Vec<PersonId>, Error>;
     /// Returns the user name of a person. Returns `None` if the person is erased.
@@ -43,12 +46,12 @@ pub trait Keys: Send + Sync {
     async fn erase(&self, pid: &PersonId) -> Result<bool, Error>;
     /// Returns the value of a secret. Returns `None` if the secret does not exist.
     async fn secret(&self, name: &str) -> Result<Option<Vec<u8>>, Error>;
-    /// Stores a secret under a name. Replaces an older value.
+    /// Stores a secret under a name. Replaces an existing value.
     async fn keep_secret(&self, name: &str, value: &[u8]) -> Result<(), Error>;
     /// Removes a secret. Also succeeds if the secret does not exist.
     async fn remove_secret(&self, name: &str) -> Result<(), Error>;
-    /// Removes copies of erased people and of removed secrets that remain in the files of the
-    /// store. A store without files has nothing to remove.
+    /// Removes the remains of erased people and of removed secrets from the files of the store. In
+    /// a store without files, there is nothing to remove.
     async fn scrub(&self) -> Result<(), Error> {
         Ok(())
     }

@@ -1,7 +1,8 @@
-//! Checks that a key store belongs to its ledger. Both files contain the same random id.
+//! Checks that the key store and the ledger of a directory belong together. Both files contain the
+//! same random id.
 //!
-//! With another key store, the desk would register every person a second time, and could decrypt no
-//! personal value of the ledger.
+//! With a wrong key store, the desk would register every person a second time. It could not decrypt
+//! any value of a person in the ledger.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -15,29 +16,30 @@ use crate::sqlite::{connect, failed, has_table, look, meta, set_meta};
 use crate::store::sqlite::{end, ours};
 use crate::{Error, Kind};
 
-/// Name of the property that contains the random id in both files.
+/// Name of the property with the common random id, in the table `meta` of both files.
 const ID: &str = "key_store";
-/// Number of commits to search for people at the start of a ledger, and also at its end.
+/// Number of commits at the start of a ledger that are searched for people. The same number is
+/// searched at the end.
 const COMMITS_MAX: i64 = 1000;
 /// Number of hex digits in a person id. The digits follow the letter `p`.
 const PID_DIGITS: usize = 24;
-/// SQL statement that finds a person id among the registered and the erased people.
+/// SQL statement that finds a person id in the tables of registered and of erased people.
 const REGISTERED: &str =
     "SELECT 1 FROM people WHERE pid = ?1 UNION ALL SELECT 1 FROM erased WHERE pid = ?1";
-/// SQL statement that finds a registered person id in a key store that has no table of erased
-/// people.
+/// SQL statement that finds a person id in a key store without a table of erased people.
 const REGISTERED_WITHOUT_ERASED: &str = "SELECT 1 FROM people WHERE pid = ?1";
 /// SQL statement that creates the table with the ids of erased people.
 const ERASED: &str = "CREATE TABLE IF NOT EXISTS erased (pid TEXT PRIMARY KEY) STRICT";
 
-/// The ledger and the key store of a directory. A file is `None` if it is missing or empty.
+/// The database files of a directory: ledger and key store. The value is `None` if a file is
+/// missing or empty.
 struct Pair {
     directory: PathBuf,
     ledger: Option<Connection>,
     keys: Option<Connection>,
 }
 
-/// Properties of the ledger and the key store. They show whether the two files belong together.
+/// Properties of a ledger and a key store, used to check whether the two files belong together.
 struct Properties {
     commits: i64,
     ledger_id: Option<String>,
@@ -46,12 +48,13 @@ struct Properties {
     secrets: i64,
 }
 
-/// Checks that the key store of a directory belongs to its ledger. If a file has no id yet, writes
-/// a common id into both files. Only the process that holds the lock of the directory may call this
-/// function.
+/// Checks that the key store of a directory belongs to its ledger. If neither file has an id,
+/// writes a common id into both files. Only the process that holds the lock of the directory may
+/// call this function.
 ///
-/// If the two files do not belong together, the function creates no file. If `is_loss_accepted` is
-/// true, people who acted in the ledger but are missing in the key store are recorded as erased.
+/// If the two files do not belong together, returns an error and creates no file. If
+/// `is_loss_accepted` is true, people who acted in the ledger but are missing in the key store are
+/// recorded as erased.
 pub(crate) fn pair(directory: &Path, rng: &dyn Rng, is_loss_accepted: bool) -> Result<(), Error> {
     let open = |path: &Path| connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE);
     let files = Pair::open(directory, &open)?;
@@ -66,8 +69,8 @@ pub(crate) fn pair(directory: &Path, rng: &dyn Rng, is_loss_accepted: bool) -> R
         rng.fill(&mut bytes);
         hex(&bytes)
     });
-    // The key store gets the id first. A crash can then never leave a ledger with an id that no key
-    // store has.
+    // The id is first written to the key store. A crash between the two writes then never leaves a
+    // ledger with an id that is in no key store.
     if properties.keys_id.as_ref() != Some(&id) {
         put(directory, "keys.db", files.keys, &id)?;
     }
@@ -84,13 +87,14 @@ pub(crate) fn check(directory: &Path, is_written: bool) -> Result<(), Error> {
     files.common_id(&files.properties()?).map(drop)
 }
 
-/// Reads the key store id from a ledger or a key store. Returns `None` if the file contains no id.
+/// Reads the id that a ledger and its key store have in common. Returns `None` if the file contains
+/// no id.
 pub(crate) fn id(path: &Path, is_written: bool) -> Result<Option<String>, Error> {
     meta(&look(path, is_written)?, ID)
         .map_err(|error| failed(&format!("read the id of {}", path.display()), error))
 }
 
-/// Writes the key store id into a copied database. Leaves no `-wal` or `-shm` file.
+/// Writes an id into a copied ledger or key store. Leaves no `-wal` or `-shm` file.
 pub(crate) fn give(path: &Path, id: &str) -> Result<(), Error> {
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     set_meta(&connection, ID, id)
@@ -165,8 +169,8 @@ impl Pair {
         read().map_err(|error| failed("compare ledger and key store", error))
     }
 
-    /// Returns the id that both files must contain. Returns `None` if a new id must be created.
-    /// Rejects files that do not belong together.
+    /// Returns the id that both files must contain, or `None` if a new id must be created. Returns
+    /// an error if the two files do not belong together.
     fn common_id(&self, properties: &Properties) -> Result<Option<String>, Error> {
         let Properties {
             commits,
@@ -222,8 +226,8 @@ impl Pair {
         }
     }
 
-    /// Rejects a key store in which people of the ledger are missing. Such a key store is an older
-    /// copy or is damaged.
+    /// Returns an error if people of the ledger are missing in the key store. The key store is then
+    /// damaged, or it is an older copy.
     fn has_people(&self) -> Result<(), Error> {
         let words = |error: rusqlite::Error| failed("compare ledger and key store", error);
         let (ledger, keys) = (
@@ -288,8 +292,8 @@ impl Pair {
         Ok(lost)
     }
 
-    /// Records people who are missing in the key store as erased. This happens only if the key
-    /// store contains other people of the ledger.
+    /// Records the people who are missing in the key store as erased. Changes nothing if the key
+    /// store contains no person of the ledger, because it is then a wrong key store.
     fn note_lost_people(&self) -> rusqlite::Result<()> {
         let Some(keys) = &self.keys else {
             return Ok(());
@@ -347,7 +351,7 @@ fn known_in(keys: &Connection) -> rusqlite::Result<&'static str> {
     })
 }
 
-/// Returns the person ids that occur as string values in a JSON text.
+/// Returns the person ids that are string values in a JSON text.
 fn pids(text: &str) -> impl Iterator<Item = &str> {
     let is_pid = |value: &&str| {
         value.len() == PID_DIGITS + 1

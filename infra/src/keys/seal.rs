@@ -1,5 +1,5 @@
-//! Sealing encrypts a value with XChaCha20-Poly1305. The key is the key of the subject, the person
-//! whom the value describes. The id of the subject is the associated data.
+//! Seals (encrypts) values with XChaCha20-Poly1305. A value is sealed with the key of the person
+//! whom the value describes. The id of this person is the associated data.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -11,10 +11,10 @@ use serde_json::Value;
 use super::Key;
 use crate::{Error, Kind};
 
-/// Size of a nonce in bytes. Random nonces of this size practically never repeat.
+/// Size of a nonce in bytes. With this size, two random nonces are practically never equal.
 pub const NONCE_BYTES: usize = 24;
 
-/// Encrypts a value. Returns the nonce and the ciphertext together in base64.
+/// Encrypts a value. Returns the nonce followed by the ciphertext, in base64.
 pub fn seal(key: &Key, nonce: [u8; NONCE_BYTES], subject: &PersonId, value: &Value) -> String {
     let text = value.to_string();
     let payload = Payload {
@@ -40,21 +40,22 @@ pub fn seal_bytes(key: &Key, nonce: [u8; NONCE_BYTES], location: &str, bytes: &[
     [nonce.as_slice(), &sealed].concat()
 }
 
-/// The first bytes of data that is encrypted in chunks. Data that is encrypted in one piece begins
-/// with a random nonce, which is practically never equal to this constant.
+/// The first bytes of data that is encrypted in chunks. Data that is encrypted as a whole begins
+/// with a random nonce instead, which is practically never equal to this text.
 const CHUNKED: &[u8; 8] = b"LDCHUNK1";
-/// Size of a chunk in bytes before encryption. With this small size, many concurrent readers need
-/// little memory. Compared with this size, the 16 bytes that encryption adds are insignificant.
+/// Size of a chunk in bytes before encryption. The size is small, so many concurrent readers need
+/// little memory. Encryption adds only 16 bytes to each chunk.
 pub const CHUNK_BYTES: usize = 64 << 10;
-/// Number of bytes before the first chunk.
+/// Number of bytes before the first chunk in encrypted data.
 pub const CHUNKED_HEAD_BYTES: usize = CHUNKED.len() + NONCE_BYTES;
 /// Number of bytes that encryption adds to each chunk.
 const TAG_BYTES: usize = 16;
 
-/// Encrypts bytes in chunks, so that each chunk can be decrypted alone.
+/// Encrypts bytes in chunks, so that each chunk can be decrypted separately.
 ///
-/// The associated data of a chunk contains the location, the index, and whether the chunk is the
-/// last one. Decryption therefore fails if a chunk was moved or is missing.
+/// The associated data of a chunk contains the location of the data, the index of the chunk, and
+/// whether the chunk is the last one. Decryption therefore fails if a chunk was moved or is
+/// missing.
 pub fn seal_chunks(key: &Key, nonce: [u8; NONCE_BYTES], location: &str, bytes: &[u8]) -> Vec<u8> {
     let cipher = XChaCha20Poly1305::new(key.into());
     let chunks = bytes.len().div_ceil(CHUNK_BYTES);
@@ -76,7 +77,7 @@ pub fn seal_chunks(key: &Key, nonce: [u8; NONCE_BYTES], location: &str, bytes: &
 }
 
 /// Returns the nonce from the start of data that is encrypted in chunks. Returns `None` if the data
-/// is encrypted in one piece.
+/// is encrypted as a whole.
 pub fn nonce_of_chunks(head: &[u8]) -> Option<[u8; NONCE_BYTES]> {
     head.strip_prefix(CHUNKED)?
         .get(..NONCE_BYTES)?
@@ -84,8 +85,8 @@ pub fn nonce_of_chunks(head: &[u8]) -> Option<[u8; NONCE_BYTES]> {
         .ok()
 }
 
-/// Returns the byte range of one chunk in the encrypted data. `bytes` is the size of the whole data
-/// before encryption.
+/// Returns the byte range of one chunk in the encrypted data. The parameter `bytes` is the size of
+/// the whole data before encryption.
 pub fn range_of_chunk(index: usize, bytes: usize) -> std::ops::Range<usize> {
     let start = CHUNKED_HEAD_BYTES + index * (CHUNK_BYTES + TAG_BYTES);
     start..start + bytes.saturating_sub(index * CHUNK_BYTES).min(CHUNK_BYTES) + TAG_BYTES
@@ -123,8 +124,8 @@ fn chunk_location(location: &str, index: usize, is_last: bool) -> String {
     )
 }
 
-/// Returns the nonce for one chunk. The last eight bytes of `nonce` are combined with the index by
-/// XOR.
+/// Returns the nonce for one chunk: the last eight bytes of `nonce` are combined by XOR with the
+/// index of the chunk.
 fn chunk_nonce(mut nonce: [u8; NONCE_BYTES], index: usize) -> [u8; NONCE_BYTES] {
     for (byte, count) in nonce[NONCE_BYTES - 8..]
         .iter_mut()
@@ -135,7 +136,7 @@ fn chunk_nonce(mut nonce: [u8; NONCE_BYTES], index: usize) -> [u8; NONCE_BYTES] 
     nonce
 }
 
-/// Decrypts bytes that were encrypted in one piece or in chunks. Returns an error of the kind
+/// Decrypts bytes that were encrypted as a whole or in chunks. Returns an error of the kind
 /// [`Kind::Corrupt`] if the bytes were changed or moved.
 pub fn open_bytes(key: &Key, location: &str, sealed: &[u8]) -> Result<Vec<u8>, Error> {
     if let Some(nonce) = nonce_of_chunks(sealed) {
@@ -180,8 +181,8 @@ pub fn open_bytes(key: &Key, location: &str, sealed: &[u8]) -> Result<Vec<u8>, E
         .map_err(|_| corrupt())
 }
 
-/// Decrypts a value. Returns an error of the kind [`Kind::Corrupt`] if the value was changed or
-/// belongs to another subject.
+/// Decrypts a value. Returns an error of the kind [`Kind::Corrupt`] if the value was changed or was
+/// encrypted for another person.
 pub fn open(key: &Key, subject: &PersonId, sealed: &str) -> Result<Value, Error> {
     let corrupt = || {
         Error::new(

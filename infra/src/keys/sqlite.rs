@@ -1,8 +1,8 @@
-//! The key store on SQLite. It is a separate file, so that backups can leave out the personal data
-//! in it.
+//! Implements the key store on SQLite. The key store is a separate file, so a backup can omit the
+//! personal data in it.
 //!
-//! Names and keys are cached without an expiry time. A name or a key never changes, and no other
-//! process erases people.
+//! Cached names and keys never expire. A name or a key never changes, and only this process erases
+//! people.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -56,7 +56,7 @@ impl Sqlite {
         Ok(Self::over(connection, file, rng))
     }
 
-    /// Opens `keys.db` in a directory read-only.
+    /// Opens `keys.db` in a directory for reading only.
     pub fn read(directory: &Path, rng: Arc<dyn Rng>) -> Result<Self, Error> {
         let file = directory.join("keys.db");
         Ok(Self::over(
@@ -100,8 +100,8 @@ impl Sqlite {
         .await
     }
 
-    /// Reads cached data, without a read of the database. Returns `None` if the data is not cached
-    /// or if another thread uses the connection.
+    /// Reads from the cache only, without a read of the database. Returns `None` if the cache does
+    /// not contain the data, or if another thread uses the connection.
     fn cached<T>(&self, find: impl FnOnce(&Inner) -> Option<T>) -> Option<T> {
         find(&*self.inner.try_lock().ok()?)
     }
@@ -157,11 +157,11 @@ impl Inner {
     }
 }
 
-/// Registers new names in one transaction. A separate connection is used, so that other requests
-/// can read at the same time.
+/// Registers new user names in one transaction. The function opens a second connection, so that
+/// other requests can read at the same time.
 ///
 /// The new keys are not added to the cache. A person could be erased after the transaction, and the
-/// cache would then keep the erased key.
+/// erased key would then stay in the cache.
 fn register(file: &Path, rng: &dyn Rng, usernames: &[String]) -> Result<Vec<PersonId>, Error> {
     let failure = |error: rusqlite::Error| failed("register people", error);
     let mut connection = connect(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
@@ -199,17 +199,16 @@ fn registered(
     Ok(pid)
 }
 
-/// Rewrites the database file, so that the file contains no deleted rows. A separate connection is
-/// used, so that other requests can read at the same time.
+/// Rewrites the database file without the remains of deleted rows. The function opens a second
+/// connection, so that other requests can read at the same time.
 fn scrub(file: &Path) -> Result<(), Error> {
     let failure = |error: rusqlite::Error| failed("scrub the key store", error);
     let connection = connect(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    // `secure_delete` overwrites deleted rows. However, copies of rows can remain in pages that
-    // SQLite has split, so VACUUM rewrites the whole file.
+    // `secure_delete` overwrites deleted rows. However, copies of these rows can remain in pages
+    // that SQLite has split. VACUUM rewrites the whole file and removes these copies.
     connection.execute_batch("VACUUM").map_err(failure)?;
-    // The write-ahead log contains old pages until the log is truncated. A concurrent reader
-    // prevents the truncation. The statement then succeeds, but returns 1 in its first
-    // column.
+    // The write-ahead log contains old pages until it is truncated. A concurrent reader prevents
+    // the truncation. The statement then succeeds, but returns 1 in its first column.
     let is_blocked: bool = connection
         .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
         .map_err(failure)?;
@@ -242,8 +241,8 @@ impl Keys for Sqlite {
                 "INSERT OR IGNORE INTO people (pid, username, key) VALUES (?1, ?2, ?3)",
                 params![pid.as_str(), username, key],
             )?;
-            // Another process, such as an import, may have registered the name first. In this case
-            // the person who is already stored is returned.
+            // Another process, such as an import, may have registered the same name first. The
+            // existing person is then returned.
             Ok(inner.find(&username)?.unwrap_or(pid))
         })
         .await
@@ -266,8 +265,8 @@ impl Keys for Sqlite {
         }
         let (inner, usernames) = (self.inner.clone(), usernames.to_vec());
         blocking(move || {
-            // The lock is taken for each name separately, so that other requests can run between
-            // two names.
+            // The lock is released after each name, so that other requests can use the connection
+            // between two names.
             let find = |username: &String| {
                 let found = inner.lock().expect("no holder panics").find(username);
                 found.map_err(|error| failed("look up a person", error))
@@ -310,22 +309,22 @@ impl Keys for Sqlite {
             let erased =
                 transaction.execute("DELETE FROM people WHERE pid = ?1", [pid.as_str()])?;
             if erased > 0 {
-                // The id of the erased person is stored in the table `erased`. Without this row,
-                // the person would look like a person who is missing in an old copy of the key
-                // store.
+                // The table `erased` stores the id of the erased person. Without this row, the next
+                // start could not distinguish an erased person from a person who is missing in an
+                // old copy of the key store.
                 transaction.execute(
                     "INSERT OR IGNORE INTO erased (pid) VALUES (?1)",
                     [pid.as_str()],
                 )?;
             }
             transaction.commit()?;
-            // The key must leave the cache even if the truncation of the write-ahead log fails
-            // below.
+            // The key is removed from the cache before the write-ahead log is truncated, because
+            // the truncation can fail.
             if let Some((name, _)) = inner.people.remove(&pid) {
                 inner.by_name.remove(&name);
             }
             // All key requests wait for this connection, so the truncation of the log must not wait
-            // for readers. If a reader blocks the truncation, the function `scrub` truncates the
+            // for readers. If a reader prevents the truncation, the function `scrub` truncates the
             // log later.
             inner.connection.busy_timeout(Duration::ZERO)?;
             let truncated = inner

@@ -1,6 +1,6 @@
-//! Executes commands. The ledger loads the stream, decides the command (computes its events) and
-//! commits the events. If another writer changed the stream in between, the ledger repeats these
-//! steps. Only this module writes commits.
+//! Executes commands. The ledger loads the stream of a command, computes new events from the
+//! command, and stores the events as one commit. If another writer changes the stream in the
+//! meantime, the ledger repeats these steps. Only this module writes commits.
 
 pub mod repository;
 
@@ -25,25 +25,28 @@ use crate::store::{Appended, Hash, Store};
 use crate::{Error, Kind};
 use repository::{LoadedStream, Repository};
 
-/// Maximum number of attempts to execute one command while other writers change the stream.
+/// Maximum number of attempts to execute one command. An attempt is repeated if another writer has
+/// changed the stream.
 const CONFLICTS_MAX: u32 = 5;
-/// Maximum number of times that one decision may request more context data.
+/// Maximum number of times that the decision on one command may request data from outside its
+/// stream.
 const LOOKUPS_MAX: u32 = 8;
 /// Number of locks. Each stream uses one of these locks, selected by the hash of the stream name.
 /// Commands on two streams with the same lock run one after the other.
 const LOCKS: usize = 256;
-/// The bounds of the cache of aggregate states. The weight of a state is the size in bytes of its
-/// snapshot and commits, because states with large forms need more memory.
+/// The limits of the cache of stream states. The weight of a state is the size in bytes of its
+/// snapshot and its commits, because a state with large forms needs more memory.
 const CACHE: Bounds = Bounds {
     entries: 8192,
     weight: 64 << 20,
 };
-/// Milliseconds for which a state stays in the cache if other processes also write to the store.
+/// Milliseconds for which a stream state stays in the cache if other processes also write to the
+/// store.
 const CACHED_MS: i64 = 60_000;
 /// Default number of commits between two snapshots of a stream.
 pub const SNAPSHOT_EVERY: usize = 12;
 
-/// The ledger executes commands. It uses a store, a key store, a clock and a random source.
+/// Executes commands on event streams, with a store, a key store, a clock and a random source.
 #[derive(Clone)]
 pub struct Ledger {
     pub store: Arc<dyn Store>,
@@ -54,22 +57,22 @@ pub struct Ledger {
     pub(crate) snapshot_every: usize,
     locks: Arc<Vec<Mutex<()>>>,
     cache: Arc<StateCache>,
-    /// Number of configuration commits that this process has written.
+    /// Number of commits to configuration streams that this process has written.
     configured: Arc<AtomicU64>,
-    /// Cache lifetime of configuration that other processes can change, milliseconds. `None` if
-    /// this process is the only writer.
+    /// Milliseconds after which cached configuration expires, because other processes can change
+    /// the configuration. `None` if this process is the only writer.
     other_writers_ttl_ms: Option<i64>,
 }
 
-/// A cache of recently written aggregate states by stream. With a cached state, the next command on
-/// the stream needs no load.
+/// A cache with the states of recently written streams, by stream name. If the cache contains the
+/// state of a stream, the next command on the stream does not load the stream.
 ///
 /// A cached state can be out of date, but it cannot cause a wrong write. The store rejects a commit
-/// whose key (stream, first) is already used. If a decision on a cached state fails, the ledger
-/// loads the stream and decides again.
+/// whose first sequence number is already stored in the stream. If a command fails on a cached
+/// state, the ledger loads the stream and tries the command again.
 type StateCache = Cache<String, Box<dyn Any + Send>>;
 
-/// A commit that was sent to the store. Its result is unknown, because no response arrived.
+/// A commit that was sent to the store without a response. The commit may or may not be stored.
 struct InFlight<D: Decider> {
     first: i64,
     hash: Hash,
@@ -77,7 +80,7 @@ struct InFlight<D: Decider> {
     at: Moment,
 }
 
-/// The stream, the id and the metadata of a command.
+/// A command id with the name of the stream and the metadata of the command.
 #[derive(Clone, Debug)]
 pub struct CommandEnvelope {
     pub stream: String,
@@ -94,8 +97,8 @@ pub struct Outcome<D: Decider> {
     /// The sequence number of the last event in the stream.
     pub last: i64,
     pub at: Moment,
-    /// The position of the commit in the feed, the order of all commits. `None` if this execution
-    /// stored nothing or the position is not known yet.
+    /// The position of the commit in the feed (the list of all commits in order). `None` if this
+    /// execution stored nothing, or if the store does not know the position yet.
     pub position: Option<i64>,
     /// Whether a command with the same id was executed before this execution.
     pub repeated: bool,
@@ -110,14 +113,14 @@ pub enum ExecuteError<D: Decider> {
     Technical(#[from] Error),
 }
 
-/// Loads the context: the data from outside the stream that a decision requests.
+/// Loads the context of a command: the data from outside the stream that the decision needs.
 #[async_trait]
 pub trait ContextLoader<D: Decider>: Send + Sync {
-    /// Loads the requested data and adds it to the context.
+    /// Loads the data that `lookups` request and adds this data to the context.
     async fn load(&self, lookups: &[D::Lookup], context: &mut D::Context) -> Result<(), Error>;
 }
 
-/// The context loader for aggregates that request no data from outside their stream.
+/// The context loader for aggregates that need no data from outside their stream.
 #[derive(Clone, Copy, Debug)]
 pub struct NoContext;
 
@@ -161,8 +164,8 @@ impl Ledger {
         }
     }
 
-    /// Returns the same ledger for a store to which other processes also write. Cached
-    /// configuration expires after `every_ms` milliseconds.
+    /// Returns the same ledger for a store to which other processes also write. Configuration that
+    /// this process has cached expires after `every_ms` milliseconds.
     #[must_use]
     pub fn with_others(self, every_ms: i64) -> Self {
         Self {
@@ -195,10 +198,9 @@ impl Ledger {
     /// Executes a command if the last event of the stream has the sequence number `expected`.
     /// Otherwise fails with [`Kind::Stale`].
     ///
-    /// Every attempt compares the sequence numbers before the decision. The store rejects the
-    /// commit if its first sequence number is already stored. Therefore no other commit can be
-    /// added between the decision and the put. A repeated command returns the result of the commit
-    /// that is already stored.
+    /// Every attempt compares the sequence numbers before it decides the command. The store rejects
+    /// the commit if another commit was added after the comparison. If the command was executed
+    /// before, the function returns the result of the stored commit.
     pub async fn execute_at<D: Decider>(
         &self,
         command_envelope: &CommandEnvelope,
@@ -209,7 +211,8 @@ impl Ledger {
         let repository = self.repository::<D>();
         let _guard = self.locks[lock_of(&command_envelope.stream)].lock().await;
         let mut context = D::Context::default();
-        // Commits that were sent, but whose response was lost. Each of these commits may be stored.
+        // Commits that were sent, but for which no response arrived. Each of these commits may be
+        // stored.
         let mut sent: Vec<InFlight<D>> = Vec::new();
         let mut failure = None;
         for conflict in 0..CONFLICTS_MAX {
@@ -224,9 +227,9 @@ impl Ledger {
             let mut is_unverified = cache.is_some();
             let loaded = match cache {
                 Some(loaded) => Ok(loaded),
-                // A command that creates a stream is decided on an empty stream, without a load. If
-                // the stream exists, the store rejects the commit. If the decision rejects the
-                // command, the stream is loaded and the command is decided again.
+                // A command that creates a stream is tried on an empty stream, without loading the
+                // stream. If the stream exists, the store rejects the commit. If the command fails
+                // on the empty stream, the stream is loaded and the command is tried again.
                 None if conflict == 0 && D::opens(command) => {
                     is_unverified = true;
                     Ok(LoadedStream::empty(&command_envelope.stream))
@@ -235,8 +238,8 @@ impl Ledger {
             };
             let mut loaded = match loaded {
                 Ok(loaded) => loaded,
-                // A commit was sent, but its result is unknown. The next attempt reads the stream
-                // again.
+                // An earlier attempt sent a commit, and its result is unknown. The next attempt
+                // reads the stream again.
                 Err(error) if error.is_transient() && !sent.is_empty() => {
                     failure = Some(error);
                     continue;
@@ -328,8 +331,8 @@ impl Ledger {
                     });
                 }
                 Ok(Appended::Taken(commit)) if commit.command_id == command_envelope.command_id => {
-                    // The commit that is already stored determines the outcome. The events that
-                    // this attempt decided are not stored.
+                    // The same command is already stored, so the stored commit is the outcome. The
+                    // events of this attempt are not stored.
                     let loaded = repository.load(&command_envelope.stream).await?;
                     return Ok(
                         match sent.into_iter().find(|sent| sent.hash == commit.hash) {
@@ -346,8 +349,8 @@ impl Ledger {
                     );
                 }
                 Ok(Appended::Taken(_)) => failure = None,
-                // The commit may or may not be stored. The next attempt first checks whether the
-                // key of the commit is in use, and decides again only if the commit is not stored.
+                // The commit may or may not be stored. The next attempt first reads the stream. It
+                // sends the commit again only if the stream does not contain this commit.
                 Err(error) if error.is_transient() => {
                     sent.push(InFlight {
                         first,
@@ -361,8 +364,8 @@ impl Ledger {
             }
         }
         if !sent.is_empty() {
-            // The sent commits are checked once more at the end, so that an executed command is not
-            // reported as failed.
+            // All attempts failed, but one of the sent commits may be stored. The last check
+            // prevents an error for a command that was executed.
             let loaded = repository.load(&command_envelope.stream).await?;
             if let Some(stored) = self.find_stored(&mut sent, &loaded).await? {
                 return Ok(self.outcome(stored, loaded));
@@ -380,10 +383,11 @@ impl Ledger {
         Err(failure.unwrap_or_else(conflict).into())
     }
 
-    /// Finds out whether one of the sent commits is stored, although its response was lost. Returns
-    /// the stored commit. Removes a sent commit from the list if its key belongs to another commit.
+    /// Searches the stream for a sent commit whose response was lost. Returns the commit if the
+    /// store contains it. Removes a sent commit from the list if another commit has its sequence
+    /// number.
     ///
-    /// The check needs no time limit, because the commit under a key never changes.
+    /// The check needs no time limit, because a stored commit never changes.
     async fn find_stored<D: Decider>(
         &self,
         sent: &mut Vec<InFlight<D>>,
@@ -414,7 +418,7 @@ impl Ledger {
         Ok(None)
     }
 
-    /// Returns the outcome of a commit that was stored although its response was lost.
+    /// Returns the outcome of a commit that is stored although its response was lost.
     fn outcome<D: Decider>(&self, stored: InFlight<D>, loaded: LoadedStream<D>) -> Outcome<D> {
         self.configured::<D>();
         let n = i64::try_from(stored.events.len()).unwrap_or_default();
@@ -428,7 +432,7 @@ impl Ledger {
         }
     }
 
-    /// Counts a configuration commit if `D` is a configuration aggregate.
+    /// Increases the number of configuration commits if `D` is a configuration aggregate.
     fn configured<D: Decider>(&self) {
         if D::ROLE == StreamRole::Configuration {
             self.configured.fetch_add(1, Ordering::SeqCst);
@@ -436,7 +440,7 @@ impl Ledger {
     }
 
     /// Decides a command on an empty stream and stores no event. The caller uses this check before
-    /// it takes a ticket number.
+    /// it assigns a new ticket number.
     pub async fn consider<D: Decider>(
         &self,
         command: &D::Command,
@@ -463,8 +467,8 @@ impl Ledger {
         Ok((before, loaded.aggregate.0))
     }
 
-    /// Runs the query `question` with a context; no command is executed. If the query requests
-    /// lookups (data from outside the stream), loads this data and runs the query again.
+    /// Runs the query `question` with a context and executes no command. If the query requests data
+    /// from outside the stream, the function loads this data and runs the query again.
     pub async fn ask<D: Decider, T>(
         &self,
         loader: &dyn ContextLoader<D>,
@@ -518,7 +522,7 @@ impl Ledger {
         .into())
     }
 
-    /// Removes and returns the cached state of a stream.
+    /// Removes the state of a stream from the cache and returns the state.
     fn cached<D: Decider>(&self, stream: &str) -> Option<LoadedStream<D>> {
         let state = self.cache.take(stream, self.clock.now())?;
         state
@@ -528,8 +532,8 @@ impl Ledger {
     }
 
     /// Stores the state of a stream in the cache after a commit at the time `at`. If other
-    /// processes also write to the store, the state expires. Another process can erase a person,
-    /// and the state can contain decrypted values of this person.
+    /// processes also write to the store, the state expires after one minute. Another process can
+    /// erase the key of a person, and the state can still contain values of this person.
     fn cache_state<D: Decider>(&self, at: Moment, mut loaded: LoadedStream<D>) {
         loaded.read = Vec::new();
         let until = self
@@ -539,8 +543,8 @@ impl Ledger {
         self.cache.put(stream, Box::new(loaded), bytes, until);
     }
 
-    /// Waits a random time before a command is decided again. The maximum is 2, 4, 8 and 16 ms
-    /// before the attempts 2, 3, 4 and 5.
+    /// Waits a random time before the next attempt to execute a command. The longest waits before
+    /// the attempts 2, 3, 4 and 5 are 2, 4, 8 and 16 ms.
     async fn pause(&self, conflict: u32) {
         let mut byte = [0];
         self.rng.fill(&mut byte);
@@ -551,12 +555,12 @@ impl Ledger {
         .await;
     }
 
-    /// Returns a version number for cached configuration. Configuration that was read under a
-    /// version number is valid while the number stays the same.
+    /// Returns a version number for cached configuration. Cached configuration is valid while this
+    /// number stays the same.
     ///
     /// The number changes with each configuration commit of this ledger. If other processes also
-    /// write, the number also changes periodically. A desk on local files is the only writer,
-    /// because it locks its directory.
+    /// write to the store, the number also changes at regular times. A desk on local files locks
+    /// its directory, so it is the only writer.
     pub fn configuration(&self) -> u64 {
         let others = self
             .other_writers_ttl_ms
@@ -566,8 +570,8 @@ impl Ledger {
             .wrapping_add(others.unsigned_abs() << 20)
     }
 
-    /// Erases the name and the key of a person in the key store, and clears the state cache.
-    /// Returns whether the person was registered.
+    /// Erases the name and the key of a person in the key store, and clears the cache of stream
+    /// states. Returns whether the key store contained the person.
     pub async fn forget(&self, pid: &PersonId) -> Result<bool, Error> {
         let forgotten = self.keys.erase(pid).await?;
         self.cache.clear();
@@ -581,8 +585,8 @@ impl Ledger {
         id
     }
 
-    /// Seals (encrypts) each value with the key of its subject, the person whom the value
-    /// describes. If the subject has no key, the value is removed and later counts as erased.
+    /// Seals (encrypts) each value with the key of the person whom the value describes. If this
+    /// person has no key, the value is removed and later counts as erased.
     pub async fn seal<'a>(
         &self,
         personals: impl Iterator<Item = &'a mut Personal> + Send,
@@ -601,8 +605,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Opens (decrypts) sealed values. If the key of a subject is erased, the value stays empty and
-    /// counts as erased.
+    /// Opens (decrypts) sealed values. If the key of the described person is erased, the value
+    /// stays empty and counts as erased.
     pub async fn open<'a>(
         &self,
         personals: impl Iterator<Item = &'a mut Personal> + Send,
@@ -631,8 +635,8 @@ fn lock_of(stream: &str) -> usize {
     usize::try_from(hasher.finish() % LOCKS as u64).unwrap_or_default()
 }
 
-/// Derives a command id from the parts that identify a command. The id is the first 16 bytes of the
-/// BLAKE3 hash of all parts, where each part follows its length.
+/// Computes a command id from texts that identify a command. The function hashes the length and the
+/// bytes of each text with BLAKE3. The id is the first 16 bytes of the hash.
 pub fn command_id(parts: &[&str]) -> [u8; 16] {
     let mut hasher = blake3::Hasher::new();
     for part in std::iter::once(&"ledgerdesk.command.v1").chain(parts) {

@@ -1,9 +1,10 @@
-//! Implements the `EventStore` trait of the crate cqrs-es for all adapters, on top of
+//! Implements the trait `EventStore` of the crate cqrs-es for all adapters. It uses
 //! [`Store`](crate::store::Store), which stores bytes.
 //!
 //! The repository decodes commits, decrypts sealed values and applies the events to the aggregate.
-//! It stores snapshots inside commits. Tests use the repository through `CqrsFramework`. Production
-//! code uses [`Ledger::execute`](crate::Ledger::execute), which adds command ids and retries.
+//! It stores snapshots (serialized states) inside commits. Tests use the repository through
+//! `CqrsFramework`. Production code uses [`Ledger::execute`](crate::Ledger::execute), which adds
+//! command ids and retries.
 
 use std::any::TypeId;
 use std::collections::{HashMap, VecDeque};
@@ -18,15 +19,15 @@ use serde::{Deserialize, Serialize};
 use crate::store::{Appended, COMMIT_BYTES_MAX, Commit, Hash, SNAPSHOT_BYTES_MAX, Snapshot};
 use crate::{Error, Kind, Ledger};
 
-/// Number of commits that one read of a stream returns.
+/// Maximum number of commits that one read of a stream returns.
 const PAGE: usize = 12;
-/// Number of commits to decode before the async task yields to other tasks.
+/// Number of commits that are decoded before the async task lets other tasks run.
 const COMMITS_AT_ONCE: usize = 16;
-/// Number of most recent command ids that each stream stores, to recognize a repeated command
-/// (design 7.1).
+/// Number of command ids that the state of each stream contains. The ledger uses these most recent
+/// ids to recognize a repeated command (design 7.1).
 pub const REMEMBERED: usize = 64;
 
-/// A loaded aggregate, and the data for appending the next commit to its stream.
+/// A loaded stream: its aggregate state, and the data that the next commit of the stream needs.
 #[derive(Clone, Debug)]
 pub struct LoadedStream<D: Decider> {
     pub aggregate: EsAggregate<D>,
@@ -34,14 +35,15 @@ pub struct LoadedStream<D: Decider> {
     /// Sequence number of the next event.
     pub next: i64,
     pub tail: Hash,
-    /// The first 8 bytes of each of the last [`REMEMBERED`] command ids, in order from old to new.
+    /// The first 8 bytes of the most recent command ids, oldest first. The list contains at most
+    /// [`REMEMBERED`] ids.
     recent: VecDeque<[u8; 8]>,
     since_snapshot: usize,
-    /// Size in bytes of the snapshot and the commits from which the state was built. The size is an
-    /// estimate of the memory that the state uses.
+    /// Size in bytes of the snapshot and the commits from which the state was built. The cache uses
+    /// this size as an estimate of the memory that the state needs.
     pub(crate) bytes: usize,
-    /// The commits that the load read, newest first. `Ledger::execute` searches here for a commit
-    /// that it sent but whose response was lost.
+    /// The commits that were read when the stream was loaded, newest first. `Ledger::execute`
+    /// searches this list for a commit that it sent without getting a response.
     pub read: Vec<Commit>,
 }
 
@@ -59,7 +61,7 @@ impl<D: Decider> LoadedStream<D> {
         }
     }
 
-    /// Returns whether the command id is among the last [`REMEMBERED`] ids of the stream.
+    /// Returns whether a command id is one of the last [`REMEMBERED`] command ids of the stream.
     pub fn knows(&self, command_id: &[u8; 16]) -> bool {
         self.recent.iter().any(|known| *known == command_id[..8])
     }
@@ -88,7 +90,7 @@ struct StoredSnapshot<D: Decider> {
     recent: String,
 }
 
-/// The cqrs-es event store for one type of aggregate.
+/// The cqrs-es event store for aggregates of the type `D`.
 #[derive(Clone)]
 pub struct Repository<D> {
     ledger: Ledger,
@@ -103,8 +105,9 @@ impl<D: Decider> Repository<D> {
         }
     }
 
-    /// Loads a stream. Reads the commits backwards until a usable snapshot is found. Then applies
-    /// the events of the later commits in order.
+    /// Loads the state of a stream. The function reads the commits backwards until a commit
+    /// contains a usable snapshot. Then it applies the events of all commits after this snapshot,
+    /// in order.
     pub async fn load(&self, stream: &str) -> Result<LoadedStream<D>, Error> {
         let mut loaded = LoadedStream::empty(stream);
         let mut before = None;
@@ -160,8 +163,8 @@ impl<D: Decider> Repository<D> {
             .cloned()
             .collect();
         for (at, commit) in newer.into_iter().enumerate() {
-            // Decoding does not wait if the keys are cached. Without this yield, a long stream
-            // would block the worker thread.
+            // If all keys are cached, decoding never waits. Without this yield, a long stream would
+            // block the worker thread.
             if at % COMMITS_AT_ONCE == COMMITS_AT_ONCE - 1 {
                 tokio::task::yield_now().await;
             }
@@ -183,8 +186,8 @@ impl<D: Decider> Repository<D> {
         Ok(loaded)
     }
 
-    /// Appends events that are already applied to the aggregate in `loaded`. After success,
-    /// `loaded` describes the stream with the new commit.
+    /// Appends events to the stream in `loaded`. The caller has already applied the events to its
+    /// aggregate. After success, `loaded` also describes the new commit.
     pub async fn append(
         &self,
         loaded: &mut LoadedStream<D>,
@@ -197,8 +200,8 @@ impl<D: Decider> Repository<D> {
         self.put(loaded, commit).await
     }
 
-    /// Encrypts the personal values of events and serializes the events as the next commit of a
-    /// stream.
+    /// Builds the next commit of a stream from events. The values of people in the events are
+    /// encrypted.
     pub async fn prepare(
         &self,
         loaded: &mut LoadedStream<D>,
@@ -248,8 +251,8 @@ impl<D: Decider> Repository<D> {
         Ok(commit)
     }
 
-    /// Appends the next commit of a stream. If the same commit is already stored, the append also
-    /// succeeds: an earlier attempt stored the commit, but its response was lost.
+    /// Appends the next commit of a stream. If an earlier attempt has already stored the same
+    /// commit and its response was lost, the append also succeeds.
     pub async fn put(
         &self,
         loaded: &mut LoadedStream<D>,
@@ -279,9 +282,9 @@ impl<D: Decider> Repository<D> {
         Ok(appended)
     }
 
-    /// Returns a snapshot of the state after the commit that is being written. The snapshot also
-    /// contains the most recent command ids, with `command_id` as the last one. Returns `None` if
-    /// the snapshot is larger than [`SNAPSHOT_BYTES_MAX`].
+    /// Returns a snapshot of the state in `loaded`, which already includes the commit that is being
+    /// written. The snapshot also contains the most recent command ids; the last id is
+    /// `command_id`. Returns `None` if the snapshot is larger than [`SNAPSHOT_BYTES_MAX`].
     async fn snapshot(
         &self,
         loaded: &LoadedStream<D>,
@@ -311,8 +314,8 @@ impl<D: Decider> Repository<D> {
         }))
     }
 
-    /// Parses a snapshot. Returns `None` if the snapshot is unreadable; the state is then built
-    /// from the events.
+    /// Parses a snapshot and decrypts its values. Returns `None` if the snapshot is unreadable. The
+    /// caller then builds the state from the events.
     async fn open_snapshot(&self, bytes: &[u8]) -> Result<Option<(D, VecDeque<[u8; 8]>)>, Error> {
         let Ok(StoredSnapshot { mut state, recent }) =
             serde_json::from_slice::<StoredSnapshot<D>>(bytes)
@@ -329,9 +332,9 @@ impl<D: Decider> Repository<D> {
         Ok(recent.map(|recent| (state, recent)))
     }
 
-    /// Applies all events of a stream again, and compares the result with every usable snapshot.
-    /// The command `audit verify` uses this check. Returns the first sequence number of each commit
-    /// whose snapshot is wrong.
+    /// Builds the state of a stream from all its events, and compares this state with every usable
+    /// snapshot. The command `audit verify` uses this check. For each wrong snapshot, the result
+    /// contains the first sequence number of its commit.
     pub async fn check_snapshots(&self, stream: &str) -> Result<Vec<i64>, Error> {
         let mut wrong = Vec::new();
         let mut state = D::default();
@@ -363,11 +366,11 @@ impl<D: Decider> Repository<D> {
     }
 }
 
-/// Returns a fingerprint of the code that applies events to an aggregate.
+/// Returns a fingerprint of the code that applies events to the aggregate `D`.
 ///
-/// The fingerprint is a BLAKE3 hash of the states after each sample event in `events::samples`. If
-/// a change of `evolve` changes these states, the fingerprint also changes. Snapshots with another
-/// fingerprint are ignored.
+/// The fingerprint is a BLAKE3 hash. Its input is the state after each sample event in
+/// `events::samples`. If a change of `evolve` changes one of these states, the fingerprint also
+/// changes. Snapshots with another fingerprint are ignored.
 pub fn fingerprint<D: Decider>() -> [u8; 16] {
     static CACHE: OnceLock<Mutex<HashMap<TypeId, [u8; 16]>>> = OnceLock::new();
     let cache = CACHE.get_or_init(Mutex::default);
@@ -501,14 +504,14 @@ fn technical<D: Decider>(error: Error) -> AggregateError<DecideError<D>> {
 }
 
 impl Ledger {
-    /// Decodes a commit and decrypts its personal values.
+    /// Decodes a commit and decrypts the values of people in it.
     pub async fn read<F: Event>(&self, commit: &Commit) -> Result<Decoded<F>, Error> {
         let mut decoded = decode::<F>(commit)?;
         self.open_decoded(&mut decoded).await?;
         Ok(decoded)
     }
 
-    /// Decodes a commit, decrypts its personal values, and returns one envelope per event.
+    /// Decodes a commit, decrypts the values of people in it, and returns one envelope per event.
     pub async fn envelopes<F: Event>(&self, commit: &Commit) -> Result<Vec<Envelope<F>>, Error> {
         self.envelopes_of(commit, decode::<F>(commit)?).await
     }
@@ -523,7 +526,7 @@ impl Ledger {
         .await
     }
 
-    /// Decrypts the personal values of a decoded commit and returns one envelope per event.
+    /// Decrypts the values of people in a decoded commit, and returns one envelope per event.
     pub async fn envelopes_of<F: Event>(
         &self,
         commit: &Commit,
@@ -547,17 +550,17 @@ impl Ledger {
     }
 }
 
-/// The metadata and the events of a commit. Each event has the time when the event happened, or
-/// `None` if this time is the commit time.
+/// The metadata and the events of a commit. Each event has the time at which it happened. The time
+/// is `None` if the event happened at the time of the commit.
 pub type Decoded<F> = (Meta, Vec<(F, Option<Moment>)>);
 
-/// Decodes the metadata and the events of a commit. Personal values stay encrypted.
+/// Decodes the metadata and the events of a commit. Values of people stay encrypted.
 pub fn decode<F: Event>(commit: &Commit) -> Result<Decoded<F>, Error> {
     decode_by(commit, F::read)
 }
 
-/// Decodes a commit whose aggregate type is not known at compile time. The function `read` decodes
-/// each event.
+/// Decodes a commit whose event type is not known at compile time. The function `read` decodes each
+/// event.
 pub fn decode_by<F>(
     commit: &Commit,
     read: impl Fn(&Raw<'_>) -> Result<F, Unreadable>,

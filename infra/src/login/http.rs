@@ -1,5 +1,5 @@
-//! The login service of BlueKing. The request `GET <base>/accounts/is_login/?bk_token=` returns
-//! `{"result", "data": {"username"}}`. Responses are cached for a short time.
+//! Checks login tokens with the login service of BlueKing. Results are cached for a short time. The
+//! request `GET <base>/accounts/is_login/?bk_token=` returns `{"result", "data": {"username"}}`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +15,10 @@ use crate::clock::Clock;
 use crate::http::{HttpClient, HttpRequest, Url};
 use crate::{Error, Kind};
 
-/// Maximum duration of one request.
+/// Maximum duration of one request to the login service.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Milliseconds for which a valid token stays in the cache. A logout takes effect after this time.
+/// Milliseconds for which a valid token stays in the cache. After a logout, the token can be valid
+/// for this time.
 const VALID_MS: i64 = 30_000;
 /// Milliseconds for which an invalid token or a failed request stays in the cache.
 const INVALID_MS: i64 = 3_000;
@@ -25,30 +26,31 @@ const INVALID_MS: i64 = 3_000;
 const CACHED_MAX: usize = 10_000;
 /// Maximum number of concurrent requests to the login service.
 const CONCURRENT_MAX: usize = 16;
-/// Maximum time to wait while the maximum number of requests is running.
+/// Maximum time that a request waits while the maximum number of requests is running.
 const WAIT: Duration = Duration::from_secs(5);
 /// Maximum size of a response in bytes.
 const RESPONSE_BYTES_MAX: usize = 64 << 10;
 /// Maximum size of a token in bytes.
 const TOKEN_BYTES_MAX: usize = 4096;
 
-/// The cached result for one token, with its expiry time. `None` before the first request.
+/// The cached result for one token, with its expiry time. `None` if no request for the token has
+/// ended yet.
 type Cached = Option<(Moment, Result<Option<String>, String>)>;
 
-/// A client of the login service with the base URL `base`.
+/// A client of the login service. All requests begin with the URL `base`.
 pub struct Http {
     client: Arc<dyn HttpClient>,
     base: String,
-    /// Cached results by a hash of the token. An entry is locked during the request, so that
-    /// concurrent callers with the same token send only one request.
+    /// Cached results by a hash of the token. An entry is locked during a request, so that
+    /// concurrent callers with the same token cause only one request.
     cache: Cache<[u8; 32], Arc<Mutex<Cached>>>,
     clock: Arc<dyn Clock>,
     slots: Semaphore,
 }
 
 impl Http {
-    /// Creates a client of the login service. The URL of a request contains the token. Therefore
-    /// `client` must not follow redirects to another server.
+    /// Creates a client of the login service. Request URLs contain the token, so `client` must not
+    /// follow redirects to another server.
     pub fn new(base: &str, client: Arc<dyn HttpClient>, clock: Arc<dyn Clock>) -> Self {
         Self {
             client,

@@ -1,5 +1,5 @@
-//! Login tokens in a map, for tests. A desk without a login system uses an empty map, which accepts
-//! no token.
+//! Implements a login system in memory, for tests. A desk without a login system uses an empty map
+//! of tokens, so it accepts no token.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::Login;
 use crate::Error;
 
-/// A login system in memory: maps each login token to a user name.
+/// A login system in memory. The map contains a user name for each valid login token.
 #[derive(Clone, Debug, Default)]
 pub struct Memory(pub HashMap<String, String>);
 

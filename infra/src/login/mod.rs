@@ -1,4 +1,4 @@
-//! The interface to the login system, which finds the user name for a login token.
+//! Defines the interface to a login system, which finds the user to whom a login token belongs.
 
 pub mod http;
 pub mod memory;
@@ -7,9 +7,10 @@ use async_trait::async_trait;
 
 use crate::Error;
 
-/// Finds the user name for a login token in a login system.
+/// Finds the user to whom a login token belongs.
 #[async_trait]
 pub trait Login: Send + Sync {
-    /// Returns the user name for a login token. Returns `None` if the token is not valid.
+    /// Returns the user name that belongs to a login token. Returns `None` if the token is not
+    /// valid.
     async fn who(&self, token: &str) -> Result<Option<String>, Error>;
 }

@@ -1,8 +1,8 @@
-//! The archive object of a feed page. It contains the commits of the page with their bodies, one
-//! JSON object per line, compressed with gzip.
+//! Reads and writes the archive object of a feed page. The object contains the commits of the page
+//! with their bodies. Each commit is one JSON line, and the object is compressed with gzip.
 //!
-//! The name of the object is the BLAKE3 hash of the uncompressed text. Snapshots are left out,
-//! because a reader can compute them from the events.
+//! The name of the object is the BLAKE3 hash of the uncompressed text. Snapshots are omitted,
+//! because they can be computed from the events.
 
 use std::io::{Read as _, Write as _};
 
@@ -16,8 +16,8 @@ use crate::Error;
 use crate::commit::Commit;
 use crate::commit::{hex, unhex};
 
-/// One line of the archive object, with one commit. The body is stored as text in `body`. If the
-/// body is not UTF-8, it is stored as hex in `bytes`.
+/// One line of an archive object, which contains one commit. The member `body` contains the commit
+/// body as text. If the body is not UTF-8, the member `bytes` contains it as hex.
 #[derive(Serialize, Deserialize)]
 struct Line {
     stream: String,
@@ -33,7 +33,7 @@ struct Line {
     bytes: Option<String>,
 }
 
-/// Packs commits into an archive object. Returns the name and the compressed content of the object.
+/// Packs commits into an archive object. Returns the name of the object and its compressed content.
 pub fn pack(commits: &[Commit]) -> Result<(String, Vec<u8>), Error> {
     let mut text = Vec::new();
     for commit in commits {
@@ -70,7 +70,8 @@ pub fn pack(commits: &[Commit]) -> Result<(String, Vec<u8>), Error> {
     Ok((blake3::hash(&text).to_hex().to_string(), packed))
 }
 
-/// Reads the commits from an archive object. Rejects content whose hash is not equal to the name.
+/// Reads the commits of an archive object. Returns an error if the hash of the content differs from
+/// `name`.
 pub fn unpack(name: &str, packed: &[u8]) -> Result<Vec<Commit>, Error> {
     let corrupt = |reason: &str| Error::corrupt(format!("archive object {name} {reason}"));
     let mut text = String::new();

@@ -1,11 +1,11 @@
-//! The contract suite of the feed pages: tests that every adapter must pass.
+//! Contains the contract suite of the feed pages: the tests that every adapter must pass.
 
 use events::Moment;
 
 use super::{Page, Pages};
 use crate::commit::following;
 
-/// Runs all tests on an empty feed.
+/// Runs all tests on a store without pages.
 pub async fn check(pages: &dyn Pages) {
     assert_eq!(pages.newest().await.expect("newest"), None);
     let mut previous: Option<Page> = None;

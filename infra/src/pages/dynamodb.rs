@@ -1,17 +1,17 @@
-//! Feed pages on DynamoDB, with one item per page. A put fails if an item with the page number
-//! exists.
+//! Stores feed pages (parts of the ordered list of all commits) on DynamoDB, with one item per
+//! page. A put fails if an item with the same page number exists.
 //!
 //! | attribute | content |
 //! | --- | --- |
 //! | `p`, `s` | `feed`, page number |
-//! | `o` | position of the first entry |
+//! | `o` | feed position of the first entry |
 //! | `t` | time of the put, milliseconds |
 //! | `f` | feed hash before the first entry |
 //! | `v`, `h` | hash of the previous page, hash of this page |
 //! | `r` | Merkle root of the commit hashes |
-//! | `a` | name of the archive object |
-//! | `b` | the archive object itself, if it is small |
-//! | `e` | the entries, one per line, compressed |
+//! | `a` | name of the archive object (the commit bodies) |
+//! | `b` | content of the archive object, if it is small |
+//! | `e` | the compressed entries, one per line |
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::primitives::Blob;
@@ -24,8 +24,8 @@ use crate::commit::compress::{compress, decompress};
 use crate::sdk::Item;
 use crate::sdk::{Table, failed, item_bytes};
 
-/// The partition key of all feed pages. One partition is enough, because even a busy desk writes
-/// only a few pages per second.
+/// The partition key of all feed pages. One partition is enough, because even a desk with many
+/// requests writes only a few pages per second.
 const FEED: &str = "feed";
 
 /// Feed pages in one DynamoDB table.
@@ -60,8 +60,8 @@ fn item(page: &Page) -> Item {
     item
 }
 
-/// Converts a DynamoDB item to a page. Rejects a page if its hash or its Merkle root does not match
-/// its content.
+/// Converts a DynamoDB item to a page. Returns an error if the stored hash or the stored Merkle
+/// root does not match the content of the page.
 fn page(item: &Item) -> Result<Page, Error> {
     let number = |what: &str| item.get(what)?.as_n().ok()?.parse::<i64>().ok();
     let bytes = |what: &str| Some(item.get(what)?.as_b().ok()?.as_ref());
@@ -100,8 +100,8 @@ impl Pages for Dynamodb {
                 Ok(true)
             }
             Err(error) if error.as_service_error().is_some_and(aws_sdk_dynamodb::operation::put_item::PutItemError::is_conditional_check_failed_exception) => {
-                // The stored page can be this same page: an earlier attempt stored it, but the
-                // response was lost.
+                // The put was rejected. If the stored page is equal to this page, an earlier
+                // attempt stored it but its response was lost. The put then counts as successful.
                 Ok(self.get(page.number).await?.is_some_and(|stored| stored == *page))
             }
             Err(error) => Err(failed(&format!("put page {} into {}", page.number, self.table.name), error)),

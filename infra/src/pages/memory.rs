@@ -1,4 +1,5 @@
-//! Feed pages (parts of the order of all commits) in memory, for tests and simulation.
+//! Stores feed pages (parts of the ordered list of all commits) in memory, for tests and
+//! simulations.
 
 use std::sync::Mutex;
 
@@ -7,7 +8,7 @@ use async_trait::async_trait;
 use super::{Page, Pages};
 use crate::Error;
 
-/// All pages, sorted by number.
+/// All pages, sorted by page number.
 #[derive(Debug, Default)]
 pub struct Memory(Mutex<Vec<Page>>);
 

@@ -1,14 +1,13 @@
-//! Stores the feed (the order of all commits) as immutable pages. Each page contains the hash of
-//! the previous page, and a chained hash covers all commits.
+//! Stores the feed (the ordered list of all commits) as immutable pages. Each page contains the
+//! hash of the previous page. A chained hash covers all commits.
 //!
-//! A Merkle root per page proves the position of one commit without the other commits
-//! (reference/event-sourcing.md 2.3). The bodies of the commits are stored before the page, in an
-//! archive object. The name of this object is the hash of its content, and the page contains the
-//! name.
+//! Each page has a Merkle root, which proves the position of one commit without the other commits
+//! (reference/event-sourcing.md 2.3). The bodies of the commits are in an archive object, which is
+//! stored before the page. The name of this object is the hash of its content, and the page
+//! contains this name.
 //!
-//! A small archive object is stored inside the page itself. The reason is the cost: one PUT to
-//! object storage costs as much as a table write of 8 KB
-//! (docs/decisions/0010-feed-pages-and-commit-positions.md).
+//! A small archive object is stored inside its page to save cost. One PUT to object storage costs
+//! as much as a table write of 8 KB (docs/decisions/0010-feed-pages-and-commit-positions.md).
 
 pub mod archive;
 pub mod contract;
@@ -23,13 +22,13 @@ use crate::Error;
 use crate::commit::{Commit, Hash, Head};
 use crate::commit::{chain, feed_hash, hex, unhex};
 
-/// Maximum number of commits in one page. With stream names of 40 bytes, a page is far smaller than
-/// the item limit of DynamoDB.
+/// Maximum number of commits in one page. If stream names have 40 bytes, a page with this number is
+/// much smaller than the item limit of DynamoDB.
 pub const ENTRIES_MAX: usize = 1000;
-/// Maximum size in bytes of all entries of a page in text form.
+/// Maximum size in bytes of all entries of a page, in their text format.
 pub const ENTRIES_BYTES_MAX: usize = ENTRIES_MAX * 512;
-/// Maximum size in bytes of an archive object (the compressed commit bodies) that is stored inside
-/// its page. Writing 8 KB to the table costs as much as one PUT to object storage.
+/// Maximum size in bytes of an archive object (compressed commit bodies) that is stored inside its
+/// page. Writing 8 KB to the table costs as much as one PUT to object storage.
 pub const INLINE_BYTES_MAX: usize = 8 * 1024;
 /// Maximum size in bytes of the commit bodies in the archive object of one page.
 pub const BODIES_BYTES_MAX: usize = 16 << 20;
@@ -37,18 +36,18 @@ pub const BODIES_BYTES_MAX: usize = 16 << 20;
 /// Stores pages of the feed. A stored page never changes.
 #[async_trait]
 pub trait Pages: Send + Sync {
-    /// Stores a page if no page with this number exists. Returns true if this page is stored after
-    /// the call.
+    /// Stores a page if no page with its number exists. Returns true if the given page is stored
+    /// after the call.
     async fn put(&self, page: &Page) -> Result<bool, Error>;
     /// Returns the page with the given number. Returns `None` if the page does not exist.
     async fn get(&self, number: i64) -> Result<Option<Page>, Error>;
-    /// Returns the page with the highest number, by a consistent read. Returns `None` if no page
-    /// exists.
+    /// Returns the page with the highest number. The read is consistent, so the result includes all
+    /// earlier writes. Returns `None` if no page exists.
     async fn newest(&self) -> Result<Option<Page>, Error>;
 }
 
-/// The entry of one commit in a page. The position of the commit in the feed follows from the place
-/// of the entry in the page.
+/// The entry of one commit in a page. The index of the entry in the page determines the feed
+/// position of the commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub stream: String,
@@ -57,7 +56,7 @@ pub struct Entry {
     pub hash: Hash,
 }
 
-/// A page: a part of the feed without gaps.
+/// A page of the feed (the ordered list of all commits). It contains consecutive commits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
     /// Number of the page. The first page has the number 1.
@@ -70,17 +69,17 @@ pub struct Page {
     pub feed_hash_before: Hash,
     /// Hash of the previous page. All bytes are zero for the first page.
     pub previous: Hash,
-    /// Name of the archive object with the commit bodies: the BLAKE3 hash of its uncompressed
-    /// content, in hex.
+    /// Name of the archive object that contains the commit bodies. The name is the BLAKE3 hash of
+    /// the uncompressed content, in hex.
     pub archive: String,
-    /// The archive object itself, if its size is at most [`INLINE_BYTES_MAX`] bytes. `None` if the
-    /// object is stored as a separate blob.
+    /// The content of the archive object, if its size is at most [`INLINE_BYTES_MAX`] bytes. `None`
+    /// if the object is stored as a separate blob.
     pub inline: Option<Vec<u8>>,
     pub entries: Vec<Entry>,
 }
 
 impl Page {
-    /// Returns the page after `previous` with entries for `commits`.
+    /// Returns the page that follows `previous` and has one entry for each commit in `commits`.
     pub fn following(
         previous: Option<&Page>,
         at: Moment,
@@ -97,7 +96,7 @@ impl Page {
         Self {
             number: previous.map_or(1, |previous| previous.number + 1),
             base: head.position + 1,
-            // The time is never before the time of the previous page, even if the clock is wrong.
+            // A page never has an earlier time than the previous page, even if the clock is wrong.
             // The function `index` needs this order when it searches the newest pages for a commit.
             at: previous.map_or(at, |previous| at.max(previous.at)),
             feed_hash_before: head.feed_hash,
@@ -122,7 +121,8 @@ impl Page {
         self.base + i64::try_from(self.entries.len()).unwrap_or_default()
     }
 
-    /// Returns the head of the feed after this page: the last position and its feed hash.
+    /// Returns the head of the feed after this page: the position of the last commit and its feed
+    /// hash.
     pub fn head(&self) -> Head {
         Head {
             position: self.end() - 1,
@@ -133,7 +133,7 @@ impl Page {
         }
     }
 
-    /// Returns the feed position and the feed hash of each entry.
+    /// Returns the feed position and the feed hash (chained hash) of each entry.
     pub fn feed_hashes(&self) -> impl Iterator<Item = (i64, Hash)> {
         let mut before = self.feed_hash_before;
         self.entries
@@ -145,7 +145,8 @@ impl Page {
             })
     }
 
-    /// Returns the root of the Merkle tree over the commit hashes (RFC 9162 2.1.1, with BLAKE3).
+    /// Returns the root of the Merkle tree over the commit hashes of this page (RFC 9162 2.1.1,
+    /// with BLAKE3).
     pub fn root(&self) -> Hash {
         let mut level: Vec<Hash> = self
             .entries
@@ -206,10 +207,11 @@ impl Page {
         )
     }
 
-    /// Parses the stored text of entries. Returns `None` if a line is not an entry.
+    /// Parses the entries of a page from their stored text. Returns `None` if a line is not a valid
+    /// entry.
     pub fn entries(text: &str) -> Option<Vec<Entry>> {
         let entry = |line: &str| {
-            // The line is split from the right, because a stream name can contain a space.
+            // A stream name can contain a space, so the line is split from the right.
             let mut parts = line.rsplitn(4, ' ');
             let (hash, n, first, stream) = (
                 unhex(parts.next()?)?,

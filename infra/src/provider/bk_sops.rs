@@ -1,5 +1,6 @@
-//! The provider for BlueKing SOPS, a service that runs operation tasks (reference/bk-itsm.md 8.2).
-//! It creates a task from a template, starts the task, and reads the state of the task repeatedly.
+//! Builds requests to BlueKing SOPS, a service that runs operation tasks (reference/bk-itsm.md
+//! 8.2). The requests create a task from a template, start the task, and read the state of the task
+//! until the task ends.
 
 use std::collections::BTreeMap;
 
@@ -18,9 +19,9 @@ use crate::http::{HttpError, HttpResponse};
 
 /// Timeout of one request, milliseconds.
 const TIMEOUT_MS: i64 = 10_000;
-/// Pause between two requests for the state of a task, milliseconds.
+/// Milliseconds between two requests that read the state of a task.
 const TASK_POLL_MS: i64 = 10_000;
-/// Retry policy of requests to SOPS. A request is attempted at most five times in a row.
+/// Retry policy of requests to BlueKing SOPS. A request has at most five attempts in a row.
 const REPEATED: Policy = Policy {
     attempts_max: 5,
     ..POLICY
@@ -71,17 +72,17 @@ impl Provider for BkSops {
     }
 }
 
-/// Returns whether the next request creates or starts a task. Such a request must be executed only
-/// once.
+/// Returns whether the next request creates or starts a task. If such a request were executed
+/// twice, the work of the task could also be executed twice.
 fn is_once(call: &ApiCall) -> bool {
     matches!(call.step.as_str(), "" | CREATED)
 }
 
-/// The reason of the error for a service task that is not a SOPS task.
+/// The error reason for a service task (the work of an automatic node) that is not a SOPS task.
 const OTHER: &str = "the service task is not a task of BlueKing SOPS";
 
-/// Returns the next request for a SOPS task. The request creates the task, starts it, or reads its
-/// state. If the request cannot be built, returns the reason in English.
+/// Returns the next request for a SOPS task: to create the task, to start it, or to read its state.
+/// If the request cannot be built, returns the reason as an English text.
 fn request(task: &Task, call: &ApiCall, variables: &Variables) -> Result<PlannedRequest, String> {
     let filled = |text: &str| fill(text, variables, str::to_owned);
     let business = filled(&task.bk_biz_id)?;
@@ -122,11 +123,10 @@ fn request(task: &Task, call: &ApiCall, variables: &Variables) -> Result<Planned
     })
 }
 
-/// Returns the verdict on one attempt, and the retry policy.
+/// Returns the verdict (the evaluated result) of one attempt, and the retry policy.
 ///
 /// BlueKing SOPS has no idempotency key for requests that create or start a task. Such a request is
-/// repeated only if it was not sent. If its response is lost, the verdict is that the result is
-/// unknown.
+/// repeated only if it was not sent. If its response is lost, the verdict is `Unknown`.
 fn verdict(
     task: &Task,
     call: &ApiCall,
@@ -193,8 +193,8 @@ fn of_response(
         },
         CREATED => under_way("started", &call.task, TASK_POLL_MS),
         step => match body_json["data"]["state"].as_str().unwrap_or_default() {
-            // The call continues an existing task. If the task was never started, it is started. If
-            // the task was revoked or has expired, a new task is created.
+            // `RESUMED` means that the call continues an existing task. A task that was never
+            // started is started. If the task was revoked or has expired, a new task is created.
             "CREATED" if step == RESUMED => under_way(CREATED, &call.task, 0),
             "REVOKED" | "EXPIRED" if step == RESUMED => under_way("", "", 0),
             "FINISHED" => done(true, String::new()),

@@ -1,5 +1,5 @@
-//! The provider for service tasks that are one HTTP request. The workflow definition describes the
-//! request (reference/bk-itsm.md 8.1, 8.4).
+//! Builds the HTTP request of a service task (the work of an automatic node), and evaluates the
+//! response. The workflow definition describes the request (reference/bk-itsm.md 8.1, 8.4).
 
 use domain::api_call::plan::PlannedRequest;
 use domain::api_call::{ApiCall, POLICY, judge, plan};
@@ -15,7 +15,7 @@ use crate::http::{HttpError, HttpResponse};
 #[derive(Clone, Copy, Debug)]
 pub struct Http;
 
-/// The reason of the error for a service task that is not an HTTP request.
+/// The error reason for a service task (the work of an automatic node) that is not an HTTP request.
 const OTHER: &str = "the service task is not an HTTP request";
 
 impl Provider for Http {

@@ -1,5 +1,6 @@
-//! Providers of automatic workflow nodes, with one file per provider. A provider builds requests
-//! and evaluates responses, and does no I/O.
+//! Contains the providers for automatic workflow nodes, with one file per provider. A provider
+//! builds the requests that do the work of a node, and evaluates the responses. A provider does no
+//! I/O.
 //!
 //! **How to add a provider**: Add one file with an implementation of [`Provider`], one `mod` line
 //! and one entry in [`ALL`]. The queue worker already provides attempts, leases and limits.
@@ -19,24 +20,24 @@ use crate::http::{HttpError, HttpResponse};
 /// Builds the requests and evaluates the responses for one kind of service task (the work of an
 /// automatic node).
 pub trait Provider: Send + Sync {
-    /// Returns the permanent name of the provider.
+    /// Returns the permanent name of this provider.
     fn name(&self) -> &'static str;
-    /// Returns whether this provider can execute the service task.
+    /// Returns whether this provider can execute a service task (the work of an automatic node).
     fn does(&self, service_task: &ServiceTask) -> bool;
     /// Returns the next request of an API call. If the request cannot be built, returns the reason
-    /// in English.
+    /// as an English text.
     fn request(
         &self,
         service_task: &ServiceTask,
         call: &ApiCall,
         variables: &Variables,
     ) -> Result<PlannedRequest, String>;
-    /// Returns whether the next request must not be repeated, because the work could then be done
+    /// Returns whether the next request must not be repeated. A repetition could execute the work
     /// twice.
     fn is_once(&self, _call: &ApiCall) -> bool {
         false
     }
-    /// Returns the verdict on one attempt (for example succeeded or failed), and the retry policy.
+    /// Returns the verdict (the evaluated result) of one attempt, and the retry policy.
     fn verdict(
         &self,
         service_task: &ServiceTask,

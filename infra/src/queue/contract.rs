@@ -1,5 +1,5 @@
-//! The contract suites of the queues: tests for the adapters. One suite is for all queues, and one
-//! is for queues that detect duplicate ids.
+//! Contains two contract suites (tests that adapters must pass) for the work queues. One suite is
+//! for all queues, and the other suite is for queues that detect duplicate ids.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use events::Moment;
 use super::{Message, Queue};
 use crate::clock::Clock;
 
-/// Runs the tests for queues that detect duplicate ids. The queues are empty at the start, and the
-/// tests choose the times.
+/// Runs the tests for queues that detect duplicate ids. The queues must be empty. The tests pass
+/// fixed times to the functions.
 pub async fn check(queue: &dyn Queue) {
     let take = |now: i64, until: i64| async move {
         queue
@@ -50,7 +50,8 @@ pub async fn check(queue: &dyn Queue) {
         .await
         .expect("defer");
     assert!(take(20, 40).await.is_empty());
-    // A deferral does not count as an abandoned delivery, even if a message is deferred many times.
+    // A deferred message does not count as an abandoned delivery, even if it is deferred many
+    // times.
     for round in 0..20 {
         let taken = take(30 + round, 40 + round).await;
         assert_eq!(
@@ -85,10 +86,10 @@ pub async fn check(queue: &dyn Queue) {
     assert_eq!(queue.waiting("q").await.expect("waiting"), 0);
 }
 
-/// Maximum time to wait for an expected message, milliseconds.
+/// Maximum time in milliseconds that a test waits for an expected message.
 const ARRIVAL_MAX_MS: i64 = 20_000;
 
-/// Runs the tests that every queue must pass, on an empty queue. The tests use real time.
+/// Runs the tests that every queue must pass. The queue must be empty. The tests wait in real time.
 pub async fn check_in_real_time(queue: &dyn Queue, name: &str, clock: &dyn Clock) {
     let take = || async {
         queue
@@ -129,14 +130,15 @@ pub async fn check_in_real_time(queue: &dyn Queue, name: &str, clock: &dyn Clock
         (late.id.as_str(), late.body.as_slice()),
         ("late", "迟".as_bytes())
     );
-    // A queue whose delays are whole seconds can deliver a message up to one second early.
+    // If the delays of a queue are whole seconds, a message can be delivered up to one second
+    // early.
     assert!(
         late_taken_at.0 > due.0 - 1_000 && late_taken_at >= taken_at,
         "a message is not available before its due time"
     );
     let (again, _) = next_message().await;
-    // A delivery also counts if its response was lost, so the exact count is unknown. Only the
-    // suite `check` compares exact counts.
+    // Some queues count a delivery even if its response was lost, so the exact number is unknown.
+    // Only the suite `check` compares exact numbers.
     assert!(
         again.id == "late" && again.attempts >= 2,
         "an unfinished message is available again with a higher count: {}",

@@ -1,4 +1,4 @@
-//! Queues in memory, for tests and simulation.
+//! Implements the work queues in memory, for tests and simulations.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -9,7 +9,7 @@ use events::Moment;
 use super::{Arrivals, Message, Parked, Queue};
 use crate::Error;
 
-/// All messages, by queue name and message id.
+/// The messages of all queues, by queue name and message id.
 #[derive(Debug, Default)]
 pub struct Memory {
     items: Mutex<BTreeMap<(String, String), Item>>,

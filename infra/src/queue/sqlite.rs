@@ -1,5 +1,5 @@
-//! Queues on SQLite, in the same file as the views. Therefore queues and views have the state of
-//! the same point in time after a power loss.
+//! Implements the work queues on SQLite, in the same file as the views. After a power loss, queues
+//! and views therefore have the state of the same point in time.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub(crate) const CREATE: &str = "
     CREATE INDEX IF NOT EXISTS messages_by_due ON messages (queue, due);
 ";
 
-/// The queues of one SQLite file. All writes run on the writer thread of the file.
+/// The work queues in one SQLite file. All writes run on the writer thread of the file.
 #[derive(Debug, Clone)]
 pub struct Sqlite {
     writer: Arc<WriterThread>,
@@ -27,7 +27,7 @@ pub struct Sqlite {
 }
 
 impl Sqlite {
-    /// Creates the queues for the file that belongs to `writer`.
+    /// Creates the queues in the file to which `writer` writes.
     pub(crate) fn new(writer: Arc<WriterThread>) -> Self {
         Self {
             writer,
@@ -100,7 +100,7 @@ impl Queue for Sqlite {
             connection.prepare_cached(sql)?.execute(params![name, id, due.0]).map(drop)
         })
         .await?;
-        // The signal wakes the worker, which then computes again when the next message is due.
+        // The signal wakes the worker of the queue, which then reads the next due time again.
         self.arrivals.signal(queue);
         Ok(())
     }
@@ -161,7 +161,8 @@ impl Queue for Sqlite {
     }
 }
 
-/// Adds a message to a queue. Does nothing if the queue already contains a message with this id.
+/// Adds a message to a queue. If the queue already contains a message with the same id, nothing
+/// changes.
 pub(crate) fn put_message(
     connection: &Connection,
     queue: &str,

@@ -1,8 +1,9 @@
-//! Queues on Amazon SQS. Each queue is a standard queue with a dead-letter queue (`<queue>-dead`).
+//! Implements the work queues on Amazon SQS. Each queue is a standard queue with a dead-letter
+//! queue, whose name is `<queue>-dead`.
 //!
-//! A message is one JSON object `{"id", "due", "body"}`. A parked message (in the dead-letter
-//! queue) can also contain `"reason"`. SQS can delay a message by at most 15 minutes. A longer
-//! delay is made of several such delays.
+//! A message is one JSON object `{"id", "due", "body"}`. A message in the dead-letter queue can
+//! also contain the member `"reason"`. SQS can delay a message by at most 15 minutes, so a longer
+//! delay consists of several delays.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -21,23 +22,24 @@ use crate::sdk::{Names, failed};
 
 /// Maximum delay of a message in seconds (a limit of SQS).
 const DELAY_MAX_S: i64 = 900;
-/// Maximum visibility timeout in seconds. SQS allows at most twelve hours after a message was
-/// received.
+/// Maximum visibility timeout of a received message in seconds. SQS allows at most twelve hours
+/// after the message was received.
 const VISIBILITY_MAX_S: i64 = 43_000;
 /// Maximum number of messages per receive request (a limit of SQS).
 const RECEIVE_MAX: usize = 10;
-/// Visibility timeout of dead letters while they are listed, seconds.
+/// Visibility timeout in seconds of the messages in a dead-letter queue while they are listed.
+/// Other readers do not get a message during this time.
 const LIST_VISIBILITY_S: i32 = 60;
-/// A dead-letter queue counts as empty after this number of empty receives in sequence. One empty
-/// receive is not enough, because SQS reads only some of its servers.
+/// Number of consecutive empty receives after which a dead-letter queue counts as empty. One empty
+/// receive is not enough, because SQS queries only some of its servers.
 const EMPTY_RECEIVES: u32 = 3;
-/// Pause between two receives while a queue is empty.
+/// Pause between two receive requests while a queue is empty.
 const POLL: std::time::Duration = std::time::Duration::from_secs(1);
-/// Maximum number of receive requests in the search for one dead letter. Another reader can hide a
-/// dead letter for some time, so several requests can be necessary.
+/// Maximum number of receive requests in the search for one message of a dead-letter queue. Another
+/// reader can make the message invisible for some time, so several requests can be necessary.
 const FIND_RECEIVES_MAX: u32 = 40;
 
-/// The queues of one desk.
+/// The SQS queues of one desk.
 pub struct Sqs {
     client: aws_sdk_sqs::Client,
     names: Names,
@@ -50,7 +52,7 @@ pub struct Sqs {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SqsMessage {
     pub id: String,
-    /// The message must not be processed before this time (milliseconds, UTC).
+    /// The message must not be processed before this time (milliseconds since 1970, UTC).
     pub due: i64,
     pub body: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -71,7 +73,7 @@ impl SqsMessage {
 }
 
 impl Sqs {
-    /// Creates a client for the queues with these names. Sends no request.
+    /// Creates a client for the given queues. Sends no request.
     pub fn new(
         config: &SdkConfig,
         names: Names,
@@ -201,8 +203,8 @@ impl Sqs {
         })
     }
 
-    /// Makes a dead letter visible again after it was listed. If the request fails, the dead letter
-    /// becomes visible after a minute.
+    /// Makes a message of a dead-letter queue visible again after it was listed. If the request
+    /// fails, the message becomes visible after one minute.
     async fn show(&self, queue: &str, receipt: &str) {
         if let Err(error) = self.set_visibility(&dead(queue), receipt, 0).await {
             tracing::warn!(%error, "cannot make a dead letter visible; it stays hidden for a minute");
@@ -321,8 +323,8 @@ impl Queue for Sqs {
         Ok(parked)
     }
 
-    /// Sends the message first, and deletes the dead letter afterwards. A crash in between can
-    /// duplicate the message but cannot lose it.
+    /// First sends the message to its queue, and then deletes it from the dead-letter queue. A
+    /// crash between the two steps can duplicate the message, but cannot lose it.
     async fn redrive(&self, queue: &str, id: &str, due: Moment) -> Result<(), Error> {
         for _ in 0..FIND_RECEIVES_MAX {
             let dead_letters = self
@@ -385,8 +387,9 @@ impl Queue for Sqs {
         let count = |name| attributes.attributes()?.get(name)?.parse::<u64>().ok();
         Ok(names.iter().filter_map(count).sum())
     }
-    /// Always returns `None`, because SQS does not provide due times. In the cloud, the queue
-    /// itself starts the function. The function calls neither `next_due` nor [`Queue::arrival`].
+    /// Always returns `None`, because SQS does not provide due times. In the cloud, SQS starts the
+    /// function that handles a message. This function calls neither `next_due` nor
+    /// [`Queue::arrival`].
     async fn next_due(&self, _queue: &str) -> Result<Option<Moment>, Error> {
         Ok(None)
     }

@@ -1,8 +1,9 @@
-//! The contract suite of the secrets: tests that every adapter must pass.
+//! Contains the contract suite of the secrets: the tests that every adapter must pass.
 
 use super::Secrets;
 
-/// Runs all tests. `again` is the same secret store, opened a second time as another process does.
+/// Runs all tests. `again` is the same secret store as `secrets`, opened a second time like in
+/// another process.
 pub async fn check(secrets: &dyn Secrets, again: &dyn Secrets) {
     let key = secrets.secret("token-key").await.expect("a key");
     assert_eq!(

@@ -1,8 +1,8 @@
-//! Derives the keys of the desk from one secret in AWS Secrets Manager. Inputs for a key are the
-//! text of the secret and the name of the key.
+//! Derives the keys of the desk from one secret in AWS Secrets Manager. Each key is computed from
+//! the text of the secret and the name of the key.
 //!
-//! If the secret changed, all existing tokens would become invalid. Therefore the secret is not
-//! changed automatically.
+//! A changed secret would make all existing tokens invalid. Therefore the secret is not changed
+//! automatically.
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
@@ -12,15 +12,16 @@ use super::{Secret, Secrets};
 use crate::sdk::failed;
 use crate::{Error, Kind};
 
-/// Minimum number of characters of the secret text. 32 random letters and digits contain 190 bits.
+/// Minimum number of characters in the text of the secret. 32 random letters and digits contain 190
+/// bits.
 const TEXT_MIN: usize = 32;
 
-/// A secret of the AWS account, from which all keys are derived.
+/// The named keys of the desk, which are derived from one secret of the AWS account.
 #[derive(Clone, Debug)]
 pub struct Manager {
     client: aws_sdk_secretsmanager::Client,
     name: String,
-    /// Text of the secret. Empty before the first read.
+    /// The text of the secret. Empty before the secret is first read.
     text: OnceCell<String>,
 }
 

@@ -1,6 +1,6 @@
-//! The interface to named keys of the desk. The keys sign tokens and compute keyed fingerprints. A
-//! local desk stores the keys in the key store. A cloud desk derives them from a secret in AWS
-//! Secrets Manager.
+//! Defines the interface to the named keys of a desk. The desk signs tokens and computes keyed
+//! hashes with these keys. A local desk stores the keys in its key store. A cloud desk derives them
+//! from a secret in AWS Secrets Manager.
 
 pub mod contract;
 #[cfg(feature = "aws")]
@@ -17,7 +17,7 @@ pub type Secret = [u8; 32];
 /// Provides the keys of the desk by name.
 #[async_trait]
 pub trait Secrets: Send + Sync {
-    /// Returns the key with a name. The first call creates the key, and every later call in any
-    /// process returns the same key.
+    /// Returns the key with a given name. If the key does not exist, the first call creates it.
+    /// Every later call in any process returns the same key.
     async fn secret(&self, name: &str) -> Result<Secret, Error>;
 }

@@ -1,4 +1,4 @@
-//! The keys of a local desk, stored in its key store.
+//! Provides the named keys of a local desk, which are stored in its key store.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::Error;
 use crate::clock::Rng;
 use crate::keys::Keys;
 
-/// Provides named keys of the desk from a key store.
+/// Provides the named keys of a desk from its key store.
 #[derive(Clone)]
 pub struct Stored {
     pub keys: Arc<dyn Keys>,

@@ -1,6 +1,6 @@
-//! Verifies a ledger. The audit checks that feed positions and streams have no gaps, that both hash
-//! chains are correct, and that the published heads match. It also checks that the feed and the
-//! journal contain the same commits.
+//! Verifies a ledger. The function `verify` checks that feed positions and streams have no gaps,
+//! that both hash chains are correct, and that the published heads match. The function `compare`
+//! checks that the feed and the journal contain the same commits.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -12,11 +12,11 @@ use crate::{Error, commit};
 
 /// Number of commits per read.
 const PAGE: usize = 1000;
-/// Maximum number of findings that are listed. Without this limit, a damaged ledger could cause one
-/// line per row.
+/// Maximum number of findings (detected problems) in a result. A badly damaged ledger could
+/// otherwise cause one finding per row.
 const FINDINGS_MAX: usize = 100;
 
-/// The result of a verification.
+/// The result of the verification of a ledger.
 #[derive(Clone, Debug, Default)]
 pub struct Verdict {
     pub commits: u64,
@@ -24,17 +24,17 @@ pub struct Verdict {
     pub streams: u64,
     pub head: Head,
     pub findings: Vec<String>,
-    /// Names of the streams that contain snapshots. A later check builds the states of these
-    /// streams again and compares them with the snapshots.
+    /// Names of the streams that contain snapshots. The caller builds the states of these streams
+    /// from their events, and compares them with the snapshots.
     pub snapshotted: Vec<String>,
 }
 
 impl Verdict {
-    /// Returns true if the verification found no fault.
+    /// Returns true if the verification found no problem.
     pub fn is_ok(&self) -> bool {
         self.findings.is_empty()
     }
-    /// Adds a finding, if the maximum number of findings is not reached.
+    /// Adds a finding (a detected problem) if the list is not full.
     pub fn find(&mut self, finding: String) {
         if self.findings.len() < FINDINGS_MAX {
             self.findings.push(finding);
@@ -42,7 +42,8 @@ impl Verdict {
     }
 }
 
-/// The end of one stream, as far as the feed was read: the next sequence number and the last hash.
+/// The end of one stream in the part of the feed that was read: the next sequence number and the
+/// last hash.
 struct Tail {
     next: i64,
     hash: Hash,
@@ -52,8 +53,8 @@ struct Tail {
 /// Verifies all commits of the feed.
 ///
 /// `published` contains heads (feed positions with hashes) that were stored outside the ledger, for
-/// example in `<data>/heads` or in the notes of an auditor. The function `progress` is called with
-/// the position after each page.
+/// example in `<data>/heads` or in the notes of an auditor. After each page of commits, the
+/// function `progress` is called with the last position.
 pub async fn verify(
     store: &dyn Store,
     published: &[Head],
@@ -85,8 +86,8 @@ pub async fn verify(
                     "position {expected} is missing; the next one is {position}"
                 ));
             }
-            // A feed that is built from a DynamoDB table stream can contain a commit before an
-            // earlier commit of the same stream.
+            // In a feed that is built from a DynamoDB table stream, a commit can come before an
+            // earlier commit of the same stream. Such commits are first sorted.
             if store.keeps_order() {
                 check_commit(&mut verdict, &mut streams, position, &placed.commit);
             } else {
@@ -99,8 +100,8 @@ pub async fn verify(
             {
                 verdict.find(format!("position {position}: the feed's chain is broken"));
             }
-            // The check continues with the stored hash. One wrong hash therefore causes only one
-            // finding.
+            // The check continues with the stored hash, not with the computed hash. One wrong hash
+            // therefore causes only one finding.
             verdict.head = Head {
                 position,
                 feed_hash: placed.feed_hash,
@@ -180,15 +181,15 @@ fn check_commit(
     tail.has_snapshot |= commit.snapshot.is_some();
 }
 
-/// The result of a comparison of the feed with the journal.
+/// The result of comparing the feed with the journal.
 #[derive(Clone, Debug, Default)]
 pub struct Compared {
     /// Number of commits that both the feed and the journal contain.
     pub both: u64,
-    /// Commits of the journal that are missing in the feed. Only commits up to the time
-    /// `indexed_until` count as missing.
+    /// Commits of the journal that are missing in the feed. Commits after the time `indexed_until`
+    /// are not in this list, because the feed need not contain them yet.
     pub not_in_feed: Vec<Commit>,
-    /// Number of journal commits after the time `indexed_until` that are not in the feed yet.
+    /// Number of journal commits after the time `indexed_until` that the feed does not contain yet.
     pub on_their_way: u64,
     /// Descriptions of all other differences between feed and journal.
     wrong: Vec<String>,
@@ -196,8 +197,8 @@ pub struct Compared {
     pub snapshotted: Vec<String>,
 }
 
-/// Compares the feed with the journal. Both must contain every commit once, with the same content.
-/// The feed must contain all commits up to the time `indexed_until`.
+/// Compares the feed with the journal. Each commit must be in both once, with the same content.
+/// Commits after the time `indexed_until` may still be missing in the feed.
 pub async fn compare(
     store: &dyn Store,
     indexed_until: Moment,
@@ -240,8 +241,8 @@ pub async fn compare(
                 compared.find(format!(
                     "{name}: the hash does not fit the content of the journal"
                 ));
-                // The row is not a valid commit, so the feed may omit the row. If the feed contains
-                // the row, the comparison of the hashes reports the difference.
+                // A row with a wrong hash is not a valid commit, so it may be missing in the feed.
+                // If the feed contains the row, the comparison of the hashes finds the difference.
                 if !in_feed.contains_key(&(commit.stream.clone(), commit.first)) {
                     continue;
                 }
@@ -261,9 +262,9 @@ pub async fn compare(
             break;
         }
     }
-    // At this point `in_feed` contains only commits that the read of all commits did not return.
-    // Each of these commits is read directly. If the journal does not contain the commit, it was
-    // removed.
+    // At this point, `in_feed` contains only commits that the read of the whole journal did not
+    // return. Each of these commits is read directly. If it is not found, the commit was removed
+    // from the journal.
     for ((stream, first), (position, _)) in in_feed {
         if store
             .forward(&stream, first, 1)
@@ -281,7 +282,7 @@ pub async fn compare(
 }
 
 impl Compared {
-    /// Returns the descriptions of all differences between feed and journal.
+    /// Returns descriptions of all differences between the feed and the journal.
     pub fn findings(&self) -> Vec<String> {
         let lost = self.not_in_feed.iter().min_by_key(|commit| commit.at).map(|oldest| {
             let (count, name) = (self.not_in_feed.len(), format!("{}:{}", oldest.stream, oldest.first));
@@ -289,7 +290,7 @@ impl Compared {
         });
         self.wrong.iter().cloned().chain(lost).collect()
     }
-    /// Adds a finding, if the maximum number of findings is not reached.
+    /// Adds a finding (a detected difference) if the list is not full.
     pub fn find(&mut self, finding: String) {
         if self.wrong.len() < FINDINGS_MAX {
             self.wrong.push(finding);

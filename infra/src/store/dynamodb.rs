@@ -1,20 +1,20 @@
-//! The journal (the commits of all streams) on DynamoDB. Each commit is one item, and is written by
-//! one conditional put (reference/event-sourcing.md 2.1).
+//! Implements the journal (the commits of all streams) on DynamoDB. Each commit is one item, which
+//! is written by one conditional put (reference/event-sourcing.md 2.1).
 //!
 //! | attribute | content |
 //! | --- | --- |
 //! | `p` (partition key) | stream |
-//! | `s` (sort key) | sequence of the first event |
+//! | `s` (sort key) | sequence number of the first event |
 //! | `n` | number of events |
 //! | `t` | commit time, milliseconds |
 //! | `c` | command id, 16 bytes |
 //! | `v`, `h` | hash of the previous commit, hash of this commit, 32 bytes each |
-//! | `b` | body, compressed |
-//! | `k`, `z` | fingerprint and snapshot, compressed; on about every twelfth commit |
+//! | `b` | compressed body |
+//! | `k`, `z` | fingerprint and compressed snapshot, in about every twelfth commit |
 //!
-//! The put fails if an item with the key exists, and then returns the stored item. If another
-//! writer was faster, the caller gets the commit of that writer without a read. If the response to
-//! an earlier attempt was lost, the caller gets its own commit.
+//! The put fails if an item with the same key exists, and then returns the stored item. The caller
+//! therefore gets the commit of another writer without a further read. If the response to an
+//! earlier attempt was lost, the caller gets its own commit.
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
@@ -101,8 +101,8 @@ pub fn item(commit: &Commit) -> Item {
     item
 }
 
-/// Converts a DynamoDB item to a commit. If the item is not a commit, returns an error with the key
-/// of the item.
+/// Converts a DynamoDB item to a commit. If the item is not a valid commit, returns an error that
+/// contains the key of the item.
 pub fn commit(item: &Item) -> Result<Commit, Error> {
     let name = || {
         let stream = item
@@ -129,8 +129,8 @@ pub fn commit(item: &Item) -> Result<Commit, Error> {
             .ok_or_else(|| missing(what))
     };
     let (first, n) = (number("s")?, number("n")?);
-    // A reader continues at `first + n`. If this sum did not increase, the reader would loop
-    // without end.
+    // A reader continues at the sequence number `first + n`. If the sum is not greater than
+    // `first`, the reader would read the same items without end.
     if first < 1 || n < 1 || first.checked_add(n).is_none() {
         return Err(Error::corrupt(format!("{} holds {n} events", name())));
     }
@@ -183,7 +183,7 @@ impl Journal for Dynamodb {
             }
             Err(error) => match error.as_service_error() {
                 Some(PutItemError::ConditionalCheckFailedException(rejected)) => {
-                    // AWS bills a rejected put like a write, but its response does not contain the
+                    // AWS charges a rejected put like a write, but the response contains no
                     // capacity units.
                     self.table.meter.wrote(
                         "journal put rejected",
@@ -194,8 +194,8 @@ impl Journal for Dynamodb {
                     );
                     match rejected.item() {
                         Some(item) => Ok(Appended::Taken(Box::new(self::commit(item)?))),
-                        // Some emulators do not return the stored item, so the item is read
-                        // separately.
+                        // Some emulators do not return the stored item with the error. The item is
+                        // then read separately.
                         None => self.taken(&commit).await,
                     }
                 }

@@ -1,4 +1,4 @@
-//! The event store in memory, for tests and simulation.
+//! Implements the event store in memory, for tests and simulations.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{Error, Kind};
 
-/// The commits in two maps: by stream, and by feed position.
+/// An event store that contains its commits in two maps: by stream, and by feed position.
 #[derive(Debug)]
 pub struct Memory {
     inner: Mutex<Inner>,
@@ -151,8 +151,8 @@ impl Store for Memory {
     }
 }
 
-/// Returns the first items, at most `limit` items with together at most [`PAGE_BYTES_MAX`] bytes.
-/// Returns at least one item if there is an item.
+/// Returns the first items: at most `limit` items, which together have at most [`PAGE_BYTES_MAX`]
+/// bytes. If there is an item, the result contains at least one item.
 pub(super) fn page<T>(
     items: impl Iterator<Item = T>,
     limit: usize,
@@ -197,15 +197,15 @@ pub(super) fn within_limit(commit: &Commit) -> Result<(), Error> {
     ))
 }
 
-/// Returns the length of the longest text in a JSON body, with the name of the field that contains
-/// the text.
+/// Returns the length of the longest text in a JSON value. Also returns the name of the field that
+/// contains this text.
 fn longest(value: &Value, name: &str) -> Option<(usize, String)> {
     match value {
         Value::String(text) => Some((text.len(), name.to_owned())),
         Value::Array(items) => items.iter().filter_map(|item| longest(item, name)).max(),
         Value::Object(members) => {
-            // A form field is an object with `key` and `value`. A long value is reported with the
-            // key of the field.
+            // A form field is an object with the members `key` and `value`. For a long value, the
+            // key of the field is more useful than the name `value`.
             let field = members.get("key").and_then(Value::as_str);
             let named = |member: &str| {
                 if member == "value" {

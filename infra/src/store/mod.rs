@@ -1,5 +1,5 @@
-//! The interface to the event store. One row stores one commit, which contains all events of one
-//! command.
+//! Defines the interface to the event store. One row of the store contains one commit: all events
+//! that one command adds to a stream.
 
 pub mod audit;
 pub mod contract;
@@ -23,72 +23,75 @@ use crate::Error;
 pub const COMMIT_BYTES_MAX: usize = 350 * 1024;
 /// Maximum size in bytes of a snapshot. A larger snapshot is not stored.
 pub const SNAPSHOT_BYTES_MAX: usize = 64 * 1024;
-/// Maximum size in bytes of all commit bodies that one read returns. A read returns at least one
-/// commit, if a commit exists.
+/// Maximum size in bytes of all commit bodies that one read returns. If a commit exists, a read
+/// returns at least one commit, even if it is larger.
 pub const PAGE_BYTES_MAX: usize = 1 << 20;
 
 /// Stores commits, ordered within each stream. All other data of the desk is derived from the
 /// commits.
 #[async_trait]
 pub trait Journal: Send + Sync {
-    /// Appends a commit if its key (stream, first) is not in use. Returns after the commit is
-    /// stored durably.
+    /// Appends a commit if the store contains no commit with the same stream and the same `first`.
+    /// Returns after the commit is stored durably.
     async fn append(&self, commit: Commit) -> Result<Appended, Error>;
-    /// Reads a stream backwards, newest commit first. Reads only events before the sequence number
-    /// `before`; `None` starts at the end of the stream. Returns at most `limit` commits with at
-    /// most [`PAGE_BYTES_MAX`] bytes. The result is empty only if no older commit exists.
+    /// Reads a stream backwards, newest commit first. If `before` is set, only commits before this
+    /// sequence number are read. Returns at most `limit` commits with at most [`PAGE_BYTES_MAX`]
+    /// bytes. The result is empty only if no earlier commit exists.
     async fn back(
         &self,
         stream: &str,
         before: Option<i64>,
         limit: usize,
     ) -> Result<Vec<Commit>, Error>;
-    /// Reads a stream forwards. Starts at the first commit whose `first` is at least `from`.
+    /// Reads a stream forwards. The result begins with the first commit whose `first` is at least
+    /// `from`.
     async fn forward(&self, stream: &str, from: i64, limit: usize) -> Result<Vec<Commit>, Error>;
-    /// Returns the sequence number of the next event of a stream. Returns 1 if the stream does not
-    /// exist.
+    /// Returns the sequence number that the next event of a stream gets. The number is 1 if the
+    /// stream does not exist.
     async fn next(&self, stream: &str) -> Result<i64, Error>;
-    /// Reads one page of all commits of all streams, in the order that is cheapest for the adapter.
-    /// Audits and rebuilds of the feed use this function.
+    /// Reads one page of the commits of all streams. The order is the cheapest order for the
+    /// adapter. Audits use this function. It is also used to build the feed again.
     async fn walk(&self, from: Option<Cursor>, limit: usize) -> Result<Walked, Error>;
 }
 
-/// A journal with a feed. The feed is the order of all commits, numbered without gaps.
+/// A journal with a feed. The feed is the ordered list of all commits. The positions of the commits
+/// have no gaps.
 #[async_trait]
 pub trait Store: Journal {
     /// Returns at most `limit` commits of the feed after the position `after`, in order. Positions
     /// have no gaps, and the position of a commit never changes.
     async fn feed(&self, after: i64, limit: usize) -> Result<Vec<Placed>, Error>;
-    /// Returns the head of the feed: the last position and its feed hash.
+    /// Returns the head of the feed: the position and the feed hash of the last commit.
     async fn head(&self) -> Result<Head, Error>;
     /// Waits until the feed contains a commit after `position`. Returns at once if such a commit
     /// exists.
     async fn past(&self, position: i64);
-    /// Checks whether the store can be written. After a failed write, returns an error until a
-    /// write succeeds. The check stores no commit.
+    /// Returns an error if the store cannot be written. After a failed write, the result is an
+    /// error until a write succeeds. The check stores no commit.
     async fn writable(&self, _now: Moment) -> Result<(), Error> {
         Ok(())
     }
-    /// Returns whether the commits of each stream are in the feed in the order of the stream.
+    /// Returns whether the feed contains the commits of each stream in the order of the stream.
     ///
     /// A feed that is built from a DynamoDB table stream contains every commit. However, a commit
-    /// can come before an earlier commit of the same stream; [`resequencer`] corrects this order.
+    /// can come before an earlier commit of the same stream. The module [`resequencer`] corrects
+    /// this order.
     fn keeps_order(&self) -> bool {
         true
     }
 }
 
-/// The place where a read of all commits continues. Only the adapter that created a cursor can
-/// parse the cursor.
+/// A text that determines where the next read of all commits starts. Each adapter can parse only
+/// its own cursors.
 pub type Cursor = String;
 
-/// One page of a read of all commits.
+/// One page of the commits of all streams.
 #[derive(Clone, Debug, Default)]
 pub struct Walked {
     pub commits: Vec<Commit>,
     /// Descriptions of the rows that cannot be read as commits.
     pub unreadable: Vec<String>,
-    /// The cursor of the next page. `None` if all commits are read.
+    /// The cursor for the read of the next page. `None` if this is the last page.
     pub next: Option<Cursor>,
 }
 
@@ -96,12 +99,12 @@ pub struct Walked {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Appended {
     Stored {
-        /// Position of the commit in the feed. `None` if the feed is built later, from a table
-        /// stream.
+        /// Position of the commit in the feed. `None` if the feed is built later from a DynamoDB
+        /// table stream.
         position: Option<i64>,
     },
-    /// Another commit or the same commit already uses the key (stream, first). The variant contains
-    /// the stored commit.
+    /// The store already contains a commit with the same stream and the same `first`. The variant
+    /// contains this stored commit, which may be equal to the new commit.
     Taken(Box<Commit>),
 }
 

@@ -1,5 +1,6 @@
-//! A [`Store`] for a journal that has no common order of all commits. The feed pages give this
-//! order; a separate process, the indexer, builds the pages from the journal.
+//! Implements [`Store`] for a journal (the stored commits) that has no order across streams. The
+//! feed pages contain this order. A separate process, the indexer, builds the pages from the
+//! journal.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,20 +12,20 @@ use crate::Error;
 use crate::blob::Blob;
 use crate::pages::{Page, Pages, archive};
 
-/// Time between two checks for a new page while a reader waits.
+/// Time between two checks for a new feed page while a reader waits.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// A feed page with its commits.
 type Opened = (Page, Arc<Vec<Commit>>);
 
-/// A store that consists of the journal, the feed pages and the archive of one ledger.
+/// A store that consists of a journal, feed pages and an archive.
 #[derive(Clone)]
 pub struct Paged {
     pub journal: Arc<dyn Journal>,
     pub pages: Arc<dyn Pages>,
     pub blob: Arc<dyn Blob>,
-    /// The page that was read last, with its commits. The page is cached because a reader usually
-    /// continues with the next positions.
+    /// The feed page that was read last, with its commits. A reader usually continues with the next
+    /// positions, which are often in the same page.
     last: Arc<Mutex<Option<Opened>>>,
 }
 
@@ -38,8 +39,8 @@ impl Paged {
         }
     }
 
-    /// Returns the page that contains a feed position, with its commits. Returns `None` if the
-    /// position is after the end of the feed.
+    /// Returns the feed page that contains a position, with the commits of the page. Returns `None`
+    /// if the position is after the end of the feed.
     async fn page_at(&self, position: i64) -> Result<Option<Opened>, Error> {
         let last = self.last.lock().expect("no holder panics").clone();
         if let Some((page, commits)) = last {
@@ -84,8 +85,8 @@ impl Paged {
             .ok_or_else(|| Error::corrupt(format!("page {number} of the feed is missing")))
     }
 
-    /// Reads the commits of a page, compares them with the entries of the page, and stores the page
-    /// in the cache.
+    /// Reads the commits of a page and checks that they match the entries of the page. Stores the
+    /// page in the cache.
     async fn open(&self, page: Page) -> Result<Opened, Error> {
         let commits = read(&*self.blob, &page).await?;
         let opened = (page, Arc::new(commits));
@@ -94,7 +95,7 @@ impl Paged {
     }
 }
 
-/// Returns the commits of a page. They are stored in the page itself, or in the archive object of
+/// Returns the commits of a page. The commits are in the page itself, or in the archive object of
 /// the page.
 pub async fn read(blob: &dyn Blob, page: &Page) -> Result<Vec<Commit>, Error> {
     let Page {
@@ -133,8 +134,7 @@ pub fn key(name: &str) -> String {
 #[async_trait]
 impl Journal for Paged {
     async fn append(&self, commit: Commit) -> Result<Appended, Error> {
-        // The feed position is not known yet, because the feed pages are built later. Therefore no
-        // position is returned.
+        // The feed pages are built later, so the position of the commit is not known yet.
         Ok(match self.journal.append(commit).await? {
             Appended::Stored { .. } => Appended::Stored { position: None },
             taken @ Appended::Taken(_) => taken,

@@ -1,12 +1,12 @@
-//! Returns the commits of a feed in the order of their streams. A commit that arrives before an
-//! earlier commit of its stream waits for the earlier commit.
+//! Returns the commits of a feed in the order of their streams. If a commit arrives before an
+//! earlier commit of its stream, it must wait for the earlier commit.
 
 use std::collections::{BTreeMap, HashMap};
 
 use super::Placed;
 
-/// The next expected sequence number of each stream. Commits that arrived too early are stored in
-/// `waiting`.
+/// Sorts commits by stream. `next` contains the next expected sequence number of each stream, and
+/// `waiting` contains the commits that arrived too early.
 #[derive(Debug, Default)]
 pub struct InOrder {
     next: HashMap<String, i64>,
@@ -14,8 +14,8 @@ pub struct InOrder {
 }
 
 impl InOrder {
-    /// Takes the next commit of the feed. Returns the commits that are now in the order of their
-    /// stream. The result can be empty.
+    /// Takes the next commit of the feed. Returns this commit and waiting commits, if all earlier
+    /// commits of their stream have arrived. Otherwise the result is empty.
     pub fn take(&mut self, placed: Placed) -> Vec<Placed> {
         let next = self.next.entry(placed.commit.stream.clone()).or_insert(1);
         if placed.commit.first > *next {
@@ -39,8 +39,8 @@ impl InOrder {
         ready
     }
 
-    /// Returns the commits that still wait because an earlier commit of their stream did not
-    /// arrive.
+    /// Returns the commits that are still waiting, because an earlier commit of their stream has
+    /// not arrived.
     pub fn left(self) -> impl Iterator<Item = Placed> {
         self.waiting.into_values().flat_map(BTreeMap::into_values)
     }

@@ -1,11 +1,11 @@
-//! The event store on SQLite. One thread writes commits in groups, and several connections read at
-//! the same time.
+//! Implements the event store on SQLite. One thread writes the commits, several in one transaction.
+//! Several connections read at the same time.
 //!
-//! The file uses a write-ahead log with `synchronous=FULL`. The writer answers a request after the
-//! SQL COMMIT of its group is on disk. If the COMMIT fails, all requests of the group fail. A lock
-//! file prevents a second writer.
+//! The file has a write-ahead log with `synchronous=FULL`. The writer answers a request when the
+//! SQL COMMIT of its transaction is on disk. If the COMMIT fails, all requests in the transaction
+//! fail. A lock file prevents a second writer.
 //!
-//! Reads are short index lookups with limited result pages, on a small pool of read-only
+//! Reads are short index lookups with a limited result size, on a small pool of read-only
 //! connections. They run on threads for blocking work, so that they do not block async tasks.
 
 use std::fs::File;
@@ -30,22 +30,22 @@ use crate::{Error, Kind, commit};
 
 /// The SQLite application id of a ledger file: "LDDK" in ASCII.
 const APPLICATION_ID: i32 = 0x4c44_444b;
-/// The layout version that this program writes.
+/// The version of the database layout that this program writes.
 const LAYOUT: i32 = 2;
-/// The layout version of older builds, which did not write the permanent event names.
+/// The layout version of older programs, which did not store the permanent event names.
 const FORMER_LAYOUT: i32 = 1;
-/// Maximum number of jobs in the queue of the writer thread. If the queue is full, further callers
-/// wait.
+/// Maximum number of jobs in the queue of the writer thread. If the queue is full, callers wait
+/// until it has space.
 const WAITING_MAX: usize = 4096;
-/// Maximum number of commits in one group. The limit bounds the time that the first commit of a
-/// group waits.
+/// Maximum number of commits in one transaction. The limit keeps the wait of the first commit
+/// short.
 const GROUP_MAX: usize = 512;
 /// Minimum time between two probe writes (test writes that check the disk), milliseconds.
 const PROBE_EVERY_MS: i64 = 1000;
-/// Size in bytes of the probe row. Writing this row tests whether the file is writable.
+/// Size in bytes of the probe row, which tests whether the file is writable.
 const PROBE_BYTES: usize = 16;
-/// Size in bytes of the probe row after a failed write. The row is as large as a usual group of
-/// commits, so that the test fails if the disk is almost full.
+/// Size in bytes of the probe row (test row) after a failed write. This size is similar to the size
+/// of a usual transaction, so the test fails if the disk is almost full.
 const PROBE_FAILED_BYTES: usize = 256 * 1024;
 
 const CREATE: &str = "
@@ -74,7 +74,7 @@ pub struct Sqlite {
     /// The writer thread. `None` if the ledger was opened read-only.
     writer: Option<Writer>,
     head: watch::Sender<i64>,
-    /// The error of the last write. `None` if the last write succeeded.
+    /// The error message of the last write. `None` if the last write succeeded.
     failing: Failing,
     /// Time of the last probe write (a test write that checks the disk).
     probed: tokio::sync::Mutex<Option<Moment>>,
@@ -86,7 +86,7 @@ type Failing = Arc<Mutex<Option<String>>>;
 struct Writer {
     requests: Option<mpsc::Sender<Job>>,
     thread: Option<JoinHandle<()>>,
-    /// The lock of the directory. The lock is released when the writer is dropped.
+    /// The locked file of the directory. Its lock is released when the writer is dropped.
     _lock: File,
 }
 
@@ -94,8 +94,8 @@ struct Writer {
 #[derive(Debug)]
 enum Job {
     Commit(Request),
-    /// Checks by a test write whether the file is writable, and then sends the answer. If commits
-    /// wait, their write is the test.
+    /// Writes a test row to check whether the file is writable, and then sends the answer. If
+    /// commits are waiting, no test row is needed, because writing these commits is the test.
     Probe(oneshot::Sender<()>),
 }
 
@@ -112,8 +112,8 @@ impl Sqlite {
         Self::open_locked(directory, lock(directory)?, crash)
     }
 
-    /// Opens the ledger for writing. The caller has already locked the directory and passes the
-    /// lock.
+    /// Opens the ledger of a directory for writing. The caller has already locked the directory and
+    /// passes the lock file.
     pub(crate) fn open_locked(
         directory: &Path,
         lock: File,
@@ -186,8 +186,8 @@ impl Sqlite {
         })
     }
 
-    /// Returns the published heads (feed positions with hashes) that do not match the ledger,
-    /// ordered by position.
+    /// Returns the heads that do not match the ledger, ordered by position. A head is the position
+    /// and the hash of a published commit.
     pub(crate) fn disagreeing(&self, heads: &[Head]) -> Result<Vec<Head>, Error> {
         self.readers
             .with("compare the ledger with published heads", |connection| {
@@ -205,10 +205,10 @@ impl Sqlite {
     }
 }
 
-/// Returns the published heads (feed positions with hashes) that do not match a ledger. A head does
-/// not match if the ledger ends before its position, or has another feed hash at its position.
+/// Returns the heads that do not match a ledger. A head is the position and the hash of a published
+/// commit. It does not match if the ledger ends before the position, or has another hash there.
 pub(crate) fn disagreeing(connection: &Connection, heads: &[Head]) -> rusqlite::Result<Vec<Head>> {
-    // Position 0 is the head of an empty ledger and matches every ledger.
+    // Position 0 means an empty ledger. It matches every ledger, so it needs no check.
     let heads: Vec<Head> = heads
         .iter()
         .filter(|head| head.position > 0)
@@ -231,8 +231,8 @@ pub(crate) fn disagreeing(connection: &Connection, heads: &[Head]) -> rusqlite::
     Ok(found)
 }
 
-/// Returns the head of a ledger: the position and the feed hash of its last commit. Returns the
-/// head of an empty ledger if the table of commits does not exist yet.
+/// Returns the head of a ledger: the position and the hash of its last commit. If the table of
+/// commits does not exist yet, returns the head of an empty ledger.
 pub(crate) fn end(connection: &Connection) -> Result<Head, Error> {
     let exists = has_table(connection, "commits")
         .map_err(|error| failed("read the ledger's head", error))?;
@@ -243,8 +243,8 @@ pub(crate) fn end(connection: &Connection) -> Result<Head, Error> {
     }
 }
 
-/// Returns the damage that the integrity check of SQLite finds in a file. Returns `None` if the
-/// file does not exist.
+/// Runs the integrity check of SQLite on a database file, and returns the damage that it finds.
+/// Returns `None` if the file does not exist.
 pub fn integrity(
     directory: &Path,
     name: &str,
@@ -257,7 +257,8 @@ pub fn integrity(
     Ok(Some(damages(&look(&path, is_written)?)))
 }
 
-/// Returns an error if a directory contains no ledger, or if this user may not read the directory.
+/// Returns an error if a directory contains no ledger, or if this process may not read the
+/// directory.
 fn find(directory: &Path, path: &Path) -> Result<(), Error> {
     match path.try_exists() {
         Ok(true) => Ok(()),
@@ -282,8 +283,8 @@ impl Drop for Writer {
     }
 }
 
-/// Locks the directory. The operating system releases the lock when the process ends, also after a
-/// crash.
+/// Locks a directory of a desk. The operating system releases the lock when the process ends, also
+/// after a crash.
 pub(crate) fn lock(directory: &Path) -> Result<File, Error> {
     let path = directory.join("lock");
     let open = std::fs::create_dir_all(directory).and_then(|()| {
@@ -313,8 +314,8 @@ pub(crate) fn lock(directory: &Path) -> Result<File, Error> {
     }
 }
 
-/// Rejects a file that belongs to another program. Also rejects a file with a newer layout, because
-/// this program could damage it.
+/// Rejects a database file that belongs to another program. Also rejects a file with a newer
+/// layout, because this program could damage such a file.
 pub(crate) fn ours(connection: &Connection, path: &Path) -> Result<(), Error> {
     let mark = |name: &str| {
         connection
@@ -355,8 +356,8 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "user_version", LAYOUT)
 }
 
-/// The state of the writer thread, with the connection and the head (last position and feed hash).
-/// The thread sends each new head position to the channel `published`.
+/// The writer thread: its connection and the head (position and hash of the last commit). The
+/// thread sends the position of each new head to the channel `published`.
 struct Group {
     connection: Connection,
     head: Head,
@@ -367,7 +368,7 @@ struct Group {
 
 impl Group {
     /// Takes all waiting jobs, writes their commits in one transaction, and answers each job.
-    /// Returns when all senders of jobs are dropped.
+    /// Repeats these steps until all senders of jobs are dropped.
     fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         let (mut group, mut probes) = (Vec::with_capacity(GROUP_MAX), Vec::new());
         while let Some(job) = jobs.blocking_recv() {
@@ -422,13 +423,13 @@ impl Group {
         }
     }
 
-    /// Stores the error of the last write. `None` means that the last write succeeded.
+    /// Stores the error message of the last write, or `None` if the last write succeeded.
     fn note(&self, error: Option<rusqlite::Error>) {
         *self.failing.lock().expect("no holder panics") = error.map(|error| error.to_string());
     }
 
-    /// Writes the probe row, a test row that checks whether the file is writable. After a failed
-    /// write, tests a large row first, and then replaces it with a small row.
+    /// Writes the probe row, which tests whether the file is writable. After a failed write, the
+    /// function writes a large row first, and then replaces it with a small row.
     fn probe(&mut self) -> rusqlite::Result<()> {
         let is_failing = self.failing.lock().expect("no holder panics").is_some();
         if is_failing {
@@ -519,8 +520,8 @@ fn read_head(connection: &Connection) -> Result<Head, Error> {
 
 fn placed(row: &Row<'_>) -> rusqlite::Result<Placed> {
     let (first, n): (i64, i64) = (row.get(2)?, row.get(3)?);
-    // A reader continues at `first + n`. If this sum did not increase, the reader would loop
-    // without end.
+    // A reader continues at the sequence number `first + n`. If the sum is not greater than
+    // `first`, the reader would read the same rows without end.
     if first < 1 || n < 1 || first.checked_add(n).is_none() {
         return Err(rusqlite::Error::IntegralValueOutOfRange(3, n));
     }
@@ -545,8 +546,8 @@ fn placed(row: &Row<'_>) -> rusqlite::Result<Placed> {
     })
 }
 
-/// Runs a query that returns commits, and stops at the limits of one page. If a row is unreadable,
-/// returns an error with the position of the row.
+/// Runs a query that returns commits, and stops at the limits of one result page. If a row cannot
+/// be read, returns an error with the position of the row.
 async fn commits(
     readers: &Readers,
     what: String,

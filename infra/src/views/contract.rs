@@ -1,4 +1,4 @@
-//! The contract suite of the views: tests that every adapter of the port must pass.
+//! Contains the contract suite of the views: the tests that every adapter of the views must pass.
 
 use super::{Counted, Document, Range, Views};
 
@@ -9,7 +9,7 @@ fn document(sequence: i64, text: &str) -> Document {
     }
 }
 
-/// Runs all tests on an empty store.
+/// Runs all tests of the suite. `views` must be empty.
 pub async fn check(views: &dyn Views) {
     let put = |key: &'static str, sequence, expected, rows: Vec<(&'static str, String)>| async move {
         views
@@ -158,15 +158,15 @@ pub async fn check(views: &dyn Views) {
     pages(views).await;
 }
 
-/// The list whose counters the suite tests. An adapter with row counters must be opened with this
-/// list, so that the tests use the counters.
+/// The list with row counters in the tests. An adapter with counters must be opened with this list,
+/// so that the tests use its counters.
 pub const COUNTED: &Counted = &[("t", "creator")];
 
 /// The facets (filter texts) of the test rows.
 const COLOURS: [&str; 5] = ["red", "green", "blue", "", "violet"];
 
-/// Checks pages and counts of lists that are sorted by time. The results must equal the results of
-/// a plain list of rows, for every range and every number of skipped rows.
+/// Checks pages and counts of lists that are sorted by time. Each result must be equal to the
+/// result of a simple list of rows. The test uses many ranges and numbers of skipped rows.
 async fn pages(views: &dyn Views) {
     let mut rng: u64 = 7;
     let mut below = |bound: u64| {
@@ -179,7 +179,7 @@ async fn pages(views: &dyn Views) {
     let mut colours: std::collections::HashMap<String, &str> = std::collections::HashMap::new();
     let begin = 1_795_000_000_000_u64;
     for number in 0..120_u64 {
-        // The times of the rows are within one second, within minutes, or within days.
+        // The times of the rows differ by less than a second, by minutes, or by days.
         let at = begin
             + [below(900), below(90_000), below(500_000_000)]
                 [usize::try_from(number % 3).unwrap_or_default()];
@@ -233,7 +233,7 @@ async fn pages(views: &dyn Views) {
             views.remove("t", &key).await.expect("remove");
         }
     }
-    // Other rows keep their values but get new facets (filter texts).
+    // Other rows keep their values, but get new facets (filter texts).
     for number in (5..120).step_by(10) {
         let key = format!("k{number:03}");
         let row = rows
@@ -253,13 +253,13 @@ async fn pages(views: &dyn Views) {
     for round in 0..200_u64 {
         let cut = |at: u64| format!("p|{:016}", begin + at);
         let (from, to) = match round % 8 {
-            // The range contains all rows of one owner (the text before `|`).
+            // These two ranges contain all rows of one owner (the text before `|`).
             0 => ("q|".to_owned(), "q|~".to_owned()),
             1 => ("p|".to_owned(), "p|~".to_owned()),
             2 => (cut(below(1_000)), cut(1_000 + below(499_000_000))),
             3 => (cut(below(80_000)), "p|~".to_owned()),
-            // The next ranges end with a text that is not a time: a time with more text after it, a
-            // time that is cut off, or the value of a row.
+            // These ranges end with a text that is not a time: a time with more text after it, an
+            // incomplete time, or the value of a row.
             4 => (
                 "p|".to_owned(),
                 format!(
@@ -282,8 +282,8 @@ async fn pages(views: &dyn Views) {
                 "p|~".to_owned(),
             ),
         };
-        // A range must be within one owner (the text before `|`). Empty ranges, and ranges over two
-        // owners, are skipped.
+        // All values of a range must have the same owner (the text before `|`). The test skips
+        // empty ranges, and ranges with two owners.
         if from >= to || from.as_bytes()[0] != to.as_bytes()[0] {
             continue;
         }
@@ -334,7 +334,7 @@ async fn pages(views: &dyn Views) {
                 .collect::<Vec<_>>(),
             "from {from} to {to}, {skip} skipped"
         );
-        // The same range is read again, with a filter by facets.
+        // The test reads the same range again, with a filter by facets (filter texts).
         let chosen: Vec<&str> = COLOURS.iter().copied().filter(|_| below(2) == 0).collect();
         let fitting: Vec<_> = expected
             .iter()
@@ -377,7 +377,7 @@ async fn pages(views: &dyn Views) {
                 .collect::<Vec<_>>(),
             "{chosen:?} from {from} to {to}, {skip} skipped"
         );
-        // The same range is read page by page. Each page starts after the last entry of the
+        // The test reads the same range page by page. Each page starts after the last entry of the
         // previous page.
         let range = Range {
             view: "t",

@@ -1,4 +1,4 @@
-//! The views (documents for reading, with indexes) in memory, for tests and simulation.
+//! Implements the views (documents for reading, with indexes) in memory, for tests and simulations.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::{Document, Entry, Index, Range, Views};
 use crate::Error;
 
-/// All views by name.
+/// All views by their names.
 #[derive(Debug, Default)]
 pub struct Memory(Mutex<BTreeMap<String, View>>);
 
@@ -16,7 +16,8 @@ pub struct Memory(Mutex<BTreeMap<String, View>>);
 struct View {
     documents: BTreeMap<String, Document>,
     facets: BTreeMap<String, String>,
-    /// The index rows. Each row contains the index, the value, and the key of the document.
+    /// The index rows. Each row contains the name of the index, the value, and the key of the
+    /// document.
     rows: BTreeSet<(String, String, String)>,
 }
 

@@ -1,5 +1,6 @@
-//! The interface to the views, a small document store with sorted indexes. One document can have
-//! several values in an index. All data of the views can be built again from the ledger.
+//! Defines the interface to the views. The views are a small document store with sorted indexes.
+//! One document can have several values in an index. All data of the views can be built again from
+//! the ledger.
 
 pub mod contract;
 #[cfg(feature = "aws")]
@@ -17,20 +18,21 @@ use crate::Error;
 
 pub use page_writer::{InSteps, PageWriter};
 
-/// A stored document. `sequence` is the number of the last event that the document includes.
+/// A stored document. `sequence` is the sequence number of the last event that changed the
+/// document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
     pub sequence: i64,
     pub body: Vec<u8>,
 }
 
-/// One row of an index, with the indexed value and the key of the document.
+/// One row of an index. It contains an indexed value and the key of the document with this value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub value: String,
     pub key: String,
-    /// The facets of the document: a short text for filtering lists. Empty if the document was
-    /// stored without facets.
+    /// The facets (filter text) of the document, which are used to filter lists. Empty if the
+    /// document was stored without facets.
     pub facets: String,
 }
 
@@ -47,16 +49,17 @@ impl Entry {
     }
 }
 
-/// Splits the facets (the filter text of a document) at the first tab. Returns the part that many
-/// documents share, and the part of this document alone.
+/// Splits the facets (the filter text of a document) at the first tab. Many documents have the same
+/// text before the tab. The text after the tab belongs to one document only.
 pub fn shared_and_own(facets: &str) -> (&str, &str) {
     facets.split_once('\t').unwrap_or((facets, ""))
 }
 
-/// A filter for rows: returns true if a list shows the rows with these shared facets (filter text).
+/// A filter for index rows. The filter gets the shared facets (filter text) of a row, and returns
+/// true if a list contains this row.
 pub type Fits<'a> = &'a (dyn Fn(&str) -> bool + Send + Sync);
 
-/// A range of an index, sorted by value. The range contains the values from `from` (inclusive) to
+/// A part of an index in sorted order. It contains the rows with values from `from` (inclusive) to
 /// `to` (exclusive).
 #[derive(Clone, Copy, Debug)]
 pub struct Range<'a> {
@@ -69,18 +72,18 @@ pub struct Range<'a> {
     pub limit: usize,
 }
 
-/// The lists for which the adapter keeps row counters, if the adapter has counters
-/// ([`Views::has_counters`]). Each list is given by a view and an index. A count of such a list, or
-/// a page far from its start, does not read every row.
+/// The lists that get row counters, each with the name of its view and its index. With row
+/// counters, a list is counted without reading every row. Not all adapters have counters
+/// ([`Views::has_counters`]).
 pub type Counted = [(&'static str, &'static str)];
 
-/// Number of rows that each step reads when a whole list is read.
+/// Number of rows in each read when a whole list is read.
 const STEP: usize = 500;
 
-/// The index rows of one document. Each row has the name of the index and the value.
+/// The index rows of one document. Each row is a pair: the name of the index, and the value.
 pub type Index = [(&'static str, String)];
 
-/// A document to store, with its index rows and its facets (see [`Views::put_with`]).
+/// A document that is to be stored, with its index rows and its facets (see [`Views::put_with`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Put {
     pub view: Cow<'static, str>,
@@ -88,13 +91,13 @@ pub struct Put {
     pub document: Document,
     pub index: Vec<(&'static str, String)>,
     pub facets: String,
-    /// The sequence number that the stored document must have. 0 if the document must not exist
-    /// yet.
+    /// The sequence number that the stored document must have. 0 if no document with this key may
+    /// exist.
     pub expected: i64,
 }
 
 impl Put {
-    /// Stores the document. Returns whether the document was stored.
+    /// Stores the document in the views. Returns whether the document was stored.
     pub async fn store(&self, views: &dyn Views) -> Result<bool, Error> {
         views
             .put_with(
@@ -114,9 +117,9 @@ impl Put {
 pub trait Views: Send + Sync {
     /// Returns a document; `None` if the document does not exist.
     async fn get(&self, view: &str, key: &str) -> Result<Option<Document>, Error>;
-    /// Stores a document and its index rows in one step. The document is stored only if the present
-    /// document has the sequence `expected` (0 if no document exists). Returns true if this
-    /// document is stored after the call.
+    /// Stores a document and its index rows. The document is stored only if the existing document
+    /// has the sequence `expected` (0 if no document exists). Returns true if the given document is
+    /// stored after the call.
     async fn put(
         &self,
         view: &str,
@@ -128,9 +131,9 @@ pub trait Views: Send + Sync {
         self.put_with(view, key, document, index, "", expected)
             .await
     }
-    /// Stores a document with facets. Facets are a short text in each index row, so that lists can
-    /// be filtered without reading the documents. Many documents share the part before the first
-    /// tab. The part after the first tab belongs to this document alone.
+    /// Stores a document with facets. Facets are a short filter text in each index row. Lists are
+    /// filtered by this text, so their documents are not read. Many documents share the part before
+    /// the first tab. The part after the first tab belongs to one document only.
     async fn put_with(
         &self,
         view: &str,
@@ -140,27 +143,27 @@ pub trait Views: Send + Sync {
         facets: &str,
         expected: i64,
     ) -> Result<bool, Error>;
-    /// Returns the rows of a range.
+    /// Returns the index rows of a range.
     async fn range(&self, range: Range<'_>) -> Result<Vec<Entry>, Error> {
         self.range_after(range, None).await
     }
-    /// Returns the rows of a range that come after the entry `after`, in the order of the range. If
-    /// `after` is `None`, starts at the first row.
+    /// Returns the index rows of a range, in the order of the range. If `after` is set, the result
+    /// contains only rows after this row.
     async fn range_after(
         &self,
         range: Range<'_>,
         after: Option<&Entry>,
     ) -> Result<Vec<Entry>, Error>;
-    /// Returns the number of rows with values from `from` (inclusive) to `to` (exclusive).
+    /// Returns the number of index rows with values from `from` (inclusive) to `to` (exclusive).
     async fn count(&self, view: &str, index: &str, from: &str, to: &str) -> Result<u64, Error>;
-    /// Returns whether the adapter keeps row counters for shared facets (filter texts). With
-    /// counters, [`Views::page_where`] costs about as much as [`Views::range`].
+    /// Returns whether the adapter has row counters for shared facets (filter texts). With
+    /// counters, [`Views::page_where`] is about as fast as [`Views::range`].
     fn has_counters(&self) -> bool {
         false
     }
-    /// Counts all rows of a range whose shared facets (filter text) pass the filter `fits`. The
-    /// count ignores `skip` and `limit`. Also returns the page of these rows that `skip` and
-    /// `limit` select.
+    /// Returns the number of index rows in a range whose shared facets (filter text) pass the
+    /// filter `fits`. The number includes the rows before `skip` and after `limit`. Also returns
+    /// the rows that `skip` and `limit` select.
     async fn page_where(
         &self,
         range: Range<'_>,
@@ -168,8 +171,8 @@ pub trait Views: Send + Sync {
     ) -> Result<(u64, Vec<Entry>), Error> {
         walk(self, range, fits).await
     }
-    /// Returns at most `limit` documents of a view, in ascending order of their keys. All returned
-    /// keys are after `after`.
+    /// Returns at most `limit` documents of a view, in ascending order of their keys. Starts with
+    /// the first key that is greater than `after`.
     async fn scan(
         &self,
         view: &str,
@@ -182,8 +185,8 @@ pub trait Views: Send + Sync {
     async fn clear(&self, view: &str) -> Result<(), Error>;
 }
 
-/// Reads a whole range row by row and counts the rows that pass the filter `fits`. Also collects
-/// one page of these rows.
+/// Reads a whole range row by row. Counts the rows that pass the filter `fits`, and collects one
+/// page of these rows.
 async fn walk(
     views: &(impl Views + ?Sized),
     range: Range<'_>,
@@ -213,8 +216,8 @@ async fn walk(
         if is_end {
             return Ok((count, page));
         }
-        // Some stores never wait for I/O. Without this yield, a long read would block other
-        // requests.
+        // Some stores never wait for I/O. Without this yield, a long read would block other tasks
+        // of the same thread.
         tokio::task::yield_now().await;
     }
 }

@@ -1,4 +1,5 @@
-//! Stores the results of one feed page: the queue messages first, then the documents.
+//! Stores the results of processing one feed page (a part of the ordered list of all commits).
+//! Queue messages are stored before documents.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -9,24 +10,24 @@ use super::{Put, Views};
 use crate::Error;
 use crate::queue::{NewMessage, Queue};
 
-/// Stores the messages and the documents that were computed from one page of commits.
+/// Stores messages and documents that were computed from one page of commits.
 #[async_trait]
 pub trait PageWriter: Send + Sync {
-    /// Stores the messages, and then the documents in the given order. Returns for each document
-    /// whether it was stored.
+    /// Stores the messages, and then the documents in the given order. The result shows for each
+    /// document whether it was stored.
     ///
-    /// If a document is not stored, later documents with the same key are not stored either.
-    /// Otherwise the card of a stream (its summary document) could be newer than the due row (the
-    /// document of its deadlines).
+    /// If a document is not stored, later documents with the same key are not stored either. For
+    /// example, the card of a stream (its summary document) must not be newer than its due row (the
+    /// document with its deadlines).
     ///
-    /// If a write fails, some results of the page may be stored. Documents are never stored before
-    /// all messages. A repeated call is harmless: a message is identified by its id, and a document
-    /// is stored only at the expected sequence.
+    /// If a write fails, a part of the results may be stored. No document is stored before all
+    /// messages are stored. The caller may repeat the call: a repeated message has the same id, and
+    /// a document is stored only at the expected sequence.
     async fn write(&self, messages: Vec<NewMessage>, puts: Vec<Put>) -> Result<Vec<bool>, Error>;
 }
 
-/// Stores each message and each document separately. This type is used if views and queues have no
-/// common transaction.
+/// Stores each message and each document in a separate step. This type is used if the views and the
+/// work queues cannot be written in one transaction.
 #[derive(Clone)]
 pub struct InSteps {
     pub views: Arc<dyn Views>,

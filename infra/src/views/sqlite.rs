@@ -1,8 +1,9 @@
-//! The views on SQLite, in the file `views.db`. Views are documents for reading; all their data
+//! Stores the views in the SQLite file `views.db`. Views are documents for reading; all their data
 //! comes from the ledger.
 //!
-//! Views and queue share this file. With `synchronous=NORMAL`, a power loss can undo the newest
-//! writes in the file. After the next start, the desk repeats these writes from the ledger.
+//! The views and the work queues share this file. With `synchronous=NORMAL`, a power loss can undo
+//! the newest writes in the file. After the next start, the desk repeats these writes from the
+//! ledger.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
@@ -44,9 +45,9 @@ const CREATE: &str = "
     ) STRICT, WITHOUT ROWID;
 ";
 
-/// Returns the position of the last ledger commit that the views of a directory include. Returns
-/// `None` if the next start of a desk must fill the views. Only the process that holds the lock of
-/// the directory may call this function.
+/// Returns the position of the last ledger commit that is included in the views of a directory.
+/// Returns `None` if the views are missing or have another layout. Only the process that holds the
+/// lock of the directory may call this function.
 pub(crate) fn followed(directory: &Path) -> Result<Option<i64>, Error> {
     let path = directory.join("views.db");
     if !std::fs::metadata(&path).is_ok_and(|file| file.len() > 0) {
@@ -69,12 +70,12 @@ pub(crate) fn followed(directory: &Path) -> Result<Option<i64>, Error> {
     read().map_err(|error| failed("read the position of the views", error))
 }
 
-/// Names of the counted lists of each view. A counted list has counters, so a count need not read
-/// every row.
+/// The counted lists of each view, by the name of the view. A counted list has row counters, so its
+/// rows can be counted without reading every row.
 type Lists = HashMap<String, BTreeSet<String>>;
 
-/// The writer thread and the read connections of one `views.db` file. The views and the queue of a
-/// directory share them.
+/// The writer thread and the read connections of one `views.db` file. The views and the work queues
+/// in the file share the thread.
 #[derive(Debug)]
 pub struct ViewsFile {
     writer: Arc<WriterThread>,
@@ -85,8 +86,9 @@ pub struct ViewsFile {
 }
 
 impl ViewsFile {
-    /// Opens `views.db` of a directory. A file with another layout, or with other counted lists
-    /// (lists with row counters), is emptied. The next start of a desk fills the file again.
+    /// Opens `views.db` of a directory. If the file has another layout, or other counted lists
+    /// (lists with row counters), its tables are emptied. The next start of a desk fills them
+    /// again.
     pub fn open(directory: &Path, crash: Arc<Crash>, counted: &Counted) -> Result<Self, Error> {
         let path = directory.join("views.db");
         let connection = connect(
@@ -115,14 +117,14 @@ impl ViewsFile {
         })
     }
 
-    /// Returns the queues, which are stored in the same file as the views.
+    /// Returns the work queues, which are stored in the same file as the views.
     pub fn queue(&self) -> queue::Sqlite {
         self.queue.clone()
     }
 
     /// Opens `views.db` of a directory read-only, without creating a `-wal` or `-shm` file. Returns
-    /// `None` if the file is missing or has another layout; then the next start of a desk fills the
-    /// file. `is_written` is true while a desk runs in the directory.
+    /// `None` if the file is missing or has another layout. `is_written` is true while a desk runs
+    /// in the directory.
     pub fn look(directory: &Path, is_written: bool) -> Result<Option<Self>, Error> {
         let path = directory.join("views.db");
         if !path.exists() {
@@ -159,7 +161,7 @@ fn counted_lists(connection: &Connection) -> rusqlite::Result<Lists> {
     Ok(lists)
 }
 
-/// Stores the names of the counted lists (lists with row counters) in a new file.
+/// Stores the names of the counted lists (lists with row counters) in the database.
 fn name_counted_lists(connection: &Connection, counted: &Counted) -> rusqlite::Result<()> {
     let mut statement =
         connection.prepare("INSERT OR IGNORE INTO counted_lists (view, name) VALUES (?1, ?2)")?;
@@ -173,8 +175,9 @@ fn name_counted_lists(connection: &Connection, counted: &Counted) -> rusqlite::R
 #[derive(Debug, Clone)]
 pub struct Sqlite(pub Arc<ViewsFile>);
 
-/// Removes all tables if the file has another layout or other counted lists. The counters of a
-/// newly counted list would otherwise miss older rows.
+/// Removes all tables if the file has another layout or other counted lists (lists with row
+/// counters). If a list becomes a counted list, its counters would otherwise miss the existing
+/// rows.
 fn drop_other_layout(connection: &Connection, counted: &Counted) -> rusqlite::Result<()> {
     let layout: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let tables: i64 = connection.query_row(
@@ -199,42 +202,42 @@ fn drop_other_layout(connection: &Connection, counted: &Counted) -> rusqlite::Re
         layout,
         "views.db has another layout or other counted lists; it is filled again from the ledger"
     );
-    // Deleted rows can contain personal values, so they must not stay in the file. VACUUM removes
-    // them from free pages, and the checkpoint removes them from the write-ahead log.
+    // Deleted rows can contain values of people, so these rows must not stay in the file. VACUUM
+    // removes the rows from free pages, and the checkpoint removes them from the write-ahead log.
     connection.execute_batch(
         "DROP TABLE IF EXISTS documents; DROP TABLE IF EXISTS entries; DROP TABLE IF EXISTS counters; DROP TABLE IF EXISTS facets; DROP TABLE IF EXISTS counted_lists; DROP TABLE IF EXISTS messages;
          VACUUM; PRAGMA wal_checkpoint(TRUNCATE)",
     )
 }
 
-/// Bucket sizes, from large to small. A bucket is a group of index values with a common counter.
-/// The bucket of a value is the value without the given number of last digits.
+/// The sizes of the buckets, from large to small. A bucket is a group of index values with one
+/// counter. An index value ends with a time in milliseconds. If `n` is a number in this list, the
+/// name of a bucket is an index value without its last `n` digits.
 ///
-/// The bucket sizes are about twelve days, three hours, 100 seconds and one second. Each bucket
-/// contains a hundred buckets of the next size. A page of a list is therefore found by reading at
-/// most a few hundred counters per facet.
+/// The buckets contain the values of about twelve days, three hours, 100 seconds and one second.
+/// Each bucket contains a hundred buckets of the next size, so a query reads few counters.
 const LEVELS: [usize; 4] = [9, 7, 5, 3];
-/// Number of digits at the end of a counted value. A bucket without these digits contains all
-/// values of one owner, the text before the digits.
+/// Number of digits of the time at the end of an index value. The largest bucket (group of values
+/// with one counter) contains all values that have the same text before these digits.
 const DIGITS: usize = 16;
-/// Maximum number of facets (filter texts) for which a filtered page reads one range per facet and
-/// merges the results. With more facets, the rows are read one by one.
+/// Maximum number of facets (filter texts) for which a filtered list is read with one query per
+/// facet. With more facets, the rows of the list are read one by one.
 const MERGED_MAX: usize = 64;
 
-/// Returns the owner of a range: the start of `from` up to and including its last `|`. All values
-/// in the range begin with this owner.
+/// Returns the owner of a range of index values. The owner is the start of `from` up to and
+/// including its last `|`. All values in the range begin with this text.
 fn owner(from: &str) -> &str {
     &from[..from.rfind('|').map_or(0, |bar| bar + 1)]
 }
 
-/// Returns the owner (the text up to the last `|`) if the range contains all values of this owner.
-/// Otherwise returns `None`.
+/// Returns the owner of a range (the text of `from` up to its last `|`) if the range contains all
+/// values of this owner. Otherwise returns `None`.
 fn whole_owner<'a>(from: &'a str, to: &str) -> Option<&'a str> {
     (to.strip_suffix('~') == Some(from) && owner(from) == from).then_some(from)
 }
 
-/// Returns the bucket of an index value: the value without its last `level` digits. Returns `None`
-/// if the value does not end with a time of 16 digits.
+/// Returns the bucket (group of values with one counter) of an index value. The bucket is the value
+/// without its last `level` digits. Returns `None` if the value does not end with 16 digits.
 fn bucket(value: &str, level: usize) -> Option<&str> {
     let digits = value
         .len()
@@ -246,9 +249,9 @@ fn bucket(value: &str, level: usize) -> Option<&str> {
         .then(|| &value[..value.len() - level])
 }
 
-/// Returns the bucket (a group of index values) that the start or the end of a range divides.
-/// Returns `None` if no bucket is divided. The argument `end` can be any text: a time, an open end
-/// such as `p1|~`, or a text that begins with a time.
+/// Returns the bucket (a group of index values) in which the bound `end` of a range lies. Only a
+/// part of this bucket is inside the range. Returns `None` if there is no such bucket. The bound
+/// can be a time, an open end such as `p1|~`, or a text that begins with a time.
 fn cut_bucket(end: &str, level: usize) -> Option<&str> {
     let instant = end.rfind('|').map_or(0, |bar| bar + 1);
     let bucket = end.get(..instant + DIGITS - level)?;
@@ -258,7 +261,7 @@ fn cut_bucket(end: &str, level: usize) -> Option<&str> {
         .then_some(bucket)
 }
 
-/// Returns a text that sorts after every value of a bucket (the values with this prefix).
+/// Returns a text that sorts after every index value that begins with the text `bucket`.
 fn after(bucket: &str) -> String {
     format!("{bucket}~")
 }
@@ -278,15 +281,15 @@ impl File<'_> {
     fn is_counted(&self, view: &str, name: &str) -> bool {
         is_counted(self.counted, view, name)
     }
-    /// Returns the value for the column `counted` of a row. The value is the number of the facets
-    /// (filter text) of the row, or `None` if the list has no counters.
+    /// Returns the value for the column `counted` of an index row. The value is the number of the
+    /// facets (filter text) of the row. It is `None` if the list of the row has no counters.
     fn counted_under(&self, view: &str, name: &str, facets: i64) -> Option<i64> {
         self.is_counted(view, name).then_some(facets)
     }
 }
 
-/// Adds `n` to the counter of each bucket that contains a row. A bucket is a group of index values
-/// with one counter; larger buckets contain smaller buckets.
+/// Adds `n` to the counter of each bucket that contains an index row. A bucket is a group of index
+/// values with one counter. Buckets have several sizes, so a row is in several buckets.
 fn tally(
     file: File<'_>,
     view: &str,
@@ -340,7 +343,7 @@ fn rows_of(transaction: &Connection, view: &str, key: &str) -> rusqlite::Result<
         .collect()
 }
 
-/// Deletes the index rows that the new version of a document does not list. Subtracts the deleted
+/// Deletes the index rows of a document that its new version does not have. Subtracts the deleted
 /// rows from the counters.
 fn delete_rows<'a>(
     file: File<'_>,
@@ -365,8 +368,8 @@ fn delete_rows<'a>(
     Ok(())
 }
 
-/// Returns the number that this file uses for a text of shared facets. A new text gets a new
-/// number.
+/// Returns the number that the table `facets` uses for a shared filter text. If the text is new, it
+/// gets a new number.
 fn facets_id(transaction: &Connection, view: &str, shared: &str) -> rusqlite::Result<i64> {
     let known = transaction
         .prepare_cached("SELECT id FROM facets WHERE view = ?1 AND shared = ?2")?
@@ -399,7 +402,7 @@ fn put(file: File<'_>, crash: &Crash, put: &Put) -> rusqlite::Result<bool> {
     if stored.unwrap_or_default() != *expected {
         return Ok(false);
     }
-    // Most rows of a document stay the same, so only the changed rows are written.
+    // Most index rows of a document stay the same, so only the changed rows are written.
     let old = if *expected > 0 {
         rows_of(transaction, view, key)?
     } else {
@@ -463,20 +466,20 @@ fn put(file: File<'_>, crash: &Crash, put: &Put) -> rusqlite::Result<bool> {
     Ok(true)
 }
 
-/// Returns an SQL condition that selects counters or rows by their facets (filter texts). The
-/// parameter contains the numbers of the facets. If `facets` is `None`, the condition accepts every
-/// row.
+/// Returns an SQL condition that selects counters or rows by their facets (filter texts). `facets`
+/// is the list of facet numbers, and `parameter` is the number of its SQL parameter. If `facets` is
+/// `None`, the condition accepts every row.
 fn of_facets(facets: Option<&str>, parameter: usize) -> String {
-    // The condition `IS NULL` uses the parameter, so that both SQL texts have the same number of
-    // parameters.
+    // Without facets, the condition `IS NULL` accepts every row. The condition still contains the
+    // parameter, so that both variants of the SQL text have the same number of parameters.
     facets.map_or_else(
         || format!("AND ?{parameter} IS NULL"),
         |_| format!("AND facets IN (SELECT value FROM json_each(?{parameter}))"),
     )
 }
 
-/// Counts the rows of a range. `facets` is a JSON array with the numbers of facets (filter texts).
-/// If `facets` is given, counts only the rows with one of these facets.
+/// Counts the index rows of a range. `facets` is a JSON array with the numbers of facets (filter
+/// texts). If `facets` is given, only the rows with one of these facets are counted.
 fn count(
     file: File<'_>,
     view: &str,
@@ -497,8 +500,8 @@ fn count(
     }
 }
 
-/// Returns the sum of the counters from one bucket to another bucket of the same level. A bucket is
-/// a group of index values with one counter.
+/// Returns the sum of the counters in a range of buckets that have the same size. A bucket is a
+/// group of index values with one counter.
 fn sum(
     connection: &Connection,
     view: &str,
@@ -517,9 +520,9 @@ fn sum(
     )
 }
 
-/// Counts the rows of a range by the counters of its buckets (groups of index values). The range
-/// can divide the bucket at its start and the bucket at its end. These two buckets are counted with
-/// smaller buckets, and in the end row by row.
+/// Counts the index rows of a range with the counters of buckets (groups of index values). The
+/// buckets at the start and at the end may be only partly inside the range. These parts are counted
+/// with smaller buckets, and finally row by row.
 fn count_at(
     file: File<'_>,
     view: &str,
@@ -562,9 +565,9 @@ fn count_at(
     Ok(below + whole + above)
 }
 
-/// Finds the start of a page in a list. Skips complete buckets (groups of index values with one
-/// counter), large buckets first. Stops at the bucket that contains the first row of the page.
-/// Returns the remaining range, and the number of rows to skip in this range.
+/// Finds the start of a page in a list. The function skips complete buckets (groups of index values
+/// with one counter), large buckets first. It stops at the bucket that contains the first row of
+/// the page. Returns the remaining range, and the number of rows to skip in this range.
 fn page_start(
     file: File<'_>,
     range: &Range<'_>,
@@ -576,9 +579,9 @@ fn page_start(
         if skip == 0 || !file.is_counted(range.view, range.index) {
             break;
         }
-        // A bucket at the start or the end of the range may be only partly inside the range. Its
-        // counter is then too high, so the smaller buckets of the next levels are used for this
-        // part.
+        // A bucket at the start or the end of the range may be only partly inside the range. The
+        // counter of such a bucket is too high, so this part is searched later with smaller
+        // buckets.
         let begin = cut_bucket(&from, level).map_or_else(|| from.clone(), after);
         let end = cut_bucket(&to, level).map_or_else(|| to.clone(), str::to_owned);
         let edge = if range.descending {
@@ -628,7 +631,7 @@ fn page_start(
         }
         skip = left;
         // If no complete bucket contains the first row of the page, the row is in the partial
-        // bucket at the far end of the range. `min` and `max` ensure that the range never grows.
+        // bucket that is read last. `min` and `max` ensure that the range never becomes larger.
         if range.descending {
             to = to.min(first_bucket.map_or(begin, |bucket| after(&bucket)));
         } else {
@@ -654,8 +657,9 @@ fn entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {
     })
 }
 
-/// Returns the shared facets (filter texts) of all rows whose values begin with the owner of a
-/// range. Each text is returned with its number.
+/// Returns the shared facets (filter texts) of the index rows that have the same owner as a range.
+/// The owner is the text of a value up to its last `|`. Each facet text is returned with its
+/// number.
 fn facets_of(connection: &Connection, range: &Range<'_>) -> rusqlite::Result<Vec<(i64, String)>> {
     let mut statement = connection.prepare_cached(
         "SELECT counters.facets, shared FROM counters JOIN facets ON facets.id = counters.facets \
@@ -668,9 +672,9 @@ fn facets_of(connection: &Connection, range: &Range<'_>) -> rusqlite::Result<Vec
     all.collect()
 }
 
-/// Returns the first `n` rows of a range whose facets (filter texts) are in `facets`. Reads one
-/// range per facet and merges the results. With more than [`MERGED_MAX`] facets, reads the rows one
-/// by one.
+/// Returns the first `n` rows of a range that have one of the facets (filter texts) in `facets`.
+/// Executes one query per facet and merges the results. With more than [`MERGED_MAX`] facets, reads
+/// the rows one by one.
 fn first_rows(
     connection: &Connection,
     range: &Range<'_>,
@@ -712,8 +716,8 @@ fn first_rows(
     Ok(rows)
 }
 
-/// Counts the rows of a range whose facets (filter texts) are in `facets`, by reading the counters.
-/// Also returns one page of these rows.
+/// Counts the rows of a range that have one of the facets (filter texts) in `facets`. The count
+/// comes from stored counters. Also returns one page of these rows.
 fn page_where(
     file: File<'_>,
     range: &Range<'_>,
@@ -809,8 +813,8 @@ impl Views for Sqlite {
             } else {
                 ("ASC", ">")
             };
-            // With `after`, the query itself selects the rows after that entry, so no rows must be
-            // skipped by counters.
+            // If `after` is set, the SQL query selects only the rows after that entry. Counters are
+            // then not needed to skip rows.
             let (from, to, skip) = if after.is_some() {
                 (range.from.to_owned(), range.to.to_owned(), range.skip)
             } else {
@@ -943,7 +947,7 @@ impl Views for Sqlite {
     }
 }
 
-/// A [`Range`] that owns its texts, so that a closure can move the range to another thread.
+/// A [`Range`] with owned strings. A closure can move such a range to another thread.
 struct OwnedRange {
     view: String,
     index: String,
@@ -981,7 +985,7 @@ impl OwnedRange {
 }
 
 /// Writes messages and documents in one transaction on the writer thread. This is possible because
-/// the queue is in the same file as the views.
+/// the work queues are in the same file as the views.
 #[async_trait]
 impl PageWriter for Sqlite {
     async fn write(&self, messages: Vec<NewMessage>, puts: Vec<Put>) -> Result<Vec<bool>, Error> {

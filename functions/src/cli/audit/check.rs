@@ -1,5 +1,5 @@
-//! `ledgerdesk audit check`: compares the feed (the ordered list of all commits) with the journal
-//! (the commits of each stream).
+//! Implements `ledgerdesk audit check`, which compares the feed (the ordered list of all commits)
+//! with the journal (the stored commits of each stream).
 
 use events::Moment;
 use infra::store::audit::compare;
@@ -10,7 +10,7 @@ use crate::cli::target::Target;
 use crate::cli::{Change, CommandError};
 use crate::stream::index::{Arrived, Indexer, TAMPERED};
 
-/// The longest normal time, in milliseconds, between a commit and its entry in the feed.
+/// The longest normal time, in milliseconds, from a commit until the feed contains it.
 const INDEXING_MAX_MS: i64 = 60_000;
 
 pub(super) async fn check(
@@ -82,8 +82,8 @@ pub(super) async fn check(
                 commit,
             })
             .collect();
-        // The order in which lost commits arrived is not known. The commits are therefore sorted by
-        // their commit time.
+        // The order in which the missing commits arrived is unknown. The commits are therefore
+        // sorted by commit time.
         lost.sort_by_key(|arrived| (arrived.commit.at, arrived.commit.first));
         let filled = Indexer::new(cloud.pages, cloud.ports.blob, ledger.clock.clone())
             .index(&lost)

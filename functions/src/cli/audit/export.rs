@@ -1,4 +1,5 @@
-//! `ledgerdesk audit export`: prints the ledger as CloudEvents 1.0, one JSON object per line.
+//! Implements `ledgerdesk audit export`, which prints the ledger as CloudEvents 1.0. Each line is
+//! one JSON object.
 
 use std::io::Write as _;
 
@@ -14,10 +15,10 @@ use crate::app::times;
 use crate::cli::CommandError;
 use crate::cli::target::Target;
 
-/// The prefix of every exported event type. The prefix is a reverse domain name.
+/// The prefix of every exported event type, in the form of a reverse domain name.
 const DOMAIN: &str = "io.ledgerdesk";
-/// The attributes that prove a commit. A filtered export omits these attributes, because incomplete
-/// hash chains prove nothing.
+/// The event attributes that prove a commit. A filtered export omits these attributes, because a
+/// hash chain with missing commits proves nothing.
 const PROOF: [&str; 8] = [
     "first",
     "count",
@@ -91,7 +92,7 @@ impl Export {
         }
     }
 
-    /// Rejects filters that cannot match an event.
+    /// Returns an error if a filter cannot match any event.
     fn check(&self) -> Result<(), CommandError> {
         self.kinds
             .iter()
@@ -132,8 +133,8 @@ impl Export {
             && self.until.is_none_or(|until| until.includes(placed))
     }
 
-    /// Returns whether an event type matches the option `--kind`. An example of an event type is
-    /// `io.ledgerdesk.ticket.opened.v1`.
+    /// Returns whether the option `--kind` selects an event type. `exported` is the full name of
+    /// the type, for example `io.ledgerdesk.ticket.opened.v1`.
     fn takes_type(&self, exported: &str) -> bool {
         let kind = plain_type(exported);
         self.kinds.is_empty()
@@ -145,8 +146,8 @@ impl Export {
     }
 }
 
-/// Returns an exported type without its domain and version. For example, the result for
-/// `io.ledgerdesk.ticket.opened.v1` is `ticket.opened`.
+/// Returns an event type without its domain and version. For example,
+/// `io.ledgerdesk.ticket.opened.v1` becomes `ticket.opened`.
 fn plain_type(exported: &str) -> &str {
     exported
         .strip_prefix(DOMAIN)
@@ -155,12 +156,12 @@ fn plain_type(exported: &str) -> &str {
         .map_or(exported, |(kind, _)| kind)
 }
 
-/// Prints a note to standard error, because standard output contains the export.
+/// Prints a note to standard error. Standard output contains only the export.
 fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// Removes the attributes that prove the commit, and adds the attribute `filtered`.
+/// Removes the attributes that prove the commit from an event, and adds the attribute `filtered`.
 fn remove_proof(line: &mut Value) {
     if let Some(members) = line.as_object_mut() {
         PROOF.iter().for_each(|name| drop(members.remove(*name)));
@@ -168,8 +169,8 @@ fn remove_proof(line: &mut Value) {
     }
 }
 
-/// Converts a failed write to the result of the command. If the pipe is closed (as with `| head`),
-/// the command succeeds. Any other failure is an error.
+/// Converts a write error to the result of the command. A closed pipe, as with `| head`, is no
+/// error. Any other write error is an error of the command.
 fn write_result(error: &std::io::Error) -> Result<(), CommandError> {
     if error.kind() == std::io::ErrorKind::BrokenPipe {
         Ok(())
@@ -180,12 +181,12 @@ fn write_result(error: &std::io::Error) -> Result<(), CommandError> {
 
 /// Returns the events of a commit as CloudEvents 1.0.
 ///
-/// Every event contains the actor, the origin and the stream. It also contains the time of the
-/// event and the time of the commit. The position is the place of the commit in the feed (the list
-/// of all commits). The index is the place of the event in the commit.
+/// Every event contains the actor, the origin and the stream, and the times of the event and of the
+/// commit. The attribute `position` is the position of the commit in the feed (the list of all
+/// commits). The attribute `index` is the index of the event in the commit.
 ///
-/// The first event of a commit also contains the hashes that prove the commit. As CloudEvents
-/// requires, the names of extension attributes contain only lower-case letters.
+/// The first event of a commit also contains the hashes that prove the commit. CloudEvents allows
+/// only lower-case letters in the names of these attributes.
 pub fn cloud_events(placed: &Placed) -> Result<Vec<Value>, Error> {
     let commit = &placed.commit;
     let unreadable =
@@ -230,7 +231,7 @@ pub fn cloud_events(placed: &Placed) -> Result<Vec<Value>, Error> {
         if index == 0 {
             line["first"] = commit.first.to_string().into();
             line["count"] = commit.n.to_string().into();
-            // The commit hash is computed from this integer, and not from the time as text.
+            // The commit hash includes this integer, and not the time in text form.
             line["committedat"] = commit.at.0.to_string().into();
             line["commandid"] = hex(&commit.command_id).into();
             line["prevhash"] = hex(&commit.prev_hash).into();

@@ -1,5 +1,5 @@
-//! `ledgerdesk audit files`: compares the content of each uploaded file with the digest in the
-//! ledger.
+//! Implements `ledgerdesk audit files`, which compares the content of each uploaded file with its
+//! digest in the ledger.
 
 use std::collections::BTreeSet;
 

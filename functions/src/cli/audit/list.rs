@@ -1,4 +1,4 @@
-//! `ledgerdesk audit list`: lists the streams of a ledger with their totals.
+//! Implements `ledgerdesk audit list`, which prints the streams of a ledger with their totals.
 
 use std::collections::BTreeMap;
 

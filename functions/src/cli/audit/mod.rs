@@ -1,9 +1,9 @@
-//! `ledgerdesk audit`: reads, replays, verifies and exports the ledger. The service desk may run at
-//! the same time.
+//! Implements `ledgerdesk audit`, which reads, replays, verifies and exports the ledger. The
+//! service desk may run at the same time.
 //!
-//! Most subcommands only read. `rebuild` and `parked --redrive` write views. `follow` restores lost
-//! views and sends the work of their streams to the queue again. `check --fill` adds lost commits
-//! to the end of the feed (the ordered list of all commits).
+//! Most subcommands only read. `rebuild` and `parked --redrive` write views. `follow` builds lost
+//! views again and sends the work of all streams to the queue again. `check --fill` adds missing
+//! commits to the end of the feed (the ordered list of all commits).
 
 mod check;
 mod export;
@@ -39,10 +39,10 @@ use crate::stream::{parked, project};
 pub use export::cloud_events;
 pub use rebuild::rebuild_view;
 
-/// The number of commits that each read returns at most.
+/// The largest number of commits that one read returns.
 const PAGE: usize = 1000;
-/// The largest number of entries in one list. The lists contain parked streams and messages (their
-/// processing failed), or signs of tampering.
+/// The largest number of entries in a printed list. The lists contain signs of tampering, and
+/// parked streams and messages (their processing failed).
 const PARKED_MAX: usize = 1000;
 
 #[derive(Debug, Args)]
@@ -55,16 +55,17 @@ pub struct Audit {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Verify the ledger: feed positions, hash chains, streams, snapshots, and published heads
-    /// (stored positions with their hashes).
+    /// Verify the ledger: feed positions, hash chains, streams, snapshots and published heads
+    /// (positions with hashes that were stored outside the ledger).
     Verify {
         /// A head (position and hash of the last commit) from `audit head`, which must still match.
         #[arg(long = "head", value_name = "POSITION:HASH")]
         heads: Vec<String>,
     },
-    /// Compare the feed with the journal. Each commit must be in both, exactly once.
+    /// Compare the feed (ordered list) with the journal (stored commits). Both must have each
+    /// commit.
     Check {
-        /// In the cloud: add commits that are missing in the feed to the end of the feed.
+        /// In the cloud: append the commits that are missing in the feed.
         #[arg(long)]
         fill: bool,
         #[command(flatten)]
@@ -72,8 +73,8 @@ pub enum Command {
     },
     /// Compare every uploaded file with its digest in the ledger.
     Files,
-    /// Print the head of the feed: the position and the hash of the last commit. A copy of the head
-    /// in another place can prove later that commits were removed.
+    /// Print the position and hash of the last commit (the head). If you store a copy in another
+    /// place, you can later detect that commits were removed.
     Head,
     /// List all streams with their kind, number of events and last position.
     List(list::List),
@@ -83,29 +84,30 @@ pub enum Command {
         #[arg(long, value_name = "POSITION|TIME")]
         to: Option<Bound>,
     },
-    /// Show the commits of a stream and the resulting state. Without a stream, list all streams.
+    /// Show the commits and the state of a stream. Without a stream, list all streams.
     Show(show::Show),
     /// Export the ledger as CloudEvents, one JSON object per line.
     Export(export::Export),
-    /// Rebuild views beside the current views, compare both, and replace documents that differ.
+    /// Rebuild views separately, compare them with the current views, and replace different
+    /// documents.
     Rebuild {
         /// The name of the view [default: all views].
         view: Option<String>,
         #[command(flatten)]
         change: Change,
     },
-    /// Process every stream again after views are lost.
+    /// Process every stream again after views were lost.
     ///
     /// The command starts at the last commit in the card (the stored state) of each stream. It
-    /// restores views, deadlines and the totals of the desk. Repeated requests keep their first
-    /// ids, so the receivers reject them as duplicates.
+    /// builds views, deadlines and the totals of the desk again. Outgoing requests keep their ids,
+    /// so the receivers can reject repeated requests as duplicates.
     Follow {
         #[command(flatten)]
         change: Change,
     },
-    /// List parked streams and messages. Their processing failed, and they wait for a retry.
+    /// List parked streams and messages. Their processing failed and waits for a retry.
     Parked {
-        /// Process all parked streams and messages again (their processing failed before).
+        /// Process all parked streams and messages again.
         #[arg(long)]
         redrive: bool,
         #[command(flatten)]
@@ -113,7 +115,7 @@ pub enum Command {
     },
 }
 
-/// One end of a period in the history: a position of the feed, a time, or a UTC day.
+/// The start or the end of an audited period: a position of the feed, a time, or a UTC day.
 ///
 /// For a time, `first` and `last` are equal. For a UTC day, `first` and `last` are the first and
 /// the last millisecond of the day.
@@ -151,7 +153,7 @@ impl FromStr for Bound {
 }
 
 impl Bound {
-    /// Returns whether a commit is not later than this bound.
+    /// Returns whether a commit is at or before this bound.
     fn includes(self, placed: &Placed) -> bool {
         match self {
             Self::Position(position) => placed.position <= position,
@@ -191,7 +193,8 @@ impl Audit {
     }
 }
 
-/// Prints the findings of a check. If there are findings, returns an error with their number.
+/// Prints the findings (detected problems) of a check. If there are findings, returns an error with
+/// their number.
 fn conclude(
     name: &str,
     findings: &[String],
@@ -215,10 +218,10 @@ fn conclude(
     }
 }
 
-/// Rejects an unknown kind of stream. Without this check, a misspelled kind would have the same
-/// empty result as an empty ledger.
+/// Rejects a stream kind that does not exist. Without this check, a misspelled kind would give an
+/// empty result, as if the ledger had no such events.
 ///
-/// If `with_types` is true, the text may also be an event type.
+/// If `with_types` is true, `kind` may also be an event type.
 fn check_kind(kind: &str, with_types: bool) -> Result<(), CommandError> {
     let types = events::catalog_of_types();
     let mut kinds: Vec<&str> = types
@@ -297,8 +300,8 @@ async fn verify_all(target: &Target, heads: &[String], json: bool) -> Result<(),
     conclude("audit verify", &verdict.findings, report, json)
 }
 
-/// Verifies the hash chains of the ledger. Also compares every snapshot with the state that is
-/// computed from its events.
+/// Verifies the hash chains of the ledger. Also compares every snapshot with the state that the
+/// events of its stream give.
 pub async fn verify_ledger(
     ledger: &Ledger,
     published: &[Head],
@@ -327,8 +330,8 @@ async fn wrong_snapshots(ledger: &Ledger, stream: &str) -> Result<Vec<i64>, Erro
     }
 }
 
-/// Returns a finding for each loss of commits that only the file `<data>/heads` records. If the
-/// operator accepted a loss, both this file and the ledger must record the loss.
+/// Compares the accepted losses of commits in the file `<data>/heads` with the ledger. An accepted
+/// loss must be recorded in both. Returns a finding for each loss that the ledger does not record.
 async fn unrecorded(ledger: &Ledger, accepted: &[Accepted]) -> Result<Vec<String>, Error> {
     if accepted.is_empty() {
         return Ok(Vec::new());
@@ -359,8 +362,8 @@ async fn unrecorded(ledger: &Ledger, accepted: &[Accepted]) -> Result<Vec<String
         .collect())
 }
 
-/// Returns the published heads (position and hash of a last commit) of a directory. Heads that are
-/// marked as void are omitted.
+/// Returns the published heads of a directory (positions of commits with their hashes, from the
+/// file `heads`). Heads of commits whose loss was accepted are omitted.
 pub fn published_heads(data: &Path) -> Result<Vec<Head>, String> {
     Ok(heads::read(data).map_err(words)?.heads)
 }

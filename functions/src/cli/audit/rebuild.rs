@@ -1,5 +1,5 @@
-//! `ledgerdesk audit rebuild` rebuilds views from the ledger. `ledgerdesk audit follow` processes
-//! all streams again and restores lost views.
+//! Implements two commands. `ledgerdesk audit rebuild` builds views again from the ledger.
+//! `ledgerdesk audit follow` processes all streams again and builds lost views again.
 
 use std::collections::HashSet;
 
@@ -63,7 +63,7 @@ pub(super) async fn rebuild(
     Ok(())
 }
 
-/// Rebuilds one view. Returns an error if no view has this name.
+/// Builds one view again from the ledger. Returns an error if no view has the given name.
 pub async fn rebuild_view(
     ledger: &Ledger,
     views: &dyn Views,
@@ -85,9 +85,9 @@ pub async fn rebuild_view(
     }
 }
 
-/// Processes every stream of the feed again, starting at the last commit in its card (the stored
-/// state of the stream). Then updates the board (the totals of the service desk) to the end of the
-/// feed.
+/// Processes every stream of the feed again. The processing of a stream starts at the last commit
+/// in its card (the stored state of the stream). Then updates the board (the totals of the service
+/// desk) to the end of the feed.
 pub(super) async fn follow_again(
     target: &Target,
     change: Change,

@@ -1,4 +1,4 @@
-//! `ledgerdesk audit show`: prints the commits of a stream and the resulting state.
+//! Implements `ledgerdesk audit show`, which prints the commits and the state of one stream.
 
 use clap::Args;
 use events::Moment;
@@ -19,8 +19,7 @@ use crate::stream::follow::history::Until;
 pub struct Show {
     /// The stream, such as ticket-REQ20261122000001. `audit list` prints all streams.
     pub stream: Option<String>,
-    /// Show the state at this commit time, such as 2026-11-22T08:00:00Z, or at this position of the
-    /// feed.
+    /// Show the state at a commit time, such as 2026-11-22T08:00:00Z, or at a position of the feed.
     #[arg(long, value_name = "TIME|POSITION", conflicts_with = "sequence")]
     pub at: Option<Bound>,
     /// Show the state after the event with this sequence number in the stream.
@@ -37,8 +36,8 @@ impl Show {
             return List::default().run(target, json).await;
         };
         let ledger = target.read().await?;
-        // The case ids in imported logs may contain spaces, but spaces are encoded in stream names.
-        // A name with spaces is therefore also searched in its encoded form.
+        // The case ids in imported logs may contain spaces, which are encoded in stream names. If
+        // the given name contains spaces, the command also searches for its encoded form.
         let encoded = encoded(stream);
         let is_raw = encoded != stream
             && ledger
@@ -120,7 +119,8 @@ fn print_text(report: &Value) {
     );
 }
 
-/// Returns the sequence number of the last event of a stream, up to a position of the feed.
+/// Returns the sequence number of the last event of a stream that is at or before a position of the
+/// feed.
 async fn sequence_at(ledger: &Ledger, stream: &str, until: i64) -> Result<i64, Error> {
     let (mut sequence, mut position) = (0, 0);
     while position < until {

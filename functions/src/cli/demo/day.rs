@@ -1,5 +1,5 @@
-//! Simulates the working day of the demo. People submit, approve, transfer and withdraw tickets
-//! through the BlueKing API.
+//! Simulates a working day for the demo. Simulated people submit, approve, transfer and withdraw
+//! tickets through the BlueKing API.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +14,11 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-/// The longest wait for a response of the service desk.
+/// The longest time that the simulation waits for a response of the service desk.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// The largest accepted response of the service desk, in bytes.
+/// The largest size of a response that the simulation accepts, in bytes.
 const RESPONSE_BYTES_MAX: usize = 4 << 20;
-/// The number of tickets that are simulated at the same time.
+/// The number of tickets that the simulation processes at the same time.
 const AT_ONCE: usize = 16;
 /// The largest number of steps per ticket. A ticket that needs more steps stays open.
 const STEPS_MAX: usize = 30;
@@ -26,7 +26,7 @@ const REQUESTERS: [&str; 8] = [
     "lisi", "chenwen", "chuyi", "weier", "jiangsan", "shenwu", "hanliu", "yangqi",
 ];
 
-/// The totals of the simulated day, as the client counted them.
+/// The totals of the simulated day, counted by the client.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
     pub(super) refused: u64,
@@ -57,7 +57,7 @@ impl Client {
         })
     }
 
-    /// Sends a body to a path by POST, and returns the status and the response.
+    /// Sends a POST request with a body, and returns the status and the body of the response.
     async fn post(
         &self,
         path: &str,
@@ -83,7 +83,7 @@ impl Client {
         Ok((status, answer))
     }
 
-    /// Calls a BlueKing operation and returns the whole response object.
+    /// Calls an operation of the BlueKing API and returns the whole response object.
     async fn call(&self, operation: &str, mut body: Value) -> Result<Value, String> {
         body["bk_app_code"] = self.app.0.into();
         body["bk_app_secret"] = self.app.1.into();
@@ -94,8 +94,8 @@ impl Client {
         Ok(posted.1)
     }
 
-    /// Calls a BlueKing operation and returns the data in its response. Returns an error if the
-    /// service desk rejects the call.
+    /// Calls an operation of the BlueKing API and returns the data in the response. Returns an
+    /// error if the service desk rejects the call.
     pub(super) async fn must(&self, operation: &str, body: Value) -> Result<Value, String> {
         let envelope = self.call(operation, body.clone()).await?;
         if envelope["result"] == true {
@@ -108,8 +108,8 @@ impl Client {
         }
     }
 
-    /// Sends a request to `/v1` for a user. Returns an error if the service desk rejects the
-    /// request.
+    /// Sends a POST request of a user to the API `/v1`. Returns an error if the service desk
+    /// rejects the request.
     pub(super) async fn v1(&self, path: &str, user: &str, body: Value) -> Result<Value, String> {
         self.accepted(path, self.headers(user), body.to_string().into_bytes())
             .await
@@ -151,7 +151,7 @@ impl Client {
     }
 }
 
-/// A random generator with a fixed seed. The same seed always gives the same numbers and choices.
+/// A random generator with a fixed seed. The same seed always produces the same simulation.
 struct Dice(SeededRng);
 
 impl Dice {
@@ -201,7 +201,7 @@ pub(super) async fn drive(
     Ok(tally)
 }
 
-/// The simulation of one ticket and of the people who process the ticket.
+/// The simulation of one ticket. It performs the actions of all people who process the ticket.
 struct TicketRun {
     client: Client,
     dice: Dice,
@@ -233,7 +233,8 @@ impl TicketRun {
                 return Ok((sn, self.refused, true));
             }
             if self.dice.percent(3) {
-                // In 3 percent of the steps, the simulation stops here and leaves the ticket open.
+                // In 3 percent of the steps, the simulation of this ticket ends and the ticket
+                // stays open.
                 return Ok((sn, self.refused, false));
             }
             let Some(step) = status["current_steps"]
@@ -392,9 +393,10 @@ impl TicketRun {
         }
     }
 
-    /// Acts on a node that waits for a person. In most cases the form is submitted.
+    /// Simulates the action of a person on a node that waits for this person. In most cases, the
+    /// person submits the form of the node.
     ///
-    /// In some cases the ticket is first suspended and resumed. In other cases the node is
+    /// In some cases, the ticket is first suspended and resumed. In other cases, the node is
     /// terminated or transferred, and the form is not submitted.
     async fn submit(
         &mut self,
@@ -442,7 +444,8 @@ impl TicketRun {
         self.client.must("operate_node", body).await.map(drop)
     }
 
-    /// Returns the form values for a node. Most decisions are positive, and all texts are short.
+    /// Returns simulated form values for a node. Most decisions are positive, and all texts are
+    /// short.
     fn form(&self, step: &Value) -> Value {
         let is_positive = self.dice.percent(82);
         let fields = step["fields"].as_array().cloned().unwrap_or_default();

@@ -1,9 +1,10 @@
-//! The scripted part of the demo: an incident leads to a change. Both tickets are handled through
-//! the APIs.
+//! Executes the scripted part of the demo, in which an incident causes a change. Both tickets are
+//! processed through the APIs.
 //!
-//! The form of the change gets its options from another system. Two parallel approvals are
-//! positive, but then a countersign node sends the change back. The change is submitted again with
-//! a file. Its API call fails once and is retried. At the end, the incident is resolved.
+//! The form of the change gets its options from another system. First, two parallel approvals
+//! accept the change. Then a countersign node (all approvers must agree) sends the change back. The
+//! change is submitted again with a file. The API call of the change fails once and is repeated. At
+//! the end, the incident is resolved.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -18,10 +19,10 @@ use tokio::net::TcpListener;
 
 use super::day::Client;
 
-/// The longest wait until a ticket has the expected status.
+/// The longest time that the demo waits until a ticket has the expected status.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Runs the scripted part of the demo. Returns text lines for the summary.
+/// Executes the scripted part of the demo. Returns lines of text for the summary.
 pub(super) async fn run(client: &Client) -> Result<Vec<String>, String> {
     let calls = Calls::default();
     let address = platform(calls.clone()).await?;
@@ -158,7 +159,8 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// Waits until the status of a ticket meets a condition. Returns an error after [`STATUS_TIMEOUT`].
+/// Waits until the status of a ticket meets the condition `is_met`. Returns an error after
+/// [`STATUS_TIMEOUT`].
 async fn until(client: &Client, sn: &Value, is_met: impl Fn(&Value) -> bool) -> Result<(), String> {
     let seen = async {
         loop {
@@ -176,11 +178,11 @@ async fn until(client: &Client, sn: &Value, is_met: impl Fn(&Value) -> bool) -> 
         .map_err(|_| format!("{sn} did not reach the expected status in time"))?
 }
 
-/// The idempotency keys of all received API calls, in the order of arrival.
+/// The idempotency keys of all API calls that the simulated platform received, in order of arrival.
 type Calls = Arc<Mutex<Vec<String>>>;
 
-/// Starts a simulated platform on this machine and returns its URL. The platform rejects the first
-/// API call.
+/// Starts a simulated external platform on this machine and returns its URL. The platform rejects
+/// the first API call, so that the demo shows a retry.
 async fn platform(calls: Calls) -> Result<String, String> {
     let listener = TcpListener::bind("127.0.0.1:0")
         .await
@@ -208,7 +210,7 @@ async fn answer(State(calls): State<Calls>, headers: HeaderMap) -> Json<Value> {
     })
 }
 
-/// Returns the connection pools of the simulated platform. A form field uses them as its options.
+/// Returns the connection pools of the simulated platform. They are the options of a form field.
 async fn offer() -> Json<Value> {
     let pool = |key: &str, name: &str| json!({ "id": key, "name": name });
     Json(
@@ -216,8 +218,8 @@ async fn offer() -> Json<Value> {
     )
 }
 
-/// Returns a service definition for the import. Its workflow has parallel approvals, a countersign
-/// node that can send the ticket back, and an API call.
+/// Returns a service definition for import. The workflow of the service has parallel approvals, a
+/// countersign node that can send the ticket back, and an API call.
 fn service(url: &str) -> Value {
     let approval = |id: i64, name: &str, person: &str, is_multi: bool| {
         json!({ "id": id, "type": "APPROVAL", "name": name, "processors_type": "PERSON", "processors": person, "is_multi": is_multi,

@@ -1,5 +1,5 @@
-//! Checks a service desk in the cloud. The checks cover the tables with their settings, the queues,
-//! the archive, the secret, and the progress of the functions.
+//! Checks a service desk in the cloud: its tables and their settings, its queues, its archive and
+//! its secret. Also checks whether the cloud functions process new commits in time.
 
 use std::collections::BTreeSet;
 
@@ -21,27 +21,28 @@ use crate::stream::follow::due;
 use crate::stream::index::{Arrived, Indexer, TAMPERED};
 use crate::stream::{parked, project};
 
-/// The longest normal time, in milliseconds, until a commit is in the feed (the ordered list of all
-/// commits) and in the views.
+/// The longest normal time, in milliseconds, after which a commit is in the feed (the ordered list
+/// of all commits) and in the views.
 const PROCESSING_MAX_MS: i64 = 60_000;
-/// The largest age, in milliseconds, of a commit that this check searches in the feed. A search for
-/// an older commit would read the whole feed. The command `audit check` makes such a search.
+/// The largest age, in milliseconds, of the commits that this check searches in the feed. A search
+/// for older commits would read the whole feed, which is the task of `audit check`.
 const RECENT_MS: i64 = 24 * 3_600_000;
-/// The largest number of feed pages that are read to check the cards. A page contains several
-/// commits, and a card is the stored state of one ticket.
+/// The largest number of feed pages that are read to check the cards (stored states of tickets). A
+/// page contains several commits.
 const PAGES_MAX: i64 = 100;
 /// A deadline is a problem if it is overdue by more than this time, in milliseconds.
 const OVERDUE_MS: i64 = 5 * 60_000;
-/// The largest accepted number of commits that the board (the totals of the service desk) does not
-/// include yet.
+/// The largest normal number of commits that the board (the stored totals of the service desk) does
+/// not include yet.
 const BOARD_LAG_MAX: i64 = 10_000;
-/// The number of newest tickets that the checks read.
+/// The number of tickets that the checks read, newest first.
 const TICKETS: usize = 20;
-/// The largest number of parked streams (streams whose processing failed) that are counted.
+/// The largest number of parked streams that are counted. The processing of a parked stream has
+/// failed.
 const PARKED_MAX: usize = 1000;
 const TABLES: [&str; 4] = ["journal", "feed", "views", "keys"];
 
-/// Runs all checks. If a table cannot be used, the checks after the tables are skipped.
+/// Runs all checks. If a table cannot be used, all checks that need the tables are skipped.
 pub(super) async fn look(cloud: &Cloud) -> Vec<Finding> {
     let mut findings = vec![fine("region", cloud.region())];
     let tables = tables(cloud, &mut findings).await;
@@ -68,7 +69,7 @@ pub(super) async fn look(cloud: &Cloud) -> Vec<Finding> {
     findings
 }
 
-/// Returns the advice for the operator after a failed request to AWS.
+/// Returns what the operator should do after a failed request to AWS.
 fn advice(cloud: &Cloud, error: &Error, permission: &str) -> String {
     match error.kind {
         Kind::Denied => format!("these credentials lack a permission: give them {permission} on the resource, or use other credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID)"),
@@ -136,7 +137,7 @@ async fn tables(cloud: &Cloud, findings: &mut Vec<Finding>) -> bool {
     usable
 }
 
-/// Checks whether the settings of a table are correct.
+/// Checks whether the settings of one table are correct.
 fn settings(what: &str, name: &str, facts: &TableFacts) -> Finding {
     let expected = match name {
         "journal" => Some(WHOLE_ITEMS),
@@ -214,8 +215,8 @@ async fn queue(cloud: &Cloud, name: &str) -> Finding {
     }
 }
 
-/// Checks whether the feed (the ordered list of all commits) contains the latest commits. The check
-/// covers tickets, number sequences and configuration.
+/// Checks whether the feed (the ordered list of all commits) contains the latest commits of
+/// tickets, number sequences and configuration.
 async fn index(cloud: &Cloud) -> Finding {
     match missing_in_feed(cloud).await {
         Ok((position, late)) if late.is_empty() => {
@@ -323,7 +324,7 @@ async fn outdated_cards(cloud: &Cloud) -> Result<Vec<String>, Error> {
     };
     let mut behind = BTreeSet::new();
     let mut checked = 0;
-    // Very new pages of the feed are skipped, because their commits may still be in processing.
+    // Pages of the last minute are skipped, because their commits may still be processed.
     for number in (1..=newest.number)
         .rev()
         .take_while(|number| newest.number - number < PAGES_MAX)
@@ -354,7 +355,7 @@ async fn outdated_cards(cloud: &Cloud) -> Result<Vec<String>, Error> {
     Ok(behind.into_iter().collect())
 }
 
-/// Checks whether a deadline is overdue by more than [`OVERDUE_MS`].
+/// Checks whether a deadline of a ticket is overdue by more than [`OVERDUE_MS`].
 async fn deadlines(cloud: &Cloud) -> Finding {
     let to = format!("{:016}", cloud.ports.ledger.clock.now().0 - OVERDUE_MS);
     let overdue = Range {
@@ -392,8 +393,8 @@ async fn deadlines(cloud: &Cloud) -> Finding {
     }
 }
 
-/// Checks whether the board (the totals of the service desk) includes nearly all commits of the
-/// feed.
+/// Checks whether the board (the stored totals of the service desk) includes nearly all commits of
+/// the feed.
 async fn board(cloud: &Cloud) -> Finding {
     let lag = async {
         let (position, _) = project::stored::<DeskBoard>(&*cloud.ports.views).await?;

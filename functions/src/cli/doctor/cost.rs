@@ -1,5 +1,5 @@
-//! `ledgerdesk doctor --cost`: prints the cost of a service desk in the cloud. The cost is computed
-//! from the log lines of the cloud functions.
+//! Implements `ledgerdesk doctor --cost`, which prints the cost of a service desk in the cloud. The
+//! cost is computed from log lines of the cloud functions.
 
 use std::collections::BTreeMap;
 
@@ -12,15 +12,16 @@ use crate::catalog::FUNCTIONS;
 use crate::cli::CommandError;
 use crate::host::metrics::NAMESPACE;
 
-/// A log line with the metrics of a cloud function. Only the member `Cost` is read.
+/// A log line in which a cloud function reports its use of cloud services. Only the member `Cost`
+/// is read.
 #[derive(Deserialize)]
 struct Line {
     #[serde(rename = "Cost")]
     cost: BTreeMap<String, Counted>,
 }
 
-/// Prints the requests, capacity units, bytes and dollars of each cloud function. Also prints the
-/// averages per commit.
+/// Prints the requests, capacity units, bytes and dollars of each cloud function in the last
+/// `hours` hours. Also prints the averages per commit.
 pub(super) async fn print(cloud: &Cloud, hours: i64, json: bool) -> Result<(), CommandError> {
     let since = cloud.ports.ledger.clock.now().0 - hours * 3_600_000;
     let (mut commits, mut total, mut puts, mut are_cut) = (0, Counted::default(), 0, false);

@@ -1,5 +1,5 @@
-//! Checks a service desk in a directory: files, permissions, views, and streams whose processing
-//! failed. The checks do not create or change files.
+//! Checks a service desk in a directory: its files, their permissions, its views, and the streams
+//! whose processing failed. The checks do not create or change files.
 
 use domain::projections::desk_board::DeskBoard;
 use std::path::Path;
@@ -16,11 +16,11 @@ use super::{Finding, fine, warning, wrong};
 use crate::cli::uploads;
 use crate::stream::{parked, project};
 
-/// The largest accepted number of commits that the views do not include yet.
+/// The largest normal number of commits that the views do not include yet.
 const LAG_MAX: i64 = 10_000;
-/// The largest number of additional streams that one text lists.
+/// The largest number of streams that a text lists after the first stream.
 const SHOWN_MAX: usize = 4;
-/// The largest number of missing uploads that one finding lists.
+/// The largest number of missing uploads that the text of one result lists.
 const NAMED_MAX: usize = 5;
 
 const RESTORE_LEDGER: &str =
@@ -126,7 +126,7 @@ pub(super) async fn look(data: &Path) -> Vec<Finding> {
     findings
 }
 
-/// Returns a warning if users other than the owner may read a file of the service desk.
+/// Returns a warning if users other than the owner can access a file of the service desk.
 fn permissions(data: &Path) -> Option<Finding> {
     let wide = wide(data);
     let (path, mode) = wide.first()?;
@@ -145,7 +145,7 @@ fn permissions(data: &Path) -> Option<Finding> {
     ))
 }
 
-/// Returns the advice for the operator if a file cannot be read.
+/// Returns what the operator should do if a file cannot be read. `otherwise` is the default advice.
 fn next_step(data: &Path, name: &str, is_running: bool, otherwise: &'static str) -> &'static str {
     if !is_running && has_unread_log(data, name) {
         START
@@ -175,15 +175,15 @@ fn sound(data: &Path, name: &str, is_running: bool) -> Option<Finding> {
     }
 }
 
-/// Returns whether the current user has no permission to read a file of the directory. The content
-/// of such a file cannot be checked.
+/// Returns whether the current user may not read a file of the directory. The content of such a
+/// file cannot be checked.
 fn is_denied(data: &Path, name: &str) -> bool {
     std::fs::File::open(data.join(name))
         .is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
-/// Returns a text that lists the failing callbacks except the first callback. The text contains at
-/// most [`SHOWN_MAX`] streams.
+/// Returns a text that lists the streams of the failed callbacks, except the first stream. The text
+/// lists at most [`SHOWN_MAX`] streams.
 fn others(failing: &[Entry]) -> String {
     let names: Vec<&str> = failing
         .iter()

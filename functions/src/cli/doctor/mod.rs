@@ -1,5 +1,5 @@
-//! `ledgerdesk doctor`: checks a service desk in a directory or in the cloud. For each problem, the
-//! command prints what the operator should do.
+//! Implements `ledgerdesk doctor`, which checks a service desk in a directory or in the cloud. For
+//! each problem, the command prints what the operator should do.
 
 mod cloud;
 mod cost;
@@ -28,10 +28,10 @@ pub struct Doctor {
 struct Finding {
     what: String,
     found: String,
-    /// The advice for the operator. The value is `None` if the check found no problem.
+    /// What the operator should do. `None` if the check found no problem.
     advice: Option<String>,
-    /// Whether the finding is only a warning. The service desk works, but the operator should
-    /// follow the advice.
+    /// Whether the result is only a warning. The service desk works, but the operator should follow
+    /// the advice.
     is_warning: bool,
 }
 
@@ -65,7 +65,7 @@ fn warning(
 }
 
 impl Doctor {
-    /// Runs all checks and prints their findings. Returns an error if a check found a problem. A
+    /// Runs all checks and prints their results. Returns an error if a check found a problem. A
     /// warning is not an error.
     pub async fn run(self, json: bool) -> Result<(), CommandError> {
         if self.cost {

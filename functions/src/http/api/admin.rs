@@ -1,5 +1,5 @@
-//! Helper functions for the configuration resources of `/v1`. Every caller may read the
-//! configuration, but only superusers may change it.
+//! Contains helper functions for the configuration resources of the API `/v1`. Every caller may
+//! read the configuration, but only superusers may change it.
 
 use std::collections::BTreeSet;
 
@@ -38,8 +38,8 @@ pub(super) fn wrong_method(method: &Method) -> Problem {
     Problem::method(format!("{method} is not allowed on this path"))
 }
 
-/// Rejects the request if the acting user is not a superuser. Otherwise returns the metadata for
-/// the commits of the change.
+/// Returns the metadata for the commits of a configuration change. Returns an error if the acting
+/// user is not a superuser.
 pub(super) async fn superuser(request: &Asked) -> Result<Meta, Problem> {
     let pid = request.app.people.find(request.user()?).await?;
     if request.app.configuration.is_superuser(&pid).await? {
@@ -49,7 +49,7 @@ pub(super) async fn superuser(request: &Asked) -> Result<Meta, Problem> {
     }
 }
 
-/// Returns the entries of all objects in a view, ordered by id. Returns at most [`LIST_MAX`]
+/// Returns the index entries of the objects in a view, ordered by id. Returns at most [`LIST_MAX`]
 /// entries.
 pub(super) async fn entries(app: &App, view: &str) -> Result<Vec<Entry>, Error> {
     let range = Range {
@@ -64,7 +64,7 @@ pub(super) async fn entries(app: &App, view: &str) -> Result<Vec<Entry>, Error> 
     app.views.range(range).await
 }
 
-/// Parses an id in a path. Accepts only a positive decimal number without leading zeros.
+/// Parses an id from a URL path. Accepts only a positive decimal number without leading zeros.
 pub(super) fn number(text: &str, what: &str) -> Result<i64, Problem> {
     let id = text
         .parse()
@@ -81,7 +81,8 @@ pub(super) fn is_name(name: &str) -> bool {
         && !name.chars().any(char::is_control)
 }
 
-/// Rejects an option without a key. Also rejects two options with the same key in the same list.
+/// Rejects a list of options if an option has no key, or if two options in one list have the same
+/// key.
 pub(super) fn check_options(items: &[Choice], at: &str) -> Result<(), Problem> {
     let mut seen = BTreeSet::new();
     for (number, item) in items.iter().enumerate() {
@@ -107,8 +108,8 @@ pub(super) fn check_options(items: &[Choice], at: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Rejects a dictionary code or field key that is too long, or that contains other characters than
-/// letters, digits and underscores.
+/// Checks a dictionary code or a field key. Rejects a text that is too long, or that contains
+/// characters other than letters, digits and underscores.
 pub(super) fn check_code(code: &str, what: &str) -> Result<(), Problem> {
     let is_word = !code.is_empty()
         && code.len() <= NAME_MAX
@@ -123,7 +124,8 @@ pub(super) fn check_code(code: &str, what: &str) -> Result<(), Problem> {
     }
 }
 
-/// Rejects a request that changes a member whose value is fixed. The current value is accepted.
+/// Rejects a request that changes the value of a fixed member. `known` is the stored value. A
+/// request may contain this same value.
 pub(super) fn same(request: &Asked, key: &str, known: &str) -> Result<(), Problem> {
     match request.text(key)? {
         Some(given) if given != known => Err(Problem::malformed(

@@ -1,4 +1,5 @@
-//! The log of the API calls of automatic nodes. For each API call, the log contains its attempts.
+//! Returns the log of API calls, which automatic workflow nodes send. For each API call, the log
+//! contains its attempts.
 
 use axum::Json;
 use axum::response::IntoResponse;
@@ -31,7 +32,7 @@ const OPERATIONS: &[Operation] = &[
     ),
 ];
 
-/// The operations of this REST resource, and the function that handles these operations.
+/// The operations on API calls, and the function that handles these operations.
 pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
@@ -49,8 +50,9 @@ fn answer(call: Call) -> Answer {
 
 /// The largest number of API calls in the response for one ticket.
 const CALLS_MAX: usize = 500;
-/// An API call can have thousands of attempts, because a long task is polled. At most this number
-/// of attempts is returned from the beginning of the API call, and the same number from its end.
+/// The number of attempts that are returned from the start of an API call, and the same number from
+/// its end. An API call for a long task can have thousands of attempts, because it reads the state
+/// of the task repeatedly.
 const ATTEMPTS_SHOWN: u8 = 25;
 
 /// Lists the API calls of a ticket with their attempts, oldest first.
@@ -135,8 +137,8 @@ async fn shown(
     Ok(calls)
 }
 
-/// Returns the results of the attempts of an API call, oldest first. If an API call has many
-/// attempts, the middle of the list is omitted.
+/// Returns the results of the attempts of one API call, oldest first. If the API call has many
+/// attempts, the middle attempts are omitted.
 async fn attempts(request: &Asked, stream: &str, last: i64) -> Result<Vec<Value>, Problem> {
     let app = &request.app;
     let store = &app.ledger.store;

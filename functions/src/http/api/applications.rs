@@ -1,4 +1,5 @@
-//! Applications for approval in external ITSM systems over `/v1`. Only superusers may read them.
+//! Returns applications for approval in the API `/v1`. An external ITSM system decides each
+//! application. Only superusers may read applications.
 
 use axum::Json;
 use axum::response::IntoResponse;
@@ -26,7 +27,7 @@ const OPERATIONS: &[Operation] = &[
     get("/v1/applications/{application}", "shows an application"),
 ];
 
-/// The operations of this REST resource, and the function that handles these operations.
+/// The operations on applications, and the function that handles these operations.
 pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,

@@ -1,4 +1,4 @@
-//! Lists, registers, disables and enables apps (programs that call the APIs) over `/v1`. Only
+//! Lists, registers, disables and enables apps (programs that call the APIs) in the API `/v1`. Only
 //! superusers may use these operations.
 
 use axum::Json;
@@ -33,7 +33,7 @@ const OPERATIONS: &[Operation] = &[
     post("/v1/apps/{app}/enable", "enables an app", &[]).answering(EMPTY),
 ];
 
-/// The operations of this REST resource, and the function that handles these operations.
+/// The operations on apps, and the function that handles these operations.
 pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
@@ -44,7 +44,7 @@ fn answer(call: Call) -> Answer {
     Box::pin(async move { apps(call.request, &call.method, &segments(&call.path)[1..]).await })
 }
 
-/// The smallest number of bytes in a secret that a caller chooses.
+/// The smallest number of bytes in an app secret that a caller chooses.
 const SECRET_MIN: usize = 16;
 /// The largest number of characters in the name or code of an app.
 const NAME_MAX: usize = 128;
@@ -83,7 +83,7 @@ async fn apps(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
 }
 
 /// Registers or changes an app. If neither the app nor the request has a secret, the service desk
-/// creates a secret. Only the response to this request contains the new secret.
+/// creates a secret. The response contains this secret, and no later response contains it.
 async fn register(request: &Asked, code: &str, meta: Meta) -> ApiResult {
     if let Some(member) = request.body.keys().find(|key| {
         !["name", "secret", "may_impersonate", "status_callbacks"].contains(&key.as_str())
@@ -125,7 +125,7 @@ async fn register(request: &Asked, code: &str, meta: Meta) -> ApiResult {
             ),
         ));
     }
-    // All checks are made before the app is stored, so that a rejected request changes nothing.
+    // The secret is checked before the app is stored, so that a rejected request changes nothing.
     if let Some(detail) = chosen
         .as_ref()
         .and_then(|secret| request.app.credentials.unfit(code, secret))
@@ -147,7 +147,7 @@ async fn register(request: &Asked, code: &str, meta: Meta) -> ApiResult {
     };
     client_apps::define(&request.app.ledger, &registered, meta).await?;
     let mut answer = client_apps::shown(&registered);
-    // If an earlier registration was interrupted, the app exists but has no secret.
+    // If an earlier registration was interrupted, the app exists without a secret.
     let needs_secret = chosen.is_none() && !request.app.credentials.has_secret(code).await?;
     let generated = needs_secret.then(|| client_apps::fresh_secret(&request.app.ledger));
     if let Some(secret) = chosen.as_ref().or(generated.as_ref()) {

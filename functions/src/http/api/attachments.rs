@@ -1,6 +1,5 @@
-//! Uploads, downloads and deletes the files of tickets over `/v1`. A file is uploaded as a whole or
-//! in parts. People can download the files that they may read, and delete the files that they
-//! uploaded.
+//! Handles the files of tickets in the API `/v1`. People upload a file as a whole or in parts. They
+//! can download the files that they may read, and delete the files that they uploaded.
 
 use std::ops::Range;
 use std::pin::Pin;
@@ -81,7 +80,7 @@ const OPERATIONS: &[Operation] = &[
     .slow(),
 ];
 
-/// The operations of this REST resource, and the function that handles these operations.
+/// The operations on attachments, and the function that handles these operations.
 pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
@@ -104,30 +103,30 @@ fn answer(call: Call) -> Answer {
 
 /// The largest number of files in one upload.
 const FILES_MAX: usize = 20;
-/// The longest wait for the next part of a request body.
+/// The longest time that the server waits for the next piece of a request body.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
-/// The number of parts of a download that are read in advance, before the client needs them.
+/// The number of pieces of a download that the server reads before the client needs them.
 const PIECES_AHEAD: usize = 1;
-/// The longest wait until the client accepts the next part of a download.
+/// The longest time that the server waits until the client accepts the next piece of a download.
 const CLIENT_TIMEOUT: Duration = Duration::from_mins(1);
-/// The largest number of consecutive form bytes that are not the content of a file. Such bytes are
+/// The largest number of consecutive bytes in a form that are not file content. Such bytes are the
 /// headers of form parts and the content of other form fields.
 const NON_FILE_BYTES_MAX: usize = 1 << 20;
-/// The size limit, in bytes, for a form that may be completely in memory. The limit is large enough
-/// for every host that delivers a body as one block.
+/// The largest size, in bytes, of a form that may arrive as one block in memory. The value is large
+/// enough for every host that passes on a body as one block.
 const BUFFERED_BYTES_MAX: u64 = 6 << 20;
-/// The longest file extension, in characters, that is copied to the ASCII file name of a download.
+/// The longest file extension, in characters, that the ASCII file name of a download contains.
 const EXTENSION_MAX: usize = 10;
 
-/// Uploads the files of a form (`multipart/form-data`, RFC 7578). If the body is not such a form,
-/// the body is the content of one file, and the query parameter `name` is its file name.
+/// Uploads the files of a form (`multipart/form-data`, RFC 7578). If the body is not a form, the
+/// body is the content of one file, and the query parameter `name` is the file name.
 async fn upload(request: Asked, body: Body) -> ApiResult {
     let _transfer = request.app.limits.upload()?;
     let uploaded = match multer::parse_boundary(&request.content_type) {
         Ok(boundary) => {
             let non_file_bytes = NonFileBytes::default();
-            // A form has a limit for bytes that are not file content, but a small body is exempt.
-            // Some hosts deliver a small body as one block, so the body is already completely in
+            // A form may contain only a limited number of bytes that are not file content. A small
+            // form has no such limit, because some hosts pass it on as one block that is already in
             // memory.
             let is_small = http_body::Body::size_hint(&body)
                 .upper()
@@ -205,7 +204,7 @@ async fn one_file(request: &Asked, mut body: Body) -> Result<Value, Problem> {
     finish(request, upload, &request.content_type).await
 }
 
-/// Returns the next part of a request body, or `None` at the end of the body.
+/// Returns the next piece of a request body, or `None` at the end of the body.
 async fn next(body: &mut Body) -> Result<Option<Bytes>, Problem> {
     while let Some(frame) = in_time(body.frame()).await? {
         let frame = frame.map_err(|error| {
@@ -221,7 +220,7 @@ async fn next(body: &mut Body) -> Result<Option<Bytes>, Problem> {
     Ok(None)
 }
 
-/// Waits for the next part of a request body. Returns an error after [`IDLE_TIMEOUT`].
+/// Waits for the next piece of a request body. Returns an error after [`IDLE_TIMEOUT`].
 async fn in_time<T>(next: impl Future<Output = T>) -> Result<T, Problem> {
     tokio::time::timeout(IDLE_TIMEOUT, next).await.map_err(|_| {
         Problem::malformed(
@@ -235,8 +234,8 @@ fn invalid_form(error: multer::Error) -> Problem {
     Problem::malformed("body", format!("the form cannot be read: {error}"))
 }
 
-/// The number of form bytes that arrived since the form parser last returned data. The number
-/// limits how many bytes without file content are buffered.
+/// Counts the form bytes that arrived since the form parser last returned data. The parser stores
+/// these bytes in memory, so their number is limited.
 #[derive(Clone, Debug, Default)]
 struct NonFileBytes(Arc<AtomicUsize>);
 
@@ -246,8 +245,8 @@ impl NonFileBytes {
     }
 }
 
-/// A form body that limits bytes without file content. The body returns an error if more than
-/// [`NON_FILE_BYTES_MAX`] of these bytes arrive in succession.
+/// A form body with a limit for bytes that are not file content. The body returns an error if more
+/// than [`NON_FILE_BYTES_MAX`] of these bytes arrive one after another.
 struct Bounded {
     body: Body,
     non_file_bytes: NonFileBytes,
@@ -278,7 +277,7 @@ impl http_body::Body for Bounded {
 }
 
 /// Returns the file name of a form part (RFC 7578 4.2, RFC 6266 4.3). Returns `None` if the part is
-/// not a file. If the header contains both `filename*` and `filename`, `filename*` is used.
+/// not a file. The header parameter `filename*` has priority over `filename`.
 fn file_name(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(disposition) = headers.get(header::CONTENT_DISPOSITION) else {
         return Ok(None);
@@ -319,8 +318,8 @@ fn file_name(headers: &HeaderMap) -> Result<Option<String>, Problem> {
         .transpose()
 }
 
-/// Parses the parameters of a header. In the result, names are in lower case and values have no
-/// quotes.
+/// Parses the parameters of a header value. The returned names are in lower case, and the returned
+/// values have no quotes.
 fn parameters(header: &[u8]) -> Vec<(String, Vec<u8>)> {
     let mut parameters = Vec::new();
     let (mut parameter_bytes, mut is_quoted, mut is_escaped) = (Vec::new(), false, false);
@@ -340,8 +339,8 @@ fn parameters(header: &[u8]) -> Vec<(String, Vec<u8>)> {
                 parameter_bytes.push(byte);
                 is_escaped = false;
             }
-            // Some clients send Windows paths and do not escape the backslashes. A backslash is
-            // therefore an escape character only before a quote or a backslash.
+            // Some clients send Windows paths with unescaped backslashes. A backslash is therefore
+            // an escape character only before a quote or another backslash.
             b'\\'
                 if is_quoted
                     && bytes
@@ -376,8 +375,8 @@ fn unescaped(text: &str) -> Vec<u8> {
     plain
 }
 
-/// Returns the name under which a file is stored, which is the last segment of the given path.
-/// Control characters and characters that change the text direction are removed.
+/// Returns the name under which a file is stored: the last segment of the path `name`. The function
+/// removes control characters and characters that change the text direction.
 fn stored_name(name: &str) -> Result<String, Problem> {
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
     let is_hidden = |c: char| {
@@ -395,8 +394,8 @@ fn stored_name(name: &str) -> Result<String, Problem> {
     Ok(stored.to_owned())
 }
 
-/// Starts an upload. If an upload with the same idempotency key already exists, the function
-/// continues the existing upload.
+/// Starts an upload. If an upload with the same idempotency key was started before, the function
+/// continues that upload.
 async fn start_or_continue<'a>(
     request: &'a Asked,
     name: &str,
@@ -437,8 +436,8 @@ async fn start_or_continue<'a>(
     Ok(Upload::new(app, attachment).await?)
 }
 
-/// Returns whether the uploaded file is a form template for a workflow (`?for=workflow`). Only
-/// superusers may upload form templates.
+/// Returns whether the query contains `for=workflow`. The uploaded file is then a form template for
+/// a workflow. Only superusers may upload form templates.
 async fn is_for_workflow(request: &Asked) -> Result<bool, Problem> {
     match request.asked_for("for") {
         None => Ok(false),
@@ -474,11 +473,11 @@ fn shown(attachment: &Attachment) -> Value {
     shown
 }
 
-/// Handles an upload in several requests. Such an upload is needed if a host or a connection does
-/// not accept large bodies.
+/// Handles one request of an upload in parts. Such an upload is needed if a host or a connection
+/// does not accept large bodies.
 ///
 /// The first request contains the file name. Each following request contains one part of
-/// [`PART_BYTES`] bytes, and the last part may be shorter. A final request completes the upload.
+/// [`PART_BYTES`] bytes; the last part may be shorter. The final request completes the upload.
 async fn in_parts(
     request: Asked,
     method: &Method,
@@ -595,8 +594,8 @@ async fn in_parts(
     }
 }
 
-/// Returns an attachment that the caller uploaded. If another person uploaded the attachment, the
-/// response is the same as for a missing attachment.
+/// Returns an attachment that the caller uploaded. An attachment of another person gives the same
+/// error as an attachment that does not exist.
 async fn own(request: &Asked, id: &str) -> Result<Attachment, Problem> {
     let attachment = known(&request.app, id).await?;
     let by = request.app.people.find(request.user()?).await?;
@@ -625,9 +624,9 @@ fn missing(id: &str) -> Problem {
     Problem::not_found(format!("there is no attachment {id}"))
 }
 
-/// Handles `/v1/attachments/{id}`, which returns the description or the content of a file, or
-/// deletes the file. If the caller may not read a file, the response is the same as for a missing
-/// file.
+/// Handles a request to `/v1/attachments/{id}`: returns the description or the content of a file,
+/// or deletes the file. A file that the caller may not read gives the same error as a file that
+/// does not exist.
 async fn one(request: Asked, method: &Method, id: &str, rest: &[&str]) -> ApiResult {
     let app = &request.app;
     match (method, rest) {
@@ -662,8 +661,8 @@ async fn one(request: Asked, method: &Method, id: &str, rest: &[&str]) -> ApiRes
     }
 }
 
-/// Returns the whole content of a file or the requested range of the content (RFC 9110 14). The
-/// response headers instruct browsers to save the file and not to guess its content type.
+/// Returns the content of a file, or only the requested byte range (RFC 9110 14). The response
+/// headers instruct browsers to save the file and not to guess the content type.
 async fn content(
     request: &Asked,
     attachment: Attachment,
@@ -682,8 +681,8 @@ async fn content(
         ];
         return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
     }
-    // `If-Range` contains the tag of the version that the client has. If the tag is not current,
-    // the range is ignored and the whole file is returned (RFC 9110 13.1.5).
+    // `If-Range` contains the entity tag of the file version that the client has. If that version
+    // is not current, the range is ignored and the whole file is returned (RFC 9110 13.1.5).
     let is_current = request_scope::if_range().is_none_or(|known| known.trim() == tag);
     let range = match &request.range {
         None => None,
@@ -752,11 +751,11 @@ async fn content(
 }
 
 /// The value of the header `Cache-Control` of a download. Only the private cache of a client may
-/// store the file. The cache must ask the server before each use of the stored file.
+/// store the file. Before each use, the client must check that the stored file is current.
 const CACHE: &str = "private, no-cache";
 
 /// Returns the value of the header `Content-Disposition` (RFC 6266) with the file name. If the name
-/// needs other characters than ASCII, older clients get an ASCII name with the attachment id.
+/// is not ASCII, the header also contains an ASCII name with the attachment id for older clients.
 fn disposition(name: &str, id: &str) -> String {
     let is_plain = name
         .chars()
@@ -792,12 +791,12 @@ fn content_type(media_type: &str) -> &str {
     }
 }
 
-/// Returns the content of a file as a response body. The next part is read only when the client has
-/// accepted the previous parts.
+/// Returns the content of a file as a response body. The body consists of pieces. The next piece is
+/// read only when the client has accepted the previous pieces.
 ///
-/// The first part is read before the response starts. If the first part cannot be read, the
-/// response therefore has an HTTP error status. On a host that limits the response size, the whole
-/// content is read before the response starts.
+/// The first piece is read before the response starts. If this read fails, the response has an HTTP
+/// error status. On a host that limits the response size, the whole content is read before the
+/// response starts.
 async fn pieces(app: &App, attachment: &Attachment, span: &Range<u64>) -> Result<Body, Problem> {
     let transfer = app.limits.download()?;
     let mut pieces = Pieces::new(app, attachment, span).await?;
@@ -813,7 +812,7 @@ async fn pieces(app: &App, attachment: &Attachment, span: &Range<u64>) -> Result
         let mut piece = Ok(Bytes::from(first));
         loop {
             let is_last = piece.is_err();
-            // The task stops if the client disconnects or does not accept a part in time.
+            // The task stops if the client disconnects or does not accept a piece in time.
             let is_sent = tokio::time::timeout(CLIENT_TIMEOUT, sender.send(piece))
                 .await
                 .is_ok_and(|result| result.is_ok());
@@ -833,8 +832,8 @@ async fn pieces(app: &App, attachment: &Attachment, span: &Range<u64>) -> Result
     }))
 }
 
-/// A response body that receives the parts of a file from a channel. The download counts against
-/// the limit for downloads until the body is dropped.
+/// A response body that receives the pieces of a file from a channel. The download counts as active
+/// in the download limit until the body is dropped.
 struct Download {
     pieces: mpsc::Receiver<Result<Bytes, NotTaken>>,
     _transfer: Transfer,

@@ -1,4 +1,4 @@
-//! The catalog of services over `/v1`. The catalog is a tree of categories.
+//! Handles the catalog of services in the API `/v1`. The catalog is a tree of categories.
 
 use axum::http::Method;
 use events::catalog::CategoryChanged;
@@ -36,7 +36,7 @@ const OPERATIONS: &[Operation] = &[
     delete("/v1/catalog/{id}", "deletes an empty category"),
 ];
 
-/// The operations of this REST resource, and the function that handles these operations.
+/// The operations on the catalog, and the function that handles these operations.
 pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,

@@ -1,4 +1,5 @@
-//! Dictionaries over `/v1`. A dictionary has a code, and contains options for form fields.
+//! Handles dictionaries in the API `/v1`. A dictionary has a code and contains options for form
+//! fields.
 
 use axum::http::Method;
 use domain::config::Dictionary;
@@ -38,7 +39,7 @@ const OPERATIONS: &[Operation] = &[
     ),
 ];
 
-/// The operations of this REST resource, and the function that handles these operations.
+/// The operations on dictionaries, and the function that handles these operations.
 pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
@@ -76,7 +77,7 @@ async fn dictionary(request: Asked, method: &Method, parts: &[&str]) -> ApiResul
             let by = superuser(&request).await?;
             check_code(code, "code")?;
             same(&request, "code", code)?;
-            // Members that are absent in the request keep their stored values.
+            // If a member is absent in the request, its stored value stays the same.
             let known = app.configuration.dictionary(code).await?;
             let known = known.0.as_ref().filter(|known| known.is_listed);
             let items: Vec<Choice> = match (request.body.get("items"), known) {

@@ -1,6 +1,6 @@
-//! Drafts and templates of forms over `/v1`. A draft is a form that is not submitted yet. Each
-//! person has at most one draft for each form. A template is a form of a service that is saved
-//! under a name.
+//! Handles drafts and templates of forms in the API `/v1`. A draft contains the values of a form
+//! that is not submitted yet. Each person has at most one draft per form. A template contains the
+//! form values of a service, saved under a name.
 
 use axum::Json;
 use axum::http::{Method, StatusCode};
@@ -69,7 +69,7 @@ const OPERATIONS: &[Operation] = &[
     delete("/v1/templates/{template}", "deletes a template"),
 ];
 
-/// The operations of this REST resource, and the function that handles these operations.
+/// The operations on drafts and templates, and the function that handles these operations.
 pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
@@ -89,7 +89,7 @@ fn answer(call: Call) -> Answer {
 /// The largest number of drafts in one list.
 const LIST_MAX: usize = 200;
 
-/// Reads, saves and deletes the draft of one form. Without a form in the path, lists all drafts of
+/// Reads, saves or deletes the draft of one form. If the path contains no form, lists all drafts of
 /// the caller, newest first.
 async fn drafts(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     let form_ref = match parts {
@@ -118,8 +118,8 @@ async fn drafts(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
             )));
         }
     };
-    // A request that saves a draft registers a new user name of the caller. Other requests do not
-    // register the caller.
+    // A request that saves a draft registers the caller if the user name is new. Other requests do
+    // not register the caller.
     let owner = if *method == Method::PUT {
         request.actor().await?
     } else {
@@ -129,8 +129,8 @@ async fn drafts(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     one(&request, method, &id, &owner, Some(form_ref)).await
 }
 
-/// Lists, creates, changes and deletes the templates of the caller. The query parameter `service`
-/// limits the list to one service.
+/// Lists, creates, changes or deletes templates of the caller. The query parameter `service` limits
+/// the list to one service.
 async fn templates(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     match (method, parts) {
         (&Method::GET, []) => {
@@ -212,8 +212,8 @@ async fn templates(request: Asked, method: &Method, parts: &[&str]) -> ApiResult
     }
 }
 
-/// Returns the reference of a template, which contains its service and its name. Rejects the name
-/// if the owner has another template with this name for the same service.
+/// Returns the reference of a template, which consists of its service and its name. Returns an
+/// error if the owner has another template with this name for the same service.
 fn template(
     request: &Asked,
     owner: &PersonId,
@@ -291,8 +291,8 @@ async fn save(
     let definition = definition(&request.app, &form_ref)
         .await?
         .ok_or_else(|| Problem::not_found("the form does not exist"))?;
-    // Field keys are stored without encryption, so they must not contain user input. Therefore only
-    // keys in the workflow definition are accepted.
+    // Field keys are stored without encryption, so they must not contain the input of a user.
+    // Therefore only keys from the workflow definition are accepted.
     if let Some(unknown_entry) = form
         .iter()
         .find(|entry| definition.field(&entry.key).is_none())
@@ -302,7 +302,7 @@ async fn save(
             format!("the form has no field `{}`", quoted(&unknown_entry.key)),
         ));
     }
-    // The form may contain names of people who are not registered. These names stay as text,
+    // The form may contain user names that are not registered. These names are stored as text,
     // because a saved draft registers only its owner.
     request
         .app
@@ -360,7 +360,8 @@ async fn shown(app: &App, saved: &Saved) -> Result<Value, Problem> {
     Ok(shown)
 }
 
-/// Returns the workflow definition that contains a form. Returns `None` if the form does not exist.
+/// Returns the workflow definition to which a form belongs. Returns `None` if the form does not
+/// exist.
 async fn definition(app: &App, form_ref: &FormRef) -> Result<Option<Definition>, Problem> {
     let (workflow, version) = match form_ref {
         FormRef::Service(service) | FormRef::Template { service, .. } => {

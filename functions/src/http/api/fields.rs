@@ -1,4 +1,5 @@
-//! The library of shared fields over `/v1`. Workflow definitions contain copies of shared fields.
+//! Handles the library of shared fields in the API `/v1`. Workflow definitions contain copies of
+//! shared fields.
 
 use axum::http::Method;
 use domain::config::SharedField;
@@ -22,7 +23,7 @@ const OPERATIONS: &[Operation] = &[
     delete("/v1/fields/{key}", "deletes a shared field"),
 ];
 
-/// The operations of this REST resource, and the function that handles these operations.
+/// The operations on shared fields, and the function that handles these operations.
 pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
@@ -33,12 +34,13 @@ fn answer(call: Call) -> Answer {
     Box::pin(async move { fields(call.request, &call.method, &segments(&call.path)[1..]).await })
 }
 
-/// The largest number of characters in the name of a field. The limit is higher than for other
-/// names, because the name is the label in a form.
+/// The largest number of characters in the name of a field. The name is the label in a form, so the
+/// limit is higher than for other names.
 const FIELD_NAME_MAX: usize = 255;
 
-/// Completes a field of a workflow definition from the shared field that its member `library`
-/// names. If the field already contains `key`, `type` and `name`, the field does not change.
+/// Completes a field of a workflow definition. The member `library` of the field contains the key
+/// of a shared field, from which missing members are copied. If the field already contains `key`,
+/// `type` and `name`, it does not change.
 pub(super) async fn from_library(app: &App, field: &mut Value, at: usize) -> Result<(), Problem> {
     let Some(key) = field
         .get("library")
@@ -52,8 +54,8 @@ pub(super) async fn from_library(app: &App, field: &mut Value, at: usize) -> Res
         .iter()
         .all(|member| field.get(*member).is_some());
     let Some(shared) = app.configuration.field(&key).await? else {
-        // The library does not contain the shared field. The field is still accepted if it contains
-        // all required members itself.
+        // If the library does not contain the shared field, the field is accepted only if it
+        // contains all required members itself.
         let missing = || {
             Problem::malformed(
                 &format!("/definition/fields/{at}/library"),
@@ -75,7 +77,7 @@ pub(super) async fn from_library(app: &App, field: &mut Value, at: usize) -> Res
     Ok(())
 }
 
-/// Lists, shows, defines and deletes shared fields.
+/// Lists, shows, defines or deletes shared fields.
 async fn fields(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     let app = &request.app;
     let missing = |key: &str| Problem::not_found(format!("there is no shared field {key}"));
@@ -101,7 +103,7 @@ async fn fields(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
             let by = superuser(&request).await?;
             check_code(key, "key")?;
             same(&request, "key", key)?;
-            // Members that are absent in the request keep their stored values.
+            // If a member is absent in the request, its stored value stays the same.
             let mut given = match app.configuration.field(key).await? {
                 Some(known) => match shared(app, known).await? {
                     Value::Object(known) => known,
@@ -135,7 +137,8 @@ async fn fields(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
             if request.body.contains_key("choice") {
                 check_options(&field.choice, "/choice")?;
             }
-            // Template files belong to a workflow, so a shared field cannot have template files.
+            // Template files belong to one workflow, so a shared field must not have template
+            // files.
             if !field.templates.is_empty() {
                 return Err(Problem::malformed(
                     "/templates",
@@ -181,7 +184,7 @@ async fn fields(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     }
 }
 
-/// Returns a shared field as JSON. The JSON contains user names instead of person ids.
+/// Returns a shared field as JSON, with user names instead of person ids.
 async fn shared(app: &App, mut field: Field) -> Result<Value, Problem> {
     seed::shared_with_names(app, &mut field).await?;
     Ok(json!(field))

@@ -1,5 +1,6 @@
-//! Returns forms for user interfaces: the fields of a node with their values. Also returns the
-//! options of a single field, which can depend on the current input.
+//! Returns forms for user interfaces. A form contains the fields of a workflow node with their
+//! values. The API also returns the options of a single field, which can depend on the current
+//! input.
 
 use axum::Json;
 use axum::http::Method;
@@ -39,7 +40,7 @@ const OPERATIONS: &[Operation] = &[
     ),
 ];
 
-/// The operations of this REST resource, and the function that handles these operations.
+/// The operations on forms, and the function that handles these operations.
 pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
@@ -123,7 +124,7 @@ async fn form_or_options(
 ) -> ApiResult {
     match (method, resource) {
         (&Method::GET, "form") => {
-            // A form shows user names instead of person ids.
+            // Clients show user names, so the person ids in the definition are replaced by names.
             let mut definition = workflow.definition.clone();
             seed::with_names(&request.app, &mut definition).await?;
             let mut fields = Vec::new();
@@ -157,10 +158,10 @@ async fn form_or_options(
 }
 
 /// Returns one field as JSON: its definition, its value and its options. If the field has no value,
-/// its default is returned.
+/// the JSON contains the default value.
 ///
-/// If another system provides the options, the JSON also lists the fields that determine these
-/// options.
+/// If another system provides the options, the JSON also lists the fields on which the options
+/// depend.
 async fn shown(app: &App, field: &Field, ticket: &Ticket) -> Result<Value, Problem> {
     let entry = ticket
         .form
@@ -190,8 +191,8 @@ async fn shown(app: &App, field: &Field, ticket: &Ticket) -> Result<Value, Probl
     }))
 }
 
-/// Returns the options of a field. `given` contains the values of the other fields, because the
-/// options can depend on these values.
+/// Returns the options of a field. `given` contains the values of the other fields of the form, on
+/// which the options can depend.
 async fn options_of(
     app: &App,
     definition: &Definition,

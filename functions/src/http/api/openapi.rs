@@ -1,5 +1,5 @@
-//! Creates the OpenAPI 3.1 document for all paths. The document is built from the same tables that
-//! check the requests and select their handlers.
+//! Creates the OpenAPI 3.1 document of the service desk. The document is built from the same tables
+//! with which requests are checked and their handlers are selected.
 
 use std::sync::OnceLock;
 
@@ -14,7 +14,7 @@ use super::shape::{Member, has_required, schema_of};
 use crate::app::request_scope;
 use crate::http::{blueking, scope};
 
-/// The OpenAPI document and its entity tag. Both are created at the first request.
+/// The OpenAPI document and its entity tag. They are created when the document is first requested.
 static DOCUMENT: OnceLock<(String, String)> = OnceLock::new();
 
 /// Handles `GET /openapi.json`.
@@ -122,7 +122,7 @@ fn described(operation: &Operation) -> Value {
         let mut parameter =
             json!({ "name": name, "in": "query", "schema": parameter_type.schema() });
         if parameter_type.is_list() {
-            // The values are one list that is separated by commas. A parameter that occurs twice is
+            // The values are sent as one text, separated by commas. A repeated parameter is
             // rejected.
             parameter["style"] = "form".into();
             parameter["explode"] = false.into();
@@ -157,7 +157,8 @@ fn described(operation: &Operation) -> Value {
     described
 }
 
-/// Returns the operation id. Tools that generate client code use this id as the name of a function.
+/// Returns the OpenAPI id of an operation. Tools that generate client code use this id as the name
+/// of a function.
 fn id_of(operation: &Operation) -> String {
     let parts: Vec<&str> = operation
         .path
@@ -175,7 +176,7 @@ fn id_of(operation: &Operation) -> String {
     }
 }
 
-/// Returns the OpenAPI tag of a path, which is the path segment after `/v1`.
+/// Returns the OpenAPI tag of a path: the path segment that follows `/v1`.
 fn tag_of(path: &str) -> &str {
     path.split('/').nth(2).unwrap_or_default()
 }
@@ -184,8 +185,8 @@ fn body_of(members: &[Member]) -> Value {
     json!({ "required": has_required(members), "content": { "application/json": { "schema": schema_of(members) } } })
 }
 
-/// Describes the request body of an upload. The body is the content of a file, or a form with
-/// files. If the body is the content of a file, the file name is a query parameter.
+/// Describes the request body of an upload. The body is a form with files, or the content of one
+/// file. In the second case, the file name is a query parameter.
 fn body_of_upload(path: &str, described: &mut Value) {
     let bytes = json!({ "schema": { "type": "string", "format": "binary" } });
     let mut content = json!({ "application/octet-stream": bytes });
@@ -198,8 +199,8 @@ fn body_of_upload(path: &str, described: &mut Value) {
 
 /// Describes an operation of the BlueKing API.
 ///
-/// An identified caller gets status 200, or 429 if the caller exceeds a limit. Any other caller
-/// gets status 403.
+/// A caller with valid credentials gets status 200, or 429 if the caller exceeds a limit. Any other
+/// caller gets status 403.
 fn of_blueking(name: &str, writes: bool) -> Value {
     let envelope = json!({ "description": "the response envelope", "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Envelope" } } } });
     let mut answers = json!({ "200": envelope, "403": envelope, "429": envelope });

@@ -1,5 +1,5 @@
-//! Error responses of `/v1` as problem details (RFC 9457). A response contains the HTTP status, the
-//! reason, and the faulty parts of the request.
+//! Creates the error responses of the API `/v1` as problem details (RFC 9457). A response contains
+//! the HTTP status, the reason, and the wrong parts of the request.
 
 use axum::Json;
 use axum::http::{StatusCode, header};
@@ -20,7 +20,8 @@ use crate::app::people::Unnamed;
 use crate::app::tickets::submit::SubmitError;
 use crate::app::tickets::{NotOpened, NotRaised};
 
-/// The time in seconds after which the client may send the request again.
+/// The value of the header `Retry-After`: the number of seconds after which the client may repeat
+/// the request.
 const RETRY_AFTER: &str = "1";
 
 /// An error response of `/v1`.
@@ -28,17 +29,18 @@ const RETRY_AFTER: &str = "1";
 pub(super) struct Problem {
     status: StatusCode,
     detail: String,
-    /// The faulty parts of the request, each with a description of its fault.
+    /// The wrong parts of the request. Each part has a description of its error.
     errors: Vec<Flaw>,
-    /// The people whose ids the texts contain. [`Problem::with_names`] replaces each id by a name.
+    /// The people whose ids are in the texts. [`Problem::with_names`] replaces the ids by user
+    /// names.
     people: Vec<PersonId>,
-    /// The methods that the path accepts, as the value of the header `Allow`.
+    /// The value of the header `Allow`: the methods that the path accepts.
     allowed: String,
-    /// Whether the response contains the header `WWW-Authenticate`.
+    /// Whether the response contains the header `WWW-Authenticate`, which requests credentials.
     challenges: bool,
 }
 
-/// The result of a handler: a response or a problem.
+/// The result of a handler: a response or an error response.
 pub(super) type ApiResult = Result<Response, Problem>;
 
 impl Problem {
@@ -52,7 +54,7 @@ impl Problem {
             challenges: false,
         }
     }
-    /// Creates a problem that is caused by one member, parameter or header of the request.
+    /// Creates an error response for one wrong member, parameter or header of the request.
     fn at(field: &str, status: StatusCode, detail: impl Into<String>) -> Self {
         let detail = detail.into();
         Self {
@@ -63,11 +65,11 @@ impl Problem {
             ..Self::new(status, detail)
         }
     }
-    /// Creates a problem with status 400 that is caused by one member, parameter or header.
+    /// Creates an error response with status 400 for one wrong member, parameter or header.
     pub(super) fn malformed(field: &str, detail: impl Into<String>) -> Self {
         Self::at(field, StatusCode::BAD_REQUEST, detail)
     }
-    /// Creates a problem with status 400 that is caused by several members. `errors` must not be
+    /// Creates an error response with status 400 for several wrong members. `errors` must not be
     /// empty.
     pub(super) fn flawed(errors: Vec<Flaw>) -> Self {
         let details: Vec<&str> = errors.iter().map(|flaw| flaw.detail.as_str()).collect();
@@ -77,16 +79,16 @@ impl Problem {
             ..Self::new(StatusCode::BAD_REQUEST, detail)
         }
     }
-    /// Creates a problem with status 404. The member `field` refers to an object that does not
-    /// exist.
+    /// Creates an error response with status 404. The value of the member `field` is the id or name
+    /// of an object that does not exist.
     pub(super) fn unknown(field: &str, detail: impl Into<String>) -> Self {
         Self::at(field, StatusCode::NOT_FOUND, detail)
     }
     pub(super) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, detail)
     }
-    /// Creates a problem with status 401. The request contains an app code and a secret. But the
-    /// code, the secret or the user is not valid.
+    /// Creates an error response with status 401. The request contains an app code and a secret,
+    /// but the code, the secret or the user is not valid.
     pub(super) fn unauthorized() -> Self {
         Self {
             challenges: true,
@@ -96,7 +98,7 @@ impl Problem {
             )
         }
     }
-    /// Creates a problem with status 403. The request contains no app code or no secret.
+    /// Creates an error response with status 403 for a request without an app code or a secret.
     pub(super) fn no_credentials(detail: &str) -> Self {
         Self {
             challenges: true,
@@ -106,14 +108,16 @@ impl Problem {
     pub(super) fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, detail)
     }
-    /// Creates a problem with status 409. The current state does not allow the request.
+    /// Creates an error response with status 409, because the current state does not allow the
+    /// request.
     pub(super) fn conflict(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, detail)
     }
     pub(super) fn method(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, detail)
     }
-    /// Creates a problem with status 405. The response lists the methods that the path accepts.
+    /// Creates an error response with status 405. `allowed` contains the methods that the path
+    /// accepts.
     pub(super) fn method_of(detail: impl Into<String>, allowed: &[&str]) -> Self {
         Self {
             allowed: allowed.join(", "),
@@ -126,12 +130,12 @@ impl Problem {
     pub(super) fn media_type(detail: impl Into<String>) -> Self {
         Self::at("Content-Type", StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
     }
-    /// Creates a problem with status 503. The member `field` cannot be checked, because another
-    /// system is not available.
+    /// Creates an error response with status 503. The member `field` cannot be checked, because
+    /// another system is not available.
     pub(super) fn unavailable(field: &str, detail: impl Into<String>) -> Self {
         Self::at(field, StatusCode::SERVICE_UNAVAILABLE, detail)
     }
-    /// Creates a problem with status 416. The requested range is not within the file.
+    /// Creates an error response with status 416. The requested byte range is not within the file.
     pub(super) fn unsatisfiable(detail: impl Into<String>) -> Self {
         Self::at("Range", StatusCode::RANGE_NOT_SATISFIABLE, detail)
     }
@@ -150,8 +154,8 @@ impl Problem {
         &self.detail
     }
 
-    /// Replaces the prefix `from` by `to` in the pointers of all faulty members. This is necessary
-    /// if the members were checked under another name than the name in the request.
+    /// Replaces the prefix `from` by `to` in the JSON pointers of all wrong members. This is
+    /// necessary if the check of a member used another name than the request.
     pub(super) fn moved(mut self, from: &str, to: &str) -> Self {
         for flaw in &mut self.errors {
             if let Some(rest) = flaw
@@ -165,8 +169,8 @@ impl Problem {
         self
     }
 
-    /// Replaces the ids of people by user names in all texts. If a name cannot be read, its id
-    /// stays in the texts.
+    /// Replaces the ids of people by their user names in all texts. If a user name cannot be read,
+    /// the id stays in the text.
     pub(super) async fn with_names(mut self, app: &App) -> Self {
         for pid in std::mem::take(&mut self.people) {
             let Ok(name) = app.people.name(&pid).await else {
@@ -350,7 +354,7 @@ impl Problem {
     }
 }
 
-/// Returns the people whose ids the text of a rejection contains.
+/// Returns the people whose ids occur in the text of a rejection.
 fn people_in(rejection: &Rejection) -> Vec<PersonId> {
     match rejection {
         Rejection::NotAllowed { by, .. } | Rejection::MayNotSubmit { by, .. } => vec![by.clone()],

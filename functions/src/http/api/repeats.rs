@@ -1,8 +1,8 @@
-//! Stores responses under idempotency keys. If a request is repeated with the same key, the stored
-//! response is returned.
+//! Stores responses under idempotency keys. If a client repeats a request with the same key, it
+//! gets the stored response.
 //!
-//! This is necessary for operations that create an object without the key. For other objects, the
-//! key in the object already prevents a second creation.
+//! This is necessary for operations that create an object without storing the key in the object. If
+//! the object contains the key, the key already prevents a second creation.
 
 use axum::Json;
 use axum::body::to_bytes;
@@ -16,20 +16,20 @@ use super::problem::{ApiResult, Problem};
 use super::request::Asked;
 use crate::App;
 
-/// The largest response that is stored, in bytes. Normal responses are shorter, even if they list
+/// The largest size of a stored response, in bytes. Normal responses are shorter, even if they list
 /// all problems of a workflow definition.
 const RESPONSE_BYTES_MAX: usize = 1 << 20;
-/// The prefix in the names of stored responses. The responses are in the key store.
+/// The prefix of the names under which responses are stored. The key store contains the responses.
 const RESPONSES: &str = "answer/";
-/// The response members that may contain names of people. They are not stored, because a stored
+/// The response members that may contain user names. These members are not stored, because a stored
 /// response must not contain the name of an erased person.
 const NOT_STORED: [&str; 2] = ["report", "warnings"];
 
-/// The lock for all requests with an idempotency key. If two requests with the same key arrive at
-/// the same time, the second request waits. It then gets the stored response of the first request.
+/// A lock for all requests with an idempotency key. If the same key is used twice at the same time,
+/// the second request waits, and then gets the stored response.
 static LOCK: Mutex<()> = Mutex::const_new(());
 
-/// A request with an idempotency key. The request waits until no other such request is running.
+/// A request with an idempotency key. Only one such request runs at a time.
 pub(super) struct Repeat {
     app: App,
     name: String,
@@ -39,15 +39,15 @@ pub(super) struct Repeat {
 
 #[derive(Serialize, Deserialize)]
 struct Cached {
-    /// The keyed hash of the user, the operation and the body.
+    /// The keyed hash that identifies the user, the operation and the body of the request.
     request: String,
     status: u16,
     body: Value,
 }
 
 impl Repeat {
-    /// Waits until no other request with an idempotency key is running, then returns the request.
-    /// Returns `None` if the request has no idempotency key.
+    /// Waits until no other request with an idempotency key is running, and then creates this
+    /// value. Returns `None` if `request` has no idempotency key.
     pub(super) async fn of(request: &Asked, operation: &str) -> Result<Option<Self>, Problem> {
         let Some(key) = &request.idempotency_key else {
             return Ok(None);
@@ -67,8 +67,8 @@ impl Repeat {
         }))
     }
 
-    /// Returns the stored response if this request was already executed. Rejects the request if its
-    /// key was used for a different request.
+    /// Returns the stored response if the same request was already executed. Returns an error if a
+    /// different request has used the same key.
     pub(super) async fn answer(&self) -> Result<Option<Response>, Problem> {
         let Some(bytes) = self.app.ledger.keys.secret(&self.name).await? else {
             return Ok(None);

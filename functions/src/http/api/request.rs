@@ -1,5 +1,5 @@
-//! Reads one request of `/v1`: the app, the user, and the members of the body. The query and the
-//! body are checked against the operations in [`super::resource`] before a handler reads them.
+//! Reads one request of the API `/v1`: its app, its user, its query and its body. The query and the
+//! body are checked against the description of the operation before the operation is executed.
 
 use std::collections::BTreeSet;
 
@@ -25,13 +25,13 @@ use crate::http::body::{self, BODY_BYTES_MAX, NotRead, object, pairs};
 /// The error message for a request without the code or the secret of an app.
 const NO_CREDENTIALS: &str =
     "application code and secret are missing (HTTP Basic, or the header X-Bkapi-Authorization)";
-/// The largest number of roles in one request. The number is limited, because the members of each
-/// role must be loaded.
+/// The largest number of roles in one request. Each role needs a lookup of its members, so the
+/// number is limited.
 const ROLES_MAX: usize = 100;
 /// The largest number of bytes in the header `Idempotency-Key`.
 const KEY_BYTES_MAX: usize = 255;
 
-/// One request of `/v1`. The caller of the request is identified.
+/// A request of the API `/v1` with an identified caller.
 pub(super) struct Asked {
     pub(super) app: App,
     pub(super) query: Map<String, Value>,
@@ -39,22 +39,22 @@ pub(super) struct Asked {
     pub(super) caller: Caller,
     pub(super) request_id: String,
     pub(super) idempotency_key: Option<String>,
-    /// The ticket versions that the caller accepts (`If-Match`).
+    /// The ticket versions that the caller accepts. They come from the header `If-Match`.
     pub(super) if_match: Option<Expected>,
-    /// The entity tags of the versions that the client has in its cache (`If-None-Match`).
+    /// The entity tags of the versions in the cache of the client, from the header `If-None-Match`.
     pub(super) if_none_match: Option<Tags>,
     pub(super) content_type: String,
-    /// The requested byte range (`Range`).
+    /// The value of the header `Range`, which requests a part of a file.
     pub(super) range: Option<String>,
-    /// The relative URL prefix for resources below the path of this request.
+    /// The relative URL prefix that leads to resources below the path of this request.
     pub(super) below: String,
 }
 
 impl Asked {
-    /// Checks the query, then reads and checks the body.
+    /// Checks the query against the operation, and then reads and checks the body.
     ///
-    /// Rejects unknown, missing and null members, and members of a wrong type. The error names each
-    /// rejected member.
+    /// Rejects members that are unknown, missing or null, and members of a wrong type. The error
+    /// lists every rejected member.
     pub(super) async fn read(mut self, operation: &Operation, body: Body) -> Result<Self, Problem> {
         self.check_query(operation)?;
         let bytes = body::read(body, BODY_BYTES_MAX)
@@ -90,7 +90,7 @@ impl Asked {
     }
 
     /// Rejects unknown query parameters and invalid values. Also rejects the header `If-Match` if
-    /// the operation does not compare ticket versions.
+    /// the operation cannot compare ticket versions.
     pub(super) fn check_query(&self, operation: &Operation) -> Result<(), Problem> {
         let flaws = query_flaws(operation.query, &self.query);
         if !flaws.is_empty() {
@@ -110,11 +110,11 @@ impl Asked {
         Ok(())
     }
 
-    /// Reads the headers of a request, but not its body. The header `Authorization` (HTTP Basic) or
-    /// `X-Bkapi-Authorization` identifies the app.
+    /// Reads the headers of a request and identifies the caller, but does not read the body. The
+    /// header `Authorization` (HTTP Basic) or `X-Bkapi-Authorization` identifies the app.
     ///
-    /// The user comes from the token in `X-Bk-Token`. If the app may impersonate users, the user
-    /// may instead come from `X-On-Behalf-Of`.
+    /// The login token in `X-Bk-Token` identifies the user. If the app may impersonate users, the
+    /// header `X-On-Behalf-Of` may contain the user name instead.
     pub(super) async fn open(app: App, request: Request) -> Result<(Self, Body), Problem> {
         let (parts, body) = request.into_parts();
         let headers = &parts.headers;
@@ -205,7 +205,7 @@ impl Asked {
         Ok((request, body))
     }
 
-    /// Returns a text member of the body. Returns `None` if the member is absent or null.
+    /// Returns a text member of the request body. Returns `None` if the member is absent or null.
     pub(super) fn text(&self, key: &str) -> Result<Option<String>, Problem> {
         match self.body.get(key) {
             None | Some(Value::Null) => Ok(None),
@@ -234,8 +234,8 @@ impl Asked {
         }
     }
 
-    /// Returns a required boolean member. The member has no default, because the value is the
-    /// decision of a person.
+    /// Returns a required boolean member of the body. The member has no default, because a person
+    /// must decide the value.
     pub(super) fn choice(&self, key: &str) -> Result<bool, Problem> {
         self.body
             .get(key)
@@ -257,7 +257,8 @@ impl Asked {
         self.int(key)?.ok_or_else(|| missing(key))
     }
 
-    /// Returns an array of user names. Returns `None` if the member is absent or null.
+    /// Returns a body member that is an array of user names. Returns `None` if the member is absent
+    /// or null.
     pub(super) fn names(&self, key: &str) -> Result<Option<Vec<String>>, Problem> {
         let wrong = || wrong(key, "an array of user names");
         match self.body.get(key) {
@@ -280,8 +281,8 @@ impl Asked {
         Ok(self.int("node")?.map(NodeId))
     }
 
-    /// Returns the form values in the body. The member `fields` is an object with one value per
-    /// field key.
+    /// Returns the form values in the body member `fields`. This member is an object with one value
+    /// per field key.
     pub(super) fn fields(&self) -> Result<Vec<Entry>, Problem> {
         match self.body.get("fields") {
             None | Some(Value::Null) => Ok(Vec::new()),
@@ -293,8 +294,8 @@ impl Asked {
         }
     }
 
-    /// Returns the processors (people who must process a node) in the member `to`. The member is
-    /// `{"people": [..]}`, `{"roles": [..]}` or `{"department": ".."}`.
+    /// Returns the processors (people who must process a node of the workflow) in the body member
+    /// `to`. This member is `{"people": [..]}`, `{"roles": [..]}` or `{"department": ".."}`.
     pub(super) async fn targets(&self) -> Result<Processors, Problem> {
         let wrong = || {
             Problem::malformed(
@@ -346,8 +347,8 @@ impl Asked {
             .ok_or_else(wrong)
     }
 
-    /// Returns the person id of the acting user. If the user name is new, a person with this name
-    /// is registered.
+    /// Returns the person id of the acting user. If the user name is unknown, the function
+    /// registers a person with this name.
     pub(super) async fn actor(&self) -> Result<PersonId, Problem> {
         let user = self.user()?;
         Ok(self.app.people.pid(user).await?)
@@ -371,9 +372,10 @@ impl Asked {
         self.caller.meta(&self.request_id, actor)
     }
 
-    /// Returns a keyed hash of the operation, the user and the body. Two requests with the same
-    /// idempotency key are equal if their hashes are equal. Returns an error if the hash key cannot
-    /// be read from the key store.
+    /// Returns a keyed hash of the operation, the user and the body. The parameter `of` is the name
+    /// of the operation. If a client uses an idempotency key again, the request counts as a
+    /// repetition only if this hash is equal. Returns an error if the hash key cannot be read from
+    /// the key store.
     pub(super) async fn fingerprint(&self, of: &str) -> Result<String, Problem> {
         let key = self.app.keys().await?.fingerprint;
         let text = format!(
@@ -394,7 +396,8 @@ impl Asked {
             .filter(|text| !text.is_empty())
     }
 
-    /// Returns a query parameter as a number from 1 to `most`.
+    /// Returns a query parameter as a number from 1 to `most`. Returns `default` if the parameter
+    /// is absent.
     pub(super) fn number(&self, key: &str, default: usize, most: usize) -> Result<usize, Problem> {
         match self.asked_for(key) {
             None => Ok(default),
@@ -428,8 +431,8 @@ fn wrong(key: &str, what: &str) -> Problem {
     Problem::malformed(&format!("/{key}"), format!("`{key}` must be {what}"))
 }
 
-/// Returns a header as text. Rejects a header that is repeated or that is not UTF-8. Without this
-/// check, the server would ignore a part of the request.
+/// Returns the value of a header as text. Rejects a header that occurs twice or that is not UTF-8.
+/// Otherwise, a part of the request would be ignored.
 fn text_of<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Problem> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else {
@@ -446,7 +449,7 @@ fn text_of<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Pr
         .map_err(|_| Problem::malformed(name, format!("the header `{name}` is not UTF-8")))
 }
 
-/// Rejects a content type that is not JSON in UTF-8.
+/// Rejects a content type other than JSON in UTF-8.
 fn check_content_type(given: &str) -> Result<(), Problem> {
     let mut parts = given
         .split(';')
@@ -474,8 +477,8 @@ fn check_content_type(given: &str) -> Result<(), Problem> {
     }
 }
 
-/// The ticket versions in the header `If-Match`. A command is executed only if the current version
-/// is one of these versions.
+/// The ticket versions in the header `If-Match`. A command is executed only if the ticket currently
+/// has one of these versions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Expected {
     /// The value `*`, which accepts any version of an existing ticket.
@@ -483,8 +486,8 @@ pub(super) enum Expected {
     Versions(BTreeSet<i64>),
 }
 
-/// Reads the ticket versions in `If-Match` (RFC 9110 13.1.1). Weak tags are also accepted, because
-/// proxies that compress responses convert tags to weak tags. A tag that is not a number matches no
+/// Reads the ticket versions in `If-Match` (RFC 9110 13.1.1). Weak entity tags are also accepted,
+/// because proxies that compress responses make tags weak. A tag that is not a number matches no
 /// version.
 pub(super) fn versions(headers: &HeaderMap) -> Result<Option<Expected>, Problem> {
     Ok(Tags::read(headers, "If-Match")?.map(|tags| match tags {
@@ -503,8 +506,8 @@ pub(super) enum Tags {
 }
 
 impl Tags {
-    /// Reads all lines of a conditional header and rejects a malformed value. Returns `None` if the
-    /// header is absent.
+    /// Reads all lines of the conditional header `name`. Rejects a malformed value. Returns `None`
+    /// if the header is absent.
     pub(super) fn read(headers: &HeaderMap, name: &str) -> Result<Option<Self>, Problem> {
         let lines: Vec<String> = headers
             .get_all(name)
@@ -532,8 +535,8 @@ impl Tags {
             let opaque = rest.strip_prefix("W/").unwrap_or(rest);
             let (tag, after) = match opaque.strip_prefix('"') {
                 Some(quoted) => quoted.split_once('"')?,
-                // Some clients send a version number without quotes, so such a number is accepted
-                // as a tag.
+                // Some clients send a version number without quotes. Such a number is accepted as
+                // an entity tag.
                 None if opaque.len() == rest.len() => {
                     let end = rest
                         .find(|c: char| !c.is_ascii_digit())
@@ -571,13 +574,13 @@ impl Tags {
     }
 }
 
-/// Returns the members that occur twice in an object of the body. These members are rejected,
-/// because different JSON parsers would use different values. The bytes must be valid JSON with a
-/// checked depth.
+/// Returns an error for each member that occurs twice in one JSON object of the body. Such members
+/// are rejected, because JSON parsers differ in the value that they use. `bytes` must be valid
+/// JSON, and the caller must have checked its depth.
 fn duplicate_members(bytes: &[u8]) -> Vec<Flaw> {
     let mut flaws = Vec::new();
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    // The caller has already parsed the bytes successfully, so no error can occur.
+    // The caller has already parsed these bytes successfully, so this second parse cannot fail.
     let _ = DuplicateMembers {
         at: String::new(),
         flaws: &mut flaws,
@@ -586,7 +589,8 @@ fn duplicate_members(bytes: &[u8]) -> Vec<Flaw> {
     flaws
 }
 
-/// Collects the members that occur twice in an object at or below the JSON pointer `at`.
+/// Collects the members that occur twice in one JSON object. Searches the value at the JSON pointer
+/// `at` and all values inside this value.
 struct DuplicateMembers<'a> {
     at: String,
     flaws: &'a mut Vec<Flaw>,

@@ -1,8 +1,8 @@
-//! Defines the resources of `/v1`. A resource has a handler and a list of operations. Each
-//! operation lists the members of its body and the parameters of its query.
+//! Defines the resources of the API `/v1`. A resource has a list of operations and a handler
+//! function. Each operation lists the members of its body and the parameters of its query.
 //!
-//! Requests are checked against these operations, and `/openapi.json` is built from them. A request
-//! that matches no operation is rejected.
+//! The server checks every request against these operations, and builds `/openapi.json` from them.
+//! A request that matches no operation is rejected.
 
 use axum::body::Body;
 use axum::http::Method;
@@ -19,16 +19,16 @@ pub(super) const PAGE_SIZE_MAX: usize = 200;
 /// The largest page number.
 pub(super) const PAGES_MAX: usize = 1_000_000;
 
-/// The future that returns the response of a handler.
+/// The future with the response, which a handler returns.
 pub(super) type Answer = BoxFuture<'static, ApiResult>;
 
-/// One request that matches an operation of `/v1`.
+/// A request of the API `/v1` that matches an operation.
 pub(super) struct Call {
     pub(super) request: Asked,
     pub(super) method: Method,
-    /// The decoded segments of the path after `/v1`.
+    /// The decoded segments of the URL path after `/v1`.
     pub(super) path: Vec<String>,
-    /// The body of a file upload, which the handler reads itself.
+    /// The request body of a file upload. The handler of the upload reads this body.
     pub(super) upload: Option<Body>,
 }
 
@@ -42,7 +42,7 @@ pub(super) struct Resource {
     pub(super) is_configuration: bool,
 }
 
-/// Returns the path segments as `&str` values, so that slice patterns can match them.
+/// Converts path segments to `&str` values, so that slice patterns can match them.
 pub(super) fn segments(path: &[String]) -> Vec<&str> {
     path.iter().map(String::as_str).collect()
 }
@@ -59,8 +59,8 @@ pub(super) enum Key {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
     Read,
-    /// The operation changes a ticket. Its body has these members. The header `If-Match` can
-    /// require a version of the ticket.
+    /// The operation changes a ticket, and its body has these members. The client can require a
+    /// ticket version with the header `If-Match`.
     Acts(&'static [Member]),
     /// The operation accepts a body with these members.
     Takes(&'static [Member]),
@@ -75,17 +75,17 @@ pub(super) enum Kind {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Asks {
     Text,
-    /// The value is exactly one of these words.
+    /// The value is exactly one of the listed words.
     Word(&'static [&'static str]),
-    /// The value is a list of these words, separated by commas.
+    /// The value contains one or more of the listed words, separated by commas.
     Words(&'static [&'static str]),
     /// The value is a list of texts, separated by commas.
     Texts,
     /// The value is a list of integers, separated by commas.
     Integers,
-    /// The value is a user name.
+    /// The value is the name of a user.
     Name,
-    /// The value is a number from the first bound to the second bound, both included.
+    /// The value is a number. The two values are the smallest and the largest allowed number.
     Number(usize, usize),
     /// The value is a time with a UTC offset (RFC 3339).
     Time,
@@ -102,17 +102,18 @@ pub(super) struct Operation {
     pub(super) summary: &'static str,
     pub(super) kind: Kind,
     pub(super) query: &'static [Parameter],
-    /// The status codes of successful responses.
+    /// The HTTP status codes of successful responses.
     pub(super) answers: &'static [&'static str],
-    /// Whether the response is stored, so that a repeated request gets the same response. This is
-    /// necessary if the created object does not contain the idempotency key.
+    /// Whether the server stores the response, so that a repeated request with the same idempotency
+    /// key gets this response again. This is necessary if the created object does not store the
+    /// key.
     pub(super) is_kept: bool,
     pub(super) key: Key,
-    /// Whether the response has an entity tag. A request that contains the current tag gets status
-    /// 304.
+    /// Whether the response has an entity tag (`ETag`). If a request contains the current tag, the
+    /// response has status 304.
     pub(super) is_tagged: bool,
-    /// Whether the operation reads or writes a whole file. Such an operation has the longer time
-    /// limit of an upload.
+    /// Whether the operation transfers a whole file. Such an operation has the longer time limit of
+    /// an upload.
     pub(super) is_slow: bool,
 }
 
@@ -152,8 +153,8 @@ impl Operation {
         Self { answers, ..self }
     }
 
-    /// Marks an operation that creates a new object at each request. If a request repeats an
-    /// idempotency key, no object is created and the stored response is returned.
+    /// Marks an operation that creates a new object for each request. If a request repeats an
+    /// idempotency key, the stored response is returned and no object is created.
     pub(super) const fn creating(self) -> Self {
         Self {
             answers: CREATED,
@@ -181,7 +182,7 @@ impl Operation {
         }
     }
 
-    /// Marks an operation that needs the longer time limit of an upload.
+    /// Marks an operation that transfers a whole file and gets the longer time limit of an upload.
     pub(super) const fn slow(self) -> Self {
         Self {
             is_slow: true,
@@ -230,8 +231,8 @@ pub(super) const fn act(
     Operation::of("POST", path, summary, Kind::Acts(members)).keyed(Key::Accepted)
 }
 
-/// Returns the operation for a method and the path segments after `/v1`. Returns an error if no
-/// operation matches.
+/// Returns the resource and the operation for a method and a path. `parts` contains the path
+/// segments after `/v1`. Returns an error if no operation matches.
 pub(super) fn find(
     method: &Method,
     parts: &[&str],
@@ -246,7 +247,7 @@ pub(super) fn find(
         .flat_map(|resource| resource.operations.iter().map(move |one| (resource, one)))
         .filter(|(_, operation)| is_at(operation.path, parts))
         .collect();
-    // If several path templates match, the template with the fewest parameters is used.
+    // If the path matches several path templates, the template with the fewest parameters is used.
     let named = |(_, operation): &&(&Resource, &Operation)| operation.method == method;
     if let Some(found) = candidates
         .iter()
@@ -294,7 +295,7 @@ fn is_at(path: &str, parts: &[&str]) -> bool {
         })
 }
 
-/// Returns the faults of a query: unknown parameters, repeated parameters and invalid values.
+/// Returns the errors in a query: unknown parameters, repeated parameters and invalid values.
 pub(super) fn flaws(parameters: &[Parameter], query: &Map<String, Value>) -> Vec<Flaw> {
     let mut flaws = Vec::new();
     for (name, value) in query {
@@ -358,7 +359,7 @@ impl Asks {
         }
     }
 
-    /// Returns the JSON schema of the parameter.
+    /// Returns the JSON schema for the values of a parameter with this type.
     pub(super) fn schema(&self) -> Value {
         match self {
             Self::Text | Self::Name => json!({ "type": "string" }),
@@ -376,14 +377,14 @@ impl Asks {
         }
     }
 
-    /// Returns whether the values are separated by commas.
+    /// Returns whether a parameter of this type contains several values, separated by commas.
     pub(super) fn is_list(&self) -> bool {
         matches!(self, Self::Words(_) | Self::Texts | Self::Integers)
     }
 }
 
-/// Parses an instant with a UTC offset and with seconds (RFC 3339). A space is read as `+`, because
-/// the query decoder converts an unescaped `+` to a space.
+/// Parses a time with seconds and a UTC offset (RFC 3339). The query decoder converts an unescaped
+/// `+` to a space. A space in the time is therefore read as `+`.
 pub(super) fn instant(text: &str) -> Option<jiff::Timestamp> {
     let has_seconds = text.as_bytes().get(16) == Some(&b':');
     let text = if text.contains(['T', 't']) {

@@ -1,4 +1,4 @@
-//! Roles over `/v1`. A role is a group of people who process tickets.
+//! Handles roles in the API `/v1`. A role is a group of people who process tickets.
 
 use std::collections::BTreeSet;
 
@@ -17,8 +17,7 @@ use crate::App;
 use crate::app::administration;
 use crate::app::context::SUPERUSER;
 
-/// The largest number of members in one role. With this limit, the ids of all members fit into one
-/// commit.
+/// The largest number of members in one role. The ids of all members must fit into one commit.
 const MEMBERS_MAX: usize = 10_000;
 const KEY: Member = optional("key", Shape::Text);
 const NEW_NAME: Member = optional("name", Shape::Text);
@@ -36,7 +35,7 @@ const OPERATIONS: &[Operation] = &[
     delete("/v1/roles/{id}", "deletes a role that no workflow uses"),
 ];
 
-/// The operations of this REST resource, and the function that handles these operations.
+/// The operations on roles, and the function that handles these operations.
 pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
@@ -47,8 +46,8 @@ fn answer(call: Call) -> Answer {
     Box::pin(async move { roles(call.request, &call.method, &segments(&call.path)[1..]).await })
 }
 
-/// Returns whether a text is a valid name for a role. Workflow files contain lists of role names,
-/// so a role name must not contain separators such as commas.
+/// Returns whether a text is a valid role name. Workflow files contain lists of role names, so a
+/// role name must not contain a separator such as a comma.
 fn is_role_name(name: &str) -> bool {
     is_name(name) && !name.contains([',', '<', '>', '\'', '"', ';'])
 }
@@ -136,8 +135,8 @@ async fn roles(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
                         .into_iter()
                         .filter(|name| seen.insert(name.clone()))
                         .collect();
-                    // A caller who changes the list of superusers must stay in the list. Otherwise
-                    // an incorrect list could leave no person who can correct the list.
+                    // A superuser who changes the list of superusers must stay in this list. A
+                    // wrong list could otherwise contain no person who can correct the list.
                     let user = request.user()?;
                     if id == SUPERUSER && !names.iter().any(|name| name == user) {
                         return Err(Problem::conflict(
@@ -182,7 +181,7 @@ async fn roles(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     }
 }
 
-/// Returns a role as JSON. The JSON contains user names instead of person ids.
+/// Returns a role as JSON, with user names instead of person ids.
 async fn shown_role(app: &App, role: &role::Defined) -> Result<Value, Problem> {
     let mut members = Vec::new();
     for member in &role.members {

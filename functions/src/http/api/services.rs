@@ -1,4 +1,5 @@
-//! Services over `/v1`. A service has a workflow version, and can have a category in the catalog.
+//! Handles services in the API `/v1`. A service uses one version of a workflow, and it can belong
+//! to a category of the catalog.
 
 use std::collections::BTreeSet;
 
@@ -32,7 +33,8 @@ const DISPLAY_SHAPE: Shape = Shape::Words(&[
     "INVISIBLE",
     "API",
 ]);
-/// The matrix of priorities. A row is an urgency, and a column is an impact.
+/// The matrix from which the priority of a ticket is read. A row is an urgency, and a column is an
+/// impact.
 const PRIORITIES: Shape = Shape::Own {
     fits: |value| value.is_null() || is_matrix(value),
     what: "three rows (by urgency) of three priorities (by impact), each 1 to 3, or null",
@@ -57,8 +59,8 @@ fn is_matrix(value: &Value) -> bool {
         .is_some_and(|rows| rows.len() == 3 && rows.iter().all(is_row))
 }
 
-/// Creates the list of members that a service may have. The arguments are members that differ
-/// between a new service and an existing service.
+/// Creates the list of body members for a service. The arguments are the members that a new service
+/// and a changed service do not have in common.
 macro_rules! service {
     ($($own:expr),*) => {
         &[
@@ -79,8 +81,8 @@ macro_rules! service {
 }
 const DAYS: Shape = Shape::Integer(0, 65_535);
 const KIND_OF_SERVICE: Shape = Shape::Words(KINDS);
-/// The members of a new service. In BlueKing ITSM the member `kind` has the name `key`, so both
-/// names are accepted.
+/// The body members of a new service. BlueKing ITSM uses the name `key` for the member `kind`, so
+/// both names are accepted.
 const NEW_SERVICE: &[Member] = service![
     unless("key", "kind", KIND_OF_SERVICE),
     optional("key", KIND_OF_SERVICE),
@@ -88,7 +90,8 @@ const NEW_SERVICE: &[Member] = service![
     unless("workflow_file", "workflow", INTEGER),
     unless("workflow_file", "version", INTEGER)
 ];
-/// The members of a change to an existing service. The kind is absent, because it cannot change.
+/// The body members for a change of a service. The kind of a service cannot change, so the list
+/// does not contain it.
 const SERVICE: &[Member] = service![
     optional("name", Shape::Text),
     optional("workflow", INTEGER),
@@ -111,7 +114,7 @@ const OPERATIONS: &[Operation] = &[
     ),
 ];
 
-/// The operations of this REST resource, and the function that handles these operations.
+/// The operations on services, and the function that handles these operations.
 pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
@@ -158,7 +161,7 @@ async fn services(request: Asked, method: &Method, parts: &[&str]) -> ApiResult 
         }
         (&Method::POST, []) => {
             let by = superuser(&request).await?;
-            // In BlueKing ITSM the member `kind` has the name `key`.
+            // BlueKing ITSM uses the name `key` for the member `kind`.
             let kind = match (request.text("kind")?, request.text("key")?) {
                 (Some(_), Some(_)) => {
                     return Err(Problem::malformed(
@@ -174,8 +177,8 @@ async fn services(request: Asked, method: &Method, parts: &[&str]) -> ApiResult 
                 .find(|known| known.key() == kind)
                 .ok_or_else(|| AdministrationError::KindUnknown(kind))?;
             check_workflow(&request, None)?;
-            // If the request has a workflow file, the file determines workflow and version. Both
-            // members are then absent and get the value 0 here.
+            // If the request contains a workflow file, the file determines the workflow and its
+            // version. Both members are then absent, and their values are 0 here.
             let chosen = |key: &str| request.int(key).map(Option::unwrap_or_default);
             let new = service::Defined {
                 service: ServiceId(0),
@@ -245,7 +248,7 @@ async fn services(request: Asked, method: &Method, parts: &[&str]) -> ApiResult 
     }
 }
 
-/// Returns a service as JSON. The JSON contains user names instead of person ids.
+/// Returns a service as JSON, with user names instead of the person ids of its owners.
 async fn shown(app: &App, service: &service::Defined, catalog: &Catalog) -> Result<Value, Problem> {
     let mut shown = json!(service);
     shown["owners"] = app.people.names(&service.owners).await?.into();
@@ -253,8 +256,9 @@ async fn shown(app: &App, service: &service::Defined, catalog: &Catalog) -> Resu
     Ok(shown)
 }
 
-/// Rejects a request that contains both a workflow file and a workflow or version. Also rejects a
-/// request that changes the workflow but contains no version.
+/// Rejects a request with both a workflow file and one of the members `workflow` and `version`.
+/// Also rejects a request that selects another workflow without a version. `known` is the present
+/// workflow of the service.
 fn check_workflow(request: &Asked, known: Option<WorkflowId>) -> Result<(), Problem> {
     let has = |key: &str| request.body.contains_key(key);
     for key in ["workflow", "version"] {
@@ -279,8 +283,8 @@ fn check_workflow(request: &Asked, known: Option<WorkflowId>) -> Result<(), Prob
     Ok(())
 }
 
-/// Returns a service after the changes in the request. If the request does not contain a member,
-/// this member keeps its value.
+/// Applies the members of the request to a service, and returns the changed service. If a member is
+/// absent, its value stays the same.
 async fn with_changes(
     request: &Asked,
     known: service::Defined,
@@ -367,8 +371,8 @@ async fn with_changes(
     Ok(changed)
 }
 
-/// Returns a function that converts errors. An unknown workflow version becomes a problem with the
-/// member `version`.
+/// Returns a function that converts the errors of a change to a service. If the error is an unknown
+/// workflow version, the response refers to the member `version`.
 fn version_unknown(defined: &service::Defined) -> impl Fn(AdministrationError) -> Problem + use<> {
     let (workflow, version) = (defined.workflow, defined.workflow_version);
     move |error| match error {
@@ -380,8 +384,9 @@ fn version_unknown(defined: &service::Defined) -> impl Fn(AdministrationError) -
     }
 }
 
-/// Returns the category in the request. The result is `None` if the member is absent. The result is
-/// `Some(None)` if the request removes the service from the catalog.
+/// Returns the category from the body member `catalog`. The result is `None` if the member is
+/// absent. The result is `Some(None)` if the member is null, which removes the service from the
+/// catalog.
 async fn category(request: &Asked) -> Result<Option<Option<CategoryId>>, Problem> {
     if !request.body.contains_key("catalog") {
         return Ok(None);
@@ -406,8 +411,8 @@ async fn category(request: &Asked) -> Result<Option<Option<CategoryId>>, Problem
     }
 }
 
-/// Imports the workflow file of the request, if present, and assigns the workflow to the service.
-/// Returns the import report.
+/// If the request contains a workflow file, imports the file and assigns the workflow to the
+/// service. Returns the report of the import.
 async fn import_workflow_file(
     request: &Asked,
     by: &Meta,
@@ -421,7 +426,7 @@ async fn import_workflow_file(
         (service.workflow, service.workflow_version, report) =
             imported.map_err(|error| Problem::from(error).moved("/workflow", "/workflow_file"))?;
     }
-    // The owners are registered after the import. If the import fails, no person is registered.
+    // The owners are registered after the import, so that a failed import registers no person.
     let registered = request.app.people.register(service.owners.clone()).await?;
     service
         .owners

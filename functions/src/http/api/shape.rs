@@ -1,36 +1,37 @@
-//! The shapes of request bodies. A shape describes the members that a body may have and the values
-//! of these members.
+//! Defines the shapes of request bodies. A shape describes the members that a body may have, and
+//! the values that these members may have.
 //!
-//! Each shape checks requests and also produces the schema in `/openapi.json`. Therefore every
+//! The same shape checks requests and produces the schema in `/openapi.json`. Therefore every
 //! documented member is also checked.
 
 use serde_json::{Map, Value, json};
 
-/// The largest number of faults in one response. The limit is enough for a normal form. It also
+/// The largest number of errors in one response. The limit is enough for a normal form, and it
 /// keeps the response to a malformed body small.
 pub(super) const FLAWS_MAX: usize = 50;
-/// The largest number of characters that an error message quotes from the text of a client.
+/// The largest number of characters of client text that an error message contains.
 const QUOTED_MAX: usize = 64;
-/// The largest number of characters of a member pointer in a message. Pointers to the deepest
-/// members of a workflow definition are shorter.
+/// The largest number of characters of a JSON pointer in an error message. Pointers to the deepest
+/// members of a workflow definition are shorter than this limit.
 const POINTER_MAX: usize = 200;
 
-/// One fault in a request.
+/// One error in a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Flaw {
-    /// The location of the fault: the JSON pointer of a member (RFC 6901), or the name of a
+    /// The location of the error. This is the JSON pointer of a member (RFC 6901), or the name of a
     /// parameter or header.
     pub(super) field: String,
     pub(super) detail: String,
 }
 
-/// The values that a member accepts. Only [`Shape::Any`] and [`Shape::Nullable`] accept null.
+/// The values that a member of a body accepts. Only [`Shape::Any`] and [`Shape::Nullable`] accept
+/// null.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Shape {
     Text,
-    /// The value is exactly one of these words.
+    /// The value is exactly one of the listed words.
     Words(&'static [&'static str]),
-    /// The value is an integer from the first bound to the second bound, both included.
+    /// The value is an integer. The two values are the smallest and the largest allowed integer.
     Integer(i64, i64),
     Flag,
     /// The value is a text, a number or a boolean.
@@ -39,7 +40,7 @@ pub(super) enum Shape {
     Given,
     Any,
     List(&'static Shape),
-    /// The value is an object with any keys. Each value in the object has this shape.
+    /// The value is an object with any keys. Each value in the object has the inner shape.
     Map(&'static Shape),
     Object(&'static [Member]),
     /// The value is an object with the member `tag`. The value of `tag` selects which other members
@@ -48,12 +49,14 @@ pub(super) enum Shape {
         tag: &'static str,
         cases: &'static [(&'static str, &'static [Member])],
     },
-    /// The value is one of these words, or an object with these members.
+    /// The value is one of the listed words, or an object with the listed members.
     WordOr(&'static [&'static str], &'static [Member]),
     Nullable(&'static Shape),
-    /// A shape with a name. The OpenAPI document defines the shape once under this name.
+    /// The value has the inner shape. The OpenAPI document contains this shape only once, under a
+    /// name.
     Named(&'static str, &'static Shape),
-    /// A custom shape with a check, a description of the valid values, and a JSON schema.
+    /// The value passes the function `fits`. The other members describe the valid values in words
+    /// and as a JSON schema.
     Own {
         fits: fn(&Value) -> bool,
         what: &'static str,
@@ -63,7 +66,7 @@ pub(super) enum Shape {
 
 /// Any integer of 64 bits.
 pub(super) const INTEGER: Shape = Shape::Integer(i64::MIN, i64::MAX);
-/// An unsigned integer of 32 bits, because the stored event types use this type for counts.
+/// An unsigned integer of 32 bits. The stored event types use this integer type for counts.
 pub(super) const COUNT: Shape = Shape::Integer(0, 4_294_967_295);
 /// A list of user names.
 pub(super) const NAMES: Shape = Shape::List(&NAME);
@@ -77,7 +80,7 @@ static NAME: Shape = Shape::Own {
     what: "a user name",
     schema: || json!({ "type": "string" }),
 };
-/// The values of a form. The keys are field keys.
+/// The values of a form. Each key is a field key, and each value can have any type.
 pub(super) const FORM: Shape = Shape::Map(&Shape::Any);
 
 /// Whether a member of an object is required.
@@ -85,7 +88,7 @@ pub(super) const FORM: Shape = Shape::Map(&Shape::Any);
 enum Need {
     Required,
     Optional,
-    /// The member is required if the member with this name is absent.
+    /// The member is required if another member, which has this name, is absent.
     Unless(&'static str),
 }
 
@@ -121,22 +124,22 @@ pub(super) const fn unless(other: &'static str, name: &'static str, shape: Shape
     }
 }
 
-/// Returns the faults of an object, at most [`FLAWS_MAX`]. The JSON pointer `at` is the location of
-/// the object in the body.
+/// Returns the errors in an object, at most [`FLAWS_MAX`]. `at` is the JSON pointer of the object
+/// in the body.
 pub(super) fn flaws(members: &[Member], object: &Map<String, Value>, at: &str) -> Vec<Flaw> {
     let mut flaws = Vec::new();
     check_members(members, None, object, at, &mut flaws);
     flaws
 }
 
-/// Returns whether at least one of these members is required without a condition.
+/// Returns whether at least one of the members is always required.
 pub(super) fn has_required(members: &[Member]) -> bool {
     members
         .iter()
         .any(|member| matches!(member.need, Need::Required))
 }
 
-/// Returns the JSON schema of an object with these members.
+/// Returns the JSON schema of an object with the given members.
 pub(super) fn schema_of(members: &[Member]) -> Value {
     let properties: Map<String, Value> = members
         .iter()
@@ -152,8 +155,8 @@ pub(super) fn schema_of(members: &[Member]) -> Value {
     if !required.is_empty() {
         schema["required"] = json!(required);
     }
-    // The keyword `required` of JSON schema cannot express the condition of `Need::Unless`. This
-    // extension is only for human readers and for tests.
+    // The keyword `required` of JSON schema cannot express `Need::Unless`. This extension keyword
+    // contains the condition for human readers and for tests.
     let conditional: Map<String, Value> = members
         .iter()
         .filter_map(|member| match member.need {
@@ -186,7 +189,8 @@ pub(super) fn named(at: &str) -> String {
     }
 }
 
-/// Returns the beginning of a client text for a message. Control characters are replaced by spaces.
+/// Returns the beginning of a text of the client, for an error message. Control characters are
+/// replaced by spaces.
 pub(super) fn quoted(text: &str) -> String {
     short(text, QUOTED_MAX)
 }
@@ -312,8 +316,8 @@ impl Shape {
         }
     }
 
-    /// Returns whether a value has this shape. The function returns false for shapes with elements
-    /// or members, because the caller checks these shapes.
+    /// Returns whether a value has this shape. For shapes with elements or members, the function
+    /// returns false, and the caller checks the parts of the value.
     fn takes(&self, value: &Value) -> bool {
         match self {
             Self::Any => true,
@@ -337,7 +341,7 @@ impl Shape {
         }
     }
 
-    /// Returns a description of the valid values for error messages.
+    /// Returns a description of the valid values. Error messages contain this description.
     fn what(&self) -> String {
         match self {
             Self::Any | Self::Given => "a value".into(),
@@ -397,7 +401,7 @@ impl Shape {
     }
 }
 
-/// Returns a description of an invalid value for error messages.
+/// Returns a description of an invalid value. Error messages contain this description.
 fn describe(value: &Value) -> String {
     match value {
         Value::Null => "null".into(),

@@ -1,5 +1,5 @@
-//! Workflows over `/v1`: draft, check, deploy and restore. Workflows can also be imported and
-//! exported in the file format of BlueKing ITSM.
+//! Handles workflows in the API `/v1`. Clients edit, check, deploy and restore workflows. They can
+//! also import and export workflows in the file format of BlueKing ITSM.
 
 use axum::http::Method;
 use domain::views::workflow_card::WorkflowCard;
@@ -73,7 +73,7 @@ const OPERATIONS: &[Operation] = &[
     .answering(EMPTY),
 ];
 
-/// The operations of this REST resource, and the function that handles these operations.
+/// The operations on workflows, and the function that handles these operations.
 pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
@@ -221,8 +221,8 @@ async fn named(app: &App, definition: &Definition) -> Result<Value, Problem> {
     Ok(json!(definition))
 }
 
-/// Returns a warning for each unknown person or role in a workflow definition. A ticket would
-/// otherwise wait for an unknown person or role without end.
+/// Returns a warning for each unknown person or role in a workflow definition. Without a warning, a
+/// ticket could wait for an unknown person or role without end.
 async fn unknown_processors(app: &App, definition: &Definition) -> Result<Vec<String>, Problem> {
     let mut warnings = Vec::new();
     for node in &definition.nodes {
@@ -287,7 +287,7 @@ async fn definition(request: &Asked) -> Result<(Definition, Vec<String>), Proble
     seed::with_pids(&request.app, &mut definition)
         .await
         .map_err(|unnamed| Problem::from(unnamed).moved("/fields", "/definition/fields"))?;
-    // Fields without an id get new ids after the largest existing id.
+    // A field without an id gets a new id that is larger than all existing ids.
     let free = definition
         .fields
         .iter()

@@ -1,6 +1,6 @@
-//! Creates the responses of the BlueKing API. Each response is an object `{result, code, message,
-//! data}`. For each rejection, this module defines the code and the message (reference/bk-itsm.md
-//! 2, 3.1, 3.9, 3.10).
+//! Creates the responses of the BlueKing API. Each response is a JSON object with the members
+//! `result`, `code`, `message` and `data`. This module also defines the error code and the message
+//! for each rejection (reference/bk-itsm.md 2, 3.1, 3.9, 3.10).
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -14,26 +14,26 @@ use crate::App;
 use crate::app::people::Unnamed;
 use crate::app::tickets::NotOpened;
 
-/// The error codes of the BlueKing API gateway. The gateway uses them if the caller is unknown, the
-/// API is unknown, the method is not allowed, or the rate limit is exceeded.
+/// Error codes of the BlueKing API gateway: the caller is unknown, the API is unknown, the method
+/// is not allowed, or the rate limit is exceeded.
 const UNKNOWN_CALLER: i64 = 1_640_101;
 const UNKNOWN_API: i64 = 1_640_401;
 const METHOD_NOT_ALLOWED: i64 = 1_640_501;
 const LIMITED: i64 = 1_642_902;
 
-/// An error with a BlueKing error code. The response normally has HTTP status 200.
+/// An error with a BlueKing error code. The HTTP status of the response is normally 200.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct WireError {
     pub(super) code: i64,
     pub(super) message: String,
 }
 
-/// The reason why a request gets no data.
+/// The reason why a request is rejected.
 #[derive(Debug)]
 pub(super) enum Refused {
     /// The caller is unknown. The response has status 403 and the format of the BlueKing gateway.
     Forbidden(String),
-    /// The caller is known, but the path of the request belongs to no operation.
+    /// The caller is known, but no operation has the path of the request.
     NoPath,
     WireError(WireError),
 }
@@ -78,8 +78,8 @@ impl From<Error> for WireError {
             );
         }
         tracing::error!(%error, kind = ?error.kind, "request failed");
-        // Only the log contains the cause of the error. The message advises the caller to retry
-        // later or to contact an administrator.
+        // The cause of the error is written only to the log. The client gets advice: to retry
+        // later, or to contact an administrator.
         let advice = if error.is_transient() {
             "请稍后重试"
         } else {
@@ -112,7 +112,8 @@ impl From<Error> for Refused {
     }
 }
 
-/// A successful response. Only interactive chat cards show the message to people.
+/// The data and the message of a successful response. Only interactive chat cards show the message
+/// to people.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Said {
     pub(super) data: Value,
@@ -133,8 +134,8 @@ pub(super) fn success(said: &Said, request_id: &str) -> Response {
 }
 
 pub(super) fn failure(error: &WireError, request_id: &str) -> Response {
-    // As in the BlueKing gateway, an exceeded rate limit has status 429. All other errors here have
-    // status 200.
+    // In the BlueKing gateway, an exceeded rate limit has status 429, so it has the same status
+    // here. All other errors have status 200.
     let status = if error.code == LIMITED {
         StatusCode::TOO_MANY_REQUESTS
     } else {
@@ -148,7 +149,7 @@ pub(super) fn forbidden(reason: &str, request_id: &str) -> Response {
     envelope(StatusCode::FORBIDDEN, UNKNOWN_CALLER, reason, request_id)
 }
 
-/// Returns the response to a known caller if no operation has the path of the request.
+/// Returns the response to a known caller whose request path belongs to no operation.
 pub(super) fn no_path(request_id: &str) -> Response {
     envelope(
         StatusCode::NOT_FOUND,
@@ -158,7 +159,7 @@ pub(super) fn no_path(request_id: &str) -> Response {
     )
 }
 
-/// Returns the response to a known caller if the path accepts only GET and HEAD.
+/// Returns the response to a known caller if the request path accepts only GET and HEAD.
 pub(super) fn only_read(request_id: &str) -> Response {
     let mut response = envelope(
         StatusCode::METHOD_NOT_ALLOWED,
@@ -176,7 +177,7 @@ fn envelope(status: StatusCode, code: i64, message: &str, request_id: &str) -> R
     let body = json!({ "result": false, "code": code, "message": message, "data": null, "request_id": request_id });
     let mut response = (status, Json(body)).into_response();
     if status != StatusCode::OK {
-        // Clients of the BlueKing gateway may also read the error code from this header.
+        // Clients of the BlueKing gateway can also read the error code from this header.
         response.headers_mut().insert(
             header::HeaderName::from_static("x-bkapi-error-code"),
             HeaderValue::from(code),
@@ -185,7 +186,7 @@ fn envelope(status: StatusCode, code: i64, message: &str, request_id: &str) -> R
     response
 }
 
-/// Converts the reason why a ticket was not created to a BlueKing error code and a message.
+/// Converts the reason why a ticket was not created to an error of the BlueKing API.
 pub(super) async fn not_opened(app: &App, not_opened: NotOpened) -> WireError {
     match not_opened {
         NotOpened::KeyReused => {
@@ -228,7 +229,7 @@ pub(super) async fn not_opened(app: &App, not_opened: NotOpened) -> WireError {
     }
 }
 
-/// Converts the reason why an operation failed to a BlueKing error code and a message.
+/// Converts the reason why an operation on a ticket failed to an error of the BlueKing API.
 pub(super) async fn not_done(app: &App, failure: ExecuteError<Ticket>) -> WireError {
     match failure {
         ExecuteError::Technical(error) => error.into(),
@@ -308,8 +309,8 @@ async fn rejected(app: &App, rejection: Rejection) -> WireError {
     }
 }
 
-/// Returns the message for a rejected form. Returns `None` for other rejections. New tickets and
-/// actions on nodes use the same messages.
+/// Returns the message for a rejected form, or `None` for another rejection. The messages are the
+/// same for new tickets and for actions on nodes.
 fn form(rejection: &Rejection) -> Option<String> {
     Some(match rejection {
         Rejection::FieldUnknown(key) => format!("【{key}】字段不存在，请联系管理员"),
@@ -367,8 +368,8 @@ fn reason_in_chinese(reason: &str) -> String {
     }
 }
 
-/// Translates the error that an option or a name contains a comma. Commas are not allowed there,
-/// because they separate several values.
+/// Translates the error message for a comma inside an option or a name. Commas separate several
+/// values, so they are not allowed inside a value.
 fn comma_in_chinese(reason: &str) -> Option<String> {
     let item = reason
         .strip_prefix("holds ")?
@@ -378,7 +379,7 @@ fn comma_in_chinese(reason: &str) -> Option<String> {
     ))
 }
 
-/// Translates the error that a table cell is invalid.
+/// Translates the error message for an invalid table cell to Chinese.
 fn cell_in_chinese(reason: &str) -> Option<String> {
     let (row, cell) = reason.strip_prefix("row ")?.split_once(" column ")?;
     let (column, what) = match cell.strip_suffix(" is empty") {
@@ -391,7 +392,7 @@ fn cell_in_chinese(reason: &str) -> Option<String> {
     Some(format!("第 {row} 行【{column}】{what}"))
 }
 
-/// Formats keys in the format of a Python list of strings, because clients parse this format.
+/// Formats keys like a Python list of strings, because clients parse this format.
 fn listed(keys: &[String]) -> String {
     let quoted: Vec<String> = keys.iter().map(|key| format!("'{key}'")).collect();
     format!("[{}]", quoted.join(", "))

@@ -1,5 +1,5 @@
-//! BlueKing operations that decide an approval without a form, and that read the result of an
-//! approval (reference/bk-itsm.md 3.11).
+//! Implements the BlueKing operations that approve or reject without a form, and that read the
+//! result of an approval (reference/bk-itsm.md 3.11).
 
 use domain::number_sequence::sn_of_id;
 use domain::ticket::Command;
@@ -17,7 +17,7 @@ use super::{reads, render};
 use crate::App;
 use crate::app::tickets;
 
-/// The parameter names of an operation that decides an approval.
+/// The parameter names of one operation that approves or rejects.
 struct Names {
     sn: &'static str,
     node: &'static str,
@@ -34,7 +34,7 @@ const APPROVE: Names = Names {
     decision: "action",
     remark: "remark",
 };
-/// The parameter names of the operation `proceed_approval`, which company portals use.
+/// The parameter names of the operation `proceed_approval`, which company portals call.
 const PROCEED: Names = Names {
     sn: "process_inst_id",
     node: "activity",
@@ -97,11 +97,11 @@ async fn decide(
     .await
 }
 
-/// Handles a click on a button of an interactive message card. The request body is `{"context":
+/// Handles a click on a button in an interactive chat message. The request body is `{"context":
 /// {"ticket_id", "state_id"}, "approver", "status": "true"|"false"}`.
 ///
-/// The approver sees the message of the response. The message therefore contains the result of the
-/// decision.
+/// The chat shows the message of the response to the approver. The message therefore contains the
+/// result of the decision.
 pub(super) async fn proceed_fast_approval(
     app: &App,
     request: &Asked,
@@ -177,7 +177,7 @@ pub(super) async fn proceed_fast_approval(
     Ok(success)
 }
 
-/// Returns the people who voted at a node, in the order of their votes.
+/// Returns the people who have voted at an approval node, in the order of their votes.
 pub(super) async fn approver(app: &App, request: &Asked) -> Result<Value, WireError> {
     let card = reads::ticket_card(app, request).await?;
     let node = NodeId(request.required_int("state_id")?);
@@ -186,7 +186,7 @@ pub(super) async fn approver(app: &App, request: &Asked) -> Result<Value, WireEr
     Ok(json!({ "approver": app.people.names(voters).await? }))
 }
 
-/// Returns the result of a finished node.
+/// Returns the result of a finished node of a ticket.
 pub(super) async fn node_result(app: &App, request: &Asked) -> Result<Value, WireError> {
     let card = reads::ticket_card(app, request).await?;
     let workflow = reads::workflow_of(app, &card).await?;
@@ -201,8 +201,8 @@ pub(super) async fn node_result(app: &App, request: &Asked) -> Result<Value, Wir
     let node: &Node = workflow.definition.node(id).ok_or_else(|| no_node(id))?;
     let pass = node_run.pass.unwrap_or(true);
     let form = last_form(app, &card, id).await?;
-    // A rejection requires a reason, but an approval does not (reference/bk-itsm.md 3.11). The text
-    // fields are therefore searched in an order that depends on the result.
+    // A rejection must have a reason, but an approval need not have a reason (reference/bk-itsm.md
+    // 3.11). The result therefore determines in which order the text fields are searched.
     let mut texts: Vec<&Field> = workflow
         .definition
         .fields_of(node)
@@ -224,8 +224,8 @@ pub(super) async fn node_result(app: &App, request: &Asked) -> Result<Value, Wir
     if remark.is_empty() {
         node_run.why().clone_into(&mut remark);
     }
-    // If a node is not an approval, its result is the value of a radio field. BlueKing ITSM behaves
-    // in the same way.
+    // If a node is not an approval, its result is the value of its radio field, as in BlueKing
+    // ITSM.
     let chosen = || {
         let radios = workflow
             .definition
@@ -249,7 +249,7 @@ pub(super) async fn node_result(app: &App, request: &Asked) -> Result<Value, Wir
     }))
 }
 
-/// Returns the form that was submitted with the last vote or submission at a node.
+/// Returns the form values of the last vote or submission at a node.
 async fn last_form(app: &App, card: &TicketCard, node: NodeId) -> Result<Vec<Entry>, WireError> {
     let Some(opened) = &card.ticket.opened else {
         return Ok(Vec::new());
@@ -268,8 +268,8 @@ async fn last_form(app: &App, card: &TicketCard, node: NodeId) -> Result<Vec<Ent
     Ok(form)
 }
 
-/// Returns the content of a ticket as Markdown text for approvers. Special characters in user input
-/// are escaped.
+/// Returns the content of a ticket as Markdown text for approvers. Special characters in the values
+/// of users are escaped.
 pub(super) async fn summary(app: &App, request: &Asked) -> Result<Value, WireError> {
     let card = reads::ticket_card(app, request).await?;
     let workflow = reads::workflow_of(app, &card).await?;
@@ -303,7 +303,8 @@ pub(super) async fn summary(app: &App, request: &Asked) -> Result<Value, WireErr
     Ok(json!({ "summary": lines.join("\n") }))
 }
 
-/// Escapes all special characters of Markdown. Longer texts are cut to 500 characters before.
+/// Escapes all special characters of Markdown in a text. A text with more than 500 characters is
+/// first shortened to 500.
 fn escaped(text: &str) -> String {
     let one = |c: char| match c {
         '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '(' | ')' | '#' | '+' | '-' | '!'

@@ -1,4 +1,5 @@
-//! The BlueKing operations that read and change the configuration (reference/bk-itsm.md 3.11, 12).
+//! Implements the BlueKing operations that read and change the configuration (reference/bk-itsm.md
+//! 3.11, 12).
 
 use std::collections::BTreeSet;
 
@@ -61,9 +62,9 @@ pub(super) async fn workflow_detail(app: &App, request: &Asked) -> Result<Value,
     }))
 }
 
-/// Returns the nodes after the first node (the submit node), in the order of the transitions. Each
-/// node contains its processors, which are the people who must process the node. When a client
-/// creates a ticket, it can choose other processors (`state_processors`).
+/// Returns the nodes of a workflow after its first node (the submit node), in the order of the
+/// transitions. Each node contains its processors (the people who must process it). A client that
+/// creates a ticket can choose other processors (`state_processors`).
 pub(super) async fn service_roles(app: &App, request: &Asked) -> Result<Value, WireError> {
     let missing = || WireError::new(3_900_042, "服务未找到");
     let id = request.required_int("service_id")?;
@@ -122,7 +123,7 @@ pub(super) async fn service_roles(app: &App, request: &Asked) -> Result<Value, W
     Ok(roles.into())
 }
 
-/// Returns the people who are currently members of the roles or of the department.
+/// Returns the people in `processors`: the current members of its roles or of its department.
 async fn members(app: &App, processors: &Processors) -> Result<Vec<PersonId>, Error> {
     let mut context = Context::default();
     let lookups: Vec<Lookup> = match processors {
@@ -155,8 +156,8 @@ async fn members(app: &App, processors: &Processors) -> Result<Vec<PersonId>, Er
         .collect())
 }
 
-/// Returns the metadata for a change of the configuration. The actor is the user of the request. If
-/// the request has no user, the actor is the system.
+/// Returns the metadata for a change of the configuration. The actor in the metadata is the user of
+/// the request, or the system if the request has no user.
 async fn administrator(app: &App, request: &Asked, request_id: &str) -> Result<Meta, WireError> {
     request.administers(app).await?;
     let actor = match &request.caller.user {
@@ -196,9 +197,9 @@ pub(super) async fn create_catalog(
     }))
 }
 
-/// Handles the operations `import_service` and `update_service`. The imported workflow becomes a
-/// new version, and the service gets this version. `update_service` changes the existing service in
-/// the parameter `id`.
+/// Handles the operations `import_service` and `update_service`. The workflow in the request is
+/// stored as a new version, which the service then uses. The parameter `id` of `update_service`
+/// selects an existing service.
 pub(super) async fn import_service(
     app: &App,
     request: &Asked,
@@ -259,8 +260,7 @@ pub(super) async fn import_service(
     }))
 }
 
-/// Converts the reason why a change of the configuration failed to a BlueKing error code and a
-/// message.
+/// Converts the reason why a change of the configuration failed to an error of the BlueKing API.
 fn wire_error(error: AdministrationError) -> WireError {
     match error {
         AdministrationError::Technical(error) => error.into(),

@@ -1,5 +1,5 @@
-//! The BlueKing operations for ratings, followers and changes of fields (reference/bk-itsm.md
-//! 3.11). A follower of a ticket has the ticket in a personal list.
+//! Implements the BlueKing operations for ratings, followers and changes of fields
+//! (reference/bk-itsm.md 3.11). A person who follows a ticket has the ticket in a personal list.
 
 use domain::ticket::Command;
 use events::TicketSn;
@@ -12,9 +12,9 @@ use super::writes::act;
 use crate::App;
 use crate::app::tickets;
 
-/// The largest number of characters in the comment of a rating.
+/// The largest number of characters in the comment text of a rating.
 const COMMENT_MAX: usize = 255;
-/// The largest number of followers in one request.
+/// The largest number of followers (people who follow a ticket) in one request.
 const USERS_MAX: usize = 200;
 
 pub(super) async fn comment(
@@ -59,8 +59,8 @@ pub(super) async fn add_follower(
     if names.is_empty() {
         return Err(WireError::parameter("users:该字段是必填项。"));
     }
-    // The existence of the ticket is checked before people are looked up. A request for an unknown
-    // ticket therefore registers no people.
+    // The ticket is looked up before the people, so that a request for an unknown ticket registers
+    // no people.
     tickets::card(app, &sn)
         .await?
         .ok_or_else(WireError::no_ticket)?;
@@ -102,7 +102,7 @@ pub(super) async fn edit_field(
     let card = reads::ticket_card(app, request).await?;
     let sn = TicketSn(request.required("sn")?);
     let operator = request.actor("operator")?;
-    // A client may send one field in `field` instead of a list of fields in `fields`.
+    // Instead of a list in `fields`, a client may send a single field in `field`.
     let mut form = match request.fields()? {
         Some(form) => form,
         None => match request.get("field") {

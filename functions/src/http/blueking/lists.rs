@@ -1,4 +1,4 @@
-//! The BlueKing operations that list tickets (reference/bk-itsm.md 3.5, 3.11).
+//! Implements the BlueKing operations that list tickets (reference/bk-itsm.md 3.5, 3.11).
 
 use domain::views::ticket_card::TicketCard;
 use events::PersonId;
@@ -11,11 +11,11 @@ use crate::App;
 use crate::app::cards::read_card;
 use crate::app::tickets::list::{self, Filter, Number, Page};
 
-/// The largest page size of a list. If a request has a larger page size, this number is used
-/// instead (reference/bk-itsm.md 3.5).
+/// The largest page size of a list. It replaces a larger page size in a request
+/// (reference/bk-itsm.md 3.5).
 const PAGE_MAX: usize = 10_000;
 
-/// Returns the filter for a list of tickets from the parameters of the request.
+/// Creates the filter for a list of tickets from the parameters of a request.
 async fn read(app: &App, request: &Asked) -> Result<Filter, WireError> {
     let person = async |key: &str| match request.words(key)? {
         name if name.is_empty() => Ok::<_, WireError>(None),
@@ -81,15 +81,16 @@ pub(super) async fn tickets_by_user(app: &App, request: &Asked) -> Result<Value,
     filter.services.extend(request.list("service_id")?);
     check_value_counts(&filter)?;
     filter.catalogs = list::with_catalogs_below(app, filter.catalogs).await?;
-    // If the request contains only one limit for the creation time, the limit is ignored. BlueKing
-    // ITSM behaves in the same way.
+    // If the request contains only the start or only the end of the creation time, the value is
+    // ignored. BlueKing ITSM behaves in the same way.
     if filter.created.0.is_some() != filter.created.1.is_some() {
         filter.created = (None, None);
     }
     page(app, request, &filter, Some(&pid)).await
 }
 
-/// Rejects a filter if one of its parameters has too many values. The error names the parameter.
+/// Returns an error if a parameter of the filter has too many values. The error contains the name
+/// of the parameter.
 fn check_value_counts(filter: &Filter) -> Result<(), WireError> {
     let name = match filter.too_many() {
         None => return Ok(()),
@@ -106,8 +107,8 @@ fn check_value_counts(filter: &Filter) -> Result<(), WireError> {
     )))
 }
 
-/// Returns one page of tickets. If `person` is given, each ticket also contains the additional keys
-/// for this person.
+/// Returns one page of tickets. If `person` is set, each ticket also contains the keys that depend
+/// on this person.
 async fn page(
     app: &App,
     request: &Asked,
@@ -150,8 +151,8 @@ async fn page(
             item.as_object_mut()
                 .into_iter()
                 .for_each(|item| item.extend(person_keys.clone()));
-            // In this list, BlueKing ITSM returns the id of a node as `id`. In all other lists, the
-            // key is `state_id`.
+            // In this list, the key for the id of a node is `id`, as in BlueKing ITSM. In all other
+            // lists, the key is `state_id`.
             item["current_steps"]
                 .as_array_mut()
                 .into_iter()
@@ -160,7 +161,7 @@ async fn page(
         }
         items.push(item);
     }
-    // The links to other pages contain the filters of this request, but not its credentials.
+    // The links to other pages contain the filters of this request, but no credentials.
     let kept = request.query_besides(&["page", "page_size"]);
     let link = |page: usize| {
         format!(

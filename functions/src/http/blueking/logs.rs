@@ -1,5 +1,5 @@
-//! Creates the log of a ticket from the events of the ticket. The log texts are those of BlueKing
-//! ITSM (reference/bk-itsm.md 11).
+//! Creates the log of a ticket from its events. The texts of the log are the texts of BlueKing ITSM
+//! (reference/bk-itsm.md 11).
 
 use domain::Envelope;
 use domain::value::plain;
@@ -59,8 +59,8 @@ pub(super) async fn ticket_logs(app: &App, request: &Asked) -> Result<Value, Wir
     }))
 }
 
-/// Returns the form of a log entry. For an automatic node, the result contains its output variables
-/// instead.
+/// Returns the form values of a log entry. For an automatic node, returns the output variables of
+/// the node instead.
 async fn form_data(
     app: &App,
     definition: &Definition,
@@ -91,7 +91,8 @@ async fn form_data(
     Ok(filled.into())
 }
 
-/// Returns the node that an event belongs to. Returns `None` if the event belongs to no node.
+/// Returns the node to which an event belongs. Returns `None` if the event belongs to the whole
+/// ticket.
 fn node_of(event: &TicketEvent) -> Option<NodeId> {
     Some(match event {
         TicketEvent::NodeEntered(event) => event.node,
@@ -139,8 +140,8 @@ fn reason(event: &TicketEvent) -> Option<&Remark> {
     })
 }
 
-/// Returns a reason as text that is appended to a sentence. The text is empty if the reason is
-/// empty.
+/// Returns the reason of an event as a text that can be added to a sentence. If the event has no
+/// reason, the text is empty.
 fn reason_suffix(reason: &Remark) -> String {
     if reason.read().is_empty() {
         String::new()
@@ -149,7 +150,7 @@ fn reason_suffix(reason: &Remark) -> String {
     }
 }
 
-/// Returns the display name for the type of an automatic node.
+/// Returns the display name of the work that an automatic node does.
 fn task_name(node: Option<&Node>) -> &'static str {
     match node.map(|node| node.kind) {
         Some(NodeKind::Webhook) => "WebHook任务",
@@ -170,8 +171,8 @@ fn source(envelope: &Envelope<TicketEvent>, by: &PersonId, node: Option<&Node>) 
     }
 }
 
-/// Returns the acting person and the message of a log entry. Returns `None` if the log does not
-/// show the event.
+/// Returns the acting person and the message for the log entry of an event. Returns `None` if the
+/// event has no log entry.
 async fn operator_and_message(
     people: &People,
     envelope: &Envelope<TicketEvent>,
@@ -192,8 +193,8 @@ async fn operator_and_message(
         TicketEvent::NodeCompleted(done) if done.by.is_system() => {
             (done.by.clone(), format!("{task}【{}】执行成功.", done.name))
         }
-        // The completion of an approval node is not shown, because the log contains an entry for
-        // each vote.
+        // The log already contains an entry for each vote, so the completion of an approval node
+        // has no log entry.
         TicketEvent::NodeCompleted(done)
             if done.pass.is_none() && !node.is_some_and(|node| node.kind.is_vote()) =>
         {
@@ -209,8 +210,7 @@ async fn operator_and_message(
         }
         TicketEvent::VoteCast(vote) => {
             let how = if vote.pass { "通过" } else { "拒绝" };
-            // If a form field already contains the reason as its value, the reason is not shown
-            // again.
+            // The reason is not added if a form field of the same entry already contains it.
             let is_in_form = vote
                 .form
                 .iter()
@@ -447,8 +447,8 @@ async fn operator_and_message(
                 ),
             )
         }
-        // These events are not shown. Other operations return remarks and followers. The entries of
-        // the following nodes already show transitions and branches.
+        // These events have no log entries. Remarks and followers are returned by other operations.
+        // Transitions and branches are visible from the log entries of the following nodes.
         TicketEvent::NodeCompleted(_)
         | TicketEvent::NodeEntered(_)
         | TicketEvent::TransitionTaken(_)

@@ -1,5 +1,5 @@
-//! The BlueKing operations that only read data. A single ticket is computed from the events of its
-//! own stream, so a client always sees its own writes. Lists are read from views.
+//! Implements the BlueKing operations that only read data. A single ticket is computed from the
+//! events of its stream, so a client always gets its own earlier writes. Lists are read from views.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ use crate::App;
 use crate::app::callback_token;
 use crate::app::tickets;
 
-/// The largest number of tickets in one request.
+/// The largest number of ticket numbers in one request.
 const NUMBERS_MAX: usize = 20_000;
 /// The largest number of failed callbacks in one response.
 const FAILED_MAX: usize = 10_000;
@@ -81,8 +81,8 @@ pub(super) async fn catalogs(app: &App, request: &Asked) -> Result<Value, WireEr
         }
     }
     let keep = (has_service || key.is_some()).then(|| with_ancestors(&catalog, &bound));
-    // The whole tree is returned if no category contains a service and the request has no service
-    // type. BlueKing ITSM behaves in the same way.
+    // If no category contains a service, and the request has no service type, the whole tree is
+    // returned. BlueKing ITSM behaves in the same way.
     let keep = keep.filter(|keep| key.is_some() || !keep.is_empty());
     match request.text("name").filter(|name| !name.is_empty()) {
         Some(name) => {
@@ -119,7 +119,7 @@ fn with_ancestors(catalog: &Catalog, bound: &BTreeSet<CategoryId>) -> BTreeSet<C
     all
 }
 
-/// Returns the direct subcategories of a category, newest first.
+/// Returns the direct subcategories of the category `parent`, newest first.
 fn children(
     catalog: &Catalog,
     parent: Option<CategoryId>,
@@ -147,7 +147,7 @@ fn shown(
     })
 }
 
-/// Returns the number of ancestors of a category.
+/// Returns the level of a category in the tree: the number of its ancestors.
 pub(super) fn level(catalog: &Catalog, id: CategoryId) -> usize {
     with_ancestors(catalog, &[id].into()).len() - 1
 }
@@ -211,8 +211,8 @@ pub(super) async fn service_detail(app: &App, request: &Asked) -> Result<Value, 
     }))
 }
 
-/// Loads the ticket with the number in the parameter `sn`. The ticket is computed from the events
-/// of its own stream.
+/// Loads the ticket whose number is in the parameter `sn`. The ticket is computed from the events
+/// of its stream.
 pub(super) async fn ticket_card(app: &App, request: &Asked) -> Result<TicketCard, WireError> {
     let sn = request
         .text("sn")
@@ -288,14 +288,14 @@ pub(super) async fn token_verify(app: &App, request: &Asked) -> Result<Value, Wi
         &token,
         app.ledger.clock.now(),
     );
-    // If the request contains a ticket number, the token must be a token for this ticket.
+    // If the request contains a ticket number, the token must belong to this ticket.
     let fits = request.get("sn").is_none()
         || request.text("sn").as_deref() == ticket.as_ref().map(TicketSn::as_str);
     Ok(json!({ "is_passed": ticket.is_some() && fits, "sn": ticket }))
 }
 
-/// Returns the results of tickets. After a client has read a result, the failed callbacks for this
-/// ticket count as received.
+/// Returns the results of several tickets. After a client has read the result of a ticket, failed
+/// callbacks for this ticket count as received.
 pub(super) async fn approval_results(
     app: &App,
     request: &Asked,
@@ -372,7 +372,7 @@ async fn collect(app: &App, request: &Asked, sn: &TicketSn, request_id: &str) ->
     Ok(())
 }
 
-/// Returns the numbers of the tickets whose callbacks to the calling app failed.
+/// Returns the numbers of the tickets whose callbacks could not be sent to the calling app.
 pub(super) async fn failed_callbacks(app: &App, request: &Asked) -> Result<Value, WireError> {
     let of = format!("{}|", request.caller.app);
     let failing = Range {

@@ -1,6 +1,6 @@
-//! Converts tickets, steps (current nodes) and form fields to JSON for clients of the BlueKing API.
-//! The JSON contains all keys that BlueKing ITSM documents and all keys that BlueKing ITSM really
-//! returns (decision 3 of reference/bk-itsm.md 17).
+//! Converts tickets, steps (current nodes of a ticket) and form fields to JSON for the BlueKing
+//! API. The JSON contains every key that BlueKing ITSM documents, and every key that BlueKing ITSM
+//! really returns (decision 3 of reference/bk-itsm.md 17).
 
 use axum::http::HeaderMap;
 use domain::options::path;
@@ -19,12 +19,12 @@ use crate::app::Settings;
 use crate::app::seed;
 pub use crate::app::tickets::display::{display, status_name, ticket_url, time, updated_by};
 
-/// The factor between a workflow id and a flow id. With this factor, a flow id can distinguish
+/// The factor by which a workflow id is multiplied in a flow id. A flow id can therefore contain
 /// 10,000 versions of a workflow.
 const VERSIONS: i64 = 10_000;
 
-/// Returns the request id in the header `X-Request-Id`, or creates an id. The request id is stored
-/// in the metadata of events and is returned in responses.
+/// Returns the request id from the header `X-Request-Id`, or creates a new id. The id is stored in
+/// the metadata of events, and responses contain it.
 pub fn request_id(headers: &HeaderMap, app: &App) -> String {
     let given = headers
         .get("x-request-id")
@@ -33,12 +33,12 @@ pub fn request_id(headers: &HeaderMap, app: &App) -> String {
     given.map_or_else(|| hex(&app.ledger.fresh_id()), str::to_owned)
 }
 
-/// Returns the flow id, which is one integer for a workflow and its version.
+/// Returns the flow id: one integer that contains a workflow id and a workflow version.
 pub fn flow_id(workflow: WorkflowId, version: i64) -> i64 {
     workflow.0 * VERSIONS + version % VERSIONS
 }
 
-/// Returns the workflow and the version that a flow id contains.
+/// Returns the workflow id and the workflow version that a flow id contains.
 pub fn version_of(flow_id: i64) -> (WorkflowId, i64) {
     (
         WorkflowId(flow_id.div_euclid(VERSIONS)),
@@ -50,7 +50,8 @@ fn iframe_ticket_url(settings: &Settings, id: i64) -> String {
     format!("{}/#/ticket/detail/iframe?id={id}", settings.site)
 }
 
-/// Returns the keys of a ticket that lists, ticket details and approval results share.
+/// Returns the JSON keys of a ticket that are the same in lists, ticket details and approval
+/// results.
 pub async fn ticket(app: &App, card: &TicketCard, opened: &Opened) -> Result<Value, Error> {
     let settings = &app.settings;
     Ok(json!({
@@ -78,8 +79,8 @@ pub async fn ticket(app: &App, card: &TicketCard, opened: &Opened) -> Result<Val
     }))
 }
 
-/// Returns the additional keys that a ticket has in the list of one person. The keys contain
-/// display names, the priority, and the operations that this person may perform.
+/// Returns the additional keys of a ticket in the list of one person. These keys contain display
+/// names, the priority, and the operations that this person may perform.
 pub(super) async fn theirs(
     app: &App,
     card: &TicketCard,
@@ -130,14 +131,14 @@ pub(super) async fn theirs(
         "is_supervise_needed": definition.is_supervise_needed,
         "supervise_type": definition.supervisors.kind(),
         "supervisor": app.people.names(&supervisors).await?,
-        // Service level agreements are not supported, so these keys are always empty.
+        // Ledgerdesk does not support service level agreements, so these keys are always empty.
         "sla": [],
         "sla_color": "",
     });
     Ok(shown.as_object().cloned().unwrap_or_default())
 }
 
-/// Returns the current nodes of a ticket. The API calls these nodes steps.
+/// Returns the current nodes of a ticket, which the BlueKing API calls steps.
 pub(super) async fn steps(
     app: &App,
     card: &TicketCard,
@@ -159,8 +160,8 @@ pub(super) async fn steps(
     Ok(steps)
 }
 
-/// Returns the current nodes (steps) of a ticket. Each step also contains its operations and its
-/// form fields.
+/// Returns the current nodes (steps) of a ticket. Each step also contains its form fields and the
+/// operations on this step.
 pub(super) async fn detailed_steps(
     app: &App,
     card: &TicketCard,
@@ -181,8 +182,8 @@ pub(super) async fn detailed_steps(
     Ok(steps)
 }
 
-/// Returns whether the service desk executes this node without a person. If the API call of the
-/// node failed, a person must act, and the result is false.
+/// Returns whether the service desk executes a node without a person. If the API call of the node
+/// failed, a person must act, so the result is false.
 fn is_automatic(node_run: &NodeRun) -> bool {
     node_run.automatic && !node_run.is_failed_call()
 }
@@ -203,8 +204,8 @@ fn operation(key: &str, name: &str) -> Value {
 fn operations(node_run: &NodeRun, node: &Node) -> Vec<Value> {
     match node_run.status {
         _ if is_automatic(node_run) => vec![operation("AUTOMATIC", "自动执行")],
-        // BlueKing ITSM has no documented action for a failed API call. Clients must use the
-        // operations of `/v1`.
+        // BlueKing ITSM documents no action for a failed API call. Clients must use the operations
+        // of the API `/v1` instead.
         _ if node_run.automatic => Vec::new(),
         NodeStatus::Distributing => vec![operation("DISTRIBUTE", "分派")],
         NodeStatus::Receiving => vec![operation("CLAIM", "认领")],
@@ -225,7 +226,7 @@ fn operations(node_run: &NodeRun, node: &Node) -> Vec<Value> {
     }
 }
 
-/// Returns the operations that act on the whole ticket, not on a single node.
+/// Returns the possible operations on the whole ticket, without the operations on single nodes.
 pub fn ticket_operations(card: &TicketCard, definition: &Definition) -> Vec<Value> {
     let mut operations = Vec::new();
     if card.ticket.is_withdrawable(definition) {
@@ -239,8 +240,8 @@ pub fn ticket_operations(card: &TicketCard, definition: &Definition) -> Vec<Valu
     operations
 }
 
-/// Returns the definition of a form field. If the options of the field come from a dictionary, the
-/// current options are read from the dictionary.
+/// Returns the definition of a form field as JSON. If the options of the field come from a
+/// dictionary, the result contains the current options.
 pub(super) async fn field(
     app: &App,
     field: &Field,
@@ -346,8 +347,8 @@ pub(super) async fn filled_field(
     }))
 }
 
-/// Returns the fields of a ticket that are only displayed. Their ids begin after the largest field
-/// id of the workflow.
+/// Returns the additional fields of a ticket that are only displayed. The ids of these fields are
+/// larger than all field ids of the workflow.
 pub(super) fn dynamic(opened: &Opened, definition: &Definition) -> Vec<Value> {
     let last = definition
         .fields

@@ -1,5 +1,6 @@
-//! Reads a request of the BlueKing API: the parameters from the query and the body, and the
-//! credentials. All size limits are checked before the body is parsed.
+//! Reads a request of the BlueKing API. The module parses the parameters in the query and the body,
+//! and identifies the caller from the credentials. The size of the body is checked before it is
+//! parsed.
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -28,21 +29,20 @@ const CREDENTIALS: [&str; 6] = [
     "app_code",
     "access_token",
 ];
-/// The parameters whose values are lists or objects. A form body can contain such a value only as
-/// JSON text.
+/// The parameters whose values are lists or objects. In a form body, such a value is JSON text.
 const NESTED: [&str; 4] = ["fields", "dynamic_fields", "meta", "workflow"];
 /// The headers that this API reads.
 const READ_HEADERS: [&str; 3] = ["x-bkapi-authorization", "idempotency-key", "content-type"];
 const FORBIDDEN: &str =
     "Forbidden: the application code or secret, or the user, is missing or not valid";
 
-/// One parsed request. The caller of the request is identified.
+/// A parsed request with an identified caller.
 pub(super) struct Asked {
     query: Map<String, Value>,
     body: Map<String, Value>,
     pub(super) caller: Caller,
     pub(super) idempotency_key: Option<String>,
-    /// The path of the request, for links to other pages of a list.
+    /// The path of the request URL. Links to other pages of a list contain this path.
     pub(super) path: String,
 }
 
@@ -50,9 +50,9 @@ impl Asked {
     pub(super) async fn read(app: &App, request: Request<Body>) -> Result<Self, Refused> {
         let (parts, body) = request.into_parts();
         let wrong = |text: String| WireError::new(3_900_021, format!("参数错误: {text}"));
-        // A header may contain a user name in UTF-8. A header in another encoding is rejected,
-        // because the request would have another meaning without the header. The error names the
-        // header.
+        // A header may contain a user name in UTF-8. If a header is not valid UTF-8, the request is
+        // rejected and the error names the header. Without the header, the request could have
+        // another meaning.
         let is_not_utf8 = |name: &&str| {
             parts
                 .headers
@@ -73,9 +73,9 @@ impl Asked {
         let authorization = header("x-bkapi-authorization");
         let bytes = match body::read(body, BODY_BYTES_MAX).await {
             Ok(bytes) => bytes,
-            // The server already reads too many bodies at the same time. The credentials of the
-            // caller may be valid, so the response is not a 403. The caller may send the request
-            // again.
+            // The server already reads its maximum number of bodies at the same time. The caller
+            // may have valid credentials in the body, so the response is not a 403. The caller may
+            // repeat the request later.
             Err(reason @ NotRead::Busy) => return Err(unread(&reason).into()),
             Err(reason) => {
                 return Err(unreadable(app, &query, authorization, unread(&reason)).await);
@@ -90,9 +90,9 @@ impl Asked {
             .to_lowercase();
         let body = match kind.as_str() {
             _ if bytes.iter().all(u8::is_ascii_whitespace) => Map::new(),
-            // Some clients send JSON, but keep the default content type of their HTTP library. The
-            // body of a form never begins with `{`, so a body that begins with `{` is parsed as
-            // JSON.
+            // Some clients send JSON with the content type of a form, which is the default of their
+            // HTTP library. A form body never begins with `{`. Therefore, a body that begins with
+            // `{` is parsed as JSON.
             "application/x-www-form-urlencoded" if bytes.trim_ascii_start().starts_with(b"{") => {
                 object(&bytes).unwrap_or_else(|_| parameters(&bytes))
             }
@@ -140,8 +140,8 @@ impl Asked {
         self.body.get(key).is_some_and(Value::is_null)
     }
 
-    /// Returns a parameter from the query, or from the body if the query does not contain the
-    /// parameter. A null value counts as absent.
+    /// Returns the value of a parameter. If the query does not contain the parameter, it is read
+    /// from the body. The result is `None` if the value is null.
     pub(super) fn get(&self, key: &str) -> Option<&Value> {
         self.query
             .get(key)
@@ -149,7 +149,7 @@ impl Asked {
             .filter(|value| !value.is_null())
     }
 
-    /// Returns a parameter as text. Numbers and booleans are converted.
+    /// Returns a parameter as text. A number or a boolean is converted to text.
     pub(super) fn text(&self, key: &str) -> Option<String> {
         match self.get(key)? {
             Value::String(text) => Some(text.trim().to_owned()),
@@ -159,7 +159,7 @@ impl Asked {
         }
     }
 
-    /// Returns an optional text parameter, for example a reason. Returns an empty text if the
+    /// Returns an optional text parameter, for example a comment. Returns an empty text if the
     /// parameter is absent.
     pub(super) fn words(&self, key: &str) -> Result<String, WireError> {
         match self.get(key) {
@@ -170,8 +170,8 @@ impl Asked {
         }
     }
 
-    /// Returns a list of user names. The parameter is an array of names, or one text with
-    /// separators between the names.
+    /// Returns a list of at most `most` user names. The parameter is an array of names, or one text
+    /// with separators between the names.
     pub(super) fn names(&self, key: &str, most: usize) -> Result<Vec<String>, WireError> {
         names_of(self.get(key).unwrap_or(&Value::Null), most).map_err(|unnamed| match unnamed {
             Unnamed::NotAName(name) => {
@@ -201,7 +201,7 @@ impl Asked {
         }
     }
 
-    /// Returns the user name in the parameter `key`. If the app may not impersonate users, the name
+    /// Returns the user name in the parameter `key`. Unless the app may impersonate users, the name
     /// must be the name of the logged-in user.
     pub(super) fn actor(&self, key: &str) -> Result<String, WireError> {
         let name = self.required(key)?;
@@ -224,8 +224,9 @@ impl Asked {
         ))
     }
 
-    /// Rejects a caller that may not change the configuration. If the request has a user, the user
-    /// must be a superuser. Without a user, the app must be allowed to impersonate users.
+    /// Returns an error if the caller may not change the configuration. If the request names a
+    /// user, this user must be a superuser. Otherwise, the app must be allowed to impersonate
+    /// users.
     pub(super) async fn administers(&self, app: &App) -> Result<(), WireError> {
         let may = match &self.caller.user {
             Some(user) => {
@@ -245,18 +246,18 @@ impl Asked {
         }
     }
 
-    /// Returns a required integer. A text with a decimal number is also accepted.
+    /// Returns a required integer parameter. The value may also be a text with a decimal number.
     pub(super) fn required_int(&self, key: &str) -> Result<i64, WireError> {
         self.required(key)?
             .parse()
             .map_err(|_| WireError::parameter(format!("{key}:请填写合法的整数值。")))
     }
 
-    /// Returns a list of texts.
+    /// Returns a parameter that contains a list of texts.
     ///
-    /// The parameter is a number, a JSON array of texts and numbers, or a text. A text contains a
-    /// JSON array, or values separated by commas. Any other parameter is rejected with an error
-    /// that names the parameter. An ignored filter would return too many tickets.
+    /// The value is a number, a JSON array of texts and numbers, or a text. A text contains a JSON
+    /// array, or values separated by commas. Any other value is rejected. If a wrong filter were
+    /// ignored, the response would contain too many tickets.
     pub(super) fn list(&self, key: &str) -> Result<Vec<String>, WireError> {
         let text = |item: &Value| match item {
             Value::String(text) => Ok(text.clone()),
@@ -282,14 +283,14 @@ impl Asked {
         }
     }
 
-    /// Parses a time that is the lower bound of a period. Returns the earliest instant that the
+    /// Parses a time parameter that is the start of a period. Returns the earliest instant that the
     /// text can mean in the time zone of the service desk.
     pub(super) fn earliest_time(&self, app: &App, key: &str) -> Result<Option<Moment>, WireError> {
         self.bound(app, key, earliest)
     }
 
-    /// Parses a time that is the upper bound of a period. Returns the latest instant that the text
-    /// can mean in the time zone of the service desk.
+    /// Parses a time parameter that is the end of a period. Returns the latest instant that the
+    /// text can mean in the time zone of the service desk.
     pub(super) fn latest_time(&self, app: &App, key: &str) -> Result<Option<Moment>, WireError> {
         self.bound(app, key, latest)
     }
@@ -313,8 +314,8 @@ impl Asked {
         Ok(Some(Moment(at.as_millisecond())))
     }
 
-    /// Returns the query of the request as text. The parameters in `left_out` and all credentials
-    /// are omitted. Each name-value pair ends with `&`.
+    /// Returns the query of the request as text, without credentials and without the parameters in
+    /// `left_out`. Each name-value pair ends with `&`.
     pub(super) fn query_besides(&self, left_out: &[&str]) -> String {
         let kept = self.query.iter().filter(|(key, _)| {
             !left_out.contains(&key.as_str()) && !CREDENTIALS.contains(&key.as_str())
@@ -324,8 +325,8 @@ impl Asked {
         })
     }
 
-    /// Returns the submitted form, which is an array of `{key, value}` objects. Other members of
-    /// these objects are ignored.
+    /// Returns the form values in the parameter `fields`, which is an array of `{key, value}`
+    /// objects. Other members of these objects are ignored.
     pub(super) fn fields(&self) -> Result<Option<Vec<Entry>>, WireError> {
         let items = match self.get("fields") {
             None => return Ok(None),
@@ -349,13 +350,13 @@ impl Asked {
         items.iter().map(entry).collect::<Result<_, _>>().map(Some)
     }
 
-    /// Returns a keyed hash of the operation, the acting user and the parameters. Two requests with
-    /// the same idempotency key are equal only if their hashes are equal.
+    /// Returns a keyed hash of the operation, the acting user and the parameters. If a client uses
+    /// an idempotency key again, the request counts as a repetition only if this hash is equal.
     pub(super) async fn fingerprint(&self, app: &App) -> Result<String, infra::Error> {
         let mut all = self.body.clone();
         all.extend(self.query.clone());
-        // Requests name the acting user in several ways. The parameters with the user name are
-        // therefore removed here, and the user is a separate part of the hash.
+        // The name of the acting user can be in several parameters, so these parameters are removed
+        // here. The user is a separate part of the hash.
         all.retain(|key, _| {
             !CREDENTIALS.contains(&key.as_str())
                 && key != "bk_username"
@@ -374,10 +375,11 @@ impl Asked {
     }
 }
 
-/// Returns the error for a body that cannot be read.
+/// Returns the error response for a request whose body cannot be read.
 ///
-/// If the query or the headers contain valid credentials, the response has the error code of the
-/// unreadable body. Otherwise the response has status 403, and its message contains the error.
+/// If the query or the headers contain valid credentials, the response has the error code in
+/// `error`. Otherwise the response has status 403, and its message also contains the message of
+/// `error`.
 async fn unreadable(
     app: &App,
     query: &Map<String, Value>,
@@ -390,8 +392,8 @@ async fn unreadable(
     }
 }
 
-/// Appends the error of the body to the message of a 403. The unreadable body may contain the
-/// credentials, so the caller needs both messages.
+/// Appends the message of `error` to a response with status 403. The body cannot be read, but it
+/// may contain the credentials of the caller. The caller therefore needs both messages.
 fn with_reason(refused: Refused, error: &WireError) -> Refused {
     match refused {
         Refused::Forbidden(forbidden) => {
@@ -401,7 +403,7 @@ fn with_reason(refused: Refused, error: &WireError) -> Refused {
     }
 }
 
-/// Converts the reason why a body could not be read to a BlueKing error code and a message.
+/// Converts the reason why a body could not be read to an error of the BlueKing API.
 fn unread(reason: &NotRead) -> WireError {
     let wrong = |text: String| WireError::new(3_900_021, format!("参数错误: {text}"));
     match reason {
@@ -412,8 +414,8 @@ fn unread(reason: &NotRead) -> WireError {
     }
 }
 
-/// Parses the parameters of a query or a form body. The name of a list may end with brackets, as in
-/// `sns[]`. Lists and objects may be written as JSON text.
+/// Parses the parameters of a query or a form body. The name of a list parameter may end with
+/// brackets, as in `sns[]`. The value of some parameters is JSON text with a list or an object.
 fn parameters(bytes: &[u8]) -> Map<String, Value> {
     let mut parameters = Map::new();
     for (key, value) in body::pairs(bytes) {
@@ -438,8 +440,8 @@ fn parameters(bytes: &[u8]) -> Map<String, Value> {
     parameters
 }
 
-/// The meaning of a time text: an instant, a local time, or a day. The second value of `Clock` is
-/// the precision of the local time, for example one minute.
+/// The meanings of a text with a time: an instant, a local time, or a day. The second value of
+/// `Clock` is the precision of the local time, for example one minute.
 enum TimeText {
     Instant(Timestamp),
     Clock(DateTime, SignedDuration),
@@ -455,7 +457,7 @@ fn parse_time(text: &str) -> Option<TimeText> {
     clock("%Y-%m-%d %H:%M:%S", SignedDuration::from_secs(1))
         .or_else(|| clock("%Y-%m-%d %H:%M", SignedDuration::from_mins(1)))
         .or_else(|| Date::strptime("%Y-%m-%d", text).ok().map(TimeText::Day))
-        // BlueKing ITSM accepts ISO 8601 times, so these formats are also accepted. They allow a
+        // BlueKing ITSM accepts ISO 8601 times, so this API accepts the same formats. They allow a
         // `T` between date and time, fractions of a second, and a UTC offset. If a text has an
         // offset, the time zone of the service desk is not used.
         .or_else(|| text.parse().ok().map(TimeText::Instant))
@@ -468,9 +470,8 @@ fn parse_time(text: &str) -> Option<TimeText> {
         })
 }
 
-/// Returns the earliest instant that a text can mean. If a local time occurs twice because of a
-/// clock change, the result is its first occurrence. The result for a day is the first instant of
-/// the day.
+/// Returns the earliest instant that a text can mean. After a clock change, a local time can occur
+/// two times; the result is then its first occurrence. For a day, the result is its first instant.
 fn earliest(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     match parse_time(text)? {
         TimeText::Instant(at) => Some(at),
@@ -486,12 +487,12 @@ fn earliest(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     }
 }
 
-/// Returns the latest instant that a text can mean. If a local time occurs twice because of a clock
-/// change, the result is its second occurrence. The result for a second, a minute or a day is its
-/// last millisecond.
+/// Returns the latest instant that a text can mean. After a clock change, a local time can occur
+/// two times; the result is then its second occurrence. For a second, a minute or a day, the result
+/// is its last millisecond.
 fn latest(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     let (end, is_day) = match parse_time(text)? {
-        // A text without a fraction of a second means the whole second.
+        // A text without a fraction of a second means the whole second, so the result is its end.
         TimeText::Instant(at) if at.subsec_nanosecond() == 0 => {
             return at.checked_add(SignedDuration::from_millis(999)).ok();
         }
@@ -502,7 +503,7 @@ fn latest(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     let before = SignedDuration::from_millis(1);
     let end = if is_day {
         // The last millisecond of a day is the millisecond before the next day begins. If a clock
-        // change repeats midnight, the next day begins at the first midnight.
+        // change causes a second midnight, the next day begins at the first midnight.
         zone.to_zoned_datetime(end)
             .ok()?
             .timestamp()
@@ -537,9 +538,9 @@ pub(super) fn check_name(parameter: &str, name: &str) -> Result<(), WireError> {
     }
 }
 
-/// Identifies the caller. The request must contain the code and the secret of an app. The user
-/// comes from a login token. If the app may impersonate users, the request may contain a user name
-/// instead.
+/// Identifies the caller of a request. The request must contain the code and the secret of an app.
+/// A login token identifies the user. If the app may impersonate users, the request may contain a
+/// user name instead of a token.
 async fn caller(
     app: &App,
     query: &Map<String, Value>,
@@ -606,7 +607,8 @@ mod tests {
                 "2026-10-24T22:00:00Z",
                 "2026-10-25T22:59:59.999Z",
             ),
-            // On this day the clock changes, and the hour from two to three does not exist.
+            // On this day the clocks change in the tested time zone. The hour from two to three
+            // does not exist.
             (
                 "2026-03-29 01:59:59",
                 "2026-03-29 03:00:00",
@@ -626,8 +628,8 @@ mod tests {
                 "{from} {to}"
             );
         }
-        // On this day the clock changes at midnight, and the day begins at one o'clock. The
-        // previous day is used to test the upper bound.
+        // On 2026-09-06 the clocks in Santiago change at midnight, so the day begins at one
+        // o'clock. The previous day is used to test the upper bound.
         assert_eq!(
             window("America/Santiago", "2026-09-06", "2026-09-05"),
             (

@@ -1,5 +1,5 @@
-//! The BlueKing operations that change data. Each operation reads the request, creates a command
-//! and executes the command.
+//! Implements the BlueKing operations that change data. Each operation reads the request, creates a
+//! command and executes the command.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -55,8 +55,8 @@ pub(super) async fn create_ticket(
     if !meta.is_null() && !meta.is_object() {
         return Err(WireError::parameter("meta:期望为一个字典。"));
     }
-    // If the request has an agent (a person who submits for the creator), the agent is the acting
-    // user.
+    // If the request contains an agent (a person who submits the ticket for the creator), the agent
+    // is the acting user.
     match meta
         .get("ticket_agent")
         .and_then(Value::as_str)
@@ -74,8 +74,8 @@ pub(super) async fn create_ticket(
         }),
         None => None,
     };
-    // If the idempotency key is repeated, the response contains the ticket of the first request.
-    // This is also true if the service was changed after the first request.
+    // If a request repeats an idempotency key, the response contains the ticket of the earlier
+    // request, even if the service has changed since then.
     if let Some(key) = &key {
         match tickets::opened_before(app, key).await {
             Ok(Some(opened)) => return Ok(created(app, &opened)),
@@ -123,7 +123,8 @@ fn created(app: &App, opened: &Opened) -> Value {
     json!({ "sn": opened.sn, "id": opened.id, "ticket_url": render::ticket_url(&app.settings, opened.id) })
 }
 
-/// Converts the reason why a ticket cannot be created from another ticket to a BlueKing error.
+/// Converts the reason why a ticket cannot be created from another ticket to an error of the
+/// BlueKing API.
 fn not_raised(reason: NotRaised, creator: &str) -> WireError {
     match reason {
         NotRaised::Unknown => WireError::no_ticket(),
@@ -137,14 +138,14 @@ fn not_raised(reason: NotRaised, creator: &str) -> WireError {
     }
 }
 
-/// Returns the URL and the headers for callbacks. Returns `None` if the request has no callback
-/// URL.
+/// Returns the callback URL and its headers, to which results are sent. Returns `None` if the
+/// request has no callback URL.
 fn receiver(meta: &Value) -> Result<Option<Receiver>, WireError> {
     let url = match meta.get("callback_url") {
         None | Some(Value::Null) => return Ok(None),
         Some(Value::String(url)) => url.trim(),
-        // Some clients send an empty array or object if they have no URL. Any other value is
-        // rejected, because no callback could be sent to this value.
+        // Some clients send an empty array or object instead of a missing URL. Any other value is
+        // rejected, because no callback could be sent.
         Some(Value::Array(empty)) if empty.is_empty() => return Ok(None),
         Some(Value::Object(empty)) if empty.is_empty() => return Ok(None),
         Some(_) => return Err(unfit_receiver(UnfitReceiver::Address)),
@@ -163,7 +164,7 @@ fn receiver(meta: &Value) -> Result<Option<Receiver>, WireError> {
             .iter()
             .map(|(name, value)| (name.clone(), text(value)))
             .collect(),
-        // Some clients send an empty text or an empty array if they have no headers.
+        // Some clients send an empty text or an empty array instead of missing headers.
         Some(Value::String(empty)) if empty.is_empty() => Vec::new(),
         Some(Value::Array(empty)) if empty.is_empty() => Vec::new(),
         Some(_) => return Err(WireError::parameter("meta:headers 期望为一个字典。")),
@@ -174,7 +175,8 @@ fn receiver(meta: &Value) -> Result<Option<Receiver>, WireError> {
     }))
 }
 
-/// Converts the reason why a callback URL or header is invalid to a BlueKing error.
+/// Converts the reason why a callback URL or a callback header is invalid to an error of the
+/// BlueKing API.
 fn unfit_receiver(unfit: UnfitReceiver) -> WireError {
     WireError::parameter(match unfit {
         UnfitReceiver::Address => "meta:callback_url 不是合法的 http(s) 地址。".to_owned(),
@@ -268,7 +270,7 @@ async fn draft(
     })
 }
 
-/// The optional parts of a new ticket that are not values of its form.
+/// The optional parts of a new ticket, except its form values.
 #[derive(Clone, Debug, Default)]
 struct Extras {
     tag: String,
@@ -334,7 +336,7 @@ impl Extras {
     }
 }
 
-/// Returns the fields of the request that are only displayed (reference/bk-itsm.md 3.1).
+/// Returns the additional fields of a ticket that are only displayed (reference/bk-itsm.md 3.1).
 fn dynamic_fields(request: &Asked) -> Result<Vec<DynamicField>, WireError> {
     let items = match request.get("dynamic_fields") {
         None => return Ok(Vec::new()),
@@ -372,8 +374,8 @@ pub(super) async fn operate_node(
     if is_done(app, request, &sn).await? {
         return Ok(json!([]));
     }
-    // The ticket and the node are checked before the parameters of the action. Clients expect the
-    // errors in this order (reference/bk-itsm.md 3.9).
+    // The ticket and the node are checked before the parameters of the action, because clients
+    // expect the errors in this order (reference/bk-itsm.md 3.9).
     let card = tickets::card(app, &sn)
         .await?
         .ok_or_else(WireError::no_ticket)?;
@@ -415,8 +417,8 @@ pub(super) async fn operate_node(
             reason: message,
             by,
         },
-        // These actions change the whole ticket. Older documentation of BlueKing ITSM also lists
-        // them as actions on nodes.
+        // The actions SUSPEND and UNSUSPEND change the whole ticket. Older documentation of
+        // BlueKing ITSM also lists them as actions on nodes.
         "SUSPEND" => Command::Suspend {
             reason: message,
             by,
@@ -434,8 +436,9 @@ pub(super) async fn operate_node(
     act(app, request, request_id, &sn, actor, &command).await
 }
 
-/// Returns the form for the action TRANSITION. Only texts and numbers are valid values here. A new
-/// ticket also accepts other values (reference/bk-itsm.md 3.9).
+/// Returns the submitted form values of the action TRANSITION (the form of a node). Only texts and
+/// numbers are allowed here, although a new ticket also accepts other values (reference/bk-itsm.md
+/// 3.9).
 async fn submitted(
     app: &App,
     request: &Asked,
@@ -472,8 +475,8 @@ async fn submitted(
     }
     let workflow = super::reads::workflow_of(app, card).await?;
     if let Some(node) = workflow.definition.node(node) {
-        // Clients send complete forms. As in BlueKing ITSM, fields that do not belong to this node
-        // are ignored. If a form contains a field twice, the last value is used.
+        // Clients send forms with the fields of all nodes. As in BlueKing ITSM, fields of other
+        // nodes are ignored. If a field occurs twice, its last value is used.
         form.retain(|entry| node.fields.contains(&entry.key));
         let mut seen = BTreeSet::new();
         form = form
@@ -571,8 +574,8 @@ pub(super) async fn operate_ticket(
     act(app, request, request_id, &sn, by, &command).await
 }
 
-/// Returns the command id of a request. If two requests have the same idempotency key and the same
-/// content, they have the same command id. Without a key, each request gets a new id.
+/// Returns the command id of a request. Two requests with the same idempotency key and the same
+/// content have the same command id. Without an idempotency key, each request gets a new id.
 async fn own_command_id(app: &App, request: &Asked) -> Result<[u8; 16], infra::Error> {
     Ok(match &request.idempotency_key {
         Some(key) => command_id(&[
@@ -585,7 +588,7 @@ async fn own_command_id(app: &App, request: &Asked) -> Result<[u8; 16], infra::E
     })
 }
 
-/// Returns whether the command of this request is already executed.
+/// Returns whether the command of a request was already executed.
 pub(super) async fn is_done(
     app: &App,
     request: &Asked,

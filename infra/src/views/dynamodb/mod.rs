@@ -1,31 +1,32 @@
-//! The views (documents for reading, with indexes) in one DynamoDB table.
+//! Stores the views (documents for reading, with indexes) in one DynamoDB table.
 //!
-//! The item of a document has these attributes:
+//! The table item of a document has these attributes:
 //!
-//! - `p`: `d|<view>|<part>`; `part` is one of 16 numbers, computed from the hash of the key
+//! - `p`: `d|<view>|<part>`; `part` is a number from 0 to 15, computed from the hash of the key
 //! - `s`: the key of the document
 //! - `q`: the sequence of the document
-//! - `b`: the body, compressed
-//! - `x`: the index rows that belong to the document
+//! - `b`: the compressed body
+//! - `x`: the list of the index rows that belong to the document
 //! - `f`: the facets (filter text)
 //!
-//! The item of an index row has these attributes:
+//! The table item of an index row has these attributes:
 //!
-//! - `p`: `i|<view>|<index>|<head>`
+//! - `p`: `i|<view>|<index>|<head>`; `head` is the start of the value, described at the end
 //! - `s`: the value, a zero byte, and the key of the document
 //! - `q`: the sequence of the document version that wrote the row
 //!
-//! The list of rows in the document is authoritative, and readers ignore all other rows. A put
-//! first writes the new rows. Then it writes the document, if the stored document has the expected
-//! sequence. Last, it deletes the old rows that the new document does not list. A row with a newer
-//! sequence is not deleted.
+//! An index row is valid only if its document lists the row in `x`. Readers ignore all other rows.
+//! A put has three steps. First it writes the new rows. Then it writes the document, if the stored
+//! document has the expected sequence. Last, it deletes the old rows that the new document does not
+//! list. A row that another put wrote with a higher sequence is not deleted.
 //!
-//! A crash can only leave rows that readers ignore. Therefore a put needs only simple writes, which
-//! cost half of transactional writes.
+//! A crash between these steps leaves only rows that readers ignore. Therefore a put needs no
+//! transaction. Simple writes cost half of transactional writes.
 //!
-//! The head of a value is the text before its first `|`; a number is not a head. All rows with the
-//! same head are in one partition. For example, the value `p1f…|0000120261122000017` has the head
-//! `p1f…`, so all rows of one person are in one partition. A range must stay within one head.
+//! The head of a value is the text before its first `|`. A value without this character, or with a
+//! number before it, has no head. All rows with the same head are in one partition. For example,
+//! the value `p1f…|0000120261122000017` has the head `p1f…`, so all rows of one person are in one
+//! partition. All values of a queried range must have the same head.
 
 mod rows;
 
@@ -49,20 +50,20 @@ use crate::sdk::Item;
 use crate::sdk::{Table, failed, item_bytes};
 use crate::{Error, Kind};
 
-/// Number of partitions for the documents of one view.
+/// Number of DynamoDB partitions that contain the documents of one view.
 const BUCKETS: u8 = 16;
-/// Limits of DynamoDB: maximum documents in one BatchGetItem, and maximum items in one
-/// BatchWriteItem.
+/// Limits of DynamoDB: maximum number of documents in one BatchGetItem, and maximum number of items
+/// in one BatchWriteItem.
 const GET_MAX: usize = 100;
 const DELETE_MAX: usize = 25;
-/// Maximum size in bytes of a document after decompression. DynamoDB itself limits the size of the
-/// stored item.
+/// Maximum size in bytes of a decompressed document. The size of the compressed document is limited
+/// by DynamoDB.
 const DOCUMENT_BYTES_MAX: usize = 16 << 20;
-/// Maximum number of requests for one batch. A repeated request contains the items that DynamoDB
-/// did not process.
+/// Maximum number of requests for one batch. DynamoDB can return without processing some items of a
+/// batch. A further request then contains only these items.
 const ROUNDS_MAX: u32 = 8;
-/// Maximum number of documents whose index rows are cached. With the cached rows, a put after a get
-/// needs no read.
+/// Maximum number of documents whose index rows this process caches. If the rows are cached, a put
+/// does not need to read the stored document.
 const REMEMBERED_MAX: usize = 10_000;
 
 /// The sequence of a document, and the index rows that belong to the document.
@@ -156,8 +157,8 @@ impl Dynamodb {
         Ok(got)
     }
 
-    /// Reads the documents with these keys. Returns the sequence, the index rows and the facets
-    /// (filter text) of each document.
+    /// Reads documents by their keys. Returns the sequence, the index rows and the facets (filter
+    /// text) of each existing document.
     async fn claims_of(
         &self,
         view: &str,
@@ -283,7 +284,7 @@ impl Dynamodb {
         Ok(())
     }
 
-    /// Returns the table keys of a document and of all its index rows.
+    /// Returns the table keys of a document and of the index rows in `claims`.
     fn item_keys(view: &str, key: &str, claims: &[String]) -> Vec<Item> {
         let rows = claims
             .iter()
@@ -314,8 +315,8 @@ impl Dynamodb {
                 .consistent_read(true);
             buckets.spawn(query.send());
         }
-        // If a response is truncated, documents after its last key can be missing. `complete_until`
-        // is the smallest such key over all partitions; the result is complete up to this key.
+        // If one response is truncated, documents after its last key can be missing in the result.
+        // The smallest such key is `complete_until`. The result is used only up to this key.
         let (mut found, mut complete_until) = (BTreeMap::new(), None::<String>);
         while let Some(response) = buckets.join_next().await {
             let response = response.map_err(|error| {
@@ -353,8 +354,8 @@ impl Dynamodb {
     }
 }
 
-/// Waits before a batch request is repeated: 20 ms before the second request, then 40 ms, 80 ms and
-/// so on.
+/// Waits before a request of a batch is repeated. The wait before the second request is 20 ms, and
+/// it doubles before each further request.
 async fn wait(round: u32) {
     if round > 0 {
         tokio::time::sleep(std::time::Duration::from_millis(10 << round)).await;
@@ -435,8 +436,9 @@ impl Views for Dynamodb {
                         .meter
                         .wrote("view put rejected", bytes, Some(1.0));
                     self.remember(view, key, None);
-                    // The stored document can be this same document: an earlier attempt stored it,
-                    // but the response was lost.
+                    // The put is rejected. If the stored document is equal to this document, an
+                    // earlier attempt stored it but its response was lost. The put then counts as
+                    // successful.
                     let stored = rejected
                         .item()
                         .filter(|stored| sequence(stored) == document.sequence);
@@ -456,8 +458,8 @@ impl Views for Dynamodb {
                 }
             },
         }
-        // The document is already stored, so a failed deletion only writes a warning to the log.
-        // Readers ignore and delete the remaining rows.
+        // The document is already stored, so a failed deletion of old rows causes only a warning in
+        // the log. Readers ignore the remaining rows and delete them later.
         let dropped: Vec<&String> = old.iter().filter(|claim| !new.contains(claim)).collect();
         if let Err(error) = self
             .delete_rows(view, key, &dropped, document.sequence)
@@ -499,8 +501,8 @@ impl Views for Dynamodb {
                         });
                     }
                     Some(((sequence, _), _)) => strays.push((entry, *sequence)),
-                    // A row without a document is not deleted. A concurrent put writes the row
-                    // first and may store the document next.
+                    // A row whose document does not exist is not deleted. A concurrent put may have
+                    // written this row, and may store the document next.
                     None => {}
                 }
             }

@@ -1,5 +1,5 @@
-//! The index rows of the views: creates their keys, and stores, deletes and lists the rows. Also
-//! removes rows that no document lists.
+//! Stores, deletes and lists the index rows of the views, and creates their keys. Also removes rows
+//! that are not listed in any document.
 
 use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
@@ -15,8 +15,9 @@ use crate::{Error, Kind};
 /// Maximum number of index rows that are written at the same time.
 const ROWS_AT_ONCE: usize = 32;
 
-/// Returns the head of a value, which selects the partition of the row. The head is the text before
-/// the first `|`. It is empty if the value contains no `|`, or if the text is a number.
+/// Returns the head of an index value, which selects the partition of the row. The head is the text
+/// before the first `|`. The head is empty if the value contains no `|`, or if this text is a
+/// number.
 fn head(value: &str) -> &str {
     value
         .split_once('|')
@@ -25,8 +26,8 @@ fn head(value: &str) -> &str {
         .unwrap_or_default()
 }
 
-/// Returns the key of the index row for a claim. A claim is the text `<index>|<value>`, with which
-/// a document lists one of its rows.
+/// Returns the table key of an index row. `claim` is the text `<index>|<value>`, with which a
+/// document lists the row.
 pub(super) fn row_key(view: &str, key: &str, claim: &str) -> [(String, AttributeValue); 2] {
     let (index, value) = claim.split_once('|').unwrap_or((claim, ""));
     [
@@ -39,7 +40,7 @@ pub(super) fn row_key(view: &str, key: &str, claim: &str) -> [(String, Attribute
 }
 
 impl Dynamodb {
-    /// Stores the index rows of a document, several rows at the same time.
+    /// Stores index rows of a document. Several rows are written at the same time.
     pub(super) async fn put_rows(
         &self,
         view: &str,
@@ -58,7 +59,8 @@ impl Dynamodb {
         join_all(tasks).await
     }
 
-    /// Stores a row. Does nothing if a newer version of the document already wrote the row.
+    /// Stores an index row. If a document version with a higher sequence has already written the
+    /// row, nothing changes.
     async fn put_row(self, mut row: Item, sequence: i64) -> Result<(), Error> {
         row.insert("q".into(), AttributeValue::N(sequence.to_string()));
         let bytes = item_bytes(&row);
@@ -84,7 +86,8 @@ impl Dynamodb {
         Ok(())
     }
 
-    /// Deletes a row. Does nothing if a newer version of the document wrote the row.
+    /// Deletes an index row. If a document version with the sequence `before` or higher has written
+    /// the row, nothing changes.
     async fn delete_row(self, row: Item, before: i64) -> Result<(), Error> {
         let bytes = item_bytes(&row);
         let deleted = self
@@ -134,10 +137,10 @@ impl Dynamodb {
         join_all(tasks).await
     }
 
-    /// Deletes rows that no document lists, because such rows make counts too high.
+    /// Deletes index rows that are not listed in a document. Such rows would make counts too high.
     ///
-    /// A row that a concurrent put has written is not deleted. Its sequence is higher than the
-    /// sequence of the document that was read.
+    /// If a concurrent put has written a row again, the row has a higher sequence than in `strays`,
+    /// and it is not deleted.
     pub(super) async fn sweep(&self, range: &Range<'_>, strays: Vec<(Entry, i64)>) {
         for (entry, sequence) in strays {
             let claim = format!("{}|{}", range.index, entry.value);
@@ -150,8 +153,8 @@ impl Dynamodb {
         }
     }
 
-    /// Returns one page of the rows of a range. Also returns the key with which the next page
-    /// starts.
+    /// Returns one page of the index rows in a range. Also returns the key at which the next page
+    /// begins.
     pub(super) async fn rows(
         &self,
         range: &Range<'_>,
@@ -202,8 +205,8 @@ impl Dynamodb {
                 ":p",
                 text(format!("i|{}|{}|{head_value}", range.view, range.index)),
             )
-            // A sort key must not be empty. An empty start is replaced by a zero byte, which sorts
-            // before every row key.
+            // DynamoDB does not allow an empty sort key. An empty start is replaced by a zero byte,
+            // which sorts before every row key.
             .expression_attribute_values(
                 ":from",
                 text(if range.from.is_empty() {
@@ -218,7 +221,7 @@ impl Dynamodb {
 
 type Tasks = JoinSet<Result<(), Error>>;
 
-/// If the maximum number of writes is running, waits until one of them ends.
+/// If the maximum number of writes is running, waits until one write ends.
 async fn wait_for_slot(tasks: &mut Tasks) -> Result<(), Error> {
     match (tasks.len() < ROWS_AT_ONCE, tasks.join_next()) {
         (true, _) => Ok(()),

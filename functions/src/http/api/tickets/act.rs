@@ -1,4 +1,4 @@
-//! Changes tickets over `/v1`. Each operation on a ticket has its own path.
+//! Changes tickets through the API `/v1`. Each operation on a ticket has its own path.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,13 +25,14 @@ const BATCH_MAX: usize = 200;
 pub(super) async fn operate(request: Asked, sn: &str, operation: &str) -> ApiResult {
     let (sn, card) = found(&request, sn).await?;
     let id = own_command_id(&request, &sn, operation).await?;
-    // A repeated request gets the response of the first request. After the first request, perhaps
-    // no node waits for this person.
+    // A repeated request gets the response of the earlier request. It must not be rejected,
+    // although no node may wait for this person after the earlier request.
     let is_repeated =
         request.idempotency_key.is_some() && tickets::is_done(&request.app, &sn, &id).await?;
     let command = command(&request, &card, operation, is_repeated).await?;
-    // The domain checks the values for an automatic node like the fields of a form. The client
-    // sends these values in the member `values`, so the error must contain that name.
+    // The domain checks the values for an automatic node like form fields, and its errors contain
+    // the name `fields`. The client sends these values in the member `values`, so the name is
+    // replaced.
     let outcome = act(&request, &sn, id, &command)
         .await
         .map_err(|problem| match operation {
@@ -44,8 +45,8 @@ pub(super) async fn operate(request: Asked, sn: &str, operation: &str) -> ApiRes
     )
 }
 
-/// Returns the command id of a request. If a request repeats an idempotency key for the same
-/// operation, the id is the same. If the key is used for another operation, the id is different.
+/// Returns the command id of a request. Two requests have the same id if they have the same
+/// idempotency key, operation and content. Without a key, each request gets a new id.
 async fn own_command_id(
     request: &Asked,
     sn: &TicketSn,
@@ -72,7 +73,7 @@ async fn act(
     let app = &request.app;
     let actor = app.people.find(request.user()?).await?;
     let meta = request.meta(actor);
-    // If `If-Match` contains no versions, the command is executed at any version of the ticket.
+    // If `If-Match` lists no versions, the command is executed at any version of the ticket.
     let Some(Expected::Versions(versions)) = &request.if_match else {
         return Ok(tickets::act(app, sn, command, &meta, id, None).await?);
     };
@@ -84,17 +85,16 @@ async fn act(
             .await?
             .next
             - 1;
-        // If `If-Match` lists several versions, only the current version can match. The number -1
-        // is never the version of a ticket, so this version is always rejected.
+        // `If-Match` may list several versions, but only the current version can match. A ticket
+        // never has the version -1, so with this number the command is always rejected.
         let version = if versions.contains(&current) {
             current
         } else {
             -1
         };
         match tickets::act(app, sn, command, &meta, id, Some(version)).await {
-            // Another command changed the ticket after this function read the version. The loop
-            // continues, because `If-Match` may also list the new version. Each version is tried
-            // once.
+            // Another command changed the ticket after the version was read. `If-Match` may also
+            // list the new version, so the loop continues. The loop tries each version once.
             Err(ExecuteError::Technical(error))
                 if error.kind == Kind::Stale && tried.insert(version) && version != -1 => {}
             Err(ExecuteError::Technical(error)) if error.kind == Kind::Stale => {
@@ -107,8 +107,8 @@ async fn act(
     }
 }
 
-/// Returns the node that the request acts on. If the request has no member `node`, exactly one node
-/// must wait for this operation by this person.
+/// Returns the node that the request changes. If the request has no member `node`, exactly one node
+/// must wait for this operation by the person in the parameter `by`.
 fn target_node(
     request: &Asked,
     card: &TicketCard,
@@ -137,7 +137,7 @@ fn target_node(
         .collect();
     match waiting[..] {
         [(node, _)] => Ok(node),
-        // The command is already executed, so the response does not depend on the node.
+        // The command was already executed, so the response does not depend on the node.
         [] if is_repeated => Ok(NodeId(0)),
         [] => Err(Problem::malformed(
             "/node",
@@ -362,11 +362,12 @@ async fn command(
     })
 }
 
-/// Checks a link before it is added to this ticket. Rejects the link if the other ticket does not
-/// exist, or if this person may not add the reverse link to the other ticket.
+/// Checks whether a link from this ticket to the ticket `other` may be added. Returns an error if
+/// the other ticket does not exist, or if the person may not add the reverse link to the other
+/// ticket.
 ///
-/// If the link is between a parent and a child, both tickets must have the same service and the
-/// same workflow version (reference/bk-itsm.md 16).
+/// If one ticket is the parent of the other ticket, both must have the same service and the same
+/// workflow version (reference/bk-itsm.md 16).
 async fn check_link(
     request: &Asked,
     card: &TicketCard,
@@ -403,16 +404,16 @@ async fn check_link(
         .await
     {
         Ok(_) => Ok(()),
-        // The other ticket already has the link, which is not an error here. If this request is
-        // new, the command on this ticket is rejected later. If this request is repeated, it
-        // succeeds.
+        // The other ticket already has the reverse link, which is not an error here. If this
+        // request is new, the command on this ticket is rejected later. If the request is a
+        // repetition, it succeeds.
         Err(ExecuteError::Rejected(Rejection::LinkedAlready(with))) if with == opened.sn => Ok(()),
         Err(failure) => Err(failure.into()),
     }
 }
 
-/// Returns the form that the request submits for a node. If `node` is `None`, the form belongs to
-/// the first node of the workflow (the submit node).
+/// Returns the form values that the request submits for a node of the workflow. If `node` is
+/// `None`, the form belongs to the submit node, which is the first node.
 ///
 /// If `with_defaults` is true, absent fields get their default values.
 async fn form_of(
@@ -450,7 +451,7 @@ async fn form_of(
     Ok(form)
 }
 
-/// Returns the people in the member `people`. Returns `None` if the member is absent.
+/// Returns the people in the body member `people`. Returns `None` if the member is absent.
 async fn people(request: &Asked) -> Result<Option<Vec<PersonId>>, Problem> {
     let Some(names) = request.names("people")? else {
         return Ok(None);
@@ -464,8 +465,8 @@ async fn people(request: &Asked) -> Result<Option<Vec<PersonId>>, Problem> {
     Ok(Some(request.app.people.find_all(&names).await?))
 }
 
-/// Returns the people who start or stop following a ticket. If the member `people` is absent, the
-/// result is the caller. An empty list is rejected.
+/// Returns the people who start or stop to follow a ticket, from the body member `people`. If the
+/// member is absent, the result is the caller. An empty list is rejected.
 async fn followers(request: &Asked) -> Result<Vec<PersonId>, Problem> {
     match people(request).await? {
         Some(people) if people.is_empty() => Err(Problem::malformed(
@@ -477,8 +478,8 @@ async fn followers(request: &Asked) -> Result<Vec<PersonId>, Problem> {
     }
 }
 
-/// Handles a request with several approval decisions. Each decision is a separate command and has
-/// its own result.
+/// Handles a request with several approval decisions. Each decision is executed as a separate
+/// command and has its own result.
 pub(super) async fn decide_many(request: Asked) -> ApiResult {
     let items = request
         .body
@@ -513,8 +514,8 @@ pub(super) async fn decide_many(request: Asked) -> ApiResult {
             item["message"].as_str().unwrap_or_default().to_owned(),
         ))
     };
-    // Every decision is parsed before a decision is executed, so that a malformed request changes
-    // nothing.
+    // All decisions are parsed before the first decision is executed. A malformed request therefore
+    // changes nothing.
     let decisions = items
         .iter()
         .enumerate()

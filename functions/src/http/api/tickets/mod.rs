@@ -1,4 +1,4 @@
-//! The operations on tickets over `/v1`: submit, list, show and change.
+//! Handles tickets in the API `/v1`. The operations submit, list, show and change tickets.
 
 mod act;
 mod read;
@@ -14,7 +14,7 @@ use super::resource::{
 use super::shape::{COUNT, FORM, INTEGER, Member, NAMES, Shape, optional, required};
 pub(super) use read::found;
 
-/// The kinds of services (reference/bk-itsm.md 4).
+/// The kinds of services and of their tickets (reference/bk-itsm.md 4).
 pub(super) const KINDS: &[&str] = &["request", "change", "event", "question"];
 /// The names of all ticket lists. The list `all` contains all tickets, and each other list belongs
 /// to one person.
@@ -241,7 +241,7 @@ const OPERATIONS: &[Operation] = &[
     post("/v1/decisions", "decides several approvals", &[DECISIONS]).keyed(Key::Accepted),
 ];
 
-/// The operations of this REST resource, and the function that handles these operations.
+/// The operations on tickets, and the function that handles these operations.
 pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,

@@ -1,4 +1,5 @@
-//! Reads tickets over `/v1`: ticket lists, single tickets, and the events and remarks of a ticket.
+//! Reads tickets in the API `/v1`. The operations return ticket lists, single tickets, and the
+//! events and remarks of a ticket.
 
 use std::collections::BTreeSet;
 
@@ -23,8 +24,8 @@ use crate::http::api::shape::quoted;
 use crate::http::api::time;
 use crate::http::blueking::render;
 
-/// The built-in statuses of tickets. A workflow can also set its own status when a ticket enters a
-/// node.
+/// The built-in statuses of tickets. A workflow can also give a ticket a status of its own when the
+/// ticket enters a node.
 const STATUSES: [&str; 7] = [
     "RUNNING",
     "RESOLVED",
@@ -34,7 +35,8 @@ const STATUSES: [&str; 7] = [
     "TERMINATED",
     "REVOKED",
 ];
-/// The ticket lists of one person. Each list name has the name of its index in the view `ticket`.
+/// The names of the lists of one person. Each name is followed by the name of its index in the view
+/// `ticket`.
 const LISTS: [(&str, &str); 6] = [
     ("todo", "todo"),
     ("claim", "claim"),
@@ -43,16 +45,16 @@ const LISTS: [(&str, &str); 6] = [
     ("dealt", "dealt"),
     ("following", "follows"),
 ];
-/// The number of events that are converted to JSON without a pause. After this number, the task
-/// lets other requests run.
+/// The number of events that are converted to JSON without interruption. After this number, the
+/// task lets other requests run.
 const EVENTS_AT_ONCE: usize = 64;
 /// The largest number of remarks in one response.
 const REMARKS_MAX: usize = 500;
 
-/// Lists the tickets of a person or all tickets, newest first.
+/// Lists all tickets, or the tickets of one person, newest first.
 ///
 /// The filters are service, kind, status, creator, catalog, business, tag and creation time.
-/// Withdrawn tickets are listed only if the filter contains their status `REVOKED`.
+/// Withdrawn tickets are listed only if the status filter contains `REVOKED`.
 pub(super) async fn list(request: Asked) -> ApiResult {
     let app = &request.app;
     let size = request.number("page_size", 20, PAGE_SIZE_MAX)?;
@@ -156,8 +158,8 @@ pub(super) async fn list(request: Asked) -> ApiResult {
     )
 }
 
-/// Rejects a status that no ticket can have. A status is valid if it is built in or if a deployed
-/// workflow sets it.
+/// Rejects a status that no ticket can have. A valid status is a built-in status, or a status in a
+/// deployed workflow.
 async fn check_statuses(app: &App, statuses: &[String]) -> Result<(), Problem> {
     let is_not_built_in = |status: &&String| !STATUSES.contains(&status.as_str());
     if !statuses.iter().any(|status| is_not_built_in(&status)) {
@@ -257,8 +259,8 @@ pub(in crate::http::api) async fn found(
 }
 
 pub(super) async fn get(request: Asked, sn: &str) -> ApiResult {
-    // The version for the tag of the response is read before the ticket. If the ticket changes
-    // meanwhile, the body is newer than the tag, but never older.
+    // The ticket version for the entity tag of the response is read before the ticket. If the
+    // ticket changes between the two reads, the body is newer than the tag, but never older.
     let stream = TicketSn(sn.to_owned()).stream();
     let version = if sn.len() <= tickets::SN_BYTES_MAX {
         request
@@ -301,7 +303,8 @@ pub(super) async fn get(request: Asked, sn: &str) -> ApiResult {
     Ok((tag, Json(body)).into_response())
 }
 
-/// Returns whether the caller works on a ticket. Only these people may read internal remarks.
+/// Returns whether the caller works on a ticket. Only people who work on a ticket may read its
+/// internal remarks.
 async fn sees_internal(request: &Asked, card: &TicketCard) -> Result<bool, Problem> {
     match request.caller.user.as_deref() {
         Some(user) => Ok(tickets::works_on(
@@ -314,8 +317,8 @@ async fn sees_internal(request: &Asked, card: &TicketCard) -> Result<bool, Probl
     }
 }
 
-/// Lists the events of a ticket. An optional parameter limits the list to events up to a time.
-/// Internal remarks are listed only for people who work on the ticket.
+/// Lists the events of a ticket. An optional parameter excludes events after a given time. Internal
+/// remarks are listed only for people who work on the ticket.
 pub(super) async fn history(request: Asked, sn: &str) -> ApiResult {
     let (sn, card) = found(&request, sn).await?;
     let sees_internal = sees_internal(&request, &card).await?;
@@ -357,8 +360,8 @@ pub(super) async fn history(request: Asked, sn: &str) -> ApiResult {
     Ok(Json(json!({ "sn": sn, "events": events })).into_response())
 }
 
-/// Lists the remarks of a ticket that follow the remark `after`, oldest first. Internal remarks are
-/// listed only for people who work on the ticket.
+/// Lists the remarks of a ticket, oldest first. The list begins after the remark in the parameter
+/// `after`. Internal remarks are listed only for people who work on the ticket.
 pub(super) async fn remarks(request: Asked, sn: &str) -> ApiResult {
     let (sn, card) = found(&request, sn).await?;
     let app = &request.app;

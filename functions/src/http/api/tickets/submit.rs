@@ -1,4 +1,4 @@
-//! Creates tickets over `/v1`.
+//! Creates tickets in the API `/v1`.
 
 use std::collections::BTreeMap;
 
@@ -20,8 +20,8 @@ use crate::http::api::problem::{ApiResult, Problem};
 use crate::http::api::request::Asked;
 use crate::http::blueking::render;
 
-/// The largest number of variables (`envs`) in one request. API calls of webhook nodes use these
-/// variables.
+/// The largest number of variables in the body member `envs`. The API calls of webhook nodes use
+/// these variables.
 const ENVS_MAX: usize = 100;
 
 pub(super) async fn create(request: Asked) -> ApiResult {
@@ -48,8 +48,8 @@ pub(super) async fn create(request: Asked) -> ApiResult {
         return Ok(opened_answer(&opened.sn, opened.id, &request));
     }
     let tag = request.text("tag")?.unwrap_or_default();
-    // If the acting user submits a ticket for another creator, the user is recorded as the agent.
-    // The service must allow agents.
+    // If the acting user submits a ticket for another person, the other person is the creator, and
+    // the acting user is recorded as the agent. The service must allow agents.
     let agent = request.user().ok().filter(|user| *user != by);
     let extras = Extras::read(&request)?;
     if tag.chars().count() > TAG_MAX {
@@ -117,8 +117,8 @@ pub(super) async fn create(request: Asked) -> ApiResult {
     Ok(opened_answer(&opened.sn, opened.id, &request))
 }
 
-/// Returns the response with status 201 for a new ticket. The URL in `Location` is relative,
-/// because a proxy may publish the API under another path.
+/// Returns the response with status 201 for a new ticket. The URL in the header `Location` is
+/// relative, because a proxy may offer the API under another path.
 fn opened_answer(sn: &TicketSn, id: i64, request: &Asked) -> Response {
     let body = json!({ "sn": sn, "id": id, "url": render::ticket_url(&request.app.settings, id) });
     (
@@ -129,12 +129,12 @@ fn opened_answer(sn: &TicketSn, id: i64, request: &Asked) -> Response {
         .into_response()
 }
 
-/// The optional parts of the request body for a new ticket.
+/// The optional members of the request body for a new ticket.
 ///
 /// - `callback` contains the members `url`, `headers` and `on_status`.
-/// - `processors` contains user names for each node id.
+/// - `processors` contains a list of user names for each node id.
 /// - `dynamic_fields` contains objects with the members `name`, `type` and `value`.
-/// - `envs` contains variables with their names and texts.
+/// - `envs` contains variables, each with a name and a text.
 #[derive(Clone, Debug, Default)]
 struct Extras {
     callback: Option<(CallbackTarget, Receiver)>,
@@ -260,8 +260,8 @@ impl Extras {
         )))
     }
 
-    /// Copies the processors, the dynamic fields and the callback into the command that creates the
-    /// ticket.
+    /// Copies the processors (people who process a node), the dynamic fields and the callback into
+    /// the command that creates the ticket.
     async fn put(&self, request: &Asked, open: &mut Open) -> Result<(), Problem> {
         for (node, names) in &self.processors {
             open.chosen_processors
@@ -273,8 +273,8 @@ impl Extras {
     }
 }
 
-/// Converts the reason why a callback receiver is invalid to a problem. The problem names the
-/// faulty member.
+/// Converts the reason why a callback receiver is invalid to an error response. The response
+/// contains the name of the wrong member.
 fn unfit_receiver(unfit: UnfitReceiver) -> Problem {
     let header = |name: &str, detail: String| {
         Problem::malformed(
