@@ -125,6 +125,11 @@ fn examples(sn: &str, other: &str, file: &Value) -> BTreeMap<String, Value> {
         ),
         ("POST workflows/11/deploy", json!({})),
         ("POST workflows/11/close", json!({})),
+        (
+            "POST cases",
+            json!({ "source": "crm", "cases": [{ "id": 1, "title": "t" }] }),
+        ),
+        ("POST cases/{case}/process", json!({})),
         ("POST workflows/11/reopen", json!({})),
         ("POST workflows/11/versions/1/restore", json!({})),
         ("POST services", service),
@@ -483,7 +488,8 @@ fn operations(document: &Value) -> Vec<(String, String, Value)> {
 
 /// These operations reject even a valid body with the given status. The reason is that the item in the path
 /// does not exist, or that the state of the item does not allow the operation.
-const REJECTED: [(&str, u16); 10] = [
+const REJECTED: [(&str, u16); 11] = [
+    ("POST /v1/cases/{case}/process", 404),
     ("POST /v1/tickets/{sn}/claim", 409),
     ("POST /v1/tickets/{sn}/distribute", 409),
     ("POST /v1/tickets/{sn}/retry", 409),
@@ -535,7 +541,17 @@ async fn prepared(desk: &Served, action: &str, other: &str) -> String {
 #[tokio::test]
 async fn every_operation_rejects_every_wrong_member_by_name() {
     let directory = tempfile::tempdir().expect("a directory");
-    let desk = Served::start(directory.path(), &[]);
+    let source = tempfile::tempdir().expect("a directory");
+    let integrations = source.path().join("integrations.toml");
+    let text = format!(
+        "[[integration]]\nname = \"crm\"\nkind = \"generic_json\"\nsenders = [\"{}\"]\nmapping = \"crm.toml\"",
+        tests::process::APP.0
+    );
+    std::fs::write(&integrations, text).expect("written");
+    let mapping = "record = \"/id\"\nservice = { value = 22 }\nrequester = { value = \"lisi\" }\n[fields]\ntitle = \"/title\"";
+    std::fs::write(source.path().join("crm.toml"), mapping).expect("written");
+    let integrations = integrations.to_str().expect("a path");
+    let desk = Served::start(directory.path(), &["--integrations", integrations]);
     let (sn, other) = (ticket(&desk, "one").await, ticket(&desk, "other").await);
     let (_, file) = desk
         .v1(

@@ -11,8 +11,8 @@ mod dead_letters;
 mod deployment;
 mod desk;
 mod faults;
+mod fleet;
 mod operators;
-mod sites;
 mod stream;
 
 #[path = "../flows/documented.rs"]

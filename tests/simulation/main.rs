@@ -10,6 +10,7 @@
 //! index with several values per ticket, and three callbacks per ended ticket.
 
 mod applications;
+mod fleet;
 mod scheduler;
 mod streams;
 
