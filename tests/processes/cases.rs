@@ -118,7 +118,7 @@ async fn each_record_has_one_ticket_after_kills() {
             Value::Null,
         )
         .await;
-    let opened = listed["tickets"].as_array().expect("tickets");
+    let opened = listed["items"].as_array().expect("tickets");
     let of_cases = opened
         .iter()
         .filter(|ticket| tickets.contains_key(ticket["sn"].as_str().unwrap_or_default()));

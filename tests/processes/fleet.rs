@@ -281,7 +281,8 @@ async fn finished(desk: &Desk, sn: &str) -> Value {
         let ticket = desk
             .v1("GET", &format!("tickets/{sn}"), "admin", Value::Null)
             .await;
-        if ticket["current_status"] == "FINISHED" {
+        let mission = &shown["dispatches"][0];
+        if ticket["current_status"] == "FINISHED" && mission["is_closed"] == true {
             Ok(shown["dispatches"][0].clone())
         } else {
             Err(json!([ticket["current_status"], shown]))
