@@ -228,6 +228,17 @@ async fn sqlite_views() {
 }
 
 #[tokio::test]
+async fn memory_fleet() {
+    let fleet = infra::fleet::memory::Memory::default();
+    let mut sent = std::collections::VecDeque::new();
+    infra::fleet::contract::messages_arrive_unchanged_and_in_order(&fleet, async || {
+        sent.extend(fleet.take());
+        sent.pop_front().expect("a message")
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn memory_queue() {
     queue::contract::check(&queue::memory::Memory::default()).await;
     queue::contract::check_in_real_time(

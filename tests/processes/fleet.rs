@@ -10,8 +10,13 @@ use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
+use infra::clock::SystemClock;
+use infra::fleet::Fleet as _;
+use infra::fleet::contract::messages_arrive_unchanged_and_in_order;
+use infra::fleet::mqtt::{Address, Mqtt};
 use serde_json::{Value, json};
 use tests::process::{APP, root};
 
@@ -163,6 +168,43 @@ impl Broker {
         }
         began
     }
+}
+
+#[tokio::test]
+async fn the_mqtt_adapter_passes_the_contract_also_with_large_messages() {
+    let broker = Broker::start().await;
+    let mqtt = Arc::new(Mqtt::default());
+    let address = Address::read(&format!("mqtt://127.0.0.1:{}", broker.port)).expect("an address");
+    let (sender, mut received) = tokio::sync::mpsc::channel(16);
+    let (interfaces, watched) = tokio::sync::watch::channel(BTreeSet::new());
+    let connection = mqtt.clone().run(
+        address,
+        "contract".into(),
+        watched,
+        sender,
+        Arc::new(SystemClock),
+    );
+    let connection = tokio::spawn(connection);
+    // A message arrives only after the subscription, which follows the report of an interface.
+    interfaces.send_replace(BTreeSet::from(["uagv".to_owned()]));
+    let ready = "uagv/v2/contract/001/connection";
+    until("the subscription", async || {
+        let _ = mqtt.publish(ready, b"{}").await;
+        let arrived = tokio::time::timeout(Duration::from_millis(200), received.recv()).await;
+        arrived.map(drop).map_err(|_| json!("no message"))
+    })
+    .await;
+    messages_arrive_unchanged_and_in_order(&*mqtt, async || {
+        loop {
+            let message = received.recv().await.expect("a connection");
+            if message.topic != ready {
+                return (message.topic, message.payload);
+            }
+        }
+    })
+    .await;
+    drop(received);
+    connection.abort();
 }
 
 /// Starts a desk at the broker, with two robots, a service whose workflow has a mission, and a source

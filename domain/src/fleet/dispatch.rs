@@ -650,7 +650,7 @@ impl Dispatch {
 impl Card for Dispatch {
     type Event = DispatchEvent;
     const VIEW: &'static str = "dispatch";
-    const COUNTED: &'static [&'static str] = &["dispatch", "open"];
+    const COUNTED: &'static [&'static str] = &["dispatch", "open", "robot"];
 
     fn fold(&mut self, envelope: &Envelope<DispatchEvent>) {
         self.evolve(&envelope.event);

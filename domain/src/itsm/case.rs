@@ -203,7 +203,7 @@ impl Decider for Case {
 impl Card for Case {
     type Event = CaseEvent;
     const VIEW: &'static str = "case";
-    const COUNTED: &'static [&'static str] = &["case", "refused"];
+    const COUNTED: &'static [&'static str] = &["case", "refused", "pending", "source"];
 
     fn fold(&mut self, envelope: &Envelope<CaseEvent>) {
         self.evolve(&envelope.event);

@@ -480,10 +480,22 @@ fn automatic() -> Definition {
 
 #[test]
 fn an_exported_definition_is_imported_unchanged() {
+    let with = |service_task: serde_json::Value| {
+        let mut definition = automatic();
+        let mut nodes = definition.nodes.iter_mut();
+        let node = nodes.find(|node| node.kind == NodeKind::Task);
+        let node = node.expect("an automatic node");
+        node.service_task = Some(serde_json::from_value(service_task).expect("a service task"));
+        definition
+    };
+    let application = json!({ "does": "application", "kind": "log_collection", "fields": [{ "key": "days", "value": "7" }] });
+    let mission = json!({ "does": "mission", "task_type": "patrol", "site": "hall", "station": "${station}", "expires_after_min": 5 });
     for (name, definition) in [
         ("sound", sound()),
         ("forked", forked()),
         ("automatic", automatic()),
+        ("application", with(application)),
+        ("mission", with(mission)),
     ] {
         let written = export::write(
             &definition,

@@ -8,7 +8,7 @@ pub async fn messages_arrive_unchanged_and_in_order(
     fleet: &dyn Fleet,
     mut arrived: impl AsyncFnMut() -> (String, Vec<u8>),
 ) {
-    let topic = "uagv/v2/contract/001/order";
+    let topic = "uagv/v2/contract/001/state";
     let large = vec![b'x'; 140 << 10];
     let payloads: [&[u8]; 4] = [b"{\"orderId\":\"a\"}", "任务".as_bytes(), &large, b"last"];
     for payload in payloads {

@@ -462,6 +462,8 @@ impl Reader<'_> {
                     "ticket_status",
                     "sops_info",
                     "webhook_info",
+                    "application_info",
+                    "mission_info",
                     "api_info",
                     "enable_terminate_ticket_when_rejected",
                 ],

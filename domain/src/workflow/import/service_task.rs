@@ -1,10 +1,11 @@
 //! Reads the service tasks in an imported workflow file. A service task is the work of an automatic node: an
-//! API request, a webhook, or a task of BlueKing SOPS.
+//! API request, a webhook, a task of BlueKing SOPS, an application or a mission.
 
 use std::collections::BTreeSet;
 
 use events::workflow::service_task::{OutputMapping, Pair, Poll, Request, ServiceTask, Task};
 use events::workflow::{Condition, NodeKind};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{Note, Reader, condition_of, flag, has_no_content, int, parts, text};
@@ -128,6 +129,12 @@ impl Reader<'_> {
         place: &str,
     ) -> Option<ServiceTask> {
         match kind {
+            NodeKind::Task if extras.get("application_info").is_some() => self
+                .own(extras, "application_info", place)
+                .map(ServiceTask::Application),
+            NodeKind::Task if extras.get("mission_info").is_some() => self
+                .own(extras, "mission_info", place)
+                .map(ServiceTask::Mission),
             NodeKind::Task => {
                 let info = state
                     .get("api_info")
@@ -152,6 +159,21 @@ impl Reader<'_> {
                 Some(ServiceTask::Task(self.task(info, place)))
             }
             _ => None,
+        }
+    }
+
+    /// Reads a service task that only files of this desk contain. If the member is unreadable, adds a
+    /// problem to the import report and returns `None`.
+    fn own<T: DeserializeOwned>(&mut self, extras: &Value, member: &str, place: &str) -> Option<T> {
+        match T::deserialize(&extras[member]) {
+            Ok(read) => Some(read),
+            Err(error) => {
+                self.report.push(Note::Missing {
+                    place: place.to_owned(),
+                    what: format!("`{member}`: {error}"),
+                });
+                None
+            }
         }
     }
 

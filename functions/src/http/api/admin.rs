@@ -6,16 +6,19 @@ use std::collections::BTreeSet;
 use axum::Json;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
+use domain::views::Card;
 use events::Meta;
 use events::workflow::Choice;
 use infra::Error;
 use infra::views::{Entry, Range};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::problem::Problem;
+use super::problem::{ApiResult, Problem};
 use super::request::Asked;
+use super::resource::{PAGE_SIZE_MAX, PAGES_MAX};
 use super::shape::{named, quoted};
 use crate::App;
+use crate::app::cards::read_card;
 
 /// The largest number of entries in one list.
 pub(super) const LIST_MAX: usize = 1000;
@@ -62,6 +65,78 @@ pub(super) async fn entries(app: &App, view: &str) -> Result<Vec<Entry>, Error> 
         limit: LIST_MAX,
     };
     app.views.range(range).await
+}
+
+/// A list of cards (stored summaries of streams): the name of its index and the range of values.
+pub(super) struct CardList {
+    pub(super) index: &'static str,
+    pub(super) from: String,
+    pub(super) to: String,
+}
+
+impl CardList {
+    /// All cards of an index.
+    pub(super) fn whole(index: &'static str) -> Self {
+        Self {
+            index,
+            from: String::new(),
+            to: "~".into(),
+        }
+    }
+    /// The cards with exactly this value.
+    pub(super) fn of(index: &'static str, value: &str) -> Self {
+        Self {
+            index,
+            from: value.to_owned(),
+            to: format!("{value}\u{1}"),
+        }
+    }
+    /// The cards whose value begins with this text and a vertical bar.
+    pub(super) fn below(index: &'static str, value: &str) -> Self {
+        Self {
+            index,
+            from: format!("{value}|"),
+            to: format!("{value}|~"),
+        }
+    }
+}
+
+/// Returns the requested page of a list of cards, latest first, as an object with the members `count`
+/// and `name`. The parameter `shown` converts a stream name and its card to a response.
+pub(super) async fn page_of<C: Card>(
+    request: &Asked,
+    list: &CardList,
+    name: &str,
+    shown: impl Fn(&str, &C) -> Value,
+) -> ApiResult {
+    let size = request.number("page_size", 20, PAGE_SIZE_MAX)?;
+    let page = request.number("page", 1, PAGES_MAX)?;
+    let views = &request.app.views;
+    let (from, to) = (list.from.as_str(), list.to.as_str());
+    let count = views.count(C::VIEW, list.index, from, to).await?;
+    let range = Range {
+        view: C::VIEW,
+        index: list.index,
+        from,
+        to,
+        descending: true,
+        skip: (page - 1) * size,
+        limit: size,
+    };
+    let mut items = Vec::new();
+    for entry in views.range(range).await? {
+        if let Some(document) = views.get(C::VIEW, &entry.key).await? {
+            let card: C = read_card(&request.app.ledger, &entry.key, &document).await?;
+            items.push(shown(&entry.key, &card));
+        }
+    }
+    Ok(ok(json!({ "count": count, name: items })))
+}
+
+/// Returns the stream of an aggregate for an id of 32 hexadecimal digits; `None` for another text.
+pub(super) fn stream_of(aggregate: &str, id: &str) -> Option<String> {
+    let is_id = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_id.then(|| format!("{aggregate}-{id}"))
 }
 
 /// Parses an id from a URL path. Accepts only a positive decimal number without leading zeros.

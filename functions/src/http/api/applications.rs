@@ -5,18 +5,15 @@ use axum::Json;
 use axum::response::IntoResponse;
 use domain::itsm::application::Application;
 use events::Moment;
-use infra::views::Range;
 use serde_json::{Value, json};
 
-use super::admin::superuser;
+use super::admin::{CardList, page_of, stream_of, superuser};
 use super::problem::{ApiResult, Problem};
 use super::request::Asked;
 use super::resource::{
-    Answer, Asks, Call, Operation, PAGE, PAGE_SIZE, PAGE_SIZE_MAX, PAGES_MAX, Resource, get, list,
-    segments,
+    Answer, Asks, Call, Operation, PAGE, PAGE_SIZE, Resource, get, list, segments,
 };
 use super::time;
-use crate::app::cards::read_card;
 
 const OPERATIONS: &[Operation] = &[
     list(
@@ -45,40 +42,17 @@ fn answer(call: Call) -> Answer {
 }
 
 async fn all(request: Asked) -> ApiResult {
-    let size = request.number("page_size", 20, PAGE_SIZE_MAX)?;
-    let page = request.number("page", 1, PAGES_MAX)?;
     let index = match request.asked_for("state") {
         Some("open") => "open",
         _ => "application",
     };
-    let app = &request.app;
-    let count = app.views.count("application", index, "", "~").await?;
-    let range = Range {
-        view: "application",
-        index,
-        from: "",
-        to: "~",
-        descending: true,
-        skip: (page - 1) * size,
-        limit: size,
-    };
-    let mut applications = Vec::new();
-    for entry in app.views.range(range).await? {
-        if let Some(document) = app.views.get("application", &entry.key).await? {
-            let card: Application = read_card(&app.ledger, &entry.key, &document).await?;
-            applications.push(shown(&request, &entry.key, &card));
-        }
-    }
-    Ok(Json(json!({ "count": count, "applications": applications })).into_response())
+    let body = |stream: &str, card: &Application| shown(&request, stream, card);
+    page_of(&request, &CardList::whole(index), "applications", body).await
 }
 
 async fn one(request: Asked, id: &str) -> ApiResult {
     let missing = || Problem::not_found(format!("there is no application {id}"));
-    let is_id = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if !is_id {
-        return Err(missing());
-    }
-    let stream = format!("application-{id}");
+    let stream = stream_of("application", id).ok_or_else(missing)?;
     let state = request.app.ledger.load::<Application>(&stream).await?;
     let application = state.aggregate.0;
     if application.requested.is_none() {

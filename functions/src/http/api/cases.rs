@@ -6,19 +6,16 @@ use axum::response::IntoResponse;
 use domain::itsm::case::Case;
 use events::case::UpdateMark;
 use events::{Meta, Moment, PersonId};
-use infra::views::Range;
 use serde_json::{Value, json};
 
-use super::admin::superuser;
+use super::admin::{CardList, page_of, stream_of, superuser};
 use super::problem::{ApiResult, Problem};
 use super::request::Asked;
 use super::resource::{
-    Answer, Asks, Call, Operation, PAGE, PAGE_SIZE, PAGE_SIZE_MAX, PAGES_MAX, Resource, get, list,
-    post, segments,
+    Answer, Asks, Call, Operation, PAGE, PAGE_SIZE, Resource, get, list, post, segments,
 };
 use super::shape::{Member, Shape, quoted, required};
 use super::time;
-use crate::app::cards::read_card;
 use crate::app::itsm::cases::{
     BATCH_MAX, CaseError, RECORD_BYTES_MAX, Receipt, id_of, process_again, receive,
 };
@@ -118,19 +115,16 @@ fn result(receipt: &Receipt) -> Value {
 }
 
 async fn all(request: Asked) -> ApiResult {
-    let size = request.number("page_size", 20, PAGE_SIZE_MAX)?;
-    let page = request.number("page", 1, PAGES_MAX)?;
-    let app = &request.app;
-    let (state, ticket, source) = (
+    let list = match (
         request.asked_for("state").filter(|state| *state != "all"),
         request.asked_for("ticket"),
         request.asked_for("source"),
-    );
-    let (index, from, to) = match (state, ticket, source) {
-        (None, None, None) => ("case", String::new(), "~".to_owned()),
-        (Some(state), None, None) => (state, String::new(), "~".to_owned()),
-        (None, Some(ticket), None) => ("ticket", ticket.to_owned(), format!("{ticket}\u{1}")),
-        (None, None, Some(source)) => ("source", format!("{source}|"), format!("{source}|~")),
+    ) {
+        (None, None, None) => CardList::whole("case"),
+        (Some("pending"), None, None) => CardList::whole("pending"),
+        (Some(_), None, None) => CardList::whole("refused"),
+        (None, Some(ticket), None) => CardList::of("ticket", ticket),
+        (None, None, Some(source)) => CardList::below("source", source),
         _ => {
             return Err(Problem::malformed(
                 "state",
@@ -138,32 +132,12 @@ async fn all(request: Asked) -> ApiResult {
             ));
         }
     };
-    let count = app.views.count("case", index, &from, &to).await?;
-    let range = Range {
-        view: "case",
-        index,
-        from: &from,
-        to: &to,
-        descending: true,
-        skip: (page - 1) * size,
-        limit: size,
-    };
-    let mut cases = Vec::new();
-    for entry in app.views.range(range).await? {
-        if let Some(document) = app.views.get("case", &entry.key).await? {
-            let card: Case = read_card(&app.ledger, &entry.key, &document).await?;
-            cases.push(shown(&request, &entry.key, &card));
-        }
-    }
-    Ok(Json(json!({ "count": count, "cases": cases })).into_response())
+    let body = |stream: &str, card: &Case| shown(&request, stream, card);
+    page_of(&request, &list, "cases", body).await
 }
 
-/// Returns the stream of a case; an error if the text is not the id of a case.
 fn stream(id: &str) -> Result<String, Problem> {
-    let is_id = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_id
-        .then(|| format!("case-{id}"))
-        .ok_or_else(|| missing(id))
+    stream_of("case", id).ok_or_else(|| missing(id))
 }
 
 fn missing(id: &str) -> Problem {

@@ -6,19 +6,16 @@ use domain::fleet::dispatch::{Dispatch, Phase};
 use domain::fleet::model::order_id;
 use domain::fleet::robot::{Robot, Slot};
 use events::Moment;
-use infra::views::Range;
 use serde_json::{Value, json};
 
-use super::admin::superuser;
+use super::admin::{CardList, page_of, stream_of, superuser};
 use super::problem::{ApiResult, Problem};
 use super::request::Asked;
 use super::resource::{
-    Answer, Asks, Call, Operation, PAGE, PAGE_SIZE, PAGE_SIZE_MAX, PAGES_MAX, Resource, get, list,
-    segments,
+    Answer, Asks, Call, Operation, PAGE, PAGE_SIZE, Resource, get, list, segments,
 };
 use super::shape::quoted;
 use super::time;
-use crate::app::cards::read_card;
 use crate::app::fleet::missions::id_of;
 use crate::app::fleet::robots::{self, RobotState};
 
@@ -119,19 +116,16 @@ fn robot_body(request: &Asked, robot: &Robot, state: &RobotState) -> Value {
 }
 
 async fn all_missions(request: Asked) -> ApiResult {
-    let size = request.number("page_size", 20, PAGE_SIZE_MAX)?;
-    let page = request.number("page", 1, PAGES_MAX)?;
-    let app = &request.app;
     let is_open = request.asked_for("state") == Some("open");
-    let (index, from, to) = match (
+    let list = match (
         is_open,
         request.asked_for("ticket"),
         request.asked_for("robot"),
     ) {
-        (false, None, None) => ("dispatch", String::new(), "~".to_owned()),
-        (true, None, None) => ("open", String::new(), "~".to_owned()),
-        (false, Some(ticket), None) => ("ticket", ticket.to_owned(), format!("{ticket}\u{1}")),
-        (false, None, Some(robot)) => ("robot", format!("{robot}|"), format!("{robot}|~")),
+        (false, None, None) => CardList::whole("dispatch"),
+        (true, None, None) => CardList::whole("open"),
+        (false, Some(ticket), None) => CardList::of("ticket", ticket),
+        (false, None, Some(robot)) => CardList::below("robot", robot),
         _ => {
             return Err(Problem::malformed(
                 "state",
@@ -139,32 +133,13 @@ async fn all_missions(request: Asked) -> ApiResult {
             ));
         }
     };
-    let count = app.views.count("dispatch", index, &from, &to).await?;
-    let range = Range {
-        view: "dispatch",
-        index,
-        from: &from,
-        to: &to,
-        descending: true,
-        skip: (page - 1) * size,
-        limit: size,
-    };
-    let mut missions = Vec::new();
-    for entry in app.views.range(range).await? {
-        if let Some(document) = app.views.get("dispatch", &entry.key).await? {
-            let card: Dispatch = read_card(&app.ledger, &entry.key, &document).await?;
-            missions.push(mission_body(&request, &entry.key, &card));
-        }
-    }
-    Ok(Json(json!({ "count": count, "dispatches": missions })).into_response())
+    let body = |stream: &str, card: &Dispatch| mission_body(&request, stream, card);
+    page_of(&request, &list, "dispatches", body).await
 }
 
 async fn one_mission(request: Asked, id: &str) -> ApiResult {
     let missing = || Problem::not_found(format!("there is no mission {}", quoted(id)));
-    if id.len() != 32 || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(missing());
-    }
-    let stream = format!("dispatch-{id}");
+    let stream = stream_of("dispatch", id).ok_or_else(missing)?;
     let loaded = request.app.ledger.load::<Dispatch>(&stream).await?;
     let mission = loaded.aggregate.0;
     if mission.requested.is_none() {
