@@ -61,7 +61,8 @@ pub struct Robots {
     /// Keeps the connection open. Ends only if `messages` is dropped.
     pub connection: BoxFuture<'static, ()>,
     pub messages: mpsc::Receiver<fleet::Message>,
-    /// The interfaces of all robots, whose messages the connection subscribes to.
+    /// The first levels of the topics of all robots (VDA 5050, `interfaceName`). The connection
+    /// subscribes to the messages below these levels.
     pub interfaces: watch::Sender<BTreeSet<String>>,
 }
 

@@ -21,7 +21,7 @@ use crate::{Error, Kind};
 const KEEP_ALIVE_S: u16 = 15;
 /// Time without any event of the connection after which a new connection is made.
 const SILENCE: Duration = Duration::from_secs(2 * KEEP_ALIVE_S as u64);
-/// Number of messages that wait for the connection.
+/// Largest number of messages that wait until the connection sends them.
 const WAITING_MAX: usize = 1_024;
 /// First and longest pause before a new connection.
 const PAUSE: Duration = Duration::from_millis(250);

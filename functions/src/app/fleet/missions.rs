@@ -223,7 +223,8 @@ pub async fn lose_contact(app: &App, stream: &str, epoch: u32) -> Result<(), Err
     execute(app, stream, &command, Cause::Own).await
 }
 
-/// Publishes a message again whose effect a state of the robot does not show.
+/// Publishes a message again if the state that the robot reported does not show the effect of the
+/// message.
 async fn repair(
     app: &App,
     stream: &str,
@@ -286,7 +287,8 @@ async fn withdraw(app: &App, stream: &str) -> Result<(), Error> {
     Box::pin(step(app, stream)).await
 }
 
-/// Takes the steps that need no message and no deadline: chooses a robot, or records the result.
+/// Takes the steps of a mission for which the desk waits neither for a message nor for a deadline.
+/// These steps choose a robot, or record the result of the mission.
 pub async fn step(app: &App, stream: &str) -> Result<(), Error> {
     for _ in 0..STEPS_MAX {
         let state = load(app, stream).await?;
