@@ -87,8 +87,9 @@ pub struct Attachment {
     pub uploaded: Option<Uploaded>,
     /// All holders of the file: the tickets, drafts and workflows to which the file was ever attached.
     pub places: Vec<Holder>,
-    /// The time of the next work on the file. The desk then checks whether a holder uses the file, or deletes
-    /// the content again after a failed deletion.
+    /// The time at which the desk must next work on the file. The desk then checks whether a holder (a ticket,
+    /// a draft or a workflow) uses the file. If an earlier deletion of the content failed, the desk tries to
+    /// delete the content again.
     pub due: Moment,
     pub retained: bool,
     pub discarded: bool,

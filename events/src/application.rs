@@ -143,8 +143,8 @@ pub struct Completed {
     pub exchange: Option<Exchange>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// True if the external ITSM decided the application. The decision is granted or refused. The value is
-    /// false if the external ITSM has not accepted the application.
+    /// True if the external ITSM granted or refused the application. False if the external ITSM rejected the
+    /// request, so that no application exists there.
     pub succeeded: bool,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, String>,

@@ -29,8 +29,8 @@ const IDLE_PART: u64 = 6;
 /// Maximum factor by which the attack may increase the response times of the normal client. Response times
 /// are compared by their 99th percentile.
 const SLOWER_MAX: u32 = 10;
-/// The test uses at least this value as the 99th percentile before the attack. Random delays of the machine
-/// would otherwise distort the comparison.
+/// Smallest value for the 99th percentile of the response times before the attack. If the measured value is
+/// smaller, the test uses this value, because random delays of the machine would distort the comparison.
 const IDLE_MIN: Duration = Duration::from_millis(5);
 /// Maximum allowed response time of `/healthz`.
 const HEALTH_MAX: Duration = Duration::from_millis(500);

@@ -9,8 +9,8 @@ use std::process::{Command, Stdio};
 
 use tests::process::{program, root};
 
-/// Maximum number of checks whether a started server responds. The script makes ten checks per second and
-/// fails after the last check.
+/// Maximum number of checks whether a started server responds. The shell script that the test makes from a
+/// document checks ten times per second, and fails after the last check.
 const LOOKS: u32 = 600;
 /// Port numbers in the documents. The test replaces each of these numbers by a free port.
 const PORTS: [&str; 4] = ["8080", "8081", "8082", "18080"];

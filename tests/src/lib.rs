@@ -1,7 +1,8 @@
 //! This crate contains the code that the tests of all crates share.
 //!
 //! [`TestDesk`] is a complete desk that keeps all data in memory and has a clock that the test sets.
-//! [`process`] runs the compiled program. [`lists`] compares ticket lists with a simple computation.
+//! [`process`] runs the compiled program. [`lists`] computes ticket
+//! lists in a simple way and compares them with the lists of the desk.
 //!
 //! How to add a test:
 //!

@@ -194,8 +194,8 @@ impl Ticket {
             Some(_) => return reject(Rejection::LinkedAlready(other.clone())),
             None => {}
         }
-        // A person opened the other ticket from this ticket. The permission for the link was already checked
-        // at that time.
+        // If a person opened the other ticket from this ticket, the permission for the link was checked then.
+        // All other links are checked here.
         if !(mirror && relation == Relation::Raised) {
             self.may_relate(by, relation, context)?;
         }

@@ -1075,8 +1075,8 @@ pub(super) fn find(ticket: &Ticket, key: &str) -> Found {
     }
 }
 
-/// Returns an attribute of the ticket. This function reads only attributes for which the context is not
-/// needed.
+/// Returns an attribute that can be read from the ticket alone. Returns `None` for an attribute that also
+/// needs data of other streams.
 fn ticket_attribute(ticket: &Ticket, key: &str) -> Option<String> {
     let opened = ticket.opened.as_ref()?;
     Some(match key {

@@ -13,8 +13,8 @@ use crate::App;
 use crate::app::people::people_in;
 use crate::app::{attachments, drafts};
 
-/// Longest time that an API waits after a command until the card (the stored summary of the ticket)
-/// contains the change (design 3).
+/// Longest time that a request waits after a command until the card (the stored summary of the
+/// ticket) contains the change (design.md, section 3).
 const CARD_WAIT: Duration = Duration::from_secs(1);
 
 /// Executes a command of a person on a ticket. Both APIs use this function.
