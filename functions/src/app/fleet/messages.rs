@@ -39,8 +39,7 @@ pub enum Unused {
 /// Processes one message. A message that is not used is written to the log.
 pub async fn receive(app: &App, message: &Message) -> Result<(), Error> {
     match process(app, message).await? {
-        Ok(()) => {}
-        Err(Unused::Older) => {}
+        Ok(()) | Err(Unused::Older) => {}
         Err(reason) => {
             tracing::warn!(topic = message.topic, %reason, "a message of a robot is not used");
         }
@@ -57,7 +56,8 @@ pub async fn process(app: &App, message: &Message) -> Result<Result<(), Unused>,
         return Ok(Err(Unused::TooLarge));
     }
     let identity = Robot::identity(&topic.interface, &topic.manufacturer, &topic.serial);
-    let Some(robot) = robots::find(app, &identity).await? else {
+    let found = robots::find(app, &identity).await?;
+    let Some((robot, slot)) = found.and_then(|found| Some((found.defined?, found.slot))) else {
         return Ok(Err(Unused::UnknownRobot));
     };
     if major(&robot.version) != topic.major {
@@ -77,8 +77,13 @@ pub async fn process(app: &App, message: &Message) -> Result<Result<(), Unused>,
         return Ok(Err(Unused::Identity));
     }
     match topic.kind {
-        TopicKind::Connection => connection(app, &robot.name, &body, message.received).await,
-        TopicKind::State => state(app, &robot.name, &received, &body, message.received).await,
+        TopicKind::Connection => {
+            connection(app, &robot.name, &slot, &body, message.received).await?;
+            Ok(Ok(()))
+        }
+        TopicKind::State => {
+            state(app, &robot.name, &slot, &received, &body, message.received).await
+        }
         TopicKind::Factsheet => Ok(Ok(())),
     }
 }
@@ -88,30 +93,32 @@ pub async fn process(app: &App, message: &Message) -> Result<Result<(), Unused>,
 async fn connection(
     app: &App,
     name: &str,
+    slot: &Slot,
     body: &Value,
     received: Moment,
-) -> Result<Result<(), Unused>, Error> {
+) -> Result<(), Error> {
     let (mut state, last) = robots::state(app, name).await?;
     let lost = (!v2::is_connected(body)).then_some(received);
     if lost.is_some() != state.lost.is_some() {
         state.lost = lost;
         robots::keep(app, name, &state, last).await?;
     }
-    if lost.is_some() {
-        let robot = robots::load(app, &robots::stream_of(name)).await?;
-        if let Slot::Held {
+    if lost.is_some()
+        && let Slot::Held {
             dispatch, epoch, ..
-        } = &robot.slot
-        {
-            missions::lose_contact(app, dispatch, *epoch).await?;
-        }
+        } = slot
+    {
+        missions::lose_contact(app, dispatch, *epoch).await?;
     }
-    Ok(Ok(()))
+    Ok(())
 }
 
+/// Stores the state of a robot, and records the progress that the state shows. The parameter `slot` is
+/// the reservation of the robot when the message arrived.
 async fn state(
     app: &App,
     name: &str,
+    slot: &Slot,
     header: &v2::Received,
     body: &Value,
     received: Moment,
@@ -134,11 +141,10 @@ async fn state(
         (known.lost, known.has_state) = (None, true);
         robots::keep(app, name, &known, last).await?;
     }
-    let robot = robots::load(app, &robots::stream_of(name)).await?;
     let mut missions: Vec<(String, u32)> = mission_of(&snapshot.order).into_iter().collect();
     if let Slot::Held {
         dispatch, epoch, ..
-    } = &robot.slot
+    } = slot
     {
         let held = (dispatch.clone(), *epoch);
         if !missions.contains(&held) {
@@ -149,6 +155,7 @@ async fn state(
         missions::observe(app, &dispatch, epoch, &snapshot, received).await?;
     }
     if snapshot.is_idle() {
+        // A mission may have released the robot because of this state.
         let robot = robots::load(app, &robots::stream_of(name)).await?;
         if matches!(
             robot.slot,

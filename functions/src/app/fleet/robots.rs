@@ -57,8 +57,9 @@ pub fn meta(correlation: &str) -> Meta {
     }
 }
 
-/// Returns the robot with an identity in topics; `None` if no robot has it.
-pub async fn find(app: &App, identity: &str) -> Result<Option<Defined>, Error> {
+/// Returns the robot with an identity in topics, with the state of its reservation; `None` if no robot
+/// has the identity.
+pub async fn find(app: &App, identity: &str) -> Result<Option<Robot>, Error> {
     let end = format!("{identity}\u{1}");
     let range = Range {
         view: "robot",
@@ -72,7 +73,7 @@ pub async fn find(app: &App, identity: &str) -> Result<Option<Defined>, Error> {
     let Some(entry) = app.views.range(range).await?.into_iter().next() else {
         return Ok(None);
     };
-    Ok(load(app, &entry.key).await?.defined)
+    Ok(Some(load(app, &entry.key).await?))
 }
 
 /// Returns the current state of the stream of a robot.
