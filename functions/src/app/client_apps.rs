@@ -7,7 +7,7 @@ use events::Meta;
 use events::app::Registered;
 use infra::ledger::NoContext;
 use infra::views::Range;
-use infra::{CommandEnvelope, Error, ExecuteError, Kind, Ledger};
+use infra::{CommandEnvelope, Error, ExecuteError, Ledger};
 use serde_json::{Value, json};
 
 use crate::App;
@@ -63,16 +63,11 @@ pub async fn define(ledger: &Ledger, registered: &Registered, meta: Meta) -> Res
         command_id: ledger.fresh_id(),
         meta,
     };
-    match ledger
+    ledger
         .execute::<config::App>(&command_envelope, registered, &NoContext)
         .await
-    {
-        Ok(_) => Ok(()),
-        Err(ExecuteError::Technical(error)) => Err(error),
-        Err(ExecuteError::Rejected(rejection)) => {
-            Err(Error::new(Kind::Misconfigured, rejection.to_string()))
-        }
-    }
+        .map(drop)
+        .map_err(ExecuteError::unexpected)
 }
 
 /// Disables or enables a client app. Returns false if the app does not exist.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use events::{Event, Meta};
 use infra::ledger::NoContext;
-use infra::{CommandEnvelope, Error, ExecuteError, Kind};
+use infra::{CommandEnvelope, Error, ExecuteError};
 
 use crate::App;
 
@@ -23,17 +23,11 @@ where
         command_id: app.ledger.fresh_id(),
         meta: Meta::system("setup", "setup"),
     };
-    match app
-        .ledger
+    app.ledger
         .execute::<D>(&command_envelope, defined, &NoContext)
         .await
-    {
-        Ok(_) => Ok(()),
-        Err(ExecuteError::Technical(error)) => Err(error),
-        Err(ExecuteError::Rejected(rejection)) => {
-            Err(Error::new(Kind::Misconfigured, rejection.to_string()))
-        }
-    }
+        .map(drop)
+        .map_err(ExecuteError::unexpected)
 }
 
 /// Checks that a name can be a part of a stream name. The error contains the reason.

@@ -9,11 +9,10 @@ pub mod runner;
 pub mod sync;
 pub mod ticket;
 
-use domain::Decider;
 use domain::intent::{Intent, Work};
 use futures_util::future::BoxFuture;
+use infra::Error;
 use infra::queue::Message;
-use infra::{Error, ExecuteError};
 
 use crate::App;
 use crate::stream::follow::aggregate::{Registry, find};
@@ -65,15 +64,4 @@ fn wrong_queue(message: &Message) -> Error {
         "message {} contains an intent of another queue",
         message.id
     ))
-}
-
-/// Converts the error of a command that is never rejected in normal operation. If the command was
-/// rejected, the result is an error of the kind `Misconfigured`.
-fn unexpected<D: Decider>(error: ExecuteError<D>) -> Error {
-    match error {
-        ExecuteError::Technical(error) => error,
-        ExecuteError::Rejected(rejection) => {
-            Error::new(infra::Kind::Misconfigured, rejection.to_string())
-        }
-    }
 }

@@ -18,7 +18,6 @@ use infra::views::{Document, Views};
 use infra::{CommandEnvelope, Error, ExecuteError, Kind, Ledger};
 use serde::{Deserialize, Serialize};
 
-use super::unexpected;
 use crate::App;
 
 /// The name of the view that contains the leases (the exclusive rights to make an attempt). Each
@@ -160,7 +159,7 @@ pub async fn close<O: Outgoing>(
         .execute::<O>(&command_envelope, command, &NoContext)
         .await
         .map(drop)
-        .map_err(unexpected)
+        .map_err(ExecuteError::unexpected)
 }
 
 struct Outcome {
@@ -258,7 +257,7 @@ async fn execute<O: Outgoing>(
     {
         Ok(outcome) => Ok(Some(outcome.state)),
         Err(ExecuteError::Rejected(rejection)) if O::is_repeated(&rejection) => Ok(None),
-        Err(error) => Err(unexpected(error)),
+        Err(error) => Err(error.unexpected()),
     }
 }
 

@@ -14,10 +14,10 @@ use infra::http::HttpRequest;
 use infra::itsm::{self, Connection, Itsm, Request};
 use infra::ledger::{NoContext, command_id};
 use infra::queue::Message;
-use infra::{CommandEnvelope, Error};
+use infra::{CommandEnvelope, Error, ExecuteError};
 use serde_json::Value;
 
-use super::{runner, unexpected, wrong_queue};
+use super::{runner, wrong_queue};
 use crate::App;
 use crate::app::itsm::callbacks;
 use crate::app::outbound::{self, Described};
@@ -63,7 +63,7 @@ pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(),
             app.ledger
                 .execute::<Application>(&command_envelope, &hint, &NoContext)
                 .await
-                .map_err(unexpected)?;
+                .map_err(ExecuteError::unexpected)?;
             step(app, &subject).await
         }
         _ => Err(wrong_queue(message)),
@@ -91,7 +91,7 @@ pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
         app.ledger
             .execute::<Application>(&command_envelope, &expire, &NoContext)
             .await
-            .map_err(unexpected)?;
+            .map_err(ExecuteError::unexpected)?;
     }
     step(app, &due.stream).await
 }

@@ -8,7 +8,7 @@ use infra::ledger::command_id;
 use infra::queue::Message;
 use infra::{Error, ExecuteError};
 
-use super::{unexpected, wrong_queue};
+use super::wrong_queue;
 use crate::App;
 use crate::app::tickets;
 
@@ -134,7 +134,7 @@ async fn relate(
             tracing::warn!(%rejection, %ticket, "related ticket rejected the command");
             Ok(false)
         }
-        Err(error) => Err(unexpected(error)),
+        Err(error) => Err(error.unexpected()),
     }
 }
 
@@ -171,6 +171,6 @@ pub async fn rate(app: &App, due: &Due) -> Result<(), Error> {
         Ok(_) | Err(ExecuteError::Rejected(Rejection::NotFinished | Rejection::RatedAlready)) => {
             Ok(())
         }
-        Err(error) => Err(unexpected(error)),
+        Err(error) => Err(error.unexpected()),
     }
 }

@@ -113,6 +113,17 @@ pub enum ExecuteError<D: Decider> {
     Technical(#[from] Error),
 }
 
+impl<D: Decider> ExecuteError<D> {
+    /// Returns the error for a command that must never be rejected. A rejection becomes an error of the
+    /// kind [`Kind::Misconfigured`].
+    pub fn unexpected(self) -> Error {
+        match self {
+            Self::Technical(error) => error,
+            Self::Rejected(rejection) => Error::new(Kind::Misconfigured, rejection.to_string()),
+        }
+    }
+}
+
 /// Loads the context of a command: the data from outside the stream that the decision needs.
 #[async_trait]
 pub trait ContextLoader<D: Decider>: Send + Sync {

@@ -18,7 +18,7 @@ use events::task_type::Repetition;
 use events::workflow::service_task::{Mission, ServiceTask};
 use events::{Meta, Moment};
 use infra::ledger::{NoContext, command_id};
-use infra::{CommandEnvelope, Error, ExecuteError, Kind};
+use infra::{CommandEnvelope, Error, ExecuteError};
 
 use super::robots;
 use crate::App;
@@ -51,7 +51,7 @@ pub async fn open(app: &App, id: &str, start: StartServiceTask) -> Result<(), Er
         .await
     {
         Ok(_) | Err(ExecuteError::Rejected(Rejection::AlreadyRequested)) => {}
-        Err(failure) => return Err(unexpected(failure)),
+        Err(failure) => return Err(failure.unexpected()),
     }
     step(app, &stream).await
 }
@@ -410,7 +410,7 @@ async fn execute(
         Ok(outcome) => outcome,
         // Another worker took the step.
         Err(ExecuteError::Rejected(Rejection::NotQueued)) => return Ok(()),
-        Err(failure) => return Err(unexpected(failure)),
+        Err(failure) => return Err(failure.unexpected()),
     };
     for event in &outcome.events {
         if let Err(error) = follow_up(app, stream, &outcome.state, event, cause).await {
@@ -483,11 +483,4 @@ pub fn id_of(stream: &str) -> &str {
 /// Returns the current state of a mission.
 pub async fn load(app: &App, stream: &str) -> Result<Dispatch, Error> {
     Ok(app.ledger.load::<Dispatch>(stream).await?.aggregate.0)
-}
-
-fn unexpected(failure: ExecuteError<Dispatch>) -> Error {
-    match failure {
-        ExecuteError::Technical(error) => error,
-        ExecuteError::Rejected(rejection) => Error::new(Kind::Misconfigured, rejection.to_string()),
-    }
 }

@@ -13,7 +13,7 @@ use events::workflow::NodeKind;
 use events::workflow::service_task::ServiceTask;
 use events::{Meta, Moment, NodeId, TicketSn};
 use infra::ledger::command_id;
-use infra::{Error, ExecuteError, Kind};
+use infra::{Error, ExecuteError};
 use serde_json::Value;
 
 use crate::App;
@@ -83,10 +83,7 @@ pub async fn record_result(
     match tickets::execute(app, ticket, &command, meta, id, None).await {
         Ok(_) => Ok(true),
         Err(ExecuteError::Rejected(Rejection::ResultNotExpected | Rejection::Unknown)) => Ok(false),
-        Err(ExecuteError::Rejected(rejection)) => {
-            Err(Error::new(Kind::Misconfigured, rejection.to_string()))
-        }
-        Err(ExecuteError::Technical(error)) => Err(error),
+        Err(failure) => Err(failure.unexpected()),
     }
 }
 
