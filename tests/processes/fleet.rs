@@ -25,6 +25,8 @@ use crate::desk::{Desk, until};
 /// Number of missions in the test that kills the desk. The environment variable
 /// `LEDGERDESK_MISSIONS` replaces this number.
 const MISSIONS: usize = 12;
+/// Most rounds of two cases until both robots have worked.
+const ROUNDS_MAX: usize = 5;
 /// Number of kills of the desk in that test, per ten missions.
 const KILLS_PER_TEN: usize = 5;
 
@@ -340,7 +342,11 @@ async fn foreign_robots_complete_cases_and_a_killed_robot_is_replaced() {
     let desk = desk(&broker).await;
     ready(&desk, &["agv_1", "vehicle_1"]).await;
     let mut by_robot = BTreeMap::new();
-    for round in 0..2 {
+    let mut rounds = 0;
+    // On a busy machine, a robot can miss its offer, and the other robot does both works of a round.
+    while rounds < 2 || (by_robot.len() < 2 && rounds < ROUNDS_MAX) {
+        let round = rounds;
+        rounds += 1;
         let sns = [
             post_case(&desk, 2 * round, "S1").await,
             post_case(&desk, 2 * round + 1, "S2").await,
@@ -354,7 +360,7 @@ async fn foreign_robots_complete_cases_and_a_killed_robot_is_replaced() {
     }
     assert_eq!(by_robot.len(), 2, "both robots worked: {by_robot:?}");
     // The robot that has the order is killed on its way. The other robot completes the case.
-    let sn = post_case(&desk, 10, "S3").await;
+    let sn = post_case(&desk, 2 * ROUNDS_MAX, "S3").await;
     let mission = until("a robot accepts the order", async || {
         let path = format!("dispatches?ticket={sn}");
         let shown = desk.v1("GET", &path, "admin", Value::Null).await;
@@ -384,17 +390,18 @@ async fn foreign_robots_complete_cases_and_a_killed_robot_is_replaced() {
     let attempts: usize = broker.began().values().map(BTreeSet::len).sum();
     assert_eq!(
         attempts,
-        5,
-        "each of the five works began once: {:?}",
+        2 * rounds + 1,
+        "each work began once: {:?}",
         broker.began()
     );
     // A broker that lost its sessions and its retained messages does not stop the fleet.
     broker.restart().await;
-    let sn = post_case(&desk, 11, "S1").await;
+    let sn = post_case(&desk, 2 * ROUNDS_MAX + 1, "S1").await;
     let mission = finished(&desk, &sn).await;
     assert_eq!(mission["outcome"]["succeeded"], true, "{mission}");
     println!(
-        "6 cases by foreign robots, 1 killed robot replaced, 1 restart of the broker: {by_robot:?}"
+        "{} cases by foreign robots, 1 killed robot replaced, 1 restart of the broker: {by_robot:?}",
+        2 * rounds + 2
     );
 }
 
