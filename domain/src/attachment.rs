@@ -13,13 +13,13 @@ use serde_json::Value;
 
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
-/// Time limit in milliseconds for two cases: an unfinished upload, and an uploaded file that is not
-/// attached to any holder.
+/// Time limit in milliseconds for an upload. If an uploaded file is not attached to a ticket, a draft or a
+/// workflow, the same time limit applies to the file.
 pub const ALONE_MS: i64 = 24 * 3_600_000;
 /// Pause in milliseconds before a failed deletion of the content is repeated.
 pub const REMOVE_MS: i64 = 3_600_000;
-/// Minimum change of the deadline in milliseconds. A draft is saved often, and each save attaches
-/// the file again. Smaller changes of the deadline are therefore not recorded.
+/// Minimum change of the deadline in milliseconds. A draft is saved often, and each save attaches the file
+/// again. A change that is smaller than this minimum is therefore not stored for a draft.
 const FRESH_MS: i64 = 24 * 3_600_000;
 /// Size in bytes of one stored part of a file.
 pub const PART_BYTES: usize = 4 << 20;
@@ -44,9 +44,10 @@ pub enum Command {
         by: PersonId,
         until: Moment,
     },
-    /// Keeps the file permanently. The desk sends this command when a holder uses the file.
+    /// Keeps the file permanently. The desk sends this command when a holder (a ticket, draft or workflow)
+    /// uses the file.
     Keep,
-    /// Discards the file. Either the deadline has passed and no holder uses the file, or a person deletes the
+    /// Discards the file. Either the deadline has passed and the file is not used, or a person deletes the
     /// file.
     Discard { by: PersonId, at: Moment },
     /// Stores that the content of the file was deleted.
@@ -127,8 +128,9 @@ impl Decider for Attachment {
             Command::Receive(_) if self.uploaded.is_some() => reject(Rejection::Uploaded),
             Command::Receive(uploaded) => Ok(vec![uploaded.clone().into()]),
             Command::Attach { .. } if self.uploaded.is_none() => reject(Rejection::Incomplete),
-            // Only the uploader may attach a file to a draft. The number of holders of a file is limited.
-            // Without this rule, other people could reach the limit with their drafts.
+            // Only the uploader may attach a file to a draft. The number of holders (tickets, drafts and
+            // workflows) of a file is limited. Without this rule, other people could reach the limit with
+            // their drafts.
             Command::Attach {
                 to: Holder::Draft(_),
                 by,
@@ -140,8 +142,8 @@ impl Decider for Attachment {
                     return reject(Rejection::TooManyPlaces);
                 }
                 // A draft is saved often, and each save attaches the file again. A small change of the
-                // deadline is therefore not stored for a draft. For other holders, each later deadline is
-                // stored.
+                // deadline is therefore not stored for a draft. For a ticket or a workflow, each later
+                // deadline is stored.
                 let ignored_ms = if matches!(to, Holder::Draft(_)) {
                     FRESH_MS
                 } else {
@@ -166,8 +168,8 @@ impl Decider for Attachment {
             Command::Keep if self.places.is_empty() => reject(Rejection::Alone),
             Command::Keep => Ok(vec![Retained {}.into()]),
             Command::Discard { .. } if self.retained => reject(Rejection::Held),
-            // A person may discard a file only if all holders of the file are drafts. Any other file is
-            // discarded only by the desk, after the deadline of the file.
+            // A person may discard a file only if the file was never attached to a ticket or a workflow.
+            // Any other file is discarded only by the desk, after the deadline of the file.
             Command::Discard { by, .. }
                 if !by.is_system()
                     && self

@@ -43,8 +43,8 @@ pub enum Verdict {
         /// The output variables that were read from the response.
         outputs: BTreeMap<String, String>,
     },
-    /// The other system has accepted the work but has not completed it. The desk sends the next request after
-    /// `after_ms` milliseconds.
+    /// The other system has accepted the work but has not completed the work. The desk sends the next
+    /// request after `after_ms` milliseconds.
     Poll {
         step: String,
         /// The id of the task in the other system. The text is empty if there is no task.
@@ -92,8 +92,8 @@ pub struct Attempts {
     pub made: u32,
     /// Number of failed attempts in succession.
     pub failures: u32,
-    /// The number of the last attempt whose start was stored before the request was sent. The start is stored
-    /// only for requests that must not be sent twice. The number is 0 if there is no such attempt.
+    /// The number of the last attempt with a stored start. The desk stores the start of an attempt only if
+    /// the request must not be sent twice. The number is 0 if there is no such attempt.
     #[serde(default)]
     pub started: u32,
     /// The time of the next attempt.

@@ -85,8 +85,8 @@ pub fn pattern(text: &str) -> Option<regex::Regex> {
             .build()
             .ok()
     };
-    // The text is first compiled without the additional group. A text such as `a)|(b` is invalid alone.
-    // Inside the group it would be valid, but would change the meaning of the group.
+    // The expression is later put into a group. A text such as `a)|(b` is invalid alone, but inside the
+    // group it would be valid with a wrong meaning. Therefore the text is first compiled without the group.
     compile(text)?;
     compile(&format!("^(?:{text})"))
 }
@@ -344,8 +344,8 @@ mod tests {
         }
     }
 
-    /// Returns a group of clauses for a test. Each clause has the given result when the test evaluates the
-    /// clause, and the key of the clause is this result as text.
+    /// Returns a group of clauses for a test. Each clause has the given result in an evaluation. The key of
+    /// a clause is this result as text.
     fn group_of(join: Join, results: &[bool]) -> Group {
         let expressions = results
             .iter()

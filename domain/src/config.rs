@@ -91,11 +91,11 @@ impl Integration {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ApplicationKind(pub Option<application_kind::Defined>);
 
-/// The current definition of one site of the fleet.
+/// The current definition of one site. A site is a place at which robots work.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Site(pub Option<site::Defined>);
 
-/// The current definition of one task type of the fleet.
+/// The current definition of one task type. A task type is a kind of work that robots can do.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TaskType(pub Option<task_type::Defined>);
 

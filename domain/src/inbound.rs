@@ -1,5 +1,5 @@
-//! Implements the aggregate of one inbound message. An inbound message is a request that another system sent
-//! to this desk. The name of its stream is computed from the message. If the same message arrives again, it
+//! Implements the aggregate of one inbound message. An inbound message is a request that another system
+//! sent to this desk. The name of the stream is computed from the message. A repeated message therefore
 //! belongs to the same stream and adds no event. This rule prevents replay attacks.
 
 use events::inbound::{InboundEvent, Received};
@@ -41,8 +41,8 @@ impl Decider for Inbound {
     }
 }
 
-/// No list contains inbound messages. The desk stores the card (the summary of the stream) for another
-/// reason. The card shows which events of the stream a reaction has processed.
+/// The card is the stored summary of the stream. The card of an inbound message is in no list. The desk
+/// stores the card because it shows which events of the stream a reaction has processed.
 impl Card for Inbound {
     type Event = InboundEvent;
     const VIEW: &'static str = "inbound";

@@ -77,8 +77,8 @@ pub struct StartApiCall {
     pub correlation: String,
 }
 
-/// The data that is necessary to start the service task of one automatic node: an application or a
-/// mission.
+/// The data that the desk needs to start the work of one automatic node. The work is an application (a
+/// request for approval in an external ITSM) or a mission (the work of a robot).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StartServiceTask {
     pub ticket: TicketSn,

@@ -25,8 +25,8 @@ pub enum Rejection {
     UsedUp,
 }
 
-/// The state of one number sequence. The member `issued` is the last reserved number. It is 0 before the
-/// first block.
+/// The state of one number sequence. The member `issued` is the last reserved number. The number is 0
+/// before the first block is reserved.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NumberSequence {
     pub issued: i64,

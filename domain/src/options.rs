@@ -34,10 +34,10 @@ pub struct Question {
     pub secret: String,
     pub timeout_ms: i64,
     rows: String,
-    /// The names of two members in each row of the response. These members contain the key and the name of an
-    /// option. If the workflow does not define the names, the value is `None`. The members `key` and `name`
-    /// of a row are then used. If a row has no member `key`, the row itself is the name, and its index is the
-    /// key.
+    /// The names of two members in each row of the response. One member contains the key of an option, and
+    /// the other contains its name. The value is `None` if the workflow does not define these names. In
+    /// this case, the members `key` and `name` are used. If a row has no member `key`, the row itself is
+    /// the name of the option, and the index of the row is the key.
     members: Option<(String, String)>,
 }
 
@@ -97,8 +97,8 @@ pub fn variables(definition: &Definition, find: impl Fn(&str) -> Found) -> Varia
         .collect()
 }
 
-/// Returns the keys of all fields whose values the request for the options uses. The keys are in alphabetical
-/// order.
+/// Returns the keys of all fields that are used in the request for the options. The keys are in
+/// alphabetical order.
 pub fn depends_on(source: &Source) -> Vec<String> {
     let request = &source.request;
     let texts = [&request.url].into_iter().chain(

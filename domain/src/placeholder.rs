@@ -92,8 +92,8 @@ fn escaped(text: &str) -> String {
     quoted[1..quoted.len() - 1].to_owned()
 }
 
-/// Returns a value as JSON text for a position outside of quotes. If the value is a text that is itself valid
-/// JSON, such as `5`, it is returned without quotes.
+/// Returns a value as JSON text for a position outside of quotes. If the value is a text that is itself
+/// valid JSON, such as `5`, the text is returned without quotes.
 fn json_value(value: &Value) -> String {
     match value {
         Value::String(text) if serde_json::from_str::<Value>(text).is_ok() => text.clone(),

@@ -1,5 +1,5 @@
 //! Implements the aggregate that stores the start of a reaction. A reaction is a function that creates
-//! further work from events. It processes only the commits that are stored after its start.
+//! further work from events. The reaction processes only the commits that are stored after its start.
 
 use events::Moment;
 use events::reaction::{Activated, ReactionEvent};

@@ -57,8 +57,8 @@ pub fn split(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Returns true if a text is a valid user name. The name `system` is reserved for the desk. A text that
-/// contains a separator is a list of names. A text in the form of a person id is not valid, because the desk
-/// displays the id of an erased person in place of the name.
+/// contains a separator is a list of names. A text in the form of a person id is not valid. After a person
+/// is erased, the desk displays such an id in place of the name.
 pub fn is_name(name: &str) -> bool {
     let is_forbidden = |c: char| {
         c.is_control()

@@ -1,5 +1,5 @@
-//! Defines the events of one API call. The events are stored in the stream `api_call-<id>`. They contain the
-//! attempts and the deadlines of the API call.
+//! Defines the events of one API call. The events are stored in the stream `api_call-<id>`. The events
+//! contain the attempts and the deadlines of the API call.
 
 use std::collections::BTreeMap;
 
@@ -52,7 +52,7 @@ pub struct Requested {
     /// with the same key.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub inputs: BTreeMap<String, String>,
-    /// The id of a task in the external system that an earlier call created. This call continues the task.
+    /// The id of a task that an earlier call created in the external system. This call continues the task.
     /// The text is empty if the call needs a new task.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub task: String,
@@ -73,8 +73,8 @@ pub struct AttemptStarted {
 }
 impl Personals for AttemptStarted {}
 
-/// The target and the duration of one HTTP request. The event does not contain the path and the query of the
-/// URL, because they may contain values that people entered.
+/// The target and the duration of one HTTP request. The path and the query of the URL are omitted, because
+/// these parts may contain values that people entered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exchange {
     /// The method, the scheme and the host of the request. An example is `POST https://api.example.com`.

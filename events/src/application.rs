@@ -133,8 +133,8 @@ pub enum Cause {
     Poll,
 }
 
-/// The external ITSM decided the application, or rejected the request. If the ticket of the desk has not
-/// stored the result before the time `due`, the desk sends the result to this ticket again.
+/// The external ITSM decided the application, or rejected the request. If the ticket of the desk does not
+/// store the result before the time `due`, the desk sends the result again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Completed {
     pub attempt: u32,
@@ -143,8 +143,8 @@ pub struct Completed {
     pub exchange: Option<Exchange>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// True if the external ITSM granted or refused the application. False if the external ITSM rejected the
-    /// request, so that no application exists there.
+    /// True if the external ITSM granted or refused the application. False if the external ITSM rejected
+    /// the request and therefore contains no application.
     pub succeeded: bool,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, String>,

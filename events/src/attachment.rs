@@ -50,8 +50,8 @@ pub enum Holder {
 pub struct UploadStarted {
     pub attachment: AttachmentId,
     pub by: PersonId,
-    /// The person with whose key the bytes of the file are encrypted. The value is absent if many people may
-    /// read the file, because the bytes are then encrypted with a key of the desk.
+    /// The person with whose key the bytes of the file are encrypted. The value is absent if many people
+    /// may read the file. In this case, the bytes are encrypted with a key of the desk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<PersonId>,
     /// The name of the file.
@@ -68,8 +68,8 @@ impl Personals for UploadStarted {
 /// The upload is complete: all parts of the file are stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Uploaded {
-    /// The media type of the file, as the desk detects it from the bytes. If the detection fails, this is the
-    /// media type from the upload request.
+    /// The media type of the file. The desk detects the media type from the bytes. If the detection fails,
+    /// the value is the media type from the upload request.
     pub media_type: String,
     pub bytes: u64,
     /// The hashes of the parts of the file, in order. The blob store uses the hash of a part as the name of
@@ -78,20 +78,21 @@ pub struct Uploaded {
     /// The BLAKE3 hash of the bytes as hexadecimal digits. The hash is computed with a secret key of the
     /// desk.
     pub digest: String,
-    /// The time at which the desk discards the file if no holder uses the file.
+    /// The time at which the desk discards the file. The desk keeps the file if a ticket, a draft or a
+    /// workflow uses the file.
     pub due: Moment,
 }
 impl Personals for Uploaded {}
 
-/// The file was attached to a holder (a ticket, a draft or a workflow), because the next event of the holder
-/// will use the file. Other holders may use the file too. If the holder does not use the file before the time
-/// `due`, the file may be discarded.
+/// The file was attached to a holder (a ticket, a draft or a workflow). The next event of this holder will
+/// use the file. Other holders may use the file too. If the holder does not use the file before the time
+/// `due`, the desk may discard the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Attached {
     pub to: Holder,
     pub by: PersonId,
-    /// The time at which the desk checks whether a holder uses the file. The value is absent if the desk
-    /// already keeps the file permanently.
+    /// The time at which the desk checks whether a holder (a ticket, a draft or a workflow) uses the file.
+    /// The value is absent if the desk already keeps the file permanently.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Moment>,
 }
@@ -102,8 +103,9 @@ impl Personals for Attached {}
 pub struct Retained {}
 impl Personals for Retained {}
 
-/// The file was discarded and cannot be attached again. Either no holder used the file, or a person deleted
-/// the file. If the deletion of the bytes fails, the desk repeats the deletion at the time `due`.
+/// The file was discarded and cannot be attached again. Either the file was not used before its deadline,
+/// or a person deleted the file. If the deletion of the bytes fails, the desk repeats the deletion at the
+/// time `due`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Discarded {
     /// The person who deleted the file. If the file expired, this is the id that represents the desk.

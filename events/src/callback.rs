@@ -26,8 +26,8 @@ event_enum! {
     };
 }
 
-/// A callback was requested. The callback reports the end of a ticket, or a change of the ticket status, to
-/// the receiver of the callbacks for this ticket.
+/// A callback was requested. The callback reports the end of a ticket or a change of the ticket status. The
+/// ticket defines the receiver of its callbacks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Requested {
     pub ticket: TicketSn,
@@ -35,7 +35,7 @@ pub struct Requested {
     pub cause: String,
     pub app: Option<AppCode>,
     pub callback: CallbackTarget,
-    /// The instant of the first attempt.
+    /// The time of the first attempt.
     pub due: Moment,
 }
 impl Personals for Requested {}

@@ -69,10 +69,10 @@ pub struct Received {
     /// The time at which the external system created the record, by the clock of that system.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<Moment>,
-    /// The instant at which the desk received this content.
+    /// The time at which the desk received this content.
     pub received: Moment,
-    /// A keyed hash of the received content, in hexadecimal digits. If equal content arrives again, the desk
-    /// adds no event. The content is in the key store until it is processed.
+    /// A keyed hash of the received content, in hexadecimal digits. If equal content arrives again, the
+    /// desk adds no event. The key store contains the content until the content is processed.
     pub digest: String,
     /// The client app that sent the content.
     pub app: AppCode,

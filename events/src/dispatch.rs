@@ -1,5 +1,6 @@
-//! Missions: work of robots for tickets, in the stream `dispatch-<id>` (reference/fleet.md, section
-//! 2.1). Each attempt with one robot has a number, the epoch.
+//! Defines the events of one mission. The events are stored in the stream `dispatch-<id>`. A mission is the
+//! work of a robot for a ticket (reference/fleet.md, section 2.1). Each attempt with one robot has a
+//! number, which is called the epoch.
 
 use std::collections::BTreeMap;
 
@@ -10,9 +11,9 @@ use crate::site::Position;
 use crate::task_type::Repetition;
 use crate::{Moment, NodeId, TicketSn};
 
-/// The deadline id of the next step of the state of the mission.
+/// The id of the deadline at which the desk continues the mission.
 pub const STEP: &str = "step";
-/// The deadline id of the hand-over to a person.
+/// The id of the deadline at which a person gets the work if no robot has begun the work.
 pub const EXPIRE: &str = "expire";
 
 event_enum! {
@@ -79,13 +80,14 @@ pub struct Requested {
     pub node: NodeId,
     pub name: String,
     pub round: u32,
-    /// The number of the mission within the current run of the node. The first mission has number
-    /// 1, and each retry by a person adds 1.
+    /// The number of the mission within the current execution of the node. The first mission has number 1.
+    /// Each time a person repeats the work, the number increases by 1.
     pub attempt: u32,
-    /// The id of the event that entered or retried the node.
+    /// The id of the event that caused this mission. In this event, the ticket entered the node or a person
+    /// repeated the work.
     pub cause: String,
     pub task_type: String,
-    /// The action of the robot (VDA 5050, `actionType`).
+    /// The action that the robot executes (VDA 5050, `actionType`).
     pub action: String,
     pub parameters: BTreeMap<String, String>,
     pub repetition: Repetition,
@@ -95,42 +97,42 @@ pub struct Requested {
     pub map: String,
     pub station: String,
     pub position: Position,
-    /// The reason why the mission cannot be done, such as an unknown station. Empty for a mission
-    /// that can be done.
+    /// The reason why the mission cannot be done, such as an unknown station. The text is empty if the
+    /// mission can be done.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub problem: String,
     pub due: Moment,
-    /// The instant at which a person gets the work, if no robot has begun the work.
+    /// The time at which a person gets the work if no robot has begun the work.
     pub expires: Moment,
 }
 impl Personals for Requested {}
 
-/// No robot is available. The next choice is at `due`.
+/// The desk found no suitable robot. The desk searches for a robot again at the time `due`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PollScheduled {
-    /// The reason of each robot, by its name.
+    /// The reasons why the robots are not suitable. The key is the name of a robot.
     pub reasons: BTreeMap<String, String>,
     pub due: Moment,
 }
 impl Personals for PollScheduled {}
 
-/// A robot was chosen and gets an order. If the robot does not accept the order by `due`, the offer
-/// is repeated.
+/// The desk chose a robot and offers an order to this robot. If the robot does not accept the order before
+/// the time `due`, the desk sends the offer again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Offered {
     pub epoch: u32,
     pub robot: String,
-    /// The position of the robot, at which the order begins.
+    /// The position of the robot at the start of the order.
     pub start: Position,
-    /// The name of the node at which the robot is.
+    /// The name of the map node at which the robot is.
     pub start_node: String,
-    /// The reason of each robot for or against its choice, by its name.
+    /// For each robot, the reason why the robot is suitable or not. The key is the name of a robot.
     pub reasons: BTreeMap<String, String>,
     pub due: Moment,
 }
 impl Personals for Offered {}
 
-/// The order is sent again, because the robot has not accepted it.
+/// The desk sends the order again, because the robot has not accepted the order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OfferRepeated {
     pub epoch: u32,
@@ -138,19 +140,20 @@ pub struct OfferRepeated {
 }
 impl Personals for OfferRepeated {}
 
-/// The state of the robot shows the order. The robot has the mission until `due`, the end of the
-/// lease.
+/// The robot accepted the order. The desk knows this from a state message of the robot. The robot keeps the
+/// mission until the time `due`, which is the end of its lease.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accepted {
     pub epoch: u32,
-    /// The instant at which the work must have ended; absent if the work needs a release.
+    /// The time at which the work must be done. The value is absent if the desk must release the work
+    /// first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work_due: Option<Moment>,
     pub due: Moment,
 }
 impl Personals for Accepted {}
 
-/// The robot sent a state within the lease. The lease now ends at `due`.
+/// The robot sent a state message before the end of its lease. The lease is extended to the time `due`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseRenewed {
     pub epoch: u32,
@@ -158,19 +161,19 @@ pub struct LeaseRenewed {
 }
 impl Personals for LeaseRenewed {}
 
-/// The robot waits at the station, and the desk releases the work. From here on, the work may have
-/// begun.
+/// The robot waits at the station, and the desk releases the work. After this event, the robot may have
+/// begun the work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkReleased {
     pub epoch: u32,
-    /// The instant at which the work must have ended.
+    /// The time at which the work must be done.
     pub work_due: Moment,
     pub due: Moment,
 }
 impl Personals for WorkReleased {}
 
-/// The lease ended without a state of the robot, or the connection of the robot is lost. If no state
-/// arrives between `since` and `due`, the attempt ends.
+/// The lease ended without a state message of the robot, or the connection to the robot was lost. If no
+/// state message arrives between the times `since` and `due`, the attempt ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Suspected {
     pub epoch: u32,
@@ -179,43 +182,46 @@ pub struct Suspected {
 }
 impl Personals for Suspected {}
 
-/// The desk cancels the order of the robot. If the robot does not confirm by `due`, the attempt ends.
+/// The desk cancels the order. If the robot does not confirm the cancel before the time `due`, the attempt
+/// ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CancelRequested {
     pub epoch: u32,
     pub reason: String,
-    /// True if the mission ends with this attempt, because the ticket no longer waits for it.
+    /// True if the mission ends together with this attempt, because the ticket does not need the result.
     #[serde(default)]
     pub is_final: bool,
     pub due: Moment,
 }
 impl Personals for CancelRequested {}
 
-/// The attempt with one robot failed before work that must not be repeated began. The next robot is
-/// chosen at `due`.
+/// The attempt with one robot failed. The work can be repeated safely, so the desk chooses the next robot
+/// at the time `due`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptFailed {
     pub epoch: u32,
     pub robot: String,
     pub reason: String,
     pub due: Moment,
-    /// The instant at which a person gets the work, as in the request.
+    /// The time at which a person gets the work if no robot has begun the work. The time comes from the
+    /// request of the mission.
     pub expires: Moment,
 }
 impl Personals for AttemptFailed {}
 
-/// A robot of an earlier attempt reported that it did the work. A person must check the result.
+/// A robot reported finished work, but the attempt of this robot had already failed. A person must check
+/// the result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutdatedResultReceived {
     pub epoch: u32,
 }
 impl Personals for OutdatedResultReceived {}
 
-/// The mission has a result. If the ticket does not record the result by `due`, the result is sent
-/// to the ticket again.
+/// The mission has a result. If the ticket has not stored the result before the time `due`, the desk sends
+/// the result to the ticket again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Completed {
-    /// The number of the last attempt; 0 if no robot was chosen.
+    /// The number of the last attempt. The number is 0 if no robot was chosen.
     pub epoch: u32,
     pub succeeded: bool,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -226,7 +232,7 @@ pub struct Completed {
 }
 impl Personals for Completed {}
 
-/// No robot began the work in time. A person gets the work.
+/// The time limit of the mission passed, and no robot had begun the work. A person gets the work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expired {
     pub reason: String,
@@ -234,8 +240,8 @@ pub struct Expired {
 }
 impl Personals for Expired {}
 
-/// The mission was closed. `recorded` is true if the ticket recorded the result, and false if the
-/// ticket no longer waits for the result.
+/// The mission was closed. The member `recorded` is true if the ticket stored the result. The member is
+/// false if the ticket did not need the result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Closed {
     pub recorded: bool,

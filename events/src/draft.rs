@@ -58,7 +58,8 @@ impl Personals for Saved {
     }
 }
 
-/// The draft was discarded. Either its form was submitted, its owner deleted the draft, or the draft expired.
+/// The draft was discarded for one of three reasons. The form was submitted, the owner deleted the draft,
+/// or the draft expired.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Discarded {
     pub by: PersonId,

@@ -18,8 +18,9 @@ event_enum! {
 pub struct Reserved {
     pub sn: TicketSn,
     pub id: i64,
-    /// The BLAKE3 hash of the request body, in hexadecimal digits. The hash is computed with a secret key of
-    /// the desk, so that nobody can find the body by guessing.
+    /// The BLAKE3 hash of the request body, in hexadecimal digits. The hash is computed with a secret key
+    /// of the desk. Other people do not have this key and therefore cannot compare guessed bodies with the
+    /// hash.
     pub request: String,
 }
 impl Personals for Reserved {}

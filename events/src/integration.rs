@@ -31,8 +31,8 @@ pub enum PathForm {
 /// The rule that gives one value of a ticket. The value comes from a member of a record in the external
 /// system, or is fixed.
 ///
-/// If the member is absent, null or an empty text, the value is `default`. If `values` is not empty, the text
-/// of the member must be a key in `values`.
+/// If the member is absent, null or an empty text, the value is `default`. If `values` is not empty, the
+/// text of the member is a key in `values`, and the rule gives the value of this key.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ValueSource {
@@ -40,7 +40,7 @@ pub struct ValueSource {
     /// value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// The fixed value. It is present only if `path` is absent.
+    /// The fixed value. This value is present only if `path` is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<Value>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -20,7 +20,8 @@ pub struct Continued {
     pub published_position: i64,
     /// The last position up to which the ledger matches the published hashes.
     pub position: i64,
-    /// The number of commits that are missing in the ledger but whose hashes were published.
+    /// The number of missing commits. The ledger does not contain these commits, but their hashes were
+    /// published.
     pub missing: i64,
 }
 impl Personals for Continued {}

@@ -1,5 +1,5 @@
 //! Defines personal values. A personal value is encrypted in the ledger and readable in memory. After the
-//! person's key is deleted, nobody can read the value.
+//! person's key is deleted, the value cannot be read again.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

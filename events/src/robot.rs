@@ -1,12 +1,13 @@
-//! Robots, in the stream `robot-<name>`: the definition of a robot, and the reservation of the robot
-//! for one mission at a time (reference/fleet.md, section 2.1).
+//! Defines the events of one robot. The events are stored in the stream `robot-<name>`. They contain the
+//! definition of the robot and its reservations (reference/fleet.md, section 2.1). A robot is reserved for
+//! only one mission (the work of a robot for a ticket) at a time.
 
 use serde::{Deserialize, Serialize};
 
 use crate::Moment;
 use crate::event::{DeadlineChange, Personals, event_enum};
 
-/// The deadline id of the check of a reservation.
+/// The id of the deadline at which the desk checks the reservation of the robot.
 pub const CHECK: &str = "check";
 
 event_enum! {
@@ -28,21 +29,21 @@ event_enum! {
     };
 }
 
-/// The robot was registered or replaced by this definition.
+/// The robot was registered. This definition replaces an earlier definition of the same robot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Defined {
     pub name: String,
     pub site: String,
-    /// The task types that the robot can do.
+    /// The task types (kinds of work) that the robot can do.
     pub skills: Vec<String>,
-    /// The first level of the topics of the robot (VDA 5050, `interfaceName`).
+    /// The first level of the robot's MQTT topics (VDA 5050, `interfaceName`).
     pub interface: String,
     pub manufacturer: String,
     pub serial: String,
     /// The version of VDA 5050 that the robot uses, such as `2.0.0`.
     pub version: String,
-    /// The name of the array in messages with instant actions. The standard has the name `actions`.
-    /// Some robots expect `instantActions`.
+    /// The name of the array in messages with instant actions. In the standard, the name is `actions`. Some
+    /// robots expect the name `instantActions`.
     #[serde(default = "actions", skip_serializing_if = "is_actions")]
     pub instant_actions: String,
 }
@@ -56,27 +57,27 @@ fn is_actions(name: &String) -> bool {
     name == "actions"
 }
 
-/// The robot was reserved for one attempt of a mission. If no event follows by `due`, the desk checks
-/// whether the mission still needs the robot.
+/// The robot was reserved for one attempt of a mission. At the time `due`, the desk checks whether the
+/// mission still needs the robot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reserved {
-    /// The stream of the mission.
+    /// The name of the stream that contains the mission.
     pub dispatch: String,
-    /// The number of the attempt of the mission.
+    /// The number of the mission's attempt for which the robot was reserved.
     pub epoch: u32,
     pub due: Moment,
 }
 impl Personals for Reserved {}
 
-/// The mission still needs the robot. The next check is at `due`.
+/// The mission still needs the robot, so the reservation continues. The next check is at the time `due`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReservationKept {
     pub due: Moment,
 }
 impl Personals for ReservationKept {}
 
-/// The mission no longer needs the robot. The robot is free when its state shows no order. If this
-/// does not happen by `due`, the robot is quarantined.
+/// The mission does not need the robot any more. The robot is free when it reports a state without an
+/// order. If no such state arrives before the time `due`, the desk quarantines the robot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleaseStarted {
     pub reason: String,
@@ -91,7 +92,7 @@ pub struct Freed {
 }
 impl Personals for Freed {}
 
-/// The robot gets no mission until its state shows no order.
+/// The robot was quarantined. The robot gets no mission until it reports a state without an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quarantined {
     pub reason: String,

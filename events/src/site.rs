@@ -1,4 +1,5 @@
-//! Sites of the fleet, in the stream `site-<name>`: the places at which robots work.
+//! Defines the events of one site. The events are stored in the stream `site-<name>`. A site is a place at
+//! which robots work.
 
 use std::collections::BTreeMap;
 
@@ -22,14 +23,14 @@ pub struct Position {
     pub y: f64,
 }
 
-/// The site was created or replaced by this definition.
+/// The site was defined. This definition replaces an earlier definition of the same site.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Defined {
     pub name: String,
-    /// The id of the map that the robots of the site use.
+    /// The id of the map that all robots of the site use.
     pub map: String,
-    /// The position of each station, by the name of the station. Missions name their target by
-    /// station.
+    /// The positions of the stations (places at which a robot can do work). The key is the name of a
+    /// station. A mission contains the name of the station at which the robot must work.
     pub stations: BTreeMap<String, Position>,
 }
 impl Personals for Defined {}

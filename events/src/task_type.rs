@@ -1,4 +1,5 @@
-//! Types of tasks that robots can do, in the stream `task_type-<name>`.
+//! Defines the events of one task type. The events are stored in the stream `task_type-<name>`. A task type
+//! is a kind of work that robots can do.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,28 +12,28 @@ event_enum! {
     }
 }
 
-/// The rule for a task whose robot lost contact (reference/fleet.md, section 2.2).
+/// The rule that decides whether another robot may repeat the work after a robot has lost contact
+/// (reference/fleet.md, section 2.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Repetition {
-    /// The work must not begin twice. The robot drives to the station and waits there until the
-    /// desk releases the work.
+    /// The work must not begin twice. The robot drives to the station and waits until the desk releases the
+    /// work.
     #[default]
     AtMostOnce,
-    /// The work may be repeated by another robot, for example an inspection.
+    /// Another robot may repeat the work. An example of such work is an inspection.
     AtLeastOnce,
 }
 
-/// The task type was created or replaced by this definition.
+/// The task type was defined. This definition replaces an earlier definition of the same task type.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Defined {
     pub name: String,
-    /// The action of the robot, such as `pick` (VDA 5050, `actionType`).
+    /// The action that the robot executes, such as `pick` (VDA 5050, `actionType`).
     pub action: String,
     #[serde(default)]
     pub repetition: Repetition,
-    /// Maximum duration of the work after its release, in milliseconds. After this time the desk
-    /// cancels the order.
+    /// Maximum duration of the work in milliseconds. If the work takes longer, the desk cancels the order.
     pub work_ms: i64,
 }
 impl Personals for Defined {}

@@ -217,8 +217,8 @@ pub struct DynamicField {
 }
 
 /// The receiver of the callbacks for this ticket. The URL and the headers of the receiver may contain
-/// confidential values. The key store therefore contains them as a secret, and the event contains only the
-/// name of the secret.
+/// confidential values. The key store therefore contains the URL and the headers as a secret. The event
+/// contains only the name of the secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallbackTarget {
     /// The host name of the receiver. People see this name and can recognize the receiver.
@@ -244,8 +244,8 @@ pub struct Priority {
 /// `occurred_at`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RowImported {
-    /// The time in the imported row. It is stored as `occurred_at` of the event, outside of the
-    /// event data.
+    /// The time in the imported row. The ledger stores this time as `occurred_at` of the event, outside of
+    /// the event data.
     #[serde(skip)]
     pub occurred_at: Moment,
     pub source: String,
@@ -253,11 +253,12 @@ pub struct RowImported {
     /// The hash of the imported file's content. The member `line` is the line number in this file.
     pub file: String,
     pub line: u64,
-    /// The hash of the row's text. The hash is computed with a secret key of the desk, so that other people
-    /// cannot test guessed names against the hash. Equal rows have the same hash, even in different files.
+    /// The keyed hash of the row's text. Only the desk has the key, so other people cannot compute hashes
+    /// of guessed texts and compare them with this hash. Equal rows have the same hash, even in different
+    /// files.
     pub row: String,
-    /// The position of this row among equal rows of the same case. Equal rows have the same text. The first
-    /// of these rows in the file has the position 1.
+    /// The position of this row among the rows of the same case that have the same text. The first of these
+    /// rows in the file has the position 1.
     #[serde(default = "first", skip_serializing_if = "is_first")]
     pub nth: u32,
     /// The state of the case, as the other system names this state.
@@ -341,8 +342,8 @@ pub enum NodeStatus {
     Failed,
 }
 
-/// The ticket entered a node. The desk selects the people who may process the node at this moment, and stores
-/// these people in the event.
+/// The ticket entered a node. At this time, the desk selects the people who may process the node. The event
+/// stores these people.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeEntered {
     pub node: NodeId,
@@ -415,9 +416,9 @@ pub struct NodeTransferred {
     pub by: PersonId,
     pub processors_type: String,
     pub processors: Vec<PersonId>,
-    /// The processor whose vote passes to the new processors. The value is present only for a countersign (a
-    /// vote of all processors), and all other processors then stay unchanged. The value is absent if the
-    /// whole node was transferred.
+    /// The processor whose vote passes to the new processors. The value is present only for a countersign
+    /// (a vote of all processors). The other processors of the node then stay unchanged. The value is
+    /// absent if the whole node was transferred.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<PersonId>,
     pub message: Remark,
@@ -547,7 +548,7 @@ impl Personals for Suspended {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Resumed {
     pub by: PersonId,
-    /// The reason that the person who resumed the ticket entered. The text is empty if the person entered no
+    /// The reason that a person entered for the resumption. The text is empty if the person entered no
     /// reason.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
@@ -563,7 +564,7 @@ impl Personals for Resumed {
 pub struct Withdrawn {
     pub by: PersonId,
     pub approve_result: bool,
-    /// The reason that the person who withdrew the ticket entered. The text is empty if the person entered no
+    /// The reason that a person entered for the withdrawal. The text is empty if the person entered no
     /// reason.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
@@ -628,9 +629,9 @@ pub struct BranchJoined {
 }
 impl Personals for BranchJoined {}
 
-/// The result of the API call of an automatic node arrived. Normally the result is applied in the same
-/// commit. The result is applied in a later commit if the ticket is suspended or is a child of another
-/// ticket.
+/// The ticket received the result of the API call of an automatic node. Normally the node is completed or
+/// fails in the same commit. If the ticket is suspended or is a child of another ticket, the node is
+/// completed or fails in a later commit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeResultReceived {
     pub node: NodeId,
@@ -673,7 +674,7 @@ pub struct NodeRetried {
     /// with the same key.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub inputs: BTreeMap<String, String>,
-    /// The reason that the person who repeated the node entered. The text is empty if the person entered no
+    /// The reason that a person entered for the repetition. The text is empty if the person entered no
     /// reason.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
@@ -706,7 +707,7 @@ impl Personals for NodeSkipped {
 }
 
 /// A manager replaced the processors of a node with other people. BlueKing calls this operation "exception
-/// distribution". The limits in the workflow for the choice of people do not apply.
+/// distribution". The manager may choose people whom the workflow does not allow at this node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeReassigned {
     pub node: NodeId,
@@ -807,8 +808,8 @@ impl Personals for RemarkAdded {
     }
 }
 
-/// People were added to the followers of the ticket (people who watch the ticket) or removed from them. The
-/// member `follows` is true if the people were added.
+/// The followers of the ticket (people who watch the ticket) changed. If the member `follows` is true,
+/// people became followers. If the member is false, people were removed from the followers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FollowersChanged {
     pub by: PersonId,
@@ -821,8 +822,8 @@ pub struct FollowersChanged {
 }
 impl Personals for FollowersChanged {}
 
-/// The ticket got a rating. The rating comes from the creator, from the agent who submitted the ticket for
-/// the creator, or from the desk after a deadline.
+/// The ticket got a rating from the creator, or from the agent who submitted the ticket for the creator. If
+/// the ticket has no rating at the deadline, the desk rates the ticket automatically.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rated {
     pub by: PersonId,

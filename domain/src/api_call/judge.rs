@@ -34,8 +34,9 @@ pub fn verdict(
     )
 }
 
-/// Returns the retry policy of a request. During polls, the policy allows at least as many failed attempts as
-/// polls remain. If the response to a poll is lost, the external system can still complete its work.
+/// Returns the retry policy of a request. If the response to one poll is lost, the external system can
+/// still complete its work. The number of failed attempts during polls may therefore be as high as the
+/// number of remaining polls.
 fn policy(request: &Request, call: &ApiCall) -> Policy {
     let poll = request.poll.as_ref().filter(|_| call.step == POLLED);
     let polls_left = poll.map_or(0, |poll| poll.times_max.saturating_sub(call.polls));

@@ -25,7 +25,8 @@ const RESULT_DUE_MS: i64 = 30_000;
 /// Step of an API call that continues an existing task of BlueKing SOPS. The next request reads the state of
 /// this task.
 pub const RESUMED: &str = "resumed";
-/// Step of an API call whose last response did not satisfy the condition for the end of the polls.
+/// Step of an API call after a poll. The response to the poll did not satisfy the condition that ends the
+/// polls.
 pub const POLLED: &str = "polled";
 /// Step of an API call after the task in BlueKing SOPS was created and before the task is started.
 pub const CREATED: &str = "created";
@@ -68,7 +69,7 @@ pub enum Rejection {
 pub struct ApiCall {
     pub requested: Option<Requested>,
     pub attempts: Attempts,
-    /// Number of polls after which the external system had not completed its work.
+    /// Number of polls in which the external system reported that the work was not complete.
     pub polls: u32,
     pub step: String,
     pub task: String,
@@ -152,10 +153,10 @@ impl Decider for ApiCall {
 }
 
 impl ApiCall {
-    /// Returns the consequence of an attempt that was interrupted before its result was stored. If the desk
-    /// was starting a task of BlueKing SOPS, the next request reads the state of the task. If the desk was
-    /// creating the task, the API call fails, because the task may already exist. Returns `None` if no
-    /// attempt was interrupted.
+    /// Returns the consequence of an attempt that was interrupted before its result was stored. If the
+    /// attempt started a task of BlueKing SOPS, the next request reads the state of the task. If the
+    /// attempt created the task, the API call fails, because the task may already exist. Returns `None` if
+    /// no attempt was interrupted.
     pub fn interrupted(&self) -> Option<Verdict> {
         match self.step.as_str() {
             _ if !self.attempts.is_interrupted() => None,

@@ -46,8 +46,8 @@ const CONNECTION_HEADERS: [&str; 11] = [
     "http2-settings",
 ];
 
-/// Returns true if only the HTTP client may set the given header, because the header controls the connection
-/// or the length of the message.
+/// Returns true if a header controls the connection or the length of the message. Only the HTTP client may
+/// set such a header.
 pub fn is_of_connection(name: &str) -> bool {
     let name = name.to_lowercase();
     CONNECTION_HEADERS.contains(&name.as_str()) || name.starts_with("proxy-")
@@ -125,9 +125,10 @@ fn form_encoded(text: &str) -> String {
     percent(text).replace("%20", "+")
 }
 
-/// Adds the separator (boundary) of a multipart body to the header `Content-Type`. The separator is a digest
-/// of the body, so a repeated request is identical and no value contains the separator. If the body is a text
-/// and the header already has a separator, the header does not change.
+/// Adds the separator (boundary) of a multipart body to the header `Content-Type`. The separator is a
+/// digest (hash) of the body. A repeated request therefore has the same separator, and the values do not
+/// contain the separator. If the body is a text and the header already has a separator, the header does not
+/// change.
 fn name_boundary(headers: &mut [(String, String)], body: &Value) {
     for (name, value) in headers {
         let (kind, parameters) = value.split_once(';').unwrap_or((value.as_str(), ""));
@@ -188,8 +189,8 @@ pub fn of_request(request: &Request, variables: &Variables) -> Result<PlannedReq
         ));
     }
     let mut url = fill(&request.url, variables, percent)?;
-    // An inserted value must not change the number of segments in the path. It must also not create the
-    // segments `.` or `..`, because HTTP clients remove such segments.
+    // An inserted value must not change the number of segments in the path. The value must also not create
+    // the segments `.` or `..`, because HTTP clients remove such segments.
     let path = url.split(['?', '#']).next().unwrap_or_default();
     if path
         .split('/')

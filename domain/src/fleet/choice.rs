@@ -1,4 +1,5 @@
-//! Chooses a robot for a mission. The choice records a reason for each robot.
+//! Chooses a robot for a mission (the work of a robot for a ticket). For each robot, the result contains
+//! the reason why the robot is suitable or not.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,42 +10,44 @@ use events::site::Position;
 use super::model::Snapshot;
 use super::robot::Slot;
 
-/// Longest age in milliseconds of the state of a robot that gets a mission. VDA 5050 requires a state
-/// at least every 30 s.
+/// Maximum age in milliseconds of a robot's last state. A robot with an older state gets no mission. VDA
+/// 5050 requires that a robot sends its state at least every 30 s.
 pub const STATE_AGE_MS_MAX: i64 = 60_000;
-/// Smallest charge of a robot that gets a mission, in percent.
+/// Minimum charge of the battery in percent. A robot with a lower charge gets no mission.
 const CHARGE_MIN: f64 = 20.0;
 
-/// One robot with its last state.
+/// One robot with its last state. The robot may be suitable for the mission.
 #[derive(Clone, Debug)]
 pub struct Candidate {
     pub robot: Defined,
     pub slot: Slot,
-    /// The last state, and the instant at which the desk received it.
+    /// The last state of the robot, and the time at which the desk received this state.
     pub state: Option<(Snapshot, Moment)>,
     pub is_connected: bool,
 }
 
-/// The needs of a mission.
+/// The requirements of a mission.
 #[derive(Clone, Debug)]
 pub struct Need<'a> {
     pub task_type: &'a str,
     pub site: &'a str,
     pub position: Position,
-    /// The robots that failed an earlier attempt of this mission.
+    /// The names of robots that failed an earlier attempt of this mission. These robots are not suitable.
     pub excluded: &'a BTreeSet<String>,
 }
 
-/// The result of a choice.
+/// The result of the search for a suitable robot.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Choice {
-    /// The able robots, best first: name, node and position of the robot.
+    /// The suitable robots, from the best to the worst. Each entry contains the name of the robot, the name
+    /// of its last map node, and its position.
     pub able: Vec<(String, String, Position)>,
     pub reasons: BTreeMap<String, String>,
 }
 
-/// Chooses among all robots. The nearest able robot is first. Robots with equal distance are ordered
-/// by charge, then by name.
+/// Checks all robots and sorts the suitable robots. The nearest robot is the first. If two robots have the
+/// same distance, the robot with the higher charge is first. If the charges are also equal, the robots are
+/// sorted by name.
 pub fn choose(candidates: &[Candidate], need: &Need<'_>, now: Moment) -> Choice {
     let mut choice = Choice::default();
     let mut able = Vec::new();
@@ -77,7 +80,8 @@ pub fn choose(candidates: &[Candidate], need: &Need<'_>, now: Moment) -> Choice 
     choice
 }
 
-/// Returns the state and the position of an able robot, or the reason against the robot.
+/// Returns the state and the position of a suitable robot. The error is the reason why the robot is not
+/// suitable.
 fn judge<'a>(
     candidate: &'a Candidate,
     need: &Need<'_>,

@@ -1,10 +1,12 @@
-//! One mission: the work of a robot for a node of a ticket (reference/fleet.md, sections 2.1 and 2.2).
+//! Implements the aggregate of one mission. A mission is the work of a robot for a node of a ticket
+//! (reference/fleet.md, sections 2.1 and 2.2).
 //!
-//! Each attempt with one robot has an epoch, and each epoch has an order id of its own. Every state
-//! that is not the last one has a stored deadline, whose handler needs no answer of a robot. Work
-//! that must not begin twice has a gate: the robot waits at the station until the desk releases the
-//! work. Before the release another robot can get the mission. After the release only a person can
-//! decide.
+//! Each attempt with one robot has a number (the epoch) and its own order id. Every state except the last
+//! has a stored deadline. When a deadline passes, the mission continues even if the robot does not answer.
+//!
+//! Some work must not be done twice. Such work has a gate: the robot waits at the station until the desk
+//! releases the work. Before the release, another robot can get the mission. After the release, the robot
+//! may have begun the work. If the attempt then fails, a person must decide how the ticket continues.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,26 +26,29 @@ use crate::envelope::Envelope;
 use crate::views::Card;
 use crate::workflow::{mission_result_key, robot_key};
 
-/// The pauses in milliseconds after the first, second and third sending of an offer. The sum is the
-/// time in which a robot must accept.
+/// The pauses in milliseconds after the first, second and third sending of an offer. A robot must accept
+/// the offer within the sum of these pauses.
 pub const OFFER_MS: [i64; 3] = [500, 500, 1_000];
-/// Duration of the lease of a robot without a new state, in milliseconds.
+/// Duration of a robot's lease in milliseconds. The lease ends if the desk receives no new state of the
+/// robot.
 pub const LEASE_MS: i64 = 90_000;
-/// Time in milliseconds for a robot without contact to send a state again, if its work may have
-/// begun.
+/// Time in milliseconds in which a robot without contact can send a state again. This time applies if the
+/// robot may have begun the work.
 pub const SUSPECT_MS: i64 = 60_000;
-/// The same time if the work is not released. The time is short, because another robot can get the
-/// mission without a risk.
+/// Time in milliseconds in which a robot without contact can send a state again, if the work is not
+/// released. The time is short, because another robot can safely get the mission.
 pub const SUSPECT_UNRELEASED_MS: i64 = 10_000;
-/// Time in milliseconds for a robot to confirm that its order is canceled.
+/// Time in milliseconds in which a robot must confirm that its order is canceled.
 pub const CANCEL_MS: i64 = 30_000;
-/// Largest age in milliseconds of a state that releases the work.
+/// Maximum age of a robot's state in milliseconds. Only a newer state causes the release of the work,
+/// because a robot with an older state may have left the station.
 pub const GATE_AGE_MS_MAX: i64 = 5_000;
-/// Time in milliseconds in which the ticket must record the result.
+/// Time in milliseconds in which the ticket must store the result.
 const RESULT_DUE_MS: i64 = 30_000;
-/// Time in milliseconds for which a robot that failed an attempt gets no attempt of this mission.
+/// Time in milliseconds during which a mission excludes a robot that failed an attempt of this mission.
 const EXCLUDED_MS: i64 = 300_000;
-/// First and longest pause in milliseconds between two choices if no robot is able.
+/// Pause in milliseconds after the first search that finds no suitable robot. Each further pause is twice
+/// as long, up to `CHOICE_MS_MAX`.
 const CHOICE_MS: i64 = 1_000;
 const CHOICE_MS_MAX: i64 = 10_000;
 
@@ -51,7 +56,7 @@ const CHOICE_MS_MAX: i64 = 10_000;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Request(Box<Requested>),
-    /// Offers the mission to a robot that is already reserved for the next epoch.
+    /// Offers the mission to a robot that is already reserved for the next attempt.
     Offer {
         robot: String,
         start: Position,
@@ -59,31 +64,31 @@ pub enum Command {
         reasons: BTreeMap<String, String>,
         at: Moment,
     },
-    /// Records that no robot is able.
+    /// Stores that the desk found no suitable robot, and schedules the next search.
     Postpone {
         reasons: BTreeMap<String, String>,
         at: Moment,
     },
-    /// Records the progress that a state of the robot shows.
+    /// Stores the progress of the order. The progress comes from a state message of the robot.
     Observe {
         epoch: u32,
         progress: Progress,
-        /// The instant at which the desk received the state.
+        /// The time at which the desk received the state message.
         received: Moment,
         at: Moment,
     },
-    /// Handles the deadline of the current state. `seen` is the instant at which the desk received
-    /// the last state with the current order.
+    /// Handles the deadline of the current phase. The member `seen` is the time at which the desk received
+    /// the last state message with the current order.
     Fire {
         seen: Option<Moment>,
         at: Moment,
     },
-    /// Records that the connection of the robot is lost. The robot may still work.
+    /// Stores that the connection to the robot is lost. The robot may still work.
     LoseContact {
         epoch: u32,
         at: Moment,
     },
-    /// Ends the mission, because the ticket no longer waits for it.
+    /// Ends the mission, because the ticket does not need the result.
     Withdraw {
         reason: String,
         at: Moment,
@@ -91,13 +96,14 @@ pub enum Command {
     Expire {
         at: Moment,
     },
-    /// Ends the stream. `recorded` is true if the ticket recorded the result.
+    /// Closes the mission after the result was sent to the ticket. The member `recorded` is true if the
+    /// ticket stored the result.
     Close {
         recorded: bool,
     },
 }
 
-/// The reasons why a command is rejected.
+/// The reasons why the aggregate rejects a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("the mission is already requested")]
@@ -119,22 +125,23 @@ pub enum Phase {
     /// The mission waits for a robot.
     #[default]
     Queued,
-    /// A robot got an order and has not accepted it.
+    /// The desk sent an order to a robot. The robot has not accepted the order.
     Offered,
-    /// The robot has the order. Work with a gate is not released.
+    /// The robot accepted the order. If the work has a gate (a point where the robot waits for the
+    /// release), the desk has not released the work.
     Accepted,
-    /// The work may have begun.
+    /// The robot may have begun the work.
     Working,
-    /// The robot sent no state within its lease.
+    /// The lease ended without a new state of the robot, or the connection to the robot was lost.
     Suspect,
-    /// The desk canceled the order.
+    /// The desk requested that the robot cancels the order. The robot has not confirmed this request.
     Canceling,
     /// The mission has a result.
     Done,
 }
 
 impl Phase {
-    /// Returns the name of the phase in responses.
+    /// Returns the text that represents the phase in responses of the API.
     pub fn name(self) -> &'static str {
         match self {
             Self::Queued => "queued",
@@ -161,31 +168,34 @@ pub struct Outcome {
 pub struct Dispatch {
     pub requested: Option<Requested>,
     pub phase: Phase,
-    /// The number of the current attempt; 0 before the first offer.
+    /// The number of the current attempt. The number is 0 before the first offer.
     pub epoch: u32,
     /// The robot of the current attempt.
     pub robot: String,
-    /// The robots of all attempts, by epoch.
+    /// The robots of all attempts. The key is the number of the attempt.
     pub robots: BTreeMap<u32, String>,
     pub start: Position,
     pub start_node: String,
-    /// Number of times that the offer of the current attempt was sent.
+    /// The number of times that the desk sent the offer of the current attempt.
     pub offers: u32,
-    /// Number of consecutive choices without an able robot.
+    /// The number of searches in succession that found no suitable robot.
     pub choices: u32,
     pub due: Moment,
-    /// The instant at which the work of the current attempt must have ended.
+    /// The time at which the work of the current attempt must be done.
     pub work_due: Option<Moment>,
-    /// Whether the work of the current attempt may have begun.
+    /// True if the robot of the current attempt may have begun the work.
     pub is_released: bool,
-    /// The instant at which the contact to the robot was lost, in the phase `Suspect`.
+    /// The time at which the desk lost the contact to the robot. The value has a meaning only in the phase
+    /// `Suspect`.
     pub suspect_since: Moment,
     pub cancel: Option<CancelRequested>,
-    /// The robots that failed an attempt, with the end of their exclusion.
+    /// The robots that failed an attempt of this mission. The value is the time until which the mission
+    /// excludes the robot.
     pub excluded: BTreeMap<String, Moment>,
-    /// The earlier attempts whose robots reported that they did the work.
+    /// The numbers of the failed attempts for which a robot later reported finished work.
     pub outdated: BTreeSet<u32>,
-    /// The reasons of the last choice, by robot.
+    /// For each robot in the last search, the reason why the robot is suitable or not. The key is the name
+    /// of a robot.
     pub reasons: BTreeMap<String, String>,
     pub outcome: Option<Outcome>,
     pub is_closed: bool,
@@ -375,7 +385,7 @@ impl Decider for Dispatch {
     }
 }
 
-/// Opens a mission. A mission that cannot be done ends at once, and a person gets the work.
+/// Opens a mission. If the mission cannot be done, the mission ends immediately and a person gets the work.
 fn request(requested: &Requested) -> Vec<DispatchEvent> {
     let mut events = vec![DispatchEvent::from(requested.clone())];
     if !requested.problem.is_empty() {
@@ -394,7 +404,7 @@ fn request(requested: &Requested) -> Vec<DispatchEvent> {
 }
 
 impl Dispatch {
-    /// Returns the order of the current attempt. `None` before the first offer.
+    /// Returns the order of the current attempt. Returns `None` before the first offer.
     pub fn order(&self, stream: &str) -> Option<Order> {
         let requested = self.requested.as_ref().filter(|_| self.epoch > 0)?;
         Some(Order {
@@ -411,7 +421,8 @@ impl Dispatch {
         })
     }
 
-    /// Returns true if the robot of the current attempt has or may have the order.
+    /// Returns true if the given robot and the given attempt are current. The robot then has the order, or
+    /// may have the order.
     pub fn needs_robot(&self, robot: &str, epoch: u32) -> bool {
         let has_attempt = !matches!(self.phase, Phase::Queued | Phase::Done);
         has_attempt && self.robot == robot && self.epoch == epoch
@@ -502,7 +513,8 @@ impl Dispatch {
         .into()
     }
 
-    /// Renews the lease after a state that the desk received at `seen`.
+    /// Renews the robot's lease. The lease starts at `seen`, the time at which the desk received a state
+    /// message.
     fn renew(&self, seen: Moment) -> LeaseRenewed {
         let lease = seen.plus_ms(LEASE_MS);
         LeaseRenewed {
@@ -518,7 +530,8 @@ impl Dispatch {
         };
         let seen = seen.filter(is_contact);
         let event = match self.phase {
-            // The handler chooses a robot, or sends the result to the ticket.
+            // The caller chooses a robot in the phase `Queued`. The caller sends the result to the ticket
+            // in the phase `Done`.
             Phase::Queued | Phase::Done => return Vec::new(),
             Phase::Offered => {
                 let sent = usize::try_from(self.offers).unwrap_or(usize::MAX);
@@ -584,8 +597,8 @@ impl Dispatch {
         .into()
     }
 
-    /// Ends the current attempt without a success. Work that must not begin twice and was released
-    /// goes to a person.
+    /// Ends the current attempt without a success. If the work must not be done twice and was released, a
+    /// person gets the work. Otherwise the mission can go to another robot.
     fn ended(&self, requested: &Requested, reason: String, at: Moment) -> DispatchEvent {
         let cancel = self
             .cancel
@@ -646,7 +659,8 @@ impl Dispatch {
     }
 }
 
-/// The lists of missions: all, open ones, those of a ticket and those of a robot.
+/// Adds each mission to the list of all missions and to the list of its ticket. A mission without a result
+/// is also in the list of open missions. A mission with a robot is also in the list of this robot.
 impl Card for Dispatch {
     type Event = DispatchEvent;
     const VIEW: &'static str = "dispatch";
@@ -706,7 +720,7 @@ mod tests {
         }
     }
 
-    /// A mission with its history. Time is counted in milliseconds after [`START`].
+    /// A mission under test, with all its events. The tests count time in milliseconds after [`START`].
     struct Mission(Vec<DispatchEvent>);
 
     impl Mission {
@@ -718,7 +732,7 @@ mod tests {
             fold::<Dispatch>(&self.0)
         }
 
-        /// Executes an accepted command and returns the types of the new events.
+        /// Executes a command that must be accepted. Returns the types of the new events.
         fn run(&mut self, command: &Command) -> Vec<&'static str> {
             let added = self.state().decide(command, &()).expect("accepted");
             self.0.extend(added.iter().cloned());
@@ -751,7 +765,7 @@ mod tests {
             })
         }
 
-        /// Returns a mission whose robot waits at the station, and whose work is released.
+        /// Returns a mission with released work. The robot waits at the station.
         fn released() -> Self {
             let mut mission = Self::new(Repetition::AtMostOnce);
             mission.offer("agv_1", 0);
@@ -844,7 +858,8 @@ mod tests {
         mission.offer("agv_1", 0);
         let events = mission.observe(1, Progress::Rejected("noRouteError".into()), 50);
         assert_eq!(events, ["dispatch.attempt_failed"]);
-        // The rejection of the earlier offer stays in the state of the robot.
+        // The robot gets a second offer and reports the rejection of the first offer again. The mission
+        // ignores this report.
         mission.offer("agv_1", 60);
         assert!(
             mission
@@ -884,7 +899,8 @@ mod tests {
         assert_eq!(mission.run(&lost), ["dispatch.suspected"]);
         assert!(mission.run(&lost).is_empty());
         let end = 1_000 + SUSPECT_UNRELEASED_MS;
-        // A state that is older than the loss is no contact.
+        // The state message is older than the loss of the connection. The message therefore does not count
+        // as a contact, and the attempt fails.
         assert_eq!(mission.fire(Some(900), end), ["dispatch.attempt_failed"]);
     }
 
@@ -951,7 +967,7 @@ mod tests {
             reason.starts_with("the work takes longer than 120 s"),
             "{reason}"
         );
-        // A robot that does not confirm the cancel cannot keep the mission open.
+        // If the robot does not confirm the cancel, the mission ends after the time for the confirmation.
         let mut silent = Mission::released();
         silent.fire(Some(94_000), 95_000);
         silent.fire(None, work_due);
@@ -993,7 +1009,7 @@ mod tests {
         mission.observe(1, Progress::Accepted, 100);
         assert_eq!(mission.run(&withdraw(200)), ["dispatch.cancel_requested"]);
         assert!(mission.run(&withdraw(300)).is_empty());
-        // The gate is not opened for a mission that ends.
+        // The robot waits at the gate of a withdrawn mission. The desk does not release the work.
         assert!(mission.observe(1, Progress::AtGate, 400).is_empty());
         assert_eq!(
             mission.observe(1, Progress::Dropped, 500),
@@ -1023,7 +1039,7 @@ mod tests {
             at: START.plus_ms(600_000),
         };
         assert_eq!(mission.run(&expire), ["dispatch.expired"]);
-        // Work that was released does not expire.
+        // The work of this mission is released, so the mission does not expire.
         let mut released = Mission::released();
         assert!(released.run(&expire).is_empty());
     }

@@ -1,5 +1,5 @@
-//! The neutral model of orders and robot states. Each protocol has a codec that converts its messages
-//! to this model (reference/fleet.md, sections 1.4 to 1.6).
+//! Defines orders and robot states independently of the protocol. For each protocol, a codec converts the
+//! messages of this protocol to these types (reference/fleet.md, sections 1.4 to 1.6).
 
 use std::collections::BTreeMap;
 
@@ -7,12 +7,13 @@ use events::site::Position;
 use events::task_type::Repetition;
 use serde::{Deserialize, Serialize};
 
-/// The sequence ids of the nodes of an order: the start, the station without the work, and the
-/// station with the work.
+/// The sequence ids of the nodes in an order. At `START`, the order begins. At `GATE`, the robot is at the
+/// station and waits for the release of the work. At `WORK`, the robot does the released work. If no
+/// release is necessary, the robot works at `GATE`.
 pub const START: u32 = 0;
 pub const GATE: u32 = 2;
 pub const WORK: u32 = 4;
-/// The kinds of errors that reject a whole order (VDA 5050 2.1 and 3.0, reference/fleet.md, section
+/// The kinds of robot errors that reject a whole order (VDA 5050 2.1 and 3.0, reference/fleet.md, section
 /// 1.5).
 const REJECTIONS: [&str; 13] = [
     "validationError",
@@ -30,12 +31,13 @@ const REJECTIONS: [&str; 13] = [
     "INSUFFICIENT_MEMORY",
 ];
 
-/// An order for one robot: drive to a station and do the work there.
+/// An order for one robot. The robot drives to a station and does the work at this station.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Order {
-    /// The id of the order, made from the id of the mission and the epoch.
+    /// The id of the order. The id consists of the mission's id and the number of the attempt.
     pub id: String,
-    /// 0 for the first message. 1 for the message that releases the work.
+    /// The number of the order message. The first message has number 0. The message that releases the work
+    /// has number 1.
     pub update: u32,
     pub map: String,
     pub start: Position,
@@ -48,20 +50,20 @@ pub struct Order {
 }
 
 impl Order {
-    /// Returns the id of the action that does the work.
+    /// Returns the id of the action in which the robot does the work.
     pub fn work_id(&self) -> String {
         work_id(&self.id)
     }
 }
 
-/// Returns the id of an order. An attempt always has an order id of its own, because some robots
-/// continue a canceled order after an update.
+/// Returns the id of the order for one attempt of a mission. Each attempt has its own order id, because
+/// some robots continue a canceled order after an update of this order.
 pub fn order_id(dispatch: &str, epoch: u32) -> String {
     format!("{}-e{epoch}", dispatch.trim_start_matches("dispatch-"))
 }
 
-/// Returns the stream of the mission and the epoch of an order id; `None` if this desk did not make
-/// the order.
+/// Returns the stream name of the mission and the number of the attempt for an order id. Returns `None` if
+/// this desk did not create the order.
 pub fn mission_of(order: &str) -> Option<(String, u32)> {
     let (id, epoch) = order.rsplit_once("-e")?;
     let is_id = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -72,7 +74,7 @@ fn work_id(order: &str) -> String {
     format!("{order}-work")
 }
 
-/// The status of one action of a robot.
+/// The status of one action that a robot executes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ActionStatus {
@@ -81,7 +83,7 @@ pub enum ActionStatus {
     Paused,
     Finished,
     Failed,
-    /// A status that this program does not know. The status decides nothing.
+    /// A status that this program does not know. The program treats the action like a waiting action.
     Unknown,
 }
 
@@ -90,45 +92,46 @@ pub enum ActionStatus {
 pub struct ActionState {
     pub id: String,
     pub status: ActionStatus,
-    /// The result that the robot reports; empty if there is none.
+    /// The result that the robot reports. The text is empty if the robot reports no result.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub result: String,
 }
 
-/// One error in the state of a robot.
+/// One error that the robot reports in its state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RobotError {
     pub kind: String,
     /// True if the robot cannot continue without a person (`FATAL`).
     pub is_fatal: bool,
-    /// The values of all references, such as an order id or an action id.
+    /// The values in the error that refer to other objects, such as an order id or an action id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub references: Vec<String>,
 }
 
-/// The whole state of a robot at one instant.
+/// The complete state of a robot at one time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// The id of the last order; empty before the first order.
+    /// The id of the robot's last order. The text is empty before the first order.
     pub order: String,
     pub update: u32,
     pub last_node: String,
     pub last_sequence: u32,
-    /// The sequence ids of the nodes that the robot has not reached, with their release.
+    /// The sequence ids of the order nodes that the robot has not reached. For each node, the `bool` is
+    /// true if the desk has released the node.
     pub nodes: Vec<(u32, bool)>,
     pub is_driving: bool,
     pub actions: Vec<ActionState>,
     pub errors: Vec<RobotError>,
-    /// Whether the robot drives automatically. A robot in another mode gets no mission.
+    /// True if the robot drives automatically. A robot in another mode gets no mission.
     pub is_automatic: bool,
     pub is_stopped: bool,
     pub position: Option<Position>,
-    /// Charge of the battery in percent.
+    /// The charge of the battery in percent.
     pub charge: Option<f64>,
 }
 
 impl Snapshot {
-    /// Returns true if the robot has no order in progress (VDA 5050, section on idle robots).
+    /// Returns true if the robot has no unfinished order (VDA 5050, section on idle robots).
     pub fn is_idle(&self) -> bool {
         self.nodes.is_empty()
             && !self.is_driving
@@ -137,8 +140,8 @@ impl Snapshot {
             })
     }
 
-    /// Returns true if the robot can do work: automatic, without an emergency stop and without a
-    /// fatal error.
+    /// Returns true if the robot can work. The robot must be in automatic mode, without an emergency stop
+    /// and without a fatal error.
     pub fn is_able(&self) -> bool {
         self.is_automatic && !self.is_stopped && !self.errors.iter().any(|error| error.is_fatal)
     }
@@ -148,26 +151,28 @@ impl Snapshot {
     }
 }
 
-/// The progress of one order, derived from a snapshot. VDA 5050 has no status of an order.
+/// The progress of one order. The desk computes the progress from the robot's state, because VDA 5050
+/// defines no status of an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// The snapshot has no information about the order.
+    /// The state of the robot contains no information about the order.
     None,
-    /// The robot rejected the order for this reason.
+    /// The robot rejected the order. The text is the reason.
     Rejected(String),
-    /// The robot has the order and travels or waits.
+    /// The robot has accepted the order. The robot drives or waits, but does not work.
     Accepted,
-    /// The robot waits at the station for the release of the work.
+    /// The robot waits at the station until the desk releases the work.
     AtGate,
     Working,
-    /// The work is done, with the result that the robot reports.
+    /// The robot has done the work. The text is the result that the robot reports.
     Finished(String),
     Failed(String),
-    /// The robot dropped the order without a result.
+    /// The robot does not have the order any more and reported no result.
     Dropped,
 }
 
-/// Returns the progress of an order. `repetition` decides whether the order has a gate.
+/// Returns the progress of an order. The parameter `repetition` determines whether the robot must wait for
+/// the release of the work.
 pub fn progress(order: &str, repetition: Repetition, snapshot: &Snapshot) -> Progress {
     if snapshot.order != order {
         let rejection = snapshot.errors.iter().find(|error| {
@@ -253,7 +258,8 @@ mod tests {
             (driving, AtMostOnce, Progress::Accepted),
             (gate.clone(), AtMostOnce, Progress::AtGate),
             (with_work(gate, Waiting, ""), AtMostOnce, Progress::AtGate),
-            // A robot that does not list unreleased nodes also waits at the gate.
+            // Some robots omit unreleased nodes from their state. The expected progress of such a robot is
+            // also `AtGate`.
             (snapshot(0, 2, &[]), AtMostOnce, Progress::AtGate),
             (snapshot(1, 2, &[(4, true)]), AtMostOnce, Progress::Accepted),
             (
@@ -300,7 +306,8 @@ mod tests {
             of(&error("orderError", ORDER)),
             Progress::Rejected("orderError".into())
         );
-        // Errors stay in the state until the robot accepts another order.
+        // The robot reports an error until it accepts another order. This error belongs to another order,
+        // so the state contains no information about the tested order.
         assert_eq!(of(&error("orderError", "another-e1")), Progress::None);
         assert_eq!(of(&error("batteryLow", ORDER)), Progress::None);
     }

@@ -1,8 +1,9 @@
-//! One robot: its definition, and its reservation for one mission at a time.
+//! Implements the aggregate of one robot. The state contains the definition of the robot and its
+//! reservation. A robot is reserved for only one mission (the work of a robot for a ticket) at a time.
 //!
-//! The reservation of the robot is recorded before the offer of the mission. A reservation without
-//! an offer ends at its check. A robot that keeps an order after its release is quarantined until
-//! its state shows no order.
+//! The desk stores the reservation before it offers the mission to the robot. If the offer does not follow,
+//! the reservation ends at its next check. If a robot keeps an order after the end of its reservation, the
+//! desk quarantines the robot. The quarantine ends when the robot reports a state without an order.
 
 use events::Moment;
 use events::robot::{
@@ -14,11 +15,13 @@ use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 use crate::envelope::Envelope;
 use crate::views::Card;
 
-/// Time in milliseconds until the first check of a reservation.
+/// Time in milliseconds until the first check of a reservation. In the check, the desk tests whether the
+/// mission still needs the robot.
 pub const RESERVED_MS: i64 = 10_000;
 /// Time in milliseconds between two checks of a reservation.
 pub const CHECK_MS: i64 = 60_000;
-/// Time in milliseconds in which a released robot must show no order.
+/// Time in milliseconds in which a robot must report that it has no order. The time starts when the
+/// reservation of the robot ends.
 pub const RELEASE_MS: i64 = 30_000;
 
 /// The commands of one robot.
@@ -34,29 +37,30 @@ pub enum Command {
     Keep {
         at: Moment,
     },
-    /// Ends the reservation of one attempt. The robot may still have the order.
+    /// Ends the reservation for one attempt of a mission. The robot may still have the order.
     Release {
         dispatch: String,
         epoch: u32,
         reason: String,
         at: Moment,
     },
-    /// Ends a reservation for which no order was sent.
+    /// Ends a reservation for which the desk sent no order.
     Unreserve {
         dispatch: String,
         epoch: u32,
     },
-    /// Records that a state which the robot sent after `since` shows no order.
+    /// Stores that the robot reported a state without an order. The robot sent this state after the time
+    /// `since`.
     ShowIdle {
         since: Moment,
     },
-    /// Ends the wait for a released robot.
+    /// Quarantines the robot after the deadline, if the robot has not reported a state without an order.
     Fire {
         at: Moment,
     },
 }
 
-/// The reasons why a command is rejected.
+/// The reasons why the aggregate rejects a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("the robot is not registered")]
@@ -178,7 +182,8 @@ impl Decider for Robot {
                 }
                 .into(),
             ],
-            // A state that is older than the release can still lack an order that was sent then.
+            // The robot may have sent an older state before it received the order. Only a state after the
+            // end of the reservation shows that the robot has no order.
             (
                 Command::ShowIdle { since },
                 Slot::Releasing { since: begun, .. } | Slot::Quarantined { since: begun, .. },
@@ -238,13 +243,15 @@ impl Decider for Robot {
 }
 
 impl Robot {
-    /// Returns the text under which messages of the robot are found: the levels of its topics.
+    /// Returns the text that identifies the robot in messages. The text consists of three levels of the
+    /// robot's MQTT topics.
     pub fn identity(interface: &str, manufacturer: &str, serial: &str) -> String {
         format!("{interface}/{manufacturer}/{serial}")
     }
 }
 
-/// The lists of robots: all by name, and one entry for the identity in topics.
+/// Adds each robot to two lists. The list `name` contains the names of all robots. The list `identity`
+/// contains the texts that identify the robots in MQTT topics.
 impl Card for Robot {
     type Event = RobotEvent;
     const VIEW: &'static str = "robot";

@@ -2,9 +2,9 @@
 //! The desk first creates a ticket in the external ITSM. The desk then reads this ticket until the external
 //! ITSM has decided. Finally the ticket of this desk stores the decision.
 //!
-//! Each state except the last has a deadline, so the desk always continues without a callback. A callback
-//! only has the effect that the desk reads the external ticket earlier. The desk never takes the decision
-//! from a callback.
+//! Each state except the last has a deadline, so the desk continues even if no callback arrives. After a
+//! callback, the desk only reads the external ticket earlier. The desk never takes the decision from a
+//! callback.
 
 use std::collections::BTreeMap;
 
@@ -97,8 +97,8 @@ pub struct ExternalTicket {
 pub enum Answer {
     /// The external ITSM created the ticket. The text is the ticket number.
     Created(String),
-    /// The search for a ticket by its tag ended. The value is the ticket number, or `None` if no ticket has
-    /// this tag.
+    /// The search for a ticket ended. The search uses a tag (a text that the creation request contained).
+    /// The value is the ticket number, or `None` if no ticket has this tag.
     Found(Option<String>),
     /// The external ITSM checked the token of a callback. The value is true if the token is valid.
     Verified(bool),
@@ -170,7 +170,7 @@ pub struct Application {
     pub requested: Option<Requested>,
     pub attempts: Attempts,
     pub step: Step,
-    /// Number of reads of the external ticket after which the external ITSM had still not decided.
+    /// Number of reads of the external ticket that returned no decision.
     pub polls: u32,
     /// The ticket number in the external ITSM. The text is empty until the desk knows the number.
     pub external: String,
@@ -343,8 +343,8 @@ impl Application {
             .then(|| next(Step::Find, String::new(), 0))
     }
 
-    /// Returns the consequence of a response to the current request. The parameter `granted` is the condition
-    /// on the external ticket under which the application is granted.
+    /// Returns the consequence of a response to the current request. The parameter `granted` is a condition
+    /// on the external ticket. If this condition is true, the external ITSM has granted the application.
     pub fn verdict(&self, answer: Answer, granted: &Condition) -> Verdict {
         match (self.step, answer) {
             (_, Answer::NotSent(reason)) => retry(reason),

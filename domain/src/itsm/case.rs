@@ -1,8 +1,10 @@
-//! One case: a record of an external system that is bound to one ticket.
+//! Implements the aggregate of one case. A case is a record of an external system for which the desk opens
+//! one ticket.
 //!
-//! Content arrives, is stored with a deadline, and is then processed: the first content opens the
-//! ticket, newer content changes the ticket. Content that cannot be processed is refused with its
-//! reason and stays available for another try.
+//! When content of the record arrives, the desk stores a deadline and then processes the content. The first
+//! content opens the ticket, and newer content changes the ticket. If the content cannot be processed, the
+//! desk refuses the content and stores the reason. A person can then request that the desk processes it
+//! again.
 
 use std::collections::BTreeMap;
 
@@ -16,15 +18,15 @@ use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 use crate::envelope::Envelope;
 use crate::views::Card;
 
-/// Time in milliseconds after which content is processed by the queue `sync`, if the request that
-/// brought the content did not process it.
+/// Time in milliseconds until the queue `sync` processes received content. Normally the content is
+/// processed earlier, by the request that contains the content.
 pub const PROCESS_MS: i64 = 30_000;
 
 /// The commands of one case.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Receive(Received),
-    /// Processes refused content again.
+    /// Processes the refused content again.
     RequestProcessing {
         by: PersonId,
         at: Moment,
@@ -35,7 +37,7 @@ pub enum Command {
     Identify(Identified),
 }
 
-/// The reasons why a command is rejected.
+/// The reasons why the aggregate rejects a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("the case has no content that waits for processing")]
@@ -48,13 +50,13 @@ pub enum Rejection {
     NotBound,
 }
 
-/// The relation of arrived content to the content that a case has.
+/// The result of a comparison between received content and the stored content of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
     New,
-    /// The case has the same content.
+    /// The received content is equal to the stored content.
     Same,
-    /// The case has newer content.
+    /// The received content is older than the stored content.
     Older,
 }
 
@@ -62,35 +64,38 @@ pub enum Freshness {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Case {
     pub source: String,
-    /// The id of the record in the source; empty if the id is unreadable.
+    /// The id of the record in the external system. The text is empty if the desk cannot read the id.
     pub record: String,
     pub app: AppCode,
-    /// The instant at which the source created the record, by the clock of the source.
+    /// The time at which the external system created the record, by the clock of that system.
     pub created: Option<Moment>,
-    /// The instant at which the desk received the first content.
+    /// The time at which the desk received the first content.
     pub first_received: Moment,
-    /// The instant at which the desk received the last content.
+    /// The time at which the desk received the last content.
     pub received: Moment,
     pub mark: Option<UpdateMark>,
-    /// The digest of the last content; empty before any content.
+    /// The digest (hash) of the last content. The text is empty before the first content.
     pub digest: String,
-    /// Whether the last content waits for processing.
+    /// True if the last content waits for processing.
     pub is_pending: bool,
     pub ticket: Option<TicketSn>,
-    /// The version of the mapping of a bound case; 0 before the case is bound.
+    /// The version of the rules (mapping) that convert the record to a ticket. The version is 0 until the
+    /// desk opens a ticket.
     pub mapping: u32,
-    /// The reason why the last content was refused.
+    /// The reason why the desk refused the last content. `None` if the content was not refused.
     pub refusal: Option<Refused>,
-    /// The stream to which the content belongs, if the id was found later.
+    /// The name of the stream to which the content belongs. The value is present only if the record id was
+    /// unreadable at first and was found later.
     pub identified: Option<String>,
-    /// Number of updates that were processed after the ticket was opened.
+    /// The number of updates that were processed after the ticket was opened.
     pub updates: u32,
-    /// A short digest of each value that was applied to the ticket, by the key of the form field.
+    /// A short digest (hash) of each value that the record has set in the ticket. The key is the key of a
+    /// form field.
     pub fields: BTreeMap<String, String>,
 }
 
 impl Case {
-    /// Returns the relation of arrived content to the content of this case.
+    /// Compares received content with the stored content of this case.
     pub fn freshness(&self, digest: &str, mark: Option<UpdateMark>) -> Freshness {
         let is_older = match (mark, self.mark) {
             (Some(arrived), Some(own)) => arrived.is_before(own),
@@ -199,7 +204,9 @@ impl Decider for Case {
     }
 }
 
-/// The lists of cases: all, by source and ticket; those that were refused; those whose content waits.
+/// Adds each case to the list of all cases and to the lists by source and by ticket. A case with refused
+/// content is also in the list `refused`. A case with content that waits for processing is in the list
+/// `pending`.
 impl Card for Case {
     type Event = CaseEvent;
     const VIEW: &'static str = "case";
@@ -250,7 +257,7 @@ mod tests {
         TicketSn("REQ20261122000001".into())
     }
 
-    /// Returns the state after valid commands, and all events.
+    /// Returns the state of a case after the given commands. If a command is rejected, the test fails.
     fn after(commands: &[Command]) -> Case {
         let mut events = Vec::new();
         for command in commands {

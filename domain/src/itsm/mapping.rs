@@ -1,5 +1,5 @@
-//! Reads records of external systems by the mapping of their source (plans/external.md, "Cases
-//! in").
+//! Reads records of external systems and converts them to the content of tickets. The case mapping of an
+//! integration contains the rules for the conversion (plans/external.md, "Cases in").
 
 use std::collections::BTreeMap;
 
@@ -11,26 +11,27 @@ use serde_json::Value;
 
 use crate::value::plain;
 
-/// Longest id of a record, in bytes.
+/// Maximum length of a record id, in bytes.
 pub const RECORD_BYTES_MAX: usize = 128;
 
-/// The reason why a record is unreadable.
+/// The reason why the desk cannot read a record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct Unreadable {
-    /// The JSON pointer of the member, or the key of the form field if no member is the reason.
+    /// The part of the record that caused the error. The text is the JSON pointer of a member, or the key
+    /// of a form field.
     pub field: String,
     pub reason: String,
 }
 
-/// The clocks of a source in one record.
+/// The version and the creation time of one record, as the external system reports them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Clocks {
     pub mark: Option<UpdateMark>,
     pub created: Option<Moment>,
 }
 
-/// The content of a record, as the form of a ticket needs it.
+/// The content of one record, converted to the values that a ticket needs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Content {
     pub service: ServiceId,
@@ -39,7 +40,8 @@ pub struct Content {
     pub form: BTreeMap<String, Value>,
 }
 
-/// Checks a mapping. The error is the English reason, with the path of the member.
+/// Checks a case mapping (rules that convert records to tickets). The error is an English text that names
+/// the invalid member.
 pub fn check(mapping: &CaseMapping) -> Result<(), String> {
     let pointer = |member: &str, path: &str| {
         if path.starts_with('/') && path.len() > 1 {
@@ -83,7 +85,7 @@ pub fn check(mapping: &CaseMapping) -> Result<(), String> {
     Ok(())
 }
 
-/// Reads the id of a record.
+/// Reads the id of a record. The mapping contains the path to the id.
 pub fn record_id(mapping: &CaseMapping, record: &Value) -> Result<String, Unreadable> {
     let id = match record.pointer(&mapping.record) {
         Some(Value::String(text)) => text.trim().to_owned(),
@@ -98,7 +100,7 @@ pub fn record_id(mapping: &CaseMapping, record: &Value) -> Result<String, Unread
     Ok(id)
 }
 
-/// Reads the clocks of the source.
+/// Reads the version and the creation time of a record.
 pub fn clocks(mapping: &CaseMapping, record: &Value) -> Result<Clocks, Unreadable> {
     let mark = match &mapping.update {
         None => None,
@@ -124,7 +126,7 @@ pub fn clocks(mapping: &CaseMapping, record: &Value) -> Result<Clocks, Unreadabl
     Ok(Clocks { mark, created })
 }
 
-/// Reads the content of a record.
+/// Reads the service, the requester and the form values from a record.
 pub fn content(mapping: &CaseMapping, record: &Value) -> Result<Content, Unreadable> {
     let service = value(&mapping.service, "service", record)?;
     let service = match &service {
@@ -153,7 +155,8 @@ pub fn content(mapping: &CaseMapping, record: &Value) -> Result<Content, Unreada
     })
 }
 
-/// Returns the value of a source. An absent member without a default has the value null.
+/// Returns the value that a rule of the mapping gives for a record. If the member is absent and the rule
+/// has no default, the value is null.
 fn value(source: &ValueSource, key: &str, record: &Value) -> Result<Value, Unreadable> {
     let Some(path) = &source.path else {
         return Ok(source.value.clone().unwrap_or_default());
@@ -186,8 +189,8 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// Reads an instant: RFC 3339 text with an offset, or an integer of milliseconds since 1970. Returns
-/// `None` if the member is absent.
+/// Reads a time. The member contains a text (RFC 3339 with an offset) or an integer (milliseconds since
+/// 1970). Returns `None` if the member is absent.
 fn instant(record: &Value, path: &str) -> Result<Option<Moment>, Unreadable> {
     let found = record.pointer(path).filter(|found| !is_empty(found));
     let Some(found) = found else {

@@ -1,5 +1,5 @@
-//! Implements the connections to external systems. This desk requests approvals in these systems, and the
-//! systems send cases to this desk.
+//! Implements the connections to external systems. This desk requests approvals in these systems. The
+//! systems send records, and the desk opens a ticket for each of them.
 
 pub mod application;
 pub mod case;

@@ -33,7 +33,8 @@ pub struct DeskBoard {
     pub calls_failed: u64,
     pub calls_retried: u64,
     pub skipped: u64,
-    /// Number of times that a ticket entered a node at which nobody may act.
+    /// Number of times that a ticket entered a node that has no processors (people who may act at the
+    /// node).
     pub unattended: u64,
     pub remarks: u64,
     pub rated: u64,

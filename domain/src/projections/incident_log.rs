@@ -130,8 +130,8 @@ impl IncidentLog {
         last.times.get(name).copied()
     }
 
-    /// Returns true if the rows of the source never contain the time with this name. The time is then
-    /// computed from the phases of the rows.
+    /// Returns true if the imported rows of the given source never contain a time with this name. The time
+    /// is then computed from the phases of the rows.
     pub fn derives(&self, source: &str, name: &str) -> bool {
         [OPENED, RESOLVED, CLOSED].contains(&name)
             && !self

@@ -12,7 +12,7 @@ use serde::{Serialize, de::DeserializeOwned};
 pub trait Projection:
     Default + Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static
 {
-    /// The name of the projection. The stores contain this name, so it must never change.
+    /// The name of the projection. The stores contain this name, so the name must never change.
     const VIEW: &'static str;
     /// The aggregates whose events the projection needs. Commits of other aggregates are skipped and not
     /// decoded.

@@ -18,8 +18,8 @@ use crate::envelope::Envelope;
 use crate::intent::StartServiceTask;
 use crate::views::ticket_card::TicketCard;
 
-/// Returns the start of a service task if the event enters or retries an automatic node whose
-/// service task has this executor.
+/// Returns the data that the desk needs to start the work of an automatic node. Returns `None` if the event
+/// does not start or repeat this work, or if the node has another executor.
 fn started(
     envelope: &Envelope<TicketEvent>,
     card: &TicketCard,

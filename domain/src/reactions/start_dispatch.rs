@@ -1,5 +1,5 @@
-//! Requests the work of a robot. The request follows when a ticket enters an automatic node with a
-//! mission, or when a person retries the node.
+//! Requests the work of a robot (a mission) for an automatic node. The reaction does this when a ticket
+//! enters the node, and when a person repeats the work of a failed node.
 
 use events::ticket::TicketEvent;
 use events::workflow::service_task::Executor;
@@ -9,12 +9,11 @@ use crate::envelope::Envelope;
 use crate::intent::Intent;
 use crate::views::ticket_card::TicketCard;
 
-/// The name of this reaction. The name must never change, because the ids of the resulting queue
-/// messages contain it.
+/// The name of this reaction. The ids of queue messages contain this name, so the name must never change.
 pub const NAME: &str = "start_dispatch";
 
-/// Returns the request for a mission. The list is empty if the event neither enters nor retries an
-/// automatic node with a mission.
+/// Returns the request for a mission. Returns an empty list if the event does not start or repeat the work
+/// of a node with a mission.
 pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent> {
     started(envelope, card, Executor::Dispatch)
         .map(|start| Intent::StartDispatch(Box::new(start)))

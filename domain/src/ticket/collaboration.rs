@@ -56,9 +56,9 @@ impl Ticket {
         }
     }
 
-    /// Adds followers to the ticket or removes followers. A follower has the ticket in a personal list. If
-    /// nothing changes for a person, the person is skipped. If the acting person may see the whole ticket,
-    /// new followers may see it too.
+    /// Adds followers (people who watch the ticket) or removes followers. If the command changes nothing
+    /// for a person, this person is skipped. If the acting person may see the whole ticket, new followers
+    /// may also see the whole ticket.
     pub(super) fn follow(
         &self,
         by: &PersonId,
@@ -135,7 +135,7 @@ impl Ticket {
     }
 
     /// Reminds the current processors that they must process the ticket. If the workflow allows reminders,
-    /// the creator and the supervisors may send them until the ticket ends.
+    /// the creator and the supervisors may send reminders until the ticket ends.
     pub(super) fn remind(
         &self,
         by: &PersonId,
@@ -194,8 +194,8 @@ impl Ticket {
             Some(_) => return reject(Rejection::LinkedAlready(other.clone())),
             None => {}
         }
-        // If a person opened the other ticket from this ticket, the permission for the link was checked then.
-        // All other links are checked here.
+        // If a person opened the other ticket from this ticket, the permission was checked when that ticket
+        // was opened. The permission for all other links is checked here.
         if !(mirror && relation == Relation::Raised) {
             self.may_relate(by, relation, context)?;
         }

@@ -117,8 +117,8 @@ pub enum Command {
         form: Vec<Entry>,
         remark: String,
     },
-    /// Adds the leaders of the processors to the processors of the node. If this step adds nobody, the
-    /// command adds the service owners instead.
+    /// Adds the leaders of the processors to the processors of the node. If there are no such leaders, or
+    /// if the leaders are already processors, the command adds the service owners instead.
     Escalate {
         node: Option<NodeId>,
         by: PersonId,

@@ -398,9 +398,9 @@ impl Decider for Ticket {
 }
 
 impl Ticket {
-    /// Returns a person in the command who has no id. Returns `None` if all people have ids. The people of a
-    /// new ticket are not checked here, because these people get ids only after the desk has tested whether
-    /// the ticket is accepted.
+    /// Returns a person in the command who has no id. Returns `None` if all people have ids. The function
+    /// does not check the people of a new ticket. These people get ids later, after the desk has tested
+    /// whether the ticket is accepted.
     fn unregistered_person(&self, command: &Command, context: &Context) -> Option<PersonId> {
         let workflow = self.workflow(context).ok();
         let of_people = |entry: &&Entry| {
@@ -553,8 +553,8 @@ impl Ticket {
         let is_next = !(engine::is_multi(node) && node.is_sequential)
             || node_run.waiting_for().first() == Some(by);
         let action_fits = match node.kind {
-            // At a node with votes, this check concerns only the order of the voters. The function that casts
-            // the vote makes the other checks.
+            // At a node with votes, this check concerns only the order of the voters. The other checks are
+            // in the function that casts the vote.
             kind if kind.is_vote() => is_next,
             _ => node_run.is_open_to_all() || action.fits(node_run.status),
         };
@@ -703,7 +703,7 @@ impl Ticket {
     fn end(&mut self, status: Status, approve_result: bool) {
         self.status = status;
         self.approve_result = Some(approve_result);
-        // After a ticket has ended, no node waits for work. This rule applies to every kind of end.
+        // The nodes of an ended ticket do not wait for work. This rule applies to every kind of end.
         self.nodes
             .values_mut()
             .filter(|node_run| node_run.is_current())
@@ -742,7 +742,7 @@ fn check_message(message: &str) -> Decision<()> {
     }
 }
 
-/// Rejects the reason of a vote if it is longer than a remark may be.
+/// Rejects the reason of a vote if the reason is longer than `REMARK_MAX` characters.
 fn check_reason(reason: &str) -> Decision<()> {
     if reason.chars().count() > REMARK_MAX {
         reject(Rejection::ReasonTooLong)

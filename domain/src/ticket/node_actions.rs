@@ -185,9 +185,9 @@ impl Ticket {
         run.done()
     }
 
-    /// Casts a vote without a form, for example for a message or an external system. The desk writes the
-    /// decision to the field for the result. If the form has a text field, the desk writes the remark to this
-    /// field. The remark is always stored as the reason of the vote.
+    /// Casts a vote without a form. Such a vote can come from a message or from an external system. The
+    /// desk writes the decision to the field for the result. If the form has a text field, the desk writes
+    /// the remark to this field. The remark is always stored as the reason of the vote.
     pub(super) fn decide_at(
         &self,
         id: NodeId,
@@ -323,9 +323,9 @@ impl Ticket {
         ])
     }
 
-    /// Replaces the processors of a node with any other people. Only managers of the ticket may do this.
-    /// BlueKing calls this operation "exception distribution". The limits in the workflow for the choice of
-    /// people do not apply.
+    /// Replaces the processors of a node with any other people, even if the workflow does not allow these
+    /// people at the node. Only managers of the ticket may do this. BlueKing calls this operation
+    /// "exception distribution".
     pub(super) fn reassign(
         &self,
         id: NodeId,
@@ -421,8 +421,8 @@ impl Ticket {
         ])
     }
 
-    /// Completes a node at which the person must act. At a node with votes, if no values are given, the
-    /// person votes for approval. In all other cases, the given values are submitted as the form.
+    /// Completes a node at which the person must act. If people vote at the node and no values are given,
+    /// the person votes for approval. In all other cases, the given values are submitted as the form.
     pub(super) fn resolve(
         &self,
         by: &PersonId,
@@ -446,7 +446,8 @@ impl Ticket {
     }
 
     /// Escalates the node to a higher level. The leaders of the processors become additional processors. If
-    /// this step adds nobody, the service owners become additional processors.
+    /// there are no such leaders, or if the leaders are already processors, the service owners become
+    /// additional processors.
     pub(super) fn escalate(
         &self,
         node: Option<NodeId>,
@@ -528,9 +529,9 @@ impl Ticket {
         self.node_to_act(None, by, |node_run| Action::Submit.fits(node_run.status))
     }
 
-    /// Returns the given node if the person may act at this node. If no node is given, the function searches
-    /// a node at which the person may act. Nodes for people have priority over automatic nodes. Nodes that
-    /// satisfy `fits` then have priority.
+    /// Returns the given node if the person may act at this node. If no node is given, the function
+    /// searches a node at which the person may act. The function prefers nodes for people, and among them
+    /// the nodes for which `fits` returns true.
     fn node_to_act(
         &self,
         node: Option<NodeId>,
@@ -604,7 +605,7 @@ fn may_submit(
     }
 }
 
-/// Rejects new processors who have already voted at this node, because nobody may vote twice.
+/// Rejects new processors who have already voted at this node, because each person may vote only once.
 fn check_not_voted(node_run: &NodeRun, people: &[PersonId]) -> Decision<()> {
     let voted: Vec<PersonId> = people
         .iter()

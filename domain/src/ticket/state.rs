@@ -215,8 +215,8 @@ pub enum Action {
 }
 
 impl Action {
-    /// Returns true if a node with this status allows the action (reference/bk-itsm.md 3.9). A node without a
-    /// matching transition has the status `Failed`, and a person may submit its form again.
+    /// Returns true if a node with this status allows the action (reference/bk-itsm.md 3.9). A node without
+    /// a matching transition has the status `Failed`. A person may submit the form of such a node again.
     pub fn fits(self, status: NodeStatus) -> bool {
         match self {
             Self::Submit => matches!(status, NodeStatus::Running | NodeStatus::Failed),

@@ -21,7 +21,8 @@ impl CallbackCard {
         self.updated_at = envelope.at;
     }
     /// Returns true if an attempt has failed and the receiver does not have the result. A receiver gets the
-    /// result when it accepts the callback, or when it requests the result from the desk.
+    /// result in two ways: the receiver accepts the callback, or the receiver requests the result from the
+    /// desk.
     pub fn is_failing(&self) -> bool {
         !self.callback.collected
             && match self.callback.progress {

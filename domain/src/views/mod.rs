@@ -17,7 +17,7 @@ pub trait Card:
     Default + Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static
 {
     type Event: Event;
-    /// The name of the view. The stores contain this name, so it must never change.
+    /// The name of the view. The stores contain this name, so the name must never change.
     const VIEW: &'static str;
     /// The lists that clients read page by page. Some stores count the entries of these lists by time and by
     /// filter values. The sort text of each entry therefore ends with a time in milliseconds, written with 16
@@ -138,7 +138,7 @@ fn draft_row(saved: &events::draft::Saved) -> (&'static str, String) {
     ("owner", format!("{}|{sort_key}", saved.owner))
 }
 
-/// Implements [`Card`] for aggregates whose state is also their card (the stored summary for lists). The
+/// Implements [`Card`] for aggregates that use their state as the card (the stored summary for lists). The
 /// parameter `$index` is an expression that returns the list entries.
 macro_rules! state_is_the_card {
     ($($state:ty, $view:literal, $card:ident => $index:expr;)*) => {$(

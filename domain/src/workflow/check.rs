@@ -34,7 +34,8 @@ pub const OPTIONS_MS_MAX: i64 = 10_000;
 pub const POLL_MS: std::ops::RangeInclusive<i64> = 1_000..=86_400_000;
 /// Maximum number of polls that one API call may make.
 pub const POLLS_MAX: u32 = 100_000;
-/// Longest time until a person gets the work of a mission, in minutes: one week.
+/// Maximum time in minutes (one week) until a person gets the work of a mission. A mission is work for a
+/// robot.
 const EXPIRES_AFTER_MIN_MAX: u32 = 10_080;
 /// Maximum number of attempts of one request.
 pub const ATTEMPTS_MAX: u32 = 16;
@@ -74,7 +75,7 @@ pub fn problems(definition: &Definition) -> Vec<String> {
 }
 
 /// Returns the problems of a workflow, and separately the cases in which no transition can be taken. The
-/// caller may accept such cases in an imported workflow, because BlueKing ITSM allows them.
+/// caller may accept such cases in an imported workflow, because BlueKing ITSM also accepts such cases.
 pub fn findings(definition: &Definition) -> Findings {
     let bounds = [
         ("nodes", definition.nodes.len(), NODES_MAX),
@@ -116,8 +117,8 @@ pub fn findings(definition: &Definition) -> Findings {
     }
 }
 
-/// Returns all nodes that can be reached from the nodes in `from`. The parameter `next` returns the two ends
-/// of a transition in the direction of the search.
+/// Returns all nodes that can be reached from the nodes in `from`. For each transition, the function `next`
+/// returns two nodes. The search moves from the first of these nodes to the second.
 pub(super) fn reachable(
     definition: &Definition,
     from: &[NodeId],
@@ -336,7 +337,7 @@ impl Check<'_> {
                 self.automatic(node, &name);
             }
             // If the first vote decides the node (or-sign), a finish condition has no effect. The workflow
-            // may still contain a finish condition from an earlier setting, and this condition is not
+            // may still contain a finish condition from an earlier setting. Such a condition is not
             // checked.
             let finishes_early =
                 node.kind.is_vote() && (node.is_multi || node.kind == NodeKind::Sign);
@@ -543,8 +544,8 @@ impl Check<'_> {
         self.processors(node, name, &node.processors);
     }
 
-    /// Returns true if a placeholder may use this key. The key must belong to a field, to the display text of
-    /// a field, to an output variable, or to an attribute of the ticket.
+    /// Returns true if a placeholder may use this key. Placeholders may use fields, the display texts of
+    /// fields, output variables, and attributes of the ticket.
     fn is_known(&self, key: &str) -> bool {
         self.definition
             .field(key.strip_suffix("__display").unwrap_or(key))
@@ -553,8 +554,8 @@ impl Check<'_> {
             || self.is_output(key)
     }
 
-    /// Returns true if a condition on a field may use this key. The key must belong to a field, to an output
-    /// variable, or to an attribute that is stored in the ticket.
+    /// Returns true if a condition on a field may use this key. Such a condition may use fields, output
+    /// variables, and the attributes that are stored in the ticket.
     fn is_comparable(&self, key: &str) -> bool {
         self.definition.field(key).is_some()
             || super::is_comparable_of_the_ticket(key)
@@ -604,8 +605,8 @@ impl Check<'_> {
         }
     }
 
-    /// Checks that each condition uses only values that earlier nodes set. Also collects the cases in which
-    /// no transition can be taken.
+    /// Checks that each condition uses only values that earlier nodes set. Also collects the open cases. In
+    /// an open case, no transition can be taken, because all conditions are false.
     fn conditions(&mut self) {
         let mut providers: BTreeMap<String, Vec<NodeId>> = BTreeMap::new();
         for node in &self.definition.nodes {
@@ -761,8 +762,8 @@ pub fn field_problems(field: &Field) -> Vec<String> {
             field.key
         ));
     }
-    // Only fields of these kinds have options. A field whose kind was changed may still contain old options,
-    // and they have no effect.
+    // Only fields of these kinds have options. If the kind of a field was changed, the field may still
+    // contain old options. The old options have no effect.
     let has_options = matches!(
         field.kind,
         FieldKind::Select

@@ -27,14 +27,14 @@ pub(super) const TRIES_MAX: usize = 2_000_000;
 /// Maximum number of different list elements with which the conditions compare one key. Each further element
 /// doubles the number of cases to test.
 const ELEMENTS_MAX: usize = 6;
-/// The smallest and the largest value for the number of voters in the simulated votes. The number between
-/// these limits depends on the largest constant in the conditions.
+/// The smallest and the largest number of voters in the simulated votes. The module chooses a number
+/// between these limits. If the conditions contain larger constants, the module simulates more voters.
 const VOTERS: std::ops::RangeInclusive<u32> = 3..=12;
 /// The description of an open case when the module cannot test every case. Either the number of combinations
 /// exceeds [`CASES_MAX`], or the possible values of a key are unknown.
 const UNTRIED: &str = "something (there are too many cases to try each)";
-/// A text that occurs in no condition. In the tests, this text represents all values with which no condition
-/// compares.
+/// A text that occurs in no condition. In the tests, this text represents all values that the conditions do
+/// not contain.
 const OTHER: &str = "\u{1}";
 
 /// Returns a description of the first case in which no outgoing transition of the node has a true condition.
@@ -111,8 +111,8 @@ struct Ended {
     voters: u32,
     pass: u32,
     reject: u32,
-    /// The last vote: true for an approval, false for a rejection. `None` if the node was skipped, so that
-    /// nobody voted.
+    /// The last vote: true for an approval, false for a rejection. `None` if the ticket skipped the node
+    /// without a vote.
     last: Option<bool>,
     result: bool,
 }
@@ -138,8 +138,9 @@ impl<'a> Cases<'a> {
             .flat_map(|group| &group.expressions)
     }
 
-    /// Returns lists of cases. Each list belongs to one vote or to one key that no vote sets. The values of
-    /// different lists are independent. Returns `None` if the possible values of a key are unknown.
+    /// Returns lists of cases. Each list contains the cases of one vote, or the cases of one key that no
+    /// vote sets. The values of different lists are independent. Returns `None` if the possible values of a
+    /// key are unknown.
     fn dimensions(&self) -> Option<Vec<Vec<Case>>> {
         let mut seen = BTreeSet::new();
         let keys: Vec<&'a str> = self
@@ -163,8 +164,9 @@ impl<'a> Cases<'a> {
         Some(dimensions)
     }
 
-    /// Returns the node whose vote sets the value of a key. If the node under test sets the key, this node is
-    /// returned. Returns `None` if no vote sets the key, or if several other votes set the key.
+    /// Returns the node at which a vote sets the value of a key. If the node under test (the node with the
+    /// tested transitions) sets the key, this node is returned. Returns `None` if no vote sets the key, or
+    /// if several other votes set the key.
     fn vote_of(&self, key: &str) -> Option<(&'a Node, OfVote)> {
         let what = |node: &'a Node| {
             let output = node
@@ -321,8 +323,8 @@ impl<'a> Cases<'a> {
                         open.extend(Some((pass, reject)).filter(|state| seen.insert(*state)));
                         continue;
                     }
-                    // The vote is an approval if the finish condition is also true when the number of
-                    // rejections is set to zero.
+                    // The finish condition is a condition on the vote counts. If the finish condition is
+                    // also true when the number of rejections is set to zero, the vote is an approval.
                     ended.result |= by_condition && holds(&counters(&Ended { reject: 0, ..ended }));
                     if ended.result || !node.terminate_when_rejected {
                         endings.push(ended);
@@ -333,7 +335,7 @@ impl<'a> Cases<'a> {
         endings
     }
 
-    /// Returns the cases of a key whose value no vote sets.
+    /// Returns the cases of a key that does not get its value from a vote.
     fn of_key(&self, key: &str) -> Option<Vec<Case>> {
         let clauses: Vec<&Clause> = self.clauses().filter(|clause| clause.key == key).collect();
         let field = self.definition.field_at(self.node, key);
@@ -384,7 +386,7 @@ impl<'a> Cases<'a> {
             Some(FieldKind::Radio | FieldKind::Select | FieldKind::TreeSelect)
         ) && !options.is_empty()
         {
-            // No condition names the remaining options, so all of them give the same results. The test
+            // The remaining options occur in no condition, so all of them give the same results. The test
             // therefore needs only one of these options.
             let other = options
                 .iter()
@@ -490,7 +492,8 @@ impl<'a> Cases<'a> {
         Some(cases)
     }
 
-    /// Returns true if the key has a value on every path from START to the node under test.
+    /// Returns true if the key always has a value at the node under test (the node with the tested
+    /// transitions). The key must get a value on every path from START to this node.
     fn is_always_filled(&self, key: &str) -> bool {
         let fills = |node: &&Node| {
             let field = self
@@ -516,8 +519,8 @@ impl<'a> Cases<'a> {
             )
     }
 
-    /// Returns true if every path from START to the node under test contains one of the nodes in `some`. The
-    /// node under test may itself be in `some`.
+    /// Returns true if every path from START to the node under test contains one of the nodes in `some`.
+    /// The node under test is the node with the tested transitions. This node may itself be in `some`.
     fn is_passed(&self, some: &BTreeSet<NodeId>) -> bool {
         let starts = self
             .definition
@@ -539,8 +542,8 @@ impl<'a> Cases<'a> {
         !seen.contains(&self.node)
     }
 
-    /// Returns a description of the first combination for which all conditions are false. A range in the
-    /// description is as wide as possible.
+    /// Returns a description of the first combination of cases for which all conditions are false. A range
+    /// of values in the description is as wide as possible.
     fn first_open(&self, dimensions: &[Vec<Case>]) -> Option<String> {
         if dimensions.iter().any(Vec::is_empty) {
             return None;
@@ -548,7 +551,7 @@ impl<'a> Cases<'a> {
         let mut chosen = vec![0; dimensions.len()];
         loop {
             if self.is_open(dimensions, &chosen) {
-                // The description omits a key if the combination stays open for every value of this key.
+                // The description omits a key if all conditions are false for every value of this key.
                 let matters = |at: &usize| {
                     (0..dimensions[*at].len())
                         .any(|case| !self.is_open(dimensions, &changed(&chosen, *at, case)))
@@ -563,8 +566,8 @@ impl<'a> Cases<'a> {
                     words.join(", ")
                 });
             }
-            // The combinations are numbered like a counter with several digits. Each digit is the position in
-            // one list of cases. This code computes the next combination.
+            // This code computes the next combination of cases. A combination is like a number with several
+            // digits. Each digit is a position in one list of cases.
             let at = (0..dimensions.len()).find(|at| chosen[*at] + 1 < dimensions[*at].len())?;
             chosen[..at].fill(0);
             chosen[at] += 1;
@@ -613,8 +616,8 @@ impl<'a> Cases<'a> {
     }
 }
 
-/// Returns a copy of a combination with one change. In the list of cases at position `at`, the copy uses the
-/// given case.
+/// A combination contains the position of one case in each list of cases. Returns a copy in which the
+/// position in the list `at` is replaced with `case`.
 fn changed(chosen: &[usize], at: usize, case: usize) -> Vec<usize> {
     let mut other = chosen.to_vec();
     other[at] = case;
@@ -754,8 +757,9 @@ fn numbers(key: &str, tested_values: &BTreeSet<String>) -> Vec<Case> {
         .collect();
     sorted.sort_by(|(one, _), (other, _)| one.total_cmp(other));
     sorted.dedup_by(|(one, _), (other, _)| one.total_cmp(other).is_eq());
-    // For a very large number, adding 1 can give the same number because of rounding. The step therefore
-    // increases with the number.
+    // Below the smallest constant and above the largest constant, the test value has this distance from the
+    // constant. For a very large constant, a distance of 1 could be lost by rounding, so the distance is
+    // larger.
     let step = |number: f64| 1.0_f64.max(number.abs() * 1e-6);
     ranges(key, &sorted, |below, above| {
         let value = match (below, above) {

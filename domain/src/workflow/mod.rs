@@ -336,12 +336,12 @@ pub fn output_keys(node: &Node) -> Vec<String> {
     }
 }
 
-/// Returns the key of the output variable of a mission with the result that the robot reported.
+/// Returns the key of the output variable that contains the result of a mission (the work of a robot).
 pub fn mission_result_key(node: NodeId) -> String {
     format!("mission_result_{node}")
 }
 
-/// Returns the key of the output variable of a mission with the name of the robot.
+/// Returns the key of the output variable that contains the name of the robot in a mission.
 pub fn robot_key(node: NodeId) -> String {
     format!("mission_robot_{node}")
 }

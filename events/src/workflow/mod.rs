@@ -14,7 +14,7 @@ use crate::{AttachmentId, NodeId, PersonId, RoleId, TransitionId, WorkflowId};
 use service_task::{ServiceTask, Source};
 
 event_enum! {
-    /// The events of one workflow. They concern its draft and its deployed versions.
+    /// The events of one workflow. The events concern the draft of the workflow and the deployed versions.
     WorkflowEvent of "workflow" {
         DraftSaved "workflow.draft_saved" 1,
         Deployed "workflow.deployed" 1,
@@ -104,8 +104,8 @@ pub enum Revoke {
     Never,
     /// The creator may withdraw the ticket until the ticket ends.
     Always,
-    /// The creator may withdraw the ticket until a person acts at a node after the submit node (the node at
-    /// which the ticket is opened).
+    /// The creator may withdraw the ticket until a person acts at a later node. The action at the submit
+    /// node, at which the ticket is opened, does not count.
     #[default]
     BeforeHandled,
     /// The creator may withdraw the ticket until the ticket enters the node with this id.
@@ -214,8 +214,8 @@ pub enum Processors {
     /// contains people is used.
     #[serde(rename = "VARIABLE")]
     Variable(Vec<String>),
-    /// Selects the people whom the assignor (the person who assigns the work) chooses. Until then, nobody is
-    /// selected.
+    /// Selects the people whom the assignor (the person who assigns the work) chooses. Before this choice,
+    /// the rule selects no people.
     #[serde(rename = "BY_ASSIGNOR")]
     ByAssignor,
     /// Selects the people who have one of the given roles in the business to which the ticket belongs.
@@ -296,8 +296,8 @@ pub struct Node {
     /// with an assignment.
     #[serde(default)]
     pub assignors: Processors,
-    /// Selects the people to whom the work at the node may be transferred. With `Empty` or `Open`, the work
-    /// may be transferred to any person.
+    /// Selects the people to whom the work at the node may be transferred. If the rule is `Empty` or
+    /// `Open`, the work may be transferred to any person.
     #[serde(default)]
     pub delivers: Processors,
     #[serde(default)]
@@ -318,7 +318,7 @@ pub struct Node {
     pub finish_condition: Option<Condition>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub terminate_when_rejected: bool,
-    /// True if the desk skips the node when nobody may process the node.
+    /// True if the desk skips the node when the node has no processors (people who may process the node).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_allow_skip: bool,
     /// The status that the ticket gets when the ticket enters this node. A final status ends the ticket. The
@@ -520,9 +520,9 @@ pub struct Field {
     /// again. Only fields of the kind `File` may have such files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub templates: Vec<Template>,
-    /// Two member names for options that come from an external system. Each row of the response is one
-    /// option. In a row, the member named by `key` contains the option key, and the member named by `name`
-    /// contains the option name.
+    /// The names of two members in the response of an external system. Each row of the response is one
+    /// option of the field. In a row, the member named by `key` contains the option key. The member named
+    /// by `name` contains the option name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kv_relation: Option<Choice>,
     /// The width of the field on web pages: `COL_6` (half a row) or `COL_12` (a whole row).
@@ -661,8 +661,8 @@ impl Definition {
             .filter(|output| output.holds == Holds::Approver)
             .map(|output| output.key.as_str())
     }
-    /// Returns all keys whose values can be people. Such a key belongs to a field that contains people, to
-    /// the creator of the ticket, or to an output variable that contains approvers.
+    /// Returns the keys of all values that can be people. These keys belong to fields that contain people,
+    /// to the creator of the ticket, and to output variables that contain approvers.
     pub fn people_keys(&self) -> BTreeSet<String> {
         let of_fields = self
             .fields
@@ -699,8 +699,9 @@ impl Definition {
             .map(|service_task| match service_task {
                 ServiceTask::Request(request) => request.secret.as_str(),
                 ServiceTask::Task(task) => task.secret.as_str(),
-                // An application uses the secret of its integration, which is not a part of the
-                // workflow. A mission needs no secret.
+                // An application (a request for approval in an external ITSM) uses the secret of its
+                // integration (the connection to the external ITSM). The secret is not a part of the
+                // workflow. A mission (the work of a robot) needs no secret.
                 ServiceTask::Application(_) | ServiceTask::Mission(_) => "",
             })
             .filter(|secret| !secret.is_empty());

@@ -1,6 +1,6 @@
-//! The service tasks of a workflow: the work of automatic nodes. A service task is an HTTP request,
-//! a task of BlueKing SOPS, a request for approval in an external ITSM, or a mission of a robot. The
-//! texts may contain placeholders for values of the ticket.
+//! Defines the service tasks of a workflow. A service task is the work of an automatic node. The work can
+//! be an HTTP request, a task of BlueKing SOPS, a request for approval in an external ITSM, or work for a
+//! robot. The texts of a service task may contain placeholders for values of the ticket.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -17,8 +17,8 @@ pub enum ServiceTask {
     Mission(Mission),
 }
 
-/// The aggregate that executes the service task of an automatic node: an API call, an application,
-/// or the dispatch of a robot.
+/// The kind of aggregate that executes the work of an automatic node: an API call, an application (a
+/// request for approval in an external ITSM) or a mission of a robot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Executor {
@@ -69,7 +69,8 @@ pub struct Mission {
     /// Parameters of the action of the robot. The values may contain placeholders.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parameters: Vec<Pair>,
-    /// Time in minutes after which a person gets the work, if no robot has begun it.
+    /// Time in minutes until a person gets the work. The time limit applies only if no robot has begun the
+    /// work.
     #[serde(default = "ten")]
     pub expires_after_min: u32,
 }
@@ -104,9 +105,9 @@ pub struct Request {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub secret: String,
     /// The kind of credentials that an imported workflow file requires (`bearer_token`, `basic_auth`). The
-    /// import does not copy the credentials, because the file contains them as plain text. Before the
-    /// deployment, a person must therefore configure a `secret`. The text is empty if the file requires no
-    /// credentials.
+    /// import does not copy the credentials, because the file contains the credentials as plain text.
+    /// Before the deployment, a person must therefore configure a `secret`. The text is empty if the file
+    /// requires no credentials.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub credentials: String,
     /// The name of the BlueKing system that receives the request. This value is needed only if an imported
@@ -126,7 +127,7 @@ pub struct Request {
     pub success: Option<Condition>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub poll: Option<Poll>,
-    /// The output variables of the node whose values come from the response.
+    /// The output variables of the node. The values of these variables come from the response.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<OutputMapping>,
 }

@@ -40,9 +40,9 @@ pub(super) struct Run<'a> {
     definition: &'a Definition,
     context: &'a Context,
     events: Vec<TicketEvent>,
-    /// The inputs that the engine needs but that the context does not contain. The engine collects all
-    /// missing inputs in one execution. The new events are then discarded, and the caller repeats the command
-    /// with the missing inputs.
+    /// The inputs from other streams that are missing in the context. The engine collects all missing
+    /// inputs in one execution. The new events are then discarded, and the caller repeats the command with
+    /// the missing inputs.
     missing: RefCell<BTreeSet<Lookup>>,
     /// The number of times that this command has entered each node. The desk skips or approves a node
     /// automatically only the first time. This rule prevents endless loops.
@@ -107,8 +107,8 @@ impl<'a> Run<'a> {
         self.events.push(event);
     }
 
-    /// Returns all new events. If the context does not contain all required inputs, the function returns an
-    /// error that lists the missing inputs.
+    /// Returns all new events. If an input from another stream is missing in the context, the function
+    /// returns an error that lists all missing inputs.
     pub(super) fn done(self) -> Decision<Vec<TicketEvent>> {
         let missing = self.missing.into_inner();
         if missing.is_empty() {
@@ -118,8 +118,9 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Returns an error if the context does not contain a required input. Callers use this check before they
-    /// reject a command because of the selected people, since the selection may be incomplete.
+    /// Returns an error if an input from another stream is missing in the context. Callers use this check
+    /// before they reject a command because of the selected people. Without the missing input, the
+    /// selection may be incomplete.
     pub(super) fn check_complete(&self) -> Decision<()> {
         let missing = self.missing.borrow();
         if missing.is_empty() {
@@ -268,8 +269,9 @@ impl<'a> Run<'a> {
         if is_multi(node) && !node_run.waiting_for().is_empty() && !is_met {
             return Vec::new();
         }
-        // Normally one rejection is enough to reject the whole node. However, the node is approved if the
-        // finish condition is also true without the rejections.
+        // Normally one rejection is enough to reject the whole node. There is one exception. The finish
+        // condition (a condition on the vote counts) may also be true when the number of rejections is set
+        // to zero. The node is then approved.
         let zero = ["REJECT_COUNT", "REJECT_RATE"].map(|key| (key, "0".to_owned()));
         let counters_of_passes = || {
             counters
@@ -487,9 +489,9 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Leaves a node along the first transition whose condition is true. The default transition is
-    /// tested last. A parallel gateway takes every transition whose condition is true. If no
-    /// transition matches, the node waits for a person.
+    /// Leaves a node along the first transition that has a true condition. The default transition is tested
+    /// last. At a parallel gateway, the ticket follows every transition that has a true condition. If there
+    /// is no such transition, the node waits for a person.
     fn leave(&mut self, node: &'a Node) -> Vec<Step<'a>> {
         let mut tested = Vec::new();
         let mut taken: Vec<(&'a Transition, Vec<events::ticket::Tested>)> = Vec::new();
@@ -734,9 +736,9 @@ impl<'a> Run<'a> {
         vec![Step::Leave(node)]
     }
 
-    /// Applies the result of an API call. A later node may already have reached its maximum number of
-    /// executions. In this case the automatic node fails and waits for a person. A rejection of the command
-    /// would have no effect, because no person would see the rejection.
+    /// Applies the result of an API call. The ticket may then have to enter a node that has already reached
+    /// the maximum number of executions. In this case the automatic node fails and waits for a person. The
+    /// engine does not reject the command, because people can see a failed node but not a rejected result.
     pub(super) fn apply_result(
         &mut self,
         node: &'a Node,
@@ -867,8 +869,8 @@ impl<'a> Run<'a> {
         self.pass_for_creator(node)
     }
 
-    /// Returns the people that a processor rule selects, in order and without duplicates. If the context does
-    /// not contain a required input, the input is added to `missing`.
+    /// Returns the people that a processor rule selects, in order and without duplicates. If an input from
+    /// another stream is missing in the context, the function adds the input to `missing`.
     pub(super) fn resolve(&self, processors: &Processors) -> Vec<PersonId> {
         let need = |lookup: Lookup| {
             self.missing.borrow_mut().insert(lookup);
@@ -941,8 +943,8 @@ impl<'a> Run<'a> {
             .unwrap_or_default()
     }
 
-    /// Returns the leaders of the given people, without duplicates. If the context does not contain the
-    /// leader of a person, the required input is added to `missing`.
+    /// Returns the leaders of the given people, without duplicates. If the leader of a person is missing in
+    /// the context, the function adds the required input to `missing`.
     pub(super) fn leaders(&self, people: &[PersonId]) -> Vec<PersonId> {
         let mut leaders = Vec::new();
         for pid in people {
@@ -960,7 +962,7 @@ impl<'a> Run<'a> {
     }
 
     /// Returns the new processors that a person chose for a node. Rejects types of processor rules that are
-    /// not allowed here. Also rejects a choice that selects nobody.
+    /// not allowed here. Also rejects a choice that contains no people.
     pub(super) fn targets(&self, to: &Processors) -> Decision<Vec<PersonId>> {
         if !matches!(
             to,
@@ -1003,8 +1005,8 @@ impl<'a> Run<'a> {
             .unwrap_or_default()
     }
 
-    /// Returns the vote counters of a node. The key is the code of a counter. A rate is a percentage of all
-    /// processors of the node.
+    /// Returns the vote counters of a node. The key is the code of a counter, such as `PASS_COUNT`. A rate
+    /// is a percentage of all processors of the node.
     fn counters(&self, id: NodeId) -> BTreeMap<&'static str, String> {
         let Some(node_run) = self.ticket.nodes.get(&id) else {
             return BTreeMap::new();

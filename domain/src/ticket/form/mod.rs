@@ -73,8 +73,8 @@ pub(super) fn check_some(
 }
 
 /// Adds default values to the visible fields that have no value. A field gets no default if a person must
-/// decide. These fields are the result of an approval, each yes-or-no choice, and each field that a
-/// transition condition uses.
+/// decide its value. Such fields are the result of an approval, each yes-or-no choice, and each field that
+/// a transition condition uses.
 pub fn with_defaults(
     definition: &Definition,
     node: &Node,
@@ -196,8 +196,8 @@ impl<'a> Form<'a> {
         })
     }
 
-    /// Checks all submitted values. If the context does not contain all required inputs, the error lists all
-    /// missing inputs. Otherwise the error describes the first invalid field.
+    /// Checks all submitted values. If inputs from other streams are missing in the context, the error
+    /// lists all missing inputs. Otherwise the error describes the first invalid field.
     fn checked(mut self) -> Decision<Vec<Entry>> {
         let mut lookups = Vec::new();
         for at in 0..self.given.len() {
@@ -211,7 +211,7 @@ impl<'a> Form<'a> {
         if !lookups.is_empty() {
             return Err(DecideError::Needs(lookups));
         }
-        // An empty value is stored only if it replaces an earlier value of the same field.
+        // An empty value is stored only if the value replaces an earlier value of the same field.
         let filled = &self.input.current.form;
         Ok(self
             .given

@@ -158,8 +158,8 @@ fn is_time(text: &str) -> bool {
 /// a host name with an optional port.
 pub fn is_link(text: &str) -> bool {
     let text = text.trim();
-    // Browsers ignore these characters at every position in a link. A user could use them to hide a dangerous
-    // scheme such as `javascript:`.
+    // Browsers ignore these characters at every position in a link. A user could use these characters to
+    // hide a dangerous scheme such as `javascript:`.
     if text.contains(['\t', '\n', '\r']) {
         return false;
     }
@@ -179,8 +179,9 @@ pub fn is_link(text: &str) -> bool {
     }
 }
 
-/// Checks a text against the `regex` rule of its field. Only the rules of reference/bk-itsm.md 4.2 that need
-/// nothing but the text are checked here. Other rules also need the current time or another field.
+/// Checks a text against the `regex` rule of its field (reference/bk-itsm.md 4.2). This function checks
+/// only the rules that can be checked with the text alone. Other rules also need the current time or
+/// another field.
 fn check_pattern(field: &Field, text: &str) -> Decision<()> {
     let invalid = |reason: String| {
         reject(Rejection::FieldInvalid {

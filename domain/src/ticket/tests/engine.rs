@@ -1,5 +1,5 @@
-//! Contains helper functions for the tests of the workflow engine. They build workflows, commands and events.
-//! The last part of the file tests how a ticket is opened.
+//! Contains helper functions for the tests of the workflow engine. The functions build workflows, commands
+//! and events. The last part of the file tests how a ticket is opened.
 
 use events::ticket::{Closed, NodeSkipped, ProcessorsMissing, TransitionMissing, VoteCast};
 use events::workflow::service_task::Executor;

@@ -16,8 +16,8 @@ fn leaders(people: &[(&str, Option<&str>)]) -> BTreeMap<PersonId, Option<PersonI
         .collect()
 }
 
-/// Adds people to a context, so that each kind of rule selects somebody. The people are members of roles and
-/// departments, or leaders of other people.
+/// Adds people to a context, so that each kind of rule selects at least one person. The people are members
+/// of roles and departments, or leaders of other people.
 pub(super) fn add_people(context: &mut Context) {
     context.roles = [
         (RoleId(1), pids(&["p-a", "p-b"])),

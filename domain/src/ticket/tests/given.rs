@@ -121,7 +121,7 @@ pub(super) fn after(ticket: &Ticket, command: &Command, context: &Context) -> Ti
     next
 }
 
-/// Returns a ticket that was opened and on which nobody has acted.
+/// Returns a ticket that was opened. People have not acted on this ticket yet.
 pub(super) fn opened_in(context: &Context) -> Ticket {
     after(&Ticket::default(), &open_with(|_| ()), context)
 }

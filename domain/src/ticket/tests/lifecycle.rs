@@ -288,7 +288,9 @@ fn reasons_have_at_most_255_characters() {
     }
 }
 
-/// The workflow has START 1, submit node 2, a webhook 5 and END 4.
+/// The workflow has START 1, submit node 2, a webhook 5 and END 4. A result of the webhook arrives while
+/// the ticket is suspended. The test expects that the ticket applies this result when the ticket is
+/// resumed.
 #[test]
 fn resuming_applies_the_results_that_arrived_during_the_suspension() {
     let mut definition = definition();

@@ -778,7 +778,7 @@ fn a_ticket_has_ended_or_has_a_current_node() {
 
 /// The workflow has START 1, submit node 2, approval 3 and a webhook 5. The creator is the approver at node
 /// 3, so the desk approves automatically. If the output `word` of the webhook is not `right`, the ticket
-/// returns to node 3.
+/// returns to node 3. The test expects that node 5 fails after 1000 executions.
 #[test]
 fn a_loop_without_people_fails_at_the_limit_of_rounds() {
     let mut definition = definition();

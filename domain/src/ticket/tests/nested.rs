@@ -583,8 +583,8 @@ fn nested_workflows_end_and_hold_one_token_per_branch() {
             match desk.act(&command) {
                 Ok(()) => desk.check(seed),
                 Err(DecideError::Rejected(Rejection::Suspended)) => rejected += 1,
-                // A suspended ticket stores the result of an API call. If the same result arrives again, the
-                // ticket rejects it.
+                // A suspended ticket stores the result of an API call. If the same result arrives again,
+                // the ticket rejects the repeated result.
                 Err(DecideError::Rejected(Rejection::ResultNotExpected))
                     if desk.ticket.status == super::Status::Suspended =>
                 {

@@ -1,5 +1,5 @@
-//! Reads the fields of an imported workflow file. The module reads the types of the fields and the sources of
-//! their options. It then adds the fields to the forms of the nodes.
+//! Reads the fields of an imported workflow file. The module reads the types of the fields and the sources
+//! of their options. The module then adds the fields to the forms of the nodes.
 
 use std::collections::BTreeMap;
 
@@ -168,8 +168,9 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Returns the code of the dictionary that contains the options of a field. If the file contains no code
-    /// for the field `impact`, `urgency` or `priority`, the code is the key of the field in upper case.
+    /// Returns the code of the dictionary that contains the options of a field. For the fields `impact`,
+    /// `urgency` and `priority`, the file may contain no code. The code is then the key of the field in
+    /// upper case.
     fn source_uri(&mut self, raw: &Value, key: &str) -> String {
         let uri = text(raw, "source_uri");
         if text(raw, "source_type") != "DATADICT" || !uri.is_empty() {

@@ -46,9 +46,9 @@ pub struct Imported {
     pub report: Vec<Note>,
 }
 
-/// Reads one workflow from a file. The file contains one object, or an array with one object. The parameter
-/// `roles` is a function that returns the id of a role in this desk for the name of the role. The error is an
-/// English text.
+/// Reads one workflow from a file. The file contains one object, or an array with one object. The function
+/// `roles` converts the name of a role to the id of this role in the desk. If the file cannot be imported,
+/// the result is an error text in English.
 pub fn read(file: &Value, roles: &dyn Fn(&str) -> Option<RoleId>) -> Result<Imported, String> {
     let flow = match file {
         Value::Array(flows) if flows.len() == 1 => &flows[0],
@@ -249,8 +249,8 @@ fn parts(value: Option<&Value>) -> Vec<String> {
     }
 }
 
-/// Returns true if a value has no content: null, false, zero, a blank text or the text `EMPTY`. A list or an
-/// object has no content if none of its values has content.
+/// Returns true if a value has no content. Such values are null, false, zero, a blank text and the text
+/// `EMPTY`. A list or an object has no content if all its values have no content.
 fn has_no_content(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,
@@ -381,8 +381,9 @@ impl Reader<'_> {
                         format!("roles {} do not exist in this desk", unknown.join(", ")),
                     );
                 }
-                // An empty list of roles selects the members of all general roles. This result would be wrong
-                // if the file contains only unknown roles. The rule therefore selects nobody in this case.
+                // An empty list of roles selects the members of all general roles. This result would be
+                // wrong if the file contains only unknown roles. The rule therefore selects no people in
+                // this case.
                 if known.is_empty() && has_names {
                     Processors::Person(Vec::new())
                 } else {
@@ -706,8 +707,8 @@ fn is_blank_clause(clause: &Value) -> bool {
     is_empty("key") && is_empty("value") && !compares_with_time
 }
 
-/// Returns true if a condition compares only the constant `G_INT_1`. BlueKing ITSM writes such a condition,
-/// which is always true, if a transition has no condition.
+/// Returns true if a condition compares only the constant `G_INT_1`. Such a condition is always true.
+/// BlueKing ITSM writes such a condition if a transition has no condition.
 fn is_constant(condition: &Value) -> bool {
     let groups: Vec<&Value> = condition
         .get("expressions")

@@ -1,5 +1,6 @@
-//! Reads the service tasks in an imported workflow file. A service task is the work of an automatic node: an
-//! API request, a webhook, a task of BlueKing SOPS, an application or a mission.
+//! Reads the service tasks in an imported workflow file. A service task is the work of an automatic node:
+//! an API request, a webhook, a task of BlueKing SOPS, an application (a request for approval in an
+//! external ITSM) or a mission (the work of a robot).
 
 use std::collections::BTreeSet;
 
@@ -162,8 +163,9 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads a service task that only files of this desk contain. If the member is unreadable, adds a
-    /// problem to the import report and returns `None`.
+    /// Reads the description of an application or a mission. Only files that this desk exported contain
+    /// such a description. If the description is unreadable, adds a problem to the import report and
+    /// returns `None`.
     fn own<T: DeserializeOwned>(&mut self, extras: &Value, member: &str, place: &str) -> Option<T> {
         match T::deserialize(&extras[member]) {
             Ok(read) => Some(read),
@@ -450,9 +452,10 @@ impl Reader<'_> {
                         what,
                     });
                 }
-                // The import could not parse the success condition of the file. An empty condition prevents
-                // the deployment, so a person must enter the condition. With no condition at all, every
-                // response would count as a success.
+                // If the import cannot parse the success condition of the file, the import stores an empty
+                // condition. An empty condition prevents the deployment until a person enters a condition.
+                // The import does not store `None` here, because every response would then count as a
+                // success.
                 Some(condition.unwrap_or_default())
             }
         };
@@ -728,8 +731,9 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads pairs of key and value. The value in the file is a list of objects, or one object whose members
-    /// are the pairs. Members that the desk does not support are added to the import report.
+    /// Reads pairs of key and value. The file contains either a list of objects, or one object whose
+    /// members are the pairs. If the objects in a list have members that the desk does not support, the
+    /// import report names these members.
     fn pairs(&mut self, place: &str, of: &str, value: Option<&Value>) -> Vec<Pair> {
         match value {
             Some(Value::Array(items)) => {
@@ -970,8 +974,8 @@ fn parse_expression(text: &str, depth: usize) -> Option<Expression> {
     Some(Expression::All(join, all))
 }
 
-/// Parses one comparison. The comparison has a member of the response on one side, and a constant or a list
-/// of constants on the other side.
+/// Parses one comparison. One side of the comparison is a member of the response. The other side is a
+/// constant or a list of constants.
 fn comparison(text: &str) -> Option<Expression> {
     for (word, sign, join) in [(" in ", "==", "or"), (" notin ", "!=", "and")] {
         let sides = unquoted_parts(text, word);
