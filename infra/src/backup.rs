@@ -1,4 +1,5 @@
-//! Copies the databases of a data directory and checks the copies. A desk may run at the same time.
+//! Copies the databases of a data directory and checks the copies. A desk may run in the directory
+//! at the same time.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,11 +13,12 @@ use crate::sqlite::{connect, connect_still, create_private, damages, failed, is_
 use crate::store::Store;
 use crate::{Error, Kind, store};
 
-/// Copies a database into a new file. One read transaction makes the copy, so the copy contains the
-/// data of one point in time. When the function returns, the copy is safely on the disk.
+/// Copies a database into a new file. The function reads the database in one read transaction, so
+/// the copy contains the data of one point in time. When the function returns, a power loss cannot
+/// remove the copy.
 ///
 /// The copy has no write-ahead log and no free pages. The function runs no checkpoint on the
-/// source, because only the writer of the database may run a checkpoint.
+/// source, because only the process that writes to the database may run a checkpoint.
 pub fn copy(source: &Path, target: &Path) -> Result<(), Error> {
     let what = || format!("copy {} to {}", source.display(), target.display());
     let name = target.to_str().ok_or_else(|| {
@@ -41,8 +43,8 @@ pub fn copy(source: &Path, target: &Path) -> Result<(), Error> {
 }
 
 /// Opens a database for reading, even if another process writes to the database. On a read-only
-/// file system, SQLite cannot create the files `-wal` and `-shm`. The database is then opened as a
-/// file that does not change.
+/// file system, SQLite cannot create the files `-wal` and `-shm`. In this case, the database is
+/// opened as a file that does not change.
 fn readable(source: &Path) -> Result<Connection, Error> {
     let connection = connect(source, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let read = connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| {
@@ -60,7 +62,7 @@ fn readable(source: &Path) -> Result<Connection, Error> {
     }
 }
 
-/// Writes the same id into the copies of a ledger and its key store. The id shows that the two
+/// Writes a new common id into the copies of a ledger and its key store. The id shows that the two
 /// files belong together. If one of the copies already has an id, the function changes nothing.
 pub fn pair_copies(ledger: &Path, keys: &Path) -> Result<(), Error> {
     if pair::id(ledger, false)?.is_some() || pair::id(keys, false)?.is_some() {
@@ -82,8 +84,8 @@ pub fn pair_copies(ledger: &Path, keys: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Returns the id that connects a copied ledger with its key store. Returns `None` if the file has
-/// no id.
+/// Returns the id that a copied ledger and its key store have in common. Returns `None` if the file
+/// has no id.
 pub fn key_store(path: &Path) -> Result<Option<String>, Error> {
     pair::id(path, false)
 }

@@ -1,4 +1,4 @@
-//! Implements a cache with a limited size, whose entries expire.
+//! Implements a cache with a limited size. Each entry has an expiry time.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -12,7 +12,7 @@ use events::Moment;
 pub struct Bounds {
     /// Maximum number of entries.
     pub entries: usize,
-    /// Maximum total weight of the entries. The caller chooses the unit of the weight, for example
+    /// Maximum total weight of all entries. The caller chooses the unit of the weight, for example
     /// bytes.
     pub weight: usize,
 }
@@ -36,9 +36,9 @@ struct Entry<V> {
     value: V,
 }
 
-/// The entries of a cache in two maps. New entries are put into `young`. When `young` is full, the
-/// cache drops `old`, and `young` becomes the new `old`. When an entry in `old` is read, it moves
-/// to `young`.
+/// The two maps that contain the entries of a cache. New entries are put into `young`. When `young`
+/// is full, the cache drops all entries in `old`, and `young` becomes the new `old`. When an entry
+/// in `old` is read, the entry moves to `young`.
 struct Generations<K, V> {
     young: HashMap<K, Entry<V>>,
     old: HashMap<K, Entry<V>>,
@@ -46,11 +46,11 @@ struct Generations<K, V> {
     young_weight: usize,
 }
 
-/// A cache of values by key. Each value has an expiry time. Entries that were not used for the
-/// longest time are dropped first.
+/// A cache of values by key. Each value has an expiry time. The cache drops the entries first that
+/// were not used for the longest time.
 ///
-/// The entries are in two maps. Each map is limited to half of the bounds, so both maps together
-/// never exceed the bounds.
+/// The entries are in two maps. Each map contains at most half of the allowed entries and weight,
+/// so both maps together never exceed the limits.
 pub struct Cache<K, V> {
     bounds: Bounds,
     generations: Mutex<Generations<K, V>>,
@@ -104,8 +104,8 @@ impl<K: Eq + Hash, V> Cache<K, V> {
         self.generations.lock().expect("no holder panics")
     }
 
-    /// Removes a value from the cache and returns it. Returns `None` if the value expired at or
-    /// before `now`.
+    /// Removes a value from the cache and returns this value. Returns `None` if the value is
+    /// missing, or if it expired at or before `now`.
     pub fn take<Q>(&self, key: &Q, now: Moment) -> Option<V>
     where
         K: Borrow<Q>,
@@ -115,8 +115,8 @@ impl<K: Eq + Hash, V> Cache<K, V> {
         (entry.until > now).then_some(entry.value)
     }
 
-    /// Stores a value for a key until the time `until`. Replaces an existing value of the key. A
-    /// value is not stored if its weight is more than half of the maximum weight.
+    /// Stores a value for a key until the time `until`, and replaces an existing value of the key.
+    /// The value is not stored if its weight is more than half of the maximum weight.
     pub fn put(&self, key: K, value: V, weight: usize, until: Moment) {
         let entry = Entry {
             until,
@@ -140,7 +140,8 @@ impl<K: Eq + Hash, V> Cache<K, V> {
 }
 
 impl<K: Eq + Hash, V: Clone> Cache<K, V> {
-    /// Returns the value of a key. Returns `None` if the value expired at or before `now`.
+    /// Returns the value of a key. Returns `None` if the value is missing, or if it expired at or
+    /// before `now`.
     pub fn get<Q>(&self, key: &Q, now: Moment) -> Option<V>
     where
         K: Borrow<Q>,
@@ -150,8 +151,8 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         if let Some(entry) = generations.young.get(key) {
             return (entry.until > now).then(|| entry.value.clone());
         }
-        // A used entry moves to the map `young`. Otherwise, the cache would drop the entry together
-        // with the map `old`.
+        // An entry in `old` moves to the map `young` when it is read. Otherwise, the cache would
+        // drop the entry together with the map `old`.
         let (key, entry) = generations.old.remove_entry(key)?;
         if entry.until <= now {
             return None;
@@ -161,8 +162,8 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         Some(value)
     }
 
-    /// Returns the cached value of a key. If no valid value is cached, creates a value with the
-    /// function `new`, stores the value with weight 0, and returns it.
+    /// Returns the cached value of a key. If no valid value is cached, the function `new` creates a
+    /// value. This value is stored with the weight 0 and returned.
     pub fn get_or_put(&self, key: K, now: Moment, until: Moment, new: impl FnOnce() -> V) -> V {
         let mut generations = self.lock();
         let value = match generations.remove(&key) {

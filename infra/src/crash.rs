@@ -1,5 +1,5 @@
-//! Defines crash points: places in the code where a test can kill the process. Afterwards, the test
-//! checks which data was stored.
+//! Defines crash points: places in the code where a test can kill the process. After the crash, the
+//! test checks which data was stored.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -13,8 +13,8 @@ pub const POINTS: [&str; 6] = [
     "during-callback",
 ];
 
-/// The crash point at which the process is killed. If `point` is empty, the process is never
-/// killed.
+/// The crash point at which the process is killed. The kill happens when the code reaches this
+/// point for the chosen number of times. If `point` is empty, the process is never killed.
 #[derive(Debug, Default)]
 pub struct Crash {
     point: String,
@@ -38,8 +38,8 @@ impl Crash {
         })
     }
 
-    /// Counts how often the code reaches the selected crash point. At the selected number, kills
-    /// the process with SIGKILL.
+    /// Counts how often the code reaches the selected crash point. When the count reaches the
+    /// chosen number, the function kills the process with SIGKILL.
     pub fn pass(&self, point: &str) {
         if self.point == point && self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
             let _ = rustix::process::kill_process(

@@ -1,10 +1,10 @@
 //! Defines the error type of all adapters. An error contains a kind, a message that identifies the
 //! input, and the error that caused it.
 
-/// The kind of an error. From the kind, the caller decides what to do, for example to retry.
+/// The kind of an error. The caller uses the kind to decide the next step, for example a retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Other writers changed the stream during each of the five attempts to execute the command.
+    /// Other writers changed the stream during each of the five attempts to execute a command.
     Conflict,
     /// The stream does not have the version that the caller expects.
     Stale,
@@ -17,11 +17,12 @@ pub enum Kind {
     Unavailable,
     /// The credentials or the file permissions do not allow the operation.
     Denied,
-    /// Stored data differs from the data that was written. The message identifies the row.
+    /// Stored data is damaged or was changed. The message identifies the data.
     Corrupt,
     /// The configuration or the deployment is wrong. The operator must correct it.
     Misconfigured,
-    /// The commit is larger than the limit. The message contains the name of the longest field.
+    /// The commit is larger than the limit. The message contains the name of the longest field in
+    /// the commit.
     TooLarge,
     /// The caller sent too many requests. The same request can be repeated after `retry_after_s`
     /// seconds.
@@ -64,12 +65,12 @@ impl Error {
     pub fn corrupt(what: impl Into<String>) -> Self {
         Self::new(Kind::Corrupt, what)
     }
-    /// Returns whether the error is caused by the input. The same input then fails again, but other
-    /// input can succeed.
+    /// Returns whether the input itself causes the error. The same input then fails again, but
+    /// other input can succeed.
     pub fn is_poison(&self) -> bool {
         matches!(self.kind, Kind::Corrupt | Kind::TooLarge)
     }
-    /// Returns whether the same operation can succeed when it is repeated.
+    /// Returns whether the same operation can succeed if the caller repeats it.
     pub fn is_transient(&self) -> bool {
         matches!(
             self.kind,

@@ -1,11 +1,11 @@
 //! Reads and writes the file `<data>/heads`, which contains published heads. A head is the position
-//! and the feed hash of the commit that was the last commit of the ledger at one time. With
-//! published heads, an audit can prove that the ledger was changed later.
+//! and the feed hash of the last commit of the ledger at one time. An audit compares published
+//! heads with the ledger. A difference proves that the ledger was changed later.
 //!
 //! Each line contains one head: `<position> <feed hash> <time>`. A line `lost <first> <last>
 //! <time>` records a loss of commits that the operator accepted. Such a line cancels all earlier
 //! heads with positions from `first` to `last`. If the last line has no line feed, its write was
-//! interrupted, and the line is ignored.
+//! interrupted. Such a line is ignored.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
@@ -22,7 +22,7 @@ pub const FILE: &str = "heads";
 /// The content of the file `heads` of a directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Published {
-    /// The heads (feed positions with hashes) that the ledger must match, in file order.
+    /// The heads (feed positions with hashes) that the ledger must match, in the order of the file.
     pub heads: Vec<Head>,
     /// The accepted losses, each with a range of positions.
     pub accepted: Vec<Accepted>,
@@ -37,26 +37,27 @@ pub struct Accepted {
     pub at: i64,
 }
 
-/// A loss of commits: commits are missing in the ledger, although their positions were published or
-/// the views contain their data.
+/// A loss of commits. The ledger does not contain the commits, although the file `heads` contains
+/// their positions or the views contain their data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lost {
-    /// The highest position that is missing in the ledger or has another hash there. The position
-    /// was published or is in the views.
+    /// The last lost position. The ledger does not contain this position, or it has another hash at
+    /// this position. The position comes from the file `heads` or from the views.
     pub published: i64,
-    /// The last position that is not lost. Up to this position, the ledger matches the published
-    /// heads.
+    /// The last position that is not lost. The ledger matches the published heads up to this
+    /// position.
     pub position: i64,
-    /// The last position of the ledger that exists in the directory.
+    /// The last position in the ledger of the directory.
     pub end: i64,
-    /// Whether the position `published` comes from the views. Otherwise it comes from a published
-    /// head.
+    /// Whether the position `published` comes from the views. If false, this position comes from
+    /// the file `heads`.
     pub by_views: bool,
 }
 
 impl Lost {
-    /// Returns the loss that follows from the published heads. `disagreeing` contains the published
-    /// heads that do not match the ledger. Returns `None` if all heads match.
+    /// Computes the loss from the published heads. `disagreeing` contains the published heads that
+    /// do not match the ledger. `end` is the last position of the ledger. Returns `None` if all
+    /// heads match.
     pub fn of(published: &[Head], disagreeing: &[Head], end: i64) -> Option<Self> {
         let by_position = |head: &&Head| head.position;
         let (lowest, highest) = (
@@ -78,9 +79,9 @@ impl Lost {
         })
     }
 
-    /// Returns the loss if the views contain commits after the position `end`, the end of the
-    /// ledger. `followed` is the last position that the views contain. Returns `None` if nothing is
-    /// lost.
+    /// Returns the loss if the views contain data of commits after the end of the ledger.
+    /// `followed` is the last position that the views contain. `end` is the last position of the
+    /// ledger. Returns `None` if no commit is lost.
     pub fn behind_views(followed: i64, end: i64) -> Option<Self> {
         (followed > end).then_some(Self {
             published: followed,
@@ -95,8 +96,8 @@ impl Lost {
         self.published - self.position
     }
 
-    /// Returns the error message for the operator. The desk does not start unless the operator
-    /// accepts the loss.
+    /// Returns the error message for the operator. The desk starts only after the operator accepts
+    /// the loss or restores a backup.
     pub fn message(&self, directory: &Path) -> String {
         let Self {
             published,
@@ -126,8 +127,8 @@ impl Lost {
     }
 }
 
-/// Reads the published heads of a directory. Returns an error if a complete line has an unknown
-/// format.
+/// Reads the published heads and the accepted losses of a directory. Returns an error if a complete
+/// line has an unknown format.
 pub fn read(directory: &Path) -> Result<Published, Error> {
     let mut published = Published::default();
     read_lines(directory, &mut |line| published.take(line))?;
@@ -202,8 +203,8 @@ impl Published {
     }
 }
 
-/// Parses a head from the text of its position and the text of its hash. Returns `None` if one of
-/// the texts is invalid.
+/// Parses a head from two texts: its position and its hash. Returns `None` if one of the texts is
+/// invalid.
 pub fn head(position: &str, hash: &str) -> Option<Head> {
     let head = Head {
         position: position.parse().ok()?,
@@ -247,8 +248,8 @@ fn append(directory: &Path, line: &str) -> std::io::Result<()> {
     file.sync_data()
 }
 
-/// Removes an incomplete last line of an interrupted write. The next head then begins on a new
-/// line.
+/// Removes an incomplete last line, which an interrupted write can leave. The next head then begins
+/// on a new line.
 fn cut_torn_line(file: &mut File) -> std::io::Result<()> {
     if file.metadata()?.len() == 0 {
         return Ok(());

@@ -1,12 +1,12 @@
 //! Contains the ports and adapters of Ledgerdesk. A port is an interface to storage or to another
-//! system, and an adapter implements a port. Each port has one directory, with one file per adapter
-//! and one contract suite (tests that every adapter must pass).
+//! system. An adapter implements a port. Each port has one directory, with one file per adapter and
+//! one contract suite (tests that every adapter must pass).
 //!
 //! | module | purpose |
 //! | --- | --- |
 //! | [`store`] | the event store: appends commits, reads streams and the feed (all commits in order) |
 //! | [`pages`] | feed pages, which give the commits of a DynamoDB table one order |
-//! | [`blob`] | archive objects and uploaded files |
+//! | [`blob`] | archive objects (compressed commits) and uploaded files |
 //! | [`keys`] | names and encryption keys of people |
 //! | [`secrets`] | named secrets of the desk |
 //! | [`views`] | read models |
@@ -22,8 +22,9 @@
 //! (feature `aws`).
 //!
 //! **How to add an adapter**: Add one file to the directory of the port, and one line to its
-//! `mod.rs`. Add one test that runs `contract.rs` of the port on the adapter. The signatures of a
-//! port contain no SDK types. An adapter converts the errors of its SDK into an [`error::Kind`].
+//! `mod.rs`. Add one test that runs the contract suite of the port (`contract.rs`) on the adapter.
+//! The signatures of a port contain no SDK types. An adapter converts the errors of its SDK into an
+//! [`error::Kind`].
 
 #[cfg(feature = "aws")]
 pub mod aws;

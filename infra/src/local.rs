@@ -25,21 +25,23 @@ pub const DATABASES: [&str; 3] = ["ledger.db", "keys.db", "views.db"];
 pub const FILES: &str = "files";
 /// Permission bits that give access to other users than the owner.
 const OTHERS: u32 = 0o077;
-/// The sticky bit, a mode bit of directories that all users share, such as `/tmp`.
+/// The sticky bit of a directory mode. Directories that all users share, such as `/tmp`, have this
+/// bit.
 const STICKY: u32 = 0o1000;
 
-/// Which losses of data the operator accepts when a desk starts.
+/// The losses of data that the operator accepts when a desk starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Accepted {
-    /// Whether the desk may start although commits are missing in the ledger. The missing commits
-    /// are listed in the file `heads`, or the views contain their data.
+    /// Whether the desk may start although commits are missing in the ledger. The desk detects
+    /// missing commits with the file `heads` and with the views, which contain data of these
+    /// commits.
     pub commits: bool,
-    /// Whether the desk may start although people are missing in the key store. The ledger contains
-    /// actions of these people.
+    /// Whether the desk may start although the key store does not contain all people who acted in
+    /// the ledger.
     pub people: bool,
 }
 
-/// The stores of a directory, opened read-only. No file is created when they are opened.
+/// The stores of a data directory, opened read-only. Opening the stores creates no file.
 pub struct Look {
     pub ledger: Ledger,
     /// Names of the event streams that belong to uploaded files.
@@ -55,11 +57,15 @@ pub struct LookedViews {
     pub queue: Arc<dyn Queue>,
 }
 
-/// Opens a directory for a desk that writes. `counted` contains the lists that get row counters in
-/// the views.
+/// Opens a directory for a desk that writes. `counted` contains the indexes that get row counters
+/// in the views.
 ///
-/// Returns an error in these cases: a desk already runs in the directory, the key store belongs to
-/// another ledger, or commits that the desk has published are missing in the ledger.
+/// Returns an error in these cases:
+///
+/// - A desk already runs in the directory.
+/// - The key store belongs to another ledger.
+/// - Commits are missing in the ledger. The file `heads` contains their positions, or the views
+///   contain their data.
 pub fn open(directory: &Path, crash: &Arc<Crash>, counted: &Counted) -> Result<Ports, Error> {
     match open_despite_loss(directory, crash, counted, Accepted::default())? {
         (local, None) => Ok(local),
@@ -67,9 +73,11 @@ pub fn open(directory: &Path, crash: &Arc<Crash>, counted: &Counted) -> Result<P
     }
 }
 
-/// Opens a directory for a desk that writes, and permits the losses of data in `accepted`. If
-/// commits are missing and `accepted` permits this loss, the function removes the views and returns
-/// the loss. The views contain the data of the missing commits, so they must be built again.
+/// Opens a directory for a desk that writes, and permits the losses of data in `accepted`.
+///
+/// If commits are missing and `accepted` permits this loss, the function returns the loss. It also
+/// removes the views, because they contain data of the missing commits. The desk must then fill new
+/// views from the ledger.
 pub fn open_despite_loss(
     directory: &Path,
     crash: &Arc<Crash>,
@@ -100,7 +108,7 @@ pub fn open_despite_loss(
 }
 
 /// Opens the ledger of a directory read-only while a desk runs in the directory. If the directory
-/// contains a key store, the function also opens the key store.
+/// contains a key store, the function also opens the key store. Otherwise, the key store is empty.
 pub fn read(directory: &Path) -> Result<Ledger, Error> {
     let store: Arc<dyn Store> = Arc::new(store::sqlite::Sqlite::read(directory)?);
     let keys: Arc<dyn Keys> = if has_keys(directory) {
@@ -145,14 +153,14 @@ pub fn read_all(directory: &Path) -> Result<Ports, Error> {
     ))
 }
 
-/// Opens a directory read-only and creates no file. `is_written` is true while a desk runs in the
+/// Opens a directory read-only and creates no file. `is_written` must be true if a desk runs in the
 /// directory.
 pub fn look(directory: &Path, is_written: bool) -> Result<Look, Error> {
     look_apart(directory, directory, is_written)
 }
 
-/// Opens a directory read-only and creates no file. The key store is in the separate directory
-/// `keys_at`. `is_written` is true while a desk runs in the directory.
+/// Opens a directory read-only and creates no file. The key store is in another directory,
+/// `keys_at`. `is_written` must be true if a desk runs in the directory.
 pub fn look_apart(directory: &Path, keys_at: &Path, is_written: bool) -> Result<Look, Error> {
     let store = store::sqlite::Sqlite::look(directory, is_written)?;
     let attachments = store.streams("attachment-")?;
@@ -181,7 +189,7 @@ pub fn look_apart(directory: &Path, keys_at: &Path, is_written: bool) -> Result<
 }
 
 /// Opens the views and the work queues of a directory read-only. Returns `None` if the views are
-/// missing or outdated; the next start of a desk then fills them.
+/// missing or outdated. The next start of a desk then fills the views.
 pub fn look_at_views(directory: &Path, is_written: bool) -> Result<Option<LookedViews>, Error> {
     let file = views::sqlite::ViewsFile::look(directory, is_written)?.map(Arc::new);
     Ok(file.map(|file| LookedViews {
@@ -236,7 +244,7 @@ pub fn sqlite_version() -> &'static str {
 }
 
 /// Returns an error if the key store and the ledger of a directory do not belong together.
-/// `is_written` is true while a desk runs in the directory.
+/// `is_written` must be true if a desk runs in the directory.
 pub fn check_keys(directory: &Path, is_written: bool) -> Result<(), Error> {
     pair::check(directory, is_written)
 }
@@ -251,15 +259,16 @@ pub fn integrity(
     store::sqlite::integrity(directory, name, is_written)
 }
 
-/// Returns whether a database has a write-ahead log without the index file `-shm` of this log. An
-/// incomplete copy can be in this state. Such a database cannot be read without write access.
+/// Returns whether a database has a write-ahead log, but no index file `-shm` for this log. An
+/// incomplete copy can be in this state. Such a database cannot be read without write access,
+/// because SQLite must create the index file.
 pub fn has_unread_log(directory: &Path, name: &str) -> bool {
     crate::sqlite::is_still(&directory.join(name), false).is_err()
 }
 
 /// Returns the published heads that do not match the ledger of a directory. A published head is the
-/// position and the hash of a commit in the file `heads`. `is_written` is true while a desk runs in
-/// the directory.
+/// position and the hash of a commit in the file `heads`. `is_written` must be true if a desk runs
+/// in the directory.
 pub fn disagreeing(
     directory: &Path,
     is_written: bool,
@@ -317,8 +326,8 @@ fn has_keys(directory: &Path) -> bool {
     std::fs::metadata(directory.join("keys.db")).is_ok_and(|file| file.len() > 0)
 }
 
-/// Returns the paths of the existing files of a desk. These are the files in the data directory,
-/// and the directory of uploaded files.
+/// Returns the paths of the existing files in the data directory of a desk. The result also
+/// contains the directory for uploaded files, but not the files in it.
 fn own_files(directory: &Path) -> Vec<PathBuf> {
     let databases = DATABASES.iter().flat_map(|name| {
         ["", "-wal", "-shm", "-journal"].map(|ending| side(&directory.join(name), ending))
@@ -331,7 +340,8 @@ fn own_files(directory: &Path) -> Vec<PathBuf> {
     files.filter(|path| path.exists()).collect()
 }
 
-/// Creates a directory and its missing parent directories. Only the owner may access them.
+/// Creates a directory and its missing parent directories. Only the owner may access the new
+/// directories.
 fn make_private(directory: &Path) -> Result<(), Error> {
     let created = DirBuilder::new()
         .recursive(true)
@@ -373,7 +383,8 @@ fn tighten(directory: &Path) {
 /// and the hash of a published commit. Returns the lost commits, or `None` if no commit is lost.
 fn lost(directory: &Path) -> Result<Option<Lost>, Error> {
     let mut published = heads::read(directory)?.heads;
-    // Position 0 is the head of an empty ledger. It matches every ledger, so it needs no check.
+    // Position 0 is the head of an empty ledger. An empty ledger is the start of every ledger, so
+    // this head needs no check.
     published.retain(|head| head.position > 0);
     if published.is_empty() {
         return Ok(None);
@@ -383,8 +394,8 @@ fn lost(directory: &Path) -> Result<Option<Lost>, Error> {
     if !exists {
         return Ok(Lost::of(&published, &published, 0));
     }
-    // The ledger is opened read-only. Otherwise, SQLite could change a truncated write-ahead log
-    // before the operator accepts the loss.
+    // The ledger is opened read-only. With write access, SQLite could change a truncated
+    // write-ahead log before the operator accepts the loss.
     let connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     store::sqlite::ours(&connection, &path)?;
     let disagreeing = store::sqlite::disagreeing(&connection, &published)
@@ -393,8 +404,8 @@ fn lost(directory: &Path) -> Result<Option<Lost>, Error> {
     Ok(Lost::of(&published, &disagreeing, end))
 }
 
-/// Compares the ledger of a directory with its views. Returns a loss if the views contain data of
-/// commits that are missing in the ledger.
+/// Compares the last position of the ledger with the last position that the views contain. Returns
+/// a loss if the views contain data of commits that are missing in the ledger.
 fn behind_views(directory: &Path) -> Result<Option<Lost>, Error> {
     let Some(followed) = views::sqlite::followed(directory)? else {
         return Ok(None);
@@ -411,7 +422,7 @@ fn behind_views(directory: &Path) -> Result<Option<Lost>, Error> {
     ))
 }
 
-/// Removes the files of the views. The desk later fills new views from the ledger.
+/// Removes the files of the views. The desk later creates new views from the ledger.
 fn remove_views(directory: &Path) -> Result<(), Error> {
     let path = directory.join("views.db");
     for path in [side(&path, "-wal"), side(&path, "-shm"), path] {

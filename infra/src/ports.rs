@@ -19,8 +19,8 @@ pub struct Ports {
     pub ledger: Ledger,
     pub views: Arc<dyn Views>,
     pub queue: Arc<dyn Queue>,
-    /// Stores the documents and messages that are computed from new commits, in the views and in
-    /// the work queues.
+    /// Stores the documents and the queue messages that the desk computes from new commits. The
+    /// documents are stored in the views, and the messages in the work queues.
     pub page_writer: Arc<dyn PageWriter>,
     /// Stores encrypted uploaded files, and the archive objects of the feed.
     pub blob: Arc<dyn Blob>,
@@ -34,11 +34,11 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// Creates all ports of a desk from the given storage ports. The key store contains the
-    /// secrets.
+    /// Creates all ports of a desk from the given storage ports. The named secrets are stored in
+    /// the key store.
     ///
     /// At first, the HTTP port sends no request, the login port accepts no token, the directory is
-    /// empty, and there is no broker for robots. If necessary, the caller replaces these ports.
+    /// empty, and robots have no broker. If the desk needs these ports, the caller replaces them.
     pub fn over(
         ledger: Ledger,
         views: Arc<dyn Views>,

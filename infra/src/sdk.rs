@@ -1,5 +1,5 @@
-//! Contains functions for tables, resource names and errors of the AWS SDK. All adapters for AWS
-//! services use this module.
+//! Contains shared functions for tables, resource names and errors of the AWS SDK. All adapters for
+//! AWS services use this module.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use aws_sdk_dynamodb::types::{AttributeValue, ConsumedCapacity, ReturnConsumedCa
 use crate::meter::Meter;
 use crate::{Error, Kind};
 
-/// Milliseconds for which configuration, people and secrets stay in the cache. Other processes also
-/// change this data, so the time is short.
+/// Milliseconds for which configuration, people and secrets stay in the cache. The time is short,
+/// because other processes also change this data.
 pub const STALE_MS: i64 = 5_000;
 /// The value of an attribute in DynamoDB.
 pub type Value = AttributeValue;
@@ -53,7 +53,7 @@ impl Table {
         );
         Ok(got.item)
     }
-    /// Returns a request that puts one item. The caller may add a condition, and then sends the
+    /// Returns a request that puts one item. The caller can add a condition, and then sends the
     /// request.
     pub(crate) fn put(&self, item: Item) -> PutItemFluentBuilder {
         self.client
@@ -69,7 +69,8 @@ impl Table {
             .table_name(&self.name)
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
     }
-    /// Adds a read request to the request counts of the meter.
+    /// Counts a read request in the meter, with the kind of request, the bytes and the capacity
+    /// units.
     pub(crate) fn read(
         &self,
         kind: &'static str,
@@ -82,7 +83,8 @@ impl Table {
             consumed.and_then(ConsumedCapacity::capacity_units),
         );
     }
-    /// Adds a write request to the request counts of the meter.
+    /// Counts a write request in the meter, with the kind of request, the bytes and the capacity
+    /// units.
     pub(crate) fn wrote(
         &self,
         kind: &'static str,
@@ -128,7 +130,7 @@ impl Names {
     }
 }
 
-/// Converts a failed request to an [`Error`]. The message consists of `cannot <what>` and the
+/// Converts a failed request to an [`Error`]. Its message is `cannot <what>`, followed by the
 /// reason.
 pub(crate) fn failed<E, R>(what: &str, error: SdkError<E, R>) -> Error
 where
@@ -169,8 +171,8 @@ where
     )
 }
 
-/// Joins an error and its causes to one line of text. The text of the outer error alone is often
-/// only "failure".
+/// Joins the texts of an error and its causes in one line. The text of the outer error alone is
+/// often only "failure".
 fn causes(error: Option<&(dyn std::error::Error + 'static)>) -> String {
     let mut reasons = Vec::new();
     let mut next = error;

@@ -1,5 +1,5 @@
-//! Contains functions that all SQLite adapters use. They open database files, read while another
-//! process writes, check the integrity of files, and convert errors.
+//! Contains functions that all SQLite adapters use. The functions open database files, read while
+//! another process writes, check the integrity of files, and convert errors.
 
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -26,8 +26,8 @@ const READERS_MAX: usize = 8;
 /// The oldest version of SQLite that this program accepts. In older versions, a checkpoint during a
 /// write can damage the file (sqlite.org/wal.html, section 11).
 const VERSION_MIN: i32 = 3_051_003;
-/// Maximum number of lines in the result of an integrity check. A badly damaged file could
-/// otherwise cause one line per row.
+/// Maximum number of lines in the result of an integrity check. Without this limit, a badly damaged
+/// file could cause one line per row.
 const DAMAGES_MAX: usize = 20;
 
 /// The SQL statement that creates the table `meta`. This table contains the id of the key store,
@@ -74,8 +74,8 @@ pub(crate) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error
 /// Creates a database file if it is missing. Only the owner gets access to the file. SQLite creates
 /// the files `-wal` and `-shm` with the same permissions.
 ///
-/// An existing file is not opened. If this process opened and closed the file, it would lose its
-/// locks on the file.
+/// An existing file is not opened. If this process opened and closed the file, the process would
+/// lose its other locks on the file.
 pub(crate) fn create_private(path: &Path) -> Result<(), Error> {
     match std::fs::File::options()
         .write(true)
@@ -122,11 +122,11 @@ pub(crate) fn side(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
-/// Returns true if a database can be read without its write-ahead log. This is the case if no
+/// Returns true if a database can be read without its write-ahead log. This is possible if no
 /// process writes to the database and the log is empty.
 ///
-/// Returns an error if the log has content and its index file `-shm` is missing. A read would
-/// create the missing index file, and a read must not create files.
+/// Returns an error if the log has content and its index file `-shm` is missing. SQLite would
+/// create the missing index file, but a read must not create files.
 pub(crate) fn is_still(path: &Path, is_written: bool) -> Result<bool, Error> {
     let log = side(path, "-wal");
     if is_written || !std::fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
@@ -143,8 +143,8 @@ pub(crate) fn is_still(path: &Path, is_written: bool) -> Result<bool, Error> {
     Err(Error::new(Kind::Misconfigured, what))
 }
 
-/// Opens a database read-only, without creating a `-wal` or `-shm` file. `is_written` is true while
-/// a desk runs in the directory of the database.
+/// Opens a database read-only, without creating a `-wal` or `-shm` file. `is_written` must be true
+/// if a desk runs in the directory of the database.
 pub(crate) fn look(path: &Path, is_written: bool) -> Result<Connection, Error> {
     if is_still(path, is_written)? {
         connect_still(path)
@@ -200,15 +200,16 @@ pub(crate) fn set_meta(connection: &Connection, name: &str, value: &str) -> rusq
 }
 
 /// A pool of read-only connections. If all connections are in use, the pool opens another
-/// connection. It keeps at most [`READERS_MAX`] unused connections. Clones of this value share one
-/// pool.
+/// connection. The pool keeps at most [`READERS_MAX`] unused connections. Clones of this value
+/// share one pool.
 #[derive(Clone, Debug)]
 pub(crate) struct Readers(Arc<Pool>);
 
 #[derive(Debug)]
 struct Pool {
     path: PathBuf,
-    /// Whether the database is opened without the files `-wal` and `-shm` ([`connect_still`]).
+    /// Whether the pool opens the database without the files `-wal` and `-shm`, with the function
+    /// [`connect_still`].
     is_still: bool,
     idle: Mutex<Vec<Connection>>,
 }
@@ -226,8 +227,8 @@ impl Readers {
         Self::over(path, false)
     }
 
-    /// Returns a pool of connections that create no `-wal` or `-shm` file. `is_written` is true
-    /// while a desk runs in the directory of the database.
+    /// Returns a pool of connections that create no `-wal` or `-shm` file. `is_written` must be
+    /// true if a desk runs in the directory of the database.
     pub(crate) fn look(path: &Path, is_written: bool) -> Result<Self, Error> {
         Ok(Self::over(path, is_still(path, is_written)?))
     }
@@ -283,7 +284,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
 /// Maximum number of jobs in the queue of a writer thread. If the queue is full, callers wait until
-/// it has space.
+/// the queue has space.
 const JOBS_MAX: usize = 1024;
 
 /// A thread with the write connection of one database file. Async tasks send their writes to this
@@ -333,8 +334,8 @@ impl WriterThread {
         };
         let (answer, response) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
-            // The send fails if the caller has dropped the future. The write is then also complete,
-            // so the error is ignored.
+            // The send fails if the caller has dropped the future. The write was executed in this
+            // case too, so the error is ignored.
             let _ = answer.send(write(connection));
         });
         let jobs = self.jobs.as_ref().ok_or_else(closed)?;
@@ -345,8 +346,8 @@ impl WriterThread {
 }
 
 impl Drop for WriterThread {
-    /// Waits until the writer thread ends. The database file is therefore closed when `drop`
-    /// returns.
+    /// Waits until the writer thread ends. The thread owns the connection, so the database file is
+    /// closed when `drop` returns.
     fn drop(&mut self) {
         self.jobs = None;
         if let Some(thread) = self.thread.take() {

@@ -17,8 +17,9 @@ pub struct TableFacts {
     pub is_protected: bool,
 }
 
-/// The view types that the DynamoDB streams of tables must have. With `WHOLE_ITEMS`, a stream
-/// record contains the complete item. With `KEYS_ALONE`, it contains only the key.
+/// The required view types of DynamoDB streams. With the view type `WHOLE_ITEMS`, a stream record
+/// contains the complete item. With `KEYS_ALONE`, a stream record contains only the key of the
+/// item.
 pub const WHOLE_ITEMS: &str = "NEW_IMAGE";
 pub const KEYS_ALONE: &str = "KEYS_ONLY";
 
@@ -26,7 +27,7 @@ pub const KEYS_ALONE: &str = "KEYS_ONLY";
 /// [`Lines::are_cut`] is true.
 const LINES_MAX: usize = 100_000;
 
-/// Lines of a log. `are_cut` is true if the log has more lines that were not read.
+/// Lines of a log. `are_cut` is true if the log has further lines that were not read.
 #[derive(Clone, Debug, Default)]
 pub struct Lines {
     pub lines: Vec<String>,
@@ -76,8 +77,8 @@ impl Cloud {
         })
     }
 
-    /// Returns at most a hundred names of tables in this region. The names begin with the prefix of
-    /// the desk.
+    /// Returns the names of the tables of the desk in this region, at most a hundred. The names
+    /// begin with the prefix of the desk.
     pub async fn tables(&self) -> Result<Vec<String>, Error> {
         let client = aws_sdk_dynamodb::Client::new(&self.config);
         let listed = client
@@ -118,8 +119,8 @@ impl Cloud {
                 .send()
                 .await;
             let page = page.map_err(|error| failed(&format!("read the log {group}"), error))?;
-            // An emulator may ignore the filter of the request, so the lines are filtered here
-            // again.
+            // An emulator may ignore the filter of the request. Therefore, the code filters the
+            // lines again.
             found.lines.extend(
                 page.events()
                     .iter()

@@ -29,14 +29,14 @@ use crate::{Ledger, Ports, blob, keys, pages, store, views};
 
 pub use crate::sdk::{Names, Table};
 
-/// Timeouts of AWS requests. `TRY_TIMEOUT` applies to one attempt. `REQUEST_TIMEOUT` applies to all
+/// Timeouts of AWS requests. `TRY_TIMEOUT` limits one attempt. `REQUEST_TIMEOUT` limits all
 /// attempts of a request together.
 const TRY_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
-/// Timeout of the first request after the process starts.
+/// Timeout of the small request that opens the first connection when the process starts.
 const WARM_TIMEOUT: Duration = Duration::from_secs(2);
-/// Maximum number of attempts for one request. The pauses between the attempts are random and have
-/// a maximum of 50, 100 and 200 ms.
+/// Maximum number of attempts for one request. The pauses between the four attempts are random.
+/// Their maximums are 50, 100 and 200 ms.
 const TRIES_MAX: u32 = 4;
 const BACKOFF: Duration = Duration::from_millis(50);
 
@@ -45,8 +45,8 @@ const BACKOFF: Duration = Duration::from_millis(50);
 pub struct Cloud {
     pub config: SdkConfig,
     pub names: Names,
-    /// Name of the S3 bucket for archive objects. A bucket name must be unique in all of AWS, so
-    /// this name does not have the prefix of the desk.
+    /// Name of the S3 bucket for archive objects. A bucket name must be unique in all of AWS. This
+    /// name is therefore configured separately and not built from the prefix of the desk.
     pub bucket: String,
     pub meter: Arc<Meter>,
     /// The pages of the feed (the ordered list of all commits).
@@ -123,11 +123,11 @@ impl Cloud {
         }
     }
 
-    /// Sends one small request when the process starts. The first command then does not wait for a
-    /// TLS handshake.
+    /// Opens a connection when the process starts, by sending one small request. The first command
+    /// then does not wait for a TLS handshake.
     pub async fn warm(&self) {
-        // If this request fails, only a warning is logged, because the first command connects
-        // again.
+        // If this request fails, only a warning is logged. The first command then opens the
+        // connection.
         match tokio::time::timeout(WARM_TIMEOUT, self.ports.ledger.store.next("warm")).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::warn!(%error, "request to the journal failed at start"),

@@ -24,7 +24,7 @@ pub struct Files {
 
 impl Files {
     /// Removes the temporary files of interrupted writes. Only the process that writes to this
-    /// directory may call this function.
+    /// directory may call this function. Another caller could remove the file of a running write.
     pub fn sweep(&self) -> Result<(), Error> {
         let mut folders = vec![self.directory.clone()];
         while let Some(folder) = folders.pop() {
@@ -103,7 +103,8 @@ fn failed(what: &str, error: std::io::Error) -> Error {
 
 impl Files {
     /// Creates the missing directories for a blob. Each new directory entry is written to the disk
-    /// before the next inner directory is created.
+    /// before the next inner directory is created, so that a power loss cannot remove the
+    /// directory.
     async fn folder(&self, folder: &Path, what: &str) -> Result<(), Error> {
         let mut missing = Vec::new();
         let mut next = Some(folder);
@@ -129,14 +130,14 @@ impl Files {
     }
 }
 
-/// A temporary file that is removed when this value is dropped. This also happens after a failed
-/// write or if the future of the write is dropped.
+/// A temporary file that is removed when this value is dropped. The file is therefore also removed
+/// if its write fails or if the future of the write is dropped.
 struct Temporary(PathBuf);
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // After a successful write, the file has another name. The removal then fails, and this
-        // error is ignored.
+        // After a successful write, the file has its final name. The removal of the temporary name
+        // then fails, and this error is ignored.
         std::fs::remove_file(&self.0).ok();
     }
 }
@@ -155,8 +156,8 @@ impl Blob for Files {
         let path = self.path(key)?;
         let what = format!("put {key}");
         let folder = path.parent().unwrap_or(&self.directory).to_owned();
-        // The data is first written to a temporary file, which then gets the final name. A reader
-        // therefore never gets an incomplete blob.
+        // The data is written to a temporary file first. After the write, the file gets its final
+        // name. A reader therefore never gets an incomplete blob.
         let temporary = folder.join(format!(
             ".{}-{}",
             std::process::id(),
@@ -184,8 +185,8 @@ impl Blob for Files {
                         .map_err(|error| failed(&what, error))?;
                     break;
                 }
-                // If a concurrent `remove` deletes the empty directory, the directory is created
-                // again.
+                // A concurrent call of `remove` can delete the directory while it is empty. The
+                // loop then creates the directory again.
                 Err(error) if again && error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(failed(&what, error)),
             }
@@ -207,8 +208,8 @@ impl Blob for Files {
 
     async fn get_range(&self, key: &str, range: Range<usize>) -> Result<Option<Vec<u8>>, Error> {
         let path = self.path(key)?;
-        // One blocking task opens, reads and closes the file. With `tokio::fs`, each of the three
-        // operations would use a separate task.
+        // One blocking task opens, reads and closes the file. With `tokio::fs`, each of these three
+        // operations would need a separate task.
         let read = tokio::task::spawn_blocking(move || read_range(&path, &range)).await;
         let read = read.map_err(|error| {
             Error::new(
@@ -221,8 +222,8 @@ impl Blob for Files {
 
     async fn free_bytes(&self) -> Result<Option<u64>, Error> {
         let directory = self.directory.clone();
-        // The blob directory does not exist before the first blob is stored. The free space is then
-        // read from its nearest existing parent directory.
+        // The blob directory does not exist before the first blob is stored. In this case, the free
+        // space is read from the nearest existing parent directory.
         let stat = tokio::task::spawn_blocking(move || {
             directory
                 .ancestors()
@@ -276,8 +277,8 @@ impl Blob for Files {
             Err(error) if is_missing(&error) => return Ok(()),
             Err(error) => return Err(failed(&format!("remove {key}"), error)),
         }
-        // The directory of the blob is also removed if it is empty. If it contains other blobs,
-        // `remove_dir` fails, and this error is ignored.
+        // The directory of the blob is removed too, if the directory is empty. If the directory
+        // contains other blobs, `remove_dir` fails, and this error is ignored.
         if let Some(folder) = path.parent().filter(|folder| *folder != self.directory) {
             fs::remove_dir(folder).await.ok();
         }

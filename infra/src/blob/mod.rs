@@ -1,5 +1,6 @@
-//! Defines the interface to the blob store, which stores large binary data by key. Examples are the
-//! archive objects of the feed, and the parts of uploaded files.
+//! Defines the interface to the blob store. A blob is a large piece of binary data with a key.
+//! Examples are the archive objects of the feed (compressed commits) and the parts of uploaded
+//! files.
 
 pub mod contract;
 #[cfg(feature = "local")]
@@ -23,8 +24,8 @@ pub trait Blob: Send + Sync {
     async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<(), Error>;
     /// Returns the bytes of a blob. Returns `None` if the blob does not exist.
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error>;
-    /// Returns the bytes of a blob in `range`. If the blob ends before the end of the range,
-    /// returns fewer bytes. Returns `None` if the blob does not exist.
+    /// Returns the bytes of a blob in `range`. If the blob ends before the end of the range, the
+    /// result is shorter than the range. Returns `None` if the blob does not exist.
     async fn get_range(&self, key: &str, range: Range<usize>) -> Result<Option<Vec<u8>>, Error> {
         let whole = self.get(key).await?;
         Ok(whole
@@ -34,8 +35,8 @@ pub trait Blob: Send + Sync {
     async fn free_bytes(&self) -> Result<Option<u64>, Error> {
         Ok(None)
     }
-    /// Returns the keys that consist of `prefix` and exactly one more part. An example of a prefix
-    /// is `attachments/att-1/`. Returns at most `most` keys, in any order.
+    /// Returns the keys that begin with `prefix` and have exactly one more part after it. An
+    /// example of a prefix is `attachments/att-1/`. Returns at most `most` keys, in any order.
     async fn list(&self, prefix: &str, most: usize) -> Result<Vec<String>, Error>;
     /// Removes a blob. Also succeeds if the blob does not exist.
     async fn remove(&self, key: &str) -> Result<(), Error>;

@@ -15,8 +15,8 @@ use crate::meter::{Counted, Meter};
 use crate::sdk::failed;
 use crate::{Error, Kind};
 
-/// Timeouts for opening a connection, for one attempt, and for all attempts of a request. The last
-/// two timeouts are long, because an object can have several megabytes.
+/// Timeouts for opening a connection, for one attempt, and for all attempts of a request. The
+/// timeouts for attempts are long, because an object can have several megabytes.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const TRY_TIMEOUT: Duration = Duration::from_secs(30);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(90);
@@ -31,8 +31,8 @@ pub struct S3 {
 
 impl S3 {
     pub fn new(config: &SdkConfig, bucket: &str, meter: Arc<Meter>) -> Self {
-        // An emulator does not support host names for buckets. The bucket name is then a part of
-        // the URL path.
+        // An emulator does not support a separate host name for each bucket. With an emulator, the
+        // bucket name is therefore a part of the URL path.
         let has_bucket_hosts = config.endpoint_url().is_none();
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
@@ -49,8 +49,8 @@ impl S3 {
         }
     }
 
-    /// Returns the bytes of an object. If `range` is set, returns only this range, which has the
-    /// syntax of the header `Range`. Returns `None` if the object does not exist.
+    /// Returns the bytes of an object, or only the bytes in `range`. The text `range` has the
+    /// syntax of the HTTP header `Range`. Returns `None` if the object does not exist.
     async fn get_bytes(&self, key: &str, range: Option<String>) -> Result<Option<Vec<u8>>, Error> {
         let got = self
             .client

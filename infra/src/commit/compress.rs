@@ -4,24 +4,24 @@
 //! Format 3 contains bytes that are compressed with the dictionary `dictionary.v1`. After the first
 //! release, this dictionary must not change, because stored bodies cannot be read without it.
 //!
-//! If a better dictionary is added, it gets a new format number. Hashes are always computed from
-//! the uncompressed bytes.
+//! A better dictionary must get a new format number. Hashes are always computed from the
+//! uncompressed bytes, so a new format does not change the hashes.
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
 use crate::{Error, Kind};
 
 const DICTIONARY: &[u8] = include_bytes!("dictionary.v1");
-/// Format numbers of older programs, which did not store the permanent event names. Data in these
-/// formats is rejected.
+/// Format numbers of older programs. Data in these formats does not contain the permanent event
+/// names, so it is rejected.
 const FORMER: [u8; 2] = [0, 1];
 const PLAIN: u8 = 2;
 const DEFLATED: u8 = 3;
 /// Size of the deflate window as a power of two: 2^15 bytes (32 KiB). The dictionary must not be
-/// larger than the window.
+/// larger, because deflate can only use a dictionary that fits in the window.
 const WINDOW_BITS: u8 = 15;
 
-/// Compresses bytes. If the compressed bytes are longer, the output contains the uncompressed
+/// Compresses bytes. If the compressed bytes would be longer, the output contains the uncompressed
 /// bytes.
 pub fn compress(plain: &[u8]) -> Vec<u8> {
     deflate(plain)
@@ -34,15 +34,15 @@ fn deflate(plain: &[u8]) -> Option<Vec<u8>> {
     deflater.set_dictionary(DICTIONARY).ok()?;
     let mut deflated = Vec::with_capacity(plain.len() + 64);
     deflated.push(DEFLATED);
-    // The output buffer cannot grow. Output that does not fit is longer than the uncompressed
-    // bytes, so it is not needed.
+    // The output buffer cannot grow. If the compressed bytes do not fit, they are longer than the
+    // uncompressed bytes, so they are not needed.
     let status = deflater
         .compress_vec(plain, &mut deflated, FlushCompress::Finish)
         .ok()?;
     (status == Status::StreamEnd).then_some(deflated)
 }
 
-/// Decompresses the output of [`compress`]. `bytes_max` limits the size of the result.
+/// Decompresses the output of [`compress`]. `bytes_max` limits the size of the decompressed bytes.
 pub fn decompress(stored: &[u8], bytes_max: usize) -> Result<Vec<u8>, Error> {
     match stored.split_first() {
         Some((&PLAIN, plain)) => Ok(plain.to_vec()),
@@ -76,8 +76,8 @@ fn inflate(deflated: &[u8], bytes_max: usize) -> Result<Vec<u8>, Error> {
         );
         match status.map_err(|error| broken(&error.to_string()))? {
             Status::StreamEnd => return Ok(plain),
-            // The buffer grows only to about `bytes_max`. The program never writes longer data, so
-            // valid data fits.
+            // The buffer grows only to about `bytes_max`, so that damaged data cannot use all
+            // memory. Valid data fits, because the program never writes longer data.
             Status::Ok | Status::BufError
                 if plain.len() == plain.capacity() && plain.len() <= bytes_max =>
             {

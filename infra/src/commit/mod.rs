@@ -1,4 +1,5 @@
-//! Defines commits and computes their hashes. With the hashes, an audit detects a changed commit.
+//! Defines commits and computes their hashes. The hashes show an audit whether a commit was
+//! changed.
 
 #[cfg(feature = "aws")]
 pub mod compress;
@@ -8,8 +9,8 @@ use events::Moment;
 /// A BLAKE3 hash, 32 bytes.
 pub type Hash = [u8; 32];
 
-/// Maximum size in bytes of a stream name. Adapters use the stream name in database keys, whose
-/// size is limited.
+/// Maximum size in bytes of a stream name. Adapters use the stream name in database keys, and
+/// databases limit the size of keys.
 pub const STREAM_BYTES_MAX: usize = 256;
 
 /// All events that one command adds to one stream.
@@ -27,11 +28,11 @@ pub struct Commit {
     pub hash: Hash,
     /// JSON text `{ meta, events[] }` in UTF-8. Values of people are encrypted.
     pub body: Vec<u8>,
-    /// The state of the aggregate after this commit. A later load needs fewer commits if it starts
-    /// at a snapshot. `None` if this commit contains no snapshot.
+    /// The state of the aggregate after this commit. A load of the stream can start at a snapshot,
+    /// and then reads fewer commits. `None` if this commit contains no snapshot.
     ///
-    /// The hashes do not include the snapshot. Therefore `audit verify` computes the state from the
-    /// events and compares the state with the snapshot.
+    /// The hashes do not include the snapshot. Therefore the command `audit verify` computes the
+    /// state from the events and compares this state with the snapshot.
     pub snapshot: Option<Snapshot>,
 }
 
@@ -65,7 +66,8 @@ impl Commit {
         self.first + self.n
     }
 
-    /// Computes the hash that this commit must have, from its content.
+    /// Computes the hash of this commit from its content. If the stored hash is different, the
+    /// commit was changed.
     pub fn expected_hash(&self) -> Hash {
         chain(&[
             b"ledgerdesk.commit.v1",
@@ -104,8 +106,8 @@ impl Commit {
     }
 }
 
-/// Computes the feed hash (chained hash) at a position. It is a hash of the previous feed hash, the
-/// position, and the hash of the commit.
+/// Computes the feed hash (chained hash of all commits) at a position. Its input is the previous
+/// feed hash, the position, and the hash of the commit.
 pub fn feed_hash(previous: &Hash, position: i64, hash: &Hash) -> Hash {
     chain(&[
         b"ledgerdesk.feed.v1",
@@ -115,8 +117,8 @@ pub fn feed_hash(previous: &Hash, position: i64, hash: &Hash) -> Hash {
     ])
 }
 
-/// Returns the BLAKE3 hash of several fields. The length of each field (big-endian u64) is hashed
-/// before the field.
+/// Returns the BLAKE3 hash of several fields. Before each field, the function hashes the length of
+/// the field (big-endian u64). Different fields can therefore not produce the same input.
 pub(crate) fn chain(fields: &[&[u8]]) -> Hash {
     let mut hasher = blake3::Hasher::new();
     for field in fields {
@@ -137,7 +139,8 @@ pub fn hex(bytes: &[u8]) -> String {
         })
 }
 
-/// Parses a text of hex digits into exactly N bytes. Returns `None` for any other text.
+/// Parses a text of hex digits into exactly `N` bytes. Returns `None` if the text has another
+/// length or contains other characters.
 pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let mut bytes = [0; N];
     for (at, byte) in bytes.iter_mut().enumerate() {
@@ -146,7 +149,7 @@ pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
     (text.len() == N * 2).then_some(bytes)
 }
 
-/// Creates the commit that follows `previous` in a stream, for tests. Every byte of its command id
+/// Creates the commit that follows `previous` in a stream, for tests. Every byte of the command id
 /// has the value `command`.
 pub fn following(
     stream: &str,

@@ -3,7 +3,8 @@
 
 use super::{Business, Directory};
 
-/// The organization that the tests use, in the TOML format of a directory file.
+/// The organization (people, departments, businesses) that the tests use, in the TOML format of a
+/// directory file.
 pub const ORGANIZATION: &str = r#"
 [[department]]
 id = "1"

@@ -86,8 +86,8 @@ impl Directory for File {
     }
     async fn members(&self, department: &str) -> Result<Vec<String>, Error> {
         let mut below = BTreeSet::from([department]);
-        // Each pass of the loop adds the departments of one more level. There are at most as many
-        // levels as departments, so the loop finds all subdepartments.
+        // Each pass of the loop adds the departments of the next level. The number of levels is at
+        // most the number of departments, so the loop finds all subdepartments.
         for _ in 0..self.department.len() {
             let children: Vec<&str> = self
                 .department

@@ -1,6 +1,6 @@
 //! Reads the organization (people, departments, businesses) from a directory service with GET
-//! requests. `<base>/people/<name>` returns `{leader}`. `/departments/<id>/members`, `/businesses`
-//! and `/businesses/<id>/roles/<role>` return arrays.
+//! requests. `<base>/people/<name>` returns the object `{leader}`. The paths
+//! `/departments/<id>/members`, `/businesses` and `/businesses/<id>/roles/<role>` return arrays.
 //!
 //! Status 404 means that the person, department, business or role is unknown. Responses are cached
 //! for one minute, because each node of a workflow can cause requests.

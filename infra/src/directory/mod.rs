@@ -1,5 +1,5 @@
 //! Defines the interface to the organization: leaders, departments, businesses, and people with
-//! roles. A person is identified by the user name.
+//! roles. Each person is identified by a user name.
 
 pub mod contract;
 pub mod file;
@@ -17,8 +17,8 @@ pub struct Business {
 }
 
 /// Reads the organization (people, departments, businesses) from a file or from a directory
-/// service. For an unknown person, department or role, the result is empty. An empty result is not
-/// an error.
+/// service. If a person, department or role is unknown, the functions return an empty result and no
+/// error.
 #[async_trait]
 pub trait Directory: Send + Sync {
     /// Returns the leader of a person. Returns `None` if the person is unknown or has no leader.

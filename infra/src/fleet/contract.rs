@@ -1,9 +1,10 @@
-//! The contract test for all adapters of [`Fleet`].
+//! Contains the contract test of the port [`Fleet`]: a test that every adapter must pass.
 
 use super::Fleet;
 
-/// Publishes messages and compares them with the messages that arrive. `arrived` returns the next
-/// message for a topic of the contract; it waits until a message arrives.
+/// Publishes several messages on one topic. The messages must arrive unchanged and in the same
+/// order. The function `arrived` waits until the next message arrives, and returns its topic and
+/// payload.
 pub async fn messages_arrive_unchanged_and_in_order(
     fleet: &dyn Fleet,
     mut arrived: impl AsyncFnMut() -> (String, Vec<u8>),

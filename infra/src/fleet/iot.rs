@@ -1,4 +1,5 @@
-//! The broker of AWS IoT Core. Messages to robots are published by its HTTP API.
+//! Publishes messages to robots with the HTTP API of AWS IoT Core, which is the MQTT broker in the
+//! cloud.
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
@@ -8,14 +9,14 @@ use aws_sdk_iotdataplane::primitives::Blob;
 use super::Fleet;
 use crate::{Error, Kind};
 
-/// A client of the data plane of AWS IoT Core.
+/// A client of the data plane (the API that publishes messages) of AWS IoT Core.
 #[derive(Clone, Debug)]
 pub struct Iot {
     client: Client,
 }
 
 impl Iot {
-    /// Creates the client, without sending a request.
+    /// Creates the client. This function sends no request.
     pub fn new(config: &SdkConfig) -> Self {
         Self {
             client: Client::new(config),

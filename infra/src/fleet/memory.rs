@@ -1,4 +1,4 @@
-//! A broker in memory, for tests. The messages to robots are collected.
+//! Implements the port for robots in memory, for tests. The adapter stores the published messages.
 
 use std::sync::Mutex;
 
@@ -7,17 +7,17 @@ use async_trait::async_trait;
 use super::Fleet;
 use crate::{Error, Kind};
 
-/// Most messages that are collected. Further publications fail.
+/// Maximum number of stored messages. After this number, `publish` returns an error.
 const MESSAGES_MAX: usize = 100_000;
 
-/// The published messages in order: topic and payload.
+/// The published messages in order. Each message consists of a topic and a payload.
 #[derive(Debug, Default)]
 pub struct Memory {
     sent: Mutex<Vec<(String, Vec<u8>)>>,
 }
 
 impl Memory {
-    /// Returns and removes the published messages.
+    /// Returns all stored messages and removes them from the store.
     pub fn take(&self) -> Vec<(String, Vec<u8>)> {
         std::mem::take(&mut *self.sent.lock().expect("no holder panics"))
     }

@@ -1,12 +1,13 @@
-//! The connection to robots: a port that publishes messages, and the codecs of the protocols
-//! (reference/fleet.md, section 1).
+//! Connects a desk to robots. The module contains a port (an interface that publishes messages),
+//! and codecs (converters) for the protocols of robots (reference/fleet.md, section 1).
 //!
-//! A codec is pure: it converts orders to messages, and messages to the neutral model of the crate
-//! `domain`. An adapter of the port transports the messages. Publishing is not delivery: VDA 5050
-//! uses QoS 0, and only a later state of the robot shows that the robot has an order.
+//! A codec does no I/O. It converts orders to messages, and messages to the protocol-independent
+//! model of the crate `domain`. An adapter of the port transports the messages. A published message
+//! can be lost, because VDA 5050 uses QoS 0. Only a later state message of the robot shows that the
+//! robot has received an order.
 //!
-//! **Recipe, an adapter**: To add an adapter, create one file in this folder that implements
-//! [`Fleet`], and pass the contract test in `contract.rs`.
+//! **How to add an adapter**: Create one file in this directory that implements [`Fleet`]. Add one
+//! test that runs the contract test in `contract.rs` on the adapter.
 
 pub mod contract;
 #[cfg(feature = "aws")]
@@ -21,29 +22,31 @@ use events::Moment;
 
 use crate::{Error, Kind};
 
-/// Largest message of a robot, in bytes.
+/// Maximum size in bytes of a message from a robot.
 pub const MESSAGE_BYTES_MAX: usize = 256 << 10;
 
-/// A message of a robot.
+/// A message that a robot sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     pub topic: String,
     pub payload: Vec<u8>,
-    /// The instant at which the desk, or the broker in the cloud, received the message.
+    /// Time when the desk received the message. In the cloud, this is the time when the broker
+    /// received the message.
     pub received: Moment,
-    /// The client id of the sender; `None` if the broker does not report it.
+    /// The MQTT client id of the sender. `None` if the broker does not provide this id.
     pub client: Option<String>,
 }
 
 /// Publishes messages to robots.
 #[async_trait]
 pub trait Fleet: Send + Sync {
-    /// Publishes a message with QoS 0, not retained. A message that is not delivered is not sent
-    /// again. Returns a transient error if the message was not handed to a connection.
+    /// Publishes a message with QoS 0 and without the retain flag. If the message is lost on the
+    /// way, it is not sent again. Returns a transient error if the message cannot be passed to a
+    /// connection.
     async fn publish(&self, topic: &str, payload: &[u8]) -> Result<(), Error>;
 }
 
-/// The adapter of a desk without a broker. Every publication fails.
+/// The adapter for a desk without a broker. Every call of `publish` returns an error.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoFleet;
 

@@ -1,8 +1,9 @@
-//! A broker over MQTT 3.1.1, by the library rumqttc (reference/fleet.md, section 2.12).
+//! Connects a desk to an MQTT 3.1.1 broker for robots, with the library rumqttc
+//! (reference/fleet.md, section 2.12).
 //!
-//! Each connection has a client of its own. After a lost connection the client is dropped with all
-//! its queued messages, because an order that waited for a connection could reach a robot that has
-//! lost its mission in the meantime. The task that polls the connection does nothing else.
+//! Each connection has a new client. If the connection is lost, the client is dropped with all
+//! messages that it has not sent. Without this rule, an old order could reach a robot after the
+//! robot has lost its mission. The task that polls the connection does no other work.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -17,17 +18,19 @@ use super::{Fleet, MESSAGE_BYTES_MAX, Message, vda5050};
 use crate::clock::Clock;
 use crate::{Error, Kind};
 
-/// Time between two messages that keep the connection open, in seconds.
+/// Time in seconds after which the client sends a message that keeps the connection open.
 const KEEP_ALIVE_S: u16 = 15;
-/// Time without any event of the connection after which a new connection is made.
+/// Maximum time without any event of the connection. After this time, the client opens a new
+/// connection.
 const SILENCE: Duration = Duration::from_secs(2 * KEEP_ALIVE_S as u64);
-/// Largest number of messages that wait until the connection sends them.
+/// Maximum number of messages that wait until the connection sends them.
 const WAITING_MAX: usize = 1_024;
-/// First and longest pause before a new connection.
+/// Pauses before a new connection is opened. `PAUSE` is the shortest pause. Each failed attempt
+/// doubles the pause up to `PAUSE_MAX`.
 const PAUSE: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
-/// The address of a broker.
+/// The address of an MQTT broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
     pub host: String,
@@ -35,8 +38,8 @@ pub struct Address {
 }
 
 impl Address {
-    /// Reads a URL such as `mqtt://127.0.0.1:1883`. The default port is 1883. The error is the English
-    /// reason.
+    /// Parses a URL such as `mqtt://127.0.0.1:1883`. The default port is 1883. If the URL is
+    /// invalid, the error is the reason as an English text.
     pub fn read(url: &str) -> Result<Self, String> {
         let parsed = crate::http::Url::parse(url).map_err(|error| format!("{url}: {error}"))?;
         if parsed.scheme() != "mqtt" {
@@ -57,10 +60,10 @@ impl Address {
     }
 }
 
-/// The connection to a broker.
+/// The connection to an MQTT broker.
 #[derive(Debug, Default)]
 pub struct Mqtt {
-    /// The client of the current connection; absent while there is no connection.
+    /// The client of the current connection. `None` while the broker is not connected.
     client: Mutex<Option<AsyncClient>>,
 }
 
@@ -73,11 +76,12 @@ impl Mqtt {
         self.client.lock().expect("no holder panics").clone()
     }
 
-    /// Keeps a connection to the broker open, and sends each message of a robot to `received`. Ends
-    /// only if the receiver of `received` is dropped.
+    /// Keeps a connection to the broker open, and sends each message from a robot to the channel
+    /// `received`. The function ends only if the receiver of this channel is dropped.
     ///
-    /// `id` is the client id. Two programs with the same id end each other's connection.
-    /// `interfaces` has the names of the interfaces of all robots.
+    /// `id` is the MQTT client id. If two programs use the same id, each program ends the
+    /// connection of the other program. `interfaces` contains the VDA 5050 interface names of all
+    /// robots.
     pub async fn run(
         self: Arc<Self>,
         address: Address,
@@ -121,7 +125,9 @@ impl Mqtt {
                             received: clock.now(),
                             client: None,
                         };
-                        // A state is a whole snapshot, so a later state replaces a lost one.
+                        // If the channel is full, the message is dropped. This is acceptable for
+                        // states of robots, because each state is complete and a later state
+                        // replaces a lost state.
                         if received.try_send(message).is_err() {
                             tracing::warn!(
                                 "a message of a robot is dropped; too many messages wait"
@@ -150,8 +156,8 @@ impl Mqtt {
     }
 }
 
-/// Subscribes to the topics of all interfaces after the connection is made, and to new interfaces
-/// later.
+/// Subscribes to the topics of all interfaces when the connection is open. Later, the function also
+/// subscribes to the topics of new interfaces.
 async fn subscribing(
     client: AsyncClient,
     mut connected: watch::Receiver<bool>,
@@ -168,7 +174,8 @@ async fn subscribing(
         };
         for interface in wanted {
             for filter in vda5050::filters(&interface) {
-                // The broker sends retained messages with QoS 0 without a limit.
+                // After a subscription with QoS 0, the broker does not limit the number of retained
+                // messages that it sends.
                 if let Err(error) = client.subscribe(filter.as_str(), QoS::AtMostOnce).await {
                     tracing::error!(%error, filter, "cannot subscribe to messages of robots");
                     return;

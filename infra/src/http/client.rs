@@ -1,6 +1,6 @@
-//! Sends outgoing HTTP requests. Every request has a timeout, TLS certificates are verified, and
-//! redirects are not followed. The client connects only to addresses that the egress rules (rules
-//! for outgoing requests) allow.
+//! Sends outgoing HTTP requests. Every request has a timeout. The client verifies TLS certificates
+//! and does not follow redirects. It connects only to addresses that the egress rules (rules for
+//! outgoing requests) allow.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::egress::Egress;
 use super::{HEADER_BYTES_MAX, HttpClient, HttpError, HttpRequest, HttpResponse, is_of_connection};
 use crate::{Error, Kind};
 
-/// Maximum duration of a request for which the caller sets no timeout.
+/// Maximum duration of a request if the caller sets no timeout.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// An HTTP client for outgoing requests.
@@ -26,7 +26,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// Creates a client that connects only to addresses that the rules in `egress` allow.
+    /// Creates a client that connects only to addresses that the egress rules (rules for outgoing
+    /// requests) allow.
     pub fn new(egress: Egress) -> Result<Self, Error> {
         let egress = Arc::new(egress);
         let client = crate::http::tls::client()
@@ -43,8 +44,8 @@ impl Client {
         Ok(Self { client, egress })
     }
 
-    /// Creates a client for servers that the operator has configured. The client connects to every
-    /// address.
+    /// Creates a client that connects to every address. The desk uses this client only for servers
+    /// that the operator has configured.
     pub fn trusted() -> Result<Self, Error> {
         Self::new(Egress::everywhere())
     }
@@ -56,8 +57,8 @@ impl Client {
         if !matches!(url.scheme(), "http" | "https") {
             return Err("the URL is neither http nor https".into());
         }
-        // Only addresses in the URL are checked here. For a host name, `Allowed` checks the
-        // addresses after the DNS lookup.
+        // This check applies only to IP addresses in the URL. For a host name, the resolver
+        // `Allowed` checks the addresses after the DNS lookup.
         match self.egress.closes(url.host_str().unwrap_or_default()) {
             Some(host) => Err(format!("calls to {host} are not allowed (--egress)")),
             None => Ok(url),
@@ -65,7 +66,8 @@ impl Client {
     }
 }
 
-/// A DNS resolver that returns only the addresses that the egress rules allow.
+/// A DNS resolver that returns only the addresses that the egress rules (rules for outgoing
+/// requests) allow.
 struct Allowed(Arc<Egress>);
 
 impl Resolve for Allowed {
@@ -95,7 +97,8 @@ impl HttpClient for Client {
 
     async fn send(&self, request: &HttpRequest) -> Result<HttpResponse, HttpError> {
         let prepared = self.prepare(request).map_err(HttpError::NotSent)?;
-        // A URL can contain secrets, so `no_response` removes the URL from the error.
+        // A URL can contain secrets. Therefore, the function `no_response` removes the URL from the
+        // error.
         let mut response = prepared.send().await.map_err(no_response)?;
         let unfinished = |error| HttpError::Unknown(error_chain(error));
         let mut body = Vec::new();
@@ -153,8 +156,8 @@ impl Client {
     }
 }
 
-/// Returns the response headers up to a total of [`HEADER_BYTES_MAX`] bytes. A header whose value
-/// is not text is omitted.
+/// Returns the response headers up to a total size of [`HEADER_BYTES_MAX`] bytes. The result does
+/// not contain headers with a value that is not text.
 fn kept_headers(headers: &HeaderMap) -> Vec<(String, String)> {
     let mut bytes = 0;
     headers
@@ -169,8 +172,8 @@ fn kept_headers(headers: &HeaderMap) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Converts an error that occurred before a response arrived. If the client could not open a
-/// connection, the request was not sent.
+/// Converts an error that occurred before a response arrived. If the client could not build the
+/// request or open a connection, the result is that the request was not sent.
 fn no_response(error: reqwest::Error) -> HttpError {
     let is_sent = !(error.is_connect() || error.is_builder());
     let reason = error_chain(error);

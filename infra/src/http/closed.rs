@@ -1,4 +1,5 @@
-//! Implements an HTTP client that sends no request, for programs that must not send requests.
+//! Implements an HTTP client that sends no request. Programs that must not send requests use this
+//! client.
 
 use async_trait::async_trait;
 
@@ -8,7 +9,7 @@ use super::{HttpClient, HttpError, HttpRequest, HttpResponse};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Closed;
 
-/// The reason in the error for every request.
+/// The reason that the client returns for every request.
 const REASON: &str = "this program sends no outgoing requests";
 
 #[async_trait]

@@ -1,5 +1,6 @@
-//! Decides whether an outgoing request (egress) is allowed. All public addresses are allowed. A
-//! private address is allowed only if the configuration contains it.
+//! Decides whether an outgoing request (egress) is allowed. Requests to all public addresses are
+//! allowed. A request to a private address is allowed only if the configuration contains the
+//! address.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -12,8 +13,9 @@ pub struct Egress {
 }
 
 impl Egress {
-    /// Parses a comma-separated list of allowed destinations. An entry is `loopback`, a network
-    /// such as `10.0.0.0/8`, an address, a host name, or `*.example.com` for all subdomains.
+    /// Parses a comma-separated list of allowed destinations. An entry has one of these forms:
+    /// `loopback`, a network such as `10.0.0.0/8`, an address, a host name, or `*.example.com` for
+    /// all subdomains.
     pub fn read(text: &str) -> Result<Self, String> {
         let mut egress = Self::default();
         for part in text
@@ -51,7 +53,7 @@ impl Egress {
         Ok(egress)
     }
 
-    /// Returns rules that allow every address. These rules are used only for servers that the
+    /// Returns rules that allow every address. The desk uses these rules only for servers that the
     /// operator has configured.
     pub fn everywhere() -> Self {
         Self {
@@ -64,7 +66,7 @@ impl Egress {
         }
     }
 
-    /// If `allowed` is true, also allows the loopback addresses of this machine.
+    /// If `allowed` is true, returns rules that also allow the loopback addresses of this machine.
     #[must_use]
     pub fn with_loopback(mut self, allowed: bool) -> Self {
         self.loopback |= allowed;
@@ -86,7 +88,7 @@ impl Egress {
     }
 
     /// Returns whether requests to an address are allowed. The entry `loopback` allows only
-    /// 127.0.0.0/8 and ::1, also in the form ::ffff:127.0.0.1.
+    /// 127.0.0.0/8 and ::1. The form ::ffff:127.0.0.1 is also loopback.
     pub fn allows(&self, address: IpAddr) -> bool {
         if address.to_canonical().is_loopback() && self.loopback {
             return true;
@@ -98,8 +100,9 @@ impl Egress {
     /// Checks a host without a DNS lookup. If requests to the host are forbidden, returns the host
     /// in lower case. Otherwise returns `None`.
     ///
-    /// A forbidden address is rejected. A name that always means this machine, such as `localhost`,
-    /// is also rejected, unless the configuration allows this name.
+    /// If the host is an IP address, the rules decide whether the address is allowed. Some names,
+    /// such as `localhost`, always mean this machine, so they are treated like a loopback address.
+    /// Other names are allowed here, because their addresses are not known before the DNS lookup.
     pub fn closes(&self, host: &str) -> Option<String> {
         let host = host
             .trim_start_matches('[')
@@ -133,8 +136,8 @@ impl Egress {
 
 /// Returns whether a text is a host name, or `*.` followed by a host name.
 ///
-/// A single `*` is rejected, because it would match no host name. A text without letters is
-/// rejected, because it is probably a wrong IP address.
+/// A single `*` is rejected, because this entry would match no host name. A text without letters is
+/// rejected, because this text is probably a wrong IP address.
 fn is_host_name(text: &str) -> bool {
     let name = text.strip_prefix("*.").unwrap_or(text);
     name.chars()
@@ -142,7 +145,7 @@ fn is_host_name(text: &str) -> bool {
         && name.chars().any(|c| c.is_ascii_alphabetic())
 }
 
-/// Returns the first `bits` bits of an address that has `all` bits.
+/// Returns the first `bits` bits of an address. `all` is the number of bits in the address.
 fn bits_of(address: u128, all: u8, bits: u8) -> u128 {
     if bits == 0 {
         0
@@ -151,9 +154,9 @@ fn bits_of(address: u128, all: u8, bits: u8) -> u128 {
     }
 }
 
-/// Some IPv6 addresses contain an IPv4 address: mapped, translated and tunnel addresses (RFC 4291
-/// 2.5.5, RFC 2765, RFC 6052, RFC 3056). For such an address, returns the IPv4 address. Otherwise
-/// returns the address unchanged.
+/// Returns the IPv4 address inside an IPv6 address, if the IPv6 address contains one. Otherwise
+/// returns the address unchanged. Mapped, translated and tunnel addresses contain an IPv4 address
+/// (RFC 4291 2.5.5, RFC 2765, RFC 6052, RFC 3056).
 fn plain(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else {
         return address;
@@ -174,11 +177,11 @@ fn plain(address: IpAddr) -> IpAddr {
 
 /// Returns whether an address is public. These addresses are not public:
 ///
-/// - addresses of this machine: loopback, unspecified and link-local addresses; clouds offer
-///   credentials of the machine at a link-local address
-/// - private networks (RFC 1918, RFC 6598, RFC 4193, the registries of RFC 6890) and reserved
-///   addresses
-/// - 168.63.129.16, because one cloud offers internal services at this address
+/// - Addresses of this machine: loopback, unspecified and link-local addresses. In a cloud, a
+///   server at a link-local address provides the credentials of the machine.
+/// - Private networks (RFC 1918, RFC 6598, RFC 4193, the registries of RFC 6890) and reserved
+///   addresses.
+/// - 168.63.129.16, because one cloud offers internal services at this address.
 fn is_public(address: IpAddr) -> bool {
     let is_closed = match address {
         IpAddr::V4(v4) => {
@@ -200,9 +203,9 @@ fn is_public(address: IpAddr) -> bool {
                 || special
         }
         IpAddr::V6(v6) => {
-            // These ranges are not public: site-local (RFC 3879), local translation (RFC 8215),
-            // discard (RFC 6666), documentation (RFC 3849, RFC 9637) and segment routing (RFC
-            // 9602). Teredo addresses (RFC 4380) are not public either, because they contain
+            // These address ranges are not public: site-local (RFC 3879), local translation (RFC
+            // 8215), discard (RFC 6666), documentation (RFC 3849, RFC 9637) and segment routing
+            // (RFC 9602). Teredo addresses (RFC 4380) are not public either, because they contain
             // another address.
             let special = match v6.segments() {
                 [0x64, 0xff9b, 1, ..]
@@ -248,8 +251,8 @@ mod tests {
         ] {
             assert!(!allows("", inside), "{inside}");
         }
-        // The list contains special addresses, and private IPv4 addresses inside the IPv6 addresses
-        // of translators and tunnels.
+        // Each address in this list is a special IPv6 address, or contains a private IPv4 address.
+        // The empty rules must forbid all these addresses.
         for inside in [
             "64:ff9b::a01:203",
             "64:ff9b::7f00:1",

@@ -1,6 +1,7 @@
 //! Defines the interface for outgoing HTTP requests. Callbacks, automatic nodes, option sources,
-//! the login service and the directory service use this interface. No other module sends requests
-//! with an HTTP library.
+//! the login service and the directory service use this interface. Other modules must not send
+//! requests with an HTTP library directly, because the rules for outgoing requests would then not
+//! apply.
 
 pub mod client;
 pub mod closed;
@@ -19,9 +20,8 @@ pub use response::{HEADER_BYTES_MAX, HttpError, HttpResponse, RESPONSE_BYTES_MAX
 /// Sends HTTP requests.
 #[async_trait]
 pub trait HttpClient: Send + Sync {
-    /// Returns the reason why requests to a URL are forbidden, or `None` if they are allowed. Only
-    /// the text of the URL is checked here. The function `send` also checks the addresses of the
-    /// host name.
+    /// Checks the text of a URL. If requests to the URL are forbidden, returns the reason.
+    /// Otherwise returns `None`. The function `send` also checks the addresses of the host name.
     fn refuses(&self, _url: &str) -> Option<String> {
         None
     }

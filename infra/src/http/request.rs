@@ -8,10 +8,10 @@ pub struct HttpRequest {
     pub method: String,
     pub url: String,
     pub headers: Vec<(String, String)>,
-    /// The request body. The body is sent as JSON, unless a header sets another media type. If the
-    /// body is empty, no body is sent.
+    /// The request body. The body is sent as JSON if no header sets another media type. An empty
+    /// body is not sent.
     pub body: Vec<u8>,
-    /// Maximum time from the start of the request until the whole response has arrived.
+    /// Maximum time from the start of the request to the end of the response.
     pub timeout: Duration,
     /// Maximum size in bytes of the response body. Further bytes are ignored.
     pub response_bytes_max: usize,

@@ -1,7 +1,8 @@
-//! Defines the response to an outgoing HTTP request, and the reasons why a response is missing.
+//! Defines the response to an outgoing HTTP request. Also defines the reasons why a request has no
+//! response.
 
-/// Maximum size in bytes of a response body, if the caller only needs to know whether the request
-/// succeeded.
+/// Maximum size in bytes of a response body. This limit applies if the caller only needs to know
+/// whether the request succeeded.
 pub const RESPONSE_BYTES_MAX: usize = 64 * 1024;
 /// Maximum total size in bytes of the header names and values in a response. Further headers are
 /// omitted.
@@ -42,11 +43,11 @@ impl HttpResponse {
             .map(|(_, value)| value.as_str())
     }
 
-    /// Returns the time that the header `Retry-After` requests, in milliseconds. Returns `None` if
+    /// Returns the time in milliseconds that the header `Retry-After` requests. Returns `None` if
     /// the header is missing or unreadable.
     ///
     /// The header contains seconds or an HTTP date (RFC 9110 10.2.3). For a date, the result is the
-    /// time from `now_ms` (the current Unix time in milliseconds) to this date.
+    /// time from `now_ms` to this date. `now_ms` is the current Unix time in milliseconds.
     pub fn retry_after_ms(&self, now_ms: i64) -> Option<i64> {
         let text = self.header("retry-after")?.trim();
         if let Ok(seconds) = text.parse::<u32>() {
@@ -65,7 +66,7 @@ pub enum HttpError {
     /// The request was not sent, so it can safely be repeated.
     #[error("{0}")]
     NotSent(String),
-    /// The request was sent, but no response arrived. The receiver may have executed it.
+    /// The request was sent, but no response arrived. The receiver may have executed the request.
     #[error("{0}")]
     Unknown(String),
 }

@@ -1,6 +1,6 @@
-//! Builds requests to BlueKing ITSM v2 and converts the responses (reference/bk-itsm.md 1 to 3).
+//! Builds requests to BlueKing ITSM v2 and converts its responses (reference/bk-itsm.md 1 to 3).
 //! The requests create and read tickets through the ESB or the API gateway. If BlueKing ITSM
-//! rejects a request, the response has HTTP status 200, and its member `result` is false.
+//! rejects a request, the response has HTTP status 200, but its member `result` is false.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -72,8 +72,9 @@ impl Itsm for BkItsm {
         if let Request::Read { external } = request {
             url = format!("{url}?sn={}", percent(external));
         }
-        // Proxies write URLs to their logs. A URL must therefore contain no credentials, and a GET
-        // request has no body that could contain them.
+        // The credentials are added to the body of POST requests. They are never part of a URL,
+        // because proxies write URLs to their logs. A GET request has no body, so its credentials
+        // are only in a header.
         let body = body.map(|mut body| {
             for (key, value) in credentials.as_object().into_iter().flatten() {
                 body[key] = value.clone();
@@ -104,7 +105,8 @@ impl Itsm for BkItsm {
         };
         match response.status {
             200 | 201 => {}
-            // The API gateway limits the rate of requests, so the request did not reach the ITSM.
+            // The API gateway rejected the request because of its rate limit, so the request did
+            // not reach the ITSM.
             429 => return Answer::NotSent("the rate limit is reached (HTTP 429)".into()),
             status @ 300..=499 => {
                 return Answer::Rejected(format!("the response status is {status}"));
@@ -128,8 +130,8 @@ impl Itsm for BkItsm {
     }
 }
 
-/// Converts the data of a successful response to an answer. Returns `None` if a required member is
-/// missing.
+/// Converts the data of a successful response to an answer. Returns `None` if the data does not
+/// contain a required member.
 fn read(request: &Request, data: &Value) -> Option<Answer> {
     let number = |ticket: &Value| {
         let number = plain(ticket.get("sn")?);

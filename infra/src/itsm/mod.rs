@@ -1,8 +1,9 @@
-//! Converts requests and responses for external ITSM systems, with one file per system. The files
-//! do no I/O.
+//! Converts requests and responses for external ITSM systems. Each kind of system has one file. The
+//! code in these files does no I/O.
 //!
 //! **How to add an external ITSM**: Add one file with an implementation of [`Itsm`], its `mod` line
-//! and its entry in [`ALL`]. The queue worker already provides attempts, leases and deadlines.
+//! and its entry in [`ALL`]. Attempts, leases (exclusive rights to make an attempt) and deadlines
+//! need no new code, because the queue worker implements them.
 
 pub mod bk_itsm;
 
@@ -32,13 +33,14 @@ pub enum Request {
         fields: Vec<(String, Value)>,
         /// The URL that the external ITSM calls when the ticket ends. The URL contains a secret.
         callback_url: String,
-        /// A unique text of at most 32 characters that is stored in the ticket. [`Request::Find`]
-        /// finds the ticket by this text.
+        /// A unique text of at most 32 characters. The external ITSM stores this text in the
+        /// ticket, so that [`Request::Find`] can find the ticket by the text.
         mark: String,
     },
     /// Searches for the ticket that [`Request::Create`] created with the unique text `mark`.
     Find { creator: String, mark: String },
-    /// Sends the token from a callback to the external ITSM, which verifies the token.
+    /// Sends the token from a callback to the external ITSM, which checks whether the token is
+    /// valid.
     Verify { token: String },
     /// Reads a ticket of the external ITSM.
     Read { external: String },
@@ -46,11 +48,11 @@ pub enum Request {
 
 /// Converts requests and responses for one kind of external ITSM.
 pub trait Itsm: Send + Sync {
-    /// Returns the permanent name of this kind of ITSM. Each integration stores this name as its
-    /// kind.
+    /// Returns the permanent name of this kind of ITSM. Stored integrations contain this name, so
+    /// it must not change.
     fn name(&self) -> &'static str;
-    /// Converts a request to an HTTP request. If this is not possible, returns the reason as an
-    /// English text.
+    /// Converts a request to an HTTP request. If the conversion is not possible, returns the reason
+    /// as an English text.
     fn request(&self, connection: &Connection, request: &Request)
     -> Result<PlannedRequest, String>;
     /// Converts the HTTP response, or the HTTP error, to an answer to the request.

@@ -66,8 +66,8 @@ pub async fn check(keys: &dyn Keys) {
     );
 }
 
-/// Checks the functions that take many names. They must return the same people as the functions
-/// that take one name.
+/// Checks the functions that take many names. These functions must return the same people as the
+/// functions that take one name.
 async fn many_names_give_the_same_people(keys: &dyn Keys) {
     let names: Vec<String> = ["zhangsan", "wangwu", "zhaoliu"].map(str::to_owned).into();
     let zhangsan = keys.person("zhangsan").await.expect("person");

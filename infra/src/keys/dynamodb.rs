@@ -26,13 +26,14 @@ use crate::sdk::{Table, failed, item_bytes};
 
 /// Milliseconds for which names and people stay in the cache.
 const CACHE_MS: i64 = crate::sdk::STALE_MS;
-/// Maximum size in bytes of a user name. The name is part of an item key, and the size of keys is
-/// limited.
+/// Maximum size in bytes of a user name. The name is part of an item key, and DynamoDB limits the
+/// size of keys.
 const NAME_BYTES_MAX: usize = 1024;
 /// Maximum number of people that one transaction registers. Each person needs two items, and a
 /// transaction can contain at most 100 items.
 const REGISTERED_AT_ONCE: usize = 50;
-/// Maximum number of names in the cache of names, and of people in the cache of people.
+/// Maximum number of entries in each of the two caches: the cache of names, and the cache of
+/// people.
 const REMEMBERED_MAX: usize = 100_000;
 
 /// A key store in one DynamoDB table.
@@ -93,9 +94,9 @@ impl Dynamodb {
         Ok(Some(person))
     }
 
-    /// Stores new people in one transaction, each person with a new key. Each person has two items,
-    /// and either both items are stored, or none. If a name is already registered, stores nothing
-    /// and returns `false`.
+    /// Stores new people in one transaction, each person with a new key. Each person has two items.
+    /// Either the transaction stores all items, or it stores no item. If a name is already
+    /// registered, the function stores no person and returns `false`.
     async fn put_people(&self, people: &[(&str, PersonId)]) -> Result<bool, Error> {
         let put = |item: Item| {
             let put = Put::builder()
@@ -158,8 +159,8 @@ impl Keys for Dynamodb {
         if let Some(pid) = self.find(username).await? {
             return Ok(pid);
         }
-        // If another process has registered the name first, the transaction stores nothing. The
-        // existing person is then returned.
+        // If another process has registered the name first, the transaction stores no item. The
+        // function then returns the existing person.
         self.put_people(&[(username, fresh_pid(&*self.rng))])
             .await?;
         let registered = self.find(username).await?;
@@ -190,7 +191,7 @@ impl Keys for Dynamodb {
             let is_stored = self.put_people(&people).await?;
             for (at, (username, pid)) in chunk.iter().zip(people) {
                 // If another process has registered one of these names first, the transaction
-                // stores nothing. Each name is then registered separately.
+                // stores no item. In this case, each name is registered separately.
                 pids[*at] = Some(if is_stored {
                     pid
                 } else {
@@ -202,7 +203,8 @@ impl Keys for Dynamodb {
     }
 
     async fn find(&self, username: &str) -> Result<Option<PersonId>, Error> {
-        // A longer name does not fit in an item key, so no registered person can have this name.
+        // A longer name does not fit in an item key. Therefore, no registered person has such a
+        // name.
         if username.len() > NAME_BYTES_MAX {
             return Ok(None);
         }
@@ -233,7 +235,7 @@ impl Keys for Dynamodb {
 
     async fn erase(&self, pid: &PersonId) -> Result<bool, Error> {
         // Another process may have erased the person. The cached data is removed, so that the
-        // stored data is read.
+        // function reads the stored data.
         self.people.remove(pid);
         let Some((name, _)) = self.read_person(pid).await? else {
             return Ok(false);

@@ -1,5 +1,5 @@
-//! Defines the interface to the key store, which contains user names and encryption keys of people,
-//! and named secrets. This data must be erasable. Therefore it is neither in the ledger nor in
+//! Defines the interface to the key store. The key store contains user names and encryption keys of
+//! people, and named secrets. This data must be erasable, so it is not stored in the ledger or in
 //! backups of the ledger.
 
 pub mod contract;
@@ -34,7 +34,7 @@ pub trait Keys: Send + Sync {
     /// name is `None`.
     async fn find_all(&self, usernames: &[String]) -> Result<Vec<Option<PersonId>>, Error>;
     /// Registers many different user names in as few transactions as possible. Returns the people
-    /// in the order of the names. If a name is already registered, the result is the existing
+    /// in the order of the names. For a name that is already registered, returns the existing
     /// person.
     async fn register_all(&self, usernames: &[String]) -> Result<Vec<PersonId>, Error>;
     /// Returns the user name of a person. Returns `None` if the person is erased.
@@ -50,8 +50,8 @@ pub trait Keys: Send + Sync {
     async fn keep_secret(&self, name: &str, value: &[u8]) -> Result<(), Error>;
     /// Removes a secret. Also succeeds if the secret does not exist.
     async fn remove_secret(&self, name: &str) -> Result<(), Error>;
-    /// Removes the remains of erased people and of removed secrets from the files of the store. In
-    /// a store without files, there is nothing to remove.
+    /// Removes the remains of erased people and of removed secrets from the files of the store. A
+    /// store without files does nothing.
     async fn scrub(&self) -> Result<(), Error> {
         Ok(())
     }

@@ -1,8 +1,8 @@
-//! Checks that the key store and the ledger of a directory belong together. Both files contain the
-//! same random id.
+//! Checks that the key store and the ledger of a directory belong together. Files that belong
+//! together contain the same random id.
 //!
-//! With a wrong key store, the desk would register every person a second time. It could not decrypt
-//! any value of a person in the ledger.
+//! With a wrong key store, the desk would register every person a second time. The desk could not
+//! decrypt any value of a person in the ledger.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -16,23 +16,24 @@ use crate::sqlite::{connect, failed, has_table, look, meta, set_meta};
 use crate::store::sqlite::{end, ours};
 use crate::{Error, Kind};
 
-/// Name of the property with the common random id, in the table `meta` of both files.
+/// Name of the row in the table `meta` that contains the common random id. Both files have this
+/// table.
 const ID: &str = "key_store";
-/// Number of commits at the start of a ledger that are searched for people. The same number is
-/// searched at the end.
+/// Maximum number of commits at the start of a ledger that are searched for person ids. The same
+/// number of commits is searched at the end.
 const COMMITS_MAX: i64 = 1000;
 /// Number of hex digits in a person id. The digits follow the letter `p`.
 const PID_DIGITS: usize = 24;
-/// SQL statement that finds a person id in the tables of registered and of erased people.
+/// SQL statement that searches for a person id in two tables: registered people and erased people.
 const REGISTERED: &str =
     "SELECT 1 FROM people WHERE pid = ?1 UNION ALL SELECT 1 FROM erased WHERE pid = ?1";
-/// SQL statement that finds a person id in a key store without a table of erased people.
+/// SQL statement that searches for a person id in a key store without the table of erased people.
 const REGISTERED_WITHOUT_ERASED: &str = "SELECT 1 FROM people WHERE pid = ?1";
 /// SQL statement that creates the table with the ids of erased people.
 const ERASED: &str = "CREATE TABLE IF NOT EXISTS erased (pid TEXT PRIMARY KEY) STRICT";
 
-/// The database files of a directory: ledger and key store. The value is `None` if a file is
-/// missing or empty.
+/// The two database files of a directory: ledger and key store. The connection to a file is `None`
+/// if the file is missing or empty.
 struct Pair {
     directory: PathBuf,
     ledger: Option<Connection>,
@@ -48,13 +49,13 @@ struct Properties {
     secrets: i64,
 }
 
-/// Checks that the key store of a directory belongs to its ledger. If neither file has an id,
-/// writes a common id into both files. Only the process that holds the lock of the directory may
-/// call this function.
+/// Checks that the key store of a directory belongs to its ledger. If neither file has an id, the
+/// function writes a common id into both files. The caller must hold the lock of the directory,
+/// because another process must not write the id at the same time.
 ///
-/// If the two files do not belong together, returns an error and creates no file. If
-/// `is_loss_accepted` is true, people who acted in the ledger but are missing in the key store are
-/// recorded as erased.
+/// If the two files do not belong together, the function returns an error and creates no file. It
+/// also returns an error if people who acted in the ledger are missing in the key store. However,
+/// if `is_loss_accepted` is true, the function records these people as erased.
 pub(crate) fn pair(directory: &Path, rng: &dyn Rng, is_loss_accepted: bool) -> Result<(), Error> {
     let open = |path: &Path| connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE);
     let files = Pair::open(directory, &open)?;
@@ -69,8 +70,8 @@ pub(crate) fn pair(directory: &Path, rng: &dyn Rng, is_loss_accepted: bool) -> R
         rng.fill(&mut bytes);
         hex(&bytes)
     });
-    // The id is first written to the key store. A crash between the two writes then never leaves a
-    // ledger with an id that is in no key store.
+    // The id is written to the key store first. If a crash happens between the two writes, the
+    // ledger therefore never contains an id that is missing in the key store.
     if properties.keys_id.as_ref() != Some(&id) {
         put(directory, "keys.db", files.keys, &id)?;
     }
@@ -81,20 +82,20 @@ pub(crate) fn pair(directory: &Path, rng: &dyn Rng, is_loss_accepted: bool) -> R
 }
 
 /// Checks that the key store of a directory belongs to its ledger, and changes no file.
-/// `is_written` is true while a desk runs in the directory.
+/// `is_written` must be true if a desk runs in the directory.
 pub(crate) fn check(directory: &Path, is_written: bool) -> Result<(), Error> {
     let files = Pair::open(directory, &|path: &Path| look(path, is_written))?;
     files.common_id(&files.properties()?).map(drop)
 }
 
-/// Reads the id that a ledger and its key store have in common. Returns `None` if the file contains
-/// no id.
+/// Reads the id of a ledger or a key store. A ledger and its key store have the same id. Returns
+/// `None` if the file contains no id.
 pub(crate) fn id(path: &Path, is_written: bool) -> Result<Option<String>, Error> {
     meta(&look(path, is_written)?, ID)
         .map_err(|error| failed(&format!("read the id of {}", path.display()), error))
 }
 
-/// Writes an id into a copied ledger or key store. Leaves no `-wal` or `-shm` file.
+/// Writes an id into a copied ledger or key store. The function leaves no `-wal` or `-shm` file.
 pub(crate) fn give(path: &Path, id: &str) -> Result<(), Error> {
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     set_meta(&connection, ID, id)
@@ -170,7 +171,7 @@ impl Pair {
     }
 
     /// Returns the id that both files must contain, or `None` if a new id must be created. Returns
-    /// an error if the two files do not belong together.
+    /// an error if the key store and the ledger do not belong together.
     fn common_id(&self, properties: &Properties) -> Result<Option<String>, Error> {
         let Properties {
             commits,
@@ -226,8 +227,8 @@ impl Pair {
         }
     }
 
-    /// Returns an error if people of the ledger are missing in the key store. The key store is then
-    /// damaged, or it is an older copy.
+    /// Returns an error if people who acted in the ledger are missing in the key store. In this
+    /// case, the key store is damaged, or it is an older copy.
     fn has_people(&self) -> Result<(), Error> {
         let words = |error: rusqlite::Error| failed("compare ledger and key store", error);
         let (ledger, keys) = (
@@ -253,8 +254,8 @@ impl Pair {
         Err(Error::new(Kind::Misconfigured, what))
     }
 
-    /// Searches the first and the last commits of the ledger for people. Returns the people who are
-    /// missing in the key store.
+    /// Searches the first and the last commits of the ledger for people who acted. Returns the
+    /// people who are missing in the key store.
     fn lost_people(&self) -> rusqlite::Result<BTreeSet<String>> {
         let mut lost = BTreeSet::new();
         let (Some(ledger), Some(keys)) = (&self.ledger, &self.keys) else {
@@ -292,8 +293,9 @@ impl Pair {
         Ok(lost)
     }
 
-    /// Records the people who are missing in the key store as erased. Changes nothing if the key
-    /// store contains no person of the ledger, because it is then a wrong key store.
+    /// Records the people who are missing in the key store as erased. If the key store contains no
+    /// person of the ledger at all, it belongs to another ledger. The function then changes
+    /// nothing.
     fn note_lost_people(&self) -> rusqlite::Result<()> {
         let Some(keys) = &self.keys else {
             return Ok(());
@@ -342,7 +344,7 @@ impl Pair {
     }
 }
 
-/// Returns the SQL statement that finds a person id in this key store.
+/// Returns the SQL statement that searches for a person id in this key store.
 fn known_in(keys: &Connection) -> rusqlite::Result<&'static str> {
     Ok(if has_table(keys, "erased")? {
         REGISTERED
@@ -351,7 +353,7 @@ fn known_in(keys: &Connection) -> rusqlite::Result<&'static str> {
     })
 }
 
-/// Returns the person ids that are string values in a JSON text.
+/// Returns all person ids in a JSON text. A person id is a complete string value.
 fn pids(text: &str) -> impl Iterator<Item = &str> {
     let is_pid = |value: &&str| {
         value.len() == PID_DIGITS + 1
@@ -364,7 +366,7 @@ fn pids(text: &str) -> impl Iterator<Item = &str> {
     text.split('"').filter(is_pid)
 }
 
-/// Returns the number of rows of a table; 0 if the table does not exist.
+/// Returns the number of rows of a table. Returns 0 if the table does not exist.
 fn count(connection: &Connection, table: &str) -> rusqlite::Result<i64> {
     if !has_table(connection, table)? {
         return Ok(0);

@@ -11,10 +11,10 @@ use serde_json::Value;
 use super::Key;
 use crate::{Error, Kind};
 
-/// Size of a nonce in bytes. With this size, two random nonces are practically never equal.
+/// Size of a nonce in bytes. With 24 random bytes, two nonces are practically never equal.
 pub const NONCE_BYTES: usize = 24;
 
-/// Encrypts a value. Returns the nonce followed by the ciphertext, in base64.
+/// Encrypts a value. The result is the nonce followed by the ciphertext, in base64.
 pub fn seal(key: &Key, nonce: [u8; NONCE_BYTES], subject: &PersonId, value: &Value) -> String {
     let text = value.to_string();
     let payload = Payload {
@@ -28,7 +28,7 @@ pub fn seal(key: &Key, nonce: [u8; NONCE_BYTES], subject: &PersonId, value: &Val
 }
 
 /// Encrypts bytes that are stored outside the ledger. `location` is the name of the blob that
-/// contains the bytes. Decryption fails if the bytes are moved to another location.
+/// contains the bytes. If the bytes are moved to another blob, their decryption fails.
 pub fn seal_bytes(key: &Key, nonce: [u8; NONCE_BYTES], location: &str, bytes: &[u8]) -> Vec<u8> {
     let payload = Payload {
         msg: bytes,
@@ -40,13 +40,13 @@ pub fn seal_bytes(key: &Key, nonce: [u8; NONCE_BYTES], location: &str, bytes: &[
     [nonce.as_slice(), &sealed].concat()
 }
 
-/// The first bytes of data that is encrypted in chunks. Data that is encrypted as a whole begins
-/// with a random nonce instead, which is practically never equal to this text.
+/// The first bytes of data that is encrypted in chunks. Other encrypted data begins with a random
+/// nonce. Such a nonce is practically never equal to this text.
 const CHUNKED: &[u8; 8] = b"LDCHUNK1";
-/// Size of a chunk in bytes before encryption. The size is small, so many concurrent readers need
-/// little memory. Encryption adds only 16 bytes to each chunk.
+/// Size of a chunk in bytes before encryption. A file is read chunk by chunk, so many concurrent
+/// readers need little memory. Encryption adds only 16 bytes to each chunk.
 pub const CHUNK_BYTES: usize = 64 << 10;
-/// Number of bytes before the first chunk in encrypted data.
+/// Number of bytes before the first chunk of encrypted data: the fixed text and the nonce.
 pub const CHUNKED_HEAD_BYTES: usize = CHUNKED.len() + NONCE_BYTES;
 /// Number of bytes that encryption adds to each chunk.
 const TAG_BYTES: usize = 16;
@@ -54,7 +54,7 @@ const TAG_BYTES: usize = 16;
 /// Encrypts bytes in chunks, so that each chunk can be decrypted separately.
 ///
 /// The associated data of a chunk contains the location of the data, the index of the chunk, and
-/// whether the chunk is the last one. Decryption therefore fails if a chunk was moved or is
+/// whether the chunk is the last one. The decryption therefore fails if a chunk was moved or is
 /// missing.
 pub fn seal_chunks(key: &Key, nonce: [u8; NONCE_BYTES], location: &str, bytes: &[u8]) -> Vec<u8> {
     let cipher = XChaCha20Poly1305::new(key.into());
@@ -93,7 +93,7 @@ pub fn range_of_chunk(index: usize, bytes: usize) -> std::ops::Range<usize> {
 }
 
 /// Decrypts one chunk. Returns an error of the kind [`Kind::Corrupt`] if the chunk was changed or
-/// moved.
+/// was moved to another location or index.
 pub fn open_chunk(
     key: &Key,
     nonce: [u8; NONCE_BYTES],
@@ -124,8 +124,8 @@ fn chunk_location(location: &str, index: usize, is_last: bool) -> String {
     )
 }
 
-/// Returns the nonce for one chunk: the last eight bytes of `nonce` are combined by XOR with the
-/// index of the chunk.
+/// Computes the nonce for one chunk, so that no two chunks have the same nonce. The last eight
+/// bytes of `nonce` are combined by XOR with the index of the chunk.
 fn chunk_nonce(mut nonce: [u8; NONCE_BYTES], index: usize) -> [u8; NONCE_BYTES] {
     for (byte, count) in nonce[NONCE_BYTES - 8..]
         .iter_mut()
@@ -137,7 +137,7 @@ fn chunk_nonce(mut nonce: [u8; NONCE_BYTES], index: usize) -> [u8; NONCE_BYTES] 
 }
 
 /// Decrypts bytes that were encrypted as a whole or in chunks. Returns an error of the kind
-/// [`Kind::Corrupt`] if the bytes were changed or moved.
+/// [`Kind::Corrupt`] if the bytes were changed or were moved to another location.
 pub fn open_bytes(key: &Key, location: &str, sealed: &[u8]) -> Result<Vec<u8>, Error> {
     if let Some(nonce) = nonce_of_chunks(sealed) {
         let chunks: Vec<&[u8]> = sealed[CHUNKED_HEAD_BYTES..]

@@ -1,8 +1,8 @@
-//! Implements the key store on SQLite. The key store is a separate file, so a backup can omit the
-//! personal data in it.
+//! Implements the key store on SQLite. The key store is a separate file, so that a backup can be
+//! made without personal data.
 //!
-//! Cached names and keys never expire. A name or a key never changes, and only this process erases
-//! people.
+//! Names and keys in the cache never expire. This is safe, because a name or a key never changes,
+//! and only this process erases people.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -67,7 +67,7 @@ impl Sqlite {
     }
 
     /// Opens `keys.db` in a directory read-only, without creating a `-wal` or `-shm` file.
-    /// `is_written` is true while a desk runs in the directory.
+    /// `is_written` must be true if a desk runs in the directory.
     pub fn look(directory: &Path, is_written: bool, rng: Arc<dyn Rng>) -> Result<Self, Error> {
         let file = directory.join("keys.db");
         Ok(Self::over(look(&file, is_written)?, file, rng))
@@ -101,7 +101,7 @@ impl Sqlite {
     }
 
     /// Reads from the cache only, without a read of the database. Returns `None` if the cache does
-    /// not contain the data, or if another thread uses the connection.
+    /// not contain the data, or if another thread uses the database connection at this time.
     fn cached<T>(&self, find: impl FnOnce(&Inner) -> Option<T>) -> Option<T> {
         find(&*self.inner.try_lock().ok()?)
     }
@@ -160,8 +160,8 @@ impl Inner {
 /// Registers new user names in one transaction. The function opens a second connection, so that
 /// other requests can read at the same time.
 ///
-/// The new keys are not added to the cache. A person could be erased after the transaction, and the
-/// erased key would then stay in the cache.
+/// The new keys are not added to the cache. Between the transaction and the addition, another
+/// request could erase a person. The cache would then contain the erased key.
 fn register(file: &Path, rng: &dyn Rng, usernames: &[String]) -> Result<Vec<PersonId>, Error> {
     let failure = |error: rusqlite::Error| failed("register people", error);
     let mut connection = connect(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
@@ -199,16 +199,17 @@ fn registered(
     Ok(pid)
 }
 
-/// Rewrites the database file without the remains of deleted rows. The function opens a second
-/// connection, so that other requests can read at the same time.
+/// Removes the remains of deleted rows by writing the database file again. The function opens a
+/// second connection, so that other requests can read at the same time.
 fn scrub(file: &Path) -> Result<(), Error> {
     let failure = |error: rusqlite::Error| failed("scrub the key store", error);
     let connection = connect(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     // `secure_delete` overwrites deleted rows. However, copies of these rows can remain in pages
     // that SQLite has split. VACUUM rewrites the whole file and removes these copies.
     connection.execute_batch("VACUUM").map_err(failure)?;
-    // The write-ahead log contains old pages until it is truncated. A concurrent reader prevents
-    // the truncation. The statement then succeeds, but returns 1 in its first column.
+    // The write-ahead log contains old pages until the log is truncated. If another process is
+    // reading, the log cannot be truncated. The statement then succeeds, but returns 1 in its first
+    // column.
     let is_blocked: bool = connection
         .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
         .map_err(failure)?;
@@ -241,8 +242,8 @@ impl Keys for Sqlite {
                 "INSERT OR IGNORE INTO people (pid, username, key) VALUES (?1, ?2, ?3)",
                 params![pid.as_str(), username, key],
             )?;
-            // Another process, such as an import, may have registered the same name first. The
-            // existing person is then returned.
+            // Another process, such as an import, may have registered the same name first. In this
+            // case, the insert changes nothing, and the function returns the existing person.
             Ok(inner.find(&username)?.unwrap_or(pid))
         })
         .await
@@ -265,8 +266,8 @@ impl Keys for Sqlite {
         }
         let (inner, usernames) = (self.inner.clone(), usernames.to_vec());
         blocking(move || {
-            // The lock is released after each name, so that other requests can use the connection
-            // between two names.
+            // The lock of the connection is released after each name, so that other requests can
+            // use the connection between two names.
             let find = |username: &String| {
                 let found = inner.lock().expect("no holder panics").find(username);
                 found.map_err(|error| failed("look up a person", error))
@@ -310,22 +311,22 @@ impl Keys for Sqlite {
                 transaction.execute("DELETE FROM people WHERE pid = ?1", [pid.as_str()])?;
             if erased > 0 {
                 // The table `erased` stores the id of the erased person. Without this row, the next
-                // start could not distinguish an erased person from a person who is missing in an
-                // old copy of the key store.
+                // start could not recognize that the person was erased. The next start would report
+                // the key store as an old copy in which the person is missing.
                 transaction.execute(
                     "INSERT OR IGNORE INTO erased (pid) VALUES (?1)",
                     [pid.as_str()],
                 )?;
             }
             transaction.commit()?;
-            // The key is removed from the cache before the write-ahead log is truncated, because
-            // the truncation can fail.
+            // The key is removed from the cache first, because the following truncation of the
+            // write-ahead log can fail.
             if let Some((name, _)) = inner.people.remove(&pid) {
                 inner.by_name.remove(&name);
             }
-            // All key requests wait for this connection, so the truncation of the log must not wait
-            // for readers. If a reader prevents the truncation, the function `scrub` truncates the
-            // log later.
+            // All requests for keys wait for this connection. The truncation of the log must
+            // therefore not wait for readers. If a reader prevents the truncation, a later call of
+            // the function `scrub` truncates the log.
             inner.connection.busy_timeout(Duration::ZERO)?;
             let truncated = inner
                 .connection

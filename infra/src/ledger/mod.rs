@@ -28,22 +28,22 @@ use repository::{LoadedStream, Repository};
 /// Maximum number of attempts to execute one command. An attempt is repeated if another writer has
 /// changed the stream.
 const CONFLICTS_MAX: u32 = 5;
-/// Maximum number of times that the decision on one command may request data from outside its
-/// stream.
+/// The decision on a command can request data from outside the stream of the command. The ledger
+/// then loads the data and decides again. This is the maximum number of decisions in one attempt.
 const LOOKUPS_MAX: u32 = 8;
 /// Number of locks. Each stream uses one of these locks, selected by the hash of the stream name.
 /// Commands on two streams with the same lock run one after the other.
 const LOCKS: usize = 256;
-/// The limits of the cache of stream states. The weight of a state is the size in bytes of its
+/// Size limits of the cache of stream states. The weight of a state is the size in bytes of its
 /// snapshot and its commits, because a state with large forms needs more memory.
 const CACHE: Bounds = Bounds {
     entries: 8192,
     weight: 64 << 20,
 };
-/// Milliseconds for which a stream state stays in the cache if other processes also write to the
-/// store.
+/// Time in milliseconds for which a stream state stays in the cache. This limit applies only if
+/// other processes also write to the store.
 const CACHED_MS: i64 = 60_000;
-/// Default number of commits between two snapshots of a stream.
+/// Default number of commits between two snapshots (serialized states) of a stream.
 pub const SNAPSHOT_EVERY: usize = 12;
 
 /// Executes commands on event streams, with a store, a key store, a clock and a random source.
@@ -53,11 +53,11 @@ pub struct Ledger {
     pub keys: Arc<dyn Keys>,
     pub clock: Arc<dyn Clock>,
     pub rng: Arc<dyn Rng>,
-    /// Number of commits between two snapshots of a stream.
+    /// Number of commits between two snapshots (serialized states) of a stream.
     pub(crate) snapshot_every: usize,
     locks: Arc<Vec<Mutex<()>>>,
     cache: Arc<StateCache>,
-    /// Number of commits to configuration streams that this process has written.
+    /// Counts the commits to configuration streams that this process has written.
     configured: Arc<AtomicU64>,
     /// Milliseconds after which cached configuration expires, because other processes can change
     /// the configuration. `None` if this process is the only writer.
@@ -68,11 +68,12 @@ pub struct Ledger {
 /// state of a stream, the next command on the stream does not load the stream.
 ///
 /// A cached state can be out of date, but it cannot cause a wrong write. The store rejects a commit
-/// whose first sequence number is already stored in the stream. If a command fails on a cached
-/// state, the ledger loads the stream and tries the command again.
+/// if the stream already contains a commit with the same first sequence number. If a command fails
+/// on a cached state, the ledger loads the stream and tries the command again.
 type StateCache = Cache<String, Box<dyn Any + Send>>;
 
-/// A commit that was sent to the store without a response. The commit may or may not be stored.
+/// A commit that was sent to the store, but no response arrived. The store may or may not contain
+/// the commit.
 struct InFlight<D: Decider> {
     first: i64,
     hash: Hash,
@@ -80,7 +81,7 @@ struct InFlight<D: Decider> {
     at: Moment,
 }
 
-/// A command id with the name of the stream and the metadata of the command.
+/// The data that accompanies a command: the name of its stream, its unique id, and its metadata.
 #[derive(Clone, Debug)]
 pub struct CommandEnvelope {
     pub stream: String,
@@ -92,7 +93,8 @@ pub struct CommandEnvelope {
 #[derive(Clone, Debug)]
 pub struct Outcome<D: Decider> {
     pub state: D,
-    /// The events stored by this execution; empty if nothing changed or the command was repeated.
+    /// The events that this execution stored. The list is empty if the command changed nothing, or
+    /// if an earlier execution already stored its events.
     pub events: Vec<D::Event>,
     /// The sequence number of the last event in the stream.
     pub last: i64,
@@ -114,8 +116,8 @@ pub enum ExecuteError<D: Decider> {
 }
 
 impl<D: Decider> ExecuteError<D> {
-    /// Returns the error for a command that must never be rejected. A rejection becomes an error of the
-    /// kind [`Kind::Misconfigured`].
+    /// Converts this error into a technical error. Callers use this function for a command that
+    /// must never be rejected. A rejection becomes an error of the kind [`Kind::Misconfigured`].
     pub fn unexpected(self) -> Error {
         match self {
             Self::Technical(error) => error,
@@ -166,7 +168,8 @@ impl Ledger {
         }
     }
 
-    /// Returns the same ledger, but with another number of commits between two snapshots.
+    /// Returns the same ledger, but with another number of commits between two snapshots
+    /// (serialized states).
     #[must_use]
     pub fn with_snapshot_every(self, commits: usize) -> Self {
         Self {
@@ -175,8 +178,8 @@ impl Ledger {
         }
     }
 
-    /// Returns the same ledger for a store to which other processes also write. Configuration that
-    /// this process has cached expires after `every_ms` milliseconds.
+    /// Returns the same ledger for a store to which other processes also write. Configuration in
+    /// the cache of this process then expires after `every_ms` milliseconds.
     #[must_use]
     pub fn with_others(self, every_ms: i64) -> Self {
         Self {
@@ -209,9 +212,9 @@ impl Ledger {
     /// Executes a command if the last event of the stream has the sequence number `expected`.
     /// Otherwise fails with [`Kind::Stale`].
     ///
-    /// Every attempt compares the sequence numbers before it decides the command. The store rejects
-    /// the commit if another commit was added after the comparison. If the command was executed
-    /// before, the function returns the result of the stored commit.
+    /// Every attempt compares the sequence numbers before it decides the command. If another writer
+    /// adds a commit after the comparison, the store rejects the new commit. If the command was
+    /// already executed earlier, the function returns the result of the stored commit.
     pub async fn execute_at<D: Decider>(
         &self,
         command_envelope: &CommandEnvelope,
@@ -222,8 +225,8 @@ impl Ledger {
         let repository = self.repository::<D>();
         let _guard = self.locks[lock_of(&command_envelope.stream)].lock().await;
         let mut context = D::Context::default();
-        // Commits that were sent, but for which no response arrived. Each of these commits may be
-        // stored.
+        // This list contains the sent commits for which no response arrived. The store may contain
+        // each of these commits.
         let mut sent: Vec<InFlight<D>> = Vec::new();
         let mut failure = None;
         for conflict in 0..CONFLICTS_MAX {
@@ -249,8 +252,8 @@ impl Ledger {
             };
             let mut loaded = match loaded {
                 Ok(loaded) => loaded,
-                // An earlier attempt sent a commit, and its result is unknown. The next attempt
-                // reads the stream again.
+                // The load failed, but an earlier attempt sent a commit. The store may contain this
+                // commit, so the next attempt reads the stream again.
                 Err(error) if error.is_transient() && !sent.is_empty() => {
                     failure = Some(error);
                     continue;
@@ -293,7 +296,8 @@ impl Ledger {
                     _ => {
                         loaded = repository.load(&command_envelope.stream).await?;
                         is_unverified = false;
-                        // Another process may have executed the same command in the meantime.
+                        // The newly loaded stream can show that another process has already
+                        // executed the same command.
                         if loaded.knows(&command_envelope.command_id) {
                             return Ok(Outcome {
                                 last: loaded.next - 1,
@@ -360,8 +364,9 @@ impl Ledger {
                     );
                 }
                 Ok(Appended::Taken(_)) => failure = None,
-                // The commit may or may not be stored. The next attempt first reads the stream. It
-                // sends the commit again only if the stream does not contain this commit.
+                // The store may or may not contain the commit. The next attempt first reads the
+                // stream. It sends the commit again only if the stream does not contain this
+                // commit.
                 Err(error) if error.is_transient() => {
                     sent.push(InFlight {
                         first,
@@ -375,8 +380,8 @@ impl Ledger {
             }
         }
         if !sent.is_empty() {
-            // All attempts failed, but one of the sent commits may be stored. The last check
-            // prevents an error for a command that was executed.
+            // All attempts failed, but the store may contain one of the sent commits. This last
+            // check prevents an error for a command that was executed.
             let loaded = repository.load(&command_envelope.stream).await?;
             if let Some(stored) = self.find_stored(&mut sent, &loaded).await? {
                 return Ok(self.outcome(stored, loaded));
@@ -394,11 +399,11 @@ impl Ledger {
         Err(failure.unwrap_or_else(conflict).into())
     }
 
-    /// Searches the stream for a sent commit whose response was lost. Returns the commit if the
-    /// store contains it. Removes a sent commit from the list if another commit has its sequence
-    /// number.
+    /// Checks whether the store contains one of the commits in `sent`. No response arrived for
+    /// these commits. Returns the commit that the store contains. If the store contains another
+    /// commit at the same sequence number, the sent commit is removed from the list.
     ///
-    /// The check needs no time limit, because a stored commit never changes.
+    /// The result of the check never becomes wrong later, because a stored commit never changes.
     async fn find_stored<D: Decider>(
         &self,
         sent: &mut Vec<InFlight<D>>,
@@ -443,7 +448,8 @@ impl Ledger {
         }
     }
 
-    /// Increases the number of configuration commits if `D` is a configuration aggregate.
+    /// Counts a configuration commit if `D` is a configuration aggregate. Cached configuration then
+    /// becomes invalid.
     fn configured<D: Decider>(&self) {
         if D::ROLE == StreamRole::Configuration {
             self.configured.fetch_add(1, Ordering::SeqCst);
@@ -451,7 +457,7 @@ impl Ledger {
     }
 
     /// Decides a command on an empty stream and stores no event. The caller uses this check before
-    /// it assigns a new ticket number.
+    /// it assigns a new ticket number, so that a rejected command uses no number.
     pub async fn consider<D: Decider>(
         &self,
         command: &D::Command,
@@ -472,14 +478,16 @@ impl Ledger {
     ) -> Result<(D, D), ExecuteError<D>> {
         let mut loaded = self.load::<D>(stream).await?;
         let before = loaded.aggregate.0.clone();
-        // `decide` also applies the decided events to the aggregate.
+        // `decide` also applies the new events to the aggregate, so `loaded` then contains the new
+        // state.
         self.decide(&mut loaded, command, &mut D::Context::default(), loader)
             .await?;
         Ok((before, loaded.aggregate.0))
     }
 
-    /// Runs the query `question` with a context and executes no command. If the query requests data
-    /// from outside the stream, the function loads this data and runs the query again.
+    /// Runs the query `question` and executes no command. The parameter of the query is the context
+    /// (data from outside the stream). If the query requests more data, the function loads this
+    /// data and runs the query again.
     pub async fn ask<D: Decider, T>(
         &self,
         loader: &dyn ContextLoader<D>,
@@ -533,7 +541,8 @@ impl Ledger {
         .into())
     }
 
-    /// Removes the state of a stream from the cache and returns the state.
+    /// Removes the state of a stream from the cache and returns this state. Returns `None` if the
+    /// cache does not contain the state.
     fn cached<D: Decider>(&self, stream: &str) -> Option<LoadedStream<D>> {
         let state = self.cache.take(stream, self.clock.now())?;
         state
@@ -542,9 +551,10 @@ impl Ledger {
             .map(|loaded| *loaded)
     }
 
-    /// Stores the state of a stream in the cache after a commit at the time `at`. If other
-    /// processes also write to the store, the state expires after one minute. Another process can
-    /// erase the key of a person, and the state can still contain values of this person.
+    /// Stores the state of a stream in the cache after a commit at the time `at`. The state can
+    /// contain values of people. If other processes also write to the store, they can erase the key
+    /// of a person. The cached state then still contains values of this person, so it expires after
+    /// one minute.
     fn cache_state<D: Decider>(&self, at: Moment, mut loaded: LoadedStream<D>) {
         loaded.read = Vec::new();
         let until = self
@@ -554,8 +564,8 @@ impl Ledger {
         self.cache.put(stream, Box::new(loaded), bytes, until);
     }
 
-    /// Waits a random time before the next attempt to execute a command. The longest waits before
-    /// the attempts 2, 3, 4 and 5 are 2, 4, 8 and 16 ms.
+    /// Waits a random time before the next attempt to execute a command. The maximum wait before
+    /// the attempts 2, 3, 4 and 5 is 2, 4, 8 and 16 ms.
     async fn pause(&self, conflict: u32) {
         let mut byte = [0];
         self.rng.fill(&mut byte);
@@ -570,8 +580,8 @@ impl Ledger {
     /// number stays the same.
     ///
     /// The number changes with each configuration commit of this ledger. If other processes also
-    /// write to the store, the number also changes at regular times. A desk on local files locks
-    /// its directory, so it is the only writer.
+    /// write to the store, the number also changes at regular times, because the ledger does not
+    /// see the commits of these processes.
     pub fn configuration(&self) -> u64 {
         let others = self
             .other_writers_ttl_ms
@@ -597,7 +607,7 @@ impl Ledger {
     }
 
     /// Seals (encrypts) each value with the key of the person whom the value describes. If this
-    /// person has no key, the value is removed and later counts as erased.
+    /// person has no key, the value is removed. Such a value later counts as erased.
     pub async fn seal<'a>(
         &self,
         personals: impl Iterator<Item = &'a mut Personal> + Send,
@@ -646,8 +656,8 @@ fn lock_of(stream: &str) -> usize {
     usize::try_from(hasher.finish() % LOCKS as u64).unwrap_or_default()
 }
 
-/// Computes a command id from texts that identify a command. The function hashes the length and the
-/// bytes of each text with BLAKE3. The id is the first 16 bytes of the hash.
+/// Computes a command id from the texts in `parts`, which identify a command. The function hashes
+/// the length and the bytes of each text with BLAKE3. The id is the first 16 bytes of the hash.
 pub fn command_id(parts: &[&str]) -> [u8; 16] {
     let mut hasher = blake3::Hasher::new();
     for part in std::iter::once(&"ledgerdesk.command.v1").chain(parts) {

@@ -1,5 +1,5 @@
-//! Implements the trait `EventStore` of the crate cqrs-es for all adapters. It uses
-//! [`Store`](crate::store::Store), which stores bytes.
+//! Implements the trait `EventStore` of the crate cqrs-es. The implementation works with every
+//! adapter of [`Store`](crate::store::Store), which stores bytes.
 //!
 //! The repository decodes commits, decrypts sealed values and applies the events to the aggregate.
 //! It stores snapshots (serialized states) inside commits. Tests use the repository through
@@ -21,10 +21,10 @@ use crate::{Error, Kind, Ledger};
 
 /// Maximum number of commits that one read of a stream returns.
 const PAGE: usize = 12;
-/// Number of commits that are decoded before the async task lets other tasks run.
+/// After this number of decoded commits, the async task lets other tasks run.
 const COMMITS_AT_ONCE: usize = 16;
-/// Number of command ids that the state of each stream contains. The ledger uses these most recent
-/// ids to recognize a repeated command (design 7.1).
+/// Maximum number of command ids that the state of a stream contains. These are the ids of the most
+/// recent commands. The ledger uses them to recognize a repeated command (design 7.1).
 pub const REMEMBERED: usize = 64;
 
 /// A loaded stream: its aggregate state, and the data that the next commit of the stream needs.
@@ -43,7 +43,7 @@ pub struct LoadedStream<D: Decider> {
     /// this size as an estimate of the memory that the state needs.
     pub(crate) bytes: usize,
     /// The commits that were read when the stream was loaded, newest first. `Ledger::execute`
-    /// searches this list for a commit that it sent without getting a response.
+    /// searches this list for commits that it sent, but for which no response arrived.
     pub read: Vec<Commit>,
 }
 
@@ -105,9 +105,9 @@ impl<D: Decider> Repository<D> {
         }
     }
 
-    /// Loads the state of a stream. The function reads the commits backwards until a commit
-    /// contains a usable snapshot. Then it applies the events of all commits after this snapshot,
-    /// in order.
+    /// Loads the state of a stream. The function reads the commits backwards until it finds a
+    /// usable snapshot. Then it applies the events of all commits after this snapshot, in order. A
+    /// snapshot is usable if its fingerprint matches the current code.
     pub async fn load(&self, stream: &str) -> Result<LoadedStream<D>, Error> {
         let mut loaded = LoadedStream::empty(stream);
         let mut before = None;
@@ -163,8 +163,8 @@ impl<D: Decider> Repository<D> {
             .cloned()
             .collect();
         for (at, commit) in newer.into_iter().enumerate() {
-            // If all keys are cached, decoding never waits. Without this yield, a long stream would
-            // block the worker thread.
+            // If all keys are in the cache, the decoding never waits for I/O. Without this yield, a
+            // long stream would block the other tasks of this thread.
             if at % COMMITS_AT_ONCE == COMMITS_AT_ONCE - 1 {
                 tokio::task::yield_now().await;
             }
@@ -186,8 +186,9 @@ impl<D: Decider> Repository<D> {
         Ok(loaded)
     }
 
-    /// Appends events to the stream in `loaded`. The caller has already applied the events to its
-    /// aggregate. After success, `loaded` also describes the new commit.
+    /// Appends events to the stream in `loaded`. The caller has already applied the events to the
+    /// aggregate in `loaded`. After success, the other fields of `loaded` also include the new
+    /// commit.
     pub async fn append(
         &self,
         loaded: &mut LoadedStream<D>,
@@ -252,7 +253,8 @@ impl<D: Decider> Repository<D> {
     }
 
     /// Appends the next commit of a stream. If an earlier attempt has already stored the same
-    /// commit and its response was lost, the append also succeeds.
+    /// commit, the append also succeeds. This is the case if the response to the earlier attempt
+    /// was lost.
     pub async fn put(
         &self,
         loaded: &mut LoadedStream<D>,
@@ -282,9 +284,9 @@ impl<D: Decider> Repository<D> {
         Ok(appended)
     }
 
-    /// Returns a snapshot of the state in `loaded`, which already includes the commit that is being
-    /// written. The snapshot also contains the most recent command ids; the last id is
-    /// `command_id`. Returns `None` if the snapshot is larger than [`SNAPSHOT_BYTES_MAX`].
+    /// Returns a snapshot of the state in `loaded`. This state already includes the new commit. The
+    /// snapshot also contains the most recent command ids, with `command_id` as the last id.
+    /// Returns `None` if the snapshot is larger than [`SNAPSHOT_BYTES_MAX`].
     async fn snapshot(
         &self,
         loaded: &LoadedStream<D>,
@@ -333,8 +335,8 @@ impl<D: Decider> Repository<D> {
     }
 
     /// Builds the state of a stream from all its events, and compares this state with every usable
-    /// snapshot. The command `audit verify` uses this check. For each wrong snapshot, the result
-    /// contains the first sequence number of its commit.
+    /// snapshot. The command `audit verify` calls this function. Returns the first sequence number
+    /// of each commit with a wrong snapshot.
     pub async fn check_snapshots(&self, stream: &str) -> Result<Vec<i64>, Error> {
         let mut wrong = Vec::new();
         let mut state = D::default();
@@ -369,8 +371,8 @@ impl<D: Decider> Repository<D> {
 /// Returns a fingerprint of the code that applies events to the aggregate `D`.
 ///
 /// The fingerprint is a BLAKE3 hash. Its input is the state after each sample event in
-/// `events::samples`. If a change of `evolve` changes one of these states, the fingerprint also
-/// changes. Snapshots with another fingerprint are ignored.
+/// `events::samples`. If a change of the function `evolve` changes one of these states, the
+/// fingerprint also changes. The ledger ignores snapshots with another fingerprint.
 pub fn fingerprint<D: Decider>() -> [u8; 16] {
     static CACHE: OnceLock<Mutex<HashMap<TypeId, [u8; 16]>>> = OnceLock::new();
     let cache = CACHE.get_or_init(Mutex::default);
@@ -550,8 +552,8 @@ impl Ledger {
     }
 }
 
-/// The metadata and the events of a commit. Each event has the time at which it happened. The time
-/// is `None` if the event happened at the time of the commit.
+/// The metadata and the events of a commit. With each event, the tuple contains the time at which
+/// the event happened. This time is `None` if the event happened at the time of the commit.
 pub type Decoded<F> = (Meta, Vec<(F, Option<Moment>)>);
 
 /// Decodes the metadata and the events of a commit. Values of people stay encrypted.
@@ -559,8 +561,8 @@ pub fn decode<F: Event>(commit: &Commit) -> Result<Decoded<F>, Error> {
     decode_by(commit, F::read)
 }
 
-/// Decodes a commit whose event type is not known at compile time. The function `read` decodes each
-/// event.
+/// Decodes a commit. The event type is not known at compile time, so the function `read` decodes
+/// each event.
 pub fn decode_by<F>(
     commit: &Commit,
     read: impl Fn(&Raw<'_>) -> Result<F, Unreadable>,

@@ -17,40 +17,40 @@ use crate::{Error, Kind};
 
 /// Maximum duration of one request to the login service.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Milliseconds for which a valid token stays in the cache. After a logout, the token can be valid
-/// for this time.
+/// Milliseconds for which a valid token stays in the cache. During this time, the desk accepts the
+/// token even after a logout.
 const VALID_MS: i64 = 30_000;
-/// Milliseconds for which an invalid token or a failed request stays in the cache.
+/// Milliseconds for which the cache contains an invalid token or a failed request.
 const INVALID_MS: i64 = 3_000;
 /// Maximum number of tokens in the cache. Each token needs about 200 bytes.
 const CACHED_MAX: usize = 10_000;
 /// Maximum number of concurrent requests to the login service.
 const CONCURRENT_MAX: usize = 16;
-/// Maximum time that a request waits while the maximum number of requests is running.
+/// Maximum time for which a request waits if the maximum number of requests is already running.
 const WAIT: Duration = Duration::from_secs(5);
 /// Maximum size of a response in bytes.
 const RESPONSE_BYTES_MAX: usize = 64 << 10;
 /// Maximum size of a token in bytes.
 const TOKEN_BYTES_MAX: usize = 4096;
 
-/// The cached result for one token, with its expiry time. `None` if no request for the token has
-/// ended yet.
+/// The cached result for one token, with its expiry time. The value is `None` until the first
+/// request for this token ends.
 type Cached = Option<(Moment, Result<Option<String>, String>)>;
 
 /// A client of the login service. All requests begin with the URL `base`.
 pub struct Http {
     client: Arc<dyn HttpClient>,
     base: String,
-    /// Cached results by a hash of the token. An entry is locked during a request, so that
-    /// concurrent callers with the same token cause only one request.
+    /// Cached results, by the hash of the token. An entry is locked during a request, so that
+    /// several callers with the same token cause only one request.
     cache: Cache<[u8; 32], Arc<Mutex<Cached>>>,
     clock: Arc<dyn Clock>,
     slots: Semaphore,
 }
 
 impl Http {
-    /// Creates a client of the login service. Request URLs contain the token, so `client` must not
-    /// follow redirects to another server.
+    /// Creates a client of the login service. The request URLs contain the token. `client` must
+    /// therefore not follow redirects, because another server would receive the token.
     pub fn new(base: &str, client: Arc<dyn HttpClient>, clock: Arc<dyn Clock>) -> Self {
         Self {
             client,

@@ -1,5 +1,5 @@
-//! Implements a login system in memory, for tests. A desk without a login system uses an empty map
-//! of tokens, so it accepts no token.
+//! Implements a login system in memory, for tests. A desk without a login system also uses this
+//! adapter, without any tokens. Such a desk accepts no token.
 
 use std::collections::HashMap;
 

@@ -1,8 +1,8 @@
 //! Reads and writes the archive object of a feed page. The object contains the commits of the page
-//! with their bodies. Each commit is one JSON line, and the object is compressed with gzip.
+//! with their bodies. Each commit is one JSON line. The whole object is compressed with gzip.
 //!
-//! The name of the object is the BLAKE3 hash of the uncompressed text. Snapshots are omitted,
-//! because they can be computed from the events.
+//! The name of the object is the BLAKE3 hash of the uncompressed text. The object does not contain
+//! snapshots (serialized states), because they can be computed from the events.
 
 use std::io::{Read as _, Write as _};
 
@@ -16,8 +16,8 @@ use crate::Error;
 use crate::commit::Commit;
 use crate::commit::{hex, unhex};
 
-/// One line of an archive object, which contains one commit. The member `body` contains the commit
-/// body as text. If the body is not UTF-8, the member `bytes` contains it as hex.
+/// One line of an archive object. The line contains one commit. The member `body` contains the
+/// commit body as text. If the body is not UTF-8, the member `bytes` contains the body as hex.
 #[derive(Serialize, Deserialize)]
 struct Line {
     stream: String,

@@ -60,8 +60,8 @@ fn item(page: &Page) -> Item {
     item
 }
 
-/// Converts a DynamoDB item to a page. Returns an error if the stored hash or the stored Merkle
-/// root does not match the content of the page.
+/// Converts a DynamoDB item to a page. Returns an error if the stored hash or Merkle root differs
+/// from the values that are computed from the page.
 fn page(item: &Item) -> Result<Page, Error> {
     let number = |what: &str| item.get(what)?.as_n().ok()?.parse::<i64>().ok();
     let bytes = |what: &str| Some(item.get(what)?.as_b().ok()?.as_ref());
@@ -100,8 +100,9 @@ impl Pages for Dynamodb {
                 Ok(true)
             }
             Err(error) if error.as_service_error().is_some_and(aws_sdk_dynamodb::operation::put_item::PutItemError::is_conditional_check_failed_exception) => {
-                // The put was rejected. If the stored page is equal to this page, an earlier
-                // attempt stored it but its response was lost. The put then counts as successful.
+                // The put was rejected, because a page with this number exists. An earlier attempt
+                // may have stored the page, but its response was lost. If the stored page is equal
+                // to this page, the put counts as successful.
                 Ok(self.get(page.number).await?.is_some_and(|stored| stored == *page))
             }
             Err(error) => Err(failed(&format!("put page {} into {}", page.number, self.table.name), error)),

@@ -1,10 +1,10 @@
 //! Stores the feed (the ordered list of all commits) as immutable pages. Each page contains the
-//! hash of the previous page. A chained hash covers all commits.
+//! hash of the previous page. In addition, a chained hash covers all commits of the feed.
 //!
-//! Each page has a Merkle root, which proves the position of one commit without the other commits
-//! (reference/event-sourcing.md 2.3). The bodies of the commits are in an archive object, which is
-//! stored before the page. The name of this object is the hash of its content, and the page
-//! contains this name.
+//! Each page has a Merkle root. The root proves the position of one commit without the other
+//! commits (reference/event-sourcing.md 2.3). The bodies of the commits are in an archive object,
+//! which is stored before the page. The name of this object is the hash of its content, and the
+//! page contains this name.
 //!
 //! A small archive object is stored inside its page to save cost. One PUT to object storage costs
 //! as much as a table write of 8 KB (docs/decisions/0010-feed-pages-and-commit-positions.md).
@@ -22,10 +22,10 @@ use crate::Error;
 use crate::commit::{Commit, Hash, Head};
 use crate::commit::{chain, feed_hash, hex, unhex};
 
-/// Maximum number of commits in one page. If stream names have 40 bytes, a page with this number is
-/// much smaller than the item limit of DynamoDB.
+/// Maximum number of commits in one page. With stream names of 40 bytes, such a page is much
+/// smaller than the item limit of DynamoDB.
 pub const ENTRIES_MAX: usize = 1000;
-/// Maximum size in bytes of all entries of a page, in their text format.
+/// Maximum size in bytes of all entries of a page in their stored text format.
 pub const ENTRIES_BYTES_MAX: usize = ENTRIES_MAX * 512;
 /// Maximum size in bytes of an archive object (compressed commit bodies) that is stored inside its
 /// page. Writing 8 KB to the table costs as much as one PUT to object storage.
@@ -33,11 +33,11 @@ pub const INLINE_BYTES_MAX: usize = 8 * 1024;
 /// Maximum size in bytes of the commit bodies in the archive object of one page.
 pub const BODIES_BYTES_MAX: usize = 16 << 20;
 
-/// Stores pages of the feed. A stored page never changes.
+/// Stores pages of the feed (the ordered list of all commits). A stored page never changes.
 #[async_trait]
 pub trait Pages: Send + Sync {
-    /// Stores a page if no page with its number exists. Returns true if the given page is stored
-    /// after the call.
+    /// Stores a page if no page with its number exists. Returns true if the store contains the
+    /// given page after the call.
     async fn put(&self, page: &Page) -> Result<bool, Error>;
     /// Returns the page with the given number. Returns `None` if the page does not exist.
     async fn get(&self, number: i64) -> Result<Option<Page>, Error>;
@@ -46,8 +46,8 @@ pub trait Pages: Send + Sync {
     async fn newest(&self) -> Result<Option<Page>, Error>;
 }
 
-/// The entry of one commit in a page. The index of the entry in the page determines the feed
-/// position of the commit.
+/// The entry of one commit in a page. Entries are in the order of the feed. The index of an entry
+/// in its page therefore determines the feed position of the commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub stream: String,
@@ -63,7 +63,7 @@ pub struct Page {
     pub number: i64,
     /// Feed position of the first entry.
     pub base: i64,
-    /// Time when the page was written, by the clock of the writer.
+    /// Time when the page was written. The clock of the writer provides this time.
     pub at: Moment,
     /// Feed hash (chained hash of all commits) before the first entry.
     pub feed_hash_before: Hash,
@@ -73,7 +73,7 @@ pub struct Page {
     /// the uncompressed content, in hex.
     pub archive: String,
     /// The content of the archive object, if its size is at most [`INLINE_BYTES_MAX`] bytes. `None`
-    /// if the object is stored as a separate blob.
+    /// if the content is stored as a separate blob.
     pub inline: Option<Vec<u8>>,
     pub entries: Vec<Entry>,
 }
@@ -97,7 +97,8 @@ impl Page {
             number: previous.map_or(1, |previous| previous.number + 1),
             base: head.position + 1,
             // A page never has an earlier time than the previous page, even if the clock is wrong.
-            // The function `index` needs this order when it searches the newest pages for a commit.
+            // The cloud function `index` needs this order when it searches the newest pages for a
+            // commit.
             at: previous.map_or(at, |previous| at.max(previous.at)),
             feed_hash_before: head.feed_hash,
             previous: previous.map_or([0; 32], Page::hash),
@@ -121,8 +122,8 @@ impl Page {
         self.base + i64::try_from(self.entries.len()).unwrap_or_default()
     }
 
-    /// Returns the head of the feed after this page: the position of the last commit and its feed
-    /// hash.
+    /// Returns the head (the end) of the feed after this page: the position and the feed hash of
+    /// the last commit.
     pub fn head(&self) -> Head {
         Head {
             position: self.end() - 1,
@@ -189,7 +190,7 @@ impl Page {
         ])
     }
 
-    /// Formats the entries for storage, one line per entry: `stream first n hash`.
+    /// Formats the entries as text for storage. Each entry is one line: `stream first n hash`.
     pub fn text(&self) -> String {
         use std::fmt::Write as _;
         self.entries.iter().fold(

@@ -1,6 +1,6 @@
 //! Builds requests to BlueKing SOPS, a service that runs operation tasks (reference/bk-itsm.md
-//! 8.2). The requests create a task from a template, start the task, and read the state of the task
-//! until the task ends.
+//! 8.2). The requests create a task from a template and start the task. Further requests read the
+//! state of the task until the task ends.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,8 @@ use crate::http::{HttpError, HttpResponse};
 const TIMEOUT_MS: i64 = 10_000;
 /// Milliseconds between two requests that read the state of a task.
 const TASK_POLL_MS: i64 = 10_000;
-/// Retry policy of requests to BlueKing SOPS. A request has at most five attempts in a row.
+/// Retry policy of requests to BlueKing SOPS. The desk makes at most five attempts in a row for one
+/// request.
 const REPEATED: Policy = Policy {
     attempts_max: 5,
     ..POLICY
@@ -78,11 +79,13 @@ fn is_once(call: &ApiCall) -> bool {
     matches!(call.step.as_str(), "" | CREATED)
 }
 
-/// The error reason for a service task (the work of an automatic node) that is not a SOPS task.
+/// The reason for the failure of a service task (the work of an automatic node) that is not a SOPS
+/// task.
 const OTHER: &str = "the service task is not a task of BlueKing SOPS";
 
-/// Returns the next request for a SOPS task: to create the task, to start it, or to read its state.
-/// If the request cannot be built, returns the reason as an English text.
+/// Returns the next request for a SOPS task. The request creates the task, starts the task, or
+/// reads the state of the task. If the request cannot be built, the error is the reason as an
+/// English text.
 fn request(task: &Task, call: &ApiCall, variables: &Variables) -> Result<PlannedRequest, String> {
     let filled = |text: &str| fill(text, variables, str::to_owned);
     let business = filled(&task.bk_biz_id)?;
@@ -126,7 +129,8 @@ fn request(task: &Task, call: &ApiCall, variables: &Variables) -> Result<Planned
 /// Returns the verdict (the evaluated result) of one attempt, and the retry policy.
 ///
 /// BlueKing SOPS has no idempotency key for requests that create or start a task. Such a request is
-/// repeated only if it was not sent. If its response is lost, the verdict is `Unknown`.
+/// therefore repeated only if it was not sent. If the request was sent but its response is lost,
+/// the verdict is `Unknown`.
 fn verdict(
     task: &Task,
     call: &ApiCall,
@@ -193,8 +197,9 @@ fn of_response(
         },
         CREATED => under_way("started", &call.task, TASK_POLL_MS),
         step => match body_json["data"]["state"].as_str().unwrap_or_default() {
-            // `RESUMED` means that the call continues an existing task. A task that was never
-            // started is started. If the task was revoked or has expired, a new task is created.
+            // `RESUMED` means that the call continues with an existing task. If this task was never
+            // started, the next request starts the task. If the task was revoked or has expired,
+            // the next request creates a new task.
             "CREATED" if step == RESUMED => under_way(CREATED, &call.task, 0),
             "REVOKED" | "EXPIRED" if step == RESUMED => under_way("", "", 0),
             "FINISHED" => done(true, String::new()),

@@ -1,5 +1,6 @@
 //! Builds the HTTP request of a service task (the work of an automatic node), and evaluates the
-//! response. The workflow definition describes the request (reference/bk-itsm.md 8.1, 8.4).
+//! response. The workflow definition contains the content of the request (reference/bk-itsm.md 8.1,
+//! 8.4).
 
 use domain::api_call::plan::PlannedRequest;
 use domain::api_call::{ApiCall, POLICY, judge, plan};
@@ -15,7 +16,8 @@ use crate::http::{HttpError, HttpResponse};
 #[derive(Clone, Copy, Debug)]
 pub struct Http;
 
-/// The error reason for a service task (the work of an automatic node) that is not an HTTP request.
+/// The reason for the failure of a service task (the work of an automatic node) that is not an HTTP
+/// request.
 const OTHER: &str = "the service task is not an HTTP request";
 
 impl Provider for Http {

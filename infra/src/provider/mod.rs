@@ -3,7 +3,8 @@
 //! I/O.
 //!
 //! **How to add a provider**: Add one file with an implementation of [`Provider`], one `mod` line
-//! and one entry in [`ALL`]. The queue worker already provides attempts, leases and limits.
+//! and one entry in [`ALL`]. Attempts, leases (exclusive rights to make an attempt) and rate limits
+//! need no new code, because the queue worker implements them.
 
 pub mod bk_sops;
 pub mod http;
@@ -32,12 +33,13 @@ pub trait Provider: Send + Sync {
         call: &ApiCall,
         variables: &Variables,
     ) -> Result<PlannedRequest, String>;
-    /// Returns whether the next request must not be repeated. A repetition could execute the work
-    /// twice.
+    /// Returns whether the next request must not be sent twice. Some services would execute the
+    /// work again if they receive the same request again.
     fn is_once(&self, _call: &ApiCall) -> bool {
         false
     }
-    /// Returns the verdict (the evaluated result) of one attempt, and the retry policy.
+    /// Returns the verdict (the evaluated result) of one attempt. Also returns the retry policy,
+    /// which determines further attempts.
     fn verdict(
         &self,
         service_task: &ServiceTask,

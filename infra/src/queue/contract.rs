@@ -1,5 +1,6 @@
-//! Contains two contract suites (tests that adapters must pass) for the work queues. One suite is
-//! for all queues, and the other suite is for queues that detect duplicate ids.
+//! Contains two contract suites (tests that adapters must pass) for the work queues. The suite
+//! `check` is for queues that detect duplicate ids. The suite `check_in_real_time` is for all
+//! queues.
 
 use std::time::Duration;
 
@@ -8,8 +9,8 @@ use events::Moment;
 use super::{Message, Queue};
 use crate::clock::Clock;
 
-/// Runs the tests for queues that detect duplicate ids. The queues must be empty. The tests pass
-/// fixed times to the functions.
+/// Runs the tests for queues that detect duplicate ids. The queues must be empty. The tests do not
+/// wait, because they pass fixed times to the functions.
 pub async fn check(queue: &dyn Queue) {
     let take = |now: i64, until: i64| async move {
         queue
@@ -50,8 +51,8 @@ pub async fn check(queue: &dyn Queue) {
         .await
         .expect("defer");
     assert!(take(20, 40).await.is_empty());
-    // A deferred message does not count as an abandoned delivery, even if it is deferred many
-    // times.
+    // A message is deferred many times. These deliveries must not count as abandoned, because the
+    // worker reported a result.
     for round in 0..20 {
         let taken = take(30 + round, 40 + round).await;
         assert_eq!(
@@ -130,15 +131,15 @@ pub async fn check_in_real_time(queue: &dyn Queue, name: &str, clock: &dyn Clock
         (late.id.as_str(), late.body.as_slice()),
         ("late", "迟".as_bytes())
     );
-    // If the delays of a queue are whole seconds, a message can be delivered up to one second
+    // Some queues use delays in whole seconds. Such a queue may deliver a message up to one second
     // early.
     assert!(
         late_taken_at.0 > due.0 - 1_000 && late_taken_at >= taken_at,
         "a message is not available before its due time"
     );
     let (again, _) = next_message().await;
-    // Some queues count a delivery even if its response was lost, so the exact number is unknown.
-    // Only the suite `check` compares exact numbers.
+    // Some queues count a delivery even if its response was lost. The test therefore checks only
+    // that the count has increased. The suite `check` compares exact numbers.
     assert!(
         again.id == "late" && again.attempts >= 2,
         "an unfinished message is available again with a higher count: {}",

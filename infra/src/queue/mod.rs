@@ -1,6 +1,6 @@
-//! Defines the interface to the work queues. A message is delivered at least once, and not before
-//! its due time. A message that fails too often is parked: it stays stored, but is not delivered
-//! again.
+//! Defines the interface to the work queues. A queue delivers each message at least once, and not
+//! before its due time. A message that fails too often is parked: the queue stores the message, but
+//! does not deliver it again.
 
 pub mod contract;
 pub mod memory;
@@ -19,20 +19,20 @@ use tokio::sync::Notify;
 use crate::Error;
 
 /// Maximum number of abandoned deliveries of a message. A delivery is abandoned if the worker
-/// reports no result. After this number, the message is parked (not delivered again).
+/// reports no result. After this number of deliveries, the message is parked (not delivered again).
 pub const ATTEMPTS_MAX: u32 = 10;
 
-/// A message that was delivered to a worker. The worker must finish it, defer it, or park it (end
-/// its delivery).
+/// A message that was delivered to a worker. The worker must finish, defer or park (no longer
+/// deliver) the message. Otherwise, the queue delivers the message again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     pub id: String,
     pub body: Vec<u8>,
     /// How many times the message was delivered, including this delivery.
     pub attempts: u32,
-    /// How many deliveries ended without a result of the worker (not finished, deferred or parked).
-    /// This delivery is included. If a queue cannot count such deliveries, the value equals
-    /// `attempts`.
+    /// Number of deliveries for which the worker reported no result. (The possible results are:
+    /// finished, deferred and parked.) This delivery is included. If a queue cannot count such
+    /// deliveries, the number is equal to `attempts`.
     pub abandoned: u32,
     /// The handle that identifies this delivery in the queue.
     pub receipt: String,
@@ -47,7 +47,8 @@ pub struct NewMessage {
     pub due: Moment,
 }
 
-/// A parked message: it cannot be processed or failed too often, so it is not delivered again.
+/// A message that the queue does not deliver again. The worker could not process the message, or
+/// its processing failed too often.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parked {
     pub queue: String,
@@ -55,18 +56,18 @@ pub struct Parked {
     pub reason: String,
 }
 
-/// Stores messages in named queues. A message is delivered at least once, and the order is not
-/// guaranteed.
+/// Stores messages in named queues. A queue delivers each message at least once. The order of the
+/// messages is not guaranteed.
 ///
-/// Some queues ([`sqs`]) do not detect duplicates: two puts with the same id create two messages.
-/// Handlers therefore compare the message id with the ids of work that is already done.
+/// Some queues ([`sqs`]) do not detect duplicates: two puts with the same id create two messages. A
+/// worker therefore checks whether the work for a message id is already done.
 #[async_trait]
 pub trait Queue: Send + Sync {
-    /// Adds a message to a queue. If the queue already contains a message with the same id, nothing
-    /// changes.
+    /// Adds a message to a queue. If the queue already contains a message with the same id, the
+    /// function changes nothing. Some queues do not detect such duplicates.
     async fn put(&self, queue: &str, id: &str, body: &[u8], due: Moment) -> Result<(), Error>;
-    /// Takes messages whose due time is reached, oldest first. If a worker does not finish a
-    /// message before the time `until`, the message can be taken again.
+    /// Takes messages that are due, oldest first. If the worker does not finish a message before
+    /// the time `until`, the queue can deliver the message again.
     async fn take(
         &self,
         queue: &str,
@@ -78,22 +79,22 @@ pub trait Queue: Send + Sync {
     async fn done(&self, queue: &str, message: &Message) -> Result<(), Error>;
     /// Makes a taken message available again at the time `due`.
     async fn defer(&self, queue: &str, message: &Message, due: Moment) -> Result<(), Error>;
-    /// Parks a message (ends its delivery) and stores the reason.
+    /// Parks a message and stores the reason. The queue does not deliver a parked message again.
     async fn park(&self, queue: &str, message: &Message, reason: &str) -> Result<(), Error>;
     /// Returns at most `limit` parked messages of all queues. Parked messages are not delivered
     /// again.
     async fn parked(&self, limit: usize) -> Result<Vec<Parked>, Error>;
-    /// Puts a parked message (its delivery ended) back into its queue. It is delivered at the time
-    /// `due`.
+    /// Puts a parked message back into its queue. (A parked message is stored, but not delivered.)
+    /// The queue delivers the message at the time `due`.
     async fn redrive(&self, queue: &str, id: &str, due: Moment) -> Result<(), Error>;
     /// Returns the number of messages in a queue. Finished and parked messages do not count.
     async fn waiting(&self, queue: &str) -> Result<u64, Error>;
-    /// Returns the earliest due time of the messages in a queue. A worker sleeps until this time.
-    /// Returns `None` if the queue contains no message.
+    /// Returns the earliest due time of the messages in a queue. A worker can sleep until this
+    /// time. Returns `None` if the queue contains no message.
     async fn next_due(&self, queue: &str) -> Result<Option<Moment>, Error>;
-    /// Waits until this process adds a message to the queue. If a message was added since the
-    /// previous call, the function returns at once, so that no message is missed. Only one worker
-    /// per queue may call this function.
+    /// Waits until this process adds a message to the queue. If a message was added after the
+    /// previous call, the function returns at once, so that the worker misses no message. Only one
+    /// worker per queue may call this function, because a message wakes only one caller.
     async fn arrival(&self, queue: &str);
 }
 
@@ -109,8 +110,8 @@ impl Arrivals {
         }
         queues.entry(queue.to_owned()).or_default().clone()
     }
-    /// Wakes the task that waits for a message in a queue. If no task waits, the next call of
-    /// `wait` returns at once.
+    /// Wakes the task that waits for a message in a queue. If no task is waiting, the next call of
+    /// the function `wait` returns at once.
     pub(crate) fn signal(&self, queue: &str) {
         self.of(queue).notify_one();
     }

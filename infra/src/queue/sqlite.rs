@@ -1,5 +1,5 @@
 //! Implements the work queues on SQLite, in the same file as the views. After a power loss, queues
-//! and views therefore have the state of the same point in time.
+//! and views therefore contain the data of the same point in time.
 
 use std::sync::Arc;
 
@@ -100,7 +100,8 @@ impl Queue for Sqlite {
             connection.prepare_cached(sql)?.execute(params![name, id, due.0]).map(drop)
         })
         .await?;
-        // The signal wakes the worker of the queue, which then reads the next due time again.
+        // The due time of the message has changed. The signal wakes the worker of the queue, so
+        // that the worker reads the next due time again.
         self.arrivals.signal(queue);
         Ok(())
     }
@@ -161,8 +162,8 @@ impl Queue for Sqlite {
     }
 }
 
-/// Adds a message to a queue. If the queue already contains a message with the same id, nothing
-/// changes.
+/// Adds a message to a queue. If the queue already contains a message with the same id, the
+/// function changes nothing.
 pub(crate) fn put_message(
     connection: &Connection,
     queue: &str,

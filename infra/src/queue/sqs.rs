@@ -1,5 +1,5 @@
-//! Implements the work queues on Amazon SQS. Each queue is a standard queue with a dead-letter
-//! queue, whose name is `<queue>-dead`.
+//! Implements the work queues on Amazon SQS. Each queue is a standard queue. Each queue has a
+//! dead-letter queue with the name `<queue>-dead`.
 //!
 //! A message is one JSON object `{"id", "due", "body"}`. A message in the dead-letter queue can
 //! also contain the member `"reason"`. SQS can delay a message by at most 15 minutes, so a longer
@@ -27,16 +27,17 @@ const DELAY_MAX_S: i64 = 900;
 const VISIBILITY_MAX_S: i64 = 43_000;
 /// Maximum number of messages per receive request (a limit of SQS).
 const RECEIVE_MAX: usize = 10;
-/// Visibility timeout in seconds of the messages in a dead-letter queue while they are listed.
-/// Other readers do not get a message during this time.
+/// Time in seconds for which a message of a dead-letter queue is invisible to other readers after
+/// it was read for a list.
 const LIST_VISIBILITY_S: i32 = 60;
-/// Number of consecutive empty receives after which a dead-letter queue counts as empty. One empty
-/// receive is not enough, because SQS queries only some of its servers.
+/// After this number of consecutive empty receive requests, a dead-letter queue counts as empty.
+/// One empty response is not enough, because SQS queries only some of its servers.
 const EMPTY_RECEIVES: u32 = 3;
 /// Pause between two receive requests while a queue is empty.
 const POLL: std::time::Duration = std::time::Duration::from_secs(1);
 /// Maximum number of receive requests in the search for one message of a dead-letter queue. Another
-/// reader can make the message invisible for some time, so several requests can be necessary.
+/// reader can make the message invisible for some time. Several requests can therefore be
+/// necessary.
 const FIND_RECEIVES_MAX: u32 = 40;
 
 /// The SQS queues of one desk.
@@ -60,8 +61,8 @@ pub struct SqsMessage {
 }
 
 impl SqsMessage {
-    /// Parses the text of a message. If the text has another format, the whole text becomes the
-    /// body of the message.
+    /// Parses the text of a message. A text in another format becomes the body of a message with
+    /// the id `id`.
     pub fn read(id: &str, text: &str) -> Self {
         serde_json::from_str(text).unwrap_or_else(|_| Self {
             id: id.to_owned(),
@@ -203,8 +204,8 @@ impl Sqs {
         })
     }
 
-    /// Makes a message of a dead-letter queue visible again after it was listed. If the request
-    /// fails, the message becomes visible after one minute.
+    /// Makes a message of a dead-letter queue visible again after the message was read for a list.
+    /// If the request fails, the message becomes visible after one minute.
     async fn show(&self, queue: &str, receipt: &str) {
         if let Err(error) = self.set_visibility(&dead(queue), receipt, 0).await {
             tracing::warn!(%error, "cannot make a dead letter visible; it stays hidden for a minute");
@@ -323,8 +324,8 @@ impl Queue for Sqs {
         Ok(parked)
     }
 
-    /// First sends the message to its queue, and then deletes it from the dead-letter queue. A
-    /// crash between the two steps can duplicate the message, but cannot lose it.
+    /// Sends the message to its queue first, and then deletes the message from the dead-letter
+    /// queue. A crash between the two steps can duplicate the message, but cannot lose it.
     async fn redrive(&self, queue: &str, id: &str, due: Moment) -> Result<(), Error> {
         for _ in 0..FIND_RECEIVES_MAX {
             let dead_letters = self
@@ -387,9 +388,8 @@ impl Queue for Sqs {
         let count = |name| attributes.attributes()?.get(name)?.parse::<u64>().ok();
         Ok(names.iter().filter_map(count).sum())
     }
-    /// Always returns `None`, because SQS does not provide due times. In the cloud, SQS starts the
-    /// function that handles a message. This function calls neither `next_due` nor
-    /// [`Queue::arrival`].
+    /// Always returns `None`, because SQS does not provide due times. Workers in the cloud do not
+    /// need this time, because SQS starts the function that handles a message.
     async fn next_due(&self, _queue: &str) -> Result<Option<Moment>, Error> {
         Ok(None)
     }

@@ -1,8 +1,8 @@
 //! Derives the keys of the desk from one secret in AWS Secrets Manager. Each key is computed from
 //! the text of the secret and the name of the key.
 //!
-//! A changed secret would make all existing tokens invalid. Therefore the secret is not changed
-//! automatically.
+//! The secret must not be changed automatically, because a changed secret would make all existing
+//! tokens invalid.
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
@@ -12,8 +12,8 @@ use super::{Secret, Secrets};
 use crate::sdk::failed;
 use crate::{Error, Kind};
 
-/// Minimum number of characters in the text of the secret. 32 random letters and digits contain 190
-/// bits.
+/// Minimum number of characters in the text of the secret. With 32 random letters and digits, the
+/// secret contains 190 bits.
 const TEXT_MIN: usize = 32;
 
 /// The named keys of the desk, which are derived from one secret of the AWS account.
@@ -21,7 +21,7 @@ const TEXT_MIN: usize = 32;
 pub struct Manager {
     client: aws_sdk_secretsmanager::Client,
     name: String,
-    /// The text of the secret. Empty before the secret is first read.
+    /// The text of the secret. The cell is empty until the secret is read for the first time.
     text: OnceCell<String>,
 }
 

@@ -1,6 +1,6 @@
 //! Defines the interface to the named keys of a desk. The desk signs tokens and computes keyed
-//! hashes with these keys. A local desk stores the keys in its key store. A cloud desk derives them
-//! from a secret in AWS Secrets Manager.
+//! hashes with these keys. A local desk stores the keys in its key store. A desk in the cloud
+//! derives the keys from a secret in AWS Secrets Manager.
 
 pub mod contract;
 #[cfg(feature = "aws")]
@@ -17,7 +17,7 @@ pub type Secret = [u8; 32];
 /// Provides the keys of the desk by name.
 #[async_trait]
 pub trait Secrets: Send + Sync {
-    /// Returns the key with a given name. If the key does not exist, the first call creates it.
-    /// Every later call in any process returns the same key.
+    /// Returns the key with a given name. If the key does not exist, the first call creates the
+    /// key. Every later call returns the same key, also in other processes.
     async fn secret(&self, name: &str) -> Result<Secret, Error>;
 }

@@ -1,6 +1,10 @@
-//! Verifies a ledger. The function `verify` checks that feed positions and streams have no gaps,
-//! that both hash chains are correct, and that the published heads match. The function `compare`
-//! checks that the feed and the journal contain the same commits.
+//! Verifies a ledger. The function `verify` makes these checks:
+//!
+//! - Feed positions and streams have no gaps.
+//! - The hash chains of the feed and of each stream are correct.
+//! - The ledger matches the published heads (feed positions with hashes).
+//!
+//! The function `compare` checks that the feed and the journal contain the same commits.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -12,8 +16,8 @@ use crate::{Error, commit};
 
 /// Number of commits per read.
 const PAGE: usize = 1000;
-/// Maximum number of findings (detected problems) in a result. A badly damaged ledger could
-/// otherwise cause one finding per row.
+/// Maximum number of findings (detected problems) in a result. Without this limit, a badly damaged
+/// ledger could cause one finding per row.
 const FINDINGS_MAX: usize = 100;
 
 /// The result of the verification of a ledger.
@@ -24,8 +28,8 @@ pub struct Verdict {
     pub streams: u64,
     pub head: Head,
     pub findings: Vec<String>,
-    /// Names of the streams that contain snapshots. The caller builds the states of these streams
-    /// from their events, and compares them with the snapshots.
+    /// Names of the streams that contain snapshots (serialized states). The caller computes the
+    /// state of each stream from its events, and compares this state with the snapshots.
     pub snapshotted: Vec<String>,
 }
 
@@ -42,8 +46,8 @@ impl Verdict {
     }
 }
 
-/// The end of one stream in the part of the feed that was read: the next sequence number and the
-/// last hash.
+/// The end of the part of a stream that was already read: the next expected sequence number and the
+/// hash of the last commit.
 struct Tail {
     next: i64,
     hash: Hash,
@@ -52,9 +56,9 @@ struct Tail {
 
 /// Verifies all commits of the feed.
 ///
-/// `published` contains heads (feed positions with hashes) that were stored outside the ledger, for
-/// example in `<data>/heads` or in the notes of an auditor. After each page of commits, the
-/// function `progress` is called with the last position.
+/// `published` contains heads (feed positions with hashes) that were stored outside the ledger.
+/// Examples are the file `<data>/heads` and the notes of an auditor. After each page of commits,
+/// the function `progress` is called with the last position.
 pub async fn verify(
     store: &dyn Store,
     published: &[Head],
@@ -86,8 +90,9 @@ pub async fn verify(
                     "position {expected} is missing; the next one is {position}"
                 ));
             }
-            // In a feed that is built from a DynamoDB table stream, a commit can come before an
-            // earlier commit of the same stream. Such commits are first sorted.
+            // A feed that is built from a DynamoDB table stream can contain a commit before an
+            // earlier commit of the same stream. The commits of such a feed are sorted before the
+            // check.
             if store.keeps_order() {
                 check_commit(&mut verdict, &mut streams, position, &placed.commit);
             } else {
@@ -100,8 +105,8 @@ pub async fn verify(
             {
                 verdict.find(format!("position {position}: the feed's chain is broken"));
             }
-            // The check continues with the stored hash, not with the computed hash. One wrong hash
-            // therefore causes only one finding.
+            // The check continues with the stored hash and not with the computed hash. Otherwise,
+            // one wrong hash would cause a finding for every later commit.
             verdict.head = Head {
                 position,
                 feed_hash: placed.feed_hash,
@@ -186,19 +191,20 @@ fn check_commit(
 pub struct Compared {
     /// Number of commits that both the feed and the journal contain.
     pub both: u64,
-    /// Commits of the journal that are missing in the feed. Commits after the time `indexed_until`
-    /// are not in this list, because the feed need not contain them yet.
+    /// Commits of the journal that are missing in the feed. The list does not contain commits after
+    /// the time `indexed_until`, because the feed may not contain these commits yet.
     pub not_in_feed: Vec<Commit>,
     /// Number of journal commits after the time `indexed_until` that the feed does not contain yet.
     pub on_their_way: u64,
     /// Descriptions of all other differences between feed and journal.
     wrong: Vec<String>,
-    /// Names of the streams that contain snapshots.
+    /// Names of the streams that contain snapshots (serialized states).
     pub snapshotted: Vec<String>,
 }
 
-/// Compares the feed with the journal. Each commit must be in both once, with the same content.
-/// Commits after the time `indexed_until` may still be missing in the feed.
+/// Compares the feed with the journal. Each commit must be once in the feed and once in the
+/// journal, with the same content. Commits after the time `indexed_until` may be missing in the
+/// feed, because the feed is built with a delay.
 pub async fn compare(
     store: &dyn Store,
     indexed_until: Moment,
@@ -241,8 +247,9 @@ pub async fn compare(
                 compared.find(format!(
                     "{name}: the hash does not fit the content of the journal"
                 ));
-                // A row with a wrong hash is not a valid commit, so it may be missing in the feed.
-                // If the feed contains the row, the comparison of the hashes finds the difference.
+                // A journal row with a wrong hash is not a valid commit, so the row may be missing
+                // in the feed. If the feed contains the row, the code below compares the two hashes
+                // and finds the difference.
                 if !in_feed.contains_key(&(commit.stream.clone(), commit.first)) {
                     continue;
                 }
@@ -263,8 +270,8 @@ pub async fn compare(
         }
     }
     // At this point, `in_feed` contains only commits that the read of the whole journal did not
-    // return. Each of these commits is read directly. If it is not found, the commit was removed
-    // from the journal.
+    // return. The next step reads each of these commits directly. If the journal does not contain
+    // the commit, it was removed from the journal.
     for ((stream, first), (position, _)) in in_feed {
         if store
             .forward(&stream, first, 1)

@@ -8,11 +8,11 @@ use super::{Appended, COMMIT_BYTES_MAX, Commit, Head, PAGE_BYTES_MAX, Store};
 use crate::Kind;
 use crate::commit::{self, following};
 
-/// Runs all tests on an empty store. One test is repeated `rounds` times. In this test, several
-/// writers try to store a commit with the same stream and sequence number.
+/// Runs all tests on an empty store. In one of the tests, several writers try to store a commit
+/// with the same stream and sequence number. This test is repeated `rounds` times.
 ///
 /// The function `caught_up` waits until the feed contains every commit. If the store itself assigns
-/// the feed positions, the function returns immediately.
+/// the feed positions, this function returns immediately.
 pub async fn check(store: Arc<dyn Store>, rounds: usize, caught_up: impl AsyncFn()) {
     appends_and_reads(&*store, &caught_up).await;
     pages_are_bounded(&*store).await;

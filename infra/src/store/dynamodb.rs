@@ -1,5 +1,5 @@
-//! Implements the journal (the commits of all streams) on DynamoDB. Each commit is one item, which
-//! is written by one conditional put (reference/event-sourcing.md 2.1).
+//! Implements the journal (the commits of all streams) on DynamoDB. Each commit is one item. One
+//! conditional put writes this item (reference/event-sourcing.md 2.1).
 //!
 //! | attribute | content |
 //! | --- | --- |
@@ -10,11 +10,11 @@
 //! | `c` | command id, 16 bytes |
 //! | `v`, `h` | hash of the previous commit, hash of this commit, 32 bytes each |
 //! | `b` | compressed body |
-//! | `k`, `z` | fingerprint and compressed snapshot, in about every twelfth commit |
+//! | `k`, `z` | fingerprint and compressed snapshot (serialized state), in about every twelfth commit |
 //!
-//! The put fails if an item with the same key exists, and then returns the stored item. The caller
-//! therefore gets the commit of another writer without a further read. If the response to an
-//! earlier attempt was lost, the caller gets its own commit.
+//! If an item with the same key exists, the put fails and returns the stored item. The caller
+//! therefore gets the commit of another writer without a further read. If an earlier attempt stored
+//! the commit but its response was lost, the returned item is the commit of the caller.
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
@@ -129,8 +129,9 @@ pub fn commit(item: &Item) -> Result<Commit, Error> {
             .ok_or_else(|| missing(what))
     };
     let (first, n) = (number("s")?, number("n")?);
-    // A reader continues at the sequence number `first + n`. If the sum is not greater than
-    // `first`, the reader would read the same items without end.
+    // A reader continues at the sequence number `first + n`. If this number were not greater than
+    // `first`, the reader would read the same items without end. Such an item is therefore an
+    // error.
     if first < 1 || n < 1 || first.checked_add(n).is_none() {
         return Err(Error::corrupt(format!("{} holds {n} events", name())));
     }
@@ -194,8 +195,8 @@ impl Journal for Dynamodb {
                     );
                     match rejected.item() {
                         Some(item) => Ok(Appended::Taken(Box::new(self::commit(item)?))),
-                        // Some emulators do not return the stored item with the error. The item is
-                        // then read separately.
+                        // Some emulators do not return the stored item with the error. In this
+                        // case, the item is read separately.
                         None => self.taken(&commit).await,
                     }
                 }

@@ -13,7 +13,8 @@ use super::{
 };
 use crate::{Error, Kind};
 
-/// An event store that contains its commits in two maps: by stream, and by feed position.
+/// An event store in memory. Two maps contain the commits: one map by stream, and one map by feed
+/// position.
 #[derive(Debug)]
 pub struct Memory {
     inner: Mutex<Inner>,
@@ -151,8 +152,9 @@ impl Store for Memory {
     }
 }
 
-/// Returns the first items: at most `limit` items, which together have at most [`PAGE_BYTES_MAX`]
-/// bytes. If there is an item, the result contains at least one item.
+/// Returns the first items of a list. The result has at most `limit` items with at most
+/// [`PAGE_BYTES_MAX`] bytes in total. If the first item alone is larger, the result contains only
+/// this item.
 pub(super) fn page<T>(
     items: impl Iterator<Item = T>,
     limit: usize,
@@ -170,7 +172,8 @@ pub(super) fn page<T>(
     page
 }
 
-/// Rejects a commit that is too large or has an invalid stream name. All adapters use this check.
+/// Rejects a commit that is too large or has an invalid stream name. All adapters call this
+/// function, so that they accept the same commits.
 pub(super) fn within_limit(commit: &Commit) -> Result<(), Error> {
     if !commit.is_well_named() {
         let name = commit.stream.chars().take(40).collect::<String>();
@@ -197,15 +200,16 @@ pub(super) fn within_limit(commit: &Commit) -> Result<(), Error> {
     ))
 }
 
-/// Returns the length of the longest text in a JSON value. Also returns the name of the field that
-/// contains this text.
+/// Finds the longest text in a JSON value. Returns the length of this text, and the name of the
+/// field that contains the text.
 fn longest(value: &Value, name: &str) -> Option<(usize, String)> {
     match value {
         Value::String(text) => Some((text.len(), name.to_owned())),
         Value::Array(items) => items.iter().filter_map(|item| longest(item, name)).max(),
         Value::Object(members) => {
-            // A form field is an object with the members `key` and `value`. For a long value, the
-            // key of the field is more useful than the name `value`.
+            // A form field is an object with the members `key` and `value`. If the value is long,
+            // the error message contains the key of the field, because the name `value` would not
+            // identify the field.
             let field = members.get("key").and_then(Value::as_str);
             let named = |member: &str| {
                 if member == "value" {

@@ -18,21 +18,21 @@ pub use crate::commit::{Commit, Hash, Head, Placed, Snapshot};
 
 use crate::Error;
 
-/// Maximum size in bytes of a stored commit: body and snapshot together. The item limit of DynamoDB
-/// is 400 KB (reference/event-sourcing.md 2.1).
+/// Maximum size in bytes of a stored commit: body and snapshot together. The maximum is lower than
+/// the item limit of DynamoDB, which is 400 KB (reference/event-sourcing.md 2.1).
 pub const COMMIT_BYTES_MAX: usize = 350 * 1024;
-/// Maximum size in bytes of a snapshot. A larger snapshot is not stored.
+/// Maximum size in bytes of a snapshot (serialized state). A larger snapshot is not stored.
 pub const SNAPSHOT_BYTES_MAX: usize = 64 * 1024;
-/// Maximum size in bytes of all commit bodies that one read returns. If a commit exists, a read
-/// returns at least one commit, even if it is larger.
+/// Maximum size in bytes of all commit bodies that one read returns. A single larger commit is
+/// still returned, so that a reader always makes progress.
 pub const PAGE_BYTES_MAX: usize = 1 << 20;
 
-/// Stores commits, ordered within each stream. All other data of the desk is derived from the
-/// commits.
+/// Stores commits, ordered within each stream. The commits are the source of all other data of the
+/// desk.
 #[async_trait]
 pub trait Journal: Send + Sync {
-    /// Appends a commit if the store contains no commit with the same stream and the same `first`.
-    /// Returns after the commit is stored durably.
+    /// Appends a commit, unless the store already contains a commit with the same stream and the
+    /// same first sequence number. Returns after the commit is stored durably.
     async fn append(&self, commit: Commit) -> Result<Appended, Error>;
     /// Reads a stream backwards, newest commit first. If `before` is set, only commits before this
     /// sequence number are read. Returns at most `limit` commits with at most [`PAGE_BYTES_MAX`]
@@ -43,14 +43,14 @@ pub trait Journal: Send + Sync {
         before: Option<i64>,
         limit: usize,
     ) -> Result<Vec<Commit>, Error>;
-    /// Reads a stream forwards. The result begins with the first commit whose `first` is at least
-    /// `from`.
+    /// Reads a stream forwards, oldest commit first. Commits with a `first` (first sequence number)
+    /// below `from` are skipped. Returns at most `limit` commits.
     async fn forward(&self, stream: &str, from: i64, limit: usize) -> Result<Vec<Commit>, Error>;
     /// Returns the sequence number that the next event of a stream gets. The number is 1 if the
     /// stream does not exist.
     async fn next(&self, stream: &str) -> Result<i64, Error>;
-    /// Reads one page of the commits of all streams. The order is the cheapest order for the
-    /// adapter. Audits use this function. It is also used to build the feed again.
+    /// Reads one page of the commits of all streams. The order of the commits is the cheapest order
+    /// for the adapter. The function is used for audits, and to build the feed again.
     async fn walk(&self, from: Option<Cursor>, limit: usize) -> Result<Walked, Error>;
 }
 
@@ -58,31 +58,31 @@ pub trait Journal: Send + Sync {
 /// have no gaps.
 #[async_trait]
 pub trait Store: Journal {
-    /// Returns at most `limit` commits of the feed after the position `after`, in order. Positions
-    /// have no gaps, and the position of a commit never changes.
+    /// Returns at most `limit` commits of the feed that come after the position `after`, in order.
+    /// The position of a commit never changes.
     async fn feed(&self, after: i64, limit: usize) -> Result<Vec<Placed>, Error>;
-    /// Returns the head of the feed: the position and the feed hash of the last commit.
+    /// Returns the head (the end) of the feed: the position and the feed hash of the last commit.
     async fn head(&self) -> Result<Head, Error>;
-    /// Waits until the feed contains a commit after `position`. Returns at once if such a commit
-    /// exists.
+    /// Waits until the feed contains a commit after `position`. If the feed already contains such a
+    /// commit, the function returns at once.
     async fn past(&self, position: i64);
-    /// Returns an error if the store cannot be written. After a failed write, the result is an
+    /// Returns an error if the store is not writable. After a failed write, the function returns an
     /// error until a write succeeds. The check stores no commit.
     async fn writable(&self, _now: Moment) -> Result<(), Error> {
         Ok(())
     }
     /// Returns whether the feed contains the commits of each stream in the order of the stream.
     ///
-    /// A feed that is built from a DynamoDB table stream contains every commit. However, a commit
-    /// can come before an earlier commit of the same stream. The module [`resequencer`] corrects
-    /// this order.
+    /// Some feeds are built from a DynamoDB table stream. Such a feed contains every commit, but a
+    /// commit can come before an earlier commit of the same stream. The module [`resequencer`]
+    /// corrects this order.
     fn keeps_order(&self) -> bool {
         true
     }
 }
 
-/// A text that determines where the next read of all commits starts. Each adapter can parse only
-/// its own cursors.
+/// A text that determines where the next read of all commits starts. An adapter can parse only the
+/// cursors that the same adapter created.
 pub type Cursor = String;
 
 /// One page of the commits of all streams.
@@ -91,7 +91,7 @@ pub struct Walked {
     pub commits: Vec<Commit>,
     /// Descriptions of the rows that cannot be read as commits.
     pub unreadable: Vec<String>,
-    /// The cursor for the read of the next page. `None` if this is the last page.
+    /// The cursor with which the next page is read. `None` if this page is the last page.
     pub next: Option<Cursor>,
 }
 
@@ -100,11 +100,12 @@ pub struct Walked {
 pub enum Appended {
     Stored {
         /// Position of the commit in the feed. `None` if the feed is built later from a DynamoDB
-        /// table stream.
+        /// table stream, so that the position is not known yet.
         position: Option<i64>,
     },
-    /// The store already contains a commit with the same stream and the same `first`. The variant
-    /// contains this stored commit, which may be equal to the new commit.
+    /// The new commit was not stored, because the store already contains a commit with the same
+    /// stream and the same first sequence number. The variant contains this stored commit. The
+    /// stored commit is equal to the new commit if an earlier attempt stored the new commit.
     Taken(Box<Commit>),
 }
 

@@ -1,6 +1,6 @@
-//! Implements [`Store`] for a journal (the stored commits) that has no order across streams. The
-//! feed pages contain this order. A separate process, the indexer, builds the pages from the
-//! journal.
+//! Implements [`Store`] for a journal that has no order across streams. The journal contains the
+//! commits, and the feed pages contain their order. A separate process, the indexer, builds the
+//! pages from the journal.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::Error;
 use crate::blob::Blob;
 use crate::pages::{Page, Pages, archive};
 
-/// Time between two checks for a new feed page while a reader waits.
+/// Time between two checks for a new feed page. The store makes these checks while a reader waits.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// A feed page with its commits.
@@ -25,7 +25,7 @@ pub struct Paged {
     pub pages: Arc<dyn Pages>,
     pub blob: Arc<dyn Blob>,
     /// The feed page that was read last, with its commits. A reader usually continues with the next
-    /// positions, which are often in the same page.
+    /// positions. These positions are often in the same page.
     last: Arc<Mutex<Option<Opened>>>,
 }
 
@@ -85,8 +85,8 @@ impl Paged {
             .ok_or_else(|| Error::corrupt(format!("page {number} of the feed is missing")))
     }
 
-    /// Reads the commits of a page and checks that they match the entries of the page. Stores the
-    /// page in the cache.
+    /// Reads the commits of a page, and checks that the commits match the entries of the page.
+    /// Stores the page in the cache.
     async fn open(&self, page: Page) -> Result<Opened, Error> {
         let commits = read(&*self.blob, &page).await?;
         let opened = (page, Arc::new(commits));
@@ -95,8 +95,8 @@ impl Paged {
     }
 }
 
-/// Returns the commits of a page. The commits are in the page itself, or in the archive object of
-/// the page.
+/// Returns the commits of a page. Small pages contain their commits. For other pages, the commits
+/// are read from the archive object of the page.
 pub async fn read(blob: &dyn Blob, page: &Page) -> Result<Vec<Commit>, Error> {
     let Page {
         number,
@@ -134,7 +134,7 @@ pub fn key(name: &str) -> String {
 #[async_trait]
 impl Journal for Paged {
     async fn append(&self, commit: Commit) -> Result<Appended, Error> {
-        // The feed pages are built later, so the position of the commit is not known yet.
+        // The feed pages are built later, so the feed position of the commit is not known yet.
         Ok(match self.journal.append(commit).await? {
             Appended::Stored { .. } => Appended::Stored { position: None },
             taken @ Appended::Taken(_) => taken,

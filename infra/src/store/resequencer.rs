@@ -1,12 +1,12 @@
-//! Returns the commits of a feed in the order of their streams. If a commit arrives before an
-//! earlier commit of its stream, it must wait for the earlier commit.
+//! Sorts the commits of a feed so that the commits of each stream are in order. If a commit arrives
+//! before an earlier commit of its stream, it must wait for the earlier commit.
 
 use std::collections::{BTreeMap, HashMap};
 
 use super::Placed;
 
-/// Sorts commits by stream. `next` contains the next expected sequence number of each stream, and
-/// `waiting` contains the commits that arrived too early.
+/// Sorts commits within each stream. `next` contains the next expected sequence number of each
+/// stream. `waiting` contains the commits that arrived before an earlier commit of their stream.
 #[derive(Debug, Default)]
 pub struct InOrder {
     next: HashMap<String, i64>,
@@ -14,8 +14,9 @@ pub struct InOrder {
 }
 
 impl InOrder {
-    /// Takes the next commit of the feed. Returns this commit and waiting commits, if all earlier
-    /// commits of their stream have arrived. Otherwise the result is empty.
+    /// Takes the next commit of the feed. If an earlier commit of the stream is missing, the commit
+    /// must wait and the result is empty. Otherwise, the result contains the commit, and all
+    /// waiting commits that directly follow it in the stream.
     pub fn take(&mut self, placed: Placed) -> Vec<Placed> {
         let next = self.next.entry(placed.commit.stream.clone()).or_insert(1);
         if placed.commit.first > *next {

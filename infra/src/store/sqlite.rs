@@ -1,12 +1,12 @@
-//! Implements the event store on SQLite. One thread writes the commits, several in one transaction.
-//! Several connections read at the same time.
+//! Implements the event store on SQLite. One thread writes the commits, several commits in one
+//! transaction. Several connections read at the same time.
 //!
 //! The file has a write-ahead log with `synchronous=FULL`. The writer answers a request when the
 //! SQL COMMIT of its transaction is on disk. If the COMMIT fails, all requests in the transaction
 //! fail. A lock file prevents a second writer.
 //!
 //! Reads are short index lookups with a limited result size, on a small pool of read-only
-//! connections. They run on threads for blocking work, so that they do not block async tasks.
+//! connections. The reads run on threads for blocking work, so that they do not block async tasks.
 
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -32,20 +32,21 @@ use crate::{Error, Kind, commit};
 const APPLICATION_ID: i32 = 0x4c44_444b;
 /// The version of the database layout that this program writes.
 const LAYOUT: i32 = 2;
-/// The layout version of older programs, which did not store the permanent event names.
+/// The layout version of files from older programs. These files do not contain the permanent event
+/// names, so this program rejects such a file.
 const FORMER_LAYOUT: i32 = 1;
 /// Maximum number of jobs in the queue of the writer thread. If the queue is full, callers wait
 /// until it has space.
 const WAITING_MAX: usize = 4096;
-/// Maximum number of commits in one transaction. The limit keeps the wait of the first commit
-/// short.
+/// Maximum number of commits in one transaction. A larger transaction would delay the response to
+/// its first commit.
 const GROUP_MAX: usize = 512;
 /// Minimum time between two probe writes (test writes that check the disk), milliseconds.
 const PROBE_EVERY_MS: i64 = 1000;
-/// Size in bytes of the probe row, which tests whether the file is writable.
+/// Size in bytes of the probe row. The writer stores this row to test whether the file is writable.
 const PROBE_BYTES: usize = 16;
-/// Size in bytes of the probe row (test row) after a failed write. This size is similar to the size
-/// of a usual transaction, so the test fails if the disk is almost full.
+/// Size in bytes of the probe row (test row) after a failed write. A usual transaction has a
+/// similar size. The test therefore fails if the disk is almost full.
 const PROBE_FAILED_BYTES: usize = 256 * 1024;
 
 const CREATE: &str = "
@@ -86,7 +87,8 @@ type Failing = Arc<Mutex<Option<String>>>;
 struct Writer {
     requests: Option<mpsc::Sender<Job>>,
     thread: Option<JoinHandle<()>>,
-    /// The locked file of the directory. Its lock is released when the writer is dropped.
+    /// The lock file of the directory. When the writer is dropped, this file is closed and the lock
+    /// ends.
     _lock: File,
 }
 
@@ -95,7 +97,7 @@ struct Writer {
 enum Job {
     Commit(Request),
     /// Writes a test row to check whether the file is writable, and then sends the answer. If
-    /// commits are waiting, no test row is needed, because writing these commits is the test.
+    /// commits are waiting, the thread writes these commits instead of a test row.
     Probe(oneshot::Sender<()>),
 }
 
@@ -157,7 +159,8 @@ impl Sqlite {
         })
     }
 
-    /// Opens the ledger of a directory for reading while a desk runs in the directory.
+    /// Opens the ledger of a directory for reading. A desk can run in the directory at the same
+    /// time.
     pub fn read(directory: &Path) -> Result<Self, Error> {
         let path = directory.join("ledger.db");
         find(directory, &path)?;
@@ -165,7 +168,7 @@ impl Sqlite {
     }
 
     /// Opens the ledger of a directory read-only, without creating a `-wal` or `-shm` file.
-    /// `is_written` is true while a desk runs in the directory.
+    /// `is_written` must be true if a desk runs in the directory.
     pub fn look(directory: &Path, is_written: bool) -> Result<Self, Error> {
         let path = directory.join("ledger.db");
         find(directory, &path)?;
@@ -206,9 +209,11 @@ impl Sqlite {
 }
 
 /// Returns the heads that do not match a ledger. A head is the position and the hash of a published
-/// commit. It does not match if the ledger ends before the position, or has another hash there.
+/// commit. A head does not match if the ledger ends before its position, or if the ledger has
+/// another hash at this position.
 pub(crate) fn disagreeing(connection: &Connection, heads: &[Head]) -> rusqlite::Result<Vec<Head>> {
-    // Position 0 means an empty ledger. It matches every ledger, so it needs no check.
+    // Position 0 is the head of an empty ledger. This head matches every ledger, so it needs no
+    // check.
     let heads: Vec<Head> = heads
         .iter()
         .filter(|head| head.position > 0)
@@ -283,8 +288,8 @@ impl Drop for Writer {
     }
 }
 
-/// Locks a directory of a desk. The operating system releases the lock when the process ends, also
-/// after a crash.
+/// Locks the directory of a desk, so that only one process writes to it. The operating system
+/// releases the lock when the process ends, also after a crash.
 pub(crate) fn lock(directory: &Path) -> Result<File, Error> {
     let path = directory.join("lock");
     let open = std::fs::create_dir_all(directory).and_then(|()| {
@@ -356,7 +361,7 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "user_version", LAYOUT)
 }
 
-/// The writer thread: its connection and the head (position and hash of the last commit). The
+/// The state of the writer thread. `head` is the position and the hash of the last commit. The
 /// thread sends the position of each new head to the channel `published`.
 struct Group {
     connection: Connection,
@@ -428,8 +433,9 @@ impl Group {
         *self.failing.lock().expect("no holder panics") = error.map(|error| error.to_string());
     }
 
-    /// Writes the probe row, which tests whether the file is writable. After a failed write, the
-    /// function writes a large row first, and then replaces it with a small row.
+    /// Writes the probe row to test whether the file is writable. After a failed write, the
+    /// function first writes a large row, to test whether the disk has enough space. Then it
+    /// replaces the large row with a small row.
     fn probe(&mut self) -> rusqlite::Result<()> {
         let is_failing = self.failing.lock().expect("no holder panics").is_some();
         if is_failing {
@@ -520,8 +526,8 @@ fn read_head(connection: &Connection) -> Result<Head, Error> {
 
 fn placed(row: &Row<'_>) -> rusqlite::Result<Placed> {
     let (first, n): (i64, i64) = (row.get(2)?, row.get(3)?);
-    // A reader continues at the sequence number `first + n`. If the sum is not greater than
-    // `first`, the reader would read the same rows without end.
+    // A reader continues at the sequence number `first + n`. If this number were not greater than
+    // `first`, the reader would read the same rows without end. Such a row is therefore an error.
     if first < 1 || n < 1 || first.checked_add(n).is_none() {
         return Err(rusqlite::Error::IntegralValueOutOfRange(3, n));
     }
@@ -546,8 +552,8 @@ fn placed(row: &Row<'_>) -> rusqlite::Result<Placed> {
     })
 }
 
-/// Runs a query that returns commits, and stops at the limits of one result page. If a row cannot
-/// be read, returns an error with the position of the row.
+/// Runs a query that returns commits. Stops at the maximum number of commits and bytes of one read.
+/// If a row cannot be read, returns an error with the position of the row.
 async fn commits(
     readers: &Readers,
     what: String,

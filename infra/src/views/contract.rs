@@ -9,7 +9,7 @@ fn document(sequence: i64, text: &str) -> Document {
     }
 }
 
-/// Runs all tests of the suite. `views` must be empty.
+/// Runs all tests on an empty store of views.
 pub async fn check(views: &dyn Views) {
     let put = |key: &'static str, sequence, expected, rows: Vec<(&'static str, String)>| async move {
         views
@@ -158,15 +158,16 @@ pub async fn check(views: &dyn Views) {
     pages(views).await;
 }
 
-/// The list with row counters in the tests. An adapter with counters must be opened with this list,
-/// so that the tests use its counters.
+/// The index with row counters in the tests. An adapter with counters must be opened with this
+/// value. Otherwise, the tests do not use the counters of the adapter.
 pub const COUNTED: &Counted = &[("t", "creator")];
 
 /// The facets (filter texts) of the test rows.
 const COLOURS: [&str; 5] = ["red", "green", "blue", "", "violet"];
 
-/// Checks pages and counts of lists that are sorted by time. Each result must be equal to the
-/// result of a simple list of rows. The test uses many ranges and numbers of skipped rows.
+/// Checks pages and counts of a list that is sorted by time. The test uses many ranges and numbers
+/// of skipped rows. Each result must be equal to the result that the test computes from a plain
+/// vector of all rows.
 async fn pages(views: &dyn Views) {
     let mut rng: u64 = 7;
     let mut below = |bound: u64| {
@@ -179,7 +180,7 @@ async fn pages(views: &dyn Views) {
     let mut colours: std::collections::HashMap<String, &str> = std::collections::HashMap::new();
     let begin = 1_795_000_000_000_u64;
     for number in 0..120_u64 {
-        // The times of the rows differ by less than a second, by minutes, or by days.
+        // The times of the rows are spread over less than a second, over minutes, or over days.
         let at = begin
             + [below(900), below(90_000), below(500_000_000)]
                 [usize::try_from(number % 3).unwrap_or_default()];
@@ -253,13 +254,14 @@ async fn pages(views: &dyn Views) {
     for round in 0..200_u64 {
         let cut = |at: u64| format!("p|{:016}", begin + at);
         let (from, to) = match round % 8 {
-            // These two ranges contain all rows of one owner (the text before `|`).
+            // The following two ranges contain all rows of one owner. The owner is the text before
+            // `|`.
             0 => ("q|".to_owned(), "q|~".to_owned()),
             1 => ("p|".to_owned(), "p|~".to_owned()),
             2 => (cut(below(1_000)), cut(1_000 + below(499_000_000))),
             3 => (cut(below(80_000)), "p|~".to_owned()),
-            // These ranges end with a text that is not a time: a time with more text after it, an
-            // incomplete time, or the value of a row.
+            // The ends of the following ranges are not times. An end can be a time with more text
+            // after it, an incomplete time, or the value of a row with more text after it.
             4 => (
                 "p|".to_owned(),
                 format!(
@@ -283,7 +285,7 @@ async fn pages(views: &dyn Views) {
             ),
         };
         // All values of a range must have the same owner (the text before `|`). The test skips
-        // empty ranges, and ranges with two owners.
+        // ranges with two owners. It also skips empty ranges.
         if from >= to || from.as_bytes()[0] != to.as_bytes()[0] {
             continue;
         }
@@ -334,7 +336,8 @@ async fn pages(views: &dyn Views) {
                 .collect::<Vec<_>>(),
             "from {from} to {to}, {skip} skipped"
         );
-        // The test reads the same range again, with a filter by facets (filter texts).
+        // The test reads the same range with a filter by facets (filter texts). The result must
+        // contain only the rows that pass the filter.
         let chosen: Vec<&str> = COLOURS.iter().copied().filter(|_| below(2) == 0).collect();
         let fitting: Vec<_> = expected
             .iter()
@@ -378,7 +381,7 @@ async fn pages(views: &dyn Views) {
             "{chosen:?} from {from} to {to}, {skip} skipped"
         );
         // The test reads the same range page by page. Each page starts after the last entry of the
-        // previous page.
+        // previous page. Together, the pages must contain all rows of the range.
         let range = Range {
             view: "t",
             index: "creator",

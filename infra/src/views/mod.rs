@@ -1,6 +1,6 @@
 //! Defines the interface to the views. The views are a small document store with sorted indexes.
-//! One document can have several values in an index. All data of the views can be built again from
-//! the ledger.
+//! One document can have several values in the same index. All data of the views can be built again
+//! from the ledger.
 
 pub mod contract;
 #[cfg(feature = "aws")]
@@ -26,12 +26,13 @@ pub struct Document {
     pub body: Vec<u8>,
 }
 
-/// One row of an index. It contains an indexed value and the key of the document with this value.
+/// One row of an index. The row contains an indexed value, and the key of the document to which the
+/// value belongs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub value: String,
     pub key: String,
-    /// The facets (filter text) of the document, which are used to filter lists. Empty if the
+    /// The facets (filter text) of the document. Lists are filtered by this text. Empty if the
     /// document was stored without facets.
     pub facets: String,
 }
@@ -55,12 +56,12 @@ pub fn shared_and_own(facets: &str) -> (&str, &str) {
     facets.split_once('\t').unwrap_or((facets, ""))
 }
 
-/// A filter for index rows. The filter gets the shared facets (filter text) of a row, and returns
-/// true if a list contains this row.
+/// A filter for index rows. The parameter is the shared facets (filter text) of a row. The filter
+/// returns true if a list contains this row.
 pub type Fits<'a> = &'a (dyn Fn(&str) -> bool + Send + Sync);
 
-/// A part of an index in sorted order. It contains the rows with values from `from` (inclusive) to
-/// `to` (exclusive).
+/// A part of an index in sorted order. The range contains the rows with values from `from`
+/// (inclusive) to `to` (exclusive).
 #[derive(Clone, Copy, Debug)]
 pub struct Range<'a> {
     pub view: &'a str,
@@ -72,18 +73,19 @@ pub struct Range<'a> {
     pub limit: usize,
 }
 
-/// The lists that get row counters, each with the name of its view and its index. With row
-/// counters, a list is counted without reading every row. Not all adapters have counters
-/// ([`Views::has_counters`]).
+/// The indexes that get row counters. Each pair contains the name of a view and the name of an
+/// index. With row counters, a list is counted without reading every row. Not all adapters have
+/// counters ([`Views::has_counters`]).
 pub type Counted = [(&'static str, &'static str)];
 
 /// Number of rows in each read when a whole list is read.
 const STEP: usize = 500;
 
-/// The index rows of one document. Each row is a pair: the name of the index, and the value.
+/// The index rows of one document. Each row is a pair of an index name and a value.
 pub type Index = [(&'static str, String)];
 
-/// A document that is to be stored, with its index rows and its facets (see [`Views::put_with`]).
+/// A document that is to be stored, with its index rows and its facets (filter text, see
+/// [`Views::put_with`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Put {
     pub view: Cow<'static, str>,
@@ -91,8 +93,8 @@ pub struct Put {
     pub document: Document,
     pub index: Vec<(&'static str, String)>,
     pub facets: String,
-    /// The sequence number that the stored document must have. 0 if no document with this key may
-    /// exist.
+    /// The sequence number that the stored document must have. The value 0 means that no document
+    /// with this key may exist. If the condition is not met, the new document is not stored.
     pub expected: i64,
 }
 
@@ -115,11 +117,11 @@ impl Put {
 /// Stores documents and their index rows.
 #[async_trait]
 pub trait Views: Send + Sync {
-    /// Returns a document; `None` if the document does not exist.
+    /// Returns a document. Returns `None` if the document does not exist.
     async fn get(&self, view: &str, key: &str) -> Result<Option<Document>, Error>;
     /// Stores a document and its index rows. The document is stored only if the existing document
-    /// has the sequence `expected` (0 if no document exists). Returns true if the given document is
-    /// stored after the call.
+    /// has the sequence number `expected` (0 if no document exists). Returns true if the store
+    /// contains the given document after the call.
     async fn put(
         &self,
         view: &str,
@@ -131,9 +133,11 @@ pub trait Views: Send + Sync {
         self.put_with(view, key, document, index, "", expected)
             .await
     }
-    /// Stores a document with facets. Facets are a short filter text in each index row. Lists are
-    /// filtered by this text, so their documents are not read. Many documents share the part before
-    /// the first tab. The part after the first tab belongs to one document only.
+    /// Stores a document with facets. Facets are a short text in each index row. Lists are filtered
+    /// by this text without reading their documents.
+    ///
+    /// Many documents have the same text before the first tab. The text after the first tab belongs
+    /// to one document only.
     async fn put_with(
         &self,
         view: &str,
@@ -148,7 +152,7 @@ pub trait Views: Send + Sync {
         self.range_after(range, None).await
     }
     /// Returns the index rows of a range, in the order of the range. If `after` is set, the result
-    /// contains only rows after this row.
+    /// contains only the rows after this entry.
     async fn range_after(
         &self,
         range: Range<'_>,
@@ -161,9 +165,9 @@ pub trait Views: Send + Sync {
     fn has_counters(&self) -> bool {
         false
     }
-    /// Returns the number of index rows in a range whose shared facets (filter text) pass the
-    /// filter `fits`. The number includes the rows before `skip` and after `limit`. Also returns
-    /// the rows that `skip` and `limit` select.
+    /// Applies the filter `fits` to the shared facets (filter text) of each index row in a range.
+    /// Returns the number of rows that pass the filter. This number includes the rows before `skip`
+    /// and after `limit`. Also returns the rows that `skip` and `limit` select.
     async fn page_where(
         &self,
         range: Range<'_>,

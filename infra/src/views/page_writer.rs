@@ -1,5 +1,5 @@
-//! Stores the results of processing one feed page (a part of the ordered list of all commits).
-//! Queue messages are stored before documents.
+//! Stores the messages and documents that the desk computes from one page of commits. Queue
+//! messages are stored before documents.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,16 +13,16 @@ use crate::queue::{NewMessage, Queue};
 /// Stores messages and documents that were computed from one page of commits.
 #[async_trait]
 pub trait PageWriter: Send + Sync {
-    /// Stores the messages, and then the documents in the given order. The result shows for each
-    /// document whether it was stored.
+    /// Stores the messages first, and then the documents in the given order. The result shows for
+    /// each document whether it was stored.
     ///
     /// If a document is not stored, later documents with the same key are not stored either. For
-    /// example, the card of a stream (its summary document) must not be newer than its due row (the
-    /// document with its deadlines).
+    /// example, each stream has a summary document and a document with its deadlines. The summary
+    /// must not be newer than the deadlines.
     ///
-    /// If a write fails, a part of the results may be stored. No document is stored before all
-    /// messages are stored. The caller may repeat the call: a repeated message has the same id, and
-    /// a document is stored only at the expected sequence.
+    /// If a write fails, some of the messages and documents may be stored. No document is stored
+    /// before all messages are stored. The caller may repeat the call: a repeated message has the
+    /// same id, and a document is stored only at the expected sequence number.
     async fn write(&self, messages: Vec<NewMessage>, puts: Vec<Put>) -> Result<Vec<bool>, Error>;
 }
 

@@ -1,4 +1,4 @@
-//! Stores the views in the SQLite file `views.db`. Views are documents for reading; all their data
+//! Stores the views in the SQLite file `views.db`. Views are documents for reading. All their data
 //! comes from the ledger.
 //!
 //! The views and the work queues share this file. With `synchronous=NORMAL`, a power loss can undo
@@ -46,8 +46,8 @@ const CREATE: &str = "
 ";
 
 /// Returns the position of the last ledger commit that is included in the views of a directory.
-/// Returns `None` if the views are missing or have another layout. Only the process that holds the
-/// lock of the directory may call this function.
+/// Returns `None` if the views are missing or have another layout. The function opens the file for
+/// writing, so the caller must hold the lock of the directory.
 pub(crate) fn followed(directory: &Path) -> Result<Option<i64>, Error> {
     let path = directory.join("views.db");
     if !std::fs::metadata(&path).is_ok_and(|file| file.len() > 0) {
@@ -70,12 +70,12 @@ pub(crate) fn followed(directory: &Path) -> Result<Option<i64>, Error> {
     read().map_err(|error| failed("read the position of the views", error))
 }
 
-/// The counted lists of each view, by the name of the view. A counted list has row counters, so its
-/// rows can be counted without reading every row.
+/// The names of the counted lists, by the name of their view. A counted list is an index with row
+/// counters. Its rows can be counted without reading every row.
 type Lists = HashMap<String, BTreeSet<String>>;
 
-/// The writer thread and the read connections of one `views.db` file. The views and the work queues
-/// in the file share the thread.
+/// The open file `views.db`: one writer thread, and connections for reading. The views and the work
+/// queues are in this file and share the thread.
 #[derive(Debug)]
 pub struct ViewsFile {
     writer: Arc<WriterThread>,
@@ -86,9 +86,9 @@ pub struct ViewsFile {
 }
 
 impl ViewsFile {
-    /// Opens `views.db` of a directory. If the file has another layout, or other counted lists
-    /// (lists with row counters), its tables are emptied. The next start of a desk fills them
-    /// again.
+    /// Opens `views.db` of a directory. The file may have another layout or other counted lists
+    /// (indexes with row counters) than this program uses. In this case, all its tables are
+    /// removed. The next start of a desk then fills new tables from the ledger.
     pub fn open(directory: &Path, crash: Arc<Crash>, counted: &Counted) -> Result<Self, Error> {
         let path = directory.join("views.db");
         let connection = connect(
@@ -123,8 +123,8 @@ impl ViewsFile {
     }
 
     /// Opens `views.db` of a directory read-only, without creating a `-wal` or `-shm` file. Returns
-    /// `None` if the file is missing or has another layout. `is_written` is true while a desk runs
-    /// in the directory.
+    /// `None` if the file is missing or has another layout. `is_written` must be true if a desk
+    /// runs in the directory.
     pub fn look(directory: &Path, is_written: bool) -> Result<Option<Self>, Error> {
         let path = directory.join("views.db");
         if !path.exists() {
@@ -150,7 +150,7 @@ impl ViewsFile {
     }
 }
 
-/// Returns the names of the counted lists (lists with row counters) that a file contains.
+/// Returns the names of the counted lists (indexes with row counters) that a file contains.
 fn counted_lists(connection: &Connection) -> rusqlite::Result<Lists> {
     let mut statement = connection.prepare("SELECT view, name FROM counted_lists")?;
     let mut lists = Lists::new();
@@ -161,7 +161,7 @@ fn counted_lists(connection: &Connection) -> rusqlite::Result<Lists> {
     Ok(lists)
 }
 
-/// Stores the names of the counted lists (lists with row counters) in the database.
+/// Stores the names of the counted lists (indexes with row counters) in the database.
 fn name_counted_lists(connection: &Connection, counted: &Counted) -> rusqlite::Result<()> {
     let mut statement =
         connection.prepare("INSERT OR IGNORE INTO counted_lists (view, name) VALUES (?1, ?2)")?;
@@ -175,7 +175,7 @@ fn name_counted_lists(connection: &Connection, counted: &Counted) -> rusqlite::R
 #[derive(Debug, Clone)]
 pub struct Sqlite(pub Arc<ViewsFile>);
 
-/// Removes all tables if the file has another layout or other counted lists (lists with row
+/// Removes all tables if the file has another layout or other counted lists (indexes with row
 /// counters). If a list becomes a counted list, its counters would otherwise miss the existing
 /// rows.
 fn drop_other_layout(connection: &Connection, counted: &Counted) -> rusqlite::Result<()> {
@@ -210,34 +210,36 @@ fn drop_other_layout(connection: &Connection, counted: &Counted) -> rusqlite::Re
     )
 }
 
-/// The sizes of the buckets, from large to small. A bucket is a group of index values with one
-/// counter. An index value ends with a time in milliseconds. If `n` is a number in this list, the
-/// name of a bucket is an index value without its last `n` digits.
+/// The sizes of the buckets, from large to small. A bucket is a group of index values with one row
+/// counter. Each index value ends with a time in milliseconds. For a size `n`, all values that
+/// differ only in their last `n` digits are in the same bucket.
 ///
-/// The buckets contain the values of about twelve days, three hours, 100 seconds and one second.
-/// Each bucket contains a hundred buckets of the next size, so a query reads few counters.
+/// The four sizes correspond to about twelve days, three hours, 100 seconds and one second. A
+/// bucket contains a hundred buckets of the next size. A query therefore reads few counters.
 const LEVELS: [usize; 4] = [9, 7, 5, 3];
-/// Number of digits of the time at the end of an index value. The largest bucket (group of values
-/// with one counter) contains all values that have the same text before these digits.
+/// Number of digits of the time at the end of an index value. This number is also the largest
+/// bucket size. (A bucket is a group of values with one row counter.) All values with the same text
+/// before the time are in the same largest bucket.
 const DIGITS: usize = 16;
-/// Maximum number of facets (filter texts) for which a filtered list is read with one query per
-/// facet. With more facets, the rows of the list are read one by one.
+/// A filtered list is read with one query for each facet (filter text) that the filter accepts. If
+/// the filter accepts more facets than this maximum, a single query checks the facet of each row.
 const MERGED_MAX: usize = 64;
 
 /// Returns the owner of a range of index values. The owner is the start of `from` up to and
-/// including its last `|`. All values in the range begin with this text.
+/// including its last `|`, for example `p1|`. All values in the range begin with this text.
 fn owner(from: &str) -> &str {
     &from[..from.rfind('|').map_or(0, |bar| bar + 1)]
 }
 
-/// Returns the owner of a range (the text of `from` up to its last `|`) if the range contains all
-/// values of this owner. Otherwise returns `None`.
+/// Returns the owner of a range, if the range contains all values of this owner. Otherwise returns
+/// `None`. The owner is the start of `from` up to and including its last `|`.
 fn whole_owner<'a>(from: &'a str, to: &str) -> Option<&'a str> {
     (to.strip_suffix('~') == Some(from) && owner(from) == from).then_some(from)
 }
 
-/// Returns the bucket (group of values with one counter) of an index value. The bucket is the value
-/// without its last `level` digits. Returns `None` if the value does not end with 16 digits.
+/// Returns the name of the bucket that contains an index value. A bucket is a group of values with
+/// one row counter. Its name is the value without the last `level` digits. Returns `None` if the
+/// value does not end with 16 digits.
 fn bucket(value: &str, level: usize) -> Option<&str> {
     let digits = value
         .len()
@@ -249,9 +251,11 @@ fn bucket(value: &str, level: usize) -> Option<&str> {
         .then(|| &value[..value.len() - level])
 }
 
-/// Returns the bucket (a group of index values) in which the bound `end` of a range lies. Only a
-/// part of this bucket is inside the range. Returns `None` if there is no such bucket. The bound
-/// can be a time, an open end such as `p1|~`, or a text that begins with a time.
+/// Returns the bucket that is divided by `end`, a bound of a range. A bucket is a group of index
+/// values with one row counter. Only a part of the divided bucket is inside the range.
+///
+/// The bound can be a time, a text that begins with a time, or an open end such as `p1|~`. An open
+/// end divides no bucket, so the result is `None`.
 fn cut_bucket(end: &str, level: usize) -> Option<&str> {
     let instant = end.rfind('|').map_or(0, |bar| bar + 1);
     let bucket = end.get(..instant + DIGITS - level)?;
@@ -261,7 +265,8 @@ fn cut_bucket(end: &str, level: usize) -> Option<&str> {
         .then_some(bucket)
 }
 
-/// Returns a text that sorts after every index value that begins with the text `bucket`.
+/// Returns a text that sorts after every index value in a bucket. All these values begin with the
+/// text `bucket`.
 fn after(bucket: &str) -> String {
     format!("{bucket}~")
 }
@@ -270,7 +275,8 @@ fn is_counted(counted: &Lists, view: &str, name: &str) -> bool {
     counted.get(view).is_some_and(|names| names.contains(name))
 }
 
-/// A database connection, and the names of the counted lists (lists with row counters) of its file.
+/// A connection to a database file, and the names of the counted lists (indexes with row counters)
+/// in this file.
 #[derive(Clone, Copy)]
 struct File<'a> {
     connection: &'a Connection,
@@ -281,15 +287,16 @@ impl File<'_> {
     fn is_counted(&self, view: &str, name: &str) -> bool {
         is_counted(self.counted, view, name)
     }
-    /// Returns the value for the column `counted` of an index row. The value is the number of the
-    /// facets (filter text) of the row. It is `None` if the list of the row has no counters.
+    /// Returns the value for the column `counted` of an index row. If the index has row counters,
+    /// the value is the number of the facets (filter text) of the row. Otherwise, the value is
+    /// `None`.
     fn counted_under(&self, view: &str, name: &str, facets: i64) -> Option<i64> {
         self.is_counted(view, name).then_some(facets)
     }
 }
 
-/// Adds `n` to the counter of each bucket that contains an index row. A bucket is a group of index
-/// values with one counter. Buckets have several sizes, so a row is in several buckets.
+/// Adds `n` to all counters of an index row. Each counter counts the rows in one bucket (a group of
+/// index values). Buckets have several sizes, so a row is in several buckets.
 fn tally(
     file: File<'_>,
     view: &str,
@@ -343,8 +350,7 @@ fn rows_of(transaction: &Connection, view: &str, key: &str) -> rusqlite::Result<
         .collect()
 }
 
-/// Deletes the index rows of a document that its new version does not have. Subtracts the deleted
-/// rows from the counters.
+/// Deletes the index rows in `removed` from a document, and subtracts these rows from the counters.
 fn delete_rows<'a>(
     file: File<'_>,
     view: &str,
@@ -368,8 +374,8 @@ fn delete_rows<'a>(
     Ok(())
 }
 
-/// Returns the number that the table `facets` uses for a shared filter text. If the text is new, it
-/// gets a new number.
+/// Returns the number that the table `facets` contains for a shared filter text. If the text is
+/// new, the function adds it to the table.
 fn facets_id(transaction: &Connection, view: &str, shared: &str) -> rusqlite::Result<i64> {
     let known = transaction
         .prepare_cached("SELECT id FROM facets WHERE view = ?1 AND shared = ?2")?
@@ -467,11 +473,12 @@ fn put(file: File<'_>, crash: &Crash, put: &Put) -> rusqlite::Result<bool> {
 }
 
 /// Returns an SQL condition that selects counters or rows by their facets (filter texts). `facets`
-/// is the list of facet numbers, and `parameter` is the number of its SQL parameter. If `facets` is
-/// `None`, the condition accepts every row.
+/// is the list of facet numbers, and `parameter` is the number of the SQL parameter for this list.
+/// If `facets` is `None`, the condition accepts every row.
 fn of_facets(facets: Option<&str>, parameter: usize) -> String {
-    // Without facets, the condition `IS NULL` accepts every row. The condition still contains the
-    // parameter, so that both variants of the SQL text have the same number of parameters.
+    // If `facets` is `None`, the SQL parameter is NULL, so this condition accepts every row. The
+    // parameter is still part of the text, so that both variants have the same number of
+    // parameters.
     facets.map_or_else(
         || format!("AND ?{parameter} IS NULL"),
         |_| format!("AND facets IN (SELECT value FROM json_each(?{parameter}))"),
@@ -500,8 +507,8 @@ fn count(
     }
 }
 
-/// Returns the sum of the counters in a range of buckets that have the same size. A bucket is a
-/// group of index values with one counter.
+/// Returns the sum of the row counters of all buckets from `from` to `to` that have the same size.
+/// A bucket is a group of index values with one counter.
 fn sum(
     connection: &Connection,
     view: &str,
@@ -520,9 +527,9 @@ fn sum(
     )
 }
 
-/// Counts the index rows of a range with the counters of buckets (groups of index values). The
-/// buckets at the start and at the end may be only partly inside the range. These parts are counted
-/// with smaller buckets, and finally row by row.
+/// Counts the index rows of a range. For complete buckets (groups of index values), the function
+/// adds their stored counters. The first and the last bucket may be only partly inside the range.
+/// The rows in these two parts are counted with smaller buckets, and finally row by row.
 fn count_at(
     file: File<'_>,
     view: &str,
@@ -547,8 +554,9 @@ fn count_at(
     let begin = low.map_or_else(|| from.to_owned(), after);
     let end = high.unwrap_or(to);
     let whole = sum(connection, view, index, *level, (&begin, end), facets)?;
-    // The end of the range can be a text that is not a time. Such an end can be inside the bucket
-    // that the start of the range divides.
+    // `low` is the bucket that contains the start of the range. If the end of the range is not a
+    // time, the end can be in the same bucket. `min` therefore stops the count at the end of the
+    // range.
     let below = low.map_or(Ok(0), |low| {
         count_at(
             file,
@@ -565,9 +573,11 @@ fn count_at(
     Ok(below + whole + above)
 }
 
-/// Finds the start of a page in a list. The function skips complete buckets (groups of index values
-/// with one counter), large buckets first. It stops at the bucket that contains the first row of
-/// the page. Returns the remaining range, and the number of rows to skip in this range.
+/// Finds the start of a page in a list. The function skips complete buckets, large buckets first.
+/// (A bucket is a group of index values with one row counter.) It stops at the bucket that contains
+/// the first row of the page.
+///
+/// Returns the remaining range, and the number of rows to skip in this range.
 fn page_start(
     file: File<'_>,
     range: &Range<'_>,
@@ -579,9 +589,9 @@ fn page_start(
         if skip == 0 || !file.is_counted(range.view, range.index) {
             break;
         }
-        // A bucket at the start or the end of the range may be only partly inside the range. The
-        // counter of such a bucket is too high, so this part is searched later with smaller
-        // buckets.
+        // A bucket at the start or the end of the range may be only partly inside the range. Its
+        // counter also counts rows outside of the range, so this step does not use the bucket. A
+        // later step searches this part with smaller buckets.
         let begin = cut_bucket(&from, level).map_or_else(|| from.clone(), after);
         let end = cut_bucket(&to, level).map_or_else(|| to.clone(), str::to_owned);
         let edge = if range.descending {
@@ -630,8 +640,9 @@ fn page_start(
             left -= n;
         }
         skip = left;
-        // If no complete bucket contains the first row of the page, the row is in the partial
-        // bucket that is read last. `min` and `max` ensure that the range never becomes larger.
+        // If no complete bucket contains the first row of the page, the row is in the last bucket,
+        // which is only partly inside the range. The remaining range is then this part. `min` and
+        // `max` ensure that the range never becomes larger.
         if range.descending {
             to = to.min(first_bucket.map_or(begin, |bucket| after(&bucket)));
         } else {
@@ -657,9 +668,8 @@ fn entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {
     })
 }
 
-/// Returns the shared facets (filter texts) of the index rows that have the same owner as a range.
-/// The owner is the text of a value up to its last `|`. Each facet text is returned with its
-/// number.
+/// Returns the shared facets (filter texts) of all index rows of one owner, each with its number.
+/// The owner is the start of `range.from` up to and including its last `|`.
 fn facets_of(connection: &Connection, range: &Range<'_>) -> rusqlite::Result<Vec<(i64, String)>> {
     let mut statement = connection.prepare_cached(
         "SELECT counters.facets, shared FROM counters JOIN facets ON facets.id = counters.facets \
@@ -672,9 +682,9 @@ fn facets_of(connection: &Connection, range: &Range<'_>) -> rusqlite::Result<Vec
     all.collect()
 }
 
-/// Returns the first `n` rows of a range that have one of the facets (filter texts) in `facets`.
-/// Executes one query per facet and merges the results. With more than [`MERGED_MAX`] facets, reads
-/// the rows one by one.
+/// Returns the first `n` rows of a range whose facet (filter text) is in `facets`. Executes one
+/// query per facet and merges the results. For more than [`MERGED_MAX`] facets, a single query
+/// checks the facet of each row.
 fn first_rows(
     connection: &Connection,
     range: &Range<'_>,
@@ -716,8 +726,8 @@ fn first_rows(
     Ok(rows)
 }
 
-/// Counts the rows of a range that have one of the facets (filter texts) in `facets`. The count
-/// comes from stored counters. Also returns one page of these rows.
+/// Counts the rows of a range whose facet (filter text) is in `facets`. The function adds stored
+/// counters and does not read every row. Also returns one page of these rows.
 fn page_where(
     file: File<'_>,
     range: &Range<'_>,
@@ -814,7 +824,7 @@ impl Views for Sqlite {
                 ("ASC", ">")
             };
             // If `after` is set, the SQL query selects only the rows after that entry. Counters are
-            // then not needed to skip rows.
+            // not needed in this case, because they are only used to skip rows.
             let (from, to, skip) = if after.is_some() {
                 (range.from.to_owned(), range.to.to_owned(), range.skip)
             } else {

@@ -1,5 +1,5 @@
-//! VDA 5050: the interface between a fleet control and mobile robots (VDA 5050, versions 2.0 and
-//! 2.1; reference/fleet.md, section 1).
+//! Implements VDA 5050, an interface between mobile robots and the system that controls them
+//! (versions 2.0 and 2.1, reference/fleet.md, section 1).
 
 pub mod v2;
 
@@ -13,7 +13,7 @@ pub enum TopicKind {
     Factsheet,
 }
 
-/// The parts of the topic of a robot: `interface/vMAJOR/manufacturer/serial/kind`.
+/// The parts of the topic on which a robot sends: `interface/vMAJOR/manufacturer/serial/kind`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Topic {
     pub interface: String,
@@ -24,7 +24,7 @@ pub struct Topic {
 }
 
 impl Topic {
-    /// Reads a topic. Returns `None` for a topic on which robots send nothing to a fleet control.
+    /// Parses a topic. Returns `None` if robots do not send messages to the desk on this topic.
     pub fn read(topic: &str) -> Option<Self> {
         let parts: Vec<&str> = topic.split('/').collect();
         let [interface, major, manufacturer, serial, kind] = parts[..] else {
@@ -50,7 +50,7 @@ impl Topic {
     }
 }
 
-/// Returns the topic of a message to a robot.
+/// Returns the topic for messages to a robot. `name` is the last part of the topic.
 pub fn topic_to(robot: &Defined, name: &str) -> String {
     format!(
         "{}/v{}/{}/{}/{name}",
@@ -61,13 +61,15 @@ pub fn topic_to(robot: &Defined, name: &str) -> String {
     )
 }
 
-/// Returns the filters under which the robots of an interface send. The filters do not overlap,
-/// because brokers deliver a message with overlapping filters in different ways.
+/// Returns the MQTT topic filters for all messages that the robots of an interface send. The
+/// filters do not overlap. If they overlapped, some brokers would deliver a message once and other
+/// brokers several times.
 pub fn filters(interface: &str) -> [String; 3] {
     ["state", "connection", "factsheet"].map(|kind| format!("{interface}/+/+/+/{kind}"))
 }
 
-/// Returns the first number of a version such as `2.1.0`; 0 if the text is not a version.
+/// Returns the major version number, for example 2 for `2.1.0`. Returns 0 if the text is not a
+/// version.
 pub fn major(version: &str) -> u32 {
     let first = version.split('.').next().unwrap_or_default();
     first.parse().unwrap_or_default()

@@ -1,5 +1,6 @@
-//! The codec of VDA 5050 2.0 and 2.1. Messages of robots are read leniently, because robots deviate
-//! from the schemas. Messages to robots have only members of the schemas, and no member is null.
+//! Converts messages of VDA 5050, versions 2.0 and 2.1. The code accepts messages from robots that
+//! deviate from the schemas, because many robots send such messages. Messages to robots contain
+//! only members of the schemas, and no member is null.
 
 use domain::fleet::model::{
     ActionState, ActionStatus, GATE, Order, RobotError, START, Snapshot, WORK,
@@ -11,30 +12,31 @@ use events::task_type::Repetition;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-/// Radius in meters around a node in which a robot has reached the node.
+/// Allowed distance in meters from a node. A robot within this distance has reached the node.
 const DEVIATION_M: f64 = 0.5;
-/// Radius in meters around the start of an order. The robot stands at the start, but may have moved
-/// since its last state.
+/// Allowed distance in meters from the start of an order. The distance is larger than for other
+/// nodes, because the robot may have moved since its last state message.
 const START_DEVIATION_M: f64 = 2.0;
 
-/// The header of a message to a robot.
+/// The header of a message that the desk sends to a robot.
 #[derive(Clone, Copy, Debug)]
 pub struct Header {
-    /// The number of the message on its topic.
+    /// Number of the message within its topic.
     pub id: u32,
     pub at: Moment,
 }
 
-/// The reason why a message of a robot is unreadable.
+/// The reason why a message from a robot cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Unreadable(String);
 
-/// The header of a message of a robot.
+/// The header of a message that a robot sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Received {
     pub header: u32,
-    /// The time of the robot in milliseconds; 0 if the robot sends no readable time.
+    /// Time of the message in milliseconds, by the clock of the robot. 0 if the message contains no
+    /// valid time.
     pub timestamp: i64,
     pub manufacturer: String,
     pub serial: String,
@@ -79,10 +81,12 @@ fn edge(sequence: u32, from: &str, to: &str, is_released: bool) -> Value {
     })
 }
 
-/// Returns the message of an order.
+/// Returns the message that sends an order to a robot.
 ///
-/// Work that must not begin twice has a gate: the first message releases the way to the station, and
-/// the message with update 1 releases the work. Other work is released by the first message.
+/// Some work must not begin twice. The order of such work has a gate (an extra node that the robot
+/// reaches before the work). The first message lets the robot drive to the gate. A second message
+/// with update number 1 lets the robot begin the work. For other work, the first message already
+/// lets the robot begin.
 pub fn order(robot: &Defined, order: &Order, header: Header) -> Value {
     let start_node = if order.start_node.is_empty() {
         "start"
@@ -110,7 +114,8 @@ pub fn order(robot: &Defined, order: &Order, header: Header) -> Value {
                 edge(GATE + 1, &gate_name, &order.station, false),
             ],
         ),
-        // The first node of an update is the last released node, unchanged.
+        // The first node of an update must be the last node that an earlier message released. The
+        // update repeats this node unchanged.
         (true, _) => (
             vec![gate(), work],
             vec![edge(GATE + 1, &gate_name, &order.station, true)],
@@ -138,13 +143,13 @@ fn action(order: &Order) -> Value {
     action
 }
 
-/// Returns the message that cancels the current order of a robot. The id of the action is made from
-/// the order, so a repeated message cancels once.
+/// Returns the message that cancels the current order of a robot. The action id is computed from
+/// the order id. If the message is repeated, the robot therefore cancels the order only once.
 pub fn cancel(robot: &Defined, order: &str, header: Header) -> Value {
     instant_action(robot, "cancelOrder", &format!("{order}-cancel"), header)
 }
 
-/// Returns the message that requests a state of a robot.
+/// Returns the message that requests a state message from a robot.
 pub fn state_request(robot: &Defined, id: &str, header: Header) -> Value {
     instant_action(robot, "stateRequest", id, header)
 }
@@ -158,7 +163,7 @@ fn instant_action(robot: &Defined, kind: &str, id: &str, header: Header) -> Valu
     with_header(robot, header, Value::Object(members))
 }
 
-/// Reads a message as JSON with its header.
+/// Parses the JSON text of a message from a robot. Returns the header and the whole message.
 pub fn read(payload: &[u8]) -> Result<(Received, Value), Unreadable> {
     let message: Value = serde_json::from_slice(payload)
         .map_err(|error| Unreadable(format!("the message is not JSON: {error}")))?;
@@ -179,13 +184,14 @@ pub fn read(payload: &[u8]) -> Result<(Received, Value), Unreadable> {
     Ok((received, message))
 }
 
-/// Returns whether a message of the topic `connection` reports that the robot is connected. A lost
-/// connection is only a hint: the robot may still work.
+/// Returns whether a message of the topic `connection` reports that the robot is connected. A robot
+/// without a connection may still work, so the result does not show whether the robot works.
 pub fn is_connected(message: &Value) -> bool {
     message["connectionState"] == "ONLINE"
 }
 
-/// Reads a message of the topic `state`. Unknown and missing members are accepted.
+/// Converts a message of the topic `state` to a snapshot of the robot. The function ignores unknown
+/// members, and uses default values for missing members.
 pub fn snapshot(message: &Value) -> Snapshot {
     let items = |member: &str| message[member].as_array().into_iter().flatten();
     let nodes = items("nodeStates").map(|node| {

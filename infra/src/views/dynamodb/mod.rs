@@ -4,29 +4,33 @@
 //!
 //! - `p`: `d|<view>|<part>`; `part` is a number from 0 to 15, computed from the hash of the key
 //! - `s`: the key of the document
-//! - `q`: the sequence of the document
+//! - `q`: the sequence number of the document
 //! - `b`: the compressed body
 //! - `x`: the list of the index rows that belong to the document
 //! - `f`: the facets (filter text)
 //!
 //! The table item of an index row has these attributes:
 //!
-//! - `p`: `i|<view>|<index>|<head>`; `head` is the start of the value, described at the end
+//! - `p`: `i|<view>|<index>|<head>`; `head` is the start of the value (see the last paragraph)
 //! - `s`: the value, a zero byte, and the key of the document
-//! - `q`: the sequence of the document version that wrote the row
+//! - `q`: the sequence number of the document version that wrote the row
 //!
 //! An index row is valid only if its document lists the row in `x`. Readers ignore all other rows.
-//! A put has three steps. First it writes the new rows. Then it writes the document, if the stored
-//! document has the expected sequence. Last, it deletes the old rows that the new document does not
-//! list. A row that another put wrote with a higher sequence is not deleted.
+//! A put has three steps:
+//!
+//! - The put writes the new rows.
+//! - The put writes the document, if the stored document has the expected sequence number.
+//! - The put deletes the old rows that the new document does not list. A row that another put wrote
+//!   with a higher sequence number is not deleted.
 //!
 //! A crash between these steps leaves only rows that readers ignore. Therefore a put needs no
 //! transaction. Simple writes cost half of transactional writes.
 //!
-//! The head of a value is the text before its first `|`. A value without this character, or with a
-//! number before it, has no head. All rows with the same head are in one partition. For example,
+//! The head of a value is the text before its first `|`. The head is empty if the value contains no
+//! `|`, or if this text is a number. All rows with the same head are in one partition. For example,
 //! the value `p1f…|0000120261122000017` has the head `p1f…`, so all rows of one person are in one
-//! partition. All values of a queried range must have the same head.
+//! partition. A query reads one partition, so all values of a queried range must have the same
+//! head.
 
 mod rows;
 
@@ -52,28 +56,29 @@ use crate::{Error, Kind};
 
 /// Number of DynamoDB partitions that contain the documents of one view.
 const BUCKETS: u8 = 16;
-/// Limits of DynamoDB: maximum number of documents in one BatchGetItem, and maximum number of items
-/// in one BatchWriteItem.
+/// Limits of DynamoDB. `GET_MAX` is the maximum number of documents in one BatchGetItem request.
+/// `DELETE_MAX` is the maximum number of items in one BatchWriteItem request.
 const GET_MAX: usize = 100;
 const DELETE_MAX: usize = 25;
-/// Maximum size in bytes of a decompressed document. The size of the compressed document is limited
-/// by DynamoDB.
+/// Maximum size in bytes of a document after decompression. DynamoDB limits only the size of the
+/// compressed document.
 const DOCUMENT_BYTES_MAX: usize = 16 << 20;
 /// Maximum number of requests for one batch. DynamoDB can return without processing some items of a
-/// batch. A further request then contains only these items.
+/// batch. A further request then contains only the unprocessed items.
 const ROUNDS_MAX: u32 = 8;
-/// Maximum number of documents whose index rows this process caches. If the rows are cached, a put
-/// does not need to read the stored document.
+/// Maximum number of documents for which this process caches the list of index rows. If the list is
+/// cached, a put does not need to read the stored document.
 const REMEMBERED_MAX: usize = 10_000;
 
-/// The sequence of a document, and the index rows that belong to the document.
+/// The sequence number of a document, and the list of its index rows.
 type Claimed = (i64, Vec<String>);
 
 /// The views (documents for reading, with indexes) in one DynamoDB table.
 #[derive(Clone)]
 pub struct Dynamodb {
     table: Table,
-    /// The sequence and the index rows of documents that were recently read or stored.
+    /// The cached sequence numbers and index rows of recently read or stored documents. The key of
+    /// the map is the view and the document key.
     claimed: Arc<Mutex<HashMap<(String, String), Claimed>>>,
 }
 
@@ -157,8 +162,8 @@ impl Dynamodb {
         Ok(got)
     }
 
-    /// Reads documents by their keys. Returns the sequence, the index rows and the facets (filter
-    /// text) of each existing document.
+    /// Reads documents by their keys. For each existing document, returns the sequence number, the
+    /// index rows and the facets (filter text).
     async fn claims_of(
         &self,
         view: &str,
@@ -284,7 +289,8 @@ impl Dynamodb {
         Ok(())
     }
 
-    /// Returns the table keys of a document and of the index rows in `claims`.
+    /// Returns the table keys of a document and of its index rows. `claims` lists these rows, each
+    /// as `<index>|<value>`.
     fn item_keys(view: &str, key: &str, claims: &[String]) -> Vec<Item> {
         let rows = claims
             .iter()
@@ -292,8 +298,8 @@ impl Dynamodb {
         rows.chain([document_key(view, key).into()]).collect()
     }
 
-    /// Returns at most `limit` documents of a view, in ascending order of their keys. All returned
-    /// keys are after `after`.
+    /// Returns at most `limit` documents of a view, in ascending order of their keys. All keys are
+    /// greater than `after`.
     async fn items(
         &self,
         view: &str,
@@ -315,8 +321,9 @@ impl Dynamodb {
                 .consistent_read(true);
             buckets.spawn(query.send());
         }
-        // If one response is truncated, documents after its last key can be missing in the result.
-        // The smallest such key is `complete_until`. The result is used only up to this key.
+        // Each partition sends one response. A truncated response contains no documents after its
+        // last key. `complete_until` is the smallest last key of all truncated responses. Documents
+        // after this key are removed from the result, because some of them can be missing.
         let (mut found, mut complete_until) = (BTreeMap::new(), None::<String>);
         while let Some(response) = buckets.join_next().await {
             let response = response.map_err(|error| {
@@ -354,8 +361,8 @@ impl Dynamodb {
     }
 }
 
-/// Waits before a request of a batch is repeated. The wait before the second request is 20 ms, and
-/// it doubles before each further request.
+/// Waits before the repeated request number `round` of a batch. The first wait is 20 ms. Each
+/// further wait is twice as long.
 async fn wait(round: u32) {
     if round > 0 {
         tokio::time::sleep(std::time::Duration::from_millis(10 << round)).await;
@@ -436,9 +443,9 @@ impl Views for Dynamodb {
                         .meter
                         .wrote("view put rejected", bytes, Some(1.0));
                     self.remember(view, key, None);
-                    // The put is rejected. If the stored document is equal to this document, an
-                    // earlier attempt stored it but its response was lost. The put then counts as
-                    // successful.
+                    // The put is rejected. An earlier attempt may have stored the document, but its
+                    // response was lost. If the stored document is equal to this document, the put
+                    // therefore counts as successful.
                     let stored = rejected
                         .item()
                         .filter(|stored| sequence(stored) == document.sequence);
@@ -458,8 +465,9 @@ impl Views for Dynamodb {
                 }
             },
         }
-        // The document is already stored, so a failed deletion of old rows causes only a warning in
-        // the log. Readers ignore the remaining rows and delete them later.
+        // The document is already stored. If the deletion of old rows fails, the function therefore
+        // only writes a warning to the log. Readers ignore the remaining rows and delete them
+        // later.
         let dropped: Vec<&String> = old.iter().filter(|claim| !new.contains(claim)).collect();
         if let Err(error) = self
             .delete_rows(view, key, &dropped, document.sequence)
@@ -501,8 +509,8 @@ impl Views for Dynamodb {
                         });
                     }
                     Some(((sequence, _), _)) => strays.push((entry, *sequence)),
-                    // A row whose document does not exist is not deleted. A concurrent put may have
-                    // written this row, and may store the document next.
+                    // The document of this row does not exist, but the row is not deleted. A
+                    // concurrent put may have written this row, and may store the document next.
                     None => {}
                 }
             }

@@ -1,5 +1,5 @@
-//! Stores, deletes and lists the index rows of the views, and creates their keys. Also removes rows
-//! that are not listed in any document.
+//! Stores, deletes and lists the index rows of the views, and creates the table keys of these rows.
+//! Also deletes rows that are not in the row list of any document.
 
 use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
@@ -15,8 +15,8 @@ use crate::{Error, Kind};
 /// Maximum number of index rows that are written at the same time.
 const ROWS_AT_ONCE: usize = 32;
 
-/// Returns the head of an index value, which selects the partition of the row. The head is the text
-/// before the first `|`. The head is empty if the value contains no `|`, or if this text is a
+/// Returns the head of an index value. The head selects the partition of the row. The head is the
+/// text before the first `|`. The head is empty if the value contains no `|`, or if this text is a
 /// number.
 fn head(value: &str) -> &str {
     value
@@ -26,8 +26,8 @@ fn head(value: &str) -> &str {
         .unwrap_or_default()
 }
 
-/// Returns the table key of an index row. `claim` is the text `<index>|<value>`, with which a
-/// document lists the row.
+/// Returns the table key of an index row. `claim` is the text `<index>|<value>`. A document lists
+/// its rows in this format.
 pub(super) fn row_key(view: &str, key: &str, claim: &str) -> [(String, AttributeValue); 2] {
     let (index, value) = claim.split_once('|').unwrap_or((claim, ""));
     [
@@ -59,8 +59,8 @@ impl Dynamodb {
         join_all(tasks).await
     }
 
-    /// Stores an index row. If a document version with a higher sequence has already written the
-    /// row, nothing changes.
+    /// Stores an index row. If a newer document version (with a higher sequence number) has already
+    /// written the row, the function changes nothing.
     async fn put_row(self, mut row: Item, sequence: i64) -> Result<(), Error> {
         row.insert("q".into(), AttributeValue::N(sequence.to_string()));
         let bytes = item_bytes(&row);
@@ -86,8 +86,8 @@ impl Dynamodb {
         Ok(())
     }
 
-    /// Deletes an index row. If a document version with the sequence `before` or higher has written
-    /// the row, nothing changes.
+    /// Deletes an index row. If a document version with the sequence number `before` or a higher
+    /// number has written the row, the function deletes nothing.
     async fn delete_row(self, row: Item, before: i64) -> Result<(), Error> {
         let bytes = item_bytes(&row);
         let deleted = self
@@ -137,10 +137,11 @@ impl Dynamodb {
         join_all(tasks).await
     }
 
-    /// Deletes index rows that are not listed in a document. Such rows would make counts too high.
+    /// Deletes index rows that are not in the row list of their document. Without the deletion,
+    /// such rows would be counted.
     ///
-    /// If a concurrent put has written a row again, the row has a higher sequence than in `strays`,
-    /// and it is not deleted.
+    /// `strays` contains the sequence number of each document. If a concurrent put has written the
+    /// row again, the row has a higher sequence number. Such a row is not deleted.
     pub(super) async fn sweep(&self, range: &Range<'_>, strays: Vec<(Entry, i64)>) {
         for (entry, sequence) in strays {
             let claim = format!("{}|{}", range.index, entry.value);
@@ -205,8 +206,8 @@ impl Dynamodb {
                 ":p",
                 text(format!("i|{}|{}|{head_value}", range.view, range.index)),
             )
-            // DynamoDB does not allow an empty sort key. An empty start is replaced by a zero byte,
-            // which sorts before every row key.
+            // DynamoDB does not allow an empty sort key. An empty start is therefore replaced by a
+            // zero byte, because a zero byte sorts before every row key.
             .expression_attribute_values(
                 ":from",
                 text(if range.from.is_empty() {
@@ -221,7 +222,8 @@ impl Dynamodb {
 
 type Tasks = JoinSet<Result<(), Error>>;
 
-/// If the maximum number of writes is running, waits until one write ends.
+/// Waits if the maximum number of writes is already running. The wait ends when one of these writes
+/// ends.
 async fn wait_for_slot(tasks: &mut Tasks) -> Result<(), Error> {
     match (tasks.len() < ROWS_AT_ONCE, tasks.join_next()) {
         (true, _) => Ok(()),
