@@ -1,5 +1,5 @@
-//! Contains the functions of the desk: the triggers that start them, the use cases, and the hosts
-//! that run them.
+//! Contains the functions of the desk, the triggers that start the functions, the use cases, and
+//! the hosts that run the functions.
 //!
 //! A trigger ([`http`], [`stream`], [`queue`], [`timer`]) starts a function. The function parses
 //! its input, adds the current time and ids, and calls a use case in [`app`]. [`catalog`] lists all
@@ -10,9 +10,9 @@
 //! [`catalog`]. Then add the AWS resources to `infra/deploy/template.yaml`, and add one test to
 //! `tests/flows`.
 //!
-//! **Recipe, a resource of `/v1`**: To add a resource, create `functions/src/http/api/<name>.rs`
-//! with the operations and the handler. Then add a `mod` line and an entry to
-//! `functions/src/http/api/mod.rs`.
+//! **Recipe, a resource of `/v1`**: To add a resource to the HTTP API `/v1`, create
+//! `functions/src/http/api/<name>.rs` with the operations and the handler. Then add a `mod` line
+//! and an entry to `functions/src/http/api/mod.rs`.
 
 pub mod app;
 pub mod catalog;

@@ -1,31 +1,32 @@
 //! Creates and checks callback tokens. Each callback contains a token. The receiver can send this
-//! token to the desk, to verify that the callback comes from the desk. A token contains a ticket
-//! number, an expiry time and a signature. Only the client app that received the callback can use
-//! the token.
+//! token to the desk, to verify that the callback comes from the desk.
+//!
+//! A token contains a ticket number, an expiry time and a signature. Only the client app that
+//! received the callback can use the token.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use events::{AppCode, Moment, TicketSn};
 
-/// Time for which a token is valid, in milliseconds. All attempts to send a callback end within
-/// this week.
+/// Time for which a token is valid, in milliseconds (one week). All attempts to send a callback end
+/// within this time.
 pub const VALID_MS: i64 = 7 * 24 * 3_600_000;
 
-/// Returns a token for a ticket. Only the client app `app` can use the token, and only until the
-/// time `until`.
+/// Returns a token for a ticket. The token is valid until the time `until`, and only for the client
+/// app `app`.
 pub fn sign(key: &[u8; 32], app: &AppCode, ticket: &TicketSn, until: Moment) -> String {
     let claim = format!("{}.{ticket}", until.0);
     URL_SAFE_NO_PAD.encode(format!("{claim}.{}", mac(key, app, &claim)))
 }
 
-/// Checks a token, and returns the ticket number in the token. Returns `None` if the token has
-/// expired, or was not created by this desk for this client app.
+/// Checks a token and returns the ticket number in the token. Returns `None` if the token has
+/// expired. Also returns `None` if this desk did not create the token for this client app.
 pub fn ticket_of(key: &[u8; 32], app: &AppCode, token: &str, now: Moment) -> Option<TicketSn> {
     let text = String::from_utf8(URL_SAFE_NO_PAD.decode(token.trim()).ok()?).ok()?;
     let (claim, given) = text.rsplit_once('.')?;
     let (until, ticket) = claim.split_once('.')?;
-    // The comparison of two hashes takes constant time. An attacker therefore cannot measure how
-    // many characters of a signature are right.
+    // The comparison of two hashes takes constant time. An attacker therefore cannot find the
+    // signature by measuring the time.
     let is_signed = blake3::hash(given.as_bytes()) == blake3::hash(mac(key, app, claim).as_bytes());
     (is_signed && until.parse::<i64>().ok()? >= now.0).then(|| TicketSn(ticket.to_owned()))
 }

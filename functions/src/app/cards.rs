@@ -1,12 +1,12 @@
-//! Reads and writes cards (the stored summaries of streams). Personal values in a stored card are
-//! encrypted, so they are decrypted after reading and encrypted before writing.
+//! Reads and writes cards (the stored summaries of streams). The personal values in a card are
+//! encrypted before each write and decrypted after each read.
 
 use domain::views::Card;
 use infra::views::Document;
 use infra::{Error, Ledger};
 
-/// Reads a card (the stored summary of a stream), and decrypts its personal values. If a person was
-/// erased, the values of this person are marked as erased.
+/// Reads a card (the stored summary of a stream) and decrypts its personal values. The values of an
+/// erased person cannot be decrypted. These values are marked as erased.
 pub async fn read_card<C: Card>(
     ledger: &Ledger,
     stream: &str,
@@ -17,8 +17,8 @@ pub async fn read_card<C: Card>(
     Ok(card)
 }
 
-/// Reads a card (the stored summary of a stream) without decrypting its personal values. This
-/// function is used by list filters, which do not need the personal values.
+/// Reads a card (the stored summary of a stream) without decrypting its personal values. List
+/// filters use this function, because they do not need personal values.
 pub fn stored_card<C: Card>(stream: &str, document: &Document) -> Result<C, Error> {
     serde_json::from_slice(&document.body).map_err(|error| {
         Error::because(

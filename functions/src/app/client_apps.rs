@@ -1,5 +1,5 @@
-//! Manages client apps, which are the programs that call the APIs. Each app has an event stream
-//! named `app-<code>`. The key store contains a hash of each app secret.
+//! Manages client apps. A client app is a program that calls the APIs. Each app has an event stream
+//! with the name `app-<code>`. The key store contains a hash of each app secret.
 
 use domain::config;
 use domain::views::Card as _;
@@ -15,12 +15,12 @@ use crate::App;
 /// Number of client apps that one read of the view returns. A desk usually has fewer than 100
 /// client apps.
 const LIST_MAX: usize = 1000;
-/// A text that is sorted after every app code. An app code may contain any character.
+/// A text that is greater than every app code in the sort order of the view.
 const LAST: &str = "\u{10ffff}";
 /// Number of random bytes in the secret that the desk generates for a client app.
 const SECRET_BYTES: usize = 24;
 
-/// Returns the client app with a code, even if the app is disabled.
+/// Returns the client app with the given code. Disabled apps are returned too.
 pub async fn app(ledger: &Ledger, code: &str) -> Result<Option<Registered>, Error> {
     Ok(ledger
         .load::<config::App>(&stream(code))
@@ -30,8 +30,8 @@ pub async fn app(ledger: &Ledger, code: &str) -> Result<Option<Registered>, Erro
         .0)
 }
 
-/// Returns all client apps, sorted by their codes. The codes are read from a view, which the desk
-/// updates after each commit.
+/// Returns all client apps, sorted by code. The codes come from a view, which the desk updates
+/// after each commit.
 pub async fn all(app: &App) -> Result<Vec<Registered>, Error> {
     let (mut apps, view) = (Vec::new(), config::App::VIEW);
     loop {
@@ -47,7 +47,8 @@ pub async fn all(app: &App) -> Result<Vec<Registered>, Error> {
         let page = app.views.range(range).await?;
         let is_last = page.len() < LIST_MAX;
         for entry in page {
-            // The view may be outdated, so the definition of the app is read from its event stream.
+            // The view may be outdated. The definition of the app is therefore read from its event
+            // stream.
             apps.extend(self::app(&app.ledger, &entry.value).await?);
         }
         if is_last {
@@ -72,8 +73,8 @@ pub async fn define(ledger: &Ledger, registered: &Registered, meta: Meta) -> Res
 
 /// Disables or enables a client app. Returns false if the app does not exist.
 ///
-/// In this process, the change takes effect immediately. Other processes of the desk apply the
-/// change within seconds.
+/// The change takes effect immediately in this process, and within seconds in other processes of
+/// the desk.
 pub async fn set_disabled(
     ledger: &Ledger,
     code: &str,
@@ -95,8 +96,8 @@ pub async fn set_disabled(
     Ok(true)
 }
 
-/// Disables the demo app if its secret is still the published demo secret. Returns true if this
-/// call disabled the app.
+/// Disables the demo app if its secret is still the published demo secret, because any person could
+/// use this secret. Returns true if this call disabled the app.
 pub async fn close_demo(app: &App, (code, secret): (&str, &str)) -> Result<bool, Error> {
     match app.credentials.check(code, secret).await? {
         Some(registered) if !registered.is_disabled => {

@@ -1,6 +1,6 @@
-//! Loads the data that commands on tickets need: services, workflow versions, role members, field
-//! options, and data from the company directory. Configuration is cached until any configuration
-//! changes.
+//! Loads the data that commands on tickets need. This data consists of services, workflow versions,
+//! role members, field options, and data from the company directory. Loaded configuration is cached
+//! until any object of the configuration changes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ use jiff::tz::TimeZone;
 use crate::app::option_sources::Offers;
 use crate::app::people::People;
 
-/// The id of the built-in role whose members are superusers.
+/// The id of the built-in role for superusers.
 pub const SUPERUSER: RoleId = RoleId(1);
 /// Maximum number of cached objects of each kind, such as services. A desk usually has hundreds of
 /// objects of each kind.
@@ -58,8 +58,9 @@ pub struct Configuration {
     pub offers: Offers,
 }
 
-/// A cache of configuration objects, by stream name. Each object has the version of the whole
-/// configuration at the time of the read. If the version changes, the object is read again.
+/// A cache of configuration objects, by stream name. The configuration of the desk has a version,
+/// which increases with each change. Each cached object contains the version at the time of the
+/// read. If the version is newer, the object is read again.
 type Cached<T> = Cache<String, (u64, Arc<T>)>;
 
 /// The versions of one workflow. All tickets with the same workflow version use the same copy in
@@ -124,8 +125,9 @@ impl Configuration {
         .await
     }
 
-    /// Returns an integration (a connection to another system), with all versions of its mapping.
-    /// If the integration does not exist, the result contains no definition.
+    /// Returns an integration (a connection to another system) with all versions of its mapping.
+    /// The mapping converts the fields of the other system. An integration that does not exist has
+    /// no definition.
     pub async fn integration(&self, name: &str) -> Result<Arc<Integration>, Error> {
         let stream = format!("integration-{name}");
         self.state(&self.integrations, &stream, |state: Integration| state)
@@ -147,15 +149,15 @@ impl Configuration {
         Ok(state.await?.0.clone())
     }
 
-    /// Returns the definition of a site of the fleet. The definition is absent if the site does not
-    /// exist.
+    /// Returns the definition of a site of the robot fleet. A site that does not exist has no
+    /// definition.
     pub async fn site(&self, name: &str) -> Result<Arc<Site>, Error> {
         let stream = format!("site-{name}");
         self.state(&self.sites, &stream, |state: Site| state).await
     }
 
-    /// Returns the definition of a task type of the fleet. The definition is absent if the task type
-    /// does not exist.
+    /// Returns the definition of a task type of the robot fleet. A task type that does not exist
+    /// has no definition.
     pub async fn task_type(&self, name: &str) -> Result<Arc<TaskType>, Error> {
         let stream = format!("task_type-{name}");
         self.state(&self.task_types, &stream, |state: TaskType| state)
@@ -167,8 +169,8 @@ impl Configuration {
             .await
     }
 
-    /// Returns one version of a workflow. A version that was removed from the list of versions is
-    /// also returned, because existing tickets may use this version.
+    /// Returns one version of a workflow. A version may also be removed from the list of versions.
+    /// Such a version is still returned, because existing tickets may use this version.
     pub async fn workflow(
         &self,
         id: WorkflowId,
@@ -189,7 +191,7 @@ impl Configuration {
         Ok(versions.0.get(&version).cloned())
     }
 
-    /// Returns a workflow with its draft and with all its versions.
+    /// Returns a workflow with its draft and all its versions.
     pub async fn drawn(&self, id: WorkflowId) -> Result<Arc<Workflow>, Error> {
         self.state(
             &self.workflows,
@@ -208,8 +210,8 @@ impl Configuration {
         .await
     }
 
-    /// Returns a field of the field library. Returns `None` if no field has this key, or if the
-    /// field was removed from the library.
+    /// Returns a field of the field library. Returns `None` if the library does not contain a field
+    /// with this key.
     pub async fn field(&self, key: &str) -> Result<Option<Field>, Error> {
         let shared = self
             .state(
@@ -230,8 +232,8 @@ impl Configuration {
             .await
     }
 
-    /// Returns the options of a dictionary. Returns `None` if the dictionary does not exist, was
-    /// removed from the list, or is disabled.
+    /// Returns the options of a dictionary (a shared list of options). Returns `None` if the
+    /// dictionary does not exist, was removed from the list, or is disabled.
     pub async fn options_of(&self, code: &str) -> Result<Option<Vec<Choice>>, Error> {
         Ok(self
             .dictionary(code)
@@ -388,7 +390,7 @@ impl ContextLoader<Ticket> for Configuration {
                         .dictionaries
                         .insert(code.clone(), self.options_of(code).await?);
                 }
-                // Options are not loaded in this loop. The code after the loop loads all options
+                // This loop does not load options. The code after the loop loads all options
                 // concurrently.
                 Lookup::Options(_) => {}
                 Lookup::Attachment(id) => {

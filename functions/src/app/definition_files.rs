@@ -1,5 +1,5 @@
-//! Checks and stores named definitions that an operator writes in a TOML file: integrations,
-//! application kinds, sites, task types and robots.
+//! Checks and stores the named definitions from a TOML file of an operator. These definitions are
+//! integrations, application kinds, sites, task types and robots.
 
 use std::collections::BTreeSet;
 
@@ -9,11 +9,11 @@ use infra::{CommandEnvelope, Error, ExecuteError};
 
 use crate::App;
 
-/// Longest name of an integration or an application kind, in characters.
+/// Maximum length of the name of an integration or an application kind, in characters.
 const NAME_MAX: usize = 64;
 
-/// Stores one definition in the stream of its name. A definition that equals the stored definition
-/// adds no event.
+/// Stores one definition in the event stream for its name. A definition that equals the stored
+/// definition adds no event.
 pub(crate) async fn define<D>(app: &App, name: &str, defined: &D::Command) -> Result<(), Error>
 where
     D: domain::Decider<Context = (), Lookup = domain::decider::Nothing>,
@@ -30,7 +30,7 @@ where
         .map_err(ExecuteError::unexpected)
 }
 
-/// Checks that a name can be a part of a stream name. The error contains the reason.
+/// Checks that a name can be part of a stream name. The error is the reason as a text.
 pub(crate) fn check_name(kind: &str, name: &str) -> Result<(), String> {
     let is_valid = !name.is_empty()
         && name.len() <= NAME_MAX
@@ -46,7 +46,7 @@ pub(crate) fn check_name(kind: &str, name: &str) -> Result<(), String> {
     }
 }
 
-/// Checks that no name is used twice. The error contains the name.
+/// Checks that each name is used only once. The error contains the repeated name.
 pub(crate) fn unique<'a>(
     kind: &str,
     names: impl Iterator<Item = &'a String>,

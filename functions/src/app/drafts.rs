@@ -1,5 +1,5 @@
-//! Saves, lists and deletes drafts and templates. A draft is a form that its owner has not
-//! submitted yet. A template is a form that its owner can use for several tickets.
+//! Saves, lists and deletes drafts and templates. A draft is a form that is not submitted yet. A
+//! template is a form that its owner can use for several tickets.
 
 use domain::attachment::ALONE_MS;
 use domain::draft::{Command, DRAFT_MS, Draft, Rejection};
@@ -20,8 +20,8 @@ pub const TEMPLATES_MAX: usize = 200;
 /// Number of drafts that a task reads before the task yields to other tasks.
 const READ_AT_ONCE: usize = 8;
 
-/// Returns the id for saving a form. A person has at most one draft for each form, so the id of a
-/// draft depends only on the person and the form. A template always gets a new id.
+/// Returns the id under which a form is saved. The id of a draft depends only on the person and the
+/// form, because a person has at most one draft for each form. A template always gets a new id.
 pub fn id(app: &App, owner: &PersonId, form_ref: &FormRef) -> DraftId {
     let place = match form_ref {
         FormRef::Service(service) => format!("service|{service}"),
@@ -31,8 +31,8 @@ pub fn id(app: &App, owner: &PersonId, form_ref: &FormRef) -> DraftId {
     DraftId(hex(&command_id(&["draft", owner.as_str(), &place])))
 }
 
-/// Returns a saved draft or template. Returns `None` if nothing is saved under this id, or if
-/// another person is the owner.
+/// Returns a saved draft or template. Returns `None` if the id is unknown or another person is the
+/// owner.
 pub async fn load(app: &App, id: &DraftId, owner: &PersonId) -> Result<Option<Saved>, Error> {
     Ok(app
         .ledger
@@ -63,8 +63,8 @@ async fn execute(
     Ok(())
 }
 
-/// Saves the values of a form as a draft or template. As long as the draft exists, the files in the
-/// form are not deleted.
+/// Saves the values of a form as a draft or template. The files in the form are kept as long as the
+/// draft or template exists.
 pub async fn save(
     app: &App,
     id: &DraftId,
@@ -107,8 +107,8 @@ pub async fn save(
     execute(app, id, &Command::Save(Box::new(saved)), meta).await
 }
 
-/// Deletes a draft or template. The owner may delete a draft at any time, and the desk may delete a
-/// draft after its deadline.
+/// Deletes a draft or template. The owner may do this at any time. The desk may delete a draft only
+/// after its deadline.
 pub async fn discard(app: &App, id: &DraftId, meta: &Meta) -> Result<(), ExecuteError<Draft>> {
     execute(
         app,
@@ -123,8 +123,7 @@ pub async fn discard(app: &App, id: &DraftId, meta: &Meta) -> Result<(), Execute
 }
 
 /// Deletes the draft of a form after its owner has submitted the form. An error is only logged,
-/// because the submission was successful. In this case, the draft is deleted when its deadline is
-/// reached.
+/// because the form is already submitted. The draft is then deleted at its deadline.
 pub async fn sent(app: &App, owner: &PersonId, form_ref: &FormRef, meta: &Meta) {
     let id = id(app, owner, form_ref);
     let discarded = match load(app, &id, owner).await {
@@ -178,8 +177,8 @@ pub async fn list(
     };
     let mut found = Vec::new();
     for (at, entry) in app.views.range(range).await?.into_iter().enumerate() {
-        // If no read has to wait, a long list blocks other tasks. This task therefore yields from
-        // time to time.
+        // Reads may complete without waiting. A long list would then block other tasks, so this
+        // task yields from time to time.
         if at % READ_AT_ONCE == READ_AT_ONCE - 1 {
             tokio::task::yield_now().await;
         }

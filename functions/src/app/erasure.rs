@@ -1,8 +1,8 @@
 //! Erases the personal data of a person on request.
 //!
-//! First, the user name and the encryption key of the person are removed. Then the variables,
-//! uploaded files and stored documents that contain encrypted values of the person are removed. A
-//! report lists the data that remains.
+//! The erasure first removes the user name and the encryption key of the person. Then the erasure
+//! removes the data that contains encrypted values of the person: ticket variables, uploaded files
+//! and values in stored documents. A report lists the data that remains.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,12 +27,12 @@ use crate::app::outbound::VARIABLES;
 /// Number of commits or stored documents that one read returns.
 const PAGE: usize = 500;
 
-/// This lock allows only one erasure at a time. If the last two superusers erase each other at the
-/// same time, only one erasure succeeds, and one superuser remains.
+/// This lock allows only one erasure at a time. Without this lock, the last two superusers could
+/// erase each other at the same time, and the desk would have no superuser.
 static ERASING: Mutex<()> = Mutex::const_new(());
 
-/// A function that is called with the progress of a search. The argument is the position of the
-/// last searched commit in the feed (the sequence of all commits).
+/// A function that reports the progress of a search. The argument is the feed position of the last
+/// searched commit. The feed is the sequence of all commits.
 pub type Progress<'a> = &'a (dyn Fn(i64) + Send + Sync);
 
 /// The reason why a person was not erased.
@@ -54,21 +54,21 @@ pub enum NotErased {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
     pub person: PersonId,
-    /// True after an erasure. False after a dry run, which changes nothing.
+    /// True after an erasure. The value is false after a dry run, which does not change any data.
     pub erased: bool,
-    /// The event streams with values that are encrypted with the key of the person. After the key
-    /// is erased, these values are unreadable.
+    /// The event streams that contain values of the person. These values are encrypted with the key
+    /// of the person and become unreadable when the key is erased.
     pub sealed: Vec<String>,
     /// The event streams that contain the person id.
     pub named: Vec<String>,
     /// The uploaded files that are encrypted with the key of the person. The erasure deletes the
     /// content of these files.
     pub files: Vec<AttachmentId>,
-    /// The number of removed secrets. A secret is a ticket variable, or an input of an automatic
-    /// workflow node, that the person entered.
+    /// The number of removed secrets of the person. A secret contains the ticket variables or the
+    /// inputs of an automatic workflow node.
     pub secrets: u64,
-    /// The number of cards (stored summaries of tickets) and drafts that contained a value of the
-    /// person.
+    /// The number of cards and drafts that contained a value of the person. A card is the stored
+    /// summary of a ticket.
     pub documents: u64,
     pub remaining: Vec<Remaining>,
 }
@@ -85,8 +85,8 @@ pub struct Remaining {
     pub streams: Vec<String>,
 }
 
-/// Lists the data that an erasure of a person would remove, but changes nothing. The parameter
-/// `person` is a user name or a person id.
+/// Lists the data that an erasure of a person would remove. This function changes no data. The
+/// parameter `person` is a user name or a person id.
 pub async fn survey(
     app: &App,
     person: &str,
@@ -101,8 +101,9 @@ pub async fn survey(
     Ok(report(app, pid, inventory, is_configuration, documents, false).await?)
 }
 
-/// Erases a person permanently. The parameter `person` is a user name or a person id. After an
-/// interrupted erasure the user name is already removed, so the caller must use the person id.
+/// Erases a person permanently. The parameter `person` is a user name or a person id. An
+/// interrupted erasure may have removed the user name already. To complete such an erasure, the
+/// caller must use the person id.
 pub async fn erase(
     app: &App,
     person: &str,
@@ -118,17 +119,16 @@ pub async fn erase(
     match clean(app, &pid, &mut inventory, progress).await {
         Ok(documents) => Ok(report(app, pid, inventory, is_configuration, documents, true).await?),
         Err(error) => {
-            // The client may be disconnected and may not receive this error. The operator needs the
-            // person id to complete the erasure, so the log contains the person id too.
+            // The log also contains the person id, because the client may be disconnected and may
+            // not receive this error. The operator needs the person id to complete the erasure.
             tracing::error!(person = %pid, %error, "an erasure is incomplete; erase the person again by this id");
             Err(NotErased::Unfinished { person: pid, error })
         }
     }
 }
 
-/// Returns the person id for a user name. If the parameter `person` is already a person id, returns
-/// this person id without checking that the person exists. The caller searches the ledger for the
-/// person id.
+/// Returns the person id for a user name. A parameter `person` that is already a person id is
+/// returned without change. The caller later checks whether this person exists in the ledger.
 async fn find(app: &App, person: &str) -> Result<PersonId, NotErased> {
     match app.ledger.keys.find(person).await? {
         Some(pid) => Ok(pid),
@@ -163,24 +163,24 @@ async fn check(
     Err(NotErased::LastSuperuser(person.to_owned()))
 }
 
-/// Removes the remaining personal data after the encryption key was erased: secrets, file contents,
-/// values in stored documents, and old copies of the key. Returns the number of stored documents
-/// that were written again.
+/// Removes the remaining personal data after the encryption key was erased. This data consists of
+/// secrets, file contents, values in stored documents, and old copies of the key. Returns the
+/// number of stored documents that were written again.
 async fn clean(
     app: &App,
     pid: &PersonId,
     inventory: &mut Inventory,
     progress: Progress<'_>,
 ) -> Result<u64, Error> {
-    // The first search ended before the key was erased. This second search finds the commits that
-    // were written between the first search and the erasure of the key.
+    // The first search ended before the key was erased. Other requests may have written commits
+    // about the person in the meantime. This second search finds these commits.
     inventory.read(app, pid, progress).await?;
     for name in &inventory.secrets {
         app.ledger.keys.remove_secret(name).await?;
     }
-    // This step removes old copies of the user name and the key from the key store. This step can
-    // fail while another process reads the key store. The next steps are executed even after such a
-    // failure.
+    // Removes old copies of the user name and the key from the key store. This call fails if
+    // another process reads the key store at the same time. The next steps are executed even after
+    // such a failure.
     let scrubbed = app.ledger.keys.scrub().await;
     for id in &inventory.files {
         attachments::erase_content(app, id).await?;
@@ -189,8 +189,9 @@ async fn clean(
     scrubbed.map(|()| documents)
 }
 
-/// Counts the cards (stored summaries of tickets) and the drafts that contain values of a person.
-/// If the parameter `anew` is true, writes each of these documents again without the values.
+/// Counts the stored documents that contain values of a person. These documents are drafts and
+/// cards (the stored summaries of tickets). If `anew` is true, writes each of these documents again
+/// without the values.
 async fn documents(app: &App, pid: &PersonId, anew: bool) -> Result<u64, Error> {
     Ok(documents_of::<TicketCard>(app, pid, anew).await?
         + documents_of::<Draft>(app, pid, anew).await?)
@@ -212,9 +213,8 @@ async fn documents_of<C: Card>(app: &App, pid: &PersonId, anew: bool) -> Result<
             if anew {
                 let card: C = read_card(&app.ledger, &key, &document).await?;
                 let body = write_card(&app.ledger, &card).await?;
-                // If another process changed the stored document after this function read the
-                // document, this write is rejected. The newer document does not contain the values
-                // of the person.
+                // If another process stored a newer document in the meantime, this write has no
+                // effect. The newer document does not contain the values of the person.
                 let sequence = document.sequence;
                 app.views
                     .put_with(
@@ -243,17 +243,17 @@ fn names(body: &[u8], pid: &PersonId) -> bool {
     std::str::from_utf8(body).is_ok_and(|text| text.contains(pid.as_str()))
 }
 
-/// A list of the data of one person in the ledger. Its size depends only on the amount of this
-/// data, and not on the size of the ledger.
+/// The data of one person in the ledger. The size of this list depends on the amount of this data,
+/// and not on the size of the ledger.
 #[derive(Default)]
 struct Inventory {
-    /// The position of the last searched commit in the feed (the sequence of all commits).
+    /// The feed position of the last searched commit. The feed is the sequence of all commits.
     position: i64,
     named: BTreeSet<String>,
     sealed: BTreeSet<String>,
     files: BTreeSet<AttachmentId>,
-    /// The event streams of files that the person uploaded but that are not encrypted with the key
-    /// of the person. Such a file is encrypted with the key of the desk.
+    /// The event streams of uploaded files that are encrypted with the key of the desk. The person
+    /// uploaded these files, but the key of the person does not encrypt them.
     shared_files: BTreeSet<String>,
     secrets: BTreeSet<String>,
     /// The event streams of tickets with unencrypted text from this person.
@@ -263,7 +263,8 @@ struct Inventory {
 }
 
 impl Inventory {
-    /// Searches the commits after the last searched position. The search needs no decrypted values.
+    /// Searches the commits after the last searched position. The search reads only unencrypted
+    /// parts of the commits.
     async fn read(
         &mut self,
         app: &App,
@@ -349,7 +350,7 @@ impl Inventory {
     }
 }
 
-/// Returns true if an event contains unencrypted text that the person wrote or selected, such as
+/// Returns true if an event contains unencrypted text of the person. Such a text is, for example,
 /// the reason of a vote.
 fn has_plain_text_of(event: &TicketEvent, pid: &PersonId) -> bool {
     let of_form = |form: &[Entry]| {
@@ -511,7 +512,8 @@ async fn report(
     })
 }
 
-/// Returns the tickets with unencrypted text from a person. The tickets are grouped by service.
+/// Returns the tickets that contain unencrypted text of a person. The result has one entry per
+/// service.
 async fn plain_texts(app: &App, streams: &BTreeSet<String>) -> Result<Vec<Remaining>, Error> {
     let mut by_service: BTreeMap<(bool, String), Vec<String>> = BTreeMap::new();
     for stream in streams {

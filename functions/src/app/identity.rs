@@ -24,12 +24,12 @@ use crate::app::request_scope;
 
 /// The name of the desk key that is used to hash app secrets.
 const CREDENTIALS_KEY: &str = "credentials-key";
-/// The prefix of a stored secret record with a keyed BLAKE3 hash. A record without this prefix
-/// contains an Argon2 hash from an older version of the desk.
+/// The text at the start of a stored secret record that contains a keyed BLAKE3 hash. A record
+/// without this text contains an Argon2 hash from an older version of the desk.
 const KEYED: &str = "blake3-keyed:";
 /// Maximum number of concurrent Argon2 computations. Each computation needs 19 MiB of memory. Only
-/// a record from an older version of the desk needs Argon2. After the first successful check, the
-/// record is replaced with a keyed hash.
+/// a secret record from an older version of the desk needs Argon2. After the first successful
+/// check, the record is replaced with a keyed hash.
 const HASHED_AT_ONCE: usize = 2;
 /// Maximum number of requests that wait for an Argon2 computation or run such a computation.
 const HASH_WAITERS_MAX: usize = 8;
@@ -37,15 +37,15 @@ const HASH_WAITERS_MAX: usize = 8;
 const CODE_MAX: usize = 128;
 /// Maximum length of an app secret, in bytes. A longer secret is rejected before it is hashed.
 const SECRET_MAX: usize = 256;
-/// Minimum length of an app secret, in characters, if other machines can reach the desk. The desk
-/// uses a fast hash. A fast hash protects only a secret that is hard to guess.
+/// Minimum length of an app secret, in characters. The minimum applies only if other machines can
+/// reach the desk. Secrets are stored with a fast hash, which does not protect a short secret.
 const SECRET_MIN: usize = 16;
 /// Minimum number of different characters in an app secret. The minimum applies only if other
 /// machines can reach the desk.
 const SECRET_VARIETY_MIN: usize = 8;
 
-/// A client app whose secret was already verified. The next request of the app is checked against
-/// this entry.
+/// A cached entry for a client app after a successful check of its secret. The next request of the
+/// app is compared with this entry.
 struct Cached {
     configuration: u64,
     digest: blake3::Hash,
@@ -58,14 +58,14 @@ pub struct Credentials {
     ledger: Ledger,
     secrets: Arc<dyn Secrets>,
     key: OnceCell<[u8; 32]>,
-    /// The cache of client apps whose secret was verified. The key is the app code. Each app has at
-    /// most one entry.
+    /// The cache of client apps after a successful check of their secrets. The key is the app code.
+    /// Each app has at most one entry.
     kept: Mutex<HashMap<String, Cached>>,
-    /// Counts how often a secret was replaced. A thread that increases this counter must have the
-    /// lock of `kept`.
+    /// Counts how often a secret was replaced. A thread must have the lock of `kept` (the cache)
+    /// when the thread increases this counter.
     replaced: AtomicU64,
-    /// The lock for writing a secret record. An old Argon2 record is replaced during a check of a
-    /// secret. Without this lock, this replacement could overwrite a new secret.
+    /// The lock for writing a secret record. A check of a secret can replace an old Argon2 record.
+    /// Without this lock, the check could overwrite a new secret of another request.
     storing: tokio::sync::Mutex<()>,
     hashing: Semaphore,
     hash_waiters: Semaphore,
@@ -90,8 +90,8 @@ impl Credentials {
     }
 
     /// Receives the address on which the desk listens. If other machines can reach this address,
-    /// weak app secrets are rejected. If only the same machine can reach this address, weak secrets
-    /// cause a warning in the log.
+    /// the desk rejects weak app secrets. Otherwise, the desk only writes a warning to the log for
+    /// a weak secret.
     pub fn listens_on(&self, address: IpAddr) {
         self.is_reachable
             .store(!address.to_canonical().is_loopback(), Ordering::Relaxed);
@@ -154,7 +154,7 @@ impl Credentials {
             }
         }
         // The secret is stored after the app is registered. A client can authenticate as soon as
-        // the secret is stored, and the app must exist at this time.
+        // the secret is stored. The app must already exist at that time.
         let _storing = self.storing.lock().await;
         self.keep(code, digest).await?;
         let mut kept = self.kept.lock().expect("no holder panics");
@@ -173,11 +173,11 @@ impl Credentials {
             .await
     }
 
-    /// Returns the client app that belongs to an app code and a secret. Returns `None` if the code
-    /// or the secret is wrong. The check of an unknown code takes as long as the check of a wrong
-    /// secret, so a caller cannot find out which codes exist.
+    /// Returns the client app for an app code and a secret. Returns `None` if the code or the
+    /// secret is wrong. Unknown codes and wrong secrets need the same time, so a caller cannot find
+    /// out which codes exist.
     ///
-    /// The secret is cached only until the desk reads its configuration again. A replaced secret
+    /// The result is cached only until the desk reads its configuration again. A replaced secret
     /// therefore becomes invalid in every process of the desk.
     pub async fn check(&self, code: &str, secret: &str) -> Result<Option<Registered>, Error> {
         if code.is_empty() || code.len() > CODE_MAX || secret.len() > SECRET_MAX {
@@ -221,15 +221,15 @@ impl Credentials {
             if self.replaced.load(Ordering::Relaxed) == replaced
                 && let Err(error) = self.keep(code, digest).await
             {
-                // If the record cannot be replaced, the old Argon2 record remains valid. This
-                // process may have no permission to write secrets. The command `setup` replaces the
-                // record in this case.
+                // If writing the new record fails, the old Argon2 record remains valid. For
+                // example, this process may have no permission to write secrets. The command
+                // `setup` can then replace the record.
                 tracing::warn!(%error, code, "the record of a secret was not renewed");
             }
         }
         let mut kept = self.kept.lock().expect("no holder panics");
-        // If another request replaced a secret after this record was read, the result may be
-        // outdated and is not cached.
+        // The result is cached only if no secret was replaced during this check. Otherwise, the
+        // result may be outdated.
         if self.replaced.load(Ordering::Relaxed) == replaced {
             kept.insert(
                 code.to_owned(),
@@ -243,8 +243,8 @@ impl Credentials {
         Ok(Some(app))
     }
 
-    /// Returns the app from the cache. Returns `None` if the secret differs from the cached secret,
-    /// or if the desk has read its configuration again since then.
+    /// Returns the app from the cache. Returns `None` if the secret differs from the cached secret.
+    /// Also returns `None` if the desk has read its configuration again after the entry was cached.
     fn kept(&self, code: &str, configuration: u64, digest: blake3::Hash) -> Option<Registered> {
         let kept = self.kept.lock().expect("no holder panics");
         kept.get(code)
@@ -252,8 +252,8 @@ impl Credentials {
             .map(|kept| kept.app.clone())
     }
 
-    /// Returns the keyed hash of a secret. The hash key is derived from a key of the desk and the
-    /// app code. The comparison of two results takes constant time.
+    /// Returns the keyed hash of a secret. The hash key is derived from the app code and a secret
+    /// key of the desk. The comparison of two results takes constant time.
     async fn digest(&self, code: &str, secret: &str) -> Result<blake3::Hash, Error> {
         let key = self
             .key
@@ -315,7 +315,8 @@ fn is_weak(secret: &str) -> bool {
 }
 
 fn is_slow_secret(record: &[u8], secret: &str) -> bool {
-    // The records of older versions use Argon2id with 19 MiB of memory and two passes.
+    // Older versions of the desk created the records with Argon2id, 19 MiB of memory and two
+    // passes.
     let hasher = Argon2::new(
         Algorithm::Argon2id,
         Version::V0x13,
@@ -349,8 +350,8 @@ impl Caller {
         self.may_impersonate || self.user.as_deref() == Some(user)
     }
 
-    /// Returns the metadata for the commits of a request: the actor (the person who acts), the
-    /// client app and the request id.
+    /// Returns the metadata for the commits of a request. The metadata contains the actor (the
+    /// person who acts), the client app and the request id.
     pub fn meta(&self, request_id: &str, actor: PersonId) -> Meta {
         Meta {
             actor,
@@ -384,8 +385,8 @@ pub async fn identify(app: &App, presented: Presented) -> Result<Option<Caller>,
         return Ok(None);
     };
     let Some(registered) = app.credentials.check(&code, &secret).await? else {
-        // Only requests with a wrong secret are counted. A client with the right secret is
-        // therefore never delayed by the wrong secrets of other clients.
+        // Only requests with a wrong secret are counted. Wrong secrets of other clients therefore
+        // never cause the rejection of a client with the right secret.
         app.limits.guessed(&code, app.ledger.clock.now())?;
         return Ok(None);
     };
@@ -396,8 +397,8 @@ pub async fn identify(app: &App, presented: Presented) -> Result<Option<Caller>,
     let user = match presented.token {
         Some(token) => match app.login.who(&token).await {
             Ok(user) => user,
-            // This app may act for any user. The app therefore does not need a verified login
-            // token, and an error of the login service is only logged.
+            // This app may act for any user without a login token. Therefore, an error of the login
+            // service is only logged, and the request continues.
             Err(error) if registered.may_impersonate => {
                 tracing::warn!(%error, "the login service does not answer; the application's word counts");
                 None

@@ -1,7 +1,7 @@
 //! Limits how much one client may use the service desk. The rates of requests and written bytes are
 //! limited for each pair of client app and user. Saved drafts and uploads are limited for each
-//! person. Wrong secrets and concurrent file transfers are also limited. `docs/limits.md` lists all
-//! limits.
+//! person. Requests with a wrong secret and concurrent file transfers are also limited.
+//! `docs/limits.md` lists all limits.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -31,21 +31,22 @@ const REQUESTS: Rate = Rate {
     per_hour: 200 * 3600,
     burst: 5_000,
 };
-/// The limit for the requests that one client app sends without a user. Such an app acts for all of
-/// its users. The rate is therefore ten times the rate for one user, and the burst is eight times
-/// as large.
+/// The limit for the requests that one client app sends without a user: 2000 requests per second.
+/// Such an app acts for all of its users. Therefore, `per_hour` and `burst` are larger than in the
+/// limit for one user.
 const REQUESTS_ALONE: Rate = Rate {
     per_hour: 2_000 * 3600,
     burst: 40_000,
 };
-/// The limit for the bytes that one client app writes to the ledger for one user: 256 KiB per
-/// second. This rate is enough for 300 new tickets per second.
+/// The limit for the bytes that one client app writes to the ledger (the store of all events) for
+/// one user: 256 KiB per second. This rate is enough for 300 new tickets per second.
 const WRITTEN: Rate = Rate {
     per_hour: (256 << 10) * 3600,
     burst: 24 << 20,
 };
-/// The limit for the bytes that one client app writes to the ledger without a user. Such an app
-/// acts for all of its users, so the limit is higher than the limit for one user.
+/// The limit for the bytes that one client app writes to the ledger (the store of all events)
+/// without a user. Such an app acts for all of its users. Therefore, this limit is higher than the
+/// limit for one user.
 const WRITTEN_ALONE: Rate = Rate {
     per_hour: (2 << 20) * 3600,
     burst: 96 << 20,
@@ -62,9 +63,9 @@ const DRAFT_BYTES: Rate = Rate {
     per_hour: 8 << 20,
     burst: 8 << 20,
 };
-/// The limit for requests with a wrong secret for the same app code. The limit is high enough that
-/// a client with an outdated secret still gets normal error responses. The operator of this client
-/// can therefore find the cause.
+/// The limit for requests with a wrong secret for the same app code. The limit is high on purpose.
+/// A client with an outdated secret still gets the normal error response, and its operator can find
+/// the cause.
 const GUESSES_OF_CODE: Rate = Rate {
     per_hour: 3600,
     burst: 30,
@@ -90,19 +91,19 @@ pub const UPLOADS_MAX: usize = 16;
 /// Maximum number of concurrent uploads of one client app for one user.
 pub const UPLOADS_OF_ONE_MAX: usize = 4;
 /// Maximum number of concurrent requests of one client app for one user. A request occupies its
-/// connection until the whole body has arrived and the client has read the response. Slow clients
-/// could therefore occupy many connections.
+/// connection until the client has read the whole response. Without this limit, slow clients could
+/// occupy many connections.
 const UNDER_WAY_MAX: usize = 128;
 /// Maximum number of concurrent requests that one client app sends without a user.
 const UNDER_WAY_ALONE_MAX: usize = 512;
-/// A response with more than this number of bytes counts as a large response. The bytes of a large
-/// response count for the limits of unread bytes until the client has read the response.
+/// A response with more than this number of bytes is a large response. The unread bytes of large
+/// responses are limited, because the server keeps these bytes in memory.
 pub const LARGE_ANSWER: usize = 64 << 10;
-/// Maximum number of bytes in all large responses that clients have not read yet. The bytes use
-/// memory of the server until then.
+/// Maximum number of bytes in all large responses that clients have not read yet. The server keeps
+/// these bytes in memory until the clients have read the responses.
 const RESPONSE_BYTES_MAX: usize = 64 << 20;
-/// Maximum number of unread bytes in the large responses for one client app and one user. A
-/// response with more bytes is allowed if this app and this user have no other unread response.
+/// Maximum number of unread bytes in the large responses for one client app and one user. A single
+/// response may be larger if the app and the user have no other unread response.
 const ANSWER_BYTES_OF_ONE_MAX: usize = 16 << 20;
 /// Maximum number of unread bytes in the large responses for a client app that acts without a user.
 const ANSWER_BYTES_ALONE_MAX: usize = 32 << 20;
@@ -111,8 +112,9 @@ const BEGUN: Rate = Rate {
     per_hour: 600,
     burst: 300,
 };
-/// The limit for the bytes that one person uploads: 2 GiB per hour. The burst equals the largest
-/// value that an administrator can set as the maximum file size.
+/// The limit for the bytes that one person uploads: 2 GiB per hour. `burst` is the number of bytes
+/// that a person may upload at once. Its value is the largest maximum file size that an
+/// administrator can set.
 const UPLOADED: Rate = Rate {
     per_hour: 2 << 30,
     burst: 4 << 30,
@@ -127,12 +129,12 @@ pub const IN_TRANSFER_BYTES_MAX: u64 = 1 << 30;
 const OPEN_UPLOAD_MS: i64 = 24 * HOUR_MS;
 /// The value of the header `Retry-After`, in seconds, if a person has too many incomplete uploads.
 const OPEN_UPLOAD_RETRY_S: u32 = 60;
-/// Shortest time between two log lines about wrong secrets, in milliseconds. An attacker therefore
-/// cannot fill the log.
+/// Shortest time between two log lines about wrong secrets, in milliseconds. With this limit, an
+/// attacker cannot fill the log.
 const GUESS_LOG_MS: i64 = 1_000;
 
-/// The key of a limit for one client app and one user. The key is a digest of the app code and the
-/// user name.
+/// Identifies one pair of client app and user. The limits count the requests of each pair. The
+/// value is a digest of the app code and the user name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Of {
     short: [u8; 16],
@@ -224,8 +226,8 @@ impl Limits {
         if !self.are_applied() {
             return Ok(());
         }
-        // This call takes zero tokens, so it only rejects the request if earlier requests wrote too
-        // many bytes. After the request, `wrote` takes tokens for the written bytes.
+        // Earlier requests may have written too many bytes. In this case, this request is rejected.
+        // The size of this request is not known yet, so the method `wrote` counts its bytes later.
         self.written
             .take(of, of.written(), 0, now)
             .map_err(|seconds| {
@@ -257,8 +259,8 @@ impl Limits {
         Ok(())
     }
 
-    /// Counts the bytes of a large response. The bytes are counted until the caller drops the
-    /// returned `Transfer`. Returns `Limited` if too many bytes are still unread.
+    /// Counts the bytes of a large response as unread until the caller drops the returned
+    /// `Transfer`. Returns `Limited` if too many bytes are already unread.
     pub(crate) fn answer(&self, of: Of, bytes: usize) -> Result<Transfer, Error> {
         let most = if of.is_alone {
             ANSWER_BYTES_ALONE_MAX
@@ -276,9 +278,8 @@ impl Limits {
         })
     }
 
-    /// Counts the bytes that a request wrote to the ledger. If all written bytes together exceed
-    /// the limit, later requests of this caller are rejected until the bucket has enough tokens
-    /// again.
+    /// Counts the bytes that a request wrote to the ledger. After too many written bytes, later
+    /// requests of the same client app and user are rejected for some time.
     pub(crate) fn wrote(&self, of: Of, bytes: u64, now: Moment) {
         if bytes > 0 && self.are_applied() {
             self.written.charge(
@@ -328,8 +329,8 @@ impl Limits {
         })
     }
 
-    /// Logs a request with a wrong secret, but writes at most one log line per second. The next
-    /// line contains the number of requests that were not logged.
+    /// Logs a request with a wrong secret, but writes at most one log line per second. Each log
+    /// line also contains the number of earlier requests that were not logged.
     fn log_guess(&self, code: &str, address: Option<IpAddr>, now: Moment) {
         let last = self.guess_logged.load(Ordering::Relaxed);
         let is_first = now.0 - last >= GUESS_LOG_MS
@@ -352,8 +353,8 @@ impl Limits {
         );
     }
 
-    /// Counts a download of the current caller. The download is counted until the caller of this
-    /// function drops the returned `Transfer`. Returns `Limited` if too many downloads run.
+    /// Counts a download of the current client app and user until the returned `Transfer` is
+    /// dropped. Returns `Limited` if too many downloads run at the same time.
     pub(crate) fn download(&self) -> Result<Transfer, Error> {
         self.downloads
             .start(request_scope::of(), 1, DOWNLOADS_MAX, DOWNLOADS_OF_ONE_MAX)
@@ -372,8 +373,8 @@ impl Limits {
             .map_err(|seconds| limited("one person uploads at most 600 files an hour", seconds))
     }
 
-    /// Returns `Limited` if the person has uploaded too many bytes. The caller checks this limit
-    /// before the person uploads more bytes.
+    /// Returns `Limited` if the person has uploaded too many bytes. The caller must call this
+    /// function before the person uploads more bytes.
     pub(crate) fn uploads(&self, owner: &PersonId, now: Moment) -> Result<(), Error> {
         if !self.are_applied() {
             return Ok(());
@@ -383,8 +384,8 @@ impl Limits {
             .map_err(|seconds| limited("one person uploads at most 2 GiB an hour", seconds))
     }
 
-    /// Counts the bytes that a person uploaded. The later function calls `Limits::uploads` check
-    /// these bytes.
+    /// Counts the bytes that a person uploaded. The function `Limits::uploads` later checks the
+    /// total of these bytes.
     pub fn uploaded(&self, owner: &PersonId, bytes: usize, now: Moment) {
         if self.are_applied() {
             self.uploaded.charge(
@@ -475,8 +476,8 @@ impl Limits {
         }
     }
 
-    /// Counts an upload of the current caller. The upload is counted until the caller of this
-    /// function drops the returned `Transfer`. Returns `Limited` if too many uploads run.
+    /// Counts an upload of the current client app and user until the returned `Transfer` is
+    /// dropped. Returns `Limited` if too many uploads run at the same time.
     pub(crate) fn upload(&self) -> Result<Transfer, Error> {
         self.uploads
             .start(request_scope::of(), 1, UPLOADS_MAX, UPLOADS_OF_ONE_MAX)
@@ -484,9 +485,9 @@ impl Limits {
     }
 }
 
-/// Returns the network address for counting wrong secrets. An internet provider usually gives a
-/// customer a whole /64 network in IPv6, so an IPv6 address is reduced to its /64 network. An IPv4
-/// address is returned without change.
+/// Returns the network address for which wrong secrets are counted. An internet provider usually
+/// gives each customer a whole IPv6 network with a 64-bit prefix. Therefore, only the first 64 bits
+/// of an IPv6 address are returned. An IPv4 address is returned without change.
 fn prefix(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((u128::from(address) & !u128::from(u64::MAX)).into()),
@@ -507,19 +508,20 @@ pub(crate) fn limited(what: &str, seconds: u32) -> Error {
     )
 }
 
-/// A token bucket: a counter that limits a rate. `level` is the content of the bucket, in small
-/// parts of a token. One token has [`PARTS`] parts. At a rate of one token per hour, the bucket
-/// gains one part per millisecond.
+/// A token bucket: a counter that limits a rate. Each request or byte takes one token, and the
+/// bucket gains tokens over time. `level` is the content of the bucket, in parts of a token. One
+/// token has [`PARTS`] parts.
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
     level: i64,
     at: Moment,
-    /// The rate at which this bucket gains tokens. The buckets of one table can have different
-    /// rates, because a client app without a user has a higher rate.
+    /// The rate at which this bucket gains tokens. The buckets of one table may have different
+    /// rates. For example, a client app without a user has a higher rate.
     rate: Rate,
 }
 
-/// The number of parts of one token. One hour has the same number of milliseconds.
+/// The number of parts of one token. The number equals the milliseconds of one hour. At a rate of
+/// one token per hour, a bucket therefore gains one part per millisecond.
 const PARTS: i64 = HOUR_MS;
 
 impl Bucket {
@@ -540,7 +542,7 @@ impl Bucket {
         self.at = Moment(self.at.0.max(now.0));
     }
 
-    /// Returns the number of token parts that are missing until the bucket is full.
+    /// Returns the number of missing token parts. A bucket is full if no parts are missing.
     fn missing(&self) -> i64 {
         self.rate
             .burst
@@ -567,10 +569,11 @@ impl<K> Default for Buckets<K> {
 }
 
 impl<K: Eq + Hash + Clone> Buckets<K> {
-    /// Takes tokens from the bucket of a key. If the bucket contains too few tokens, takes none and
-    /// returns the number of seconds to wait.
+    /// Takes tokens from the bucket of a key. If the bucket contains too few tokens, this method
+    /// takes no tokens and returns the number of seconds to wait.
     ///
-    /// If `tokens` is larger than the burst of the rate, a full bucket is enough.
+    /// The burst of a rate is the maximum number of tokens in a bucket. If `tokens` is larger than
+    /// the burst, this method takes only as many tokens as the burst.
     fn take(&self, key: K, rate: Rate, tokens: i64, now: Moment) -> Result<(), u32> {
         let parts = tokens.min(rate.burst).saturating_mul(PARTS);
         self.with(key, rate, now, |bucket| {
@@ -603,9 +606,9 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
     }
 }
 
-/// Removes the full token buckets of a table. A full bucket has no effect, because a new bucket is
-/// also full. If the table is still more than three quarters full, also removes the fullest buckets
-/// until the table is half full. The next removal is therefore necessary only after many new keys.
+/// Removes the full token buckets of a table, because a new bucket is also full. If the table is
+/// then still more than three quarters full, also removes the fullest of the remaining buckets.
+/// After this removal, the table is half full.
 fn make_place<K: Eq + Hash + Clone>(buckets: &mut HashMap<K, Bucket>, now: Moment) {
     buckets.retain(|_, bucket| {
         bucket.refill(now);
@@ -623,20 +626,23 @@ fn make_place<K: Eq + Hash + Clone>(buckets: &mut HashMap<K, Bucket>, now: Momen
     }
 }
 
-/// Limits how many file transfers, requests or response bytes are in progress at the same time. The
-/// counter stores the total of all callers and the total of each caller.
+/// Limits how many file transfers, requests or response bytes are in progress at the same time.
+/// This value counts the total of all callers and the total of each caller. A caller is a pair of
+/// client app and user.
 #[derive(Clone, Debug, Default)]
 struct Transfers(Arc<Mutex<Running>>);
 
-/// The total of all callers, and the total of each caller.
+/// The total of all callers, and the total of each caller. A caller is a pair of client app and
+/// user.
 type Running = (usize, HashMap<Option<Of>, usize>);
 
 impl Transfers {
-    /// Starts a transfer of the given size. Returns `None` if the transfer exceeds one of the two
+    /// Starts a transfer of the given size. Returns `None` if the transfer exceeds one of two
     /// limits.
     ///
-    /// `most` limits the total of all callers, except if no transfer is running. `most_of_one`
-    /// limits the total of one caller, except if this caller has no running transfer.
+    /// The limit `most` applies to the total of all callers. The limit `most_of_one` applies to the
+    /// total of one caller. If no other transfer counts for a limit, this limit accepts a transfer
+    /// of any size.
     fn start(
         &self,
         of: Option<Of>,
@@ -768,8 +774,9 @@ mod tests {
         for key in 1..ENTRIES_MAX {
             assert_eq!(buckets.take(key, fast, 1, NOON), Ok(()));
         }
-        // The table is full of keys at this point. A new key that arrives one minute later causes
-        // the removal of other keys.
+        // At this point, the table contains the maximum number of keys. One minute later, a new key
+        // arrives, and the full buckets are removed. The bucket of the key 0 must remain, because
+        // this bucket is not full yet.
         assert_eq!(
             buckets.take(ENTRIES_MAX, fast, 1, NOON.plus_ms(60_000)),
             Ok(())

@@ -20,8 +20,8 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// Returns the user name of a person. Returns `None` if the person was erased, or if no person
-    /// has this id.
+    /// Returns the user name of a person. Returns `None` if the person was erased or the id is
+    /// unknown.
     pub async fn of(&mut self, id: &str) -> Result<Option<String>, Error> {
         if let Some(name) = self.known.get(id) {
             return Ok(name.clone());
@@ -31,8 +31,8 @@ impl<'a> Names<'a> {
         Ok(name)
     }
 
-    /// Replaces every person id in a JSON value with a user name. Texts that contain several person
-    /// ids, separated by commas, are also replaced. The ids of erased people do not change.
+    /// Replaces every person id in a JSON value with a user name. A text may also contain several
+    /// person ids, separated by commas. The ids of erased people do not change.
     pub async fn put_into(&mut self, value: &mut Value) -> Result<(), Error> {
         let mut ids = BTreeSet::new();
         collect(value, &mut ids);

@@ -1,5 +1,5 @@
-//! Creates ticket numbers. Each process reserves blocks of numbers, so most new tickets need no
-//! write to the shared number sequence.
+//! Creates ticket numbers. Each process reserves a block of numbers at a time. Most new tickets
+//! therefore need no write to the shared number sequence.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -12,16 +12,17 @@ use infra::{CommandEnvelope, ExecuteError, Kind, Ledger, Outcome};
 use jiff::civil::Date;
 use tokio::sync::Mutex;
 
-/// Number of ticket numbers that a process reserves at once. After a restart, the unused numbers of
-/// a block are lost. Each service kind has 999,999 numbers per day.
+/// Number of ticket numbers in one block. A process reserves a whole block at once. After a
+/// restart, the unused numbers of the block are lost. Each service kind has 999,999 numbers per
+/// day.
 const BLOCK: i64 = 200;
 
-/// Maximum number of failed attempts after which a process waits for a random time and tries again.
-/// An attempt to reserve a block of ticket numbers fails if another process reserves a block at the
-/// same time.
+/// Number of failed attempts to reserve a block of ticket numbers before the last attempt. After
+/// each of these attempts, the process waits for a random time. An attempt fails if another process
+/// reserves a block at the same time.
 const CROWD_MAX: u32 = 20;
 
-/// Contains the blocks of ticket numbers that this process has reserved.
+/// The blocks of ticket numbers that this process has reserved.
 pub struct Numbers {
     ledger: Ledger,
     /// The unused ticket numbers in the current block. Each service kind and each day has its own
@@ -38,8 +39,8 @@ impl Numbers {
     }
 
     /// Reserves a block of ticket numbers. If another process reserves a block at the same time,
-    /// tries again after a random delay. Many processes may need a new block at the same time, for
-    /// example at midnight.
+    /// this function tries again after a random delay. Such conflicts occur, for example, at
+    /// midnight, when many processes need a new block.
     async fn issue(
         &self,
         command_envelope: &CommandEnvelope,
@@ -85,7 +86,7 @@ impl Numbers {
         let date =
             i64::from(day.year()) * 10_000 + i64::from(day.month()) * 100 + i64::from(day.day());
         let mut blocks = self.blocks.lock().await;
-        // New tickets do not need the blocks of older days, so these blocks are removed.
+        // New tickets do not use the blocks of past days. These blocks are removed.
         blocks.retain(|(_, other), _| *other >= date - 1);
         let block = blocks.entry((kind, date)).or_default();
         if block.is_empty() {

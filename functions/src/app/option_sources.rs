@@ -1,5 +1,5 @@
-//! Loads field options from other systems, and caches these options. The requests to the other
-//! systems run concurrently and follow the rules for outgoing requests.
+//! Loads field options from other systems and caches these options. Requests to other systems run
+//! concurrently and follow the rules of the desk for outgoing requests.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,8 +21,8 @@ const OFFER_MS: i64 = 60_000;
 const NO_OFFER_MS: i64 = 5_000;
 /// Maximum size of a response that contains options, in bytes.
 const OFFER_BYTES_MAX: usize = 1 << 20;
-/// The limits of the cache for options. `entries` limits the number of cached responses, and
-/// `weight` limits the total number of options in these responses.
+/// The size limits of the cache for options. `entries` is the maximum number of cached responses.
+/// `weight` is the maximum number of options in all cached responses.
 const CACHE: Bounds = Bounds {
     entries: 200,
     weight: 100_000,
@@ -44,8 +44,8 @@ impl Offers {
         }
     }
 
-    /// Returns the options for one request. If the cache does not contain the options, sends the
-    /// request to the other system.
+    /// Returns the options for one request. Options that are not in the cache are requested from
+    /// the other system.
     pub async fn ask(&self, question: &Question) -> Result<Offered, Error> {
         let now = self.ledger.clock.now();
         if let Some(offered) = self.cache.get(question, now) {
@@ -67,7 +67,7 @@ impl Offers {
             },
             Err(reason) => Err(reason),
         };
-        // The request may take long. The time in the cache therefore starts after the response.
+        // The request may take a long time. The cache time therefore starts after the response.
         let now = self.ledger.clock.now();
         let held_ms = if offered.is_ok() {
             OFFER_MS
@@ -83,8 +83,9 @@ impl Offers {
         Ok(offered)
     }
 
-    /// Loads the options of all fields in `given` into the cache, before a command with these
-    /// fields is executed. The requests run concurrently, and no lock is held during the requests.
+    /// Loads the options of all fields in `given` into the cache. The caller then executes a
+    /// command with these fields. The requests run concurrently, and this function holds no lock
+    /// during the requests.
     pub async fn ask_ahead(
         &self,
         definition: &Definition,
@@ -107,7 +108,7 @@ impl Offers {
         self.ask_all(questions.collect()).await.map(drop)
     }
 
-    /// Returns the options for each of the requests. The requests run concurrently.
+    /// Returns the options for several requests. The requests run concurrently.
     pub async fn ask_all(
         &self,
         questions: BTreeSet<Question>,

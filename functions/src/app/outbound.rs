@@ -1,6 +1,6 @@
-//! Builds the HTTP requests of workflow definitions, and limits their number. Secret headers are
-//! stored in the key store under the name `api/<name>`. A workflow definition contains only this
-//! name.
+//! Builds the HTTP requests that workflow definitions describe, and limits the number of concurrent
+//! requests. Secret headers are stored in the key store under the name `api/<name>`. A workflow
+//! definition contains only this name.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -11,19 +11,19 @@ use infra::keys::Keys;
 use infra::{Error, Kind};
 use serde::{Deserialize, Serialize};
 
-/// The first part of the names of two kinds of secrets: ticket variables for automatic workflow
-/// nodes, and new inputs for a repeated API call.
+/// The start of the names of two kinds of secrets: the variables of a ticket for automatic workflow
+/// nodes, and the new inputs for a repeated API call.
 pub const VARIABLES: &str = "variables/";
 
-/// The receiver of a callback, as it is stored in the key store. The URL and the headers may
-/// contain secrets.
+/// The receiver of a callback in the form that the key store contains. The URL and the headers may
+/// be secrets.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Receiver {
     pub url: String,
     pub headers: Vec<(String, String)>,
 }
 
-/// A request from a workflow definition, after all placeholders were replaced by values.
+/// A request of a workflow definition. All placeholders are already replaced with values.
 #[derive(Clone, Debug)]
 pub struct Described<'a> {
     pub method: String,
@@ -31,17 +31,17 @@ pub struct Described<'a> {
     pub headers: Vec<(String, String)>,
     /// The body as JSON text. If the text is empty, the request is sent without a body.
     pub body: String,
-    /// The name of a stored secret that contains additional headers. The name is empty if the
-    /// request needs no secret headers.
+    /// The name of the stored secret with additional headers. The name is empty if the request has
+    /// no secret headers.
     pub secret: &'a str,
     pub timeout_ms: i64,
     pub response_bytes_max: usize,
 }
 
-/// Builds an HTTP request, and adds the headers from the stored secret.
+/// Builds an HTTP request and adds the headers from the stored secret.
 ///
-/// The inner `Err` is the reason, in English, why the request cannot be built. The outer `Err` is
-/// an error of the key store.
+/// If the request cannot be built, the inner `Err` is the reason as an English text. The outer
+/// `Err` is an error of the key store.
 pub async fn request(
     keys: &dyn Keys,
     described: Described<'_>,
@@ -69,8 +69,8 @@ pub async fn request(
     }))
 }
 
-/// Returns the additional headers from a stored secret. The secret is a JSON object with a text for
-/// each header name. Returns `None` if the secret does not exist.
+/// Returns the additional headers from a stored secret. The secret is a JSON object. Each key is a
+/// header name, and each value is a text. Returns `None` if the secret does not exist.
 async fn secret_headers(
     keys: &dyn Keys,
     name: &str,
@@ -91,17 +91,17 @@ async fn secret_headers(
     })
 }
 
-/// Maximum number of concurrent requests to the same receiver. Two URLs with the same scheme, host
-/// and port have the same receiver.
+/// Maximum number of concurrent requests to one receiver. URLs with the same scheme, host and port
+/// belong to the same receiver.
 const CONCURRENT_MAX: usize = 32;
 
-/// Counts, for each receiver, the requests that this process has sent and not finished. The limit
-/// for each receiver prevents a slow receiver from occupying all workers.
+/// Counts the unfinished requests of this process for each receiver. The count is limited, so a
+/// slow receiver cannot occupy all workers.
 #[derive(Clone, Debug, Default)]
 pub struct Targets(Arc<Mutex<HashMap<String, usize>>>);
 
-/// A request that is not finished and counts for the limit of its receiver. When this value is
-/// dropped, the request no longer counts.
+/// An unfinished request that counts for the limit of its receiver. The request stops counting when
+/// this value is dropped.
 #[derive(Debug)]
 pub struct TargetSlot {
     targets: Targets,

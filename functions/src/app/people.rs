@@ -14,10 +14,11 @@ use serde_json::Value;
 
 pub use domain::user_name::{NAME_MAX, is_name, trimmed};
 
-/// Maximum number of user names in one request. The user names in all fields of the request count.
+/// Maximum number of user names in one request. The limit applies to all fields of the request
+/// together.
 pub const NAMED_MAX: usize = 1000;
 
-/// Number of user names that a task reads before the task yields to other tasks.
+/// Number of user names that a task reads from the key store before the task yields to other tasks.
 const NAMES_AT_ONCE: usize = 128;
 
 /// The reason why user names of a request cannot be converted to person ids.
@@ -27,7 +28,8 @@ pub enum Unnamed {
     NotAName(String),
     #[error("more than {0} people are named")]
     TooMany(usize),
-    /// The form field `key` contains a value that cannot be converted. `why` is the reason.
+    /// The form field `key` contains a value that is not a valid list of user names. `why` is the
+    /// reason.
     #[error("{why}")]
     InField { key: String, why: Box<Unnamed> },
     #[error(transparent)]
@@ -40,15 +42,15 @@ impl Unnamed {
     }
 }
 
-/// Removes whitespace at the start and the end of a user name. Returns `None` if the rest is not a
-/// valid user name.
+/// Removes whitespace at the start and the end of a user name. Returns `None` if the remaining text
+/// is not a valid user name.
 pub fn one_name(text: &str) -> Option<&str> {
     Some(trimmed(text)).filter(|name| is_name(name))
 }
 
 /// Returns the user names in a value of a request. The value is an array of user names, or a text
-/// with separators between the user names. Returns an error if the value contains more than `most`
-/// user names.
+/// with separators between the names. Returns an error if the value contains more than `most`
+/// names.
 pub fn names_of(value: &Value, most: usize) -> Result<Vec<String>, Unnamed> {
     let one = |text: &str| {
         one_name(text)
@@ -80,21 +82,22 @@ pub fn names_of(value: &Value, most: usize) -> Result<Vec<String>, Unnamed> {
     }
 }
 
-/// The new person ids of people whom a request has registered. Each key is the temporary id that
-/// [`People::find`] returned, and each value is the new person id.
+/// The new person ids of people who were registered for a request. Before the registration,
+/// [`People::find`] returns a temporary id for such a person. The map assigns the new person id to
+/// each temporary id.
 #[derive(Clone, Debug, Default)]
 pub struct Registered(BTreeMap<PersonId, PersonId>);
 
 impl Registered {
-    /// If `pid` is a temporary id, replaces it with the new person id.
+    /// Replaces a temporary id in `pid` with the new person id. Any other id remains unchanged.
     pub fn put(&self, pid: &mut PersonId) {
         if let Some(registered) = self.0.get(pid) {
             pid.clone_from(registered);
         }
     }
 
-    /// Replaces the temporary ids in a ticket form with new person ids. Only form fields that
-    /// contain people are changed.
+    /// Replaces the temporary ids in a ticket form with the new person ids. Only the form fields
+    /// for people are changed.
     pub fn put_in(&self, definition: &Definition, form: &mut [Entry]) {
         for entry in form
             .iter_mut()
@@ -110,8 +113,8 @@ impl Registered {
     }
 }
 
-/// Returns the person ids in the fields of a ticket form that contain people. [`People::form_in`]
-/// must have converted the user names before.
+/// Returns the person ids in those fields of a ticket form that contain people. The caller must
+/// first convert the user names with [`People::form_in`].
 pub fn people_in(definition: &Definition, form: &[Entry]) -> Vec<PersonId> {
     let fields = form
         .iter()
@@ -122,7 +125,8 @@ pub fn people_in(definition: &Definition, form: &[Entry]) -> Vec<PersonId> {
         .collect()
 }
 
-/// Finds person ids by user name, and user names by person id. The key store contains both.
+/// Finds person ids by user name, and user names by person id. The key store contains both values
+/// of each person.
 #[derive(Clone)]
 pub struct People(Arc<dyn Keys>);
 
@@ -140,8 +144,8 @@ impl People {
         }
     }
 
-    /// Returns the person id for a user name. If the user name is unknown, returns a temporary id,
-    /// and registers nobody.
+    /// Returns the person id for a user name. For an unknown user name, returns a temporary id.
+    /// This function does not register a person.
     pub async fn find(&self, name: &str) -> Result<PersonId, Error> {
         Ok(self
             .0
@@ -161,8 +165,8 @@ impl People {
             .collect())
     }
 
-    /// Returns the person ids for several user names, in the same order. Registers all unknown user
-    /// names with one call of the key store.
+    /// Returns the person ids for several user names, in the same order. All unknown user names are
+    /// registered with one call of the key store.
     pub async fn pids(&self, names: &[String]) -> Result<Vec<PersonId>, Error> {
         let mut pids = self.find_all(names).await?;
         let registered = self.register(pids.clone()).await?;
@@ -170,8 +174,8 @@ impl People {
         Ok(pids)
     }
 
-    /// Registers, with one call of the key store, all people who have only a temporary id from
-    /// [`People::find`].
+    /// Registers the people who have only a temporary id from [`People::find`]. One call of the key
+    /// store registers all of these people.
     pub async fn register(&self, people: Vec<PersonId>) -> Result<Registered, Error> {
         let unknown: BTreeSet<PersonId> = people.into_iter().filter(PersonId::is_unknown).collect();
         if unknown.is_empty() {
@@ -197,8 +201,8 @@ impl People {
     pub async fn names(&self, pids: impl IntoIterator<Item = &PersonId>) -> Result<String, Error> {
         let mut names = Vec::new();
         for (at, pid) in pids.into_iter().enumerate() {
-            // If no read of the key store has to wait, a long list blocks other tasks. This task
-            // therefore yields from time to time.
+            // Reads of the key store may complete without waiting. A long list would then block
+            // other tasks, so this task yields from time to time.
             if at % NAMES_AT_ONCE == NAMES_AT_ONCE - 1 {
                 tokio::task::yield_now().await;
             }
@@ -209,9 +213,9 @@ impl People {
 
     /// Replaces the user names in the people fields of a ticket form with person ids.
     ///
-    /// The parameter `besides` is the number of people in the other parts of the request. The form
-    /// and these parts together may contain at most [`NAMED_MAX`] people. This limit is checked
-    /// before the first user name is searched.
+    /// The parameter `besides` is the number of user names in the other parts of the request. The
+    /// form and the other parts together may contain at most [`NAMED_MAX`] user names. This limit
+    /// is checked before the key store is read.
     pub async fn form_in(
         &self,
         definition: &Definition,
@@ -251,8 +255,8 @@ impl People {
         }
     }
 
-    /// Converts a text with person ids to a text with user names. Both texts are separated by
-    /// commas.
+    /// Converts a list of person ids to a list of user names. Both lists are texts with commas
+    /// between the entries.
     pub async fn names_in(&self, pids: &str) -> Result<String, Error> {
         self.names(&pids_in(pids)).await
     }

@@ -41,8 +41,8 @@ pub async fn incident_log(
     }
 }
 
-/// Returns the report `incidents` about imported cases. The report contains numbers of cases, state
-/// transitions, durations, reassignments and reopened cases.
+/// Returns the report `incidents` about imported cases (incidents of another system). The report
+/// contains numbers of cases, state transitions, durations, reassignments and reopened cases.
 pub fn incidents(log: &IncidentLog) -> Value {
     let cases: Vec<(&Case, &RowImported)> = log
         .cases
@@ -108,8 +108,8 @@ pub fn incidents(log: &IncidentLog) -> Value {
     })
 }
 
-/// Returns the ISO weekday of a time in a time zone. If the time zone is unknown, returns a text
-/// with its name, so that the report still counts the case.
+/// Returns the ISO weekday of a time in a time zone. For an unknown time zone, returns a text with
+/// the zone name. The report therefore still counts the case.
 fn weekday(Moment(at): Moment, zone: &str) -> Option<String> {
     let zone = match zone {
         "" => TimeZone::UTC,
@@ -133,7 +133,7 @@ fn counts(values: impl Iterator<Item = String>) -> BTreeMap<String, u64> {
 }
 
 /// Returns statistics of the given values, such as the mean and percentiles. The mean is rounded to
-/// 3 decimals. Percentiles use the nearest-rank method, `sorted[ceil(p * n) - 1]`.
+/// 3 decimals. The percentiles use the nearest-rank method, `sorted[ceil(p * n) - 1]`.
 fn distribution(mut values: Vec<i64>) -> Value {
     values.sort_unstable();
     let n = values.len();

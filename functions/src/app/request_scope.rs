@@ -1,5 +1,6 @@
-//! Contains data about the current HTTP request that every function can read without a parameter:
-//! the client address, the caller, and the headers of conditional requests.
+//! Contains data about the current HTTP request. Every function can read this data without a
+//! parameter. The data includes the client address, the client app and user, and the headers of
+//! conditional requests.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,12 +11,12 @@ use events::AppCode;
 
 use crate::app::limits::{Of, Transfer};
 
-/// The client that sent the request. The host adds this value to the extensions of each HTTP
+/// The network client of a request. The server adds this value to the extensions of each HTTP
 /// request.
 #[derive(Clone, Debug)]
 pub struct Peer {
     pub address: IpAddr,
-    /// True after the credentials in the request were verified.
+    /// True after the credentials in the request are verified.
     pub is_known: Arc<AtomicBool>,
 }
 
@@ -25,8 +26,8 @@ pub(crate) struct Scope {
     pub(crate) if_none_match: Option<HeaderValue>,
     pub(crate) if_range: Option<HeaderValue>,
     pub(crate) of: Mutex<Option<Of>>,
-    /// While this value exists, the request counts as a concurrent request of its caller. The value
-    /// is dropped at the end of the request.
+    /// While this value exists, the request counts as a concurrent request of its client app and
+    /// user. The value is dropped at the end of the request.
     pub(crate) place: Mutex<Option<Transfer>>,
     pub(crate) retry_after_s: AtomicU64,
 }
@@ -39,14 +40,14 @@ fn with<T>(read: impl FnOnce(&Scope) -> Option<T>) -> Option<T> {
     SCOPE.try_with(|scope| read(scope)).ok().flatten()
 }
 
-/// Returns the IP address of the client that sent the current request. Returns `None` if the host
-/// does not know this address.
+/// Returns the IP address of the client that sent the current request. Returns `None` if the
+/// address is unknown.
 pub(crate) fn address() -> Option<IpAddr> {
     with(|scope| scope.peer.as_ref().map(|peer| peer.address))
 }
 
-/// Stores the caller of the current request, whose credentials were verified. All limits for this
-/// request are then limits of this caller.
+/// Stores the verified client app and user of the current request. The limits of this app and user
+/// then apply to the request.
 pub(crate) fn is_of(of: Of) {
     with(|scope| {
         if let Some(peer) = &scope.peer {
@@ -57,12 +58,13 @@ pub(crate) fn is_of(of: Of) {
     });
 }
 
-/// Counts the current request as a concurrent request of its caller until the end of the request.
+/// Counts the current request as a concurrent request of its client app and user. The count ends
+/// with the request.
 pub(crate) fn hold(place: Transfer) {
     with(|scope| scope.place.lock().expect("no holder panics").replace(place));
 }
 
-/// Returns the client app and the user whose limits apply to the current request.
+/// Returns the client app and the user of the current request. Their limits apply to this request.
 pub(crate) fn of() -> Option<Of> {
     with(|scope| *scope.of.lock().expect("no holder panics"))
 }
@@ -89,8 +91,8 @@ pub(crate) fn if_range() -> Option<String> {
     })
 }
 
-/// Stores the number of seconds after which the client may repeat the current request. If the
-/// response has the status 429, its header `Retry-After` contains this number.
+/// Stores the number of seconds after which the client may repeat the current request. A response
+/// with the status 429 contains this number in the header `Retry-After`.
 pub(crate) fn retry_after(seconds: u32) {
     with(|scope| {
         scope.retry_after_s.store(seconds.into(), Ordering::Relaxed);
@@ -99,13 +101,13 @@ pub(crate) fn retry_after(seconds: u32) {
 }
 
 tokio::task_local! {
-    /// The client app that sent the current request. The value is set after the credentials were
+    /// The client app that sent the current request. The value is set when the credentials are
     /// verified.
     pub(crate) static CALLER: OnceLock<AppCode>;
 }
 
-/// Stores the client app that sent the current request. The log line about the request contains
-/// this app. Outside of a request, this function does nothing.
+/// Stores the client app that sent the current request, for the log line about this request.
+/// Outside of a request, this function has no effect.
 pub(crate) fn note_caller(code: &AppCode) {
     let _ = CALLER.try_with(|caller| caller.set(code.clone()));
 }

@@ -12,7 +12,8 @@ use tracing_subscriber::fmt::time::FormatTime;
 /// The time zone of ticket numbers and displayed times if the operator configures no time zone.
 pub const DEFAULT_ZONE: &str = "Asia/Shanghai";
 
-/// The keys in the JSON of stored events and states whose integers are times in milliseconds.
+/// The JSON keys that contain a time in stored events and states. The value is an integer in
+/// milliseconds.
 const INSTANTS: [&str; 11] = [
     "at",
     "due",
@@ -26,11 +27,11 @@ const INSTANTS: [&str; 11] = [
     "ended_at",
     "last_at",
 ];
-/// The keys in the JSON of stored events and states whose values are objects with times. Each value
-/// of such an object is a time in milliseconds.
+/// The JSON keys that contain an object with times in stored events and states. Each value of this
+/// object is a time in milliseconds.
 const TABLES_OF_INSTANTS: [&str; 2] = ["times", "versions"];
-/// The keys in the JSON of stored events whose values come from users or from workflow definitions.
-/// Inside these values, keys such as `at` or `due` do not mean a time.
+/// The JSON keys that contain values from users or from workflow definitions in stored events.
+/// Inside these values, keys such as `at` or `due` are ordinary texts and not times.
 const FOREIGN: [&str; 8] = [
     "value",
     "values",
@@ -47,7 +48,7 @@ pub fn rfc3339(at: Moment) -> String {
     timestamp(at).strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
-/// Formats a time in a time zone, with the offset of this zone. An example is
+/// Formats a time in the given time zone. The result contains the offset of the zone, for example
 /// `2026-11-22T16:00:00.000+08:00`.
 pub fn in_zone(at: Moment, zone: &TimeZone) -> String {
     timestamp(at)
@@ -56,8 +57,8 @@ pub fn in_zone(at: Moment, zone: &TimeZone) -> String {
         .to_string()
 }
 
-/// Parses a time in a format of RFC 3339. If the text is only a date, the result is the start of
-/// this day in UTC.
+/// Parses a time in a format of RFC 3339. A text with only a date means the start of this day in
+/// UTC.
 pub fn read(text: &str) -> Option<Moment> {
     let parsed = text
         .parse::<Timestamp>()
@@ -65,7 +66,8 @@ pub fn read(text: &str) -> Option<Moment> {
     parsed.ok().map(|at| Moment(at.as_millisecond()))
 }
 
-/// Returns true if the text is only a date. The function [`read`] must accept the text.
+/// Returns true if the text contains only a date. The caller must pass a text that [`read`] can
+/// parse.
 pub fn is_day(text: &str) -> bool {
     text.parse::<Timestamp>().is_err()
 }
@@ -86,7 +88,7 @@ pub fn default_zone() -> TimeZone {
 }
 
 /// Replaces the times in the JSON of an event or a state with readable texts. The function `write`
-/// returns the text for a time.
+/// formats a time.
 pub fn spell(value: &mut Value, write: &dyn Fn(Moment) -> String) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(|item| spell(item, write)),
@@ -116,8 +118,8 @@ pub fn spell(value: &mut Value, write: &dyn Fn(Moment) -> String) {
 }
 
 fn timestamp(at: Moment) -> Timestamp {
-    // The text format does not support extremely early or late times. Such a time is replaced with
-    // the nearest time that the format supports.
+    // The text format does not support very early or very late times. Such a time is replaced with
+    // the nearest supported time.
     let nearest = if at.0 < 0 {
         Timestamp::MIN
     } else {

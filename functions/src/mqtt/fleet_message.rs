@@ -1,6 +1,6 @@
-//! The function `fleet_message`: processes the messages of robots. On one machine the messages come
-//! from a broker. In the cloud they come from the queue `fleet`, into which a rule of the broker puts
-//! them.
+//! Contains the function `fleet_message`, which processes the messages of robots. On one machine,
+//! the messages come from an MQTT broker. In the cloud, a rule of the broker puts the messages into
+//! the queue `fleet`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,18 +12,19 @@ use serde::Deserialize;
 use crate::App;
 use crate::app::fleet::messages;
 
-/// The name of the function.
+/// The name of the function that processes the messages of robots.
 pub const NAME: &str = "fleet_message";
 
-/// A message in the queue `fleet`, as the rule of the broker writes it. The message of the robot is
-/// base64 text, so that its members cannot replace members of the rule.
+/// A message in the queue `fleet`. A rule of the message broker creates this JSON object. The field
+/// `payload` contains the robot message as base64 text, so that the robot message cannot change the
+/// other fields.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Queued {
     payload: String,
     topic: String,
     client: String,
-    /// The instant at which the broker received the message, in milliseconds since 1970.
+    /// The time at which the broker received the message, in milliseconds since 1970.
     received: i64,
 }
 
@@ -32,7 +33,8 @@ pub async fn receive(app: &App, message: &Message) -> Result<(), Error> {
     messages::receive(app, message).await
 }
 
-/// Processes one message of the queue `fleet`. A message that the rule did not write is rejected.
+/// Processes one message of the queue `fleet`. A message without the expected fields is rejected,
+/// because the rule of the broker did not write this message.
 pub async fn from_queue(app: &App, body: &str) -> Result<(), Error> {
     let queued: Queued = serde_json::from_str(body).map_err(|error| {
         Error::because(

@@ -1,3 +1,3 @@
-//! The functions that process messages of robots.
+//! Contains the functions that process MQTT messages of robots.
 
 pub mod fleet_message;

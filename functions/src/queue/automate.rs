@@ -1,9 +1,9 @@
 //! Processes the messages of the queue `automate`. Each message creates the API call of an
 //! automatic workflow node.
 //!
-//! The stream name of an API call contains the message id, and the message id depends only on the
-//! event. If the same message arrives again, the stream already exists, and no second API call is
-//! created.
+//! The stream name of an API call contains the message id. The message id depends only on the
+//! event. If the same message arrives again, the stream already exists, and the desk does not
+//! create a second API call.
 
 pub mod api_call;
 
@@ -18,7 +18,7 @@ use infra::{CommandEnvelope, Error, Ledger};
 use super::{runner, wrong_queue};
 use crate::App;
 
-/// Executes an intent (a request for work) from a message: creates the API call, and executes its
+/// Executes an intent (a request for work) from a message. Creates the API call and executes its
 /// first step.
 pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(), Error> {
     let Intent::StartApiCall(call) = intent else {
@@ -32,8 +32,7 @@ fn stream(message: &Message) -> String {
     format!("api_call-{}", message.id)
 }
 
-/// Creates an API call from an intent (a request for work). The first attempt can be made
-/// immediately.
+/// Creates an API call from an intent (a request for work). The first attempt is due immediately.
 pub async fn open(
     ledger: &Ledger,
     message: &Message,

@@ -1,10 +1,12 @@
-//! Processes the messages of the queue `callback`. Creates callbacks, and sends them to their
-//! receivers (reference/bk-itsm.md 10).
+//! Processes the messages of the queue `callback`. Each message creates a callback, which is then
+//! sent to its receiver (reference/bk-itsm.md 10).
 //!
-//! The stream name of a callback contains the message id, and the message id depends only on the
-//! event. If the same message arrives again, the stream already exists, and no second callback is
-//! created. Each attempt sends the callback id in the header `Idempotency-Key` and stores its
-//! result.
+//! The stream name of a callback contains the message id. The message id depends only on the event.
+//! If the same message arrives again, the stream already exists, and the desk does not create a
+//! second callback.
+//!
+//! Each attempt sends the callback id in the header `Idempotency-Key`. The result of each attempt
+//! is stored.
 
 use std::collections::BTreeMap;
 
@@ -30,8 +32,8 @@ use crate::app::outbound::Receiver;
 use crate::app::tickets;
 use crate::app::tickets::display;
 
-/// Executes an intent (a request for work) from a message: creates the callback, and makes its
-/// first attempt.
+/// Executes an intent (a request for work) from a message. Creates the callback and makes its first
+/// attempt.
 pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(), Error> {
     open(&app.ledger, message, intent).await?;
     attempt(app, &stream(message)).await
@@ -41,8 +43,7 @@ fn stream(message: &Message) -> String {
     format!("callback-{}", message.id)
 }
 
-/// Creates a callback from an intent (a request for work). The first attempt can be made
-/// immediately.
+/// Creates a callback from an intent (a request for work). The first attempt is due immediately.
 pub async fn open(ledger: &Ledger, message: &Message, intent: Intent) -> Result<(), Error> {
     let Intent::SendCallback {
         ticket,
@@ -69,7 +70,7 @@ pub async fn open(ledger: &Ledger, message: &Message, intent: Intent) -> Result<
     runner::open::<Callback>(ledger, &command_envelope, &Command::Request(requested)).await
 }
 
-/// Makes the next attempt of a callback. If the time of this attempt has not come, does nothing.
+/// Makes the next attempt of a callback if the time of this attempt has come.
 pub async fn attempt(app: &App, stream: &str) -> Result<(), Error> {
     runner::run::<Callback>(app, stream).await
 }
@@ -133,9 +134,9 @@ impl Outgoing for Callback {
 
 /// Logs a failed attempt of a callback.
 ///
-/// A first failure is often caused by a restart of the receiver, so the first failure is logged at
-/// debug level. If a later attempt fails, an operator must check the receiver. The command `audit
-/// show` prints the details.
+/// The first failure is logged at debug level, because a restart of the receiver often causes this
+/// failure. Later failures are logged at a higher level, because an operator must check the
+/// receiver. The command `audit show` prints the details.
 fn note(stream: &str, attempt: u32, reason: &str) {
     if attempt > 1 {
         tracing::warn!(
@@ -188,8 +189,8 @@ async fn request(
     }))
 }
 
-/// Returns the JSON body of a callback. The field `updated_by` is never empty, because some
-/// receivers reject an empty value.
+/// Returns the JSON body of a callback. Some receivers reject an empty `updated_by`. This field
+/// therefore always has a value.
 async fn body(app: &App, card: &TicketCard, now: Moment) -> Result<Value, Error> {
     let ticket = &card.ticket;
     let Some(opened) = &ticket.opened else {
@@ -211,9 +212,9 @@ async fn body(app: &App, card: &TicketCard, now: Moment) -> Result<Value, Error>
     }))
 }
 
-/// Decides from the response whether an attempt of a callback succeeded.
+/// Evaluates the response to a callback.
 ///
-/// An attempt succeeds if the status is 2xx and the JSON body contains a success value. The success
+/// The attempt succeeds if the status is 2xx and the JSON body contains a success value. A success
 /// value is `code` 0 or 200, or `result` true (decision 10 of reference/bk-itsm.md 17).
 fn verdict(response: &Result<HttpResponse, HttpError>) -> Verdict {
     let retry = |reason| Verdict::Retry {
@@ -233,8 +234,8 @@ fn verdict(response: &Result<HttpResponse, HttpError>) -> Verdict {
                 outputs: BTreeMap::new(),
             }
         }
-        // The reason of a failure is stored in the ledger. The ledger must not contain text from
-        // the receiver, so the reason contains only the number in `code`.
+        // The ledger stores the reason of a failure, but must not contain text from the receiver.
+        // The reason therefore contains only the number in `code`.
         Ok(answer) => retry(answer["code"].as_i64().map_or_else(
             || "response without a code".into(),
             |code| format!("response code {code}"),

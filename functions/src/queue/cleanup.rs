@@ -1,5 +1,6 @@
-//! Processes the messages of the queue `cleanup`, which contain reached deadlines. An expired draft
-//! is deleted. An uploaded file is deleted if no ticket, draft or workflow contains the file.
+//! Processes the messages of the queue `cleanup`. Each message contains a reached deadline of a
+//! draft or an uploaded file. An expired draft is deleted. A file is deleted if no ticket, draft or
+//! workflow contains the file.
 
 use std::future::ready;
 
@@ -11,8 +12,8 @@ use infra::queue::Message;
 use super::wrong_queue;
 use crate::App;
 
-/// Rejects every intent (a request for work). The messages of this queue must contain only reached
-/// deadlines.
+/// Rejects every intent (a request for work), because the messages of this queue contain only
+/// reached deadlines.
 pub fn execute<'a>(
     _app: &'a App,
     message: &'a Message,

@@ -1,4 +1,5 @@
-//! The queue `dispatch`: opens missions and handles the deadlines of missions and robots.
+//! Processes the messages of the queue `dispatch`. Opens missions (work for robots), and handles
+//! the deadlines of missions and robots.
 
 use domain::intent::Intent;
 use infra::Error;
@@ -8,7 +9,7 @@ use super::wrong_queue;
 use crate::App;
 use crate::app::fleet::missions;
 
-/// Opens the mission of an automatic node.
+/// Opens the mission (the work for a robot) of an automatic workflow node.
 pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(), Error> {
     match intent {
         Intent::StartDispatch(start) => missions::open(app, &message.id, *start).await,

@@ -1,5 +1,5 @@
-//! Contains the functions that process queue messages. Each file contains the function of one
-//! queue. A call of the function processes one message.
+//! Contains the functions that process queue messages. Each file contains the function for one
+//! queue. One call of a function processes one message.
 
 pub mod automate;
 pub mod callback;
@@ -17,14 +17,14 @@ use infra::queue::Message;
 use crate::App;
 use crate::stream::follow::aggregate::{Registry, find};
 
-/// A function that executes an intent (a request for work) from a message of its queue.
+/// A function that executes an intent from a message of its queue. An intent is a request for work.
 pub type Execute = for<'a> fn(&'a App, &'a Message, Intent) -> BoxFuture<'a, Result<(), Error>>;
 
 /// Processes one message of a queue. The message contains an intent (a request for work) or a
 /// reached deadline of a stream.
 ///
 /// After a transient error, the caller must deliver the message again later. After any other error,
-/// the caller must park the message: the message is stored with the error and is not delivered
+/// the caller must park the message. A parked message is stored with the error and is not delivered
 /// again.
 pub async fn work(
     app: &App,
@@ -46,8 +46,7 @@ pub async fn work(
     }
 }
 
-/// Reads the body of a message. The body contains an intent (a request for work) or a reached
-/// deadline.
+/// Reads the body of a message. The body is an intent (a request for work) or a reached deadline.
 pub fn read(message: &Message) -> Result<Work, Error> {
     serde_json::from_slice(&message.body).map_err(|error| {
         Error::because(
@@ -58,7 +57,8 @@ pub fn read(message: &Message) -> Result<Work, Error> {
     })
 }
 
-/// Returns the error for a message whose intent belongs to another queue.
+/// Returns the error for a message in the wrong queue. The intent (the request for work) in this
+/// message belongs to another queue.
 fn wrong_queue(message: &Message) -> Error {
     Error::corrupt(format!(
         "message {} contains an intent of another queue",

@@ -1,9 +1,9 @@
 //! Makes the attempts of outgoing requests, such as callbacks and API calls.
 //!
-//! The runner first checks that an attempt is due. Then the runner takes a lease: the exclusive
-//! right of one worker to make this attempt. If a repeated request could do harm, the runner stores
-//! an event before sending the request. After the response, the runner stores the verdict (the
-//! result of the attempt, such as success or failure).
+//! The runner first checks that the time of an attempt has come. Then the runner takes a lease: the
+//! exclusive right of one worker to make this attempt. If a repeated request could do harm, the
+//! runner stores an event before it sends the request. After the response, the runner stores the
+//! verdict (the result of the attempt, such as success or failure).
 
 use async_trait::async_trait;
 use domain::Decider;
@@ -20,56 +20,59 @@ use serde::{Deserialize, Serialize};
 
 use crate::App;
 
-/// The name of the view that contains the leases (the exclusive rights to make an attempt). Each
-/// stream with at least one attempt has one document in this view.
+/// The name of the view that contains the leases. A lease is the exclusive right of one worker to
+/// make an attempt. Each stream with at least one attempt has one document in this view.
 const LEASE: &str = "lease";
-/// Duration of a lease (the exclusive right to make an attempt), in milliseconds. The longest
-/// request takes less time. A message that a worker has taken is hidden from other workers for a
-/// longer time.
+/// Duration of a lease, in milliseconds. A lease is the exclusive right of one worker to make an
+/// attempt. The duration is longer than the longest request. It is shorter than the time for which
+/// the queue hides a received message from other workers.
 const LEASE_MS: i64 = 30_000;
 
-/// Time after the timeout of a request, in milliseconds. If no outcome is stored until the end of
-/// this time, the attempt counts as interrupted. This rule applies only to requests that must not
-/// be repeated.
+/// Additional time after the timeout of a request, in milliseconds. If no outcome is stored until
+/// the end of this time, the attempt counts as interrupted. This rule applies only to requests that
+/// must not be repeated.
 const STARTED_GRACE_MS: i64 = 30_000;
 
-/// A function that returns the verdict for a response (the result of the attempt, such as success
-/// or failure). The function also returns the policy for repeating failed attempts.
+/// A function that evaluates a response. The function returns a verdict (the result of the attempt,
+/// such as success or failure) and the policy for further attempts.
 pub type Judge<'a> =
     Box<dyn FnOnce(&Result<HttpResponse, HttpError>) -> (Verdict, Policy) + Send + 'a>;
 
-/// A function that returns a command. The command stores an event before the request is sent.
+/// A function that returns a command. The command stores the start of an attempt before the request
+/// is sent.
 ///
 /// The arguments of the function are the attempt number and a time. If no outcome is stored until
 /// this time, the attempt counts as interrupted.
 pub type Start<O> = fn(u32, Moment) -> <O as Decider>::Command;
 
-/// The next attempt of an outgoing request, after the data for this attempt was loaded.
+/// The next attempt of an outgoing request. All data for this attempt is loaded.
 pub enum Prepared<'a, O: Outgoing> {
     /// The runner sends this HTTP request.
     Request {
         request: HttpRequest,
-        /// If a repeated request could have its effect twice, this function returns the command
-        /// that stores an event before the request. The value is `None` if the receiver detects
-        /// repeated requests.
+        /// Returns the command that stores the start of the attempt before the request is sent. The
+        /// value is `None` if the receiver detects repeated requests, because a repetition then
+        /// does no harm.
         start: Option<Start<O>>,
         judge: Judge<'a>,
     },
-    /// No request can be sent. The runner stores this verdict as the result of the attempt.
+    /// No request can be sent. The runner stores this verdict (a result such as failure) for the
+    /// attempt.
     Verdict(Verdict, Policy),
 }
 
 /// A type of outgoing work, such as a callback. Each callback has its own stream of events.
 #[async_trait]
 pub trait Outgoing: Decider<Context = (), Lookup = Nothing> {
-    /// Returns the number of attempts so far and the time of the next attempt. Returns `None` if no
-    /// attempt is necessary: before the work is requested, or after the last attempt.
+    /// Returns the number of attempts so far and the time of the next attempt. Returns `None` if
+    /// the work is not requested yet, or if the last attempt was made.
     fn attempts(&self) -> Option<Attempts>;
     /// Returns the id of the event that caused this work. The text is empty until the work is
     /// requested.
     fn cause(&self) -> &str;
-    /// Returns the verdict for an interrupted attempt. The start of such an attempt is stored, but
-    /// its outcome is not. Returns `None` if no attempt was interrupted.
+    /// Returns the verdict (the result, such as failure) for an interrupted attempt. The ledger
+    /// contains the start of such an attempt, but not its outcome. Returns `None` if no attempt was
+    /// interrupted.
     fn interrupted(&self) -> Option<(Verdict, Policy)> {
         None
     }
@@ -78,10 +81,10 @@ pub trait Outgoing: Decider<Context = (), Lookup = Nothing> {
     -> Result<Prepared<'a, Self>, Error>;
     /// Returns the command that stores the outcome of an attempt.
     fn record(report: Report) -> Self::Command;
-    /// Returns true if a command was rejected because the same command was executed before. In this
-    /// case, the work was already requested, or another worker already made the attempt.
+    /// Returns true if the ledger rejected a command as a repetition. In this case, the work was
+    /// already requested, or another worker already made the attempt.
     fn is_repeated(rejection: &Self::Rejection) -> bool;
-    /// Executes the work that follows the last attempt. If this function fails, the runner calls
+    /// Executes the remaining work after the last attempt. If this function fails, the runner calls
     /// this function again later.
     async fn conclude(&self, _app: &App, _stream: &str) -> Result<(), Error> {
         Ok(())
@@ -93,7 +96,8 @@ pub fn meta<O: Outgoing>(work: &O) -> Meta {
     Meta::system(work.cause(), work.cause())
 }
 
-/// Stores the request for new outgoing work. If the same work was already requested, does nothing.
+/// Stores the request for new outgoing work. If the same work was already requested, no event is
+/// added.
 pub async fn open<O: Outgoing>(
     ledger: &Ledger,
     command_envelope: &CommandEnvelope,
@@ -105,7 +109,7 @@ pub async fn open<O: Outgoing>(
 }
 
 /// Makes the next attempt of outgoing work if the time of this attempt has come. After the last
-/// attempt, executes the function `Outgoing::conclude`.
+/// attempt, calls the function `Outgoing::conclude`.
 pub async fn run<O: Outgoing>(app: &App, stream: &str) -> Result<(), Error> {
     let state = app.ledger.load::<O>(stream).await?.aggregate.0;
     let Some(attempts) = state.attempts() else {
@@ -146,8 +150,8 @@ pub async fn run<O: Outgoing>(app: &App, stream: &str) -> Result<(), Error> {
     }
 }
 
-/// Executes the command that ends outgoing work. A repeated call uses the same command id, so the
-/// ledger executes the command only once.
+/// Executes the command that ends outgoing work. Every call uses the same command id. The ledger
+/// therefore executes the command only once.
 pub async fn close<O: Outgoing>(
     app: &App,
     stream: &str,
@@ -169,8 +173,8 @@ struct Outcome {
     policy: Policy,
 }
 
-/// Makes one attempt: takes the lease, sends the request and judges the response. Returns `None` if
-/// another worker makes this attempt.
+/// Makes one attempt: takes the lease (the exclusive right to make the attempt), sends the request
+/// and evaluates the response. Returns `None` if another worker makes this attempt.
 async fn make<O: Outgoing>(
     app: &App,
     stream: &str,
@@ -193,8 +197,8 @@ async fn make<O: Outgoing>(
         }
     };
     let target = origin(&request.url);
-    // The number of concurrent requests to one receiver is limited. A slow receiver therefore
-    // cannot occupy all workers of the queue.
+    // The number of concurrent requests to one receiver is limited. Without this limit, a slow
+    // receiver could occupy all workers of the queue.
     let Some(_slot) = app.targets.enter(&target) else {
         return Err(Error::new(
             Kind::Throttled,
@@ -210,8 +214,8 @@ async fn make<O: Outgoing>(
         let timeout_ms = i64::try_from(request.timeout.as_millis()).unwrap_or(i64::MAX / 2);
         let until = now.plus_ms(timeout_ms + STARTED_GRACE_MS);
         // The command id is random. If two workers start the same attempt, the ledger rejects the
-        // second command. With equal ids, the ledger would accept the second command as a
-        // repetition.
+        // second command. With equal command ids, the second command would count as a repetition
+        // and would be accepted.
         let command_envelope = envelope(stream, state, app.ledger.fresh_id());
         let started = execute::<O>(&app.ledger, &command_envelope, &start(attempt, until)).await?;
         if started.is_none() {
@@ -266,15 +270,16 @@ async fn execute<O: Outgoing>(
 struct Lease {
     attempt: i64,
     until: Moment,
-    /// A random id. Two workers therefore never write the same document for one attempt.
+    /// A random id of the worker that takes the lease. The documents of two workers for one attempt
+    /// therefore always differ.
     owner: String,
 }
 
 /// Takes the lease (the exclusive right) for an attempt. If the queue delivers the same message
 /// twice, only one worker sends the request.
 ///
-/// Returns false if another worker has the lease. If a worker crashes, its lease expires after
-/// [`LEASE_MS`].
+/// Returns false if another worker has the lease. After a crash of a worker, the lease expires at
+/// the end of [`LEASE_MS`].
 async fn take_lease(
     views: &dyn Views,
     stream: &str,

@@ -1,5 +1,5 @@
-//! Processes the messages of the queue `sync`. A message creates an application (a ticket in an
-//! external ITSM), or executes the next step of an application.
+//! Processes the messages of the queue `sync` about applications (tickets in external ITSMs). A
+//! message creates an application or starts its next step.
 
 use async_trait::async_trait;
 use domain::attempt::{Attempts, Policy, Report, Verdict};
@@ -24,20 +24,20 @@ use crate::app::outbound::{self, Described};
 use crate::app::tickets::service_task::{self, Awaiting};
 use crate::queue::runner::{Outgoing, Prepared};
 
-/// Milliseconds of one day.
+/// Number of milliseconds in one day.
 const DAY_MS: i64 = 24 * 3_600_000;
-/// Number of days until an application (a ticket in an external ITSM) expires. This default is used
-/// if the application kind does not exist.
+/// Default number of days until an application (a ticket in an external ITSM) expires. The default
+/// is used if the application kind does not exist.
 const DEFAULT_DAYS: u16 = 1;
 /// Maximum size of a response from an external ITSM, in bytes. A response can contain a ticket with
 /// all its form fields.
 const RESPONSE_BYTES_MAX: usize = 1 << 20;
-/// The error name in the failure reason if an application kind, an integration or a service does
-/// not exist (requirements/external-itsm.md).
+/// The error name at the start of a failure reason. The error means that an application kind, an
+/// integration or a service does not exist (requirements/external-itsm.md).
 const NOT_EXISTS: &str = "CollectItsmNotExists";
 
 /// Executes an intent (a request for work) from a message. The intent creates an application (a
-/// ticket in an external ITSM), or announces a callback for an existing application.
+/// ticket in an external ITSM), or reports that a callback for an application arrived.
 pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(), Error> {
     match intent {
         Intent::SubmitApplication(application) => {
@@ -70,8 +70,8 @@ pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(),
     }
 }
 
-/// Handles a reached deadline of an application (a ticket in an external ITSM). The deadline is the
-/// time of the next attempt or the expiry time.
+/// Handles a reached deadline of an application (a ticket in an external ITSM). The deadline means
+/// that the next attempt is due or that the application expires.
 pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
     if due.deadline == EXPIRE {
         let state = app
@@ -96,8 +96,8 @@ pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
     step(app, &due.stream).await
 }
 
-/// Executes the next step of an application (a ticket in an external ITSM). If the time of this
-/// step has not come, does nothing.
+/// Executes the next step of an application (a ticket in an external ITSM) if the time of this step
+/// has come.
 async fn step(app: &App, stream: &str) -> Result<(), Error> {
     runner::run::<Application>(app, stream).await
 }
@@ -177,9 +177,10 @@ impl Outgoing for Application {
     ) -> Result<Prepared<'a, Self>, Error> {
         let verdict = match prepare(app, self, stream).await? {
             Ok((request, prepared)) => return Ok(prepared_request(self, request, prepared)),
-            // If configuration is missing, an application (a ticket in an external ITSM) that is
-            // not created yet fails. An application that is already created is tried again later,
-            // because an operator can correct the configuration.
+            // The configuration may be incomplete, so the desk cannot send a request. An
+            // application (a ticket in an external ITSM) that is not created yet fails. An
+            // application that already exists is tried again later, because an operator can correct
+            // the configuration.
             Err(reason) if self.step == Step::Create || reason.is_final => Verdict::Failed {
                 reason: reason.text,
                 outputs: std::collections::BTreeMap::new(),
@@ -204,7 +205,7 @@ impl Outgoing for Application {
     }
 
     /// Stores the result of the application (a ticket in an external ITSM) in the ticket of this
-    /// desk. Then closes the application.
+    /// desk. Then closes the application, so that no further step follows.
     async fn conclude(&self, app: &App, stream: &str) -> Result<(), Error> {
         let (Some(requested), Some(outcome)) = (&self.requested, &self.outcome) else {
             return Ok(());
@@ -228,8 +229,8 @@ impl Outgoing for Application {
     }
 }
 
-/// The parts of a prepared request: the request, the converter for the API of the external ITSM,
-/// and the application kind.
+/// The data for sending a request and reading its response. The codec converts requests and
+/// responses for the API of the external ITSM.
 struct Parts {
     request: Request,
     codec: &'static dyn Itsm,
@@ -239,8 +240,8 @@ struct Parts {
 /// The reason why no request can be sent to the external ITSM.
 struct NoRequest {
     text: String,
-    /// True if the application must end, because the ticket of this desk does not wait for its
-    /// result.
+    /// True if the ticket of this desk does not wait for the application. In this case, the
+    /// application (the ticket in the external ITSM) must end.
     is_final: bool,
 }
 
@@ -365,8 +366,9 @@ async fn prepare(
 
 type Connected = (&'static dyn Itsm, Connection, application_kind::Defined);
 
-/// Returns the API converter, the connection and the application kind for a requested application
-/// (a ticket in an external ITSM). The inner `Err` is the reason if configuration is missing.
+/// Returns the codec (the API converter), the connection and the application kind for an
+/// application (a ticket in an external ITSM). If configuration is missing, the inner `Err` is the
+/// reason.
 async fn connect(app: &App, requested: &Requested) -> Result<Result<Connected, String>, Error> {
     let Some(kind) = app.configuration.application_kind(&requested.kind).await? else {
         return Ok(Err(format!(
@@ -401,9 +403,9 @@ async fn connect(app: &App, requested: &Requested) -> Result<Result<Connected, S
     Ok(Ok((codec, connection, kind)))
 }
 
-/// Returns the field values for the ticket in the external ITSM. If the workflow node and the
-/// application kind both define a field, the value of the workflow node is used. A value that
-/// consists of only one placeholder keeps the type of the variable.
+/// Returns the field values for the ticket in the external ITSM. Both the workflow node and the
+/// application kind can define a field. The value of the workflow node then has priority. A value
+/// with only one placeholder keeps the type of the variable, such as a number.
 fn fields(
     kind: &application_kind::Defined,
     task: &Task,

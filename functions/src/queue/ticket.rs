@@ -1,5 +1,5 @@
-//! Processes the messages of the queue `ticket`. Such a message causes a command on a ticket,
-//! because another ticket changed or a deadline was reached.
+//! Processes the messages of the queue `ticket`. Each message leads to a command on a ticket. The
+//! reason is a change of another ticket, or a reached deadline.
 
 use domain::intent::{Due, Intent};
 use domain::ticket::{Command, Rejection, Ticket};
@@ -13,7 +13,7 @@ use crate::App;
 use crate::app::tickets;
 
 /// Executes an intent (a request for work) from a message. The intent adds or removes a relation
-/// between two tickets, or ends a child ticket because its parent ticket has ended.
+/// between two tickets, or ends the child ticket of an ended parent ticket.
 pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(), Error> {
     match intent {
         Intent::RelateTicket {
@@ -25,10 +25,10 @@ pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(),
             cause,
             correlation,
         } => {
-            // A repeated message may be outdated, because the relation may have changed after the
+            // A repeated message may be outdated, because the relation may have changed since the
             // event. The ticket stream contains only recent command ids, so the ledger may not
-            // detect the repetition. The relation is therefore changed only if the source ticket
-            // still has the state in the message.
+            // detect the repetition. Therefore, the relation is changed only if the source ticket
+            // still agrees with the message.
             let source = app.ledger.load::<Ticket>(&with.stream()).await?.aggregate.0;
             let current = source.links.iter().find(|link| link.other == ticket);
             let is_outdated = match current {
@@ -63,8 +63,8 @@ pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(),
             if relate(app, message, &ticket, &command, meta.clone()).await? {
                 return Ok(());
             }
-            // The target ticket rejected the relation. The relation is removed from the source
-            // ticket too, because a relation must exist on both tickets or on none.
+            // The target ticket rejected the relation. A relation must exist on both tickets or on
+            // neither ticket. Therefore, the relation is also removed from the source ticket.
             let removal = Command::Unlink {
                 by: PersonId::system(),
                 other: ticket,
@@ -138,12 +138,12 @@ async fn relate(
     }
 }
 
-/// The number of stars in an automatic rating. `COMMENT` is the comment in the same rating.
+/// The number of stars in an automatic rating. `COMMENT` is the comment of this rating.
 const STARS: u8 = 4;
 const COMMENT: &str = "系统默认评价：满意！";
 
-/// Rates a finished ticket if its creator has not rated the ticket in time (reference/bk-itsm.md
-/// 16). The automatic rating is always the same.
+/// Rates a finished ticket automatically if its creator has not rated the ticket in time
+/// (reference/bk-itsm.md 16). Every automatic rating has the same stars and the same comment.
 pub async fn rate(app: &App, due: &Due) -> Result<(), Error> {
     let stream = due.stream.as_str();
     let Some(sn) = stream.strip_prefix("ticket-").map(TicketSn::from) else {

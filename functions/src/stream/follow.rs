@@ -1,17 +1,17 @@
-//! The follower processes the commits of the ledger. From these commits, the follower computes
-//! deadlines, cards (the stored summaries of streams) and messages for queues.
+//! The follower reads the commits of the ledger and computes deadlines, cards (the stored summaries
+//! of streams) and messages for queues.
 //!
-//! The follower processes the commits of each stream in order. Each commit updates the due row (the
-//! stored deadlines) and the card of its stream. A reaction is a function that returns intents, and
-//! each intent becomes a message in a queue.
+//! The follower processes the commits of each stream in order. Each commit updates the card and the
+//! due row (the stored deadlines) of its stream. A reaction is a function that returns intents.
+//! Each intent becomes a message in a queue.
 //!
 //! A page is a list of commits that are processed together. One write stores all results of a page.
-//! The write stores the messages before the due rows and cards.
+//! This write stores the messages before the due rows and cards.
 //!
-//! The card contains the sequence of the last processed commit, and this sequence is the only
-//! checkpoint of the stream. The follower skips commits up to this sequence, and reads missing
-//! commits from the journal. After a crash, the follower creates the same messages again, with the
-//! same message ids. No message is lost.
+//! The card contains the sequence of the last processed commit. This sequence is the only
+//! checkpoint of the stream. The follower skips all commits up to this sequence and reads missing
+//! commits from the journal. After a crash, the follower creates the same messages again with the
+//! same message ids. Therefore, every message is stored.
 
 pub mod aggregate;
 pub mod births;
@@ -40,11 +40,11 @@ use crate::app::cards::{read_card, write_card};
 /// Number of commits that one read from the journal returns.
 const PAGE: usize = 100;
 /// Maximum number of attempts to store the results of one stream. An attempt fails if another
-/// process stores results of this stream at the same time.
+/// process stored results of this stream first.
 const RACES_MAX: u32 = 20;
 
-/// A named function that returns intents (requests to send messages). The function is called with
-/// an event, and with the card (the stored summary of the stream) after this event.
+/// A named function that returns intents (requests to send messages). The arguments of the function
+/// are an event and the card (the stored summary of the stream) after this event.
 pub struct Reaction<C: Card> {
     /// The name of the reaction. Each message id contains this name, so the name must never change.
     pub name: &'static str,
@@ -56,7 +56,7 @@ pub struct Reaction<C: Card> {
 pub struct Received {
     pub commit: Commit,
     /// The position of the commit in the feed (the sequence of all commits). The value is `None` if
-    /// the commit was read from the table stream of the database or from the journal.
+    /// the commit came from the journal or from the table stream of the database.
     pub position: Option<i64>,
 }
 
@@ -78,7 +78,8 @@ impl From<Commit> for Received {
     }
 }
 
-/// The ports and settings of the follower. Only the follower converts events to messages in queues.
+/// The follower processes commits. The fields contain its connections to the stores, and its
+/// settings. Only the follower converts events to messages in queues.
 #[derive(Clone, Copy)]
 pub struct Follower<'a> {
     pub ledger: &'a Ledger,
@@ -88,22 +89,23 @@ pub struct Follower<'a> {
     pub registry: Registry,
 }
 
-/// The messages and documents that the follower must store for the commits of one stream.
+/// The results of the commits of one stream: the messages and the documents that the follower must
+/// store.
 #[derive(Debug, Default)]
 pub struct Changes {
     pub messages: Vec<NewMessage>,
-    /// The documents to store, in the order in which they must be stored.
+    /// The documents to store. The follower must keep this order.
     pub puts: Vec<Put>,
-    /// The sequence and the error of the first commit that cannot be processed. The results of all
-    /// earlier commits are in `messages` and `puts`.
+    /// The sequence of the first commit that cannot be processed, and the error. `messages` and
+    /// `puts` contain the results of all earlier commits.
     pub failure: Option<(i64, Error)>,
 }
 
-/// The settings for the function [`fold`] of one aggregate type.
+/// The settings of one aggregate type for the function [`fold`].
 pub struct Folding<'a, C: Card> {
     pub reactions: &'a [Reaction<C>],
-    /// The name of the queue for deadlines that have been reached. The value is `None` if this
-    /// aggregate type has no deadlines.
+    /// The name of the queue that receives a message when a deadline is reached. The value is
+    /// `None` if the aggregate type has no deadlines.
     pub queue: Option<&'static str>,
 }
 
@@ -111,9 +113,9 @@ impl Follower<'_> {
     /// Processes a page (a list) of commits. The commits of each stream are processed in the order
     /// of their sequences, even if the page has another order.
     ///
-    /// If the data of a commit is unreadable, its stream is parked (skipped, with a stored error
-    /// record). After any other error, this function returns the error, and the caller must repeat
-    /// the call. The document `also` is stored together with the results of the page.
+    /// If a commit is unreadable, its stream is parked: the stream is skipped, and an error record
+    /// is stored. After any other error, this function returns the error, and the caller must call
+    /// the function again. The document `also` is stored together with the results of the page.
     pub async fn follow_page(&self, page: Vec<Received>, also: Option<Put>) -> Result<(), Error> {
         let mut streams: Vec<(String, Vec<Received>)> = Vec::new();
         let mut places = std::collections::HashMap::new();
@@ -142,15 +144,16 @@ impl Follower<'_> {
                     let from = received.first().map_or(1, |first| first.commit.first);
                     parking.push((stream, (from, error)));
                 }
-                // This error, for example a missing table or a missing permission, affects all
-                // streams. Every call fails until the operator corrects the configuration.
+                // The cause of this error, such as a missing table or permission, affects all
+                // streams. The same error occurs again until the operator corrects the cause.
                 Err(error) => {
                     failed = Some(error);
                     break;
                 }
             }
         }
-        // The document `also` is stored only if no stream of the page caused such an error.
+        // The document `also` contains the feed position of the last commit. This position is
+        // stored only if all streams of the page were processed or parked.
         puts.extend(also.filter(|_| failed.is_none()));
         let stored = self.writer.write(messages, puts).await?;
         let mut overtaken: Vec<usize> = owners
@@ -179,8 +182,8 @@ impl Follower<'_> {
         failure.map_or(Ok(()), |(_, error)| Err(error))
     }
 
-    /// Processes the commits of one stream. If another process stores results of this stream at the
-    /// same time, processes the commits again. There are at most [`RACES_MAX`] attempts.
+    /// Processes the commits of one stream. If another process stored results of this stream first,
+    /// this function processes the commits again, with at most [`RACES_MAX`] attempts.
     ///
     /// Returns the first commit that cannot be processed, see [`Changes::failure`].
     async fn follow_alone(
@@ -226,9 +229,9 @@ impl Follower<'_> {
     }
 }
 
-/// Applies the commits of one stream that are newer than its checkpoint. Returns the new due row
-/// (the stored deadlines), the new card (the stored summary of the stream) and the messages to
-/// send.
+/// Applies the new commits of one stream. Commits up to the checkpoint of the stream are skipped.
+/// Returns the new due row (the stored deadlines), the new card (the stored summary) and the
+/// messages to send.
 pub async fn fold<C: Card>(
     follower: &Follower<'_>,
     folding: Folding<'_, C>,
@@ -237,9 +240,8 @@ pub async fn fold<C: Card>(
 ) -> Result<Changes, Error> {
     let Folding { reactions, queue } = folding;
     let has_card = !C::VIEW.is_empty();
-    // The checkpoint of a stream is the sequence in its card (the stored summary). If this
-    // aggregate type has no cards, the checkpoint is the sequence in the due row (the stored
-    // deadlines).
+    // The checkpoint of a stream is the sequence in its card (the stored summary). An aggregate
+    // type without cards uses the sequence in the due row (the stored deadlines) instead.
     let checkpoint = match (has_card, queue) {
         (true, _) => follower.views.get(C::VIEW, stream).await?,
         (false, Some(_)) => follower.views.get(due::VIEW, stream).await?,
@@ -265,8 +267,8 @@ pub async fn fold<C: Card>(
     else {
         return Ok(changes);
     };
-    // The deadlines are computed from the events alone. If the card (the stored summary) is
-    // unreadable, the deadlines are still stored.
+    // The deadlines depend only on the events. They are therefore stored even if the card (the
+    // stored summary) is unreadable.
     if let Some(queue) = queue {
         let set: Vec<due::Change> = readable
             .iter()
@@ -353,8 +355,7 @@ async fn fold_card<C: Card>(
 }
 
 /// Converts an intent (a request of a reaction) to a message. The message id depends only on the
-/// event, the reaction and the target. If the event is processed again, the message has the same
-/// id.
+/// event, the reaction and the target. The same event therefore always gives the same message id.
 fn intent_message<E: Event>(consumer: &str, envelope: &Envelope<E>, intent: Intent) -> NewMessage {
     NewMessage {
         queue: intent.queue(),
@@ -365,7 +366,8 @@ fn intent_message<E: Event>(consumer: &str, envelope: &Envelope<E>, intent: Inte
 }
 
 /// Returns the commits after `sequence`, in order and without duplicates. If commits before or
-/// between the commits in `received` are missing, reads the missing commits from the journal.
+/// between the received commits are missing, this function reads the missing commits from the
+/// journal.
 async fn missing<'a>(
     ledger: &Ledger,
     stream: &str,

@@ -1,15 +1,16 @@
 //! Builds the feed: the sequence of all commits with position numbers without gaps. The source is
 //! the table stream (the change stream of the database table with the commits).
 //!
-//! The indexer first stores the bodies of new commits in an archive. Then the indexer stores a
-//! page, which is a list of commits that never changes. The indexer does not decode events, so an
-//! unreadable event cannot block the feed.
+//! The indexer stores the bodies of new commits in an archive. Then the indexer stores a page,
+//! which is a list of commits that never changes. The indexer does not decode events. Therefore, an
+//! unreadable event cannot stop the feed.
 //!
-//! The table stream may deliver a commit again, but a commit gets only one position. Before storing
-//! a page, the indexer therefore reads the stored pages that could already list one of the commits.
-//! Such a page cannot be older than the commit. For new commits, only the newest pages are
-//! compared, and these pages are in memory. If the table stream is read again from its start, all
-//! pages since the oldest of these commits are compared.
+//! The table stream may deliver a commit several times, but each commit gets only one position.
+//! Before the indexer stores a page, it searches the stored pages for the delivered commits. A page
+//! with a commit is never older than this commit. Older pages are therefore not searched.
+//!
+//! For new commits, only the newest pages are searched, and these pages are in memory. If the table
+//! stream is read again from its start, many older pages are searched too.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -21,18 +22,19 @@ use infra::pages::{BODIES_BYTES_MAX, ENTRIES_MAX, INLINE_BYTES_MAX, Page, Pages,
 use infra::store::{Commit, paged};
 use infra::{Error, Kind};
 
-/// Largest assumed difference between two clocks, in milliseconds. The clocks are the clock of this
-/// function, the clock of the table stream, and the clocks of the processes that write commits.
+/// Largest assumed difference between two clocks, in milliseconds. Three kinds of clocks are
+/// compared: the clock of this function, the clock of the table stream, and the clocks of the
+/// processes that write commits.
 const SKEW_MS: i64 = 5 * 60_000;
-/// Maximum number of pages in memory. Older pages are not cached, and are read again when they are
-/// needed.
+/// Maximum number of pages in memory. If an older page is necessary, the indexer reads this page
+/// again.
 const PAGES_MAX: usize = 2_000;
-/// Maximum number of failed attempts to store a page. An attempt fails if another process has
-/// stored a page with the same number.
+/// Maximum number of failed attempts to store a page. An attempt fails if another process stored a
+/// page with the same number first.
 const RACES_MAX: u32 = 50;
 
-/// The name of the view with signs of tampering. A sign of tampering describes a change of the
-/// journal by another program than the desk.
+/// The name of the view with signs of tampering. Each sign describes a change of the journal that
+/// was not made by the desk.
 pub const TAMPERED: &str = "tampered";
 
 /// A commit that the table stream (the change stream of the database table) delivered.
@@ -44,8 +46,8 @@ pub struct Arrived {
     pub written: Moment,
 }
 
-/// Stores the pages of the feed (the numbered sequence of all commits). Cached pages only save
-/// reads, so the result does not depend on the cache.
+/// Stores the pages of the feed (the numbered sequence of all commits). The page cache only makes
+/// the work faster. The result is the same without the cache.
 pub struct Indexer {
     pages: Arc<dyn Pages>,
     blob: Arc<dyn Blob>,
@@ -64,8 +66,8 @@ impl Indexer {
         }
     }
 
-    /// Gives a feed position to each received commit that has none. Returns the number of commits
-    /// that got a position.
+    /// Assigns a feed position to each delivered commit that has no position yet. Returns the
+    /// number of commits that got a position.
     pub async fn index(&self, arrived: &[Arrived]) -> Result<usize, Error> {
         let mut indexed = 0;
         let mut waiting: Vec<&Arrived> = in_stream_order(arrived);
@@ -91,8 +93,8 @@ impl Indexer {
                 indexed += commits.len();
                 self.cache_page(page);
             } else {
-                // Another process has stored a page with this number. The cache does not contain
-                // this page, so the newest page is read again.
+                // Another process stored a page with this number first. The cache does not contain
+                // that page, so the newest page is read again.
                 self.refresh().await?;
             }
         }
@@ -102,7 +104,7 @@ impl Indexer {
         ))
     }
 
-    /// Returns the received commits that have no position in the feed yet.
+    /// Returns the delivered commits that have no position in the feed yet.
     pub async fn missing(&self, arrived: &[Arrived]) -> Result<Vec<Commit>, Error> {
         let newest = self.refresh().await?;
         let all: Vec<&Arrived> = arrived.iter().collect();
@@ -115,8 +117,8 @@ impl Indexer {
             .collect())
     }
 
-    /// Returns the newest page of the feed, if possible from the cache. Another process may have
-    /// stored a newer page. In this case, the next attempt to store a page fails.
+    /// Returns the newest page of the feed. The page comes from the cache if possible. If another
+    /// process has stored a newer page, the next attempt to store a page fails and is repeated.
     async fn newest(&self) -> Result<Option<Arc<Page>>, Error> {
         if let Some((_, page)) = self
             .cache
@@ -156,8 +158,8 @@ impl Indexer {
         Ok(self.cache_page(page))
     }
 
-    /// Returns which of the received commits already have a feed position. A commit is identified
-    /// by its stream and its first sequence.
+    /// Returns the delivered commits that already have a feed position. The result identifies each
+    /// commit by its stream and its first sequence.
     async fn known(
         &self,
         newest: Option<&Page>,
@@ -199,10 +201,10 @@ fn stream_and_first(commit: &Commit) -> (String, i64) {
     (commit.stream.clone(), commit.first)
 }
 
-/// Removes duplicate commits, and sorts the commits of each stream by sequence.
+/// Removes duplicate commits and sorts the commits of each stream by sequence.
 ///
-/// The order of the streams does not change: at each index, the result contains a commit of the
-/// same stream as before.
+/// The commits of one stream exchange only their own places in the list. The order in which the
+/// streams occur in the list therefore does not change.
 fn in_stream_order(arrived: &[Arrived]) -> Vec<&Arrived> {
     let mut seen = HashSet::new();
     let once: Vec<&Arrived> = arrived
@@ -224,7 +226,7 @@ fn in_stream_order(arrived: &[Arrived]) -> Vec<&Arrived> {
         .collect()
 }
 
-/// Returns the number of commits that fit into the next page, but at least 1.
+/// Returns the number of commits that fit into the next page. The result is at least 1.
 fn fitting(waiting: &[&Arrived]) -> usize {
     let mut bytes = 0;
     let fits = |arrived: &&&Arrived| {

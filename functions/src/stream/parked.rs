@@ -1,6 +1,7 @@
-//! Handles parked streams. If a consumer cannot process the commits of a stream, the consumer parks
-//! the stream: the consumer skips the stream and stores an error record. The other streams are
-//! processed normally. This module stores, lists and processes parked streams.
+//! Stores, lists and processes parked streams. A consumer is a function that processes commits. If
+//! a consumer cannot process the commits of a stream, the consumer parks the stream. This means
+//! that the consumer skips the stream and stores an error record. All other streams are processed
+//! normally.
 
 use events::Moment;
 use infra::Error;
@@ -17,19 +18,19 @@ const VIEW: &str = "parked";
 pub struct Parked {
     pub consumer: String,
     pub stream: String,
-    /// The first sequence of the commit that the consumer could not process.
+    /// The first sequence of the failed commit.
     pub from: i64,
     pub reason: String,
     pub at: Moment,
 }
 
-/// Parks a stream for a consumer: the consumer skips the stream after an error. If the stream is
-/// already parked for this consumer, does nothing.
+/// Parks a stream for a consumer: stores an error record, and the consumer skips the stream. A
+/// stream that is already parked for this consumer is not changed.
 pub async fn park(views: &dyn Views, parked: &Parked) -> Result<(), Error> {
     let key = key(parked);
     let stored = views.get(VIEW, &key).await?;
-    // The existing record contains the first commit that failed. Processing the stream again must
-    // start at this commit, so the record must not change.
+    // The existing record contains the first commit that failed. The stream must later be processed
+    // again from this commit, so the record must not change.
     if stored.is_some() {
         return Ok(());
     }
@@ -54,11 +55,11 @@ pub async fn list(views: &dyn Views, limit: usize) -> Result<Vec<Parked>, Error>
         .collect())
 }
 
-/// Processes a parked stream again. Starts after the last commit that the card (the stored summary
-/// of the stream) contains. If all commits are processed, deletes the record.
+/// Processes a parked stream again. The work starts after the last commit in the card (the stored
+/// summary of the stream). If all commits are processed, the error record is deleted.
 ///
-/// This function supports only streams that the follower (the update of cards and messages) has
-/// parked. For other consumers, the operator must build the view again.
+/// This function supports only the consumer `follow` (the update of cards and messages). For other
+/// consumers, an operator must rebuild the view.
 pub async fn redrive(follower: Follower<'_>, parked: &Parked) -> Result<(), Error> {
     if parked.consumer != "follow" {
         return Err(Error::new(

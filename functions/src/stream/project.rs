@@ -1,6 +1,6 @@
-//! A projection combines the events of many streams into one document. A projection reads commits
-//! only from the feed (the sequence of all commits), and stores the position of the last commit in
-//! the document. A projection cannot send messages.
+//! Updates projections. A projection combines the events of many streams into one document. A
+//! projection reads commits only from the feed (the sequence of all commits). The document contains
+//! the position of the last processed commit. A projection cannot send messages.
 
 use std::marker::PhantomData;
 
@@ -21,20 +21,21 @@ const PAGE: usize = 500;
 /// The key of the document in the view of a projection. Each projection has only one document.
 const KEY: &str = "all";
 
-/// A list with all projections of the desk.
+/// A list with all projections of the desk. A projection combines the events of many streams into
+/// one document.
 pub type Projections = &'static [&'static dyn Project];
 
-/// A projection whose Rust type is hidden, so that a list can contain all projections. [`Of`] is
-/// the only implementation.
+/// A projection of any type. This trait hides the Rust type, so that one list can contain all
+/// projections. [`Of`] is the only implementation.
 #[async_trait]
 pub trait Project: Send + Sync {
     /// Returns the name of the view that contains the document of the projection.
     fn view(&self) -> &'static str;
-    /// Applies all commits of the feed that the document does not contain yet. Returns the feed
-    /// position of the last commit.
+    /// Applies the commits of the feed that are not in the document yet. Returns the feed position
+    /// of the last commit.
     async fn project(&self, ledger: &Ledger, views: &dyn Views) -> Result<i64, Error>;
-    /// Builds a new document from the start of the feed up to the position of the stored document.
-    /// If the two documents differ, stores the new document.
+    /// Builds the document again from the start of the feed, up to the position of the stored
+    /// document. If the new document differs from the stored document, stores the new document.
     async fn rebuild(&self, ledger: &Ledger, views: &dyn Views) -> Result<Rebuilt, Error>;
     /// Returns the stored document as JSON, and the feed position of the last commit in the
     /// document.
@@ -64,8 +65,8 @@ impl<P: Projection> Project for Of<P> {
     }
 }
 
-/// Updates all projections with the commits of the feed. Returns the lowest position that all
-/// projections have reached.
+/// Updates all projections with the commits of the feed. Returns the lowest feed position that a
+/// projection has reached.
 pub async fn project_all(
     projections: Projections,
     ledger: &Ledger,
@@ -103,14 +104,15 @@ pub async fn project<P: Projection>(ledger: &Ledger, views: &dyn Views) -> Resul
                 .await?;
             }
         }
-        // If another process has stored a newer document, this write has no effect. The next
+        // If another process stored a newer document first, this write has no effect. The next
         // iteration of the loop then reads the newer document.
         put(views, position, last.position, &document).await?;
     }
 }
 
-/// Stores the document of a projection with the feed position `position`. Returns false and stores
-/// nothing if the stored document does not have the position `expected`.
+/// Stores the document of a projection with the feed position `position`. The stored document must
+/// have the position `expected`. Otherwise, another process was faster. This function then stores
+/// no document and returns false.
 async fn put<P: Projection>(
     views: &dyn Views,
     expected: i64,
@@ -152,7 +154,7 @@ pub fn fold<P: Projection>(projection: &mut P, commit: &Commit) -> Result<(), Er
     Ok(())
 }
 
-/// The result of reading the feed from its start.
+/// The result of the function `replay`, which reads the feed from its start.
 #[derive(Clone, Debug, Default)]
 pub struct Replayed<P> {
     pub document: P,
@@ -161,8 +163,8 @@ pub struct Replayed<P> {
     pub events: i64,
 }
 
-/// Builds the document of a projection from the start of the feed. Ends before the first commit for
-/// which `includes` returns false.
+/// Builds the document of a projection from the start of the feed. The function stops at the first
+/// commit for which `includes` returns false. This commit is not applied.
 ///
 /// Calls `progress` with the current feed position after each read.
 pub async fn replay<P: Projection>(

@@ -1,5 +1,5 @@
-//! Searches the stored deadlines. Each reached deadline becomes a message in the queue of its
-//! aggregate type.
+//! Finds reached deadlines. Each reached deadline becomes a message in the queue of its aggregate
+//! type.
 
 use infra::Error;
 
@@ -7,27 +7,27 @@ use crate::App;
 use crate::stream::follow::aggregate::{Registry, find};
 use crate::stream::follow::due;
 
-/// Maximum number of messages that one call puts into the queues. The next call handles the
-/// remaining deadlines.
+/// Maximum number of messages that one call puts into the queues. The remaining deadlines are
+/// handled by the next call.
 const SWEEP_MAX: usize = 100_000;
 
 /// Puts a message into a queue for every reached deadline. Each aggregate type has its own queue.
 /// Returns the number of messages.
 ///
-/// The message for a deadline always has the same id. Some queues detect a repeated message id and
-/// do not store the message twice. For such a queue, `every_ms` is `None`.
+/// The message for a deadline always has the same id. Some queues ignore a message with a known id.
+/// For such a queue, `every_ms` is `None`.
 ///
-/// For other queues, `every_ms` is the time between two calls of this function. A call then also
+/// For other queues, `every_ms` is the time between two calls of this function. Each call then also
 /// handles the deadlines that are reached before the next call. If the work for a deadline is not
-/// done, the deadline is put into the queue again only after 1, 2, 4, 8 calls and so on. Work that
-/// always fails therefore does not fill the queue.
+/// done, the deadline is put into the queue again after 1, 2, 4, 8 calls and so on. Failing work
+/// therefore does not fill the queue.
 pub async fn wake(app: &App, registry: Registry, every_ms: Option<i64>) -> Result<usize, Error> {
     let now = app.ledger.clock.now();
     let until = now.plus_ms(every_ms.unwrap_or_default());
     let mut rows = due::Rows::until(&*app.views, until);
     let mut fired = 0;
-    // The index starts with the oldest deadlines, and the messages of some of them always fail. The
-    // loop reads the whole index, because the newer deadlines come later in the index.
+    // The loop reads the whole index. The oldest deadlines come first, and some of their messages
+    // may always fail. The newer deadlines must be found nevertheless.
     loop {
         let page = rows.next().await?;
         if page.is_empty() || fired >= SWEEP_MAX {
@@ -56,8 +56,8 @@ pub async fn wake(app: &App, registry: Registry, every_ms: Option<i64>) -> Resul
     }
 }
 
-/// Returns true if this call must put a reached deadline into the queue again. The time between two
-/// such calls doubles each time.
+/// Returns true if this call must put an overdue deadline into the queue again. The interval
+/// between two repetitions doubles each time.
 fn is_repeated(overdue_ms: i64, every_ms: i64) -> bool {
     let sweeps = overdue_ms.div_euclid(every_ms.max(1));
     sweeps < 1 || sweeps.count_ones() == 1

@@ -42,8 +42,8 @@ pub async fn add_catalog(
         };
         match on_catalog(app, by, &CatalogCommand::Add(added.clone())).await {
             Ok(_) => return Ok(added),
-            // Another request has added a category with the same id at the same time. The loop
-            // tries the next id.
+            // Another request already added a category with the same id. The loop tries the next
+            // id.
             Err(AdministrationError::Catalog(config::Rejection::CatalogExists(_))) => {}
             Err(not) => return Err(not),
         }

@@ -1,5 +1,5 @@
-//! Stores dictionaries, roles and fields of the field library, and removes dictionaries. Each
-//! stored definition replaces the whole earlier definition.
+//! Stores dictionaries (shared lists of options), roles and fields of the field library. Also
+//! removes dictionaries. Each stored definition replaces the whole earlier definition.
 
 use domain::Decider;
 use domain::config::{self, Dictionary};
@@ -12,8 +12,8 @@ use crate::App;
 
 use super::{AdministrationError, execute};
 
-/// Returns the first workflow for which `uses` returns true. `uses` is called with the draft and
-/// with each listed version. Returns `None` if no workflow is found.
+/// Returns the first workflow for which `uses` returns true. This function calls `uses` with the
+/// draft and each listed version of a workflow. Returns `None` if no workflow is found.
 pub(super) async fn used_in(
     app: &App,
     uses: impl Fn(&Definition) -> bool,
@@ -38,8 +38,8 @@ pub(super) async fn used_in(
     Ok(None)
 }
 
-/// Removes a dictionary from the list of dictionaries. Returns an error if a field uses the options
-/// of this dictionary.
+/// Removes a dictionary (a shared list of options) from the list of dictionaries. Returns an error
+/// if a field uses the options of this dictionary.
 pub async fn remove_dictionary(
     app: &App,
     by: &Meta,

@@ -1,6 +1,8 @@
 //! Changes the configuration of the desk: workflows, services, the service catalog, dictionaries
-//! and roles. Both APIs use these functions. In each function, the parameter `by` is the metadata
-//! of the commits: the actor, the represented user and the client app.
+//! and roles. Both APIs use these functions.
+//!
+//! In each function, the parameter `by` is the metadata of the commits. This metadata contains the
+//! actor, the user for whom the actor works, and the client app.
 
 mod catalog;
 mod definitions;
@@ -31,21 +33,21 @@ pub use workflows::{
     close_workflow, deploy, draft, import_workflow, read_workflow, remove_version, restore,
 };
 
-/// Objects of the initial configuration have ids below this number. Objects that people create get
-/// higher ids.
+/// The first id for objects that people create. The objects of the initial configuration have
+/// smaller ids.
 const OWN_IDS: i64 = 1000;
 
 /// Maximum number of attempts to reserve an id. An attempt fails if another request takes the same
-/// id.
+/// id first.
 const RACES_MAX: u32 = 20;
 
 /// The lock for configuration changes in this process. A change first reads values, such as the
-/// list of used names, and then stores the change. The lock prevents other changes of these values
-/// between these two steps.
+/// list of used names, and then stores the result. Without the lock, another change between these
+/// two steps could make the values outdated.
 static CHANGING: Mutex<()> = Mutex::const_new(());
 
-/// Waits until no other task of this process changes the configuration. The next task can start its
-/// change when the returned guard is dropped.
+/// Waits until other tasks of this process have finished their configuration changes. The caller
+/// can then change the configuration until the returned guard is dropped.
 pub async fn lock_configuration() -> MutexGuard<'static, ()> {
     CHANGING.lock().await
 }
@@ -75,8 +77,8 @@ pub enum AdministrationError {
     Workflow(workflow::Rejection),
 }
 
-/// Executes a command on a configuration object. Then waits until the card (the stored summary of
-/// this object) contains the change.
+/// Executes a command on a configuration object. Then waits until the card (the stored summary) of
+/// this object contains the change.
 async fn execute<D: Decider>(
     app: &App,
     by: &Meta,

@@ -19,8 +19,7 @@ use super::{
 /// The content of a request that imports a service from a file (reference/bk-itsm.md 12.4).
 #[derive(Clone, Debug)]
 pub struct ServiceImport {
-    /// The id of the service that the import replaces. If the value is `None`, the import creates a
-    /// new service.
+    /// The id of the service that the import replaces. The value is `None` for a new service.
     pub id: Option<ServiceId>,
     pub name: String,
     pub kind: String,
@@ -36,8 +35,8 @@ pub struct ServiceImport {
     pub may_name_secrets: bool,
 }
 
-/// Imports a service and its workflow. The whole import is checked before anything is stored. Then
-/// the workflow is deployed, and the service is stored last.
+/// Imports a service and its workflow. The whole import is checked first, so that an error leaves
+/// the configuration unchanged. Then the workflow is deployed. The service is stored last.
 pub async fn import_service(
     app: &App,
     by: &Meta,
@@ -109,12 +108,12 @@ pub async fn import_service(
     Ok((defined, report))
 }
 
-/// Imports a workflow from a file, and deploys it. Creates a new workflow, or a new version of the
-/// workflow `old`. The whole workflow is checked before anything is stored.
+/// Imports a workflow from a file and deploys the workflow. Creates a new workflow, or a new
+/// version of the workflow `old`. The whole workflow is checked before the first change is stored.
 ///
-/// In some workflows, the conditions of all transitions of a node can be false. If
-/// `allows_open_cases` is true, the import only reports such a node. A ticket then waits at this
-/// node until a manager selects the next node.
+/// At some nodes, the conditions of all outgoing transitions can be false. A ticket then waits at
+/// this node until a manager selects the next node. If `allows_open_cases` is true, the import
+/// accepts such a node and adds a note to its result. Otherwise, the import is rejected.
 pub async fn take_over(
     app: &App,
     by: &Meta,
@@ -145,8 +144,8 @@ pub async fn take_over(
     Ok((workflow, version, report))
 }
 
-/// Returns an error if another listed service has this name. The parameter `of` is the service that
-/// may have this name.
+/// Returns an error if another listed service has this name. The service `of` is ignored in this
+/// search, because a service may keep its own name.
 pub async fn name_is_free(
     app: &App,
     name: &str,
@@ -164,8 +163,8 @@ pub async fn name_is_free(
     }
 }
 
-/// Stores the definition of a service. Returns an error if the service name is used or if the
-/// workflow version is not listed.
+/// Stores the definition of a service. Returns an error if another service has the same name. Also
+/// returns an error if the workflow version is not in the list of versions.
 pub async fn define_service(
     app: &App,
     by: &Meta,
@@ -176,8 +175,8 @@ pub async fn define_service(
     }
     let known = app.configuration.service(defined.service).await?;
     let points_at = |service: &Defined| (service.workflow, service.workflow_version);
-    // The workflow version is checked only if the request changes the version. A service whose
-    // workflow is closed or removed from the list can therefore still be renamed or disabled.
+    // The workflow version is checked only if the request changes this version. A service with a
+    // closed or removed workflow can therefore still be renamed or disabled.
     if known.0.as_ref().map(points_at) != Some(points_at(defined)) {
         let workflow = app.configuration.drawn(defined.workflow).await?;
         if !workflow.is_listed(defined.workflow_version) {
@@ -190,18 +189,18 @@ pub async fn define_service(
         }
     }
     // Two requests may use the same service name at the same time. All service names are stored in
-    // one stream, the stream of the catalog, so only one of these requests succeeds.
+    // one stream (the service catalog). The ledger therefore accepts only one of these requests.
     let name = defined.is_listed.then(|| defined.name.clone());
     name_service(app, by, defined.service, name).await?;
     define::<Service>(app, by, format!("service-{}", defined.service), defined).await
 }
 
-/// Time in milliseconds for which a name is reserved for a service that is not stored yet. After
-/// this time, another service may take the name. No request takes longer.
+/// Time in milliseconds for which a name is reserved for a service that is not stored yet. Every
+/// request takes less time. After this time, another service may use the name.
 const UNDEFINED_MS: i64 = 60_000;
 
-/// Reserves a name for a service. If `name` is `None`, makes the current name of the service free.
-/// Returns an error if another service has the name.
+/// Reserves a name for a service. If `name` is `None`, the current name of the service becomes
+/// free. Returns an error if another service has the name.
 pub(super) async fn name_service(
     app: &App,
     by: &Meta,
@@ -218,8 +217,8 @@ pub(super) async fn name_service(
         };
         match on_catalog(app, by, &command).await {
             Ok(_) => return Ok(()),
-            // The name may be reserved for a service that does not exist, because a process can
-            // stop between reserving the name and storing the service.
+            // The holder of the name may be a service that does not exist. A process can stop after
+            // it reserves the name and before it stores the service.
             Err(AdministrationError::Catalog(config::Rejection::ServiceNameTaken {
                 name,
                 by: holder,
@@ -239,7 +238,7 @@ pub(super) async fn name_service(
     }
 }
 
-/// Stores a new service with a new id. The service uses a workflow version that already exists.
+/// Stores a new service with a new id. The workflow version of the service must already exist.
 pub async fn add_service(
     app: &App,
     by: &Meta,

@@ -32,8 +32,8 @@ pub(super) async fn on_workflow(
         })
 }
 
-/// Converts the content of a workflow file to a definition with person ids. Also returns the notes
-/// about this import.
+/// Converts the content of a workflow file to a definition with person ids. Also returns notes
+/// about changes that the import made.
 pub async fn read_workflow(
     app: &App,
     file: &Value,
@@ -56,7 +56,7 @@ pub async fn read_workflow(
     Ok((definition, imported.report))
 }
 
-/// Reads a workflow file, and saves its definition as the draft of the workflow `id`. If `id` is
+/// Reads a workflow file and saves its definition as the draft of the workflow `id`. If `id` is
 /// `None`, creates a new workflow.
 pub async fn import_workflow(
     app: &App,
@@ -101,8 +101,8 @@ pub async fn draft(
     Ok(id)
 }
 
-/// Checks that the template file of a form field is completely uploaded, and that the file is not
-/// encrypted with the key of one person.
+/// Checks the template file of a form field. The file must be completely uploaded. The file must
+/// not be encrypted with the key of one person, because many people use the template.
 pub(super) async fn check_template(
     app: &App,
     template: &AttachmentId,
@@ -122,9 +122,9 @@ pub(super) async fn check_template(
 
 /// Deploys the draft of a workflow as its next version. Returns the version number.
 ///
-/// In some workflows, the conditions of all transitions of a node can be false. Such a workflow is
-/// rejected, except if `allows_open_cases` is true. This parameter is true for imported workflows,
-/// and false for definitions from the API `/v1`.
+/// At some nodes, the conditions of all outgoing transitions can be false. A workflow with such a
+/// node is rejected, except if `allows_open_cases` is true. This parameter is true for imported
+/// workflows, and false for definitions from the API `/v1`.
 pub async fn deploy(
     app: &App,
     by: &Meta,

@@ -1,8 +1,8 @@
 //! Links uploaded files to their holders. A holder is a ticket, a draft or a workflow that contains
 //! the file.
 //!
-//! A file is linked to a holder before the holder contains the file. A file that a holder contains
-//! is kept. All other files are deleted.
+//! A file must be linked before the holder contains the file, because the desk deletes files
+//! without a holder.
 
 use domain::attachment::{ALONE_MS, Attachment, Command, Rejection};
 use domain::draft::{DRAFT_MS, Draft};
@@ -16,9 +16,9 @@ use super::{NotTaken, execute};
 use crate::App;
 use crate::app::tickets;
 
-/// Links files to a holder before a command adds the files to this holder. A file that cannot be
-/// linked is skipped without an error, because the command is later rejected with the id of this
-/// file.
+/// Links files to a holder (a ticket, a draft or a workflow). The caller then executes the command
+/// that adds the files to the holder. A file that cannot be linked is skipped, because the command
+/// is later rejected with the id of this file.
 pub async fn attach(
     app: &App,
     ids: &[AttachmentId],
@@ -28,8 +28,8 @@ pub async fn attach(
     attach_until(app, ids, to, app.ledger.clock.now().plus_ms(ALONE_MS), meta).await
 }
 
-/// Links files to a holder. At the time `until`, the desk checks again whether the holder contains
-/// the files.
+/// Links files to a holder (a ticket, a draft or a workflow). At the time `until`, the desk checks
+/// whether the holder still contains the files.
 pub async fn attach_until(
     app: &App,
     ids: &[AttachmentId],
@@ -64,8 +64,7 @@ pub async fn discard(app: &App, id: &AttachmentId, meta: &Meta) -> Result<(), No
         meta,
     )
     .await?;
-    // If the content cannot be deleted, the desk tries again when the deadline of the file is
-    // reached.
+    // If this call fails, the desk tries to delete the content again at the deadline of the file.
     remove(app, id, meta).await
 }
 
@@ -75,8 +74,8 @@ async fn remove(app: &App, id: &AttachmentId, meta: &Meta) -> Result<(), NotTake
     Ok(())
 }
 
-/// Handles a reached deadline of a file. If a ticket, a draft or a workflow contains the file,
-/// keeps the file. Otherwise deletes the file.
+/// Handles a reached deadline of a file. The file is kept if a ticket, a draft or a workflow
+/// contains the file. Otherwise, the file is deleted.
 pub async fn settle(app: &App, stream: &str) -> Result<(), Error> {
     let attachment = app.ledger.load::<Attachment>(stream).await?.aggregate.0;
     let Some(begun) = &attachment.upload_started else {
@@ -106,8 +105,8 @@ pub async fn settle(app: &App, stream: &str) -> Result<(), Error> {
     match settled {
         Ok(()) => Ok(()),
         Err(NotTaken::Technical(error)) => Err(error),
-        // Another command changed the file at the same time and set a new deadline. No further work
-        // is necessary.
+        // Another command changed the file at the same time and set a new deadline. The desk checks
+        // the file again at the new deadline.
         Err(other) => {
             tracing::info!(%other, stream, "a file was settled by somebody else");
             Ok(())
@@ -115,7 +114,8 @@ pub async fn settle(app: &App, stream: &str) -> Result<(), Error> {
     }
 }
 
-/// Keeps a file permanently. Deletes the stored parts that the client replaced during the upload.
+/// Keeps a file permanently. Also deletes stored parts that are not in the completed file, because
+/// the client replaced these parts during the upload.
 async fn keep(app: &App, attachment: &Attachment, meta: &Meta) -> Result<(), NotTaken> {
     let (begun, received) = (
         attachment
@@ -129,15 +129,15 @@ async fn keep(app: &App, attachment: &Attachment, meta: &Meta) -> Result<(), Not
     Ok(())
 }
 
-/// Defines how long a ticket, a draft or a workflow contains a file.
+/// How long a ticket, a draft or a workflow contains a file.
 enum Holds {
     Not,
     Until(Holder, Moment),
     ForEver,
 }
 
-/// Returns the longest time for which one of the linked tickets, drafts and workflows contains the
-/// file.
+/// Returns how long the linked tickets, drafts and workflows contain the file. The longest of these
+/// times is the result.
 async fn holds(app: &App, attachment: &Attachment) -> Result<Holds, Error> {
     let Some(begun) = &attachment.upload_started else {
         return Ok(Holds::Not);
@@ -192,8 +192,11 @@ async fn holder(app: &App, sn: &TicketSn) -> Result<Ticket, Error> {
 
 /// Returns true if the person `reader` may read a file.
 ///
-/// The person who uploaded a file may always read this file. Everyone may read the files of
-/// workflows. A person who may see a ticket may also read the files of this ticket.
+/// A person may read an uploaded file in three cases:
+///
+/// - The person uploaded the file.
+/// - A workflow contains the file.
+/// - A ticket contains the file, and the person may see this ticket.
 pub async fn may_read(
     app: &App,
     attachment: &Attachment,
@@ -232,11 +235,11 @@ pub async fn may_read(
     Ok(false)
 }
 
-/// Links the files in a command to the ticket before the command is executed. The desk therefore
-/// never deletes a file that the ticket contains.
+/// Links the files in a command to the ticket before the command is executed. The desk deletes
+/// files without a link. With this order, the desk cannot delete a file that the ticket contains.
 ///
-/// Returns false if the desk expects that the command will be rejected. If the command is accepted
-/// later, the caller must call [`attach_after`].
+/// Returns false if the ticket would reject the command in its current state. If the command is
+/// accepted later, the caller must call [`attach_after`].
 pub async fn attach_for(
     app: &App,
     sn: &TicketSn,
@@ -266,8 +269,8 @@ pub async fn attach_for(
     }
 }
 
-/// Links the files in an accepted command to the ticket. This function is called only if
-/// [`attach_for`] returned false.
+/// Links the files in an accepted command to the ticket. The caller uses this function only if
+/// [`attach_for`] returned false before.
 pub async fn attach_after(
     app: &App,
     sn: &TicketSn,

@@ -1,8 +1,8 @@
 //! Manages uploaded files.
 //!
 //! The id of an upload cannot be guessed. A file is stored as encrypted parts ([`parts`]). Tickets,
-//! drafts and workflows can contain a file. If none of them contains a file, the file is deleted
-//! ([`holders`]).
+//! drafts and workflows can contain a file. The desk deletes a file that is not in any ticket,
+//! draft or workflow ([`holders`]).
 
 mod holders;
 mod parts;
@@ -21,7 +21,7 @@ pub use parts::{
     parts_max, put_part,
 };
 
-/// The reason why the desk does not accept or return a file.
+/// The reason why the desk does not accept a file or does not return a file.
 #[derive(Debug, thiserror::Error)]
 pub enum NotTaken {
     #[error(transparent)]
@@ -52,9 +52,10 @@ impl From<ExecuteError<Attachment>> for NotTaken {
 }
 
 /// Returns the id for an upload. Without an idempotency key, the id is random. With an idempotency
-/// key, the same key, app and uploader always give the same id.
+/// key, the id depends only on this key, the client app and the person who uploads the file. A
+/// repeated request therefore gets the same id.
 ///
-/// The computation of this id uses a secret key of the desk, so other programs cannot guess the id.
+/// The id is computed with a secret key of the desk. Other programs therefore cannot guess the id.
 pub async fn id(app: &App, key: Option<(&str, &PersonId, &str)>) -> Result<AttachmentId, Error> {
     let digits = match key {
         None => hex(&app.ledger.fresh_id()),
@@ -96,7 +97,7 @@ async fn execute(
 }
 
 /// Starts an upload. If `subject` is set, the name and the bytes of the file are encrypted with the
-/// key of this person. Otherwise the bytes are encrypted with a key of the desk.
+/// key of this person. Otherwise, the bytes are encrypted with a key of the desk.
 pub async fn begin(
     app: &App,
     id: &AttachmentId,

@@ -19,15 +19,15 @@ use super::{NotTaken, execute, load};
 use crate::App;
 use crate::app::limits::limited;
 
-/// Maximum number of stored parts that one call lists when parts are deleted.
+/// Maximum number of stored parts that are listed and deleted in one step.
 const PRUNE_MAX: usize = 1000;
 /// Number of bytes at the start of a file that are used to detect the media type.
 const HEAD_BYTES: usize = 8192;
 /// The media type of a file if neither the content nor the client gives a valid type.
 const BYTES: &str = "application/octet-stream";
 
-/// Maximum number of stored parts that are listed for one upload. A file of the largest maximum
-/// size that can be configured has fewer parts.
+/// Maximum number of stored parts that are listed for one upload. Even the largest file that an
+/// administrator can allow has fewer parts.
 const LISTED_MAX: usize = 4096;
 /// Number of bytes that must remain free on the disk after an upload.
 pub const FREE_BYTES_MIN: u64 = 256 << 20;
@@ -39,8 +39,8 @@ const WHOLE_WAIT: Duration = Duration::from_secs(10);
 
 static WHOLE_PARTS: Semaphore = Semaphore::const_new(WHOLE_PARTS_MAX);
 
-/// The locks for changes of uploads. While a request has the lock of an upload, no other request
-/// can change this upload. The request can therefore safely delete the bytes of a replaced part.
+/// The locks for changes of uploads. While a request has the lock of an upload, other requests
+/// cannot change this upload. The request can therefore delete the bytes of a replaced part safely.
 /// Several uploads can share one lock.
 static LOCKS: [Mutex<()>; 64] = [const { Mutex::const_new(()) }; 64];
 
@@ -69,8 +69,8 @@ async fn stored(app: &App, id: &AttachmentId) -> Result<Vec<String>, Error> {
         .collect())
 }
 
-/// Returns `DiskFull` if the disk has too little free space for `bytes` more bytes. After writing
-/// these bytes, at least [`FREE_BYTES_MIN`] must remain free.
+/// Returns `DiskFull` if the disk has too little free space for `bytes` more bytes. At least
+/// [`FREE_BYTES_MIN`] must remain free after these bytes are written.
 pub async fn check_space(app: &App, bytes: u64) -> Result<(), NotTaken> {
     match app.blob.free_bytes().await? {
         Some(free) if free < FREE_BYTES_MIN.saturating_add(bytes) => Err(NotTaken::DiskFull),
@@ -97,8 +97,8 @@ async fn key_of(app: &App, attachment: &Attachment) -> Result<Key, NotTaken> {
     }
 }
 
-/// Returns true if the file was encrypted with the key of a person who was erased. The encryption
-/// key was erased together with the person. The bytes of such a file are unreadable.
+/// Returns true if the bytes of a file are unreadable because a person was erased. The file was
+/// encrypted with the key of this person, and the key was erased together with the person.
 pub async fn is_erased(app: &App, attachment: &Attachment) -> Result<bool, Error> {
     match key_of(app, attachment).await {
         Err(NotTaken::Erased) => Ok(true),
@@ -167,8 +167,7 @@ pub async fn put_part(
     Ok(tag)
 }
 
-/// Returns an error if an upload is already completed or discarded, because such an upload accepts
-/// no more parts.
+/// Returns an error if an upload is completed or discarded. Such an upload accepts no more parts.
 fn still_open(attachment: &Attachment) -> Result<(), Rejection> {
     match attachment {
         Attachment {
@@ -197,9 +196,9 @@ async fn get_part(
         .transpose()
 }
 
-/// Completes an upload from stored parts. `tags` contains the tag (the digest) of each part, in the
-/// order of the file. Every part must exist. Every part except the last must have exactly
-/// `PART_BYTES` bytes.
+/// Completes an upload from stored parts. `tags` contains the tag (a digest of the bytes) of each
+/// part, in the order of the file. Every part must exist. Every part except the last must have
+/// exactly `PART_BYTES` bytes.
 pub async fn complete(
     app: &App,
     attachment: &Attachment,
@@ -218,8 +217,8 @@ pub async fn complete(
     let names = stored(app, id).await?;
     for (number, tag) in (1..).zip(tags) {
         let is_tag = tag.len() == 32 && tag.bytes().all(|byte| byte.is_ascii_hexdigit());
-        // Uses the part with this number and this tag (digest). If no such part exists, uses any
-        // part with the same tag, because its bytes are the same.
+        // Uses the part with this number and this tag (a digest of the bytes). If no such part
+        // exists, uses any part with the same tag. Parts with the same tag have the same bytes.
         let named = name_of(number, tag);
         let other = || names.iter().find(|name| name.ends_with(tag.as_str()));
         let name = names
@@ -244,8 +243,8 @@ pub async fn complete(
     sum.receive(app, id, claimed, meta).await
 }
 
-/// Computes the digest of a file from its stored parts. The caller compares the result with the
-/// digest that the ledger contains.
+/// Computes the digest of a file from its stored parts. The caller compares this digest with the
+/// digest in the ledger.
 pub async fn digest(app: &App, attachment: &Attachment) -> Result<String, NotTaken> {
     let (begun, received) = (
         attachment
@@ -267,8 +266,8 @@ pub async fn digest(app: &App, attachment: &Attachment) -> Result<String, NotTak
     Ok(sum.digest())
 }
 
-/// Collects the digest, the size, the first bytes and the part names of a file while its bytes are
-/// read.
+/// Collects the digest, the size, the first bytes and the part names of a file. The values are
+/// updated with each part that is read.
 struct Sum {
     digest: Box<blake3::Hasher>,
     head: Vec<u8>,
@@ -320,11 +319,11 @@ impl Sum {
     }
 }
 
-/// Returns the media type of a file. If the first bytes contain a known file signature, returns the
-/// type of this signature.
+/// Returns the media type of a file. Files of many types start with a signature, such as `%PDF`. If
+/// the file starts with a known signature, returns the type of this signature.
 ///
-/// Otherwise returns `claimed`, the type that the client sent. If files of the sent type always
-/// start with a known signature, the sent type is wrong. In this case, and for an invalid type,
+/// Otherwise, returns `claimed` (the type from the client). There are two exceptions: `claimed` is
+/// invalid, or files of the type `claimed` always start with a known signature. In these cases,
 /// returns the default type.
 fn media_type(head: &[u8], claimed: &str) -> String {
     let claimed = claimed
@@ -342,8 +341,8 @@ fn media_type(head: &[u8], claimed: &str) -> String {
         .all(|byte| byte.is_ascii_alphanumeric() || b"/.+-_".contains(&byte));
     match infer::get(head) {
         Some(found) => found.mime_type().to_owned(),
-        // The file has no known signature. If files of the sent type always start with a known
-        // signature, the sent type is wrong and is not used.
+        // The file has no known signature. If files of the type from the client always start with a
+        // known signature, the type is wrong. The default type is then used.
         None if is_type && is_plain && !infer::is_mime_supported(&claimed) => claimed,
         None => BYTES.to_owned(),
     }
@@ -401,7 +400,7 @@ impl<'a> Upload<'a> {
     }
 
     /// Stores the bytes in `part` as the next part of the file. If an earlier request already
-    /// completed the upload, only updates the digest and the size.
+    /// completed the upload, only updates the digest and the size for a later comparison.
     async fn store(&mut self) -> Result<(), NotTaken> {
         let number = u32::try_from(self.sum.parts.len() + 1).unwrap_or(u32::MAX);
         let name = match &self.attachment.uploaded {
@@ -439,8 +438,8 @@ impl<'a> Upload<'a> {
     }
 }
 
-/// Reads a byte range of a stored file in small pieces. Usually only one piece is in memory, even
-/// if the client reads slowly.
+/// Reads a byte range of a stored file in small pieces. Usually, only one piece is in memory at a
+/// time. A client that reads slowly therefore needs little memory of the server.
 pub struct Pieces {
     app: App,
     id: AttachmentId,
@@ -455,11 +454,11 @@ pub struct Pieces {
 
 /// The stored part from which the current piece is read.
 enum Opened {
-    /// The part was encrypted in chunks, and each chunk can be decrypted alone. Only the nonce of
-    /// the part is in memory.
+    /// The part was encrypted in chunks. Each chunk is read and decrypted separately. Only the
+    /// nonce (a random value for the decryption) of the part is in memory.
     Chunks([u8; NONCE_BYTES]),
-    /// The whole part is in memory. Either the part was encrypted as a whole, or the host (such as
-    /// AWS Lambda) limits the size of responses.
+    /// The whole part is in memory. This form has two causes: The part was encrypted as a whole, or
+    /// the host (such as AWS Lambda) limits the size of responses.
     Whole {
         bytes: Vec<u8>,
         _permit: SemaphorePermit<'static>,
@@ -502,8 +501,8 @@ impl Pieces {
         let missing = || NotTaken::PartMissing(number);
         let begins = part * PART_BYTES as u64;
         let small = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-        // All parts except the last have `PART_BYTES` bytes. The length of each part therefore
-        // follows from the file size.
+        // All parts except the last have `PART_BYTES` bytes. The length of the current part can
+        // therefore be computed from the file size.
         let length = small(self.bytes - begins).min(PART_BYTES);
         let (from, to) = (
             small(self.at - begins),
@@ -555,8 +554,8 @@ impl Pieces {
     }
 }
 
-/// Detects whether a part was encrypted in chunks or as a whole. Reads a part that was encrypted as
-/// a whole completely into memory. Returns `None` if the part does not exist.
+/// Detects whether a part was encrypted in chunks or as a whole. A part that was encrypted as a
+/// whole is read completely into memory. Returns `None` if the part does not exist.
 async fn open_part(app: &App, key: &Key, place: &str) -> Result<Option<Opened>, Error> {
     if app.settings.response_bytes_max.is_none() {
         let Some(head) = app.blob.get_range(place, 0..CHUNKED_HEAD_BYTES).await? else {
@@ -576,8 +575,8 @@ async fn open_part(app: &App, key: &Key, place: &str) -> Result<Option<Opened>, 
     }))
 }
 
-/// Waits until one more complete part may be read into memory. Returns `Limited` if the wait takes
-/// longer than [`WHOLE_WAIT`].
+/// Waits for permission to read one more complete part into memory. The number of complete parts in
+/// memory is limited. Returns `Limited` if the wait takes longer than [`WHOLE_WAIT`].
 async fn whole_part() -> Result<SemaphorePermit<'static>, Error> {
     let waited = tokio::time::timeout(WHOLE_WAIT, WHOLE_PARTS.acquire()).await;
     waited
@@ -586,7 +585,7 @@ async fn whole_part() -> Result<SemaphorePermit<'static>, Error> {
         .ok_or_else(|| limited("too many files are read as a whole at once", 1))
 }
 
-/// Deletes the stored parts of a file, except the parts whose names end with a text in `keep`.
+/// Deletes the stored parts of a file. A part is kept if its name ends with a text in `keep`.
 pub(super) async fn prune(app: &App, id: &AttachmentId, keep: &[String]) -> Result<(), Error> {
     loop {
         let stored = app.blob.list(&place_of(id, ""), PRUNE_MAX).await?;

@@ -1,4 +1,4 @@
-//! Defines sites, task types and robots from a TOML file.
+//! Reads and stores the definitions of sites, task types and robots from a TOML file.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,12 +13,12 @@ use serde::Deserialize;
 use crate::App;
 use crate::app::definition_files::{check_name, define, unique};
 
-/// Longest duration of the work of a robot, in seconds: one day.
+/// Longest allowed duration of robot work, in seconds (one day).
 const WORK_S_MAX: i64 = 86_400;
-/// Most characters of a level of a topic (VDA 5050, section on topics).
+/// Maximum number of characters in one level of an MQTT topic (VDA 5050, section on topics).
 const LEVEL_MAX: usize = 64;
 
-/// The content of a file of the fleet.
+/// The content of a TOML file that defines the robot fleet.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -71,7 +71,7 @@ fn actions() -> String {
     "actions".into()
 }
 
-/// The checked content of a file of the fleet.
+/// The definitions in a TOML file, after all checks.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Definitions {
     pub sites: Vec<SiteDefined>,
@@ -80,7 +80,8 @@ pub struct Definitions {
 }
 
 impl Definitions {
-    /// Reads and checks a file. The error is the English reason, with the entry and the member.
+    /// Reads and checks the text of a TOML file. An error is an English text with the names of the
+    /// wrong entry and its member.
     pub fn read(text: &str) -> Result<Self, String> {
         let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
         let definitions = Self {
@@ -225,7 +226,7 @@ fn robot_of(entry: RobotEntry) -> Result<RobotDefined, String> {
     })
 }
 
-/// Checks a text that becomes a level of a topic or a node id.
+/// Checks a text that is used as a level of an MQTT topic or as a node id.
 fn check_level(entry: &str, member: &str, value: &str) -> Result<(), String> {
     let is_valid = !value.is_empty()
         && value.len() <= LEVEL_MAX

@@ -1,5 +1,6 @@
-//! Processes messages of robots. The identity in the topic and in the message must agree. A state is
-//! a whole snapshot, so a lost or repeated state does no harm.
+//! Processes the messages of robots. The robot identity in the MQTT topic and the identity in the
+//! message must be equal. Each state message contains the whole state of the robot. A lost or
+//! repeated message therefore does no harm.
 
 use domain::fleet::dispatch::Dispatch;
 use domain::fleet::model::mission_of;
@@ -14,10 +15,10 @@ use serde_json::Value;
 use super::{missions, robots};
 use crate::App;
 
-/// Time in milliseconds after which an unchanged state is stored again.
+/// Minimum time in milliseconds before an unchanged state is stored again.
 const KEEP_MS: i64 = 10_000;
 
-/// The reason why a message of a robot is not used.
+/// The reason why a message of a robot is ignored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unused {
     #[error("robots send nothing on this topic")]
@@ -36,7 +37,8 @@ pub enum Unused {
     Older,
 }
 
-/// Processes one message. A message that is not used is written to the log.
+/// Processes one message of a robot. The log contains a warning for each ignored message, except
+/// for an older state.
 pub async fn receive(app: &App, message: &Message) -> Result<(), Error> {
     match process(app, message).await? {
         Ok(()) | Err(Unused::Older) => {}
@@ -47,7 +49,7 @@ pub async fn receive(app: &App, message: &Message) -> Result<(), Error> {
     Ok(())
 }
 
-/// Processes one message. The inner `Err` is the reason why the message is not used.
+/// Processes one message of a robot. If the message is ignored, the inner `Err` is the reason.
 pub async fn process(app: &App, message: &Message) -> Result<Result<(), Unused>, Error> {
     let Some(topic) = Topic::read(&message.topic) else {
         return Ok(Err(Unused::Topic));
@@ -68,7 +70,8 @@ pub async fn process(app: &App, message: &Message) -> Result<Result<(), Unused>,
         Err(unreadable) => return Ok(Err(Unused::Unreadable(unreadable))),
     };
     let is_own = received.manufacturer == robot.manufacturer && received.serial == robot.serial;
-    // The broker of the cloud reports the client id, which is the serial number of the robot.
+    // In the cloud, the message broker adds the client id of the sender. This id must be the serial
+    // number of the robot.
     let is_sender = message
         .client
         .as_ref()
@@ -88,8 +91,9 @@ pub async fn process(app: &App, message: &Message) -> Result<Result<(), Unused>,
     }
 }
 
-/// Records whether the robot is connected. The order of arrival counts, because the last will of a
-/// robot contains the time of its connection.
+/// Stores whether the robot is connected. The messages are processed in the order of their arrival,
+/// and the time in a message is not compared. This time can be old: the last will (the message
+/// about a lost connection) contains the start time of the connection.
 async fn connection(
     app: &App,
     name: &str,
@@ -113,8 +117,8 @@ async fn connection(
     Ok(())
 }
 
-/// Stores the state of a robot, and records the progress that the state shows. The parameter `slot` is
-/// the reservation of the robot when the message arrived.
+/// Stores the state of a robot, and stores the progress of its missions. The parameter `slot` is
+/// the reservation of the robot at the arrival of the message.
 async fn state(
     app: &App,
     name: &str,
@@ -125,7 +129,8 @@ async fn state(
 ) -> Result<Result<(), Unused>, Error> {
     let snapshot = v2::snapshot(body);
     let (mut known, last) = robots::state(app, name).await?;
-    // A lower number with a later time is the first state after a restart of the robot.
+    // A message with a lower number but a later time is accepted. Such a message is the first state
+    // after a restart of the robot.
     let is_older = known.has_state
         && header.header <= known.header
         && header.timestamp <= known.timestamp
@@ -155,7 +160,8 @@ async fn state(
         missions::observe(app, &dispatch, epoch, &snapshot, received).await?;
     }
     if snapshot.is_idle() {
-        // A mission may have released the robot because of this state.
+        // The mission may have ended the reservation because of this state. The reservation is
+        // therefore read again.
         let robot = robots::load(app, &robots::stream_of(name)).await?;
         if matches!(
             robot.slot,
@@ -167,8 +173,8 @@ async fn state(
     Ok(Ok(()))
 }
 
-/// Checks a reservation of a robot at its deadline. A reservation that its mission no longer needs
-/// is released.
+/// Checks the reservation of a robot at its deadline. The reservation ends if the mission does not
+/// need the robot.
 pub async fn check(app: &App, due: &Due) -> Result<(), Error> {
     let at = app.ledger.clock.now();
     let robot = robots::load(app, &due.stream).await?;

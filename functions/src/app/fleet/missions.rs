@@ -1,8 +1,9 @@
-//! Opens missions and takes their steps. A step chooses a robot, handles a deadline, records the
-//! progress that a robot shows, or records the result on the ticket.
+//! Opens missions and executes their steps. A mission is work for a robot. A step of a mission
+//! chooses a robot, handles a deadline, stores the progress of the robot, or stores the result in
+//! the ticket.
 //!
-//! A message to a robot is published after its event is stored. If the message is lost, the next
-//! state of the robot or the deadline of the mission publishes the message again.
+//! The desk stores an event first and then sends the message to the robot. If the message is lost,
+//! the desk sends the message again after the next robot state or at the deadline of the mission.
 
 use domain::decider::Decider as _;
 use domain::fleet::choice::{Need, choose};
@@ -24,14 +25,16 @@ use super::robots;
 use crate::App;
 use crate::app::tickets::service_task::{self, Awaiting};
 
-/// Milliseconds of one minute.
+/// Number of milliseconds in one minute.
 const MINUTE_MS: i64 = 60_000;
-/// Time in minutes after which a person gets the work of a mission without a valid definition.
+/// Default time limit for a mission without a valid definition, in minutes. After this time, a
+/// person gets the work.
 const DEFAULT_MIN: u32 = 10;
-/// Most steps that follow directly from one another.
+/// Maximum number of consecutive steps of one mission in one call.
 const STEPS_MAX: usize = 8;
 
-/// Opens a mission for an automatic node, and takes its first step. A repeated call does nothing.
+/// Opens a mission (work for a robot) for an automatic node, and executes its first step. A
+/// repeated call does not open a second mission.
 pub async fn open(app: &App, id: &str, start: StartServiceTask) -> Result<(), Error> {
     let stream = format!("dispatch-{id}");
     let meta = Meta::system(start.correlation.clone(), start.cause.clone());
@@ -56,8 +59,8 @@ pub async fn open(app: &App, id: &str, start: StartServiceTask) -> Result<(), Er
     step(app, &stream).await
 }
 
-/// Returns the request of a mission with all its data. A missing definition becomes the problem of
-/// the request, so that a person gets the work.
+/// Returns the request that opens a mission (work for a robot). If a definition is missing, the
+/// field `problem` contains the reason. A person then gets the work.
 async fn request(app: &App, start: StartServiceTask) -> Result<Requested, Error> {
     let awaiting = Awaiting {
         ticket: &start.ticket,
@@ -106,7 +109,8 @@ async fn request(app: &App, start: StartServiceTask) -> Result<Requested, Error>
     Ok(requested)
 }
 
-/// Copies the definitions of a mission to its request. The inner `Err` names the missing definition.
+/// Copies the definitions of a mission (work for a robot) to its request. The inner `Err` is a text
+/// about the missing definition.
 async fn define(
     app: &App,
     mission: &Mission,
@@ -150,7 +154,7 @@ async fn define(
     Ok(Ok(()))
 }
 
-/// Handles a deadline of a mission.
+/// Handles a reached deadline of a mission (work for a robot).
 pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
     let stream = &due.stream;
     let at = app.ledger.clock.now();
@@ -171,7 +175,8 @@ pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
     step(app, stream).await
 }
 
-/// Records what a state of a robot shows about an order of a mission.
+/// Stores the progress of a mission (work for a robot). The progress is computed from a state
+/// message of the robot.
 pub async fn observe(
     app: &App,
     stream: &str,
@@ -185,7 +190,8 @@ pub async fn observe(
     };
     let order = order_id(stream, epoch);
     let mut shown = progress(&order, requested.repetition, snapshot);
-    // A robot without an order has confirmed the cancel, even if it never had the order.
+    // The desk has requested the cancellation of the order. A robot without any order confirms the
+    // cancellation, even if the robot never received the order.
     let is_canceling = state.phase == Phase::Canceling && epoch == state.epoch;
     if shown == Progress::None && is_canceling && snapshot.is_idle() {
         shown = Progress::Dropped;
@@ -200,7 +206,8 @@ pub async fn observe(
         received,
         at,
     };
-    // Most states contain nothing new. They are recognized here, without a new read of the stream.
+    // Most state messages contain no new progress. This check finds such a message without reading
+    // the event stream again.
     let is_new = state
         .decide(&observe, &())
         .is_ok_and(|events| !events.is_empty());
@@ -214,7 +221,7 @@ pub async fn observe(
     step(app, stream).await
 }
 
-/// Records that the connection of a robot is lost.
+/// Stores that the connection of the robot is lost.
 pub async fn lose_contact(app: &App, stream: &str, epoch: u32) -> Result<(), Error> {
     let command = Command::LoseContact {
         epoch,
@@ -223,8 +230,8 @@ pub async fn lose_contact(app: &App, stream: &str, epoch: u32) -> Result<(), Err
     execute(app, stream, &command, Cause::Own).await
 }
 
-/// Publishes a message again if the state that the robot reported does not show the effect of the
-/// message.
+/// Sends a message to the robot again if the message was probably lost. The state of the robot
+/// shows whether the message had its effect.
 async fn repair(
     app: &App,
     stream: &str,
@@ -257,7 +264,8 @@ async fn repair(
     Ok(())
 }
 
-/// Returns the robot of an attempt; `None` if the mission has no such attempt.
+/// Returns the robot of one attempt of a mission. `epoch` is the number of the attempt. Returns
+/// `None` if the mission has no such attempt.
 async fn robot_of(app: &App, state: &Dispatch, epoch: u32) -> Result<Option<Defined>, Error> {
     match state.robots.get(&epoch) {
         Some(name) => Ok(robots::load(app, &robots::stream_of(name)).await?.defined),
@@ -287,8 +295,9 @@ async fn withdraw(app: &App, stream: &str) -> Result<(), Error> {
     Box::pin(step(app, stream)).await
 }
 
-/// Takes the steps of a mission for which the desk waits neither for a message nor for a deadline.
-/// These steps choose a robot, or record the result of the mission.
+/// Executes the steps of a mission that can be executed immediately. Such a step chooses a robot,
+/// or stores the result of the mission. The function ends when the mission must wait for a message
+/// or a deadline.
 pub async fn step(app: &App, stream: &str) -> Result<(), Error> {
     for _ in 0..STEPS_MAX {
         let state = load(app, stream).await?;
@@ -337,7 +346,8 @@ async fn choose_robot(app: &App, stream: &str, state: &Dispatch, now: Moment) ->
                 at: app.ledger.clock.now(),
             };
             execute(app, stream, &offer, Cause::Own).await?;
-            // Another worker may have offered the mission to another robot at the same time.
+            // Another worker may have offered the mission to another robot at the same time. The
+            // reservation of this robot must then end.
             let is_chosen = load(app, stream).await?.needs_robot(robot, epoch);
             return if is_chosen {
                 Ok(())
@@ -355,7 +365,7 @@ async fn choose_robot(app: &App, stream: &str, state: &Dispatch, now: Moment) ->
     execute(app, stream, &postpone, Cause::Own).await
 }
 
-/// Records the result of a mission on its ticket, then closes the mission.
+/// Stores the result of a mission in its ticket, and then closes the mission.
 async fn conclude(app: &App, stream: &str, state: &Dispatch) -> Result<(), Error> {
     let (Some(requested), Some(outcome)) = (&state.requested, &state.outcome) else {
         return Ok(());
@@ -378,16 +388,18 @@ async fn conclude(app: &App, stream: &str, state: &Dispatch) -> Result<(), Error
     execute(app, stream, &Command::Close { recorded }, Cause::Own).await
 }
 
-/// The cause of a command.
+/// The reason why a command is executed.
 #[derive(Clone, Copy)]
 enum Cause<'a> {
     Own,
     Deadline(&'a Due),
-    /// A state of a robot, with the instant at which the desk received it.
+    /// The command follows from a state message of a robot. The value is the time at which the desk
+    /// received this message.
     State(Moment),
 }
 
-/// Executes a command, then publishes the messages and changes the reservations that follow.
+/// Executes a command on a mission. Then sends the messages to the robot and changes the robot
+/// reservation according to the new events.
 async fn execute(
     app: &App,
     stream: &str,
@@ -408,13 +420,14 @@ async fn execute(
         .await
     {
         Ok(outcome) => outcome,
-        // Another worker took the step.
+        // Another worker already executed this step.
         Err(ExecuteError::Rejected(Rejection::NotQueued)) => return Ok(()),
         Err(failure) => return Err(failure.unexpected()),
     };
     for event in &outcome.events {
         if let Err(error) = follow_up(app, stream, &outcome.state, event, cause).await {
-            // A deadline or a later state of the robot repeats the message or the release.
+            // A message to the robot or the end of a reservation failed. A later deadline or a
+            // later state of the robot repeats this work.
             tracing::warn!(%error, stream, "a message to a robot or a release was not sent");
         }
     }
@@ -434,7 +447,9 @@ async fn follow_up(
     else {
         return Ok(());
     };
-    // The state that shows the end of an attempt also shows whether the robot is free.
+    // The state message that ends an attempt can also show that the robot is free. A robot becomes
+    // free only through a message after the end of its reservation. The reservation therefore ends
+    // one millisecond before this message.
     let ended = match cause {
         Cause::State(received) => received.plus_ms(-1),
         Cause::Own | Cause::Deadline(_) => app.ledger.clock.now(),
@@ -475,7 +490,7 @@ async fn follow_up(
     }
 }
 
-/// Returns the id of a mission: the part of the stream name after the first dash.
+/// Returns the id of a mission. The id is the part of the stream name after `dispatch-`.
 pub fn id_of(stream: &str) -> &str {
     stream.trim_start_matches("dispatch-")
 }

@@ -1,4 +1,5 @@
-//! The robot fleet: definitions, missions, and the messages of robots.
+//! Contains the use cases for the robot fleet: definitions, missions (work for robots), and
+//! messages of robots.
 
 pub mod definitions;
 pub mod messages;

@@ -1,4 +1,4 @@
-//! Reads robots with their last states, changes their reservations, and publishes messages to them.
+//! Reads robots and their last states, changes their reservations, and sends messages to robots.
 
 use domain::fleet::choice::Candidate;
 use domain::fleet::model::{Order, Snapshot};
@@ -16,24 +16,25 @@ use crate::App;
 use crate::app::cards::read_card;
 use events::{Meta, Origin};
 
-/// The view with the last state of each robot, by the name of the robot.
+/// The name of the view that contains the last state of each robot. The key is the robot name.
 pub const STATES: &str = "robot_state";
-/// Most robots of a desk.
+/// Maximum number of robots in one desk.
 pub const ROBOTS_MAX: usize = 10_000;
 
-/// The last state of a robot as the desk received it.
+/// The last state of a robot that the desk received.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RobotState {
     pub snapshot: Snapshot,
     pub received: Moment,
-    /// Number and time of the last state, as the robot sent them.
+    /// The number of the last state message. The robot sets this number and the value in
+    /// `timestamp`.
     pub header: u32,
     pub timestamp: i64,
-    /// The instant at which the robot or the broker reported a lost connection; absent if the robot
-    /// is connected.
+    /// The time at which the robot or the message broker reported a lost connection. The value is
+    /// absent while the robot is connected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<Moment>,
-    /// Whether the robot has sent a state.
+    /// True if the desk has received a state from the robot.
     pub has_state: bool,
 }
 
@@ -44,12 +45,12 @@ impl RobotState {
     }
 }
 
-/// Returns the stream of a robot.
+/// Returns the name of the event stream for a robot.
 pub fn stream_of(name: &str) -> String {
     format!("robot-{name}")
 }
 
-/// Returns the metadata of commits that follow from messages of robots and from deadlines.
+/// Returns the metadata for commits that are caused by robot messages or by deadlines.
 pub fn meta(correlation: &str) -> Meta {
     Meta {
         origin: Origin::Mqtt,
@@ -57,8 +58,8 @@ pub fn meta(correlation: &str) -> Meta {
     }
 }
 
-/// Returns the robot with an identity in topics, with the state of its reservation; `None` if no robot
-/// has the identity.
+/// Returns the robot with the given identity, and the state of its reservation. The identity is a
+/// part of the MQTT topics of the robot. Returns `None` if the identity is unknown.
 pub async fn find(app: &App, identity: &str) -> Result<Option<Robot>, Error> {
     let end = format!("{identity}\u{1}");
     let range = Range {
@@ -76,12 +77,12 @@ pub async fn find(app: &App, identity: &str) -> Result<Option<Robot>, Error> {
     Ok(Some(load(app, &entry.key).await?))
 }
 
-/// Returns the current state of the stream of a robot.
+/// Reads a robot from its event stream.
 pub async fn load(app: &App, stream: &str) -> Result<Robot, Error> {
     Ok(app.ledger.load::<Robot>(stream).await?.aggregate.0)
 }
 
-/// Returns all robots by name, with the state of their reservation.
+/// Returns all robots, sorted by name, with the states of their reservations.
 pub async fn all(app: &App) -> Result<Vec<Robot>, Error> {
     let range = Range {
         view: "robot",
@@ -101,7 +102,7 @@ pub async fn all(app: &App) -> Result<Vec<Robot>, Error> {
     Ok(robots)
 }
 
-/// Returns all robots as candidates for a mission.
+/// Returns all robots as candidates for a mission (work for a robot).
 pub async fn candidates(app: &App) -> Result<Vec<Candidate>, Error> {
     let mut candidates = Vec::new();
     for robot in all(app).await? {
@@ -119,7 +120,7 @@ pub async fn candidates(app: &App) -> Result<Vec<Candidate>, Error> {
     Ok(candidates)
 }
 
-/// Returns the last state of a robot, and the sequence of its document.
+/// Returns the last state of a robot, and the sequence of the document that contains this state.
 pub async fn state(app: &App, name: &str) -> Result<(RobotState, i64), Error> {
     let Some(document) = app.views.get(STATES, name).await? else {
         return Ok((RobotState::default(), 0));
@@ -134,8 +135,8 @@ pub async fn state(app: &App, name: &str) -> Result<(RobotState, i64), Error> {
     Ok((state, document.sequence))
 }
 
-/// Stores the last state of a robot. If another worker stored a state meanwhile, nothing is stored,
-/// because the next state of the robot replaces both.
+/// Stores the last state of a robot. If another worker stored a state at the same time, this state
+/// is not stored. The next state message of the robot replaces both states.
 pub async fn keep(app: &App, name: &str, state: &RobotState, last: i64) -> Result<(), Error> {
     let body = serde_json::to_vec(state).unwrap_or_default();
     let document = Document {
@@ -146,7 +147,8 @@ pub async fn keep(app: &App, name: &str, state: &RobotState, last: i64) -> Resul
     Ok(())
 }
 
-/// Reserves a robot for one attempt of a mission. Returns false if the robot is not free.
+/// Reserves a robot for one attempt of a mission (work for a robot). `epoch` is the number of the
+/// attempt. Returns false if the robot is not free.
 pub async fn reserve(app: &App, name: &str, dispatch: &str, epoch: u32) -> Result<bool, Error> {
     let command = Command::Reserve {
         dispatch: dispatch.to_owned(),
@@ -155,7 +157,8 @@ pub async fn reserve(app: &App, name: &str, dispatch: &str, epoch: u32) -> Resul
     };
     let id = command_id(&["reserve", name, dispatch, &epoch.to_string()]);
     match execute(app, name, &command, id, dispatch).await {
-        // A repeated command is not a new reservation: the robot may have been released since.
+        // The ledger does not execute a repeated command again, and the robot may have been
+        // released in the meantime. The current reservation is therefore checked.
         Ok(slot) => Ok(matches!(
             slot,
             Slot::Held { dispatch: holder, epoch: held, .. } if holder == dispatch && held == epoch
@@ -165,7 +168,7 @@ pub async fn reserve(app: &App, name: &str, dispatch: &str, epoch: u32) -> Resul
     }
 }
 
-/// Ends a reservation for which no order was sent.
+/// Ends a reservation before an order was sent to the robot.
 pub async fn unreserve(app: &App, name: &str, dispatch: &str, epoch: u32) -> Result<(), Error> {
     let command = Command::Unreserve {
         dispatch: dispatch.to_owned(),
@@ -174,7 +177,8 @@ pub async fn unreserve(app: &App, name: &str, dispatch: &str, epoch: u32) -> Res
     accepted(execute(app, name, &command, app.ledger.fresh_id(), dispatch).await)
 }
 
-/// Ends the reservation of one attempt. Does nothing if the robot has another reservation.
+/// Ends the reservation for one attempt of a mission. A reservation for another attempt is not
+/// changed.
 pub async fn release(
     app: &App,
     name: &str,
@@ -193,14 +197,14 @@ pub async fn release(
     accepted(execute(app, name, &command, id, dispatch).await)
 }
 
-/// Records that a state of the robot shows no order.
+/// Stores that the robot has no order. The time `since` comes from the state message of the robot.
 pub async fn show_idle(app: &App, name: &str, since: Moment) -> Result<(), Error> {
     let command = Command::ShowIdle { since };
     let stream = stream_of(name);
     accepted(execute(app, name, &command, app.ledger.fresh_id(), &stream).await)
 }
 
-/// Executes a command of the check of a reservation.
+/// Executes a command that checks the reservation of a robot.
 pub async fn check(app: &App, name: &str, command: &Command) -> Result<(), Error> {
     let stream = stream_of(name);
     accepted(execute(app, name, command, app.ledger.fresh_id(), &stream).await)
@@ -236,19 +240,19 @@ async fn execute(
     Ok(outcome.state.slot)
 }
 
-/// Publishes the order of a mission to its robot.
+/// Sends the order of a mission (work for a robot) to the robot.
 pub async fn send_order(app: &App, robot: &Defined, order: &Order) -> Result<(), Error> {
     let message = v2::order(robot, order, header(app));
     publish(app, robot, "order", &message).await
 }
 
-/// Publishes the cancel of an order to a robot.
+/// Sends a request to the robot to cancel an order.
 pub async fn send_cancel(app: &App, robot: &Defined, order: &str) -> Result<(), Error> {
     let message = v2::cancel(robot, order, header(app));
     publish(app, robot, "instantActions", &message).await
 }
 
-/// Publishes a request for a new state to a robot.
+/// Sends a request to the robot for a new state message.
 pub async fn request_state(app: &App, robot: &Defined, id: &str) -> Result<(), Error> {
     let message = v2::state_request(robot, id, header(app));
     publish(app, robot, "instantActions", &message).await

@@ -1,6 +1,6 @@
-//! Converts the columns of a CSV log of another system to the fields of an event. A TOML file, the
-//! mapping, defines which column is used for which field. The code therefore contains no column
-//! names. `docs/importing.md` describes the TOML file.
+//! Converts the columns of a CSV log of another system to the fields of an event. The mapping is a
+//! TOML file that defines the columns for each field. The code therefore contains no column names.
+//! `docs/importing.md` describes the TOML file.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -25,21 +25,21 @@ const CASE_BYTES_MAX: usize = 128;
 const SOURCE_BYTES_MAX: usize = 64;
 /// Maximum length of the name of one person, in characters.
 const PERSON_CHARS_MAX: usize = 256;
-/// Estimated number of bytes that one person id and the comma after it need in an event.
+/// Estimated size of one person id and the comma after this id in an event, in bytes.
 const PID_BYTES: usize = 40;
-/// Estimated number of bytes that an event needs in addition to the texts from the row.
+/// Estimated size of an event without the texts from the row, in bytes.
 const EVENT_BYTES: usize = 500;
-/// Maximum number of digits in a number of the log. A number with more digits does not fit into 64
-/// bits.
+/// Maximum number of digits in a number of the log. The limit is higher than the number of digits
+/// of any 64-bit number.
 const DIGITS_MAX: usize = 30;
-/// The default separator between the values if one field (such as the title) is read from several
-/// columns.
+/// The default separator for a field with several columns. For example, a title can consist of the
+/// values of two columns.
 const SEPARATOR: &str = " / ";
-/// The default separator between the values if a time is read from several columns, such as a
-/// column for the date and a column for the hour.
+/// The default separator for a time with several columns. For example, one column contains the date
+/// and another column contains the hour.
 const TIME_SEPARATOR: &str = " ";
-/// The characters that separate the names of several people in one value. The list contains
-/// separators from Western, Chinese and Japanese keyboards.
+/// The characters that separate the names of several people in one value. The list contains the
+/// separators of Western, Chinese and Japanese texts.
 const PEOPLE_SEPARATORS: &str = ",;\u{ff0c}\u{3001}\u{ff1b}\u{ff64}\u{fe50}\u{fe51}\u{fe54}";
 
 /// A mapping (the import configuration from the TOML file) that was read and validated.
@@ -55,8 +55,8 @@ pub struct Mapping {
     written: Written,
 }
 
-/// The mapping for one opened file: the position of each column in the header, and the rules for
-/// the values.
+/// The mapping (the import configuration) for one opened file. The value contains the position of
+/// each column in the header, and the rules for the values.
 pub struct Places {
     case: Column,
     time: Column,
@@ -79,13 +79,13 @@ pub struct Places {
     zone: String,
     /// The number of columns in the header line.
     width: usize,
-    /// The minimum number of values in a row. If the last columns of the header have no name, a row
-    /// may omit the values of these columns.
+    /// The minimum number of values in a row. The last columns of the header may have no name. A
+    /// row may omit the values of these columns.
     needed: usize,
 }
 
-/// Defines how the value of one event field (such as case or title) is read from a row. If the
-/// mapping does not define the field, all members are empty.
+/// Defines the source of one event field (such as case or title) in a row. All members are empty if
+/// the mapping does not define the field.
 #[derive(Clone, Debug, Default)]
 struct Column {
     columns: Vec<usize>,
@@ -94,7 +94,7 @@ struct Column {
     values: BTreeMap<String, String>,
 }
 
-/// One parsed row of the log. The row contains the names of people, and the method `observe`
+/// One parsed row of the log. The row still contains the names of people. The method `observe`
 /// replaces these names with person ids.
 #[derive(Clone, Debug)]
 pub struct Row {
@@ -207,7 +207,7 @@ impl Mapping {
         names
     }
 
-    /// Returns the column names of the mapping that a header line does not contain.
+    /// Returns the column names that the mapping uses but the header line does not contain.
     pub fn absent(&self, headers: &[String]) -> Vec<String> {
         let mut absent: Vec<String> = Vec::new();
         for name in self.names() {
@@ -330,16 +330,16 @@ impl Mapping {
         })
     }
 
-    /// Parses one row of the log. Returns `None` if the mapping excludes the row. Returns the
-    /// reason as a text if the row cannot be imported.
+    /// Parses one row of the log. Returns `None` if the mapping (the import configuration) excludes
+    /// the row. Returns an error text if the row cannot be imported.
     pub fn row(
         &self,
         places: &Places,
         key: &[u8; 32],
         record: &Record,
     ) -> Result<Option<Row>, String> {
-        // Some spreadsheet programs write the delimiters of empty values at the end of only some
-        // rows. Rows may therefore have different numbers of values.
+        // Some spreadsheet programs omit the delimiters of empty values at the end of some rows.
+        // Rows may therefore have different numbers of values.
         if record.width() < places.needed
             || record
                 .values()
@@ -459,8 +459,8 @@ impl Mapping {
         }
     }
 
-    /// Splits a value at the separators of the mapping, and returns the names of people in this
-    /// value.
+    /// Returns the names of people in one value. The separators between the names are defined in
+    /// the mapping (the import configuration).
     fn names_in(&self, text: &str) -> Result<Vec<String>, String> {
         let separators = self
             .written
@@ -499,8 +499,8 @@ impl Places {
             .filter(|text| !text.is_empty() && !self.missing.iter().any(|missing| missing == text))
     }
 
-    /// Returns the value of one event field from its columns. If all these columns are empty,
-    /// returns the default value from the mapping.
+    /// Returns the value of one event field from one or more columns. If all these columns are
+    /// empty, returns the default value from the mapping (the import configuration).
     fn value<'a>(&self, place: &'a Column, record: &'a Record) -> Option<Cow<'a, str>> {
         let read: Option<Cow<'a, str>> = match place.columns.as_slice() {
             [] => None,
@@ -533,21 +533,20 @@ impl Row {
         &self.observed.row
     }
 
-    /// Stores the number of this row among equal rows. The parameter `nth` counts the rows of the
-    /// same case with the same text, from the start of the file. The first of these rows has the
-    /// number 1.
+    /// Stores the number of this row among equal rows. Two rows are equal if they have the same
+    /// case and the same text. The first of these rows in the file has the number 1.
     pub fn count(&mut self, nth: u32) {
         self.observed.nth = nth;
     }
 
-    /// Returns the hash of the row text, and the number of this row among equal rows of the same
-    /// case.
+    /// Returns the hash of the row text and the number of this row among equal rows. Two rows are
+    /// equal if they have the same case and the same text.
     pub fn counted(&self) -> (&str, u32) {
         (&self.observed.row, self.observed.nth)
     }
 
-    /// Converts the row to an event. Replaces the names of people with person ids. Registers a
-    /// person whose name has no person id yet.
+    /// Converts the row to an event. Replaces the names of people with person ids. A person without
+    /// a person id is registered first.
     pub async fn observe(self, file: &str, people: &People) -> Result<RowImported, Error> {
         let mut observed = self.observed;
         file.clone_into(&mut observed.file);
@@ -559,7 +558,8 @@ impl Row {
     }
 }
 
-/// Returns the person ids for names of people, separated by commas. Registers unknown people.
+/// Returns the person ids for the names of people, separated by commas. A person without a person
+/// id is registered first.
 async fn pids(names: &[String], people: &People) -> Result<String, Error> {
     let mut pids = Vec::new();
     for name in names {
@@ -568,8 +568,8 @@ async fn pids(names: &[String], people: &People) -> Result<String, Error> {
     Ok(pids.join(","))
 }
 
-/// Parses a delimiter between values. The text comes from the mapping, or from a line such as
-/// `sep=;` at the start of the file.
+/// Parses the delimiter between the values of a row. The text comes from the mapping (the import
+/// configuration), or from a line such as `sep=;` at the start of the file.
 pub fn delimiter_of(text: &str) -> Result<u8, Error> {
     match text.as_bytes() {
         [b'\\', b't'] => Ok(b'\t'),
@@ -591,9 +591,9 @@ fn not_whole(name: &str, text: &str, decimal: Option<char>) -> String {
     format!("{name} {text:?} is not a whole number{hint}")
 }
 
-/// Parses a number, and multiplies the number by `factor`. Returns `None` if the product is not a
-/// whole number. If the mapping defines the decimal mark, the digits may have separators between
-/// thousands.
+/// Parses a number and multiplies the number by `factor`. Returns `None` if the product is not a
+/// whole number. The parameter `decimal` is the decimal mark of the mapping. Separators between
+/// thousands are allowed only with a decimal mark.
 fn number(text: &str, decimal: Option<char>, factor: i64) -> Option<i64> {
     let (sign, digits) = match text.strip_prefix(['-', '\u{2212}']) {
         Some(digits) => (-1, digits),
@@ -628,7 +628,7 @@ fn number(text: &str, decimal: Option<char>, factor: i64) -> Option<i64> {
 }
 
 /// Removes the separators between thousands from the digits before the decimal mark. Returns `None`
-/// if a separator is at a wrong position.
+/// if such a separator is at a wrong position.
 fn ungrouped(whole: &str, mark: char) -> Option<String> {
     let other = if mark == ',' { '.' } else { ',' };
     let parts: Vec<&str> = whole
@@ -639,11 +639,11 @@ fn ungrouped(whole: &str, mark: char) -> Option<String> {
     is_grouped.then(|| parts.concat())
 }
 
-/// Returns an estimate of the bytes that a row needs in a commit. A commit may contain the event
-/// and also the state of the case, so each text counts twice.
+/// Returns an estimate of the bytes that a row needs in a commit. A commit may contain a text
+/// twice: in the event and in the state of the case. Each text therefore counts twice.
 fn bytes_of(observed: &RowImported) -> usize {
-    // In JSON, some characters need one more byte for a backslash, and control characters need six
-    // bytes.
+    // JSON writes some characters with an additional backslash. JSON writes a control character
+    // with six bytes.
     let json = |text: &String| {
         text.bytes()
             .map(|byte| {
@@ -680,9 +680,9 @@ fn bytes_of(observed: &RowImported) -> usize {
 
 /// Returns a hash of the text of a row.
 ///
-/// The hash includes the length of each value. Two rows with the same characters in different
-/// columns therefore have different hashes. The hash includes only the first `width` values, so
-/// additional delimiters at the end of a row have no effect.
+/// The hash includes the length of each value. The same text in different columns therefore gives
+/// different hashes. The hash includes only the first `width` values. Additional delimiters at the
+/// end of a row therefore have no effect.
 fn row_fingerprint(key: &[u8; 32], record: &Record, width: usize) -> String {
     let mut hasher = blake3::Hasher::new_keyed(key);
     for field in (0..width).map(|at| record.get(at)) {

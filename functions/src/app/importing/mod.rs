@@ -1,9 +1,9 @@
 //! Imports an incident log (a CSV file) of another system. Each row becomes one event with the time
 //! from the row. The events of a case (one incident) have the same order as the rows in the file.
 //!
-//! Adjacent rows of one case are stored in one commit. The same worker imports all rows of a case,
-//! so their order does not change. Many workers run concurrently, so one disk sync (a slow write to
-//! the disk) can store many commits.
+//! Adjacent rows of one case are stored in one commit. The same worker imports all rows of a case
+//! and therefore keeps the order of these rows. Many workers run concurrently. One disk sync (a
+//! slow write to the disk) can therefore store the commits of many workers.
 
 pub mod mapping;
 pub mod records;
@@ -38,8 +38,8 @@ use mapping::{Mapping, Places, Row, delimiter_of};
 use records::{Fault, RECORD_BYTES_MAX, Record, Records, name_of};
 use rejected::Rejected;
 
-/// Number of concurrent workers. Each worker stores one commit at a time, so one disk sync can
-/// store up to 64 commits.
+/// Number of concurrent workers. Each worker stores one commit at a time. One disk sync (a slow
+/// write to the disk) can therefore store up to 64 commits.
 const WORKERS: usize = 64;
 /// Maximum number of row groups that wait for one worker. A group contains adjacent rows of one
 /// case (one incident).
@@ -102,8 +102,8 @@ pub struct Log {
     progress: Arc<Progress>,
 }
 
-/// The decoded text of a log file. The cursor contains the start of the file, which was read to
-/// find the header. The boxed reader returns the rest of the file.
+/// The decoded text of a log file. The import already read the start of the file to find the
+/// header. The cursor contains this start, and the boxed reader returns the rest of the file.
 type Text = Chain<Cursor<Vec<u8>>, Box<dyn Read + Send>>;
 
 impl Log {
@@ -199,7 +199,7 @@ impl Log {
         }
         let places = mapping.columns(&headers)?;
         let mut records = Records::new(Cursor::new(head).chain(rest), delimiter, line);
-        // The header was already parsed, so this call skips the header line.
+        // The header line was already parsed. This call only skips the header line.
         let _ = records.read(&mut Record::default()).map_err(unreadable)?;
         Ok(Self {
             path: path.to_owned(),
@@ -246,11 +246,13 @@ fn header(head: &[u8], delimiter: u8, line: u64) -> Result<Vec<String>, Unusable
     }
 }
 
-/// Detects the delimiter of a CSV file from its header line.
+/// Detects the delimiter of a CSV file from its header line. The result is the first of these
+/// delimiters that exists:
 ///
-/// First, tries to find a delimiter with which the header contains all columns of the mapping (the
-/// import configuration). Otherwise, returns the delimiter that splits the header, if exactly one
-/// delimiter does so. Otherwise, returns the comma.
+/// - The delimiter with which the header contains all columns of the mapping (the import
+///   configuration).
+/// - The only delimiter that splits the header into several columns.
+/// - The comma.
 fn recognized(mapping: &Mapping, headers: &dyn Fn(u8) -> Result<Vec<String>, Unusable>) -> u8 {
     let split: Vec<(u8, Vec<String>)> = DELIMITERS
         .into_iter()
@@ -289,8 +291,8 @@ fn separator_line(head: &[u8]) -> Option<(String, usize)> {
     Some((separator.to_owned(), length))
 }
 
-/// Returns the second half of an error sentence about a record that cannot be read. The caller
-/// writes the first half, for example `the header line`.
+/// Describes why a record cannot be read. The returned text is the second half of an error
+/// sentence. The caller writes the first half, for example `the header line`.
 fn words(fault: &Fault, headers: Option<&[String]>, encoding: &'static Encoding) -> String {
     match fault {
         Fault::TooLong => format!("has more than {RECORD_BYTES_MAX} bytes; a quote may be missing"),
@@ -317,11 +319,11 @@ fn words(fault: &Fault, headers: Option<&[String]>, encoding: &'static Encoding)
     }
 }
 
-/// Imports a log file into the ledger. `key` is the secret key for the fingerprints of rows. The
-/// fingerprints show which rows are already stored.
+/// Imports a log file into the ledger. `key` is the secret key for the fingerprints (the hashes) of
+/// rows. The ledger contains the fingerprints of all imported rows.
 ///
-/// A repeated import of the same file adds no rows. After an interruption, a repeated import adds
-/// only the missing rows.
+/// Rows that are already stored are not imported again. After an interruption, a repeated import of
+/// the same file therefore adds only the missing rows.
 pub async fn import(
     ledger: &Ledger,
     key: [u8; 32],
@@ -387,9 +389,9 @@ pub async fn import(
     })
 }
 
-/// Reads a log file in the same way as an import, but stores nothing. `desk` contains the ledger
-/// and the secret key for the fingerprints of rows. Without `desk`, rows that are already stored
-/// are not counted as duplicates.
+/// Reads a log file in the same way as an import, but stores no events. `desk` contains the ledger
+/// and the secret key for the fingerprints (the hashes) of rows. With `desk`, this function also
+/// counts the rows that are already stored.
 pub async fn check(
     desk: Option<(Ledger, [u8; 32])>,
     log: Log,
@@ -423,14 +425,15 @@ pub async fn check(
         .map_err(|error| Error::because(Kind::Unavailable, "reading the file stopped", error))?
 }
 
-/// Returns a hash of the content of a file. The hash identifies the file in the imported events.
+/// Returns a hash of the content of a file. Each imported event contains this hash, which
+/// identifies the file.
 fn fingerprint(file: &Path) -> io::Result<String> {
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(File::open(file)?)?;
     Ok(hasher.finalize().to_hex()[..16].to_owned())
 }
 
-/// A reader that counts the bytes of the file that were read. The progress bar shows this count.
+/// A reader that counts the bytes of the file for the progress bar.
 struct Counted<R> {
     inner: R,
     progress: Arc<Progress>,
@@ -446,7 +449,8 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-/// A gzip reader. If the compressed data is damaged, the error message contains the word gzip.
+/// A gzip reader with clear errors. If the compressed data is damaged, the error message contains
+/// the word gzip.
 struct Unpacked<R>(MultiGzDecoder<R>);
 
 impl<R: Read> Read for Unpacked<R> {
@@ -498,7 +502,7 @@ fn read(
 ) -> Result<Totals, Error> {
     let mut totals = Totals::default();
     let mut cases = std::collections::HashSet::new();
-    // Contains, for each case and row text, how many equal rows were read so far. This number
+    // The number of equal rows that were read so far, for each case and row text. This number
     // distinguishes two equal rows of the same case. Each entry needs 12 bytes.
     let mut occurrences: HashMap<u64, u32> = HashMap::new();
     let mut group = Group {
@@ -509,8 +513,8 @@ fn read(
     let mut record = Record::default();
     loop {
         let after = log.records.line();
-        // If the file cannot be read at one position, the later rows cannot be read either. The
-        // error therefore ends the import.
+        // After a read error, the rest of the file cannot be read. The error therefore ends the
+        // import.
         let read = log.records.read(&mut record).map_err(|error| {
             Error::because(
                 Kind::Unavailable,
@@ -586,8 +590,8 @@ fn read(
     Ok(totals)
 }
 
-/// Sends a group of rows to a worker. A hash of the case id selects the worker, so the same worker
-/// gets all rows of a case.
+/// Sends a group of rows to a worker. A hash of the case id selects the worker. Therefore, all rows
+/// of a case go to the same worker.
 fn send(group: Group, inboxes: &[mpsc::Sender<Group>]) -> Result<(), Error> {
     let mut hasher = DefaultHasher::new();
     group.case.hash(&mut hasher);
@@ -597,8 +601,9 @@ fn send(group: Group, inboxes: &[mpsc::Sender<Group>]) -> Result<(), Error> {
         .map_err(|_| Error::new(Kind::Unavailable, "the import stopped"))
 }
 
-/// Replaces whitespace and percent signs in a name with percent codes such as `%20`, because the
-/// name of an event stream must not contain whitespace. The original name can be restored.
+/// Replaces whitespace and percent signs in a name with percent codes such as `%20`. The result can
+/// be part of the name of an event stream, which must not contain whitespace. The original name can
+/// be restored from the result.
 pub fn encoded(name: &str) -> String {
     let mut word = String::with_capacity(name.len());
     for c in name.chars() {
@@ -649,9 +654,9 @@ async fn take_over(ledger: &Ledger, source: &str, file: &str, group: Group) -> R
     }
     let stream = stream_of(source, &group.case);
     let line = observed.first().map_or(0, |row: &RowImported| row.line);
-    // The command id depends on the rows of the group, so a repeated import of the same group has
-    // no effect. If a corrected mapping (the import configuration) accepts one more row, the
-    // command id changes, and the new row is stored.
+    // The command id depends on the rows of the group. A repeated import of the same group
+    // therefore has the same command id and no effect. If a corrected mapping (the import
+    // configuration) accepts one more row, the command id changes, and the new row is stored.
     let rows: Vec<String> = observed
         .iter()
         .map(|row| format!("{}#{}", row.row, row.nth))
@@ -678,8 +683,8 @@ async fn take_over(ledger: &Ledger, source: &str, file: &str, group: Group) -> R
     }
 }
 
-/// A context loader that rejects every request for data. The command for imported rows needs no
-/// data from other streams.
+/// A context loader for a command that needs no data from other streams. This loader rejects every
+/// request for data.
 struct Nobody;
 
 #[async_trait::async_trait]

@@ -1,13 +1,13 @@
 //! Reads the records of a CSV file one after another, with limited memory. Each record contains the
-//! number of the line on which it starts.
+//! number of its first line.
 //!
-//! Quotes follow RFC 4180. A quote starts a quoted value only at the start of the value, or after
-//! spaces at the start. At any other position, a quote is an ordinary character.
+//! Quotes follow RFC 4180. A quote starts a quoted value only at the start of a value, or after
+//! spaces at the start of a value. At any other position, a quote is an ordinary character.
 
 use std::io::{self, ErrorKind, Read};
 
-/// Maximum size of one record, in bytes. In a real log, the longest value is a description of about
-/// 10 KiB. If a record is larger than this maximum, a closing quote is probably missing.
+/// Maximum size of one record, in bytes. The longest value in a real log is a description of about
+/// 10 KiB. A larger record probably has a missing closing quote.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
 /// Number of bytes that one call reads from the file.
 const CHUNK: usize = 1 << 16;
@@ -78,13 +78,13 @@ impl Record {
 /// The state of the reader while it reads a value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// The reader has read nothing of the value, or only spaces and tabs.
+    /// The reader is at the start of a value, or has read only spaces and tabs of this value.
     Blank,
     /// The reader is inside a value without quotes, or after the closing quote of a quoted value.
     Plain,
     Quoted,
-    /// The reader has just read a quote inside a quoted value. If the next character is also a
-    /// quote, the two quotes mean one literal quote. Otherwise the first quote ends the quoted
+    /// The previous character was a quote inside a quoted value. If the next character is also a
+    /// quote, the two quotes mean one literal quote. Otherwise, the previous quote ends the quoted
     /// part.
     Closed,
 }
@@ -149,8 +149,8 @@ impl<R: Read> Records<R> {
         }
         record.line = self.line;
         let mut state = State::Blank;
-        // `begin` is the start of the current value in `bytes`. `quote_line` is the number of the
-        // line with the last opening quote.
+        // `begin` is the start of the current value in `bytes`. `quote_line` is the line number of
+        // the last opening quote, for an error message.
         let mut begin = 0;
         let mut quote_line = self.line;
         let mut is_long = false;
@@ -277,8 +277,9 @@ impl<R: Read> Records<R> {
     }
 }
 
-/// Stores the bytes of all values in the record. If a value is not valid UTF-8, stores replacement
-/// characters, and returns the index of the first column with such a value.
+/// Stores the bytes of all values in the record. If a value is not valid UTF-8, this function
+/// stores replacement characters instead. The function then returns the index of the first column
+/// with such a value.
 fn keep(record: &mut Record, bytes: Vec<u8>) -> Result<(), usize> {
     let bytes = match String::from_utf8(bytes) {
         Ok(text) if record.ends.iter().all(|end| text.is_char_boundary(*end)) => {

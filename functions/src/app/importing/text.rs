@@ -1,5 +1,5 @@
-//! Decodes a log file to UTF-8. A byte order mark at the start of the file defines the encoding.
-//! Without this mark, the encoding in the mapping (the import configuration) is used. The default
+//! Decodes a log file to UTF-8. If the file starts with a byte order mark, this mark defines the
+//! encoding. Otherwise, the encoding in the mapping (the import configuration) is used. The default
 //! encoding is UTF-8.
 
 use std::io::{self, Cursor, ErrorKind, Read};
@@ -9,14 +9,14 @@ use infra::{Error, Kind};
 
 /// Number of bytes that one read or one decoding step processes.
 const CHUNK: usize = 1 << 16;
-/// Number of bytes at the start of a file from which the encoding is detected. These bytes usually
+/// Number of bytes at the start of a file that are used to detect the encoding. These bytes usually
 /// contain the header line and some rows.
 const HEAD_BYTES: usize = 512;
-/// A byte that never occurs in UTF-8. The decoder replaces invalid input with this byte. The record
-/// with this byte is later rejected as invalid text.
+/// A byte that never occurs in UTF-8. The decoder writes this byte in place of invalid input. A
+/// record with this byte is later rejected as invalid text.
 const WRONG: u8 = 0xff;
-/// Encoding names that spreadsheet programs, Python and Windows use, and the corresponding names in
-/// the WHATWG Encoding Standard.
+/// Other names of encodings, each with its name in the WHATWG Encoding Standard. Spreadsheet
+/// programs, Python and Windows use these other names.
 const ALIASES: [(&str, &str); 13] = [
     ("utf-8-sig", "utf-8"),
     ("utf8-sig", "utf-8"),
@@ -33,7 +33,7 @@ const ALIASES: [(&str, &str); 13] = [
     ("big5hkscs", "big5"),
 ];
 /// The first bytes of files that are not plain text, such as archives. The second value of each
-/// entry completes an error message that starts with `the file is`.
+/// entry describes the file type. The error message is `the file is` and this description.
 const OTHERS: [(&[u8], &str); 7] = [
     (
         b"PK\x03\x04",
@@ -71,9 +71,9 @@ pub fn encoding(name: &str) -> Option<&'static Encoding> {
         .or_else(|| Encoding::for_label_no_replacement(alias.as_bytes()))
 }
 
-/// Detects whether a text without a byte order mark is encoded in UTF-16. In UTF-16 logs, one of
-/// the two bytes of many characters is zero. Returns the name of the UTF-16 variant, or `None` for
-/// other encodings.
+/// Detects whether a text without a byte order mark is encoded in UTF-16. In UTF-16, many
+/// characters have one zero byte. Returns the name of the UTF-16 variant, or `None` for other
+/// encodings.
 fn seems_utf_16(head: &[u8]) -> Option<&'static str> {
     let zeros = |from: usize| {
         head.iter()
@@ -130,13 +130,13 @@ pub fn decode(
     Ok(Text { bytes, encoding })
 }
 
-/// A reader that decodes its input to UTF-8 while the input is read.
+/// A reader that decodes its input to UTF-8 step by step.
 struct Decoded<R> {
     inner: R,
     decoder: Decoder,
     input: Vec<u8>,
-    /// The index of the first byte in `input` that is not decoded yet. The field `to` is the end of
-    /// the bytes in `input`.
+    /// The index of the first byte in `input` that is not decoded yet. The index `to` is the end of
+    /// the unread bytes in `input`.
     from: usize,
     to: usize,
     is_last: bool,

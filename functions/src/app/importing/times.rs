@@ -1,10 +1,12 @@
 //! Parses the times in an imported log. The mapping (the import configuration) lists the allowed
-//! time formats, and the parser tries these formats in order.
+//! time formats. The parser tries these formats in order.
 //!
-//! If a text contains an offset such as `+08:00`, the parser uses this offset. Otherwise the parser
-//! uses the time zone of the mapping. When daylight saving time ends, some local times occur twice,
-//! and the parser uses the first occurrence. When daylight saving time starts, some local times do
-//! not exist, and the parser uses the offset before the change.
+//! If a text contains an offset such as `+08:00`, the parser uses this offset. Otherwise, the
+//! parser uses the time zone of the mapping.
+//!
+//! When daylight saving time ends, some local times occur twice. The parser then uses the first
+//! occurrence. When daylight saving time starts, some local times do not exist. The parser then
+//! uses the offset before the change.
 
 use events::Moment;
 use infra::{Error, Kind};
@@ -13,18 +15,19 @@ use jiff::civil::{DateTime, datetime};
 use jiff::fmt::strtime::BrokenDownTime;
 use jiff::tz::{Offset, TimeZone};
 
-/// Maximum number of digits in a fraction of a second. Nine digits express one nanosecond, and the
-/// parser removes further digits.
+/// Maximum number of digits in a fraction of a second. The ninth digit means one nanosecond. The
+/// parser removes all further digits.
 const FRACTION_DIGITS_MAX: usize = 9;
-/// The earliest accepted time, in milliseconds since 1970. Its date is 1899-12-30, which is day 0
-/// in spreadsheets. An earlier time is probably the result of a wrong format, such as `%Y` for a
-/// year with two digits.
+/// The earliest accepted time, in milliseconds since 1970. The date is 1899-12-30, which is day 0
+/// in spreadsheets. An earlier time probably results from a wrong format. For example, `%Y` reads a
+/// year with two digits as a year before 100.
 const EARLIEST: i64 = -2_209_161_600_000;
-/// The smallest positive number that is accepted as milliseconds since 1970. A smaller number is
-/// probably a number of seconds, because the same number of milliseconds means a time before 1974.
+/// The smallest positive number that is accepted as milliseconds since 1970. A smaller number would
+/// mean a time before 1974 and is probably a number of seconds.
 const SECONDS_MAX: i64 = 100_000_000_000;
-/// The time with which each format of the mapping (the import configuration) is tested. Each part
-/// of this time has two digits, and the hour is after noon, so no part is ambiguous.
+/// The sample time that tests each format of the mapping (the import configuration). Each part of
+/// the time has two digits and the hour is after noon. Therefore, a format cannot confuse the
+/// parts.
 const SAMPLE: DateTime = datetime(2026, 11, 23, 15, 14, 15, 678_000_000);
 /// Texts that mean AM or PM in Chinese, Japanese, Korean and English. The parser replaces these
 /// texts with `AM` or `PM`.
@@ -51,7 +54,7 @@ pub struct Times {
 
 #[derive(Clone, Debug)]
 enum Form {
-    /// The text has a format of RFC 3339.
+    /// The text is a time in the format of RFC 3339.
     Rfc3339,
     /// The text is a number of milliseconds since 1970 in UTC.
     EpochMs,
@@ -61,12 +64,12 @@ enum Form {
     },
 }
 
-/// The end of a format, which can be a directive for the time zone offset.
+/// The end of a time format. The end shows how the parser finds the time zone offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tail {
     Nothing,
-    /// The format ends with a directive for a time zone offset such as `+08:00`. This module parses
-    /// the offset, because one file may contain `Z` and offsets with and without a colon.
+    /// The format ends with a directive for a time zone offset. This module parses the offset
+    /// itself, because one file may contain different forms such as `Z`, `+0800` and `+08:00`.
     Offset,
     /// The format ends with the literal text `Z`, `UTC` or `GMT`. Each time is then in UTC.
     Utc,
@@ -99,11 +102,11 @@ impl Times {
         })
     }
 
-    /// Parses a text with the first format that matches the text. Returns the reason as a text if
-    /// no format matches.
+    /// Parses a text with the first format that matches the text. Returns an error text if no
+    /// format matches.
     pub fn read(&self, text: &str) -> Result<Moment, String> {
-        // Some programs write no-break spaces in times, for example before PM. The parser replaces
-        // every whitespace character with a normal space.
+        // Some programs write special spaces in times, such as a no-break space before PM. The
+        // parser replaces every whitespace character with a normal space.
         let plain: String = text
             .chars()
             .map(|c| if c.is_whitespace() { ' ' } else { c })
@@ -129,8 +132,8 @@ impl Times {
 
 /// Returns the time zone with an IANA name such as `Asia/Shanghai`.
 fn zone_of(name: &str) -> Result<TimeZone, jiff::Error> {
-    // The operating system may have no complete time zone database. The program then uses its
-    // built-in time zone database.
+    // The operating system may have no complete time zone database. In this case, the program uses
+    // its built-in time zone database.
     if name.eq_ignore_ascii_case("UTC") {
         Ok(TimeZone::UTC)
     } else {
@@ -151,8 +154,8 @@ fn form(format: &str) -> Result<Form, String> {
             "format {format:?} has no directives such as %Y-%m-%d %H:%M:%S, and is not one of the names rfc3339 and epoch_ms; seconds since 1970 are \"%s\""
         ));
     }
-    // In a format, two percent signs mean one literal percent sign. A letter therefore belongs to a
-    // directive only if the number of percent signs before the letter is odd.
+    // Two percent signs mean one literal percent sign. A letter therefore belongs to a directive
+    // only if the number of percent signs before the letter is odd.
     let is_directive = |head: &str| head.chars().rev().take_while(|c| *c == '%').count() % 2 == 1;
     for directive in [":::z", "::z", ":z", "z", "Z"] {
         if let Some(head) = format
@@ -177,8 +180,8 @@ fn form(format: &str) -> Result<Form, String> {
 }
 
 impl Form {
-    /// Formats the sample time and parses the result. An invalid directive is therefore found once,
-    /// before any row is read.
+    /// Tests the format: formats the sample time and parses the result. The desk therefore finds an
+    /// invalid format before the import reads the first row.
     fn check(&self, zone: &TimeZone) -> Result<(), String> {
         let Self::Pattern { head, tail } = self else {
             return Ok(());
@@ -255,9 +258,9 @@ fn words(error: jiff::Error) -> String {
 
 /// Converts a parsed time to milliseconds since 1970.
 ///
-/// If the text contains seconds since 1970, these seconds are the result. Otherwise the offset or
-/// the time zone in the text is used. If the text contains neither, the time zone of the mapping
-/// (the import configuration) is used.
+/// If the text contains a number of seconds since 1970, the result is computed from this number.
+/// Otherwise, this function uses the offset or the time zone in the text. A text without both uses
+/// the time zone of the mapping (the import configuration).
 fn instant(time: &BrokenDownTime, text: &str, zone: &TimeZone) -> Result<i64, String> {
     if let Some(second) = time.timestamp() {
         let fraction = i64::from(time.subsec_nanosecond().unwrap_or_default() / 1_000_000);
@@ -330,9 +333,9 @@ fn directives(pattern: &str) -> impl Iterator<Item = char> {
     })
 }
 
-/// Prepares a text for parsing. If the format contains AM or PM, replaces the words for AM and PM
-/// in other languages. If the format contains a fraction of a second, removes the digits that are
-/// smaller than a nanosecond.
+/// Prepares a text for parsing with a time format. If the format contains AM or PM, this function
+/// replaces the words for AM and PM in other languages. If the format contains a fraction of a
+/// second, this function removes the digits after the ninth digit.
 fn plain(pattern: &str, text: &str) -> String {
     let mut text = text.to_owned();
     if directives(pattern).any(|directive| matches!(directive, 'p' | 'P')) {
@@ -347,11 +350,11 @@ fn plain(pattern: &str, text: &str) -> String {
     }
 }
 
-/// Removes all digits of a fraction that are smaller than one nanosecond.
+/// Removes all digits of a fraction after the ninth digit (one nanosecond).
 fn short(text: &str) -> String {
     let mut short = String::with_capacity(text.len());
-    // Counts the digits since the last point or comma. `None` means that the last characters are
-    // not digits after a point or comma.
+    // The number of digits since the last point or comma. The value is `None` if the current
+    // characters are not the digits of a fraction.
     let mut digits: Option<usize> = None;
     for c in text.chars() {
         digits = match (c, digits) {

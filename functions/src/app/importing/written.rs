@@ -1,5 +1,5 @@
-//! Reads the mapping file (the TOML configuration of an import). In this file, a column is given by
-//! its name, by a list of names, or by a table with more settings.
+//! Reads the mapping file (the TOML configuration of an import). In this file, a column is defined
+//! by its name, by a list of names, or by a table with more settings.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -39,8 +39,7 @@ pub struct Written {
     pub ignore: BTreeMap<String, Texts>,
 }
 
-/// The columns of the log that contain the standard values of a row, such as the case id or the
-/// title.
+/// The columns of the log for the standard values of a row, such as the case id or the title.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Columns {
@@ -55,7 +54,7 @@ pub struct Columns {
     pub priority: Option<Short<TextColumn>>,
 }
 
-/// The format and the time zone of the time at which the event of a row occurred.
+/// The format and the time zone of the main time in a row. This time is the time of the event.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Time {
@@ -68,7 +67,8 @@ fn utc() -> String {
     "UTC".into()
 }
 
-/// Defines how a row is imported if the table `[states]` does not contain its state.
+/// Defines how a row with an unknown state is imported. A state is unknown if the table `[states]`
+/// of the mapping file does not contain the state.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Unknown {
@@ -88,27 +88,29 @@ pub enum Unknown {
 pub struct TextColumn {
     #[serde(default)]
     pub column: Texts,
-    /// The text between two values if several columns are joined.
+    /// The separator between the values of several columns.
     pub separator: Option<String>,
-    /// A constant that is used instead of columns.
+    /// A constant text. If this value is set, no column is read.
     pub value: Option<String>,
-    /// The text that is used if all columns are empty in a row.
+    /// The default text for a row in which all columns are empty.
     pub default: Option<String>,
-    /// Replacements for values. The key is a value in the log, and the value is its replacement.
+    /// The replacements for values. The key is a value in the log, and the value is the
+    /// replacement.
     #[serde(default)]
     pub values: BTreeMap<String, String>,
 }
 
-/// Defines an additional time in a row: its columns, its format and its time zone.
+/// Defines an additional time in a row. The table contains the column, the format and the time
+/// zone.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TimeColumn {
     pub column: Texts,
-    /// The time formats of this column. If the value is absent, the formats in the table `[time]`
+    /// The time formats of this column. If this list is absent, the formats in the table `[time]`
     /// are used.
     pub format: Option<Texts>,
-    /// The time zone of this column. If the value is absent, the time zone in the table `[time]` is
-    /// used.
+    /// The time zone of this column. If this value is absent, the time zone in the table `[time]`
+    /// is used.
     pub zone: Option<String>,
 }
 
@@ -117,7 +119,8 @@ pub struct TimeColumn {
 #[serde(deny_unknown_fields)]
 pub struct NumberColumn {
     pub column: String,
-    /// The number is multiplied by this factor, for example by 60 to convert hours to minutes.
+    /// The factor by which the number is multiplied. For example, the factor 60 converts hours to
+    /// minutes.
     #[serde(default = "one")]
     pub factor: i64,
 }
@@ -145,15 +148,15 @@ impl<'de> Deserialize<'de> for Texts {
     }
 }
 
-/// A table of the mapping file that can also be written in a short form. The short form is one
-/// column name or a list of column names.
+/// A table of the mapping file that also has a short form. The short form is one column name or a
+/// list of column names.
 #[derive(Clone, Debug)]
 pub struct Short<T>(pub T);
 
-/// A table of the mapping file for which a short form with only column names exists.
+/// A table of the mapping file with a short form. The short form contains only column names.
 pub trait Shorthand: Sized {
-    /// Creates the table from the column names of the short form. The other settings get their
-    /// defaults.
+    /// Creates the table from the column names in the short form. All other settings get their
+    /// default values.
     fn of(columns: Vec<String>) -> Result<Self, &'static str>;
 }
 
@@ -195,8 +198,9 @@ impl<'de, T: Shorthand + Deserialize<'de>> Deserialize<'de> for Short<T> {
     }
 }
 
-/// Reads a table, or the short form of this table with only column names. An untagged enum would
-/// not name an unknown key in its error message.
+/// Reads a table or its short form with only column names. This visitor is used instead of an
+/// untagged enum, because the error of an untagged enum does not contain the name of an unknown
+/// key.
 struct Reads<T>(PhantomData<T>);
 
 impl<'de, T: Shorthand + Deserialize<'de>> Visitor<'de> for Reads<T> {

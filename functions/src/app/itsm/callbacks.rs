@@ -1,9 +1,9 @@
 //! Receives and stores callbacks from external ITSMs. The callback URL of each application (a
 //! ticket in an external ITSM) contains a secret.
 //!
-//! This secret is computed from a key of the desk and the application id. The desk therefore does
-//! not store the secret. The desk can already send the callback URL in the request that creates the
-//! application.
+//! The secret is computed from a key of the desk and the application id. The desk therefore does
+//! not need to store the secret. The id exists before the application is created, so the first
+//! request can already contain the callback URL.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -17,10 +17,10 @@ use serde_json::Value;
 
 use crate::App;
 
-/// The part of the path of a callback URL that means BlueKing ITSM.
+/// The part of a callback URL path that identifies BlueKing ITSM.
 pub const BK_ITSM: &str = "bk-itsm";
-/// Number of characters in an application id. The signature in the secret of a callback URL has the
-/// same number of characters.
+/// Number of characters in an application id. The secret in a callback URL consists of this id and
+/// a signature with the same length.
 const ID_CHARS: usize = 32;
 /// The JSON keys that every callback from BlueKing ITSM must contain (reference/bk-itsm.md 10).
 const REQUIRED: [&str; 3] = ["sn", "current_status", "token"];
@@ -31,12 +31,12 @@ pub fn secret_of(key: &[u8; 32], application: &str) -> String {
     format!("{application}{}", signature(key, application))
 }
 
-/// Checks the secret in a callback URL, and returns the application id in this secret. Returns
+/// Checks the secret in a callback URL and returns the application id from this secret. Returns
 /// `None` if the signature is wrong.
 pub fn application_of<'a>(key: &[u8; 32], secret: &'a str) -> Option<&'a str> {
     let (application, given) = secret.split_at_checked(ID_CHARS)?;
-    // The comparison of two hashes takes constant time. An attacker therefore cannot measure how
-    // many characters of a signature are right.
+    // The comparison of two hashes takes constant time. An attacker therefore cannot find the
+    // signature by measuring the time.
     let is_valid =
         blake3::hash(given.as_bytes()) == blake3::hash(signature(key, application).as_bytes());
     is_valid.then_some(application)
@@ -48,8 +48,8 @@ fn signature(key: &[u8; 32], application: &str) -> String {
     mac.to_hex().as_str()[..ID_CHARS].to_owned()
 }
 
-/// Stores a callback for an application (a ticket in an external ITSM). Returns the reason if the
-/// body of the callback is not valid. If the same body arrives again, no event is added.
+/// Stores a callback for an application (a ticket in an external ITSM). If the body is not valid,
+/// returns the reason. If the same body arrives again, no event is added.
 pub async fn store(app: &App, application: &str, body: &[u8]) -> Result<Option<String>, Error> {
     let keys = app.keys().await?;
     let problem = problem_of(body);

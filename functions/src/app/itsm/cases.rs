@@ -1,8 +1,8 @@
-//! Receives records of external systems and binds each record to a ticket (plans/external.md, "Cases
-//! in").
+//! Receives records of external systems and creates or changes one ticket for each record
+//! (plans/external.md, "Cases in"). A case is the event stream that links a record to its ticket.
 //!
-//! Content is stored before it is processed. If the process ends in between, the deadline of the
-//! case continues the processing in the queue `sync`.
+//! The content of a record is stored before it is processed. If the process ends before the
+//! processing, the deadline of the case starts the processing again in the queue `sync`.
 
 use std::collections::BTreeMap;
 
@@ -22,16 +22,17 @@ use crate::app::people::{Unnamed, one_name};
 use crate::app::tickets::submit::{Submission, SubmitError, submit};
 use crate::app::tickets::{Key, NotOpened, NotRaised, await_card, execute, opened_before};
 
-/// Most records of one request.
+/// Maximum number of records in one request.
 pub const BATCH_MAX: usize = 100;
-/// Largest record, in bytes of its JSON text.
+/// Maximum size of a record, in bytes of its JSON text.
 pub const RECORD_BYTES_MAX: usize = 64 << 10;
-/// Most attempts to process content that changes at the same time.
+/// Maximum number of attempts to process the content of a case. An attempt fails if the case
+/// changes at the same time.
 const PROCESS_ATTEMPTS: usize = 3;
-/// Number of hexadecimal digits of a short digest of one value.
+/// Number of hexadecimal digits in the short digest of a field value.
 const SHORT_DIGEST: usize = 16;
 
-/// The reason why no record of a request was received.
+/// The reason why the records of a request are rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum CaseError {
     #[error("there is no source {0}")]
@@ -42,25 +43,25 @@ pub enum CaseError {
     Technical(#[from] Error),
 }
 
-/// The outcome of one record.
+/// The result for one received record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// A ticket was opened.
+    /// A ticket was opened for the record.
     Opened,
-    /// The content was newer and was applied to the ticket.
+    /// The content of the record was newer than the content of the case. The ticket was updated.
     Updated,
     /// The case already has this content.
     Unchanged,
     /// The case already has newer content.
     Older,
-    /// The content was stored and refused.
+    /// The content was stored, but a ticket could not be opened or updated with this content.
     Refused,
-    /// The content was stored. The processing continues later.
+    /// The content was stored. The desk processes the content later.
     Pending,
 }
 
 impl Outcome {
-    /// Returns the word for the outcome in responses.
+    /// Returns the name of the outcome for API responses.
     pub fn word(self) -> &'static str {
         match self {
             Self::Opened => "opened",
@@ -73,7 +74,7 @@ impl Outcome {
     }
 }
 
-/// One received record: its stream, its state and the outcome.
+/// The result for one received record: the stream and the state of the case, and the outcome.
 #[derive(Clone, Debug)]
 pub struct Receipt {
     pub stream: String,
@@ -81,11 +82,11 @@ pub struct Receipt {
     pub outcome: Outcome,
 }
 
-/// Receives records of a source, and processes each record. The receipts have the order of the
-/// records.
+/// Receives the records of a source (an external system) and processes each record. The results
+/// have the order of the records.
 ///
-/// `app_code` is the app that sent the records. `meta` is the metadata of the request; its actor
-/// is replaced by the requester of each record.
+/// `app_code` identifies the client app that sent the records. `meta` is the metadata of the
+/// request. For each record, the requester of the record replaces the actor in this metadata.
 pub async fn receive(
     app: &App,
     source: &str,
@@ -118,7 +119,7 @@ pub async fn receive(
     Ok(receipts)
 }
 
-/// One record as it arrived.
+/// A received record, with its source, its mapping and the client app that sent the record.
 struct Arrival<'a> {
     source: &'a str,
     mapping: &'a CaseMapping,
@@ -131,7 +132,7 @@ async fn receive_one(app: &App, arrival: &Arrival<'_>, meta: &Meta) -> Result<Re
     if freshness != Freshness::Older {
         match process(app, &stream, Some(meta)).await {
             Ok(()) => {}
-            // The content is stored, and its deadline repeats the processing.
+            // The content is already stored. The deadline of the case repeats the processing later.
             Err(error) => tracing::warn!(%error, stream, "a case is not processed yet"),
         }
     }
@@ -151,7 +152,8 @@ async fn receive_one(app: &App, arrival: &Arrival<'_>, meta: &Meta) -> Result<Re
     })
 }
 
-/// Stores the content of a record. Equal and older content is not stored.
+/// Stores the content of a record. Content that equals the stored content or is older is not
+/// stored.
 async fn store(
     app: &App,
     arrival: &Arrival<'_>,
@@ -193,7 +195,8 @@ async fn store(
         .execute::<Case>(&command_envelope, &Command::Receive(received), &NoContext)
         .await
         .map_err(not_expected)?;
-    // The content of the request before is replaced and is not needed any more.
+    // The new content replaces the earlier content of this case. The earlier content is therefore
+    // deleted.
     if !case.digest.is_empty() && case.digest != digest {
         let replaced = secret_name(&stream, &case.digest);
         app.ledger.keys.remove_secret(&replaced).await?;
@@ -206,8 +209,8 @@ async fn store(
     Ok((stream, freshness))
 }
 
-/// Requests for the actor of `meta` that refused content is processed again, and processes the
-/// content. Returns `None` if the case has no refused content.
+/// Processes refused content again. The actor of `meta` is stored as the person who requested this
+/// processing. Returns `None` if the case has no refused content.
 pub async fn process_again(app: &App, stream: &str, meta: &Meta) -> Result<Option<Case>, Error> {
     let command_envelope = CommandEnvelope {
         stream: stream.to_owned(),
@@ -231,8 +234,9 @@ pub async fn process_again(app: &App, stream: &str, meta: &Meta) -> Result<Optio
     Ok(Some(app.ledger.load::<Case>(stream).await?.aggregate.0))
 }
 
-/// Processes the content of a case that waits. Does nothing if no content waits. `request` is the
-/// metadata of the request that brought the content; the deadline has no request.
+/// Processes the waiting content of a case. If no content waits, the case does not change.
+/// `request` is the metadata of the request that brought the content. The value is `None` if the
+/// deadline of the case starts the processing.
 pub async fn process(app: &App, stream: &str, request: Option<&Meta>) -> Result<(), Error> {
     for _ in 0..PROCESS_ATTEMPTS {
         let loaded = app.ledger.load::<Case>(stream).await?;
@@ -273,7 +277,8 @@ pub async fn process(app: &App, stream: &str, request: Option<&Meta>) -> Result<
                 }
                 return Ok(());
             }
-            // Newer content arrived, or another worker processed the content.
+            // The case received newer content, or another worker processed the content first. The
+            // loop tries again with the current state.
             Err(ExecuteError::Technical(error)) if error.kind == Kind::Stale => {}
             Err(failure) => return Err(not_expected(failure)),
         }
@@ -284,7 +289,7 @@ pub async fn process(app: &App, stream: &str, request: Option<&Meta>) -> Result<
     ))
 }
 
-/// The processing of the content that waits.
+/// One attempt to process the waiting content of a case.
 struct Step<'a> {
     app: &'a App,
     stream: &'a str,
@@ -294,7 +299,7 @@ struct Step<'a> {
     meta: Meta,
 }
 
-/// The reason why content did not become a ticket or a change.
+/// The reason why the content of a record did not open or change a ticket.
 enum Failure {
     Refused(Refused),
     Technical(Error),
@@ -327,7 +332,8 @@ impl From<Rejection> for Failure {
     fn from(rejection: Rejection) -> Self {
         let field = rejection.field_key().unwrap_or_default().to_owned();
         match rejection {
-            // The options come from another system, which may answer later.
+            // Another system provides the options of this field and is not available. A later
+            // attempt may succeed.
             Rejection::OptionsUnavailable { .. } => {
                 Self::Technical(Error::new(Kind::Unavailable, rejection.to_string()))
             }
@@ -372,12 +378,13 @@ fn refused(field: &str, reason: String) -> Failure {
 }
 
 impl Step<'_> {
-    /// Returns the id of one command of this step. A repeated step has the same ids.
+    /// Returns the id of a command of this attempt. A repeated attempt for the same content has the
+    /// same command ids, so the ledger executes each command only once.
     fn id(&self, command: &str) -> [u8; 16] {
         command_id(&["case", command, self.stream, &self.last.to_string()])
     }
 
-    /// Returns the command that records the result of the processing.
+    /// Processes the content and returns the command that stores the result in the case.
     async fn result(&self) -> Result<Command, Error> {
         match self.apply().await {
             Ok(command) => Ok(command),
@@ -418,7 +425,8 @@ impl Step<'_> {
             request: hex(&command_id(&["case", &self.case.source, &id])),
         };
         let ticket = match opened_before(app, &key).await? {
-            // An earlier attempt opened the ticket, maybe with older content.
+            // An earlier attempt already opened the ticket, possibly with older content. The ticket
+            // is therefore changed to the current content.
             Some(opened) => {
                 self.change(&opened.sn, &content, &fields).await?;
                 opened.sn
@@ -432,7 +440,8 @@ impl Step<'_> {
         }))
     }
 
-    /// Moves the content to the case of its record, because a corrected mapping found the id.
+    /// Moves the content to the case with the correct record id. Earlier, the mapping did not find
+    /// the record id in this content. A corrected mapping finds the record id.
     async fn identify(&self, mapping: &CaseMapping, record: &Value) -> Result<Command, Failure> {
         let arrival = Arrival {
             source: &self.case.source,
@@ -445,7 +454,7 @@ impl Step<'_> {
         Ok(Command::Identify(Identified { case }))
     }
 
-    /// Opens the ticket of the case. The tag of the ticket is the id of the case.
+    /// Opens the ticket of the case. The tag of the ticket contains the id of the case.
     async fn open(&self, content: &Content, key: Key) -> Result<TicketSn, Failure> {
         let app = self.app;
         let Some(requester) = one_name(&content.requester) else {
@@ -487,8 +496,8 @@ impl Step<'_> {
         Ok(opened.sn)
     }
 
-    /// Changes the fields of the ticket whose values the source changed. Returns whether the ticket
-    /// changed.
+    /// Updates the ticket fields for which the external system sent a new value. Returns true if
+    /// the ticket changed.
     async fn change(
         &self,
         sn: &TicketSn,
@@ -539,7 +548,8 @@ impl Step<'_> {
         }
     }
 
-    /// Returns a short keyed digest of each mapped value.
+    /// Returns a short keyed digest for each field value. A later update compares these digests to
+    /// find the changed values.
     async fn digests(&self, content: &Content) -> Result<BTreeMap<String, String>, Error> {
         let mut digests = BTreeMap::new();
         for (key, value) in &content.form {
@@ -551,19 +561,20 @@ impl Step<'_> {
     }
 }
 
-/// Returns the id of a case: the part of the stream name after the first dash.
+/// Returns the id of a case. The id is the part of the stream name after `case-`.
 pub fn id_of(stream: &str) -> &str {
     stream.trim_start_matches("case-")
 }
 
-/// Returns the stream of a record. A record without a readable id has the stream of its content.
+/// Returns the name of the event stream for a record. For a record without a readable id, the name
+/// is computed from the digest of the content.
 fn stream_of(source: &str, record: &str, digest: &str) -> String {
     let unidentified = if record.is_empty() { digest } else { "" };
     let hash = command_id(&["case", source, record, unidentified]);
     format!("case-{}", hex(&hash))
 }
 
-/// Returns the name of the content of a case in the key store.
+/// Returns the name under which the key store contains the content of a case.
 fn secret_name(stream: &str, digest: &str) -> String {
     let short = &digest[..SHORT_DIGEST.min(digest.len())];
     format!("case/{}/{short}", id_of(stream))

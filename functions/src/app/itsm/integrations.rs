@@ -1,5 +1,5 @@
-//! Reads and stores the definitions in a TOML file. A file defines integrations (connections to
-//! other systems) and application kinds (types of tickets in external ITSMs).
+//! Reads definitions from a TOML file, and stores these definitions. The file contains integrations
+//! (connections to other systems) and application kinds (types of tickets in external ITSMs).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,8 @@ use serde_json::Value;
 use crate::App;
 use crate::app::definition_files::{check_name, define, unique};
 
-/// The kind of an integration that receives cases as JSON from a client app.
+/// The kind of an integration that receives cases (records of another system) as JSON from a
+/// client app.
 const GENERIC_JSON: &str = "generic_json";
 /// Maximum number of days until an application (a ticket in an external ITSM) expires.
 const DAYS_MAX: u16 = 365;
@@ -46,12 +47,12 @@ struct IntegrationEntry {
     user: Option<String>,
     #[serde(default)]
     senders: Vec<String>,
-    /// The path of a second file that contains the mapping (the rules for reading cases). The path
-    /// is relative to this file.
+    /// The path of a mapping file (the rules for reading a case from JSON). The path is relative to
+    /// the current file.
     mapping: Option<PathBuf>,
 }
 
-/// The content of a mapping file, which contains the rules for reading a case from JSON. Each value
+/// The content of a mapping file, which contains the rules for reading a case from JSON. Each rule
 /// is a path in the JSON, or a table with more settings.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -64,8 +65,8 @@ struct MappingFile {
     fields: BTreeMap<String, Short>,
 }
 
-/// The source of one value in a case: a path in the JSON, or a table with the members of
-/// [`ValueSource`].
+/// The rule for reading one value of a case. The rule is a path in the JSON, or a table with the
+/// members of [`ValueSource`].
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Short {
@@ -93,8 +94,8 @@ struct KindEntry {
     service: i64,
     #[serde(default)]
     fields: BTreeMap<String, String>,
-    /// The required values of external ticket fields. The application is granted only if the
-    /// finished external ticket has these values.
+    /// The field values that mean a granted application. The finished ticket in the external ITSM
+    /// must have all these values.
     granted: BTreeMap<String, Value>,
     days: u16,
     #[serde(default = "yes")]
@@ -114,8 +115,8 @@ pub struct Definitions {
 
 impl Definitions {
     /// Reads and checks the text of a TOML file. The function `read_file` returns the text of a
-    /// mapping file, or the reason why this file is unreadable. The error is an English text that
-    /// names the wrong entry.
+    /// mapping file, or the reason why this file is unreadable. An error is an English text with
+    /// the name of the wrong entry.
     pub fn read(
         text: &str,
         read_file: &dyn Fn(&Path) -> Result<String, String>,
@@ -143,7 +144,7 @@ impl Definitions {
         Ok(definitions)
     }
 
-    /// Stores all definitions. The integration of an application kind must be in the same file or
+    /// Stores all definitions. An application kind needs an integration that is in the same file or
     /// already stored. A definition that equals the stored definition adds no event.
     pub async fn store(&self, app: &App) -> Result<(), Error> {
         for defined in &self.integrations {
@@ -215,8 +216,8 @@ fn integration_of(
     }
 }
 
-/// Returns the definition of an integration that receives cases as JSON. The desk sends no requests
-/// to such a system.
+/// Returns the definition of an integration that receives cases as JSON. The desk receives requests
+/// from the other system, but sends no requests to it.
 fn case_source(
     entry: IntegrationEntry,
     mapping: Option<CaseMapping>,

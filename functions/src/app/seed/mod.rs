@@ -1,5 +1,5 @@
-//! Stores the initial configuration of the desk from TOML files. In these files, people are given
-//! by their user names, and all other objects by their ids.
+//! Stores the initial configuration of the desk from TOML files. These files contain user names for
+//! people and ids for all other objects.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ use crate::App;
 use crate::app::context::SUPERUSER;
 use crate::app::people::{Unnamed, names_of, one_name, trimmed};
 
-/// The id of the built-in service for tickets that the request `fast_approval` creates.
+/// The id of the built-in service for tickets from the request `fast_approval`.
 pub const FAST_APPROVAL: ServiceId = ServiceId(1);
 /// The user name of the person who becomes the first superuser.
 pub const ADMIN: &str = "admin";
@@ -54,8 +54,8 @@ struct Placed {
     service: service::Defined,
 }
 
-/// Stores the basic configuration that every desk needs. If this configuration is already stored,
-/// changes nothing.
+/// Stores the basic configuration that every desk needs. Objects that are already stored are not
+/// changed.
 pub async fn found(app: &App) -> Result<(), Error> {
     let admin = app.people.pid(ADMIN).await?;
     let superusers = app.configuration.role(SUPERUSER).await?;
@@ -73,8 +73,8 @@ pub async fn found(app: &App) -> Result<(), Error> {
     settle(app, include_str!("base.toml"), true).await
 }
 
-/// Stores the configuration of a demo company. If this configuration is already stored, changes
-/// nothing.
+/// Stores the configuration of a demo company. If this configuration is already stored, a repeated
+/// call has no effect.
 pub async fn demo(app: &App) -> Result<(), Error> {
     settle(app, include_str!("demo.toml"), false).await
 }
@@ -132,8 +132,8 @@ async fn settle(app: &App, text: &str, seeds: bool) -> Result<(), Error> {
         define::<Catalog>(app, "catalog".into(), &CatalogCommand::Add(category)).await?;
     }
     for mut deployed in company.workflow {
-        // A deployed workflow version never changes. An existing version is therefore not stored
-        // again, even if a newer build of the desk contains a different definition.
+        // A deployed workflow version never changes. An existing version is therefore skipped, even
+        // if the TOML file of a newer build contains a different definition.
         if app
             .configuration
             .workflow(deployed.workflow, deployed.version)
@@ -157,8 +157,7 @@ async fn settle(app: &App, text: &str, seeds: bool) -> Result<(), Error> {
         mut service,
     } in company.service
     {
-        // If `seeds` is true, a service is not stored if a service with the same id or the same
-        // name already exists.
+        // If `seeds` is true, a service is skipped if its id or its name is already used.
         let services = if seeds {
             app.configuration.services().await?
         } else {
@@ -183,7 +182,7 @@ async fn settle(app: &App, text: &str, seeds: bool) -> Result<(), Error> {
 }
 
 /// Replaces the user names in a workflow definition with person ids. All user names are checked
-/// before people are registered. All unknown people are registered with one call.
+/// first, so that an error registers no people. Then one call registers all unknown people.
 pub async fn with_pids(app: &App, definition: &mut Definition) -> Result<(), Unnamed> {
     let mut all = Vec::new();
     for processors in definition.processors() {
@@ -245,8 +244,8 @@ pub async fn with_pids(app: &App, definition: &mut Definition) -> Result<(), Unn
     Ok(())
 }
 
-/// Returns a workflow definition with only this field. The functions that convert whole definitions
-/// can then also convert a single field of the field library.
+/// Returns a workflow definition with only this field. Functions for whole definitions can then
+/// convert a single field of the field library.
 fn alone(field: &Field) -> Definition {
     Definition {
         fields: vec![field.clone()],
@@ -260,8 +259,8 @@ pub async fn shared_with_names(app: &App, field: &mut Field) -> Result<(), Error
     field_with_names(app, field, &definition).await
 }
 
-/// Replaces the user names in a field of the field library with person ids. Registers unknown
-/// people.
+/// Replaces the user names in a field of the field library with person ids. Unknown people are
+/// registered.
 pub async fn shared_with_pids(app: &App, field: &mut Field) -> Result<(), Unnamed> {
     let mut definition = alone(field);
     with_pids(app, &mut definition).await?;
@@ -305,8 +304,8 @@ pub async fn field_with_names(
     definition: &Definition,
 ) -> Result<(), Error> {
     field.default = app.people.value_out(Some(field), &field.default).await?;
-    // Most fields have no conditions. API lists call this function for every field of a node, so
-    // skipping these fields saves time.
+    // Most fields have no conditions and are skipped here. This saves time, because API lists call
+    // this function for every field of a node.
     if field.hidden_when.is_some() || field.rule.is_some() {
         for text in field.people_compared_mut(&definition.people_keys()) {
             *text = app.people.names_in(text).await?;
@@ -315,8 +314,8 @@ pub async fn field_with_names(
     Ok(())
 }
 
-/// Converts the user names from a TOML file to person ids. Registers unknown people. The parameter
-/// `names` contains the user names in the type of person ids.
+/// Converts user names from a TOML file to person ids. Unknown people are registered. The type of
+/// `names` is `PersonId`, but the values are still user names.
 async fn pids(app: &App, names: &[PersonId]) -> Result<Vec<PersonId>, Error> {
     let names: Vec<String> = names.iter().map(|name| name.0.clone()).collect();
     app.people.pids(&names).await

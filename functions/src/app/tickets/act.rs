@@ -1,4 +1,4 @@
-//! Executes commands on existing tickets, and waits until ticket lists contain the result.
+//! Executes commands on existing tickets. Then waits until ticket lists contain the result.
 
 use std::time::Duration;
 
@@ -13,15 +13,16 @@ use crate::App;
 use crate::app::people::people_in;
 use crate::app::{attachments, drafts};
 
-/// Longest time that a request waits after a command until the card (the stored summary of the
-/// ticket) contains the change (design.md, section 3).
+/// Longest time that a request waits for the card (the stored summary of the ticket) after a
+/// command. The command is successful even if the card is not updated within this time (design.md,
+/// section 3).
 const CARD_WAIT: Duration = Duration::from_secs(1);
 
 /// Executes a command of a person on a ticket. Both APIs use this function.
 ///
-/// If the command completes a form, the draft of this person for this form is deleted. Then the
-/// function waits until the card (the stored summary of the ticket) contains the change. If
-/// `version` is set and the ticket has another version, the command is rejected.
+/// If `version` is set and the ticket has another version, the command is rejected. If the command
+/// completes a form, the draft of this person for this form is deleted. The function then waits
+/// until the card (the stored summary of the ticket) contains the change.
 pub async fn act(
     app: &App,
     sn: &TicketSn,
@@ -30,7 +31,7 @@ pub async fn act(
     command_id: [u8; 16],
     version: Option<i64>,
 ) -> Result<Outcome<Ticket>, ExecuteError<Ticket>> {
-    // The future of this call is large. The heap stores this future, to keep the calling future
+    // The future of this call is large. It is stored on the heap, so that the calling future stays
     // small.
     let executed = Box::pin(execute(app, sn, command, meta, command_id, version));
     let outcome = executed.await?;
@@ -49,7 +50,7 @@ pub async fn act(
     Ok(outcome)
 }
 
-/// Returns the workflow node whose form was completed by the command, and the person who sent this
+/// Returns the workflow node of the form that the command completed, and the person who sent the
 /// form. Returns `None` if the command completed no form.
 fn completed_form<'a>(
     command: &'a Command,
@@ -70,8 +71,10 @@ fn completed_form<'a>(
 }
 
 /// Executes a command on a ticket. If `version` is set, the ticket must have this version
-/// ([`infra::Ledger::execute_at`]). If the command is accepted except for people without a person
-/// id, registers these people with one call and executes the command again.
+/// ([`infra::Ledger::execute_at`]).
+///
+/// A command may contain people without a person id. If only these people are the reason for a
+/// rejection, one call registers these people, and the command is executed again.
 pub async fn execute(
     app: &App,
     sn: &TicketSn,
@@ -119,8 +122,8 @@ pub async fn execute(
     }
 }
 
-/// Returns true if a command with this id was already executed on the ticket. An API uses this
-/// function to answer a repeated request before all other checks.
+/// Returns true if a command with this id was already executed on the ticket. An API calls this
+/// function before all other checks, to detect a repeated request.
 pub async fn is_done(app: &App, sn: &TicketSn, command_id: &[u8; 16]) -> Result<bool, Error> {
     Ok(sn.as_str().len() <= SN_BYTES_MAX
         && app
@@ -130,9 +133,9 @@ pub async fn is_done(app: &App, sn: &TicketSn, command_id: &[u8; 16]) -> Result<
             .knows(command_id))
 }
 
-/// Links the files in a command to the ticket, and then executes the command. This order is
-/// important, because the desk deletes files that are not linked. With the opposite order, the desk
-/// could delete a file that the ticket already contains.
+/// Links the files in a command to the ticket, and then executes the command. The desk deletes
+/// files without a link. With the opposite order, the desk could delete a file that the ticket
+/// already contains.
 async fn act_as_known(
     app: &App,
     sn: &TicketSn,
@@ -158,7 +161,7 @@ async fn act_as_known(
 }
 
 /// Waits until ticket lists contain the commit at the feed position `position`. The wait ends after
-/// `CARD_WAIT` even if the lists are not up to date. The command is successful in both cases.
+/// `CARD_WAIT` even if the lists are not up to date, because the command is already stored.
 pub async fn await_card(app: &App, position: Option<i64>) {
     let Some(position) = position else { return };
     let mut followed = app.followed.subscribe();

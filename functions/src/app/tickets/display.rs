@@ -1,4 +1,4 @@
-//! Formats texts about a ticket that API responses, callbacks and outgoing requests contain.
+//! Formats texts about a ticket for API responses, callbacks and outgoing requests.
 
 use domain::options::path;
 use domain::views::ticket_card::TicketCard;
@@ -39,8 +39,8 @@ pub fn time(settings: &Settings, moment: Moment) -> String {
         .to_string()
 }
 
-/// Returns the user names of all people who acted on a ticket, separated by commas. If nobody acted
-/// on the ticket, returns the user name of its creator.
+/// Returns the user names of all people who acted on a ticket, separated by commas. For a ticket
+/// without any action, returns the user name of its creator.
 pub async fn updated_by(app: &App, card: &TicketCard) -> Result<String, Error> {
     let creator = card.ticket.opened.as_ref().map(|opened| &opened.creator);
     if card.dealt.is_empty() {
@@ -50,9 +50,9 @@ pub async fn updated_by(app: &App, card: &TicketCard) -> Result<String, Error> {
     }
 }
 
-/// Returns the text that people see for a field value. If the field has options, the text contains
+/// Returns the text that users read for a field value. If the field has options, the text contains
 /// the names of the selected options instead of their keys (reference/bk-itsm.md 4.1). The text for
-/// null is empty.
+/// a null value is empty.
 pub fn display(field: &Field, entry: Option<&Entry>, value: &Value) -> Value {
     if let Some(entry) = entry.filter(|entry| !entry.shown.is_empty()) {
         return entry.shown.clone().into();

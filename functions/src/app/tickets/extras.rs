@@ -1,5 +1,5 @@
-//! Checks and stores the parts of a new ticket that are not form fields: display-only fields, the
-//! callback receiver, and variables. Both APIs use this module.
+//! Checks and stores the parts of a new ticket that are not normal form fields. These parts are the
+//! display-only fields, the callback receiver and the variables. Both APIs use this module.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,8 @@ use crate::App;
 use crate::app::outbound::Receiver;
 use crate::app::outbound::VARIABLES;
 
-/// Maximum number of display-only fields in one ticket. Such a field is shown but cannot be edited.
+/// Maximum number of display-only fields in one ticket. A display-only field is shown but cannot be
+/// edited.
 const DYNAMIC_FIELDS_MAX: usize = 100;
 /// Maximum length of the name of a display-only field, in characters (reference/bk-itsm.md 3.1).
 /// `VALUE_MAX` is the maximum length of the value.
@@ -30,14 +31,14 @@ const URL_MAX: usize = 2048;
 /// accept about 100 headers in one request.
 const HEADERS_MAX: usize = 32;
 /// Maximum length of the name of a callback header, in bytes. `HEADER_VALUE_MAX` is the maximum
-/// length of the value. HTTP servers accept at least 8 KiB for all headers of a request.
+/// length of the value. HTTP servers usually accept at least 8 KiB for all headers of a request.
 const HEADER_NAME_MAX: usize = 128;
 const HEADER_VALUE_MAX: usize = 4096;
 /// Maximum size of all headers that a client can define for its callbacks, in bytes.
 const HEADERS_BYTES_MAX: usize = 8192;
 
 /// The reason why display-only fields are rejected. `TooMany` contains the maximum number of
-/// fields. All other variants contain the index of the rejected field.
+/// fields. All other variants contain the position of the rejected field in the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Unfit {
     TooMany(usize),
@@ -48,7 +49,7 @@ pub(crate) enum Unfit {
     Link(usize),
 }
 
-/// Reads the display-only fields of a new ticket. Each field gets a generated key
+/// Reads the display-only fields of a new ticket. The desk generates a key for each field
 /// (reference/bk-itsm.md 3.1).
 pub(crate) fn dynamic_fields(items: &[Value]) -> Result<Vec<DynamicField>, Unfit> {
     if items.len() > DYNAMIC_FIELDS_MAX {
@@ -83,19 +84,20 @@ pub(crate) fn dynamic_fields(items: &[Value]) -> Result<Vec<DynamicField>, Unfit
     items.iter().enumerate().map(read).collect()
 }
 
-/// The reason why the receiver of callbacks is rejected. Variants with a text contain the host name
-/// or the name of the rejected header.
+/// The reason why a callback receiver is rejected. The text in a variant is the host name or the
+/// name of the rejected header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum UnfitReceiver {
     /// The URL of the receiver is not a valid http(s) URL.
     Address,
-    /// The rules for outgoing requests do not allow requests to this host.
+    /// The desk must not send requests to this host. The rules for outgoing requests forbid the
+    /// host.
     Closed(String),
     TooManyHeaders(usize),
     HeadersTooLong(usize),
     HeaderName(String),
-    /// A client must not define this header, because the desk or the HTTP connection sets its
-    /// value.
+    /// A client must not define this header. The desk or the HTTP connection sets the value of this
+    /// header.
     HeaderReserved(String),
     HeaderValue(String),
 }
@@ -106,8 +108,8 @@ pub(crate) fn callback_host(
     Receiver { url, headers }: &Receiver,
 ) -> Result<String, UnfitReceiver> {
     let parsed: infra::http::Url = url.parse().map_err(|_| UnfitReceiver::Address)?;
-    // The URL parser removes line breaks without an error, so the desk would call another URL than
-    // the client sent. A URL with control characters is therefore rejected.
+    // A URL with control characters is rejected. The URL parser would remove line breaks without an
+    // error, and the desk would call another URL than the client sent.
     if url.len() > URL_MAX
         || url.chars().any(char::is_control)
         || !matches!(parsed.scheme(), "http" | "https")
@@ -143,7 +145,8 @@ fn check_headers(headers: &[(String, String)]) -> Result<(), UnfitReceiver> {
         if name.len() > HEADER_NAME_MAX {
             return Err(UnfitReceiver::HeaderName(short));
         }
-        // A callback has a JSON body, so the header `Content-Type` may only contain a JSON type.
+        // A callback always has a JSON body. The header `Content-Type` must therefore contain a
+        // JSON type.
         let is_of_body = valid == "content-type"
             && !value
                 .trim()
@@ -199,8 +202,9 @@ pub(crate) async fn keep_variables(
 /// Stores the new inputs for a repeated API call in the key store, because the inputs may be
 /// secrets.
 ///
-/// Returns the name of the stored secret for each input key. If an input is too long, stores
-/// nothing and returns the inputs without change. The command with these inputs is then rejected.
+/// Returns the name of the stored secret for each input key. If an input is too long, this function
+/// stores no secret and returns the inputs without change. The ledger then rejects the command with
+/// these inputs.
 pub(crate) async fn keep_inputs(
     app: &App,
     by: &PersonId,
@@ -218,10 +222,10 @@ pub(crate) async fn keep_inputs(
     Ok(inputs.into_keys().map(|key| (key, name.clone())).collect())
 }
 
-/// Stores the receiver of callbacks in the key store, because its URL and headers may be secrets.
-/// Writes the name of the stored secret into `callback`.
+/// Stores the receiver of callbacks in the key store, because the URL and the headers may be
+/// secrets. Writes the name of the stored secret into `callback`.
 ///
-/// If the same receiver is used again, no second secret is stored.
+/// A receiver that is already stored is not stored again.
 pub(crate) async fn keep_receiver(
     app: &App,
     callback: &mut CallbackTarget,

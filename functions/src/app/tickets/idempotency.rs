@@ -1,6 +1,6 @@
 //! Handles the idempotency keys of requests that open tickets. Before a ticket is opened, a ticket
-//! number is reserved for the key. A repeated request uses the same number, so it opens no second
-//! ticket. There is no time limit.
+//! number is reserved for the key. A repeated request gets the same number and therefore opens no
+//! second ticket. The reservation never expires.
 
 use domain::idempotency_key::{self, IdempotencyKey};
 use domain::ticket::Ticket;
@@ -39,7 +39,7 @@ impl From<Error> for NotOpened {
 }
 
 /// Returns the ticket that an earlier request with the same idempotency key opened. Returns `None`
-/// if there is no such ticket. Returns an error if the earlier request had different content.
+/// if no such ticket exists. Returns an error if the earlier request had different content.
 pub async fn opened_before(app: &App, key: &Key) -> Result<Option<Opened>, NotOpened> {
     let Some((sn, _)) = reserved(app, key).await? else {
         return Ok(None);

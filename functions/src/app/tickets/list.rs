@@ -1,13 +1,13 @@
 //! Returns pages of ticket lists for both APIs. A list is a range of rows in a database index. Each
-//! index row contains facets (copies of the ticket fields that filters use), so filtering needs no
-//! ticket documents.
+//! index row contains facets (copies of the ticket fields that filters use). Filters therefore read
+//! only the index and not the ticket documents.
 //!
-//! The facets service, kind, category, business, tag and status are called shared facets, because
-//! many tickets have the same value. Some stores keep counters for shared facets. Such a store can
-//! count the matching tickets without reading all rows.
+//! The service, the kind, the category, the business, the tag and the status are shared facets,
+//! because many tickets have the same value. Some stores keep counters for shared facets. Such a
+//! store can count the matching tickets without reading all rows.
 //!
-//! The facets creator and end time are called own facets, because their values differ from ticket
-//! to ticket. For a condition on an own facet, every row of the range must be read.
+//! The creator and the end time are own facets, because their values differ from ticket to ticket.
+//! For a condition on an own facet, every row of the index range must be read.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -24,15 +24,15 @@ use crate::app::tickets::SN_BYTES_MAX;
 
 /// Number of index rows that one read returns.
 const STEP: usize = 500;
-/// Maximum number of values in one condition of a filter, such as a list of statuses. User
-/// interfaces send fewer values. A comparison with 1000 values is still fast.
+/// Maximum number of values in one condition of a filter, such as a list of statuses. A comparison
+/// with 1000 values is still fast. User interfaces send fewer values.
 pub const PARTS_MAX: usize = 1_000;
 
 /// The conditions that a ticket must meet to be in a list. An empty condition accepts every ticket.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// The name of a database index such as `creator`, and the person whose tickets the list
-    /// contains. The value is `None` for the list of all tickets.
+    /// Limits the list to the tickets of one person. The first value is the name of a database
+    /// index such as `creator`. The value is `None` for the list of all tickets.
     pub list: Option<(&'static str, PersonId)>,
     pub creator: Option<PersonId>,
     pub catalogs: Vec<String>,
@@ -55,8 +55,8 @@ pub enum Number {
     Last,
 }
 
-/// One page of a ticket list, from the newest to the oldest ticket. Each key identifies the card
-/// (the stored summary) of one ticket.
+/// One page of a ticket list, from the newest to the oldest ticket. The page contains the keys of
+/// the ticket cards. A card is the stored summary of one ticket.
 #[derive(Clone, Debug)]
 pub struct Page {
     /// The number of tickets in the whole list.
@@ -105,7 +105,7 @@ pub async fn page(app: &App, filter: &Filter, number: Number, size: usize) -> Re
     by_index(app, &plan.stretch, number, size).await
 }
 
-/// Returns the given ids of service categories, and the ids of all their subcategories.
+/// Returns the given ids of service categories and the ids of all their subcategories.
 pub async fn with_catalogs_below(app: &App, catalogs: Vec<String>) -> Result<Vec<String>, Error> {
     let catalog = app.configuration.catalog().await?;
     let mut known: HashSet<String> = catalogs.iter().cloned().collect();
@@ -145,8 +145,8 @@ impl Filter {
             .map(|(name, _)| name)
     }
 
-    /// Returns true if a ticket matches the filter. This function is used for a ticket that was
-    /// loaded by its ticket number, and not through an index.
+    /// Returns true if a ticket matches the filter. Most lists check index rows instead. This
+    /// function checks a ticket that was loaded by its ticket number.
     fn fits(&self, plan: &Plan, card: &TicketCard) -> bool {
         let (Some(shared), Some(own)) = (Facets::of(card), OwnFacets::of(card)) else {
             return false;
@@ -162,8 +162,8 @@ impl Filter {
     }
 }
 
-/// Converts a time to whole seconds. Times in API requests have no fractions of a second, so the
-/// comparisons ignore fractions.
+/// Converts a time to whole seconds. Times in API requests have no fractions of a second. The
+/// comparisons therefore use whole seconds.
 fn second(at: Moment) -> i64 {
     at.0.div_euclid(1000)
 }
@@ -210,15 +210,15 @@ impl Shared {
             && self.tag.as_ref().is_none_or(|tag| facets.tag == *tag)
     }
 
-    /// Returns true if an index row meets all conditions on shared facets. `text` is the encoded
-    /// text of these facets in the row.
+    /// Returns true if an index row meets all conditions on shared facets (ticket fields such as
+    /// the status). `text` contains the encoded shared facets of the row.
     fn fit_text(&self, text: &str) -> bool {
         Facets::read(text).is_some_and(|facets| self.fit(&facets))
     }
 }
 
-/// The conditions on own facets. Own facets are ticket fields such as the creator, whose values
-/// differ from ticket to ticket.
+/// The conditions on own facets. Own facets are ticket fields with different values in each ticket,
+/// such as the end time.
 #[derive(Debug, Default)]
 struct Own {
     creator: Option<PersonId>,
@@ -243,7 +243,8 @@ impl Own {
     }
 }
 
-/// A range of rows in a database index, without a page number.
+/// A range of rows in a database index. The range contains a whole list and is later divided into
+/// pages.
 #[derive(Clone, Debug)]
 struct Stretch {
     index: &'static str,
@@ -252,9 +253,9 @@ struct Stretch {
 }
 
 impl Stretch {
-    /// Returns the range of the index rows of one owner whose times are between `from` and `to`.
-    /// The parameter `owner` is the first part of the row values, such as a person id. The
-    /// comparison ignores fractions of a second.
+    /// Returns the index rows of one owner with times from `from` to `to`. The parameter `owner` is
+    /// the first part of each row value, such as a person id. The comparison ignores fractions of a
+    /// second.
     fn of(index: &'static str, owner: &str, (from, to): (Option<Moment>, Option<Moment>)) -> Self {
         let digits = |at: i64| format!("{owner}{:016}", at.saturating_mul(1000).max(0));
         Self {
@@ -280,22 +281,23 @@ impl Stretch {
     }
 }
 
-/// The plan for reading a list: the index range that contains every matching ticket, and the
-/// conditions that each row of this range must meet.
+/// The plan for reading a list. The plan contains an index range with all matching tickets, and the
+/// conditions for each row of this range.
 #[derive(Debug)]
 struct Plan {
     stretch: Stretch,
     shared: Shared,
     own: Own,
     /// The range of the index `ended` with the tickets that ended in the requested period. The
-    /// value is set only if the filter has a condition on the end time and the list is not limited
-    /// to one person.
+    /// value is `None` if the filter has no condition on the end time, or if the list belongs to
+    /// one person.
     ended: Option<Stretch>,
 }
 
 impl Plan {
-    /// Chooses the index for a list. Returns `None` if the filter can match no ticket. If the store
-    /// has no counters, this function may choose an index with only the tickets of one status.
+    /// Chooses the index for a list. Returns `None` if no ticket can match the filter. If the store
+    /// has no counters for index rows, this function may choose an index with the tickets of only
+    /// one status.
     fn of(filter: &Filter, has_counters: bool) -> Option<Self> {
         let is_long = |pid: &PersonId| pid.as_str().len() > 4 * NAME_MAX;
         let whose = filter.list.as_ref().map(|(_, pid)| pid);
@@ -350,9 +352,9 @@ impl Plan {
         let ended = (filter.ended != (None, None) && pid.is_none())
             .then(|| Stretch::of("ended", "", filter.ended));
         let (index, owner) = match (index, one_status) {
-            // With counters, a store can count rows by their status without a separate index. With
-            // a condition on the end time, every row is read and checked. In both cases, an index
-            // for one status is not necessary.
+            // A special index for one status is not necessary in two cases. In the first case, a
+            // store with counters counts the rows of each status in any index. In the second case,
+            // the filter has a condition on the end time, and every row is read and checked.
             (index, _) if has_counters || ended.is_some() => (index, pid.map(ToString::to_string)),
             (_, Some(status)) => {
                 shared.statuses.clear();
@@ -364,8 +366,8 @@ impl Plan {
             }
             (index, _) => (index, pid.map(ToString::to_string)),
         };
-        // Only the indexes `ticket`, `creator` and `status` contain withdrawn tickets. For all
-        // other indexes, the condition against withdrawn tickets is removed.
+        // The indexes `listed` and `mine` contain no withdrawn tickets. For such an index, the
+        // condition against withdrawn tickets is not necessary and is removed.
         shared.is_withdrawn_left_out &= ["ticket", "creator", "status"].contains(&index);
         let owner = owner.map_or_else(String::new, |owner| format!("{owner}|"));
         Some(Self {
@@ -376,8 +378,8 @@ impl Plan {
         })
     }
 
-    /// Returns true if the facets (the copied ticket fields) of an index row meet all conditions of
-    /// the plan.
+    /// Returns true if an index row meets all conditions of the plan. The row contains facets
+    /// (copies of ticket fields).
     fn fits(&self, entry: &Entry) -> bool {
         (!self.shared.has_any() || self.shared.fit_text(entry.shared()))
             && (!self.own.has_any()
@@ -385,8 +387,8 @@ impl Plan {
     }
 }
 
-/// Returns one page of an index range if the filter has no other conditions. The store counts the
-/// tickets of the range.
+/// Returns one page of a list without further conditions. Every row of the index range belongs to
+/// the list, and the store counts these rows.
 async fn by_index(
     app: &App,
     stretch: &Stretch,
@@ -413,8 +415,9 @@ async fn by_index(
     })
 }
 
-/// Counts the rows of the range `stretch` that meet the conditions on shared facets. Also returns
-/// the keys of at most `limit` of these rows, after the first `skip` rows.
+/// Counts the rows of the index range `stretch` that meet the conditions on shared facets (ticket
+/// fields such as the status). Also returns the keys of these rows. The first `skip` keys are
+/// omitted, and at most `limit` keys are returned.
 async fn counted(
     app: &App,
     plan: &Plan,
@@ -433,8 +436,8 @@ async fn counted(
     ))
 }
 
-/// Returns one page if the filter has conditions on shared facets but not on own facets. The store
-/// counts the matching tickets.
+/// Returns one page of a list with conditions only on shared facets (ticket fields such as the
+/// status). The store counts the matching tickets.
 async fn by_facets(app: &App, plan: &Plan, number: Number, size: usize) -> Result<Page, Error> {
     let first = match number {
         Number::This(number) => number,
@@ -461,8 +464,8 @@ async fn by_facets(app: &App, plan: &Plan, number: Number, size: usize) -> Resul
     })
 }
 
-/// Returns one page of the tickets whose ticket numbers are in the filter. Loads the card (the
-/// stored summary) of each ticket, and checks the other conditions of the filter.
+/// Returns one page if the filter contains ticket numbers. Loads the card (the stored summary) of
+/// each of these tickets, and checks the other conditions of the filter.
 async fn by_number(
     app: &App,
     filter: &Filter,
@@ -524,14 +527,14 @@ async fn walk(
         if is_end {
             return Ok(());
         }
-        // Some stores never wait, so a long read would block other tasks. The task therefore yields
-        // after each read.
+        // Some stores return the rows without waiting. A long read would then block other tasks, so
+        // this task yields after each read.
         tokio::task::yield_now().await;
     }
 }
 
-/// Reads every row of the index range. Counts the matching tickets, and returns one page of them.
-/// For the last page, the rows are read twice, because the page number depends on the count.
+/// Reads every row of the index range, counts the matching tickets and returns one page. The number
+/// of the last page depends on the count. For the last page, the rows are therefore read twice.
 async fn by_walk(app: &App, plan: &Plan, number: Number, size: usize) -> Result<Page, Error> {
     let window = |number: usize| {
         let first = (number - 1).saturating_mul(size);
@@ -564,12 +567,13 @@ async fn by_walk(app: &App, plan: &Plan, number: Number, size: usize) -> Result<
     })
 }
 
-/// Lists the tickets that ended in a period.
+/// Lists the tickets that ended in a period. There are two methods:
 ///
-/// This function uses one of two methods. The first method reads all tickets that ended in the
-/// period, and sorts them by creation time. The second method reads the tickets of the whole list
-/// by creation time until the page is full. If the store has counters, this function selects the
-/// method that reads fewer rows.
+/// - Read all tickets that ended in the period, and sort these tickets by creation time.
+/// - Read the whole list in the order of creation time until the page is full.
+///
+/// If the store has counters for index rows, this function selects the method that reads fewer
+/// rows. Otherwise, this function uses the first method.
 async fn by_end(
     app: &App,
     plan: &Plan,
@@ -617,8 +621,8 @@ async fn by_end(
     })
 }
 
-/// Reads the index range of a list until the requested page is full. The parameter `page` already
-/// contains the number of matching tickets.
+/// Reads the index range of a list until the requested page is full. The caller has already counted
+/// the matching tickets, and `page` contains this number.
 async fn by_walk_to(app: &App, plan: &Plan, page: Page, size: usize) -> Result<Page, Error> {
     let (skip, mut at, mut keys) = (page.skip(size), 0, Vec::new());
     let wanted = size.min(page.count.saturating_sub(skip));

@@ -8,8 +8,7 @@ use infra::{Error, ExecuteError, Ledger};
 use crate::App;
 use crate::app::cards::read_card;
 
-/// Maximum length of a ticket number in a request, in bytes. The ticket numbers of the desk have 17
-/// bytes.
+/// Maximum length of a ticket number in a request, in bytes. Real ticket numbers have 17 bytes.
 pub const SN_BYTES_MAX: usize = 64;
 /// Number of commits that one read of a ticket stream returns.
 const PAGE: usize = 100;
@@ -34,8 +33,8 @@ pub async fn works_on(app: &App, ticket: &Ticket, by: &PersonId) -> Result<bool,
     )
 }
 
-/// Converts the result of a permission check to true or false. If the ticket does not exist, the
-/// result is false.
+/// Converts the result of a permission check to true or false. A ticket that does not exist gives
+/// false.
 fn allowed(answer: Result<bool, ExecuteError<Ticket>>) -> Result<bool, Error> {
     match answer {
         Ok(may) => Ok(may),
@@ -44,13 +43,14 @@ fn allowed(answer: Result<bool, ExecuteError<Ticket>>) -> Result<bool, Error> {
     }
 }
 
-/// Reads one ticket from its event stream. Returns `None` if the ticket does not exist.
+/// Reads one ticket. Returns `None` if the ticket does not exist.
 ///
-/// The state of the ticket is read from the newest snapshot. The times and the people of the ticket
-/// are read from the card (the stored summary of the ticket) and from newer commits. Reading a
-/// ticket with a long history is therefore fast.
+/// The state of the ticket is computed from the newest snapshot and later events. The times and the
+/// people come from the card (the stored summary of the ticket) and from newer commits. Therefore,
+/// even a ticket with a long history is read fast.
 pub async fn card(app: &App, sn: &TicketSn) -> Result<Option<TicketCard>, Error> {
-    // All ticket numbers of the desk are shorter. Stores do not accept keys of unlimited length.
+    // A longer text is never a ticket number of the desk. Stores also limit the length of their
+    // keys.
     if sn.as_str().len() > SN_BYTES_MAX {
         return Ok(None);
     }
@@ -64,8 +64,8 @@ pub async fn card(app: &App, sn: &TicketSn) -> Result<Option<TicketCard>, Error>
     for envelope in history_from(&app.ledger, &stream, from).await? {
         card.fold(&envelope);
     }
-    // The card (the stored summary of the ticket) may be older than the event stream. The state is
-    // therefore read from the stream.
+    // The card (the stored summary of the ticket) may be outdated. The state is therefore read from
+    // the event stream.
     card.ticket = app.ledger.load::<Ticket>(&stream).await?.aggregate.0;
     Ok(card.ticket.opened.is_some().then_some(card))
 }
@@ -78,8 +78,8 @@ pub async fn history(
     history_from(ledger, stream, 1).await
 }
 
-/// Returns the events of a ticket, from the oldest to the newest. Skips the commits before the
-/// sequence `from`.
+/// Returns the events of a ticket, from the oldest to the newest. The result starts with the commit
+/// at the sequence `from`.
 async fn history_from(
     ledger: &Ledger,
     stream: &str,
@@ -93,8 +93,8 @@ async fn history_from(
         };
         from = last.next();
         for (at, commit) in page.iter().enumerate() {
-            // If reading keys never has to wait, a long history blocks other tasks. This task
-            // therefore yields from time to time.
+            // Reads of the key store may complete without waiting. A long history would then block
+            // other tasks, so this task yields from time to time.
             if at % COMMITS_AT_ONCE == COMMITS_AT_ONCE - 1 {
                 tokio::task::yield_now().await;
             }

@@ -1,6 +1,6 @@
 //! Supports the service tasks of tickets. A service task is the work of an automatic workflow node,
-//! such as an API call. This module finds the node that waits for a service task, collects the
-//! variables for the request, and stores the result in the ticket.
+//! such as an API call. This module finds the workflow node, collects the variables for the
+//! request, and stores the result in the ticket.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +21,8 @@ use crate::app::outbound::VARIABLES;
 use crate::app::tickets;
 use crate::app::tickets::display;
 
-/// Identifies one attempt of a service task, for which an automatic workflow node waits.
+/// Identifies one attempt of a service task (the work of an automatic workflow node). The node
+/// waits for the result of this attempt.
 #[derive(Clone, Copy, Debug)]
 pub struct Awaiting<'a> {
     pub ticket: &'a TicketSn,
@@ -30,8 +31,9 @@ pub struct Awaiting<'a> {
     pub attempt: u32,
 }
 
-/// Returns the ticket, the node kind and the service task if the workflow node still waits for this
-/// attempt. The inner `Err` is the reason, in English, why the node does not wait.
+/// Checks whether the workflow node still waits for this attempt. If so, returns the ticket, the
+/// node kind and the service task (the work of the node). Otherwise, the inner `Err` is the reason
+/// as an English text.
 pub async fn awaited(
     app: &App,
     awaiting: &Awaiting<'_>,
@@ -67,10 +69,11 @@ pub async fn awaited(
         .ok_or("the node has no service task"))
 }
 
-/// Stores the result of a service task (the work of an automatic workflow node) in the ticket. The
-/// parameter `stream` is the event stream of this service task. The command id depends only on
-/// `stream`, so a repeated call has no effect. Returns false if the ticket does not wait for this
-/// result.
+/// Stores the result of a service task (the work of an automatic workflow node) in the ticket.
+/// Returns false if the ticket does not wait for this result.
+///
+/// The parameter `stream` is the event stream of the service task. The command id depends only on
+/// `stream`. The ledger therefore stores the result only once.
 pub async fn record_result(
     app: &App,
     ticket: &TicketSn,
@@ -87,11 +90,11 @@ pub async fn record_result(
     }
 }
 
-/// Returns the variables that the templates of a service task (the work of an automatic workflow
-/// node) can use.
+/// Returns the variables for the templates of a service task (the work of an automatic workflow
+/// node).
 ///
-/// The variables are the form fields, the outputs of nodes, data of the ticket, and the given
-/// inputs. The secret variables that the client sent with the new ticket are also included.
+/// The variables contain the form fields, the outputs of nodes, data of the ticket, and the given
+/// inputs. The variables also contain the secret values that the client sent with the new ticket.
 pub async fn variables(
     app: &App,
     card: &TicketCard,
@@ -101,8 +104,8 @@ pub async fn variables(
     let Some(opened) = &card.ticket.opened else {
         return Ok(variables);
     };
-    // If the creator of the ticket was erased, the stored variables do not exist. An API call that
-    // uses such a variable then fails, and the ticket shows the reason.
+    // The stored variables do not exist if the creator of the ticket was erased. An API call with
+    // such a variable then fails, and the ticket contains the reason.
     if let Some(name) = &opened.variables
         && let Some(stored) = app.ledger.keys.secret(name).await?
     {
@@ -129,8 +132,8 @@ pub async fn variables(
             variables.insert(format!("{}__display", field.key), shown);
             variables.insert(field.key.clone(), typed(field.kind, value));
         }
-        // An output that no node has produced yet is null. A template can therefore use the output
-        // before the node has run.
+        // A node that has not run yet has no outputs. Templates can still use these outputs,
+        // because their values are null.
         for node in &definition.nodes {
             let keys = node.outputs.iter().map(|output| output.key.clone());
             for key in keys.chain(output_keys(node)) {
@@ -189,16 +192,16 @@ pub async fn variables(
     for (key, value) in inputs {
         match input(app, key, value).await? {
             Some(value) => variables.insert(key.clone(), value.into()),
-            // If the person who entered the input was erased, the stored input does not exist. An
-            // API call that uses this input then fails, and the ticket shows the reason.
+            // The stored input does not exist if its author was erased. An API call with this input
+            // then fails, and the ticket contains the reason.
             None => variables.remove(key),
         };
     }
     Ok(variables)
 }
 
-/// Returns the value of an input. The parameter `value` is this value, or the name of a stored
-/// secret that contains this value.
+/// Returns an input. The parameter `value` is the input itself, or the name of a stored secret that
+/// contains the input.
 async fn input(app: &App, key: &str, value: &str) -> Result<Option<String>, Error> {
     if !value.starts_with(VARIABLES) {
         return Ok(Some(value.to_owned()));

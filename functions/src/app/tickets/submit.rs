@@ -1,9 +1,9 @@
 //! Opens a new ticket for a request of any API.
 //!
-//! An API converts its request to a [`Submission`], and converts the result to its response. If a
-//! request repeats an idempotency key, [`super::idempotency::opened_before`] answers the request
-//! instead. This module would check the request again, and the service may have changed since the
-//! first request.
+//! Each API converts its request to a [`Submission`], and converts the result to its response. For
+//! a request with a repeated idempotency key, the API uses [`super::idempotency::opened_before`]
+//! instead of this module. This module would check the request again, and the service may have
+//! changed since the first request.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ use crate::app::outbound::Receiver;
 use crate::app::people::people_in;
 use crate::app::{attachments, drafts};
 
-/// Maximum number of ticket numbers that are tried if each number is already used.
+/// Maximum number of attempts to find an unused ticket number.
 const COLLISIONS_MAX: u32 = 5;
 /// Maximum length of a tag, in characters (reference/bk-itsm.md 3.1).
 pub const TAG_MAX: usize = 32;
@@ -33,15 +33,15 @@ pub const TAG_MAX: usize = 32;
 #[derive(Clone, Debug)]
 pub struct Submission {
     /// The command that opens the ticket. Some people in the command may not have a person id yet.
-    /// [`submit`] sets their person ids and the ticket number.
+    /// The function [`submit`] sets the missing person ids and the ticket number.
     pub open: Open,
-    /// The variables for automatic workflow nodes. The key is the name of the variable. The values
-    /// may be secrets, so they are stored in the key store and not in the ledger.
+    /// The variables for automatic workflow nodes, by variable name. The values may be secrets.
+    /// They are therefore stored in the key store and not in the ledger.
     pub variables: BTreeMap<String, String>,
-    /// The URL and credentials for callbacks about the ticket. If `open.callback` is set, this
-    /// field is set too. The receiver is stored in the key store.
+    /// The URL and the credentials for callbacks about the ticket. The value is set if
+    /// `open.callback` is set. Both are stored in the key store.
     pub receiver: Option<Receiver>,
-    /// The idempotency key of the request. `None` if the request has no key.
+    /// The idempotency key of the request. The value is `None` if the request has no key.
     pub key: Option<Key>,
 }
 
@@ -62,12 +62,14 @@ impl From<Error> for SubmitError {
 
 /// Opens a new ticket in these steps:
 ///
-/// - check the request, and check the ticket from which the new ticket is created
-/// - register people without a person id, and store the secrets
-/// - open the ticket, and delete the draft of this ticket
-/// - wait until the card (the stored summary of the ticket) is stored, so lists contain the ticket
+/// - Check the request. If the new ticket is created from an existing ticket, also check that
+///   ticket.
+/// - Register people without a person id, and store the secrets.
+/// - Open the ticket, and delete the draft of this ticket.
+/// - Wait until the card (the stored summary of the ticket) is stored, because ticket lists are
+///   read from the cards.
 ///
-/// If a check fails, nothing is stored and no person is registered.
+/// If a check fails, no data is stored and no person is registered.
 ///
 /// The function `meta` returns the metadata of the commit. Its argument is the person id of the
 /// creator.
@@ -107,13 +109,13 @@ pub async fn submit(
     outcome.state.opened.ok_or_else(|| not_opened().into())
 }
 
-/// Returns the person who submits the ticket. This person is the agent if someone acts for the
-/// creator. Otherwise this person is the creator.
+/// Returns the person who submits the ticket. If an agent acts for the creator, this person is the
+/// agent. Otherwise, this person is the creator.
 fn submitter(open: &Open) -> &PersonId {
     open.agent.as_ref().unwrap_or(&open.creator)
 }
 
-/// Checks whether a command can open its ticket, but stores nothing.
+/// Checks whether a command would open a ticket. This function stores no data.
 pub async fn consider(app: &App, open: &Open) -> Result<(), ExecuteError<Ticket>> {
     app.ledger
         .consider(&Command::Open(Box::new(open.clone())), &*app.configuration)
@@ -121,8 +123,9 @@ pub async fn consider(app: &App, open: &Open) -> Result<(), ExecuteError<Ticket>
         .map(drop)
 }
 
-/// Registers all people in the command who have no person id yet. Then sets the new person ids in
-/// the command. The caller has already checked the command.
+/// Registers all people in the command who have no person id yet. Then writes the new person ids
+/// into the command. The caller must check the command before, because people of a rejected command
+/// must not be registered.
 pub async fn with_people(app: &App, mut open: Open) -> Result<Open, Error> {
     let workflow = match app.configuration.service(open.service).await?.0.as_ref() {
         Some(service) => {
@@ -150,8 +153,9 @@ pub async fn with_people(app: &App, mut open: Open) -> Result<Open, Error> {
     Ok(open)
 }
 
-/// Opens a ticket with a new ticket number. If an earlier request with the same idempotency key
-/// reserved a number, uses this number. Sets `open.sn` and `open.id`.
+/// Opens a ticket with a new ticket number. An earlier request with the same idempotency key may
+/// have reserved a number. In this case, this function uses the reserved number. Sets `open.sn` and
+/// `open.id`.
 pub async fn open(
     app: &App,
     mut open: Open,
@@ -199,8 +203,9 @@ pub async fn open(
                     .map_err(NotOpened::from);
             }
             Err(ExecuteError::Rejected(Rejection::Exists)) => {}
-            // Another request has already opened a ticket with this number, and both commands have
-            // the same command id. The loop tries the next number.
+            // Another request already opened a ticket with this number. Both commands have the same
+            // command id, so the ledger returned the earlier result. The loop tries the next
+            // number.
             Ok(outcome) if outcome.repeated && key.is_none() => {}
             other => {
                 let outcome = other?;
@@ -227,11 +232,10 @@ pub enum NotRaised {
     Technical(#[from] Error),
 }
 
-/// Checks whether a person may create a new ticket from the existing ticket `from`
-/// (reference/bk-itsm.md 3.1, `from_ticket_id`).
+/// Checks whether a person may create a new ticket from the existing ticket `from`. The request
+/// names this ticket in the field `from_ticket_id` (reference/bk-itsm.md 3.1).
 ///
-/// The existing ticket must not be ended. The person, given by the parameter `by`, must have
-/// permission to see this ticket.
+/// The existing ticket must not be ended. The person `by` must have permission to see this ticket.
 pub async fn may_raise(app: &App, from: &TicketSn, by: &PersonId) -> Result<(), NotRaised> {
     let card = card(app, from).await?.ok_or(NotRaised::Unknown)?;
     if card.ticket.status.is_over() {

@@ -1,5 +1,5 @@
-//! Defines an interface to the streams of one aggregate type, such as tickets. The interface hides
-//! the Rust types of the aggregate, so one list can contain all aggregate types.
+//! Defines a common interface for the streams of every aggregate type, such as tickets. The
+//! interface hides the Rust types, so that one list can contain all aggregate types.
 
 use std::marker::PhantomData;
 
@@ -21,18 +21,18 @@ use crate::App;
 /// A list of all aggregate types of the desk.
 pub type Registry = &'static [&'static dyn Aggregate];
 
-/// A function that handles a reached deadline of a stream. If the deadline was changed before the
-/// call, the function does nothing.
+/// A function that handles a reached deadline of a stream. The function must check the deadline
+/// first, because the deadline may have changed before the call.
 pub type Fire = for<'a> fn(&'a App, &'a Due) -> BoxFuture<'a, Result<(), Error>>;
 
-/// The queue for the deadlines of one aggregate type, and the function that handles a reached
-/// deadline.
+/// The handling of the deadlines of one aggregate type. A reached deadline becomes a message in
+/// `queue`. The function `fire` then handles the deadline.
 pub struct Deadlines {
     pub queue: &'static str,
     pub fire: Fire,
 }
 
-/// An aggregate type whose Rust types are hidden. [`Row`] is the only implementation.
+/// An aggregate type with hidden Rust types. [`Row`] is the only implementation.
 #[async_trait]
 pub trait Aggregate: Send + Sync {
     /// Returns the name of the aggregate type. In a stream name, this name is the text before the
@@ -42,7 +42,8 @@ pub trait Aggregate: Send + Sync {
     /// Returns the name of the view that contains the cards (the stored summaries of streams).
     /// Returns `None` if this aggregate type has no cards.
     fn view(&self) -> Option<&'static str>;
-    /// Returns the names of the indexes whose rows the store counts with counters.
+    /// Returns the names of the indexes with counters. The store can count the rows of these
+    /// indexes without reading the rows.
     fn counted(&self) -> &'static [&'static str];
     /// Returns the names of all reactions. A reaction is a function that creates messages from
     /// events.
@@ -50,8 +51,8 @@ pub trait Aggregate: Send + Sync {
     /// Returns the queue and the handler for reached deadlines. Returns `None` if this aggregate
     /// type has no deadlines.
     fn deadlines(&self) -> Option<&Deadlines>;
-    /// Computes the new card, deadlines and messages of a stream from received commits, see
-    /// [`super::fold`].
+    /// Computes the new card (the stored summary), the deadlines and the messages of a stream from
+    /// received commits, see [`super::fold`].
     async fn fold(
         &self,
         follower: &Follower<'_>,
@@ -66,15 +67,17 @@ pub trait Aggregate: Send + Sync {
         views: &dyn Views,
         followed: i64,
     ) -> Result<Rebuilt, Error>;
-    /// Compares each snapshot of a stream with the state that the events give. Returns the first
-    /// sequence of each commit with a wrong snapshot.
+    /// Compares each snapshot of a stream with the state that is computed from the events. For each
+    /// wrong snapshot, returns the first sequence of its commit.
     async fn wrong_snapshots(&self, ledger: &Ledger, stream: &str) -> Result<Vec<i64>, Error>;
-    /// Reads the commits of a stream up to `until`, and the state after these commits.
+    /// Returns the commits of a stream up to `until` and the state of the stream after these
+    /// commits.
     async fn history(&self, ledger: &Ledger, stream: &str, until: Until) -> Result<History, Error>;
 }
 
-/// The description of one aggregate type: its decider `D` (the command logic), its card `C` (the
-/// stored summary of a stream), its reactions and its deadlines.
+/// The description of one aggregate type. `D` is its decider (the command logic). `C` is its card
+/// (the stored summary of a stream). The fields contain the reactions (functions that create
+/// messages) and the handling of deadlines.
 pub struct Row<D, C: Card> {
     pub reactions: &'static [Reaction<C>],
     pub deadlines: Option<Deadlines>,
@@ -82,7 +85,7 @@ pub struct Row<D, C: Card> {
 }
 
 impl<D, C: Card> Row<D, C> {
-    /// The description of an aggregate type without reactions and deadlines.
+    /// An aggregate type without reactions (functions that create messages) and without deadlines.
     pub const NEW: Self = Self {
         reactions: &[],
         deadlines: None,
@@ -141,7 +144,7 @@ impl<D: Decider, C: Card<Event = D::Event>> Aggregate for Row<D, C> {
     }
 }
 
-/// Returns the aggregate type to which a stream belongs. Returns `None` if the registry has no such
+/// Returns the aggregate type of a stream. Returns `None` if the registry does not contain this
 /// type.
 pub fn find(registry: Registry, stream: &str) -> Option<&'static dyn Aggregate> {
     let name = events::aggregate_of(stream);
@@ -151,8 +154,8 @@ pub fn find(registry: Registry, stream: &str) -> Option<&'static dyn Aggregate> 
         .copied()
 }
 
-/// An empty card (stored summary of a stream), for aggregate types that have no cards. Its view
-/// name is empty, so the card is never stored.
+/// An empty card (the stored summary of a stream) for aggregate types without cards. The view name
+/// is empty, so the follower never stores this card.
 #[derive(Serialize, Deserialize)]
 #[serde(bound = "")]
 pub struct NoCard<E> {

@@ -1,6 +1,6 @@
 //! Stores the birth of each reaction. A reaction is a function that creates messages from events.
-//! Its birth is the time or feed position at which the reaction was first active. A reaction
-//! ignores older commits.
+//! Its birth is the feed position or the time at which the reaction became active. A reaction
+//! ignores all older commits, so that a new reaction sends no messages for old events.
 
 use std::collections::BTreeMap;
 
@@ -12,14 +12,14 @@ use infra::{CommandEnvelope, Error, ExecuteError, Ledger};
 
 use super::aggregate::Registry;
 
-/// The births of all reactions (the times or positions at which they were first active). The key is
-/// the name of the reaction.
+/// The births of all reactions by name. A birth is the time or the feed position at which a
+/// reaction became active.
 #[derive(Clone, Debug, Default)]
 pub struct Births(BTreeMap<&'static str, Birth>);
 
 impl Births {
-    /// Reads the births of all reactions (the times or positions at which they were first active).
-    /// A reaction without a birth ignores all commits.
+    /// Reads the births of all reactions. A birth is the time or the feed position at which a
+    /// reaction became active. A reaction without a birth ignores all commits.
     pub async fn load(ledger: &Ledger, registry: Registry) -> Result<Self, Error> {
         let mut births = BTreeMap::new();
         for name in names(registry) {
@@ -28,13 +28,13 @@ impl Births {
         Ok(Self(births))
     }
 
-    /// Reads the births of all reactions (the times or positions at which they were first active).
-    /// A reaction without a birth becomes active now, and ignores all commits that are already in
-    /// the feed.
+    /// Reads the births of all reactions. A birth is the time or the feed position at which a
+    /// reaction became active. A reaction without a birth becomes active now and ignores all
+    /// existing commits.
     pub async fn activate(ledger: &Ledger, registry: Registry) -> Result<Self, Error> {
         let position = ledger.store.head().await?.position;
-        // If the ledger is empty, the reaction must process all later commits. The time 0 is older
-        // than every commit, even if the clocks of the machines differ.
+        // In an empty ledger, a reaction must process all later commits. The time 0 is earlier than
+        // the time of every commit, even if the clocks of the machines differ.
         let at = match position {
             0 => Moment(0),
             _ => ledger.clock.now(),
@@ -42,11 +42,11 @@ impl Births {
         Self::activate_at(ledger, registry, Some(position), at).await
     }
 
-    /// Reads the births of all reactions (the times or positions at which they were first active).
-    /// Activates each reaction that has no birth.
+    /// Reads the births of all reactions. A birth is the time or the feed position at which a
+    /// reaction became active. A reaction without a birth becomes active now.
     ///
-    /// A newly activated reaction ignores the commits up to the feed position `position`. A commit
-    /// with an unknown position is ignored if its time is before `at`.
+    /// Such a reaction ignores the commits up to the feed position `position`. If the position of a
+    /// commit is unknown, the reaction ignores the commit if the commit time is before `at`.
     pub async fn activate_at(
         ledger: &Ledger,
         registry: Registry,
@@ -82,8 +82,9 @@ impl Births {
         Ok(Self(births))
     }
 
-    /// Returns true if a commit is not older than the birth of a reaction. `position` is `None` if
-    /// the feed position of the commit is unknown.
+    /// Returns true if a reaction must process a commit. A reaction must process all commits that
+    /// are not older than its birth (the start of its activity). `position` is `None` if the feed
+    /// position of the commit is unknown.
     pub fn includes(&self, reaction: &str, position: Option<i64>, at: Moment) -> bool {
         self.0
             .get(reaction)

@@ -1,5 +1,5 @@
-//! Stores the deadlines of streams. The deadlines of one stream are in one document. Each deadline
-//! also has a row in an index, which is sorted by time.
+//! Stores the deadlines of streams. One document contains all deadlines of one stream. Each
+//! deadline also has a row in an index, which is sorted by time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,8 +11,8 @@ use infra::views::{Document, Put, Range, Views};
 
 /// The name of the view that contains the deadlines of all streams. Its index has the same name.
 pub const VIEW: &str = "due";
-/// A deadline that is reached within this time, in milliseconds, gets its message immediately. The
-/// next scheduled search for reached deadlines may be too late for this deadline.
+/// A deadline that is reached within this time (in milliseconds) gets its message immediately. The
+/// next scheduled search for reached deadlines may be too late for such a deadline.
 const SOON_MS: i64 = 120_000;
 /// Number of deadlines that one read of the index returns.
 const PAGE: usize = 1000;
@@ -23,8 +23,8 @@ type Deadlines = BTreeMap<String, Moment>;
 /// The sequence of an event, and the deadline change that this event causes.
 pub type Change = (i64, DeadlineChange);
 
-/// The result of [`apply`]: a write of the new deadlines, and the messages for changed deadlines
-/// that are reached within `SOON_MS`.
+/// The result of [`apply`]. `put` is the write of the new deadlines. `messages` contains a message
+/// for each changed deadline that is reached within `SOON_MS`.
 #[derive(Debug)]
 pub struct Applied {
     pub put: Put,
@@ -32,7 +32,7 @@ pub struct Applied {
 }
 
 /// Applies deadline changes to the stored deadlines of a stream. The parameter `last` is the
-/// sequence of the last event whose changes are included.
+/// sequence of the last event in the changes.
 ///
 /// Returns `None` if the stored document already contains all changes.
 pub fn apply(
@@ -90,8 +90,8 @@ pub fn apply(
     Ok(Some(Applied { put, messages }))
 }
 
-/// Returns the message for a deadline. The message id depends on the stream, the deadline id and
-/// the time, so the same deadline always gives the same message id.
+/// Returns the message for a deadline. The message id depends only on the stream, the deadline id
+/// and the time. The same deadline therefore always gives the same message id.
 pub fn message(
     stream: &str,
     deadline: &str,
@@ -112,8 +112,8 @@ pub fn message(
     }
 }
 
-/// Reads the deadlines of all streams in the order of their times. Each read returns one part of
-/// the list.
+/// Reads the deadlines of all streams in the order of their times. Each call of `next` returns a
+/// part of the list.
 pub struct Rows<'a> {
     views: &'a dyn Views,
     to: String,
@@ -155,7 +155,8 @@ impl<'a> Rows<'a> {
         self.is_end = page.len() < PAGE;
         if let Some(last) = page.last() {
             // The next read starts at the last index value of this part. Several entries can have
-            // this value, so the next read skips the entries that were already returned.
+            // the same index value. The next read therefore skips the entries that were already
+            // returned.
             let seen = page
                 .iter()
                 .rev()

@@ -1,4 +1,4 @@
-//! Reads the commits and the state of one stream, and returns them as JSON for auditors.
+//! Reads the commits and the state of one stream. The result is JSON for auditors.
 
 use domain::Decider;
 use events::{Event, Moment};
@@ -10,7 +10,7 @@ use crate::app::times;
 /// Number of commits that one read of a stream returns.
 const PAGE: usize = 1000;
 
-/// The last commit time and the last sequence that a read includes.
+/// The end of a read: the last commit time and the last sequence that the read includes.
 #[derive(Clone, Copy, Debug)]
 pub struct Until {
     pub at: Moment,

@@ -13,8 +13,8 @@ use crate::app::cards::read_card;
 /// Number of commits or stored documents that one read returns.
 const PAGE: usize = 1000;
 
-/// The result of a rebuild: the number of cards that were built, and the number of these cards that
-/// differ from the stored cards.
+/// The result of a rebuild. `documents` counts the cards (the stored summaries of streams) that
+/// were built. `different` counts the cards that were wrong or missing before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rebuilt {
     pub documents: u64,
@@ -24,11 +24,11 @@ pub struct Rebuilt {
 /// Builds all cards (stored summaries of streams) of one type in a second view. Then replaces the
 /// stored cards with the new cards.
 ///
-/// The sequence in a card is also the checkpoint of the reactions (functions that send messages).
-/// If a rebuild stored a card with a higher sequence, messages would be missing. Each card is
-/// therefore built only up to the sequence of the stored card, and only up to the feed position
-/// `followed`. This position is the last position that the follower (the normal update of cards)
-/// has processed.
+/// A card contains the sequence of its last commit. The follower (the normal update of cards) sends
+/// messages only for commits after this sequence. A card with a higher sequence would therefore
+/// suppress messages. For this reason, each card is built only up to the sequence of the stored
+/// card. The feed is read only up to `followed`, the last feed position that the follower has
+/// processed.
 ///
 /// If the follower updates a card during the rebuild, the rebuild does not replace this card.
 pub async fn cards<C: Card>(
@@ -37,8 +37,8 @@ pub async fn cards<C: Card>(
     followed: i64,
 ) -> Result<Rebuilt, Error> {
     let new_view = format!("{}~new", C::VIEW);
-    // If an earlier rebuild was interrupted, the second view may still contain documents of that
-    // rebuild.
+    // An interrupted earlier rebuild may have left documents in the second view. These documents
+    // are deleted first.
     views.clear(&new_view).await?;
     if ledger.store.keeps_order() {
         refold_the_feed::<C>(ledger, views, &new_view, followed).await?;
@@ -58,7 +58,7 @@ pub async fn cards<C: Card>(
             rebuilt.documents += 1;
             let old = views.get(C::VIEW, &key).await?;
             // The follower (the normal update of cards) may have stored a newer card during the
-            // rebuild. The rebuild does not replace a newer card.
+            // rebuild. The newer card must remain.
             let is_newer = old
                 .as_ref()
                 .is_some_and(|old| old.sequence > document.sequence);
@@ -66,8 +66,8 @@ pub async fn cards<C: Card>(
                 let card: C = read_card(ledger, &key, &document).await?;
                 rebuilt.different +=
                     u64::from(!is_same(ledger, &key, old.as_ref(), &document, &card).await?);
-                // A card that did not change is also written, because its index entries may have
-                // changed.
+                // An unchanged card is also written. Its index entries may have changed, because a
+                // newer version of the desk may compute other entries.
                 views
                     .put_with(
                         C::VIEW,
@@ -88,8 +88,8 @@ pub async fn cards<C: Card>(
 
 /// Returns true if the new card (the stored summary of a stream) equals the stored card.
 ///
-/// The personal values must be decrypted for the comparison, because each encryption of the same
-/// value has a different result.
+/// Each encryption of the same value gives a different result. The personal values are therefore
+/// decrypted for the comparison.
 async fn is_same<C: Card>(
     ledger: &Ledger,
     key: &str,
@@ -108,8 +108,8 @@ async fn is_same<C: Card>(
 }
 
 /// Builds all cards (stored summaries of streams) of one type from the feed, up to the position
-/// `followed`. This function is used if the feed contains the commits of each stream in the order
-/// of their sequences.
+/// `followed`. This function requires a store with an ordered feed: the commits of each stream must
+/// be in the order of their sequences.
 async fn refold_the_feed<C: Card>(
     ledger: &Ledger,
     views: &dyn Views,
@@ -141,9 +141,10 @@ async fn refold_the_feed<C: Card>(
 /// Builds each card (the stored summary of a stream) from the commits of its stream, up to the
 /// sequence of the stored card.
 ///
-/// A stream without a stored card is skipped, because its commits may not be processed yet. A card
-/// is also the checkpoint for sending messages. Only the command `ledgerdesk audit follow` may
-/// therefore create a missing card.
+/// A stream without a stored card is skipped, because its messages may not be sent yet. A new card
+/// would mark these commits as processed, and the messages would be lost. Only the command
+/// `ledgerdesk audit follow` may create a missing card, because this command also creates the
+/// messages.
 async fn refold_each_stream<C: Card>(
     ledger: &Ledger,
     views: &dyn Views,
@@ -173,7 +174,8 @@ async fn refold_each_stream<C: Card>(
     }
 }
 
-/// Deletes stored cards whose stream does not exist. Returns the number of deleted cards.
+/// Deletes each stored card (summary of a stream) whose stream does not exist. Returns the number
+/// of deleted cards.
 async fn drop_orphans<C: Card>(ledger: &Ledger, views: &dyn Views) -> Result<u64, Error> {
     let (mut dropped, mut after) = (0, String::new());
     loop {
@@ -191,8 +193,8 @@ async fn drop_orphans<C: Card>(ledger: &Ledger, views: &dyn Views) -> Result<u64
     }
 }
 
-/// Applies one commit to the card (the stored summary) of its stream in the view `view`. Applying a
-/// commit sends no messages, because this function has no access to queues.
+/// Applies one commit to the card (the stored summary) of its stream in the view `view`. This
+/// function sends no messages, because it has no access to queues.
 async fn refold<C: Card>(
     ledger: &Ledger,
     views: &dyn Views,
