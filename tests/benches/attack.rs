@@ -1,13 +1,13 @@
-//! This load test measures whether a desk still serves a normal client while many hostile clients attack
-//! the desk. `cargo bench -p tests --bench attack -- 180` runs for 180 seconds.
+//! This load test measures whether a desk still serves a normal client during an attack by many hostile
+//! clients. `cargo bench -p tests --bench attack -- 180` runs for 180 seconds.
 //!
-//! All hostile clients run at the same time. Some send requests without credentials, half-open connections,
-//! incomplete bodies and guessed secrets. Others do not read their downloads, name thousands of people in a
-//! request, or filter by 300,000 services.
+//! All hostile clients run at the same time. Some clients send requests without credentials, half-open
+//! connections, incomplete bodies and guessed secrets. Other clients do not read their downloads, send
+//! thousands of user names in one request, or filter lists by 300,000 services.
 //!
-//! The test measures the response times of the normal client. It compares the 99th percentile during the
-//! attack with the 99th percentile before the attack. It also measures the response time of `/healthz` and
-//! the memory of the desk. The test fails if a limit is exceeded.
+//! The test measures the response times of the normal client, and compares the 99th percentile during the
+//! attack with the value before the attack. It also measures the response time of `/healthz` and the memory
+//! of the desk. The test fails if a measured value exceeds its limit.
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -23,14 +23,14 @@ use tokio::time::Instant;
 
 /// Default duration of a run, in seconds.
 const LENGTH_S: u64 = 180;
-/// In the first part of a run, only the normal client sends requests. The duration of this part is the
-/// duration of the run divided by this number.
+/// The first part of a run has no attack: only the normal client sends requests. The duration of this part
+/// is the duration of the run divided by this number.
 const IDLE_PART: u64 = 6;
-/// Maximum factor by which the attack may increase the response times of the normal client. Response times
-/// are compared by their 99th percentile.
+/// The largest allowed increase of the response times during the attack. The 99th percentile during the
+/// attack may be this number of times the value before the attack.
 const SLOWER_MAX: u32 = 10;
-/// Smallest value for the 99th percentile of the response times before the attack. If the measured value is
-/// smaller, the test uses this value, because random delays of the machine would distort the comparison.
+/// Lower bound for the 99th percentile before the attack. If the measured value is smaller, the test uses
+/// this bound. Random delays of the machine would otherwise distort the comparison.
 const IDLE_MIN: Duration = Duration::from_millis(5);
 /// Maximum allowed response time of `/healthz`.
 const HEALTH_MAX: Duration = Duration::from_millis(500);
@@ -38,20 +38,21 @@ const HEALTH_MAX: Duration = Duration::from_millis(500);
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum allowed resident memory of the desk, in KiB.
 const MEMORY_KIB_MAX: u64 = 256 << 10;
-/// Number of connections that send only a part of a request head.
+/// Number of connections that send only a part of a request head (request line and headers).
 const HALF_OPEN: usize = 1_125;
-/// Number of connections that send valid credentials, but only the first byte of the request body.
+/// Number of connections on which a client sends valid credentials and then only the first byte of the
+/// request body.
 const STALLED: usize = 400;
-/// Waiting time of a hostile client between two requests. All clients share two processor cores with the
-/// desk, and without this time they would use both cores completely.
+/// Waiting time of a hostile client between two requests. The clients and the desk share two processor
+/// cores. Without waiting, the clients would use both cores completely.
 const PAUSE: Duration = Duration::from_millis(20);
 /// Maximum number of failed requests of the normal client that the test prints.
 const FAILURES_SHOWN: usize = 5;
 /// Waiting time of the normal client between two requests.
 const GOOD_PAUSE: Duration = Duration::from_millis(50);
 
-/// Data that all clients of one run share: the base URL, a flag that ends the run, and two counters. The
-/// counters are the number of hostile requests and the number of responses with status 429.
+/// The data that all clients of one run share. `ends` becomes true at the end of the run. `sent` is the
+/// number of hostile requests, and `rejected` is the number of responses with status 429.
 #[derive(Clone)]
 struct Run {
     base: String,
@@ -69,8 +70,8 @@ impl Run {
         format!("{}/{path}", self.base)
     }
 
-    /// Sends a request of a hostile client and then waits for the time `PAUSE`. Counts the request, and
-    /// also counts a response with status 429.
+    /// Sends a request of a hostile client and then waits for the time `PAUSE`. The function counts all
+    /// requests, and separately counts the responses with status 429.
     async fn send(&self, request: reqwest::RequestBuilder) {
         self.sent.fetch_add(1, Ordering::Relaxed);
         if request
@@ -167,7 +168,7 @@ fn percentile(times: &[Duration], percent: usize) -> Duration {
         .unwrap_or(Duration::MAX)
 }
 
-/// Uploads the file that the hostile clients download later. Returns the URL path of the file content.
+/// Uploads a file and returns the URL path of its content. The hostile clients download this file later.
 async fn upload(run: &Run) -> String {
     let request = client()
         .post(run.url("v1/attachments?name=a.bin"))
@@ -187,8 +188,8 @@ async fn upload(run: &Run) -> String {
     )
 }
 
-/// Behaves like a person who uses the desk: lists tickets and creates tickets, with short breaks. Returns
-/// the duration of each request.
+/// Simulates a person who uses the desk normally. The client lists and creates tickets with short breaks.
+/// Returns the duration of each request.
 async fn good_client(run: &Run, length: Duration) -> Vec<Duration> {
     let (http, started) = (client(), Instant::now());
     let mut failures = 0;
@@ -229,7 +230,7 @@ async fn good_client(run: &Run, length: Duration) -> Vec<Duration> {
                 );
             }
         }
-        // A failed request counts as if the response had taken one minute.
+        // A failed request counts as a response time of one minute, so that failures make the result worse.
         times.push(if succeeded {
             since.elapsed()
         } else {
@@ -243,7 +244,7 @@ async fn good_client(run: &Run, length: Duration) -> Vec<Duration> {
 /// Requests `/healthz` until the run ends and stores the longest response time in `longest`. Each request
 /// uses a new connection.
 async fn watch_health(run: Run, longest: Arc<Mutex<Duration>>) {
-    // One HTTP client is used for all requests, because its creation takes time. The pool size 0 forces a
+    // All requests use the same HTTP client, because creating a client takes time. The pool size 0 forces a
     // new connection for each request.
     let http = infra::http::tls::client()
         .pool_max_idle_per_host(0)
@@ -310,7 +311,7 @@ fn attack(all: &mut JoinSet<()>, run: &Run, file: &str) {
     all.spawn(unread_downloads(run.clone(), file.to_owned()));
 }
 
-/// A hostile client that sends requests without credentials.
+/// Runs a hostile client that sends requests without credentials.
 async fn unauthenticated_callers(run: Run, number: usize) {
     let http = client();
     let paths = [
@@ -330,7 +331,7 @@ async fn unauthenticated_callers(run: Run, number: usize) {
     }
 }
 
-/// A hostile client that sends requests with guessed secrets.
+/// Runs a hostile client that guesses secrets.
 async fn secret_guessers(run: Run, caller: usize) {
     let http = client();
     let mut number = 0_u64;
@@ -344,7 +345,7 @@ async fn secret_guessers(run: Run, caller: usize) {
     }
 }
 
-/// A hostile client with valid credentials that names thousands of people in each request.
+/// Runs a hostile client with valid credentials. The client sends thousands of user names in each request.
 async fn callers_with_many_names(run: Run, caller: usize) {
     let http = client();
     let mut number = 0;
@@ -365,7 +366,7 @@ async fn callers_with_many_names(run: Run, caller: usize) {
     }
 }
 
-/// A hostile client with valid credentials that filters lists by 300,000 services.
+/// Runs a hostile client with valid credentials. The client filters lists by 300,000 services.
 async fn callers_with_large_filters(run: Run) {
     let http = client();
     let parts: Vec<String> = (0..300_000).map(|id: u32| (id % 100).to_string()).collect();
@@ -381,8 +382,8 @@ async fn callers_with_large_filters(run: Run) {
     }
 }
 
-/// A hostile client that opens connections and sends only the beginning of a request. At most `most`
-/// connections are open at the same time.
+/// Runs a hostile client that opens connections and sends only the beginning of a request on each
+/// connection. At most `most` connections are open at the same time.
 async fn open_incomplete_requests(run: Run, beginning: String, most: usize) {
     let host = run.base.trim_start_matches("http://").to_owned();
     let mut open = std::collections::VecDeque::new();
@@ -401,7 +402,8 @@ async fn open_incomplete_requests(run: Run, beginning: String, most: usize) {
     }
 }
 
-/// A hostile client with valid credentials that starts downloads and does not read the responses.
+/// Runs a hostile client with valid credentials. The client starts downloads and does not read the
+/// responses.
 async fn unread_downloads(run: Run, file: String) {
     let http = client();
     let mut unread = Vec::new();

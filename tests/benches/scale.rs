@@ -1,12 +1,13 @@
 //! This benchmark measures how much the number of tickets increases the response times. It sends the same
 //! requests to a large desk and to a small desk, and compares the median response times.
 //!
-//! Run `cargo bench -p tests --bench scale -- 1000000`. The number is the number of tickets of the large
-//! desk. The argument `filtered` runs only the filtered lists. Set `TMPDIR` to a directory on a real disk.
+//! Run `cargo bench -p tests --bench scale -- 1000000`. The argument is the number of tickets of the large
+//! desk. The argument `filtered` runs only the lists with filters. Set `TMPDIR` to a directory on a real
+//! disk.
 //!
 //! Both desks are complete: they use SQLite on disk, the HTTP router, and the background task that updates
-//! the views (stored lists). A test clock advances ten seconds per ticket, so the tickets of the large desk
-//! cover a longer time. The benchmark sends the requests alternately to the two desks.
+//! the views (stored lists). A test clock advances ten seconds per ticket. The tickets of the large desk
+//! therefore cover a longer time. The benchmark sends each request alternately to the two desks.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -35,11 +36,11 @@ const SMALL: usize = 10_000;
 const LARGE: usize = 1_000_000;
 /// Number of people who submit tickets.
 const CREATORS: usize = 100;
-/// Number of requests of each kind that are measured on each desk.
+/// Number of measured requests of each kind on each desk.
 const CALLS: usize = 201;
 /// Number of tickets that are created concurrently while the benchmark fills a desk.
 const AT_ONCE: usize = 64;
-/// The benchmark measures one ticket with this number of remarks.
+/// Number of remarks of one ticket in the measurement of remarks.
 const REMARKS: usize = 10_000;
 
 struct Desk {
@@ -48,7 +49,7 @@ struct Desk {
     clock: Arc<ManualClock>,
     tickets: usize,
     last: Value,
-    /// Numbers of the tickets that [`Desk::end_most`] approves or leaves open.
+    /// Numbers of the tickets from which [`Desk::end_most`] selects the tickets to approve.
     to_end: Vec<Value>,
     _directory: tempfile::TempDir,
 }
@@ -116,7 +117,7 @@ impl Desk {
 }
 
 impl Desk {
-    /// Approves nine of ten tickets, because on a real desk most tickets have ended.
+    /// Approves nine of ten tickets and leaves the others open. On a real desk, most tickets have ended.
     async fn end_most(&mut self) {
         for (number, sn) in std::mem::take(&mut self.to_end)
             .into_iter()
@@ -189,8 +190,8 @@ async fn call(router: &Router, operation: &str, mut body: Value) -> Value {
     envelope["data"].clone()
 }
 
-/// Returns the requests whose response times are compared. Each entry contains a label, the name of the
-/// operation, and the body.
+/// Returns the requests for the comparison of response times. Each entry contains a label, the name of the
+/// operation, and the request body.
 fn calls(desk: &Desk) -> Vec<(&'static str, &'static str, Value)> {
     let (pages, of_one) = (desk.tickets / 10, desk.tickets / CREATORS / 10);
     vec![
@@ -295,7 +296,7 @@ async fn main() {
 }
 
 /// Compares the response times of lists with a filter and lists without a filter on the small desk. The
-/// benchmark sends the two kinds of requests alternately.
+/// benchmark alternates between these two kinds of requests.
 async fn filtered(desk: &Desk) {
     let all = |more: Value| {
         let mut body = json!({ "page_size": 10 });
@@ -409,7 +410,8 @@ async fn filtered(desk: &Desk) {
     }
 }
 
-/// Compares the response times of requests for two tickets: one with many remarks and one without remarks.
+/// Compares the response times for two tickets: one ticket has many remarks, and the other ticket has no
+/// remarks.
 async fn many_remarks(desk: &Desk) {
     let pick = async || call(&desk.router, "create_ticket", submission(3)).await["sn"].clone();
     let (plain, long) = (pick().await, pick().await);

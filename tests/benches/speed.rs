@@ -1,8 +1,8 @@
-//! These benchmarks measure the throughput of a desk. The benchmarks whose names begin with `limit_`
-//! measure the limits of the machine in the same run, for comparison.
+//! These benchmarks measure the throughput of a desk. The benchmarks with the prefix `limit_` measure the
+//! limits of the machine in the same run, for comparison.
 //!
 //! Run `cargo bench -p tests`. The results are in `docs/performance.md`. Set `TMPDIR` to a directory on a
-//! real disk, because a sync on a memory file system takes no time.
+//! real disk, because a memory file system does not need time for a sync.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -27,7 +27,8 @@ use tokio::task::JoinSet;
 
 /// Maximum number of commits in one sample (one measurement of a benchmark).
 const COMMITS: usize = 4096;
-/// Number of events in the ledger that the replay benchmarks read. Each commit contains four events.
+/// Number of events in the ledger for the replay benchmarks. Each commit of this ledger contains four
+/// events.
 const EVENTS: usize = 1_000_000;
 
 fn main() {
@@ -38,8 +39,8 @@ fn runtime() -> Runtime {
     Runtime::new().expect("a runtime")
 }
 
-/// Measures how often the machine can write to disk: one thread repeatedly appends 600 bytes to a file and
-/// syncs the file. Serial commits cannot be faster.
+/// Measures how often the machine can write to disk. One thread repeatedly appends 600 bytes to a file and
+/// syncs the file. This rate is an upper limit for serial commits of the ledger.
 #[divan::bench(sample_count = 5, sample_size = 1)]
 fn limit_fdatasync(bencher: Bencher) {
     let directory = tempfile::tempdir().expect("a directory");
@@ -54,8 +55,8 @@ fn limit_fdatasync(bencher: Bencher) {
         });
 }
 
-/// Measures how fast SQLite can commit the rows of concurrent writers: one thread writes all waiting rows
-/// in one transaction. Concurrent commits of the ledger cannot be faster.
+/// Measures how fast SQLite can commit the rows of concurrent writers. One thread writes all waiting rows
+/// in one transaction. This rate is an upper limit for concurrent commits of the ledger.
 #[divan::bench(args = [1, 8, 64, 256], sample_count = 5, sample_size = 1)]
 fn limit_bare_sqlite_group_commit(bencher: Bencher, writers: usize) {
     let directory = tempfile::tempdir().expect("a directory");
@@ -223,15 +224,15 @@ fn import_incident_log(bencher: Bencher) {
         });
 }
 
-/// Returns a ledger that contains a million ticket events. Only the first call creates this ledger, and all
-/// later calls return the same one.
+/// Returns a ledger that contains a million ticket events. The first call creates the ledger, and later
+/// calls return the same ledger.
 fn ledger_of_a_million_events() -> &'static (tempfile::TempDir, Ledger) {
     static LEDGER: OnceLock<(tempfile::TempDir, Ledger)> = OnceLock::new();
     LEDGER.get_or_init(|| {
         let directory = tempfile::tempdir().expect("a directory");
         let ledger = ledger(directory.path());
-        // The commits contain copies of the sample events of a ticket, four events in each commit. The
-        // sample events have realistic sizes.
+        // Each commit contains copies of four sample events of a ticket. The benchmark uses the sample
+        // events, because they have realistic sizes.
         let samples: Vec<(TicketEvent, _)> = events::samples::history::<TicketEvent>()
             .into_iter()
             .map(|event| (event, None))
@@ -267,8 +268,8 @@ fn ledger_of_a_million_events() -> &'static (tempfile::TempDir, Ledger) {
     })
 }
 
-/// Measures how fast events can be decoded from memory. A replay reads the events from disk and cannot be
-/// faster.
+/// Measures how fast events in memory can be decoded. This rate is an upper limit for a replay, which also
+/// reads the events from disk.
 #[divan::bench(sample_count = 3, sample_size = 1)]
 fn limit_decode_a_million_events(bencher: Bencher) {
     let (_, ledger) = ledger_of_a_million_events();
@@ -316,7 +317,7 @@ fn replay_a_million_events(bencher: Bencher) {
 }
 
 /// Measures how fast an audit verifies a ledger with a million events. The audit checks both hash chains,
-/// the streams, and the commit bodies.
+/// all streams and all commit bodies.
 #[divan::bench(sample_count = 3, sample_size = 1)]
 fn audit_verify_a_million_events(bencher: Bencher) {
     let (_, ledger) = ledger_of_a_million_events();

@@ -1,13 +1,13 @@
 //! This test simulates applications. An application is a request for approval that the desk sends to an
-//! external ITSM. The external ITSM loses requests and responses, and responds late or never. The desk may
-//! crash between any two steps.
+//! external ITSM. The external ITSM loses requests and responses, and it responds late or never. The desk
+//! may crash between any two steps.
 //!
 //! The simulation uses the decisions and deadlines of the real code. It repeats the steps of the real
 //! runner: load the application, record the start, send the request, record the response, and close the
 //! application.
 //!
-//! Every run must lead to at most one external ticket, to one outcome, and to one result on the ticket of
-//! the desk. An application that has not ended must always have a deadline.
+//! Every run must create at most one external ticket, and must end with one outcome and one result on the
+//! ticket of the desk. An application that has not ended must always have a deadline.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -30,13 +30,13 @@ const DAY_MS: i64 = 24 * 3_600_000;
 const EXPIRES: Moment = Moment(14 * DAY_MS);
 /// Maximum number of steps of one run. A run in which the desk polls for 14 days needs about 4,100 steps.
 const STEPS_MAX: usize = 6_000;
-/// If a deadline had no effect, the deadline fires again after this time, in milliseconds.
+/// Time after which the same deadline fires again if its first firing had no effect, in milliseconds.
 const AGAIN_MS: i64 = 30_000;
 
 /// A ticket that exists in the external ITSM.
 struct External {
-    /// Time from which a query can find the ticket in the external ITSM. After a fault, this time may be
-    /// later than the request that created the ticket.
+    /// Time from which a query can find the ticket in the external ITSM. A fault delays this time, so a
+    /// query directly after the creation may not find the ticket.
     visible: Moment,
     decided: Option<(Moment, &'static str, &'static str)>,
 }
@@ -48,13 +48,13 @@ struct World {
     state: Application,
     deadlines: BTreeMap<Cow<'static, str>, Moment>,
     externals: Vec<External>,
-    /// Results that the ticket of the desk recorded. Each entry contains whether the application succeeded,
-    /// and the value of the result.
+    /// The results that the ticket of the desk recorded. Each entry contains whether the application
+    /// succeeded, and the result value.
     results: Vec<(bool, String)>,
-    /// In a normal run, the value is `None`. Otherwise the run ignores all changes of the deadline with
-    /// this id, and the test must then fail.
+    /// In a normal run, the value is `None`. If the value is a deadline id, the run ignores all changes of
+    /// this deadline, and the test expects a failure.
     ignored: Option<&'static str>,
-    /// Probability in percent that a request to the external ITSM fails.
+    /// Probability of a fault in a request to the external ITSM, in percent.
     faults: usize,
     crashes: u64,
 }
@@ -137,7 +137,8 @@ impl World {
         crashes
     }
 
-    /// Executes a request of the desk at the external ITSM. At random, the request or its response is lost.
+    /// Executes a request of the desk at the external ITSM. Faults occur at random: the request is lost,
+    /// the response is lost, or a new ticket is visible late.
     fn send(&mut self) -> Answer {
         let fault = self.dice.below(100) < self.faults;
         let kind = self.dice.below(5);
@@ -218,8 +219,8 @@ impl World {
             }
         }
         if let (Some(outcome), false) = (self.state.outcome.clone(), self.state.is_closed) {
-            // A crash may repeat this step with the same command id. The ticket therefore records only one
-            // result.
+            // After a crash, the desk repeats this step with the same command id. The ticket of the desk
+            // then ignores the second result.
             if self.results.is_empty() {
                 let result = outcome.outputs.get("application_result_3").cloned();
                 self.results
@@ -247,8 +248,8 @@ impl World {
             .map_err(|no| Failure(no.to_string()))
     }
 
-    /// Changes the external ITSM at random: a decision may be made on the external ticket, and a callback
-    /// may arrive at the desk.
+    /// Changes the external ITSM at random. A person may decide on the external ticket, and a callback may
+    /// arrive at the desk.
     fn weather(&mut self) {
         let never = self.faults == 100;
         if let Some(external) = self.externals.first_mut()
@@ -305,7 +306,7 @@ fn run(seed: u64, ignored: Option<&'static str>) -> Result<(u64, &'static str), 
         let before = world.events.len();
         let tried = world.step()?;
         if matches!(tried, Try::Crashed) || world.events.len() == before {
-            // The attempt stored no event, or the desk crashed. The same deadline therefore fires again
+            // The desk crashed, or the attempt stored no event. The same deadline therefore fires again
             // after the time `AGAIN_MS`.
             world.now = world.now.plus_ms(AGAIN_MS);
         }

@@ -1,12 +1,13 @@
-//! Simulates missions with robots that lose messages, reject orders, restart and die. The desk crashes
-//! between a stored event and the messages that follow from the event.
+//! This test simulates missions (work orders) of robots. The robots lose messages, reject orders, restart
+//! and fail completely. The desk crashes after it has stored an event and before it has sent the messages
+//! for the event.
 //!
-//! The run uses the real deciders, the real choice of robots, and the real deadlines of the events. The
-//! test repeats the steps of the functions: handle a deadline or a state of a robot, record the result,
-//! then publish a message or release a robot.
+//! The test uses the real deciders, the real choice of robots, and the real deadlines of the events. It
+//! repeats the steps of the real functions: handle a deadline or a state message of a robot, record the
+//! result, then publish a message or release a robot.
 //!
-//! Every run must end within a bounded time. Work that must not be repeated must not begin twice. At the
-//! end, each robot must be free or quarantined.
+//! Every run must end within a limited time. Work that must not be repeated must not begin twice. At the
+//! end, each robot must be free, or quarantined if it failed completely.
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -30,27 +31,28 @@ use crate::scheduler::Dice;
 const SEEDS: u64 = 10_000;
 const ROBOTS: usize = 3;
 const STREAM: &str = "dispatch-5d41402abc4b2a76b9719d911017c592";
-/// Time of the expiry of a mission without work, in milliseconds.
+/// Time at which a mission expires if its work has not begun, in milliseconds.
 const EXPIRES: Moment = Moment(600_000);
 const WORK_MS: i64 = 60_000;
-/// Time after which every mission must have ended, in milliseconds. This is more than the expiry, the
-/// work, the lease, and the longest waits for a lost robot and for a cancel.
+/// Time before which every mission must end, in milliseconds. This time is longer than the sum of the
+/// expiry, the work, the lease, and the longest waits for a lost robot and for a cancellation.
 const ENDS: Moment = Moment(1_200_000);
-/// Additional time without faults after which each robot must be free or quarantined.
+/// Additional time without faults at the end of a run, in milliseconds. After this time, each robot must be
+/// free or quarantined.
 const SETTLES_MS: i64 = 180_000;
-/// Time between two states of a robot, in milliseconds.
+/// Time between two state messages of a robot, in milliseconds.
 const TICK_MS: i64 = 2_000;
 /// Maximum number of steps of one run.
 const STEPS_MAX: usize = 20_000;
 
-/// The progress of a robot with its order.
+/// The progress of a robot in its current order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Traveling,
     AtGate,
     Working,
     Done,
-    /// The order was canceled or lost.
+    /// The order was canceled or failed.
     Over,
 }
 
@@ -62,7 +64,8 @@ struct Bot {
     rejected: Option<u32>,
 }
 
-/// A message or a timer of the simulation.
+/// An action that the simulation executes at a later time: the next step of a robot, or the arrival of a
+/// message.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Happening {
     Tick(usize),
@@ -96,11 +99,11 @@ struct World {
     robots: Vec<Robot>,
     checks: Vec<Option<Moment>>,
     bots: Vec<Bot>,
-    /// The last state of each robot as the desk received it.
+    /// For each robot, the last state that the desk received, with the time of receipt.
     seen: Vec<Option<(Snapshot, Moment)>>,
     coming: BinaryHeap<Reverse<(Moment, u64, Happening)>>,
     number: u64,
-    /// The attempts whose work began, each with its robot.
+    /// The attempts in which work began. Each entry contains the robot and the number of the attempt.
     begun: BTreeSet<(usize, u32)>,
     crashes: u64,
     ignored: Option<&'static str>,
@@ -182,7 +185,7 @@ impl World {
         self.coming.push(Reverse((at, self.number, happening)));
     }
 
-    /// Sends a message. The message arrives late, twice, or never.
+    /// Sends a message. At random, the message arrives late, arrives twice, or is lost.
     fn send(&mut self, happening: Happening) {
         let is_faulty = !self.is_calm;
         if is_faulty && self.dice.below(100) < self.loss {
@@ -202,7 +205,8 @@ impl World {
         crashes
     }
 
-    /// Executes a command of the mission, then sends the messages and releases the robots that follow.
+    /// Executes a command of the mission. Then sends the messages and releases the robots according to the
+    /// new events. A simulated crash can skip these steps.
     fn execute(&mut self, command: &Command) {
         let Ok(events) = self.mission.decide(command, &()) else {
             return;
@@ -256,7 +260,7 @@ impl World {
         }
     }
 
-    /// Executes a command of a robot. Returns whether the command was accepted.
+    /// Executes a command on the reservation of a robot. Returns whether the command was accepted.
     fn reserve(&mut self, at: usize, command: &robot::Command) -> bool {
         let Ok(events) = self.robots[at].decide(command, &()) else {
             return false;
@@ -272,7 +276,8 @@ impl World {
         true
     }
 
-    /// Takes the steps that need no message: chooses a robot, or records the result on the ticket.
+    /// Performs the steps of the mission that need no message: chooses a robot, or records the result on
+    /// the ticket.
     fn step(&mut self) {
         if self.mission.phase == Phase::Done {
             if !self.crashes() {
@@ -349,7 +354,8 @@ impl World {
         self.step();
     }
 
-    /// Checks the reservation of a robot at its deadline.
+    /// Handles the deadline of a robot reservation. Extends the reservation if the mission still needs the
+    /// robot, and otherwise releases the robot.
     fn check(&mut self, at: usize) {
         let command = match self.robots[at].slot.clone() {
             Slot::Held {
@@ -371,7 +377,7 @@ impl World {
         self.reserve(at, &command);
     }
 
-    /// Processes a state of a robot at the desk.
+    /// Processes a state message of a robot at the desk.
     fn receive(&mut self, at: usize, snapshot: &Snapshot) {
         self.seen[at] = Some((snapshot.clone(), self.now));
         let mut attempts: BTreeSet<u32> = mission_of(&snapshot.order)
@@ -400,7 +406,8 @@ impl World {
             if before != self.mission || !has_order {
                 continue;
             }
-            // The state lacks the effect of an earlier message. The message is sent again.
+            // The state shows that the robot did not process an earlier message. The desk sends this
+            // message again.
             let is_over = matches!(
                 self.mission.phase,
                 Phase::Queued | Phase::Done | Phase::Canceling
@@ -421,7 +428,7 @@ impl World {
         }
     }
 
-    /// A robot receives an order.
+    /// Processes an order at the robot.
     fn order(&mut self, at: usize, epoch: u32, update: u32) {
         let rejects = !self.is_calm && self.dice.below(20) == 0;
         let bot = &mut self.bots[at];
@@ -438,7 +445,7 @@ impl World {
         }
     }
 
-    /// A robot moves on, then sends its state.
+    /// Performs the next step of a robot, and then sends the state of the robot to the desk.
     fn tick(&mut self, at: usize) {
         self.plan(TICK_MS, Happening::Tick(at));
         let (dies, restarts, moves) = (
@@ -553,7 +560,8 @@ impl World {
         }
     }
 
-    /// Advances to the next message or deadline. A deadline that stays is repeated after 10 seconds.
+    /// Continues with the next message or deadline. If handling a deadline does not change the deadline, it
+    /// fires again after 10 seconds.
     fn advance(&mut self) {
         let due = self.deadlines.iter().min_by_key(|(_, due)| **due);
         let due = due.map(|(id, due)| (id.clone(), *due));
@@ -586,7 +594,8 @@ impl World {
     }
 }
 
-/// Runs one mission. Returns the number of crashes and the outcome.
+/// Runs one mission. Returns the number of crashes and the outcome. If `ignored` contains a deadline id,
+/// the run ignores all changes of this deadline.
 fn run(seed: u64, ignored: Option<&'static str>) -> Result<(u64, &'static str), Failure> {
     let mut world = World::new(seed, ignored);
     for _ in 0..STEPS_MAX {

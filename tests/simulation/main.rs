@@ -2,12 +2,14 @@
 //! queues), projections and queue workers. These tasks crash and receive commits out of order. The same
 //! seed always leads to the same run.
 //!
-//! Clients that write commands, two concurrent followers, two projection workers and two queue workers
-//! share storage in memory. At every await, a scheduler selects the next task and sometimes kills a task.
+//! All tasks share storage in memory. The tasks are clients that write commands, two followers, two
+//! projection workers and two queue workers. At every await, a scheduler selects the next task and
+//! sometimes kills a task.
 //!
 //! After the run, the stored data must equal the data that a single thread computes from the ledger. The
-//! stored data consists of one card (a summary) per ticket, one board (an overview of all tickets), one
-//! index with several values per ticket, and three callbacks per ended ticket.
+//! stored data contains one card (a summary) and several index values for each ticket. For each ended
+//! ticket, the stored data also contains three callbacks. In addition, there is one board (an overview of
+//! all tickets).
 
 mod applications;
 mod fleet;
@@ -47,7 +49,7 @@ use infra::{CommandEnvelope, Error, Ledger, keys, queue, store, views};
 use scheduler::{Dice, Paused, Scheduler};
 use serde_json::json;
 
-/// Number of simulated seeds. One test runs the even seeds, and another test runs the odd seeds.
+/// Number of simulated seeds. One test runs the even seeds, and a second test runs the odd seeds.
 const SEEDS: u64 = 10_000;
 const TICKETS: usize = 3;
 const STEPS: usize = 5;
@@ -56,8 +58,8 @@ const FORKED: ServiceId = ServiceId(99);
 const TARGETS: [&str; 3] = ["http://a/", "http://b/", "http://c/"];
 const REACTION: &str = "send_three_callbacks";
 
-/// The registry lists the kinds of streams that the simulated desk processes. It contains only tickets,
-/// with one reaction (a function that requests callbacks).
+/// The kinds of streams that the simulated desk processes. The registry contains only tickets, with one
+/// reaction (a function that requests callbacks after an event).
 static SIMULATED: Registry = &[&Row::<Ticket, TicketCard> {
     reactions: &[Reaction {
         name: REACTION,
@@ -98,7 +100,7 @@ fn send_three_callbacks(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> 
 }
 
 /// Returns a workflow with three parallel branches: an approval, an API call and a form. After the branches
-/// join, a node can send the ticket back to the start of the branches.
+/// join, a person decides at one more node whether the branches start again.
 fn forked(approvers: &[PersonId]) -> Definition {
     let option = |key: &str| json!({ "key": key, "name": key });
     let is = |key: &str, value: &str| json!({ "expressions": [{ "expressions": [{ "key": key, "type": "RADIO", "condition": "==", "value": value }] }] });
@@ -132,8 +134,9 @@ fn forked(approvers: &[PersonId]) -> Definition {
     definition
 }
 
-/// The context (the data from other streams) that commands on tickets need. It contains a service, a
-/// workflow and a role from the sample events, and a second service whose workflow has parallel branches.
+/// The context (data from other streams) that commands on tickets need. It contains a service, a workflow
+/// and a role from the sample events. It also contains a second service with a workflow of parallel
+/// branches.
 struct Company(Context);
 
 impl Company {
@@ -192,8 +195,8 @@ impl ContextLoader<Ticket> for Company {
     }
 }
 
-/// All data that a crash does not destroy: the stored data of the desk, and the number of steps that each
-/// client has completed.
+/// All data that survives a crash: the stored data of the desk, and the number of steps that each client
+/// has completed.
 struct World {
     ledger: Ledger,
     views: Arc<Paused<views::memory::Memory>>,
@@ -237,8 +240,8 @@ impl World {
         }
     }
 
-    /// Executes the commands of one client. A step is complete when its command is accepted or rejected.
-    /// After a crash, an incomplete step is repeated with the same command id.
+    /// Executes the commands of one client. A step is complete if its command is accepted or rejected.
+    /// After a crash, the client repeats an incomplete step with the same command id.
     async fn write(&self, number: usize) {
         while let Some(command) = self.plans[number].get(self.done[number].get()) {
             let step = self.done[number].get();
@@ -262,8 +265,9 @@ impl World {
         }
     }
 
-    /// Processes all commits of the ledger in random order. The scheduler calls this function repeatedly,
-    /// so the follower (the task that updates summaries) receives commits more than once.
+    /// Processes all commits of the ledger in random order with a follower (the task that updates
+    /// summaries). The scheduler calls this function repeatedly, so the follower receives the same commits
+    /// several times.
     async fn follow(&self, seed: u64) {
         let mut dice = Dice::new(seed);
         let follower = Follower {
@@ -275,8 +279,8 @@ impl World {
         };
         let mut page = self.ledger.store.feed(0, 10_000).await.expect("feed");
         dice.shuffle(&mut page);
-        // The commits are processed in pages of random length. Several pages may contain commits of one
-        // stream, and one page may contain several commits of the same stream.
+        // The follower receives the commits in groups of random length. Commits of one stream can be in one
+        // group or in several groups.
         while !page.is_empty() {
             let rest = page.split_off(page.len().min(1 + dice.below(6)));
             let received = page.into_iter().map(Received::from).collect();
@@ -314,7 +318,8 @@ fn stream(number: usize) -> String {
     format!("ticket-REQ{number}")
 }
 
-/// Returns the commands that one client sends for one ticket. The desk rejects some of these commands.
+/// Returns the commands that one client sends for one ticket. Some of the commands are invalid, and the
+/// desk rejects them.
 fn plan(number: usize, company: &Company, dice: &mut Dice) -> Vec<Command> {
     let open = Open {
         sn: TicketSn(format!("REQ{number}")),
@@ -378,8 +383,8 @@ fn plan(number: usize, company: &Company, dice: &mut Dice) -> Vec<Command> {
     plan
 }
 
-/// Returns the commands for a ticket with parallel branches. They contain steps in random order, failed API
-/// calls, and returns to the start of the branches.
+/// Returns the commands for a ticket with parallel branches. The commands contain steps in random order,
+/// failed API calls, and decisions that start the branches again.
 fn plan_of_branches(open: Open, company: &Company, dice: &mut Dice) -> Vec<Command> {
     let mut plan = vec![Command::Open(Box::new(open))];
     let submit = |node, by, form| Command::Submit {
@@ -455,8 +460,8 @@ fn run(seed: u64) -> u64 {
         scheduler.add(move || Box::pin(world.work()));
     }
     let crashes = scheduler.run();
-    // The tasks are not killed any more, and each task runs to its end. The clock advances by more than the
-    // lease time of queue messages, so another worker can take the messages of a killed worker.
+    // From here, the test kills no task, and each task runs to its end. The clock advances by more than the
+    // lease time of queue messages, so other workers can take the messages of killed workers.
     world.clock.advance(60_000);
     scheduler::run_to_end(async {
         for number in 0..TICKETS {
@@ -474,8 +479,8 @@ fn run(seed: u64) -> u64 {
     crashes
 }
 
-/// Compares the stored cards (ticket summaries), the board, the index and the callbacks with the values
-/// that are computed from the whole ledger.
+/// Compares the stored data with values that are computed from the whole ledger. The stored data contains
+/// the cards (ticket summaries), the board (overview of all tickets), the index and the callbacks.
 async fn check(world: &World) {
     let mut cards: BTreeMap<String, (i64, TicketCard)> = BTreeMap::new();
     let mut deadlines: BTreeMap<String, BTreeMap<String, Moment>> = BTreeMap::new();
@@ -627,7 +632,8 @@ fn odd_seeds_end_like_a_sequential_fold() {
     run_all((0..SEEDS).filter(|seed| seed % 2 == 1));
 }
 
-/// This test removes one callback from the queue. The check of the simulation must find this loss.
+/// The test removes one callback from the queue before the callback is processed. The check of the
+/// simulation must then fail.
 #[test]
 fn the_check_finds_a_lost_callback() {
     let world = World::new(3);
@@ -674,8 +680,8 @@ fn the_check_finds_a_lost_callback() {
     assert!(outcome.is_err());
 }
 
-/// The random commands must cause all important events: branches that join, returns to the start of the
-/// branches, failed API calls, and retries.
+/// The test runs the random commands of 200 seeds. Each important event must occur at least ten times:
+/// branches that join, branches that start again, failed API calls, and retries.
 #[test]
 fn random_commands_reach_joins_returns_and_failures() {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();

@@ -12,13 +12,13 @@ use infra::queue::{Message, Parked, Queue};
 use infra::store::{Appended, Commit, Cursor, Head, Journal, Placed, Store, Walked};
 use infra::views::{Document, Entry, Index, Range, Views};
 
-/// A run ends after this number of polls.
+/// Number of polls in one run. The run ends after this number.
 const POLLS: usize = 400;
-/// On average, the scheduler kills one task per N polls. This constant is N.
+/// Average number of polls between two kills of a task.
 const KILL_INTERVAL: usize = 25;
 
-/// A random number generator (SplitMix64) that always returns the same numbers for the same seed. A fast
-/// generator is necessary, because each step of a run needs a random number.
+/// A random number generator (SplitMix64) that returns the same numbers for the same seed. The generator
+/// must be fast, because each step of a run needs a random number.
 pub(crate) struct Dice(u64);
 
 impl Dice {
@@ -40,8 +40,8 @@ impl Dice {
 
 type Task<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
-/// The tasks of one run. For each task there is a factory (a function that creates the task again after a
-/// kill).
+/// The tasks of one run. Each task has a factory, which is a function that creates the task. After a kill,
+/// the factory creates the task again.
 pub(crate) struct Scheduler<'a> {
     dice: Dice,
     factories: Vec<Box<dyn Fn() -> Task<'a> + 'a>>,
@@ -62,8 +62,8 @@ impl<'a> Scheduler<'a> {
         self.factories.push(Box::new(factory));
     }
 
-    /// Polls the tasks in random order until the run ends. A task that ends or is killed starts again from
-    /// its beginning. Returns the number of kills.
+    /// Polls the tasks in random order until the run ends. If a task ends or is killed, it starts again
+    /// from its beginning. Returns the number of kills.
     pub(crate) fn run(mut self) -> u64 {
         let mut context = Context::from_waker(Waker::noop());
         let mut kills = 0;
@@ -90,8 +90,8 @@ pub(crate) fn run_to_end<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Storage or another service with an await before and after each call. At each await, the scheduler can
-/// run another task or kill the current task.
+/// A wrapper around storage or another service. Each call has an await before and after the call. At each
+/// await, the scheduler can run another task or kill the current task.
 pub(crate) struct Paused<T>(pub(crate) T);
 
 async fn pause() {

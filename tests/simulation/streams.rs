@@ -1,12 +1,13 @@
-//! This test simulates the cloud functions of a desk: it calls the handlers of these functions directly.
-//! The same seed always leads to the same run.
+//! This test simulates the cloud functions of a desk. The test calls the handlers of these functions
+//! directly. The same seed always leads to the same run.
 //!
 //! Records of the DynamoDB table stream arrive repeatedly, out of order, and in different batches. Some
 //! invocations process only a part of a batch. Two instances of each function share no memory. One in
-//! twenty requests to the views, the feed or the archive fails before or after its execution.
+//! twenty requests to the views, the feed or the archive fails. The failure occurs before or after the
+//! execution of the request.
 //!
-//! After the run, the views must equal the values that are computed from the journal (the table of all
-//! commits). The feed (the ordered list of all commits) must contain each commit once.
+//! After the run, the views (stored tables) must equal the values that are computed from the journal (the
+//! table of all commits). The feed (the ordered list of all commits) must contain each commit once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -45,9 +46,9 @@ use serde_json::{Value, json};
 use crate::scheduler::Dice;
 use crate::{Company, SEEDS, TICKETS, plan, stream};
 
-/// In each run, requests may fail during this number of invocations of cloud functions.
+/// Number of function invocations in each run during which requests may fail.
 const INVOCATIONS: usize = 30;
-/// While faults are active, one of N requests fails on average. This constant is N.
+/// The average number of requests between two failed requests while faults are active.
 const FAULT_INTERVAL: usize = 20;
 
 /// Selects the requests that fail. The same seed always selects the same requests.
@@ -57,8 +58,8 @@ struct Faults {
 }
 
 impl Faults {
-    /// Returns an error at random. The function is called before and after each request, because a request
-    /// that failed may still have been executed.
+    /// Returns an error at random. The function is called before and after each request. An error after the
+    /// request simulates a request that was executed although the client received an error.
     fn check(&self) -> Result<(), Error> {
         let is_faulty = self.is_active.load(Ordering::Relaxed)
             && self
@@ -75,7 +76,7 @@ impl Faults {
     }
 }
 
-/// Storage whose requests sometimes fail.
+/// Storage with requests that fail at random.
 struct Faulty<T> {
     inner: T,
     faults: Arc<Faults>,
@@ -232,7 +233,7 @@ impl Cloud {
         )
     }
 
-    /// Executes the commands of all clients, and appends a commit with an unknown event version to a
+    /// Executes the commands of all clients. Also appends a commit with an unknown event version to a
     /// separate stream. Returns all commits in the journal (the table of all commits).
     async fn write(&self, dice: &mut Dice) -> Vec<Commit> {
         Births::activate_at(&self.ledger, REGISTRY, None, Moment(0))
@@ -304,8 +305,8 @@ fn record(commit: &Commit, sequence: usize) -> Value {
     })
 }
 
-/// Sends the records of one shard of the table stream to one cloud function, like an event source mapping
-/// of AWS Lambda. The field `at` is the position of the next record.
+/// Sends the records of one shard (part) of the table stream to one cloud function, as AWS Lambda does. The
+/// field `at` is the index of the next record.
 struct Reader {
     function: &'static Function,
     records: Vec<Value>,
@@ -314,7 +315,8 @@ struct Reader {
 
 impl Reader {
     /// Invokes the function with one batch of records. If the function reports a failed record, the next
-    /// batch begins with this record.
+    /// batch begins with this record. If the whole invocation fails, the next batch begins with the same
+    /// record as this batch.
     async fn invoke(&mut self, host: &Host, size: usize) {
         let batch = &self.records[self.at..self.records.len().min(self.at + size)];
         let Ok(answer) = host
@@ -346,8 +348,9 @@ async fn run(seed: u64) {
     let mut dice = Dice::new(seed);
     let commits = cloud.write(&mut dice).await;
     let hosts = [cloud.instance(), cloud.instance()];
-    // Usually all commits of one stream are on the same shard and in order. The test also contains the
-    // exceptions that DynamoDB allows (reference/event-sourcing.md, section 0.3).
+    // In DynamoDB, all commits of one stream are usually in the same shard and in order. DynamoDB also
+    // allows exceptions (reference/event-sourcing.md, section 0.3). The test therefore moves some records
+    // to the other shard and swaps some records.
     let mut shards = [Vec::new(), Vec::new()];
     for (sequence, commit) in commits.iter().enumerate() {
         let home_shard =
@@ -385,7 +388,8 @@ async fn run(seed: u64) {
             drop(host.handle(function_named("project"), Value::Null).await);
             continue;
         };
-        // With a probability of one in four, the reader goes back and sends some records again.
+        // In one of four invocations, the reader moves back to an earlier record, so some records are sent
+        // again.
         if dice.below(4) == 0 {
             reader.at = dice.below(reader.at + 1);
         }
@@ -547,9 +551,9 @@ fn odd_seeds_of_stream_batches_end_like_a_sequential_fold() {
     run_all((0..SEEDS).filter(|seed| seed % 2 == 1));
 }
 
-/// Another program may change, remove or forge a commit in the journal (the table of all commits). The
-/// function `index` reports such a commit and does not add it to the feed (the ordered list of all
-/// commits).
+/// The test changes, removes and forges commits in the journal (the table of all commits), as another
+/// program could do. The function `index` must report each such commit, and must not add it to the feed
+/// (the ordered list of all commits).
 #[tokio::test]
 async fn changed_removed_and_forged_commits_are_reported_not_indexed() {
     let cloud = Cloud::new(1);
@@ -604,7 +608,7 @@ async fn changed_removed_and_forged_commits_are_reported_not_indexed() {
         "the stream name does not have the form of the ledger".to_owned(),
     ];
     assert_eq!(reports, expected);
-    // The function `follow` updates the views. It must also ignore the forged commit.
+    // The function `follow`, which updates the views (stored tables), must also ignore the forged commit.
     host.handle(function_named("follow"), json!({ "Records": records }))
         .await
         .expect("followed");

@@ -79,15 +79,15 @@ pub fn organization() -> File {
     .expect("an organization")
 }
 
-/// Opens the views (stored lists of tickets and other items) in a file of the given directory. For some
-/// lists, the views also store the number of entries. The function `counted` names these lists.
+/// Opens the views (stored lists of tickets and other items) in a file of the given directory. The function
+/// `counted` returns the lists for which the views also store the number of entries.
 pub fn views_file(directory: &Path) -> Arc<ViewsFile> {
     let counted = functions::registry::counted();
     Arc::new(ViewsFile::open(directory, Arc::default(), &counted).expect("views"))
 }
 
-/// A complete desk that keeps all data in memory. A background task, the follower, updates the stored lists
-/// (views) after each commit. The task ends when the desk is dropped.
+/// A complete desk that keeps all data in memory. A background task (the follower) updates the views
+/// (stored lists) after each commit. The task ends when the desk is dropped.
 pub struct TestDesk {
     pub app: App,
     pub clock: Arc<ManualClock>,
@@ -239,7 +239,7 @@ impl TestDesk {
     }
 
     /// Asserts that the configuration of the desk contains the service. A test calls this function directly
-    /// after it created the service.
+    /// after the creation of the service.
     pub async fn configured(&self, service: i64) {
         assert!(
             self.app
@@ -252,8 +252,8 @@ impl TestDesk {
         );
     }
 
-    /// Fires due deadlines and processes all queues. Repeats both steps until no work is due at the current
-    /// time of the test clock.
+    /// Fires due deadlines and processes all queues. The function repeats both steps until no deadline and
+    /// no message is due at the current time of the test clock.
     pub async fn settle(&self) {
         loop {
             self.followed().await;
@@ -344,7 +344,7 @@ impl TestDesk {
         refusal_of(operation, &body, &envelope)
     }
 
-    /// Returns how many concurrent requests a test of race conditions sends.
+    /// Returns the number of concurrent requests that a test of race conditions sends.
     pub fn rivals(&self) -> usize {
         200
     }
@@ -359,8 +359,8 @@ impl TestDesk {
         local(self.app.ledger.clock.now(), "%Y-%m-%d %H:%M:%S")
     }
 
-    /// Returns the position of the last commit in the ledger. A test compares two such positions to show
-    /// that a request stored no commit.
+    /// Returns the position of the last commit in the ledger. If this position is equal before and after a
+    /// request, the request stored no commit.
     pub async fn head(&self) -> i64 {
         self.app.ledger.store.head().await.expect("head").position
     }
@@ -422,7 +422,7 @@ pub fn form(pairs: &[(&str, &str)]) -> Value {
 }
 
 /// Returns the body of a request that opens a general approval ticket for the user lisi. The approvers of
-/// the first node are zhangsan and wangwu. The approver of the second node is admin.
+/// the first workflow node are zhangsan and wangwu. The approver of the second node is admin.
 pub fn approval_request() -> Value {
     json!({
         "service_id": 22,
@@ -434,7 +434,7 @@ pub fn approval_request() -> Value {
     })
 }
 
-/// Returns the body of a request that opens an incident ticket for the user lisi.
+/// Returns the body of a request in which the user lisi opens an incident ticket.
 pub fn incident() -> Value {
     json!({
         "service_id": 19,
@@ -443,7 +443,7 @@ pub fn incident() -> Value {
     })
 }
 
-/// Returns the body of a request that opens a change ticket for the user lisi.
+/// Returns the body of a request in which the user lisi opens a change ticket.
 pub fn change() -> Value {
     json!({
         "service_id": 20,
@@ -544,8 +544,8 @@ impl TestDesk {
     }
 }
 
-/// Adds the credentials of the app [`PLAIN`] and the login token of the user lisi to a request body. The
-/// request can then act for lisi only.
+/// Adds the credentials of the app [`PLAIN`] and the login token of the user lisi to a request body. A
+/// request with this body can act only for the user lisi.
 pub fn of_lisi_alone(mut body: Value) -> Value {
     body["bk_app_code"] = PLAIN.0.into();
     body["bk_app_secret"] = PLAIN.1.into();

@@ -1,5 +1,5 @@
-//! This file contains the property test of ticket lists. For each random filter, every page of a ticket
-//! list must equal the same page that a simple computation over all tickets returns.
+//! This file contains the property test of ticket lists. The test uses random tickets and random filters.
+//! Every page of a ticket list must equal the page that a simple computation over all tickets returns.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use infra::clock::{ManualClock, SeededRng};
 use infra::views::{Document, Views};
 use serde_json::json;
 
-/// A random number generator with a repeatable sequence. The number in the field is the state of the
-/// generator. A test sets this number to a seed.
+/// A random number generator with a repeatable sequence. The field contains the state of the generator. A
+/// test sets the field to a seed.
 pub struct Below(pub u64);
 
 impl Below {
@@ -54,7 +54,7 @@ const SERVICES: [i64; 4] = [1, 2, 17, 22];
 const CATALOGS: [i64; 3] = [2, 4, 40];
 const TAGS: [&str; 3] = ["", "early", "a|b~c"];
 
-/// Counts of the tickets, filters, pages and listed tickets that one run of [`check`] compared.
+/// The numbers of tickets, filters, pages and listed tickets that one run of [`check`] compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Compared {
     pub tickets: usize,
@@ -63,11 +63,11 @@ pub struct Compared {
     pub listed: usize,
 }
 
-/// Returns a random ticket card (the stored summary of a ticket). All members that ticket lists use have
+/// Returns a random ticket card (the stored summary of a ticket). All members that ticket lists use get
 /// random values.
 fn card(below: &mut Below, number: usize) -> TicketCard {
-    // The tickets are created within 40 ms, within 90 s or within 11 days after `BEGIN`, one third of them
-    // each. Some tickets are therefore created at the same instant.
+    // One third of the tickets are created within 40 ms after `BEGIN`, one third within 90 s, and one third
+    // within about 10 days. Some tickets are therefore created at the same instant.
     let at = BEGIN
         + i64::try_from([below.next(40), below.next(90_000), below.next(900_000_000)][number % 3])
             .unwrap_or_default();
@@ -109,8 +109,8 @@ fn card(below: &mut Below, number: usize) -> TicketCard {
     }
 }
 
-/// Returns an app that uses the given views (stored lists). All other storage of this app is empty and in
-/// memory.
+/// Returns an app (the application object of a desk) that uses the given views (stored lists). All other
+/// storage of this app is empty and in memory.
 fn app(views: Arc<dyn Views>) -> App {
     let rng = Arc::new(SeededRng::new(1));
     let keys = Arc::new(infra::keys::memory::Memory::new(rng.clone()));
@@ -129,7 +129,7 @@ fn app(views: Arc<dyn Views>) -> App {
     App::new(ports, Settings::default(), Arc::default()).expect("a desk")
 }
 
-/// Returns a random filter. Each condition of the filter is present or absent at random.
+/// Returns a random filter. Each condition of the filter is set or omitted at random.
 fn filter(below: &mut Below) -> Filter {
     let mut filter = Filter::default();
     let is_present = |below: &mut Below| below.next(4) == 0;
@@ -154,7 +154,7 @@ fn filter(below: &mut Below) -> Filter {
     if is_present(below) {
         filter.statuses = some(below, &STATUSES.map(|status| status.key().to_owned()));
     } else {
-        // Lists of `/v1` omit withdrawn tickets if the filter does not explicitly select withdrawn tickets.
+        // The lists of `/v1` omit withdrawn tickets unless the filter selects withdrawn tickets explicitly.
         filter.is_withdrawn_left_out = below.next(2) == 0;
     }
     if is_present(below) {
@@ -185,8 +185,9 @@ fn filter(below: &mut Below) -> Filter {
     filter
 }
 
-/// Computes the keys of all tickets that match a filter, newest ticket first. The computation uses the
-/// given ticket cards (summaries) and not the views (stored lists) that are tested.
+/// Computes the keys of all tickets that match a filter, newest ticket first. The function computes the
+/// keys from the given ticket cards (summaries). It does not use the views (stored lists), because the test
+/// checks the views.
 fn expected_keys(cards: &[TicketCard], filter: &Filter) -> Vec<String> {
     let second = |at: Moment| at.0.div_euclid(1000);
     let is_between = |at: Moment, (from, to): (Option<Moment>, Option<Moment>)| {
@@ -254,7 +255,7 @@ fn key(card: &TicketCard) -> String {
 }
 
 /// Fills empty views (stored lists) with random tickets. Then compares the pages of many ticket lists with
-/// a simple computation, and panics at the first difference.
+/// a simple computation. The function panics at the first difference.
 pub async fn check(views: Arc<dyn Views>, tickets: usize, filters: usize) -> Compared {
     let mut below = Below(20_261_128);
     let mut cards: Vec<TicketCard> = (0..tickets)
@@ -280,8 +281,8 @@ pub async fn check(views: Arc<dyn Views>, tickets: usize, filters: usize) -> Com
     for card in &cards {
         put(card, 1).await;
     }
-    // Every seventh ticket gets another status and another follower (a person who watches the ticket). The
-    // views must then also update the index rows of these tickets.
+    // Every seventh ticket gets a new status and a new follower (a person who watches the ticket). The
+    // views must also update the index rows of these tickets.
     for card in cards.iter_mut().step_by(7) {
         card.ticket.status = below.one_of(&STATUSES);
         card.ended_at = card.ticket.status.is_over().then_some(card.created_at);

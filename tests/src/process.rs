@@ -12,9 +12,11 @@ use serde_json::{Value, json};
 pub const APP: (&str, &str) = ("test_app", "test-secret");
 
 /// Returns the path of the program that the tests run. The path is the value of the environment variable
-/// `LEDGERDESK_PROGRAM`, or the program in the build folder of the tests.
+/// `LEDGERDESK_PROGRAM`. If the variable is not set, the path leads to the program in the build folder of
+/// the tests.
 ///
-/// The variable can select a build with a known fault, to check that a test finds the fault.
+/// With this variable, a developer can run the tests against a program with a known fault, and check that
+/// the tests find the fault.
 pub fn program() -> PathBuf {
     if let Some(other) = std::env::var_os("LEDGERDESK_PROGRAM") {
         return other.into();
@@ -79,8 +81,8 @@ pub fn root() -> &'static Path {
         .expect("tests/ is a folder of the project")
 }
 
-/// Returns the path of the folder `shared`, which contains test data and requirements and is a sibling of
-/// the project folder. Returns `None` if this folder does not exist.
+/// Returns the path of the folder `shared`, which contains test data and requirements. This folder is
+/// beside the project folder. Returns `None` if the folder does not exist.
 pub fn shared() -> Option<PathBuf> {
     Some(root().parent()?.join("shared")).filter(|folder| folder.is_dir())
 }
@@ -105,8 +107,8 @@ impl Served {
         Self::start_by(Command::new(program()), data, more)
     }
 
-    /// Serves a data directory like [`Served::start`], but on a given port. A test can thus start a new
-    /// process at the same address after it killed a process.
+    /// Serves a data directory like [`Served::start`], but on a given port. After a test has killed a
+    /// process, it can thus start a new process at the same address.
     pub fn start_at(data: &Path, port: u16, more: &[&str]) -> Self {
         let app = format!("{}:{}", APP.0, APP.1);
         let listen = format!("127.0.0.1:{port}");
@@ -118,8 +120,8 @@ impl Served {
         Self::spawn(command)
     }
 
-    /// Serves a data directory like [`Served::start`], but runs another command. The command can be a shell
-    /// that sets limits and then runs the program.
+    /// Serves a data directory like [`Served::start`], but runs the given command instead of the program.
+    /// The command can be a shell that sets limits and then runs the program.
     pub fn start_by(mut command: Command, data: &Path, more: &[&str]) -> Self {
         let app = format!("{}:{}", APP.0, APP.1);
         command
@@ -153,13 +155,14 @@ impl Served {
             .find(|word| word.starts_with("http://"))
             .unwrap_or_default()
             .to_owned();
-        // A thread reads the rest of the output, because the process would block if the pipe were full.
+        // A thread reads the rest of the output. Without this thread, the pipe could become full, and the
+        // process would block.
         std::thread::spawn(move || lines.for_each(drop));
         Self { child, base }
     }
 
     /// Starts the subcommand `serve` on a free port with exactly the given arguments and the data
-    /// directory. If the desk does not start, the returned error is the text that the process wrote to its
+    /// directory. If the desk does not start, returns an error with the text that the process wrote to its
     /// standard error.
     pub fn start_with(data: &Path, arguments: &[&str]) -> Result<Self, String> {
         let mut child = Command::new(program())
@@ -260,7 +263,8 @@ impl Served {
     }
 }
 
-/// Returns an HTTP client for tests. The timeout of 10 s ends requests to a process that a test has killed.
+/// Returns an HTTP client for tests. The client has a timeout of 10 s, because a request to a killed
+/// process may never get a response.
 pub fn client() -> reqwest::Client {
     infra::http::tls::client()
         .timeout(Duration::from_secs(10))
@@ -268,8 +272,9 @@ pub fn client() -> reqwest::Client {
         .expect("a client")
 }
 
-/// Calls an operation of the BlueKing API as the app [`APP`]. Returns the response envelope, or `None` if
-/// the response is missing or incomplete.
+/// Calls an operation of the BlueKing API as the app [`APP`]. Returns the response envelope (the JSON
+/// object with `result`, `code`, `message` and `data`). Returns `None` if the response is missing or
+/// incomplete.
 pub async fn call(
     client: &reqwest::Client,
     base: &str,
@@ -288,7 +293,7 @@ pub async fn call(
     request.send().await.ok()?.json().await.ok()
 }
 
-/// Returns the body of a request that opens a fast approval ticket. The creator is lisi. The approvers are
+/// Returns the body of a request in which the user lisi opens a fast approval ticket. The approvers are
 /// zhangsan and wangwu.
 pub fn fast_approval(title: &str, callback_url: Option<&str>) -> Value {
     let mut body = json!({

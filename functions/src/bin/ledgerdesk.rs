@@ -38,17 +38,17 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints an error message to standard error. If printing fails, nothing more can be done, so this
-/// failure is ignored.
+/// Prints an error message to standard error. A failure of this write is ignored, because the
+/// program has no other way to report it.
 fn print_error(text: &str) {
     let _ = writeln!(std::io::stderr(), "ledgerdesk: {text}");
 }
 
 /// Ends the program if writing to standard output fails.
 ///
-/// If the program that reads the output has ended (for example `| head`), this program ends
-/// successfully without a message. For any other write error, such as a full disk, this program
-/// ends with a failure.
+/// The program that reads the output may end early, for example with `| head`. This program then
+/// ends successfully without a message. For any other write error, such as a full disk, this
+/// program ends with a failure.
 fn exit_on_failed_print() {
     let default_hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

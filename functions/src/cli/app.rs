@@ -224,10 +224,10 @@ impl App {
     }
 
     /// Returns the connection to the running service desk at `--url`. Returns `None` if the option
-    /// is absent.
+    /// `--url` is absent.
     ///
-    /// The function reads the app secret, which may come from standard input. Standard input can be
-    /// read only once, so the command calls this function only once.
+    /// The function may read the app secret from standard input. Standard input can be read only
+    /// once, so the command must call this function only once.
     fn running(&self) -> Result<Option<Running>, CommandError> {
         let Some(base) = &self.url else {
             return match &self.app_file {
@@ -264,7 +264,7 @@ impl App {
         }))
     }
 
-    /// Returns whether the service desk has an app with this code. Changes no data.
+    /// Returns whether the service desk has an app with this code. The function only reads data.
     async fn is_known(&self, running: Option<&Running>, code: &str) -> Result<bool, CommandError> {
         let Some(running) = running else {
             self.target.exists()?;
@@ -280,7 +280,8 @@ impl App {
     }
 }
 
-/// The connection to a running service desk: its URL, and the app and the user that send requests.
+/// The connection to a running service desk. It contains the URL of the service desk, and the app
+/// and the user that send the requests.
 struct Running {
     url: Url,
     client: Client,
@@ -340,8 +341,8 @@ impl Running {
         Ok((status, serde_json::from_slice(&bytes).unwrap_or_default()))
     }
 
-    /// Returns the response if its status means success. Otherwise returns an error with the reason
-    /// from the response.
+    /// Returns the response if its status means success. Otherwise returns an error that contains
+    /// the reason from the response.
     fn accepted(&self, status: StatusCode, response: Value) -> Result<Value, CommandError> {
         if status == StatusCode::NO_CONTENT || (status.is_success() && response.is_object()) {
             return Ok(response);
@@ -360,7 +361,7 @@ impl Running {
     }
 }
 
-/// Returns an error if a new app cannot have this code.
+/// Returns an error if the code is not valid for a new app.
 fn check_code(code: &str) -> Result<(), CommandError> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if (1..=CODE_MAX).contains(&code.len()) && code.chars().all(is_plain) {
@@ -371,8 +372,9 @@ fn check_code(code: &str) -> Result<(), CommandError> {
     )))
 }
 
-/// If the error means that another process uses the directory, adds a hint to the error. The hint
-/// names the options `--url` and `--app-file`, with which a running service desk is changed.
+/// Converts an error text to the error of the command. If another process uses the directory, the
+/// function adds a hint to the text: the options `--url` and `--app-file` can change a running
+/// service desk.
 fn with_hint(error: String) -> CommandError {
     match CommandError::from(error) {
         CommandError::Busy(text) => CommandError::Busy(format!(
@@ -390,7 +392,8 @@ fn report(json: bool, code: &str, result: &str) {
 
 /// Returns all apps of a ledger, ordered by code.
 ///
-/// The function reads all commits, because the views of a stopped service desk may be outdated.
+/// The function reads all commits of the ledger. It does not use the views (stored tables), because
+/// the views of a stopped service desk may be outdated.
 async fn all_apps(ledger: &Ledger) -> Result<Vec<Registered>, CommandError> {
     let (mut codes, mut position) = (std::collections::BTreeSet::new(), 0);
     loop {

@@ -31,9 +31,9 @@ pub(super) const FORMAT: u32 = 1;
 pub(super) const MANIFEST: &str = "manifest.json";
 pub(super) const LEDGER: &str = "ledger.db";
 pub(super) const KEYS: &str = "keys.db";
-/// The folder of a backup with the names of people and their encryption keys.
+/// The name of the folder in a backup that contains the names of people and their encryption keys.
 pub(super) const KEYS_FOLDER: &str = "keys";
-/// A part of the name of a temporary directory. The part shows that the directory is incomplete.
+/// A text in the name of a temporary directory. This text marks the directory as incomplete.
 const PARTIAL: &str = ".partial";
 /// The largest number of bytes in one read when a file is copied.
 const CHUNK: usize = 1 << 20;
@@ -76,38 +76,41 @@ pub(super) struct Manifest {
     /// The version of the program that wrote the backup.
     pub program: String,
     pub sqlite: String,
-    /// The id that is stored in the ledger and in its key store.
+    /// The id of the ledger. The ledger and its key store both contain this id.
     pub ledger_id: String,
     pub position: i64,
     pub feed_hash: String,
     pub commits: u64,
-    /// The descriptions of the files in the backup, except the manifest and the folder of keys.
+    /// The descriptions of all files in the backup, without the manifest and the folder of keys.
     pub files: Vec<Entry>,
-    /// The uploads whose files were already missing in the service desk when the backup was made.
+    /// The uploads without a file. Their files were already missing in the service desk when the
+    /// backup was made.
     pub missing: Vec<String>,
-    /// The file of this backup that contains people and keys. A restore may instead use another
-    /// copy of people and keys from the same service desk.
+    /// The file of this backup that contains people and keys. A restore can use another copy of
+    /// people and keys instead, if the copy is from the same service desk.
     pub keys: Entry,
 }
 
-/// The manifest file of a copy of people and keys. This copy can be outside of the backup
-/// directory.
+/// The manifest file of a copy of people and keys. The user can store this copy outside of the
+/// backup directory.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct KeysManifest {
     pub format: u32,
     pub made_at: String,
-    /// The id that is stored in the key store and in its ledger.
+    /// The id of the ledger to which the keys belong. The key store and its ledger both contain
+    /// this id.
     pub ledger_id: String,
     pub file: Entry,
 }
 
-/// A directory that is filled under a temporary name. It gets its final name when it is complete.
+/// A directory that the command fills under a temporary name. The directory gets its final name
+/// when all its files are complete.
 pub(super) struct Work {
     target: PathBuf,
     /// The path of the temporary directory.
     pub at: PathBuf,
-    /// Whether the target directory already existed and was empty. Such a target is not replaced,
-    /// because it may be a mount point.
+    /// Whether the target directory already existed and was empty. The command does not replace
+    /// such a directory, because it may be a mount point.
     existed: bool,
     is_done: bool,
     /// A lock on the temporary directory. A temporary directory without a lock is abandoned,
@@ -118,8 +121,8 @@ pub(super) struct Work {
 }
 
 impl Work {
-    /// Creates the temporary directory for the directory `target`. Rejects a target that is not
-    /// empty.
+    /// Creates the temporary directory for the directory `target`. Rejects a target that contains
+    /// files.
     pub(super) fn begin(target: &Path) -> Result<Self, String> {
         remove_abandoned(target, |name| name == PARTIAL);
         let existed = match std::fs::read_dir(target) {
@@ -171,9 +174,9 @@ impl Work {
 
     /// Gives the temporary directory its final name, which is the path of the target.
     ///
-    /// If the target already existed, the files are moved into the target instead. The file with
-    /// the name `last` is moved at the end, because a target without this file counts as
-    /// incomplete.
+    /// If the target directory already existed, the function moves the files into this directory
+    /// instead. It moves the file `last` at the end, because a directory without this file counts
+    /// as incomplete.
     pub(super) fn finish(mut self, last: &str) -> Result<(), String> {
         let failed =
             |error: std::io::Error| format!("cannot complete {}: {error}", self.target.display());
@@ -213,8 +216,8 @@ impl Drop for Work {
     }
 }
 
-/// Removes incomplete directories of processes that were killed. These directories may contain the
-/// names and the keys of people.
+/// Removes the incomplete directories of killed processes. These directories may contain the names
+/// and the keys of people.
 fn remove_abandoned(folder: &Path, is_unfinished: impl Fn(&str) -> bool) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let is_abandoned = || {
@@ -236,8 +239,8 @@ fn parent(path: &Path) -> &Path {
         .unwrap_or(Path::new("."))
 }
 
-/// Returns the absolute form of a path. Symbolic links are resolved only in the part of the path
-/// that exists.
+/// Returns the absolute form of a path, also if the path does not exist yet. Symbolic links are
+/// resolved only in the part of the path that exists.
 pub(super) fn resolved(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     for above in path.ancestors() {
@@ -260,8 +263,8 @@ fn sync_folder(folder: &Path) -> std::io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Writes the entries of a folder and its subfolders to the disk, so that they survive a power
-/// loss.
+/// Syncs a folder and its subfolders to the disk (`fsync`). After a power loss, the folders then
+/// still contain all their files.
 fn sync_folders(folder: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
@@ -398,8 +401,8 @@ fn copy_database(source: &Path, target: &Path, bar: &ProgressBar) -> Result<(), 
 }
 
 /// Verifies the copy of a ledger in a folder. The function checks the database file and the hash
-/// chains. It also checks that the ledger contains every commit in the file `heads`. This file
-/// lists the positions and hashes of published commits.
+/// chains. It also checks that the ledger contains every published commit. The file `heads` lists
+/// the positions and hashes of the published commits.
 pub(super) async fn prove(
     folder: &Path,
     published: &[Head],
@@ -566,8 +569,9 @@ impl Backup {
             },
         };
         write_file(&work.at.join(MANIFEST), &text_of(&manifest)?)?;
-        // The directory of keys is completed first. If the process then stops, the copied keys
-        // exist without a backup, which does no harm. A backup without keys would be useless.
+        // The directory of keys gets its final name first. If the process ends between the two
+        // steps, keys exist without a backup, which does no harm. In the opposite order, a backup
+        // without keys could remain, and such a backup is useless.
         if let Some(separate) = separate {
             separate.finish(MANIFEST)?;
         }
@@ -618,8 +622,8 @@ impl Backup {
     }
 }
 
-/// Returns the id that a copied ledger and a copied key store have in common. Rejects the copies if
-/// their ids differ.
+/// Returns the id of the ledger, which the copied ledger and the copied key store must both
+/// contain. Rejects the copies if their ids differ.
 fn common_id(ledger: &Path, keys: &Path) -> Result<String, String> {
     match (backup::key_store(ledger).map_err(words)?, backup::key_store(keys).map_err(words)?) {
         (Some(ledger), Some(keys)) if ledger == keys => Ok(ledger),
@@ -649,8 +653,9 @@ fn copy_files(source: &Path, target: &Path, bar: &ProgressBar) -> Result<Vec<Ent
     Ok(files)
 }
 
-/// Returns the content of the file `heads` for the backup. The result contains the existing `lines`
-/// up to the last commit of the copied ledger. It also contains a new line for this commit.
+/// Returns the content of the file `heads` for the backup. This file lists the positions and hashes
+/// of published commits. The result contains the existing `lines` up to the last commit of the
+/// copied ledger, and a new line for this commit.
 fn heads_of(mut lines: Vec<String>, head: Head, at: Timestamp) -> String {
     lines.retain(|line| {
         let position = line.split(' ').next().unwrap_or_default();
@@ -665,10 +670,10 @@ fn heads_of(mut lines: Vec<String>, head: Head, at: Timestamp) -> String {
     lines.into_iter().map(|line| line + "\n").collect()
 }
 
-/// Returns the uploads that are missing. A missing upload is named in the copied ledger, but its
-/// file is neither in the copy nor in the service desk.
+/// Returns the missing uploads. An upload is missing if the copied ledger contains the upload, but
+/// its file is neither in the copy nor in the service desk.
 ///
-/// An upload that was discarded during the backup is not in the result.
+/// If an upload was discarded during the backup, the result does not contain this upload.
 async fn missing(copied: &Path, data: &Path, running: bool) -> Result<Vec<String>, String> {
     let copy = local::look(copied, false).map_err(words)?;
     let missing = uploads::look(&copy.ledger, &copy.attachments, &*copy.blob, copy.has_keys)

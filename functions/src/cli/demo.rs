@@ -28,7 +28,7 @@ use crate::app::times;
 use crate::stream::project;
 use day::{Client, Tally};
 
-/// The longest time that the demo waits, after the simulated day, until all callbacks have arrived.
+/// The longest time that the demo waits for missing callbacks after the simulated day.
 const CALLBACKS_WAIT: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Args)]
@@ -54,10 +54,10 @@ pub struct Demo {
 #[derive(Debug, Default)]
 struct Received {
     calls: AtomicU64,
-    /// The numbers of the tickets for which the receiver has accepted a callback.
+    /// The ticket numbers of all callbacks that the receiver has accepted.
     tickets: Mutex<std::collections::BTreeSet<String>>,
-    /// The numbers of the tickets for which the receiver has rejected the first callback. To show a
-    /// retry, the receiver rejects the first callback if the ticket number ends with 7.
+    /// The ticket numbers of all callbacks that the receiver has rejected. If a ticket number ends
+    /// with 7, the receiver rejects the first callback, so that the demo shows a repetition.
     refused: Mutex<std::collections::BTreeSet<String>>,
 }
 
@@ -142,8 +142,8 @@ fn fresh_directory(seed: u64) -> PathBuf {
     std::env::temp_dir().join(format!("ledgerdesk-demo-{}-{seed}", std::process::id()))
 }
 
-/// Starts a callback receiver on this machine and returns its URL. The path and the responses of
-/// the receiver are the same as in the BlueKing log platform.
+/// Starts a callback receiver on this machine and returns its URL. The receiver has the same path
+/// and the same responses as the BlueKing log platform.
 async fn receive(received: Arc<Received>) -> Result<String, String> {
     let listener = TcpListener::bind("127.0.0.1:0")
         .await
@@ -188,7 +188,7 @@ async fn wait_for_callbacks(received: &Received, expected: u64) -> Result<(), St
         .map_err(|_| format!("only {} of {expected} callbacks arrived", arrived()))
 }
 
-/// Verifies the ledger of the demo. Returns a summary of the simulated day as JSON and as text.
+/// Verifies the ledger of the demo. Returns a summary of the simulated day, as JSON and as text.
 async fn summary(
     app: &App,
     tally: &Tally,

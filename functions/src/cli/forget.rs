@@ -32,7 +32,8 @@ pub struct Forget {
 }
 
 impl Forget {
-    /// Erases the person. With `--dry-run`, only reports which data an erasure would remove.
+    /// Erases the person. With `--dry-run`, the function erases nothing and only reports which data
+    /// an erasure would remove.
     pub async fn run(self) -> Result<(), String> {
         let may_ask = std::io::stdin().is_terminal() && !self.json;
         if !self.dry_run && !self.yes && !may_ask {
@@ -74,8 +75,8 @@ impl Forget {
         self.end(erasure::erase(&app, &self.person, is_configuration, &searching(head)).await)
     }
 
-    /// Adds a hint to the error that the directory is in use. The hint contains the API request
-    /// that erases a person while the service desk runs.
+    /// Adds a hint to the error that another process uses the directory. The hint contains the API
+    /// request that erases a person in a running service desk.
     fn in_use(&self, error: String) -> String {
         match self.target.directory() {
             Some(_) if error.contains("another process") => format!(
@@ -92,8 +93,7 @@ impl Forget {
                 serde_json::to_string_pretty(&report).unwrap_or_default()
             ),
             Ok(report) => print(&report),
-            // The person may have been erased before. The name is then unknown, and this is not an
-            // error.
+            // An unknown user name is not an error here, because the person may already be erased.
             Err(NotErased::Unknown(person)) if self.json => {
                 println!(
                     "{}",
@@ -117,7 +117,7 @@ async fn head(app: &App) -> Result<i64, String> {
         .position)
 }
 
-/// Returns a function that updates a progress bar while all commits are searched for the person.
+/// Returns a function that updates a progress bar during the search of all commits for the person.
 /// The bar is visible only on a terminal.
 fn searching(head: i64) -> impl Fn(i64) + Send + Sync {
     let bar = ProgressBar::new(head.unsigned_abs());

@@ -48,8 +48,8 @@ fn words(error: Error) -> String {
 }
 
 impl Import {
-    /// Imports or checks the incident log. Returns an error if all rows are rejected. With
-    /// `--strict`, one rejected row is enough for an error.
+    /// Imports or checks the incident log. Returns an error if all rows are rejected. With the
+    /// option `--strict`, the function returns an error if at least one row is rejected.
     pub async fn run(self, json: bool) -> Result<(), String> {
         let text = std::fs::read_to_string(&self.mapping)
             .map_err(|error| format!("cannot read {}: {error}", self.mapping.display()))?;
@@ -59,8 +59,9 @@ impl Import {
             .map_err(|error| format!("cannot read {}: {error}", self.file.display()))?
             .len();
         let progress = Arc::new(Progress::default());
-        // The header line of the file is compared with the mapping before the service desk is
-        // opened. If they do not match, no directory is created.
+        // The header line of the file is compared with the mapping (the TOML file that maps the
+        // columns) before the service desk is opened. A wrong mapping therefore creates no
+        // directory.
         let log = Log::open(&self.file, Arc::new(mapping), progress.clone()).map_err(words)?;
         let context = json!({ "file": self.file.display().to_string(), "encoding": log.encoding.name(), "delimiter": char::from(log.delimiter).to_string() });
         let rejected = self
@@ -143,8 +144,8 @@ impl Import {
         ))
     }
 
-    /// Returns the ledger of the service desk and its key for fingerprints. Returns `None` if the
-    /// service desk does not exist. The function creates no files.
+    /// Returns the ledger of the service desk, and the key for the fingerprints of rows. Returns
+    /// `None` if the service desk does not exist. The function creates no files.
     async fn desk(&self) -> Result<Option<(Ledger, [u8; 32])>, String> {
         let Some(directory) = self.target.directory() else {
             let cloud = self.target.connect().await?;

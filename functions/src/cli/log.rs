@@ -1,5 +1,5 @@
-//! Writes the log of the program. On a terminal, each log line is text. Otherwise it is a JSON
-//! object.
+//! Writes the log of the program. On a terminal, each log line is a text for people. If the output
+//! is not a terminal, each log line is a JSON object.
 
 use std::io::{IsTerminal as _, Stderr, Write};
 

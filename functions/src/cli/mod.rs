@@ -82,7 +82,7 @@ pub enum CommandError {
     Busy(String),
 }
 
-/// A part of an error text of the ledger. The error means that another process uses the directory.
+/// A text that an error of the ledger contains if another process uses the directory.
 const IN_USE: &str = "another process is writing";
 
 impl CommandError {
@@ -125,7 +125,7 @@ impl From<CommandError> for String {
     }
 }
 
-/// The options of each command that changes a service desk.
+/// The common options of all commands that change a service desk.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct Change {
     /// Print the changes, but do not execute them.
@@ -161,14 +161,13 @@ impl Change {
 
 /// Prints a line about the running service desk to standard output.
 ///
-/// An error of this write is ignored, because a closed pipe or a full disk must not stop the
-/// service desk.
+/// The function ignores write errors. A closed pipe or a full disk must not stop the service desk.
 pub(crate) fn announce(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
-/// Prints the result of a command. If `json` is true, prints `value` as JSON. Otherwise calls the
-/// function `lines`, which prints text.
+/// Prints the result of a command. If `json` is true, the function prints `value` as JSON.
+/// Otherwise it calls the function `lines`, which prints text.
 pub(crate) fn print(json: bool, value: &Value, lines: impl FnOnce()) {
     if json {
         println!("{value}");
@@ -204,7 +203,7 @@ mod tests {
 
     use super::*;
 
-    /// The names of all commands that change a service desk.
+    /// The full names of all commands that change a service desk.
     const CHANGING: [&str; 9] = [
         "setup",
         "audit check",
@@ -220,8 +219,8 @@ mod tests {
     /// The largest number of characters in the short help text of an argument.
     const HELP_MAX: usize = 120;
 
-    /// Collects all commands without subcommands. Each entry of the result contains the full name
-    /// of a command and the names of its long options.
+    /// Collects all commands that have no subcommands. Each entry of the result contains the full
+    /// name of a command and the names of its long options.
     fn leaves(command: &clap::Command, path: &str, found: &mut Vec<(String, Vec<String>)>) {
         let mut subcommands = command
             .get_subcommands()

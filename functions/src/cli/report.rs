@@ -1,4 +1,4 @@
-//! Implements `ledgerdesk report`, which prints numbers that are computed from events. The service
+//! Implements `ledgerdesk report`, which prints numbers that it computes from events. The service
 //! desk may run at the same time.
 
 use clap::{Args, ValueEnum};
@@ -59,7 +59,7 @@ impl Report {
 }
 
 impl Name {
-    /// Returns the text that is printed if a report contains no data.
+    /// Returns the text that the command prints for a report without data.
     fn empty_text(self, target: &Target) -> String {
         match self {
             Self::Incidents => format!(
@@ -72,8 +72,8 @@ impl Name {
     }
 }
 
-/// Returns whether a report contains no data. In such a report, all numbers are zero and all lists
-/// are empty.
+/// Returns whether a report contains no data. In such a report, each number is zero and each list
+/// is empty.
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Object(object) => object.values().all(is_empty),

@@ -40,7 +40,8 @@ pub struct Restore {
     pub json: bool,
 }
 
-/// The result of a successful verification: both manifest files, and the result for the ledger.
+/// The result of a successful verification: the manifests of the backup and of the keys, and the
+/// result of the ledger check.
 struct Verified {
     manifest: Manifest,
     keys: KeysManifest,
@@ -48,8 +49,8 @@ struct Verified {
 }
 
 impl Restore {
-    /// Verifies the backup, asks the user for confirmation, and creates the directory of the
-    /// service desk.
+    /// Verifies the backup. If the user confirms the restore, the function creates the directory of
+    /// the service desk.
     pub async fn run(self) -> Result<(), String> {
         let keys_at = self
             .keys
@@ -100,7 +101,7 @@ impl Restore {
     }
 
     /// Verifies the files and the ledger of the backup. Also checks that the key store and the
-    /// ledger belong together.
+    /// ledger belong to the same service desk.
     async fn verify(&self, keys_at: &Path) -> Result<Verified, String> {
         let directory = &self.directory;
         let manifest: Manifest = manifest(directory, "this is not a complete backup")?;
@@ -200,8 +201,8 @@ impl Restore {
         })
     }
 
-    /// Asks the user for confirmation if the standard input is a terminal. Otherwise the restore
-    /// counts as confirmed.
+    /// Asks the user for confirmation if the standard input is a terminal. Without a terminal, the
+    /// restore counts as confirmed.
     fn is_confirmed(&self, verified: &Verified) -> Result<bool, String> {
         if self.yes || self.json || !std::io::stdin().is_terminal() {
             return Ok(true);
@@ -263,8 +264,8 @@ impl Restore {
     }
 }
 
-/// Reads the manifest file of a directory. If the file is missing, the error contains the text
-/// `otherwise`.
+/// Reads the manifest file of a directory. If the file is missing, the error message ends with the
+/// text `otherwise`.
 fn manifest<T: DeserializeOwned>(directory: &Path, otherwise: &str) -> Result<T, String> {
     let path = directory.join(MANIFEST);
     let text = std::fs::read(&path).map_err(|error| match error.kind() {
@@ -290,8 +291,8 @@ fn manifest_of_keys(keys_at: &Path) -> Result<KeysManifest, String> {
     manifest(keys_at, "this is not a complete copy of people and keys")
 }
 
-/// Returns whether a path from the manifest leads to a file outside the backup. Only a forged
-/// manifest contains such a path.
+/// Returns whether a path from the manifest leads to a file outside the backup. Such a path means
+/// that the manifest is forged.
 fn points_outside(path: &str) -> bool {
     path.is_empty()
         || !Path::new(path)
@@ -300,7 +301,7 @@ fn points_outside(path: &str) -> bool {
 }
 
 /// Compares a file of a backup with its entry in the manifest. Returns a description of the
-/// difference, or `None` if they match.
+/// difference, or `None` if file and entry match.
 fn wrong(directory: &Path, entry: &Entry) -> Result<Option<String>, String> {
     let Entry {
         path,
@@ -334,7 +335,7 @@ fn wrong(directory: &Path, entry: &Entry) -> Result<Option<String>, String> {
     Ok((entry_of(&file, path)?.blake3 != *blake3).then(|| format!("{path} was changed")))
 }
 
-/// Returns a description of each file in a directory that the manifest does not contain.
+/// Returns a description of each file that the directory contains but the manifest does not list.
 fn extra<'a>(
     directory: &Path,
     known: impl Iterator<Item = &'a str>,
@@ -356,7 +357,7 @@ fn extra<'a>(
 }
 
 /// Copies a file of a backup. Returns an error if the size or the hash of the copy differs from the
-/// entry in the manifest.
+/// manifest entry.
 fn take(source: &Path, target: &Path, entry: &Entry) -> Result<(), String> {
     if let Some(folder) = target.parent() {
         make_folder(folder)?;

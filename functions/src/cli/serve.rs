@@ -40,17 +40,18 @@ use crate::registry::{REGISTRY, counted};
 use crate::stream::follow::births::Births;
 use infra::Ports;
 
-/// The longest time that the start waits until the views contain all commits. After the wait, the
-/// service desk starts in any case.
+/// The longest time that the start waits until the views (stored lists) contain all commits. After
+/// this time, the service desk starts even if the views are not complete.
 const FOLLOWED_WAIT: Duration = Duration::from_secs(2);
-/// Number of messages of robots that wait between the connection and their processing.
+/// Maximum number of robot messages that the program has received from the broker and not processed
+/// yet.
 const ROBOT_MESSAGES_MAX: usize = 4_096;
 /// The code and the secret of the demo app. The secret is published, so the app is only for trials
 /// on the loopback address.
 pub const DEMO_APP: (&str, &str) = ("demo_app", "demo-secret-for-trials-only");
 
-/// The name of the view that stores settings of the last start. The view contains one document with
-/// the key `ZONE`, which stores the time zone.
+/// The name of the view (a stored table) for the settings of the last start. The view contains one
+/// document. The document has the key `ZONE` and stores the time zone.
 const LAST_START: &str = "last_start";
 const ZONE: &str = "zone";
 
@@ -172,8 +173,8 @@ impl Serve {
         let robots = broker.map(|broker| robots(&app, mqtt, broker));
         let desk = Desk::start(&app, listener, &self.data, robots)?;
         let mut followed = app.followed.subscribe();
-        // A rebuild of the views can take a long time, so the wait is limited. The service desk
-        // also serves requests during a rebuild.
+        // A rebuild of the views (stored lists) can take a long time, so the wait is limited. The
+        // service desk also serves requests during a rebuild.
         let _ = tokio::time::timeout(
             FOLLOWED_WAIT,
             followed.wait_for(|position| *position >= head.position),
@@ -213,7 +214,8 @@ impl Serve {
         }
     }
 
-    /// Returns the address of the broker of the robots; `None` without the option.
+    /// Returns the address of the broker of the robots, or `None` if the option `--mqtt-broker` is
+    /// absent.
     fn broker(&self) -> Result<Option<Address>, CommandError> {
         let read = |url: &String| {
             Address::read(url)
@@ -280,8 +282,8 @@ impl Serve {
         };
         let app = App::new(ports, settings, crash)?;
         // A reaction (a rule that starts work after an event) ignores all events before its
-        // activation. New reactions must therefore be activated before the first command of this
-        // process.
+        // activation. The reactions are therefore activated before this process executes its first
+        // command. A new reaction then processes all events of this process.
         Births::activate(&app.ledger, REGISTRY).await?;
         app.credentials.listens_on(address.ip());
         app.limits.apply();
@@ -297,8 +299,8 @@ impl Serve {
     }
 }
 
-/// Returns the connection to the broker of the robots. The client id contains random digits, so two
-/// desks at one broker do not end each other's connection.
+/// Returns the connection to the broker of the robots. A broker ends a connection when a second
+/// client uses the same client id. The client id therefore contains random digits.
 fn robots(app: &App, mqtt: Arc<Mqtt>, broker: Address) -> Robots {
     let (sender, messages) = mpsc::channel(ROBOT_MESSAGES_MAX);
     let (interfaces, watched) = watch::channel(BTreeSet::new());
@@ -337,7 +339,7 @@ pub(super) fn ignore_hangups() {
 }
 
 /// Opens the source of leaders and departments. `location` is a URL or the path of a TOML file. If
-/// it is `None`, no leaders and departments are known.
+/// `location` is `None`, the source contains no leaders and departments.
 fn open_directory(
     location: Option<&str>,
     ledger: &infra::Ledger,
@@ -365,8 +367,8 @@ fn open_directory(
     }
 }
 
-/// Writes a warning if the time zone differs from the time zone of the last start. Another time
-/// zone changes the date in ticket numbers and the times in responses.
+/// Writes a warning if the time zone differs from the time zone of the last start. The time zone
+/// determines the date in ticket numbers and the times in responses.
 async fn compare_zone(views: &dyn Views, zone: &str) -> Result<(), infra::Error> {
     let stored = views.get(LAST_START, ZONE).await?;
     let sequence = stored.as_ref().map_or(0, |document| document.sequence);
@@ -396,10 +398,10 @@ async fn compare_zone(views: &dyn Views, zone: &str) -> Result<(), infra::Error>
     Ok(())
 }
 
-/// Writes an accepted loss of commits to the ledger. Then cancels the heads of the lost commits in
-/// the file `heads`. A head is the position and the hash of a commit.
+/// Records an accepted loss of commits in the ledger. Then marks the heads of the lost commits in
+/// the file `heads` as lost. A head is the position and the hash of a published commit.
 ///
-/// If the process crashes between the two writes, the next start finds the same loss again.
+/// If the process ends between the two writes, the next start finds the same loss again.
 async fn accept(ledger: &infra::Ledger, lost: &Lost, data: &Path) -> Result<(), String> {
     let continued = Continued {
         published_position: lost.published,

@@ -21,15 +21,15 @@ use crate::app::{client_apps, seed};
 
 /// The file name that means standard input.
 const STDIN: &str = "-";
-/// The byte order mark that some editors write at the start of a file.
+/// The byte order mark. Some editors write this character at the start of a file.
 const BOM: &str = "\u{feff}";
-/// The prefix of the name of each secret that belongs to an integration (a connected system).
+/// The prefix in the names of secrets for integrations (connected systems).
 const INTEGRATION: &str = "integration/";
-/// The mode bits that let users other than the owner read a file.
+/// The mode bits of a file that allow reading for the group and for all other users.
 const OTHERS_READ: u32 = 0o044;
 
-/// Checks a header for the API calls of workflows. Returns the reason why the header is invalid, or
-/// `None` if it is valid.
+/// Checks a header for the API calls of workflows. Returns the reason if the header is invalid.
+/// Returns `None` if the header is valid.
 fn header_problem(header: &str, value: &str) -> Option<&'static str> {
     if header.parse::<HeaderName>().is_err() {
         return Some("is not a valid header name");
@@ -53,7 +53,7 @@ pub struct Setup {
     pub change: Change,
 }
 
-/// The command-line options that select what is written into a service desk: base data, the demo
+/// The command-line options that select the data to write into a service desk: base data, the demo
 /// company, apps and secrets.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Wanted {
@@ -95,15 +95,15 @@ pub struct Wanted {
     pub fleet: Vec<PathBuf>,
 }
 
-/// An app from a command-line option or from a file.
+/// An app (a client program) from a command-line option or from a file.
 pub(super) struct Named {
     pub(super) code: String,
     pub(super) secret: String,
     may_impersonate: bool,
 }
 
-/// The checked values of the options and the content of their files. The values are stored, because
-/// standard input can be read only once.
+/// The checked values of all options, and the content of all files that the options name. Each file
+/// is read only once, because standard input cannot be read again.
 pub(super) struct Resolved {
     named: Vec<Named>,
     headers: Vec<(String, Vec<u8>)>,
@@ -125,8 +125,8 @@ impl Wanted {
         })
     }
 
-    /// Writes base data into a service desk. Also writes the apps, secrets and integrations that
-    /// the command-line options contain.
+    /// Writes base data into a service desk. The function also writes all apps, secrets and
+    /// integrations from the command-line options.
     pub(super) async fn store(&self, app: &App, resolved: &Resolved) -> Result<(), CommandError> {
         seed::found(app).await?;
         if self.demo {
@@ -280,8 +280,8 @@ impl Wanted {
         Ok(named)
     }
 
-    /// Reads and checks the files of all `--api-secret` options. Each result is the name of a
-    /// secret with the content of its file.
+    /// Reads and checks the files of all `--api-secret` options. Each entry of the result contains
+    /// the name of a secret and the content of its file.
     fn headers(&self) -> Result<Vec<(String, Vec<u8>)>, CommandError> {
         let mut all = Vec::new();
         for pair in &self.api_secrets {
@@ -307,8 +307,8 @@ impl Wanted {
         Ok(all)
     }
 
-    /// Returns the lines that `--dry-run` prints. Each line describes one part of the data that
-    /// would be written.
+    /// Returns the lines that `--dry-run` prints. Each line describes one part of the data that the
+    /// command would write without `--dry-run`.
     fn plan(&self, resolved: &Resolved) -> Vec<String> {
         let mut plan = vec!["the missing base data".to_owned()];
         if self.demo {
@@ -355,7 +355,8 @@ impl Wanted {
     }
 }
 
-/// Rejects a code that several apps in the options have with different secrets or different kinds.
+/// Rejects two apps with the same code if their secrets or their permissions to impersonate users
+/// differ.
 fn reject_duplicates(named: &[Named]) -> Result<(), CommandError> {
     let mut first = BTreeMap::new();
     for Named {
@@ -429,7 +430,8 @@ pub(super) fn read_apps(file: &Path, may_impersonate: bool) -> Result<Vec<Named>
 
 /// Writes a warning if users other than the owner can read a file with secrets.
 ///
-/// The file is still accepted, because container platforms mount files with secrets in this mode.
+/// The program still uses the file, because container platforms mount files with secrets in this
+/// mode.
 fn warn_if_others_read(file: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
     if std::fs::metadata(file)
@@ -440,8 +442,8 @@ fn warn_if_others_read(file: &Path) {
 }
 
 impl Setup {
-    /// Writes the selected data into the service desk. With `--dry-run`, only prints what would be
-    /// written.
+    /// Writes the selected data into the service desk. With `--dry-run`, the function writes no
+    /// data and only prints the planned changes.
     pub async fn run(self, json: bool) -> Result<(), CommandError> {
         let resolved = self.wanted.resolve()?;
         let plan = self.wanted.plan(&resolved);

@@ -1,5 +1,5 @@
-//! Opens the service desk that a command uses. The data of the service desk is in a directory on
-//! this machine, or in tables in the cloud.
+//! Opens the service desk that a command works on. The data of the service desk is in a directory
+//! on this machine or in tables in the cloud.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,8 +40,8 @@ pub struct Target {
     pub region: Option<String>,
 }
 
-/// Creates the application object of a command. The application sends no requests to private
-/// networks, and it rejects every login token.
+/// Creates the application object of a command. For safety, the application sends no requests to
+/// private networks and accepts no login token.
 pub fn app(ports: Ports) -> Result<App, String> {
     let http = Arc::new(HttpClient::new(Egress::default()).map_err(words)?);
     App::new(Ports { http, ..ports }, Settings::default(), Arc::default()).map_err(words)
@@ -62,14 +62,13 @@ impl Target {
                     .is_some_and(|prefix| !prefix.is_empty()))
     }
 
-    /// Returns the directory of the service desk. Returns `None` if the service desk is in the
-    /// cloud.
+    /// Returns the directory of the service desk, or `None` if the service desk is in the cloud.
     pub fn directory(&self) -> Option<&Path> {
         (!self.is_cloud()).then(|| self.data.as_deref().unwrap_or(Path::new(DATA)))
     }
 
-    /// Returns an error if the directory contains no service desk. Without this check, a misspelled
-    /// name would create a new service desk.
+    /// Returns an error if the directory contains no service desk. Without this check, a command
+    /// with a misspelled name would create a new service desk.
     pub fn exists(&self) -> Result<(), CommandError> {
         match self.directory() {
             Some(directory) if !directory.join("ledger.db").exists() => {
@@ -111,8 +110,8 @@ impl Target {
         }
     }
 
-    /// Opens all stores while the service desk may run. If its data is in a directory, the ledger
-    /// is opened read-only.
+    /// Opens all stores for a command that may run beside the service desk. If the data is in a
+    /// directory, the function opens the ledger read-only.
     pub async fn beside(&self) -> Result<Ports, String> {
         match self.directory() {
             Some(directory) => Ok(local::beside(directory, &counted()).map_err(words)?),
@@ -120,8 +119,8 @@ impl Target {
         }
     }
 
-    /// Opens all stores for commands that write. If the data is in a directory, no other process
-    /// may use the service desk at the same time.
+    /// Opens all stores for a command that writes. If the data is in a directory, the function
+    /// fails while another process uses the service desk.
     pub async fn write(&self) -> Result<Ports, String> {
         match self.directory() {
             Some(directory) => {
@@ -132,7 +131,8 @@ impl Target {
     }
 }
 
-/// Formats the location of the service desk for messages: the directory or the cloud prefix.
+/// Formats the location of the service desk for messages. The location is the directory or the
+/// prefix of the names in the cloud.
 impl std::fmt::Display for Target {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.directory() {

@@ -1,12 +1,12 @@
-//! Finds uploads with missing parts: the ledger contains the upload, but a stored part of its file
-//! is missing. The content of the files is not read.
+//! Finds uploads with missing parts. The ledger lists the parts of an upload, and the file storage
+//! contains the parts. The check does not read the content of the parts.
 
 use domain::attachment::Attachment;
 use infra::blob::Blob;
 use infra::{Error, Ledger};
 
-/// The largest number of stored parts that are listed for one upload. No upload has so many parts,
-/// even if the parts of interrupted uploads are counted.
+/// The largest number of stored parts that the check lists for one upload. A real upload has fewer
+/// parts, even together with the parts of interrupted attempts.
 const PARTS_MAX: usize = 100_000;
 
 /// The result of checking the uploads of a ledger.
@@ -16,14 +16,15 @@ pub(super) struct Uploads {
     pub whole: u64,
     /// The number of uploads of erased people. The content of these uploads was removed.
     pub erased: u64,
-    /// The uploads with a missing part. Each entry contains the event stream of the upload, and a
-    /// text with the name of the missing part.
+    /// The uploads with a missing part. Each entry contains the event stream of the upload and a
+    /// text that names the missing part.
     pub missing: Vec<(String, String)>,
 }
 
 /// Checks whether all parts of the uploads in the given event streams exist.
 ///
-/// Without a key store, an upload of an erased person counts as missing.
+/// The key store shows who is erased. Without a key store, an upload of an erased person therefore
+/// counts as missing.
 pub(super) async fn look(
     ledger: &Ledger,
     streams: &[String],

@@ -1,10 +1,10 @@
 //! Runs one function of the desk as an AWS Lambda function. HTTP requests, table streams (change
 //! streams of DynamoDB), queues and schedules call such a function.
 //!
-//! For messages of a queue, the result lists the ids of the failed messages, and SQS delivers only
-//! these messages again. For records of a table stream, the result contains the first failed
-//! record. AWS then delivers this record and all later records again. Commits that were already
-//! processed are skipped because their sequence is already stored.
+//! For a batch of queue messages, the result lists the ids of the failed messages. SQS delivers
+//! only these messages again. For a batch of table stream records, the result contains the first
+//! failed record. AWS then delivers this record and all later records again. Commits that the desk
+//! already processed are then skipped.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -36,29 +36,28 @@ use crate::stream::index::{Arrived, Indexer, TAMPERED};
 use crate::stream::project;
 use crate::{App, host::metrics, queue, timer};
 
-/// Maximum number of event streams that are processed at the same time for one call of the
-/// function.
+/// Maximum number of event streams that one call of the function processes at the same time.
 const AT_ONCE: usize = 16;
-/// Time between two searches for reached deadlines, in milliseconds. The schedule in the deployment
-/// template must have the same value.
+/// Time between two searches for reached deadlines, in milliseconds. The deployment template
+/// contains the same value in its schedule, and both values must be equal.
 const SWEEP_MS: i64 = 60_000;
 /// Number of deliveries after which SQS moves a message to the dead letter queue. The deployment
-/// template must have the same value.
+/// template configures SQS with the same value, and both values must be equal.
 pub const RECEIVES_MAX: u32 = 5;
-/// Longest delay between two shards (parts) of a table stream, in milliseconds. A commit in a slow
-/// shard may arrive this much later than a newer commit in a fast shard.
+/// The longest delay between two shards (parts) of a table stream, in milliseconds. An older commit
+/// in a slow shard may arrive this much later than a newer commit in a fast shard.
 const SHARD_LAG_MS: i64 = 300_000;
 /// Time until SQS delivers a message again after a transient error, in milliseconds.
 const AGAIN_MS: i64 = 5_000;
 
-/// The form of the function result if a record of a table stream cannot be processed.
+/// How the function reports that a record of a table stream cannot be processed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StreamAnswers {
-    /// The result contains the id of the first failed record. AWS supports this form.
+    /// The result contains the id of the first failed record. AWS supports this kind of result.
     #[default]
     Partial,
-    /// The whole call fails, so all its records are delivered again. Some local replacements for
-    /// AWS support only this form.
+    /// The whole call fails, so all its records are delivered again. Some local substitutes for AWS
+    /// support only this kind of result.
     Whole,
 }
 
@@ -123,8 +122,8 @@ impl Host {
         );
     }
 
-    /// Handles one call of the function by a table stream, a queue or a schedule. The form of the
-    /// result depends on the trigger.
+    /// Handles one call of the function by a table stream, a queue or a schedule. The format of the
+    /// result depends on this source.
     pub async fn handle(&self, function: &Function, payload: Value) -> Result<Value, Error> {
         let unreadable = |error: serde_json::Error| {
             Error::because(
@@ -158,8 +157,9 @@ impl Host {
     /// Gives each commit of a table stream batch a position in the feed (the sequence of all
     /// commits).
     ///
-    /// The ledger only inserts commits. Another kind of record means that another program changed
-    /// the journal. Such a record is reported as a sign of tampering.
+    /// The ledger only inserts records into the journal (the table of commits). A changed or
+    /// deleted record therefore means that another program changed the journal. Such a record is
+    /// reported as a sign of tampering.
     async fn index(&self, event: StreamEvent) -> Result<Value, Error> {
         let mut arrived = Vec::new();
         for record in &event.records {
@@ -183,8 +183,8 @@ impl Host {
         Ok(json!({ "indexed": indexed, "batchItemFailures": [] }))
     }
 
-    /// Stores a sign of tampering (a change of the journal by another program), so that an audit
-    /// finds the sign. Also prints a metric that triggers an alarm.
+    /// Stores a sign of tampering (a change of the journal by another program). An audit later
+    /// finds this entry. The function also prints a metric that triggers an alarm.
     async fn report(&self, sign: &str) -> Result<(), Error> {
         tracing::error!(
             sign,
@@ -195,8 +195,8 @@ impl Host {
             sequence: 1,
             body: sign.as_bytes().to_vec(),
         };
-        // The program that changed the journal controls the text of the sign. The key is therefore
-        // a hash with a fixed length.
+        // Another program may have chosen the text of the sign, and this text can have any length.
+        // The key of the stored entry is therefore a hash with a fixed length.
         self.app
             .views
             .put(
@@ -226,14 +226,14 @@ impl Host {
                     .entry(commit.stream.clone())
                     .or_default()
                     .push((at, commit)),
-                // The ledger did not write this record. The function `index` receives the same
+                // This record is not a commit of the ledger. The function `index` receives the same
                 // record and reports it as a sign of tampering.
                 Err(error) => tracing::error!(%error, "record skipped: not a commit of the ledger"),
             }
         }
-        // A reaction (a function that sends messages) that is new in this version must process all
-        // commits of this batch. Older commits may arrive later in other shards. The start time of
-        // the reaction is therefore earlier than the oldest commit of this batch.
+        // A new reaction (a rule that starts work after an event) must process all commits of this
+        // batch. Older commits may still arrive from other shards (parts of the table stream). The
+        // start time of the reaction is therefore earlier than the oldest commit of this batch.
         let Some(oldest) = streams
             .values()
             .flatten()
@@ -293,15 +293,17 @@ impl Host {
 
     /// Processes the messages of a queue batch. Returns the ids of the failed messages.
     ///
-    /// After a transient error, the message is put into the queue again with a delay. A message
-    /// with only transient errors therefore never moves to the dead letter queue.
+    /// After a transient error, the function puts the message into the queue again with a delay. A
+    /// message that fails only with transient errors therefore never moves to the dead letter
+    /// queue.
     async fn work(&self, name: &str, event: SqsEvent) -> Result<Value, Error> {
         let is_of_robots = name == fleet_message::NAME;
         let works = event.records.into_iter().map(|record| async move {
             let id = record.message_id.clone().unwrap_or_default();
             let body = record.body.as_deref().unwrap_or_default();
             if is_of_robots {
-                // A rule of the broker writes these messages. They never contain work of the desk.
+                // A rule of the broker puts the messages of robots into this queue. The desk itself
+                // puts no work into this queue.
                 let processed = fleet_message::from_queue(&self.app, body).await;
                 return processed.err().map(|error| {
                     tracing::error!(%error, message = id, "message of a robot failed");
@@ -355,7 +357,7 @@ impl Host {
         })?;
         match queue::work(&self.app, REGISTRY, execute, &message).await {
             // The deadline of this message is still stored. The next search for reached deadlines
-            // puts the message into the queue again.
+            // puts the message into the queue again, so the function does not report an error.
             Err(error)
                 if error.is_transient() && matches!(queue::read(&message), Ok(Work::Due(_))) =>
             {
@@ -371,8 +373,9 @@ impl Host {
     }
 }
 
-/// Processes the commits of one event stream in order. After an error, returns the index of the
-/// record in the batch that must be delivered again, and the error.
+/// Processes the commits of one event stream in order. After an error, the function returns the
+/// error and the batch index of the first record of this event stream. AWS must deliver this record
+/// and all later records again.
 async fn follow_stream(
     app: App,
     births: Births,
@@ -390,8 +393,8 @@ async fn follow_stream(
         .into_iter()
         .map(|(_, commit)| Received::from(commit))
         .collect();
-    // All commits of the event stream are processed in one call. If the call fails, the failed
-    // commit is unknown. AWS must therefore deliver all these commits again.
+    // All commits of the event stream are processed in one call. If this call fails, it is not
+    // known which commit failed. AWS must therefore deliver all these commits again.
     let followed = follower.follow_page(page, None).await;
     followed.err().map(|error| (first, error))
 }
@@ -418,8 +421,8 @@ fn name_of(record: &EventRecord) -> String {
     format!("{}:{}", text("p"), text("s"))
 }
 
-/// Reads the commit from a record of the table stream. Returns an error if the record does not have
-/// the format of the ledger.
+/// Reads the commit from a record of the table stream. Returns an error if the record is not in the
+/// format of the ledger.
 fn new_commit(record: &EventRecord) -> Result<Commit, Error> {
     let image: HashMap<String, serde_dynamo::AttributeValue> =
         record.change.new_image.clone().into();

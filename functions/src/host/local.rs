@@ -1,5 +1,5 @@
-//! The local host. Runs all functions of the function catalog in one process, with one data
-//! directory. It is safe to stop and restart the process at any time.
+//! The local host, which runs all functions of the function catalog in one process with one data
+//! directory. The process can be stopped or killed at any time without loss of data.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -26,39 +26,41 @@ use crate::stream::follow::{Follower, Received};
 use crate::stream::project;
 use crate::{App, http, queue, timer};
 
-/// Number of commits that the follower (the update of cards and messages) processes before it
-/// stores its position.
+/// Maximum number of commits in one step of the follower (the task that updates cards and
+/// messages). The follower stores its position after each step.
 const PAGE: usize = 256;
-/// Time for which a message stays invisible after a worker has taken it. The time is longer than
-/// any outgoing request.
+/// Time for which a message stays invisible to other workers after a worker has taken it. This time
+/// is longer than the longest outgoing request, so two workers do not process the same message.
 const LEASE_MS: i64 = 60_000;
 /// Longest pause of a worker without messages. The pause is short, because another process can put
 /// messages into the queue without a notification.
 const IDLE: Duration = Duration::from_secs(1);
-/// Pause of a loop after an error.
+/// Pause of an endless loop after an error, before the loop tries again.
 const AGAIN: Duration = Duration::from_millis(500);
-/// Pause between two updates of the projections. Because of the pause, one write contains the
-/// results of many commits.
+/// Pause between two updates of the projections (views that are computed from all commits). During
+/// the pause, commits accumulate, and one write then stores their results.
 const PROJECT_EVERY: Duration = Duration::from_millis(200);
-/// Time between two checks for a new head of the ledger (the last feed position with its hash) to
-/// publish.
+/// Time between two checks for a new head of the ledger. The head is the last feed position with
+/// its hash. A new head is published.
 const HEADS_EVERY: Duration = Duration::from_secs(5);
-/// The view that stores the feed position of the follower. The position is only a starting point,
-/// because each card (stored summary) contains its own sequence.
+/// The view that stores the feed position of the follower (the task that updates cards and
+/// messages). The position may be outdated without harm, because each card (the stored summary of
+/// one stream) contains its own sequence.
 pub(crate) const CHECKPOINT: &str = "checkpoint";
 
-/// Number of tasks that process messages of robots. All messages of one robot go to the same task,
-/// so they are processed in order.
+/// Number of tasks that process messages of robots. One task processes all messages of a robot, so
+/// these messages are processed in order.
 const ROBOT_TASKS: usize = 16;
-/// Number of messages of robots that wait for one task. Further messages are dropped, because a
-/// later state of a robot replaces an earlier one.
+/// Maximum number of robot messages that wait for one task. Further messages are dropped. This does
+/// no harm, because a later state message of the robot replaces an earlier one.
 const ROBOT_MESSAGES_MAX: usize = 256;
-/// Time between two checks for robots with a new interface.
+/// Time between two checks whether a robot has a new interface (the first level of its MQTT
+/// topics).
 const INTERFACES_EVERY: Duration = Duration::from_secs(2);
 
 /// The connection to the broker of the robots.
 pub struct Robots {
-    /// Keeps the connection open. Ends only if `messages` is dropped.
+    /// The future that keeps the connection open. The future ends only after `messages` is dropped.
     pub connection: BoxFuture<'static, ()>,
     pub messages: mpsc::Receiver<fleet::Message>,
     /// The first levels of the topics of all robots (VDA 5050, `interfaceName`). The connection
@@ -79,7 +81,8 @@ impl Desk {
     /// Starts all functions of the function catalog, and starts the HTTP server with the given
     /// listener.
     ///
-    /// `robots` is the connection to the broker of the robots. `None` if the desk has no broker.
+    /// `robots` is the connection to the broker of the robots. The value is `None` if the desk has
+    /// no broker.
     pub fn start(
         app: &App,
         listener: TcpListener,
@@ -112,8 +115,9 @@ impl Desk {
                 (_, Trigger::Sweep { ms }) => {
                     drop(tasks.spawn(until(stopped, async move { sweeping(&app, ms).await })));
                 }
-                // These functions need no loop. The embedded store assigns feed positions itself,
-                // and the code after this loop starts the HTTP server.
+                // These functions need no loop in this host. The embedded store assigns feed
+                // positions itself. The HTTP server and the processing of robot messages are
+                // started after this loop.
                 (_, Trigger::Http { .. } | Trigger::Journal | Trigger::Feed | Trigger::Fleet) => {}
             }
         }
@@ -135,7 +139,8 @@ impl Desk {
         })
     }
 
-    /// Waits for running requests, stops all functions, and publishes the last head of the ledger.
+    /// Stops all functions, and waits at most 10 s until the running requests are complete. Then
+    /// publishes the last head of the ledger (its last position with the hash).
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
         let ended = async { while self.tasks.join_next().await.is_some() {} };
@@ -161,10 +166,10 @@ async fn until(mut stopped: watch::Receiver<bool>, work: impl Future<Output = ()
     }
 }
 
-/// Runs the follower (the update of cards and messages) for the whole feed in an endless loop.
+/// Runs the follower (the task that updates cards and messages) in an endless loop for all commits.
 ///
-/// If a stream cannot be processed, the stream is parked (set aside with an error record). After a
-/// transient error, the loop tries again.
+/// If a stream cannot be processed, the follower parks the stream (sets it aside with an error
+/// record). After a transient error, the loop tries again.
 pub async fn following(app: &App) {
     let births = loop {
         match Births::activate(&app.ledger, REGISTRY).await {
@@ -188,8 +193,8 @@ pub async fn following(app: &App) {
     }
 }
 
-/// Runs the follower for the commits after the feed position `after`. Processes at most `PAGE`
-/// commits. Returns the position of the last processed commit.
+/// Runs the follower (the update of cards and messages) for at most `PAGE` commits after the feed
+/// position `after`. Returns the position of the last processed commit.
 pub async fn follow_page(app: &App, births: &Births, after: i64) -> Result<i64, Error> {
     let page = app.ledger.store.feed(after, PAGE).await?;
     let Some(position) = page.last().map(|placed| placed.position) else {
@@ -223,8 +228,9 @@ pub async fn follow_page(app: &App, births: &Births, after: i64) -> Result<i64, 
             Some(checkpoint),
         )
         .await?;
-    // Each new value wakes all API requests that wait for their cards (stored summaries). The
-    // position is therefore sent only once per page.
+    // API requests wait until the cards (stored summaries) contain their commits. Each new position
+    // wakes all these requests. The position is therefore sent only once for all commits of this
+    // call.
     app.followed.send_replace(position);
     Ok(position)
 }
@@ -241,8 +247,8 @@ async fn projecting(app: &App) {
     }
 }
 
-/// Processes the messages of a queue in an endless loop. As soon as a worker slot is free, takes
-/// the next due message.
+/// Processes the messages of a queue in an endless loop. At most `concurrency` messages are
+/// processed at the same time.
 pub async fn working(app: &App, name: &'static str, concurrency: usize) {
     let mut tasks = JoinSet::new();
     loop {
@@ -299,16 +305,17 @@ async fn pause(app: &App, name: &str) -> Duration {
     }
 }
 
-/// Logs that a task panicked. The message of the task is delivered again after its lease. If this
-/// happens too often, the message is parked (set aside with an error record).
+/// Logs that a task panicked. The queue delivers the message of the task again after its lease (the
+/// time for which the message is invisible). After too many such failures, the message is parked
+/// (set aside with an error record).
 fn note_panic(queue: &str, joined: Result<(), tokio::task::JoinError>) {
     if let Err(error) = joined {
         tracing::error!(%error, queue, "task of a message panicked");
     }
 }
 
-/// Processes one message of a queue. Then marks the message as done, delays it, or parks it (sets
-/// it aside with an error record).
+/// Processes one message of a queue. Depending on the result, the function marks the message as
+/// done, delays it, or parks it (sets it aside with an error record).
 pub async fn work(app: &App, name: &'static str, message: Message) -> Result<(), Error> {
     if message.abandoned > ATTEMPTS_MAX {
         return app
@@ -326,11 +333,11 @@ pub async fn work(app: &App, name: &'static str, message: Message) -> Result<(),
     })?;
     match queue::work(app, REGISTRY, execute, &message).await {
         Ok(()) => app.queue.done(name, &message).await,
-        // A transient error never parks the message (sets the message aside), even if the error
-        // occurs many times.
+        // A transient error only delays the message. The message is never parked (set aside), even
+        // if the error occurs many times.
         Err(error) if error.is_transient() => {
-            // The receiver has reached its maximum number of concurrent requests. A running request
-            // will end soon, so the pause is short.
+            // `Throttled` means that the maximum number of concurrent requests to the receiver is
+            // reached. A running request will end soon, so the pause is short.
             let pause = match error.kind {
                 Kind::Throttled => 1000,
                 _ => 1000 << message.attempts.min(8),
@@ -383,7 +390,8 @@ async fn receiving(app: App, robots: Robots) {
     }
 }
 
-/// Reports the interfaces of all robots, also of robots that are registered later.
+/// Updates the set of robot interfaces (first levels of their MQTT topics) in an endless loop. The
+/// set also contains the interfaces of robots that are registered later.
 async fn watching_interfaces(app: &App, interfaces: &watch::Sender<BTreeSet<String>>) {
     loop {
         match robots::all(app).await {
@@ -404,7 +412,8 @@ async fn watching_interfaces(app: &App, interfaces: &watch::Sender<BTreeSet<Stri
     }
 }
 
-/// Puts messages for due deadlines into the queues, every `ms` milliseconds in an endless loop.
+/// Puts messages for due deadlines into the queues. The function runs in an endless loop with a
+/// period of `ms` milliseconds.
 pub async fn sweeping(app: &App, ms: u64) {
     let mut tick = tokio::time::interval(Duration::from_millis(ms));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -421,8 +430,9 @@ async fn wait_after(error: &Error, action: &str) {
     tokio::time::sleep(AGAIN).await;
 }
 
-/// Writes each new head of the ledger (the last position with its hash) to a file in the directory.
-/// If commits are removed later, the published head shows the removal.
+/// Publishes each new head of the ledger (the last position with its hash) in a file in the
+/// directory. If commits are removed later, the ledger no longer matches the published head, so the
+/// removal is visible.
 async fn publishing(app: App, directory: std::path::PathBuf) {
     let app = Arc::new(app);
     let mut published = 0;

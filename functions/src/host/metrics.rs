@@ -1,5 +1,5 @@
-//! Prints metrics as log lines. The log lines have the embedded metric format, so CloudWatch reads
-//! the metrics from the log. The desk therefore sends no requests to CloudWatch.
+//! Prints metrics as log lines. CloudWatch can read metrics from log lines in the embedded metric
+//! format. The desk therefore sends no requests to CloudWatch.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 /// can find these lines.
 pub const NAMESPACE: &str = "Ledgerdesk";
 
-/// Prints how many requests one call of a Lambda function sent to AWS services. If the call sent no
-/// requests, prints nothing.
+/// Prints how many requests one call of a Lambda function sent to AWS services. The function prints
+/// no line if the call sent no requests.
 pub fn print(function: &str, at: Moment, counted: &BTreeMap<&'static str, Counted>) {
     if !counted.is_empty() {
         println!("{}", line(function, at, counted));
@@ -20,7 +20,7 @@ pub fn print(function: &str, at: Moment, counted: &BTreeMap<&'static str, Counte
 }
 
 /// Returns the log line for one call of a Lambda function. The totals in this line are metrics. The
-/// line also contains the numbers for each kind of request.
+/// line also contains the numbers per kind of request.
 pub fn line(function: &str, at: Moment, counted: &BTreeMap<&'static str, Counted>) -> Value {
     let mut total = Counted::default();
     counted.values().for_each(|counted| total += *counted);
@@ -37,8 +37,8 @@ pub fn line(function: &str, at: Moment, counted: &BTreeMap<&'static str, Counted
     })
 }
 
-/// Prints the metric that counts signs of tampering (changes of the journal by another program). An
-/// alarm in the deployment template uses this metric.
+/// Prints a metric for a sign of tampering (a change of the journal by another program). The
+/// journal is the table of all commits. An alarm in the deployment template uses this metric.
 pub fn print_tampering(at: Moment) {
     let line = json!({
         "_aws": { "Timestamp": at.0, "CloudWatchMetrics": [{ "Namespace": NAMESPACE, "Dimensions": [[]], "Metrics": [{ "Name": "Tampering" }] }] },

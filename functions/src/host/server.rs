@@ -34,9 +34,9 @@ use crate::app::request_scope::Peer;
 /// this time starts when the client opens the connection. For a later request, this time starts
 /// when the first byte of the request arrives.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest pause between two requests of one connection. Common proxies close a connection after a
-/// pause of 60 s. The server waits longer, so a proxy never sends a request on a connection that
-/// the server has just closed.
+/// The longest pause between two requests of one connection. Common proxies close a connection
+/// after a pause of 60 s. The server waits longer than these proxies. A proxy therefore never sends
+/// a request on a connection that the server has just closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 /// Longest time in which a client may read no byte of a response. After this time, the server
 /// closes the connection.
@@ -50,22 +50,23 @@ const BUFFER_BYTES_MAX: usize = 64 << 10;
 /// too few open files. The connections together usually need 16 MiB of memory. If all buffers are
 /// full, the connections need 256 MiB.
 const CONNECTIONS_MAX: usize = 2048;
-/// Number of open files that connections must not use. The desk needs these files for databases,
-/// uploaded files and outgoing requests.
+/// The number of open files that the server reserves for databases, uploaded files and outgoing
+/// requests. Connections cannot use these files.
 const FILES_RESERVED: u64 = 256;
 /// The assumed limit of open files if the operating system sets no limit.
 const FILES_UNLIMITED: u64 = 1 << 20;
 /// Maximum number of body bytes that the server still reads from a request after the response is
-/// ready. If the server closed the connection with unread bytes, the client would get a connection
-/// reset instead of the response.
+/// ready. The server reads these bytes, because closing a connection with unread bytes resets the
+/// connection. The client could then lose the response.
 const DRAIN_BYTES_MAX: usize = 16 << 20;
 /// Longest time for reading the rest of a request body after the response is ready.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
-/// Time after which an authenticated caller counts as stalled. During this time, the caller sends
-/// no byte of the body or reads no byte of the response. The server may close the connection of a
-/// stalled caller to accept a new connection.
+/// Time after which an authenticated caller counts as stalled. A stalled caller has sent no byte of
+/// the body, or read no byte of the response, during this time. The server may close the connection
+/// of a stalled caller to accept a new connection.
 const STALLED: Duration = Duration::from_secs(1);
-/// Time between two searches for connections that exceed a time limit.
+/// Time between two searches for connections that exceed a time limit. The function `sweep` closes
+/// the connections that it finds.
 const SWEEP_EVERY: Duration = Duration::from_millis(500);
 /// Time to wait after the operating system reports an error for a new connection.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
@@ -76,8 +77,8 @@ const BUSY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-type: application/problem+json\r\ncontent-length: 108\r\n\r\n\
     {\"title\":\"Service Unavailable\",\"status\":503,\"detail\":\"too many connections are open; try again in a second\"}";
 
-/// Serves requests with a router until `stopped` is true. Then accepts no new connections, and
-/// waits at most `STOP_TIMEOUT` for the running requests.
+/// Serves requests with a router until `stopped` is true. The server then accepts no new
+/// connections. It waits at most `STOP_TIMEOUT` for the running requests.
 pub async fn run(listener: TcpListener, router: Router, mut stopped: watch::Receiver<bool>) {
     let connections = Arc::new(Connections::new(connections_max(
         infra::local::open_files_max(),
@@ -135,8 +136,8 @@ fn connections_max(files: Option<u64>) -> usize {
 }
 
 /// The phase of a connection. If too many connections are open, the server closes an old connection
-/// to accept a new connection. A connection in an earlier phase of this list is closed before a
-/// connection in a later phase.
+/// to accept a new connection. The variants are listed in the order of closing: a connection in an
+/// earlier variant is closed first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
     /// The server waits for the end of a request head.
@@ -149,7 +150,7 @@ enum Phase {
     /// purpose, to occupy connections.
     Sending,
     /// An authenticated caller has sent no byte of the body, or read no byte of the response, for
-    /// `STALLED`.
+    /// the time `STALLED`.
     Stalled,
     /// The server handles a request. The server never closes such a connection to accept a new
     /// connection.
@@ -161,8 +162,8 @@ enum Phase {
 struct State {
     phase: Phase,
     since: Instant,
-    /// The time at which the client stopped sending the request body or reading the response. The
-    /// value is `None` while the client sends or reads.
+    /// The time at which the client stopped sending the request body or stopped reading the
+    /// response. The value is `None` while the client sends or reads.
     stalled: Option<Instant>,
 }
 
@@ -208,15 +209,15 @@ impl Connection {
         }
     }
 
-    /// Stores the time at which the client stopped sending or reading. `None` means that the client
-    /// sends or reads again.
+    /// Stores the time at which the client stopped sending the request body or stopped reading the
+    /// response. The value `None` means that the client sends or reads again.
     fn stall(&self, since: Option<Instant>) {
         self.state.lock().expect("no holder panics").stalled = since;
     }
 
-    /// Returns true if the current request was pipelined: the client sent the request before the
-    /// previous response was complete. In this case, no new bytes were read, so the phase is still
-    /// `Idle`.
+    /// Returns true if the current request was pipelined, which means that the client sent the
+    /// request before the previous response was complete. The server read such a request together
+    /// with earlier bytes. The phase is therefore still `Idle`.
     fn is_pipelined(&self) -> bool {
         self.state.lock().expect("no holder panics").phase == Phase::Idle
     }
@@ -259,8 +260,8 @@ impl Connections {
         }
     }
 
-    /// Registers a new connection. If a limit of connections is reached, closes an old connection
-    /// that is not busy. Returns `None` if a limit is reached and all connections are busy.
+    /// Registers a new connection. If too many connections are open, the function closes an old
+    /// connection that is not busy. Returns `None` if all these connections are busy.
     fn admit(&self, address: IpAddr) -> Option<(u64, Arc<Connection>)> {
         let mut open = self.open.lock().expect("no holder panics");
         let (last, all) = &mut *open;
@@ -289,8 +290,8 @@ impl Connections {
         end_oldest(&mut self.open.lock().expect("no holder panics").1, None);
     }
 
-    /// Closes every connection whose request head takes longer than `HEAD_TIMEOUT`, or which waits
-    /// for the next request longer than `IDLE_TIMEOUT`.
+    /// Closes each connection that exceeds a time limit. The limit is `HEAD_TIMEOUT` for receiving
+    /// a request head, and `IDLE_TIMEOUT` for waiting for the next request.
     fn sweep(&self, now: Instant) {
         self.open
             .lock()
@@ -325,11 +326,11 @@ impl Drop for Slot {
 }
 
 /// Closes one connection that is not busy. A connection in an earlier phase of `Phase` is closed
-/// first. Among connections in the same phase, the connection that entered this phase first is
-/// closed. If the parameter `of` is an address, only the connections from this address can be
-/// closed.
+/// first. If several connections are in the same phase, the function closes the connection that
+/// entered this phase first. If `of` is an address, the function only considers connections from
+/// this address.
 ///
-/// Returns false if all these connections are busy.
+/// Returns false if all considered connections are busy.
 fn end_oldest(open: &mut HashMap<u64, Arc<Connection>>, of: Option<IpAddr>) -> bool {
     let waiting = open
         .iter()
@@ -393,16 +394,17 @@ async fn serve(
     }
 }
 
-/// Calls the router for one request. Then reads the rest of the request body, because unread bytes
-/// would reset the connection.
+/// Calls the router for one request. After the response is ready, the function reads the rest of
+/// the request body. Closing a connection with unread bytes would reset the connection.
 async fn answer(
     router: TowerToHyperService<Router>,
     connection: Arc<Connection>,
     request: Request<Incoming>,
 ) -> Result<Response<Answering>, Infallible> {
     if connection.is_pipelined() {
-        // A client can send many pipelined requests at once. This task yields before each of these
-        // requests, so other connections are not delayed.
+        // A client can send many pipelined requests at once (requests before the previous response
+        // is complete). The task yields before each such request, so that other connections also
+        // make progress.
         tokio::task::yield_now().await;
     }
     let (mut parts, body) = request.into_parts();
@@ -426,9 +428,9 @@ async fn answer(
     let mut response = router
         .call(Request::from_parts(parts, Body::new(shared.clone())))
         .await?;
-    // The response is ready, and the server only reads the rest of the body. During this time, the
-    // caller counts as unauthenticated, so the server may close the connection to accept a new
-    // connection.
+    // The response is ready, and the server only reads the rest of the body. From now on, the
+    // caller counts as unauthenticated. The server may therefore close this connection to accept a
+    // new connection.
     let is_known = connection.is_known.swap(false, Ordering::Relaxed);
     if !drained(shared, expects_continue).await {
         response
@@ -446,8 +448,9 @@ async fn drained(mut body: Shared, expects_continue: bool) -> bool {
     if body.is_end_stream() {
         return true;
     }
-    // The client sent the header `Expect: 100-continue`, and the handler did not read the body. The
-    // client therefore sent no body, and the server has nothing to read.
+    // The handler did not read the body of a request with the header `Expect: 100-continue`. The
+    // server therefore never sent status 100. The client then sent no body, and the server has
+    // nothing to read.
     if expects_continue && !body.0.lock().expect("no holder panics").was_read {
         return false;
     }
@@ -467,7 +470,7 @@ async fn drained(mut body: Shared, expects_continue: bool) -> bool {
         .unwrap_or(false)
 }
 
-/// The body of a request, and the state of reading this body.
+/// The body of a request, and whether a reader has already read from the body.
 struct Reading {
     body: Incoming,
     was_read: bool,
@@ -557,8 +560,9 @@ struct Watched {
     /// The timer of a write that cannot continue because the client does not read. The value is
     /// `None` if no write is waiting.
     stalled: Option<Pin<Box<Sleep>>>,
-    /// The time limit and the remaining number of bytes for reading after the last response. The
-    /// value is `None` until the server closes the connection.
+    /// Two limits for reading after the last response: the end of the time limit, and the number of
+    /// bytes that the server may still read. The value is `None` until the server closes its
+    /// sending direction.
     lingers: Option<(Pin<Box<Sleep>>, usize)>,
 }
 
@@ -634,10 +638,10 @@ impl AsyncWrite for Watched {
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
-    /// Closes the sending direction of the connection. Then reads and discards the bytes that the
-    /// client still sends, for at most `DRAIN_TIMEOUT`.
+    /// Closes the sending direction of the connection. The function then reads and discards the
+    /// bytes that the client still sends, for at most `DRAIN_TIMEOUT`.
     ///
-    /// Closing a socket with unread bytes resets the connection. After a reset, the client could
+    /// Without this reading, the operating system would reset the connection. The client could then
     /// lose the last response.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.lingers.is_none() {

@@ -1,5 +1,5 @@
-//! Writes one log line for each request, and adds the request id to each response. A log line
-//! contains no query, no body, no secret and no name of a person.
+//! Writes one log line for each request, and adds the request id to each response. The log lines
+//! contain no queries, bodies, secrets or names of people.
 
 use std::sync::OnceLock;
 
@@ -15,20 +15,22 @@ use crate::app::request_scope::CALLER;
 
 /// The header with the request id in requests and in responses.
 const REQUEST_ID: &str = "x-request-id";
-/// The duration in milliseconds from which a request is slow. A slow request is logged at the level
+/// The smallest duration of a slow request, in milliseconds. A slow request is logged at the level
 /// `info`.
 const SLOW_MS: i64 = 1000;
 /// The largest number of characters of a path in the log. A longer path is shortened.
 const PATH_MAX: usize = 200;
-/// The path segment that is followed by the name or the id of a person.
+/// The path segment before the name or the id of a person. The log must not contain this name or
+/// id.
 const PEOPLE: &str = "people";
 
-/// The first part of the path to which other systems send messages. Such a path ends with a secret.
+/// The beginning of the path to which other systems send messages. Such a path ends with a secret,
+/// which the log must not contain.
 const CALLBACKS: &str = "/callbacks/";
 
-/// Returns a path without private data for the log. The name or the id of a person is replaced by
-/// `{person}`, as in `/v1/people/{person}/forget`. The secret in the path for messages of another
-/// system is replaced by `{secret}`. A long path is shortened.
+/// Returns the path of a request for the log, without private data. The name or the id of a person
+/// becomes `{person}`, as in `/v1/people/{person}/forget`. The secret in a path for messages of
+/// another system becomes `{secret}`. A long path is shortened.
 fn logged_path(path: &str) -> String {
     if let Some(rest) = path.strip_prefix(CALLBACKS) {
         let source: String = rest
@@ -56,15 +58,15 @@ fn logged_path(path: &str) -> String {
         .collect()
 }
 
-/// Writes a log line for each request, and creates an id if the request has no id. The log level is
-/// `warn` for server errors, `info` for client errors and slow requests, and `debug` for other
-/// requests.
+/// Writes a log line for each request. If the request has no id, the function creates one. The log
+/// level is `warn` for server errors, `info` for client errors and slow requests, and `debug` for
+/// all other requests.
 pub(super) async fn observe(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let started_at = app.ledger.clock.now();
     let id = request_id(request.headers(), &app);
     let header = HeaderValue::from_str(&id).ok();
     if let Some(header) = &header {
-        // The request id is stored in this header, because other functions read the id from there.
+        // The request id is written into this header, because other functions read it from there.
         request.headers_mut().insert(REQUEST_ID, header.clone());
     }
     let method = request.method().clone();

@@ -12,16 +12,17 @@ use tokio::sync::Semaphore;
 pub const BODY_BYTES_MAX: usize = 1 << 20;
 /// The longest time that the server waits for the next piece of a body.
 const PIECE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest time in which a whole body must arrive. The time is shorter than the time limit of a
-/// request, which is 25 seconds.
+/// The longest time in which a whole body must arrive. This limit is shorter than the time limit of
+/// a whole request, which is 25 seconds.
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
-/// The largest body, in bytes, that is read without a permit. The total size of larger bodies in
-/// memory is limited by permits. Nearly all bodies are small.
+/// The largest body, in bytes, that the server reads without a permit. A larger body needs a
+/// permit, because permits limit the total memory of large bodies. Nearly all bodies are small.
 const SMALL_BYTES: usize = 16 << 10;
-/// The largest total size, in KiB, of all large bodies that the server reads at the same time. The
-/// limit protects the memory, because the callers are not identified yet.
+/// The largest total size of all large bodies that the server reads at the same time, in KiB. The
+/// limit protects the memory against callers that are not authenticated yet.
 const LARGE_KIB_MAX: usize = 64 << 10;
-/// The longest time that a request waits for a permit to read a large body.
+/// The longest time that a request waits for a permit to read a large body. Permits limit the
+/// memory of large bodies.
 const PERMIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 static LARGE: Semaphore = Semaphore::const_new(LARGE_KIB_MAX);
@@ -40,7 +41,7 @@ pub enum NotRead {
 }
 
 /// Reads a whole body of at most `most` bytes, with limits for time and memory. If the body is
-/// larger, the rest of its bytes is not read.
+/// larger, the function stops reading and returns an error.
 pub async fn read(mut body: Body, most: usize) -> Result<Vec<u8>, NotRead> {
     let expected_size = http_body::Body::size_hint(&body);
     if expected_size.lower() > most as u64 {
@@ -88,8 +89,8 @@ pub async fn read(mut body: Body, most: usize) -> Result<Vec<u8>, NotRead> {
 /// The largest number of nested levels in a JSON body.
 pub const DEPTH_MAX: usize = 64;
 
-/// Returns the name-value pairs of a query or a form. Clients send an array by repeating its name.
-/// If a name is repeated, its values therefore become a list.
+/// Returns the name-value pairs of a query or a form. Clients send an array by repeating its name,
+/// so a repeated name becomes a list of its values.
 pub fn pairs(bytes: &[u8]) -> Map<String, Value> {
     let pairs: Vec<(String, String)> = serde_urlencoded::from_bytes(bytes).unwrap_or_default();
     let mut map = Map::new();
@@ -103,8 +104,8 @@ pub fn pairs(bytes: &[u8]) -> Map<String, Value> {
     map
 }
 
-/// The reason why a body is not a valid JSON object. Each API converts these reasons to its own
-/// error messages.
+/// The reason why a body is not a valid JSON object. Each API converts the reason to an error
+/// message of its own.
 #[derive(Debug, thiserror::Error)]
 pub enum NoObject {
     #[error("the body is not UTF-8: {0}")]
@@ -130,15 +131,15 @@ pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, NoObject> {
     }
 }
 
-/// Parses a text that contains a JSON array or object. In forms and queries, clients send lists and
-/// objects as such texts. Returns `None` for any other text.
+/// Parses a text that contains a JSON array or object. Clients send lists and objects as such texts
+/// in forms and queries. Returns `None` for any other text.
 pub fn nested(text: &str) -> Option<Value> {
     let is_nested = text.trim_start().starts_with(['[', '{']) && depth(text) <= DEPTH_MAX;
     is_nested.then(|| serde_json::from_str(text).ok()).flatten()
 }
 
-/// Returns the largest number of nested levels in a JSON text. The function does not parse the
-/// text.
+/// Returns the largest number of nested levels in a JSON text. The function only counts brackets,
+/// so that a text with too many levels is never parsed.
 fn depth(text: &str) -> usize {
     let (mut current, mut deepest, mut in_text, mut escaped) = (0_usize, 0, false, false);
     for byte in text.bytes() {

@@ -1,6 +1,6 @@
 //! Receives messages from other systems at `/callbacks/{source}/{secret}`. If the secret is valid,
-//! the message is stored before the response is sent. A worker of the queue `sync` processes it
-//! later.
+//! the desk stores the message before it sends the response. A worker of the queue `sync` processes
+//! the message later.
 
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -29,8 +29,8 @@ pub(super) fn routes() -> Router<App> {
     Router::new().route("/callbacks/{source}/{secret}", post(receive))
 }
 
-/// Stores a message from another system. BlueKing ITSM expects a fixed response format from the
-/// receiver of a callback (reference/bk-itsm.md 10), and this response has that format.
+/// Stores a message from another system. The response has the fixed format that BlueKing ITSM
+/// expects from a callback receiver (reference/bk-itsm.md 10).
 async fn receive(
     State(app): State<App>,
     Path((source, secret)): Path<(String, String)>,

@@ -21,12 +21,12 @@ use serde_json::{Value, json};
 
 use crate::App;
 
-/// The longest time that `/readyz` waits for a test write. If the write takes longer, the response
-/// reports that the ledger cannot be written.
+/// The longest time that `/readyz` waits for a test write. After this time, the response reports
+/// that the ledger cannot be written.
 const WRITABLE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Returns the router for all HTTP paths. The BlueKing API has variants of its paths that axum
-/// routes cannot express. Therefore the BlueKing API handles all paths without a route.
+/// Returns the router for all HTTP paths. The BlueKing API has path variants that routes of axum
+/// cannot express. A request without a matching route therefore goes to the BlueKing API.
 pub fn router(app: App) -> Router {
     Router::new()
         .route("/", get(page::first))
@@ -35,9 +35,8 @@ pub fn router(app: App) -> Router {
         .route("/openapi.json", get(api::openapi::document))
         .nest("/v1", api::router())
         .merge(inbound::routes())
-        // Without credentials, a caller must not find out which paths or methods exist. This
-        // handler therefore checks the credentials first, and returns status 405 only to a known
-        // caller.
+        // A caller without credentials must not find out which paths or methods exist. The handler
+        // therefore checks the credentials first. Only a known caller gets status 405.
         .method_not_allowed_fallback(blueking::only_read)
         .fallback(blueking::command)
         .layer(from_fn_with_state(app.clone(), scope::open))

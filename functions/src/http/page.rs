@@ -4,8 +4,8 @@
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 
-/// The content security policy of the start page. The page needs no scripts and no external
-/// resources, so the policy forbids them.
+/// The content security policy of the start page. The policy forbids scripts and external
+/// resources, because the page needs none.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
 
 const STYLE: &str = "body{font:16px/1.6 system-ui,sans-serif;max-width:44rem;margin:3rem auto;padding:0 1rem;color:#1d2129}\

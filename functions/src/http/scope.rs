@@ -1,5 +1,6 @@
-//! Defines the scope of a request: data that all functions can read while the request is handled.
-//! The scope contains the peer address, the conditional headers, and the caller whose limits apply.
+//! Defines the scope of a request: data that all functions can read while the server handles the
+//! request. The scope contains the peer address and the conditional headers. It also contains the
+//! caller, because the limits of this caller apply to the request.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,8 +20,8 @@ use crate::App;
 use crate::app::limits::{LARGE_ANSWER, Of, Transfer};
 use crate::app::request_scope::{Peer, SCOPE, Scope};
 
-/// Returns whether the header `If-None-Match` contains an entity tag (RFC 9110 13.1.2). The
-/// comparison ignores the difference between weak and strong tags.
+/// Returns whether the header `If-None-Match` contains an entity tag (RFC 9110 13.1.2). Weak tags
+/// (with the prefix `W/`) and strong tags are compared as equal.
 pub fn is_known(if_none_match: &str, tag: &str) -> bool {
     let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
     if_none_match.trim() == "*"
@@ -30,20 +31,22 @@ pub fn is_known(if_none_match: &str, tag: &str) -> bool {
 }
 
 /// Handles a request with its own scope (data that other functions can read during the request). If
-/// the request writes data, the bytes of its body are added to the write limit of the caller.
+/// the request writes data, the function adds the size of its body to the write limit of the
+/// caller.
 pub(super) async fn open(State(app): State<App>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let is_v1 = path.starts_with("/v1/");
-    // In the BlueKing API, operations that only read also accept POST. Such requests do not count
-    // as writes. File uploads do not count here either, because they have their own limits.
+    // In the BlueKing API, operations that only read also accept POST, so they do not count as
+    // writes. File uploads do not count here either, because other limits apply to uploads.
     let writes = !matches!(*request.method(), Method::GET | Method::HEAD)
         && if is_v1 {
             !is_upload(path)
         } else {
             !blueking::is_read(path)
         };
-    // A write in the API `/v1` changes the ledger before its response is sent. The limit for large
-    // responses does not apply to this response, so that no error replaces it.
+    // A write in the API `/v1` changes the ledger before the server sends the response. The limit
+    // for large responses could replace the response by an error, so this limit does not apply to
+    // writes.
     let is_bounded = !is_v1 || matches!(*request.method(), Method::GET | Method::HEAD);
     let request_id = blueking::render::request_id(request.headers(), &app);
     let (parts, body) = request.into_parts();
@@ -70,8 +73,8 @@ pub(super) async fn open(State(app): State<App>, request: Request, next: Next) -
         .await;
     let of = *scope.of.lock().expect("no holder panics");
     if let Some(of) = of {
-        // A rejected request of the API `/v1` wrote nothing, so it counts as 0 bytes. The BlueKing
-        // API returns status 200 for errors too, so the bytes of all its requests count.
+        // A rejected request of the API `/v1` has written no data, so it counts as 0 bytes. The
+        // BlueKing API uses status 200 also for errors, so the bytes of all its requests count.
         let written = if is_v1 && !response.status().is_success() {
             0
         } else {
@@ -98,18 +101,18 @@ pub(super) async fn open(State(app): State<App>, request: Request, next: Next) -
     response
 }
 
-/// Returns whether requests to a path upload files. Uploads have their own limits.
+/// Returns whether requests to a path upload files. Other limits apply to uploads.
 fn is_upload(path: &str) -> bool {
     path.starts_with("/v1/attachments") || path.starts_with("/v1/uploads")
 }
 
-/// Adds a large response to the limit of the caller, until the client has read the whole response.
-/// Returns an error if the caller already has too many large responses that are not read yet.
+/// Counts a large response in the limit of the caller until the client has read the whole response.
+/// Returns an error if the caller already has too many unread large responses.
 fn metered(app: &App, of: Of, response: Response) -> Result<Response, Error> {
     let bytes = http_body::Body::size_hint(response.body())
         .exact()
         .and_then(|bytes| usize::try_from(bytes).ok());
-    // A response of unknown size contains a file. Downloads of files have their own limits.
+    // A response without a known size contains a file. Other limits apply to downloads of files.
     let Some(bytes) = bytes.filter(|bytes| *bytes > LARGE_ANSWER) else {
         return Ok(response);
     };
@@ -126,11 +129,11 @@ fn metered(app: &App, of: Of, response: Response) -> Result<Response, Error> {
 /// The largest number of response bytes that are sent in one piece.
 const PIECE_BYTES: usize = 32 << 10;
 
-/// A large response body that is sent in small pieces. The body counts in the limit of the caller
-/// until its last piece is sent.
+/// A large response body that is sent in small pieces. The limit of the caller counts this body
+/// until the last piece is sent.
 struct Metered {
     body: Body,
-    /// The bytes of the last received data block that are not sent yet.
+    /// The bytes of the last data block that are not sent yet.
     rest: Bytes,
     _transfer: Transfer,
 }
@@ -161,7 +164,8 @@ impl http_body::Body for Metered {
     }
 
     fn size_hint(&self) -> SizeHint {
-        // This type contains only bodies with a known size, so the returned size is exact.
+        // This type is used only for bodies with a known size, so the result is the exact number of
+        // unsent bytes.
         let unread = self.body.size_hint().exact().unwrap_or_default();
         SizeHint::with_exact(unread + self.rest.len() as u64)
     }

@@ -10,7 +10,8 @@ use crate::cli::target::Target;
 use crate::cli::{Change, CommandError};
 use crate::stream::index::{Arrived, Indexer, TAMPERED};
 
-/// The longest normal time, in milliseconds, from a commit until the feed contains it.
+/// The longest normal time from a commit until the feed (the ordered list of all commits) contains
+/// the commit, in milliseconds.
 const INDEXING_MAX_MS: i64 = 60_000;
 
 pub(super) async fn check(
@@ -82,7 +83,7 @@ pub(super) async fn check(
                 commit,
             })
             .collect();
-        // The order in which the missing commits arrived is unknown. The commits are therefore
+        // The order in which the missing commits were stored is unknown. The commits are therefore
         // sorted by commit time.
         lost.sort_by_key(|arrived| (arrived.commit.at, arrived.commit.first));
         let filled = Indexer::new(cloud.pages, cloud.ports.blob, ledger.clock.clone())

@@ -17,8 +17,8 @@ use crate::cli::target::Target;
 
 /// The prefix of every exported event type, in the form of a reverse domain name.
 const DOMAIN: &str = "io.ledgerdesk";
-/// The event attributes that prove a commit. A filtered export omits these attributes, because a
-/// hash chain with missing commits proves nothing.
+/// The event attributes that prove a commit by a hash chain. A filtered export omits these
+/// attributes, because a hash chain with missing commits proves no commit.
 const PROOF: [&str; 8] = [
     "first",
     "count",
@@ -92,7 +92,7 @@ impl Export {
         }
     }
 
-    /// Returns an error if a filter cannot match any event.
+    /// Returns an error if the filters cannot match any event.
     fn check(&self) -> Result<(), CommandError> {
         self.kinds
             .iter()
@@ -146,8 +146,8 @@ impl Export {
     }
 }
 
-/// Returns an event type without its domain and version. For example,
-/// `io.ledgerdesk.ticket.opened.v1` becomes `ticket.opened`.
+/// Returns an exported event type without the prefix `io.ledgerdesk` and without the version. For
+/// example, `io.ledgerdesk.ticket.opened.v1` becomes `ticket.opened`.
 fn plain_type(exported: &str) -> &str {
     exported
         .strip_prefix(DOMAIN)
@@ -156,7 +156,7 @@ fn plain_type(exported: &str) -> &str {
         .map_or(exported, |(kind, _)| kind)
 }
 
-/// Prints a note to standard error. Standard output contains only the export.
+/// Prints a note to standard error, because standard output must contain only the export.
 fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
@@ -169,8 +169,8 @@ fn remove_proof(line: &mut Value) {
     }
 }
 
-/// Converts a write error to the result of the command. A closed pipe, as with `| head`, is no
-/// error. Any other write error is an error of the command.
+/// Converts a write error to the result of the command. A closed pipe, for example with `| head`,
+/// counts as success. Any other write error is returned as an error.
 fn write_result(error: &std::io::Error) -> Result<(), CommandError> {
     if error.kind() == std::io::ErrorKind::BrokenPipe {
         Ok(())
@@ -181,12 +181,12 @@ fn write_result(error: &std::io::Error) -> Result<(), CommandError> {
 
 /// Returns the events of a commit as CloudEvents 1.0.
 ///
-/// Every event contains the actor, the origin and the stream, and the times of the event and of the
-/// commit. The attribute `position` is the position of the commit in the feed (the list of all
-/// commits). The attribute `index` is the index of the event in the commit.
+/// Every event contains the actor, the origin, the stream, the time of the event and the time of
+/// the commit. The attribute `position` is the position of the commit in the feed (the ordered list
+/// of all commits). The attribute `index` is the index of the event in the commit.
 ///
-/// The first event of a commit also contains the hashes that prove the commit. CloudEvents allows
-/// only lower-case letters in the names of these attributes.
+/// The first event of a commit also contains the hashes that prove the commit. The names of all
+/// attributes have only lower-case letters, because CloudEvents requires such names.
 pub fn cloud_events(placed: &Placed) -> Result<Vec<Value>, Error> {
     let commit = &placed.commit;
     let unreadable =
@@ -217,7 +217,8 @@ pub fn cloud_events(placed: &Placed) -> Result<Vec<Value>, Error> {
         });
         let on_behalf_of = meta.on_behalf_of.as_ref().map(events::PersonId::as_str);
         let app = meta.app.as_ref().map(events::AppCode::as_str);
-        // CloudEvents does not allow attributes without a value, so empty values are omitted.
+        // CloudEvents does not allow attributes without a value. Attributes with an empty value are
+        // therefore omitted.
         for (name, value) in [
             ("onbehalfof", on_behalf_of),
             ("app", app),
@@ -231,7 +232,8 @@ pub fn cloud_events(placed: &Placed) -> Result<Vec<Value>, Error> {
         if index == 0 {
             line["first"] = commit.first.to_string().into();
             line["count"] = commit.n.to_string().into();
-            // The commit hash includes this integer, and not the time in text form.
+            // The commit hash is computed from this integer and not from the time as text. A reader
+            // of the export needs the integer to check the hash.
             line["committedat"] = commit.at.0.to_string().into();
             line["commandid"] = hex(&commit.command_id).into();
             line["prevhash"] = hex(&commit.prev_hash).into();

@@ -1,9 +1,10 @@
 //! Implements `ledgerdesk audit`, which reads, replays, verifies and exports the ledger. The
 //! service desk may run at the same time.
 //!
-//! Most subcommands only read. `rebuild` and `parked --redrive` write views. `follow` builds lost
-//! views again and sends the work of all streams to the queue again. `check --fill` adds missing
-//! commits to the end of the feed (the ordered list of all commits).
+//! Most subcommands only read. Four subcommands also write:
+//! - `rebuild` and `parked --redrive` write views (stored tables for queries).
+//! - `follow` builds lost views again, and puts the work of all streams into the queues again.
+//! - `check --fill` adds missing commits to the end of the feed (the ordered list of all commits).
 
 mod check;
 mod export;
@@ -41,8 +42,8 @@ pub use rebuild::rebuild_view;
 
 /// The largest number of commits that one read returns.
 const PAGE: usize = 1000;
-/// The largest number of entries in a printed list. The lists contain signs of tampering, and
-/// parked streams and messages (their processing failed).
+/// The largest number of entries in a printed list. Such a list contains signs of tampering, or it
+/// contains streams and messages that are parked because their processing failed.
 const PARKED_MAX: usize = 1000;
 
 #[derive(Debug, Args)]
@@ -115,10 +116,11 @@ pub enum Command {
     },
 }
 
-/// The start or the end of an audited period: a position of the feed, a time, or a UTC day.
+/// The start or the end of an audited period. The user can specify a position of the feed (the
+/// ordered list of all commits), a time, or a UTC day.
 ///
-/// For a time, `first` and `last` are equal. For a UTC day, `first` and `last` are the first and
-/// the last millisecond of the day.
+/// For a time, `first` and `last` are equal. For a UTC day, `first` is the first millisecond of the
+/// day, and `last` is the last millisecond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
     Position(i64),
@@ -153,7 +155,7 @@ impl FromStr for Bound {
 }
 
 impl Bound {
-    /// Returns whether a commit is at or before this bound.
+    /// Returns whether a commit is at or before this bound (the end of an audited period).
     fn includes(self, placed: &Placed) -> bool {
         match self {
             Self::Position(position) => placed.position <= position,
@@ -193,8 +195,8 @@ impl Audit {
     }
 }
 
-/// Prints the findings (detected problems) of a check. If there are findings, returns an error with
-/// their number.
+/// Prints the findings (detected problems) of a check. If the check has findings, returns an error
+/// that contains their number.
 fn conclude(
     name: &str,
     findings: &[String],
@@ -219,7 +221,7 @@ fn conclude(
 }
 
 /// Rejects a stream kind that does not exist. Without this check, a misspelled kind would give an
-/// empty result, as if the ledger had no such events.
+/// empty result. The user could then believe that the ledger contains no such events.
 ///
 /// If `with_types` is true, `kind` may also be an event type.
 fn check_kind(kind: &str, with_types: bool) -> Result<(), CommandError> {
@@ -300,8 +302,8 @@ async fn verify_all(target: &Target, heads: &[String], json: bool) -> Result<(),
     conclude("audit verify", &verdict.findings, report, json)
 }
 
-/// Verifies the hash chains of the ledger. Also compares every snapshot with the state that the
-/// events of its stream give.
+/// Verifies the hash chains of the ledger. The function also computes the state of each snapshot
+/// from the events of its stream, and compares both states.
 pub async fn verify_ledger(
     ledger: &Ledger,
     published: &[Head],
@@ -330,8 +332,9 @@ async fn wrong_snapshots(ledger: &Ledger, stream: &str) -> Result<Vec<i64>, Erro
     }
 }
 
-/// Compares the accepted losses of commits in the file `<data>/heads` with the ledger. An accepted
-/// loss must be recorded in both. Returns a finding for each loss that the ledger does not record.
+/// Returns a finding for each accepted loss of commits that the ledger does not record. An accepted
+/// loss must be recorded in two places: in the file `<data>/heads` and in the ledger. `accepted`
+/// contains the losses from the file.
 async fn unrecorded(ledger: &Ledger, accepted: &[Accepted]) -> Result<Vec<String>, Error> {
     if accepted.is_empty() {
         return Ok(Vec::new());
@@ -362,8 +365,9 @@ async fn unrecorded(ledger: &Ledger, accepted: &[Accepted]) -> Result<Vec<String
         .collect())
 }
 
-/// Returns the published heads of a directory (positions of commits with their hashes, from the
-/// file `heads`). Heads of commits whose loss was accepted are omitted.
+/// Returns the published heads of a data directory. A published head is the position and the hash
+/// of a commit, stored in the file `heads`. The result omits the heads of commits whose loss was
+/// accepted.
 pub fn published_heads(data: &Path) -> Result<Vec<Head>, String> {
     Ok(heads::read(data).map_err(words)?.heads)
 }

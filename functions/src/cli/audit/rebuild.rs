@@ -1,5 +1,5 @@
-//! Implements two commands. `ledgerdesk audit rebuild` builds views again from the ledger.
-//! `ledgerdesk audit follow` processes all streams again and builds lost views again.
+//! Implements two commands. `ledgerdesk audit rebuild` builds views (stored tables) again from the
+//! ledger. `ledgerdesk audit follow` processes all streams again and builds lost views again.
 
 use std::collections::HashSet;
 
@@ -63,7 +63,8 @@ pub(super) async fn rebuild(
     Ok(())
 }
 
-/// Builds one view again from the ledger. Returns an error if no view has the given name.
+/// Builds one view (a stored table) again from the ledger. Returns an error if the name of the view
+/// is unknown.
 pub async fn rebuild_view(
     ledger: &Ledger,
     views: &dyn Views,
@@ -85,9 +86,9 @@ pub async fn rebuild_view(
     }
 }
 
-/// Processes every stream of the feed again. The processing of a stream starts at the last commit
-/// in its card (the stored state of the stream). Then updates the board (the totals of the service
-/// desk) to the end of the feed.
+/// Processes every stream of the feed (the ordered list of all commits) again. The processing of a
+/// stream starts at the last commit in its card (the stored state of the stream). The function then
+/// updates the board (the totals of the service desk).
 pub(super) async fn follow_again(
     target: &Target,
     change: Change,

@@ -36,8 +36,9 @@ impl Show {
             return List::default().run(target, json).await;
         };
         let ledger = target.read().await?;
-        // The case ids in imported logs may contain spaces, which are encoded in stream names. If
-        // the given name contains spaces, the command also searches for its encoded form.
+        // The case ids of imported logs may contain spaces, and stream names contain these ids in
+        // encoded form. If no stream has the given name, the command therefore uses the encoded
+        // name.
         let encoded = encoded(stream);
         let is_raw = encoded != stream
             && ledger
@@ -119,8 +120,8 @@ fn print_text(report: &Value) {
     );
 }
 
-/// Returns the sequence number of the last event of a stream that is at or before a position of the
-/// feed.
+/// Returns the sequence number of the last event of a stream at a position of the feed (the ordered
+/// list of all commits). Events after this position are ignored.
 async fn sequence_at(ledger: &Ledger, stream: &str, until: i64) -> Result<i64, Error> {
     let (mut sequence, mut position) = (0, 0);
     while position < until {

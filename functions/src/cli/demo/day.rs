@@ -26,7 +26,8 @@ const REQUESTERS: [&str; 8] = [
     "lisi", "chenwen", "chuyi", "weier", "jiangsan", "shenwu", "hanliu", "yangqi",
 ];
 
-/// The totals of the simulated day, counted by the client.
+/// The totals of the simulated day. The simulation itself counts them, independently of the service
+/// desk.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
     pub(super) refused: u64,
@@ -34,7 +35,7 @@ pub(super) struct Tally {
     pub(super) example: String,
 }
 
-/// An HTTP client for the BlueKing API and for `/v1`.
+/// An HTTP client that calls the BlueKing API and the API `/v1`.
 #[derive(Clone)]
 pub(super) struct Client {
     http: HttpClient,
@@ -151,7 +152,7 @@ impl Client {
     }
 }
 
-/// A random generator with a fixed seed. The same seed always produces the same simulation.
+/// A random number generator. The same seed always produces the same simulation.
 struct Dice(SeededRng);
 
 impl Dice {
@@ -201,7 +202,7 @@ pub(super) async fn drive(
     Ok(tally)
 }
 
-/// The simulation of one ticket. It performs the actions of all people who process the ticket.
+/// The simulation of one ticket. It performs the actions of all people who work on this ticket.
 struct TicketRun {
     client: Client,
     dice: Dice,
@@ -233,8 +234,8 @@ impl TicketRun {
                 return Ok((sn, self.refused, true));
             }
             if self.dice.percent(3) {
-                // In 3 percent of the steps, the simulation of this ticket ends and the ticket
-                // stays open.
+                // With a probability of 3 percent per step, the simulation of the ticket ends here.
+                // The ticket then stays open.
                 return Ok((sn, self.refused, false));
             }
             let Some(step) = status["current_steps"]
@@ -249,8 +250,8 @@ impl TicketRun {
         Ok((sn, self.refused, false))
     }
 
-    /// Returns a random service and the values of its form. Most results are service requests or
-    /// incidents.
+    /// Returns the id of a random service and the values of its form. Most of the services are
+    /// service requests and incidents.
     fn service_and_form(&self) -> (i64, Value) {
         let dice = &self.dice;
         let level = || (1 + dice.below(3)).to_string();
@@ -396,8 +397,8 @@ impl TicketRun {
     /// Simulates the action of a person on a node that waits for this person. In most cases, the
     /// person submits the form of the node.
     ///
-    /// In some cases, the ticket is first suspended and resumed. In other cases, the node is
-    /// terminated or transferred, and the form is not submitted.
+    /// In some cases, the ticket is suspended and resumed before this action. In other cases, the
+    /// person terminates or transfers the node and does not submit the form.
     async fn submit(
         &mut self,
         sn: &str,
@@ -444,8 +445,7 @@ impl TicketRun {
         self.client.must("operate_node", body).await.map(drop)
     }
 
-    /// Returns simulated form values for a node. Most decisions are positive, and all texts are
-    /// short.
+    /// Returns simulated form values for a node. Most decisions are positive.
     fn form(&self, step: &Value) -> Value {
         let is_positive = self.dice.percent(82);
         let fields = step["fields"].as_array().cloned().unwrap_or_default();
@@ -453,8 +453,8 @@ impl TicketRun {
             let key = field["key"].as_str().unwrap_or_default();
             let choices = field["choice"].as_array().cloned().unwrap_or_default();
             match field["type"].as_str().unwrap_or_default() {
-                // In each form of the demo company, the first option of a radio field is the
-                // positive decision.
+                // In all forms of the demo company, the first option of a radio field means
+                // approval.
                 "RADIO" => choices[usize::from(!is_positive)]["key"].clone(),
                 "SELECT" | "CHECKBOX" | "MULTISELECT" => choices
                     .first()

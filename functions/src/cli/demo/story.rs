@@ -1,9 +1,9 @@
-//! Executes the scripted part of the demo, in which an incident causes a change. Both tickets are
-//! processed through the APIs.
+//! Executes the scripted part of the demo, in which an incident causes a change. The demo processes
+//! both tickets through the APIs.
 //!
-//! The form of the change gets its options from another system. First, two parallel approvals
-//! accept the change. Then a countersign node (all approvers must agree) sends the change back. The
-//! change is submitted again with a file. The API call of the change fails once and is repeated. At
+//! The form of the change gets its options from another system. Two parallel approvals accept the
+//! change. Then a countersign node (all approvers must agree) sends the change back. The creator
+//! submits the change again with a file. The API call of the change fails once and is repeated. At
 //! the end, the incident is resolved.
 
 use std::collections::BTreeSet;
@@ -22,7 +22,7 @@ use super::day::Client;
 /// The longest time that the demo waits until a ticket has the expected status.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Executes the scripted part of the demo. Returns lines of text for the summary.
+/// Executes the scripted part of the demo. Returns the lines that the summary of the demo shows.
 pub(super) async fn run(client: &Client) -> Result<Vec<String>, String> {
     let calls = Calls::default();
     let address = platform(calls.clone()).await?;
@@ -178,11 +178,12 @@ async fn until(client: &Client, sn: &Value, is_met: impl Fn(&Value) -> bool) -> 
         .map_err(|_| format!("{sn} did not reach the expected status in time"))?
 }
 
-/// The idempotency keys of all API calls that the simulated platform received, in order of arrival.
+/// The idempotency keys of all API calls that the simulated platform received. The oldest call is
+/// first.
 type Calls = Arc<Mutex<Vec<String>>>;
 
 /// Starts a simulated external platform on this machine and returns its URL. The platform rejects
-/// the first API call, so that the demo shows a retry.
+/// the first API call, because the demo shows how the desk repeats a call.
 async fn platform(calls: Calls) -> Result<String, String> {
     let listener = TcpListener::bind("127.0.0.1:0")
         .await
@@ -210,7 +211,8 @@ async fn answer(State(calls): State<Calls>, headers: HeaderMap) -> Json<Value> {
     })
 }
 
-/// Returns the connection pools of the simulated platform. They are the options of a form field.
+/// Returns the list of connection pools of the simulated platform. The demo uses this list as the
+/// options of a form field.
 async fn offer() -> Json<Value> {
     let pool = |key: &str, name: &str| json!({ "id": key, "name": name });
     Json(
@@ -218,8 +220,8 @@ async fn offer() -> Json<Value> {
     )
 }
 
-/// Returns a service definition for import. The workflow of the service has parallel approvals, a
-/// countersign node that can send the ticket back, and an API call.
+/// Returns the definition of a service for an import. The workflow contains parallel approvals, a
+/// countersign node (all approvers must agree) that can send the ticket back, and an API call.
 fn service(url: &str) -> Value {
     let approval = |id: i64, name: &str, person: &str, is_multi: bool| {
         json!({ "id": id, "type": "APPROVAL", "name": name, "processors_type": "PERSON", "processors": person, "is_multi": is_multi,

@@ -21,28 +21,29 @@ use crate::stream::follow::due;
 use crate::stream::index::{Arrived, Indexer, TAMPERED};
 use crate::stream::{parked, project};
 
-/// The longest normal time, in milliseconds, after which a commit is in the feed (the ordered list
-/// of all commits) and in the views.
+/// The longest normal processing time of a commit, in milliseconds. After this time, the feed (the
+/// ordered list of all commits) and the views (stored tables) contain the commit.
 const PROCESSING_MAX_MS: i64 = 60_000;
-/// The largest age, in milliseconds, of the commits that this check searches in the feed. A search
-/// for older commits would read the whole feed, which is the task of `audit check`.
+/// The largest age of a commit that this check searches in the feed, in milliseconds. A search for
+/// older commits would read the whole feed. The command `audit check` performs this larger search.
 const RECENT_MS: i64 = 24 * 3_600_000;
-/// The largest number of feed pages that are read to check the cards (stored states of tickets). A
-/// page contains several commits.
+/// The largest number of feed pages that the check of the cards reads. A feed page contains several
+/// commits, and a card is the stored state of one ticket.
 const PAGES_MAX: i64 = 100;
-/// A deadline is a problem if it is overdue by more than this time, in milliseconds.
+/// The longest tolerated delay of a deadline, in milliseconds. A deadline that is overdue for a
+/// longer time is a problem.
 const OVERDUE_MS: i64 = 5 * 60_000;
-/// The largest normal number of commits that the board (the stored totals of the service desk) does
-/// not include yet.
+/// The largest normal number of commits that are missing in the board (the stored totals of the
+/// service desk).
 const BOARD_LAG_MAX: i64 = 10_000;
-/// The number of tickets that the checks read, newest first.
+/// The number of tickets that the checks read. The checks begin with the newest ticket.
 const TICKETS: usize = 20;
-/// The largest number of parked streams that are counted. The processing of a parked stream has
-/// failed.
+/// The largest number of parked streams that the check counts. A stream is parked if its processing
+/// has failed.
 const PARKED_MAX: usize = 1000;
 const TABLES: [&str; 4] = ["journal", "feed", "views", "keys"];
 
-/// Runs all checks. If a table cannot be used, all checks that need the tables are skipped.
+/// Runs all checks. If a table cannot be used, the function skips all checks that need the tables.
 pub(super) async fn look(cloud: &Cloud) -> Vec<Finding> {
     let mut findings = vec![fine("region", cloud.region())];
     let tables = tables(cloud, &mut findings).await;
@@ -69,7 +70,7 @@ pub(super) async fn look(cloud: &Cloud) -> Vec<Finding> {
     findings
 }
 
-/// Returns what the operator should do after a failed request to AWS.
+/// Returns advice for the operator after a failed request to AWS.
 fn advice(cloud: &Cloud, error: &Error, permission: &str) -> String {
     match error.kind {
         Kind::Denied => format!("these credentials lack a permission: give them {permission} on the resource, or use other credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID)"),
@@ -215,8 +216,8 @@ async fn queue(cloud: &Cloud, name: &str) -> Finding {
     }
 }
 
-/// Checks whether the feed (the ordered list of all commits) contains the latest commits of
-/// tickets, number sequences and configuration.
+/// Checks whether the feed (the ordered list of all commits) contains the latest commits. The check
+/// covers the streams of tickets, number sequences and configuration.
 async fn index(cloud: &Cloud) -> Finding {
     match missing_in_feed(cloud).await {
         Ok((position, late)) if late.is_empty() => {
@@ -297,7 +298,7 @@ async fn missing_in_feed(cloud: &Cloud) -> Result<(i64, Vec<String>), Error> {
     ))
 }
 
-/// Checks whether the cards (the stored states) of the newest tickets are up to date.
+/// Checks whether the cards (the stored states of tickets) of the newest tickets are up to date.
 async fn cards(cloud: &Cloud) -> Finding {
     match outdated_cards(cloud).await {
         Ok(behind) if behind.is_empty() => fine("follow", "cards are up to date"),
@@ -324,7 +325,7 @@ async fn outdated_cards(cloud: &Cloud) -> Result<Vec<String>, Error> {
     };
     let mut behind = BTreeSet::new();
     let mut checked = 0;
-    // Pages of the last minute are skipped, because their commits may still be processed.
+    // Feed pages of the last minute are skipped, because the desk may still process their commits.
     for number in (1..=newest.number)
         .rev()
         .take_while(|number| newest.number - number < PAGES_MAX)
@@ -393,8 +394,8 @@ async fn deadlines(cloud: &Cloud) -> Finding {
     }
 }
 
-/// Checks whether the board (the stored totals of the service desk) includes nearly all commits of
-/// the feed.
+/// Checks whether the board (the stored totals of the service desk) is up to date. Up to
+/// `BOARD_LAG_MAX` commits may be missing.
 async fn board(cloud: &Cloud) -> Finding {
     let lag = async {
         let (position, _) = project::stored::<DeskBoard>(&*cloud.ports.views).await?;

@@ -12,16 +12,16 @@ use crate::catalog::FUNCTIONS;
 use crate::cli::CommandError;
 use crate::host::metrics::NAMESPACE;
 
-/// A log line in which a cloud function reports its use of cloud services. Only the member `Cost`
-/// is read.
+/// A log line in which a cloud function reports its use of cloud services. The command reads only
+/// the member `Cost` of the line.
 #[derive(Deserialize)]
 struct Line {
     #[serde(rename = "Cost")]
     cost: BTreeMap<String, Counted>,
 }
 
-/// Prints the requests, capacity units, bytes and dollars of each cloud function in the last
-/// `hours` hours. Also prints the averages per commit.
+/// Prints the use and the cost of each cloud function in the last `hours` hours: requests, capacity
+/// units, bytes and dollars. Also prints the averages per commit.
 pub(super) async fn print(cloud: &Cloud, hours: i64, json: bool) -> Result<(), CommandError> {
     let since = cloud.ports.ledger.clock.now().0 - hours * 3_600_000;
     let (mut commits, mut total, mut puts, mut are_cut) = (0, Counted::default(), 0, false);

@@ -16,11 +16,12 @@ use super::{Finding, fine, warning, wrong};
 use crate::cli::uploads;
 use crate::stream::{parked, project};
 
-/// The largest normal number of commits that the views do not include yet.
+/// The largest normal number of commits that are missing in the views (stored tables).
 const LAG_MAX: i64 = 10_000;
-/// The largest number of streams that a text lists after the first stream.
+/// The largest number of additional streams that the advice for failed callbacks lists after the
+/// first stream.
 const SHOWN_MAX: usize = 4;
-/// The largest number of missing uploads that the text of one result lists.
+/// The largest number of missing uploads in the text of one check result.
 const NAMED_MAX: usize = 5;
 
 const RESTORE_LEDGER: &str =
@@ -126,7 +127,7 @@ pub(super) async fn look(data: &Path) -> Vec<Finding> {
     findings
 }
 
-/// Returns a warning if users other than the owner can access a file of the service desk.
+/// Returns a warning if users other than the owner can access the files of the service desk.
 fn permissions(data: &Path) -> Option<Finding> {
     let wide = wide(data);
     let (path, mode) = wide.first()?;
@@ -145,7 +146,7 @@ fn permissions(data: &Path) -> Option<Finding> {
     ))
 }
 
-/// Returns what the operator should do if a file cannot be read. `otherwise` is the default advice.
+/// Returns the advice for a file that cannot be read. `otherwise` is the advice in the normal case.
 fn next_step(data: &Path, name: &str, is_running: bool, otherwise: &'static str) -> &'static str {
     if !is_running && has_unread_log(data, name) {
         START
@@ -154,8 +155,7 @@ fn next_step(data: &Path, name: &str, is_running: bool, otherwise: &'static str)
     }
 }
 
-/// Runs the integrity check of SQLite on a database file. Returns `None` if the file does not
-/// exist.
+/// Runs the integrity check of SQLite on a database file. Returns `None` if the file is missing.
 fn sound(data: &Path, name: &str, is_running: bool) -> Option<Finding> {
     let advice = match name {
         "ledger.db" => RESTORE_LEDGER,
@@ -175,15 +175,16 @@ fn sound(data: &Path, name: &str, is_running: bool) -> Option<Finding> {
     }
 }
 
-/// Returns whether the current user may not read a file of the directory. The content of such a
-/// file cannot be checked.
+/// Returns true if the current user may not read a file of the directory. The checks then cannot
+/// read the content of this file.
 fn is_denied(data: &Path, name: &str) -> bool {
     std::fs::File::open(data.join(name))
         .is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
-/// Returns a text that lists the streams of the failed callbacks, except the first stream. The text
-/// lists at most [`SHOWN_MAX`] streams.
+/// Returns the end of the advice for failed callbacks, which lists the other streams. The advice
+/// already contains the first stream, so the list omits this stream. The list contains at most
+/// [`SHOWN_MAX`] streams.
 fn others(failing: &[Entry]) -> String {
     let names: Vec<&str> = failing
         .iter()

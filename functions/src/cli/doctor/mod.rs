@@ -28,10 +28,10 @@ pub struct Doctor {
 struct Finding {
     what: String,
     found: String,
-    /// What the operator should do. `None` if the check found no problem.
+    /// The advice for the operator. The value is `None` if the check found no problem.
     advice: Option<String>,
-    /// Whether the result is only a warning. The service desk works, but the operator should follow
-    /// the advice.
+    /// Whether the result is only a warning. With a warning, the service desk works, but the
+    /// operator should follow the advice.
     is_warning: bool,
 }
 
@@ -66,7 +66,7 @@ fn warning(
 
 impl Doctor {
     /// Runs all checks and prints their results. Returns an error if a check found a problem. A
-    /// warning is not an error.
+    /// warning does not count as a problem.
     pub async fn run(self, json: bool) -> Result<(), CommandError> {
         if self.cost {
             if !self.target.is_cloud() {

@@ -42,7 +42,7 @@ pub(super) fn wrong_method(method: &Method) -> Problem {
 }
 
 /// Returns the metadata for the commits of a configuration change. Returns an error if the acting
-/// user is not a superuser.
+/// user is not a superuser, because only superusers may change the configuration.
 pub(super) async fn superuser(request: &Asked) -> Result<Meta, Problem> {
     let pid = request.app.people.find(request.user()?).await?;
     if request.app.configuration.is_superuser(&pid).await? {
@@ -52,8 +52,8 @@ pub(super) async fn superuser(request: &Asked) -> Result<Meta, Problem> {
     }
 }
 
-/// Returns the index entries of the objects in a view, ordered by id. Returns at most [`LIST_MAX`]
-/// entries.
+/// Returns the index entries of the objects in a view (a stored table), ordered by id. The result
+/// has at most [`LIST_MAX`] entries.
 pub(super) async fn entries(app: &App, view: &str) -> Result<Vec<Entry>, Error> {
     let range = Range {
         view,
@@ -67,7 +67,8 @@ pub(super) async fn entries(app: &App, view: &str) -> Result<Vec<Entry>, Error> 
     app.views.range(range).await
 }
 
-/// A list of cards (stored summaries of streams): the name of its index and the range of values.
+/// Selects a list of cards (stored summaries of streams). The list contains the cards whose value
+/// in the index is between `from` and `to`.
 pub(super) struct CardList {
     pub(super) index: &'static str,
     pub(super) from: String,
@@ -75,7 +76,7 @@ pub(super) struct CardList {
 }
 
 impl CardList {
-    /// All cards of an index.
+    /// Selects all cards (stored summaries of streams) of an index.
     pub(super) fn whole(index: &'static str) -> Self {
         Self {
             index,
@@ -83,7 +84,7 @@ impl CardList {
             to: "~".into(),
         }
     }
-    /// The cards with exactly this value.
+    /// Selects the cards (stored summaries of streams) with exactly this value in the index.
     pub(super) fn of(index: &'static str, value: &str) -> Self {
         Self {
             index,
@@ -91,7 +92,8 @@ impl CardList {
             to: format!("{value}\u{1}"),
         }
     }
-    /// The cards whose value begins with this text and a vertical bar.
+    /// Selects the cards (stored summaries of streams) whose index value begins with this text and
+    /// a vertical bar.
     pub(super) fn below(index: &'static str, value: &str) -> Self {
         Self {
             index,
@@ -101,8 +103,9 @@ impl CardList {
     }
 }
 
-/// Returns the requested page of a list of cards, latest first, as an object with the members `count`
-/// and `name`. The parameter `shown` converts a stream name and its card to a response.
+/// Returns one page of a list of cards (stored summaries of streams), latest first. The response is
+/// an object with the member `count` and the member that `name` specifies. The function `shown`
+/// converts a stream name and its card to JSON.
 pub(super) async fn page_of<C: Card>(
     request: &Asked,
     list: &CardList,
@@ -133,7 +136,8 @@ pub(super) async fn page_of<C: Card>(
     Ok(ok(json!({ "count": count, name: items })))
 }
 
-/// Returns the stream of an aggregate for an id of 32 hexadecimal digits; `None` for another text.
+/// Returns the name of the stream of an aggregate. The id must have 32 hexadecimal digits. Returns
+/// `None` for another text.
 pub(super) fn stream_of(aggregate: &str, id: &str) -> Option<String> {
     let is_id = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
     is_id.then(|| format!("{aggregate}-{id}"))
@@ -156,8 +160,8 @@ pub(super) fn is_name(name: &str) -> bool {
         && !name.chars().any(char::is_control)
 }
 
-/// Rejects a list of options if an option has no key, or if two options in one list have the same
-/// key.
+/// Rejects a list of options if an option has no key, or if two options of one list have the same
+/// key. Lists inside an option are also checked.
 pub(super) fn check_options(items: &[Choice], at: &str) -> Result<(), Problem> {
     let mut seen = BTreeSet::new();
     for (number, item) in items.iter().enumerate() {
@@ -183,8 +187,8 @@ pub(super) fn check_options(items: &[Choice], at: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Checks a dictionary code or a field key. Rejects a text that is too long, or that contains
-/// characters other than letters, digits and underscores.
+/// Checks a dictionary code or a field key. The text may contain only ASCII letters, digits and
+/// underscores, and it must not be too long.
 pub(super) fn check_code(code: &str, what: &str) -> Result<(), Problem> {
     let is_word = !code.is_empty()
         && code.len() <= NAME_MAX
@@ -199,8 +203,8 @@ pub(super) fn check_code(code: &str, what: &str) -> Result<(), Problem> {
     }
 }
 
-/// Rejects a request that changes the value of a fixed member. `known` is the stored value. A
-/// request may contain this same value.
+/// Rejects a request that changes the value of a fixed member. `known` is the stored value. The
+/// request may contain the member only with this value.
 pub(super) fn same(request: &Asked, key: &str, known: &str) -> Result<(), Problem> {
     match request.text(key)? {
         Some(given) if given != known => Err(Problem::malformed(

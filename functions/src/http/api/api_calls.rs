@@ -1,5 +1,5 @@
-//! Returns the log of API calls, which automatic workflow nodes send. For each API call, the log
-//! contains its attempts.
+//! Returns the log of API calls. Automatic workflow nodes send these API calls. The log contains
+//! the attempts of each API call.
 
 use axum::Json;
 use axum::response::IntoResponse;
@@ -50,9 +50,9 @@ fn answer(call: Call) -> Answer {
 
 /// The largest number of API calls in the response for one ticket.
 const CALLS_MAX: usize = 500;
-/// The number of attempts that are returned from the start of an API call, and the same number from
-/// its end. An API call for a long task can have thousands of attempts, because it reads the state
-/// of the task repeatedly.
+/// The largest number of attempts that a response contains from the start of an API call. The
+/// response also contains up to the same number of attempts from the end. An API call for a long
+/// task can have thousands of attempts, because the desk reads the state of the task repeatedly.
 const ATTEMPTS_SHOWN: u8 = 25;
 
 /// Lists the API calls of a ticket with their attempts, oldest first.
@@ -72,8 +72,8 @@ async fn of_ticket(request: Asked, sn: &str) -> ApiResult {
     Ok(Json(json!({ "sn": sn, "calls": calls })).into_response())
 }
 
-/// Lists the API calls of all tickets, newest first. The parameter `state=failed` limits the list
-/// to failed API calls.
+/// Lists the API calls of all tickets, newest first. With the parameter `state=failed`, the list
+/// contains only failed API calls.
 async fn all(request: Asked) -> ApiResult {
     superuser(&request).await?;
     let size = request.number("page_size", 20, PAGE_SIZE_MAX)?;
@@ -138,7 +138,7 @@ async fn shown(
 }
 
 /// Returns the results of the attempts of one API call, oldest first. If the API call has many
-/// attempts, the middle attempts are omitted.
+/// attempts, the result omits the attempts in the middle.
 async fn attempts(request: &Asked, stream: &str, last: i64) -> Result<Vec<Value>, Problem> {
     let app = &request.app;
     let store = &app.ledger.store;

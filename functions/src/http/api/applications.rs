@@ -1,5 +1,5 @@
-//! Returns applications for approval in the API `/v1`. An external ITSM system decides each
-//! application. Only superusers may read applications.
+//! Returns applications in the API `/v1`. An application is a request for approval that an external
+//! ITSM system decides. Only superusers may read applications.
 
 use axum::Json;
 use axum::response::IntoResponse;

@@ -44,7 +44,7 @@ fn answer(call: Call) -> Answer {
     Box::pin(async move { apps(call.request, &call.method, &segments(&call.path)[1..]).await })
 }
 
-/// The smallest number of bytes in an app secret that a caller chooses.
+/// The smallest number of bytes in an app secret from a request.
 const SECRET_MIN: usize = 16;
 /// The largest number of characters in the name or code of an app.
 const NAME_MAX: usize = 128;
@@ -82,8 +82,8 @@ async fn apps(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     }
 }
 
-/// Registers or changes an app. If neither the app nor the request has a secret, the service desk
-/// creates a secret. The response contains this secret, and no later response contains it.
+/// Registers or changes an app. If the app has no secret and the request contains no secret, the
+/// service desk creates a secret. Only the response to this request contains the new secret.
 async fn register(request: &Asked, code: &str, meta: Meta) -> ApiResult {
     if let Some(member) = request.body.keys().find(|key| {
         !["name", "secret", "may_impersonate", "status_callbacks"].contains(&key.as_str())
@@ -125,7 +125,7 @@ async fn register(request: &Asked, code: &str, meta: Meta) -> ApiResult {
             ),
         ));
     }
-    // The secret is checked before the app is stored, so that a rejected request changes nothing.
+    // The secret is checked before the app is stored. A rejected request therefore stores no app.
     if let Some(detail) = chosen
         .as_ref()
         .and_then(|secret| request.app.credentials.unfit(code, secret))
@@ -147,7 +147,8 @@ async fn register(request: &Asked, code: &str, meta: Meta) -> ApiResult {
     };
     client_apps::define(&request.app.ledger, &registered, meta).await?;
     let mut answer = client_apps::shown(&registered);
-    // If an earlier registration was interrupted, the app exists without a secret.
+    // An interrupted registration can leave an app without a secret. Such an app gets a new secret
+    // here.
     let needs_secret = chosen.is_none() && !request.app.credentials.has_secret(code).await?;
     let generated = needs_secret.then(|| client_apps::fresh_secret(&request.app.ledger));
     if let Some(secret) = chosen.as_ref().or(generated.as_ref()) {

@@ -105,29 +105,30 @@ fn answer(call: Call) -> Answer {
 const FILES_MAX: usize = 20;
 /// The longest time that the server waits for the next piece of a request body.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
-/// The number of pieces of a download that the server reads before the client needs them.
+/// The number of file pieces that the server reads in advance during a download.
 const PIECES_AHEAD: usize = 1;
 /// The longest time that the server waits until the client accepts the next piece of a download.
+/// After this time, the download ends.
 const CLIENT_TIMEOUT: Duration = Duration::from_mins(1);
-/// The largest number of consecutive bytes in a form that are not file content. Such bytes are the
-/// headers of form parts and the content of other form fields.
+/// The largest number of bytes without file content that may arrive in sequence in a form. Such
+/// bytes are the headers of form parts and the content of other form fields.
 const NON_FILE_BYTES_MAX: usize = 1 << 20;
-/// The largest size, in bytes, of a form that may arrive as one block in memory. The value is large
-/// enough for every host that passes on a body as one block.
+/// The largest size, in bytes, of a form that may arrive as one block in memory. Some hosts receive
+/// a whole request before they pass it to the desk. Their requests are smaller than this limit.
 const BUFFERED_BYTES_MAX: u64 = 6 << 20;
-/// The longest file extension, in characters, that the ASCII file name of a download contains.
+/// The maximum length, in characters, of the file extension in the ASCII file name of a download.
 const EXTENSION_MAX: usize = 10;
 
-/// Uploads the files of a form (`multipart/form-data`, RFC 7578). If the body is not a form, the
-/// body is the content of one file, and the query parameter `name` is the file name.
+/// Uploads the files of a form (`multipart/form-data`, RFC 7578). A body without this content type
+/// is the content of one file. The query parameter `name` is then the file name.
 async fn upload(request: Asked, body: Body) -> ApiResult {
     let _transfer = request.app.limits.upload()?;
     let uploaded = match multer::parse_boundary(&request.content_type) {
         Ok(boundary) => {
             let non_file_bytes = NonFileBytes::default();
-            // A form may contain only a limited number of bytes that are not file content. A small
-            // form has no such limit, because some hosts pass it on as one block that is already in
-            // memory.
+            // A large form may contain only a limited number of bytes without file content, because
+            // the form parser keeps these bytes in memory. A small form has no such limit. Some
+            // hosts pass a small form as one block that is already in memory.
             let is_small = http_body::Body::size_hint(&body)
                 .upper()
                 .is_some_and(|bytes| bytes <= BUFFERED_BYTES_MAX);
@@ -234,8 +235,8 @@ fn invalid_form(error: multer::Error) -> Problem {
     Problem::malformed("body", format!("the form cannot be read: {error}"))
 }
 
-/// Counts the form bytes that arrived since the form parser last returned data. The parser stores
-/// these bytes in memory, so their number is limited.
+/// Counts the form bytes that arrived since the form parser last returned data. The parser keeps
+/// these bytes in memory, so their number has a limit.
 #[derive(Clone, Debug, Default)]
 struct NonFileBytes(Arc<AtomicUsize>);
 
@@ -245,8 +246,8 @@ impl NonFileBytes {
     }
 }
 
-/// A form body with a limit for bytes that are not file content. The body returns an error if more
-/// than [`NON_FILE_BYTES_MAX`] of these bytes arrive one after another.
+/// A form body with a limit for bytes that are not file content. Reading this body fails if more
+/// than [`NON_FILE_BYTES_MAX`] of these bytes arrive in sequence.
 struct Bounded {
     body: Body,
     non_file_bytes: NonFileBytes,
@@ -394,8 +395,8 @@ fn stored_name(name: &str) -> Result<String, Problem> {
     Ok(stored.to_owned())
 }
 
-/// Starts an upload. If an upload with the same idempotency key was started before, the function
-/// continues that upload.
+/// Starts an upload. If the client already started an upload with the same idempotency key, the
+/// function continues this upload instead.
 async fn start_or_continue<'a>(
     request: &'a Asked,
     name: &str,
@@ -437,7 +438,7 @@ async fn start_or_continue<'a>(
 }
 
 /// Returns whether the query contains `for=workflow`. The uploaded file is then a form template for
-/// a workflow. Only superusers may upload form templates.
+/// a workflow. The function rejects a caller who is not a superuser.
 async fn is_for_workflow(request: &Asked) -> Result<bool, Problem> {
     match request.asked_for("for") {
         None => Ok(false),
@@ -473,11 +474,11 @@ fn shown(attachment: &Attachment) -> Value {
     shown
 }
 
-/// Handles one request of an upload in parts. Such an upload is needed if a host or a connection
-/// does not accept large bodies.
+/// Handles one request of an upload in parts. A client uses such an upload if its host or its
+/// connection does not accept large bodies.
 ///
 /// The first request contains the file name. Each following request contains one part of
-/// [`PART_BYTES`] bytes; the last part may be shorter. The final request completes the upload.
+/// [`PART_BYTES`] bytes. Only the last part may be shorter. The final request completes the upload.
 async fn in_parts(
     request: Asked,
     method: &Method,
@@ -524,7 +525,8 @@ async fn in_parts(
                 .ok_or_else(wrong)?;
             let _transfer = app.limits.upload()?;
             let by = request.actor().await?;
-            // If the user exceeds the upload rate, the part is rejected before its bytes are read.
+            // An upload above the rate limit of the user is rejected here, before the server reads
+            // the bytes of the part.
             app.limits.uploads(&by, app.ledger.clock.now())?;
             let mut part = Vec::new();
             let mut body = body.unwrap_or_default();
@@ -624,9 +626,9 @@ fn missing(id: &str) -> Problem {
     Problem::not_found(format!("there is no attachment {id}"))
 }
 
-/// Handles a request to `/v1/attachments/{id}`: returns the description or the content of a file,
-/// or deletes the file. A file that the caller may not read gives the same error as a file that
-/// does not exist.
+/// Handles a request to `/v1/attachments/{id}`. The request reads the description of a file, reads
+/// its content, or deletes it. A file that the caller may not read gives the same error as a file
+/// that does not exist.
 async fn one(request: Asked, method: &Method, id: &str, rest: &[&str]) -> ApiResult {
     let app = &request.app;
     match (method, rest) {
@@ -681,8 +683,8 @@ async fn content(
         ];
         return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
     }
-    // `If-Range` contains the entity tag of the file version that the client has. If that version
-    // is not current, the range is ignored and the whole file is returned (RFC 9110 13.1.5).
+    // `If-Range` contains the entity tag of the file version that the client has. If this version
+    // is not current, the response contains the whole file and not the range (RFC 9110 13.1.5).
     let is_current = request_scope::if_range().is_none_or(|known| known.trim() == tag);
     let range = match &request.range {
         None => None,
@@ -791,12 +793,12 @@ fn content_type(media_type: &str) -> &str {
     }
 }
 
-/// Returns the content of a file as a response body. The body consists of pieces. The next piece is
-/// read only when the client has accepted the previous pieces.
+/// Returns the content of a file as a response body. The body consists of pieces. The server reads
+/// the next piece only after the client has accepted the previous pieces.
 ///
-/// The first piece is read before the response starts. If this read fails, the response has an HTTP
-/// error status. On a host that limits the response size, the whole content is read before the
-/// response starts.
+/// The server reads the first piece before the response starts. If this read fails, the response
+/// has an HTTP error status. A host may limit the response size. On such a host, the server reads
+/// the whole content before the response starts.
 async fn pieces(app: &App, attachment: &Attachment, span: &Range<u64>) -> Result<Body, Problem> {
     let transfer = app.limits.download()?;
     let mut pieces = Pieces::new(app, attachment, span).await?;
@@ -832,8 +834,8 @@ async fn pieces(app: &App, attachment: &Attachment, span: &Range<u64>) -> Result
     }))
 }
 
-/// A response body that receives the pieces of a file from a channel. The download counts as active
-/// in the download limit until the body is dropped.
+/// A response body that receives the pieces of a file from a channel. As long as this value exists,
+/// the limit of parallel downloads counts the download as active.
 struct Download {
     pieces: mpsc::Receiver<Result<Bytes, NotTaken>>,
     _transfer: Transfer,

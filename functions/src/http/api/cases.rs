@@ -1,4 +1,5 @@
-//! Cases over `/v1`: apps send records of external systems, and superusers read the cases.
+//! Handles cases in the API `/v1`. A case is a record of an external system for which the desk
+//! opens a ticket. Apps send the records, and superusers read the cases.
 
 use axum::Json;
 use axum::http::Method;
@@ -48,7 +49,7 @@ const OPERATIONS: &[Operation] = &[
     ),
 ];
 
-/// The operations of this resource and their handler.
+/// The operations on cases, and the function that handles these operations.
 pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
@@ -101,7 +102,8 @@ async fn add(request: Asked) -> ApiResult {
     Ok(Json(json!({ "results": results })).into_response())
 }
 
-/// Returns the result of one record: its case, the outcome, and the ticket or the reason.
+/// Returns the result for one record of an external system. The result contains the case and the
+/// outcome. It also contains the ticket, or the reason why the record was rejected.
 fn result(receipt: &Receipt) -> Value {
     let refusal = receipt.case.refusal.as_ref();
     json!({

@@ -1,8 +1,8 @@
 //! Defines the shapes (validation rules) of workflow definitions in request bodies of the API
 //! `/v1`. A definition contains nodes, fields and conditions.
 //!
-//! The stored types in `events::workflow` accept more values than these shapes, because old events
-//! must stay readable.
+//! The types in `events::workflow` accept more values than these shapes. These types also read old
+//! events, and old events may contain such values.
 
 use super::shape::{COUNT, INTEGER, Member, NAMES, Shape, optional, required, unless};
 
@@ -30,7 +30,7 @@ static OPTION_MEMBERS: [Member; 3] = [
     required("name", Shape::Text),
     optional("items", Shape::List(&OPTION)),
 ];
-/// One option of a field or of a dictionary. Its member `items` contains the options below it.
+/// One option of a field or of a dictionary. The member `items` contains its suboptions.
 pub(super) static OPTION: Shape = Shape::Named("Option", &OPTION_SHAPE);
 /// A list of options.
 pub(super) const OPTIONS: Shape = Shape::List(&OPTION);
@@ -259,7 +259,7 @@ const FIELD_TYPES: Shape = Shape::Words(&[
 ]);
 
 /// Creates the list of body members for a field. The arguments are the members `key`, `type` and
-/// `name`, because they are required only in some lists.
+/// `name`. Some lists require these members, and other lists do not.
 macro_rules! field {
     ($($own:expr),*) => {
         &[
@@ -289,17 +289,17 @@ macro_rules! field {
     };
 }
 
-/// The body members of a field in a workflow definition. The member `library` can contain the name
-/// of a shared field. `key`, `type` and `name` may then be absent, because the shared field
-/// contains them.
+/// The body members of a field in a workflow definition. The member `library` can contain the key
+/// of a shared field. The members `key`, `type` and `name` may then be absent, because the shared
+/// field contains them.
 const FIELD: &[Member] = field![
     unless("library", "key", Shape::Text),
     unless("library", "type", FIELD_TYPES),
     unless("library", "name", Shape::Text)
 ];
 static FIELD_SHAPE: Shape = Shape::Object(FIELD);
-/// The body members of a shared field. Workflow definitions can copy a shared field. If a member is
-/// absent in a request, its stored value stays the same.
+/// The body members of a shared field. Workflow definitions can copy a shared field. If a request
+/// omits a member, its stored value stays the same.
 pub(super) const SHARED_FIELD: &[Member] = field![
     optional("key", Shape::Text),
     optional("type", FIELD_TYPES),
@@ -358,7 +358,7 @@ mod tests {
 
     use super::*;
 
-    /// A deserializer that only collects the names of the members of a stored type.
+    /// A deserializer that reads no values. It only collects the member names of a stored type.
     struct Fields<'a>(&'a mut Vec<&'static str>);
 
     impl<'de> serde::Deserializer<'de> for Fields<'_> {

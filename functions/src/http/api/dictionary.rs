@@ -77,7 +77,7 @@ async fn dictionary(request: Asked, method: &Method, parts: &[&str]) -> ApiResul
             let by = superuser(&request).await?;
             check_code(code, "code")?;
             same(&request, "code", code)?;
-            // If a member is absent in the request, its stored value stays the same.
+            // The stored dictionary provides the values of all members that the request omits.
             let known = app.configuration.dictionary(code).await?;
             let known = known.0.as_ref().filter(|known| known.is_listed);
             let items: Vec<Choice> = match (request.body.get("items"), known) {

@@ -89,8 +89,8 @@ fn answer(call: Call) -> Answer {
 /// The largest number of drafts in one list.
 const LIST_MAX: usize = 200;
 
-/// Reads, saves or deletes the draft of one form. If the path contains no form, lists all drafts of
-/// the caller, newest first.
+/// Reads, saves or deletes the draft of one form. If the path contains no form, the function lists
+/// all drafts of the caller, newest first.
 async fn drafts(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     let form_ref = match parts {
         [] if *method == Method::GET => return list(&request, "draft", LIST_MAX).await,
@@ -118,8 +118,8 @@ async fn drafts(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
             )));
         }
     };
-    // A request that saves a draft registers the caller if the user name is new. Other requests do
-    // not register the caller.
+    // Only a request that saves a draft registers a caller with a new user name. A request that
+    // reads or deletes a draft does not register the caller.
     let owner = if *method == Method::PUT {
         request.actor().await?
     } else {
@@ -129,8 +129,8 @@ async fn drafts(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     one(&request, method, &id, &owner, Some(form_ref)).await
 }
 
-/// Lists, creates, changes or deletes templates of the caller. The query parameter `service` limits
-/// the list to one service.
+/// Lists, creates, changes or deletes templates of the caller. With the query parameter `service`,
+/// the list contains only the templates of this service.
 async fn templates(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     match (method, parts) {
         (&Method::GET, []) => {
@@ -212,8 +212,8 @@ async fn templates(request: Asked, method: &Method, parts: &[&str]) -> ApiResult
     }
 }
 
-/// Returns the reference of a template, which consists of its service and its name. Returns an
-/// error if the owner has another template with this name for the same service.
+/// Returns the reference of a template: its service and its name. Returns an error if the owner
+/// already has another template with the same service and name.
 fn template(
     request: &Asked,
     owner: &PersonId,
@@ -291,8 +291,8 @@ async fn save(
     let definition = definition(&request.app, &form_ref)
         .await?
         .ok_or_else(|| Problem::not_found("the form does not exist"))?;
-    // Field keys are stored without encryption, so they must not contain the input of a user.
-    // Therefore only keys from the workflow definition are accepted.
+    // Field keys are stored without encryption, so they must not contain text that a user typed.
+    // Only keys of the workflow definition are therefore accepted.
     if let Some(unknown_entry) = form
         .iter()
         .find(|entry| definition.field(&entry.key).is_none())
@@ -302,8 +302,8 @@ async fn save(
             format!("the form has no field `{}`", quoted(&unknown_entry.key)),
         ));
     }
-    // The form may contain user names that are not registered. These names are stored as text,
-    // because a saved draft registers only its owner.
+    // The form may contain names of users that are not registered. These names are stored as text,
+    // because saving a draft registers only the owner of the draft.
     request
         .app
         .people

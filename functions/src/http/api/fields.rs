@@ -34,13 +34,13 @@ fn answer(call: Call) -> Answer {
     Box::pin(async move { fields(call.request, &call.method, &segments(&call.path)[1..]).await })
 }
 
-/// The largest number of characters in the name of a field. The name is the label in a form, so the
-/// limit is higher than for other names.
+/// The largest number of characters in the name of a field. A form shows this name as a label, so
+/// the limit is higher than for other names.
 const FIELD_NAME_MAX: usize = 255;
 
-/// Completes a field of a workflow definition. The member `library` of the field contains the key
-/// of a shared field, from which missing members are copied. If the field already contains `key`,
-/// `type` and `name`, it does not change.
+/// Completes a field of a workflow definition. The member `library` contains the key of a shared
+/// field, and missing members are copied from this shared field. A field that already contains
+/// `key`, `type` and `name` does not change.
 pub(super) async fn from_library(app: &App, field: &mut Value, at: usize) -> Result<(), Problem> {
     let Some(key) = field
         .get("library")
@@ -54,8 +54,8 @@ pub(super) async fn from_library(app: &App, field: &mut Value, at: usize) -> Res
         .iter()
         .all(|member| field.get(*member).is_some());
     let Some(shared) = app.configuration.field(&key).await? else {
-        // If the library does not contain the shared field, the field is accepted only if it
-        // contains all required members itself.
+        // If the shared field does not exist, no members can be copied. The field is then accepted
+        // only if it contains all required members itself.
         let missing = || {
             Problem::malformed(
                 &format!("/definition/fields/{at}/library"),
@@ -103,7 +103,7 @@ async fn fields(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
             let by = superuser(&request).await?;
             check_code(key, "key")?;
             same(&request, "key", key)?;
-            // If a member is absent in the request, its stored value stays the same.
+            // The stored field provides the values of all members that the request omits.
             let mut given = match app.configuration.field(key).await? {
                 Some(known) => match shared(app, known).await? {
                     Value::Object(known) => known,
@@ -137,8 +137,8 @@ async fn fields(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
             if request.body.contains_key("choice") {
                 check_options(&field.choice, "/choice")?;
             }
-            // Template files belong to one workflow, so a shared field must not have template
-            // files.
+            // A template file belongs to exactly one workflow. Several workflows can copy a shared
+            // field, so a shared field must not have template files.
             if !field.templates.is_empty() {
                 return Err(Problem::malformed(
                     "/templates",

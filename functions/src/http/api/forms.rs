@@ -1,6 +1,6 @@
 //! Returns forms for user interfaces. A form contains the fields of a workflow node with their
-//! values. The API also returns the options of a single field, which can depend on the current
-//! input.
+//! values. The API also returns the options of a single field. The options can depend on the
+//! current input.
 
 use axum::Json;
 use axum::http::Method;
@@ -124,7 +124,8 @@ async fn form_or_options(
 ) -> ApiResult {
     match (method, resource) {
         (&Method::GET, "form") => {
-            // Clients show user names, so the person ids in the definition are replaced by names.
+            // Clients show user names. The person ids in the definition are therefore replaced by
+            // user names.
             let mut definition = workflow.definition.clone();
             seed::with_names(&request.app, &mut definition).await?;
             let mut fields = Vec::new();
@@ -157,11 +158,11 @@ async fn form_or_options(
     }
 }
 
-/// Returns one field as JSON: its definition, its value and its options. If the field has no value,
-/// the JSON contains the default value.
+/// Returns one field as JSON with its definition, its value and its options. If the field has no
+/// value, the JSON contains the default value.
 ///
-/// If another system provides the options, the JSON also lists the fields on which the options
-/// depend.
+/// Another system can provide the options. The JSON then also lists the fields on which these
+/// options depend.
 async fn shown(app: &App, field: &Field, ticket: &Ticket) -> Result<Value, Problem> {
     let entry = ticket
         .form
@@ -191,8 +192,8 @@ async fn shown(app: &App, field: &Field, ticket: &Ticket) -> Result<Value, Probl
     }))
 }
 
-/// Returns the options of a field. `given` contains the values of the other fields of the form, on
-/// which the options can depend.
+/// Returns the options of a field. The options can depend on other fields of the form, and `given`
+/// contains the values of these fields.
 async fn options_of(
     app: &App,
     definition: &Definition,

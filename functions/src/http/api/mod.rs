@@ -1,5 +1,5 @@
-//! Implements the REST API under `/v1`, which executes the same commands as the BlueKing API. Its
-//! error responses are problem details (RFC 9457) with the name of the wrong member.
+//! Implements the REST API under `/v1`. This API executes the same commands as the BlueKing API.
+//! Its error responses are problem details (RFC 9457), which contain the name of each wrong member.
 
 mod admin;
 mod api_calls;
@@ -42,7 +42,8 @@ use repeats::Repeat;
 use request::Asked;
 use resource::{Call, Kind as OperationKind, Operation, Resource, segments};
 
-/// All REST resources of the API. A request that matches none of their operations is rejected.
+/// All REST resources of the API. The server rejects a request if it matches no operation of these
+/// resources.
 const RESOURCES: &[Resource] = &[
     tickets::RESOURCE,
     api_calls::RESOURCE,
@@ -62,9 +63,9 @@ const RESOURCES: &[Resource] = &[
     roles::RESOURCE,
 ];
 
-/// The longest time in which a normal request is handled.
+/// The time limit for handling a normal request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(25);
-/// The longest time in which an upload is handled. Pauses during an upload have a shorter limit.
+/// The time limit for handling a whole upload. A pause during an upload has a shorter limit.
 const UPLOAD_TIMEOUT: Duration = Duration::from_mins(30);
 
 /// Returns the router for all paths below `/v1`.
@@ -73,8 +74,8 @@ pub fn router() -> Router<App> {
 }
 
 async fn handle(State(app): State<App>, request: Request) -> Response {
-    // The path is split at slashes before percent-encoding is decoded. An encoded slash therefore
-    // belongs to a segment.
+    // The path is split at slashes before percent-encoding is decoded. An encoded slash (`%2F`) is
+    // therefore a part of a segment and does not separate segments.
     let path = request.uri().path().trim_matches('/');
     let path: Vec<String> = path.split('/').map(unescaped).collect();
     let found = resource::find(request.method(), &segments(&path));
@@ -98,13 +99,14 @@ async fn handle(State(app): State<App>, request: Request) -> Response {
     }
 }
 
-/// Returns the error response that replaces a large response. A caller gets this error if it has
-/// too many large responses that are not read yet.
+/// Returns the error response that replaces a large response. The desk sends this error if the
+/// caller already has too many large responses that are not read yet.
 pub(super) fn refused(error: Error) -> Response {
     Problem::from(error).into_response()
 }
 
-/// Identifies the caller, checks the request against the matching operation, and calls the handler.
+/// Identifies the caller, checks the request against its operation, and calls the handler of the
+/// resource.
 async fn route(
     app: App,
     request: Request,
@@ -114,8 +116,8 @@ async fn route(
     let method = request.method().clone();
     let name = request.uri().path().trim_matches('/').to_owned();
     let (request, body) = Asked::open(app, request).await?;
-    // The caller was checked first. A caller without valid credentials therefore gets the same
-    // response for existing and for unknown paths.
+    // The caller was already identified at this point. A caller without valid credentials therefore
+    // gets the same response for existing and for unknown paths.
     let (resource, operation) = found?;
     let (request, upload) = if matches!(operation.kind, OperationKind::Upload) {
         request.check_query(operation)?;
@@ -134,8 +136,8 @@ async fn route(
     } {
         return Ok(recorded);
     }
-    // For downloads, the handler distinguishes HEAD and GET. For all other operations, HEAD is
-    // handled like GET.
+    // Only the handler of downloads distinguishes HEAD and GET. For all other operations, HEAD is
+    // handled as GET.
     let method = if method == Method::HEAD && !matches!(operation.kind, OperationKind::Download) {
         Method::GET
     } else {
@@ -164,7 +166,7 @@ fn time(app: &App, at: Moment) -> String {
     times::in_zone(at, &app.settings.zone)
 }
 
-/// Decodes the percent-encoding of a path segment. Invalid sequences are kept unchanged.
+/// Decodes the percent-encoding of a path segment. Invalid percent sequences stay unchanged.
 pub(super) fn unescaped(part: &str) -> String {
     let bytes = part.as_bytes();
     let (mut plain, mut at) = (Vec::with_capacity(bytes.len()), 0);

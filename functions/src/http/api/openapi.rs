@@ -1,5 +1,5 @@
 //! Creates the OpenAPI 3.1 document of the service desk. The document is built from the same tables
-//! with which requests are checked and their handlers are selected.
+//! that the server uses to check requests and to select handlers.
 
 use std::sync::OnceLock;
 
@@ -14,7 +14,7 @@ use super::shape::{Member, has_required, schema_of};
 use crate::app::request_scope;
 use crate::http::{blueking, scope};
 
-/// The OpenAPI document and its entity tag. They are created when the document is first requested.
+/// The OpenAPI document and its entity tag. Both are created at the first request for the document.
 static DOCUMENT: OnceLock<(String, String)> = OnceLock::new();
 
 /// Handles `GET /openapi.json`.
@@ -122,8 +122,8 @@ fn described(operation: &Operation) -> Value {
         let mut parameter =
             json!({ "name": name, "in": "query", "schema": parameter_type.schema() });
         if parameter_type.is_list() {
-            // The values are sent as one text, separated by commas. A repeated parameter is
-            // rejected.
+            // A client must send all values of this parameter in one text, separated by commas. The
+            // server rejects a repeated parameter.
             parameter["style"] = "form".into();
             parameter["explode"] = false.into();
         }
@@ -157,8 +157,7 @@ fn described(operation: &Operation) -> Value {
     described
 }
 
-/// Returns the OpenAPI id of an operation. Tools that generate client code use this id as the name
-/// of a function.
+/// Returns the OpenAPI id of an operation. Code generators use this id as a function name.
 fn id_of(operation: &Operation) -> String {
     let parts: Vec<&str> = operation
         .path
@@ -186,7 +185,7 @@ fn body_of(members: &[Member]) -> Value {
 }
 
 /// Describes the request body of an upload. The body is a form with files, or the content of one
-/// file. In the second case, the file name is a query parameter.
+/// file. For the content of one file, a query parameter contains the file name.
 fn body_of_upload(path: &str, described: &mut Value) {
     let bytes = json!({ "schema": { "type": "string", "format": "binary" } });
     let mut content = json!({ "application/octet-stream": bytes });
@@ -199,8 +198,8 @@ fn body_of_upload(path: &str, described: &mut Value) {
 
 /// Describes an operation of the BlueKing API.
 ///
-/// A caller with valid credentials gets status 200, or 429 if the caller exceeds a limit. Any other
-/// caller gets status 403.
+/// A caller with valid credentials gets status 200, or status 429 if the caller exceeds a limit. A
+/// caller without valid credentials gets status 403.
 fn of_blueking(name: &str, writes: bool) -> Value {
     let envelope = json!({ "description": "the response envelope", "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Envelope" } } } });
     let mut answers = json!({ "200": envelope, "403": envelope, "429": envelope });

@@ -32,16 +32,16 @@ fn answer(call: Call) -> Answer {
     Box::pin(async move { people(call.request, &call.method, &segments(&call.path)[1..]).await })
 }
 
-/// Handles `POST /v1/people/{person}/forget`, which erases a person. The path contains a user name
-/// or a person id. Only superusers may erase people.
+/// Handles `POST /v1/people/{person}/forget`, which erases a person. `{person}` is a user name or a
+/// person id. Only superusers may erase people.
 async fn people(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     match (method, parts) {
         (&Method::POST, [person, "forget"]) => {
             superuser(&request).await?;
             let is_dry_run = request.flag("dry_run", false)?;
             let (app, person) = (request.app.clone(), (*person).to_owned());
-            // The erasure runs in a separate task, so that it is completed even if the client
-            // disconnects.
+            // The erasure runs in a separate task. The task completes the erasure even if the
+            // client disconnects.
             let erasing = tokio::spawn(async move {
                 if is_dry_run {
                     erasure::survey(&app, &person, is_configuration, &|_| {}).await

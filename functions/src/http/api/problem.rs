@@ -29,14 +29,16 @@ const RETRY_AFTER: &str = "1";
 pub(super) struct Problem {
     status: StatusCode,
     detail: String,
-    /// The wrong parts of the request. Each part has a description of its error.
+    /// The wrong parts of the request. Each entry contains the location of a wrong part and a
+    /// description of the error.
     errors: Vec<Flaw>,
-    /// The people whose ids are in the texts. [`Problem::with_names`] replaces the ids by user
-    /// names.
+    /// The people whose ids occur in the texts of this error. [`Problem::with_names`] replaces
+    /// these ids by user names.
     people: Vec<PersonId>,
     /// The value of the header `Allow`: the methods that the path accepts.
     allowed: String,
-    /// Whether the response contains the header `WWW-Authenticate`, which requests credentials.
+    /// Whether the response contains the header `WWW-Authenticate`. With this header, the server
+    /// requests credentials from the client.
     challenges: bool,
 }
 
@@ -79,8 +81,8 @@ impl Problem {
             ..Self::new(StatusCode::BAD_REQUEST, detail)
         }
     }
-    /// Creates an error response with status 404. The value of the member `field` is the id or name
-    /// of an object that does not exist.
+    /// Creates an error response with status 404. `field` is the name of a member. The value of
+    /// this member is the id or name of an object that does not exist.
     pub(super) fn unknown(field: &str, detail: impl Into<String>) -> Self {
         Self::at(field, StatusCode::NOT_FOUND, detail)
     }
@@ -108,8 +110,8 @@ impl Problem {
     pub(super) fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, detail)
     }
-    /// Creates an error response with status 409, because the current state does not allow the
-    /// request.
+    /// Creates an error response with status 409. The request is valid, but the current state of
+    /// the desk or of a ticket does not allow the request.
     pub(super) fn conflict(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, detail)
     }
@@ -130,8 +132,8 @@ impl Problem {
     pub(super) fn media_type(detail: impl Into<String>) -> Self {
         Self::at("Content-Type", StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
     }
-    /// Creates an error response with status 503. The member `field` cannot be checked, because
-    /// another system is not available.
+    /// Creates an error response with status 503. The server needs another system to check the
+    /// member `field`, and this system is not available.
     pub(super) fn unavailable(field: &str, detail: impl Into<String>) -> Self {
         Self::at(field, StatusCode::SERVICE_UNAVAILABLE, detail)
     }
@@ -154,8 +156,8 @@ impl Problem {
         &self.detail
     }
 
-    /// Replaces the prefix `from` by `to` in the JSON pointers of all wrong members. This is
-    /// necessary if the check of a member used another name than the request.
+    /// Replaces the prefix `from` by `to` in the JSON pointers of all wrong members. The function
+    /// is needed if the check of a member uses another member name than the request.
     pub(super) fn moved(mut self, from: &str, to: &str) -> Self {
         for flaw in &mut self.errors {
             if let Some(rest) = flaw
@@ -169,8 +171,8 @@ impl Problem {
         self
     }
 
-    /// Replaces the ids of people by their user names in all texts. If a user name cannot be read,
-    /// the id stays in the text.
+    /// Replaces the ids of people by their user names in all texts of this error. If a user name
+    /// cannot be read, its id remains in the text.
     pub(super) async fn with_names(mut self, app: &App) -> Self {
         for pid in std::mem::take(&mut self.people) {
             let Ok(name) = app.people.name(&pid).await else {

@@ -1,8 +1,9 @@
-//! Stores responses under idempotency keys. If a client repeats a request with the same key, it
-//! gets the stored response.
+//! Stores responses under idempotency keys. If a client repeats a request with the same key, the
+//! client gets the stored response.
 //!
-//! This is necessary for operations that create an object without storing the key in the object. If
-//! the object contains the key, the key already prevents a second creation.
+//! Some operations create an object that does not contain the key. These operations need the stored
+//! response, because a repetition would otherwise create a second object. If the object contains
+//! the key, the desk already recognizes the repetition without a stored response.
 
 use axum::Json;
 use axum::body::to_bytes;
@@ -16,20 +17,22 @@ use super::problem::{ApiResult, Problem};
 use super::request::Asked;
 use crate::App;
 
-/// The largest size of a stored response, in bytes. Normal responses are shorter, even if they list
+/// The largest size of a stored response, in bytes. Normal responses are smaller, even if they list
 /// all problems of a workflow definition.
 const RESPONSE_BYTES_MAX: usize = 1 << 20;
-/// The prefix of the names under which responses are stored. The key store contains the responses.
+/// The prefix of the names of stored responses. The responses are stored as secrets in the key
+/// store.
 const RESPONSES: &str = "answer/";
-/// The response members that may contain user names. These members are not stored, because a stored
-/// response must not contain the name of an erased person.
+/// The response members that may contain user names. They are not stored, because a stored response
+/// must not contain the name of a person who is erased later.
 const NOT_STORED: [&str; 2] = ["report", "warnings"];
 
-/// A lock for all requests with an idempotency key. If the same key is used twice at the same time,
-/// the second request waits, and then gets the stored response.
+/// A lock for all requests with an idempotency key. If two requests use the same key at the same
+/// time, the second request waits for the first request. The second request then gets the stored
+/// response.
 static LOCK: Mutex<()> = Mutex::const_new(());
 
-/// A request with an idempotency key. Only one such request runs at a time.
+/// A request with an idempotency key. At any time, only one such request runs.
 pub(super) struct Repeat {
     app: App,
     name: String,
@@ -39,15 +42,16 @@ pub(super) struct Repeat {
 
 #[derive(Serialize, Deserialize)]
 struct Cached {
-    /// The keyed hash that identifies the user, the operation and the body of the request.
+    /// A keyed hash of the user, the operation and the body. It shows whether a later request is
+    /// the same request.
     request: String,
     status: u16,
     body: Value,
 }
 
 impl Repeat {
-    /// Waits until no other request with an idempotency key is running, and then creates this
-    /// value. Returns `None` if `request` has no idempotency key.
+    /// Waits until no other request with an idempotency key runs. Returns `None` if `request` has
+    /// no idempotency key.
     pub(super) async fn of(request: &Asked, operation: &str) -> Result<Option<Self>, Problem> {
         let Some(key) = &request.idempotency_key else {
             return Ok(None);
@@ -67,8 +71,8 @@ impl Repeat {
         }))
     }
 
-    /// Returns the stored response if the same request was already executed. Returns an error if a
-    /// different request has used the same key.
+    /// Returns the stored response if the desk already executed the same request. Returns an error
+    /// if another request used the same key.
     pub(super) async fn answer(&self) -> Result<Option<Response>, Problem> {
         let Some(bytes) = self.app.ledger.keys.secret(&self.name).await? else {
             return Ok(None);

@@ -25,8 +25,8 @@ use crate::http::body::{self, BODY_BYTES_MAX, NotRead, object, pairs};
 /// The error message for a request without the code or the secret of an app.
 const NO_CREDENTIALS: &str =
     "application code and secret are missing (HTTP Basic, or the header X-Bkapi-Authorization)";
-/// The largest number of roles in one request. Each role needs a lookup of its members, so the
-/// number is limited.
+/// The largest number of roles in one request. The number is limited, because the server must read
+/// the members of each role.
 const ROLES_MAX: usize = 100;
 /// The largest number of bytes in the header `Idempotency-Key`.
 const KEY_BYTES_MAX: usize = 255;
@@ -41,12 +41,13 @@ pub(super) struct Asked {
     pub(super) idempotency_key: Option<String>,
     /// The ticket versions that the caller accepts. They come from the header `If-Match`.
     pub(super) if_match: Option<Expected>,
-    /// The entity tags of the versions in the cache of the client, from the header `If-None-Match`.
+    /// The entity tags from the header `If-None-Match`. They identify the versions in the cache of
+    /// the client.
     pub(super) if_none_match: Option<Tags>,
     pub(super) content_type: String,
     /// The value of the header `Range`, which requests a part of a file.
     pub(super) range: Option<String>,
-    /// The relative URL prefix that leads to resources below the path of this request.
+    /// The relative URL prefix for links to resources below the path of this request.
     pub(super) below: String,
 }
 
@@ -234,8 +235,8 @@ impl Asked {
         }
     }
 
-    /// Returns a required boolean member of the body. The member has no default, because a person
-    /// must decide the value.
+    /// Returns a required boolean member of the body. The member has no default value, because the
+    /// client must choose the value explicitly.
     pub(super) fn choice(&self, key: &str) -> Result<bool, Problem> {
         self.body
             .get(key)
@@ -372,10 +373,10 @@ impl Asked {
         self.caller.meta(&self.request_id, actor)
     }
 
-    /// Returns a keyed hash of the operation, the user and the body. The parameter `of` is the name
-    /// of the operation. If a client uses an idempotency key again, the request counts as a
-    /// repetition only if this hash is equal. Returns an error if the hash key cannot be read from
-    /// the key store.
+    /// Returns a keyed hash of the operation, the user and the body. `of` is the name of the
+    /// operation. A request with a known idempotency key counts as a repetition only if its hash is
+    /// equal to the stored hash. Returns an error if the hash key cannot be read from the key
+    /// store.
     pub(super) async fn fingerprint(&self, of: &str) -> Result<String, Problem> {
         let key = self.app.keys().await?.fingerprint;
         let text = format!(
@@ -431,8 +432,8 @@ fn wrong(key: &str, what: &str) -> Problem {
     Problem::malformed(&format!("/{key}"), format!("`{key}` must be {what}"))
 }
 
-/// Returns the value of a header as text. Rejects a header that occurs twice or that is not UTF-8.
-/// Otherwise, a part of the request would be ignored.
+/// Returns the value of a header as text. Rejects a header that occurs twice or is not UTF-8,
+/// because the server would have to ignore a part of the request.
 fn text_of<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Problem> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else {
@@ -486,9 +487,9 @@ pub(super) enum Expected {
     Versions(BTreeSet<i64>),
 }
 
-/// Reads the ticket versions in `If-Match` (RFC 9110 13.1.1). Weak entity tags are also accepted,
-/// because proxies that compress responses make tags weak. A tag that is not a number matches no
-/// version.
+/// Reads the ticket versions in `If-Match` (RFC 9110 13.1.1). Weak entity tags (with the prefix
+/// `W/`) are also accepted, because proxies that compress responses make tags weak. A tag that is
+/// not a number matches no version.
 pub(super) fn versions(headers: &HeaderMap) -> Result<Option<Expected>, Problem> {
     Ok(Tags::read(headers, "If-Match")?.map(|tags| match tags {
         Tags::Any => Expected::Any,
@@ -574,9 +575,9 @@ impl Tags {
     }
 }
 
-/// Returns an error for each member that occurs twice in one JSON object of the body. Such members
-/// are rejected, because JSON parsers differ in the value that they use. `bytes` must be valid
-/// JSON, and the caller must have checked its depth.
+/// Returns an error for each member that occurs twice in one JSON object of the body. JSON parsers
+/// differ in which of the two values they use, so such a body is rejected. `bytes` must be valid
+/// JSON. The caller must already have checked the nesting depth.
 fn duplicate_members(bytes: &[u8]) -> Vec<Flaw> {
     let mut flaws = Vec::new();
     let mut reader = serde_json::Deserializer::from_slice(bytes);
@@ -589,8 +590,8 @@ fn duplicate_members(bytes: &[u8]) -> Vec<Flaw> {
     flaws
 }
 
-/// Collects the members that occur twice in one JSON object. Searches the value at the JSON pointer
-/// `at` and all values inside this value.
+/// Collects the members that occur twice in one JSON object. The search covers the value at the
+/// JSON pointer `at` and all values inside this value.
 struct DuplicateMembers<'a> {
     at: String,
     flaws: &'a mut Vec<Flaw>,

@@ -19,7 +19,7 @@ pub(super) const PAGE_SIZE_MAX: usize = 200;
 /// The largest page number.
 pub(super) const PAGES_MAX: usize = 1_000_000;
 
-/// The future with the response, which a handler returns.
+/// The type that a handler returns: a future with the response.
 pub(super) type Answer = BoxFuture<'static, ApiResult>;
 
 /// A request of the API `/v1` that matches an operation.
@@ -42,7 +42,8 @@ pub(super) struct Resource {
     pub(super) is_configuration: bool,
 }
 
-/// Converts path segments to `&str` values, so that slice patterns can match them.
+/// Converts path segments to `&str` values. A handler can then match the segments with slice
+/// patterns.
 pub(super) fn segments(path: &[String]) -> Vec<&str> {
     path.iter().map(String::as_str).collect()
 }
@@ -55,14 +56,14 @@ pub(super) enum Key {
     Required,
 }
 
-/// The kind of an operation, which determines its input and its response.
+/// The kind of an operation. It determines the input and the response of the operation.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
     Read,
-    /// The operation changes a ticket, and its body has these members. The client can require a
-    /// ticket version with the header `If-Match`.
+    /// The operation changes a ticket. Its body has the listed members. With the header `If-Match`,
+    /// the client can require a ticket version.
     Acts(&'static [Member]),
-    /// The operation accepts a body with these members.
+    /// The operation accepts a body with the listed members.
     Takes(&'static [Member]),
     Removes,
     /// The operation accepts a form with files, or the content of one file.
@@ -104,16 +105,16 @@ pub(super) struct Operation {
     pub(super) query: &'static [Parameter],
     /// The HTTP status codes of successful responses.
     pub(super) answers: &'static [&'static str],
-    /// Whether the server stores the response, so that a repeated request with the same idempotency
-    /// key gets this response again. This is necessary if the created object does not store the
-    /// key.
+    /// Whether the server stores the response. A repeated request with the same idempotency key
+    /// then gets the stored response. Storing is necessary if the created object does not contain
+    /// the key.
     pub(super) is_kept: bool,
     pub(super) key: Key,
     /// Whether the response has an entity tag (`ETag`). If a request contains the current tag, the
     /// response has status 304.
     pub(super) is_tagged: bool,
-    /// Whether the operation transfers a whole file. Such an operation has the longer time limit of
-    /// an upload.
+    /// Whether the operation transfers a whole file. Such an operation has a longer time limit than
+    /// other operations.
     pub(super) is_slow: bool,
 }
 
@@ -153,8 +154,8 @@ impl Operation {
         Self { answers, ..self }
     }
 
-    /// Marks an operation that creates a new object for each request. If a request repeats an
-    /// idempotency key, the stored response is returned and no object is created.
+    /// Marks an operation that creates a new object for each request. For a repeated idempotency
+    /// key, the server returns the stored response and creates no object.
     pub(super) const fn creating(self) -> Self {
         Self {
             answers: CREATED,
@@ -182,7 +183,8 @@ impl Operation {
         }
     }
 
-    /// Marks an operation that transfers a whole file and gets the longer time limit of an upload.
+    /// Marks an operation that transfers a whole file. Such an operation has a longer time limit
+    /// than other operations.
     pub(super) const fn slow(self) -> Self {
         Self {
             is_slow: true,
@@ -232,7 +234,7 @@ pub(super) const fn act(
 }
 
 /// Returns the resource and the operation for a method and a path. `parts` contains the path
-/// segments after `/v1`. Returns an error if no operation matches.
+/// segments after `/v1`. Returns an error if no operation has this method and path.
 pub(super) fn find(
     method: &Method,
     parts: &[&str],
@@ -247,7 +249,8 @@ pub(super) fn find(
         .flat_map(|resource| resource.operations.iter().map(move |one| (resource, one)))
         .filter(|(_, operation)| is_at(operation.path, parts))
         .collect();
-    // If the path matches several path templates, the template with the fewest parameters is used.
+    // Several path templates can match the path. The template with the fewest parameters is used,
+    // because it is the most specific one.
     let named = |(_, operation): &&(&Resource, &Operation)| operation.method == method;
     if let Some(found) = candidates
         .iter()
@@ -383,8 +386,9 @@ impl Asks {
     }
 }
 
-/// Parses a time with seconds and a UTC offset (RFC 3339). The query decoder converts an unescaped
-/// `+` to a space. A space in the time is therefore read as `+`.
+/// Parses a time with seconds and a UTC offset (RFC 3339). If a client does not escape the `+` of
+/// the offset, the query decoder converts the `+` to a space. The function therefore reads a space
+/// as `+`.
 pub(super) fn instant(text: &str) -> Option<jiff::Timestamp> {
     let has_seconds = text.as_bytes().get(16) == Some(&b':');
     let text = if text.contains(['T', 't']) {

@@ -1,4 +1,5 @@
-//! Robots and their missions over `/v1`, for superusers.
+//! Handles robots and their missions (work orders) in the API `/v1`. Only superusers may use these
+//! operations.
 
 use axum::Json;
 use axum::response::IntoResponse;
@@ -39,7 +40,7 @@ const OPERATIONS: &[Operation] = &[
     get("/v1/dispatches/{dispatch}", "shows a mission"),
 ];
 
-/// The operations of this resource and their handler.
+/// The operations on robots and missions, and the function that handles these operations.
 pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,

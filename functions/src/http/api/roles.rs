@@ -17,7 +17,8 @@ use crate::App;
 use crate::app::administration;
 use crate::app::context::SUPERUSER;
 
-/// The largest number of members in one role. The ids of all members must fit into one commit.
+/// The largest number of members in one role. This limit ensures that the ids of all members fit
+/// into one commit.
 const MEMBERS_MAX: usize = 10_000;
 const KEY: Member = optional("key", Shape::Text);
 const NEW_NAME: Member = optional("name", Shape::Text);
@@ -47,7 +48,7 @@ fn answer(call: Call) -> Answer {
 }
 
 /// Returns whether a text is a valid role name. Workflow files contain lists of role names, so a
-/// role name must not contain a separator such as a comma.
+/// role name must not contain a separator of such a list, for example a comma.
 fn is_role_name(name: &str) -> bool {
     is_name(name) && !name.contains([',', '<', '>', '\'', '"', ';'])
 }
@@ -135,8 +136,8 @@ async fn roles(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
                         .into_iter()
                         .filter(|name| seen.insert(name.clone()))
                         .collect();
-                    // A superuser who changes the list of superusers must stay in this list. A
-                    // wrong list could otherwise contain no person who can correct the list.
+                    // A superuser who changes the list of superusers must remain in this list. The
+                    // changed list then always contains a person who can correct the list.
                     let user = request.user()?;
                     if id == SUPERUSER && !names.iter().any(|name| name == user) {
                         return Err(Problem::conflict(

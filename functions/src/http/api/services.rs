@@ -33,8 +33,8 @@ const DISPLAY_SHAPE: Shape = Shape::Words(&[
     "INVISIBLE",
     "API",
 ]);
-/// The matrix from which the priority of a ticket is read. A row is an urgency, and a column is an
-/// impact.
+/// The matrix of ticket priorities. The urgency of a ticket selects the row, and the impact selects
+/// the column.
 const PRIORITIES: Shape = Shape::Own {
     fits: |value| value.is_null() || is_matrix(value),
     what: "three rows (by urgency) of three priorities (by impact), each 1 to 3, or null",
@@ -59,8 +59,8 @@ fn is_matrix(value: &Value) -> bool {
         .is_some_and(|rows| rows.len() == 3 && rows.iter().all(is_row))
 }
 
-/// Creates the list of body members for a service. The arguments are the members that a new service
-/// and a changed service do not have in common.
+/// Creates the list of body members for a service. The macro adds the members that new and changed
+/// services have in common. The arguments are the other members.
 macro_rules! service {
     ($($own:expr),*) => {
         &[
@@ -90,8 +90,8 @@ const NEW_SERVICE: &[Member] = service![
     unless("workflow_file", "workflow", INTEGER),
     unless("workflow_file", "version", INTEGER)
 ];
-/// The body members for a change of a service. The kind of a service cannot change, so the list
-/// does not contain it.
+/// The body members for a change of a service. The list does not contain the kind, because the kind
+/// of a service cannot change.
 const SERVICE: &[Member] = service![
     optional("name", Shape::Text),
     optional("workflow", INTEGER),
@@ -161,7 +161,8 @@ async fn services(request: Asked, method: &Method, parts: &[&str]) -> ApiResult 
         }
         (&Method::POST, []) => {
             let by = superuser(&request).await?;
-            // BlueKing ITSM uses the name `key` for the member `kind`.
+            // BlueKing ITSM uses the name `key` for the member `kind`. Both names are accepted, but
+            // a request may use only one of them.
             let kind = match (request.text("kind")?, request.text("key")?) {
                 (Some(_), Some(_)) => {
                     return Err(Problem::malformed(
@@ -177,8 +178,8 @@ async fn services(request: Asked, method: &Method, parts: &[&str]) -> ApiResult 
                 .find(|known| known.key() == kind)
                 .ok_or_else(|| AdministrationError::KindUnknown(kind))?;
             check_workflow(&request, None)?;
-            // If the request contains a workflow file, the file determines the workflow and its
-            // version. Both members are then absent, and their values are 0 here.
+            // In a request with a workflow file, the members `workflow` and `version` are absent,
+            // so their values are 0 here. The import of the file later sets the real values.
             let chosen = |key: &str| request.int(key).map(Option::unwrap_or_default);
             let new = service::Defined {
                 service: ServiceId(0),
@@ -248,7 +249,8 @@ async fn services(request: Asked, method: &Method, parts: &[&str]) -> ApiResult 
     }
 }
 
-/// Returns a service as JSON, with user names instead of the person ids of its owners.
+/// Returns a service as JSON. The owners of the service are shown as user names instead of person
+/// ids.
 async fn shown(app: &App, service: &service::Defined, catalog: &Catalog) -> Result<Value, Problem> {
     let mut shown = json!(service);
     shown["owners"] = app.people.names(&service.owners).await?.into();
@@ -256,9 +258,9 @@ async fn shown(app: &App, service: &service::Defined, catalog: &Catalog) -> Resu
     Ok(shown)
 }
 
-/// Rejects a request with both a workflow file and one of the members `workflow` and `version`.
-/// Also rejects a request that selects another workflow without a version. `known` is the present
-/// workflow of the service.
+/// Rejects a request that contains a workflow file and also one of the members `workflow` and
+/// `version`. Also rejects a request that selects another workflow without a version. `known` is
+/// the current workflow of the service, or `None` for a new service.
 fn check_workflow(request: &Asked, known: Option<WorkflowId>) -> Result<(), Problem> {
     let has = |key: &str| request.body.contains_key(key);
     for key in ["workflow", "version"] {
@@ -283,15 +285,16 @@ fn check_workflow(request: &Asked, known: Option<WorkflowId>) -> Result<(), Prob
     Ok(())
 }
 
-/// Applies the members of the request to a service, and returns the changed service. If a member is
-/// absent, its value stays the same.
+/// Applies the members of the request to a service, and returns the changed service. An absent
+/// member does not change its value.
 async fn with_changes(
     request: &Asked,
     known: service::Defined,
 ) -> Result<service::Defined, Problem> {
     let mut changed = known;
     let name = request.text("name")?;
-    // If the request contains no name, the stored name is not checked again.
+    // A stored name was already checked when it was stored. Only a name in the request is checked
+    // here.
     if name
         .as_ref()
         .map_or(changed.name.is_empty(), |name| !is_name(name))
@@ -371,8 +374,8 @@ async fn with_changes(
     Ok(changed)
 }
 
-/// Returns a function that converts the errors of a change to a service. If the error is an unknown
-/// workflow version, the response refers to the member `version`.
+/// Returns a function that converts errors of a service change to error responses. If the workflow
+/// version does not exist, the response names the member `version`.
 fn version_unknown(defined: &service::Defined) -> impl Fn(AdministrationError) -> Problem + use<> {
     let (workflow, version) = (defined.workflow, defined.workflow_version);
     move |error| match error {
@@ -385,7 +388,7 @@ fn version_unknown(defined: &service::Defined) -> impl Fn(AdministrationError) -
 }
 
 /// Returns the category from the body member `catalog`. The result is `None` if the member is
-/// absent. The result is `Some(None)` if the member is null, which removes the service from the
+/// absent. The result is `Some(None)` if the member is null: the service is then removed from the
 /// catalog.
 async fn category(request: &Asked) -> Result<Option<Option<CategoryId>>, Problem> {
     if !request.body.contains_key("catalog") {
@@ -411,8 +414,8 @@ async fn category(request: &Asked) -> Result<Option<Option<CategoryId>>, Problem
     }
 }
 
-/// If the request contains a workflow file, imports the file and assigns the workflow to the
-/// service. Returns the report of the import.
+/// Imports the workflow file of the request and assigns the new workflow to the service. Returns
+/// the report of the import. The report is empty if the request contains no workflow file.
 async fn import_workflow_file(
     request: &Asked,
     by: &Meta,
@@ -426,7 +429,7 @@ async fn import_workflow_file(
         (service.workflow, service.workflow_version, report) =
             imported.map_err(|error| Problem::from(error).moved("/workflow", "/workflow_file"))?;
     }
-    // The owners are registered after the import, so that a failed import registers no person.
+    // The owners are registered after the import. A failed import therefore registers no person.
     let registered = request.app.people.register(service.owners.clone()).await?;
     service
         .owners

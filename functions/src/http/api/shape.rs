@@ -6,19 +6,19 @@
 
 use serde_json::{Map, Value, json};
 
-/// The largest number of errors in one response. The limit is enough for a normal form, and it
-/// keeps the response to a malformed body small.
+/// The largest number of errors in one response. A normal form has fewer errors. The limit keeps
+/// the response to a malformed body small.
 pub(super) const FLAWS_MAX: usize = 50;
-/// The largest number of characters of client text that an error message contains.
+/// The largest number of characters that an error message repeats from a text of the client.
 const QUOTED_MAX: usize = 64;
-/// The largest number of characters of a JSON pointer in an error message. Pointers to the deepest
-/// members of a workflow definition are shorter than this limit.
+/// The maximum length of a JSON pointer in an error message, in characters. The longest valid
+/// pointers belong to members of a workflow definition, and they are shorter than this limit.
 const POINTER_MAX: usize = 200;
 
 /// One error in a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Flaw {
-    /// The location of the error. This is the JSON pointer of a member (RFC 6901), or the name of a
+    /// The location of the error: the JSON pointer of a member (RFC 6901), or the name of a
     /// parameter or header.
     pub(super) field: String,
     pub(super) detail: String,
@@ -36,15 +36,15 @@ pub(super) enum Shape {
     Flag,
     /// The value is a text, a number or a boolean.
     Plain,
-    /// The value is not null.
+    /// The value can have any type, but it is not null.
     Given,
     Any,
     List(&'static Shape),
-    /// The value is an object with any keys. Each value in the object has the inner shape.
+    /// The value is an object with any keys. Each value in the object must match the inner shape.
     Map(&'static Shape),
     Object(&'static [Member]),
-    /// The value is an object with the member `tag`. The value of `tag` selects which other members
-    /// are allowed.
+    /// The value is an object with several variants. The value of the member `tag` selects a
+    /// variant, and each variant allows other members.
     Tagged {
         tag: &'static str,
         cases: &'static [(&'static str, &'static [Member])],
@@ -52,11 +52,11 @@ pub(super) enum Shape {
     /// The value is one of the listed words, or an object with the listed members.
     WordOr(&'static [&'static str], &'static [Member]),
     Nullable(&'static Shape),
-    /// The value has the inner shape. The OpenAPI document contains this shape only once, under a
-    /// name.
+    /// The value must match the inner shape. The OpenAPI document defines this shape once under a
+    /// name, and refers to the name everywhere else.
     Named(&'static str, &'static Shape),
-    /// The value passes the function `fits`. The other members describe the valid values in words
-    /// and as a JSON schema.
+    /// The value is valid if the function `fits` returns true. `what` describes the valid values in
+    /// words, and `schema` describes them as a JSON schema.
     Own {
         fits: fn(&Value) -> bool,
         what: &'static str,
@@ -64,9 +64,9 @@ pub(super) enum Shape {
     },
 }
 
-/// Any integer of 64 bits.
+/// An integer that fits into 64 bits with a sign.
 pub(super) const INTEGER: Shape = Shape::Integer(i64::MIN, i64::MAX);
-/// An unsigned integer of 32 bits. The stored event types use this integer type for counts.
+/// An unsigned integer of 32 bits. The stored events use this type for counts.
 pub(super) const COUNT: Shape = Shape::Integer(0, 4_294_967_295);
 /// A list of user names.
 pub(super) const NAMES: Shape = Shape::List(&NAME);
@@ -88,7 +88,7 @@ pub(super) const FORM: Shape = Shape::Map(&Shape::Any);
 enum Need {
     Required,
     Optional,
-    /// The member is required if another member, which has this name, is absent.
+    /// The member is required only if the member with this name is absent.
     Unless(&'static str),
 }
 
@@ -124,8 +124,8 @@ pub(super) const fn unless(other: &'static str, name: &'static str, shape: Shape
     }
 }
 
-/// Returns the errors in an object, at most [`FLAWS_MAX`]. `at` is the JSON pointer of the object
-/// in the body.
+/// Returns the errors in an object, but at most [`FLAWS_MAX`] errors. `at` is the JSON pointer of
+/// the object in the body.
 pub(super) fn flaws(members: &[Member], object: &Map<String, Value>, at: &str) -> Vec<Flaw> {
     let mut flaws = Vec::new();
     check_members(members, None, object, at, &mut flaws);
@@ -155,8 +155,8 @@ pub(super) fn schema_of(members: &[Member]) -> Value {
     if !required.is_empty() {
         schema["required"] = json!(required);
     }
-    // The keyword `required` of JSON schema cannot express `Need::Unless`. This extension keyword
-    // contains the condition for human readers and for tests.
+    // The keyword `required` of JSON schema cannot express the condition of `Need::Unless`. An
+    // extension keyword therefore contains the condition for human readers and for tests.
     let conditional: Map<String, Value> = members
         .iter()
         .filter_map(|member| match member.need {
@@ -189,8 +189,8 @@ pub(super) fn named(at: &str) -> String {
     }
 }
 
-/// Returns the beginning of a text of the client, for an error message. Control characters are
-/// replaced by spaces.
+/// Returns the beginning of a text of the client for an error message. The function replaces
+/// control characters by spaces.
 pub(super) fn quoted(text: &str) -> String {
     short(text, QUOTED_MAX)
 }
@@ -316,8 +316,8 @@ impl Shape {
         }
     }
 
-    /// Returns whether a value has this shape. For shapes with elements or members, the function
-    /// returns false, and the caller checks the parts of the value.
+    /// Returns whether a value has this shape. For a shape with inner shapes or members, the
+    /// function returns false. The caller then checks the parts of the value.
     fn takes(&self, value: &Value) -> bool {
         match self {
             Self::Any => true,

@@ -221,8 +221,8 @@ async fn named(app: &App, definition: &Definition) -> Result<Value, Problem> {
     Ok(json!(definition))
 }
 
-/// Returns a warning for each unknown person or role in a workflow definition. Without a warning, a
-/// ticket could wait for an unknown person or role without end.
+/// Returns a warning for each unknown person or role in a workflow definition. The warning is
+/// important, because a ticket could wait for an unknown person or role for ever.
 async fn unknown_processors(app: &App, definition: &Definition) -> Result<Vec<String>, Problem> {
     let mut warnings = Vec::new();
     for node in &definition.nodes {
@@ -287,7 +287,7 @@ async fn definition(request: &Asked) -> Result<(Definition, Vec<String>), Proble
     seed::with_pids(&request.app, &mut definition)
         .await
         .map_err(|unnamed| Problem::from(unnamed).moved("/fields", "/definition/fields"))?;
-    // A field without an id gets a new id that is larger than all existing ids.
+    // A field without an id gets a new id. The new id is larger than all existing field ids.
     let free = definition
         .fields
         .iter()

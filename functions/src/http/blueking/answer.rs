@@ -14,8 +14,8 @@ use crate::App;
 use crate::app::people::Unnamed;
 use crate::app::tickets::NotOpened;
 
-/// Error codes of the BlueKing API gateway: the caller is unknown, the API is unknown, the method
-/// is not allowed, or the rate limit is exceeded.
+/// These constants are error codes of the BlueKing API gateway. They mean: the caller is unknown,
+/// the API is unknown, the method is not allowed, or the rate limit is exceeded.
 const UNKNOWN_CALLER: i64 = 1_640_101;
 const UNKNOWN_API: i64 = 1_640_401;
 const METHOD_NOT_ALLOWED: i64 = 1_640_501;
@@ -33,7 +33,7 @@ pub(super) struct WireError {
 pub(super) enum Refused {
     /// The caller is unknown. The response has status 403 and the format of the BlueKing gateway.
     Forbidden(String),
-    /// The caller is known, but no operation has the path of the request.
+    /// The caller is known, but the path of the request does not belong to any operation.
     NoPath,
     WireError(WireError),
 }
@@ -50,8 +50,8 @@ impl WireError {
     pub(super) fn parameter(message: impl Into<String>) -> Self {
         Self::new(3_900_005, message)
     }
-    /// Creates the error for a missing key. The message is the same as in BlueKing ITSM, because
-    /// clients compare this text.
+    /// Creates the error for a missing key. Clients compare the message text, so the text is the
+    /// same as in BlueKing ITSM.
     pub(super) fn missing_key(key: &str) -> Self {
         Self::new(3_900_004, format!("接口异常，请检查请求参数: '{key}'"))
     }
@@ -78,8 +78,8 @@ impl From<Error> for WireError {
             );
         }
         tracing::error!(%error, kind = ?error.kind, "request failed");
-        // The cause of the error is written only to the log. The client gets advice: to retry
-        // later, or to contact an administrator.
+        // The cause of the error is written only to the log. The response contains advice instead:
+        // repeat the request later, or contact an administrator.
         let advice = if error.is_transient() {
             "请稍后重试"
         } else {
@@ -112,8 +112,8 @@ impl From<Error> for Refused {
     }
 }
 
-/// The data and the message of a successful response. Only interactive chat cards show the message
-/// to people.
+/// The data and the message of a successful response. Most clients ignore the message, but
+/// interactive chat cards show it to people.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Said {
     pub(super) data: Value,
@@ -134,8 +134,8 @@ pub(super) fn success(said: &Said, request_id: &str) -> Response {
 }
 
 pub(super) fn failure(error: &WireError, request_id: &str) -> Response {
-    // In the BlueKing gateway, an exceeded rate limit has status 429, so it has the same status
-    // here. All other errors have status 200.
+    // The BlueKing gateway uses status 429 for an exceeded rate limit, so this API uses the same
+    // status. The responses for all other errors have status 200.
     let status = if error.code == LIMITED {
         StatusCode::TOO_MANY_REQUESTS
     } else {
@@ -159,7 +159,8 @@ pub(super) fn no_path(request_id: &str) -> Response {
     )
 }
 
-/// Returns the response to a known caller if the request path accepts only GET and HEAD.
+/// Returns the response with status 405 to a known caller. The path of the request accepts only GET
+/// and HEAD.
 pub(super) fn only_read(request_id: &str) -> Response {
     let mut response = envelope(
         StatusCode::METHOD_NOT_ALLOWED,
@@ -177,7 +178,7 @@ fn envelope(status: StatusCode, code: i64, message: &str, request_id: &str) -> R
     let body = json!({ "result": false, "code": code, "message": message, "data": null, "request_id": request_id });
     let mut response = (status, Json(body)).into_response();
     if status != StatusCode::OK {
-        // Clients of the BlueKing gateway can also read the error code from this header.
+        // As in the BlueKing gateway, clients can also read the error code from this header.
         response.headers_mut().insert(
             header::HeaderName::from_static("x-bkapi-error-code"),
             HeaderValue::from(code),
@@ -309,8 +310,8 @@ async fn rejected(app: &App, rejection: Rejection) -> WireError {
     }
 }
 
-/// Returns the message for a rejected form, or `None` for another rejection. The messages are the
-/// same for new tickets and for actions on nodes.
+/// Returns the message for a rejected form, or `None` for any other rejection. New tickets and
+/// actions on nodes use the same messages.
 fn form(rejection: &Rejection) -> Option<String> {
     Some(match rejection {
         Rejection::FieldUnknown(key) => format!("【{key}】字段不存在，请联系管理员"),
@@ -368,8 +369,8 @@ fn reason_in_chinese(reason: &str) -> String {
     }
 }
 
-/// Translates the error message for a comma inside an option or a name. Commas separate several
-/// values, so they are not allowed inside a value.
+/// Translates the error message for a comma in an option or a name to Chinese. Commas separate
+/// several values, so a value must not contain a comma.
 fn comma_in_chinese(reason: &str) -> Option<String> {
     let item = reason
         .strip_prefix("holds ")?
@@ -392,7 +393,8 @@ fn cell_in_chinese(reason: &str) -> Option<String> {
     Some(format!("第 {row} 行【{column}】{what}"))
 }
 
-/// Formats keys like a Python list of strings, because clients parse this format.
+/// Formats keys like a Python list of strings. BlueKing ITSM uses this format, and clients parse
+/// it.
 fn listed(keys: &[String]) -> String {
     let quoted: Vec<String> = keys.iter().map(|key| format!("'{key}'")).collect();
     format!("[{}]", quoted.join(", "))

@@ -1,4 +1,4 @@
-//! Implements the BlueKing operations that approve or reject without a form, and that read the
+//! Implements the BlueKing operations for approvals without a form: approve, reject, and read the
 //! result of an approval (reference/bk-itsm.md 3.11).
 
 use domain::number_sequence::sn_of_id;
@@ -17,7 +17,8 @@ use super::{reads, render};
 use crate::App;
 use crate::app::tickets;
 
-/// The parameter names of one operation that approves or rejects.
+/// The parameter names of an operation that approves or rejects. Each such operation uses different
+/// names.
 struct Names {
     sn: &'static str,
     node: &'static str,
@@ -34,7 +35,8 @@ const APPROVE: Names = Names {
     decision: "action",
     remark: "remark",
 };
-/// The parameter names of the operation `proceed_approval`, which company portals call.
+/// The parameter names of the operation `proceed_approval`. Company portals (websites for
+/// employees) call this operation.
 const PROCEED: Names = Names {
     sn: "process_inst_id",
     node: "activity",
@@ -97,7 +99,7 @@ async fn decide(
     .await
 }
 
-/// Handles a click on a button in an interactive chat message. The request body is `{"context":
+/// Handles the click on a button in an interactive chat message. The request body is `{"context":
 /// {"ticket_id", "state_id"}, "approver", "status": "true"|"false"}`.
 ///
 /// The chat shows the message of the response to the approver. The message therefore contains the
@@ -201,8 +203,9 @@ pub(super) async fn node_result(app: &App, request: &Asked) -> Result<Value, Wir
     let node: &Node = workflow.definition.node(id).ok_or_else(|| no_node(id))?;
     let pass = node_run.pass.unwrap_or(true);
     let form = last_form(app, &card, id).await?;
-    // A rejection must have a reason, but an approval need not have a reason (reference/bk-itsm.md
-    // 3.11). The result therefore determines in which order the text fields are searched.
+    // A rejection needs a reason, but an approval does not need one (reference/bk-itsm.md 3.11).
+    // The reason of a rejection is therefore in a required field. After a rejection, required text
+    // fields are searched first. After an approval, optional text fields are searched first.
     let mut texts: Vec<&Field> = workflow
         .definition
         .fields_of(node)
@@ -224,8 +227,8 @@ pub(super) async fn node_result(app: &App, request: &Asked) -> Result<Value, Wir
     if remark.is_empty() {
         node_run.why().clone_into(&mut remark);
     }
-    // If a node is not an approval, its result is the value of its radio field, as in BlueKing
-    // ITSM.
+    // A node without an approval has no vote result. Its result is then the value of its radio
+    // field, as in BlueKing ITSM.
     let chosen = || {
         let radios = workflow
             .definition
@@ -249,7 +252,8 @@ pub(super) async fn node_result(app: &App, request: &Asked) -> Result<Value, Wir
     }))
 }
 
-/// Returns the form values of the last vote or submission at a node.
+/// Returns the form values that were submitted last at a node, by a vote or by a completion of the
+/// node.
 async fn last_form(app: &App, card: &TicketCard, node: NodeId) -> Result<Vec<Entry>, WireError> {
     let Some(opened) = &card.ticket.opened else {
         return Ok(Vec::new());
@@ -268,8 +272,8 @@ async fn last_form(app: &App, card: &TicketCard, node: NodeId) -> Result<Vec<Ent
     Ok(form)
 }
 
-/// Returns the content of a ticket as Markdown text for approvers. Special characters in the values
-/// of users are escaped.
+/// Returns the content of a ticket as Markdown text for approvers. The special characters of
+/// Markdown are escaped in all values from users.
 pub(super) async fn summary(app: &App, request: &Asked) -> Result<Value, WireError> {
     let card = reads::ticket_card(app, request).await?;
     let workflow = reads::workflow_of(app, &card).await?;
@@ -303,8 +307,8 @@ pub(super) async fn summary(app: &App, request: &Asked) -> Result<Value, WireErr
     Ok(json!({ "summary": lines.join("\n") }))
 }
 
-/// Escapes all special characters of Markdown in a text. A text with more than 500 characters is
-/// first shortened to 500.
+/// Shortens a text to at most 500 characters. Then escapes all special characters of Markdown in
+/// the text.
 fn escaped(text: &str) -> String {
     let one = |c: char| match c {
         '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '(' | ')' | '#' | '+' | '-' | '!'

@@ -62,9 +62,9 @@ pub(super) async fn workflow_detail(app: &App, request: &Asked) -> Result<Value,
     }))
 }
 
-/// Returns the nodes of a workflow after its first node (the submit node), in the order of the
-/// transitions. Each node contains its processors (the people who must process it). A client that
-/// creates a ticket can choose other processors (`state_processors`).
+/// Returns the nodes of a workflow that follow the submit node (the first node), in the order of
+/// the transitions. Each node contains its processors (the people who process the node). A client
+/// can choose other processors for a new ticket with `state_processors`.
 pub(super) async fn service_roles(app: &App, request: &Asked) -> Result<Value, WireError> {
     let missing = || WireError::new(3_900_042, "服务未找到");
     let id = request.required_int("service_id")?;
@@ -123,7 +123,8 @@ pub(super) async fn service_roles(app: &App, request: &Asked) -> Result<Value, W
     Ok(roles.into())
 }
 
-/// Returns the people in `processors`: the current members of its roles or of its department.
+/// Returns the current members of the roles or of the department in `processors` (the description
+/// of who processes a node).
 async fn members(app: &App, processors: &Processors) -> Result<Vec<PersonId>, Error> {
     let mut context = Context::default();
     let lookups: Vec<Lookup> = match processors {
@@ -157,7 +158,7 @@ async fn members(app: &App, processors: &Processors) -> Result<Vec<PersonId>, Er
 }
 
 /// Returns the metadata for a change of the configuration. The actor in the metadata is the user of
-/// the request, or the system if the request has no user.
+/// the request. If the request has no user, the actor is the system.
 async fn administrator(app: &App, request: &Asked, request_id: &str) -> Result<Meta, WireError> {
     request.administers(app).await?;
     let actor = match &request.caller.user {
@@ -197,9 +198,9 @@ pub(super) async fn create_catalog(
     }))
 }
 
-/// Handles the operations `import_service` and `update_service`. The workflow in the request is
-/// stored as a new version, which the service then uses. The parameter `id` of `update_service`
-/// selects an existing service.
+/// Handles the operations `import_service` and `update_service`. The desk stores the workflow of
+/// the request as a new version, and the service then uses this version. For `update_service`, the
+/// parameter `id` selects an existing service.
 pub(super) async fn import_service(
     app: &App,
     request: &Asked,

@@ -1,5 +1,6 @@
 //! Implements the BlueKing operations for ratings, followers and changes of fields
-//! (reference/bk-itsm.md 3.11). A person who follows a ticket has the ticket in a personal list.
+//! (reference/bk-itsm.md 3.11). A follower is a person who watches a ticket. The ticket is then in
+//! a personal list of this person.
 
 use domain::ticket::Command;
 use events::TicketSn;
@@ -14,7 +15,7 @@ use crate::app::tickets;
 
 /// The largest number of characters in the comment text of a rating.
 const COMMENT_MAX: usize = 255;
-/// The largest number of followers (people who follow a ticket) in one request.
+/// The largest number of followers (people who watch a ticket) in one request.
 const USERS_MAX: usize = 200;
 
 pub(super) async fn comment(
@@ -24,7 +25,8 @@ pub(super) async fn comment(
 ) -> Result<Value, WireError> {
     let sn = TicketSn(request.required("sn")?);
     let stars = request.required_int("stars")?;
-    // BlueKing ITSM accepts 6 stars and shows them as 5 stars.
+    // BlueKing ITSM accepts 6 stars and shows them as 5 stars. This API also accepts 6 stars and
+    // stores 5 stars.
     let stars = u8::try_from(stars)
         .ok()
         .filter(|stars| (1..=6).contains(stars))
@@ -59,8 +61,8 @@ pub(super) async fn add_follower(
     if names.is_empty() {
         return Err(WireError::parameter("users:该字段是必填项。"));
     }
-    // The ticket is looked up before the people, so that a request for an unknown ticket registers
-    // no people.
+    // The ticket is read before the people are registered. A request for an unknown ticket
+    // therefore registers no people.
     tickets::card(app, &sn)
         .await?
         .ok_or_else(WireError::no_ticket)?;
@@ -102,7 +104,7 @@ pub(super) async fn edit_field(
     let card = reads::ticket_card(app, request).await?;
     let sn = TicketSn(request.required("sn")?);
     let operator = request.actor("operator")?;
-    // Instead of a list in `fields`, a client may send a single field in `field`.
+    // A client may send a list of fields in `fields`, or a single field in `field`.
     let mut form = match request.fields()? {
         Some(form) => form,
         None => match request.get("field") {

@@ -11,19 +11,19 @@ use crate::App;
 use crate::app::cards::read_card;
 use crate::app::tickets::list::{self, Filter, Number, Page};
 
-/// The largest page size of a list. It replaces a larger page size in a request
-/// (reference/bk-itsm.md 3.5).
+/// The largest number of tickets on one page. If a request contains a larger page size, this number
+/// is used instead (reference/bk-itsm.md 3.5).
 const PAGE_MAX: usize = 10_000;
 
-/// Creates the filter for a list of tickets from the parameters of a request.
+/// Creates the filter of a ticket list from the request parameters.
 async fn read(app: &App, request: &Asked) -> Result<Filter, WireError> {
     let person = async |key: &str| match request.words(key)? {
         name if name.is_empty() => Ok::<_, WireError>(None),
         name => Ok(Some(app.people.find(&name).await?)),
     };
     Ok(Filter {
-        // Some SDKs also send a credential with the name `username`. This filter uses only the
-        // request parameter `username`.
+        // Some SDKs also send a credential with the name `username`. The filter does not use this
+        // credential. It reads only the request parameter `username`.
         list: person("username").await?.map(|pid| ("todo", pid)),
         creator: person("creator").await?,
         sns: request.list("sns")?.into_iter().collect(),
@@ -50,8 +50,8 @@ pub(super) async fn tickets(app: &App, request: &Asked) -> Result<Value, WireErr
     page(app, request, &filter, None).await
 }
 
-/// Lists the tickets of one person (reference/bk-itsm.md 3.11). Withdrawn tickets are listed only
-/// if the status filter of the request contains `REVOKED`.
+/// Lists the tickets of one person (reference/bk-itsm.md 3.11). The list contains withdrawn tickets
+/// only if the status filter of the request contains `REVOKED`.
 pub(super) async fn tickets_by_user(app: &App, request: &Asked) -> Result<Value, WireError> {
     let user = match request.text("user").filter(|user| !user.is_empty()) {
         Some(user) => user,
@@ -81,16 +81,16 @@ pub(super) async fn tickets_by_user(app: &App, request: &Asked) -> Result<Value,
     filter.services.extend(request.list("service_id")?);
     check_value_counts(&filter)?;
     filter.catalogs = list::with_catalogs_below(app, filter.catalogs).await?;
-    // If the request contains only the start or only the end of the creation time, the value is
-    // ignored. BlueKing ITSM behaves in the same way.
+    // A creation period needs a start and an end. If the request contains only one of the two
+    // times, the time is ignored, as in BlueKing ITSM.
     if filter.created.0.is_some() != filter.created.1.is_some() {
         filter.created = (None, None);
     }
     page(app, request, &filter, Some(&pid)).await
 }
 
-/// Returns an error if a parameter of the filter has too many values. The error contains the name
-/// of the parameter.
+/// Returns an error if a filter parameter has too many values. The error contains the name of this
+/// parameter.
 fn check_value_counts(filter: &Filter) -> Result<(), WireError> {
     let name = match filter.too_many() {
         None => return Ok(()),
@@ -107,8 +107,8 @@ fn check_value_counts(filter: &Filter) -> Result<(), WireError> {
     )))
 }
 
-/// Returns one page of tickets. If `person` is set, each ticket also contains the keys that depend
-/// on this person.
+/// Returns one page of tickets. If `person` is set, each ticket also contains keys for this person,
+/// for example the operations that the person may perform.
 async fn page(
     app: &App,
     request: &Asked,
@@ -151,8 +151,8 @@ async fn page(
             item.as_object_mut()
                 .into_iter()
                 .for_each(|item| item.extend(person_keys.clone()));
-            // In this list, the key for the id of a node is `id`, as in BlueKing ITSM. In all other
-            // lists, the key is `state_id`.
+            // In BlueKing ITSM, the key for a node id is `id` in this list and `state_id` in all
+            // other lists. This API uses the same keys.
             item["current_steps"]
                 .as_array_mut()
                 .into_iter()

@@ -59,8 +59,8 @@ pub(super) async fn ticket_logs(app: &App, request: &Asked) -> Result<Value, Wir
     }))
 }
 
-/// Returns the form values of a log entry. For an automatic node, returns the output variables of
-/// the node instead.
+/// Returns the form values of a log entry. An automatic node has no form, so the function returns
+/// the output variables of the node instead.
 async fn form_data(
     app: &App,
     definition: &Definition,
@@ -114,8 +114,7 @@ fn node_of(event: &TicketEvent) -> Option<NodeId> {
     })
 }
 
-/// Returns the reason or the message in an event. Returns `None` if events of this type have no
-/// reason.
+/// Returns the reason or the message in an event. Returns `None` for event types without a reason.
 fn reason(event: &TicketEvent) -> Option<&Remark> {
     Some(match event {
         TicketEvent::VoteCast(event) => &event.reason,
@@ -140,8 +139,8 @@ fn reason(event: &TicketEvent) -> Option<&Remark> {
     })
 }
 
-/// Returns the reason of an event as a text that can be added to a sentence. If the event has no
-/// reason, the text is empty.
+/// Returns the reason of an event as text for the end of a sentence. Without a reason, the text is
+/// empty.
 fn reason_suffix(reason: &Remark) -> String {
     if reason.read().is_empty() {
         String::new()
@@ -171,8 +170,8 @@ fn source(envelope: &Envelope<TicketEvent>, by: &PersonId, node: Option<&Node>) 
     }
 }
 
-/// Returns the acting person and the message for the log entry of an event. Returns `None` if the
-/// event has no log entry.
+/// Returns the acting person and the message of the log entry for an event. Returns `None` for an
+/// event without a log entry.
 async fn operator_and_message(
     people: &People,
     envelope: &Envelope<TicketEvent>,
@@ -193,8 +192,7 @@ async fn operator_and_message(
         TicketEvent::NodeCompleted(done) if done.by.is_system() => {
             (done.by.clone(), format!("{task}【{}】执行成功.", done.name))
         }
-        // The log already contains an entry for each vote, so the completion of an approval node
-        // has no log entry.
+        // Each vote already has a log entry, so the completion of an approval node gets no entry.
         TicketEvent::NodeCompleted(done)
             if done.pass.is_none() && !node.is_some_and(|node| node.kind.is_vote()) =>
         {
@@ -210,7 +208,8 @@ async fn operator_and_message(
         }
         TicketEvent::VoteCast(vote) => {
             let how = if vote.pass { "通过" } else { "拒绝" };
-            // The reason is not added if a form field of the same entry already contains it.
+            // If a form field of this log entry already contains the reason, the reason is not
+            // added a second time.
             let is_in_form = vote
                 .form
                 .iter()
@@ -447,8 +446,8 @@ async fn operator_and_message(
                 ),
             )
         }
-        // These events have no log entries. Remarks and followers are returned by other operations.
-        // Transitions and branches are visible from the log entries of the following nodes.
+        // These events have no log entries. Other operations return remarks and followers.
+        // Transitions and branches are visible in the log entries of the following nodes.
         TicketEvent::NodeCompleted(_)
         | TicketEvent::NodeEntered(_)
         | TicketEvent::TransitionTaken(_)

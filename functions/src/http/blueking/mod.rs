@@ -1,5 +1,5 @@
-//! Implements the BlueKing API (reference/bk-itsm.md 1-3). Each operation has several paths, and
-//! operations that only read accept both GET and POST. A caller can send its credentials in the
+//! Implements the BlueKing API (reference/bk-itsm.md 1-3). Each operation has several paths.
+//! Operations that only read accept both GET and POST. A caller sends its credentials in the
 //! headers or as parameters. All responses have the same format.
 
 mod answer;
@@ -25,8 +25,8 @@ use crate::App;
 use answer::{Refused, Said, WireError};
 use request::Asked;
 
-/// The longest time in which a request is handled. API gateways wait at most 30 seconds. This limit
-/// is shorter, so that the client gets an error in the format of this API.
+/// The time limit for handling a request. API gateways wait at most 30 seconds for a response. This
+/// limit is shorter, so that the client gets an error in the format of this API.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// The operations of the BlueKing API.
@@ -64,7 +64,7 @@ enum Operation {
     PluginFields,
 }
 
-/// All operations with the names that they have in the path. Three operations have two names
+/// All operations with their names in the request path. Three operations have two names
 /// (reference/bk-itsm.md 1.1).
 const OPERATIONS: [(&str, Operation); 33] = [
     ("create_ticket", Operation::CreateTicket),
@@ -139,8 +139,8 @@ impl Operation {
     }
 }
 
-/// Returns the names of all operations, as they occur in paths. The OpenAPI document contains these
-/// names. Each name has a flag, which is true if the operation changes data.
+/// Returns the names of all operations in the request path, for the OpenAPI document. Each name has
+/// a flag that is true if the operation changes data.
 pub fn names() -> impl Iterator<Item = (&'static str, bool)> {
     OPERATIONS
         .iter()
@@ -152,10 +152,10 @@ pub(super) fn is_read(path: &str) -> bool {
     operation(path).is_some_and(|operation| !operation.is_write())
 }
 
-/// Returns the operation that belongs to a path. Returns `None` if the path is unknown.
+/// Returns the operation that belongs to a path, or `None` if the path is unknown.
 ///
-/// Repeated slashes and a slash at the end are ignored. API gateways add path segments before the
-/// API prefix, so these segments are also ignored.
+/// The function ignores repeated slashes and a slash at the end. It also ignores path segments
+/// before the API prefix, because API gateways add such segments.
 fn operation(path: &str) -> Option<Operation> {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let after = |marker: &[&str]| {
@@ -184,14 +184,14 @@ fn operation(path: &str) -> Option<Operation> {
     Operation::named(&name)
 }
 
-/// Returns the error response that replaces a large response. A caller gets this error if it has
-/// too many large responses that are not read yet.
+/// Returns the error response that replaces a large response. The desk sends this error if the
+/// caller already has too many large responses that are not read yet.
 pub(super) fn refused(error: Error, request_id: &str) -> Response {
     answer::failure(&error.into(), request_id)
 }
 
-/// Handles a request with another method to a path that accepts only GET and HEAD, such as
-/// `/healthz`. The response is an error.
+/// Rejects a request to a path that accepts only GET and HEAD, such as `/healthz`. The router calls
+/// this function for all other methods.
 pub async fn only_read(State(app): State<App>, request: Request) -> Response {
     let request_id = render::request_id(request.headers(), &app);
     match tokio::time::timeout(REQUEST_TIMEOUT, Asked::read(&app, request)).await {
@@ -200,7 +200,7 @@ pub async fn only_read(State(app): State<App>, request: Request) -> Response {
     }
 }
 
-/// Handles all paths that do not belong to another API.
+/// Handles all requests whose paths belong to no other API.
 pub async fn command(State(app): State<App>, request: Request) -> Response {
     let operation = operation(request.uri().path());
     let request_id = render::request_id(request.headers(), &app);
@@ -238,8 +238,8 @@ async fn handle(
         .and_then(|value| value.to_str().ok())
         .map(str::to_owned);
     let method = request.method().clone();
-    // The credentials are checked before the path and the method. Without credentials, a caller can
-    // therefore not find out which paths or methods exist.
+    // The credentials are checked before the path and the method. A caller without credentials can
+    // therefore not find out which paths and methods exist.
     let request = Asked::read(app, request).await?;
     let Some(operation) = operation else {
         return Err(Refused::NoPath);

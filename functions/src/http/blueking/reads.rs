@@ -1,5 +1,6 @@
 //! Implements the BlueKing operations that only read data. A single ticket is computed from the
-//! events of its stream, so a client always gets its own earlier writes. Lists are read from views.
+//! events of its stream, so the response contains all earlier writes of the client. Lists are read
+//! from views (stored tables).
 
 use std::collections::BTreeSet;
 
@@ -81,8 +82,8 @@ pub(super) async fn catalogs(app: &App, request: &Asked) -> Result<Value, WireEr
         }
     }
     let keep = (has_service || key.is_some()).then(|| with_ancestors(&catalog, &bound));
-    // If no category contains a service, and the request has no service type, the whole tree is
-    // returned. BlueKing ITSM behaves in the same way.
+    // Without a service type in the request, the result contains the categories with services. If
+    // no category has a service, the result is the whole tree, as in BlueKing ITSM.
     let keep = keep.filter(|keep| key.is_some() || !keep.is_empty());
     match request.text("name").filter(|name| !name.is_empty()) {
         Some(name) => {
@@ -119,7 +120,7 @@ fn with_ancestors(catalog: &Catalog, bound: &BTreeSet<CategoryId>) -> BTreeSet<C
     all
 }
 
-/// Returns the direct subcategories of the category `parent`, newest first.
+/// Returns the direct subcategories of the category `parent`. The newest subcategory is first.
 fn children(
     catalog: &Catalog,
     parent: Option<CategoryId>,
@@ -134,7 +135,7 @@ fn children(
         .collect()
 }
 
-/// Returns a category as JSON, with all its subcategories as a tree.
+/// Returns a category as JSON. The result contains all its subcategories as a tree.
 fn shown(
     catalog: &Catalog,
     category: &events::catalog::CategoryAdded,
@@ -147,7 +148,7 @@ fn shown(
     })
 }
 
-/// Returns the level of a category in the tree: the number of its ancestors.
+/// Returns the level of a category in the tree, which is the number of its ancestors.
 pub(super) fn level(catalog: &Catalog, id: CategoryId) -> usize {
     with_ancestors(catalog, &[id].into()).len() - 1
 }
@@ -211,8 +212,7 @@ pub(super) async fn service_detail(app: &App, request: &Asked) -> Result<Value, 
     }))
 }
 
-/// Loads the ticket whose number is in the parameter `sn`. The ticket is computed from the events
-/// of its stream.
+/// Loads a ticket from the events of its stream. The parameter `sn` contains the ticket number.
 pub(super) async fn ticket_card(app: &App, request: &Asked) -> Result<TicketCard, WireError> {
     let sn = request
         .text("sn")
@@ -288,14 +288,15 @@ pub(super) async fn token_verify(app: &App, request: &Asked) -> Result<Value, Wi
         &token,
         app.ledger.clock.now(),
     );
-    // If the request contains a ticket number, the token must belong to this ticket.
+    // The request contains a token, and it may also contain a ticket number. The token must then
+    // belong to the ticket with this number.
     let fits = request.get("sn").is_none()
         || request.text("sn").as_deref() == ticket.as_ref().map(TicketSn::as_str);
     Ok(json!({ "is_passed": ticket.is_some() && fits, "sn": ticket }))
 }
 
-/// Returns the results of several tickets. After a client has read the result of a ticket, failed
-/// callbacks for this ticket count as received.
+/// Returns the results of several tickets. With this request, a client receives results that failed
+/// callbacks did not deliver. The failed callbacks for these tickets then count as received.
 pub(super) async fn approval_results(
     app: &App,
     request: &Asked,
@@ -372,7 +373,7 @@ async fn collect(app: &App, request: &Asked, sn: &TicketSn, request_id: &str) ->
     Ok(())
 }
 
-/// Returns the numbers of the tickets whose callbacks could not be sent to the calling app.
+/// Returns the numbers of all tickets with failed callbacks to the calling app.
 pub(super) async fn failed_callbacks(app: &App, request: &Asked) -> Result<Value, WireError> {
     let of = format!("{}|", request.caller.app);
     let failing = Range {

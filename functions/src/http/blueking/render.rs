@@ -1,6 +1,6 @@
 //! Converts tickets, steps (current nodes of a ticket) and form fields to JSON for the BlueKing
-//! API. The JSON contains every key that BlueKing ITSM documents, and every key that BlueKing ITSM
-//! really returns (decision 3 of reference/bk-itsm.md 17).
+//! API. The documentation of BlueKing ITSM and its real responses contain different keys. The JSON
+//! contains all keys of both (decision 3 of reference/bk-itsm.md 17).
 
 use axum::http::HeaderMap;
 use domain::options::path;
@@ -19,12 +19,12 @@ use crate::app::Settings;
 use crate::app::seed;
 pub use crate::app::tickets::display::{display, status_name, ticket_url, time, updated_by};
 
-/// The factor by which a workflow id is multiplied in a flow id. A flow id can therefore contain
-/// 10,000 versions of a workflow.
+/// The number of workflow versions that a flow id can express. A flow id is the workflow id
+/// multiplied by this number, plus the workflow version.
 const VERSIONS: i64 = 10_000;
 
-/// Returns the request id from the header `X-Request-Id`, or creates a new id. The id is stored in
-/// the metadata of events, and responses contain it.
+/// Returns the request id from the header `X-Request-Id`, or creates a new id. The metadata of
+/// events and the responses contain the request id.
 pub fn request_id(headers: &HeaderMap, app: &App) -> String {
     let given = headers
         .get("x-request-id")
@@ -33,7 +33,7 @@ pub fn request_id(headers: &HeaderMap, app: &App) -> String {
     given.map_or_else(|| hex(&app.ledger.fresh_id()), str::to_owned)
 }
 
-/// Returns the flow id: one integer that contains a workflow id and a workflow version.
+/// Returns the flow id, which is one integer for a workflow id and a workflow version.
 pub fn flow_id(workflow: WorkflowId, version: i64) -> i64 {
     workflow.0 * VERSIONS + version % VERSIONS
 }
@@ -50,8 +50,8 @@ fn iframe_ticket_url(settings: &Settings, id: i64) -> String {
     format!("{}/#/ticket/detail/iframe?id={id}", settings.site)
 }
 
-/// Returns the JSON keys of a ticket that are the same in lists, ticket details and approval
-/// results.
+/// Returns the JSON of a ticket with the keys that ticket lists, ticket details and approval
+/// results have in common.
 pub async fn ticket(app: &App, card: &TicketCard, opened: &Opened) -> Result<Value, Error> {
     let settings = &app.settings;
     Ok(json!({
@@ -79,8 +79,8 @@ pub async fn ticket(app: &App, card: &TicketCard, opened: &Opened) -> Result<Val
     }))
 }
 
-/// Returns the additional keys of a ticket in the list of one person. These keys contain display
-/// names, the priority, and the operations that this person may perform.
+/// Returns the additional keys of a ticket in a list of one person. These keys contain display
+/// names, the priority, and the operations that the person may perform.
 pub(super) async fn theirs(
     app: &App,
     card: &TicketCard,
@@ -131,14 +131,15 @@ pub(super) async fn theirs(
         "is_supervise_needed": definition.is_supervise_needed,
         "supervise_type": definition.supervisors.kind(),
         "supervisor": app.people.names(&supervisors).await?,
-        // Ledgerdesk does not support service level agreements, so these keys are always empty.
+        // Ledgerdesk does not support service level agreements (SLA), so these keys are always
+        // empty.
         "sla": [],
         "sla_color": "",
     });
     Ok(shown.as_object().cloned().unwrap_or_default())
 }
 
-/// Returns the current nodes of a ticket, which the BlueKing API calls steps.
+/// Returns the current nodes of a ticket. The BlueKing API calls these nodes steps.
 pub(super) async fn steps(
     app: &App,
     card: &TicketCard,
@@ -161,7 +162,7 @@ pub(super) async fn steps(
 }
 
 /// Returns the current nodes (steps) of a ticket. Each step also contains its form fields and the
-/// operations on this step.
+/// possible operations.
 pub(super) async fn detailed_steps(
     app: &App,
     card: &TicketCard,
@@ -182,8 +183,8 @@ pub(super) async fn detailed_steps(
     Ok(steps)
 }
 
-/// Returns whether the service desk executes a node without a person. If the API call of the node
-/// failed, a person must act, so the result is false.
+/// Returns whether the service desk processes a node without a person. The result is false for a
+/// failed API call, because a person must then decide how to continue.
 fn is_automatic(node_run: &NodeRun) -> bool {
     node_run.automatic && !node_run.is_failed_call()
 }
@@ -204,8 +205,8 @@ fn operation(key: &str, name: &str) -> Value {
 fn operations(node_run: &NodeRun, node: &Node) -> Vec<Value> {
     match node_run.status {
         _ if is_automatic(node_run) => vec![operation("AUTOMATIC", "自动执行")],
-        // BlueKing ITSM documents no action for a failed API call. Clients must use the operations
-        // of the API `/v1` instead.
+        // The documentation of BlueKing ITSM contains no action for a failed API call. Clients must
+        // use the API `/v1` for such nodes.
         _ if node_run.automatic => Vec::new(),
         NodeStatus::Distributing => vec![operation("DISTRIBUTE", "分派")],
         NodeStatus::Receiving => vec![operation("CLAIM", "认领")],
@@ -226,7 +227,8 @@ fn operations(node_run: &NodeRun, node: &Node) -> Vec<Value> {
     }
 }
 
-/// Returns the possible operations on the whole ticket, without the operations on single nodes.
+/// Returns the possible operations on the whole ticket. The result contains no operations on single
+/// nodes.
 pub fn ticket_operations(card: &TicketCard, definition: &Definition) -> Vec<Value> {
     let mut operations = Vec::new();
     if card.ticket.is_withdrawable(definition) {
@@ -240,8 +242,8 @@ pub fn ticket_operations(card: &TicketCard, definition: &Definition) -> Vec<Valu
     operations
 }
 
-/// Returns the definition of a form field as JSON. If the options of the field come from a
-/// dictionary, the result contains the current options.
+/// Returns the definition of a form field as JSON. If a dictionary defines the options of the
+/// field, the result contains the current options of this dictionary.
 pub(super) async fn field(
     app: &App,
     field: &Field,
@@ -347,8 +349,8 @@ pub(super) async fn filled_field(
     }))
 }
 
-/// Returns the additional fields of a ticket that are only displayed. The ids of these fields are
-/// larger than all field ids of the workflow.
+/// Returns the additional fields of a ticket, which clients only display. Their ids are larger than
+/// all field ids of the workflow, so all ids are unique.
 pub(super) fn dynamic(opened: &Opened, definition: &Definition) -> Vec<Value> {
     let last = definition
         .fields

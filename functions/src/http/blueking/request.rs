@@ -51,8 +51,8 @@ impl Asked {
         let (parts, body) = request.into_parts();
         let wrong = |text: String| WireError::new(3_900_021, format!("参数错误: {text}"));
         // A header may contain a user name in UTF-8. If a header is not valid UTF-8, the request is
-        // rejected and the error names the header. Without the header, the request could have
-        // another meaning.
+        // rejected and the error names the header. Ignoring the header is not possible, because it
+        // could change the meaning of the request.
         let is_not_utf8 = |name: &&str| {
             parts
                 .headers
@@ -73,9 +73,9 @@ impl Asked {
         let authorization = header("x-bkapi-authorization");
         let bytes = match body::read(body, BODY_BYTES_MAX).await {
             Ok(bytes) => bytes,
-            // The server already reads its maximum number of bodies at the same time. The caller
-            // may have valid credentials in the body, so the response is not a 403. The caller may
-            // repeat the request later.
+            // The server already reads its maximum number of bodies at the same time. Status 403
+            // would be wrong here, because the unread body may contain valid credentials. The
+            // client may repeat the request later.
             Err(reason @ NotRead::Busy) => return Err(unread(&reason).into()),
             Err(reason) => {
                 return Err(unreadable(app, &query, authorization, unread(&reason)).await);
@@ -140,8 +140,8 @@ impl Asked {
         self.body.get(key).is_some_and(Value::is_null)
     }
 
-    /// Returns the value of a parameter. If the query does not contain the parameter, it is read
-    /// from the body. The result is `None` if the value is null.
+    /// Returns the value of a parameter. The query is read first. If the query does not contain the
+    /// parameter, the body is read. The result is `None` if the value is null.
     pub(super) fn get(&self, key: &str) -> Option<&Value> {
         self.query
             .get(key)
@@ -201,7 +201,7 @@ impl Asked {
         }
     }
 
-    /// Returns the user name in the parameter `key`. Unless the app may impersonate users, the name
+    /// Returns the user name in the parameter `key`. If the app may not impersonate users, the name
     /// must be the name of the logged-in user.
     pub(super) fn actor(&self, key: &str) -> Result<String, WireError> {
         let name = self.required(key)?;
@@ -224,9 +224,9 @@ impl Asked {
         ))
     }
 
-    /// Returns an error if the caller may not change the configuration. If the request names a
-    /// user, this user must be a superuser. Otherwise, the app must be allowed to impersonate
-    /// users.
+    /// Returns an error if the caller may not change the configuration. If the request contains a
+    /// user, this user must be a superuser. If the request contains no user, the app must be
+    /// allowed to impersonate users.
     pub(super) async fn administers(&self, app: &App) -> Result<(), WireError> {
         let may = match &self.caller.user {
             Some(user) => {
@@ -256,8 +256,8 @@ impl Asked {
     /// Returns a parameter that contains a list of texts.
     ///
     /// The value is a number, a JSON array of texts and numbers, or a text. A text contains a JSON
-    /// array, or values separated by commas. Any other value is rejected. If a wrong filter were
-    /// ignored, the response would contain too many tickets.
+    /// array, or values separated by commas. Any other value is rejected. If the server ignored a
+    /// wrong filter, the response would contain too many tickets.
     pub(super) fn list(&self, key: &str) -> Result<Vec<String>, WireError> {
         let text = |item: &Value| match item {
             Value::String(text) => Ok(text.clone()),
@@ -325,8 +325,8 @@ impl Asked {
         })
     }
 
-    /// Returns the form values in the parameter `fields`, which is an array of `{key, value}`
-    /// objects. Other members of these objects are ignored.
+    /// Returns the form values in the parameter `fields`. The parameter is an array of objects with
+    /// the members `key` and `value`. Other members of these objects are ignored.
     pub(super) fn fields(&self) -> Result<Option<Vec<Entry>>, WireError> {
         let items = match self.get("fields") {
             None => return Ok(None),
@@ -355,8 +355,8 @@ impl Asked {
     pub(super) async fn fingerprint(&self, app: &App) -> Result<String, infra::Error> {
         let mut all = self.body.clone();
         all.extend(self.query.clone());
-        // The name of the acting user can be in several parameters, so these parameters are removed
-        // here. The user is a separate part of the hash.
+        // Several parameters can contain the name of the acting user. The hash already contains the
+        // user as a separate part, so these parameters are removed here.
         all.retain(|key, _| {
             !CREDENTIALS.contains(&key.as_str())
                 && key != "bk_username"
@@ -375,11 +375,11 @@ impl Asked {
     }
 }
 
-/// Returns the error response for a request whose body cannot be read.
+/// Returns the error response for a request with an unreadable body.
 ///
-/// If the query or the headers contain valid credentials, the response has the error code in
-/// `error`. Otherwise the response has status 403, and its message also contains the message of
-/// `error`.
+/// If the query or the headers contain valid credentials, the response has the error code of
+/// `error`. Otherwise the response has status 403, and the response message also contains the
+/// message of `error`.
 async fn unreadable(
     app: &App,
     query: &Map<String, Value>,
@@ -392,8 +392,9 @@ async fn unreadable(
     }
 }
 
-/// Appends the message of `error` to a response with status 403. The body cannot be read, but it
-/// may contain the credentials of the caller. The caller therefore needs both messages.
+/// Appends the message of `error` to a response with status 403. The credentials may be in the body
+/// that cannot be read. The client therefore needs both messages: missing credentials, and the
+/// reason why the body cannot be read.
 fn with_reason(refused: Refused, error: &WireError) -> Refused {
     match refused {
         Refused::Forbidden(forbidden) => {
@@ -403,7 +404,7 @@ fn with_reason(refused: Refused, error: &WireError) -> Refused {
     }
 }
 
-/// Converts the reason why a body could not be read to an error of the BlueKing API.
+/// Converts the reason for an unread body to an error of the BlueKing API.
 fn unread(reason: &NotRead) -> WireError {
     let wrong = |text: String| WireError::new(3_900_021, format!("参数错误: {text}"));
     match reason {
@@ -440,8 +441,9 @@ fn parameters(bytes: &[u8]) -> Map<String, Value> {
     parameters
 }
 
-/// The meanings of a text with a time: an instant, a local time, or a day. The second value of
-/// `Clock` is the precision of the local time, for example one minute.
+/// The three possible meanings of a text with a time: an instant, a local time, or a day. The
+/// second value of `Clock` is the length of the period that the text means, for example one minute
+/// for `2026-07-01 12:30`.
 enum TimeText {
     Instant(Timestamp),
     Clock(DateTime, SignedDuration),
@@ -457,9 +459,9 @@ fn parse_time(text: &str) -> Option<TimeText> {
     clock("%Y-%m-%d %H:%M:%S", SignedDuration::from_secs(1))
         .or_else(|| clock("%Y-%m-%d %H:%M", SignedDuration::from_mins(1)))
         .or_else(|| Date::strptime("%Y-%m-%d", text).ok().map(TimeText::Day))
-        // BlueKing ITSM accepts ISO 8601 times, so this API accepts the same formats. They allow a
-        // `T` between date and time, fractions of a second, and a UTC offset. If a text has an
-        // offset, the time zone of the service desk is not used.
+        // BlueKing ITSM accepts ISO 8601 times, so this API also accepts them. Such a time may
+        // contain a `T`, fractions of a second, and a UTC offset. For a time with an offset, the
+        // time zone of the service desk has no effect.
         .or_else(|| text.parse().ok().map(TimeText::Instant))
         .or_else(|| clock("%Y-%m-%dT%H:%M:%S", SignedDuration::from_secs(1)))
         .or_else(|| clock("%Y-%m-%dT%H:%M", SignedDuration::from_mins(1)))
@@ -470,8 +472,9 @@ fn parse_time(text: &str) -> Option<TimeText> {
         })
 }
 
-/// Returns the earliest instant that a text can mean. After a clock change, a local time can occur
-/// two times; the result is then its first occurrence. For a day, the result is its first instant.
+/// Returns the earliest instant that a text can mean. When clocks are set back, a local time occurs
+/// two times. The result is then the first occurrence. For a day, the result is the first instant
+/// of the day.
 fn earliest(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     match parse_time(text)? {
         TimeText::Instant(at) => Some(at),
@@ -487,12 +490,13 @@ fn earliest(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     }
 }
 
-/// Returns the latest instant that a text can mean. After a clock change, a local time can occur
-/// two times; the result is then its second occurrence. For a second, a minute or a day, the result
-/// is its last millisecond.
+/// Returns the latest instant that a text can mean. When clocks are set back, a local time occurs
+/// two times. The result is then the second occurrence. For a second, a minute or a day, the result
+/// is the last millisecond of this period.
 fn latest(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     let (end, is_day) = match parse_time(text)? {
-        // A text without a fraction of a second means the whole second, so the result is its end.
+        // An instant without a fraction of a second means the whole second. The result is the last
+        // millisecond of this second.
         TimeText::Instant(at) if at.subsec_nanosecond() == 0 => {
             return at.checked_add(SignedDuration::from_millis(999)).ok();
         }
@@ -502,8 +506,8 @@ fn latest(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     };
     let before = SignedDuration::from_millis(1);
     let end = if is_day {
-        // The last millisecond of a day is the millisecond before the next day begins. If a clock
-        // change causes a second midnight, the next day begins at the first midnight.
+        // The day ends one millisecond before the next day begins. If clocks are set back over
+        // midnight, midnight occurs two times. The next day then begins at the first midnight.
         zone.to_zoned_datetime(end)
             .ok()?
             .timestamp()
@@ -607,7 +611,7 @@ mod tests {
                 "2026-10-24T22:00:00Z",
                 "2026-10-25T22:59:59.999Z",
             ),
-            // On this day the clocks change in the tested time zone. The hour from two to three
+            // In Berlin, the clocks change on 2026-03-29. On this day, the hour from two to three
             // does not exist.
             (
                 "2026-03-29 01:59:59",
@@ -628,8 +632,8 @@ mod tests {
                 "{from} {to}"
             );
         }
-        // On 2026-09-06 the clocks in Santiago change at midnight, so the day begins at one
-        // o'clock. The previous day is used to test the upper bound.
+        // In Santiago, the clocks change at midnight of 2026-09-06, so this day begins at one
+        // o'clock. The expected end of the previous day is one millisecond before this day begins.
         assert_eq!(
             window("America/Santiago", "2026-09-06", "2026-09-05"),
             (

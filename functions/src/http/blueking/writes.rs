@@ -55,8 +55,8 @@ pub(super) async fn create_ticket(
     if !meta.is_null() && !meta.is_object() {
         return Err(WireError::parameter("meta:期望为一个字典。"));
     }
-    // If the request contains an agent (a person who submits the ticket for the creator), the agent
-    // is the acting user.
+    // An agent is a person who submits the ticket for the creator. If the request contains an
+    // agent, the agent is the acting user.
     match meta
         .get("ticket_agent")
         .and_then(Value::as_str)
@@ -74,8 +74,8 @@ pub(super) async fn create_ticket(
         }),
         None => None,
     };
-    // If a request repeats an idempotency key, the response contains the ticket of the earlier
-    // request, even if the service has changed since then.
+    // A request with a repeated idempotency key gets the ticket of the first request. This is also
+    // the case if the service has changed since the first request.
     if let Some(key) = &key {
         match tickets::opened_before(app, key).await {
             Ok(Some(opened)) => return Ok(created(app, &opened)),
@@ -123,8 +123,7 @@ fn created(app: &App, opened: &Opened) -> Value {
     json!({ "sn": opened.sn, "id": opened.id, "ticket_url": render::ticket_url(&app.settings, opened.id) })
 }
 
-/// Converts the reason why a ticket cannot be created from another ticket to an error of the
-/// BlueKing API.
+/// Converts an error of creating a ticket from another ticket to an error of the BlueKing API.
 fn not_raised(reason: NotRaised, creator: &str) -> WireError {
     match reason {
         NotRaised::Unknown => WireError::no_ticket(),
@@ -138,14 +137,14 @@ fn not_raised(reason: NotRaised, creator: &str) -> WireError {
     }
 }
 
-/// Returns the callback URL and its headers, to which results are sent. Returns `None` if the
-/// request has no callback URL.
+/// Returns the receiver of callbacks: the callback URL and the headers of the callback requests.
+/// Returns `None` if the request has no callback URL.
 fn receiver(meta: &Value) -> Result<Option<Receiver>, WireError> {
     let url = match meta.get("callback_url") {
         None | Some(Value::Null) => return Ok(None),
         Some(Value::String(url)) => url.trim(),
-        // Some clients send an empty array or object instead of a missing URL. Any other value is
-        // rejected, because no callback could be sent.
+        // Some clients send an empty array or object if they have no callback URL. Any other value
+        // that is not a text is rejected, because the desk could not send a callback.
         Some(Value::Array(empty)) if empty.is_empty() => return Ok(None),
         Some(Value::Object(empty)) if empty.is_empty() => return Ok(None),
         Some(_) => return Err(unfit_receiver(UnfitReceiver::Address)),
@@ -164,7 +163,7 @@ fn receiver(meta: &Value) -> Result<Option<Receiver>, WireError> {
             .iter()
             .map(|(name, value)| (name.clone(), text(value)))
             .collect(),
-        // Some clients send an empty text or an empty array instead of missing headers.
+        // Some clients send an empty text or an empty array if they have no headers.
         Some(Value::String(empty)) if empty.is_empty() => Vec::new(),
         Some(Value::Array(empty)) if empty.is_empty() => Vec::new(),
         Some(_) => return Err(WireError::parameter("meta:headers 期望为一个字典。")),
@@ -175,8 +174,8 @@ fn receiver(meta: &Value) -> Result<Option<Receiver>, WireError> {
     }))
 }
 
-/// Converts the reason why a callback URL or a callback header is invalid to an error of the
-/// BlueKing API.
+/// Converts the error of an invalid callback URL or callback header to an error of the BlueKing
+/// API.
 fn unfit_receiver(unfit: UnfitReceiver) -> WireError {
     WireError::parameter(match unfit {
         UnfitReceiver::Address => "meta:callback_url 不是合法的 http(s) 地址。".to_owned(),
@@ -270,7 +269,7 @@ async fn draft(
     })
 }
 
-/// The optional parts of a new ticket, except its form values.
+/// The optional parts of a new ticket, without its form values.
 #[derive(Clone, Debug, Default)]
 struct Extras {
     tag: String,
@@ -336,7 +335,8 @@ impl Extras {
     }
 }
 
-/// Returns the additional fields of a ticket that are only displayed (reference/bk-itsm.md 3.1).
+/// Returns the additional fields of a ticket (reference/bk-itsm.md 3.1). Clients only display these
+/// fields.
 fn dynamic_fields(request: &Asked) -> Result<Vec<DynamicField>, WireError> {
     let items = match request.get("dynamic_fields") {
         None => return Ok(Vec::new()),
@@ -374,8 +374,8 @@ pub(super) async fn operate_node(
     if is_done(app, request, &sn).await? {
         return Ok(json!([]));
     }
-    // The ticket and the node are checked before the parameters of the action, because clients
-    // expect the errors in this order (reference/bk-itsm.md 3.9).
+    // The ticket and the node are checked before the parameters of the action. Clients expect
+    // errors in this order (reference/bk-itsm.md 3.9).
     let card = tickets::card(app, &sn)
         .await?
         .ok_or_else(WireError::no_ticket)?;
@@ -417,8 +417,9 @@ pub(super) async fn operate_node(
             reason: message,
             by,
         },
-        // The actions SUSPEND and UNSUSPEND change the whole ticket. Older documentation of
-        // BlueKing ITSM also lists them as actions on nodes.
+        // The actions SUSPEND and UNSUSPEND change the whole ticket and not a single node. They are
+        // accepted here, because older documentation of BlueKing ITSM lists them as actions on
+        // nodes.
         "SUSPEND" => Command::Suspend {
             reason: message,
             by,
@@ -436,8 +437,8 @@ pub(super) async fn operate_node(
     act(app, request, request_id, &sn, actor, &command).await
 }
 
-/// Returns the submitted form values of the action TRANSITION (the form of a node). Only texts and
-/// numbers are allowed here, although a new ticket also accepts other values (reference/bk-itsm.md
+/// Returns the form values of the action TRANSITION, which submits the form of a node. Only texts
+/// and numbers are allowed as values. A new ticket also accepts other values (reference/bk-itsm.md
 /// 3.9).
 async fn submitted(
     app: &App,
@@ -475,8 +476,8 @@ async fn submitted(
     }
     let workflow = super::reads::workflow_of(app, card).await?;
     if let Some(node) = workflow.definition.node(node) {
-        // Clients send forms with the fields of all nodes. As in BlueKing ITSM, fields of other
-        // nodes are ignored. If a field occurs twice, its last value is used.
+        // Some clients send the fields of all nodes. As in BlueKing ITSM, the fields of other nodes
+        // are ignored. If a field occurs twice, its last value is used.
         form.retain(|entry| node.fields.contains(&entry.key));
         let mut seen = BTreeSet::new();
         form = form
@@ -574,8 +575,8 @@ pub(super) async fn operate_ticket(
     act(app, request, request_id, &sn, by, &command).await
 }
 
-/// Returns the command id of a request. Two requests with the same idempotency key and the same
-/// content have the same command id. Without an idempotency key, each request gets a new id.
+/// Returns the command id of a request. A repetition (the same idempotency key and the same
+/// content) gets the same command id. A request without an idempotency key gets a new id.
 async fn own_command_id(app: &App, request: &Asked) -> Result<[u8; 16], infra::Error> {
     Ok(match &request.idempotency_key {
         Some(key) => command_id(&[

@@ -25,14 +25,14 @@ const BATCH_MAX: usize = 200;
 pub(super) async fn operate(request: Asked, sn: &str, operation: &str) -> ApiResult {
     let (sn, card) = found(&request, sn).await?;
     let id = own_command_id(&request, &sn, operation).await?;
-    // A repeated request gets the response of the earlier request. It must not be rejected,
-    // although no node may wait for this person after the earlier request.
+    // A repeated request gets the response of the first request. The first request may have
+    // completed the node, so possibly no node waits for this person. The repeated request must not
+    // be rejected for this reason.
     let is_repeated =
         request.idempotency_key.is_some() && tickets::is_done(&request.app, &sn, &id).await?;
     let command = command(&request, &card, operation, is_repeated).await?;
-    // The domain checks the values for an automatic node like form fields, and its errors contain
-    // the name `fields`. The client sends these values in the member `values`, so the name is
-    // replaced.
+    // For the operations on automatic nodes, the domain reports errors in the member `fields`. The
+    // client sends these values in the member `values`, so the name in the error is replaced.
     let outcome = act(&request, &sn, id, &command)
         .await
         .map_err(|problem| match operation {
@@ -85,16 +85,17 @@ async fn act(
             .await?
             .next
             - 1;
-        // `If-Match` may list several versions, but only the current version can match. A ticket
-        // never has the version -1, so with this number the command is always rejected.
+        // `If-Match` may list several versions. The command is executed only if the list contains
+        // the current version. Otherwise the command gets the version -1, which no ticket has, so
+        // the command is rejected.
         let version = if versions.contains(&current) {
             current
         } else {
             -1
         };
         match tickets::act(app, sn, command, &meta, id, Some(version)).await {
-            // Another command changed the ticket after the version was read. `If-Match` may also
-            // list the new version, so the loop continues. The loop tries each version once.
+            // Another command changed the ticket after its version was read. `If-Match` may also
+            // contain the new version, so the loop continues. It tries each version only once.
             Err(ExecuteError::Technical(error))
                 if error.kind == Kind::Stale && tried.insert(version) && version != -1 => {}
             Err(ExecuteError::Technical(error)) if error.kind == Kind::Stale => {
@@ -107,8 +108,9 @@ async fn act(
     }
 }
 
-/// Returns the node that the request changes. If the request has no member `node`, exactly one node
-/// must wait for this operation by the person in the parameter `by`.
+/// Returns the node that the request changes. The body member `node` selects the node. If this
+/// member is absent, exactly one node must wait for this operation, and the person `by` must be
+/// allowed to execute the operation.
 fn target_node(
     request: &Asked,
     card: &TicketCard,
@@ -137,7 +139,8 @@ fn target_node(
         .collect();
     match waiting[..] {
         [(node, _)] => Ok(node),
-        // The command was already executed, so the response does not depend on the node.
+        // The command was already executed, so the response is the same for each node. Any node id
+        // can be returned here.
         [] if is_repeated => Ok(NodeId(0)),
         [] => Err(Problem::malformed(
             "/node",
@@ -362,11 +365,11 @@ async fn command(
     })
 }
 
-/// Checks whether a link from this ticket to the ticket `other` may be added. Returns an error if
-/// the other ticket does not exist, or if the person may not add the reverse link to the other
+/// Checks whether the link to the ticket `other` may be added. Returns an error if the other ticket
+/// does not exist. Also returns an error if the person may not add the reverse link to the other
 /// ticket.
 ///
-/// If one ticket is the parent of the other ticket, both must have the same service and the same
+/// For a link between a parent and a child, both tickets must have the same service and the same
 /// workflow version (reference/bk-itsm.md 16).
 async fn check_link(
     request: &Asked,
@@ -404,18 +407,17 @@ async fn check_link(
         .await
     {
         Ok(_) => Ok(()),
-        // The other ticket already has the reverse link, which is not an error here. If this
-        // request is new, the command on this ticket is rejected later. If the request is a
-        // repetition, it succeeds.
+        // The other ticket already has the reverse link. This is not an error here. A new request
+        // is rejected later by the command on this ticket. A repeated request succeeds.
         Err(ExecuteError::Rejected(Rejection::LinkedAlready(with))) if with == opened.sn => Ok(()),
         Err(failure) => Err(failure.into()),
     }
 }
 
 /// Returns the form values that the request submits for a node of the workflow. If `node` is
-/// `None`, the form belongs to the submit node, which is the first node.
+/// `None`, the values belong to the submit node (the first node of the workflow).
 ///
-/// If `with_defaults` is true, absent fields get their default values.
+/// If `with_defaults` is true, each absent field gets its default value.
 async fn form_of(
     request: &Asked,
     card: &TicketCard,
@@ -465,8 +467,8 @@ async fn people(request: &Asked) -> Result<Option<Vec<PersonId>>, Problem> {
     Ok(Some(request.app.people.find_all(&names).await?))
 }
 
-/// Returns the people who start or stop to follow a ticket, from the body member `people`. If the
-/// member is absent, the result is the caller. An empty list is rejected.
+/// Returns the people in the body member `people`, who start or stop to follow a ticket. If the
+/// member is absent, the result contains only the caller. An empty list is rejected.
 async fn followers(request: &Asked) -> Result<Vec<PersonId>, Problem> {
     match people(request).await? {
         Some(people) if people.is_empty() => Err(Problem::malformed(
@@ -514,8 +516,8 @@ pub(super) async fn decide_many(request: Asked) -> ApiResult {
             item["message"].as_str().unwrap_or_default().to_owned(),
         ))
     };
-    // All decisions are parsed before the first decision is executed. A malformed request therefore
-    // changes nothing.
+    // All decisions are parsed before the first decision is executed, so a malformed request
+    // changes no ticket.
     let decisions = items
         .iter()
         .enumerate()

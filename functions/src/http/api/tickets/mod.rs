@@ -16,8 +16,8 @@ pub(super) use read::found;
 
 /// The kinds of services and of their tickets (reference/bk-itsm.md 4).
 pub(super) const KINDS: &[&str] = &["request", "change", "event", "question"];
-/// The names of all ticket lists. The list `all` contains all tickets, and each other list belongs
-/// to one person.
+/// The names of all ticket lists. The list `all` contains the tickets of all people. Each other
+/// list contains tickets of one person.
 const LISTS: &[&str] = &[
     "all",
     "todo",

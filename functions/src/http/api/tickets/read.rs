@@ -24,8 +24,8 @@ use crate::http::api::shape::quoted;
 use crate::http::api::time;
 use crate::http::blueking::render;
 
-/// The built-in statuses of tickets. A workflow can also give a ticket a status of its own when the
-/// ticket enters a node.
+/// The built-in statuses of tickets. A workflow can also define other statuses, which a ticket gets
+/// when it enters a node.
 const STATUSES: [&str; 7] = [
     "RUNNING",
     "RESOLVED",
@@ -35,8 +35,8 @@ const STATUSES: [&str; 7] = [
     "TERMINATED",
     "REVOKED",
 ];
-/// The names of the lists of one person. Each name is followed by the name of its index in the view
-/// `ticket`.
+/// The names of the ticket lists of one person. Each entry contains the name of a list and the name
+/// of its index in the view `ticket` (a stored table).
 const LISTS: [(&str, &str); 6] = [
     ("todo", "todo"),
     ("claim", "claim"),
@@ -45,8 +45,8 @@ const LISTS: [(&str, &str); 6] = [
     ("dealt", "dealt"),
     ("following", "follows"),
 ];
-/// The number of events that are converted to JSON without interruption. After this number, the
-/// task lets other requests run.
+/// The number of events that the task converts to JSON without a pause. After this number, the task
+/// lets other requests run.
 const EVENTS_AT_ONCE: usize = 64;
 /// The largest number of remarks in one response.
 const REMARKS_MAX: usize = 500;
@@ -158,8 +158,8 @@ pub(super) async fn list(request: Asked) -> ApiResult {
     )
 }
 
-/// Rejects a status that no ticket can have. A valid status is a built-in status, or a status in a
-/// deployed workflow.
+/// Rejects a status that no ticket can have. A valid status is a built-in status or a status that a
+/// deployed workflow defines.
 async fn check_statuses(app: &App, statuses: &[String]) -> Result<(), Problem> {
     let is_not_built_in = |status: &&String| !STATUSES.contains(&status.as_str());
     if !statuses.iter().any(|status| is_not_built_in(&status)) {
@@ -259,8 +259,9 @@ pub(in crate::http::api) async fn found(
 }
 
 pub(super) async fn get(request: Asked, sn: &str) -> ApiResult {
-    // The ticket version for the entity tag of the response is read before the ticket. If the
-    // ticket changes between the two reads, the body is newer than the tag, but never older.
+    // The response contains a ticket version as its entity tag. The version is read before the
+    // ticket. If the ticket changes between the two reads, the body is newer than the tag, but
+    // never older.
     let stream = TicketSn(sn.to_owned()).stream();
     let version = if sn.len() <= tickets::SN_BYTES_MAX {
         request
@@ -303,8 +304,8 @@ pub(super) async fn get(request: Asked, sn: &str) -> ApiResult {
     Ok((tag, Json(body)).into_response())
 }
 
-/// Returns whether the caller works on a ticket. Only people who work on a ticket may read its
-/// internal remarks.
+/// Returns whether the caller works on a ticket. Only these people may read the internal remarks of
+/// the ticket.
 async fn sees_internal(request: &Asked, card: &TicketCard) -> Result<bool, Problem> {
     match request.caller.user.as_deref() {
         Some(user) => Ok(tickets::works_on(
@@ -317,8 +318,8 @@ async fn sees_internal(request: &Asked, card: &TicketCard) -> Result<bool, Probl
     }
 }
 
-/// Lists the events of a ticket. An optional parameter excludes events after a given time. Internal
-/// remarks are listed only for people who work on the ticket.
+/// Lists the events of a ticket. A parameter can exclude events after a given time. The list
+/// contains internal remarks only if the caller works on the ticket.
 pub(super) async fn history(request: Asked, sn: &str) -> ApiResult {
     let (sn, card) = found(&request, sn).await?;
     let sees_internal = sees_internal(&request, &card).await?;
@@ -360,8 +361,9 @@ pub(super) async fn history(request: Asked, sn: &str) -> ApiResult {
     Ok(Json(json!({ "sn": sn, "events": events })).into_response())
 }
 
-/// Lists the remarks of a ticket, oldest first. The list begins after the remark in the parameter
-/// `after`. Internal remarks are listed only for people who work on the ticket.
+/// Lists the remarks of a ticket, oldest first. If the parameter `after` contains a remark, the
+/// list begins after this remark. The list contains internal remarks only if the caller works on
+/// the ticket.
 pub(super) async fn remarks(request: Asked, sn: &str) -> ApiResult {
     let (sn, card) = found(&request, sn).await?;
     let app = &request.app;

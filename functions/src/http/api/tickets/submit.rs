@@ -20,8 +20,8 @@ use crate::http::api::problem::{ApiResult, Problem};
 use crate::http::api::request::Asked;
 use crate::http::blueking::render;
 
-/// The largest number of variables in the body member `envs`. The API calls of webhook nodes use
-/// these variables.
+/// The largest number of variables in the body member `envs`. Webhook nodes (workflow nodes that
+/// call an API) use these variables in their API calls.
 const ENVS_MAX: usize = 100;
 
 pub(super) async fn create(request: Asked) -> ApiResult {
@@ -48,8 +48,8 @@ pub(super) async fn create(request: Asked) -> ApiResult {
         return Ok(opened_answer(&opened.sn, opened.id, &request));
     }
     let tag = request.text("tag")?.unwrap_or_default();
-    // If the acting user submits a ticket for another person, the other person is the creator, and
-    // the acting user is recorded as the agent. The service must allow agents.
+    // The acting user may submit a ticket for another person. The other person is then the creator,
+    // and the acting user is recorded as the agent. The service must allow agents.
     let agent = request.user().ok().filter(|user| *user != by);
     let extras = Extras::read(&request)?;
     if tag.chars().count() > TAG_MAX {
@@ -118,7 +118,7 @@ pub(super) async fn create(request: Asked) -> ApiResult {
 }
 
 /// Returns the response with status 201 for a new ticket. The URL in the header `Location` is
-/// relative, because a proxy may offer the API under another path.
+/// relative, because a proxy may make the API available under another path.
 fn opened_answer(sn: &TicketSn, id: i64, request: &Asked) -> Response {
     let body = json!({ "sn": sn, "id": id, "url": render::ticket_url(&request.app.settings, id) });
     (
@@ -260,8 +260,8 @@ impl Extras {
         )))
     }
 
-    /// Copies the processors (people who process a node), the dynamic fields and the callback into
-    /// the command that creates the ticket.
+    /// Adds the processors (people who process a node), the dynamic fields and the callback to the
+    /// command that creates the ticket.
     async fn put(&self, request: &Asked, open: &mut Open) -> Result<(), Problem> {
         for (node, names) in &self.processors {
             open.chosen_processors
@@ -273,8 +273,8 @@ impl Extras {
     }
 }
 
-/// Converts the reason why a callback receiver is invalid to an error response. The response
-/// contains the name of the wrong member.
+/// Converts the error of an invalid callback receiver to an error response. The response contains
+/// the name of the wrong member.
 fn unfit_receiver(unfit: UnfitReceiver) -> Problem {
     let header = |name: &str, detail: String| {
         Problem::malformed(
