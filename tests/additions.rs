@@ -1,6 +1,6 @@
 //! These tests check that an addition to the program changes only a few existing files. Each test adds a
-//! small example (an aggregate, a provider or a REST resource) to a copy of the source tree, compiles the
-//! copy and counts the changed files.
+//! small example to a copy of the source tree: an aggregate (kind of stream), a provider or a REST
+//! resource. The test then compiles the copy and counts the changed files.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -38,9 +38,9 @@ impl Copy {
             directory,
             edited: BTreeSet::new(),
         };
-        // The copy gets another version. With the same version, Cargo would replace the compiled crates of
-        // the original source tree by those of the copy, because Cargo identifies a crate by its name,
-        // version and relative path.
+        // The test changes the version number of the copy. Cargo identifies a crate by its name, version
+        // and relative path. With the same version, Cargo would replace the compiled crates of the
+        // original source tree by those of the copy.
         let manifest = std::fs::read_to_string(copy.path("Cargo.toml")).expect("readable");
         let other = manifest.replacen("version = \"0.", "version = \"1000.", 1);
         assert_ne!(manifest, other);
@@ -72,7 +72,7 @@ impl Copy {
         self.edited.insert(name.to_owned());
     }
 
-    /// Compiles the copy with `cargo check`, which does not link it.
+    /// Checks the copy with `cargo check`, which does not link a program.
     fn check(&self, packages: &[&str]) {
         let mut command = Command::new("cargo");
         command.args(["check", "--quiet", "--offline"]);

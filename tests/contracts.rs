@@ -62,7 +62,7 @@ async fn sqlite_store() {
 }
 
 /// Tests the paged store, which reads the feed (the ordered list of all commits) from stored pages. The
-/// store in memory has no such pages, so the indexer builds them from the commits.
+/// store in memory has no pages, so the test builds the pages from the commits with the indexer.
 #[tokio::test]
 async fn paged_store() {
     let (pages, blob): (Arc<pages::memory::Memory>, Arc<blob::memory::Memory>) = Default::default();
@@ -458,7 +458,8 @@ async fn a_command_for_an_older_version_is_stale() {
         Some(2),
         "another process has written the second"
     );
-    // The ledger `others` wrote a commit, so the state that the ledger `ours` has cached is too old.
+    // The ledger `others` wrote a commit, so the ledger `ours` has an old state in its cache. The ledger
+    // `ours` must still reject a command for the old version.
     assert_eq!(at(&ours, 3, 1).await, None);
     assert_eq!(at(&ours, 3, 2).await, Some(3));
     assert_eq!(
@@ -472,7 +473,8 @@ async fn a_command_for_an_older_version_is_stale() {
     );
 }
 
-/// A loader of context data that panics when it is called. The import of rows needs no context data.
+/// A loader of context data (additional data that some commands need). The loader panics when it is
+/// called, because the import of rows needs no context data.
 struct NoLookups;
 
 #[async_trait::async_trait]
@@ -548,8 +550,8 @@ async fn a_stream_over_1_mb_and_5000_events_accepts_commands() {
     }
 }
 
-/// A variant of the aggregate `NumberSequence` whose function `evolve` is different, like in a later
-/// version of the program.
+/// A variant of the aggregate `NumberSequence` with another function `evolve`. A later version of the
+/// program may contain such a change.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 struct Changed {
     issued: i64,
@@ -606,9 +608,9 @@ async fn a_snapshot_of_other_code_is_ignored() {
         .await
         .expect("back")
         .remove(0);
-    // A snapshot contains a fingerprint of the program code that wrote it. Stream a has a wrong snapshot
-    // with the fingerprint of other code. Stream b has an unreadable snapshot with the current fingerprint.
-    // The ledger must ignore both snapshots.
+    // A snapshot contains a fingerprint of the program code that wrote it. The stream `number_sequence-a`
+    // gets a wrong snapshot with the fingerprint of other code. The stream `number_sequence-b` gets an
+    // unreadable snapshot with the current fingerprint. The ledger must ignore both snapshots.
     for (stream, fingerprint, state) in [
         (
             "number_sequence-a",

@@ -58,8 +58,9 @@ fn each_crate_uses_only_its_allowed_crates() {
     }
 }
 
-/// The only names that the folder `functions/src` may contain: triggers, use cases, hosts, and a
-/// few files.
+/// Names of all files and folders that `functions/src` may contain. For example, the folder `app`
+/// contains the use cases. The folder `http` contains a trigger (code that receives requests and calls
+/// the use cases).
 const FUNCTIONS_SRC: [&str; 12] = [
     "app",
     "bin",
@@ -153,8 +154,8 @@ fn imports(krate: &str) -> BTreeMap<String, BTreeSet<String>> {
 /// empty if no cycle exists.
 fn cycle(imports: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<String> {
     let mut left = imports.clone();
-    // A module that imports none of the remaining modules cannot be a part of a cycle, so the loop removes
-    // it.
+    // The loop removes the modules that import no module in `left`, because these modules cannot be a
+    // part of a cycle.
     loop {
         let names: BTreeSet<String> = left.keys().cloned().collect();
         let before = left.len();
@@ -443,7 +444,7 @@ fn documents_name_files_and_tests_that_exist() {
             }
         }
         if is_coverage {
-            // The last column of the table names tests. A single word is the name of a file in
+            // The last column of the coverage table names tests. A single word is the name of a file in
             // `tests/flows`. A name such as `w07` is a test in `weaknesses.rs`.
             for row in text.lines().filter(|line| line.starts_with("| ")) {
                 let last = row
@@ -645,9 +646,9 @@ fn the_follower_role_may_write_every_card() {
     }
 }
 
-/// Only three files may list aggregates (kinds of streams): the table of the aggregates, the registry, and
-/// the file that declares the stored summaries. Five names of aggregates within a few lines count as a
-/// list.
+/// Only three files may list aggregates (kinds of streams): the table of the aggregates, the registry,
+/// and the file that declares the stored summaries. The test treats five names of aggregates within 12
+/// lines as a list.
 #[test]
 fn no_other_list_of_aggregates_exists() {
     const LISTS: [&str; 3] = [
@@ -679,9 +680,9 @@ fn no_other_list_of_aggregates_exists() {
     }
 }
 
-/// The registry must contain every aggregate once, and the catalog must contain the queues for all
-/// deadlines. In the deployment template, some function must have the right to write to the streams of each
-/// aggregate.
+/// The registry (the list of all aggregates) must contain every aggregate, a kind of stream, once. The
+/// catalog must contain the queue of each aggregate with deadlines. In the deployment template, at least
+/// one role must have the right to write to the streams of each aggregate.
 #[test]
 fn the_registry_matches_the_table_the_catalog_and_the_template() {
     let mut registered: Vec<&str> = REGISTRY.iter().map(|row| row.name()).collect();

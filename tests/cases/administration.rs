@@ -19,8 +19,8 @@ fn definition(name: &str) -> Value {
     })
 }
 
-/// Every commit that changes the configuration records the person, the app and the channel (the API) of the
-/// request (cases/first-use.md, F4).
+/// Every commit that changes the configuration records the person, the app and the channel (the API) of
+/// the request (cases/first-use.md, fault F4).
 #[tokio::test]
 async fn every_configuration_commit_names_the_person_app_and_channel() {
     let desk = TestDesk::open().await;
@@ -194,7 +194,7 @@ async fn every_configuration_commit_names_the_person_app_and_channel() {
 }
 
 /// The command `audit show` prints the name of the person who changed the list of superusers
-/// (cases/first-use.md, F4).
+/// (cases/first-use.md, fault F4).
 #[tokio::test]
 async fn the_audit_shows_the_person_who_changed_the_superusers() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -204,7 +204,7 @@ async fn the_audit_shows_the_person_who_changed_the_superusers() {
         String::from_utf8_lossy(&run(&["audit", "show", "role-1", "--data", data]).stdout)
             .into_owned()
     };
-    // Commit 1 of a desk creates the role of the superusers, because the first start creates this role.
+    // The first commit of a desk creates the role of the superusers.
     let commit = |number: &str, shown: &str| {
         shown
             .lines()
@@ -381,7 +381,8 @@ async fn a_repeated_creation_with_one_key_creates_one_item() {
                 assert_eq!(answer[id], answers[0].2[id], "{path}: one {id}");
             }
         }
-        // A request with the same key is rejected if its body or its user differs from the first request.
+        // A request with the same idempotency key is rejected if its body or its user differs from the
+        // first request with this key.
         let mut other = body.clone();
         other["name"] = "另一个".into();
         if matches!(path, "services" | "catalog" | "templates") {

@@ -182,7 +182,7 @@ fn examples(sn: &str, other: &str, file: &Value) -> BTreeMap<String, Value> {
     all
 }
 
-/// Replaces each parameter of a path template, for example `{sn}`, by the id of an existing item.
+/// Replaces each parameter of a path template, for example `{sn}`, by an example value.
 fn filled(path: &str, sn: &str) -> String {
     let part = |part: &str| match part {
         "{sn}" => sn.to_owned(),
@@ -502,7 +502,7 @@ const REJECTED: [(&str, u16); 11] = [
     ("POST /v1/workflows/{id}/deploy", 404),
 ];
 
-/// Returns the user who may perform an action on a ticket of the function [`ticket`].
+/// Returns the user who may perform an action on a ticket that the function [`ticket`] creates.
 fn actor(action: &str) -> &'static str {
     match action {
         "withdraw" | "rate" | "remind" | "remark" | "follow" | "unfollow" | "link" | "unlink" => {
@@ -514,7 +514,8 @@ fn actor(action: &str) -> &'static str {
     }
 }
 
-/// Creates a ticket, and brings the ticket to a state that allows the action if this is possible.
+/// Creates a ticket and prepares the ticket for the action. For example, the function suspends the ticket
+/// if the action is `resume`.
 async fn prepared(desk: &Served, action: &str, other: &str) -> String {
     let sn = ticket(desk, "one").await;
     let before = match action {
@@ -537,7 +538,7 @@ async fn prepared(desk: &Served, action: &str, other: &str) -> String {
 }
 
 /// The desk rejects a request body if a member is missing, null, misspelled or of a wrong type. The error
-/// names the member (cases/first-use.md, F2; cases/crossings.md, case 6).
+/// names the member (cases/first-use.md, fault F2; cases/crossings.md, case 6).
 #[tokio::test]
 async fn every_operation_rejects_every_wrong_member_by_name() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -782,7 +783,7 @@ async fn every_operation_rejects_unknown_and_repeated_parameters() {
 }
 
 /// The desk rejects a decision without the member `pass`, and does not approve the ticket
-/// (cases/first-use.md, F2).
+/// (cases/first-use.md, fault F2).
 #[tokio::test]
 async fn a_decision_without_pass_is_rejected() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -1086,8 +1087,8 @@ async fn tags_are_compared_in_every_form_that_rfc_9110_has() {
     }
 }
 
-/// A proxy may publish the desk below any base path. The header `Location` of a new ticket leads to the
-/// ticket in each case (cases/crossings.md, case 10).
+/// A proxy may publish the desk below any base path, for example `/desk/`. The header `Location` of a new
+/// ticket must lead to the ticket with each base path (cases/crossings.md, case 10).
 #[tokio::test]
 async fn the_location_of_a_ticket_resolves_below_any_path() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -1359,7 +1360,7 @@ async fn problems_name_people_services_and_every_missing_field() {
 }
 
 /// The error response to a workflow definition contains a JSON pointer to every wrong member
-/// (cases/first-use.md, F2).
+/// (cases/first-use.md, fault F2).
 #[tokio::test]
 async fn a_definition_reports_every_wrong_member_with_its_pointer() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -1443,8 +1444,8 @@ async fn a_definition_reports_every_wrong_member_with_its_pointer() {
     );
 }
 
-/// The desk rejects the parameter `user` if the requested list does not use it. The desk also rejects
-/// unusual spellings of an id, for example `01` (cases/first-use.md, section 2).
+/// The desk rejects the query parameter `user` if the requested list does not use this parameter. The
+/// desk also rejects unusual spellings of an id, for example `01` (cases/first-use.md, section 2).
 #[tokio::test]
 async fn a_user_without_a_list_and_odd_ids_are_rejected() {
     let directory = tempfile::tempdir().expect("a directory");

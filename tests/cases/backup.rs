@@ -61,7 +61,7 @@ async fn until(mut is_true: impl AsyncFnMut() -> bool) {
         .expect("the condition becomes true in time");
 }
 
-/// Opens a fast approval ticket and returns the ticket number.
+/// Opens a fast approval ticket (a ticket of the built-in approval workflow). Returns the ticket number.
 async fn ticket(desk: &Served, title: &str) -> String {
     let answer = desk.bk("create_ticket", fast_approval(title, None)).await;
     answer["data"]["sn"]
@@ -198,8 +198,8 @@ fn restore(backup: &Path, data: &Path, more: &[&str]) -> Output {
     .concat())
 }
 
-/// A backup can be made while clients write to the desk. The backup contains all commits up to the position
-/// in its manifest, and can be restored to another directory (cases/first-use.md, F5;
+/// A backup can be made while clients write to the desk. The backup contains all commits up to the
+/// position in its manifest, and can be restored to another directory (cases/first-use.md, fault F5;
 /// cases/hostile-and-broken.md, case 29).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_desk_is_backed_up_under_load_and_restored_elsewhere() {
@@ -302,8 +302,8 @@ async fn a_desk_is_backed_up_under_load_and_restored_elsewhere() {
         must(&data, &["audit", "files"]),
         "the same uploads are proved"
     );
-    // The copied ledger contains the first commits of the desk's ledger. The hash of the last copied commit
-    // must therefore also be valid in the desk's ledger.
+    // The backup contains the first commits of the ledger. The hash of the last commit in the backup must
+    // therefore also be valid in the ledger of the running desk.
     must(
         &data,
         &[
@@ -332,8 +332,8 @@ async fn a_desk_is_backed_up_under_load_and_restored_elsewhere() {
     assert_eq!(status, 200);
 }
 
-/// A backup without the key store (names and keys of people) is not restored. With an empty key store, the
-/// desk would register every person a second time (cases/first-use.md, F6).
+/// A backup without the key store (names and keys of people) is not restored. With an empty key store,
+/// the desk would register every person a second time (cases/first-use.md, fault F6).
 #[tokio::test]
 async fn a_backup_is_not_restored_without_its_keys() {
     let home = tempfile::tempdir().unwrap();
@@ -357,7 +357,8 @@ async fn a_backup_is_not_restored_without_its_keys() {
     assert!(output.status.success(), "{}", printed_text(&output));
     assert!(must(&other, &["doctor"]).contains("the key store belongs to the ledger"));
 
-    // A restore with the key store of another desk is rejected too.
+    // A restore is also rejected if the given key store (names and keys of people) belongs to another
+    // desk.
     let (other_desk, other_backup) = (home.path().join("stranger"), home.path().join("strange"));
     stopped(&other_desk, 1).await;
     must(&other_desk, &["backup", other_backup.to_str().unwrap()]);
@@ -378,7 +379,7 @@ async fn a_backup_is_not_restored_without_its_keys() {
 }
 
 /// A backup can write the key store (names and keys of people) to a separate directory. The backup
-/// directory then contains no name and no key of a person (cases/first-use.md, F6).
+/// directory then contains no name and no key of a person (cases/first-use.md, fault F6).
 #[tokio::test]
 async fn keys_can_be_backed_up_to_a_separate_directory() {
     let home = tempfile::tempdir().unwrap();
@@ -388,8 +389,8 @@ async fn keys_can_be_backed_up_to_a_separate_directory() {
         home.path().join("keys"),
     );
     stopped(&data, 1).await;
-    // The backup accepts an empty directory that already exists. A mount point, for example, is such a
-    // directory.
+    // The command `backup` accepts an empty directory that already exists. A mount point, for example, is
+    // such a directory.
     std::fs::create_dir(&backup).unwrap();
     std::fs::create_dir(&keys).unwrap();
     must(
@@ -540,7 +541,7 @@ async fn a_changed_or_partial_backup_is_rejected_with_the_faulty_file() {
 }
 
 /// A desk does not start if the ledger exists and the key store (names and keys of people) is missing
-/// (cases/first-use.md, F6).
+/// (cases/first-use.md, fault F6).
 #[tokio::test]
 async fn a_ledger_without_its_key_store_is_not_opened_for_writing() {
     let home = tempfile::tempdir().unwrap();
@@ -567,7 +568,8 @@ async fn a_ledger_without_its_key_store_is_not_opened_for_writing() {
     let doctor = rejected(&without, &["doctor"]);
     assert!(doctor.contains("WRONG  keys"), "{doctor}");
 
-    // The desk does not start with an empty key store or with the key store of another desk.
+    // The desk does not start if its key store (names and keys of people) is empty or belongs to another
+    // desk.
     std::fs::write(without.join("keys.db"), "").unwrap();
     assert!(Served::start_with(&without, &[]).is_err());
     std::fs::copy(other_desk.join("keys.db"), without.join("keys.db")).unwrap();
@@ -596,7 +598,7 @@ async fn a_ledger_without_its_key_store_is_not_opened_for_writing() {
 }
 
 /// A desk does not start if the key store (names and keys of people) exists and the ledger is missing
-/// (cases/first-use.md, F6).
+/// (cases/first-use.md, fault F6).
 #[tokio::test]
 async fn a_key_store_without_its_ledger_does_not_start_a_new_desk() {
     let home = tempfile::tempdir().unwrap();
@@ -616,7 +618,7 @@ async fn a_key_store_without_its_ledger_does_not_start_a_new_desk() {
 
 /// The ledger and the key store (names and keys of people) contain a common id. If both files have no id,
 /// the desk starts only if the key store contains people of the ledger. The start then writes the same id
-/// to both files (cases/first-use.md, F6).
+/// to both files (cases/first-use.md, fault F6).
 #[tokio::test]
 async fn a_ledger_without_an_id_adopts_only_its_own_key_store() {
     let home = tempfile::tempdir().unwrap();
@@ -717,8 +719,8 @@ async fn a_desk_does_not_start_without_commits_it_published() {
         "{verified}"
     );
     must(&data, &["doctor"]);
-    // The test stored the hash of an earlier last commit outside the data directory, like an auditor. This
-    // hash still proves that commits were lost.
+    // Before the commits were removed, the test stored the hash of the last commit in its own memory,
+    // like an external auditor. This hash still proves that commits were lost.
     assert!(
         rejected(&data, &["audit", "verify", "--head", &kept])
             .contains("is not what was published")
@@ -729,8 +731,9 @@ async fn a_desk_does_not_start_without_commits_it_published() {
     );
 }
 
-/// An operator can accept a loss of commits, and the ledger then records the loss. An edited file of
-/// published heads (ledger hashes) does not replace this record (cases/hostile-and-broken.md, case 4).
+/// The file of published heads (hashes of the ledger) contains a line about an accepted loss of commits.
+/// The ledger does not contain an event about this loss. The command `audit verify` must therefore fail
+/// (cases/hostile-and-broken.md, case 4).
 #[tokio::test]
 async fn a_loss_that_the_ledger_did_not_record_is_found() {
     let home = tempfile::tempdir().unwrap();
@@ -748,8 +751,9 @@ async fn a_loss_that_the_ledger_did_not_record_is_found() {
     assert!(verified.contains("but the ledger does not"), "{verified}");
 }
 
-/// A desk does not start if the hashes of its commits differ from the published heads (hashes that the desk
-/// wrote to a separate file) (cases/hostile-and-broken.md, case 4).
+/// The published heads are hashes of the ledger that the desk wrote to a separate file. A desk does not
+/// start if the hashes of its commits differ from the published heads (cases/hostile-and-broken.md, case
+/// 4).
 #[tokio::test]
 async fn a_desk_does_not_start_if_its_history_differs_from_its_heads() {
     let home = tempfile::tempdir().unwrap();
@@ -793,8 +797,8 @@ async fn a_torn_last_head_is_ignored() {
     }
 }
 
-/// Only the owner can read the files of a desk, even if the umask of the process would also allow other
-/// users (cases/hostile-and-broken.md, case 16; cases/first-use.md, section 6).
+/// Only the owner can read the files of a desk. An umask that allows access for other users does not
+/// change this rule (cases/hostile-and-broken.md, case 16; cases/first-use.md, section 6).
 #[tokio::test]
 async fn files_of_a_desk_are_private_to_the_owner_under_any_umask() {
     let home = tempfile::tempdir().unwrap();
@@ -922,8 +926,7 @@ async fn a_desk_that_cannot_write_is_not_ready_until_it_can() {
     ticket(&desk, "written again").await;
 }
 
-/// A request for the readiness of the desk adds no commit to the ledger (cases/hostile-and-broken.md, case
-/// 22).
+/// A readiness check does not add a commit to the ledger (cases/hostile-and-broken.md, case 22).
 #[tokio::test]
 async fn readiness_writes_no_commit() {
     let home = tempfile::tempdir().unwrap();
@@ -983,8 +986,8 @@ async fn doctor_finds_a_flipped_bit_in_an_index() {
     );
 }
 
-/// The command `doctor` accepts a copy of a ledger and a key store without a lock file. A desk creates this
-/// file when it opens its data directory, and no desk has opened the copy (cases/crossings.md, case 9).
+/// A desk creates a lock file when it opens its data directory. A copied directory that a desk has never
+/// opened has no lock file. The command `doctor` must accept such a copy (cases/crossings.md, case 9).
 #[tokio::test]
 async fn doctor_accepts_a_copy_that_no_desk_has_opened() {
     let home = tempfile::tempdir().unwrap();
@@ -1009,8 +1012,8 @@ async fn doctor_accepts_a_copy_that_no_desk_has_opened() {
     assert_eq!(names(&other), before, "doctor creates no file");
 }
 
-/// The command `doctor` lists the checks that it does not make, and creates no file (cases/first-use.md,
-/// section 5).
+/// The output of the command `doctor` lists the checks that the command does not make. The command
+/// creates no file (cases/first-use.md, section 5).
 #[tokio::test]
 async fn doctor_names_what_it_does_not_verify_and_creates_nothing() {
     let home = tempfile::tempdir().unwrap();
@@ -1070,8 +1073,8 @@ async fn doctor_finds_a_missing_upload() {
     );
 }
 
-/// A command that only reads the ledger does not create a missing key store (cases/first-use.md, section
-/// 5).
+/// A command that only reads the ledger does not create a missing key store, the file with names and keys
+/// of people (cases/first-use.md, section 5).
 #[tokio::test]
 async fn an_audit_without_keys_creates_no_key_store() {
     let home = tempfile::tempdir().unwrap();
@@ -1195,8 +1198,9 @@ async fn the_next_backup_removes_the_files_of_an_interrupted_one() {
     );
 }
 
-/// A ledger and its key store normally contain a common id. If this id is missing, a backup does not add
-/// the id or change the files of the desk in another way (cases/hostile-and-broken.md, case 29).
+/// A ledger and its key store (names and keys of people) normally contain a common id. If this id is
+/// missing, a backup does not add the id. The backup also does not change the files of the desk in
+/// another way (cases/hostile-and-broken.md, case 29).
 #[tokio::test]
 async fn a_desk_without_ids_is_backed_up_unchanged() {
     let home = tempfile::tempdir().unwrap();
@@ -1264,8 +1268,8 @@ fn replace_keys(data: &Path, keys: &Path) {
     std::fs::copy(keys, data.join("keys.db")).unwrap();
 }
 
-/// The desk does not start with an old copy of the key store, because this copy does not contain people who
-/// were registered after the copy was made (cases/first-use.md, F6).
+/// The desk does not start with an old copy of the key store (names and keys of people). People who were
+/// registered after the copy was made are missing in this copy (cases/first-use.md, fault F6).
 #[tokio::test]
 async fn an_older_key_store_does_not_register_people_twice() {
     let home = tempfile::tempdir().unwrap();
@@ -1311,8 +1315,8 @@ async fn an_older_key_store_does_not_register_people_twice() {
     must(&data, &["doctor"]);
 }
 
-/// A key store whose id matches the ledger is still rejected if it contains no people (cases/first-use.md,
-/// F6).
+/// The id of a key store (names and keys of people) may match the ledger although the key store contains
+/// no people. The desk must reject this key store (cases/first-use.md, fault F6).
 #[tokio::test]
 async fn a_key_store_that_lost_its_people_is_rejected() {
     let home = tempfile::tempdir().unwrap();
@@ -1337,9 +1341,9 @@ async fn a_key_store_that_lost_its_people_is_rejected() {
     }
 }
 
-/// If commits and the file of published heads (ledger hashes) are missing, the stored lists (views) still
-/// show the loss. If an operator accepts the loss, the ledger records it (cases/hostile-and-broken.md, case
-/// 4).
+/// The last commits of the ledger and the file of published heads (ledger hashes) are missing. The views
+/// (lists that are computed from the ledger) still contain the lost commits, so the desk does not start.
+/// If an operator accepts the loss, the ledger records the loss (cases/hostile-and-broken.md, case 4).
 #[tokio::test]
 async fn lost_commits_that_only_the_views_recorded_are_marked() {
     let home = tempfile::tempdir().unwrap();
@@ -1393,8 +1397,8 @@ async fn blank_lines_among_published_heads_are_ignored() {
     assert!(rejected(&data, &["doctor"]).contains("is not a head"));
 }
 
-/// A command that only reads the ledger does not create the file of the views, `views.db`
-/// (cases/first-use.md, section 5).
+/// The views are lists that the desk computes from the ledger and stores in `views.db`. A command that
+/// only reads the ledger does not create this file (cases/first-use.md, section 5).
 #[tokio::test]
 async fn auditing_files_creates_no_views() {
     let home = tempfile::tempdir().unwrap();
@@ -1412,7 +1416,7 @@ async fn auditing_files_creates_no_views() {
 }
 
 /// A killed desk may leave a write-ahead log without its index file. No data is lost in this case, so
-/// `doctor` recommends a start of the desk and not a restore (cases/first-use.md, F5).
+/// `doctor` recommends a start of the desk and not a restore (cases/first-use.md, fault F5).
 #[tokio::test]
 async fn doctor_recommends_a_start_if_a_write_ahead_log_has_no_index() {
     let home = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! These tests check the command line, the page at the path `/`, and the management of apps (the client
-//! programs that may use a desk).
+//! These tests check the command line, the page at the path `/`, and the management of apps. Apps are
+//! client programs that may use a desk.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -381,8 +381,9 @@ async fn a_disabled_app_is_rejected_without_a_restart() {
         401
     );
 
-    // With the option `--data`, the command `app` is rejected while a desk uses this directory. The ledger
-    // records the user and the app of each change.
+    // With the option `--data`, the command `app` changes the files of a desk directly. The command is
+    // rejected while a desk uses the same directory. The ledger records the user and the app of each
+    // change.
     let beside = run(&["app", "disable", "other", "--data", data.to_str().unwrap()]);
     assert_eq!(beside.status.code(), Some(4), "{}", text(&beside.stderr));
     assert!(
@@ -583,8 +584,9 @@ fn wrong_options_are_rejected_with_exit_code_2() {
         (&["doctor", "--cost"][..], "in the cloud"),
         (&["serve", "--log-level", "loud"][..], "--log-level"),
     ] {
-        // A faulty build may accept the wrong option value and continue. The option `--crash-at` with an
-        // unknown crash point (a place at which the program kills itself) then still ends the process.
+        // A faulty build may accept the wrong option value, and the desk would then run without an end.
+        // The option `--crash-at` prevents this. The option contains an unknown crash point (a place at
+        // which the program kills itself), so the process ends in any case.
         let more: &[&str] = match arguments {
             ["serve", "--listen", ..] => &["--crash-at", "nothing"],
             ["serve", ..] => &["--listen", "127.0.0.1:0", "--crash-at", "nothing"],
@@ -827,7 +829,7 @@ async fn requests_are_logged_with_an_id_and_without_secrets() {
     ] {
         assert!(!text.contains(never), "{never} is in the log");
     }
-    // Every response of the BlueKing API and of `/v1` contains a request id.
+    // Every response of the BlueKing API and of the API `/v1` contains a request id.
     for path in [
         "/",
         "/healthz",
@@ -1168,8 +1170,8 @@ async fn an_app_command_is_checked_before_anything_is_written() {
             assert_eq!(code, Some(expected), "{arguments:?} {target:?}: {stderr}");
         }
     }
-    // The rejected commands did not change the app `plain`. This app may act only for users with a login
-    // token.
+    // The commands did not change the app `plain`. The app is still enabled, and may act only for users
+    // with a login token.
     let (status, plain) = desk.v1("GET", "apps/plain", "admin", Value::Null).await;
     assert_eq!(
         (status, &plain["may_impersonate"], &plain["is_disabled"]),
@@ -1209,8 +1211,9 @@ fn options_without_effect_are_rejected_at_the_start() {
         (["--api-secret", named.as_str()], 1),
         (["--api-secret", "=headers"], 2),
     ] {
-        // A faulty build may accept the wrong option value and continue. The option `--crash-at` with an
-        // unknown crash point (a place at which the program kills itself) then still ends the process.
+        // A faulty build may accept the wrong option value, and the desk would then run without an end.
+        // The option `--crash-at` prevents this. The option contains an unknown crash point (a place at
+        // which the program kills itself), so the process ends in any case.
         let (code, stderr) = code_of(
             &[
                 &[
@@ -1235,7 +1238,8 @@ fn options_without_effect_are_rejected_at_the_start() {
 }
 
 /// The command `audit` rejects a misspelled filter, because an empty result would look as if the ledger
-/// were empty. A time limit of the filter may be a whole day (cases/first-use.md, section 5).
+/// were empty. A limit of a time range may be a date without a time of day, and then means the whole day
+/// (cases/first-use.md, section 5).
 #[test]
 fn filters_of_the_audit_are_checked_and_a_day_is_a_whole_day() {
     let directory = tempfile::tempdir().unwrap();
@@ -1324,8 +1328,8 @@ fn filters_of_the_audit_are_checked_and_a_day_is_a_whole_day() {
         "{}",
         text(&empty.stderr)
     );
-    // If the requested position is after the last commit, the replay reports that it reached the end of the
-    // ledger.
+    // If the requested position is after the last commit, the command `audit replay` reports that it
+    // reached the end of the ledger.
     assert!(
         printed(&["audit", "replay", "--to", "999999", "--data", data])
             .contains("the end of the feed")

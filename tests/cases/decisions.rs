@@ -115,8 +115,8 @@ fn crowd(prefix: &str, count: usize) -> Vec<String> {
     (0..count).map(|at| format!("{prefix}{at}")).collect()
 }
 
-/// The desk stores the reason of a decision even if the form of the approval node has no field for a reason
-/// (cases/first-use.md, F3).
+/// The desk stores the reason of a decision even if the form of the approval node has no field for a
+/// reason (cases/first-use.md, fault F3).
 #[tokio::test]
 async fn a_decision_keeps_its_reason_without_a_reason_field() {
     let data = tempfile::tempdir().expect("a directory");
@@ -221,8 +221,8 @@ async fn a_decision_keeps_its_reason_without_a_reason_field() {
     }
 }
 
-/// If the form of an approval node has a field for the reason, the desk stores the reason in this field and
-/// in the event of the vote (cases/first-use.md, F3).
+/// If the form of an approval node has a field for the reason, the desk stores the reason twice: in this
+/// field and in the event of the vote (cases/first-use.md, fault F3).
 #[tokio::test]
 async fn a_reason_is_in_the_vote_and_in_the_reason_field_of_the_form() {
     let data = tempfile::tempdir().expect("a directory");
@@ -298,7 +298,7 @@ async fn a_reason_is_in_the_vote_and_in_the_reason_field_of_the_form() {
 }
 
 /// Each operation with a message stores this message, and the desk shows it in later reads
-/// (cases/first-use.md, F3).
+/// (cases/first-use.md, fault F3).
 #[tokio::test]
 async fn every_operation_keeps_its_message() {
     let data = tempfile::tempdir().expect("a directory");

@@ -15,8 +15,8 @@ const LOOKS: u32 = 600;
 /// Port numbers in the documents. The test replaces each of these numbers by a free port.
 const PORTS: [&str; 4] = ["8080", "8081", "8082", "18080"];
 
-/// What the test does with a code block. The words after the language name, for example `run`, determine
-/// the use.
+/// The use of a code block in this test. The words after the language name of the block, for example
+/// `run`, determine the use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Use {
     Run,

@@ -44,7 +44,8 @@ async fn opened(desk: &Served, user: &str, body: Value) -> String {
     answer["sn"].as_str().expect("a number").to_owned()
 }
 
-/// Saves a draft of a form and a template on behalf of the given user.
+/// Saves a draft and a template of a form on behalf of the given user. Checks that this user can read
+/// both.
 async fn drafted(desk: &Served, user: &str) {
     let (status, answer) = desk
         .v1(
@@ -121,7 +122,7 @@ async fn field(desk: &Served, sn: &str, key: &str) -> Value {
         .clone()
 }
 
-/// After a person is erased, no file of the desk contains a personal value of this person, and the data of
+/// After a person is erased, no file of the desk contains a personal value of this person. The data of
 /// other people is unchanged (cases/hostile-and-broken.md, case 17).
 #[tokio::test]
 async fn an_erased_person_is_in_no_file_and_others_are_unchanged() {
@@ -288,9 +289,9 @@ async fn views_seal_personal_values_also_after_a_rebuild() {
     in_plain("after a rebuild");
 }
 
-/// A ticket may contain secret variables for its automatic nodes. The values of these variables are only in
-/// the key store, never in a response, an event, a view or an export (cases/hostile-and-broken.md, case
-/// 10).
+/// A ticket may contain secret variables for its automatic nodes. The desk stores their values only in
+/// the key store (the file with keys of people). A response, an event, a view (computed list) or an
+/// export never contains these values (cases/hostile-and-broken.md, case 10).
 #[tokio::test]
 async fn variables_of_automatic_nodes_are_in_no_response_and_export() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -527,8 +528,8 @@ async fn a_superuser_erases_a_person_in_a_running_desk() {
     assert_eq!(files_with(directory.path(), PHONE), Vec::<PathBuf>::new());
 }
 
-/// The report of an erasure has two lists: tickets whose texts are encrypted, and tickets that still
-/// contain texts in plain form (cases/hostile-and-broken.md, case 17).
+/// The report of an erasure has two lists. The first list contains tickets with encrypted texts, and the
+/// second list contains tickets that still have readable texts (cases/hostile-and-broken.md, case 17).
 #[tokio::test]
 async fn the_report_names_services_that_do_not_seal_text() {
     let desk = TestDesk::open().await;
@@ -585,9 +586,9 @@ async fn the_report_names_services_that_do_not_seal_text() {
     assert_eq!(name, "lisi", "a survey changes nothing");
 }
 
-/// If another connection reads the key store during an erasure, SQLite keeps the erased rows in the
-/// write-ahead log. The erasure then returns 503 and must be repeated (cases/hostile-and-broken.md, case
-/// 17).
+/// Another connection may read the key store (names and keys of people) during an erasure. SQLite then
+/// keeps the erased rows in its write-ahead log. The erasure returns status 503 in this case and must be
+/// repeated (cases/hostile-and-broken.md, case 17).
 #[tokio::test]
 async fn an_erasure_during_a_read_of_the_key_store_is_incomplete() {
     let directory = tempfile::tempdir().expect("a directory");

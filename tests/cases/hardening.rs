@@ -321,8 +321,8 @@ async fn a_caller_without_credentials_gets_403_on_every_path() {
     );
 }
 
-/// A request without valid credentials gets status 403, even if the desk would also reject its headers or
-/// its body size.
+/// A request without valid credentials gets status 403, even if its headers or its body size are also
+/// invalid.
 #[tokio::test]
 async fn headers_and_large_bodies_do_not_change_a_403() {
     let directory = tempfile::tempdir().unwrap();
@@ -767,7 +767,8 @@ async fn a_reserved_callback_header_is_rejected_by_name() {
 #[tokio::test]
 async fn a_callback_to_a_blocked_address_is_rejected() {
     let directory = tempfile::tempdir().unwrap();
-    // Of the private addresses, the demo desk allows only loopback addresses for callbacks.
+    // The demo desk (a desk with demo data) allows callbacks to loopback addresses. It allows no other
+    // private address.
     let desk = Served::start(directory.path(), &[]);
     let open = async |url: &str| {
         let fields = json!({ "title": "a", "apply_content": "b", "ZHIDINGSHENPIREN": "zhangsan" });

@@ -11,9 +11,9 @@ use events::{Meta, Moment};
 use serde_json::{Value, json};
 use tests::process::{program, root, run};
 
-/// Returns an import mapping for the columns `id`, `when` and `state`. The text `top` is inserted before
-/// the columns. The parameter `more` has up to two parts with `---` between them: the first part adds
-/// columns, and the second part is added at the end of the mapping.
+/// Returns an import mapping, which describes the columns of a log: `id`, `when` and `state`. The text
+/// `top` is inserted before the columns. The parameter `more` has up to two parts with `---` between
+/// them. The first part adds columns, and the second part is added at the end of the mapping.
 fn mapping(top: &str, format: &str, zone: &str, more: &str) -> String {
     format!(
         "source = \"LOG\"\nmissing = [\"\", \"-\"]\n{top}\n[columns]\ncase = \"id\"\ntime = \"when\"\nstate = \"state\"\n{}\n[time]\nformat = {format}\nzone = \"{zone}\"\n{}\n",
@@ -129,8 +129,9 @@ fn members(directory: &Path, case: &str, member: &str) -> Vec<Value> {
         .collect()
 }
 
-/// If a time in the log contains a UTC offset, the import uses this offset and ignores the time zone of the
-/// mapping (cases/real-files-and-clients.md, case 6).
+/// An import mapping (the description of a log) defines a time zone. If a time in the log contains a UTC
+/// offset, the import uses this offset instead of the time zone (cases/real-files-and-clients.md, case
+/// 6).
 #[test]
 fn an_offset_in_a_time_overrides_the_zone_of_the_mapping() {
     let texts = [
@@ -184,8 +185,9 @@ fn an_offset_in_a_time_overrides_the_zone_of_the_mapping() {
     }
 }
 
-/// The section `[times]` of a mapping names additional columns that contain times. A time in these columns
-/// may also contain a UTC offset (cases/real-files-and-clients.md, case 6).
+/// The section `[times]` of an import mapping (the description of the log) names additional columns that
+/// contain times. A time in these columns may also contain a UTC offset (cases/real-files-and-clients.md,
+/// case 6).
 #[test]
 fn offsets_are_read_in_additional_times_too() {
     let log = "id,when,state,opened,resolved\nA,2026-01-01T10:00:00Z,Done,2026-01-01T10:00:00+08:00,2026-01-01T03:00:00Z\n";
@@ -206,8 +208,8 @@ fn offsets_are_read_in_additional_times_too() {
     );
 }
 
-/// For each imported and each rejected row, the desk records the line number at which the row begins in the
-/// log file (cases/first-use.md, F7; cases/real-files-and-clients.md, case 7).
+/// For each imported and each rejected row, the desk records the line number at which the row begins in
+/// the log file (cases/first-use.md, fault F7; cases/real-files-and-clients.md, case 7).
 #[test]
 fn rejected_and_imported_rows_have_their_line_number() {
     for end in ["\r\n", "\n", "\r"] {
@@ -352,8 +354,9 @@ fn case_ids_with_blanks_are_imported_and_can_be_shown() {
     );
 }
 
-/// The mapping or a line `sep=` in the log can define the delimiter between values. Otherwise the import
-/// finds the delimiter in the header line (cases/real-files-and-clients.md, case 9).
+/// The import mapping (the description of the log) or a line `sep=` in the log can define the delimiter
+/// between values. Otherwise the import finds the delimiter in the header line
+/// (cases/real-files-and-clients.md, case 9).
 #[test]
 fn values_may_be_separated_by_other_delimiters() {
     let rows = [
@@ -412,8 +415,8 @@ fn values_may_be_separated_by_other_delimiters() {
     }
 }
 
-/// The mapping or a byte order mark defines the character encoding in which the import reads a log
-/// (cases/real-files-and-clients.md, case 10).
+/// The import mapping (the description of the log) or a byte order mark defines the character encoding.
+/// The import reads the log in this encoding (cases/real-files-and-clients.md, case 10).
 #[test]
 fn logs_are_read_in_their_own_encoding() {
     let utf_16 = |text: &str, little: bool| -> Vec<u8> {
@@ -554,8 +557,9 @@ fn blanks_around_values_are_ignored() {
     );
 }
 
-/// A mapping may contain several time formats. For each time, the import uses the first format that matches
-/// (cases/real-files-and-clients.md, case 11; cases/first-use.md, section 4).
+/// An import mapping (the description of the log) may contain several time formats. For each time, the
+/// import uses the first format that matches (cases/real-files-and-clients.md, case 11;
+/// cases/first-use.md, section 4).
 #[test]
 fn time_formats_are_tried_in_order() {
     let log = "id,when,state,closed\nA,28/02/2026 10:00:00,New,-\nA,2026-02-28 12:00:00,Done,28.02.2026\nA,gestern,Done,-\n";
@@ -593,8 +597,9 @@ fn time_formats_are_tried_in_order() {
     );
 }
 
-/// A mapping can join columns, set constants and default values, and replace values. It can also read
-/// numbers with a decimal comma and ignore rows (cases/first-use.md, section 4).
+/// An import mapping (the description of the log) can join columns, set constants and default values, and
+/// replace values. The mapping can also read numbers with a decimal comma and ignore rows
+/// (cases/first-use.md, section 4).
 #[test]
 fn a_mapping_joins_replaces_and_ignores_values() {
     let log = "id,date,time,status,sub,prio,hours,kind,titel\nA,2026-01-01,10:00,Pending,Vendor,1,\"1,5\",x,Drucker\nA,2026-01-01,11:00,Pending,,,\"1.000,00\",x,Drucker\n\
@@ -656,8 +661,9 @@ fn a_mapping_joins_replaces_and_ignores_values() {
     );
 }
 
-/// A column that the mapping lists under `people` may contain several user names. Full-width punctuation
-/// marks separate the names like a semicolon (cases/crossings.md, case 2).
+/// The import mapping (the description of the log) lists columns with user names under `people`. Such a
+/// column may contain several user names. Full-width punctuation marks separate the names like a
+/// semicolon (cases/crossings.md, case 2).
 #[test]
 fn full_width_separators_separate_user_names() {
     for text in [
@@ -751,8 +757,8 @@ fn an_over_long_record_is_rejected_with_little_memory() {
     );
 }
 
-/// A log is rejected if two of its columns have the same name, because the mapping would be ambiguous
-/// (cases/hostile-and-broken.md, case 20).
+/// A log is rejected if two of its columns have the same name, because the import mapping (the
+/// description of the log) would be ambiguous (cases/hostile-and-broken.md, case 20).
 #[test]
 fn two_columns_with_one_name_are_rejected_by_name() {
     let directory = tempfile::tempdir().unwrap();
@@ -960,8 +966,9 @@ fn a_dry_run_reports_and_writes_nothing() {
     );
 }
 
-/// A log may lack the times at which a case was opened, resolved and closed. The report then computes these
-/// times: the mapping assigns a phase to each state (cases/first-use.md, section 4).
+/// A log may lack the times at which a case was opened, resolved and closed. The import mapping (the
+/// description of the log) assigns a phase to each state. The report then computes the missing times from
+/// the phases (cases/first-use.md, section 4).
 #[test]
 fn a_report_derives_missing_times_from_phases() {
     let log = "id,when,state\nA,2026-01-05 10:00,New\nA,2026-01-05 11:00,Done\nA,2026-01-05 12:00,New\nA,2026-01-05 13:00,Done\nA,2026-01-06 10:00,Shut\nB,2026-01-06 10:00,New\n";
@@ -1131,8 +1138,8 @@ fn a_case_id_of_many_blanks_rejects_only_its_row() {
     );
 }
 
-/// A row is imported even if a column that the mapping does not use contains a very long text
-/// (cases/first-use.md, section 4).
+/// A log may contain columns that the import mapping (the description of the log) does not use. A row is
+/// imported even if such a column contains a very long text (cases/first-use.md, section 4).
 #[test]
 fn unmapped_columns_may_be_long() {
     let long = "x".repeat(200_000);
@@ -1196,8 +1203,9 @@ fn delimiters_after_the_last_value_are_ignored() {
     }
 }
 
-/// Some time formats in a mapping can never produce a complete time. The import reports such a format once
-/// as an error of the mapping, not as an error of each row (cases/real-files-and-clients.md, case 11).
+/// Some time formats in an import mapping (the description of the log) can never produce a complete time.
+/// The import reports such a format once as an error of the mapping, not as an error of each row
+/// (cases/real-files-and-clients.md, case 11).
 #[test]
 fn a_format_that_reads_no_time_is_a_mapping_error() {
     let directory = tempfile::tempdir().unwrap();
@@ -1241,8 +1249,9 @@ fn a_format_that_reads_no_time_is_a_mapping_error() {
     );
 }
 
-/// A row is rejected if its time does not match the time format of the mapping. The import does not read a
-/// two-digit year as a wrong year (cases/real-files-and-clients.md, case 6).
+/// A row is rejected if its time does not match the time format of the import mapping (the description of
+/// the log). The import does not read a two-digit year as a wrong year (cases/real-files-and-clients.md,
+/// case 6).
 #[test]
 fn a_time_in_another_format_is_rejected_with_advice() {
     let directory = tempfile::tempdir().unwrap();

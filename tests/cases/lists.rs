@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use tests::lists;
 use tests::process::Served;
 
-/// With views in SQLite, every filtered list and every page contains the tickets that a direct computation
-/// returns (cases/first-use.md, F1).
+/// The views (lists that are computed from the ledger) are stored in SQLite. Every filtered list and
+/// every page must contain the tickets that a direct computation over all tickets returns
+/// (cases/first-use.md, fault F1).
 #[tokio::test]
 async fn every_list_on_sqlite_equals_a_direct_computation() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -20,8 +21,9 @@ async fn every_list_on_sqlite_equals_a_direct_computation() {
     assert!(compared.listed > 10_000, "{compared:?}");
 }
 
-/// With views in memory, every filtered list and every page contains the tickets that a direct computation
-/// returns (cases/first-use.md, F1).
+/// The views (lists that are computed from the ledger) are stored in memory. Every filtered list and
+/// every page must contain the tickets that a direct computation over all tickets returns
+/// (cases/first-use.md, fault F1).
 #[tokio::test]
 async fn every_list_in_memory_equals_a_direct_computation() {
     let compared = lists::check(Arc::new(Memory::default()), 400, 1_000).await;
@@ -30,7 +32,7 @@ async fn every_list_in_memory_equals_a_direct_computation() {
 }
 
 /// In the compiled program, the BlueKing API and `/v1` return each ticket of a filtered list exactly once
-/// (cases/first-use.md, F1).
+/// (cases/first-use.md, fault F1).
 #[tokio::test]
 async fn a_filtered_list_shows_each_ticket_once_over_both_apis() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -160,7 +162,7 @@ async fn a_filter_of_more_than_a_thousand_values_is_rejected_by_name() {
 }
 
 /// The BlueKing API rejects a filter whose value has a wrong JSON type. Otherwise the list would contain
-/// all tickets (cases/first-use.md, F1 and F2).
+/// all tickets (cases/first-use.md, faults F1 and F2).
 #[tokio::test]
 async fn a_filter_of_another_type_is_never_ignored() {
     let directory = tempfile::tempdir().expect("a directory");

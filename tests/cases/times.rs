@@ -52,8 +52,8 @@ fn every_time_of_an_export_has_three_digits_and_sorts_as_text() {
     assert_eq!(by_text, by_instant, "texts sort as instants do");
 }
 
-/// Every time in the output of `audit show` has three fractional digits, also in the event data and in the
-/// state of the stream (cases/crossings.md, case 1).
+/// Every time in the output of `audit show` has three fractional digits. The event data and the state of
+/// the stream also use this format (cases/crossings.md, case 1).
 #[test]
 fn every_time_of_audit_show_has_three_digits() {
     let directory = tempfile::tempdir().unwrap();
@@ -298,8 +298,9 @@ fn a_changed_zone_at_a_start_gives_a_warning() {
     );
 }
 
-/// The manifest of a backup contains the time of the backup with three fractional digits, because a restore
-/// compares the times of two manifests as text (cases/crossings.md, case 1).
+/// The manifest of a backup contains the time of the backup with three fractional digits. A restore
+/// compares the times of two manifests as text, so all times must have the same length
+/// (cases/crossings.md, case 1).
 #[test]
 fn the_time_of_every_backup_has_three_digits() {
     let directory = tempfile::tempdir().unwrap();
@@ -326,8 +327,9 @@ fn the_time_of_every_backup_has_three_digits() {
     }
 }
 
-/// An import reads times in the time zone of its mapping, even if time zone files of the operating system
-/// are missing (cases/crossings.md, case 3).
+/// An import reads times in the time zone that its import mapping (the description of the log) contains.
+/// The import must work even if time zone files of the operating system are missing (cases/crossings.md,
+/// case 3).
 #[test]
 fn an_import_reads_zones_without_system_zone_files() {
     let directory = tempfile::tempdir().unwrap();
@@ -372,8 +374,9 @@ fn an_import_reads_zones_without_system_zone_files() {
     assert!(!run_there(&["report", "incidents", "--json"]).contains("unknown zone"));
 }
 
-/// When summer time ends, one local hour occurs twice. If a list is filtered by a time range in this hour,
-/// the list contains the tickets of both occurrences (cases/crossings.md, case 7).
+/// When summer time ends, one local hour occurs twice. If a list is filtered by a time range in this
+/// hour, the list must contain the tickets of the first and of the second occurrence (cases/crossings.md,
+/// case 7).
 #[tokio::test]
 async fn a_window_in_the_repeated_hour_has_every_ticket() {
     let desk = tests::TestDesk::open_in("Europe/Berlin").await;

@@ -218,8 +218,9 @@ fn approval(node: i64, more: &Value) -> Value {
     approval
 }
 
-/// A webhook node sends the request body that is stored in the workflow file, in the member `content` or in
-/// the member `params` (cases/real-files-and-clients.md, case 1).
+/// A workflow file contains the request body of a webhook, either in the member `content` or in the
+/// member `params`. The desk must send this body when a ticket reaches the webhook node
+/// (cases/real-files-and-clients.md, case 1).
 #[tokio::test]
 async fn a_webhook_sends_the_content_of_its_file() {
     let (desk, receiver) = (Desk::start(), Receiver::start().await);
@@ -424,8 +425,8 @@ async fn every_ignored_member_of_a_call_is_reported() {
     assert_eq!(report.len(), 9, "nothing else is lost: {report:?}");
 }
 
-/// A webhook may need credentials. Its workflow is deployed only if the workflow file names a secret that
-/// is stored in the desk (cases/real-files-and-clients.md, case 2).
+/// A webhook may need credentials. A workflow with such a webhook can be deployed only if the workflow
+/// file names a secret that is stored in the desk (cases/real-files-and-clients.md, case 2).
 #[tokio::test]
 async fn a_webhook_with_credentials_needs_a_named_secret() {
     let receiver = Receiver::start().await;
@@ -530,8 +531,9 @@ async fn a_leftover_finish_condition_of_an_or_sign_is_ignored() {
     )
     .await;
     desk.until(&sn, "FINISHED").await;
-    // A file that is imported over `/v1` may also contain such an unused finish condition. In a countersign
-    // node (a node that needs several votes), a finish condition with an unknown vote counter is an error.
+    // An or-sign node does not use its finish condition. A workflow with such an unused condition can
+    // therefore also be deployed over `/v1`. A countersign node (a node that needs several votes) uses
+    // its finish condition, so an unknown vote counter in this condition is an error.
     let (_, drafted) = desk
         .served
         .v1(
@@ -687,8 +689,8 @@ async fn a_case_without_a_transition_waits_for_a_manager_in_original_files() {
 }
 
 /// After a vote, one transition may require that the vote passed, and another transition may require a
-/// rejection. These two transitions cover every result of the vote (cases/real-files-and-clients.md, case
-/// 4c).
+/// rejection. These two transitions cover every result of the vote, so the import reports no missing
+/// transition (cases/real-files-and-clients.md, case 4c).
 #[tokio::test]
 async fn both_outcomes_of_a_vote_cover_every_case() {
     let desk = Desk::start();
@@ -956,8 +958,8 @@ async fn the_built_in_approval_can_be_rejected_by_field_names() {
             .await["sn"]
             .clone();
         let info = desk.must("get_ticket_info", json!({ "sn": sn })).await;
-        // The test behaves like such a web page: it fills in the last three fields that have the name 备注
-        // (remark) or 审批意见 (opinion).
+        // Some client web pages find form fields by their names. The test fills in the fields in the same
+        // way: it uses the last three fields with the name 备注 (remark) or 审批意见 (opinion).
         let mut filled = Vec::new();
         for field in info["fields"].as_array().expect("fields").iter().rev() {
             match field["name"].as_str().unwrap_or_default() {
@@ -1035,8 +1037,8 @@ async fn both_remark_fields_of_an_approval_have_one_name() {
     assert!(approvals >= 7, "{approvals} approvals");
 }
 
-/// An option of a form field must not have a comma in its key, because the desk stores several selected
-/// keys as one text with commas between the keys (cases/real-files-and-clients.md, case 12).
+/// The key of an option of a form field must not contain a comma. The desk stores several selected keys
+/// as one text with commas between the keys (cases/real-files-and-clients.md, case 12).
 #[tokio::test]
 async fn an_option_key_with_a_comma_is_rejected_by_name() {
     let desk = Desk::start();
@@ -1292,8 +1294,8 @@ async fn blanks_do_not_fill_a_required_text() {
         (value("title"), value("text"), value("free")),
         (json!(" 标题 "), json!("a\n"), json!(" \t "))
     );
-    // A required text field also rejects a value of blanks when a person completes a node, and when a
-    // person edits the fields of the ticket.
+    // A required text field rejects a value of blanks in two more operations: when a person completes a
+    // node, and when a person edits the fields of the ticket.
     let submit = |text: &str| json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "TRANSITION", "fields": [{ "key": "done", "value": text }] });
     assert!(
         desk.refused("operate_node", submit("\u{3000}"))
@@ -1396,8 +1398,9 @@ async fn a_call_without_a_host_is_reported_with_the_next_step() {
     );
 }
 
-/// The check of a new workflow reports two kinds of problems: form values without a transition, and names
-/// of people who are not registered in the desk (cases/first-use.md, section 2).
+/// Before a new workflow is deployed, the desk checks the workflow. The check reports form values for
+/// which no transition exists, and names of people who are not registered in the desk
+/// (cases/first-use.md, section 2).
 #[tokio::test]
 async fn a_new_workflow_is_reported_with_open_cases_and_unknown_people() {
     let desk = Desk::start();
@@ -1495,8 +1498,8 @@ struct Way {
 }
 
 /// A workflow file and all paths of tickets through this workflow. `due` is the import error for the
-/// unchanged file, or an empty text if there is no error. The function `complete` adds the missing values
-/// to the file.
+/// unchanged file. The text is empty if the unchanged file can be imported. The function `complete` adds
+/// the missing values to the file.
 struct File {
     name: &'static str,
     due: &'static str,
@@ -2197,8 +2200,9 @@ async fn a_success_expression_may_have_parentheses_and_lists() {
     assert!(message.contains("has no success condition"), "{message}");
 }
 
-/// In a workflow file, a text field may still contain options, which only choice fields use. The desk ignores
-/// these options, so a comma in an option is no error (cases/real-files-and-clients.md, case 12).
+/// In a workflow file, a text field may contain options, although only choice fields use options. The
+/// desk ignores the options of a text field, so a comma in such an option is no error
+/// (cases/real-files-and-clients.md, case 12).
 #[tokio::test]
 async fn leftover_options_of_a_text_field_are_ignored() {
     let desk = Desk::start();
@@ -2229,8 +2233,8 @@ async fn leftover_options_of_a_text_field_are_ignored() {
     }
 }
 
-/// A list or a table that contains only blanks does not fill a required field
-/// (cases/real-files-and-clients.md, case 13).
+/// A required field rejects a list or a table that contains only blanks (cases/real-files-and-clients.md,
+/// case 13).
 #[tokio::test]
 async fn a_list_of_blanks_does_not_fill_a_required_text() {
     let desk = Desk::start();

@@ -138,7 +138,8 @@ async fn an_application_is_decided_through_deployed_functions() {
         .expect("an answer")
         .status();
     assert_eq!(status.as_u16(), 403);
-    // The callback may arrive before the desk has stored the response to its `create_ticket` request.
+    // The callback may arrive before the desk has stored the response to its `create_ticket` request. The
+    // desk must accept the callback also in this case.
     let answered = send(
         client
             .post(format!("{}{path}", desk.base()))

@@ -107,8 +107,8 @@ async fn dynamodb_views() {
     views::contract::check(&views::dynamodb::Dynamodb::new(table)).await;
 }
 
-/// With views in DynamoDB, every filtered list and every page contains the tickets that a simple
-/// computation over all tickets returns.
+/// The views (lists that are computed from the ledger) are stored in DynamoDB. Every filtered list and
+/// every page must contain the tickets that a simple computation over all tickets returns.
 #[tokio::test]
 async fn lists_on_dynamodb_equal_a_plain_computation() {
     let (table, _) = table(
@@ -242,8 +242,8 @@ async fn a_stream_past_1_mib_and_5000_events_accepts_commands() {
             bytes += page.iter().map(|commit| commit.body.len()).sum::<usize>();
         }
     };
-    // A second ledger with another snapshot interval loads the stream and appends to it, like another
-    // process.
+    // A second ledger behaves like another process: it has another snapshot interval, loads the stream
+    // and appends to it.
     let other = ledger(10);
     for number in 200..300 {
         import_rows(&other, number, 1)
@@ -298,7 +298,8 @@ async fn a_stream_past_1_mib_and_5000_events_accepts_commands() {
     assert_eq!(tip.next() - 1, 103 * 50 + 102);
 }
 
-/// A loader of context data that panics when it is called. The import of rows needs no context data.
+/// A loader of context data (additional data that some commands need). The loader panics when it is
+/// called, because the import of rows needs no context data.
 struct NoContext;
 
 #[async_trait::async_trait]

@@ -125,8 +125,8 @@ impl TestDesk {
         tests::refusal_of(operation, &body, &envelope)
     }
 
-    /// Waits until the function `follow` has updated the cards (stored summaries) of all tickets that this
-    /// test opened.
+    /// Waits until the cloud function `follow` has updated the cards (stored summaries) of all tickets
+    /// that this test opened.
     pub(crate) async fn followed(&self) {
         let opened = self.opened.lock().expect("no holder panics").clone();
         for stream in opened {
@@ -168,8 +168,8 @@ impl TestDesk {
             .collect()
     }
 
-    /// Returns how many concurrent clients a test of race conditions uses. The number is lower than in
-    /// tests in memory, because each client starts a process on this machine.
+    /// Returns the number of concurrent clients for a test of race conditions. The number is lower than
+    /// in tests in memory, because each client starts a process on this machine.
     #[expect(clippy::unused_self, reason = "the flows call a method of their desk")]
     pub(crate) fn rivals(&self) -> usize {
         24

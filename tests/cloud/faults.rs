@@ -68,8 +68,7 @@ impl http_body::Body for Short {
     }
 }
 
-/// Returns the name of the fault for the request with this number. The same number always leads to the same
-/// fault.
+/// Returns the name of the fault for a request. A request number always has the same fault.
 fn fault(number: u64) -> &'static str {
     let drawn = u64::from_be_bytes(
         blake3::hash(&number.to_be_bytes()).as_bytes()[..8]
@@ -144,8 +143,8 @@ async fn forward(State(proxy): State<Proxy>, headers: HeaderMap, body: Bytes) ->
         .expect("the store answers");
     let (status, bytes) = (answer.status(), answer.bytes().await.expect("a body"));
     if fault == "timeout" {
-        // DynamoDB has executed the request. The proxy sends the response so late that the client has
-        // already stopped waiting.
+        // DynamoDB has executed the request. The proxy delays the response until the client has stopped
+        // waiting for it.
         tokio::time::sleep(TRY_TIMEOUT * 4).await;
     }
     if fault == "cut" {
@@ -208,8 +207,8 @@ async fn each_of_5000_commands_is_executed_once_despite_faults() {
 
     let mut writers = tokio::task::JoinSet::new();
     for writer in 0..WRITERS {
-        // Each writer has its own ledger, like a process of its own. The writers share only the DynamoDB
-        // table.
+        // Each writer has a separate ledger object, like a separate process. The writers share only the
+        // DynamoDB table.
         let ledger = Ledger::new(
             ledger.store.clone(),
             ledger.keys.clone(),

@@ -1,6 +1,6 @@
-//! Tests a mission through deployed functions: the state of a robot goes through the rule of the broker
-//! and the queue `fleet` to the function `fleet_message`. The function `dispatch` publishes the order
-//! through the broker.
+//! This test runs a mission (a job of a robot for a ticket) with deployed cloud functions. A rule of the
+//! MQTT broker writes the state of the robot to the queue `fleet`, and the function `fleet_message` reads
+//! this queue. The function `dispatch` sends the order to the robot over the broker.
 
 use std::process::{Child, Command, Stdio};
 
@@ -36,7 +36,7 @@ async fn a_robot_at_the_broker_of_the_cloud_completes_a_mission() {
     let installed = Command::new(root().join("tests/foreign/install")).status();
     assert!(installed.expect("the installation runs").success());
     let desk = TestDesk::open().await;
-    // The desk keeps the data of earlier runs, so each run uses its own names.
+    // The desk in the cloud keeps the data of earlier test runs. Each run therefore uses other names.
     let run = std::process::id();
     let definitions = Definitions::read(&format!(
         r#"
@@ -112,8 +112,10 @@ async fn a_robot_at_the_broker_of_the_cloud_completes_a_mission() {
     assert_eq!(mission["epoch"], 1);
 }
 
-/// A message that is published by the HTTP API has no client id of a robot, and a message that imitates
-/// work of the desk does not have the form of the rule. Both change nothing.
+/// The function `fleet_message` gets two forged messages. The first message imitates an internal message
+/// of the desk. It is rejected, because it does not have the format that the broker rule writes. The
+/// second message has no client id of a robot, like a message over the HTTP API of the broker. The desk
+/// ignores this message.
 #[tokio::test]
 async fn a_forged_message_at_the_broker_changes_nothing() {
     let desk = TestDesk::open().await;

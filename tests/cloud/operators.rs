@@ -240,8 +240,8 @@ async fn doctor_names_the_broken_part_of_a_deployment_with_advice() {
         "{unreachable}"
     );
 
-    // This deployment has no functions, so its stored commits are missing in the feed (the ordered list of
-    // all commits). `doctor` must report this.
+    // This deployment has no functions. Its stored commits are therefore missing in the feed (the ordered
+    // list of all commits), and `doctor` must report the missing commits.
     let own = Deployment::new().await;
     own.store(&["catalog"]).await;
     let stopped = failing_doctor(&own.prefix, &[], &[]);

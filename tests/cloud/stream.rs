@@ -1,5 +1,5 @@
-//! This module reads the stream of a DynamoDB table, like AWS Lambda does. The contract tests need it,
-//! because their tables have no functions.
+//! This module reads the stream of a DynamoDB table, like AWS Lambda does. The contract tests need this
+//! module, because their tables have no functions that read the stream.
 
 use aws_sdk_dynamodbstreams::types::{OperationType, ShardIteratorType};
 use events::Moment;

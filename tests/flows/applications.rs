@@ -1,5 +1,5 @@
-//! These tests check applications: requests for approval that the desk sends to an external ITSM. The desk
-//! learns the decision from a callback or by polling, and must handle every fault of the external ITSM
+//! These tests check applications: requests for approval that the desk sends to an external ITSM. The
+//! desk gets the decision from a callback or by polling, and must handle every fault of the external ITSM
 //! (requirements/external-itsm.md; reference/bk-itsm.md, section 10).
 
 use std::collections::{BTreeMap, VecDeque};
@@ -338,18 +338,19 @@ async fn a_forged_callback_changes_nothing_and_polling_continues() {
         }
     }
     assert_eq!(desk.desk.head().await, head, "a stranger adds no commit");
-    // The path of the callback contains the correct secret, but the token in the body was not issued by the
-    // external ITSM.
+    // The path of this callback contains the correct secret, but the external ITSM did not issue the
+    // token in the body. The desk must verify the token and ignore the callback.
     desk.callback(&path, &message("REQ001", "forged")).await;
     assert_eq!(desk.external.calls(), ["token/verify"]);
     assert_eq!(desk.result(&sn).await, "\"poll\" at \"RUNNING\"");
-    // The desk does not trust the content of a callback and reads the ticket from the external ITSM. This
-    // ticket is not decided yet.
+    // The token of this callback is valid. The desk still reads the ticket from the external ITSM,
+    // because it does not trust the content of a callback. The ticket is not decided yet, so the node
+    // keeps waiting.
     desk.callback(&path, &message("REQ001", "issued")).await;
     assert_eq!(desk.external.calls(), ["token/verify", "get_ticket_info"]);
     assert_eq!(desk.result(&sn).await, "\"poll\" at \"RUNNING\"");
-    // This callback lacks a required member. The desk stores the callback and rejects the request with
-    // status 400.
+    // This callback does not contain a required member. The desk must store the callback and reject the
+    // request with status 400.
     let head = desk.desk.head().await;
     let incomplete = json!({ "sn": "REQ001", "current_status": "FINISHED" });
     assert_eq!(
@@ -380,8 +381,8 @@ async fn a_repeated_callback_is_handled_once() {
         );
     }
     assert_eq!(desk.desk.head().await, head);
-    // The application (the request for approval) is already decided. Another callback is stored and does
-    // not change the decision.
+    // The application (the request for approval) is already decided. The desk stores another callback and
+    // must not change the decision.
     desk.external.calls();
     desk.callback(&path, &message("REQ999", "issued")).await;
     assert!(desk.external.calls().is_empty());
@@ -470,7 +471,8 @@ async fn an_application_without_a_decision_expires() {
     let desk = Applied::open().await;
     desk.external.fail(&[Fault::LostResponse]);
     let sn = desk.submit().await;
-    // From this point on, no request to the external ITSM gets a response.
+    // From this point on, all requests to the external ITSM are lost. The application (the request for
+    // approval) must expire after 14 days.
     for _ in 0..2_000 {
         desk.external.fail(&[Fault::LostRequest]);
     }

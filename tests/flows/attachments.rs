@@ -1,6 +1,6 @@
 //! These tests upload files as a request body, as a form and in parts. They check that tickets and
-//! workflows keep the files that they reference, who may read a file, and that files without a reference
-//! are removed.
+//! workflows keep the files that they reference. They also check who may read a file, and that the desk
+//! removes files without a reference.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
@@ -200,9 +200,9 @@ async fn a_file_of_a_ticket_is_readable_by_the_people_of_that_ticket_only() {
         )
     );
 
-    // A file that a ticket references cannot be deleted, and another user cannot attach it to a ticket. A
-    // follower (a person who watches the ticket) can read the file only if a participant of the ticket
-    // added this follower.
+    // A file that a ticket references cannot be deleted, and another user cannot attach the file to a
+    // ticket. A follower is a person who watches the ticket. A follower may read the file only if a
+    // participant of the ticket added this follower.
     let path = format!("attachments/{}", file["id"].as_str().expect("an id"));
     assert_eq!(
         send(
@@ -317,7 +317,8 @@ async fn unreferenced_files_are_removed_at_the_deadline_or_by_the_uploader() {
         (404, 1)
     );
 
-    // This command names a file and is rejected. The file must not get a reference.
+    // The desk rejects this command, which contains a file id. The rejected command must not create a
+    // reference to the file.
     let refused = json!({ "service_id": service, "creator": "lisi", "fields": [{ "key": "shots", "value": [alone["id"]] }] });
     desk.refused("create_ticket", refused).await;
     desk.clock.advance(ALONE_MS - 1);
@@ -825,8 +826,8 @@ async fn a_rejected_command_removes_no_file_of_a_draft() {
         204
     );
     let head = desk.head().await;
-    // These commands are rejected: the user is unknown or has no permission, or the form is incomplete.
-    // None of the commands may store an event.
+    // The desk rejects these commands, because the user is unknown or has no permission, or the form is
+    // incomplete. A rejected command must not store an event.
     assert_eq!(
         desk.not_operated(
             &sn,

@@ -359,8 +359,8 @@ async fn an_unavailable_receiver_is_retried_and_polling_ends_on_success() {
         desk.must("get_ticket_status", json!({ "sn": sn })).await["current_status"],
         "FINISHED"
     );
-    // The node polls at most three times. The API call fails because the third poll reports no success
-    // either.
+    // The node polls at most three times. All three polls report that the task is still busy, so the API
+    // call must fail.
     answers(
         &desk,
         &[(200, busy.clone()), (200, busy.clone()), (200, busy)],
@@ -565,8 +565,8 @@ async fn a_sops_task_with_interrupted_creation_is_not_created_again() {
             .expect("done");
     }
     desk.followed().await;
-    // The test behaves like a process that crashes during an API call: the start of the call is recorded,
-    // and the result is not.
+    // The test simulates a process that crashes during an API call. The ledger contains the start of the
+    // call but no result. The desk must not send the request a second time.
     let calls = desk
         .app
         .views
@@ -621,8 +621,8 @@ async fn a_sops_task_with_interrupted_creation_is_not_created_again() {
             .contains("look it up in BlueKing SOPS"),
         "{story}"
     );
-    // No task exists in SOPS, and the person ignores the failure. The result variable of the node must
-    // still be false.
+    // The task does not exist in SOPS, and a person ignores the failure. The result variable of the node
+    // must still be false, so the ticket continues at the manual node.
     desk.operate(
         &sn,
         "ignore",

@@ -145,7 +145,8 @@ async fn a_collected_result_is_no_longer_listed_as_failed() {
 }
 
 /// The card (the stored summary) of a ticket contains the number of the last processed event. Reactions
-/// skip earlier events, so a rebuild of the cards must not increase this number.
+/// (functions that request work after an event) skip events up to this number. A rebuild of the cards
+/// must not increase the number, because the callbacks of the skipped events would be lost.
 #[tokio::test]
 async fn a_rebuild_ahead_of_the_follower_loses_no_callback() {
     let desk = TestDesk::open().await;

@@ -1,5 +1,6 @@
-//! Tests cases: records of external systems become tickets, newer content changes the tickets, and
-//! unreadable content is kept (plans/external.md, "Cases in").
+//! These tests check cases: records that external systems send to the desk. A new record becomes a
+//! ticket, and newer content changes this ticket. The desk keeps content that it cannot read
+//! (plans/external.md, section "Cases in").
 
 use domain::itsm::case::Case;
 use functions::app::itsm::integrations::Definitions;
@@ -42,7 +43,7 @@ impl Source {
         source
     }
 
-    /// Defines the source with a mapping.
+    /// Defines the source of the cases with the given mapping (rules that convert a record to a ticket).
     async fn map(&self, mapping: &str) {
         let definitions = Definitions::read(SOURCE, &|_| Ok(mapping.to_owned())).unwrap();
         definitions.store(&self.desk.app).await.unwrap();
@@ -56,7 +57,7 @@ impl Source {
         answer
     }
 
-    /// Sends one record and returns its result.
+    /// Sends one record to the desk. Returns the result for this record.
     async fn send(&self, record: Value) -> Value {
         let (status, answer) = self.post(json!([record])).await;
         assert_eq!(status, 200, "{answer}");
@@ -93,7 +94,7 @@ fn record() -> Value {
             "title": "Login page is slow", "severity": "high", "text": "10 s", "caller": "zhangsan" })
 }
 
-/// Returns the record with other values of some members.
+/// Returns the example record with other values for some members.
 fn with(changes: Value) -> Value {
     let mut record = record();
     for (member, value) in changes.as_object().expect("an object") {
@@ -177,7 +178,8 @@ async fn an_update_changes_only_what_the_source_changed() {
     let fields = source.fields(&first["ticket"]).await;
     assert_eq!(fields["impact"], "3");
     assert_eq!(fields["title"], "Login page: database is slow");
-    // A member without a mapping changes the content, but not the ticket.
+    // The mapping does not use the member `colour`. The desk stores the new content of the record and
+    // must not change the ticket.
     let version = source.get(&format!("tickets/{sn}")).await["version"].clone();
     let result = source
         .send(with(

@@ -535,8 +535,8 @@ async fn linking_needs_permission_on_both_tickets() {
             .await;
         assert_eq!(refused.0, 403, "{relation}: {}", refused.1);
     }
-    // Users may not make a ticket the child of a ticket that another person created. The child would end
-    // with this parent, and the parent may be approved for another reason.
+    // A user may not make a ticket the child of a ticket that another person created. The child would end
+    // together with this parent, although the parent may be approved for another reason.
     let second = ticket(&desk, approval_request()).await;
     assert_eq!(
         desk.not_operated(
@@ -581,7 +581,8 @@ async fn a_link_that_the_other_ticket_rejects_is_removed() {
         ticket(&desk, approval_request()).await,
         ticket(&desk, approval_request()).await,
     );
-    // The parent ends after the child has stored the link, and before the parent has stored the link.
+    // The parent ticket ends after the child has stored the link, and before the parent has stored the
+    // link. The desk must remove the link from the child, and the child must stay open.
     desk.operate(
         &child,
         "link",

@@ -26,8 +26,8 @@ use serde_json::{Value, json};
 
 use crate::TestDesk;
 
-/// Events of the aggregate `alarm`, which exists only in this test. Each alarm can have any number of
-/// deadlines.
+/// Events of the aggregate (kind of stream) `alarm`, which exists only in this test. Each alarm can have
+/// any number of deadlines.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(tag = "type", content = "data")]
 enum AlarmEvent {
@@ -168,8 +168,8 @@ static ALARMS: Registry = &[&Row::<Alarm, NoCard<_>> {
     ..Row::NEW
 }];
 
-/// A simulated process of the desk. A new process starts with empty views and an empty queue. All processes
-/// share only the ledger.
+/// A simulated process of the desk. A new process starts with an empty queue and with empty views (lists
+/// that are computed from the ledger). All processes share only the ledger.
 struct Process {
     app: App,
     views: Arc<dyn Views>,
@@ -262,14 +262,16 @@ async fn several_deadlines_of_a_stream_fire_once_each_in_order() {
     process.settle().await;
     assert_eq!(process.alarm().await.fired, Vec::<String>::new());
 
-    // Before these deadlines are due, `dropped` is removed and `breach` is moved to a later time.
+    // The deadline `dropped` is removed, and the deadline `breach` is moved to a later time. Both changes
+    // happen before the deadlines are due, so the old deadlines must not fire.
     let second = set(vec![("dropped", None), ("breach", at(3600))]);
     execute(&process.app, "alarm-1", [2; 16], &second).await;
     desk.clock.advance(5_000);
     process.settle().await;
     assert_eq!(process.alarm().await.fired, ["remind/1"]);
 
-    // The process restarts with empty views and an empty queue. No deadline may fire a second time.
+    // The process restarts with an empty queue and empty views (lists that are computed from the ledger).
+    // A deadline must not fire a second time.
     let mut process = Process::start(&desk);
     process.settle().await;
     assert_eq!(process.alarm().await.fired, ["remind/1"]);
@@ -288,7 +290,7 @@ async fn several_deadlines_of_a_stream_fire_once_each_in_order() {
     process.settle().await;
     assert_eq!(process.alarm().await.fired.len(), 3);
 
-    // This message contains the old time of the deadline `breach`, which was moved. The message must have
+    // The deadline `breach` was moved to a later time. This message contains the old time and must have
     // no effect.
     let stale = functions::stream::follow::due::message(
         "alarm-1",
@@ -305,7 +307,7 @@ async fn several_deadlines_of_a_stream_fire_once_each_in_order() {
     process.settle().await;
     assert_eq!(process.alarm().await.fired.len(), 3);
 
-    // After a deadline has fired, it can be set again and fires again.
+    // A deadline that has fired can be set again. The deadline must then fire a second time.
     desk.clock.advance(3_600_000);
     process.settle().await;
     let again = set(vec![("warn", Some(desk.app.ledger.clock.now().0 + 1))]);

@@ -209,9 +209,9 @@ async fn a_decision_counts_even_if_a_manager_selects_the_transition() {
     assert!(logs.contains("admin 选择了流转线"), "{logs}");
 }
 
-/// One condition tests that an approval passed, and another condition tests that it was rejected. Together
-/// they cover all cases only if every path to the node contains this approval. Otherwise the import reports
-/// the missing case.
+/// A node has two transitions: one is for a passed approval, and the other is for a rejection. These
+/// transitions cover all cases only if every path to the node contains the approval. Otherwise the import
+/// reports the missing case.
 #[tokio::test]
 async fn cases_are_covered_only_if_the_approval_is_on_every_path() {
     let desk = TestDesk::open().await;
@@ -790,9 +790,9 @@ async fn the_remark_of_a_decision_is_from_the_last_round() {
         (&json!(false), &json!("理由"), &json!("wangwu")),
         "{node}"
     );
-    // The approval node runs twice. The approver first rejects with a remark, and the ticket returns to
-    // this node. Then the approver approves without a remark. The result must not show the remark of the
-    // rejection.
+    // The approver first rejects with a remark, and the ticket returns to the submit node. When the
+    // ticket reaches the approval node again, the approver approves without a remark. The result must not
+    // show the remark of the rejection.
     let text = |id: i64, key: &str, required: &str| json!({ "id": id, "key": key, "name": key, "type": "TEXT", "state_id": 3, "validate_type": required });
     let who = json!({ "id": 30, "key": "helper", "name": "协助人", "type": "MEMBERS", "state_id": 3, "validate_type": "OPTION" });
     let lines = json!([

@@ -32,8 +32,9 @@ impl Dice {
     }
 }
 
-/// Returns a copy of a workflow definition in which every node has processors and assignors. The published
-/// definitions do not contain the people of some nodes.
+/// Returns a copy of a workflow definition with the missing people. The published definitions do not
+/// contain the people of some nodes. In the copy, these nodes have processors (people who process the
+/// node) and assignors (people who assign the node to a processor).
 fn configured(flow: &Value) -> Value {
     let mut flow = flow.clone();
     let people = |kind: &str| {
@@ -67,8 +68,8 @@ fn configured(flow: &Value) -> Value {
     flow
 }
 
-/// Returns a copy of a workflow definition in which all form values have a transition. For each node in
-/// `open`, the last transition becomes the default transition.
+/// Returns a copy of a workflow definition with more default transitions. For each node in `open`, the
+/// last transition becomes the default transition, so that a ticket can always leave the node.
 fn with_defaults(flow: &Value, open: &[i64]) -> Value {
     let mut flow = flow.clone();
     for id in open {
@@ -83,8 +84,8 @@ fn with_defaults(flow: &Value, open: &[i64]) -> Value {
     flow
 }
 
-/// Returns the ids of nodes at which some form values have no transition. The import report names these
-/// nodes.
+/// Returns the ids of the nodes that the import report names because some form values have no transition
+/// at these nodes.
 fn open_nodes(report: &Value) -> Vec<i64> {
     let notes = report
         .as_array()
@@ -123,7 +124,8 @@ fn value(field: &Value, hints: &Hints, dice: &mut Dice) -> Value {
     }
 }
 
-/// For each free-text field, the values that conditions of the workflow compare with this field.
+/// Values that conditions of the workflow compare with free-text fields. The key of the map is the key of
+/// the field.
 type Hints = BTreeMap<String, Vec<Value>>;
 
 fn filled(fields: &Value, hints: &Hints, dice: &mut Dice) -> Value {
@@ -311,8 +313,8 @@ async fn every_real_definition_runs_along_every_transition_to_every_end() {
             .find(|node| node.kind == events::workflow::NodeKind::Start)
             .expect("START")
             .id;
-        // The transition from START is taken when a ticket is submitted, and no event records this
-        // transition.
+        // When a ticket is submitted, the ticket takes the transition from START. No event records this
+        // transition, so the test does not expect it in the events.
         let expected: BTreeSet<TransitionId> = expected
             .into_iter()
             .filter(|id| {

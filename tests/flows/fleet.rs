@@ -1,5 +1,6 @@
-//! Tests missions of robots: offer, acceptance, release of the work, result, and the faults of robots
-//! and brokers (reference/fleet.md, section 2).
+//! These tests check missions (jobs of robots for tickets): the offer of an order, its acceptance, the
+//! release of the work, and the result. The tests also check faults of robots and brokers
+//! (reference/fleet.md, section 2).
 
 use std::sync::Arc;
 
@@ -124,7 +125,8 @@ impl Fleet {
         }
     }
 
-    /// Processes a state of a robot. `members` replace members of a robot without an order.
+    /// Processes a state message of a robot. By default, the state contains no order. The values in
+    /// `members` replace members of this default state.
     async fn state(&self, serial: &str, x: f64, members: Value) {
         let mut body = json!({
             "orderId": "", "orderUpdateId": 0, "lastNodeId": format!("n{serial}"), "lastNodeSequenceId": 0,
@@ -172,7 +174,9 @@ impl Fleet {
         self.desk.settle().await;
     }
 
-    /// Returns the messages to robots since the last call, each as `serial kind detail`.
+    /// Returns the messages that the desk sent to robots since the last call. Each text contains the
+    /// serial number of the robot. For an order, `update` and the update number follow. For an instant
+    /// action, the action type follows.
     fn sent(&self) -> Vec<String> {
         let sent = self.broker.take().into_iter();
         sent.map(|(topic, payload)| {
@@ -286,7 +290,8 @@ async fn a_silent_robot_is_replaced_within_two_seconds() {
         (&json!("agv_2"), &json!(2))
     );
     assert_eq!(fleet.reservation("agv_1").await, "releasing");
-    // The silent robot sends no state, so it is quarantined. A later state without an order frees it.
+    // The first robot sends no state for 30 seconds, so it is quarantined. A later state without an order
+    // makes the robot free again.
     fleet.after(30_000).await;
     assert_eq!(fleet.reservation("agv_1").await, "quarantined");
     fleet.idle("001", 0.0).await;
@@ -322,7 +327,8 @@ async fn a_robot_that_is_cut_off_cannot_begin_the_work() {
     fleet.lose("001").await;
     fleet.after(SUSPECT_UNRELEASED_MS).await;
     assert_eq!(fleet.sent(), ["001 cancelOrder", "002 update 0"]);
-    // The robot was cut off, drove on, and waits at the station. It gets no release.
+    // The robot lost its connection, drove to the station with the old order, and waits for the release
+    // of the work. The desk must send no release to this robot.
     fleet.at_gate("001", &order).await;
     fleet.at_gate("001", &order).await;
     let sent = fleet.sent();
@@ -358,7 +364,7 @@ async fn released_work_of_a_lost_robot_goes_to_a_person() {
             .iter()
             .any(|message| message.starts_with("002"))
     );
-    // A person repeats the work: another robot gets a new mission.
+    // A person repeats the failed node. The other robot must get a new mission for this work.
     let path = format!("tickets/{}/retry", sn.as_str().unwrap());
     let body = json!({ "node": 3 });
     let (status, answer) = fleet.desk.v1("POST", &path, "admin", body).await;
@@ -411,7 +417,8 @@ async fn work_that_may_be_repeated_is_released_at_once_and_repeated() {
     fleet.idle("002", 20.0).await;
     fleet.after(10_000).await;
     assert_eq!(fleet.mission().await["robot"], "agv_2");
-    // The first robot did the work after all. The result is recorded and does not end the mission.
+    // The first robot completes the work although another robot has the mission. The desk must record
+    // this late result and must not end the mission.
     let actions = json!([{ "actionId": format!("{order}-work"), "actionStatus": "FINISHED" }]);
     let members = json!({ "orderId": order, "lastNodeSequenceId": 2, "actionStates": actions });
     fleet.state("001", 6.0, members).await;
@@ -552,7 +559,9 @@ async fn a_message_that_imitates_work_of_the_desk_has_no_effect() {
     let app = &fleet.desk.app;
     let head = fleet.desk.head().await;
     let due = json!({ "due": { "stream": format!("dispatch-{}", &order[..32]), "deadline": "expire", "at": 0 } });
-    // A payload that the rule would merge into its own message could look like work of the desk.
+    // In the cloud, a rule of the broker writes the messages of robots to a queue. This message imitates
+    // an internal message of the desk. The function must reject it, because it does not have the format
+    // of the rule.
     let forged =
         json!({ "id": "x", "due": 0, "body": due.to_string(), "topic": "a", "received": 1 });
     for body in [

@@ -605,8 +605,8 @@ async fn options_that_depend_on_an_unknown_field_are_rejected_by_name() {
         "{taken}"
     );
     desk.must("create_ticket", json!({ "service_id": taken["id"], "creator": "lisi", "fields": form(&[("title", "t"), ("pick", "anything")]) })).await;
-    // A workflow may reference a secret only if a superuser imports it. An app whose request contains no
-    // user name may not reference a secret either.
+    // Only a superuser may import a workflow that references a secret. The desk also rejects such an
+    // import from an app if the request contains no user name.
     let mut secret =
         import_request(json!({ "url": "https://evil.example.com/", "secret": "cmdb" }));
     secret["name"] = "密钥".into();
@@ -709,8 +709,9 @@ async fn a_node_reads_tables_as_text_and_ignores_fields_of_other_nodes() {
             .contains("Not a valid string"),
         "a TRANSITION accepts scalar values only"
     );
-    // Clients send complete forms back, so the desk ignores the fields of the submit form here. If a field
-    // occurs twice, the desk uses the last value.
+    // Some clients send all form fields of the ticket when a person completes a node. The desk therefore
+    // ignores fields of the submit form in this request. If a field occurs twice, the desk uses the last
+    // value.
     let good = json!([{ "host": "a", "env": ["prod", "test"], "day": "2026-02-28" }]);
     let twice = json!([{ "key": "title", "value": "x" }, { "key": "rows", "value": "[]" }, { "key": "rows", "value": good.to_string() }]);
     desk.must("operate_node", submit(twice)).await;

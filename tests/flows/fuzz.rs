@@ -52,8 +52,8 @@ const TEXTS: [&str; 18] = [
     "a,b,,c",
 ];
 
-/// Returns a random value for a member with this name. In two of three cases, the value is plausible for
-/// this name.
+/// Returns a random value for a request member with the given name. In two of three cases, the value is
+/// plausible for this name.
 fn value(name: &str, known: &[String], dice: &mut Dice, depth: usize) -> Value {
     if dice.below(3) > 0 {
         match name {
@@ -127,8 +127,8 @@ fn value(name: &str, known: &[String], dice: &mut Dice, depth: usize) -> Value {
     }
 }
 
-/// Returns a random value for a query parameter. If the parameter has a list of allowed values, the result
-/// is one of these values in one of three cases.
+/// Returns a random value for a query parameter. If the parameter has a list of allowed values, about one
+/// third of the returned values are from this list.
 fn queried(parameter: &Value, dice: &mut Dice) -> String {
     let named: Vec<&str> = parameter["schema"]["enum"]
         .as_array()

@@ -59,8 +59,8 @@ const OPERATIONS: [&str; 18] = [
     "ticket:CLOSE",
 ];
 
-/// End of the error message that a decision gets if the node is already decided and the decision comes from
-/// a chat message. The error message begins with the ticket number.
+/// End of the error message for a decision from a chat message if the node is already decided. The error
+/// message begins with the ticket number.
 const HANDLED: &str = "当前单据审批操作已被处理";
 
 impl Mode {
@@ -228,7 +228,7 @@ fn expected(operation: &str, mode: Mode, state: State, who: &str) -> Option<Stri
             waiting.contains(&who)
         }
     };
-    // The checks of an operation are made in the order of reference/bk-itsm.md, section 3.9.
+    // The desk checks an operation in the order of reference/bk-itsm.md, section 3.9.
     let at_node = |action: &str| -> Option<String> {
         if over {
             return closed.clone();
@@ -243,7 +243,8 @@ fn expected(operation: &str, mode: Mode, state: State, who: &str) -> Option<Stri
             _ => false,
         };
         let may = match mode {
-            // An automatic node calls an API, and no person may operate such a node.
+            // An automatic node only calls an API, so the desk rejects all operations of people at this
+            // node.
             Mode::Automatic => false,
             mode if mode.is_vote() => may_vote(),
             _ => now.processors.contains(&who) && fits,
@@ -270,8 +271,8 @@ fn expected(operation: &str, mode: Mode, state: State, who: &str) -> Option<Stri
         "ticket:WITHDRAW" => match who {
             // The creator (lisi) and the superuser account (admin) may withdraw a ticket.
             "lisi" | "admin" if over => Some("0:抱歉，单据已经结束，无法撤销".into()),
-            // By default, the creator can withdraw a ticket only as long as no person has processed a node
-            // and no API call has been started.
+            // By default, the creator can withdraw a ticket until a person processes a node or an API
+            // call starts.
             "lisi" | "admin"
                 if matches!(state, State::Finished | State::Voted) || mode == Mode::Automatic =>
             {
@@ -286,8 +287,8 @@ fn expected(operation: &str, mode: Mode, state: State, who: &str) -> Option<Stri
             _ => None,
         },
         "ticket:CLOSE" => Some("单据操作失败，不支持的操作类型: CLOSE".into()),
-        // Two checks are made for a decision from a chat message. The node must wait for a decision, and
-        // the person must be an approver who has not voted yet.
+        // For a decision from a chat message, the desk checks two conditions. The node must wait for a
+        // decision, and the person must be an approver who has not voted yet.
         "proceed_fast_approval" if over || now.status != "RUNNING" => Some(HANDLED.into()),
         "proceed_fast_approval" if !now.processors.contains(&who) || now.voted.contains(&who) => {
             Some(format!("单据审批失败，{who}不是当前节点的审批人，无法审批"))
@@ -520,7 +521,7 @@ async fn operations_match_the_reference_for_every_state_person_and_mode() {
     assert!(allowed > 500 && refused > 1500, "{allowed} {refused}");
 }
 
-/// Returns the operations that only `/v1` has, and a request body for each operation.
+/// Returns the operations that exist only in the API `/v1`, and a request body for each operation.
 fn v1_operations() -> [(&'static str, Value); 10] {
     [
         (

@@ -91,8 +91,8 @@ async fn a_list_of_one_person_shows_allowed_operations_and_links_to_pages() {
         (&own["can_withdraw"], &own["can_operate"]),
         (&json!(true), &json!(false))
     );
-    // The BlueKing API ignores a start of a time range without an end. A filter by category also returns
-    // the tickets of its subcategories.
+    // The BlueKing API ignores the start of a time range if the request contains no end. A filter by
+    // category also returns the tickets of its subcategories.
     let lone = desk.must("get_tickets_by_user", json!({ "user": "lisi", "view_type": "my_created", "create_at__gte": "2099-01-01 00:00:00" })).await;
     assert_eq!(lone["count"], 3);
     desk.must("create_ticket", change()).await;
@@ -282,8 +282,8 @@ async fn dynamic_fields_are_shown_and_results_are_newest_first() {
             )
         ]
     );
-    // The id of a ticket begins with a digit for the type of its service. Tickets that are ordered by id
-    // are therefore not ordered by age.
+    // The id of a ticket begins with a digit for the type of its service. A list of tickets in the order
+    // of their ids is therefore not ordered by age.
     desk.clock.advance(1_000);
     let second = desk.must("create_ticket", change()).await["sn"].clone();
     desk.clock.advance(1_000);

@@ -93,8 +93,8 @@ async fn history(desk: &TestDesk, tickets: usize) {
         sns.push(sn);
         desk.settle().await;
     }
-    // A stream stores only its latest command ids, and this loop sends more commands than that. The desk
-    // can therefore not recognize a repeated link by the id of its command.
+    // A stream stores only the ids of its latest commands. This loop sends more commands than a stream
+    // stores, so the desk cannot recognize a repeated link by its command id.
     let busy = sns.iter().rev().nth(1).expect("a ticket").clone();
     for _ in 0..70 {
         link(desk, &busy, &sns[1], "related").await;
@@ -154,8 +154,8 @@ async fn refilled_views_send_no_request_and_add_no_commit() {
     }
 }
 
-/// A later version of the program may add a reaction (a function that requests work after an event). This
-/// reaction ignores all commits that are older than its first run.
+/// A later version of the program may add a reaction (a function that requests work after an event). The
+/// new reaction must ignore all commits that are older than its first run.
 #[tokio::test]
 async fn a_new_reaction_ignores_older_commits() {
     use domain::reaction::{Birth, stream};

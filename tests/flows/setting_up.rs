@@ -92,8 +92,8 @@ async fn workflows_and_services_are_created_changed_and_deleted_over_v1() {
     let sn = desk.must("create_ticket", create()).await["sn"].clone();
     let path = format!("services/{service}");
 
-    // A new version of a workflow is used only after a request has set this version in the service. Open
-    // tickets keep the version with which they were opened.
+    // A service uses a new version of its workflow only after a request has set this version in the
+    // service. Open tickets keep the version with which they were opened.
     call(
         &desk,
         "PUT",
@@ -134,8 +134,8 @@ async fn workflows_and_services_are_created_changed_and_deleted_over_v1() {
         let detail = call(&desk, "DELETE", what, Value::Null, 409).await["detail"].to_string();
         assert!(detail.contains(by), "{what}: {detail}");
     }
-    // The workflow is closed. Its service can still be renamed and disabled, but it cannot change to
-    // another workflow version.
+    // The test closes the workflow. The service of this workflow can still be renamed and disabled, but
+    // it cannot change to another workflow version.
     call(&desk, "POST", &of("/close"), Value::Null, 204).await;
     call(&desk, "PUT", &path, json!({ "name": "旧刷漆", "is_enabled": false, "rate_after_days": null, "display_type": "INVISIBLE" }), 200).await;
     call(&desk, "PUT", &path, json!({ "version": 1 }), 409).await;
@@ -144,8 +144,8 @@ async fn workflows_and_services_are_created_changed_and_deleted_over_v1() {
         "服务:服务未启用，请联系管理员！"
     );
 
-    // The service is moved to another category, then removed from the catalog, and finally deleted. Its
-    // open ticket can still be processed.
+    // The test moves the service to another category, removes it from the catalog, and finally deletes
+    // it. The open ticket of the service can still be processed.
     call(&desk, "PUT", &path, json!({ "catalog": 99_999 }), 404).await;
     call(
         &desk,

@@ -556,7 +556,7 @@ async fn w13_the_result_of_an_approval_is_stored_when_it_is_decided() {
     desk.must("approve", json!({ "sn": sn, "state_id": 3, "approver": "zhangsan", "action": "false", "remark": "不行" })).await;
     let story = desk.story(sn.as_str().unwrap()).await;
     assert_eq!(story.last(), Some(&"ticket.finished"));
-    // The workflow is closed. The stored result of the ticket must not change.
+    // The test closes the workflow. The stored result of the ticket must not change.
     let (status, _) = desk
         .v1("POST", "workflows/11/close", "admin", Value::Null)
         .await;
@@ -663,7 +663,8 @@ async fn w16_the_history_is_chained_and_an_edited_commit_is_found() {
         "{:?}",
         verdict.findings
     );
-    // The test copies the ledger and changes one word of one commit in the copy.
+    // The test copies the ledger and changes one word of one commit in the copy. The verification must
+    // find this change.
     let edited = infra::store::memory::Memory::default();
     let stream = format!("ticket-{}", sn.as_str().unwrap());
     for placed in desk.app.ledger.store.feed(0, 100_000).await.unwrap() {

@@ -1,6 +1,6 @@
-//! These tests check the loops that process the queues of a local desk. A slow receiver must not delay the
-//! requests to other receivers. A receiver that responds with `Retry-After` must get no request during this
-//! time.
+//! These tests check the loops that process the queues of a local desk, for example the queue of
+//! callbacks. A slow receiver must not delay the requests to other receivers. A receiver that responds
+//! with `Retry-After` must get no request during this time.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,8 +16,8 @@ use tokio::time::Instant;
 
 use crate::TestDesk;
 
-/// A clock for the desk that follows the paused time of the async runtime. The field is the instant at
-/// which the test started.
+/// A clock for the desk. The clock uses the time of the async runtime, and the test pauses this time. The
+/// field is the instant at which the test started.
 struct PausedClock(Instant);
 
 impl PausedClock {
@@ -38,8 +38,7 @@ struct Receivers {
     clock: Arc<PausedClock>,
     /// Times of the requests to the fast receiver, in milliseconds since the start of the test.
     fast: Mutex<Vec<i64>>,
-    /// Current number of running requests to the slow receiver, and the largest value of this number so
-    /// far.
+    /// Number of requests to the slow receiver that run at this moment, and the maximum of this number.
     slow: Mutex<(usize, usize)>,
 }
 
@@ -103,7 +102,8 @@ async fn a_slow_receiver_delays_no_other_receiver() {
         }
     }
     tokio::spawn(async move { sweeping(&app, 250).await });
-    // These callbacks go to the slow receiver. They must be in the queue before all other callbacks.
+    // The first tickets in this list send their callbacks to the slow receiver. These callbacks must be
+    // in the queue before the callbacks to the fast receiver.
     for sn in &sns {
         withdraw(&desk, sn).await;
     }

@@ -1,5 +1,5 @@
-//! This module builds workflow definitions as lists of nodes, edges and fields (one of the two formats of
-//! workflow files), and imports each definition as a service.
+//! This module builds workflow definitions as lists of nodes, edges and fields, which is one of the two
+//! formats of workflow files. The module imports each definition as a service.
 
 use infra::http::HttpResponse;
 use serde_json::{Value, json};

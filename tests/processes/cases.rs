@@ -1,5 +1,6 @@
-//! Tests cases while the desk is killed. Half of the senders repeat a request without an answer, and the
-//! other half never do.
+//! This test sends cases (records of another system) while the desk is killed several times. Half of the
+//! senders repeat a request without a response, and the other senders never repeat a request. In the end,
+//! each stored record must have exactly one ticket.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,14 +10,14 @@ use tests::process::{APP, printed};
 
 use crate::desk::{Desk, until};
 
-/// Number of records that the senders send. Each record is one request.
+/// Number of records. The senders send each record in a separate request.
 const RECORDS: usize = 60;
-/// Number of kills of the desk while the senders send.
+/// Number of times that the test kills the desk while the senders send records.
 const KILLS: u64 = 6;
 /// Number of concurrent senders.
 const SENDERS: usize = 4;
 
-/// Sends one record. Returns the ticket, or `None` if no usable answer arrived.
+/// Sends one record to the desk. Returns the ticket number, or `None` if no valid response arrived.
 async fn send(base: &str, id: usize) -> Option<String> {
     let record = json!({ "id": id, "title": format!("Case {id}"), "text": "slow" });
     let response = tests::process::client()
@@ -73,7 +74,9 @@ async fn each_record_has_one_ticket_after_kills() {
     while let Some(of_one) = senders.join_next().await {
         answered.extend(of_one.expect("a sender ends"));
     }
-    // A record whose request was cut off is either unknown, or its content is processed at its deadline.
+    // If the desk is killed during a request, the record may be stored or not. The desk processes a
+    // stored record at its deadline at the latest. The test waits until the desk has processed all stored
+    // records.
     let shown = until("no case waits", async || {
         let pending = desk
             .v1("GET", "cases?state=pending", "admin", Value::Null)

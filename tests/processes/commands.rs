@@ -109,7 +109,8 @@ fn official_sdks_work_unmodified() {
     );
 }
 
-/// Members of the report whose correct values were computed without this program.
+/// Names of the report members that the test compares. Their expected values were computed without this
+/// program.
 const KEYS: [&str; 18] = [
     "rows",
     "cases",

@@ -23,12 +23,12 @@ const TICKETS: usize = 12;
 /// Time after which the test kills a process that has not reached its crash point.
 const LIFETIME: Duration = Duration::from_secs(20);
 
-/// What the clients have observed. The test keeps these values in its own memory, so a crash of the desk
-/// does not destroy them.
+/// Results that the clients have observed. The test keeps these values in its own memory, so a crash of
+/// the desk does not destroy them.
 #[derive(Default)]
 struct Memory {
-    /// Numbers of the tickets whose creation the desk acknowledged. The key is the idempotency key of the
-    /// creation.
+    /// Numbers of the tickets whose creation the desk acknowledged. The key of the map is the idempotency
+    /// key of the create request.
     tickets: BTreeMap<String, String>,
     /// Idempotency keys of all create requests that a client sent, even if no response arrived.
     sent: BTreeSet<String>,
@@ -69,8 +69,8 @@ async fn receive() -> (String, Received) {
     (url, received)
 }
 
-/// Runs one client during the life of one process. The client creates tickets with its own idempotency
-/// keys, and ends each ticket in one of three ways.
+/// Runs one client until the process of the desk is killed or the client has created all its tickets. The
+/// client uses a separate idempotency key for each ticket, and ends each ticket in one of three ways.
 async fn load(
     base: String,
     url: String,
@@ -109,8 +109,8 @@ async fn load(
     }
 }
 
-/// Ends a ticket. The parameter `way` selects one of three ways. Returns true if the desk acknowledged the
-/// end.
+/// Ends a ticket by an approval, a rejection or a withdrawal. The parameter `way` selects one of these
+/// three ways. Returns true if the desk acknowledged the end of the ticket.
 async fn end(client: &reqwest::Client, base: &str, sn: &str, key: &str, way: usize) -> bool {
     let fields = |value: &str| {
         tests::form(&[
@@ -143,9 +143,9 @@ async fn two_hundred_kills_lose_and_duplicate_nothing() {
     let mut at_points: BTreeMap<&str, usize> = BTreeMap::new();
     for process in 0..KILLS {
         let point = POINTS[process % POINTS.len()];
-        // The process is killed when it reaches its crash point for the n-th time. Crash points are also
-        // reached during the start, so a larger `n` kills the process under load. A process sends only a
-        // few callbacks, so `n` is small for these.
+        // The process is killed when it reaches its crash point for the n-th time. The start of the
+        // process also reaches crash points. With a larger `n`, the process is killed while clients send
+        // requests. A process sends only a few callbacks, so `n` is small for `during-callback`.
         let nth = if point == "during-callback" {
             1 + process % 3
         } else {
@@ -183,8 +183,8 @@ async fn two_hundred_kills_lose_and_duplicate_nothing() {
         "every process ended at its crash point"
     );
 
-    // The last process has no crash point. The clients repeat all create requests with the same keys, and
-    // then end the tickets that are still open.
+    // The last process has no crash point. The clients repeat all create requests with the same
+    // idempotency keys, and then end the tickets that are still open.
     let desk = Served::start(directory.path(), &[]);
     let client = client();
     let sent: Vec<String> = memory.lock().unwrap().sent.iter().cloned().collect();
@@ -261,8 +261,8 @@ async fn two_hundred_kills_lose_and_duplicate_nothing() {
     let verified = run(&["audit", "verify", "--data", &data]);
     let printed = String::from_utf8_lossy(&verified.stdout).into_owned();
     assert!(printed.contains("audit verify: ok"), "{printed}");
-    // The test waits until the views contain all commits. The views must then be equal to views that are
-    // computed again from the ledger.
+    // The views are lists that the desk computes from the ledger. The test waits until the views contain
+    // all commits. The views must then be equal to views that are computed again from the ledger.
     let desk = Served::start(directory.path(), &[]);
     let caught_up = async {
         while !String::from_utf8_lossy(&run(&["doctor", "--data", &data]).stdout)

@@ -1,15 +1,17 @@
-//! A desk of the process tests: a process that a test kills and starts again at the same address.
+//! This module contains a desk for the process tests. A test can kill this desk and start it again at the
+//! same address.
 
 use std::time::Duration;
 
 use serde_json::Value;
 use tests::process::Served;
 
-/// Longest time to wait for a condition. This time is long, because desk B searches for a ticket
-/// only 30 seconds after a creation without a response.
+/// Maximum waiting time for a condition. The time is long because of one test, in which a desk creates a
+/// ticket at another desk. If the response is lost, the desk searches for this ticket only after 30
+/// seconds.
 const PATIENCE: Duration = Duration::from_mins(4);
 
-/// A desk that can be started again at the same address.
+/// A desk process that a test can start again at the same address.
 pub(crate) struct Desk {
     pub(crate) data: tempfile::TempDir,
     pub(crate) port: u16,
@@ -58,8 +60,8 @@ impl Desk {
     }
 }
 
-/// Calls `read` repeatedly until a value is returned. After [`PATIENCE`], the test fails with the
-/// last error of `read`.
+/// Calls the function `read` repeatedly until it returns a value. After [`PATIENCE`], the test fails with
+/// the last error of `read`.
 pub(crate) async fn until<T>(what: &str, mut read: impl AsyncFnMut() -> Result<T, Value>) -> T {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {

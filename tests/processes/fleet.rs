@@ -1,9 +1,9 @@
-//! Tests missions with robots of other vendors over a real broker: the virtual AGV of the npm package
-//! vda-5050-lib and the vehicle client of the PyPI package vda5050-sdk, both unchanged, over Debian's
-//! mosquitto.
+//! These tests run missions (jobs of robots for tickets) with the programs of other vendors. The robots
+//! are the virtual AGV of the npm package vda-5050-lib and the vehicle client of the PyPI package
+//! vda5050-sdk. Both programs are unchanged. The MQTT broker is mosquitto from Debian.
 //!
-//! The oracle is outside the desk: a subscriber writes every message on the broker to a file. The file
-//! shows whether any work began twice.
+//! The tests check the work of the robots without the data of the desk. A subscriber writes every message
+//! on the broker to a file, and this file shows whether the same work began twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -22,15 +22,15 @@ use tests::process::{APP, root};
 
 use crate::desk::{Desk, until};
 
-/// Number of missions in the test that kills the desk. The environment variable
-/// `LEDGERDESK_MISSIONS` replaces this number.
+/// Default number of missions in the test that kills the desk. The environment variable
+/// `LEDGERDESK_MISSIONS` can set another number.
 const MISSIONS: usize = 12;
-/// Most rounds of two cases until both robots have worked.
+/// Maximum number of rounds until both robots have worked. In each round, the test sends two cases.
 const ROUNDS_MAX: usize = 5;
-/// Number of kills of the desk in that test, per ten missions.
+/// Number of times that the test kills the desk during ten missions.
 const KILLS_PER_TEN: usize = 5;
 
-/// A process that is killed when the value is dropped.
+/// A child process. The process is killed when this value is dropped.
 struct Process(Child);
 
 impl Drop for Process {
@@ -63,7 +63,7 @@ fn spawn(command: &mut Command, output: &Path) -> Process {
     Process(child)
 }
 
-/// A broker on a free port, and a subscriber that writes all messages to a file.
+/// An MQTT broker on a free port, and a subscriber that writes all messages to a file.
 struct Broker {
     tools: PathBuf,
     folder: tempfile::TempDir,
@@ -86,7 +86,8 @@ impl Broker {
         broker
     }
 
-    /// Kills the broker and starts it again. The broker keeps no session and no retained message.
+    /// Kills the broker and starts a new broker on the same port. The new broker has no sessions and no
+    /// retained messages of the old broker.
     async fn restart(&mut self) {
         self.processes.clear();
         let configuration = self.folder.path().join("mosquitto.conf");
@@ -116,7 +117,8 @@ impl Broker {
         self.folder.path().join("journal")
     }
 
-    /// Starts the virtual AGV of npm.
+    /// Starts the virtual AGV (automated guided vehicle) of the npm package as a robot with the given
+    /// serial number and position.
     fn agv(&self, serial: &str, x: f64) -> Process {
         let mut command = Command::new("node");
         command
@@ -129,7 +131,8 @@ impl Broker {
         )
     }
 
-    /// Starts the vehicle client of PyPI.
+    /// Starts the vehicle client of the PyPI package as a robot with the given serial number and
+    /// position.
     fn vehicle(&self, serial: &str, x: f64) -> Process {
         let mut command = Command::new(self.tools.join("python/bin/python"));
         command.arg(root().join("tests/foreign/vehicle.py")).args([
@@ -145,7 +148,9 @@ impl Broker {
         )
     }
 
-    /// Returns, for each mission, the robots whose state shows that the work began.
+    /// Returns, for each mission, the attempts in which a robot began the work. The function finds these
+    /// attempts in the state messages of the robots. The text of an attempt contains the robot and its
+    /// order.
     fn began(&self) -> BTreeMap<String, BTreeSet<String>> {
         let text = std::fs::read_to_string(self.journal()).unwrap_or_default();
         let mut began: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -187,7 +192,8 @@ async fn the_mqtt_adapter_passes_the_contract_also_with_large_messages() {
         Arc::new(SystemClock),
     );
     let connection = tokio::spawn(connection);
-    // A message arrives only after the subscription, which follows the report of an interface.
+    // The adapter subscribes to the topics of an interface (the first part of a topic) when it receives
+    // the interface name. A message arrives only after this subscription.
     interfaces.send_replace(BTreeSet::from(["uagv".to_owned()]));
     let ready = "uagv/v2/contract/001/connection";
     until("the subscription", async || {
@@ -209,8 +215,8 @@ async fn the_mqtt_adapter_passes_the_contract_also_with_large_messages() {
     connection.abort();
 }
 
-/// Starts a desk at the broker, with two robots, a service whose workflow has a mission, and a source
-/// of cases for this service.
+/// Starts a desk that is connected to the broker and has two robots. The desk has a service whose
+/// workflow contains a mission, and a source of cases (records of another system) for this service.
 async fn desk(broker: &Broker) -> Desk {
     let write = |name: &str, text: &str| {
         let path = broker.folder.path().join(name);
@@ -288,7 +294,7 @@ async fn desk(broker: &Broker) -> Desk {
     desk
 }
 
-/// Waits until both robots can get a mission.
+/// Waits until all given robots are connected and free, so that each robot can get a mission.
 async fn ready(desk: &Desk, names: &[&str]) {
     until("the robots are free and connected", async || {
         let shown = desk.v1("GET", "robots", "admin", Value::Null).await;
@@ -317,7 +323,7 @@ async fn post_case(desk: &Desk, id: usize, place: &str) -> String {
     ticket.unwrap_or_else(|| panic!("{answer}")).to_owned()
 }
 
-/// Waits until a ticket is finished, and returns its mission.
+/// Waits until a ticket is finished and its mission is closed. Returns the mission.
 async fn finished(desk: &Desk, sn: &str) -> Value {
     until("the ticket is finished", async || {
         let path = format!("dispatches?ticket={sn}");
@@ -343,7 +349,8 @@ async fn foreign_robots_complete_cases_and_a_killed_robot_is_replaced() {
     ready(&desk, &["agv_1", "vehicle_1"]).await;
     let mut by_robot = BTreeMap::new();
     let mut rounds = 0;
-    // On a busy machine, a robot can miss its offer, and the other robot does both works of a round.
+    // On a busy machine, one robot may accept its offer too late. The other robot then does the work of
+    // both cases in a round. The test therefore starts more rounds until both robots have worked.
     while rounds < 2 || (by_robot.len() < 2 && rounds < ROUNDS_MAX) {
         let round = rounds;
         rounds += 1;
@@ -359,7 +366,8 @@ async fn foreign_robots_complete_cases_and_a_killed_robot_is_replaced() {
         ready(&desk, &["agv_1", "vehicle_1"]).await;
     }
     assert_eq!(by_robot.len(), 2, "both robots worked: {by_robot:?}");
-    // The robot that has the order is killed on its way. The other robot completes the case.
+    // The test kills the robot that accepted the order, before this robot begins the work. The other
+    // robot must complete the case.
     let sn = post_case(&desk, 2 * ROUNDS_MAX, "S3").await;
     let mission = until("a robot accepts the order", async || {
         let path = format!("dispatches?ticket={sn}");
@@ -381,7 +389,8 @@ async fn foreign_robots_complete_cases_and_a_killed_robot_is_replaced() {
     let replaced = finished(&desk, &sn).await;
     assert_eq!(replaced["epoch"], 2, "{replaced}");
     assert_ne!(replaced["robot"], mission["robot"]);
-    // The killed robot starts again without an order and is free.
+    // The test starts the killed robot again. The robot has no order after its start, so the desk must
+    // treat it as free.
     let (_agv, _vehicle) = (
         agv.unwrap_or_else(|| broker.agv("001", 0.0)),
         vehicle.unwrap_or_else(|| broker.vehicle("v1", 12.0)),
@@ -394,7 +403,8 @@ async fn foreign_robots_complete_cases_and_a_killed_robot_is_replaced() {
         "each work began once: {:?}",
         broker.began()
     );
-    // A broker that lost its sessions and its retained messages does not stop the fleet.
+    // The restarted broker has lost its sessions and its retained messages. The robots must still
+    // complete a new case.
     broker.restart().await;
     let sn = post_case(&desk, 2 * ROUNDS_MAX + 1, "S1").await;
     let mission = finished(&desk, &sn).await;
@@ -425,7 +435,7 @@ async fn missions_end_after_kills_of_the_desk() {
     }
     let kills = count * KILLS_PER_TEN / 10;
     for kill in 0..kills {
-        // The pauses spread the kills over all phases of a mission.
+        // The pauses have different lengths, so that the desk is killed in all phases of a mission.
         let pause = 400 + 631 * u64::try_from(kill).expect("a number") % 2_900;
         tokio::time::sleep(Duration::from_millis(pause)).await;
         desk.restart();

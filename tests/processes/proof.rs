@@ -12,8 +12,8 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The ledger of one simulated working day. The test creates this ledger once, and each attack changes its
-/// own copy.
+/// The ledger of one simulated working day. The test creates this ledger once. Each attack (a change of
+/// the ledger file) uses a separate copy of the ledger.
 struct Ledger {
     _directory: tempfile::TempDir,
     original: PathBuf,
@@ -79,8 +79,8 @@ fn middle(connection: &Connection) -> i64 {
     connection.query_row("SELECT position FROM commits WHERE stream LIKE 'ticket-%' AND position > 60 ORDER BY position LIMIT 1", [], |row| row.get(0)).unwrap()
 }
 
-/// Computes the hashes of all streams and of the whole ledger again for the remaining rows. An attacker who
-/// can write to the file could do the same.
+/// Computes the hashes of all streams and of the whole ledger again after an attack changed or removed
+/// rows. An attacker who can write to the file could do the same.
 fn rechain(connection: &Connection) {
     let mut statement = connection
         .prepare(

@@ -11,12 +11,12 @@ use crate::desk::{Desk, until};
 /// Number of applications (requests for approval) in the test that kills desks. The environment variable
 /// `LEDGERDESK_APPLICATIONS` can set another number.
 const APPLICATIONS: usize = 24;
-/// Number of kills while ten applications (requests for approval) are made. Each kill ends desk A or desk
-/// B.
+/// Number of times that the test kills a desk during ten applications (requests for approval). Each kill
+/// ends desk A or desk B.
 const KILLS_PER_TEN: usize = 2;
 
-/// Starts desk A and desk B. On desk B, a service is configured whose workflow sends applications (requests
-/// for approval) to desk A. Returns both desks and the id of this service.
+/// Starts desk A and desk B. Desk B has a service, and the workflow of this service sends applications
+/// (requests for approval) to desk A. Returns both desks and the id of the service.
 async fn desks(folder: &Path) -> (Desk, Desk, Value) {
     let a = Desk::start(&[]);
     let integrations = folder.join("integrations.toml");
