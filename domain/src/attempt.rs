@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use events::Moment;
 use events::api_call::Exchange;
+use events::delivery::FailureClass;
 use serde::{Deserialize, Serialize};
 
 /// Maximum pause in milliseconds that the receiver of a request can set with the header `Retry-After`.
@@ -57,6 +58,19 @@ pub enum Verdict {
         /// The pause in milliseconds that the receiver set with the header `Retry-After`. The desk uses this
         /// pause instead of the pause from the retry policy. `None` if the receiver set no pause.
         after_ms: Option<i64>,
+    },
+    /// The receiver, or the limit of the account, allows no request at this time. The attempt does not count
+    /// as failed.
+    Throttled {
+        reason: String,
+        /// The pause in milliseconds before the next attempt.
+        after_ms: i64,
+    },
+    /// The provider of a channel refused a message with a code (reference/notifications.md, section 1.9).
+    Refused {
+        class: FailureClass,
+        code: String,
+        reason: String,
     },
     /// The other system rejected the work, so no further attempt follows.
     Failed {
@@ -135,6 +149,10 @@ impl Attempts {
     pub fn fail(&mut self, attempt: u32, due: Moment) {
         (self.made, self.due) = (attempt, due);
         self.failures += 1;
+    }
+    /// Stores in this progress that an attempt made no request, because a rate limit did not allow it.
+    pub fn postpone(&mut self, attempt: u32, due: Moment) {
+        (self.made, self.due) = (attempt, due);
     }
     /// Stores in this progress that an attempt was successful but the work is not done. Another request (a
     /// poll) follows.

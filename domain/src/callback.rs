@@ -122,7 +122,10 @@ impl Callback {
                 return Succeeded { attempt, status }.into();
             }
             Verdict::Retry { reason, after_ms } => (reason.clone(), *after_ms),
-            Verdict::Failed { reason, .. } | Verdict::Unknown { reason } => (reason.clone(), None),
+            Verdict::Throttled { reason, after_ms } => (reason.clone(), Some(*after_ms)),
+            Verdict::Failed { reason, .. }
+            | Verdict::Refused { reason, .. }
+            | Verdict::Unknown { reason } => (reason.clone(), None),
             Verdict::Poll { .. } => ("the receiver has not finished".to_owned(), None),
         };
         match self.attempts.retry_at(report.policy, after_ms, report.at) {

@@ -10,9 +10,11 @@ use events::application_kind::{self, ApplicationKindEvent};
 use events::catalog::{
     CatalogEvent, CategoryAdded, CategoryChanged, CategoryRemoved, ServiceNamed, ServicePlaced,
 };
+use events::channel_account::{self, ChannelAccountEvent};
 use events::dictionary::{self, DictionaryEvent};
 use events::field::{self, FieldEvent};
 use events::integration::{self, CaseMapping, IntegrationEvent};
+use events::notification_policy::{self, NotificationPolicyEvent};
 use events::role::{self, RoleEvent};
 use events::service::{self, ServiceEvent};
 use events::site::{self, SiteEvent};
@@ -91,6 +93,14 @@ impl Integration {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ApplicationKind(pub Option<application_kind::Defined>);
 
+/// The current definition of one channel account (a configured sender of messages).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ChannelAccount(pub Option<channel_account::Defined>);
+
+/// The current definition of one notification policy.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NotificationPolicy(pub Option<notification_policy::Defined>);
+
 /// The current definition of one site. A site is a place at which robots work.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Site(pub Option<site::Defined>);
@@ -136,6 +146,8 @@ defined_as_a_whole! {
     App AppEvent::Registered(Registered);
     SharedField FieldEvent::Defined(field::Defined);
     ApplicationKind ApplicationKindEvent::Defined(application_kind::Defined);
+    ChannelAccount ChannelAccountEvent::Defined(channel_account::Defined);
+    NotificationPolicy NotificationPolicyEvent::Defined(notification_policy::Defined);
     Site SiteEvent::Defined(site::Defined);
     TaskType TaskTypeEvent::Defined(task_type::Defined);
 }

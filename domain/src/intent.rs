@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use events::notification::{DeliveryEnded, Fact};
 use events::ticket::{CallbackTarget, Relation};
 use events::{AppCode, Moment, NodeId, PersonId, TicketSn};
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,23 @@ pub enum Intent {
     HandleInbound {
         inbound: String,
         subject: String,
+        cause: String,
+        correlation: String,
+    },
+    /// Requests a notification for one person.
+    Notify(Box<Notify>),
+    /// Requests that a channel account sends a notification. The member `notification` is the stream of the
+    /// notification.
+    StartDelivery {
+        notification: String,
+        account: String,
+        cause: String,
+        correlation: String,
+    },
+    /// Reports the end of a delivery to its notification.
+    EndDelivery {
+        notification: String,
+        ended: DeliveryEnded,
         cause: String,
         correlation: String,
     },
@@ -77,6 +95,21 @@ pub struct StartApiCall {
     pub correlation: String,
 }
 
+/// The data of one notification.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notify {
+    pub person: PersonId,
+    pub fact: Fact,
+    pub ticket: TicketSn,
+    pub node: NodeId,
+    pub name: String,
+    pub round: u32,
+    /// The time of the event that causes the notification.
+    pub at: Moment,
+    pub cause: String,
+    pub correlation: String,
+}
+
 /// The data that the desk needs to start the work of one automatic node. The work is an application (a
 /// request for approval in an external ITSM) or a mission (the work of a robot).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -100,6 +133,8 @@ impl Intent {
             Self::StartApiCall(_) => "automate",
             Self::SubmitApplication(_) | Self::HandleInbound { .. } => "sync",
             Self::StartDispatch(_) => "dispatch",
+            Self::Notify(_) | Self::EndDelivery { .. } => "notify",
+            Self::StartDelivery { .. } => "send",
             Self::RelateTicket { .. } | Self::EndChildTicket { .. } => "ticket",
         }
     }
@@ -111,6 +146,9 @@ impl Intent {
             Self::StartApiCall(call) => call.node.to_string(),
             Self::SubmitApplication(start) | Self::StartDispatch(start) => start.node.to_string(),
             Self::HandleInbound { subject, .. } => subject.clone(),
+            Self::Notify(notify) => notify.person.0.clone(),
+            Self::StartDelivery { account, .. } => account.clone(),
+            Self::EndDelivery { notification, .. } => notification.clone(),
             Self::RelateTicket { ticket, .. } | Self::EndChildTicket { ticket, .. } => {
                 ticket.0.clone()
             }

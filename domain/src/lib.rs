@@ -31,6 +31,7 @@ pub mod inbound;
 pub mod intent;
 pub mod itsm;
 pub mod ledger;
+pub mod notification;
 pub mod number_sequence;
 pub mod options;
 pub mod placeholder;

@@ -29,6 +29,8 @@ pub mod body;
 pub mod callback;
 pub mod case;
 pub mod catalog;
+pub mod channel_account;
+pub mod delivery;
 pub mod dictionary;
 pub mod dispatch;
 pub mod draft;
@@ -38,7 +40,10 @@ pub mod ids;
 pub mod inbound;
 pub mod integration;
 pub mod ledger;
+pub mod notification;
+pub mod notification_policy;
 pub mod number_sequence;
+pub mod person;
 pub mod personal;
 pub mod reaction;
 pub mod robot;
@@ -113,6 +118,8 @@ aggregates! {
     callback: CallbackEvent,
     case: CaseEvent,
     catalog: CatalogEvent,
+    channel_account: ChannelAccountEvent,
+    delivery: DeliveryEvent,
     dictionary: DictionaryEvent,
     dispatch: DispatchEvent,
     draft: DraftEvent,
@@ -121,7 +128,10 @@ aggregates! {
     inbound: InboundEvent,
     integration: IntegrationEvent,
     ledger: LedgerEvent,
+    notification: NotificationEvent,
+    notification_policy: NotificationPolicyEvent,
     number_sequence: NumberSequenceEvent,
+    person: PersonEvent,
     reaction: ReactionEvent,
     robot: RobotEvent,
     role: RoleEvent,

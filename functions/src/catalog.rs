@@ -117,6 +117,22 @@ pub const FUNCTIONS: &[Function] = &[
         does: "processes the messages of robots",
     },
     Function {
+        name: "notify",
+        trigger: Trigger::Queue {
+            execute: |app, message, intent| Box::pin(queue::notify::execute(app, message, intent)),
+            concurrency: 64,
+        },
+        does: "decides how notifications reach people",
+    },
+    Function {
+        name: "send",
+        trigger: Trigger::Queue {
+            execute: |app, message, intent| Box::pin(queue::send::execute(app, message, intent)),
+            concurrency: 64,
+        },
+        does: "sends one message of a notification through a channel account",
+    },
+    Function {
         name: "ticket",
         trigger: Trigger::Queue {
             execute: |app, message, intent| Box::pin(queue::ticket::execute(app, message, intent)),

@@ -19,8 +19,8 @@ use domain::api_call::ApiCall;
 use domain::attachment::Attachment;
 use domain::callback::Callback;
 use domain::config::{
-    App, ApplicationKind, Catalog, Dictionary, Integration, Role, Service, SharedField, Site,
-    TaskType,
+    App, ApplicationKind, Catalog, ChannelAccount, Dictionary, Integration, NotificationPolicy,
+    Role, Service, SharedField, Site, TaskType,
 };
 use domain::draft::Draft;
 use domain::fleet::dispatch::Dispatch;
@@ -30,12 +30,15 @@ use domain::inbound::Inbound;
 use domain::itsm::application::Application;
 use domain::itsm::case::Case;
 use domain::ledger::Continuations;
+use domain::notification::Notification;
+use domain::notification::delivery::Delivery;
+use domain::notification::person::Person;
 use domain::number_sequence::NumberSequence;
 use domain::projections::desk_board::DeskBoard;
 use domain::reaction::Birth;
 use domain::reactions::{
-    handle_inbound, relate_tickets, send_callback, start_api_call, start_dispatch,
-    submit_application,
+    handle_inbound, notify_assignee, relate_tickets, report_delivery, send_callback,
+    start_api_call, start_deliveries, start_dispatch, submit_application,
 };
 use domain::ticket::Ticket;
 use domain::views::callback_card::CallbackCard;
@@ -45,9 +48,10 @@ use domain::workflow::Workflow;
 
 use crate::app::fleet::{messages, missions};
 use crate::app::itsm::cases;
+use crate::app::notifications::notify;
 use crate::app::{attachments, drafts};
 use crate::queue::automate::api_call;
-use crate::queue::{callback, sync, ticket};
+use crate::queue::{callback, send, sync, ticket};
 use crate::stream::follow::Reaction;
 use crate::stream::follow::aggregate::{Deadlines, NoCard, Registry, Row, find};
 use crate::stream::project::{Of, Projections};
@@ -75,6 +79,10 @@ pub static REGISTRY: Registry = &[
             Reaction {
                 name: relate_tickets::NAME,
                 react: relate_tickets::react,
+            },
+            Reaction {
+                name: notify_assignee::NAME,
+                react: notify_assignee::react,
             },
         ],
         deadlines: Some(Deadlines {
@@ -125,6 +133,31 @@ pub static REGISTRY: Registry = &[
         }),
         ..Row::NEW
     },
+    &Row::<Notification, Notification> {
+        reactions: &[Reaction {
+            name: start_deliveries::NAME,
+            react: start_deliveries::react,
+        }],
+        deadlines: Some(Deadlines {
+            queue: "notify",
+            fire: |app, due| Box::pin(notify::fire(app, due)),
+        }),
+        ..Row::NEW
+    },
+    &Row::<Delivery, Delivery> {
+        reactions: &[Reaction {
+            name: report_delivery::NAME,
+            react: report_delivery::react,
+        }],
+        deadlines: Some(Deadlines {
+            queue: "send",
+            fire: |app, due| Box::pin(send::attempt(app, &due.stream)),
+        }),
+        ..Row::NEW
+    },
+    &Row::<Person, NoCard<_>>::NEW,
+    &Row::<ChannelAccount, NoCard<_>>::NEW,
+    &Row::<NotificationPolicy, NoCard<_>>::NEW,
     &Row::<Site, NoCard<_>>::NEW,
     &Row::<TaskType, NoCard<_>>::NEW,
     &Row::<Inbound, Inbound> {

@@ -32,6 +32,7 @@ pub mod aws;
 pub mod backup;
 pub mod blob;
 pub mod cache;
+pub mod channel;
 pub mod clock;
 pub mod commit;
 pub mod crash;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::Ledger;
 use crate::blob::Blob;
+use crate::channel::{Mailer, NoMailer};
 use crate::directory::{Directory, file::File};
 use crate::fleet::{Fleet, NoFleet};
 use crate::http::{HttpClient, closed::Closed};
@@ -31,6 +32,8 @@ pub struct Ports {
     pub directory: Arc<dyn Directory>,
     /// Publishes messages to robots.
     pub fleet: Arc<dyn Fleet>,
+    /// Sends mails to relays.
+    pub mailer: Arc<dyn Mailer>,
 }
 
 impl Ports {
@@ -38,7 +41,8 @@ impl Ports {
     /// the key store.
     ///
     /// At first, the HTTP port sends no request, the login port accepts no token, the directory is
-    /// empty, and robots have no broker. If the desk needs these ports, the caller replaces them.
+    /// empty, robots have no broker, and no mail is sent. If the desk needs these ports, the caller
+    /// replaces them.
     pub fn over(
         ledger: Ledger,
         views: Arc<dyn Views>,
@@ -62,6 +66,7 @@ impl Ports {
             login: Arc::new(NoLogin::default()),
             directory: Arc::new(File::default()),
             fleet: Arc::new(NoFleet),
+            mailer: Arc::new(NoMailer),
         }
     }
 }

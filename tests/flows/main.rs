@@ -24,6 +24,7 @@ mod fuzz;
 mod lists;
 mod malformed;
 mod matrix;
+mod notifications;
 mod once;
 mod people;
 mod races;

@@ -180,7 +180,7 @@ async fn a_new_reaction_ignores_older_commits() {
     let now = desk.app.ledger.clock.now();
     assert!(births.includes("send_callback", Some(1), now));
     assert!(
-        !births.includes("notify_assignee", Some(1), now),
+        !births.includes("a_later_reaction", Some(1), now),
         "a reaction without a birth is inactive"
     );
 }

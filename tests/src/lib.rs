@@ -30,6 +30,7 @@ use functions::registry::REGISTRY;
 use functions::stream::follow::births::Births;
 use functions::{App, http, timer};
 use infra::blob::memory::Memory as Blob;
+use infra::channel::memory::Memory as Mailer;
 use infra::clock::{ManualClock, SeededRng};
 use infra::crash::Crash;
 use infra::directory::file::File;
@@ -93,6 +94,7 @@ pub struct TestDesk {
     pub clock: Arc<ManualClock>,
     pub receiver: Arc<Receiver>,
     pub blob: Arc<Blob>,
+    pub mailer: Arc<Mailer>,
     follower: tokio::task::JoinHandle<()>,
 }
 
@@ -148,6 +150,7 @@ impl TestDesk {
         let rng = Arc::new(SeededRng::new(1));
         let receiver = Arc::new(Receiver::default());
         let blob = Arc::new(Blob::default());
+        let mailer = Arc::new(Mailer::default());
         let ledger = Ledger::new(
             Arc::new(Store::default()),
             Arc::new(Keys::new(rng.clone())),
@@ -157,6 +160,7 @@ impl TestDesk {
         let login = Login([("lisi-is-logged-in".to_owned(), "lisi".to_owned())].into());
         let ports = Ports {
             http: receiver.clone(),
+            mailer: mailer.clone(),
             login: Arc::new(login),
             directory: Arc::new(organization()),
             ..Ports::over(ledger, views, Arc::new(Queue::default()), blob.clone())
@@ -181,6 +185,7 @@ impl TestDesk {
             clock,
             receiver,
             blob,
+            mailer,
             follower,
         };
         desk.followed().await;
@@ -194,6 +199,7 @@ impl TestDesk {
         let old = &self.app;
         let ports = Ports {
             http: self.receiver.clone(),
+            mailer: self.mailer.clone(),
             login: old.login.clone(),
             directory: old.directory.clone(),
             ..Ports::over(
@@ -215,6 +221,7 @@ impl TestDesk {
             clock: self.clock.clone(),
             receiver: self.receiver.clone(),
             blob: self.blob.clone(),
+            mailer: self.mailer.clone(),
             follower: tokio::spawn(async move { following(&following_app).await }),
         };
         desk.followed().await;

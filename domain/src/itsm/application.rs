@@ -427,23 +427,29 @@ impl Application {
             }
             .into()
         };
+        let retry = |reason: &String, after_ms: Option<i64>| match self.attempts.retry_at(
+            report.policy,
+            after_ms,
+            report.at,
+        ) {
+            Some(due) => AttemptFailed {
+                attempt: report.attempt,
+                exchange: report.exchange.clone(),
+                status: report.status,
+                reason: reason.clone(),
+                due,
+            }
+            .into(),
+            None => completed(false, &BTreeMap::new(), reason),
+        };
         match &report.verdict {
             Verdict::Succeeded { outputs } => completed(true, outputs, ""),
             Verdict::Failed { reason, outputs } => completed(false, outputs, reason),
-            Verdict::Unknown { reason } => completed(false, &BTreeMap::new(), reason),
-            Verdict::Retry { reason, after_ms } => {
-                match self.attempts.retry_at(report.policy, *after_ms, report.at) {
-                    Some(due) => AttemptFailed {
-                        attempt: report.attempt,
-                        exchange: report.exchange.clone(),
-                        status: report.status,
-                        reason: reason.clone(),
-                        due,
-                    }
-                    .into(),
-                    None => completed(false, &BTreeMap::new(), reason),
-                }
+            Verdict::Unknown { reason } | Verdict::Refused { reason, .. } => {
+                completed(false, &BTreeMap::new(), reason)
             }
+            Verdict::Retry { reason, after_ms } => retry(reason, *after_ms),
+            Verdict::Throttled { reason, after_ms } => retry(reason, Some(*after_ms)),
             Verdict::Poll {
                 step,
                 task,

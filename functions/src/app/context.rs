@@ -9,14 +9,15 @@ use async_trait::async_trait;
 use domain::Decider;
 use domain::attachment::Attachment;
 use domain::config::{
-    ApplicationKind, Catalog, Dictionary, Integration, Role, Service, SharedField, Site, TaskType,
+    ApplicationKind, Catalog, ChannelAccount, Dictionary, Integration, NotificationPolicy, Role,
+    Service, SharedField, Site, TaskType,
 };
 use domain::ticket::{Context, Lookup, Now, Ticket};
 use domain::workflow::Workflow;
-use events::application_kind;
 use events::role::RoleKind;
 use events::workflow::{Choice, Deployed, Field};
 use events::{Moment, PersonId, RoleId, ServiceId, WorkflowId};
+use events::{application_kind, channel_account};
 use infra::cache::{Bounds, Cache, NEVER};
 use infra::directory::Directory;
 use infra::http::HttpClient;
@@ -54,6 +55,8 @@ pub struct Configuration {
     application_kinds: Cached<ApplicationKind>,
     sites: Cached<Site>,
     task_types: Cached<TaskType>,
+    channel_accounts: Cached<ChannelAccount>,
+    notification_policies: Cached<NotificationPolicy>,
     /// The field options that other systems provide.
     pub offers: Offers,
 }
@@ -94,6 +97,8 @@ impl Configuration {
             application_kinds: Cache::new(KEPT),
             sites: Cache::new(KEPT),
             task_types: Cache::new(KEPT),
+            channel_accounts: Cache::new(KEPT),
+            notification_policies: Cache::new(KEPT),
         }
     }
 
@@ -162,6 +167,25 @@ impl Configuration {
         let stream = format!("task_type-{name}");
         self.state(&self.task_types, &stream, |state: TaskType| state)
             .await
+    }
+
+    /// Returns the definition of a channel account. Returns `None` if no account has this name.
+    pub async fn channel_account(
+        &self,
+        name: &str,
+    ) -> Result<Option<channel_account::Defined>, Error> {
+        let stream = format!("channel_account-{name}");
+        let state = self.state(&self.channel_accounts, &stream, |state: ChannelAccount| {
+            state
+        });
+        Ok(state.await?.0.clone())
+    }
+
+    /// Returns a notification policy. If the policy does not exist, the result contains no definition.
+    pub async fn notification_policy(&self, name: &str) -> Result<Arc<NotificationPolicy>, Error> {
+        let stream = format!("notification_policy-{name}");
+        let make = |state: NotificationPolicy| state;
+        self.state(&self.notification_policies, &stream, make).await
     }
 
     pub async fn catalog(&self) -> Result<Arc<Catalog>, Error> {

@@ -11,12 +11,14 @@ pub(crate) mod definition_files;
 pub mod drafts;
 pub mod erasure;
 pub mod fleet;
+pub mod history;
 pub mod identity;
 #[cfg(feature = "local")]
 pub mod importing;
 pub mod itsm;
 pub mod limits;
 pub mod names;
+pub mod notifications;
 pub mod numbers;
 pub mod option_sources;
 pub mod outbound;
@@ -31,6 +33,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use infra::blob::Blob;
+use infra::channel::Mailer;
 use infra::crash::Crash;
 use infra::fleet::Fleet;
 use infra::http::HttpClient;
@@ -96,6 +99,8 @@ pub struct App {
     pub directory: Arc<dyn Directory>,
     /// Publishes messages to robots.
     pub fleet: Arc<dyn Fleet>,
+    /// Sends mails to relays.
+    pub mailer: Arc<dyn Mailer>,
     /// Numbers the messages to robots.
     pub fleet_messages: Arc<AtomicU32>,
     pub configuration: Arc<Configuration>,
@@ -141,6 +146,7 @@ impl App {
             login,
             directory,
             fleet,
+            mailer,
             secrets,
         } = ports;
         events::upcast::complete(&events::catalog_of_types())
@@ -169,6 +175,7 @@ impl App {
             login,
             directory,
             fleet,
+            mailer,
             fleet_messages: Arc::default(),
             crash,
             secrets,

@@ -32,12 +32,13 @@ const INSTANTS: [&str; 11] = [
 const TABLES_OF_INSTANTS: [&str; 2] = ["times", "versions"];
 /// The JSON keys that contain values from users or from workflow definitions in stored events.
 /// Inside these values, keys such as `at` or `due` are ordinary texts and not times.
-const FOREIGN: [&str; 8] = [
+const FOREIGN: [&str; 9] = [
     "value",
     "values",
     "meta",
     "definition",
     "schema",
+    "settings",
     "body",
     "notify_config",
     "choice",

@@ -12,6 +12,7 @@ use functions::host::lambda::{Host, StreamAnswers};
 use functions::stream::index::Indexer;
 use infra::Ports;
 use infra::aws::{Cloud, configure};
+use infra::channel::smtp::Smtp;
 use infra::directory::file::File;
 use infra::directory::{Directory, http::Http as HttpDirectory};
 use infra::http::client::Client as HttpClient;
@@ -69,6 +70,7 @@ async fn main() -> Result<(), Error> {
         response_bytes_max: Some(RESPONSE_BYTES_MAX),
     };
     let egress = Egress::read(&setting("LEDGERDESK_EGRESS").unwrap_or_default())?;
+    let mailer = Arc::new(Smtp::new(egress.clone()));
     let http = Arc::new(HttpClient::new(egress)?);
     let directory: Arc<dyn Directory> = match setting("LEDGERDESK_DIRECTORY") {
         Some(url) => Arc::new(HttpDirectory::new(
@@ -80,6 +82,7 @@ async fn main() -> Result<(), Error> {
     };
     let ports = Ports {
         http,
+        mailer,
         login,
         directory,
         ..cloud.ports.clone()

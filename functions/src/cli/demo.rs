@@ -2,6 +2,7 @@
 //! through its APIs.
 
 mod day;
+pub mod fakes;
 mod story;
 
 use domain::projections::desk_board::DeskBoard;

@@ -12,6 +12,7 @@ use domain::ledger::Continuations;
 use events::Meta;
 use events::ledger::Continued;
 use infra::CommandEnvelope;
+use infra::channel::smtp::Smtp;
 use infra::commit::hex;
 use infra::crash::Crash;
 use infra::directory::file::File;
@@ -271,13 +272,16 @@ impl Serve {
             )),
             None => Arc::new(NoLogin::default()),
         };
-        let http_client = Arc::new(HttpClient::new(egress.with_loopback(self.wanted.demo))?);
+        let egress = egress.with_loopback(self.wanted.demo);
+        let mailer = Arc::new(Smtp::new(egress.clone()));
+        let http_client = Arc::new(HttpClient::new(egress)?);
         let directory = open_directory(self.directory.as_deref(), &local.ledger)?;
         let ports = Ports {
             http: http_client,
             login,
             directory,
             fleet,
+            mailer,
             ..local
         };
         let app = App::new(ports, settings, crash)?;

@@ -17,6 +17,7 @@ use super::{Change, CommandError};
 use crate::App;
 use crate::app::fleet::definitions::Definitions as FleetDefinitions;
 use crate::app::itsm::integrations::Definitions;
+use crate::app::notifications::definitions::{Definitions as Channels, check_secret};
 use crate::app::{client_apps, seed};
 
 /// The file name that means standard input.
@@ -25,6 +26,8 @@ const STDIN: &str = "-";
 const BOM: &str = "\u{feff}";
 /// The prefix in the names of secrets for integrations (connected systems).
 const INTEGRATION: &str = "integration/";
+/// The prefix of the name of each secret that belongs to a channel account (a sender of messages).
+const CHANNEL: &str = crate::queue::send::CHANNEL;
 /// The mode bits of a file that allow reading for the group and for all other users.
 const OTHERS_READ: u32 = 0o044;
 
@@ -83,8 +86,7 @@ pub struct Wanted {
     /// texts.
     #[arg(long = "api-secret", value_name = "NAME=FILE")]
     pub api_secrets: Vec<String>,
-    /// Store the app secret that an external system issued for an integration. KIND is
-    /// `integration`.
+    /// Store the secret of an integration or a channel account. KIND is `integration` or `channel`.
     #[arg(long = "secret", value_name = "KIND/NAME=FILE")]
     pub secrets: Vec<String>,
     /// Define integrations and application kinds from a TOML file (docs/integrations.md).
@@ -93,6 +95,10 @@ pub struct Wanted {
     /// Define sites, task types and robots from a TOML file (docs/fleet.md).
     #[arg(long = "fleet", value_name = "FILE")]
     pub fleet: Vec<PathBuf>,
+    /// Define channel accounts and the notification policy from a TOML file
+    /// (docs/notifications.md).
+    #[arg(long = "accounts", value_name = "FILE")]
+    pub accounts: Vec<PathBuf>,
 }
 
 /// An app (a client program) from a command-line option or from a file.
@@ -111,6 +117,7 @@ pub(super) struct Resolved {
     secrets: Vec<(String, Vec<u8>)>,
     definitions: Vec<Definitions>,
     fleet: Vec<FleetDefinitions>,
+    channels: Vec<Channels>,
 }
 
 impl Wanted {
@@ -122,6 +129,7 @@ impl Wanted {
             secrets: self.secrets()?,
             definitions: self.definitions()?,
             fleet: self.fleet_definitions()?,
+            channels: self.channels()?,
         })
     }
 
@@ -171,14 +179,23 @@ impl Wanted {
                 .keep_secret(&format!("api/{name}"), text)
                 .await?;
         }
-        for (name, secret) in &resolved.secrets {
-            app.ledger.keys.keep_secret(name, secret).await?;
-        }
         for definitions in &resolved.definitions {
             definitions.store(app).await?;
         }
         for fleet in &resolved.fleet {
             fleet.store(app).await?;
+        }
+        for channels in &resolved.channels {
+            channels.store(app).await?;
+        }
+        for (name, secret) in &resolved.secrets {
+            if let Some(account) = name.strip_prefix(CHANNEL) {
+                let text = String::from_utf8_lossy(secret);
+                check_secret(app, account, &text)
+                    .await?
+                    .map_err(CommandError::from)?;
+            }
+            app.ledger.keys.keep_secret(name, secret).await?;
         }
         Ok(())
     }
@@ -190,12 +207,13 @@ impl Wanted {
             let (name, file) = pair
                 .split_once('=')
                 .filter(|(name, _)| {
-                    name.strip_prefix(INTEGRATION)
-                        .is_some_and(|name| !name.is_empty())
+                    let kinds = [INTEGRATION, CHANNEL].into_iter();
+                    let mut names = kinds.filter_map(|kind| name.strip_prefix(kind));
+                    names.any(|name| !name.is_empty())
                 })
                 .ok_or_else(|| {
                     CommandError::Usage(format!(
-                        "--secret {}: write {INTEGRATION}NAME=FILE",
+                        "--secret {}: write {INTEGRATION}NAME=FILE or {CHANNEL}NAME=FILE",
                         pair.split('=').next().unwrap_or_default()
                     ))
                 })?;
@@ -226,6 +244,17 @@ impl Wanted {
                 .map_err(|reason| CommandError::from(format!("{}: {reason}", file.display())))
         };
         self.integrations.iter().map(read).collect()
+    }
+
+    /// Returns the checked content of all `--accounts` files.
+    fn channels(&self) -> Result<Vec<Channels>, CommandError> {
+        let read = |file: &PathBuf| {
+            let text = std::fs::read_to_string(file)
+                .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+            Channels::read(text.trim_start_matches(BOM))
+                .map_err(|reason| CommandError::from(format!("{}: {reason}", file.display())))
+        };
+        self.accounts.iter().map(read).collect()
     }
 
     /// Returns the checked content of all `--fleet` files.
@@ -350,6 +379,12 @@ impl Wanted {
             let task_types = fleet.task_types.iter();
             plan.extend(task_types.map(|one| format!("task type {}", one.name)));
             plan.extend(fleet.robots.iter().map(|one| format!("robot {}", one.name)));
+        }
+        for channels in &resolved.channels {
+            let accounts = channels.accounts.iter();
+            plan.extend(accounts.map(|one| format!("channel account {}", one.name)));
+            let policy = channels.policy.iter();
+            plan.extend(policy.map(|one| format!("notification policy {}", one.name)));
         }
         plan
     }

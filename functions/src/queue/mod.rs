@@ -5,7 +5,9 @@ pub mod automate;
 pub mod callback;
 pub mod cleanup;
 pub mod dispatch;
+pub mod notify;
 pub mod runner;
+pub mod send;
 pub mod sync;
 pub mod ticket;
 

@@ -5,12 +5,15 @@
 //! runner stores an event before it sends the request. After the response, the runner stores the
 //! verdict (the result of the attempt, such as success or failure).
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use domain::Decider;
 use domain::attempt::{Attempts, Policy, Report, Verdict};
 use domain::decider::Nothing;
 use events::api_call::Exchange;
 use events::{Meta, Moment};
+use infra::channel::{Mail, MailError, MailReply};
 use infra::commit::hex;
 use infra::http::{HttpError, HttpRequest, HttpResponse, origin};
 use infra::ledger::{NoContext, command_id};
@@ -38,6 +41,10 @@ const STARTED_GRACE_MS: i64 = 30_000;
 pub type Judge<'a> =
     Box<dyn FnOnce(&Result<HttpResponse, HttpError>) -> (Verdict, Policy) + Send + 'a>;
 
+/// A function that returns the verdict and the policy for the reply of a mail relay.
+pub type MailJudge<'a> =
+    Box<dyn FnOnce(&Result<MailReply, MailError>) -> (Verdict, Policy) + Send + 'a>;
+
 /// A function that returns a command. The command stores the start of an attempt before the request
 /// is sent.
 ///
@@ -55,6 +62,13 @@ pub enum Prepared<'a, O: Outgoing> {
         /// does no harm.
         start: Option<Start<O>>,
         judge: Judge<'a>,
+    },
+    /// The runner sends this mail.
+    Mail {
+        mail: Mail,
+        /// As for `Request`.
+        start: Option<Start<O>>,
+        judge: MailJudge<'a>,
     },
     /// No request can be sent. The runner stores this verdict (a result such as failure) for the
     /// attempt.
@@ -181,12 +195,13 @@ async fn make<O: Outgoing>(
     state: &O,
     attempt: u32,
 ) -> Result<Option<Outcome>, Error> {
-    let (request, start, judge) = match state.prepare(app, stream).await? {
+    let (sending, start) = match state.prepare(app, stream).await? {
         Prepared::Request {
             request,
             start,
             judge,
-        } => (request, start, judge),
+        } => (Sending::Http(request, judge), start),
+        Prepared::Mail { mail, start, judge } => (Sending::Mail(mail, judge), start),
         Prepared::Verdict(verdict, policy) => {
             return Ok(Some(Outcome {
                 exchange: None,
@@ -196,7 +211,7 @@ async fn make<O: Outgoing>(
             }));
         }
     };
-    let target = origin(&request.url);
+    let target = sending.target();
     // The number of concurrent requests to one receiver is limited. Without this limit, a slow
     // receiver could occupy all workers of the queue.
     let Some(_slot) = app.targets.enter(&target) else {
@@ -211,7 +226,7 @@ async fn make<O: Outgoing>(
         return Ok(None);
     }
     if let Some(start) = start {
-        let timeout_ms = i64::try_from(request.timeout.as_millis()).unwrap_or(i64::MAX / 2);
+        let timeout_ms = i64::try_from(sending.timeout().as_millis()).unwrap_or(i64::MAX / 2);
         let until = now.plus_ms(timeout_ms + STARTED_GRACE_MS);
         // The command id is random. If two workers start the same attempt, the ledger rejects the
         // second command. With equal command ids, the second command would count as a repetition
@@ -222,22 +237,77 @@ async fn make<O: Outgoing>(
             return Ok(None);
         }
     }
+    let shown = format!("{} {target}", sending.method());
     let sent_at = app.ledger.clock.now();
-    let response = app.http.send(&request).await;
-    let now = app.ledger.clock.now();
-    let (mut verdict, policy) = judge(&response);
-    if let (Verdict::Retry { after_ms, .. }, Ok(response)) = (&mut verdict, &response) {
-        *after_ms = response.retry_after_ms(now.0).or(*after_ms);
-    }
+    let (status, verdict, policy) = sending.send(app).await;
+    let duration_ms = app.ledger.clock.now().0 - sent_at.0;
     Ok(Some(Outcome {
         exchange: Some(Exchange {
-            target: format!("{} {target}", request.method),
-            duration_ms: now.0 - sent_at.0,
+            target: shown,
+            duration_ms,
         }),
-        status: response.ok().map(|response| response.status),
+        status,
         verdict,
         policy,
     }))
+}
+
+/// A request and the function that judges its response.
+enum Sending<'a> {
+    Http(HttpRequest, Judge<'a>),
+    Mail(Mail, MailJudge<'a>),
+}
+
+impl Sending<'_> {
+    /// Returns the receiver of the request: scheme, host and port.
+    fn target(&self) -> String {
+        match self {
+            Self::Http(request, _) => origin(&request.url),
+            Self::Mail(mail, _) => format!("smtp://{}:{}", mail.host, mail.port),
+        }
+    }
+
+    fn method(&self) -> &str {
+        match self {
+            Self::Http(request, _) => &request.method,
+            Self::Mail(..) => "MAIL",
+        }
+    }
+
+    fn timeout(&self) -> Duration {
+        match self {
+            Self::Http(request, _) => request.timeout,
+            Self::Mail(mail, _) => mail.timeout,
+        }
+    }
+
+    /// Sends the request. Returns the status of the response, the verdict and the policy.
+    async fn send(self, app: &App) -> (Option<u16>, Verdict, Policy) {
+        match self {
+            Self::Http(request, judge) => {
+                let response = app.http.send(&request).await;
+                let now = app.ledger.clock.now();
+                let (mut verdict, policy) = judge(&response);
+                let requested = response.as_ref().ok();
+                let requested = requested.and_then(|response| response.retry_after_ms(now.0));
+                match (&mut verdict, requested) {
+                    (Verdict::Retry { after_ms, .. }, Some(ms)) => *after_ms = Some(ms),
+                    (Verdict::Throttled { after_ms, .. }, Some(ms)) => *after_ms = ms,
+                    _ => {}
+                }
+                (
+                    response.ok().map(|response| response.status),
+                    verdict,
+                    policy,
+                )
+            }
+            Self::Mail(mail, judge) => {
+                let reply = app.mailer.send(&mail).await;
+                let (verdict, policy) = judge(&reply);
+                (reply.ok().map(|reply| reply.code), verdict, policy)
+            }
+        }
+    }
 }
 
 fn envelope<O: Outgoing>(stream: &str, state: &O, command_id: [u8; 16]) -> CommandEnvelope {

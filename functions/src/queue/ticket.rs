@@ -95,11 +95,7 @@ pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(),
             .await
             .map(drop)
         }
-        Intent::SendCallback { .. }
-        | Intent::StartApiCall(_)
-        | Intent::SubmitApplication(_)
-        | Intent::StartDispatch(_)
-        | Intent::HandleInbound { .. } => Err(wrong_queue(message)),
+        _ => Err(wrong_queue(message)),
     }
 }
 

@@ -7,13 +7,10 @@ use infra::{Error, ExecuteError, Ledger};
 
 use crate::App;
 use crate::app::cards::read_card;
+use crate::app::history::history_from;
 
 /// Maximum length of a ticket number in a request, in bytes. Real ticket numbers have 17 bytes.
 pub const SN_BYTES_MAX: usize = 64;
-/// Number of commits that one read of a ticket stream returns.
-const PAGE: usize = 100;
-/// Number of commits that a task decodes before the task yields to other tasks.
-const COMMITS_AT_ONCE: usize = 16;
 
 /// Returns true if a person may see a ticket ([`Ticket::may_see`]).
 pub async fn may_see(app: &App, ticket: &Ticket, by: &PersonId) -> Result<bool, Error> {
@@ -76,29 +73,4 @@ pub async fn history(
     stream: &str,
 ) -> Result<Vec<domain::Envelope<events::ticket::TicketEvent>>, Error> {
     history_from(ledger, stream, 1).await
-}
-
-/// Returns the events of a ticket, from the oldest to the newest. The result starts with the commit
-/// at the sequence `from`.
-async fn history_from(
-    ledger: &Ledger,
-    stream: &str,
-    mut from: i64,
-) -> Result<Vec<domain::Envelope<events::ticket::TicketEvent>>, Error> {
-    let mut history = Vec::new();
-    loop {
-        let page = ledger.store.forward(stream, from, PAGE).await?;
-        let Some(last) = page.last() else {
-            return Ok(history);
-        };
-        from = last.next();
-        for (at, commit) in page.iter().enumerate() {
-            // Reads of the key store may complete without waiting. A long history would then block
-            // other tasks, so this task yields from time to time.
-            if at % COMMITS_AT_ONCE == COMMITS_AT_ONCE - 1 {
-                tokio::task::yield_now().await;
-            }
-            history.extend(ledger.envelopes(commit).await?);
-        }
-    }
 }

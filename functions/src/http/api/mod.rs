@@ -13,6 +13,7 @@ mod dictionary;
 mod drafts;
 mod fields;
 mod forms;
+mod notifications;
 pub mod openapi;
 mod people;
 mod problem;
@@ -58,6 +59,7 @@ const RESOURCES: &[Resource] = &[
     applications::RESOURCE,
     cases::RESOURCE,
     robots::RESOURCE,
+    notifications::RESOURCE,
     apps::RESOURCE,
     people::RESOURCE,
     roles::RESOURCE,

@@ -1,0 +1,496 @@
+//! Implements the aggregate of one delivery. A delivery sends one rendered message to one person through one
+//! channel account. The desk repeats a failed attempt if another attempt can succeed.
+
+use events::delivery::{
+    AttemptFailed, AttemptStarted, DeliveryEvent, Failed, FailureClass, Postponed, Requested,
+    Succeeded,
+};
+use events::task_type::Repetition;
+use events::{Moment, Personal};
+use serde::{Deserialize, Serialize};
+
+use crate::attempt::{Attempts, Policy, Report, Verdict};
+use crate::decider::{DecideError, Decider, Nothing, StreamRole};
+use crate::envelope::Envelope;
+use crate::views::Card;
+
+/// The retry policy of deliveries. The desk makes up to 8 attempts in about 10 minutes. The pauses are between
+/// 2 seconds and 5 minutes long.
+pub const POLICY: Policy = Policy {
+    attempts_max: 8,
+    first_ms: 2000,
+    longest_ms: 300_000,
+};
+
+/// The commands of one delivery.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    Request(Box<Requested>),
+    /// Stores that an attempt starts whose message must not be sent twice.
+    Begin {
+        attempt: u32,
+        until: Moment,
+    },
+    /// Stores the outcome of the current attempt.
+    Record(Report),
+}
+
+/// The reasons why the aggregate rejects a command.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    #[error("the delivery is already requested")]
+    AlreadyRequested,
+    #[error("the delivery is not requested")]
+    NotRequested,
+    #[error("attempt {0} is not the one that is due")]
+    NotDue(u32),
+}
+
+/// The end of a delivery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    Succeeded(Succeeded),
+    Failed(Failed),
+}
+
+/// The last failure of a delivery that is not ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastFailure {
+    pub class: FailureClass,
+    pub code: String,
+    pub reason: String,
+}
+
+/// The state of one delivery.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Delivery {
+    pub requested: Option<Requested>,
+    pub attempts: Attempts,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<LastFailure>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<End>,
+}
+
+impl Decider for Delivery {
+    type Command = Command;
+    type Event = DeliveryEvent;
+    type Rejection = Rejection;
+    type Context = ();
+    type Lookup = Nothing;
+    const ROLE: StreamRole = StreamRole::Work;
+
+    fn opens(command: &Command) -> bool {
+        matches!(command, Command::Request(_))
+    }
+
+    fn decide(&self, command: &Command, (): &()) -> Result<Vec<DeliveryEvent>, DecideError<Self>> {
+        let reject = |rejection| Err(DecideError::Rejected(rejection));
+        let requested = match (command, &self.requested) {
+            (Command::Request(_), Some(_)) => return reject(Rejection::AlreadyRequested),
+            (Command::Request(requested), None) => return Ok(vec![(**requested).clone().into()]),
+            (_, None) => return reject(Rejection::NotRequested),
+            (_, Some(requested)) => requested,
+        };
+        let (Command::Begin { attempt, .. } | Command::Record(Report { attempt, .. })) = command
+        else {
+            return reject(Rejection::AlreadyRequested);
+        };
+        if *attempt != self.attempts.next() || !self.is_open() {
+            return reject(Rejection::NotDue(*attempt));
+        }
+        match command {
+            Command::Begin { .. } if self.attempts.is_interrupted() => {
+                reject(Rejection::NotDue(*attempt))
+            }
+            Command::Begin { attempt, until } => Ok(vec![
+                AttemptStarted {
+                    attempt: *attempt,
+                    due: *until,
+                }
+                .into(),
+            ]),
+            Command::Record(report) => Ok(vec![self.record(requested, report)]),
+            Command::Request(_) => Ok(Vec::new()),
+        }
+    }
+
+    fn evolve(&mut self, event: &DeliveryEvent) {
+        match event {
+            DeliveryEvent::Requested(requested) => {
+                self.attempts = Attempts::due_at(requested.due);
+                self.requested = Some(requested.clone());
+            }
+            DeliveryEvent::AttemptStarted(started) => {
+                self.attempts.start(started.attempt, started.due);
+            }
+            DeliveryEvent::AttemptFailed(failed) => {
+                self.attempts.fail(failed.attempt, failed.due);
+                self.last_failure = Some(LastFailure {
+                    class: failed.class,
+                    code: failed.code.clone(),
+                    reason: failed.reason.clone(),
+                });
+            }
+            DeliveryEvent::Postponed(postponed) => {
+                self.attempts.postpone(postponed.attempt, postponed.due);
+                self.last_failure = Some(LastFailure {
+                    class: FailureClass::Throttled,
+                    code: String::new(),
+                    reason: postponed.reason.clone(),
+                });
+            }
+            DeliveryEvent::Succeeded(succeeded) => {
+                self.attempts.end(succeeded.attempt);
+                self.end = Some(End::Succeeded(succeeded.clone()));
+            }
+            DeliveryEvent::Failed(failed) => {
+                self.attempts.end(failed.attempt);
+                self.end = Some(End::Failed(failed.clone()));
+            }
+        }
+    }
+
+    fn personals(&mut self) -> Vec<&mut Personal> {
+        let requested = self.requested.iter_mut();
+        requested.flat_map(events::Personals::personals).collect()
+    }
+}
+
+impl Delivery {
+    /// Returns true if the desk must make another attempt.
+    pub fn is_open(&self) -> bool {
+        self.requested.is_some() && self.end.is_none()
+    }
+
+    /// Returns true if a program stopped during an attempt whose message must not be sent twice.
+    pub fn is_interrupted(&self) -> bool {
+        self.is_open() && self.attempts.is_interrupted()
+    }
+
+    /// Returns the event that stores the outcome of an attempt.
+    fn record(&self, requested: &Requested, report: &Report) -> DeliveryEvent {
+        let attempt = report.attempt;
+        let (class, code, reason, after_ms) = match &report.verdict {
+            Verdict::Succeeded { outputs } => {
+                let code = outputs.get("code").cloned().unwrap_or_default();
+                return Succeeded { attempt, code }.into();
+            }
+            Verdict::Throttled { reason, after_ms } => {
+                let due = report.at.plus_ms((*after_ms).max(1));
+                if due <= requested.expires {
+                    let reason = reason.clone();
+                    return Postponed {
+                        attempt,
+                        reason,
+                        due,
+                    }
+                    .into();
+                }
+                let class = FailureClass::Throttled;
+                return failed(attempt, class, "", reason);
+            }
+            Verdict::Refused {
+                class,
+                code,
+                reason,
+            } => return failed(attempt, *class, code, reason),
+            Verdict::Failed { reason, .. } => {
+                return failed(attempt, FailureClass::Permanent, "", reason);
+            }
+            Verdict::Unknown { reason } if requested.repetition == Repetition::AtMostOnce => {
+                return failed(attempt, FailureClass::Unknown, "", reason);
+            }
+            Verdict::Unknown { reason } => (FailureClass::Unknown, "", reason.as_str(), None),
+            Verdict::Retry { reason, after_ms } => {
+                (FailureClass::Transient, "", reason.as_str(), *after_ms)
+            }
+            Verdict::Poll { .. } => (FailureClass::Transient, "", "no result yet", None),
+        };
+        let next = self.attempts.retry_at(report.policy, after_ms, report.at);
+        match next.filter(|due| *due <= requested.expires) {
+            Some(due) => AttemptFailed {
+                attempt,
+                class,
+                code: code.to_owned(),
+                reason: reason.to_owned(),
+                due,
+            }
+            .into(),
+            None => failed(attempt, class, code, reason),
+        }
+    }
+}
+
+fn failed(attempt: u32, class: FailureClass, code: &str, reason: &str) -> DeliveryEvent {
+    Failed {
+        attempt,
+        class,
+        code: code.to_owned(),
+        reason: reason.to_owned(),
+    }
+    .into()
+}
+
+/// The lists of deliveries: all, the open ones, the failed ones, and the deliveries of one notification.
+impl Card for Delivery {
+    type Event = DeliveryEvent;
+    const VIEW: &'static str = "delivery";
+    const COUNTED: &'static [&'static str] = &["delivery", "open", "failed"];
+
+    fn fold(&mut self, envelope: &Envelope<DeliveryEvent>) {
+        self.evolve(&envelope.event);
+    }
+
+    fn index(&self) -> Vec<(&'static str, String)> {
+        let Some(requested) = &self.requested else {
+            return Vec::new();
+        };
+        // The time of expiry is fixed, so an entry never moves in its list.
+        let age = format!("{:016}", requested.expires.0);
+        let mut rows = vec![
+            ("delivery", age.clone()),
+            ("notification", format!("{}|{age}", requested.notification)),
+        ];
+        match &self.end {
+            None => rows.push(("open", age)),
+            Some(End::Failed(_)) => rows.push(("failed", age)),
+            Some(End::Succeeded(_)) => {}
+        }
+        rows
+    }
+
+    fn personals(&mut self) -> Vec<&mut Personal> {
+        Decider::personals(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::decider::fold;
+
+    const EXPIRES: Moment = Moment(1_000_000);
+
+    fn requested(repetition: Repetition) -> Requested {
+        Requested {
+            notification: "notification-1".into(),
+            ticket: "REQ1".into(),
+            person: "p-1".into(),
+            account: "mail".into(),
+            channel: "email".into(),
+            to: Personal::new("p-1".into(), "a@b.example".into()),
+            content: Personal::new("p-1".into(), "text".into()),
+            repetition,
+            due: Moment(5),
+            expires: EXPIRES,
+        }
+    }
+
+    fn report(attempt: u32, verdict: Verdict, at: i64) -> Command {
+        Command::Record(Report {
+            attempt,
+            exchange: None,
+            status: None,
+            verdict,
+            policy: POLICY,
+            at: Moment(at),
+        })
+    }
+
+    fn retry(after_ms: Option<i64>) -> Verdict {
+        Verdict::Retry {
+            reason: "busy".into(),
+            after_ms,
+        }
+    }
+
+    fn unknown() -> Verdict {
+        Verdict::Unknown {
+            reason: "no response".into(),
+        }
+    }
+
+    fn given(repetition: Repetition) -> Vec<DeliveryEvent> {
+        vec![requested(repetition).into()]
+    }
+
+    fn attempt_failed(attempt: u32, class: FailureClass, reason: &str, due: i64) -> DeliveryEvent {
+        AttemptFailed {
+            attempt,
+            class,
+            code: String::new(),
+            reason: reason.into(),
+            due: Moment(due),
+        }
+        .into()
+    }
+
+    #[test]
+    fn each_verdict_leads_to_its_event() {
+        use FailureClass::{Credential, Permanent, Throttled, Transient, Unknown};
+        let (twice, once) = (Repetition::AtLeastOnce, Repetition::AtMostOnce);
+        let outputs = BTreeMap::from([("code".to_owned(), "250".to_owned())]);
+        let refused = Verdict::Refused {
+            class: Credential,
+            code: "310000".into(),
+            reason: "sign".into(),
+        };
+        let throttled = |after_ms| Verdict::Throttled {
+            reason: "limit".into(),
+            after_ms,
+        };
+        let permanent = Verdict::Failed {
+            reason: "off".into(),
+            outputs: BTreeMap::new(),
+        };
+        let postponed = Postponed {
+            attempt: 1,
+            reason: "limit".into(),
+            due: Moment(60_100),
+        };
+        let code = "250".to_owned();
+        for (repetition, verdict, expected) in [
+            (
+                once,
+                Verdict::Succeeded { outputs },
+                Succeeded { attempt: 1, code }.into(),
+            ),
+            (
+                once,
+                retry(None),
+                attempt_failed(1, Transient, "busy", 2_100),
+            ),
+            (
+                once,
+                retry(Some(300_000)),
+                attempt_failed(1, Transient, "busy", 300_100),
+            ),
+            (once, refused, failed(1, Credential, "310000", "sign")),
+            (once, permanent, failed(1, Permanent, "", "off")),
+            (once, throttled(60_000), postponed.into()),
+            (
+                once,
+                throttled(1_000_000),
+                failed(1, Throttled, "", "limit"),
+            ),
+            (once, unknown(), failed(1, Unknown, "", "no response")),
+            (
+                twice,
+                unknown(),
+                attempt_failed(1, Unknown, "no response", 2_100),
+            ),
+            (
+                once,
+                retry(Some(1_000_000)),
+                failed(1, Transient, "", "busy"),
+            ),
+        ] {
+            assert_eq!(
+                fold::<Delivery>(&given(repetition)).decide(&report(1, verdict, 100), &()),
+                Ok(vec![expected])
+            );
+        }
+    }
+
+    #[test]
+    fn a_rate_limit_costs_no_attempt() {
+        let mut delivery = fold::<Delivery>(&given(Repetition::AtMostOnce));
+        let throttled = || Verdict::Throttled {
+            reason: "limit".into(),
+            after_ms: 1000,
+        };
+        for attempt in 1..=50 {
+            let events = delivery
+                .decide(&report(attempt, throttled(), 10), &())
+                .unwrap();
+            events.iter().for_each(|event| delivery.evolve(event));
+        }
+        assert_eq!(
+            (delivery.attempts.failures, delivery.attempts.next()),
+            (0, 51)
+        );
+        let events = delivery.decide(&report(51, retry(None), 10), &()).unwrap();
+        assert_eq!(
+            events,
+            [attempt_failed(51, FailureClass::Transient, "busy", 2_010)]
+        );
+    }
+
+    #[test]
+    fn a_delivery_fails_after_its_last_attempt() {
+        let mut delivery = fold::<Delivery>(&given(Repetition::AtMostOnce));
+        for attempt in 1..=POLICY.attempts_max {
+            assert!(delivery.is_open());
+            let events = delivery
+                .decide(&report(attempt, retry(None), 10), &())
+                .unwrap();
+            events.iter().for_each(|event| delivery.evolve(event));
+        }
+        let Some(End::Failed(end)) = &delivery.end else {
+            panic!("{delivery:?}");
+        };
+        assert_eq!((end.attempt, end.class), (8, FailureClass::Transient));
+        assert!(!delivery.is_open());
+    }
+
+    #[test]
+    fn an_attempt_starts_once_and_is_recorded_once() {
+        let begin = Command::Begin {
+            attempt: 1,
+            until: Moment(40),
+        };
+        let started = AttemptStarted {
+            attempt: 1,
+            due: Moment(40),
+        };
+        assert_eq!(
+            fold::<Delivery>(&given(Repetition::AtMostOnce)).decide(&begin.clone(), &()),
+            Ok(vec![started.clone().into()])
+        );
+        let mut history = given(Repetition::AtMostOnce);
+        history.push(started.into());
+        assert_eq!(
+            fold::<Delivery>(&history.clone()).decide(&begin, &()),
+            Err(DecideError::Rejected(Rejection::NotDue(1)))
+        );
+        assert!(fold::<Delivery>(&history).is_interrupted());
+        history.push(failed(1, FailureClass::Unknown, "", "x"));
+        assert_eq!(
+            fold::<Delivery>(&history).decide(&report(1, retry(None), 10), &()),
+            Err(DecideError::Rejected(Rejection::NotDue(1)))
+        );
+    }
+
+    #[test]
+    fn a_delivery_is_requested_once() {
+        let request = || Command::Request(Box::new(requested(Repetition::AtMostOnce)));
+        assert_eq!(
+            Delivery::default().decide(&request(), &()),
+            Ok(given(Repetition::AtMostOnce))
+        );
+        assert_eq!(
+            fold::<Delivery>(&given(Repetition::AtMostOnce)).decide(&request(), &()),
+            Err(DecideError::Rejected(Rejection::AlreadyRequested))
+        );
+        assert_eq!(
+            Delivery::default().decide(&report(1, retry(None), 10), &()),
+            Err(DecideError::Rejected(Rejection::NotRequested))
+        );
+    }
+
+    #[test]
+    fn lists_show_open_and_failed_deliveries() {
+        let names = |delivery: &Delivery| -> Vec<&str> {
+            delivery.index().iter().map(|(name, _)| *name).collect()
+        };
+        let mut delivery = fold::<Delivery>(&given(Repetition::AtMostOnce));
+        assert_eq!(names(&delivery), ["delivery", "notification", "open"]);
+        delivery.evolve(&failed(1, FailureClass::Permanent, "", "x"));
+        assert_eq!(names(&delivery), ["delivery", "notification", "failed"]);
+        assert_eq!(names(&Delivery::default()), [""; 0]);
+    }
+}

@@ -1,0 +1,518 @@
+//! Implements the aggregate of one notification. A notification tells one person one fact, such as work that
+//! waits for this person. The inbox of the person always shows the notification. In addition, the desk sends
+//! one message through each channel account that can reach the person.
+
+pub mod content;
+pub mod delivery;
+pub mod person;
+pub mod quiet;
+pub mod routing;
+
+use events::Moment;
+use events::notification::{
+    Completed, DeliveryEnded, Held, NotificationEvent, Outcome, Read, Requested, Routed,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::decider::{DecideError, Decider, Nothing, StreamRole};
+use crate::envelope::Envelope;
+use crate::views::Card;
+use routing::Decision;
+
+/// The next step of a notification.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    Decided(Decision),
+    /// The ticket does not wait for the person. The text is the reason.
+    NotNeeded(String),
+}
+
+/// The commands of one notification.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    Request(Box<Requested>, Next),
+    /// Decides again about a held notification.
+    Release {
+        next: Next,
+        at: Moment,
+    },
+    /// Stores the end of one delivery.
+    EndDelivery(DeliveryEnded),
+    /// Ends the wait for the channels.
+    Expire {
+        at: Moment,
+    },
+    MarkRead(Read),
+}
+
+/// The reasons why the aggregate rejects a command.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    #[error("the notification is already requested")]
+    AlreadyRequested,
+    #[error("the notification is not requested")]
+    NotRequested,
+}
+
+/// The phase of a notification.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// The notification does not exist, or its first event is not followed by another event.
+    #[default]
+    New,
+    Held(Held),
+    /// At least one channel account has to send a message.
+    Sending,
+    Completed(Completed),
+}
+
+/// The state of one notification.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notification {
+    pub requested: Option<Requested>,
+    pub phase: Phase,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routed: Option<Routed>,
+    /// The ended deliveries, in the order of their ends.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ended: Vec<DeliveryEnded>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_read: bool,
+}
+
+impl Decider for Notification {
+    type Command = Command;
+    type Event = NotificationEvent;
+    type Rejection = Rejection;
+    type Context = ();
+    type Lookup = Nothing;
+    const ROLE: StreamRole = StreamRole::Work;
+
+    fn opens(command: &Command) -> bool {
+        matches!(command, Command::Request(..))
+    }
+
+    fn decide(
+        &self,
+        command: &Command,
+        (): &(),
+    ) -> Result<Vec<NotificationEvent>, DecideError<Self>> {
+        let reject = |rejection| Err(DecideError::Rejected(rejection));
+        match (command, &self.requested) {
+            (Command::Request(..), Some(_)) => return reject(Rejection::AlreadyRequested),
+            (Command::Request(..), None) => {}
+            (_, None) => return reject(Rejection::NotRequested),
+            (_, Some(_)) => {}
+        }
+        Ok(match (command, &self.phase) {
+            (Command::Request(requested, next), _) => {
+                let mut events = vec![(**requested).clone().into()];
+                events.extend(follow(next));
+                events
+            }
+            (Command::Release { next, at }, Phase::Held(held)) if *at >= held.until => follow(next),
+            (Command::EndDelivery(ended), _) => self.end_delivery(ended),
+            (Command::Expire { at }, Phase::Sending) if self.expires() <= *at => {
+                vec![self.completed("the channels did not answer in time").into()]
+            }
+            (Command::MarkRead(read), _) if !self.is_read => vec![read.clone().into()],
+            (Command::Release { .. } | Command::Expire { .. } | Command::MarkRead(_), _) => {
+                Vec::new()
+            }
+        })
+    }
+
+    fn evolve(&mut self, event: &NotificationEvent) {
+        match event {
+            NotificationEvent::Requested(requested) => self.requested = Some(requested.clone()),
+            NotificationEvent::Held(held) => self.phase = Phase::Held(held.clone()),
+            NotificationEvent::Routed(routed) => {
+                self.phase = Phase::Sending;
+                self.routed = Some(routed.clone());
+            }
+            NotificationEvent::DeliveryEnded(ended) => self.ended.push(ended.clone()),
+            NotificationEvent::Completed(completed) => {
+                self.phase = Phase::Completed(completed.clone());
+            }
+            NotificationEvent::Read(_) => self.is_read = true,
+        }
+    }
+}
+
+/// Returns the events of a decision. A notification without a route is completed at once.
+fn follow(next: &Next) -> Vec<NotificationEvent> {
+    let completed = |outcome, reason: &str| -> NotificationEvent {
+        Completed {
+            outcome,
+            reason: reason.to_owned(),
+        }
+        .into()
+    };
+    match next {
+        Next::NotNeeded(reason) => vec![completed(Outcome::NotNeeded, reason)],
+        Next::Decided(Decision::Hold(held)) => vec![held.clone().into()],
+        Next::Decided(Decision::Send(routed)) => {
+            let mut events = vec![routed.clone().into()];
+            if routed.routes.is_empty() {
+                let reason = if routed.skipped.is_empty() {
+                    "the policy names no channel account"
+                } else {
+                    "no channel account can reach the person"
+                };
+                events.push(completed(Outcome::InboxOnly, reason));
+            }
+            events
+        }
+    }
+}
+
+impl Notification {
+    /// Returns true if work on the notification remains: it is held, or a channel account has to send.
+    pub fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Held(_) | Phase::Sending)
+    }
+
+    /// Returns true if the inbox shows the notification. A notification that is not needed is not shown.
+    pub fn is_in_inbox(&self) -> bool {
+        match &self.phase {
+            Phase::New => false,
+            Phase::Completed(completed) => completed.outcome != Outcome::NotNeeded,
+            Phase::Held(_) | Phase::Sending => true,
+        }
+    }
+
+    fn expires(&self) -> Moment {
+        self.routed
+            .as_ref()
+            .map_or(Moment(0), |routed| routed.expires)
+    }
+
+    /// Returns the events for an ended delivery. After the last delivery, the notification is completed.
+    fn end_delivery(&self, ended: &DeliveryEnded) -> Vec<NotificationEvent> {
+        let routes = self.routed.iter().flat_map(|routed| &routed.routes);
+        let is_expected = routes.clone().any(|route| route.account == ended.account);
+        let has_ended = |account: &String| self.ended.iter().any(|one| one.account == *account);
+        if !is_expected || has_ended(&ended.account) {
+            return Vec::new();
+        }
+        let mut events: Vec<NotificationEvent> = vec![ended.clone().into()];
+        let is_last = routes
+            .filter(|route| route.account != ended.account)
+            .all(|route| has_ended(&route.account));
+        if is_last && self.phase == Phase::Sending {
+            let mut after = self.clone();
+            after.ended.push(ended.clone());
+            events.push(after.completed("no channel accepted a message").into());
+        }
+        events
+    }
+
+    fn completed(&self, failure: &str) -> Completed {
+        if self.ended.iter().any(|ended| ended.is_accepted) {
+            Completed {
+                outcome: Outcome::Accepted,
+                reason: String::new(),
+            }
+        } else {
+            Completed {
+                outcome: Outcome::InboxOnly,
+                reason: failure.to_owned(),
+            }
+        }
+    }
+}
+
+/// The lists of notifications: all, the open ones, those of a ticket, the inbox of each person, and the unread
+/// part of each inbox.
+impl Card for Notification {
+    type Event = NotificationEvent;
+    const VIEW: &'static str = "notification";
+    const COUNTED: &'static [&'static str] = &[
+        "notification",
+        "open",
+        "inbox_only",
+        "ticket",
+        "inbox",
+        "unread",
+    ];
+
+    fn fold(&mut self, envelope: &Envelope<NotificationEvent>) {
+        self.evolve(&envelope.event);
+    }
+
+    fn index(&self) -> Vec<(&'static str, String)> {
+        let Some(requested) = &self.requested else {
+            return Vec::new();
+        };
+        let age = format!("{:016}", requested.at.0);
+        let mut rows = vec![
+            ("notification", age.clone()),
+            ("ticket", format!("{}|{age}", requested.ticket)),
+        ];
+        if self.is_open() {
+            rows.push(("open", age.clone()));
+        }
+        if matches!(&self.phase, Phase::Completed(one) if one.outcome == Outcome::InboxOnly) {
+            rows.push(("inbox_only", age.clone()));
+        }
+        if self.is_in_inbox() {
+            rows.push(("inbox", format!("{}|{age}", requested.person)));
+            if !self.is_read {
+                rows.push(("unread", format!("{}|{age}", requested.person)));
+            }
+        }
+        rows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use events::delivery::FailureClass;
+    use events::notification::{Fact, Route, SkipReason, Skipped};
+    use events::person::QuietHours;
+
+    use super::*;
+    use crate::decider::fold;
+
+    fn requested() -> Requested {
+        Requested {
+            person: "p-1".into(),
+            fact: Fact::ApprovalNeeded,
+            ticket: "REQ1".into(),
+            node: events::NodeId(3),
+            name: "审批".into(),
+            round: 1,
+            cause: "ticket-REQ1:5".into(),
+            at: Moment(5),
+            priority: String::new(),
+            is_urgent: false,
+        }
+    }
+
+    fn held() -> Held {
+        Held {
+            until: Moment(1_000),
+            quiet: QuietHours {
+                from: "22:00".into(),
+                to: "07:00".into(),
+            },
+            zone: "Asia/Shanghai".into(),
+        }
+    }
+
+    fn routed(accounts: &[&str]) -> Routed {
+        let route = |account: &&str| Route {
+            account: (*account).into(),
+            channel: "email".into(),
+        };
+        Routed {
+            routes: accounts.iter().map(route).collect(),
+            skipped: Vec::new(),
+            expires: Moment(9_000),
+        }
+    }
+
+    fn ended(account: &str, is_accepted: bool) -> DeliveryEnded {
+        DeliveryEnded {
+            account: account.into(),
+            delivery: format!("delivery-{account}"),
+            is_accepted,
+            class: (!is_accepted).then_some(FailureClass::Permanent),
+            code: String::new(),
+            reason: String::new(),
+        }
+    }
+
+    fn completed(outcome: Outcome, reason: &str) -> NotificationEvent {
+        Completed {
+            outcome,
+            reason: reason.into(),
+        }
+        .into()
+    }
+
+    fn send(routed: Routed) -> Next {
+        Next::Decided(Decision::Send(routed))
+    }
+
+    fn check(given: Vec<NotificationEvent>, command: Command, expected: Vec<NotificationEvent>) {
+        assert_eq!(
+            fold::<Notification>(&given).decide(&command, &()),
+            Ok(expected)
+        );
+    }
+
+    fn request(next: Next) -> Command {
+        Command::Request(Box::new(requested()), next)
+    }
+
+    #[test]
+    fn a_request_contains_its_decision_in_the_same_commit() {
+        let with = |event: NotificationEvent| vec![requested().into(), event];
+        let two = routed(&["mail", "robot"]);
+        check(Vec::new(), request(send(two.clone())), with(two.into()));
+        let hold = Next::Decided(Decision::Hold(held()));
+        check(Vec::new(), request(hold), with(held().into()));
+        let not_needed = Next::NotNeeded("the node ended".into());
+        let event = completed(Outcome::NotNeeded, "the node ended");
+        check(Vec::new(), request(not_needed), with(event));
+    }
+
+    #[test]
+    fn a_notification_without_a_route_is_in_the_inbox_only() {
+        let none = routed(&[]);
+        let reason = "the policy names no channel account";
+        let expected = vec![
+            requested().into(),
+            none.clone().into(),
+            completed(Outcome::InboxOnly, reason),
+        ];
+        check(Vec::new(), request(send(none)), expected);
+        let skipped = Routed {
+            skipped: vec![Skipped {
+                account: "mail".into(),
+                reason: SkipReason::NoAddress,
+            }],
+            ..routed(&[])
+        };
+        let reason = "no channel account can reach the person";
+        let expected = vec![
+            requested().into(),
+            skipped.clone().into(),
+            completed(Outcome::InboxOnly, reason),
+        ];
+        check(Vec::new(), request(send(skipped)), expected);
+    }
+
+    #[test]
+    fn a_held_notification_is_released_at_its_time_only() {
+        let given = || vec![requested().into(), held().into()];
+        let release = |at| Command::Release {
+            next: send(routed(&["mail"])),
+            at: Moment(at),
+        };
+        check(given(), release(999), Vec::new());
+        check(given(), release(1_000), vec![routed(&["mail"]).into()]);
+        let mut released = given();
+        released.push(routed(&["mail"]).into());
+        check(released, release(1_001), Vec::new());
+    }
+
+    #[test]
+    fn the_last_delivery_completes_the_notification() {
+        let given = || vec![requested().into(), routed(&["mail", "robot"]).into()];
+        let refused = ended("robot", false);
+        check(
+            given(),
+            Command::EndDelivery(refused.clone()),
+            vec![refused.clone().into()],
+        );
+        let mut one_ended = given();
+        one_ended.push(refused.into());
+        let accepted = ended("mail", true);
+        check(
+            one_ended.clone(),
+            Command::EndDelivery(accepted.clone()),
+            vec![accepted.into(), completed(Outcome::Accepted, "")],
+        );
+        let failed = ended("mail", false);
+        let reason = "no channel accepted a message";
+        check(
+            one_ended,
+            Command::EndDelivery(failed.clone()),
+            vec![failed.into(), completed(Outcome::InboxOnly, reason)],
+        );
+    }
+
+    #[test]
+    fn an_unexpected_or_repeated_end_of_a_delivery_adds_no_event() {
+        let mut given = vec![requested().into(), routed(&["mail", "robot"]).into()];
+        check(
+            given.clone(),
+            Command::EndDelivery(ended("sms", true)),
+            Vec::new(),
+        );
+        given.push(ended("mail", true).into());
+        check(
+            given,
+            Command::EndDelivery(ended("mail", false)),
+            Vec::new(),
+        );
+    }
+
+    #[test]
+    fn the_wait_for_the_channels_ends() {
+        let mut given = vec![requested().into(), routed(&["mail", "robot"]).into()];
+        let expire = |at| Command::Expire { at: Moment(at) };
+        check(given.clone(), expire(8_999), Vec::new());
+        let reason = "the channels did not answer in time";
+        let expected = vec![completed(Outcome::InboxOnly, reason)];
+        check(given.clone(), expire(9_000), expected.clone());
+        given.push(ended("mail", true).into());
+        check(
+            given.clone(),
+            expire(9_000),
+            vec![completed(Outcome::Accepted, "")],
+        );
+        given.extend(expected);
+        check(given.clone(), expire(9_001), Vec::new());
+        let late = ended("robot", true);
+        check(given, Command::EndDelivery(late.clone()), vec![late.into()]);
+    }
+
+    #[test]
+    fn a_notification_is_read_once() {
+        let read = Read { by: "p-1".into() };
+        let mut given = vec![requested().into(), held().into()];
+        check(
+            given.clone(),
+            Command::MarkRead(read.clone()),
+            vec![read.clone().into()],
+        );
+        given.push(read.clone().into());
+        check(given, Command::MarkRead(read.clone()), Vec::new());
+        let rejected = Err(DecideError::Rejected(Rejection::NotRequested));
+        assert_eq!(
+            Notification::default().decide(&Command::MarkRead(read), &()),
+            rejected
+        );
+    }
+
+    #[test]
+    fn a_notification_is_requested_once() {
+        let history: [NotificationEvent; 2] = [requested().into(), held().into()];
+        let rejected = Err(DecideError::Rejected(Rejection::AlreadyRequested));
+        let repeated = request(send(routed(&["mail"])));
+        assert_eq!(
+            fold::<Notification>(&history).decide(&repeated, &()),
+            rejected
+        );
+    }
+
+    #[test]
+    fn lists_follow_the_phase() {
+        let names = |history: &[NotificationEvent]| -> Vec<&str> {
+            let card: Notification = fold(history);
+            card.index().iter().map(|(name, _)| *name).collect()
+        };
+        let mut history = vec![requested().into(), held().into()];
+        assert_eq!(
+            names(&history),
+            ["notification", "ticket", "open", "inbox", "unread"]
+        );
+        history.push(completed(Outcome::InboxOnly, "x"));
+        assert_eq!(
+            names(&history),
+            ["notification", "ticket", "inbox_only", "inbox", "unread"]
+        );
+        history.push(Read { by: "p-1".into() }.into());
+        assert_eq!(
+            names(&history),
+            ["notification", "ticket", "inbox_only", "inbox"]
+        );
+        let not_needed = [requested().into(), completed(Outcome::NotNeeded, "x")];
+        assert_eq!(names(&not_needed), ["notification", "ticket"]);
+        assert_eq!(names(&[]), [""; 0]);
+    }
+}

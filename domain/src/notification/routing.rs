@@ -1,0 +1,236 @@
+//! Decides how a notification reaches a person: at once, after the quiet hours, or only in the inbox.
+
+use std::collections::BTreeMap;
+
+use events::Moment;
+use events::channel_account;
+use events::notification::{Held, Route, Routed, SkipReason, Skipped};
+use events::notification_policy;
+use events::person::PreferencesChanged;
+use jiff::tz::TimeZone;
+
+use super::quiet::quiet_until;
+
+/// Time in milliseconds for which the desk waits for the deliveries of a notification: one day.
+pub const EXPIRES_MS: i64 = 24 * 3_600_000;
+
+/// The data that the decision needs.
+#[derive(Clone, Copy, Debug)]
+pub struct Situation<'a> {
+    /// True if the notification ignores quiet hours.
+    pub is_urgent: bool,
+    pub preferences: &'a PreferencesChanged,
+    /// The time zone of the quiet hours, and its name.
+    pub zone: &'a TimeZone,
+    pub zone_name: &'a str,
+    /// The value is absent if no policy is defined. The inbox is then the only channel.
+    pub policy: Option<&'a notification_policy::Defined>,
+    /// The accounts of the policy. A missing entry means that the account is not defined.
+    pub accounts: &'a BTreeMap<String, channel_account::Defined>,
+    /// The kind of address that each channel needs, such as `dingtalk` for `dingtalk_robot`.
+    pub address_kinds: &'a BTreeMap<String, String>,
+    pub now: Moment,
+}
+
+/// The decision about one notification.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The desk sends nothing before the end of the quiet hours.
+    Hold(Held),
+    /// The desk sends one message for each route. Without a route, only the inbox shows the notification.
+    Send(Routed),
+}
+
+/// Decides about a notification.
+pub fn decide(situation: &Situation<'_>) -> Decision {
+    let routed = routes(situation);
+    let quiet = situation.preferences.quiet.as_ref();
+    let until = quiet
+        .filter(|_| !situation.is_urgent && !routed.routes.is_empty())
+        .and_then(|quiet| quiet_until(quiet, situation.zone, situation.now));
+    match (quiet, until) {
+        (Some(quiet), Some(until)) => Decision::Hold(Held {
+            until,
+            quiet: quiet.clone(),
+            zone: situation.zone_name.to_owned(),
+        }),
+        _ => Decision::Send(routed),
+    }
+}
+
+/// Chooses the accounts that can reach the person.
+fn routes(situation: &Situation<'_>) -> Routed {
+    let (mut routes, mut skipped) = (Vec::new(), Vec::new());
+    for name in situation.policy.iter().flat_map(|policy| &policy.accounts) {
+        let account = situation.accounts.get(name);
+        let reason = match account {
+            None => Some(SkipReason::NotDefined),
+            Some(account) if !account.is_enabled => Some(SkipReason::Disabled),
+            Some(account) => {
+                let kind = situation.address_kinds.get(&account.channel);
+                let address = kind.and_then(|kind| situation.preferences.addresses.get(kind));
+                let is_usable = address.is_some_and(|address| !address.is_erased());
+                (!is_usable).then_some(SkipReason::NoAddress)
+            }
+        };
+        match (reason, account) {
+            (None, Some(account)) => routes.push(Route {
+                account: name.clone(),
+                channel: account.channel.clone(),
+            }),
+            (reason, _) => skipped.push(Skipped {
+                account: name.clone(),
+                reason: reason.unwrap_or(SkipReason::NotDefined),
+            }),
+        }
+    }
+    Routed {
+        routes,
+        skipped,
+        expires: situation.now.plus_ms(EXPIRES_MS),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use events::Personal;
+    use events::person::QuietHours;
+    use events::task_type::Repetition;
+
+    use super::*;
+
+    struct Case {
+        preferences: PreferencesChanged,
+        policy: Option<notification_policy::Defined>,
+        accounts: BTreeMap<String, channel_account::Defined>,
+        is_urgent: bool,
+    }
+
+    /// A person with an e-mail address and quiet hours; a policy with a mail relay and a robot.
+    fn case() -> Case {
+        let account = |name: &str, channel: &str| channel_account::Defined {
+            name: name.into(),
+            channel: channel.into(),
+            is_enabled: true,
+            per_minute: None,
+            repetition: Repetition::AtMostOnce,
+            settings: BTreeMap::new(),
+        };
+        let address = Personal::new("p-1".into(), "a@b.example".into());
+        Case {
+            preferences: PreferencesChanged {
+                quiet: Some(QuietHours {
+                    from: "22:00".into(),
+                    to: "07:00".into(),
+                }),
+                addresses: BTreeMap::from([("email".to_owned(), address)]),
+                ..PreferencesChanged::default()
+            },
+            policy: Some(notification_policy::Defined {
+                name: "default".into(),
+                accounts: vec!["mail".into(), "robot".into()],
+                urgent: Vec::new(),
+            }),
+            accounts: BTreeMap::from([
+                ("mail".to_owned(), account("mail", "email")),
+                ("robot".to_owned(), account("robot", "dingtalk_robot")),
+            ]),
+            is_urgent: false,
+        }
+    }
+
+    const DAY: Moment = Moment(1_763_773_200_000); // 2025-11-22T09:00 in Shanghai
+    const NIGHT: Moment = Moment(1_763_823_600_000); // 2025-11-22T23:00 in Shanghai
+
+    fn decided(case: &Case, now: Moment) -> Decision {
+        let kinds = [("email", "email"), ("dingtalk_robot", "dingtalk")];
+        let address_kinds = kinds.map(|(channel, kind)| (channel.to_owned(), kind.to_owned()));
+        decide(&Situation {
+            is_urgent: case.is_urgent,
+            preferences: &case.preferences,
+            zone: &TimeZone::get("Asia/Shanghai").unwrap(),
+            zone_name: "Asia/Shanghai",
+            policy: case.policy.as_ref(),
+            accounts: &case.accounts,
+            address_kinds: &BTreeMap::from(address_kinds),
+            now,
+        })
+    }
+
+    fn sent(case: &Case, now: Moment) -> Routed {
+        match decided(case, now) {
+            Decision::Send(routed) => routed,
+            Decision::Hold(held) => panic!("{held:?}"),
+        }
+    }
+
+    fn reasons(routed: &Routed) -> Vec<(&str, SkipReason)> {
+        let skipped = routed.skipped.iter();
+        skipped
+            .map(|one| (one.account.as_str(), one.reason))
+            .collect()
+    }
+
+    #[test]
+    fn each_account_of_the_policy_is_a_route_or_is_skipped_with_its_reason() {
+        let mut case = case();
+        let routed = sent(&case, DAY);
+        assert_eq!(routed.routes.len(), 1);
+        assert_eq!(routed.routes[0].account, "mail");
+        assert_eq!(reasons(&routed), [("robot", SkipReason::NoAddress)]);
+        assert_eq!(routed.expires, DAY.plus_ms(EXPIRES_MS));
+        case.accounts.remove("robot");
+        case.accounts.get_mut("mail").unwrap().is_enabled = false;
+        let routed = sent(&case, DAY);
+        assert!(routed.routes.is_empty());
+        let expected = [
+            ("mail", SkipReason::Disabled),
+            ("robot", SkipReason::NotDefined),
+        ];
+        assert_eq!(reasons(&routed), expected);
+    }
+
+    #[test]
+    fn an_erased_address_is_not_used() {
+        let mut case = case();
+        case.preferences.addresses.get_mut("email").unwrap().value = serde_json::Value::Null;
+        assert_eq!(
+            reasons(&sent(&case, DAY))[0],
+            ("mail", SkipReason::NoAddress)
+        );
+    }
+
+    #[test]
+    fn quiet_hours_hold_a_notification_until_their_end() {
+        let held = match decided(&case(), NIGHT) {
+            Decision::Hold(held) => held,
+            Decision::Send(routed) => panic!("{routed:?}"),
+        };
+        assert_eq!(held.until, NIGHT.plus_ms(8 * 3_600_000));
+        assert_eq!(held.zone, "Asia/Shanghai");
+        assert!(matches!(decided(&case(), DAY), Decision::Send(_)));
+        assert!(matches!(decided(&case(), held.until), Decision::Send(_)));
+    }
+
+    #[test]
+    fn an_urgent_notification_ignores_quiet_hours() {
+        let case = Case {
+            is_urgent: true,
+            ..case()
+        };
+        assert_eq!(sent(&case, NIGHT).routes.len(), 1);
+    }
+
+    #[test]
+    fn a_notification_without_a_route_is_not_held() {
+        let without_policy = Case {
+            policy: None,
+            ..case()
+        };
+        let routed = sent(&without_policy, NIGHT);
+        assert_eq!((routed.routes.len(), routed.skipped.len()), (0, 0));
+        let mut without_address = case();
+        without_address.preferences.addresses.clear();
+        assert_eq!(sent(&without_address, NIGHT).skipped.len(), 2);
+    }
+}

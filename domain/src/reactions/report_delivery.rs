@@ -1,0 +1,39 @@
+//! Reports the end of a delivery to its notification.
+
+use events::delivery::DeliveryEvent;
+use events::notification::DeliveryEnded;
+
+use crate::envelope::Envelope;
+use crate::intent::Intent;
+use crate::notification::delivery::Delivery;
+
+/// The name of this reaction. The ids of queue messages contain this name, so the name must never change.
+pub const NAME: &str = "report_delivery";
+
+/// Returns the report if the event ends the delivery.
+pub fn react(envelope: &Envelope<DeliveryEvent>, card: &Delivery) -> Vec<Intent> {
+    let Some(requested) = &card.requested else {
+        return Vec::new();
+    };
+    let (is_accepted, class, code, reason) = match &envelope.event {
+        DeliveryEvent::Succeeded(succeeded) => (true, None, succeeded.code.clone(), String::new()),
+        DeliveryEvent::Failed(failed) => {
+            let (class, code) = (Some(failed.class), failed.code.clone());
+            (false, class, code, failed.reason.clone())
+        }
+        _ => return Vec::new(),
+    };
+    vec![Intent::EndDelivery {
+        notification: requested.notification.clone(),
+        ended: DeliveryEnded {
+            account: requested.account.clone(),
+            delivery: envelope.stream.clone(),
+            is_accepted,
+            class,
+            code,
+            reason,
+        },
+        cause: envelope.id(),
+        correlation: envelope.meta.correlation.clone(),
+    }]
+}

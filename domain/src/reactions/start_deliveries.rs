@@ -1,0 +1,26 @@
+//! Requests one delivery for each channel account that was chosen for a notification.
+
+use events::notification::NotificationEvent;
+
+use crate::envelope::Envelope;
+use crate::intent::Intent;
+use crate::notification::Notification;
+
+/// The name of this reaction. The ids of queue messages contain this name, so the name must never change.
+pub const NAME: &str = "start_deliveries";
+
+/// Returns one request for each route of the event.
+pub fn react(envelope: &Envelope<NotificationEvent>, _card: &Notification) -> Vec<Intent> {
+    let NotificationEvent::Routed(routed) = &envelope.event else {
+        return Vec::new();
+    };
+    let routes = routed.routes.iter();
+    routes
+        .map(|route| Intent::StartDelivery {
+            notification: envelope.stream.clone(),
+            account: route.account.clone(),
+            cause: envelope.id(),
+            correlation: envelope.meta.correlation.clone(),
+        })
+        .collect()
+}

@@ -1,0 +1,43 @@
+//! Defines the events of one channel account. The events are stored in the stream `channel_account-<name>`. A
+//! channel account is a configured sender of messages, such as a mail relay or a chat robot. The key store
+//! contains the secret of the account under the name `channel/<name>`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::event::{Personals, event_enum};
+use crate::task_type::Repetition;
+
+event_enum! {
+    /// The events of one channel account.
+    ChannelAccountEvent of "channel_account" {
+        Defined "channel_account.defined" 1,
+    }
+}
+
+/// The channel account was created or replaced by this definition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Defined {
+    pub name: String,
+    /// The name of the channel, such as `email` or `dingtalk_robot`.
+    pub channel: String,
+    #[serde(default = "yes")]
+    pub is_enabled: bool,
+    /// Maximum number of messages in any period of one minute. The value is absent if the account has no
+    /// limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_minute: Option<u32>,
+    /// The rule for an attempt whose result is unknown: repeat the message, or report the failure.
+    #[serde(default)]
+    pub repetition: Repetition,
+    /// The settings of the channel, such as the host of a mail relay. The settings contain no secrets.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, Value>,
+}
+impl Personals for Defined {}
+
+fn yes() -> bool {
+    true
+}

@@ -1,0 +1,130 @@
+//! Defines the events of one delivery. The events are stored in the stream `delivery-<id>`. A delivery sends
+//! one rendered message to one person through one channel account (plans/notifications.md, part 1).
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::{DeadlineChange, Personals, event_enum};
+use crate::task_type::Repetition;
+use crate::{Moment, PersonId, Personal, TicketSn};
+
+/// The id of the deadline at which the next attempt starts. During an attempt that must not be repeated, the
+/// attempt counts as interrupted at this deadline.
+pub const ATTEMPT: &str = "attempt";
+
+event_enum! {
+    /// The events of one delivery.
+    DeliveryEvent of "delivery" {
+        Requested "delivery.requested" 1,
+        AttemptStarted "delivery.attempt_started" 1,
+        AttemptFailed "delivery.attempt_failed" 1,
+        Postponed "delivery.postponed" 1,
+        Succeeded "delivery.succeeded" 1,
+        Failed "delivery.failed" 1,
+    }
+    deadlines |event: &DeliveryEvent| match event {
+        DeliveryEvent::Requested(requested) => vec![DeadlineChange::set(ATTEMPT, requested.due)],
+        DeliveryEvent::AttemptStarted(started) => vec![DeadlineChange::set(ATTEMPT, started.due)],
+        DeliveryEvent::AttemptFailed(failed) => vec![DeadlineChange::set(ATTEMPT, failed.due)],
+        DeliveryEvent::Postponed(postponed) => vec![DeadlineChange::set(ATTEMPT, postponed.due)],
+        DeliveryEvent::Succeeded(_) | DeliveryEvent::Failed(_) => vec![DeadlineChange::clear(ATTEMPT)],
+    };
+}
+
+/// The class of a failed attempt (reference/notifications.md, section 1.9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureClass {
+    /// A later attempt can succeed.
+    Transient,
+    /// The provider, or the limit of the account, allows no message at this time.
+    Throttled,
+    /// The provider refused the message. Another attempt has the same result.
+    Permanent,
+    /// The address of the person is wrong.
+    RecipientInvalid,
+    /// The provider refused the credentials of the account. No message of the account can succeed.
+    Credential,
+    /// The message is larger than the provider allows.
+    TooLarge,
+    /// The provider may have accepted the message, but its response is missing.
+    Unknown,
+}
+
+/// The delivery was requested, with its rendered content. All attempts send the same content.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Requested {
+    /// The stream of the notification.
+    pub notification: String,
+    pub ticket: TicketSn,
+    pub person: PersonId,
+    pub account: String,
+    pub channel: String,
+    /// The address of the person, such as an e-mail address. The value is encrypted with the person's key.
+    pub to: Personal,
+    /// The rendered message. The value is encrypted with the person's key.
+    pub content: Personal,
+    /// The rule for an attempt whose result is unknown.
+    #[serde(default)]
+    pub repetition: Repetition,
+    pub due: Moment,
+    /// No attempt starts after this time.
+    pub expires: Moment,
+}
+impl Personals for Requested {
+    fn personals(&mut self) -> Vec<&mut Personal> {
+        vec![&mut self.to, &mut self.content]
+    }
+}
+
+/// An attempt starts whose message must not be sent twice. If no result is stored by `due`, the result is
+/// unknown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptStarted {
+    pub attempt: u32,
+    pub due: Moment,
+}
+impl Personals for AttemptStarted {}
+
+/// An attempt failed. The next attempt starts at the time `due`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptFailed {
+    pub attempt: u32,
+    pub class: FailureClass,
+    /// The code of the provider. The text is empty if the provider sent no code.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub code: String,
+    pub reason: String,
+    pub due: Moment,
+}
+impl Personals for AttemptFailed {}
+
+/// A rate limit allows no message before `due`. The attempt does not count as failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Postponed {
+    pub attempt: u32,
+    pub reason: String,
+    pub due: Moment,
+}
+impl Personals for Postponed {}
+
+/// The provider accepted the message. The desk does not know whether the person has received the message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Succeeded {
+    pub attempt: u32,
+    /// The status or the code of the response, such as `250`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub code: String,
+}
+impl Personals for Succeeded {}
+
+/// The delivery failed, and no further attempt follows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failed {
+    pub attempt: u32,
+    pub class: FailureClass,
+    /// The code of the provider. The text is empty if the provider sent no code.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub code: String,
+    pub reason: String,
+}
+impl Personals for Failed {}

@@ -1,0 +1,270 @@
+//! Defines channel accounts and the notification policy from a TOML file.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::config::{ChannelAccount, NotificationPolicy};
+use events::task_type::Repetition;
+use events::{channel_account, notification_policy};
+use infra::Error;
+use infra::channel::{self, Channel};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::rate;
+use crate::App;
+use crate::app::definition_files::{check_name, define, unique};
+
+/// The name of the notification policy that the desk uses.
+pub const DEFAULT_POLICY: &str = "default";
+/// Largest limit of messages in one minute.
+const PER_MINUTE_MAX: u32 = 10_000;
+
+/// The content of a file with channel accounts.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    account: Vec<AccountEntry>,
+    policy: Option<PolicyEntry>,
+}
+
+/// An account. The members that this struct does not name are settings of the channel.
+#[derive(Debug, Deserialize)]
+struct AccountEntry {
+    name: String,
+    channel: String,
+    #[serde(default = "yes")]
+    is_enabled: bool,
+    per_minute: Option<u32>,
+    repetition: Option<Repetition>,
+    #[serde(flatten)]
+    settings: BTreeMap<String, Value>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PolicyEntry {
+    accounts: Vec<String>,
+    #[serde(default)]
+    urgent: Vec<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// The checked content of a file with channel accounts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Definitions {
+    pub accounts: Vec<channel_account::Defined>,
+    pub policy: Option<notification_policy::Defined>,
+}
+
+impl Definitions {
+    /// Reads and checks a file. The error is an English text that contains the entry and the member.
+    pub fn read(text: &str) -> Result<Self, String> {
+        let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
+        let accounts: Vec<_> = file
+            .account
+            .into_iter()
+            .map(account)
+            .collect::<Result<_, _>>()?;
+        unique("account", accounts.iter().map(|one| &one.name))?;
+        let policy = file.policy.map(policy).transpose()?;
+        Ok(Self { accounts, policy })
+    }
+
+    /// Stores all definitions. A definition that equals the stored definition adds no event. An account of the
+    /// policy must be in the file or must be stored already.
+    pub async fn store(&self, app: &App) -> Result<(), Error> {
+        for defined in &self.accounts {
+            let known = app.configuration.channel_account(&defined.name).await?;
+            define::<ChannelAccount>(app, &defined.name, defined).await?;
+            if known.is_none() {
+                rate::start(app, &defined.name).await?;
+            }
+        }
+        let Some(policy) = &self.policy else {
+            return Ok(());
+        };
+        for name in &policy.accounts {
+            let is_in_file = self.accounts.iter().any(|account| account.name == *name);
+            if !is_in_file && app.configuration.channel_account(name).await?.is_none() {
+                return Err(Error::new(
+                    infra::Kind::Misconfigured,
+                    format!("policy: `accounts` names the account {name}, which is not defined"),
+                ));
+            }
+        }
+        define::<NotificationPolicy>(app, &policy.name, policy).await
+    }
+}
+
+/// Checks the secret of a channel account. The inner `Err` is an English text that contains the account and not
+/// the secret.
+pub async fn check_secret(
+    app: &App,
+    account: &str,
+    secret: &str,
+) -> Result<Result<(), String>, Error> {
+    let defined = app.configuration.channel_account(account).await?;
+    let Some(codec) = defined.and_then(|defined| channel::find(&defined.channel)) else {
+        return Ok(Err(format!(
+            "the channel account {account} is not defined; define it with --accounts"
+        )));
+    };
+    Ok(codec
+        .check_secret(secret)
+        .map_err(|reason| format!("channel account {account}: {reason}")))
+}
+
+fn account(entry: AccountEntry) -> Result<channel_account::Defined, String> {
+    let AccountEntry {
+        name,
+        channel,
+        is_enabled,
+        per_minute,
+        repetition,
+        settings,
+    } = entry;
+    check_name("account", &name)?;
+    let known: Vec<&str> = channel::ALL.iter().map(|one| one.name()).collect();
+    let codec: &dyn Channel = channel::find(&channel).ok_or_else(|| {
+        format!(
+            "account {name}: `channel` must be one of {}, not {channel:?}",
+            known.join(", ")
+        )
+    })?;
+    if per_minute.is_some_and(|limit| !(1..=PER_MINUTE_MAX).contains(&limit)) {
+        return Err(format!(
+            "account {name}: `per_minute` must be a number from 1 to {PER_MINUTE_MAX}"
+        ));
+    }
+    let default = if codec.may_repeat() {
+        Repetition::AtLeastOnce
+    } else {
+        Repetition::AtMostOnce
+    };
+    let defined = channel_account::Defined {
+        name,
+        channel,
+        is_enabled,
+        per_minute: per_minute.or_else(|| codec.per_minute()),
+        repetition: repetition.unwrap_or(default),
+        settings,
+    };
+    codec
+        .check(&defined)
+        .map_err(|reason| format!("account {}: {reason}", defined.name))?;
+    Ok(defined)
+}
+
+fn policy(entry: PolicyEntry) -> Result<notification_policy::Defined, String> {
+    let PolicyEntry { accounts, urgent } = entry;
+    if accounts.is_empty() {
+        return Err("policy: `accounts` must name at least one account".into());
+    }
+    let distinct: BTreeSet<&String> = accounts.iter().collect();
+    if distinct.len() < accounts.len() {
+        return Err("policy: `accounts` names an account twice".into());
+    }
+    if urgent.iter().any(|key| key.trim().is_empty()) {
+        return Err("policy: `urgent` must contain keys of priorities".into());
+    }
+    Ok(notification_policy::Defined {
+        name: DEFAULT_POLICY.into(),
+        accounts,
+        urgent,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VALID: &str = r#"
+        [[account]]
+        name = "mail"
+        channel = "email"
+        host = "relay.example"
+        port = 587
+        from = "Desk <desk@example.com>"
+
+        [[account]]
+        name = "ops_robot"
+        channel = "dingtalk_robot"
+
+        [policy]
+        accounts = ["mail", "ops_robot"]
+        urgent = ["3"]
+    "#;
+
+    #[test]
+    fn a_file_defines_accounts_and_the_policy() {
+        let definitions = Definitions::read(VALID).unwrap();
+        let [mail, robot] = definitions.accounts.as_slice() else {
+            panic!("{definitions:?}")
+        };
+        assert_eq!(mail.settings["host"], "relay.example");
+        assert_eq!(
+            (mail.per_minute, mail.repetition),
+            (None, Repetition::AtLeastOnce)
+        );
+        assert_eq!(
+            (robot.per_minute, robot.repetition),
+            (Some(20), Repetition::AtMostOnce)
+        );
+        let policy = definitions.policy.unwrap();
+        assert_eq!(policy.accounts, ["mail", "ops_robot"]);
+        assert_eq!(policy.urgent, ["3"]);
+    }
+
+    #[test]
+    fn every_wrong_member_is_named() {
+        for (from, to, expected) in [
+            ("\"mail\"\n", "\"Mail\"\n", "`name` must have"),
+            (
+                "\"email\"",
+                "\"fax\"",
+                "account mail: `channel` must be one of email, dingtalk_robot",
+            ),
+            ("587", "0", "account mail: `port` must be"),
+            (
+                "port = 587",
+                "prot = 587",
+                "account mail: `prot` is not a setting",
+            ),
+            (
+                "Desk <desk@example.com>",
+                "desk",
+                "account mail: `from` must be",
+            ),
+            (
+                "\"dingtalk_robot\"",
+                "\"dingtalk_robot\"\nper_minute = 0",
+                "`per_minute` must be",
+            ),
+            (
+                "[\"mail\", \"ops_robot\"]",
+                "[]",
+                "policy: `accounts` must name",
+            ),
+            (
+                "[\"mail\", \"ops_robot\"]",
+                "[\"mail\", \"mail\"]",
+                "policy: `accounts` names an account twice",
+            ),
+            ("[\"3\"]", "[\"\"]", "policy: `urgent` must contain"),
+            ("urgent = [\"3\"]", "urgnt = []", "unknown field `urgnt`"),
+            (
+                "name = \"ops_robot\"",
+                "name = \"mail\"",
+                "account mail is defined twice",
+            ),
+        ] {
+            assert!(VALID.contains(from), "{from}");
+            let reason = Definitions::read(&VALID.replacen(from, to, 1)).unwrap_err();
+            assert!(reason.contains(expected), "{to}: {reason}");
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Notifies people: decides when and through which channel accounts a person gets a notification, and follows
+//! the notification to its end.
+
+use std::collections::BTreeMap;
+
+use domain::intent::{Due, Notify};
+use domain::notification::routing::{Situation, decide};
+use domain::notification::{Command, Next, Notification, Rejection};
+use domain::views::ticket_card::TicketCard;
+use events::notification::{DeliveryEnded, EXPIRE, RELEASE, Read, Requested};
+use events::{Meta, NodeId, PersonId, channel_account, notification_policy};
+use infra::channel;
+use infra::ledger::{NoContext, command_id};
+use infra::{CommandEnvelope, Error, ExecuteError};
+use jiff::tz::TimeZone;
+
+use super::definitions::DEFAULT_POLICY;
+use super::preferences;
+use crate::App;
+use crate::app::{tickets, times};
+
+/// Notifies one person of a fact. A repeated call with the same id does nothing.
+pub async fn request(app: &App, id: &str, notify: Notify) -> Result<(), Error> {
+    let card = tickets::card(app, &notify.ticket).await?;
+    let policy = policy(app).await?;
+    let priority = card.as_ref().and_then(|card| card.ticket.priority());
+    let priority = priority
+        .map(|priority| priority.key.clone())
+        .unwrap_or_default();
+    let is_urgent = policy
+        .as_ref()
+        .is_some_and(|policy| policy.urgent.contains(&priority));
+    let requested = Requested {
+        person: notify.person,
+        fact: notify.fact,
+        ticket: notify.ticket,
+        node: notify.node,
+        name: notify.name,
+        round: notify.round,
+        cause: notify.cause.clone(),
+        at: notify.at,
+        priority,
+        is_urgent,
+    };
+    let next = next(app, &requested, card.as_ref(), policy.as_ref()).await?;
+    let command_envelope = CommandEnvelope {
+        stream: stream(id),
+        command_id: command_id(&["notify", id]),
+        meta: Meta::system(notify.correlation, notify.cause),
+    };
+    let command = Command::Request(Box::new(requested), next);
+    match app
+        .ledger
+        .execute::<Notification>(&command_envelope, &command, &NoContext)
+        .await
+    {
+        Ok(_) | Err(ExecuteError::Rejected(Rejection::AlreadyRequested)) => Ok(()),
+        Err(failure) => Err(failure.unexpected()),
+    }
+}
+
+/// Returns the stream of a notification.
+pub fn stream(id: &str) -> String {
+    format!("notification-{id}")
+}
+
+/// Handles a reached deadline of a notification: the end of quiet hours, or the end of the wait for the
+/// channels.
+pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
+    let state = app
+        .ledger
+        .load::<Notification>(&due.stream)
+        .await?
+        .aggregate
+        .0;
+    let Some(requested) = &state.requested else {
+        return Ok(());
+    };
+    let at = app.ledger.clock.now();
+    let command = match due.deadline.as_str() {
+        RELEASE => {
+            let card = tickets::card(app, &requested.ticket).await?;
+            let policy = policy(app).await?;
+            let next = next(app, requested, card.as_ref(), policy.as_ref()).await?;
+            Command::Release { next, at }
+        }
+        EXPIRE => Command::Expire { at },
+        _ => return Ok(()),
+    };
+    let meta = Meta::system(requested.cause.clone(), requested.cause.clone());
+    execute(
+        app,
+        &due.stream,
+        command_id(&["fire", &due.id()]),
+        meta,
+        &command,
+    )
+    .await
+}
+
+/// Stores the end of a delivery in its notification. A repeated call with the same id does nothing.
+pub async fn end_delivery(
+    app: &App,
+    id: &str,
+    notification: &str,
+    ended: DeliveryEnded,
+    meta: Meta,
+) -> Result<(), Error> {
+    let command = Command::EndDelivery(ended);
+    execute(app, notification, command_id(&["end", id]), meta, &command).await
+}
+
+/// Marks a notification as read. Returns `None` if the notification does not exist.
+pub async fn mark_read(app: &App, stream: &str, meta: Meta) -> Result<Option<Notification>, Error> {
+    let command_envelope = CommandEnvelope {
+        stream: stream.to_owned(),
+        command_id: app.ledger.fresh_id(),
+        meta: meta.clone(),
+    };
+    let command = Command::MarkRead(Read { by: meta.actor });
+    match app
+        .ledger
+        .execute::<Notification>(&command_envelope, &command, &NoContext)
+        .await
+    {
+        Ok(outcome) => Ok(Some(outcome.state)),
+        Err(ExecuteError::Rejected(Rejection::NotRequested)) => Ok(None),
+        Err(failure) => Err(failure.unexpected()),
+    }
+}
+
+async fn execute(
+    app: &App,
+    stream: &str,
+    command_id: [u8; 16],
+    meta: Meta,
+    command: &Command,
+) -> Result<(), Error> {
+    let command_envelope = CommandEnvelope {
+        stream: stream.to_owned(),
+        command_id,
+        meta,
+    };
+    app.ledger
+        .execute::<Notification>(&command_envelope, command, &NoContext)
+        .await
+        .map(drop)
+        .map_err(ExecuteError::unexpected)
+}
+
+async fn policy(app: &App) -> Result<Option<notification_policy::Defined>, Error> {
+    let policy = app
+        .configuration
+        .notification_policy(DEFAULT_POLICY)
+        .await?;
+    Ok(policy.0.clone())
+}
+
+/// Decides the next step of a notification by the current state of the ticket, the policy, and the preferences
+/// of the person.
+async fn next(
+    app: &App,
+    requested: &Requested,
+    card: Option<&TicketCard>,
+    policy: Option<&notification_policy::Defined>,
+) -> Result<Next, Error> {
+    if let Some(reason) = not_needed(requested, card) {
+        return Ok(Next::NotNeeded(reason.to_owned()));
+    }
+    let mut accounts: BTreeMap<String, channel_account::Defined> = BTreeMap::new();
+    for name in policy.iter().flat_map(|policy| &policy.accounts) {
+        if let Some(account) = app.configuration.channel_account(name).await? {
+            accounts.insert(name.clone(), account);
+        }
+    }
+    let preferences = preferences::read(app, &requested.person).await?;
+    let zone = zone(app, preferences.zone.as_deref());
+    let kinds = channel::ALL.iter();
+    let situation = Situation {
+        is_urgent: requested.is_urgent,
+        preferences: &preferences,
+        zone: &zone,
+        zone_name: zone.iana_name().unwrap_or("UTC"),
+        policy,
+        accounts: &accounts,
+        address_kinds: &kinds
+            .map(|one| (one.name().to_owned(), one.address_kind().to_owned()))
+            .collect(),
+        now: app.ledger.clock.now(),
+    };
+    Ok(Next::Decided(decide(&situation)))
+}
+
+/// Returns the time zone of a person. A person without a time zone has the time zone of the desk.
+pub fn zone(app: &App, name: Option<&str>) -> TimeZone {
+    name.and_then(|name| times::zone(name).ok())
+        .unwrap_or_else(|| app.settings.zone.clone())
+}
+
+/// Returns the reason why a person does not need a notification any more.
+fn not_needed(requested: &Requested, card: Option<&TicketCard>) -> Option<&'static str> {
+    let Some(card) = card else {
+        return Some("the ticket does not exist");
+    };
+    if card.ticket.status.is_over() {
+        return Some("the ticket has ended");
+    }
+    let waits = waits_for(card, requested.node, requested.round, &requested.person);
+    (!waits).then_some("the node does not wait for the person any more")
+}
+
+fn waits_for(card: &TicketCard, node: NodeId, round: u32, person: &PersonId) -> bool {
+    card.ticket.nodes.get(&node).is_some_and(|node_run| {
+        node_run.is_current() && node_run.round == round && node_run.waiting_for().contains(person)
+    })
+}

@@ -1,0 +1,215 @@
+//! Reads and changes the preferences of one person: language, time zone, quiet hours and addresses.
+
+use std::collections::BTreeMap;
+
+use domain::notification::person::{Person, stream};
+use domain::notification::quiet::time_of_day;
+use events::person::{Language, PreferencesChanged, QuietHours};
+use events::{Meta, PersonId, Personal};
+use infra::channel;
+use infra::ledger::NoContext;
+use infra::{CommandEnvelope, Error, ExecuteError};
+
+use crate::App;
+use crate::app::times;
+
+/// The preferences that a request contains.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Preferences {
+    pub language: Language,
+    pub zone: Option<String>,
+    pub quiet: Option<QuietHours>,
+    /// The addresses by their kind, such as `email` or `dingtalk`.
+    pub addresses: BTreeMap<String, String>,
+}
+
+/// A wrong member of preferences: its JSON pointer (RFC 6901) and the reason as an English text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrong {
+    pub field: String,
+    pub reason: String,
+}
+
+fn wrong(field: impl Into<String>, reason: impl Into<String>) -> Wrong {
+    Wrong {
+        field: field.into(),
+        reason: reason.into(),
+    }
+}
+
+/// Checks preferences. Returns the first wrong member.
+pub fn check(preferences: &Preferences) -> Result<(), Wrong> {
+    if let Some(zone) = &preferences.zone {
+        times::zone(zone).map_err(|reason| wrong("/zone", reason))?;
+    }
+    if let Some(quiet) = &preferences.quiet {
+        for (member, text) in [("from", &quiet.from), ("to", &quiet.to)] {
+            if time_of_day(text).is_none() {
+                let field = format!("/quiet/{member}");
+                let reason =
+                    format!("`quiet/{member}` must be a time of day such as 22:00, not {text:?}");
+                return Err(wrong(field, reason));
+            }
+        }
+        if quiet.from == quiet.to {
+            let reason = "`quiet/from` and `quiet/to` must differ, because equal times would mean always or never";
+            return Err(wrong("/quiet/to", reason));
+        }
+    }
+    for (kind, address) in &preferences.addresses {
+        let field = format!("/addresses/{kind}");
+        let codec = channel::ALL
+            .iter()
+            .find(|channel| channel.address_kind() == kind);
+        let Some(codec) = codec else {
+            let known: Vec<&str> = channel::ALL.iter().map(|one| one.address_kind()).collect();
+            let reason = format!(
+                "`addresses/{kind}` is not a kind of address; known are {}",
+                known.join(", ")
+            );
+            return Err(wrong(field, reason));
+        };
+        codec
+            .check_address(address)
+            .map_err(|reason| wrong(field, format!("`addresses/{kind}` must {reason}")))?;
+    }
+    Ok(())
+}
+
+/// Returns the stored preferences of a person. A person without stored preferences gets the defaults.
+pub async fn read(app: &App, person: &PersonId) -> Result<PreferencesChanged, Error> {
+    let state = app.ledger.load::<Person>(&stream(person)).await?;
+    Ok(state.aggregate.0.0.unwrap_or_default())
+}
+
+/// Replaces the preferences of a person. `meta` is the metadata of the request.
+pub async fn write(
+    app: &App,
+    person: &PersonId,
+    preferences: Preferences,
+    meta: Meta,
+) -> Result<PreferencesChanged, Error> {
+    let Preferences {
+        language,
+        zone,
+        quiet,
+        addresses,
+    } = preferences;
+    let sealed =
+        |(kind, address): (String, String)| (kind, Personal::new(person.clone(), address.into()));
+    let changed = PreferencesChanged {
+        language,
+        zone,
+        quiet,
+        addresses: addresses.into_iter().map(sealed).collect(),
+        by: meta.actor.clone(),
+    };
+    let command_envelope = CommandEnvelope {
+        stream: stream(person),
+        command_id: app.ledger.fresh_id(),
+        meta,
+    };
+    let outcome = app
+        .ledger
+        .execute::<Person>(&command_envelope, &changed, &NoContext)
+        .await
+        .map_err(ExecuteError::unexpected)?;
+    Ok(outcome.state.0.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn preferences() -> Preferences {
+        Preferences {
+            zone: Some("Asia/Shanghai".into()),
+            quiet: Some(QuietHours {
+                from: "22:00".into(),
+                to: "07:00".into(),
+            }),
+            addresses: BTreeMap::from([
+                ("email".to_owned(), "lisi@example.com".to_owned()),
+                ("dingtalk".to_owned(), "dt-1".to_owned()),
+            ]),
+            ..Preferences::default()
+        }
+    }
+
+    #[test]
+    fn every_wrong_member_is_named() {
+        assert_eq!(check(&preferences()), Ok(()));
+        let quiet = |from: &str, to: &str| {
+            Some(QuietHours {
+                from: from.into(),
+                to: to.into(),
+            })
+        };
+        let address =
+            |kind: &str, address: &str| BTreeMap::from([(kind.to_owned(), address.to_owned())]);
+        for (changed, field) in [
+            (
+                Preferences {
+                    zone: Some("Mars".into()),
+                    ..preferences()
+                },
+                "/zone",
+            ),
+            (
+                Preferences {
+                    quiet: quiet("25:00", "07:00"),
+                    ..preferences()
+                },
+                "/quiet/from",
+            ),
+            (
+                Preferences {
+                    quiet: quiet("22:00", "7"),
+                    ..preferences()
+                },
+                "/quiet/to",
+            ),
+            (
+                Preferences {
+                    quiet: quiet("07:00", "07:00"),
+                    ..preferences()
+                },
+                "/quiet/to",
+            ),
+            (
+                Preferences {
+                    addresses: address("email", "lisi"),
+                    ..preferences()
+                },
+                "/addresses/email",
+            ),
+            (
+                Preferences {
+                    addresses: address("email", "a@b.c\r\nBcc: x@y.z"),
+                    ..preferences()
+                },
+                "/addresses/email",
+            ),
+            (
+                Preferences {
+                    addresses: address("dingtalk", "@all"),
+                    ..preferences()
+                },
+                "/addresses/dingtalk",
+            ),
+            (
+                Preferences {
+                    addresses: address("fax", "1"),
+                    ..preferences()
+                },
+                "/addresses/fax",
+            ),
+        ] {
+            let Wrong {
+                field: named,
+                reason,
+            } = check(&changed).unwrap_err();
+            assert_eq!(named, field, "{reason}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Limits the number of messages of each channel account in any period of one minute. A document in the view
+//! `limit` contains the times of the last messages.
+
+use std::collections::VecDeque;
+
+use events::Moment;
+use infra::commit::hex;
+use infra::views::Document;
+use infra::{Error, Kind};
+use serde::{Deserialize, Serialize};
+
+use crate::App;
+
+/// The view that contains the times of the last messages of each account.
+pub const LIMIT: &str = "limit";
+/// The length of the period, in milliseconds.
+const PERIOD_MS: i64 = 60_000;
+/// Maximum number of attempts to change a document that other workers change at the same time.
+const ATTEMPTS_MAX: usize = 20;
+
+/// The times of the last messages of one account, from the oldest to the newest.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Last {
+    times: VecDeque<Moment>,
+    /// A random id. Two workers therefore never write equal documents.
+    writer: String,
+}
+
+/// Takes the right to send one message of an account. Returns `None` if the message may be sent now.
+/// Otherwise returns the time in milliseconds until the next message is allowed.
+///
+/// If the document is missing, the views were deleted and the last messages are unknown. The next message is
+/// then allowed after one period, so that a deleted view cannot exceed the limit of a provider.
+pub async fn take(app: &App, account: &str, per_minute: u32) -> Result<Option<i64>, Error> {
+    let most = usize::try_from(per_minute).unwrap_or(usize::MAX).max(1);
+    for _ in 0..ATTEMPTS_MAX {
+        let now = app.ledger.clock.now();
+        let stored = app.views.get(LIMIT, account).await?;
+        let expected = stored.as_ref().map_or(0, |document| document.sequence);
+        let last: Option<Last> =
+            stored.and_then(|document| serde_json::from_slice(&document.body).ok());
+        let mut times = last.map_or_else(|| vec![now; most].into(), |last| last.times);
+        let is_unknown = expected == 0;
+        while times.front().is_some_and(|at| at.plus_ms(PERIOD_MS) <= now) {
+            times.pop_front();
+        }
+        let wait = match times.front() {
+            Some(oldest) if times.len() >= most => Some((oldest.0 + PERIOD_MS - now.0).max(1)),
+            _ => None,
+        };
+        if wait.is_some() && !is_unknown {
+            return Ok(wait);
+        }
+        if wait.is_none() {
+            times.push_back(now);
+        }
+        if write(app, account, times, expected).await? {
+            return Ok(wait);
+        }
+    }
+    Err(Error::new(
+        Kind::Conflict,
+        format!("many workers use the limit of the account {account} at the same time"),
+    ))
+}
+
+/// Stores that a new account has sent no message yet.
+pub async fn start(app: &App, account: &str) -> Result<(), Error> {
+    // If another worker wrote the document first, the document of that worker remains.
+    write(app, account, VecDeque::new(), 0).await.map(drop)
+}
+
+async fn write(
+    app: &App,
+    account: &str,
+    times: VecDeque<Moment>,
+    expected: i64,
+) -> Result<bool, Error> {
+    let last = Last {
+        times,
+        writer: hex(&app.ledger.fresh_id()),
+    };
+    let document = Document {
+        sequence: expected + 1,
+        body: serde_json::to_vec(&last).unwrap_or_default(),
+    };
+    app.views
+        .put(LIMIT, account, &document, &[], expected)
+        .await
+}

@@ -1,0 +1,269 @@
+//! Explains a notification: why a person got it or did not get it, step by step, in Chinese or English.
+
+use domain::Envelope;
+use domain::notification::delivery::Delivery;
+use domain::views::Card as _;
+use events::delivery::{DeliveryEvent, FailureClass};
+use events::notification::{Fact, NotificationEvent, Outcome, SkipReason};
+use events::person::Language;
+use events::{Event, Moment};
+use infra::Error;
+use infra::views::Range;
+use jiff::tz::TimeZone;
+
+use crate::App;
+use crate::app::history::history_from;
+use crate::app::times;
+
+/// Maximum number of deliveries of one notification.
+const DELIVERIES_MAX: usize = 100;
+
+/// One step in the history of a notification.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    pub at: Moment,
+    /// The type of the event, such as `delivery.failed`.
+    pub event: String,
+    /// The channel account of a delivery. The text is empty for steps of the notification itself.
+    pub account: String,
+    pub text: String,
+}
+
+/// Returns the steps of a notification and of its deliveries in the order of their times.
+pub async fn steps(
+    app: &App,
+    stream: &str,
+    language: Language,
+    zone: &TimeZone,
+) -> Result<Vec<Step>, Error> {
+    let words = Words { language, zone };
+    let mut steps = Vec::new();
+    for envelope in history_from::<NotificationEvent>(&app.ledger, stream, 1).await? {
+        // The delivery itself states its end with more details.
+        if !matches!(envelope.event, NotificationEvent::DeliveryEnded(_)) {
+            let text = words.of_notification(&envelope.event);
+            steps.push(step(&envelope, "", text));
+        }
+    }
+    for delivery in deliveries(app, stream).await? {
+        let history = history_from::<DeliveryEvent>(&app.ledger, &delivery, 1).await?;
+        let account = match history.first().map(|envelope| &envelope.event) {
+            Some(DeliveryEvent::Requested(requested)) => requested.account.clone(),
+            _ => String::new(),
+        };
+        for envelope in history {
+            let text = words.of_delivery(&envelope.event, &account);
+            steps.push(step(&envelope, &account, text));
+        }
+    }
+    // Events of one stream keep their order. At the same time, a delivery is later than its start and earlier
+    // than the end of the notification.
+    steps.sort_by_key(|step| (step.at, rank(&step.event)));
+    Ok(steps)
+}
+
+fn rank(event: &str) -> u8 {
+    match event {
+        "notification.completed" | "notification.read" => 2,
+        _ if event.starts_with("delivery.") => 1,
+        _ => 0,
+    }
+}
+
+fn step<E: Event>(envelope: &Envelope<E>, account: &str, text: String) -> Step {
+    Step {
+        at: envelope.happened_at(),
+        event: envelope.event.kind().to_owned(),
+        account: account.to_owned(),
+        text,
+    }
+}
+
+/// Returns the streams of the deliveries of a notification.
+async fn deliveries(app: &App, notification: &str) -> Result<Vec<String>, Error> {
+    let (from, to) = (format!("{notification}|"), format!("{notification}|~"));
+    let range = Range {
+        view: Delivery::VIEW,
+        index: "notification",
+        from: &from,
+        to: &to,
+        descending: false,
+        skip: 0,
+        limit: DELIVERIES_MAX,
+    };
+    let entries = app.views.range(range).await?;
+    Ok(entries.into_iter().map(|entry| entry.key).collect())
+}
+
+/// Writes the steps in one language.
+struct Words<'a> {
+    language: Language,
+    zone: &'a TimeZone,
+}
+
+impl Words<'_> {
+    fn pick(&self, chinese: String, english: String) -> String {
+        match self.language {
+            Language::Chinese => chinese,
+            Language::English => english,
+        }
+    }
+
+    fn time(&self, at: Moment) -> String {
+        let text = times::in_zone(at, self.zone);
+        text.get(..19).unwrap_or(&text).replace('T', " ")
+    }
+
+    fn of_notification(&self, event: &NotificationEvent) -> String {
+        match event {
+            NotificationEvent::Requested(requested) => {
+                let (sn, node) = (&requested.ticket, &requested.name);
+                let (chinese, english) = match requested.fact {
+                    Fact::ApprovalNeeded => ("审批", "approval"),
+                    Fact::WorkAssigned => ("处理", "work"),
+                };
+                let (urgent_cn, urgent_en) = if requested.is_urgent {
+                    ("策略将该优先级视为紧急，因此不受免打扰时段限制。", " The policy counts the priority as urgent, so quiet hours do not apply.")
+                } else {
+                    ("", "")
+                };
+                self.pick(
+                    format!("工单 {sn} 的节点“{node}”等待此人{chinese}。{urgent_cn}"),
+                    format!("The node \"{node}\" of ticket {sn} waits for the {english} of this person.{urgent_en}"),
+                )
+            }
+            NotificationEvent::Held(held) => {
+                let (from, to, zone) = (&held.quiet.from, &held.quiet.to, &held.zone);
+                let until = self.time(held.until);
+                self.pick(
+                    format!("处于免打扰时段 {from}–{to}（{zone}），消息保留到 {until}。"),
+                    format!("Quiet hours {from}–{to} ({zone}) hold the message until {until}."),
+                )
+            }
+            NotificationEvent::Routed(routed) => {
+                let accounts: Vec<&str> =
+                    routed.routes.iter().map(|route| route.account.as_str()).collect();
+                let mut text = if accounts.is_empty() {
+                    self.pick("没有可用的渠道账号。".into(), "No channel account can send.".into())
+                } else {
+                    let accounts = accounts.join(", ");
+                    self.pick(
+                        format!("通过渠道账号 {accounts} 发送。"),
+                        format!("The channel accounts {accounts} send the message."),
+                    )
+                };
+                for skipped in &routed.skipped {
+                    text.push_str(&self.skipped(&skipped.account, skipped.reason));
+                }
+                text
+            }
+            NotificationEvent::DeliveryEnded(ended) => self.pick(
+                format!("渠道账号 {} 的投递结束。", ended.account),
+                format!("The delivery of the account {} ended.", ended.account),
+            ),
+            NotificationEvent::Completed(completed) => match completed.outcome {
+                Outcome::Accepted => self.pick(
+                    "至少一个渠道已接受消息。".into(),
+                    "At least one channel accepted the message.".into(),
+                ),
+                Outcome::InboxOnly => self.pick(
+                    "没有渠道接受消息，此人可在收件箱中看到通知。".into(),
+                    format!(
+                        "No channel accepted a message ({}). The inbox of the person shows the notification.",
+                        completed.reason
+                    ),
+                ),
+                Outcome::NotNeeded => self.pick(
+                    "工单已不再等待此人，因此不发送消息。".into(),
+                    format!("No message is sent: {}.", completed.reason),
+                ),
+            },
+            NotificationEvent::Read(_) => self.pick(
+                "此人已在收件箱中阅读通知。".into(),
+                "The person read the notification in the inbox.".into(),
+            ),
+        }
+    }
+
+    fn skipped(&self, account: &str, reason: SkipReason) -> String {
+        let (chinese, english) = match reason {
+            SkipReason::NoAddress => (
+                "此人没有该渠道的地址",
+                "the person has no address for this channel",
+            ),
+            SkipReason::Disabled => ("账号已停用", "the account is switched off"),
+            SkipReason::NotDefined => ("账号未定义", "the account is not defined"),
+        };
+        self.pick(
+            format!("跳过 {account}：{chinese}。"),
+            format!(" {account} is skipped: {english}."),
+        )
+    }
+
+    fn of_delivery(&self, event: &DeliveryEvent, account: &str) -> String {
+        match event {
+            DeliveryEvent::Requested(_) => self.pick(
+                format!("渠道账号 {account} 的消息已写好。"),
+                format!("The message of the account {account} is written."),
+            ),
+            DeliveryEvent::AttemptStarted(started) => self.pick(
+                format!("第 {} 次发送开始。", started.attempt),
+                format!("Attempt {} starts.", started.attempt),
+            ),
+            DeliveryEvent::AttemptFailed(failed) => {
+                let (number, reason) = (failed.attempt, &failed.reason);
+                let due = self.time(failed.due);
+                self.pick(
+                    format!("第 {number} 次发送失败：{reason}。将于 {due} 重试。"),
+                    format!("Attempt {number} failed: {reason}. The next attempt is at {due}."),
+                )
+            }
+            DeliveryEvent::Postponed(postponed) => {
+                let (reason, due) = (&postponed.reason, self.time(postponed.due));
+                self.pick(
+                    format!("受频率限制，推迟到 {due} 发送（{reason}）。"),
+                    format!("A rate limit postpones the message until {due} ({reason})."),
+                )
+            }
+            DeliveryEvent::Succeeded(succeeded) => self.pick(
+                format!("服务方已接受消息（代码 {}）。", succeeded.code),
+                format!(
+                    "The provider accepted the message (code {}).",
+                    succeeded.code
+                ),
+            ),
+            DeliveryEvent::Failed(failed) => {
+                let (chinese, english) = class(failed.class);
+                let code = &failed.code;
+                let reason = &failed.reason;
+                let shown = if code.is_empty() {
+                    String::new()
+                } else {
+                    format!(" {code}")
+                };
+                self.pick(
+                    format!("发送失败，不再重试（{chinese}{shown}）：{reason}。"),
+                    format!(
+                        "The message was not sent and is not repeated ({english}{shown}): {reason}."
+                    ),
+                )
+            }
+        }
+    }
+}
+
+/// Returns the name of a failure class in Chinese and English.
+fn class(class: FailureClass) -> (&'static str, &'static str) {
+    match class {
+        FailureClass::Transient => ("暂时无法发送", "temporary failure"),
+        FailureClass::Throttled => ("频率限制", "rate limit"),
+        FailureClass::Permanent => ("服务方拒绝", "refused by the provider"),
+        FailureClass::RecipientInvalid => ("地址无效", "wrong address"),
+        FailureClass::Credential => (
+            "服务方拒绝了账号的凭证或签名",
+            "refused credentials or signature",
+        ),
+        FailureClass::TooLarge => ("消息过大", "message too large"),
+        FailureClass::Unknown => ("结果未知", "unknown result"),
+    }
+}

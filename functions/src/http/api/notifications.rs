@@ -1,0 +1,370 @@
+//! Shows notifications in the API `/v1`: the inbox of a person, the explanation of a notification, and the
+//! lists for superusers. A person may read only the own notifications.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::response::IntoResponse;
+use domain::notification::delivery::{Delivery, End};
+use domain::notification::{Notification, Phase};
+use events::notification::Fact;
+use events::person::{Language, PreferencesChanged};
+use events::{Moment, PersonId};
+use serde_json::{Value, json};
+
+use super::admin::{CardList, page_of, stream_of, superuser};
+use super::problem::{ApiResult, Problem};
+use super::request::Asked;
+use super::resource::{
+    Answer, Asks, Call, Operation, PAGE, PAGE_SIZE, Resource, get, list, post, put, segments,
+};
+use super::shape::{Member, Shape, optional, quoted, required};
+use super::time;
+use crate::app::notifications::preferences::{self, Preferences};
+use crate::app::notifications::{notify, why};
+
+/// The languages of messages. The names are the values of the member `language`.
+const LANGUAGES: &[&str] = &["zh-CN", "en"];
+
+const LANGUAGE: Member = optional("language", Shape::Words(LANGUAGES));
+const ZONE: Member = optional("zone", Shape::Text);
+const QUIET: Member = optional(
+    "quiet",
+    Shape::Object(&[required("from", Shape::Text), required("to", Shape::Text)]),
+);
+const ADDRESSES: Member = optional("addresses", Shape::Map(&Shape::Text));
+
+const OPERATIONS: &[Operation] = &[
+    list(
+        "/v1/notifications",
+        "lists notifications by time, latest first; for superusers",
+        &[
+            ("state", Asks::Word(&["all", "open", "inbox_only"])),
+            ("ticket", Asks::Text),
+            PAGE,
+            PAGE_SIZE,
+        ],
+    ),
+    get(
+        "/v1/notifications/{notification}",
+        "shows a notification; for its person and superusers",
+    ),
+    list(
+        "/v1/notifications/{notification}/why",
+        "explains step by step why the person got the notification or did not get it",
+        &[("language", Asks::Word(LANGUAGES))],
+    ),
+    post(
+        "/v1/notifications/{notification}/read",
+        "marks a notification as read",
+        &[],
+    ),
+    list(
+        "/v1/inbox/{person}",
+        "lists the notifications of a person, latest first; for this person and superusers",
+        &[("state", Asks::Word(&["all", "unread"])), PAGE, PAGE_SIZE],
+    ),
+    list(
+        "/v1/deliveries",
+        "lists the deliveries of notifications by time, latest first; for superusers",
+        &[
+            ("state", Asks::Word(&["all", "open", "failed"])),
+            PAGE,
+            PAGE_SIZE,
+        ],
+    ),
+    get(
+        "/v1/people/{person}/preferences",
+        "shows the language, the time zone, the quiet hours and the addresses of a person; for this person and superusers",
+    ),
+    put(
+        "/v1/people/{person}/preferences",
+        "replaces the preferences of a person; for this person and superusers",
+        &[LANGUAGE, ZONE, QUIET, ADDRESSES],
+    ),
+];
+
+/// The operations on notifications, and the function that handles these operations.
+pub(super) const RESOURCE: Resource = Resource {
+    operations: OPERATIONS,
+    answer,
+    is_configuration: false,
+};
+
+fn answer(call: Call) -> Answer {
+    Box::pin(async move {
+        let request = call.request;
+        match (call.method.as_str(), segments(&call.path).as_slice()) {
+            (_, ["notifications"]) => all(request).await,
+            (_, ["notifications", id]) => one(request, id).await,
+            (_, ["notifications", id, "why"]) => explain(request, id).await,
+            (_, ["notifications", id, _]) => read(request, id).await,
+            (_, ["deliveries"]) => deliveries(request).await,
+            (_, ["inbox", person]) => inbox(request, person).await,
+            ("PUT", [_, person, _]) => change(request, person).await,
+            (_, [_, person, ..]) => shown_preferences(request, person).await,
+            _ => Err(Problem::not_found("this path does not exist")),
+        }
+    })
+}
+
+/// Returns the id of the acting person. Returns an error if the person is neither `person` nor a superuser.
+async fn own_or_superuser(request: &Asked, person: &PersonId) -> Result<PersonId, Problem> {
+    let actor = request.app.people.find(request.user()?).await?;
+    if actor == *person || request.app.configuration.is_superuser(&actor).await? {
+        Ok(actor)
+    } else {
+        Err(Problem::forbidden(
+            "only the person and superusers may do this",
+        ))
+    }
+}
+
+async fn all(request: Asked) -> ApiResult {
+    superuser(&request).await?;
+    let state = request.asked_for("state").filter(|state| *state != "all");
+    let list = match (state, request.asked_for("ticket")) {
+        (None, None) => CardList::whole("notification"),
+        (Some("open"), None) => CardList::whole("open"),
+        (Some(_), None) => CardList::whole("inbox_only"),
+        (None, Some(ticket)) => CardList::below("ticket", ticket),
+        (Some(_), Some(_)) => {
+            return Err(Problem::malformed(
+                "state",
+                "only one of `state` and `ticket` can be given",
+            ));
+        }
+    };
+    page(&request, &list).await
+}
+
+async fn inbox(request: Asked, person: &str) -> ApiResult {
+    let pid = request.app.people.find(person).await?;
+    own_or_superuser(&request, &pid).await?;
+    let index = match request.asked_for("state") {
+        Some("unread") => "unread",
+        _ => "inbox",
+    };
+    page(&request, &CardList::below(index, pid.as_str())).await
+}
+
+/// Returns one page of notifications, with the user names of their people.
+async fn page(request: &Asked, list: &CardList) -> ApiResult {
+    let body = |stream: &str, card: &Notification| shown(request, stream, card);
+    page_of(request, list, "notifications", body).await
+}
+
+async fn deliveries(request: Asked) -> ApiResult {
+    superuser(&request).await?;
+    let index = match request.asked_for("state") {
+        Some("open") => "open",
+        Some("failed") => "failed",
+        _ => "delivery",
+    };
+    let body = |stream: &str, card: &Delivery| delivery(&request, stream, card);
+    page_of(&request, &CardList::whole(index), "deliveries", body).await
+}
+
+fn delivery(request: &Asked, stream: &str, card: &Delivery) -> Value {
+    let requested = card.requested.as_ref();
+    let at = |at: Moment| time(&request.app, at);
+    let failure = card.last_failure.as_ref();
+    let (state, class, code, reason) = match &card.end {
+        None => (
+            "open",
+            failure.map(|one| one.class),
+            failure.map(|one| one.code.clone()),
+            failure.map(|one| one.reason.clone()),
+        ),
+        Some(End::Succeeded(end)) => ("accepted", None, Some(end.code.clone()), None),
+        Some(End::Failed(end)) => (
+            "failed",
+            Some(end.class),
+            Some(end.code.clone()),
+            Some(end.reason.clone()),
+        ),
+    };
+    json!({
+        "id": stream.trim_start_matches("delivery-"),
+        "notification": requested.map(|one| one.notification.trim_start_matches("notification-")),
+        "ticket": requested.map(|one| &one.ticket),
+        "account": requested.map(|one| &one.account),
+        "channel": requested.map(|one| &one.channel),
+        "state": state,
+        "attempts": card.attempts.made,
+        "next_attempt": card.is_open().then(|| at(card.attempts.due)),
+        "class": class,
+        "code": code.filter(|code| !code.is_empty()),
+        "reason": reason,
+    })
+}
+
+fn stream(id: &str) -> Result<String, Problem> {
+    stream_of("notification", id).ok_or_else(|| missing(id))
+}
+
+fn missing(id: &str) -> Problem {
+    Problem::not_found(format!("there is no notification {}", quoted(id)))
+}
+
+/// Loads a notification that the acting person may read. Returns its stream, its state and the acting person.
+/// For a person who may not read the notification, the notification does not exist.
+async fn allowed(request: &Asked, id: &str) -> Result<(String, Notification, PersonId), Problem> {
+    let stream = stream(id)?;
+    let state = request
+        .app
+        .ledger
+        .load::<Notification>(&stream)
+        .await?
+        .aggregate
+        .0;
+    let requested = state.requested.as_ref().ok_or_else(|| missing(id))?;
+    let actor = own_or_superuser(request, &requested.person)
+        .await
+        .map_err(|_| missing(id))?;
+    Ok((stream, state, actor))
+}
+
+async fn one(request: Asked, id: &str) -> ApiResult {
+    let (stream, state, _) = allowed(&request, id).await?;
+    Ok(Json(shown(&request, &stream, &state)).into_response())
+}
+
+async fn read(request: Asked, id: &str) -> ApiResult {
+    let (stream, _, actor) = allowed(&request, id).await?;
+    let meta = request.meta(actor);
+    let state = notify::mark_read(&request.app, &stream, meta).await?;
+    let state = state.ok_or_else(|| missing(id))?;
+    Ok(Json(shown(&request, &stream, &state)).into_response())
+}
+
+async fn explain(request: Asked, id: &str) -> ApiResult {
+    let (stream, state, actor) = allowed(&request, id).await?;
+    let app = &request.app;
+    let preferences = preferences::read(app, &actor).await?;
+    let language = match request.asked_for("language") {
+        Some("en") => Language::English,
+        Some(_) => Language::Chinese,
+        None => preferences.language,
+    };
+    let zone = notify::zone(app, preferences.zone.as_deref());
+    let steps = why::steps(app, &stream, language, &zone).await?;
+    let steps: Vec<Value> = steps
+        .into_iter()
+        .map(|step| {
+            json!({
+                "at": time(app, step.at),
+                "event": step.event,
+                "account": Some(step.account).filter(|account| !account.is_empty()),
+                "text": step.text,
+            })
+        })
+        .collect();
+    let person = match &state.requested {
+        Some(requested) => app.people.name(&requested.person).await?,
+        None => String::new(),
+    };
+    let mut body = shown(&request, &stream, &state);
+    body["person"] = person.into();
+    body["steps"] = steps.into();
+    Ok(Json(body).into_response())
+}
+
+fn shown(request: &Asked, stream: &str, state: &Notification) -> Value {
+    let at = |at: Moment| time(&request.app, at);
+    let requested = state.requested.as_ref();
+    let (phase, outcome, reason, until) = match &state.phase {
+        Phase::New => ("new", None, None, None),
+        Phase::Held(held) => ("held", None, None, Some(at(held.until))),
+        Phase::Sending => ("sending", None, None, None),
+        Phase::Completed(completed) => (
+            "completed",
+            Some(completed.outcome),
+            Some(&completed.reason).filter(|reason| !reason.is_empty()),
+            None,
+        ),
+    };
+    let routed = state.routed.as_ref();
+    json!({
+        "id": stream.trim_start_matches("notification-"),
+        "fact": requested.map(|one| match one.fact {
+            Fact::ApprovalNeeded => "approval_needed",
+            Fact::WorkAssigned => "work_assigned",
+        }),
+        "ticket": requested.map(|one| &one.ticket),
+        "node": requested.map(|one| one.node),
+        "node_name": requested.map(|one| &one.name),
+        "at": requested.map(|one| at(one.at)),
+        "is_urgent": requested.is_some_and(|one| one.is_urgent),
+        "is_read": state.is_read,
+        "state": phase,
+        "held_until": until,
+        "outcome": outcome,
+        "reason": reason,
+        "accounts": routed.map(|routed| &routed.routes),
+        "skipped": routed.map(|routed| &routed.skipped),
+        "deliveries": state.ended.iter().map(|ended| json!({
+            "account": ended.account,
+            "delivery": ended.delivery.trim_start_matches("delivery-"),
+            "is_accepted": ended.is_accepted,
+            "class": ended.class,
+            "code": Some(&ended.code).filter(|code| !code.is_empty()),
+            "reason": Some(&ended.reason).filter(|reason| !reason.is_empty()),
+        })).collect::<Vec<_>>(),
+    })
+}
+
+async fn shown_preferences(request: Asked, person: &str) -> ApiResult {
+    let pid = request.app.people.find(person).await?;
+    own_or_superuser(&request, &pid).await?;
+    let preferences = preferences::read(&request.app, &pid).await?;
+    Ok(Json(preferences_body(&preferences)).into_response())
+}
+
+async fn change(request: Asked, person: &str) -> ApiResult {
+    let name = crate::app::people::one_name(person)
+        .ok_or_else(|| Problem::not_found(format!("{} is not a user name", quoted(person))))?;
+    let found = request.app.people.find(name).await?;
+    let actor = own_or_superuser(&request, &found).await?;
+    let wanted = wanted(&request)?;
+    preferences::check(&wanted).map_err(|wrong| Problem::malformed(&wrong.field, wrong.reason))?;
+    let pid = request.app.people.pid(name).await?;
+    let actor = if actor == found { pid.clone() } else { actor };
+    let meta = request.meta(actor);
+    let stored = preferences::write(&request.app, &pid, wanted, meta).await?;
+    Ok(Json(preferences_body(&stored)).into_response())
+}
+
+/// Reads the preferences from the body of a request. The shape of the body is already checked.
+fn wanted(request: &Asked) -> Result<Preferences, Problem> {
+    let quiet = request.body.get("quiet").cloned();
+    let quiet = quiet.map(serde_json::from_value).transpose();
+    let addresses = request
+        .body
+        .get("addresses")
+        .cloned()
+        .unwrap_or_else(|| json!({}));
+    let addresses: Result<BTreeMap<String, String>, _> = serde_json::from_value(addresses);
+    let wrong = |field: &str| Problem::malformed(field, format!("`{}` is not valid", &field[1..]));
+    Ok(Preferences {
+        language: match request.text("language")?.as_deref() {
+            Some("en") => Language::English,
+            _ => Language::Chinese,
+        },
+        zone: request.text("zone")?,
+        quiet: quiet.map_err(|_| wrong("/quiet"))?,
+        addresses: addresses.map_err(|_| wrong("/addresses"))?,
+    })
+}
+
+fn preferences_body(preferences: &PreferencesChanged) -> Value {
+    let addresses = preferences.addresses.iter();
+    json!({
+        "language": preferences.language,
+        "zone": preferences.zone,
+        "quiet": preferences.quiet,
+        "addresses": addresses
+            .map(|(kind, address)| (kind.clone(), address.value.clone()))
+            .collect::<serde_json::Map<_, _>>(),
+    })
+}

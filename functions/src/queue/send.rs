@@ -1,0 +1,253 @@
+//! Processes the messages of the queue `send`. A message creates a delivery, or makes the next attempt of a
+//! delivery. Only this queue reads the secrets of channel accounts.
+
+use async_trait::async_trait;
+use domain::attempt::{Attempts, Policy, Report, Verdict};
+use domain::intent::Intent;
+use domain::notification::Notification;
+use domain::notification::content::Content;
+use domain::notification::delivery::{Command, Delivery, POLICY, Rejection};
+use events::delivery::{FailureClass, Requested};
+use events::task_type::Repetition;
+use events::{Meta, Personal, channel_account};
+use infra::channel::{self, Channel, Outgoing as Message, Request, Response};
+use infra::ledger::command_id;
+use infra::queue;
+use infra::{CommandEnvelope, Error};
+
+use super::runner::{self, Outgoing, Prepared, Start};
+use super::wrong_queue;
+use crate::App;
+use crate::app::notifications::{message, notify, preferences, rate};
+use crate::app::tickets;
+
+/// The prefix of the name of each secret that belongs to a channel account.
+pub const CHANNEL: &str = "channel/";
+
+/// Executes an intent (a request for work) from a message: creates the delivery, and makes its first attempt.
+pub async fn execute(app: &App, message: &queue::Message, intent: Intent) -> Result<(), Error> {
+    let Intent::StartDelivery {
+        notification,
+        account,
+        cause,
+        correlation,
+    } = intent
+    else {
+        return Err(wrong_queue(message));
+    };
+    let stream = format!("delivery-{}", message.id);
+    let Some(requested) = request(app, &notification, &account).await? else {
+        return Ok(());
+    };
+    let command_envelope = CommandEnvelope {
+        stream: stream.clone(),
+        command_id: command_id(&["send", &message.id]),
+        meta: Meta::system(correlation, cause),
+    };
+    let command = Command::Request(Box::new(requested));
+    runner::open::<Delivery>(&app.ledger, &command_envelope, &command).await?;
+    attempt(app, &stream).await
+}
+
+/// Makes the next attempt of a delivery. If the time of this attempt has not come, does nothing.
+pub async fn attempt(app: &App, stream: &str) -> Result<(), Error> {
+    runner::run::<Delivery>(app, stream).await
+}
+
+/// Returns the request for a delivery with its address and its rendered content. Returns `None` if the
+/// notification does not exist or was not routed.
+async fn request(app: &App, notification: &str, account: &str) -> Result<Option<Requested>, Error> {
+    let state = app
+        .ledger
+        .load::<Notification>(notification)
+        .await?
+        .aggregate
+        .0;
+    let (Some(fact), Some(routed)) = (&state.requested, &state.routed) else {
+        return Ok(None);
+    };
+    let preferences = preferences::read(app, &fact.person).await?;
+    let zone = notify::zone(app, preferences.zone.as_deref());
+    let card = tickets::card(app, &fact.ticket).await?.unwrap_or_default();
+    let content = message::content(app, fact, &card, preferences.language, &zone).await?;
+    let content = serde_json::to_value(content).unwrap_or_default();
+    let defined = app.configuration.channel_account(account).await?;
+    let (channel, repetition) = defined.map_or_else(
+        || (String::new(), Repetition::AtMostOnce),
+        |defined| (defined.channel, defined.repetition),
+    );
+    let kind = channel::find(&channel).map_or("", Channel::address_kind);
+    let address = preferences.addresses.get(kind);
+    let address = address
+        .map(|address| address.value.clone())
+        .unwrap_or_default();
+    Ok(Some(Requested {
+        notification: notification.to_owned(),
+        ticket: fact.ticket.clone(),
+        person: fact.person.clone(),
+        account: account.to_owned(),
+        channel,
+        to: Personal::new(fact.person.clone(), address),
+        content: Personal::new(fact.person.clone(), content),
+        repetition,
+        due: app.ledger.clock.now(),
+        expires: routed.expires,
+    }))
+}
+
+fn refused(class: FailureClass, reason: &str) -> Verdict {
+    Verdict::Refused {
+        class,
+        code: String::new(),
+        reason: reason.to_owned(),
+    }
+}
+
+#[async_trait]
+impl Outgoing for Delivery {
+    fn attempts(&self) -> Option<Attempts> {
+        self.is_open().then_some(self.attempts)
+    }
+
+    fn cause(&self) -> &str {
+        self.requested
+            .as_ref()
+            .map_or("", |requested| &requested.notification)
+    }
+
+    fn interrupted(&self) -> Option<(Verdict, Policy)> {
+        let verdict = Verdict::Unknown {
+            reason: "the desk stopped during the attempt".into(),
+        };
+        self.is_interrupted().then_some((verdict, POLICY))
+    }
+
+    async fn prepare<'a>(
+        &'a self,
+        app: &'a App,
+        stream: &str,
+    ) -> Result<Prepared<'a, Self>, Error> {
+        match prepare(app, self, stream).await? {
+            Ok(prepared) => Ok(prepared),
+            Err(verdict) => Ok(Prepared::Verdict(verdict, POLICY)),
+        }
+    }
+
+    fn record(report: Report) -> Command {
+        Command::Record(report)
+    }
+
+    fn is_repeated(rejection: &Rejection) -> bool {
+        matches!(
+            rejection,
+            Rejection::AlreadyRequested | Rejection::NotDue(_)
+        )
+    }
+}
+
+/// Creates the request of the next attempt. The inner `Err` is the verdict if no request can be sent.
+async fn prepare<'a>(
+    app: &'a App,
+    delivery: &'a Delivery,
+    stream: &str,
+) -> Result<Result<Prepared<'a, Delivery>, Verdict>, Error> {
+    let Some(requested) = &delivery.requested else {
+        return Ok(Err(refused(
+            FailureClass::Permanent,
+            "the delivery is not requested",
+        )));
+    };
+    let defined = app
+        .configuration
+        .channel_account(&requested.account)
+        .await?;
+    let Some((account, codec)) =
+        defined.and_then(|one| Some((one.clone(), channel::find(&one.channel)?)))
+    else {
+        let reason = "the channel account is not defined";
+        return Ok(Err(refused(FailureClass::Permanent, reason)));
+    };
+    if !account.is_enabled {
+        let reason = "the channel account is switched off";
+        return Ok(Err(refused(FailureClass::Permanent, reason)));
+    }
+    let content = serde_json::from_value::<Content>(requested.content.value.clone()).ok();
+    let (Some(to), Some(content)) = (requested.to.value.as_str(), content) else {
+        let reason = "the address or the content was erased";
+        return Ok(Err(refused(FailureClass::RecipientInvalid, reason)));
+    };
+    if let Some(verdict) = limited(app, &account).await? {
+        return Ok(Err(verdict));
+    }
+    let secret = app
+        .ledger
+        .keys
+        .secret(&format!("{CHANNEL}{}", account.name))
+        .await?;
+    let secret = String::from_utf8(secret.unwrap_or_default()).unwrap_or_default();
+    let message = Message {
+        account: &account,
+        secret: &secret,
+        to,
+        content: &content,
+        id: stream.trim_start_matches("delivery-"),
+        requested: requested.due,
+        now: app.ledger.clock.now(),
+    };
+    let request = match codec.request(&message) {
+        Ok(request) => request,
+        // An operator can correct the configuration, so the delivery is tried again.
+        Err(reason) => {
+            return Ok(Err(Verdict::Retry {
+                reason,
+                after_ms: None,
+            }));
+        }
+    };
+    let begin: Start<Delivery> = |attempt, until| Command::Begin { attempt, until };
+    let start = (requested.repetition == Repetition::AtMostOnce).then_some(begin);
+    let name = account.name;
+    Ok(Ok(match request {
+        Request::Http(request) => Prepared::Request {
+            request,
+            start,
+            judge: Box::new(move |response| judge(codec, &name, &Response::Http(response.clone()))),
+        },
+        Request::Mail(mail) => Prepared::Mail {
+            mail,
+            start,
+            judge: Box::new(move |reply| judge(codec, &name, &Response::Mail(reply.clone()))),
+        },
+    }))
+}
+
+/// Returns the verdict of an account that has used its limit of messages.
+async fn limited(app: &App, account: &channel_account::Defined) -> Result<Option<Verdict>, Error> {
+    let Some(per_minute) = account.per_minute else {
+        return Ok(None);
+    };
+    let wait = rate::take(app, &account.name, per_minute).await?;
+    Ok(wait.map(|after_ms| Verdict::Throttled {
+        reason: format!("the account may send {per_minute} messages in one minute"),
+        after_ms,
+    }))
+}
+
+fn judge(codec: &dyn Channel, account: &str, response: &Response) -> (Verdict, Policy) {
+    let verdict = codec.verdict(response);
+    if let Verdict::Refused {
+        class,
+        code,
+        reason,
+    } = &verdict
+    {
+        tracing::warn!(
+            account,
+            ?class,
+            code,
+            reason,
+            "a provider refused a message"
+        );
+    }
+    (verdict, POLICY)
+}

@@ -1,0 +1,137 @@
+//! Sends mails by SMTP (RFC 5321). The client connects only to addresses that the egress rules allow.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use lettre::Address;
+use lettre::transport::smtp::authentication::{Credentials, Mechanism};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, TlsParameters};
+use lettre::transport::smtp::commands::{Data, Mail as MailCommand, Rcpt};
+use lettre::transport::smtp::extension::ClientId;
+use lettre::transport::smtp::{Error as SmtpError, response::Response as SmtpResponse};
+
+use super::{Mail, MailError, MailReply, MailTls, Mailer};
+use crate::http::egress::Egress;
+
+/// The mailer of a desk that sends mails to real relays.
+#[derive(Clone, Debug)]
+pub struct Smtp {
+    egress: Arc<Egress>,
+}
+
+impl Smtp {
+    pub fn new(egress: Egress) -> Self {
+        Self {
+            egress: Arc::new(egress),
+        }
+    }
+
+    /// Returns the addresses of a relay that the egress rules allow.
+    async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, MailError> {
+        let is_named = self.egress.allows_host(host);
+        let found = tokio::net::lookup_host((host, port)).await;
+        let found = found.map_err(|error| {
+            MailError::NotSent(format!("cannot find the mail relay {host}: {error}"))
+        })?;
+        let allowed: Vec<SocketAddr> = found
+            .filter(|address| is_named || self.egress.allows(address.ip()))
+            .collect();
+        if allowed.is_empty() {
+            return Err(MailError::NotSent(format!(
+                "connections to the mail relay {host} are not allowed (--egress)"
+            )));
+        }
+        Ok(allowed)
+    }
+}
+
+#[async_trait]
+impl Mailer for Smtp {
+    async fn send(&self, mail: &Mail) -> Result<MailReply, MailError> {
+        let addresses = self.addresses(&mail.host, mail.port).await?;
+        let mut is_sent = false;
+        let conversation = converse(mail, &addresses, &mut is_sent);
+        let outcome = tokio::time::timeout(mail.timeout, conversation).await;
+        match outcome {
+            Ok(Ok(response)) => Ok(MailReply {
+                code: response.code().into(),
+                text: response.message().collect::<Vec<_>>().join(" "),
+            }),
+            Ok(Err(error)) => reply_of(&error).map_or_else(|| Err(lost(is_sent, &error)), Ok),
+            Err(_) => {
+                let reason = format!("the mail relay did not answer within {:?}", mail.timeout);
+                Err(lost(is_sent, &reason))
+            }
+        }
+    }
+}
+
+fn lost(is_sent: bool, reason: &impl std::fmt::Display) -> MailError {
+    let reason = reason.to_string();
+    if is_sent {
+        MailError::Unknown(reason)
+    } else {
+        MailError::NotSent(reason)
+    }
+}
+
+/// Sends one mail over a new connection. Sets `is_sent` before the content of the mail is sent.
+async fn converse(
+    mail: &Mail,
+    addresses: &[SocketAddr],
+    is_sent: &mut bool,
+) -> Result<SmtpResponse, SmtpError> {
+    let hello = ClientId::Domain(mail.hello.clone());
+    let tls = match mail.tls {
+        MailTls::None => None,
+        MailTls::Implicit | MailTls::Starttls => Some(tls(&mail.host)?),
+    };
+    let implicit = tls.clone().filter(|_| mail.tls == MailTls::Implicit);
+    let mut connection =
+        AsyncSmtpConnection::connect_tokio1(addresses, Some(mail.timeout), &hello, implicit, None)
+            .await?;
+    if let (MailTls::Starttls, Some(tls)) = (mail.tls, tls) {
+        connection.starttls(tls, &hello).await?;
+    }
+    if let Some((user, password)) = &mail.login {
+        let credentials = Credentials::new(user.clone(), password.clone());
+        let mechanisms = [Mechanism::Plain, Mechanism::Login];
+        connection.auth(&mechanisms, &credentials).await?;
+    }
+    let address = |text: &str| text.parse::<Address>().ok();
+    let begin = MailCommand::new(address(&mail.from), Vec::new());
+    connection.command(begin).await?;
+    if let Some(to) = address(&mail.to) {
+        connection.command(Rcpt::new(to, Vec::new())).await?;
+    }
+    connection.command(Data).await?;
+    *is_sent = true;
+    let response = connection.message(&mail.bytes).await;
+    if response.is_ok() {
+        // The relay has accepted the mail. An error of the last command has no consequence.
+        let _ = connection.quit().await;
+    }
+    response
+}
+
+/// Returns the settings of an encrypted connection. The client trusts two sets of root certificates, as for
+/// HTTP: those of Mozilla, which are part of the program, and those of the machine.
+fn tls(host: &str) -> Result<TlsParameters, SmtpError> {
+    let mut builder = TlsParameters::builder(host.to_owned());
+    for root in webpki_root_certs::TLS_SERVER_ROOT_CERTS {
+        builder = builder.add_root_certificate(Certificate::from_der(root.to_vec())?);
+    }
+    builder.build_rustls()
+}
+
+/// Returns the reply of the relay that an error contains. The text has the form `permanent error (550): text`.
+fn reply_of(error: &SmtpError) -> Option<MailReply> {
+    let code = error.status()?.into();
+    let shown = error.to_string();
+    let text = shown.split_once("): ").map_or("", |(_, text)| text);
+    Some(MailReply {
+        code,
+        text: text.to_owned(),
+    })
+}

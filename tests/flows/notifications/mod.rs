@@ -1,0 +1,172 @@
+//! These tests check the notifications of people: routing, sending, quiet hours, rate limits and the inbox
+//! (plans/notifications.md, part 0).
+
+mod inbox;
+mod quiet;
+mod sending;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use functions::app::notifications::definitions::Definitions;
+use functions::cli::demo::fakes::dingtalk::Robot;
+use infra::http::{HttpClient, HttpError, HttpRequest, HttpResponse};
+use serde_json::{Value, json};
+use tests::approval_request;
+
+use crate::TestDesk;
+
+const MAIL: &str = r#"
+    [[account]]
+    name = "mail"
+    channel = "email"
+    host = "relay.example"
+    from = "服务台 <desk@example.com>"
+"#;
+const ROBOT: &str = r#"
+    [[account]]
+    name = "ops_robot"
+    channel = "dingtalk_robot"
+    url = "http://robot.example/robot/send"
+"#;
+const BOTH: &str = r#"
+    [policy]
+    accounts = ["mail", "ops_robot"]
+    urgent = ["3"]
+"#;
+
+/// A client that sends every request to a robot in the same process.
+struct ToRobot(Arc<Robot>);
+
+#[async_trait]
+impl HttpClient for ToRobot {
+    async fn send(&self, request: &HttpRequest) -> Result<HttpResponse, HttpError> {
+        let query = request.url.split_once('?').map_or("", |(_, query)| query);
+        let answer = self.0.respond(query, &request.body);
+        Ok(HttpResponse::of(200, answer.to_string().as_bytes()))
+    }
+}
+
+/// A desk with a mail relay and a robot. The approvers zhangsan and wangwu have no addresses at first.
+struct Channels {
+    desk: TestDesk,
+    robot: Arc<Robot>,
+}
+
+impl Channels {
+    /// Opens a desk whose policy has both accounts.
+    async fn open() -> Self {
+        Self::open_with(&[MAIL, ROBOT, BOTH].concat()).await
+    }
+
+    async fn open_with(accounts: &str) -> Self {
+        let mut desk = TestDesk::open().await;
+        let robot = Arc::new(Robot::new("t", "SECx", desk.clock.clone()));
+        desk.app.http = Arc::new(ToRobot(robot.clone()));
+        Definitions::read(accounts)
+            .unwrap()
+            .store(&desk.app)
+            .await
+            .unwrap();
+        let channels = Self { desk, robot };
+        channels
+            .secret(r#"{"access_token":"t","secret":"SECx"}"#)
+            .await;
+        channels
+    }
+
+    /// Stores the secret of the robot.
+    async fn secret(&self, secret: &str) {
+        let keys = &self.desk.app.ledger.keys;
+        keys.keep_secret("channel/ops_robot", secret.as_bytes())
+            .await
+            .unwrap();
+    }
+
+    /// Restarts the desk without its views and queues.
+    async fn restart_without_views(self) -> Self {
+        let http = self.desk.app.http.clone();
+        let mut desk = self.desk.restart_without_views().await;
+        desk.app.http = http;
+        Self { desk, ..self }
+    }
+
+    async fn prefer(&self, person: &str, preferences: Value) -> (u16, Value) {
+        let path = format!("people/{person}/preferences");
+        let answer = self.desk.v1("PUT", &path, person, preferences).await;
+        self.desk.settle().await;
+        answer
+    }
+
+    /// Stores addresses of zhangsan for both channels, and quiet hours if given.
+    async fn reachable(&self, quiet: Option<Value>) {
+        let mut preferences = json!({
+            "addresses": { "email": "zhangsan@example.com", "dingtalk": "dt-zhangsan" },
+        });
+        if let Some(quiet) = quiet {
+            preferences["quiet"] = quiet;
+        }
+        let (status, answer) = self.prefer("zhangsan", preferences).await;
+        assert_eq!(status, 200, "{answer}");
+    }
+
+    /// Opens a ticket that waits for the votes of zhangsan and wangwu. The priority of the ticket is low.
+    /// Returns the ticket number.
+    async fn submit(&self) -> String {
+        self.submit_with("1").await
+    }
+
+    /// Opens such a ticket with this impact and this urgency.
+    async fn submit_with(&self, level: &str) -> String {
+        let mut request = approval_request();
+        for field in request["fields"].as_array_mut().unwrap() {
+            if field["key"] == "impact" || field["key"] == "urgency" {
+                field["value"] = json!(level);
+            }
+        }
+        let opened = self.desk.must("create_ticket", request).await;
+        self.desk.settle().await;
+        opened["sn"].as_str().expect("a number").to_owned()
+    }
+
+    async fn get(&self, path: &str, user: &str) -> Value {
+        let (status, shown) = self.desk.v1("GET", path, user, Value::Null).await;
+        assert_eq!(status, 200, "{path}: {shown}");
+        shown
+    }
+
+    /// Returns the newest notification in the inbox of a person.
+    async fn newest(&self, person: &str) -> Value {
+        self.get(&format!("inbox/{person}"), person).await["notifications"][0].clone()
+    }
+
+    /// Returns the steps that explain the newest notification of zhangsan: event, account and text.
+    async fn why(&self) -> Vec<(String, String, String)> {
+        let id = self.newest("zhangsan").await["id"]
+            .as_str()
+            .expect("an id")
+            .to_owned();
+        let path = format!("notifications/{id}/why?language=en");
+        let shown = self.get(&path, "zhangsan").await;
+        let text = |step: &Value, key: &str| step[key].as_str().unwrap_or_default().to_owned();
+        let steps = shown["steps"].as_array().expect("steps").iter();
+        steps
+            .map(|step| {
+                (
+                    text(step, "event"),
+                    text(step, "account"),
+                    text(step, "text"),
+                )
+            })
+            .collect()
+    }
+
+    /// Returns the events in the explanation of the newest notification, for one account.
+    async fn events_of(&self, account: &str) -> Vec<String> {
+        let steps = self.why().await.into_iter();
+        steps
+            .filter(|(_, of, _)| of == account)
+            .map(|(event, ..)| event)
+            .collect()
+    }
+}

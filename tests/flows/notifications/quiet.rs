@@ -1,0 +1,110 @@
+//! These tests check quiet hours: the desk holds messages, and sends them once at the end of the quiet hours.
+
+use serde_json::{Value, json};
+
+use super::Channels;
+
+/// The test clock starts at 10:00 in Shanghai. These quiet hours contain this time.
+fn morning() -> Option<Value> {
+    Some(json!({ "from": "09:00", "to": "12:00" }))
+}
+
+const TWO_HOURS_MS: i64 = 2 * 3_600_000;
+
+#[tokio::test]
+async fn a_held_message_is_sent_once_after_a_restart() {
+    let channels = Channels::open().await;
+    channels.reachable(morning()).await;
+    channels.submit().await;
+    let shown = channels.newest("zhangsan").await;
+    assert_eq!(shown["state"], "held");
+    assert_eq!(shown["held_until"], "2026-11-22T12:00:00.000+08:00");
+    let channels = channels.restart_without_views().await;
+    channels.desk.clock.advance(TWO_HOURS_MS - 1);
+    channels.desk.settle().await;
+    assert_eq!(channels.desk.mailer.take().len(), 0);
+    let channels = channels.restart_without_views().await;
+    channels.desk.clock.advance(1);
+    channels.desk.settle().await;
+    assert_eq!(channels.desk.mailer.take().len(), 1);
+    // The restart lost the times of the last messages, so the robot waits for one minute.
+    channels.desk.clock.advance(60_000);
+    channels.desk.settle().await;
+    assert_eq!(channels.robot.accepted().len(), 1);
+    let channels = channels.restart_without_views().await;
+    channels.desk.clock.advance(TWO_HOURS_MS);
+    channels.desk.settle().await;
+    assert_eq!(channels.desk.mailer.take().len(), 0);
+    assert_eq!(channels.robot.accepted().len(), 1);
+    let steps = channels.why().await;
+    let events: Vec<&str> = steps.iter().map(|(event, ..)| event.as_str()).collect();
+    let expected = [
+        "notification.requested",
+        "notification.held",
+        "notification.routed",
+    ];
+    assert_eq!(events[..3], expected);
+    let held =
+        "Quiet hours 09:00–12:00 (Asia/Shanghai) hold the message until 2026-11-22 12:00:00.";
+    assert_eq!(steps[1].2, held);
+}
+
+#[tokio::test]
+async fn a_held_message_is_not_sent_if_the_ticket_no_longer_waits() {
+    let channels = Channels::open().await;
+    channels.reachable(morning()).await;
+    let sn = channels.submit().await;
+    let vote = json!({ "node": 3, "pass": true });
+    let (status, answer) = channels
+        .desk
+        .v1("POST", &format!("tickets/{sn}/decide"), "zhangsan", vote)
+        .await;
+    assert_eq!(status, 200, "{answer}");
+    channels.desk.clock.advance(TWO_HOURS_MS);
+    channels.desk.settle().await;
+    assert_eq!(channels.desk.mailer.take().len(), 0);
+    let all = channels
+        .get(&format!("notifications?ticket={sn}"), "admin")
+        .await;
+    let outcomes: Vec<&Value> = all["notifications"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["outcome"])
+        .collect();
+    assert!(outcomes.contains(&&json!("not_needed")), "{outcomes:?}");
+    assert_eq!(channels.get("inbox/zhangsan", "zhangsan").await["count"], 0);
+}
+
+#[tokio::test]
+async fn an_urgent_ticket_ignores_quiet_hours() {
+    let channels = Channels::open().await;
+    channels.reachable(morning()).await;
+    channels.submit_with("3").await;
+    let shown = channels.newest("zhangsan").await;
+    assert_eq!(
+        (&shown["is_urgent"], &shown["state"]),
+        (&json!(true), &json!("completed"))
+    );
+    assert_eq!(channels.desk.mailer.take().len(), 1);
+}
+
+#[tokio::test]
+async fn longer_quiet_hours_hold_a_message_again() {
+    let channels = Channels::open().await;
+    channels.reachable(morning()).await;
+    channels.submit().await;
+    channels
+        .reachable(Some(json!({ "from": "09:00", "to": "13:00" })))
+        .await;
+    channels.desk.clock.advance(TWO_HOURS_MS);
+    channels.desk.settle().await;
+    assert_eq!(channels.desk.mailer.take().len(), 0);
+    assert_eq!(
+        channels.newest("zhangsan").await["held_until"],
+        "2026-11-22T13:00:00.000+08:00"
+    );
+    channels.desk.clock.advance(3_600_000);
+    channels.desk.settle().await;
+    assert_eq!(channels.desk.mailer.take().len(), 1);
+}

@@ -1,0 +1,368 @@
+//! These tests check how messages are sent: verdicts, repetitions, rate limits, and content.
+
+use infra::channel::{MailError, MailReply};
+use serde_json::{Value, json};
+use tests::approval_request;
+
+use super::{BOTH, Channels, MAIL, ROBOT};
+
+const ROBOT_ONLY: &str = "[policy]\naccounts = [\"ops_robot\"]";
+const MAIL_ONLY: &str = "[policy]\naccounts = [\"mail\"]";
+
+fn reply(code: u16, text: &str) -> Result<MailReply, MailError> {
+    Ok(MailReply {
+        code,
+        text: text.into(),
+    })
+}
+
+#[tokio::test]
+async fn an_approver_gets_a_mail_and_a_signed_message_of_the_robot() {
+    let channels = Channels::open().await;
+    channels.reachable(None).await;
+    let sn = channels.submit().await;
+    let mails = channels.desk.mailer.take();
+    assert_eq!(mails.len(), 1, "wangwu has no address, and lisi acted");
+    assert_eq!(mails[0].to, "zhangsan@example.com");
+    let text = String::from_utf8(mails[0].bytes.clone()).unwrap();
+    assert!(
+        text.contains(&format!("References: <ticket.{sn}@example.com>")),
+        "{text}"
+    );
+    let messages = channels.robot.accepted();
+    assert_eq!(messages.len(), 1);
+    let markdown = messages[0]["markdown"]["text"].as_str().unwrap();
+    assert!(markdown.contains("@dt-zhangsan"), "{markdown}");
+    assert!(markdown.contains("申请堡垒机权限"), "{markdown}");
+    assert!(markdown.contains(&format!("/tickets/{sn})")), "{markdown}");
+    let shown = channels.newest("zhangsan").await;
+    assert_eq!(
+        (&shown["state"], &shown["outcome"], &shown["fact"]),
+        (
+            &json!("completed"),
+            &json!("accepted"),
+            &json!("approval_needed")
+        )
+    );
+    assert_eq!(
+        channels.events_of("mail").await,
+        ["delivery.requested", "delivery.succeeded"]
+    );
+    let started = [
+        "delivery.requested",
+        "delivery.attempt_started",
+        "delivery.succeeded",
+    ];
+    assert_eq!(channels.events_of("ops_robot").await, started);
+}
+
+#[tokio::test]
+async fn http_200_with_an_error_code_is_refused_and_not_sent() {
+    let channels = Channels::open_with(&[ROBOT, ROBOT_ONLY].concat()).await;
+    channels
+        .secret(r#"{"access_token":"t","secret":"SECother"}"#)
+        .await;
+    channels.reachable(None).await;
+    channels.submit().await;
+    let shown = channels.newest("zhangsan").await;
+    assert_eq!(
+        (
+            &shown["outcome"],
+            &shown["deliveries"][0]["code"],
+            &shown["deliveries"][0]["class"]
+        ),
+        (&json!("inbox_only"), &json!("310000"), &json!("credential"))
+    );
+    let steps = channels.why().await;
+    let (event, _, text) = &steps[steps.len() - 2];
+    assert_eq!(event, "delivery.failed");
+    let expected = "The message was not sent and is not repeated (refused credentials or signature 310000): sign not match.";
+    assert_eq!(text, expected);
+    let failed = channels.get("deliveries?state=failed", "admin").await;
+    assert_eq!(
+        (&failed["count"], &failed["deliveries"][0]["code"]),
+        (&json!(1), &json!("310000"))
+    );
+    assert!(channels.robot.accepted().is_empty());
+}
+
+#[tokio::test]
+async fn a_grey_listed_mail_is_repeated_unchanged_after_five_minutes() {
+    let channels = Channels::open_with(&[MAIL, MAIL_ONLY].concat()).await;
+    channels.reachable(None).await;
+    channels.desk.mailer.plan(reply(451, "4.7.1 greylisted"));
+    channels.submit().await;
+    let first = channels.desk.mailer.take();
+    channels.desk.clock.advance(299_000);
+    channels.desk.settle().await;
+    assert_eq!((first.len(), channels.desk.mailer.take().len()), (1, 0));
+    channels.desk.clock.advance(1_000);
+    channels.desk.settle().await;
+    assert_eq!(
+        channels.desk.mailer.take(),
+        first,
+        "the repeated mail is equal"
+    );
+    let expected = [
+        "delivery.requested",
+        "delivery.attempt_failed",
+        "delivery.succeeded",
+    ];
+    assert_eq!(channels.events_of("mail").await, expected);
+    assert_eq!(channels.newest("zhangsan").await["outcome"], "accepted");
+}
+
+#[tokio::test]
+async fn a_bounced_mail_leaves_the_notification_in_the_inbox() {
+    let channels = Channels::open_with(&[MAIL, MAIL_ONLY].concat()).await;
+    channels.reachable(None).await;
+    channels.desk.mailer.plan(reply(550, "5.1.1 no such user"));
+    channels.submit().await;
+    let shown = channels.newest("zhangsan").await;
+    assert_eq!(
+        (&shown["outcome"], &shown["deliveries"][0]["class"]),
+        (&json!("inbox_only"), &json!("recipient_invalid"))
+    );
+    let only = channels
+        .get("notifications?state=inbox_only", "admin")
+        .await;
+    assert_eq!(only["count"], 2, "wangwu has no address");
+}
+
+#[tokio::test]
+async fn a_relay_that_never_answers_ends_in_the_inbox() {
+    let channels = Channels::open_with(&[MAIL, MAIL_ONLY].concat()).await;
+    channels.reachable(None).await;
+    for _ in 0..20 {
+        channels
+            .desk
+            .mailer
+            .plan(Err(MailError::NotSent("connection refused".into())));
+    }
+    channels.submit().await;
+    for _ in 0..20 {
+        channels.desk.clock.advance(301_000);
+        channels.desk.settle().await;
+    }
+    assert_eq!(
+        channels.desk.mailer.take().len(),
+        8,
+        "the retry policy has 8 attempts"
+    );
+    let shown = channels.newest("zhangsan").await;
+    assert_eq!(
+        (&shown["state"], &shown["outcome"]),
+        (&json!("completed"), &json!("inbox_only"))
+    );
+}
+
+#[tokio::test]
+async fn an_unknown_result_repeats_a_mail_and_not_a_robot_message() {
+    let channels = Channels::open().await;
+    channels.reachable(None).await;
+    channels
+        .desk
+        .mailer
+        .plan(Err(MailError::Unknown("connection reset".into())));
+    let mut desk = channels;
+    let robot = desk.desk.app.http.clone();
+    desk.desk.app.http = desk.desk.receiver.clone();
+    let unknown = infra::http::HttpError::Unknown("connection reset".into());
+    desk.desk
+        .receiver
+        .answers
+        .lock()
+        .unwrap()
+        .push_back(Err(unknown));
+    desk.submit().await;
+    desk.desk.app.http = robot;
+    desk.desk.clock.advance(3_600_000);
+    desk.desk.settle().await;
+    assert_eq!(desk.desk.mailer.take().len(), 2);
+    assert!(desk.robot.accepted().is_empty());
+    let expected = [
+        "delivery.requested",
+        "delivery.attempt_started",
+        "delivery.failed",
+    ];
+    assert_eq!(desk.events_of("ops_robot").await, expected);
+}
+
+#[tokio::test]
+async fn a_robot_sends_at_most_20_messages_in_any_minute() {
+    let channels = Channels::open_with(&[ROBOT, ROBOT_ONLY].concat()).await;
+    channels.reachable(None).await;
+    let mut numbers = Vec::new();
+    for _ in 0..50 {
+        numbers.push(channels.submit().await);
+    }
+    assert_eq!(channels.robot.accepted().len(), 20);
+    let mut minutes = 0;
+    while channels.robot.accepted().len() < 50 {
+        channels.desk.clock.advance(60_000);
+        channels.desk.settle().await;
+        minutes += 1;
+        assert!(
+            minutes <= 10,
+            "{} messages",
+            channels.robot.accepted().len()
+        );
+    }
+    assert_eq!(minutes, 2);
+    let open = channels.get("notifications?state=open", "admin").await;
+    assert_eq!(open["count"], 0, "the robot refused no message");
+    let sent: Vec<Value> = channels.robot.accepted();
+    for number in numbers {
+        let of_ticket = sent
+            .iter()
+            .filter(|message| message.to_string().contains(&number));
+        assert_eq!(of_ticket.count(), 1, "{number}");
+    }
+}
+
+#[tokio::test]
+async fn deleted_views_do_not_exceed_the_limit_of_the_robot() {
+    let channels = Channels::open_with(&[ROBOT, ROBOT_ONLY].concat()).await;
+    channels.reachable(None).await;
+    for _ in 0..25 {
+        channels.submit().await;
+    }
+    assert_eq!(channels.robot.accepted().len(), 20);
+    let channels = channels.restart_without_views().await;
+    channels.desk.settle().await;
+    assert_eq!(
+        channels.robot.accepted().len(),
+        20,
+        "the last messages are unknown"
+    );
+    for _ in 0..3 {
+        channels.desk.clock.advance(60_000);
+        channels.desk.settle().await;
+    }
+    assert_eq!(channels.robot.accepted().len(), 25);
+}
+
+#[tokio::test]
+async fn refilled_views_send_nothing_and_store_nothing() {
+    let channels = Channels::open().await;
+    channels.reachable(None).await;
+    for _ in 0..3 {
+        channels.submit().await;
+    }
+    let (mails, messages) = (
+        channels.desk.mailer.take().len(),
+        channels.robot.accepted().len(),
+    );
+    assert_eq!((mails, messages), (3, 3));
+    let head = channels.desk.head().await;
+    let channels = channels.restart_without_views().await;
+    channels.desk.settle().await;
+    assert_eq!(channels.desk.mailer.take().len(), 0);
+    assert_eq!(channels.robot.accepted().len(), 3);
+    assert_eq!(channels.desk.head().await, head);
+    assert_eq!(channels.get("inbox/zhangsan", "zhangsan").await["count"], 3);
+}
+
+#[tokio::test]
+async fn a_repeated_message_of_the_queue_sends_one_mail() {
+    let channels = Channels::open_with(&[MAIL, MAIL_ONLY].concat()).await;
+    channels.reachable(None).await;
+    channels.submit().await;
+    let head = channels.desk.head().await;
+    let page = channels
+        .desk
+        .app
+        .ledger
+        .store
+        .feed(0, 10_000)
+        .await
+        .unwrap();
+    let notification = page
+        .iter()
+        .map(|placed| placed.commit.stream.clone())
+        .find(|stream| stream.starts_with("delivery-"))
+        .expect("a delivery");
+    functions::queue::send::attempt(&channels.desk.app, &notification)
+        .await
+        .unwrap();
+    assert_eq!(channels.desk.mailer.take().len(), 1);
+    assert_eq!(channels.desk.head().await, head);
+}
+
+#[tokio::test]
+async fn a_service_that_encrypts_text_sends_the_number_and_the_link_only() {
+    let channels = Channels::open().await;
+    channels.reachable(None).await;
+    let body = json!({ "seals_text": true });
+    let (status, answer) = channels.desk.v1("PUT", "services/22", "admin", body).await;
+    assert_eq!(status, 200, "{answer}");
+    channels.desk.settle().await;
+    let sn = channels.submit().await;
+    let text = channels.robot.accepted()[0].to_string();
+    assert!(text.contains(&sn) && !text.contains("堡垒机"), "{text}");
+}
+
+#[tokio::test]
+async fn a_message_is_written_in_the_language_of_the_person() {
+    let channels = Channels::open_with(&[ROBOT, ROBOT_ONLY].concat()).await;
+    let preferences = json!({
+        "language": "en",
+        "zone": "Europe/Berlin",
+        "addresses": { "dingtalk": "dt-zhangsan" },
+    });
+    assert_eq!(channels.prefer("zhangsan", preferences).await.0, 200);
+    channels.submit().await;
+    let text = channels.robot.accepted()[0]["markdown"]["text"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(text.contains("Approval needed: 申请堡垒机权限"), "{text}");
+    assert!(
+        text.contains("Created: 2026-11-22 03:00 (Europe/Berlin)"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_disabled_account_and_a_missing_account_are_named() {
+    let switched_off = MAIL.replace("name =", "is_enabled = false\nname =");
+    let channels = Channels::open_with(&[&switched_off, ROBOT, BOTH].concat()).await;
+    channels.reachable(None).await;
+    channels.submit().await;
+    let shown = channels.newest("zhangsan").await;
+    assert_eq!(
+        shown["skipped"],
+        json!([{ "account": "mail", "reason": "disabled" }])
+    );
+    assert_eq!(channels.desk.mailer.take().len(), 0);
+    let steps = channels.why().await;
+    let (_, _, routed) = steps
+        .iter()
+        .find(|(event, ..)| event == "notification.routed")
+        .unwrap();
+    let expected = "The channel accounts ops_robot send the message. mail is skipped: the account is switched off.";
+    assert_eq!(routed, expected);
+}
+
+#[tokio::test]
+async fn a_ticket_with_many_approvers_notifies_each_of_them_once() {
+    let channels = Channels::open_with(&[MAIL, MAIL_ONLY].concat()).await;
+    for person in ["zhangsan", "wangwu"] {
+        let preferences = json!({ "addresses": { "email": format!("{person}@example.com") } });
+        assert_eq!(channels.prefer(person, preferences).await.0, 200);
+    }
+    channels
+        .desk
+        .must("create_ticket", approval_request())
+        .await;
+    channels.desk.settle().await;
+    let mut to: Vec<String> = channels
+        .desk
+        .mailer
+        .take()
+        .into_iter()
+        .map(|mail| mail.to)
+        .collect();
+    to.sort();
+    assert_eq!(to, ["wangwu@example.com", "zhangsan@example.com"]);
+}
