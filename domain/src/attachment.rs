@@ -13,13 +13,13 @@ use serde_json::Value;
 
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
-/// Time limit in milliseconds for an upload. If an uploaded file is not attached to a ticket, a draft or a
-/// workflow, the same time limit applies to the file.
+/// Time limit in milliseconds. An upload must be complete within this time. A complete file must be attached
+/// to a ticket, a draft or a workflow within the same time, or the desk discards the file.
 pub const ALONE_MS: i64 = 24 * 3_600_000;
-/// Pause in milliseconds before a failed deletion of the content is repeated.
+/// Pause in milliseconds after a failed deletion of a file's content. The desk then repeats the deletion.
 pub const REMOVE_MS: i64 = 3_600_000;
-/// Minimum change of the deadline in milliseconds. A draft is saved often, and each save attaches the file
-/// again. A change that is smaller than this minimum is therefore not stored for a draft.
+/// Minimum change of a file's deadline in milliseconds. A draft is saved often, and each save attaches its
+/// files again. The desk does not store a change that is smaller than this minimum.
 const FRESH_MS: i64 = 24 * 3_600_000;
 /// Size in bytes of one stored part of a file.
 pub const PART_BYTES: usize = 4 << 20;
@@ -88,9 +88,9 @@ pub struct Attachment {
     pub uploaded: Option<Uploaded>,
     /// All holders of the file: the tickets, drafts and workflows to which the file was ever attached.
     pub places: Vec<Holder>,
-    /// The time at which the desk must next work on the file. The desk then checks whether a holder (a ticket,
-    /// a draft or a workflow) uses the file. If an earlier deletion of the content failed, the desk tries to
-    /// delete the content again.
+    /// The time at which the desk must next work on the file. At this time, the desk checks whether a ticket,
+    /// a draft or a workflow uses the file. If an earlier deletion of the content failed, the desk deletes
+    /// the content again.
     pub due: Moment,
     pub retained: bool,
     pub discarded: bool,

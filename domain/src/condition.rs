@@ -1,6 +1,6 @@
-//! Evaluates conditions (reference/bk-itsm.md 7). Values are compared by their types and are never inserted
-//! into a condition as text. Each evaluation writes a trace: a list of the evaluated clauses (comparisons)
-//! with their results.
+//! Evaluates conditions (reference/bk-itsm.md 7). A condition consists of clauses, which are single
+//! comparisons. The module compares values by their types and never inserts a value into the text of a
+//! condition. Each evaluation writes a trace: a list of the evaluated clauses with their results.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -17,7 +17,7 @@ pub const CLAUSES_MAX: usize = 100;
 /// Maximum size of a value in a trace (the list of evaluated clauses), in bytes. A longer value is cut.
 pub const TRACE_BYTES: usize = 256;
 
-/// The value that a key has during the evaluation of a clause. The caller of the evaluation finds this value.
+/// The value that a key has during the evaluation of a clause (a comparison). The caller provides this value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Found {
     /// The key has no value.
@@ -30,7 +30,8 @@ pub enum Found {
     Erased,
 }
 
-/// Returns true if the condition is true. Adds each evaluated clause to the parameter `trace`.
+/// Returns true if the condition is true. Adds each evaluated clause (comparison) with its result to the
+/// parameter `trace`.
 pub fn holds(
     condition: &Condition,
     transition: TransitionId,
@@ -42,7 +43,8 @@ pub fn holds(
     })
 }
 
-/// Returns true if a group of clauses is true. For example, the condition that hides a field is such a group.
+/// Returns true if a group of clauses (comparisons) is true. For example, the condition that hides a field is
+/// such a group.
 pub fn group_holds(
     group: &Group,
     transition: TransitionId,
@@ -85,8 +87,9 @@ pub fn pattern(text: &str) -> Option<regex::Regex> {
             .build()
             .ok()
     };
-    // The expression is later put into a group. A text such as `a)|(b` is invalid alone, but inside the
-    // group it would be valid with a wrong meaning. Therefore the text is first compiled without the group.
+    // The expression is later put into a group. A text such as `a)|(b` is an invalid expression. Inside a
+    // group, however, this text would be valid and have a wrong meaning. Therefore the text is first compiled
+    // without the group.
     compile(text)?;
     compile(&format!("^(?:{text})"))
 }
@@ -109,8 +112,9 @@ pub fn clauses(condition: &Condition) -> usize {
         .sum()
 }
 
-/// Combines the results of several parts with `and` or `or`. If there are no parts, `and` gives true and `or`
-/// gives false. The evaluation stops when the result is certain.
+/// Evaluates several parts and combines their results with `and` or `or`. The function `holds` returns the
+/// result of one part. Without any parts, `and` gives true and `or` gives false. The evaluation stops when
+/// the result is certain.
 fn join<T>(join: Join, parts: &[T], mut holds: impl FnMut(&T) -> bool) -> bool {
     match join {
         Join::And => parts.iter().all(&mut holds),
@@ -344,8 +348,8 @@ mod tests {
         }
     }
 
-    /// Returns a group of clauses for a test. Each clause has the given result in an evaluation. The key of
-    /// a clause is this result as text.
+    /// Returns a group of clauses for a test. The parameter `results` contains the result of each clause. The
+    /// key of each clause is its result as text.
     fn group_of(join: Join, results: &[bool]) -> Group {
         let expressions = results
             .iter()

@@ -15,8 +15,8 @@ pub trait Decider:
     type Rejection: std::error::Error + Clone + PartialEq + Send + Sync + 'static;
     /// Data that `decide` needs but that is not in the stream of the aggregate.
     type Context: Default + Send + Sync + 'static;
-    /// The name of one input that is missing in the context. The function `decide` returns this name. The
-    /// caller loads the input and calls `decide` again.
+    /// The name of one input that the function `decide` needs but that the caller did not give. The function
+    /// returns this name. The caller then loads the input and calls `decide` again.
     type Lookup: Clone + std::fmt::Debug + PartialEq + Send + Sync + 'static;
     /// The kind of the streams of this aggregate.
     const ROLE: StreamRole;
@@ -52,7 +52,7 @@ pub enum StreamRole {
 /// The reason why `decide` returns no events.
 #[derive(Debug, Clone, PartialEq)]
 pub enum DecideError<D: Decider> {
-    /// The context does not contain these inputs. The caller loads the inputs and calls `decide` again.
+    /// The caller did not give these inputs. The caller must load the inputs and call `decide` again.
     Needs(Vec<D::Lookup>),
     /// A rule does not allow the command in the current state.
     Rejected(D::Rejection),
@@ -77,7 +77,7 @@ pub fn fold<'a, D: Decider>(history: impl IntoIterator<Item = &'a D::Event>) -> 
     state
 }
 
-/// The lookup type for aggregates that need no context. The enum has no variants, so no value of this type
-/// exists.
+/// The type of missing inputs for aggregates that need no other inputs. The enum has no variants, so no value
+/// of this type exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Nothing {}

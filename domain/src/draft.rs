@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 use crate::attachment;
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
-/// Time from the last save of a draft until the draft expires, in milliseconds.
+/// Time in milliseconds after which a draft expires. The time starts at the last save of the draft.
 pub const DRAFT_MS: i64 = 30 * 86_400_000;
-/// Minimum change of the deadline, in milliseconds. A save adds no event if the form is unchanged and the
-/// deadline changes by less than this time. Automatic saves therefore add only few events to the stream.
+/// Minimum change of the deadline, in milliseconds. If a save does not change the form and moves the deadline
+/// by less than this time, the save adds no event. Automatic saves therefore add only few events to the
+/// stream.
 const FRESH_MS: i64 = 86_400_000;
 /// Maximum length of the name of a template, in characters.
 pub const NAME_MAX: usize = 64;
@@ -44,7 +45,7 @@ pub enum Rejection {
     TooManyFields,
 }
 
-/// The state of one draft. The member `saved` is `None` before the first save, and again after the draft was
+/// The state of one draft. The member `saved` is `None` before the first save and after the draft was
 /// discarded.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Draft {

@@ -23,7 +23,8 @@ impl<F: Event> Envelope<F> {
     pub fn id(&self) -> String {
         format!("{}:{}", self.stream, self.sequence)
     }
-    /// Returns the time at which the event happened.
+    /// Returns the time at which the event happened. If this time is not stored, returns the time of the
+    /// commit.
     pub fn happened_at(&self) -> Moment {
         self.occurred_at.unwrap_or(self.at)
     }

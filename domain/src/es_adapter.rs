@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::decider::{DecideError, Decider};
 
-/// Connects one aggregate of this crate with the library cqrs-es. The library calls the context of a decision
-/// `Services`.
+/// Connects one aggregate of this crate with the library cqrs-es. The library uses the name `Services` for
+/// the additional data that an aggregate needs to check a command.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent, bound = "")]
 pub struct EsAggregate<D: Decider>(pub D);

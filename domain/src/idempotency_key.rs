@@ -1,4 +1,5 @@
-//! Implements the aggregate of one idempotency key. Each key belongs permanently to one ticket number.
+//! Implements the aggregate of one idempotency key. A client sends such a key so that a repeated request does
+//! not open a second ticket. Each key belongs permanently to one ticket number.
 
 use events::idempotency_key::{IdempotencyKeyEvent, Reserved};
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,5 @@
-//! Builds the request for field options that come from an external system. Also reads the options from the
-//! response.
+//! Reads the options of form fields from external systems. The module builds the request for the options and
+//! reads the options from the response.
 
 use std::collections::BTreeMap;
 
@@ -34,10 +34,10 @@ pub struct Question {
     pub secret: String,
     pub timeout_ms: i64,
     rows: String,
-    /// The names of two members in each row of the response. One member contains the key of an option, and
-    /// the other contains its name. The value is `None` if the workflow does not define these names. In
-    /// this case, the members `key` and `name` are used. If a row has no member `key`, the row itself is
-    /// the name of the option, and the index of the row is the key.
+    /// The names of two members in each row of the response. The first member contains the key of an option,
+    /// and the second member contains the name of this option. `None` if the workflow does not define these
+    /// names. The members `key` and `name` are then used. If a row has no member `key`, the row itself is the
+    /// name of the option, and the index of the row is the key.
     members: Option<(String, String)>,
 }
 
@@ -45,8 +45,9 @@ pub struct Question {
 /// options.
 pub type Offered = Result<Vec<Choice>, String>;
 
-/// Returns the request for the options of a field. The values in the form replace the placeholders in the
-/// request. Returns `None` if the options do not come from an external system.
+/// Returns the request for the options of a field. The parameter `form` contains the values for the
+/// placeholders in the request. The error is an English text that explains why the request cannot be built.
+/// Returns `None` if the options do not come from an external system.
 pub fn question(field: &Field, form: &Variables) -> Option<Result<Question, String>> {
     let source = field.source.as_deref()?;
     let members = field
@@ -83,8 +84,8 @@ pub fn question(field: &Field, form: &Variables) -> Option<Result<Question, Stri
     Some(of_request(&source.request, form).and_then(planned))
 }
 
-/// Returns the values of all fields for the placeholders in requests for options. A field without a value has
-/// an empty text.
+/// Returns the values of all form fields. These values replace the placeholders in requests for options. The
+/// value of an empty field is an empty text.
 pub fn variables(definition: &Definition, find: impl Fn(&str) -> Found) -> Variables {
     let value = |key: &str| match find(key) {
         Found::Value(value) | Found::Personal(value) if !value.is_null() => value,
@@ -141,8 +142,9 @@ pub fn read(question: &Question, status: u16, body: &[u8]) -> Offered {
         .ok_or_else(|| format!("the answer has more than {OPTIONS_MAX} options"))
 }
 
-/// Converts the rows of a response to options. Nested rows become a tree of options. Returns `None` if there
-/// are more options than the parameter `left` allows.
+/// Converts the rows of a response to options. The options of a row with nested rows become a tree. The
+/// parameter `left` is the number of options that are still allowed. Returns `None` if the rows contain more
+/// options.
 fn choices(
     rows: &[Value],
     members: Option<&(String, String)>,
@@ -190,8 +192,9 @@ pub fn count(choices: &[Choice]) -> usize {
     choices.iter().map(|choice| 1 + count(&choice.items)).sum()
 }
 
-/// Returns the first key of an option that contains a comma. Several selected options are stored as one text
-/// with commas. A key with a comma would therefore look like two keys.
+/// Returns the first option key that contains a comma. Several selected options are stored as one text with
+/// commas between the keys. A key with a comma would therefore look like two keys. Returns `None` if no key
+/// contains a comma.
 pub fn with_comma(choices: &[Choice]) -> Option<&str> {
     choices.iter().find_map(|choice| {
         if choice.key.contains(',') {

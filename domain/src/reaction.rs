@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
-/// Stores the start of a reaction. If the start is already stored, the command changes nothing.
+/// Stores the start of a reaction (a function that creates further work from events). If the start is already
+/// stored, the command changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command(pub Activated);
 
@@ -15,7 +16,8 @@ pub struct Command(pub Activated);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {}
 
-/// The stored start of one reaction. `None` if the desk has never run the reaction.
+/// The stored start of one reaction (a function that creates further work from events). `None` if the desk
+/// has never run the reaction.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Birth(pub Option<Activated>);
 
@@ -44,8 +46,9 @@ impl Decider for Birth {
 }
 
 impl Birth {
-    /// Returns true if the reaction must process a commit. The parameter `position` is `None` if the position
-    /// of the commit is unknown.
+    /// Returns true if the reaction must process a commit, because the commit was stored after the start of
+    /// the reaction. The parameter `position` is `None` if the position of the commit is unknown. The
+    /// function then compares the time `at` of the commit.
     pub fn includes(&self, position: Option<i64>, at: Moment) -> bool {
         let Some(birth) = &self.0 else {
             return false;
@@ -57,7 +60,8 @@ impl Birth {
     }
 }
 
-/// Returns the name of the stream that stores the start of a reaction.
+/// Returns the name of the stream that stores the start of a reaction (a function that creates further work
+/// from events).
 pub fn stream(name: &str) -> String {
     format!("reaction-{name}")
 }

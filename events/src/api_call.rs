@@ -48,8 +48,8 @@ pub struct Requested {
     /// The value of the HTTP header `Idempotency-Key`. If a person repeats the call with the same inputs,
     /// this value does not change.
     pub key: String,
-    /// The values that a person entered only for this API call. Such a value replaces the field or variable
-    /// with the same key.
+    /// The values that a person entered for this API call. In this call, such a value replaces the value of
+    /// the field or variable with the same key. The ticket itself does not change.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub inputs: BTreeMap<String, String>,
     /// The id of a task that an earlier call created in the external system. This call continues the task.
@@ -65,8 +65,8 @@ impl Personals for Requested {}
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttemptStarted {
     pub attempt: u32,
-    /// The step of the API call before this attempt. The text is empty if this attempt creates a task of
-    /// BlueKing SOPS. The text is `created` if this attempt starts the task.
+    /// The progress of the API call before this attempt. The text is empty if this attempt creates a task of
+    /// BlueKing SOPS. The text is `created` if this attempt starts the created task.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub step: String,
     pub due: Moment,
@@ -99,8 +99,8 @@ pub struct AttemptFailed {
 }
 impl Personals for AttemptFailed {}
 
-/// The external system has not completed its work. The desk reads the state of the work again at the time
-/// `due`.
+/// An external system has not completed its work for this API call. The desk reads the state of the work
+/// again at the time `due`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PollScheduled {
     pub attempt: u32,

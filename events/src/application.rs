@@ -9,13 +9,14 @@ use crate::api_call::Exchange;
 use crate::event::{DeadlineChange, Personals, event_enum};
 use crate::{Moment, NodeId, TicketSn};
 
-/// The id of the deadline at which the next attempt of the application starts.
+/// The id of the deadline at which the desk sends the next request of the application to the external ITSM.
 pub const ATTEMPT: &str = "attempt";
-/// The id of the deadline at which the application expires if the external ITSM has not decided.
+/// The id of the deadline at which the application (the request for approval) expires if the external ITSM
+/// has not decided.
 pub const EXPIRE: &str = "expire";
 
 event_enum! {
-    /// The events of one application.
+    /// The events of one application (a request for approval in an external ITSM).
     ApplicationEvent of "application" {
         Requested "application.requested" 1,
         AttemptStarted "application.attempt_started" 1,
@@ -56,20 +57,21 @@ pub struct Requested {
     pub node: NodeId,
     pub name: String,
     pub round: u32,
-    /// The number of the application within the current execution of the node. The first application has
-    /// number 1. Each time a person repeats the application, the number increases by 1.
+    /// The number of the application (request for approval) within the current execution of the node. The
+    /// first application has number 1. Each time a person repeats the application, the number increases by 1.
     pub attempt: u32,
-    /// The id of the event that caused this application. In this event, the ticket entered the node or a
-    /// person repeated the application.
+    /// The id of the event that caused this request for approval. In this event, the ticket entered the node
+    /// or a person repeated the request.
     pub cause: String,
-    /// The name of an application kind. The application kind contains the settings for the external ITSM.
+    /// The name of an application kind. An application kind contains the settings for one kind of request for
+    /// approval in an external ITSM.
     pub kind: String,
-    /// The values that a person entered only for this application. Such a value replaces the field or
-    /// variable with the same key.
+    /// The values that a person entered for this request for approval. In this request, such a value replaces
+    /// the value of the field or variable with the same key. The ticket itself does not change.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub inputs: BTreeMap<String, String>,
     pub due: Moment,
-    /// The time at which the application expires if the external ITSM has not decided.
+    /// The time at which the request for approval expires if the external ITSM has not decided.
     pub expires: Moment,
 }
 impl Personals for Requested {}
@@ -99,7 +101,8 @@ pub struct AttemptFailed {
 }
 impl Personals for AttemptFailed {}
 
-/// The external ITSM has not decided the application. The desk sends the next request at the time `due`.
+/// The external ITSM has not decided on the request for approval. The desk sends the next HTTP request to the
+/// external ITSM at the time `due`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PollScheduled {
     pub attempt: u32,
@@ -114,9 +117,9 @@ pub struct PollScheduled {
 }
 impl Personals for PollScheduled {}
 
-/// A callback about the application arrived. The desk does not use the content of the callback, because the
-/// content may be wrong. The external ITSM first checks the token of the callback. If the token is valid, the
-/// desk reads the external ticket.
+/// A callback about the request for approval arrived. The desk does not use the content of the callback,
+/// because the content may be wrong. The external ITSM first checks the token of the callback. If the token
+/// is valid, the desk reads the ticket in the external ITSM.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hinted {
     /// The name of the stream that contains the callback.
@@ -133,8 +136,9 @@ pub enum Cause {
     Poll,
 }
 
-/// The external ITSM decided the application, or rejected the request. If the ticket of the desk does not
-/// store the result before the time `due`, the desk sends the result again.
+/// The application (request for approval) ended. Either the external ITSM made a decision, or it rejected the
+/// HTTP request of the desk. If the ticket of the desk does not store the result before the time `due`, the
+/// desk sends the result again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Completed {
     pub attempt: u32,
@@ -143,8 +147,8 @@ pub struct Completed {
     pub exchange: Option<Exchange>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// True if the external ITSM granted or refused the application. False if the external ITSM rejected
-    /// the request and therefore contains no application.
+    /// True if the external ITSM granted or refused the approval. False if the external ITSM rejected the
+    /// HTTP request of the desk and therefore made no decision.
     pub succeeded: bool,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, String>,
@@ -154,8 +158,8 @@ pub struct Completed {
 }
 impl Personals for Completed {}
 
-/// The application expired, because the external ITSM did not decide in time. A person must act at the node
-/// of the ticket.
+/// The application (request for approval) expired, because the external ITSM did not decide in time. A person
+/// must act at the node of the ticket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expired {
     pub reason: String,
@@ -163,8 +167,8 @@ pub struct Expired {
 }
 impl Personals for Expired {}
 
-/// The application was closed. The member `recorded` is true if the ticket stored the result. The member is
-/// false if the ticket did not need the result.
+/// The application (request for approval) was closed. The member `recorded` is true if the ticket stored the
+/// result. The member is false if the ticket did not need the result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Closed {
     pub recorded: bool,

@@ -22,18 +22,19 @@ pub struct Defined {
     pub integration: String,
     /// The id of the service in the external ITSM that receives the requests.
     pub service: i64,
-    /// The fields of the new ticket in the external ITSM. The values may contain placeholders for values of
-    /// the ticket in this desk. If the workflow node has a field with the same key, the field of the node is
-    /// used instead.
+    /// The fields of the ticket that the desk creates in the external ITSM. The values may contain
+    /// placeholders for values of the ticket in this desk. If the workflow node has a field with the same
+    /// key, the field of the node is used instead.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<Pair>,
-    /// The condition under which the application is granted. The condition uses the fields of the finished
-    /// ticket in the external ITSM. The key `current_status` contains the status of that ticket.
+    /// A condition on the finished ticket in the external ITSM. If this condition is true, the approval is
+    /// granted. The keys are the fields of that ticket. The key `current_status` contains the status of that
+    /// ticket.
     pub granted: Condition,
-    /// The number of days after which an application expires if the external ITSM has not decided.
+    /// The number of days after which a request for approval expires if the external ITSM has not decided.
     pub days: u16,
-    /// True if nodes may request new applications of this kind. If false, existing applications still
-    /// continue.
+    /// True if workflow nodes may send new requests for approval of this kind. If false, existing requests
+    /// still continue.
     pub is_enabled: bool,
 }
 impl Personals for Defined {}

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::event::{DeadlineChange, Personals, event_enum};
 use crate::{AttachmentId, DraftId, Moment, PersonId, Personal, Remark, TicketSn, WorkflowId};
 
-/// The id of the deadline of a file. At this deadline, the desk decides whether it keeps or discards the
-/// file. If the file is already discarded, the desk deletes the content of the file.
+/// The id of the deadline of a file. At this deadline, the desk keeps the file if a ticket, a draft or a
+/// workflow uses the file. Otherwise the desk discards the file. If the file is already discarded, the desk
+/// deletes the content of the file.
 pub const SETTLE: &str = "settle";
 
 event_enum! {
@@ -78,15 +79,15 @@ pub struct Uploaded {
     /// The BLAKE3 hash of the bytes as hexadecimal digits. The hash is computed with a secret key of the
     /// desk.
     pub digest: String,
-    /// The time at which the desk discards the file. The desk keeps the file if a ticket, a draft or a
-    /// workflow uses the file.
+    /// The deadline of the file. If no ticket, draft or workflow uses the file at this time, the desk
+    /// discards the file.
     pub due: Moment,
 }
 impl Personals for Uploaded {}
 
-/// The file was attached to a holder (a ticket, a draft or a workflow). The next event of this holder will
-/// use the file. Other holders may use the file too. If the holder does not use the file before the time
-/// `due`, the desk may discard the file.
+/// The file was attached to a holder (a ticket, a draft or a workflow). The desk stores this event before the
+/// holder stores an event that uses the file. If no holder uses the file before the time `due`, the desk may
+/// discard the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Attached {
     pub to: Holder,
@@ -108,7 +109,8 @@ impl Personals for Retained {}
 /// time `due`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Discarded {
-    /// The person who deleted the file. If the file expired, this is the id that represents the desk.
+    /// The person who deleted the file. If the desk discarded the file at its deadline, the value is the id
+    /// that represents the desk.
     pub by: PersonId,
     pub due: Moment,
 }

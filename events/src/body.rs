@@ -24,7 +24,7 @@ pub enum Origin {
     Chat,
 }
 
-/// The metadata of a commit. The metadata contain the person who made the commit, the interface, and the
+/// The metadata of a commit: the person who made the commit, the interface that the person used, and the
 /// cause of the commit.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Meta {

@@ -1,4 +1,5 @@
-//! Defines the events of one callback to one receiver. The events are stored in the stream `callback-<id>`.
+//! Defines the events of one callback. A callback is an HTTP request that reports the end of a ticket or a
+//! change of the ticket status to one receiver. The events are stored in the stream `callback-<id>`.
 
 use serde::{Deserialize, Serialize};
 

@@ -13,7 +13,7 @@ use crate::{AppCode, Moment, PersonId, TicketSn};
 pub const PROCESS: &str = "process";
 
 event_enum! {
-    /// The events of one case.
+    /// The events of one case (a record of an external system).
     CaseEvent of "case" {
         Received "case.received" 1,
         ProcessRequested "case.process_requested" 1,
@@ -59,7 +59,7 @@ impl UpdateMark {
 /// `due`, a message in the queue `sync` starts the processing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Received {
-    /// The name of the integration that sent the record.
+    /// The name of the integration (the connection to an external system) that sent the record.
     pub source: String,
     /// The id of the record in the external system. The text is empty if the desk cannot read the id.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -89,7 +89,8 @@ pub struct ProcessRequested {
 }
 impl Personals for ProcessRequested {}
 
-/// The desk opened a ticket for the case. The ticket is bound to the case.
+/// The desk opened a ticket for the case (a record of an external system). Newer content of the case changes
+/// this ticket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bound {
     pub ticket: TicketSn,
@@ -134,7 +135,7 @@ impl Personals for Refused {}
 /// `case`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identified {
-    /// The name of the stream to which the content belongs.
+    /// The name of the stream to which the content of the record belongs.
     pub case: String,
 }
 impl Personals for Identified {}

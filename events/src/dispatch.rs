@@ -11,13 +11,13 @@ use crate::site::Position;
 use crate::task_type::Repetition;
 use crate::{Moment, NodeId, TicketSn};
 
-/// The id of the deadline at which the desk continues the mission.
+/// The id of the deadline at which the desk continues the mission (the work of a robot).
 pub const STEP: &str = "step";
 /// The id of the deadline at which a person gets the work if no robot has begun the work.
 pub const EXPIRE: &str = "expire";
 
 event_enum! {
-    /// The events of one mission.
+    /// The events of one mission (the work of a robot).
     DispatchEvent of "dispatch" {
         Requested "dispatch.requested" 1,
         PollScheduled "dispatch.poll_scheduled" 1,
@@ -80,8 +80,8 @@ pub struct Requested {
     pub node: NodeId,
     pub name: String,
     pub round: u32,
-    /// The number of the mission within the current execution of the node. The first mission has number 1.
-    /// Each time a person repeats the work, the number increases by 1.
+    /// The number of the mission (the work of a robot) within the current execution of the node. The first
+    /// mission has number 1. Each time a person repeats the work, the number increases by 1.
     pub attempt: u32,
     /// The id of the event that caused this mission. In this event, the ticket entered the node or a person
     /// repeated the work.
@@ -97,8 +97,8 @@ pub struct Requested {
     pub map: String,
     pub station: String,
     pub position: Position,
-    /// The reason why the mission cannot be done, such as an unknown station. The text is empty if the
-    /// mission can be done.
+    /// The reason why the mission (the work of a robot) cannot be done, such as an unknown station. The text
+    /// is empty if the mission can be done.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub problem: String,
     pub due: Moment,
@@ -145,15 +145,15 @@ impl Personals for OfferRepeated {}
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accepted {
     pub epoch: u32,
-    /// The time at which the work must be done. The value is absent if the desk must release the work
-    /// first.
+    /// The time limit for the end of the work. The value is absent if the desk must release the work first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work_due: Option<Moment>,
     pub due: Moment,
 }
 impl Personals for Accepted {}
 
-/// The robot sent a state message before the end of its lease. The lease is extended to the time `due`.
+/// The robot sent a state message. The robot therefore keeps the mission until the time `due`, which is the
+/// new end of its lease.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseRenewed {
     pub epoch: u32,
@@ -166,14 +166,15 @@ impl Personals for LeaseRenewed {}
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkReleased {
     pub epoch: u32,
-    /// The time at which the work must be done.
+    /// The time limit for the end of the work.
     pub work_due: Moment,
     pub due: Moment,
 }
 impl Personals for WorkReleased {}
 
-/// The lease ended without a state message of the robot, or the connection to the robot was lost. If no
-/// state message arrives between the times `since` and `due`, the attempt ends.
+/// The desk lost the contact to the robot. Either the robot sent no state message for too long, or the
+/// connection to the robot was lost. If no state message arrives between the times `since` and `due`, the
+/// attempt ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Suspected {
     pub epoch: u32,
@@ -188,7 +189,8 @@ impl Personals for Suspected {}
 pub struct CancelRequested {
     pub epoch: u32,
     pub reason: String,
-    /// True if the mission ends together with this attempt, because the ticket does not need the result.
+    /// True if the mission ends after the cancel, because the ticket does not need the result any more. False
+    /// if another robot can get the mission.
     #[serde(default)]
     pub is_final: bool,
     pub due: Moment,
@@ -203,8 +205,8 @@ pub struct AttemptFailed {
     pub robot: String,
     pub reason: String,
     pub due: Moment,
-    /// The time at which a person gets the work if no robot has begun the work. The time comes from the
-    /// request of the mission.
+    /// The time at which a person gets the work if no robot has begun the work. The value does not change
+    /// during the mission.
     pub expires: Moment,
 }
 impl Personals for AttemptFailed {}
@@ -217,8 +219,8 @@ pub struct OutdatedResultReceived {
 }
 impl Personals for OutdatedResultReceived {}
 
-/// The mission has a result. If the ticket has not stored the result before the time `due`, the desk sends
-/// the result to the ticket again.
+/// The mission (the work of a robot) has a result. If the ticket has not stored the result before the time
+/// `due`, the desk sends the result to the ticket again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Completed {
     /// The number of the last attempt. The number is 0 if no robot was chosen.
@@ -232,7 +234,8 @@ pub struct Completed {
 }
 impl Personals for Completed {}
 
-/// The time limit of the mission passed, and no robot had begun the work. A person gets the work.
+/// The time limit of the mission (the work of a robot) passed, and no robot had begun the work. A person gets
+/// the work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expired {
     pub reason: String,
@@ -240,8 +243,8 @@ pub struct Expired {
 }
 impl Personals for Expired {}
 
-/// The mission was closed. The member `recorded` is true if the ticket stored the result. The member is
-/// false if the ticket did not need the result.
+/// The mission (the work of a robot) was closed. The member `recorded` is true if the ticket stored the
+/// result. The member is false if the ticket did not need the result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Closed {
     pub recorded: bool,

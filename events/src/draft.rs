@@ -1,6 +1,6 @@
 //! Defines the events of one draft (a form that was saved but not submitted). The events are stored in the
 //! stream `draft-<id>`. A draft expires at its deadline. A template is a draft without a deadline. All values
-//! are encrypted with the owner's key.
+//! are encrypted with the key of the person to whom the draft belongs.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +23,7 @@ event_enum! {
     }];
 }
 
-/// The form to which the draft belongs.
+/// The kind of form that the draft contains.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FormRef {

@@ -37,7 +37,7 @@ pub trait Event: cqrs_es::DomainEvent + 'static {
     }
 }
 
-/// A change of one deadline of a stream. The change sets the deadline or clears the deadline.
+/// A change of one deadline of a stream: the deadline is set or cleared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadlineChange {
     /// The id of the deadline, such as `attempt` or `remind/4`. The id is unique within the stream.

@@ -1,5 +1,6 @@
-//! Defines the events of one idempotency key. The events are stored in the stream `idempotency_key-<hash>`.
-//! Each key belongs to one ticket.
+//! Defines the events of one idempotency key. A client sends such a key so that a repeated request does not
+//! open a second ticket. The events are stored in the stream `idempotency_key-<hash>`. Each key belongs to
+//! one ticket.
 
 use serde::{Deserialize, Serialize};
 

@@ -66,8 +66,8 @@ impl PersonId {
     pub fn system() -> Self {
         Self("system".into())
     }
-    /// Returns a special id for the user name of a person who is not registered. This id is different from
-    /// the ids of all registered people. The id must never be stored.
+    /// Returns a special id for a user name that belongs to no registered person. This id is different from
+    /// the ids of all registered people. The id must never be stored, because it contains the name.
     pub fn unknown(name: &str) -> Self {
         Self(format!("?{name}"))
     }

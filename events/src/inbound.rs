@@ -19,8 +19,8 @@ pub struct Received {
     pub source: String,
     /// The name of the stream that the message concerns, such as the stream of an application.
     pub subject: String,
-    /// The unchanged body of the message, encrypted and written in Base64. The text is encrypted with the
-    /// key of the desk, because the body may contain a token and names of people.
+    /// The unchanged body of the message, encrypted with the key of the desk and written in Base64. The body
+    /// is encrypted because it may contain a token and names of people.
     pub body: String,
     /// The reason why the desk cannot read the body. The text is empty if the desk can read the body.
     #[serde(default, skip_serializing_if = "String::is_empty")]

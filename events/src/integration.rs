@@ -28,11 +28,11 @@ pub enum PathForm {
     Apigw,
 }
 
-/// The rule that gives one value of a ticket. The value comes from a member of a record in the external
-/// system, or is fixed.
+/// The rule that gives one value of a ticket. The value is fixed, or it comes from a member of a record in
+/// the external system.
 ///
-/// If the member is absent, null or an empty text, the value is `default`. If `values` is not empty, the
-/// text of the member is a key in `values`, and the rule gives the value of this key.
+/// If the member is absent, null or an empty text, the rule gives the value `default`. If the map `values` is
+/// not empty, the rule converts the text of the member with this map.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ValueSource {

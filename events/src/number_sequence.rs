@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::event::{Personals, event_enum};
 
 event_enum! {
-    /// The events of one number sequence. A sequence belongs to one service type (with the text `prefix`) and
-    /// to one day.
+    /// The events of one number sequence. A sequence belongs to one service type and to one day. The stream
+    /// name contains the first letters of the ticket numbers, such as `REQ`, and the date.
     NumberSequenceEvent of "number_sequence" {
         BlockIssued "number_sequence.block_issued" 1,
     }

@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use crate::{AttachmentId, PersonId};
 
-/// A value that is encrypted with the key of one person. The ledger contains only the member `sealed`, and
-/// the program in memory uses only the member `value`. After the person is erased, both members are empty.
+/// A value that is encrypted with the key of one person. The ledger contains only the encrypted text in the
+/// member `sealed`. In memory, the program uses only the readable value in the member `value`. After the
+/// person is erased, both members are empty.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Personal {
     /// The person with whose key the value is encrypted.
@@ -66,7 +67,8 @@ impl Entry {
             files: Vec::new(),
         }
     }
-    /// Returns the entry with an encrypted value. The value belongs to the person `subject`.
+    /// Returns the entry with its value as a personal value. In the ledger, the value is encrypted with the
+    /// key of the person `subject`.
     #[must_use]
     pub fn owned_by(self, subject: PersonId) -> Self {
         Self {
@@ -107,7 +109,8 @@ impl Remark {
             personal: None,
         }
     }
-    /// Returns the remark with an encrypted text. The text belongs to the person `subject`.
+    /// Returns the remark with its text as a personal value. In the ledger, the text is encrypted with the
+    /// key of the person `subject`.
     #[must_use]
     pub fn owned_by(self, subject: PersonId) -> Self {
         Self {

@@ -7,14 +7,14 @@ use crate::Moment;
 use crate::event::{Personals, event_enum};
 
 event_enum! {
-    /// The events of one reaction.
+    /// The events of one reaction (a function that creates further work from events).
     ReactionEvent of "reaction" {
         Activated "reaction.activated" 1,
     }
 }
 
-/// The desk ran the reaction for the first time. This moment is the start of the reaction. The reaction
-/// ignores all commits that were stored earlier.
+/// The desk ran the reaction (a function that creates further work from events) for the first time. This
+/// moment is the start of the reaction. The reaction ignores all commits that were stored earlier.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Activated {
     /// The name of the reaction. The ids of queue messages contain this name, so the name must never change.
@@ -23,8 +23,8 @@ pub struct Activated {
     /// after a commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<i64>,
-    /// The time at which the reaction was started. If the position of a commit is unknown, the reaction
-    /// ignores the commit if the commit is older than this time.
+    /// The time at which the reaction was started. The desk uses this time only for commits without a known
+    /// position. The reaction ignores such a commit if the commit is older than this time.
     pub at: Moment,
 }
 impl Personals for Activated {}

@@ -42,8 +42,8 @@ pub struct Defined {
     pub serial: String,
     /// The version of VDA 5050 that the robot uses, such as `2.0.0`.
     pub version: String,
-    /// The name of the array in messages with instant actions. In the standard, the name is `actions`. Some
-    /// robots expect the name `instantActions`.
+    /// The name of an array in the messages that contain instant actions. In the standard VDA 5050, this name
+    /// is `actions`. Some robots expect the name `instantActions`.
     #[serde(default = "actions", skip_serializing_if = "is_actions")]
     pub instant_actions: String,
 }
@@ -57,11 +57,11 @@ fn is_actions(name: &String) -> bool {
     name == "actions"
 }
 
-/// The robot was reserved for one attempt of a mission. At the time `due`, the desk checks whether the
-/// mission still needs the robot.
+/// The robot was reserved for one attempt of a mission (the work of a robot). At the time `due`, the desk
+/// checks whether the mission still needs the robot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reserved {
-    /// The name of the stream that contains the mission.
+    /// The name of the stream that contains the mission (the work of a robot).
     pub dispatch: String,
     /// The number of the mission's attempt for which the robot was reserved.
     pub epoch: u32,
@@ -69,15 +69,16 @@ pub struct Reserved {
 }
 impl Personals for Reserved {}
 
-/// The mission still needs the robot, so the reservation continues. The next check is at the time `due`.
+/// The mission (the work of a robot) still needs the robot, so the reservation continues. The next check is
+/// at the time `due`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReservationKept {
     pub due: Moment,
 }
 impl Personals for ReservationKept {}
 
-/// The mission does not need the robot any more. The robot is free when it reports a state without an
-/// order. If no such state arrives before the time `due`, the desk quarantines the robot.
+/// The mission (the work of a robot) does not need the robot any more. The robot is free when it reports a
+/// state without an order. If no such state arrives before the time `due`, the desk quarantines the robot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleaseStarted {
     pub reason: String,

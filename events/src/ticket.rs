@@ -1,5 +1,5 @@
 //! Defines the events of one ticket. The events are stored in the stream `ticket-<sn>`, where `sn` is the
-//! ticket number. All events that follow from one command are stored in one commit.
+//! ticket number. If one command creates several events, all of them are stored in one commit.
 
 use std::collections::BTreeMap;
 
@@ -175,35 +175,36 @@ pub struct Opened {
     /// service when the ticket opens. If the service changes later, this value does not change.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub seals_text: bool,
-    /// The processors whom the client chose in the request (`meta.state_processors`), by node. Nodes for
-    /// which the client chose no processors are absent.
+    /// The processors (people who may process a node) that the API client chose for each node. The client
+    /// sent them in `meta.state_processors` when it opened the ticket. Nodes for which the client chose no
+    /// processors are absent.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub chosen_processors: BTreeMap<NodeId, Vec<PersonId>>,
     /// The person who submitted the ticket on behalf of the creator. The value is absent if the creator
     /// submitted the ticket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<PersonId>,
-    /// Additional fields that the client sent with the ticket. People can read these fields but not change
-    /// them.
+    /// Additional fields that the API client sent when it opened the ticket. People can read these fields but
+    /// not change them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dynamic_fields: Vec<DynamicField>,
     /// The names of form fields in several languages. The outer key is the key of a field, and the inner key
     /// is the language.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub names: BTreeMap<String, BTreeMap<String, String>>,
-    /// The name of a secret in the key store. The secret contains the variables that the client sent for
-    /// automatic nodes (`meta.envs`). These values are not in the event, because a variable may be
-    /// confidential.
+    /// The name of a secret in the key store. The secret contains variables for automatic nodes. The API
+    /// client sent these variables in `meta.envs` when it opened the ticket. The event does not contain the
+    /// values of the variables, because they may be confidential.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variables: Option<String>,
-    /// The notification settings that the client sent (`meta.notify_config`).
+    /// The notification settings that the API client sent in `meta.notify_config` when it opened the ticket.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub notify_config: serde_json::Value,
 }
 impl Personals for Opened {}
 
-/// A field that a ticket only displays. The client sends such fields in the member `dynamic_fields`
-/// (reference/bk-itsm.md 3.1).
+/// An additional field that people can read but not change. The API client that opens a ticket sends such
+/// fields in the member `dynamic_fields` (reference/bk-itsm.md 3.1).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DynamicField {
     pub key: String,
@@ -216,15 +217,15 @@ pub struct DynamicField {
     pub meta: serde_json::Value,
 }
 
-/// The receiver of the callbacks for this ticket. The URL and the headers of the receiver may contain
-/// confidential values. The key store therefore contains the URL and the headers as a secret. The event
-/// contains only the name of the secret.
+/// The receiver of the callbacks for a ticket. A callback is an HTTP request that reports a change of the
+/// ticket. The URL and the headers of the receiver may be confidential, so they are stored as a secret in the
+/// key store. The event contains only the name of this secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallbackTarget {
     /// The host name of the receiver. People see this name and can recognize the receiver.
     pub host: String,
-    /// The name of a secret in the key store. The secret contains the URL and the headers. Two secrets with
-    /// equal contents have the same name.
+    /// The name of a secret in the key store. The secret contains the URL and the headers for the callbacks.
+    /// Two secrets with equal contents have the same name.
     pub secret: String,
     /// True if the desk sends a callback for each change of the ticket status. If the value is false, the
     /// desk sends a callback only when the ticket ends.
@@ -232,7 +233,8 @@ pub struct CallbackTarget {
     pub on_status: bool,
 }
 
-/// The priority of a ticket. The members `impact` and `urgency` are the values that belong to this priority.
+/// The priority of a ticket. The members `impact` and `urgency` contain the impact and the urgency of the
+/// ticket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Priority {
     pub key: String,
@@ -240,7 +242,7 @@ pub struct Priority {
     pub urgency: String,
 }
 
-/// One row from the log of another system was imported without changes. The time in this row is stored as
+/// A row from the log of another system was imported without changes. The time in the row is stored as
 /// `occurred_at`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RowImported {
@@ -250,21 +252,22 @@ pub struct RowImported {
     pub occurred_at: Moment,
     pub source: String,
     pub case: String,
-    /// The hash of the imported file's content. The member `line` is the line number in this file.
+    /// The hash of the imported file's content. The member `line` is the number of the row's line in this
+    /// file.
     pub file: String,
     pub line: u64,
     /// The keyed hash of the row's text. Only the desk has the key, so other people cannot compute hashes
     /// of guessed texts and compare them with this hash. Equal rows have the same hash, even in different
     /// files.
     pub row: String,
-    /// The position of this row among the rows of the same case that have the same text. The first of these
-    /// rows in the file has the position 1.
+    /// The position of this row among all rows of its ticket that have the same text. The first of these rows
+    /// in the file has the position 1. The number distinguishes rows with equal texts.
     #[serde(default = "first", skip_serializing_if = "is_first")]
     pub nth: u32,
-    /// The state of the case, as the other system names this state.
+    /// The name of the ticket's state in the other system.
     pub state: String,
-    /// The phase to which the member `state` belongs. The mapping file of the import assigns a phase to each
-    /// state.
+    /// The phase of the work to which the member `state` belongs. The mapping file of the import assigns a
+    /// phase to each state.
     pub phase: Phase,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub actor: String,
@@ -309,8 +312,8 @@ fn is_first(nth: &u32) -> bool {
     *nth == 1
 }
 
-/// The phase of the work on an imported case. A mapping file assigns each state of the other system to one
-/// phase.
+/// The phase of the work on a ticket that was imported from the log of another system. The mapping file of
+/// the import assigns each state of the other system to one phase.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
@@ -322,8 +325,8 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Returns true if the work on the case is done. The case is then resolved, or the requester has closed
-    /// the case.
+    /// Returns true if the work on the imported ticket is done: the ticket is resolved, or the requester has
+    /// closed the ticket.
     pub fn is_done(self) -> bool {
         matches!(self, Self::Resolved | Self::Closed)
     }
@@ -353,15 +356,15 @@ pub struct NodeEntered {
     pub round: u32,
     pub status: NodeStatus,
     pub processors_type: String,
-    /// The people who may process the node. The list is empty if `processors_type` is `OPEN`,
-    /// because every person may act in this case.
+    /// The people who may process the node. If `processors_type` is `OPEN`, every person may process the
+    /// node, and the list is empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub processors: Vec<PersonId>,
     /// True if the desk itself executes the work of the node. People act at such a node only after a failure.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub automatic: bool,
-    /// The kind of aggregate that executes the work of an automatic node. Examples are an API call or an
-    /// application.
+    /// The kind of aggregate that executes the work of an automatic node: an API call, an application (a
+    /// request for approval in an external ITSM) or a mission of a robot.
     #[serde(default, skip_serializing_if = "Executor::is_api_call")]
     pub executor: Executor,
     /// True if the processors of the node vote.
@@ -380,7 +383,7 @@ pub struct NodeClaimed {
     /// node.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub automatic: bool,
-    /// The reason that the claiming person entered. The text is empty if the person entered no reason.
+    /// The reason that the person entered for the claim. The text is empty if the person entered no reason.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }
@@ -455,8 +458,8 @@ impl Personals for VoteCast {
     }
 }
 
-/// A node was completed. The conditions of later transitions can use the values of the node's form and its
-/// output variables.
+/// A node was completed. The conditions of later transitions can use the values in the node's form and the
+/// node's output variables.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeCompleted {
     pub node: NodeId,
@@ -471,7 +474,8 @@ pub struct NodeCompleted {
     pub form: Vec<Entry>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, String>,
-    /// The reason that the acting person entered. The text is empty if the person entered no reason.
+    /// The reason that the person in `by` entered for the completion of the node. The text is empty if this
+    /// person entered no reason.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }
@@ -500,7 +504,8 @@ pub struct TransitionTaken {
     /// automatically.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<PersonId>,
-    /// The reason that the manager entered. The text is empty if the desk chose the transition automatically.
+    /// The reason that a manager entered for the choice of the transition. The text is empty if the desk
+    /// chose the transition automatically.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }
@@ -544,7 +549,7 @@ impl Personals for Suspended {
     }
 }
 
-/// The ticket was resumed.
+/// A suspended ticket was resumed, so people can process its nodes again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Resumed {
     pub by: PersonId,
@@ -614,14 +619,14 @@ pub struct BranchesStarted {
 }
 impl Personals for BranchesStarted {}
 
-/// A branch reached the join node of its parallel gateway. When the last branch arrives, the ticket continues
-/// with the node after the join.
+/// A branch reached the join node, at which all branches of a parallel gateway end. When the last branch
+/// arrives, the ticket continues with the node after the join node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BranchJoined {
     pub node: NodeId,
     pub name: String,
-    /// The parallel gateway at which the branch started. The member `branch` is the id of the first
-    /// transition in the branch.
+    /// The parallel gateway at which the arrived branch started. The member `branch` is the id of the first
+    /// transition of this branch.
     pub fork: NodeId,
     pub branch: TransitionId,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -629,9 +634,9 @@ pub struct BranchJoined {
 }
 impl Personals for BranchJoined {}
 
-/// The ticket received the result of the API call of an automatic node. Normally the node is completed or
-/// fails in the same commit. If the ticket is suspended or is a child of another ticket, the node is
-/// completed or fails in a later commit.
+/// The ticket received the result of an API call. An automatic node made this call. Normally the commit with
+/// this event also completes the node or marks it as failed. If the ticket is suspended or is a child of
+/// another ticket, a later commit does this.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeResultReceived {
     pub node: NodeId,
@@ -663,15 +668,15 @@ pub struct NodeFailed {
 }
 impl Personals for NodeFailed {}
 
-/// A person repeated the work of a failed automatic node. The person may have changed the inputs.
+/// A person repeated the work of a failed automatic node. The person may have changed the inputs of the work.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeRetried {
     pub node: NodeId,
     pub name: String,
     pub by: PersonId,
     pub attempt: u32,
-    /// The values that a person entered only for this API call. Such a value replaces the field or variable
-    /// with the same key.
+    /// The values that a person entered for the repeated API call. In this call, such a value replaces the
+    /// value of the field or variable with the same key. The ticket itself does not change.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub inputs: BTreeMap<String, String>,
     /// The reason that a person entered for the repetition. The text is empty if the person entered no
@@ -733,7 +738,7 @@ pub struct ProcessorsMissing {
 }
 impl Personals for ProcessorsMissing {}
 
-/// A node set the status text that an open ticket displays.
+/// A node changed the status text that the open ticket displays.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StatusSet {
     pub status: String,
@@ -765,7 +770,8 @@ impl Personals for Closed {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FieldsChanged {
     pub by: PersonId,
-    /// The names of the changed fields, as people saw them at the time of the change.
+    /// The display names of the changed fields. The event stores the names that the fields had at the time of
+    /// the change.
     pub names: Vec<String>,
     pub form: Vec<Entry>,
 }
@@ -870,8 +876,8 @@ pub enum Relation {
 }
 
 impl Relation {
-    /// Returns the kind of link as seen from the other ticket. For example, the inverse of `ChildOf` is
-    /// `ParentOf`.
+    /// Returns the kind that the same link has in the other ticket. For example, if the link in this ticket
+    /// is `ChildOf`, the link in the other ticket is `ParentOf`.
     #[must_use]
     pub fn inverse(self) -> Self {
         match self {
@@ -884,7 +890,8 @@ impl Relation {
     }
 }
 
-/// A link from this ticket to another ticket was added. The other ticket stores a link of the inverse kind.
+/// A link from this ticket to another ticket was added. The other ticket stores the same link in the opposite
+/// direction.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Linked {
     pub by: PersonId,
@@ -893,7 +900,7 @@ pub struct Linked {
 }
 impl Personals for Linked {}
 
-/// A link from this ticket to another ticket was removed. The earlier events about the link remain in the
+/// A link from this ticket to another ticket was removed. The event that added the link remains in the
 /// ledger.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Unlinked {
@@ -910,7 +917,8 @@ pub struct Acknowledged {
     pub by: PersonId,
     pub node: NodeId,
     pub name: String,
-    /// The reason that the processor entered. The text is empty if the processor entered no reason.
+    /// The reason that the processor entered for the acknowledgement. The text is empty if the processor
+    /// entered no reason.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }

@@ -21,7 +21,8 @@ const REASON_CHARS: usize = 200;
 /// cause.
 pub type Reply<'a> = Result<(u16, &'a [u8]), String>;
 
-/// Returns the consequence of one attempt, and the retry policy that applies to further attempts.
+/// Returns the verdict on one attempt of an API call: how the desk continues after the given reply. Also
+/// returns the retry policy that applies to further attempts.
 pub fn verdict(
     request: &Request,
     kind: NodeKind,
@@ -34,9 +35,9 @@ pub fn verdict(
     )
 }
 
-/// Returns the retry policy of a request. If the response to one poll is lost, the external system can
-/// still complete its work. The number of failed attempts during polls may therefore be as high as the
-/// number of remaining polls.
+/// Returns the retry policy of a request. During polls, an external system can complete the work even if the
+/// response to one poll is lost. The number of failed polls may therefore be as high as the number of
+/// remaining polls.
 fn policy(request: &Request, call: &ApiCall) -> Policy {
     let poll = request.poll.as_ref().filter(|_| call.step == POLLED);
     let polls_left = poll.map_or(0, |poll| poll.times_max.saturating_sub(call.polls));
@@ -105,8 +106,8 @@ fn of_request(request: &Request, kind: NodeKind, call: &ApiCall, reply: &Reply<'
     }
 }
 
-/// Returns the key of an output variable of a node. The variable contains the success or failure of the task
-/// in BlueKing SOPS (reference/bk-itsm.md 8.2).
+/// Returns the key of the output variable that contains the result of a BlueKing SOPS task: success or
+/// failure (reference/bk-itsm.md 8.2).
 pub fn task_result(node: NodeId) -> String {
     format!("sops_result_{node}")
 }
@@ -136,8 +137,9 @@ fn member_at<'a>(body_json: &'a Value, path: &str) -> Option<&'a Value> {
         })
 }
 
-/// Returns the output variables that a request reads from its response. For an API node, the search starts in
-/// the member `data`. For a webhook, the search starts in the whole response (reference/bk-itsm.md 8.1, 8.4).
+/// Returns the output variables of a node. Their values come from the response to the request. For an API
+/// node, the search starts in the member `data` of the response. For a webhook, the search starts in the
+/// whole response (reference/bk-itsm.md 8.1, 8.4).
 fn outputs(request: &Request, kind: NodeKind, body_json: &Value) -> BTreeMap<String, String> {
     let in_data = |path: &str| {
         body_json
@@ -353,8 +355,8 @@ mod tests {
         let reply: Reply<'_> = Ok((200, br#"{"data":{"state":"RUNNING"}}"#));
         let (last, _) = verdict(&request, NodeKind::Task, &polled_call, &reply);
         assert!(matches!(last, Verdict::Failed { .. }));
-        // The test checks that a lost response to a poll does not end the API call. The limit for the
-        // attempts of the first request stays unchanged.
+        // The request allows three attempts. During polls, the limit is the number of remaining polls,
+        // because a lost response to one poll must not end the API call.
         request.poll = Some(Poll {
             interval_ms: 5000,
             times_max: 100,

@@ -11,8 +11,8 @@ use crate::placeholder::{
 };
 use crate::value::plain;
 
-/// One HTTP request without its secret headers. The function that sends the request reads the secret headers
-/// from the key store and adds them.
+/// One HTTP request without its secret headers. The secret headers are added when the request is sent. They
+/// come from the key store.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlannedRequest {
     pub method: String,
@@ -180,7 +180,8 @@ pub fn asks_for(service_task: &ServiceTask) -> BTreeSet<String> {
     keys.into_iter().flatten().collect()
 }
 
-/// Replaces all placeholders in a service task and returns the HTTP request. The error is an English text.
+/// Replaces the placeholders in a request with the values in `variables`, and returns the resulting request.
+/// The error is an English text that explains why the request cannot be built.
 pub fn of_request(request: &Request, variables: &Variables) -> Result<PlannedRequest, String> {
     if !request.credentials.is_empty() && request.secret.is_empty() {
         return Err(format!(
@@ -223,7 +224,8 @@ pub fn of_request(request: &Request, variables: &Variables) -> Result<PlannedReq
     let body = match &request.body {
         Value::Null => None,
         // The placeholders in the text are replaced first. Then the text is parsed as JSON. Each value is
-        // encoded for its position, so a value cannot end the JSON string that contains the placeholder.
+        // encoded for the position of its placeholder. A value can therefore never end the JSON string that
+        // contains the placeholder.
         Value::String(text) => {
             let filled = match encoder(&headers) {
                 Some(encode) => fill(text, variables, encode)?,
@@ -248,8 +250,8 @@ pub fn of_request(request: &Request, variables: &Variables) -> Result<PlannedReq
     })
 }
 
-/// Returns the function that encodes values for the media type of the body. Returns `None` for JSON and for a
-/// missing media type.
+/// Returns a function that encodes the inserted values. The media type in the headers determines this
+/// function. Returns `None` for JSON and for a missing media type.
 fn encoder(headers: &[(String, String)]) -> Option<fn(&str) -> String> {
     match media_type(headers)
         .split(';')

@@ -40,7 +40,8 @@ fn conform_at(schema: &Value, value: Value, path: &str) -> Result<Value, String>
             {
                 conform_at(schema, read, path)
             }
-            // A form stores several selected options as one text in which commas separate the keys.
+            // If several options are selected, a form stores their keys as one text. Commas separate the
+            // keys.
             _ if kind == "array" => {
                 let parts = text
                     .split(',')

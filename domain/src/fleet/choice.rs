@@ -16,7 +16,7 @@ pub const STATE_AGE_MS_MAX: i64 = 60_000;
 /// Minimum charge of the battery in percent. A robot with a lower charge gets no mission.
 const CHARGE_MIN: f64 = 20.0;
 
-/// One robot with its last state. The robot may be suitable for the mission.
+/// One robot with its last state. The robot may be suitable for the mission (the work of a robot).
 #[derive(Clone, Debug)]
 pub struct Candidate {
     pub robot: Defined,
@@ -26,7 +26,7 @@ pub struct Candidate {
     pub is_connected: bool,
 }
 
-/// The requirements of a mission.
+/// The requirements of a mission (the work of a robot).
 #[derive(Clone, Debug)]
 pub struct Need<'a> {
     pub task_type: &'a str,
@@ -39,8 +39,8 @@ pub struct Need<'a> {
 /// The result of the search for a suitable robot.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Choice {
-    /// The suitable robots, from the best to the worst. Each entry contains the name of the robot, the name
-    /// of its last map node, and its position.
+    /// The suitable robots, from the best to the worst. Each entry contains the name of a robot, the name of
+    /// the map node that this robot reached last, and the position of this robot.
     pub able: Vec<(String, String, Position)>,
     pub reasons: BTreeMap<String, String>,
 }

@@ -29,30 +29,32 @@ use crate::workflow::{mission_result_key, robot_key};
 /// The pauses in milliseconds after the first, second and third sending of an offer. A robot must accept
 /// the offer within the sum of these pauses.
 pub const OFFER_MS: [i64; 3] = [500, 500, 1_000];
-/// Duration of a robot's lease in milliseconds. The lease ends if the desk receives no new state of the
-/// robot.
+/// Duration of a robot's lease in milliseconds. A robot keeps its mission until the end of the lease. Each
+/// state message of the robot starts a new lease.
 pub const LEASE_MS: i64 = 90_000;
-/// Time in milliseconds in which a robot without contact can send a state again. This time applies if the
+/// Time in milliseconds in which a robot without contact must send a state again. This time applies if the
 /// robot may have begun the work.
 pub const SUSPECT_MS: i64 = 60_000;
-/// Time in milliseconds in which a robot without contact can send a state again, if the work is not
-/// released. The time is short, because another robot can safely get the mission.
+/// Time in milliseconds in which a robot without contact must send a state again. This time applies if the
+/// work is not released. The time is short, because another robot can safely get the mission.
 pub const SUSPECT_UNRELEASED_MS: i64 = 10_000;
 /// Time in milliseconds in which a robot must confirm that its order is canceled.
 pub const CANCEL_MS: i64 = 30_000;
-/// Maximum age of a robot's state in milliseconds. Only a newer state causes the release of the work,
-/// because a robot with an older state may have left the station.
+/// Maximum age of a robot's state in milliseconds. If the state of a waiting robot is older, the desk does
+/// not release the work, because the robot may have left the station.
 pub const GATE_AGE_MS_MAX: i64 = 5_000;
-/// Time in milliseconds in which the ticket must store the result.
+/// Time in milliseconds in which the ticket must store the result of a mission (the work of a robot). After
+/// this time, the desk sends the result again.
 const RESULT_DUE_MS: i64 = 30_000;
-/// Time in milliseconds during which a mission excludes a robot that failed an attempt of this mission.
+/// Time in milliseconds during which a mission (the work of a robot) excludes a robot that failed an attempt
+/// of this mission.
 const EXCLUDED_MS: i64 = 300_000;
 /// Pause in milliseconds after the first search that finds no suitable robot. Each further pause is twice
 /// as long, up to `CHOICE_MS_MAX`.
 const CHOICE_MS: i64 = 1_000;
 const CHOICE_MS_MAX: i64 = 10_000;
 
-/// The commands of one mission.
+/// The commands of one mission (the work of a robot).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Request(Box<Requested>),
@@ -69,7 +71,7 @@ pub enum Command {
         reasons: BTreeMap<String, String>,
         at: Moment,
     },
-    /// Stores the progress of the order. The progress comes from a state message of the robot.
+    /// Stores the progress of the robot's order. The progress comes from a state message of the robot.
     Observe {
         epoch: u32,
         progress: Progress,
@@ -77,8 +79,8 @@ pub enum Command {
         received: Moment,
         at: Moment,
     },
-    /// Handles the deadline of the current phase. The member `seen` is the time at which the desk received
-    /// the last state message with the current order.
+    /// Continues the mission after the deadline of the current phase. The member `seen` is the time at which
+    /// the desk received the last state message with the current order.
     Fire {
         seen: Option<Moment>,
         at: Moment,
@@ -88,7 +90,7 @@ pub enum Command {
         epoch: u32,
         at: Moment,
     },
-    /// Ends the mission, because the ticket does not need the result.
+    /// Ends the mission (the work of a robot), because the ticket does not need the result any more.
     Withdraw {
         reason: String,
         at: Moment,
@@ -96,8 +98,8 @@ pub enum Command {
     Expire {
         at: Moment,
     },
-    /// Closes the mission after the result was sent to the ticket. The member `recorded` is true if the
-    /// ticket stored the result.
+    /// Closes the mission (the work of a robot) after the result was sent to the ticket. The member
+    /// `recorded` is true if the ticket stored the result.
     Close {
         recorded: bool,
     },
@@ -118,7 +120,7 @@ pub enum Rejection {
     NoResult,
 }
 
-/// The phase of a mission.
+/// The phase of a mission (the work of a robot).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
@@ -132,7 +134,8 @@ pub enum Phase {
     Accepted,
     /// The robot may have begun the work.
     Working,
-    /// The lease ended without a new state of the robot, or the connection to the robot was lost.
+    /// The desk lost the contact to the robot. Either the robot sent no state message before the end of its
+    /// lease, or the connection to the robot was lost.
     Suspect,
     /// The desk requested that the robot cancels the order. The robot has not confirmed this request.
     Canceling,
@@ -155,7 +158,7 @@ impl Phase {
     }
 }
 
-/// The result of a mission.
+/// The result of a mission (the work of a robot).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     pub succeeded: bool,
@@ -163,7 +166,7 @@ pub struct Outcome {
     pub reason: String,
 }
 
-/// The state of one mission.
+/// The state of one mission (the work of a robot).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Dispatch {
     pub requested: Option<Requested>,
@@ -181,7 +184,7 @@ pub struct Dispatch {
     /// The number of searches in succession that found no suitable robot.
     pub choices: u32,
     pub due: Moment,
-    /// The time at which the work of the current attempt must be done.
+    /// The time limit for the end of the work in the current attempt.
     pub work_due: Option<Moment>,
     /// True if the robot of the current attempt may have begun the work.
     pub is_released: bool,
@@ -189,13 +192,14 @@ pub struct Dispatch {
     /// `Suspect`.
     pub suspect_since: Moment,
     pub cancel: Option<CancelRequested>,
-    /// The robots that failed an attempt of this mission. The value is the time until which the mission
-    /// excludes the robot.
+    /// The robots that failed an attempt of this mission. The key is the name of a robot. The value is the
+    /// time until which the mission excludes this robot.
     pub excluded: BTreeMap<String, Moment>,
-    /// The numbers of the failed attempts for which a robot later reported finished work.
+    /// The numbers of failed attempts. In each of these attempts, the robot reported finished work after the
+    /// attempt had failed.
     pub outdated: BTreeSet<u32>,
-    /// For each robot in the last search, the reason why the robot is suitable or not. The key is the name
-    /// of a robot.
+    /// For each robot in the last search, the reason why the robot is suitable or not. The key is the name of
+    /// the robot.
     pub reasons: BTreeMap<String, String>,
     pub outcome: Option<Outcome>,
     pub is_closed: bool,
@@ -385,7 +389,8 @@ impl Decider for Dispatch {
     }
 }
 
-/// Opens a mission. If the mission cannot be done, the mission ends immediately and a person gets the work.
+/// Returns the events that open a mission (the work of a robot). If the request contains a problem, the
+/// mission ends immediately with a failure, and a person gets the work.
 fn request(requested: &Requested) -> Vec<DispatchEvent> {
     let mut events = vec![DispatchEvent::from(requested.clone())];
     if !requested.problem.is_empty() {
@@ -404,7 +409,8 @@ fn request(requested: &Requested) -> Vec<DispatchEvent> {
 }
 
 impl Dispatch {
-    /// Returns the order of the current attempt. Returns `None` before the first offer.
+    /// Returns the order of the current attempt. The parameter `stream` is the stream name of the mission.
+    /// Returns `None` before the first offer.
     pub fn order(&self, stream: &str) -> Option<Order> {
         let requested = self.requested.as_ref().filter(|_| self.epoch > 0)?;
         Some(Order {
@@ -421,8 +427,8 @@ impl Dispatch {
         })
     }
 
-    /// Returns true if the given robot and the given attempt are current. The robot then has the order, or
-    /// may have the order.
+    /// Returns true if the given attempt and its robot are the current ones. The robot then has the order of
+    /// this attempt, or may have the order.
     pub fn needs_robot(&self, robot: &str, epoch: u32) -> bool {
         let has_attempt = !matches!(self.phase, Phase::Queued | Phase::Done);
         has_attempt && self.robot == robot && self.epoch == epoch
@@ -513,8 +519,8 @@ impl Dispatch {
         .into()
     }
 
-    /// Renews the robot's lease. The lease starts at `seen`, the time at which the desk received a state
-    /// message.
+    /// Returns an event that renews the robot's lease. The new lease starts at `seen`, the time at which the
+    /// desk received a state message.
     fn renew(&self, seen: Moment) -> LeaseRenewed {
         let lease = seen.plus_ms(LEASE_MS);
         LeaseRenewed {
@@ -530,8 +536,8 @@ impl Dispatch {
         };
         let seen = seen.filter(is_contact);
         let event = match self.phase {
-            // The caller chooses a robot in the phase `Queued`. The caller sends the result to the ticket
-            // in the phase `Done`.
+            // This function does nothing in two phases. In the phase `Queued`, the caller searches for a
+            // robot. In the phase `Done`, the caller sends the result to the ticket.
             Phase::Queued | Phase::Done => return Vec::new(),
             Phase::Offered => {
                 let sent = usize::try_from(self.offers).unwrap_or(usize::MAX);
@@ -597,8 +603,9 @@ impl Dispatch {
         .into()
     }
 
-    /// Ends the current attempt without a success. If the work must not be done twice and was released, a
-    /// person gets the work. Otherwise the mission can go to another robot.
+    /// Returns an event that ends the current attempt without a success. If the work must not be done twice
+    /// and is already released, the mission fails, and a person gets the work. Otherwise the mission can go
+    /// to another robot.
     fn ended(&self, requested: &Requested, reason: String, at: Moment) -> DispatchEvent {
         let cancel = self
             .cancel
@@ -659,8 +666,9 @@ impl Dispatch {
     }
 }
 
-/// Adds each mission to the list of all missions and to the list of its ticket. A mission without a result
-/// is also in the list of open missions. A mission with a robot is also in the list of this robot.
+/// Adds each mission to the list of all missions and to the list of the ticket that needs the mission. A
+/// mission without a result is also in the list of open missions. A mission with a robot is also in the list
+/// of this robot.
 impl Card for Dispatch {
     type Event = DispatchEvent;
     const VIEW: &'static str = "dispatch";
@@ -899,8 +907,8 @@ mod tests {
         assert_eq!(mission.run(&lost), ["dispatch.suspected"]);
         assert!(mission.run(&lost).is_empty());
         let end = 1_000 + SUSPECT_UNRELEASED_MS;
-        // The state message is older than the loss of the connection. The message therefore does not count
-        // as a contact, and the attempt fails.
+        // The desk received this state message before it lost the connection. The message therefore does not
+        // show a new contact, and the attempt fails.
         assert_eq!(mission.fire(Some(900), end), ["dispatch.attempt_failed"]);
     }
 

@@ -7,9 +7,9 @@ use events::site::Position;
 use events::task_type::Repetition;
 use serde::{Deserialize, Serialize};
 
-/// The sequence ids of the nodes in an order. At `START`, the order begins. At `GATE`, the robot is at the
-/// station and waits for the release of the work. At `WORK`, the robot does the released work. If no
-/// release is necessary, the robot works at `GATE`.
+/// The sequence ids of the nodes in an order. The order begins at `START`. The robot waits at `GATE`, at the
+/// station, until the desk releases the work. The robot does the released work at `WORK`. If the work needs
+/// no release, the robot works at `GATE`.
 pub const START: u32 = 0;
 pub const GATE: u32 = 2;
 pub const WORK: u32 = 4;
@@ -56,14 +56,14 @@ impl Order {
     }
 }
 
-/// Returns the id of the order for one attempt of a mission. Each attempt has its own order id, because
-/// some robots continue a canceled order after an update of this order.
+/// Returns the id of the order for one attempt of a mission (the work of a robot). Each attempt has its own
+/// order id, because some robots continue a canceled order after an update of this order.
 pub fn order_id(dispatch: &str, epoch: u32) -> String {
     format!("{}-e{epoch}", dispatch.trim_start_matches("dispatch-"))
 }
 
-/// Returns the stream name of the mission and the number of the attempt for an order id. Returns `None` if
-/// this desk did not create the order.
+/// Returns the stream name of the mission (the work of a robot) and the number of the attempt for an order
+/// id. Returns `None` if this desk did not create the order.
 pub fn mission_of(order: &str) -> Option<(String, u32)> {
     let (id, epoch) = order.rsplit_once("-e")?;
     let is_id = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -83,7 +83,8 @@ pub enum ActionStatus {
     Paused,
     Finished,
     Failed,
-    /// A status that this program does not know. The program treats the action like a waiting action.
+    /// A status of an action that this program does not know. The program treats an action with this status
+    /// in the same way as a waiting action.
     Unknown,
 }
 
@@ -155,7 +156,7 @@ impl Snapshot {
 /// defines no status of an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// The state of the robot contains no information about the order.
+    /// The state of the robot does not contain the order.
     None,
     /// The robot rejected the order. The text is the reason.
     Rejected(String),
@@ -171,8 +172,8 @@ pub enum Progress {
     Dropped,
 }
 
-/// Returns the progress of an order. The parameter `repetition` determines whether the robot must wait for
-/// the release of the work.
+/// Returns the progress of one order according to the last state of a robot. The parameter `repetition`
+/// determines whether the robot must wait until the desk releases the work.
 pub fn progress(order: &str, repetition: Repetition, snapshot: &Snapshot) -> Progress {
     if snapshot.order != order {
         let rejection = snapshot.errors.iter().find(|error| {
@@ -258,8 +259,8 @@ mod tests {
             (driving, AtMostOnce, Progress::Accepted),
             (gate.clone(), AtMostOnce, Progress::AtGate),
             (with_work(gate, Waiting, ""), AtMostOnce, Progress::AtGate),
-            // Some robots omit unreleased nodes from their state. The expected progress of such a robot is
-            // also `AtGate`.
+            // Some robots omit unreleased nodes from their state. If such a robot waits at the station, its
+            // progress is also `AtGate`.
             (snapshot(0, 2, &[]), AtMostOnce, Progress::AtGate),
             (snapshot(1, 2, &[(4, true)]), AtMostOnce, Progress::Accepted),
             (
@@ -306,8 +307,8 @@ mod tests {
             of(&error("orderError", ORDER)),
             Progress::Rejected("orderError".into())
         );
-        // The robot reports an error until it accepts another order. This error belongs to another order,
-        // so the state contains no information about the tested order.
+        // The robot reports an error until it accepts another order. The error in this state belongs to
+        // another order, so the progress of the tested order is `None`.
         assert_eq!(of(&error("orderError", "another-e1")), Progress::None);
         assert_eq!(of(&error("batteryLow", ORDER)), Progress::None);
     }

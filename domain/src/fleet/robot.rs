@@ -1,8 +1,8 @@
-//! Implements the aggregate of one robot. The state contains the definition of the robot and its
-//! reservation. A robot is reserved for only one mission (the work of a robot for a ticket) at a time.
+//! Implements the aggregate of one robot. The state contains the definition of the robot and the reservation
+//! of the robot. A robot is reserved for only one mission (the work of a robot for a ticket) at a time.
 //!
 //! The desk stores the reservation before it offers the mission to the robot. If the offer does not follow,
-//! the reservation ends at its next check. If a robot keeps an order after the end of its reservation, the
+//! the reservation ends at the next check. If a robot keeps an order after the end of the reservation, the
 //! desk quarantines the robot. The quarantine ends when the robot reports a state without an order.
 
 use events::Moment;
@@ -16,7 +16,7 @@ use crate::envelope::Envelope;
 use crate::views::Card;
 
 /// Time in milliseconds until the first check of a reservation. In the check, the desk tests whether the
-/// mission still needs the robot.
+/// mission (the work of a robot) still needs the robot.
 pub const RESERVED_MS: i64 = 10_000;
 /// Time in milliseconds between two checks of a reservation.
 pub const CHECK_MS: i64 = 60_000;
@@ -33,11 +33,12 @@ pub enum Command {
         epoch: u32,
         at: Moment,
     },
-    /// Keeps the reservation, because the mission still needs the robot.
+    /// Keeps the reservation, because the mission (the work of a robot) still needs the robot.
     Keep {
         at: Moment,
     },
-    /// Ends the reservation for one attempt of a mission. The robot may still have the order.
+    /// Ends the reservation for one attempt of a mission (the work of a robot). The robot may still have the
+    /// order of this attempt.
     Release {
         dispatch: String,
         epoch: u32,

@@ -2,8 +2,8 @@
 //! The desk first creates a ticket in the external ITSM. The desk then reads this ticket until the external
 //! ITSM has decided. Finally the ticket of this desk stores the decision.
 //!
-//! Each state except the last has a deadline, so the desk continues even if no callback arrives. After a
-//! callback, the desk only reads the external ticket earlier. The desk never takes the decision from a
+//! Each state except the last has a deadline, so the desk continues even if no callback arrives. A callback
+//! has only one effect: the desk reads the external ticket earlier. The desk never takes the decision from a
 //! callback.
 
 use std::collections::BTreeMap;
@@ -27,23 +27,24 @@ use crate::workflow::{external_key, result_key};
 /// Time limit in milliseconds until the ticket of this desk must have stored the result. After this time, the
 /// desk sends the result to this ticket again.
 const RESULT_DUE_MS: i64 = 30_000;
-/// Shortest and longest pause between two reads of the external ticket, in milliseconds. The pauses apply
-/// until the external ITSM has decided.
+/// Shortest and longest pause between two reads of the external ticket, in milliseconds. The desk reads the
+/// ticket until the external ITSM has decided.
 const POLL_MS: i64 = 60_000;
 const POLL_MS_MAX: i64 = 300_000;
-/// Pause in milliseconds after the external ITSM did not respond to a creation request. During the pause, the
-/// external ITSM can complete the request. The desk then searches the external ITSM for the ticket.
+/// Pause in milliseconds after the external ITSM did not respond to a creation request. The external ITSM may
+/// still complete the request during this pause. After the pause, the desk searches for the created ticket in
+/// the external ITSM.
 const SEARCH_AFTER_MS: i64 = 30_000;
 
-/// The retry policy of all requests to the external ITSM. The number of attempts is not limited, because each
-/// application ends at its expiry time.
+/// The retry policy of all HTTP requests to the external ITSM. The number of attempts is not limited, because
+/// each application (request for approval) ends at its expiry time.
 pub const POLICY: Policy = Policy {
     attempts_max: u32::MAX,
     first_ms: 3_000,
     longest_ms: 300_000,
 };
 
-/// The kind of request that the desk sends next to the external ITSM.
+/// The kind of HTTP request that the desk sends next to the external ITSM.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
@@ -62,7 +63,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// Returns the text that represents this step in events.
+    /// Returns the text that represents this kind of request in events.
     pub fn name(self) -> &'static str {
         match self {
             Self::Create => "create",
@@ -92,7 +93,7 @@ pub struct ExternalTicket {
     pub fields: BTreeMap<String, Value>,
 }
 
-/// The meaning of a response that the external ITSM returned.
+/// The meaning of a response from the external ITSM.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
     /// The external ITSM created the ticket. The text is the ticket number.
@@ -112,17 +113,17 @@ pub enum Answer {
     Unclear(String),
 }
 
-/// The commands of one application.
+/// The commands of one application (a request for approval in an external ITSM).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Request(Requested),
-    /// Stores that the desk will send the creation request next. If no result is stored before the time
-    /// `until`, the desk does not know whether the external ticket exists.
+    /// Stores that the desk will send the creation request next. If the desk stores no result before the time
+    /// `until`, it is unknown whether the external ticket exists.
     Begin {
         attempt: u32,
         until: Moment,
     },
-    /// Stores the outcome of the current attempt.
+    /// Stores the outcome of the current HTTP request to the external ITSM.
     Record(Report),
     /// Stores that a callback arrived. The member `inbound` is the name of the stream that contains the
     /// callback.
@@ -130,12 +131,12 @@ pub enum Command {
         inbound: String,
         at: Moment,
     },
-    /// Ends the application at its expiry time if the external ITSM has not decided.
+    /// Ends the application (request for approval) at its expiry time, if the external ITSM has not decided.
     Expire {
         at: Moment,
     },
-    /// Closes the application after its result was sent to the ticket. The member `recorded` is true if the
-    /// ticket stored the result.
+    /// Closes the application (request for approval) after its result was sent to the ticket. The member
+    /// `recorded` is true if the ticket stored the result.
     Close {
         recorded: bool,
     },
@@ -156,7 +157,7 @@ pub enum Rejection {
     NoResult,
 }
 
-/// The result of an application.
+/// The result of an application (a request for approval in an external ITSM).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     pub succeeded: bool,
@@ -164,13 +165,13 @@ pub struct Outcome {
     pub reason: String,
 }
 
-/// The state of one application.
+/// The state of one application (a request for approval in an external ITSM).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Application {
     pub requested: Option<Requested>,
     pub attempts: Attempts,
     pub step: Step,
-    /// Number of reads of the external ticket that returned no decision.
+    /// The number of times that the desk read the external ticket and found no decision.
     pub polls: u32,
     /// The ticket number in the external ITSM. The text is empty until the desk knows the number.
     pub external: String,
@@ -306,8 +307,8 @@ impl Decider for Application {
     }
 }
 
-/// Adds each application to the list of all applications. An application without a result is also in the list
-/// `open`. Both lists are sorted by the time at which the applications expire.
+/// Adds each application (request for approval) to the list of all applications. An application without a
+/// result is also in the list `open`. Both lists are sorted by the time at which the applications expire.
 impl Card for Application {
     type Event = ApplicationEvent;
     const VIEW: &'static str = "application";
@@ -329,22 +330,23 @@ impl Card for Application {
 }
 
 impl Application {
-    /// Returns true if the application was requested and has no result yet.
+    /// Returns true if the application (request for approval) was opened and has no result yet.
     pub fn is_open(&self) -> bool {
         self.requested.is_some() && self.outcome.is_none()
     }
 
-    /// Returns a search as the next step if a creation request was interrupted before its result was stored.
-    /// The external ticket may already exist in this case. Returns `None` if no creation request was
-    /// interrupted.
+    /// Returns a verdict if a creation request was interrupted before its result was stored. According to
+    /// this verdict, the desk searches for the ticket in the external ITSM, because this ticket may already
+    /// exist. Returns `None` if no creation request was interrupted.
     pub fn interrupted(&self) -> Option<Verdict> {
         self.attempts
             .is_interrupted()
             .then(|| next(Step::Find, String::new(), 0))
     }
 
-    /// Returns the consequence of a response to the current request. The parameter `granted` is a condition
-    /// on the external ticket. If this condition is true, the external ITSM has granted the application.
+    /// Returns a verdict: how the desk continues after the given response. The parameter `granted` is a
+    /// condition on the external ticket. If this condition is true, the external ITSM has granted the
+    /// approval.
     pub fn verdict(&self, answer: Answer, granted: &Condition) -> Verdict {
         match (self.step, answer) {
             (_, Answer::NotSent(reason)) => retry(reason),
@@ -374,8 +376,9 @@ impl Application {
         }
     }
 
-    /// Returns the consequence of a read of the external ticket. A final status of the external ticket gives
-    /// the decision. For any other status, the desk reads the ticket again later.
+    /// Returns a verdict after a read of the external ticket. If the external ticket has a final status, the
+    /// verdict contains the decision. Otherwise the desk reads the external ticket again later. The condition
+    /// `granted` is true if the external ITSM has granted the approval.
     fn read(&self, ticket: &ExternalTicket, granted: &Condition) -> Verdict {
         if !matches!(
             ticket.status.as_str(),
@@ -476,8 +479,8 @@ impl Application {
     }
 }
 
-/// Returns the next step: the given step follows after the pause `after_ms`. The parameter `external` is the
-/// ticket number in the external ITSM.
+/// Returns a verdict: after a pause of `after_ms` milliseconds, the desk executes the request `step`. The
+/// parameter `external` is the ticket number in the external ITSM.
 fn next(step: Step, external: String, after_ms: i64) -> Verdict {
     Verdict::Poll {
         step: step.name().into(),

@@ -3,8 +3,8 @@
 //!
 //! When content of the record arrives, the desk stores a deadline and then processes the content. The first
 //! content opens the ticket, and newer content changes the ticket. If the content cannot be processed, the
-//! desk refuses the content and stores the reason. A person can then request that the desk processes it
-//! again.
+//! desk refuses the content and stores the reason. A person can then request that the desk processes the same
+//! content again.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ use crate::views::Card;
 /// processed earlier, by the request that contains the content.
 pub const PROCESS_MS: i64 = 30_000;
 
-/// The commands of one case.
+/// The commands of one case (a record of an external system).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Receive(Received),
@@ -50,7 +50,8 @@ pub enum Rejection {
     NotBound,
 }
 
-/// The result of a comparison between received content and the stored content of a case.
+/// The result of a comparison of two contents of a case (a record of an external system): the content that
+/// just arrived and the stored content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
     New,
@@ -60,7 +61,7 @@ pub enum Freshness {
     Older,
 }
 
-/// The state of one case.
+/// The state of one case (a record of an external system).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Case {
     pub source: String,
@@ -84,18 +85,19 @@ pub struct Case {
     pub mapping: u32,
     /// The reason why the desk refused the last content. `None` if the content was not refused.
     pub refusal: Option<Refused>,
-    /// The name of the stream to which the content belongs. The value is present only if the record id was
-    /// unreadable at first and was found later.
+    /// The name of another stream to which the content belongs. The value is present only if the desk could
+    /// not read the record id at first and found the id later.
     pub identified: Option<String>,
     /// The number of updates that were processed after the ticket was opened.
     pub updates: u32,
-    /// A short digest (hash) of each value that the record has set in the ticket. The key is the key of a
-    /// form field.
+    /// A short digest (hash) of each value that the desk copied from the record to the ticket. The key is the
+    /// key of a form field.
     pub fields: BTreeMap<String, String>,
 }
 
 impl Case {
-    /// Compares received content with the stored content of this case.
+    /// Compares content that just arrived with the stored content of this case. The parameter `digest` is the
+    /// hash of the arrived content, and `mark` is the version of the record.
     pub fn freshness(&self, digest: &str, mark: Option<UpdateMark>) -> Freshness {
         let is_older = match (mark, self.mark) {
             (Some(arrived), Some(own)) => arrived.is_before(own),
@@ -204,9 +206,9 @@ impl Decider for Case {
     }
 }
 
-/// Adds each case to the list of all cases and to the lists by source and by ticket. A case with refused
-/// content is also in the list `refused`. A case with content that waits for processing is in the list
-/// `pending`.
+/// Adds each case to three lists: the list of all cases, the list of its source and the list of its ticket. A
+/// case with refused content is also in the list `refused`. A case with content that waits for processing is
+/// also in the list `pending`.
 impl Card for Case {
     type Event = CaseEvent;
     const VIEW: &'static str = "case";

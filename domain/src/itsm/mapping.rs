@@ -85,7 +85,7 @@ pub fn check(mapping: &CaseMapping) -> Result<(), String> {
     Ok(())
 }
 
-/// Reads the id of a record. The mapping contains the path to the id.
+/// Reads the id of a record. The parameter `mapping` contains the path to the id in the record.
 pub fn record_id(mapping: &CaseMapping, record: &Value) -> Result<String, Unreadable> {
     let id = match record.pointer(&mapping.record) {
         Some(Value::String(text)) => text.trim().to_owned(),
@@ -155,8 +155,9 @@ pub fn content(mapping: &CaseMapping, record: &Value) -> Result<Content, Unreada
     })
 }
 
-/// Returns the value that a rule of the mapping gives for a record. If the member is absent and the rule
-/// has no default, the value is null.
+/// Returns the value that the rule `source` gives for a record. The rule gives a fixed value or the value of
+/// a member of the record. If this member is absent and the rule has no default, the value is null. The
+/// parameter `key` names the value in the error text.
 fn value(source: &ValueSource, key: &str, record: &Value) -> Result<Value, Unreadable> {
     let Some(path) = &source.path else {
         return Ok(source.value.clone().unwrap_or_default());
@@ -189,8 +190,8 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// Reads a time. The member contains a text (RFC 3339 with an offset) or an integer (milliseconds since
-/// 1970). Returns `None` if the member is absent.
+/// Reads a time from a member of a record. The member contains a text (RFC 3339 with an offset) or an integer
+/// (milliseconds since 1970). Returns `None` if the member is absent.
 fn instant(record: &Value, path: &str) -> Result<Option<Moment>, Unreadable> {
     let found = record.pointer(path).filter(|found| !is_empty(found));
     let Some(found) = found else {

@@ -1,5 +1,5 @@
-//! Implements the connections to external systems. This desk requests approvals in these systems. The
-//! systems send records, and the desk opens a ticket for each of them.
+//! Implements the connections to external systems. This desk sends requests for approval to these systems.
+//! The systems send records to this desk, and the desk opens a ticket for each record.
 
 pub mod application;
 pub mod case;

@@ -1,5 +1,6 @@
-//! Computes statistics of imported incident logs. The statistics contain numbers of rows, changes of the
-//! state and of the group, durations, and reopened cases.
+//! Computes statistics of incident logs that were imported from other systems. A case is one incident in such
+//! a log. The statistics contain the number of rows, the changes of the state and of the group, durations,
+//! and reopened cases.
 //!
 //! The module processes `ticket.row_imported` events in the order of the ledger. The code contains no names
 //! of states. Instead, each event contains a phase such as `resolved`. The mapping file of the import assigns
@@ -18,8 +19,8 @@ pub const OPENED: &str = "opened";
 pub const RESOLVED: &str = "resolved";
 pub const CLOSED: &str = "closed";
 
-/// The statistics of one imported case. The struct must be small, because the desk stores one such value for
-/// each case.
+/// The statistics of one case (one incident in an imported log). The struct must be small, because the desk
+/// stores this struct for every case.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Case {
     pub rows: u64,
@@ -36,9 +37,9 @@ pub struct Case {
     pub last_at: Moment,
     /// The time in the first imported row of the case.
     pub first_at: Moment,
-    /// The time in the first imported row with the phase `resolved` or `closed`.
+    /// The time in the first imported row of the case with the phase `resolved` or `closed`.
     pub first_resolved_at: Option<Moment>,
-    /// The time in the first imported row with the phase `closed`.
+    /// The time in the first imported row of the case with the phase `closed`.
     pub first_closed_at: Option<Moment>,
 }
 
@@ -86,7 +87,7 @@ impl IncidentLog {
                     .entry(row.state.clone())
                     .or_default() += 1;
                 // The rows are processed in the order of the imported file. If a row has an earlier time than
-                // the row before, the duration counts as zero minutes.
+                // the previous row of the case, the duration between these rows counts as zero minutes.
                 *self
                     .dwell_minutes_by_state
                     .entry(last.state.clone())
@@ -114,9 +115,9 @@ impl IncidentLog {
 }
 
 impl IncidentLog {
-    /// Returns a time of a case, such as `resolved`. Normally the last row of the case contains this time. If
-    /// no row of the source contains this time, the function uses the time of the first row with the matching
-    /// phase.
+    /// Returns a time of a case, such as the time `resolved`. Normally the last row of the case contains this
+    /// time. If no row from the same source contains this time, the function returns the time of the first
+    /// row with the matching phase.
     pub fn time(&self, case: &Case, name: &str) -> Option<Moment> {
         let last = case.last.as_ref()?;
         if self.derives(&last.source, name) {
@@ -130,8 +131,8 @@ impl IncidentLog {
         last.times.get(name).copied()
     }
 
-    /// Returns true if the imported rows of the given source never contain a time with this name. The time
-    /// is then computed from the phases of the rows.
+    /// Returns true if no imported row of the source contains a time with this name. The time is then
+    /// computed from the phases of the rows.
     pub fn derives(&self, source: &str, name: &str) -> bool {
         [OPENED, RESOLVED, CLOSED].contains(&name)
             && !self
@@ -141,7 +142,7 @@ impl IncidentLog {
     }
 }
 
-/// Returns the number of full minutes from one time to another time. The result is rounded down.
+/// Returns the number of full minutes between two times. The result is rounded down.
 pub fn minutes(from: Moment, to: Moment) -> i64 {
     (to.0 - from.0).div_euclid(60_000)
 }

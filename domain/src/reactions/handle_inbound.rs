@@ -9,8 +9,8 @@ use crate::intent::Intent;
 /// The name of this reaction. The ids of queue messages contain this name, so the name must never change.
 pub const NAME: &str = "handle_inbound";
 
-/// Returns the request to process an inbound message. If the desk cannot read the body of the message, the
-/// list is empty, and the message is only stored.
+/// Returns a list with one request: the desk must process the inbound message. If the desk cannot read the
+/// body of the message, the list is empty, and the message is only stored.
 pub fn react(envelope: &Envelope<InboundEvent>, _card: &Inbound) -> Vec<Intent> {
     let InboundEvent::Received(received) = &envelope.event;
     if !received.problem.is_empty() {

@@ -22,7 +22,8 @@ use crate::intent::StartServiceTask;
 use crate::views::ticket_card::TicketCard;
 
 /// Returns the data that the desk needs to start the work of an automatic node. Returns `None` if the event
-/// does not start or repeat this work, or if the node has another executor.
+/// does not start or repeat such work. Also returns `None` if `executor` is not the kind of executor that
+/// does this work.
 fn started(
     envelope: &Envelope<TicketEvent>,
     card: &TicketCard,

@@ -10,8 +10,9 @@ use crate::views::ticket_card::TicketCard;
 /// The name of this reaction. The ids of queue messages contain this name, so the name must never change.
 pub const NAME: &str = "relate_tickets";
 
-/// Returns the requests for work in other tickets. After a change of a link, the other ticket must store the
-/// change. After the end of a ticket, its child tickets must end.
+/// Returns a list of requests for work in other tickets. If the event changes a link, the other ticket must
+/// store the same change. If the event ends the ticket, its child tickets must end too. For any other event,
+/// the list is empty.
 pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent> {
     let Some(opened) = &card.ticket.opened else {
         return Vec::new();

@@ -1,5 +1,6 @@
-//! Requests a callback to the receiver of a ticket's callbacks when the ticket ends (reference/bk-itsm.md
-//! 10). For some client apps, the reaction also requests a callback for each change of the ticket status.
+//! Requests a callback when a ticket ends (reference/bk-itsm.md 10). A callback is an HTTP request to the
+//! receiver that the ticket defines. For some client apps, the reaction also requests a callback for each
+//! change of the ticket status.
 
 use events::ticket::TicketEvent;
 
@@ -10,8 +11,8 @@ use crate::views::ticket_card::TicketCard;
 /// The name of this reaction. The ids of queue messages contain this name, so the name must never change.
 pub const NAME: &str = "send_callback";
 
-/// Returns the request for a callback. Returns an empty list if the ticket has no receiver, or if the event
-/// leads to no callback.
+/// Returns a list with one request: the desk must send a callback to the receiver of the ticket. The list is
+/// empty if the ticket has no receiver, or if the event needs no callback.
 pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent> {
     let Some((opened, callback)) = card
         .ticket
@@ -21,8 +22,8 @@ pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent>
     else {
         return Vec::new();
     };
-    // The callback contains the state of the ticket at the time when the callback is sent. If two callbacks
-    // arrive in the wrong order, neither callback contains an old state.
+    // A callback contains the state that the ticket has when the callback is sent. Even if two callbacks
+    // arrive in the wrong order, neither of them reports an old state.
     let changes = matches!(
         envelope.event,
         TicketEvent::Suspended(_) | TicketEvent::Resumed(_) | TicketEvent::StatusSet(_)

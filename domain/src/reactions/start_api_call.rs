@@ -1,5 +1,5 @@
-//! Requests an API call for an automatic node. The reaction does this when a ticket enters the node, and when
-//! a person repeats the work of a failed node.
+//! Requests an API call when a ticket enters an automatic node that needs an API call. A person can repeat
+//! the work of a failed node. This module then requests the API call again.
 
 use std::collections::BTreeMap;
 
@@ -13,8 +13,8 @@ use crate::views::ticket_card::TicketCard;
 /// The name of this reaction. The ids of queue messages contain this name, so the name must never change.
 pub const NAME: &str = "start_api_call";
 
-/// Returns the request for an API call. Returns an empty list if the event does not start or repeat the work
-/// of an automatic node with an API call.
+/// Returns a list with one request: the desk must start an API call. The list is empty if the event does not
+/// start or repeat the work of a node that needs an API call.
 pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent> {
     let (node, attempt, inputs) = match &envelope.event {
         TicketEvent::NodeEntered(entered) if entered.automatic => {

@@ -1,5 +1,5 @@
-//! Requests the work of a robot (a mission) for an automatic node. The reaction does this when a ticket
-//! enters the node, and when a person repeats the work of a failed node.
+//! Requests a mission (the work of a robot) when a ticket enters an automatic node that needs a robot. A
+//! person can repeat the work of a failed node. This module then requests the mission again.
 
 use events::ticket::TicketEvent;
 use events::workflow::service_task::Executor;
@@ -12,8 +12,8 @@ use crate::views::ticket_card::TicketCard;
 /// The name of this reaction. The ids of queue messages contain this name, so the name must never change.
 pub const NAME: &str = "start_dispatch";
 
-/// Returns the request for a mission. Returns an empty list if the event does not start or repeat the work
-/// of a node with a mission.
+/// Returns a list with one request: the desk must start a mission (the work of a robot). The list is empty if
+/// the event does not start or repeat the work of a node that needs a robot.
 pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent> {
     started(envelope, card, Executor::Dispatch)
         .map(|start| Intent::StartDispatch(Box::new(start)))

@@ -1,5 +1,6 @@
-//! Requests an application (a request for approval in an external ITSM) for an automatic node. The reaction
-//! does this when a ticket enters the node, and when a person repeats the work of a failed node.
+//! Requests an application (a request for approval in an external ITSM) when a ticket enters a node that
+//! needs an application. A person can repeat the work of a failed node. This module then requests the
+//! application again.
 
 use events::ticket::TicketEvent;
 use events::workflow::service_task::Executor;
@@ -12,8 +13,9 @@ use crate::views::ticket_card::TicketCard;
 /// The name of this reaction. The ids of queue messages contain this name, so the name must never change.
 pub const NAME: &str = "submit_application";
 
-/// Returns the request for an application. Returns an empty list if the event does not start or repeat the
-/// work of a node with an application.
+/// Returns a list with one request: the desk must submit an application (a request for approval in an
+/// external ITSM). The list is empty if the event does not start or repeat the work of a node that needs an
+/// application.
 pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent> {
     started(envelope, card, Executor::Application)
         .map(|start| Intent::SubmitApplication(Box::new(start)))

@@ -142,8 +142,8 @@ impl Ticket {
             if !allowed.contains(key) || is_of_the_ticket(key) {
                 return reject(Rejection::FieldUnknown(key.clone()));
             }
-            // Such a value would be a name of a person or a personal value. The ledger must never contain
-            // these values as plain text.
+            // The ledger contains the values for a repeated API call as plain text. Names of people and
+            // personal values must never be in the ledger as plain text, so such values are rejected here.
             let names_people = field.is_some_and(|field| field.kind.names_people())
                 || definition.approver_keys().any(|known| known == key);
             if names_people || field.is_some_and(|field| form::is_creator_owned(field, seals_text))
@@ -245,8 +245,8 @@ impl Ticket {
         run.done()
     }
 
-    /// Returns an automatic node that has failed. Rejects the command if the person is neither a processor of
-    /// the node nor a manager of the ticket.
+    /// Returns the automatic node with the given id. Rejects the command if this node has not failed, if the
+    /// ticket is suspended, or if the person is neither a processor of the node nor a manager of the ticket.
     fn failed_node<'a>(
         &'a self,
         definition: &'a Definition,

@@ -56,9 +56,9 @@ impl Ticket {
         }
     }
 
-    /// Adds followers (people who watch the ticket) or removes followers. If the command changes nothing
-    /// for a person, this person is skipped. If the acting person may see the whole ticket, new followers
-    /// may also see the whole ticket.
+    /// Adds followers (people who watch the ticket) or removes followers. The function skips people for whom
+    /// nothing changes. If the person `by` may see the whole ticket, new followers may also see the whole
+    /// ticket.
     pub(super) fn follow(
         &self,
         by: &PersonId,
@@ -97,9 +97,9 @@ impl Ticket {
         })
     }
 
-    /// Rates a finished ticket. A ticket can have only one rating. The rating comes from the creator or from
-    /// the agent, who submitted the ticket for the creator. After a deadline, the desk rates the ticket
-    /// automatically.
+    /// Rates a finished ticket. The rating comes from the creator, or from the agent who submitted the ticket
+    /// for the creator. A ticket can have only one rating. If there is no rating at the deadline, the desk
+    /// rates the ticket automatically.
     pub(super) fn rate(
         &self,
         by: &PersonId,
@@ -174,9 +174,9 @@ impl Ticket {
         ])
     }
 
-    /// Links this ticket to another ticket. Both tickets store the link, and both check that the person has
-    /// the permission. A child has exactly one parent and cannot be a parent. A child ends together with its
-    /// parent. For a link between parent and child, the person must therefore be allowed to end the ticket.
+    /// Links this ticket to another ticket. Both tickets store the link, and both check that the person may
+    /// add it. A child has exactly one parent and cannot be a parent. A child ends together with its parent.
+    /// To link a parent and a child, the person must therefore be allowed to end this ticket.
     pub(super) fn link(
         &self,
         by: &PersonId,
@@ -194,8 +194,8 @@ impl Ticket {
             Some(_) => return reject(Rejection::LinkedAlready(other.clone())),
             None => {}
         }
-        // If a person opened the other ticket from this ticket, the permission was checked when that ticket
-        // was opened. The permission for all other links is checked here.
+        // If the other ticket was opened from this ticket, the permission was already checked when the other
+        // ticket was opened. For all other links, the permission is checked here.
         if !(mirror && relation == Relation::Raised) {
             self.may_relate(by, relation, context)?;
         }

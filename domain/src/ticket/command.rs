@@ -12,16 +12,16 @@ use crate::attachment;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Open(Box<Open>),
-    /// Submits the form of a node. At a node with votes, the form contains the vote. (BlueKing calls this
-    /// operation TRANSITION.)
+    /// Submits the form of a node. At a node where people vote, the form contains the vote. (BlueKing calls
+    /// this operation TRANSITION.)
     Submit {
         node: NodeId,
         by: PersonId,
         form: Vec<Entry>,
         reason: String,
     },
-    /// Casts a vote without a form. The desk writes the decision to the field for the result. If the form has
-    /// a text field, the desk writes the remark to this text field.
+    /// Casts a vote without a form. The desk builds the form: the field for the result gets the decision, and
+    /// a text field, if there is one, gets the remark.
     Decide {
         node: NodeId,
         by: PersonId,
@@ -82,7 +82,7 @@ pub enum Command {
     },
     /// Stores the result of an API call that an automatic node requested.
     RecordResult(NodeResult),
-    /// Repeats the work of a failed automatic node. The inputs may be different.
+    /// Repeats the work of a failed automatic node. The person may change the inputs of the work.
     Retry {
         node: NodeId,
         by: PersonId,
@@ -176,8 +176,8 @@ pub enum Command {
     ImportRow(Vec<RowImported>),
 }
 
-/// Returns the person who sends the command. If the given command is mutable, the returned reference is
-/// mutable too.
+/// A macro that returns the person who sends the command. The returned reference is mutable if the command is
+/// mutable.
 macro_rules! by {
     ($command:expr) => {
         match $command {
@@ -226,8 +226,8 @@ impl Command {
     }
 }
 
-/// The result of an API call. The members `round` (the number of the node's execution) and `attempt` identify
-/// the call.
+/// The result of an API call. The members `node`, `round` (the number of the node's execution) and `attempt`
+/// identify this call.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NodeResult {
     pub node: NodeId,
@@ -245,8 +245,8 @@ impl Command {
         by!(self)
     }
 
-    /// Returns all people in the command, except the people in its form. These people are the sender, new
-    /// processors, mentioned people and new followers.
+    /// Returns the people in the command: the sender, new processors, mentioned people and new followers. The
+    /// people in the command's form are not included.
     pub(super) fn people(&self) -> impl Iterator<Item = &PersonId> {
         let others: &[PersonId] = match self {
             Self::Assign {
@@ -274,8 +274,8 @@ impl Command {
         self.by().into_iter().chain(others)
     }
 
-    /// Returns mutable references to all people in the command, except the people in its form. The caller
-    /// replaces people who have no id with registered people.
+    /// Returns mutable references to the people in the command. The people in the command's form are not
+    /// included. The caller uses the references to replace user names with the ids of registered people.
     pub fn people_mut(&mut self) -> Vec<&mut PersonId> {
         let mut people: Vec<&mut PersonId> = Vec::new();
         match self {
@@ -323,8 +323,9 @@ impl Command {
         }
     }
 
-    /// Returns a mutable reference to the form of a command on an existing ticket. The caller uses the
-    /// reference to register the people in the form.
+    /// Returns a mutable reference to the form in the command. The result is empty if the command contains no
+    /// form, or if the command opens a new ticket. The caller uses the reference to register the people in
+    /// the form.
     pub fn form_mut(&mut self) -> &mut [Entry] {
         match self {
             Self::Submit { form, .. }
@@ -361,7 +362,8 @@ pub struct Open {
 }
 
 impl Open {
-    /// Returns mutable references to the people in the command, except the people in its form.
+    /// Returns mutable references to the people in this command. The people in the form of the new ticket are
+    /// not included.
     pub fn people_mut(&mut self) -> Vec<&mut PersonId> {
         let chosen = self.chosen_processors.values_mut().flatten();
         std::iter::once(&mut self.creator)

@@ -31,7 +31,8 @@ pub struct Context {
     pub leaders: BTreeMap<PersonId, Option<PersonId>>,
     /// The members of each department, including the members of its subdepartments.
     pub departments: BTreeMap<String, Vec<PersonId>>,
-    /// The people who have a role in a business. The key is the business id and the role name.
+    /// The people who have a role in a business (BlueKing: `bk_biz_id`). The key consists of the business id
+    /// and the role name.
     pub business_roles: BTreeMap<(i64, String), Vec<PersonId>>,
     /// The options of each dictionary. The key is the code of the dictionary. The value is `None` if the
     /// dictionary does not exist, is disabled, or was removed from the list of dictionaries.
@@ -51,7 +52,8 @@ pub struct Now {
     pub local: DateTime,
 }
 
-/// The name of one input that is missing in the context. The caller loads the input and repeats the decision.
+/// The name of one input that a ticket decision needs but that the context does not contain. The caller loads
+/// the input and repeats the decision.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lookup {
     /// The service with this id, and the category of the service.
@@ -64,7 +66,8 @@ pub enum Lookup {
     Department(String),
     BusinessRole(i64, String),
     Dictionary(String),
-    /// The options of a field. The desk gets these options from an external system with this request.
+    /// The options of a field. The value is the request with which the desk gets these options from an
+    /// external system.
     Options(Question),
     Attachment(AttachmentId),
     Now,

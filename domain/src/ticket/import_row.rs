@@ -17,9 +17,8 @@ pub struct Observation {
     pub phase: Phase,
     pub title: String,
     pub priority: String,
-    /// The number of imported rows for each hash of a row. Rows with the same text have the same hash. With
-    /// these numbers, the desk skips rows that were imported before, even if an import is repeated with
-    /// another file.
+    /// The number of imported rows with each text. The key is the hash of the text. With these numbers, the
+    /// desk skips rows that were imported before, even if a repeated import uses another file.
     pub rows: BTreeMap<String, u32>,
 }
 
@@ -36,9 +35,9 @@ impl Observation {
 }
 
 impl Ticket {
-    /// Imports only rows that were not imported before. Several rows can have the same text, and these rows
-    /// are numbered. A row is skipped if its number is not higher than the number of imported rows with this
-    /// text.
+    /// Returns one event for each row that was not imported before. Several rows can have the same text, so
+    /// these rows are numbered. A row is skipped if its number is not higher than the number of imported rows
+    /// with the same text.
     pub(super) fn import_rows(&self, rows: &[RowImported]) -> Decision<Vec<TicketEvent>> {
         if !matches!(self.status, Status::None | Status::RowImported) {
             return reject(Rejection::NotImported);

@@ -57,8 +57,8 @@ impl Ticket {
             by: by.clone(),
             reason: self.remark(reason)?,
         });
-        // Results of API calls were only stored while the ticket was suspended. These results are applied
-        // when the ticket is resumed.
+        // While the ticket was suspended, it only stored the results of API calls. The ticket applies these
+        // results now, because it is resumed.
         self.apply_pending_results(&mut run, &workflow.definition)?;
         run.done()
     }
@@ -70,7 +70,7 @@ impl Ticket {
         context: &Context,
     ) -> Decision<Vec<TicketEvent>> {
         let opened = self.opened()?;
-        // Other systems that act for all people use the account of a superuser. A superuser may therefore
+        // Some other systems act for all people and use the account of a superuser. A superuser may therefore
         // withdraw every ticket.
         if opened.creator != *by && !context.is_superuser(by)? {
             return reject(Rejection::NotTheCreator);

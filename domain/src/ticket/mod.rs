@@ -398,9 +398,9 @@ impl Decider for Ticket {
 }
 
 impl Ticket {
-    /// Returns a person in the command who has no id. Returns `None` if all people have ids. The function
-    /// does not check the people of a new ticket. These people get ids later, after the desk has tested
-    /// whether the ticket is accepted.
+    /// Returns a person in the command who has no person id. Returns `None` if all people have ids. The
+    /// function ignores the people of a new ticket, because these people get ids only after the desk has
+    /// tested whether the ticket is accepted.
     fn unregistered_person(&self, command: &Command, context: &Context) -> Option<PersonId> {
         let workflow = self.workflow(context).ok();
         let of_people = |entry: &&Entry| {
@@ -474,8 +474,8 @@ impl Ticket {
         node_run.is_open_to_all() || (node_run.processors.contains(by) && !node_run.has_voted(by))
     }
 
-    /// Returns the status text that the APIs return. For a running ticket, a node may have replaced this text
-    /// with a special status.
+    /// Returns the status of the ticket as the text that the APIs return. A node may have set another text
+    /// for a running ticket. The function then returns this text.
     pub fn status_key(&self) -> &str {
         if self.status == Status::Running && !self.shown.is_empty() {
             &self.shown
@@ -491,8 +491,9 @@ impl Ticket {
             .or_else(|| self.opened.as_ref()?.priority.as_ref())
     }
 
-    /// Returns the id of the business to which the ticket belongs, or -1 if the ticket belongs to no
-    /// business. A value in the form has priority over the value with which the ticket was opened.
+    /// Returns the id of the business (BlueKing: `bk_biz_id`) to which the ticket belongs, or -1 if the
+    /// ticket belongs to no business. The form and the event `Opened` can both contain an id. The id in the
+    /// form is then used.
     pub fn bk_biz_id(&self) -> i64 {
         let filled = self
             .form
@@ -516,7 +517,7 @@ impl Ticket {
             .unwrap_or_default()
     }
 
-    /// Returns the version of the workflow that this ticket uses.
+    /// Returns the deployed workflow version that this ticket uses.
     pub fn workflow(&self, context: &Context) -> Decision<Arc<Deployed>> {
         let opened = self.opened()?;
         context.workflow(opened.workflow, opened.workflow_version)
@@ -537,8 +538,8 @@ impl Ticket {
         }
     }
 
-    /// Returns the node with the given id if the person may execute the action at this node. The order of the
-    /// checks is the order in reference/bk-itsm.md 3.9.
+    /// Checks that the person may execute the action at the node with the given id, and returns this node.
+    /// The order of the checks is the order in reference/bk-itsm.md 3.9.
     fn check_action<'a>(
         &'a self,
         definition: &'a Definition,
@@ -703,7 +704,8 @@ impl Ticket {
     fn end(&mut self, status: Status, approve_result: bool) {
         self.status = status;
         self.approve_result = Some(approve_result);
-        // The nodes of an ended ticket do not wait for work. This rule applies to every kind of end.
+        // A node of an ended ticket never waits for work. This rule applies to every way in which a ticket
+        // can end.
         self.nodes
             .values_mut()
             .filter(|node_run| node_run.is_current())

@@ -389,7 +389,7 @@ impl Ticket {
     }
 
     /// Claims the node if the node waits for a claim. Otherwise the function stores that the person has seen
-    /// the work at the node. If a person has already acknowledged this work, the function adds no event.
+    /// the work at the node. If somebody has already acknowledged this work, the function adds no event.
     pub(super) fn acknowledge(
         &self,
         node: Option<NodeId>,
@@ -421,8 +421,8 @@ impl Ticket {
         ])
     }
 
-    /// Completes a node at which the person must act. If people vote at the node and no values are given,
-    /// the person votes for approval. In all other cases, the given values are submitted as the form.
+    /// Completes a node at which the person must act. If people vote at the node and the command contains no
+    /// form values, the person votes for approval. In all other cases, the form values are submitted.
     pub(super) fn resolve(
         &self,
         by: &PersonId,
@@ -523,15 +523,15 @@ impl Ticket {
         ])
     }
 
-    /// Returns a node that the person may complete. If there are several nodes, the function prefers a node
-    /// whose form can be submitted immediately. A node that waits for a claim or an assignment comes later.
+    /// Returns a node that the person can complete. If there are several such nodes, the function prefers a
+    /// node whose form the person can submit immediately. Other nodes first need a claim or an assignment.
     pub fn where_to_resolve(&self, by: &PersonId) -> Decision<NodeId> {
         self.node_to_act(None, by, |node_run| Action::Submit.fits(node_run.status))
     }
 
-    /// Returns the given node if the person may act at this node. If no node is given, the function
-    /// searches a node at which the person may act. The function prefers nodes for people, and among them
-    /// the nodes for which `fits` returns true.
+    /// Returns a node at which the person may act. If the parameter `node` is given, the function returns
+    /// only this node. Otherwise the function searches all current nodes. A node for people is better than an
+    /// automatic node, and a node for which `fits` returns true is better than other nodes.
     fn node_to_act(
         &self,
         node: Option<NodeId>,
@@ -577,8 +577,8 @@ fn may_submit(
     form: &[Entry],
     context: &Context,
 ) -> Decision<()> {
-    // Other kinds of processor rules select people from the data of an existing ticket. Such a rule cannot
-    // limit the people who open a new ticket.
+    // Other kinds of rules select people from the data of an existing ticket. Such a rule cannot limit the
+    // people who open a new ticket, because that ticket has no data yet.
     let is_restricted = matches!(
         &submit.processors,
         Processors::Person(_)

@@ -6,7 +6,8 @@ use crate::attachment::Unfit;
 
 use super::{MESSAGE_MAX, REMARK_MAX, TITLE_MAX};
 
-/// The form field that caused a rejection. Programs use the key of the field, and people read its name.
+/// The form field that caused a rejection. Programs use the key of the field, and people read the name of the
+/// field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldAt {
     pub key: String,

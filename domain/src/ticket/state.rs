@@ -91,7 +91,8 @@ pub struct Ticket {
     pub remarks: u64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub followers: Vec<PersonId>,
-    /// The followers who may read the whole ticket, because a person with this permission added them.
+    /// The followers who may read the whole ticket. The person who added such a follower also had this
+    /// permission.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub invited: BTreeSet<PersonId>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -159,8 +160,8 @@ pub struct NodeRun {
     /// The id of the task that the last API call created in an external system, for example in BlueKing SOPS.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub task: String,
-    /// A result of an API call that waits to be applied. The result arrived while the ticket was suspended or
-    /// was a child of another ticket.
+    /// A result of an API call that is stored but not applied yet. The result arrived while the ticket was
+    /// suspended or was a child of another ticket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending_result: Option<PendingResult>,
     /// The reason of the last failure of the node. The text is empty if the node has not failed.
@@ -215,8 +216,9 @@ pub enum Action {
 }
 
 impl Action {
-    /// Returns true if a node with this status allows the action (reference/bk-itsm.md 3.9). A node without
-    /// a matching transition has the status `Failed`. A person may submit the form of such a node again.
+    /// Returns true if a node with this status allows the action (reference/bk-itsm.md 3.9). A node with the
+    /// status `Failed` allows the submission of its form, because the ticket may need new values to find a
+    /// transition with a true condition.
     pub fn fits(self, status: NodeStatus) -> bool {
         match self {
             Self::Submit => matches!(status, NodeStatus::Running | NodeStatus::Failed),
@@ -280,8 +282,8 @@ impl NodeRun {
     pub fn has_voted(&self, pid: &PersonId) -> bool {
         self.votes.iter().any(|vote| vote.by == *pid)
     }
-    /// Returns the reason of the node's current status. The reason of a failure has priority over the reason
-    /// of the last vote. The reason of a vote has priority over the reason of the completion.
+    /// Returns the reason of the node's current status. This is the reason of the failure, if the node has
+    /// failed. Otherwise it is the reason of the last vote, or else the reason of the completion.
     pub fn why(&self) -> &str {
         let of_votes = self.votes.iter().rev().map(|vote| vote.reason.read());
         let mut all = std::iter::once(self.reason.as_str())

@@ -20,9 +20,8 @@ impl CallbackCard {
         self.callback.evolve(&envelope.event);
         self.updated_at = envelope.at;
     }
-    /// Returns true if an attempt has failed and the receiver does not have the result. A receiver gets the
-    /// result in two ways: the receiver accepts the callback, or the receiver requests the result from the
-    /// desk.
+    /// Returns true if an attempt has failed and the receiver does not know the result of the ticket yet. A
+    /// receiver gets the result if it accepts the callback, or if it requests the result from the desk.
     pub fn is_failing(&self) -> bool {
         !self.callback.collected
             && match self.callback.progress {

@@ -33,10 +33,10 @@ pub trait Card:
     fn personals(&mut self) -> Vec<&mut Personal> {
         Vec::new()
     }
-    /// Returns the filter values of the card as one text. The first part contains the values that many cards
-    /// have in common. The second part contains the values of only this card, and a tab character separates
-    /// the parts. Each list entry contains this text unencrypted. The text is empty if the lists have no
-    /// filters.
+    /// Returns the values of the card by which lists are filtered, as one text. The text has two parts with a
+    /// tab character between them. Many cards can have the values in the first part. Normally only this card
+    /// has the values in the second part. Each list entry contains this text unencrypted. The text is empty
+    /// if the lists have no filters.
     fn facets(&self) -> String {
         String::new()
     }
@@ -125,8 +125,8 @@ impl Card for crate::api_call::ApiCall {
     }
 }
 
-/// Returns the entry of a draft or a template in the list of its owner. Drafts are sorted by their deadlines,
-/// and templates by their services.
+/// Returns the list entry of a draft or a template. The list belongs to the person who saved the draft or the
+/// template. Drafts are sorted by their deadlines, and templates by their services.
 fn draft_row(saved: &events::draft::Saved) -> (&'static str, String) {
     use events::draft::FormRef;
     let sort_key = match &saved.form_ref {

@@ -11,8 +11,8 @@ use crate::Decider;
 use crate::envelope::Envelope;
 use crate::ticket::{NodeRun, Status, Ticket};
 
-/// The filter values that many tickets have in common, such as the status. The stores count the entries in
-/// each list by these values.
+/// The values by which lists of tickets are filtered, such as the status. Many tickets can have the same
+/// values, so the stores count the tickets in each list by these values.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Facets {
     /// The status of the ticket as the text that [`Ticket::status_key`] returns.
@@ -24,7 +24,8 @@ pub struct Facets {
     pub tag: String,
 }
 
-/// The filter values that belong to only one ticket, such as the creation time.
+/// Further values by which lists of tickets are filtered, such as the creation time. Normally each ticket has
+/// different values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnFacets {
     pub creator: PersonId,
@@ -33,7 +34,7 @@ pub struct OwnFacets {
 }
 
 impl Facets {
-    /// Returns the filter values that the ticket has in common with other tickets. Returns `None` if the
+    /// Returns the filter values that other tickets can also have, such as the status. Returns `None` if the
     /// ticket does not exist.
     pub fn of(card: &TicketCard) -> Option<Self> {
         let opened = card.ticket.opened.as_ref()?;
@@ -47,16 +48,16 @@ impl Facets {
         })
     }
 
-    /// Parses the filter values that many tickets have in common. The text is the first part of the text that
-    /// [`TicketCard::facets`] returns. Returns `None` if the text is invalid.
+    /// Parses the filter values that several tickets can have, such as the status. The text is the first part
+    /// of the text that [`TicketCard::facets`] returns. Returns `None` if the text is invalid.
     pub fn read(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
 }
 
 impl OwnFacets {
-    /// Returns the filter values that belong to only this ticket. Returns `None` if the ticket does not
-    /// exist.
+    /// Returns the filter values that normally only this ticket has, such as the creation time. Returns
+    /// `None` if the ticket does not exist.
     pub fn of(card: &TicketCard) -> Option<Self> {
         let opened = card.ticket.opened.as_ref()?;
         Some(Self {
@@ -66,8 +67,8 @@ impl OwnFacets {
         })
     }
 
-    /// Parses the filter values that belong to only one ticket. The text is the last part of the text that
-    /// [`TicketCard::facets`] returns. Returns `None` if the text is invalid.
+    /// Parses the filter values that normally only one ticket has, such as the creation time. The text is the
+    /// last part of the text that [`TicketCard::facets`] returns. Returns `None` if the text is invalid.
     pub fn read(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
@@ -109,8 +110,9 @@ impl TicketCard {
     }
 
     /// Returns the filter values of the ticket as one text. The text consists of two JSON arrays with a tab
-    /// character between them. The first array contains the values that many tickets have in common, such as
-    /// the status. The second array contains the values of only this ticket.
+    /// character between them. The first array contains values that other tickets can also have, such as the
+    /// status. The second array contains values that normally only this ticket has, such as the creation
+    /// time.
     pub fn facets(&self) -> String {
         let (
             Some(Facets {
@@ -137,9 +139,9 @@ impl TicketCard {
         format!("{shared}\t{own}")
     }
 
-    /// Returns the list entries of the ticket. Each entry contains the name of a list and a text by which
-    /// this list is sorted. The text ends with the creation time of the ticket. Only in the list `ended`, the
-    /// text is the end time.
+    /// Returns the list entries of the ticket. Each entry contains the name of a list and the text by which
+    /// this list sorts the ticket. The text ends with the creation time of the ticket, except in the list
+    /// `ended`, which is sorted by the end time.
     pub fn index(&self) -> Vec<(&'static str, String)> {
         let Some(opened) = &self.ticket.opened else {
             return Vec::new();
@@ -153,8 +155,8 @@ impl TicketCard {
         if let Some(ended_at) = self.ended_at {
             rows.push(("ended", format!("{:016}", ended_at.0)));
         }
-        // The lists of people do not contain withdrawn tickets. A withdrawn ticket is only in the list of all
-        // tickets, in the lists by creator and in the lists by status.
+        // A withdrawn ticket is only in the list of all tickets, in the lists by creator and status, and in
+        // the list of ended tickets. The other lists do not contain withdrawn tickets.
         if self.ticket.status != Status::Revoked {
             rows.push(("listed", age.clone()));
             rows.push(("mine", format!("{}|{age}", opened.creator)));

@@ -27,15 +27,15 @@ pub const FIELDS_MAX: usize = 1000;
 /// Maximum timeout of one request that the desk sends, in milliseconds. The desk function that sends the
 /// request has a longer time limit.
 pub const TIMEOUT_MS_MAX: i64 = 20_000;
-/// Maximum timeout of a request that reads field options, in milliseconds. The limit is short because a
-/// person waits for the form with these options.
+/// Maximum timeout of a request that reads the options of a field, in milliseconds. The limit is short,
+/// because a person waits until the form shows the options.
 pub const OPTIONS_MS_MAX: i64 = 10_000;
 /// Shortest and longest allowed pause between two polls, in milliseconds.
 pub const POLL_MS: std::ops::RangeInclusive<i64> = 1_000..=86_400_000;
 /// Maximum number of polls that one API call may make.
 pub const POLLS_MAX: u32 = 100_000;
-/// Maximum time in minutes (one week) until a person gets the work of a mission. A mission is work for a
-/// robot.
+/// Maximum time limit of a mission (work for a robot), in minutes. The value is one week. If no robot has
+/// begun the work in the time limit, a person gets the work.
 const EXPIRES_AFTER_MIN_MAX: u32 = 10_080;
 /// Maximum number of attempts of one request.
 pub const ATTEMPTS_MAX: u32 = 16;
@@ -55,8 +55,9 @@ pub const COUNTERS: [&str; 5] = [
 pub struct Findings {
     /// The problems as English sentences. A workflow with problems cannot be deployed.
     pub problems: Vec<String>,
-    /// Nodes at which a ticket may have to wait for a manager, each with an example case. In this case, the
-    /// conditions of all transitions are false, and the node has no default transition.
+    /// The nodes that have an open case, each with a description of this case. In an open case, the
+    /// conditions of all transitions are false, and the node has no default transition. The ticket then waits
+    /// for a manager.
     pub open_cases: Vec<(NodeId, String)>,
 }
 
@@ -74,8 +75,9 @@ pub fn problems(definition: &Definition) -> Vec<String> {
     problems
 }
 
-/// Returns the problems of a workflow, and separately the cases in which no transition can be taken. The
-/// caller may accept such cases in an imported workflow, because BlueKing ITSM also accepts such cases.
+/// Returns the problems of a workflow. Also returns, in a separate list, the cases in which no transition can
+/// be taken. The caller may accept these cases in an imported workflow, because BlueKing ITSM also accepts
+/// them.
 pub fn findings(definition: &Definition) -> Findings {
     let bounds = [
         ("nodes", definition.nodes.len(), NODES_MAX),
@@ -100,8 +102,8 @@ pub fn findings(definition: &Definition) -> Findings {
     };
     check.ids();
     check.shape();
-    // The next checks follow the transitions. They are therefore made only if each transition connects two
-    // existing nodes.
+    // The next checks follow the transitions from node to node. This is possible only if each transition
+    // connects two existing nodes.
     if check.problems.is_empty() {
         check.reachability();
         check.nodes();
@@ -117,8 +119,9 @@ pub fn findings(definition: &Definition) -> Findings {
     }
 }
 
-/// Returns all nodes that can be reached from the nodes in `from`. For each transition, the function `next`
-/// returns two nodes. The search moves from the first of these nodes to the second.
+/// Returns all nodes that can be reached from the nodes in `from`. The function `next` sets the direction of
+/// the search: for each transition, it returns the node at which a step starts and the node at which the step
+/// ends.
 pub(super) fn reachable(
     definition: &Definition,
     from: &[NodeId],
@@ -433,8 +436,8 @@ impl Check<'_> {
     }
 
     fn automatic(&mut self, node: &Node, name: &str) {
-        // A webhook may use placeholders that the workflow does not define. A client may send additional
-        // variables with a ticket (`envs`, reference/bk-itsm.md 3.1).
+        // This check does not apply to webhooks. A webhook may use keys that the workflow does not define,
+        // because a client may send additional variables with a ticket (`envs`, reference/bk-itsm.md 3.1).
         if let Some(service_task) = node
             .service_task
             .as_deref()
@@ -554,8 +557,8 @@ impl Check<'_> {
             || self.is_output(key)
     }
 
-    /// Returns true if a condition on a field may use this key. Such a condition may use fields, output
-    /// variables, and the attributes that are stored in the ticket.
+    /// Returns true if a condition on a field may use this key. The key can be a field, an output variable,
+    /// or an attribute that is stored in the ticket.
     fn is_comparable(&self, key: &str) -> bool {
         self.definition.field(key).is_some()
             || super::is_comparable_of_the_ticket(key)
@@ -570,8 +573,8 @@ impl Check<'_> {
         self.definition.nodes.iter().any(by)
     }
 
-    /// Checks that a condition on a response contains at least one clause (comparison). The parameter `what`
-    /// is the name of the condition in the problem text.
+    /// Checks that a condition on a response contains at least one clause (comparison). The problem text
+    /// contains `owner` (for example a node) and `what` (the kind of the condition).
     fn response_condition(&mut self, condition: Option<&Condition>, owner: &str, what: &str) {
         if condition.is_some_and(|condition| condition::clauses(condition) == 0) {
             self.report(format!("{owner} is not configured: it has no {what}"));
@@ -605,8 +608,8 @@ impl Check<'_> {
         }
     }
 
-    /// Checks that each condition uses only values that earlier nodes set. Also collects the open cases. In
-    /// an open case, no transition can be taken, because all conditions are false.
+    /// Checks that each condition uses only values that earlier nodes set. Also collects the open cases of
+    /// the nodes. In an open case, all conditions are false, and no transition can be taken.
     fn conditions(&mut self) {
         let mut providers: BTreeMap<String, Vec<NodeId>> = BTreeMap::new();
         for node in &self.definition.nodes {
@@ -650,8 +653,8 @@ impl Check<'_> {
                         let later_node = self.name(nodes[0]);
                         self.report(format!("transition {} uses {key}, which is set only at the later node {later_node}", transition.id));
                     }
-                    // No form contains this field. The use of the field is still allowed, because other
-                    // commands can set its value.
+                    // No form contains this field. A condition may still use the field, because other
+                    // commands can set the value of the field.
                     None if self.definition.field(key).is_some() => {}
                     None => self.report(format!(
                         "transition {} uses {key}, which does not exist",

@@ -1,9 +1,9 @@
-//! Finds open cases of a node: combinations of values for which no outgoing transition has a true condition.
-//! In an open case, a ticket would wait at the node.
+//! Finds the open cases of a node. In an open case, no transition that starts at the node has a true
+//! condition, so a ticket would wait at the node.
 //!
 //! The module divides the possible values of each key into cases. All values in one case give the same result
-//! in every condition. A case is, for example, one option of a field, a range of numbers, or one possible end
-//! of a vote. The module then tests all combinations of these cases.
+//! in every condition. A case is, for example, one option of a field, a range of numbers, or one possible
+//! result of a vote. The module then tests all combinations of these cases.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,22 +24,22 @@ const CASES_MAX: usize = 10_000;
 /// Maximum number of conditions that one check of a workflow evaluates. More evaluations would take several
 /// seconds and delay other requests.
 pub(super) const TRIES_MAX: usize = 2_000_000;
-/// Maximum number of different list elements with which the conditions compare one key. Each further element
-/// doubles the number of cases to test.
+/// Maximum number of different list elements with which the conditions compare one key. The number of cases
+/// to test doubles with each further element.
 const ELEMENTS_MAX: usize = 6;
-/// The smallest and the largest number of voters in the simulated votes. The module chooses a number
-/// between these limits. If the conditions contain larger constants, the module simulates more voters.
+/// The smallest and the largest number of voters in the simulated votes. If the conditions contain larger
+/// constants, the module simulates more voters, up to the largest number.
 const VOTERS: std::ops::RangeInclusive<u32> = 3..=12;
-/// The description of an open case when the module cannot test every case. Either the number of combinations
+/// The description of an open case if the module cannot test every case. Either the number of combinations
 /// exceeds [`CASES_MAX`], or the possible values of a key are unknown.
 const UNTRIED: &str = "something (there are too many cases to try each)";
-/// A text that occurs in no condition. In the tests, this text represents all values that the conditions do
-/// not contain.
+/// A text that occurs in no condition. The module uses this text to test the values that no condition
+/// contains.
 const OTHER: &str = "\u{1}";
 
-/// Returns a description of the first case in which no outgoing transition of the node has a true condition.
-/// Returns `None` if there is no such case. The parameter `left` is the number of condition evaluations that
-/// are still allowed (see [`TRIES_MAX`]).
+/// Returns a description of the first open case of the node. In an open case, none of the given transitions
+/// has a true condition. Returns `None` if there is no open case. The parameter `left` is the number of
+/// condition evaluations that are still allowed (see [`TRIES_MAX`]).
 pub(super) fn open_case(
     definition: &Definition,
     node: NodeId,
@@ -96,8 +96,8 @@ struct Case {
 #[derive(Clone)]
 enum Words {
     Plain(String),
-    /// A range of values with optional bounds. The `bool` of a bound is true if the bound belongs to the
-    /// range.
+    /// A range of values. Each bound of the range is optional. The `bool` of a bound is true if the value of
+    /// the bound belongs to the range.
     Range {
         key: String,
         low: Option<(String, bool)>,
@@ -105,8 +105,8 @@ enum Words {
     },
 }
 
-/// One possible end of a vote. The members contain the numbers of voters, approvals and rejections, and the
-/// result.
+/// One possible result of a vote. The members contain the numbers of voters, approvals and rejections, and
+/// the last vote. The member `result` is true for an approval.
 struct Ended {
     voters: u32,
     pass: u32,
@@ -121,12 +121,12 @@ struct Ended {
 #[derive(Clone, Copy)]
 enum OfVote {
     Output(Holds),
-    /// The decision of the last voter, from a field of the form.
+    /// The decision of the last voter. The key belongs to the form field that contains this decision.
     Opinion,
 }
 
-/// A node at which people vote, with the keys that get their values from this vote. For each key, the list
-/// also contains the kind of the value.
+/// A node at which people vote, and the keys that get their values from this vote. The list contains the kind
+/// of value for each key.
 type Vote<'a> = (&'a Node, Vec<(&'a str, OfVote)>);
 
 impl<'a> Cases<'a> {
@@ -138,9 +138,9 @@ impl<'a> Cases<'a> {
             .flat_map(|group| &group.expressions)
     }
 
-    /// Returns lists of cases. Each list contains the cases of one vote, or the cases of one key that no
-    /// vote sets. The values of different lists are independent. Returns `None` if the possible values of a
-    /// key are unknown.
+    /// Returns lists of cases. Each list contains the cases of one vote, or the cases of one key that no vote
+    /// sets. The cases of one list do not depend on the cases of another list. Returns `None` if the possible
+    /// values of a key are unknown.
     fn dimensions(&self) -> Option<Vec<Vec<Case>>> {
         let mut seen = BTreeSet::new();
         let keys: Vec<&'a str> = self
@@ -164,9 +164,9 @@ impl<'a> Cases<'a> {
         Some(dimensions)
     }
 
-    /// Returns the node at which a vote sets the value of a key. If the node under test (the node with the
-    /// tested transitions) sets the key, this node is returned. Returns `None` if no vote sets the key, or
-    /// if several other votes set the key.
+    /// Returns the node at which a vote sets the value of the key. If the node under test (the node with the
+    /// tested transitions) sets the key, the function returns this node. Returns `None` if no vote sets the
+    /// key, or if several other votes set the key.
     fn vote_of(&self, key: &str) -> Option<(&'a Node, OfVote)> {
         let what = |node: &'a Node| {
             let output = node
@@ -200,8 +200,8 @@ impl<'a> Cases<'a> {
             .copied()
     }
 
-    /// Returns the cases of a vote. Each case contains a different combination of values for the keys that
-    /// the vote sets.
+    /// Returns the possible cases after a vote at the given node. The parameter `keys` contains the keys that
+    /// the vote sets. Each case contains a different combination of values for these keys.
     fn of_vote(&self, node: &Node, keys: &[(&str, OfVote)]) -> Vec<Case> {
         let counts_tested = keys.iter().any(|(_, what)| {
             !matches!(what, OfVote::Opinion | OfVote::Output(Holds::ApproveResult))
@@ -264,8 +264,10 @@ impl<'a> Cases<'a> {
         cases
     }
 
-    /// Returns every possible end of a vote after which the ticket leaves the node. If a rejection terminates
-    /// the ticket, the ends with a rejection are omitted (reference/bk-itsm.md 6).
+    /// Returns the possible results of a vote at the given node. If a rejection terminates the ticket at this
+    /// node, the list omits the results with a rejection (reference/bk-itsm.md 6). The parameter
+    /// `counts_tested` is true if conditions use the vote counts. The function then simulates votes with more
+    /// voters.
     fn endings(&self, node: &Node, counts_tested: bool) -> Vec<Ended> {
         let finish = node.finish_condition.as_ref();
         let holds = |counters: &BTreeMap<&str, String>| {
@@ -323,8 +325,8 @@ impl<'a> Cases<'a> {
                         open.extend(Some((pass, reject)).filter(|state| seen.insert(*state)));
                         continue;
                     }
-                    // The finish condition is a condition on the vote counts. If the finish condition is
-                    // also true when the number of rejections is set to zero, the vote is an approval.
+                    // The finish condition is a condition on the vote counts. If this condition is also true
+                    // when the number of rejections is set to zero, the result of the vote is an approval.
                     ended.result |= by_condition && holds(&counters(&Ended { reject: 0, ..ended }));
                     if ended.result || !node.terminate_when_rejected {
                         endings.push(ended);
@@ -335,7 +337,8 @@ impl<'a> Cases<'a> {
         endings
     }
 
-    /// Returns the cases of a key that does not get its value from a vote.
+    /// Returns the possible cases of a key that does not get its value from a vote. Returns `None` if the
+    /// possible values of the key are unknown.
     fn of_key(&self, key: &str) -> Option<Vec<Case>> {
         let clauses: Vec<&Clause> = self.clauses().filter(|clause| clause.key == key).collect();
         let field = self.definition.field_at(self.node, key);
@@ -386,7 +389,7 @@ impl<'a> Cases<'a> {
             Some(FieldKind::Radio | FieldKind::Select | FieldKind::TreeSelect)
         ) && !options.is_empty()
         {
-            // The remaining options occur in no condition, so all of them give the same results. The test
+            // No condition contains the remaining options, so all of them give the same results. The test
             // therefore needs only one of these options.
             let other = options
                 .iter()
@@ -542,8 +545,9 @@ impl<'a> Cases<'a> {
         !seen.contains(&self.node)
     }
 
-    /// Returns a description of the first combination of cases for which all conditions are false. A range
-    /// of values in the description is as wide as possible.
+    /// Returns a description of the first combination of cases for which all conditions are false. The
+    /// function makes the range of values in the description as wide as possible. Returns `None` if there is
+    /// no such combination.
     fn first_open(&self, dimensions: &[Vec<Case>]) -> Option<String> {
         if dimensions.iter().any(Vec::is_empty) {
             return None;
@@ -566,8 +570,8 @@ impl<'a> Cases<'a> {
                     words.join(", ")
                 });
             }
-            // This code computes the next combination of cases. A combination is like a number with several
-            // digits. Each digit is a position in one list of cases.
+            // This code computes the next combination of cases, like the next number in a sequence of
+            // numbers. Each position in the combination is like one digit of the number.
             let at = (0..dimensions.len()).find(|at| chosen[*at] + 1 < dimensions[*at].len())?;
             chosen[..at].fill(0);
             chosen[at] += 1;
@@ -616,8 +620,9 @@ impl<'a> Cases<'a> {
     }
 }
 
-/// A combination contains the position of one case in each list of cases. Returns a copy in which the
-/// position in the list `at` is replaced with `case`.
+/// Returns a copy of the combination `chosen` with another case at one position. For each list of cases, a
+/// combination contains the index of one case. The copy contains the index `case` for the list with the index
+/// `at`.
 fn changed(chosen: &[usize], at: usize, case: usize) -> Vec<usize> {
     let mut other = chosen.to_vec();
     other[at] = case;
@@ -655,7 +660,8 @@ impl Words {
     }
 }
 
-/// Returns the vote counters by their codes. The workflow engine computes the counters in the same way.
+/// Returns the vote counters for one possible result of a vote. The keys are the codes of the counters. The
+/// workflow engine computes the counters in the same way.
 fn counters(ended: &Ended) -> BTreeMap<&'static str, String> {
     let percent =
         |votes: u32| (f64::from(votes) * 100.0 / f64::from(ended.voters.max(1))).to_string();
@@ -696,8 +702,7 @@ fn is_of_sets(operator: Operator) -> bool {
     )
 }
 
-/// Returns the constants of a clause (a single comparison). The constants are one value, or all elements of a
-/// list.
+/// Returns the constants of a clause (a single comparison): one value, or all elements of a list.
 fn constants(clause: &Clause) -> Vec<String> {
     if is_of_sets(clause.condition) {
         condition::set(&clause.value).into_iter().collect()
@@ -706,9 +711,9 @@ fn constants(clause: &Clause) -> Vec<String> {
     }
 }
 
-/// Returns the cases for sorted constants. Each constant is one case, and each gap between two constants is
-/// one case. All values before the first constant are one case, and all values after the last constant are
-/// one case.
+/// Divides the possible values of a key into cases at the given sorted constants. Each constant is one case.
+/// The values between two constants are one case. The values before the first constant are one case, and the
+/// values after the last constant are one case.
 fn ranges<T: Copy>(
     key: &str,
     sorted: &[(T, String)],
@@ -748,8 +753,9 @@ fn ranges<T: Copy>(
     cases
 }
 
-/// Returns the cases of a number that the conditions compare with constants. Each constant is one case. Each
-/// range between, below or above the constants is also one case.
+/// Returns the cases for a key whose value is a number. The parameter `tested_values` contains the constants
+/// with which the conditions compare this key. Each constant is one case. Each range between, below or above
+/// the constants is also one case.
 fn numbers(key: &str, tested_values: &BTreeSet<String>) -> Vec<Case> {
     let mut sorted: Vec<(f64, String)> = tested_values
         .iter()
@@ -757,9 +763,8 @@ fn numbers(key: &str, tested_values: &BTreeSet<String>) -> Vec<Case> {
         .collect();
     sorted.sort_by(|(one, _), (other, _)| one.total_cmp(other));
     sorted.dedup_by(|(one, _), (other, _)| one.total_cmp(other).is_eq());
-    // Below the smallest constant and above the largest constant, the test value has this distance from the
-    // constant. For a very large constant, a distance of 1 could be lost by rounding, so the distance is
-    // larger.
+    // Returns the distance between a constant and the test value below or above all constants. For a very
+    // large constant, a distance of 1 could be lost by rounding, so the distance is larger.
     let step = |number: f64| 1.0_f64.max(number.abs() * 1e-6);
     ranges(key, &sorted, |below, above| {
         let value = match (below, above) {
@@ -772,8 +777,9 @@ fn numbers(key: &str, tested_values: &BTreeSet<String>) -> Vec<Case> {
     })
 }
 
-/// Returns the cases of a date or time that the conditions compare with constants. Each constant is one case.
-/// Each range between, before or after the constants is also one case. A date field has no value between two
+/// Returns the cases for a key whose value is a date or time. The parameter `tested_values` contains the
+/// constants with which the conditions compare this key. Each constant is one case. Each range between,
+/// before or after the constants is also one case. If `are_days` is true, there is no value between two
 /// consecutive days.
 fn times(key: &str, tested_values: &BTreeSet<String>, are_days: bool) -> Vec<Case> {
     let mut sorted: Vec<(DateTime, String)> = tested_values
@@ -824,7 +830,7 @@ fn is_opposite(one: &Condition, other: &Condition) -> bool {
         Operator::NotIn => Some(Operator::In),
         Operator::Superset => Some(Operator::NotSuperset),
         Operator::NotSuperset => Some(Operator::Superset),
-        // If a value cannot be compared, both `<` and `>=` are false. An operator of this kind therefore has
+        // If a value cannot be compared, both `<` and `>=` are false. Operators of this kind therefore have
         // no exact negation.
         _ => None,
     };
@@ -874,8 +880,8 @@ mod tests {
         serde_json::from_value(definition).expect("a definition")
     }
 
-    /// Returns the description of a case that the given transitions do not cover. Each transition is given as
-    /// an operator (`and` or `or`) and a list of clauses.
+    /// Returns a description of an open case of the node. In an open case, no transition has a true
+    /// condition. Each transition is given as an operator (`and` or `or`) and a list of clauses.
     fn open(definition: &Definition, node: i64, transitions: &[(&str, Value)]) -> Option<String> {
         let transitions: Vec<Transition> = transitions
             .iter()

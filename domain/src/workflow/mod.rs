@@ -47,9 +47,9 @@ pub enum Command {
     /// Deploys the draft as the next version.
     Deploy {
         workflow: WorkflowId,
-        /// If true, the deployment allows nodes with open cases, as BlueKing ITSM does. In an open case, no
-        /// transition has a true condition, and the ticket waits for a manager. For a workflow that was
-        /// created in this desk, the value is false.
+        /// If true, the desk accepts nodes with open cases, as BlueKing ITSM does. In an open case, no
+        /// transition has a true condition, and the ticket waits for a manager. The value is false for
+        /// workflows that were created in this desk, and the desk then rejects open cases.
         allows_open_cases: bool,
     },
     /// Deploys a complete version from a seed file (a TOML file with initial data). If an equal version
@@ -252,7 +252,7 @@ impl Workflow {
         self.versions.contains_key(&version) && !self.removed.contains(&version)
     }
 
-    /// Returns the newest deployed version that was not removed.
+    /// Returns the newest deployed version that was not removed. Returns `None` if there is no such version.
     pub fn newest(&self) -> Option<&Deployed> {
         self.versions
             .values()
@@ -341,7 +341,8 @@ pub fn mission_result_key(node: NodeId) -> String {
     format!("mission_result_{node}")
 }
 
-/// Returns the key of the output variable that contains the name of the robot in a mission.
+/// Returns the key of the output variable that contains the name of the robot in a mission (the work of a
+/// robot).
 pub fn robot_key(node: NodeId) -> String {
     format!("mission_robot_{node}")
 }

@@ -21,15 +21,15 @@ pub struct Branch {
 /// The parallel branches and the join nodes of one workflow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Areas {
-    /// The branches that contain each node. A branch that contains another branch is before the other branch
-    /// in the list.
+    /// For each node, the branches that contain the node. If a branch contains another branch, the list
+    /// contains the outer branch before the inner branch.
     pub paths: BTreeMap<NodeId, Vec<Branch>>,
     /// The join node of each parallel gateway. The key is the id of the gateway.
     pub joins: BTreeMap<NodeId, NodeId>,
 }
 
 impl Areas {
-    /// Returns the smallest branch that contains the node. A branch can contain other branches. Returns
+    /// Returns the innermost branch that contains the node. (A branch can contain other branches.) Returns
     /// `None` if no branch contains the node.
     pub fn branch_of(&self, node: NodeId) -> Option<Branch> {
         self.paths.get(&node).and_then(|path| path.last()).copied()
@@ -70,8 +70,9 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Visits all nodes of one branch, including the parallel regions inside the branch. Returns the join
-    /// nodes at which the branch ends.
+    /// Visits all nodes of one branch, including the parallel regions inside the branch. The parameter
+    /// `start` is the first node, and `path` contains the branches to which this node belongs. Returns the
+    /// join nodes at which the branch ends.
     fn from(&mut self, start: NodeId, path: &[Branch]) -> BTreeSet<NodeId> {
         let mut ends = BTreeSet::new();
         let mut open = vec![start];

@@ -37,7 +37,8 @@ fn node(id: i64, kind: &str) -> events::workflow::Node {
     serde_json::from_value(json!({ "id": id, "name": format!("n{id}"), "kind": kind, "processors": { "type": "PERSON", "who": ["a"] } })).expect("a node")
 }
 
-/// Inserts an automatic node directly before END. The body of its request contains the given text.
+/// Inserts an automatic node of the given kind directly before END. The body of the node's request contains
+/// the given text.
 fn insert_call(definition: &mut Definition, kind: &str, text: &str) {
     let mut calling = node(9, kind);
     let request =

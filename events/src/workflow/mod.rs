@@ -28,8 +28,8 @@ event_enum! {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DraftSaved {
     pub workflow: WorkflowId,
-    /// The deployed version from which the draft was copied. The value is absent if a person edited the
-    /// draft.
+    /// The number of the deployed version from which the draft was copied. The value is absent if the draft
+    /// is not a copy of a deployed version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restored_from: Option<i64>,
     pub definition: Definition,
@@ -54,8 +54,8 @@ pub struct AvailabilityChanged {
 }
 impl Personals for AvailabilityChanged {}
 
-/// A version of the workflow was deployed. Services and tickets use this version, so its definition never
-/// changes.
+/// A version of the workflow was deployed. Services and tickets use this version, so the definition in this
+/// event never changes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Deployed {
     pub workflow: WorkflowId,
@@ -82,10 +82,12 @@ pub struct Definition {
     /// each node at which the creator is an approver.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_auto_approve: bool,
-    /// True if the creator and the supervisors may remind the current processors of a ticket.
+    /// True if the creator of a ticket and the people in `supervisors` may remind the current processors of
+    /// the ticket.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_supervise_needed: bool,
-    /// The people who may send reminders, in addition to the creator.
+    /// A rule that selects people. These people and the creator of a ticket may remind the current processors
+    /// of the ticket.
     #[serde(default, skip_serializing_if = "Processors::is_empty")]
     pub supervisors: Processors,
     /// The setting for the notification of processors. The value is `NONE`, `ONCE` or `RETRY`.
@@ -104,8 +106,8 @@ pub enum Revoke {
     Never,
     /// The creator may withdraw the ticket until the ticket ends.
     Always,
-    /// The creator may withdraw the ticket until a person acts at a later node. The action at the submit
-    /// node, at which the ticket is opened, does not count.
+    /// The creator may withdraw the ticket until a person acts at a node after the submit node. (The submit
+    /// node is the node at which the ticket is opened.)
     #[default]
     BeforeHandled,
     /// The creator may withdraw the ticket until the ticket enters the node with this id.
@@ -122,8 +124,8 @@ pub enum NodeKind {
     Manual,
     #[serde(rename = "APPROVAL")]
     Approval,
-    /// A countersign: all processors vote, and the votes lead to no result. The output variables of the node
-    /// contain the vote counts.
+    /// A countersign: all processors of the node vote. The node is neither approved nor rejected. Its output
+    /// variables contain the vote counts.
     #[serde(rename = "SIGN")]
     Sign,
     /// The desk calls an API of another system.
@@ -210,15 +212,16 @@ pub enum Processors {
     Starter,
     #[serde(rename = "OPEN")]
     Open,
-    /// Selects the people in form fields. The strings are the keys of these fields. Only the first field that
-    /// contains people is used.
+    /// Selects the people whom form fields contain. The strings are the keys of these fields. Only the first
+    /// field that contains people is used.
     #[serde(rename = "VARIABLE")]
     Variable(Vec<String>),
     /// Selects the people whom the assignor (the person who assigns the work) chooses. Before this choice,
     /// the rule selects no people.
     #[serde(rename = "BY_ASSIGNOR")]
     ByAssignor,
-    /// Selects the people who have one of the given roles in the business to which the ticket belongs.
+    /// Selects the people who have one of the given roles in a business. The business (BlueKing: `bk_biz_id`)
+    /// is the one to which the ticket belongs.
     #[serde(rename = "CMDB")]
     Business(Vec<String>),
     #[serde(rename = "STARTER_LEADER")]
@@ -226,8 +229,8 @@ pub enum Processors {
     /// Selects the leader of the person who was the last to act at the given node.
     #[serde(rename = "ASSIGN_LEADER")]
     NodeLeader(NodeId),
-    /// Selects the leader of one person in form fields. The strings are the keys of these fields. The person
-    /// is the first person in the first field that contains people.
+    /// Selects the leader of one person whom a form field contains. The strings are the keys of the possible
+    /// fields. The person is the first person in the first field that contains people.
     #[serde(rename = "VARIABLE_LEADER")]
     VariableLeader(Vec<String>),
     /// Selects all members of the given department and its subdepartments.
@@ -306,7 +309,7 @@ pub struct Node {
     pub can_deliver: bool,
     #[serde(default)]
     pub is_terminable: bool,
-    /// True if all processors vote. If false, the first vote decides the result of the node.
+    /// True if all processors vote. False if the first vote decides the result of the node.
     #[serde(default)]
     pub is_multi: bool,
     /// True if the processors vote one after the other, in the order of the list of processors.
@@ -325,8 +328,8 @@ pub struct Node {
     /// text is empty if the node does not change the status.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub status_on_entry: String,
-    /// The work of an automatic node. The value is absent for other kinds of nodes. An external system does
-    /// this work.
+    /// The work that an external system does for an automatic node. The value is absent for other kinds of
+    /// nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_task: Option<Box<ServiceTask>>,
     /// The keys of the form fields at this node, in the order in which the form shows the fields.
@@ -345,7 +348,7 @@ pub struct Output {
     pub holds: Holds,
 }
 
-/// The kind of value that an output variable contains. The serialized texts are the codes in
+/// The kind of value that an output variable contains. In events, each kind is stored as a code from
 /// reference/bk-itsm.md 6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Holds {
@@ -411,8 +414,8 @@ pub struct Group {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Clause {
     pub key: String,
-    /// The field type for the comparison. The ticket value and the constant are converted to this type before
-    /// the comparison.
+    /// The field type for the comparison. Before the comparison, the desk converts the ticket value and the
+    /// constant to this type.
     #[serde(rename = "type", default)]
     pub kind: String,
     pub condition: Operator,
@@ -494,8 +497,9 @@ pub struct Field {
     /// - With `CUSTOM` or an empty text, the options are in the member `choice`.
     /// - With `DATADICT`, the options are in the dictionary `source_uri`.
     /// - With `API`, the options come from the external system in `source`.
-    /// - `CUSTOM_API` is equal to `API`, but people may also enter other values.
-    /// - `RPC` is not supported.
+    /// - With `CUSTOM_API`, the options also come from the external system in `source`, but people may enter
+    ///   other values too.
+    /// - With `RPC`, there are no options, because this desk does not support `RPC`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub source_type: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -504,8 +508,7 @@ pub struct Field {
     /// `API` and `CUSTOM_API`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Box<Source>>,
-    /// True if the field accepts only one value. After a person has entered a value, the value cannot be
-    /// changed.
+    /// True if a person can set the value of this field only once. After that, the value cannot be changed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_readonly: bool,
     /// The only node whose form contains this field. The value is present only if several nodes have
@@ -591,7 +594,7 @@ pub struct Choice {
     pub items: Vec<Choice>,
 }
 
-/// The field types of reference/bk-itsm.md 4.1.
+/// The types of form fields, as in reference/bk-itsm.md 4.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum FieldKind {
@@ -641,8 +644,8 @@ impl Definition {
             .flat_map(|node| [&node.processors, &node.assignors, &node.delivers]);
         of_nodes.chain([&self.supervisors])
     }
-    /// Returns mutable references to all rules that select people. Callers use the references to replace user
-    /// names with person ids.
+    /// Returns mutable references to all rules in the workflow that select people. Callers use the references
+    /// to replace user names in the rules with person ids.
     pub fn processors_mut(&mut self) -> impl Iterator<Item = &mut Processors> {
         let of_nodes = self.nodes.iter_mut().flat_map(|node| {
             [
@@ -674,8 +677,8 @@ impl Definition {
             .chain(["ticket_creator".to_owned()])
             .collect()
     }
-    /// Returns mutable references to the constants with which conditions compare people. Callers use the
-    /// references to replace user names with person ids.
+    /// Returns mutable references to constants in the conditions of this workflow. Only constants that are
+    /// compared with people are returned. Callers use the references to replace user names with person ids.
     pub fn people_compared_mut(&mut self) -> Vec<&mut String> {
         let keys = self.people_keys();
         let groups = self
@@ -764,8 +767,8 @@ impl Definition {
 }
 
 impl Field {
-    /// Returns mutable references to the constants with which the conditions of this field compare people.
-    /// The parameter `keys` contains the keys whose values are people.
+    /// Returns mutable references to constants in the conditions of this field. Only constants that are
+    /// compared with people are returned. The parameter `keys` contains the keys whose values are people.
     pub fn people_compared_mut(&mut self, keys: &BTreeSet<String>) -> Vec<&mut String> {
         let names_people = self.kind.names_people();
         let compared = self
@@ -788,7 +791,8 @@ impl Field {
     }
 }
 
-/// Returns mutable references to the constants with which one group of clauses compares people.
+/// Returns mutable references to the constants with which one group of clauses compares people. The parameter
+/// `keys` contains the keys whose values are people.
 fn people_of<'a>(group: &'a mut Group, keys: &BTreeSet<String>) -> Vec<&'a mut String> {
     group
         .expressions

@@ -29,7 +29,7 @@ pub enum Executor {
 }
 
 impl Executor {
-    /// Returns true if an API call executes the service task of the node. An API call is the default.
+    /// Returns true if this kind of executor is an API call. An API call is the default.
     pub fn is_api_call(&self) -> bool {
         *self == Self::ApiCall
     }
@@ -49,10 +49,12 @@ impl ServiceTask {
 /// A request for approval that the desk sends to an external ITSM.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Application {
-    /// The name of an application kind. The application kind contains the settings for the external ITSM.
+    /// The name of an application kind. An application kind contains the settings for one kind of request for
+    /// approval in an external ITSM.
     pub kind: String,
-    /// The fields of the new ticket in the external ITSM. If the application kind has a field with the same
-    /// key, the field in this list is used instead. The values may contain placeholders.
+    /// The fields of the ticket that the desk creates in the external ITSM. The application kind in `kind`
+    /// also contains fields. If two fields have the same key, the field in this list is used. The values may
+    /// contain placeholders.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<Pair>,
 }
@@ -69,8 +71,8 @@ pub struct Mission {
     /// Parameters of the action of the robot. The values may contain placeholders.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parameters: Vec<Pair>,
-    /// Time in minutes until a person gets the work. The time limit applies only if no robot has begun the
-    /// work.
+    /// The time limit in minutes for the start of the work. If no robot has begun the work in this time, a
+    /// person gets the work.
     #[serde(default = "ten")]
     pub expires_after_min: u32,
 }
@@ -79,8 +81,8 @@ fn ten() -> u32 {
     10
 }
 
-/// One HTTP request. Its texts may contain the placeholder `${key}` for a field, a variable or an
-/// attribute of the ticket. The value is inserted as text and is never executed as code.
+/// One HTTP request. The texts of the request may contain the placeholder `${key}` for a field, a variable or
+/// an attribute of the ticket. The value is inserted as text and is never executed as code.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Request {
     pub method: String,
@@ -104,10 +106,10 @@ pub struct Request {
     /// request needs no secret.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub secret: String,
-    /// The kind of credentials that an imported workflow file requires (`bearer_token`, `basic_auth`). The
-    /// import does not copy the credentials, because the file contains the credentials as plain text.
-    /// Before the deployment, a person must therefore configure a `secret`. The text is empty if the file
-    /// requires no credentials.
+    /// The kind of credentials that an imported workflow file requires, such as `bearer_token` or
+    /// `basic_auth`. The import does not copy the credentials, because they are plain text in the file. A
+    /// person must therefore set the member `secret` before the workflow is deployed. The text is empty if
+    /// the file requires no credentials.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub credentials: String,
     /// The name of the BlueKing system that receives the request. This value is needed only if an imported
@@ -147,7 +149,7 @@ pub struct Pair {
     pub value: String,
 }
 
-/// The settings for polling. The desk repeats the request until the response satisfies the condition `until`.
+/// The settings for polling: the desk repeats a request until the response satisfies the condition `until`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Poll {
     pub interval_ms: i64,
@@ -155,14 +157,15 @@ pub struct Poll {
     pub until: Condition,
 }
 
-/// An output variable of the node, and the path to its value in the response.
+/// An output variable of an automatic node. The member `path` is the path to the value of the variable in the
+/// response.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputMapping {
     pub key: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
-    /// The path to the value in the response. Dots separate the parts of the path. Examples are
-    /// `data.task.id` and `resp.items.0.ip`.
+    /// The path to the value of the variable in the response. Dots separate the parts of the path. Examples
+    /// are `data.task.id` and `resp.items.0.ip`.
     pub path: String,
 }
 
@@ -192,8 +195,8 @@ fn a_day() -> u32 {
     8640
 }
 
-/// The external source of a field's options: a request, and the path to the rows in the response. Each row is
-/// one option.
+/// The external source of the options of a field. The member `request` reads the options. Each row of the
+/// response is one option.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Source {
     pub request: Request,

@@ -25,27 +25,27 @@ use crate::user_name::is_blank;
 use crate::value::{people, plain};
 use crate::workflow::parallel_regions::{Areas, parallel_regions};
 
-/// The reason text of an automatic approval. The desk approves automatically if the creator of the ticket is
-/// an approver (reference/bk-itsm.md 5.5).
+/// The reason text of an automatic approval. If a workflow has the setting for automatic approvals, the desk
+/// approves on behalf of a creator who is an approver (reference/bk-itsm.md 5.5).
 pub const AUTO_PASS: &str = "检测到当前处理人包含提单人，系统自动过单";
 /// The reason text that the desk stores when it skips a node without processors.
 pub const SKIPPED_WITHOUT_PROCESSORS: &str = "当前节点处理人为空，系统自动跳过";
 /// Number of milliseconds in one day.
 const DAY_MS: i64 = 86_400_000;
 
-/// One execution of the engine for one command. Each new event is applied to the member `ticket` immediately,
-/// so that the next step reads the new state.
+/// One execution of the engine for one command. The engine applies each new event to the member `ticket`
+/// immediately, because the next step needs the new state.
 pub(super) struct Run<'a> {
     ticket: Ticket,
     definition: &'a Definition,
     context: &'a Context,
     events: Vec<TicketEvent>,
-    /// The inputs from other streams that are missing in the context. The engine collects all missing
-    /// inputs in one execution. The new events are then discarded, and the caller repeats the command with
-    /// the missing inputs.
+    /// The inputs from other streams that the engine needs but that the member `context` does not contain.
+    /// The engine collects all missing inputs in one execution and then discards the new events. The caller
+    /// reads the missing inputs and repeats the command.
     missing: RefCell<BTreeSet<Lookup>>,
-    /// The number of times that this command has entered each node. The desk skips or approves a node
-    /// automatically only the first time. This rule prevents endless loops.
+    /// The number of times that this command has entered each node. The desk automatically skips or approves
+    /// a node only if the command enters the node for the first time. This rule prevents endless loops.
     entered: BTreeMap<NodeId, u32>,
     parallel_regions: Option<Areas>,
 }
@@ -107,8 +107,8 @@ impl<'a> Run<'a> {
         self.events.push(event);
     }
 
-    /// Returns all new events. If an input from another stream is missing in the context, the function
-    /// returns an error that lists all missing inputs.
+    /// Returns all new events of this execution. If the engine needed an input from another stream and the
+    /// caller did not give this input, the function returns an error. The error lists all missing inputs.
     pub(super) fn done(self) -> Decision<Vec<TicketEvent>> {
         let missing = self.missing.into_inner();
         if missing.is_empty() {
@@ -118,9 +118,9 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Returns an error if an input from another stream is missing in the context. Callers use this check
-    /// before they reject a command because of the selected people. Without the missing input, the
-    /// selection may be incomplete.
+    /// Returns an error if the engine needs an input from another stream and the caller did not give this
+    /// input. Without this input, the engine may select too few people. Callers therefore use this check
+    /// before they reject a command because of the selected people.
     pub(super) fn check_complete(&self) -> Decision<()> {
         let missing = self.missing.borrow();
         if missing.is_empty() {
@@ -130,8 +130,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Executes the given steps and all steps that follow from them. The steps of one branch are executed
-    /// before the next branch starts.
+    /// Executes the given steps and all steps that follow from them. If the workflow has parallel branches,
+    /// the engine executes all steps of one branch before the first step of the next branch.
     pub(super) fn advance(&mut self, steps: Vec<Step<'a>>) -> Decision<()> {
         let mut open: Vec<Step<'a>> = steps.into_iter().rev().collect();
         while let Some(step) = open.pop() {
@@ -206,9 +206,9 @@ impl<'a> Run<'a> {
         self.advance(next)
     }
 
-    /// Returns the reason of a vote. If the parameter `given` is `None`, the reason is read from a text field
-    /// of the form. If the form contains the reason as a personal value, the function returns a personal
-    /// value too.
+    /// Returns the reason of a vote. The parameter `pass` is true for an approval. If the parameter `given`
+    /// is `None`, the reason comes from a text field of the form. If the form contains the reason as a
+    /// personal (encrypted) value, the returned reason is also personal.
     fn reason(
         &self,
         node: &Node,
@@ -249,7 +249,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Completes the node if the votes decide its result. Otherwise the node waits for further votes.
+    /// Completes the node if the votes decide its result. Returns the steps that follow. If further votes are
+    /// necessary, the node waits, and the list of steps is empty.
     fn settle(&mut self, node: &'a Node, by: &PersonId) -> Vec<Step<'a>> {
         let Some(node_run) = self.ticket.nodes.get(&node.id) else {
             return Vec::new();
@@ -304,8 +305,9 @@ impl<'a> Run<'a> {
         next
     }
 
-    /// Votes for approval on behalf of the creator, if the creator must vote next. The function does this
-    /// only if the workflow counts the submission as an approval.
+    /// Casts an approval vote for the creator of the ticket, and returns the steps that follow. The function
+    /// does this only if the workflow counts the submission as an approval, and if it is the creator's turn
+    /// to vote.
     fn pass_for_creator(&mut self, node: &'a Node) -> Vec<Step<'a>> {
         let creator = self.creator();
         let is_next_voter = |run: &Self| {
@@ -358,7 +360,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Returns the number of times that this command has entered the node.
+    /// Returns the number of times that the current command has entered the node.
     fn entries(&self, node: &Node) -> u32 {
         self.entered.get(&node.id).copied().unwrap_or_default()
     }
@@ -393,8 +395,8 @@ impl<'a> Run<'a> {
         vec![Step::Leave(node)]
     }
 
-    /// Applies the form fields that set the status and the priority of the ticket. These fields have this
-    /// effect at every node (reference/bk-itsm.md 5.1).
+    /// Changes the status and the priority of the ticket according to a submitted form. A form can contain
+    /// fields for these two values at every node (reference/bk-itsm.md 5.1).
     fn apply_effect(&mut self, effect: &Effect, node: NodeId) {
         self.update_priority(effect);
         self.set_status(&effect.status, node);
@@ -445,8 +447,9 @@ impl<'a> Run<'a> {
     }
 
     /// Ends the ticket with a final status. If `approve_result` is `None`, the function computes the result.
-    /// The ticket is approved only if its status is finished, no approval was rejected, and all open votes
-    /// are complete and positive.
+    /// The ticket is then approved only if three conditions are true: the final status is "finished", no
+    /// completed approval node was rejected, and the votes at all current nodes are complete and without a
+    /// rejection.
     pub(super) fn close(
         &mut self,
         by: PersonId,
@@ -489,9 +492,9 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Leaves a node along the first transition that has a true condition. The default transition is tested
-    /// last. At a parallel gateway, the ticket follows every transition that has a true condition. If there
-    /// is no such transition, the node waits for a person.
+    /// Leaves a node along the first transition that has a true condition, and returns the next steps. The
+    /// default transition is tested last. At a parallel gateway, the ticket follows every transition that has
+    /// a true condition. If there is no such transition, the node waits for a person.
     fn leave(&mut self, node: &'a Node) -> Vec<Step<'a>> {
         let mut tested = Vec::new();
         let mut taken: Vec<(&'a Transition, Vec<events::ticket::Tested>)> = Vec::new();
@@ -585,8 +588,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Stores that one branch has reached its join node. When all branches have arrived, the engine leaves
-    /// the join node.
+    /// Stores that a branch has reached its join node. If all branches have arrived, the function returns the
+    /// step that leaves the join node. Otherwise the list of steps is empty.
     fn join(&mut self, node: &'a Node, transition: &Transition) -> Vec<Step<'a>> {
         let definition = self.definition;
         let parallel_regions = self
@@ -672,8 +675,8 @@ impl<'a> Run<'a> {
             .transpose()
     }
 
-    /// Enters an automatic node. The event stores the people who may act if the node fails. The engine
-    /// selects these people when the ticket enters the node, not when the node fails.
+    /// Enters an automatic node. The event `NodeEntered` stores the people who may act if the node fails. The
+    /// engine selects these people when the ticket enters the node, not when the node fails.
     fn enter_automatic(&mut self, node: &Node, round: u32) {
         let processors = self.resolve(&node.processors);
         self.emit(NodeEntered {
@@ -736,9 +739,10 @@ impl<'a> Run<'a> {
         vec![Step::Leave(node)]
     }
 
-    /// Applies the result of an API call. The ticket may then have to enter a node that has already reached
-    /// the maximum number of executions. In this case the automatic node fails and waits for a person. The
-    /// engine does not reject the command, because people can see a failed node but not a rejected result.
+    /// Applies the result of an API call to the automatic node that made the call. The next node may already
+    /// have the maximum number of executions, so the ticket cannot enter that node. The automatic node then
+    /// fails and waits for a person. The engine does not reject the result in this case, because people can
+    /// see a failed node but not a rejected result.
     pub(super) fn apply_result(
         &mut self,
         node: &'a Node,
@@ -791,7 +795,7 @@ impl<'a> Run<'a> {
     }
 
     /// Enters a node at which people act. The engine selects the processors (the people who may act) and
-    /// stores them in the event. Later changes of the configuration do not change these people.
+    /// stores them in the event `NodeEntered`. Later changes of the configuration do not change these people.
     fn enter_for_people(&mut self, node: &'a Node, round: u32) -> Vec<Step<'a>> {
         let submit = self.definition.submit_node().map(|submit| submit.id);
         let chosen = self
@@ -869,8 +873,8 @@ impl<'a> Run<'a> {
         self.pass_for_creator(node)
     }
 
-    /// Returns the people that a processor rule selects, in order and without duplicates. If an input from
-    /// another stream is missing in the context, the function adds the input to `missing`.
+    /// Returns the people that a processor rule selects, in order and without duplicates. If the rule needs
+    /// an input from another stream that the caller did not give, the function adds this input to `missing`.
     pub(super) fn resolve(&self, processors: &Processors) -> Vec<PersonId> {
         let need = |lookup: Lookup| {
             self.missing.borrow_mut().insert(lookup);
@@ -930,8 +934,8 @@ impl<'a> Run<'a> {
         people
     }
 
-    /// Returns the people in one form field. The parameter `keys` lists the fields to try, and the first
-    /// field that contains people is used.
+    /// Returns the people whom a form field contains. The parameter `keys` lists the fields to try. Only the
+    /// first field that contains people is used.
     fn people_in_fields(&self, keys: &[String]) -> Vec<PersonId> {
         let filled = keys
             .iter()
@@ -943,8 +947,8 @@ impl<'a> Run<'a> {
             .unwrap_or_default()
     }
 
-    /// Returns the leaders of the given people, without duplicates. If the leader of a person is missing in
-    /// the context, the function adds the required input to `missing`.
+    /// Returns the leaders of the given people, without duplicates. If the caller did not give the leader of
+    /// a person, the function adds the missing input to `missing`.
     pub(super) fn leaders(&self, people: &[PersonId]) -> Vec<PersonId> {
         let mut leaders = Vec::new();
         for pid in people {
@@ -961,8 +965,9 @@ impl<'a> Run<'a> {
         leaders
     }
 
-    /// Returns the new processors that a person chose for a node. Rejects types of processor rules that are
-    /// not allowed here. Also rejects a choice that contains no people.
+    /// Returns the people that the rule `to` selects. A person entered this rule to choose new processors of
+    /// a node. Rejects a rule that is not a list of people, a list of roles, the creator or a department.
+    /// Also rejects a rule that selects no people.
     pub(super) fn targets(&self, to: &Processors) -> Decision<Vec<PersonId>> {
         if !matches!(
             to,
@@ -1059,13 +1064,14 @@ pub(super) fn is_multi(node: &Node) -> bool {
     node.is_multi || node.kind == NodeKind::Sign
 }
 
-/// Returns the value that a key has for the evaluation of a condition. The function searches the output
-/// variables first, then the form, and then the attributes of the ticket.
+/// Returns the value of a key for a condition. The function searches the output variables first, then the
+/// form, and then the attributes of the ticket.
 pub(super) fn find(ticket: &Ticket, key: &str) -> Found {
     if let Some(text) = ticket.outputs.get(key) {
         return Found::Value(text.clone().into());
     }
-    // The form contains the title of the ticket as a field. This value may be a personal (encrypted) value.
+    // The key `ticket_title` means the form field `title`. The value of this field may be personal
+    // (encrypted).
     let key = if key == "ticket_title" { "title" } else { key };
     match ticket.form.get(key) {
         None => {
@@ -1077,8 +1083,8 @@ pub(super) fn find(ticket: &Ticket, key: &str) -> Found {
     }
 }
 
-/// Returns an attribute that can be read from the ticket alone. Returns `None` for an attribute that also
-/// needs data of other streams.
+/// Returns the value of a ticket attribute that needs no data of other streams. Returns `None` for any other
+/// key.
 fn ticket_attribute(ticket: &Ticket, key: &str) -> Option<String> {
     let opened = ticket.opened.as_ref()?;
     Some(match key {

@@ -1,5 +1,5 @@
-//! Checks a form that a person or a client app submitted. The order of the checks and the error texts are the
-//! same as in reference/bk-itsm.md 3.1 and 3.9.
+//! Checks a form that a person or a client app submitted. The order of the checks and the error texts follow
+//! reference/bk-itsm.md 3.1 and 3.9.
 //!
 //! [`value`] checks one value, [`options`] finds the options of a field, and [`files`] checks the uploaded
 //! files in a form.
@@ -57,7 +57,8 @@ pub(super) fn check(
     }
 }
 
-/// Checks only the given fields of a form. All other fields of the ticket keep their current values.
+/// Checks only the given fields of a form. The sender of the form changes these fields in an existing ticket.
+/// Returns the values of the fields in the format in which they are stored.
 pub(super) fn check_some(
     input: &FormInput<'_>,
     given: &[Entry],
@@ -72,9 +73,9 @@ pub(super) fn check_some(
     form.checked()
 }
 
-/// Adds default values to the visible fields that have no value. A field gets no default if a person must
-/// decide its value. Such fields are the result of an approval, each yes-or-no choice, and each field that
-/// a transition condition uses.
+/// Adds default values to the form `given`, for visible fields that have no value. A field gets no default if
+/// a person must decide its value. Such fields are the result of an approval, each yes-or-no choice, and each
+/// field that a transition condition uses.
 pub fn with_defaults(
     definition: &Definition,
     node: &Node,
@@ -175,8 +176,8 @@ impl<'a> Form<'a> {
         }
     }
 
-    /// Returns the value of a key from the submitted form. If the form does not contain the key, the function
-    /// returns the value that is stored in the ticket.
+    /// Returns the value of a key from the submitted form. If the form does not contain the key, returns the
+    /// value that the ticket already stores.
     fn find(&self, key: &str) -> Found {
         let given = if key == "ticket_title" { "title" } else { key };
         match self.given.iter().find(|entry| entry.key == given) {
@@ -196,8 +197,9 @@ impl<'a> Form<'a> {
         })
     }
 
-    /// Checks all submitted values. If inputs from other streams are missing in the context, the error
-    /// lists all missing inputs. Otherwise the error describes the first invalid field.
+    /// Checks all submitted values, and returns the entries that the ticket stores. If the check needs inputs
+    /// from other streams that the caller did not give, the error lists these inputs. Otherwise the error
+    /// describes the first invalid field.
     fn checked(mut self) -> Decision<Vec<Entry>> {
         let mut lookups = Vec::new();
         for at in 0..self.given.len() {
@@ -265,8 +267,8 @@ impl<'a> Form<'a> {
         }
         if field.kind == FieldKind::File {
             let (value, files) = self.check_files(field, &entry.value)?;
-            // The value contains the names of uploaded files. These names are encrypted with the uploader's
-            // key, because the files are encrypted with this key too.
+            // The value contains the names of uploaded files. The uploader's key encrypts the files, so it
+            // also encrypts these names.
             let uploader = files.first().and_then(|id| {
                 self.context
                     .attachments
@@ -338,7 +340,7 @@ impl<'a> Form<'a> {
             let other = match &comparison.other {
                 Other::Field { key } => match self.find(key) {
                     Found::Value(other) | Found::Personal(other) if !is_empty(&other) => other,
-                    // If the other field of the comparison is empty, the comparison is skipped.
+                    // The other field is empty, so there is no value for the comparison.
                     _ => continue,
                 },
                 Other::System => now()?.into(),
@@ -424,9 +426,9 @@ pub fn decided(definition: &Definition, node: &Node, pass: bool, remark: &str) -
     form
 }
 
-/// Marks the values that must be encrypted with the creator's key. These values belong to personal fields,
-/// and to all fields with free text if the service encrypts free text. A value that already belongs to
-/// another person is unchanged.
+/// Returns the form with marks at all values that must be encrypted with the creator's key. These are the
+/// values of personal fields. If the service encrypts free text, the values of all fields with free text are
+/// also marked. A value that already belongs to another person does not change.
 pub(super) fn set_owner(
     definition: &Definition,
     form: Vec<Entry>,
@@ -450,8 +452,8 @@ pub(super) fn set_owner(
         .collect()
 }
 
-/// Returns true if the value of a field must be encrypted with the creator's key. This is the case for a
-/// personal field. It is also the case for a field with free text if the service encrypts all free text.
+/// Returns true if the value of a field must be encrypted with the creator's key. This applies to a personal
+/// field. If the service encrypts all free text, this also applies to a field with free text.
 pub(super) fn is_creator_owned(field: &Field, seals_text: bool) -> bool {
     use FieldKind::{
         Boolean, Checkbox, Date, DateTime, DateTimeRange, Int, Member, Members, MultiSelect, Radio,
@@ -546,7 +548,7 @@ fn is_changed(field: &Field, current: &Entry, value: &Value) -> bool {
     }
 }
 
-/// Returns the key and the name of a field. An error message uses them to identify the field.
+/// Returns the key and the name of a field. An error message contains both of them to identify the field.
 fn field_at(field: &Field) -> FieldAt {
     FieldAt {
         key: field.key.clone(),

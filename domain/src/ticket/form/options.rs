@@ -23,15 +23,15 @@ pub enum Offer {
     Own,
     /// The dictionary with this code contains the options.
     Dictionary(String),
-    /// An external system returns the options. The value is the request for the options. The error is an
-    /// English text that explains why the request cannot be built.
+    /// An external system returns the options. The value is the request that the desk sends to this system.
+    /// The error is an English text that explains why the desk cannot build the request.
     Asked(Result<Question, String>),
     /// The field has no source of options and accepts every value.
     Anything,
 }
 
-/// Returns the source of the options of a field. The request to an external system can depend on the values
-/// in the form. Callers use this function to display a form.
+/// Returns the source of the options of a field. Callers use this function to display a form. If an external
+/// system returns the options, the request to this system can contain values of the form.
 pub fn offer(
     definition: &Definition,
     node: &Node,
@@ -129,8 +129,8 @@ impl<'a> Form<'a> {
         })
     }
 
-    /// Returns the options of a field. The inner error is an English text that explains why the options are
-    /// not available. Returns `None` if the field has no source of options.
+    /// Returns the options of a field. Returns `None` if the field has no source of options. If a source
+    /// exists but returns no options, the inner error is an English text that explains the reason.
     fn options(&self, field: &'a Field) -> Decision<Option<Result<&'a [Choice], String>>> {
         Ok(match self.offer(field) {
             Offer::Own => Some(Ok(&field.choice)),

@@ -179,9 +179,9 @@ pub fn is_link(text: &str) -> bool {
     }
 }
 
-/// Checks a text against the `regex` rule of its field (reference/bk-itsm.md 4.2). This function checks
-/// only the rules that can be checked with the text alone. Other rules also need the current time or
-/// another field.
+/// Checks a text against the `regex` rule of the given field (reference/bk-itsm.md 4.2). This function checks
+/// only the rules that can be checked with the text alone. Other rules also need the current time or another
+/// field.
 fn check_pattern(field: &Field, text: &str) -> Decision<()> {
     let invalid = |reason: String| {
         reject(Rejection::FieldInvalid {
@@ -232,8 +232,8 @@ fn check_pattern(field: &Field, text: &str) -> Decision<()> {
     }
 }
 
-/// Checks a text against the regular expression of its field. If this expression is invalid or too large,
-/// every text is rejected.
+/// Checks a text against the regular expression of the given field. If this expression is invalid or too
+/// large, every text is rejected.
 fn check_custom(field: &Field, text: &str) -> Decision<()> {
     let invalid = |reason: &str| {
         reject(Rejection::FieldInvalid {

@@ -19,7 +19,7 @@ const SUBMITTED: [&str; 10] = [
     "members",
     "others",
 ];
-/// The current time in all tests in which the context contains a time.
+/// The current time in these tests.
 const NOW: Moment = Moment(1_000);
 /// The time three days after [`NOW`].
 pub(super) const IN_THREE_DAYS: Moment = Moment(259_201_000);
@@ -188,7 +188,8 @@ impl Desk {
             .expect("a run of the node")
     }
 
-    /// Sets the current time, and changes the service. The desk then rates a ticket three days after its end.
+    /// Sets the current time, and changes the service so that the desk rates a ticket three days after its
+    /// end.
     pub(super) fn rates_after_three_days(&mut self) {
         self.service().rate_after_days = Some(3);
         self.context.now = Some(Now {

@@ -21,7 +21,8 @@ fn if_amount(id: i64, from: i64, to: i64, amount: &str) -> Transition {
     }
 }
 
-/// Returns the stored result of a condition on the field `amount`.
+/// Returns one evaluated comparison, as the event of a transition stores it. The comparison tests whether the
+/// field `amount` is equal to `expected`.
 fn tested(id: i64, expected: &str, found: &str) -> Tested {
     Tested {
         transition: TransitionId(id),

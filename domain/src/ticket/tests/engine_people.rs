@@ -40,7 +40,7 @@ pub(super) fn add_people(context: &mut Context) {
     .into();
 }
 
-/// The values of a form that contains people and a business. The field `word` contains no person.
+/// The values of a form that contains people and the id of a business. The field `word` contains no person.
 const FORM: [(&str, &str); 4] = [
     ("word", ","),
     ("members", "p-b,p-a"),

@@ -352,7 +352,9 @@ fn a_sign_node_has_counters_and_no_approval_result() {
     );
 }
 
-/// Returns the reason of one vote. The form of the node has the given text fields.
+/// Returns the reason that the ticket stores for one vote. The parameter `fields` contains the text fields in
+/// the form of the node, and `texts` contains their values. The parameter `given` is the reason in the
+/// command.
 fn reason_of(fields: &[&str], pass: bool, texts: &[(&str, &str)], given: &str) -> Remark {
     let mut three = approval(3, &[BOSS]);
     three

@@ -697,9 +697,9 @@ fn any_command() -> impl Strategy<Value = Command> {
     })
 }
 
-/// The test executes random commands. After each sequence of commands, the ticket has ended or at least one
-/// node is current. The state that is computed again from the events is the same, even after the events were
-/// converted to JSON and back.
+/// The test executes random commands. After each command, the ticket has ended or exactly one node is
+/// current. At the end, the test computes the state again from all events, and converts the events and the
+/// state to JSON and back. The results must be equal to the original values.
 #[test]
 fn a_ticket_has_ended_or_has_a_current_node() {
     let mut context = context();

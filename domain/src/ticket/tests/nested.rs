@@ -335,7 +335,8 @@ impl Desk {
         Ok(())
     }
 
-    /// Checks the rules that must be true after each command.
+    /// Checks several rules that must be true after every command. The parameter `seed` identifies the random
+    /// workflow in the error text.
     fn check(&self, seed: u64) {
         let current: Vec<NodeId> = self.ticket.current().map(|(id, _)| id).collect();
         assert!(
@@ -407,7 +408,8 @@ impl Desk {
     }
 
     /// Returns a command that the ticket must accept at one of its current nodes. Either a person sends the
-    /// command, or the command contains the result of an API call.
+    /// command, or the command contains the result of an API call. If `willing` is true, the command never
+    /// contains a failed API call.
     fn step(&mut self, willing: bool) -> Command {
         let current: Vec<NodeId> = self.ticket.current().map(|(id, _)| id).collect();
         let id = current[self.rng.below(current.len())];
@@ -590,8 +592,8 @@ fn nested_workflows_end_and_hold_one_token_per_branch() {
                 {
                     rejected += 1;
                 }
-                // The ticket may reject a random command. The ticket must accept a command that the test has
-                // chosen as allowed.
+                // The method `arbitrary_command` may return a command that the ticket rejects. The method
+                // `step` must return only commands that the ticket accepts.
                 Err(error) => {
                     assert!(
                         is_arbitrary,

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use super::{Note, Reader, equals, flag, group_of, has_clause, int, is_blank_clause, listed, text};
 use crate::value::plain;
 
-/// The known members of a field. The import reads some of these members, and the others affect only
-/// the web pages of BlueKing ITSM. Unknown members are listed in the report.
+/// The known members of a field in the imported file. The import reads some of these members, and the others
+/// affect only the web pages of BlueKing ITSM. The import report lists all other members as unknown.
 const FIELD: [&str; 28] = [
     "key",
     "type",
@@ -241,9 +241,9 @@ impl Reader<'_> {
         Some(Box::new(Source { request, rows }))
     }
 
-    /// Adds the fields to the forms of the nodes. Each form contains first the fields that its node lists,
-    /// and then the fields that contain the id of this node. The standard fields of a ticket, such as the
-    /// title, belong to the submit node.
+    /// Adds the fields to the forms of the nodes. The form of a node first contains the fields that the node
+    /// lists, and then the fields that contain the id of the node. The standard fields of a ticket, such as
+    /// the title, belong to the submit node.
     pub(super) fn assign_fields(&mut self) {
         let submit = self.definition.submit_node().map(|node| node.id);
         let by_id: BTreeMap<i64, (String, Option<NodeId>)> = self
@@ -322,8 +322,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Marks the field that contains the decision (approval or rejection) in the form of each approval node.
-    /// If the file already marks a field for a node, the function does not change this node.
+    /// For each approval node, marks the form field that contains the decision (approval or rejection). If
+    /// the file already marks a field of the node, the function does nothing for this node.
     pub(super) fn mark_approve_results(&mut self) {
         for node in self
             .definition
@@ -367,8 +367,9 @@ impl Reader<'_> {
         }
     }
 
-    /// Adds a field to the form of a node in which the processor selects forward or back. This applies only
-    /// to the old file format, in which a transition has no condition but one of these two directions.
+    /// Adds a field to the forms of some nodes. In this field, a processor selects whether the ticket moves
+    /// forward or back. Only the old file format needs this field, because its transitions contain a
+    /// direction instead of a condition.
     pub(super) fn read_directions(&mut self) {
         let edges = listed(self.flow, &["edges", "transitions"]);
         let back: Vec<(NodeId, NodeId)> = edges

@@ -47,8 +47,8 @@ pub struct Imported {
 }
 
 /// Reads one workflow from a file. The file contains one object, or an array with one object. The function
-/// `roles` converts the name of a role to the id of this role in the desk. If the file cannot be imported,
-/// the result is an error text in English.
+/// `roles` converts the name of a role to the id of this role in the desk. The error is an English text that
+/// explains why the file cannot be imported.
 pub fn read(file: &Value, roles: &dyn Fn(&str) -> Option<RoleId>) -> Result<Imported, String> {
     let flow = match file {
         Value::Array(flows) if flows.len() == 1 => &flows[0],
@@ -249,8 +249,8 @@ fn parts(value: Option<&Value>) -> Vec<String> {
     }
 }
 
-/// Returns true if a value has no content. Such values are null, false, zero, a blank text and the text
-/// `EMPTY`. A list or an object has no content if all its values have no content.
+/// Returns true if a value has no content. Examples are null, false, zero, a blank text and the text `EMPTY`.
+/// A list or an object has no content if all its values have no content.
 fn has_no_content(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,
@@ -381,9 +381,9 @@ impl Reader<'_> {
                         format!("roles {} do not exist in this desk", unknown.join(", ")),
                     );
                 }
-                // An empty list of roles selects the members of all general roles. This result would be
-                // wrong if the file contains only unknown roles. The rule therefore selects no people in
-                // this case.
+                // In a rule, an empty list of roles selects the members of all general roles. If the desk
+                // knows none of the roles in the file, this selection would be wrong. The imported rule then
+                // selects no people.
                 if known.is_empty() && has_names {
                     Processors::Person(Vec::new())
                 } else {
@@ -472,7 +472,8 @@ impl Reader<'_> {
             let custom = extras
                 .get("ticket_status")
                 .filter(|status| text(status, "type") == "custom");
-            // Older files contain the key of the status, and newer files contain the name of the status.
+            // Older files contain the key of the ticket status that the node sets. Newer files contain the
+            // name of this status.
             let status = custom.map(|status| {
                 Some(text(status, "name"))
                     .filter(|name| !name.is_empty())
@@ -498,7 +499,7 @@ impl Reader<'_> {
                 .collect();
             let is_multi = flag(state, "is_multi") || kind == NodeKind::Sign;
             // If the first vote decides the node (or-sign), a finish condition has no effect. The file may
-            // still contain a finish condition from an earlier setting.
+            // still contain such a condition from an earlier setting, so the import ignores it.
             let early_finish = state
                 .get("finish_condition")
                 .filter(|condition| kind.is_vote() && is_multi && has_clause(condition));
@@ -588,8 +589,8 @@ impl Reader<'_> {
                     .flatten()
                 {
                     let key = text(clause, "key");
-                    // A clause contains a code that identifies the output variable. If the clause has no code
-                    // and its key is not a field, the import uses the key as the code.
+                    // A clause (a comparison) contains a code that identifies the output variable. If the
+                    // clause has no code and its key is not a field, the import uses the key as the code.
                     let by_key =
                         || Some(key.clone()).filter(|key| self.definition.field(key).is_none());
                     let code = clause
@@ -695,8 +696,8 @@ fn has_clause(condition: &Value) -> bool {
     })
 }
 
-/// Returns true if a clause contains neither a key nor a value. A comparison with the current time needs no
-/// key, so a clause of this kind is not blank.
+/// Returns true if a clause (a comparison) contains neither a key nor a value. A comparison with the current
+/// time is never blank, because it needs neither of them.
 fn is_blank_clause(clause: &Value) -> bool {
     let is_empty = |key: &str| {
         clause
@@ -736,9 +737,9 @@ fn without_blanks(group: &Value) -> Value {
     filled
 }
 
-/// Replaces the keys in a condition on vote counters with the codes of the counters, such as `PASS_COUNT`.
-/// The code comes from the output variable with the same key. If no output variable has this key, the code
-/// comes from the clause.
+/// Returns a copy of a condition on vote counters. In the copy, the keys are replaced with the codes of the
+/// counters, such as `PASS_COUNT`. The code comes from the output variable with the same key. If no output
+/// variable has this key, the code comes from the clause (the comparison).
 fn with_codes(condition: &Value, outputs: &[Output]) -> Value {
     let mut coded = condition.clone();
     let groups = coded

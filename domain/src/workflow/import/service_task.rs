@@ -19,10 +19,10 @@ use crate::workflow::check::{OPTIONS_MS_MAX, POLL_MS, TIMEOUT_MS_MAX, host_probl
 const FORM: &str = "application/x-www-form-urlencoded;charset=utf-8";
 /// Media type of a request body that contains each form field in a separate part.
 const PARTS: &str = "multipart/form-data";
-/// Media type of a request body that is used if the file contains no media type.
+/// Media type that is used if the imported file contains no media type for a request body.
 const JSON: &str = "application/json";
-/// Pause between two polls in milliseconds, if the file contains no pause. BlueKing ITSM polls with the same
-/// pause.
+/// Pause between two polls in milliseconds, if the imported file contains no pause. BlueKing ITSM uses the
+/// same pause in this case.
 const POLL_DEFAULT_MS: i64 = 3_000;
 /// The known members of an object that stores a key and a value. The import reads some of these members. The
 /// others affect only the workflow editor of BlueKing ITSM.
@@ -58,7 +58,7 @@ const DESCRIPTION: [&str; 14] = [
     "remote_system_order",
     "remote_api_id",
 ];
-/// The known members of an API request that belongs to one node or one field.
+/// The known members of an API request in the imported file. Such a request belongs to one node or one field.
 const API_OWN: [&str; 18] = [
     "need_poll",
     "end_conditions",
@@ -163,8 +163,9 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads the description of an application or a mission. Only files that this desk exported contain
-    /// such a description. If the description is unreadable, adds a problem to the import report and
+    /// Reads the value of the member `member` of a node. The value describes an application (a request for
+    /// approval in an external ITSM) or a mission (the work of a robot). Only files that this desk exported
+    /// contain such a value. If the value is unreadable, the function adds a problem to the import report and
     /// returns `None`.
     fn own<T: DeserializeOwned>(&mut self, extras: &Value, member: &str, place: &str) -> Option<T> {
         match T::deserialize(&extras[member]) {
@@ -180,7 +181,7 @@ impl Reader<'_> {
     }
 
     /// Adds a problem to the import report if the URL of the request contains no host, or if the host
-    /// contains a placeholder.
+    /// contains a placeholder. The problem contains the text `place`, which names the node or field.
     fn host(&mut self, request: &Request, place: &str) {
         if let Some(what) = host_problem(&request.url, &request.system) {
             self.report.push(Note::Missing {
@@ -409,8 +410,9 @@ impl Reader<'_> {
         }
     }
 
-    /// Returns poll settings that prevent the deployment, so that a person must correct them. If the import
-    /// returned no poll settings, the desk would accept the first response as the final result.
+    /// Returns invalid poll settings for a request whose poll settings cannot be read. The invalid settings
+    /// prevent the deployment until a person corrects them. Without any poll settings, the desk would use the
+    /// first response as the final result.
     fn unreadable_poll(&mut self, place: &str) -> Poll {
         let what =
             "the poll settings: they cannot be read and must be set before the deployment".into();
@@ -453,9 +455,8 @@ impl Reader<'_> {
                     });
                 }
                 // If the import cannot parse the success condition of the file, the import stores an empty
-                // condition. An empty condition prevents the deployment until a person enters a condition.
-                // The import does not store `None` here, because every response would then count as a
-                // success.
+                // condition. The empty condition prevents the deployment until a person enters a condition.
+                // The import does not store `None`, because then every response would be a success.
                 Some(condition.unwrap_or_default())
             }
         };
@@ -504,7 +505,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Limits a timeout to the maximum in the parameter `most`. If the timeout in the file is longer, the
+    /// Returns the given timeout, but at most the timeout `most`. If the given timeout is longer, the
     /// function adds the change to the import report.
     fn timeout(&mut self, timeout_ms: i64, most: i64, place: &str) -> i64 {
         if timeout_ms > most {
@@ -658,18 +659,18 @@ impl Reader<'_> {
         (sent, media_type)
     }
 
-    /// Returns the kind of credentials that a webhook uses. The import does not read the credentials, with
-    /// one exception. If a bearer token is only a placeholder, the function adds a header with this
-    /// placeholder.
+    /// Returns the kind of credentials that a webhook needs. The text is empty if the webhook needs no
+    /// credentials. The import does not read the credentials themselves. There is one exception: if a bearer
+    /// token is only a placeholder, the function adds a header with this placeholder.
     fn credentials(&mut self, auth: &Value, headers: &mut Vec<Pair>, place: &str) -> String {
         match auth {
             Value::String(kind) if matches!(kind.as_str(), "none" | "no_auth") => {
                 return String::new();
             }
             Value::String(kind) => return kind.clone(),
-            // If the format of the credentials is unknown, the kind is `unknown`. A person must then
-            // configure a secret before the deployment. Without this rule, the desk would send the request
-            // without credentials.
+            // If the import does not know the format of the credentials, the kind is `unknown`. A person must
+            // then configure a secret before the deployment. An empty kind would be wrong here, because the
+            // desk would send the request without credentials.
             Value::Array(_) if !has_no_content(auth) => return "unknown".into(),
             _ => {}
         }
@@ -694,9 +695,9 @@ impl Reader<'_> {
         kind
     }
 
-    /// Adds an entry to the import report if the request needs credentials but contains no secret. Before the
-    /// deployment, a person must store the credentials as a secret and enter the name of the secret in the
-    /// request.
+    /// Adds an entry to the import report if a request needs credentials but contains no name of a secret.
+    /// Before the deployment, a person must store the credentials as a secret and enter the name of this
+    /// secret.
     fn report_missing_credentials(&mut self, credentials: &str, secret: &str, place: &str) {
         if !credentials.is_empty() && secret.is_empty() {
             let what = format!(
@@ -709,8 +710,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Adds an entry to the import report for each header that contains credentials. Every person who may
-    /// read the workflow can see such a header.
+    /// Adds an entry to the import report if some headers contain credentials. A person should move these
+    /// credentials to a secret, because every person who may read the workflow can see the headers.
     fn report_visible_secrets(&mut self, headers: &[Pair], place: &str) {
         let is_secret = |pair: &&Pair| {
             SECRET_HEADERS
@@ -776,8 +777,8 @@ impl Reader<'_> {
         output_mappings(value)
     }
 
-    /// Adds the unknown members of the list items to the import report. A name that several items contain is
-    /// added only once.
+    /// Adds the unknown members of the objects in a list to the import report. If several objects contain the
+    /// same unknown member, the report contains this member only once.
     fn report_unread_items(&mut self, place: &str, of: &str, items: &[Value], known: &[&str]) {
         let members = items.iter().filter_map(Value::as_object).flatten();
         let unread: BTreeSet<&str> = members
@@ -790,8 +791,9 @@ impl Reader<'_> {
     }
 }
 
-/// Keeps one pair for each key, as BlueKing ITSM does. The position comes from the first pair with this key,
-/// and the value comes from the last pair with this key.
+/// Returns the pairs without repeated keys, as BlueKing ITSM does. If several pairs have the same key, the
+/// result contains one pair with this key. The result has the position of the first of these pairs and the
+/// value of the last one.
 fn without_repeated_keys(pairs: Vec<Pair>) -> Vec<Pair> {
     let mut once: Vec<Pair> = Vec::new();
     for pair in pairs {
@@ -803,8 +805,8 @@ fn without_repeated_keys(pairs: Vec<Pair>) -> Vec<Pair> {
     once
 }
 
-/// Returns true if the body contains a statement of the template language of BlueKing ITSM. An example of a
-/// statement is `{% if %}`.
+/// Returns true if a request body contains a statement of the template language of BlueKing ITSM, such as
+/// `{% if %}`.
 fn has_statements(body: &Value) -> bool {
     match body {
         Value::String(text) => text.contains("{%"),
@@ -814,8 +816,8 @@ fn has_statements(body: &Value) -> bool {
     }
 }
 
-/// Adds the output variables of the imported node to the output variables of the request. A variable that the
-/// request already has is not added again.
+/// Returns the request with additional output variables. These variables come from `state`, the imported
+/// node. If the request already has a variable with the same key, the variable is not added.
 fn with_outputs(mut request: Request, state: &Value) -> Request {
     for output in output_mappings(state.pointer("/variables/outputs")) {
         if !request.outputs.iter().any(|known| known.key == output.key) {
@@ -825,8 +827,8 @@ fn with_outputs(mut request: Request, state: &Value) -> Request {
     request
 }
 
-/// Reads one pair of key and value from an object. If the value is the name of a variable, the function
-/// returns a placeholder such as `${name}` as the value.
+/// Reads one pair of key and value from an object. If the value is the name of a variable, the returned value
+/// is a placeholder such as `${name}`.
 fn constant(item: &Value) -> Pair {
     let key = Some(text(item, "key"))
         .filter(|key| !key.is_empty())
@@ -889,16 +891,16 @@ const EXPRESSION_BYTES: usize = 2000;
 /// Maximum nesting depth of the parentheses in a success expression.
 const EXPRESSION_DEPTH: usize = 8;
 
-/// A parsed success condition of a webhook. The condition is one comparison, or several parts that are
-/// combined with `and` or `or`.
+/// A parsed success condition of a webhook. The condition is one comparison, or several parts that `and` or
+/// `or` combines.
 enum Expression {
     Clause(Value),
     All(&'static str, Vec<Expression>),
 }
 
-/// Parses a success condition of a webhook, such as `resp.code == 0 and resp["data"]["state"] == "done"`. The
-/// text contains comparisons that are combined with `and` or `or`. The comparisons in parentheses may use the
-/// other operator. Returns `None` if the text has another structure.
+/// Parses a success condition of a webhook, such as `resp.code == 0 and resp["data"]["state"] == "done"`.
+/// Comparisons are combined with `and` or `or`. A part in parentheses may use `or` in a condition with `and`,
+/// or `and` in a condition with `or`. Returns `None` if the text has another structure.
 pub fn expression(text: &str) -> Option<Condition> {
     let group = |join: &str, clauses: Vec<Value>| json!({ "type": join, "expressions": clauses });
     let (join, groups) = match parse_expression(text, 0)? {
@@ -934,8 +936,8 @@ fn is_always_true(text: &str) -> bool {
         || sides.len() == 2 && constant(sides[0]).is_some_and(|one| Some(one) == constant(sides[1]))
 }
 
-/// Converts the parts of an expression to clauses (single comparisons). Returns `None` if one part contains
-/// several comparisons.
+/// Converts the parts of an expression to clauses (single comparisons). Returns `None` if one of the parts
+/// contains several comparisons.
 fn clauses(parts: Vec<Expression>) -> Option<Vec<Value>> {
     let clause = |part: Expression| match part {
         Expression::Clause(clause) => Some(clause),
@@ -974,8 +976,8 @@ fn parse_expression(text: &str, depth: usize) -> Option<Expression> {
     Some(Expression::All(join, all))
 }
 
-/// Parses one comparison. One side of the comparison is a member of the response. The other side is a
-/// constant or a list of constants.
+/// Parses one comparison of a success condition. One side of the comparison is a member of the response. The
+/// other side is a constant or a list of constants. Returns `None` if the text is not such a comparison.
 fn comparison(text: &str) -> Option<Expression> {
     for (word, sign, join) in [(" in ", "==", "or"), (" notin ", "!=", "and")] {
         let sides = unquoted_parts(text, word);
@@ -1019,7 +1021,8 @@ fn clause(key: &str, sign: &str, (kind, value): (&str, Value)) -> Expression {
     Expression::Clause(json!({ "key": key, "type": kind, "condition": sign, "value": value }))
 }
 
-/// Parses a constant of a comparison. Returns the type and the value of the constant.
+/// Parses a constant of a comparison. Returns the field type and the value of the constant. Returns `None` if
+/// the text is not a constant.
 fn constant_of(text: &str) -> Option<(&'static str, Value)> {
     Some(match text {
         "True" | "true" => ("BOOLEAN", json!("true")),
@@ -1083,7 +1086,7 @@ fn unquoted_parts<'a>(text: &'a str, mark: &str) -> Vec<&'a str> {
     parts
 }
 
-/// Parses the path to a member of the response. The text may use dots, brackets such as `["data"]`, or calls
+/// Parses the path to a member of a response. The text may use dots, brackets such as `["data"]`, or calls
 /// such as `.get("data")`. The returned path uses only dots.
 fn path(text: &str) -> Option<String> {
     let plain = ["[\"", "['", ".get(\"", ".get('"]
