@@ -136,8 +136,9 @@ async fn file_directory() {
     directory::contract::answers(&file).await;
 }
 
-/// The adapter that reads the staff directory over HTTP passes the same contract tests as the adapter for a
-/// file. The HTTP adapter caches each response for a limited time.
+/// The directory (people and departments) has two adapters: one reads a file, and one sends HTTP
+/// requests. This test runs the contract tests of the directory on the HTTP adapter. It also checks
+/// that this adapter caches each response for a limited time.
 #[tokio::test]
 async fn http_directory() {
     use axum::extract::{Path, State};

@@ -680,9 +680,9 @@ fn no_other_list_of_aggregates_exists() {
     }
 }
 
-/// The registry (the list of all aggregates) must contain every aggregate, a kind of stream, once. The
-/// catalog must contain the queue of each aggregate with deadlines. In the deployment template, at least
-/// one role must have the right to write to the streams of each aggregate.
+/// The registry (the list of all kinds of streams) must contain every kind of stream exactly once.
+/// If a kind of stream has deadlines, the list of the work queues must contain its queue. In the
+/// deployment template, at least one role must have the right to write to the streams of each kind.
 #[test]
 fn the_registry_matches_the_table_the_catalog_and_the_template() {
     let mut registered: Vec<&str> = REGISTRY.iter().map(|row| row.name()).collect();

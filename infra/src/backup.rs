@@ -62,8 +62,9 @@ fn readable(source: &Path) -> Result<Connection, Error> {
     }
 }
 
-/// Writes a new common id into the copies of a ledger and its key store. The id shows that the two
-/// files belong together. If one of the copies already has an id, the function changes nothing.
+/// Creates a new id and writes this id into the copy of a ledger and into the copy of its key
+/// store. The id shows that the two files belong together. If one of the copies already has an id,
+/// the function changes nothing.
 pub fn pair_copies(ledger: &Path, keys: &Path) -> Result<(), Error> {
     if pair::id(ledger, false)?.is_some() || pair::id(keys, false)?.is_some() {
         return Ok(());
@@ -84,8 +85,8 @@ pub fn pair_copies(ledger: &Path, keys: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Returns the id that a copied ledger and its key store have in common. Returns `None` if the file
-/// has no id.
+/// Returns the id in a copied database file, which is a ledger or a key store. A ledger and its key
+/// store have the same id. Returns `None` if the file has no id.
 pub fn key_store(path: &Path) -> Result<Option<String>, Error> {
     pair::id(path, false)
 }

@@ -46,8 +46,8 @@ struct Generations<K, V> {
     young_weight: usize,
 }
 
-/// A cache of values by key. Each value has an expiry time. The cache drops the entries first that
-/// were not used for the longest time.
+/// A cache of values by key. Each value has an expiry time. If the cache is full, the entries that
+/// were not used for the longest time are dropped first.
 ///
 /// The entries are in two maps. Each map contains at most half of the allowed entries and weight,
 /// so both maps together never exceed the limits.
@@ -163,7 +163,8 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
     }
 
     /// Returns the cached value of a key. If no valid value is cached, the function `new` creates a
-    /// value. This value is stored with the weight 0 and returned.
+    /// value. The new value is returned, and it stays in the cache until the time `until`. The
+    /// value is stored with the weight 0.
     pub fn get_or_put(&self, key: K, now: Moment, until: Moment, new: impl FnOnce() -> V) -> V {
         let mut generations = self.lock();
         let value = match generations.remove(&key) {

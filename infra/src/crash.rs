@@ -13,8 +13,9 @@ pub const POINTS: [&str; 6] = [
     "during-callback",
 ];
 
-/// The crash point at which the process is killed. The kill happens when the code reaches this
-/// point for the chosen number of times. If `point` is empty, the process is never killed.
+/// Selects the crash point at which a test kills the process. `left` counts how often the code must
+/// still reach this point before the process is killed. If `point` is empty, the process is never
+/// killed.
 #[derive(Debug, Default)]
 pub struct Crash {
     point: String,
@@ -38,8 +39,9 @@ impl Crash {
         })
     }
 
-    /// Counts how often the code reaches the selected crash point. When the count reaches the
-    /// chosen number, the function kills the process with SIGKILL.
+    /// Reports that the code reaches the crash point `point`. If this is the selected crash point,
+    /// its counter decreases by one. When the counter reaches zero, the function kills the process
+    /// with SIGKILL.
     pub fn pass(&self, point: &str) {
         if self.point == point && self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
             let _ = rustix::process::kill_process(

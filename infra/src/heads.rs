@@ -41,8 +41,8 @@ pub struct Accepted {
 /// their positions or the views contain their data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lost {
-    /// The last lost position. The ledger does not contain this position, or it has another hash at
-    /// this position. The position comes from the file `heads` or from the views.
+    /// The last lost position. The ledger ends before this position, or the ledger has another hash
+    /// at this position. The position comes from the file `heads` or from the views.
     pub published: i64,
     /// The last position that is not lost. The ledger matches the published heads up to this
     /// position.
@@ -55,9 +55,9 @@ pub struct Lost {
 }
 
 impl Lost {
-    /// Computes the loss from the published heads. `disagreeing` contains the published heads that
-    /// do not match the ledger. `end` is the last position of the ledger. Returns `None` if all
-    /// heads match.
+    /// Computes the loss of commits from the published heads (feed positions with hashes).
+    /// `disagreeing` contains the published heads that do not match the ledger. `end` is the last
+    /// position of the ledger. Returns `None` if all heads match.
     pub fn of(published: &[Head], disagreeing: &[Head], end: i64) -> Option<Self> {
         let by_position = |head: &&Head| head.position;
         let (lowest, highest) = (
@@ -79,9 +79,9 @@ impl Lost {
         })
     }
 
-    /// Returns the loss if the views contain data of commits after the end of the ledger.
-    /// `followed` is the last position that the views contain. `end` is the last position of the
-    /// ledger. Returns `None` if no commit is lost.
+    /// Compares the views (stored lists and documents) with the ledger. `followed` is the last
+    /// position whose data the views contain. `end` is the last position of the ledger. Returns the
+    /// loss if `followed` is after `end`. Returns `None` if no commit is lost.
     pub fn behind_views(followed: i64, end: i64) -> Option<Self> {
         (followed > end).then_some(Self {
             published: followed,
@@ -127,8 +127,8 @@ impl Lost {
     }
 }
 
-/// Reads the published heads and the accepted losses of a directory. Returns an error if a complete
-/// line has an unknown format.
+/// Reads the file `heads` of a directory. Returns the published heads (feed positions with hashes)
+/// and the accepted losses. Returns an error if a complete line has an unknown format.
 pub fn read(directory: &Path) -> Result<Published, Error> {
     let mut published = Published::default();
     read_lines(directory, &mut |line| published.take(line))?;
@@ -215,13 +215,13 @@ pub fn head(position: &str, hash: &str) -> Option<Head> {
 }
 
 /// Adds a head (the position and the feed hash of the last commit) to the file `heads` of a
-/// directory.
+/// directory. `at` is the time in milliseconds, UTC.
 pub fn publish(directory: &Path, head: Head, at: i64) -> std::io::Result<()> {
     append(directory, &line(head, at))
 }
 
-/// Adds a line to the file `heads` that records an accepted loss. The line cancels the published
-/// heads of the lost commits.
+/// Adds a line to the file `heads` that records an accepted loss of commits. The line cancels the
+/// published heads (positions with hashes) of the lost commits.
 pub fn accept(directory: &Path, lost: &Lost, at: i64) -> std::io::Result<()> {
     append(
         directory,
@@ -229,7 +229,8 @@ pub fn accept(directory: &Path, lost: &Lost, at: i64) -> std::io::Result<()> {
     )
 }
 
-/// Formats a head as one line of the file `heads`.
+/// Returns the line that the file `heads` contains for a head. `at` is the time in the line, in
+/// milliseconds, UTC.
 pub fn line(head: Head, at: i64) -> String {
     format!("{} {} {at}", head.position, hex(&head.feed_hash))
 }

@@ -13,7 +13,7 @@
 //! | [`queue`] | queues of work |
 //! | [`http`] | outgoing HTTP requests and their rules |
 //! | [`login`] | finds the person of a login token |
-//! | [`itsm`] | external ITSM systems that decide applications for approval |
+//! | [`itsm`] | external ITSM systems that decide on requests for approval |
 //! | [`fleet`] | messages to and from robots |
 //! | [`directory`] | people, departments and leaders |
 //!

@@ -32,9 +32,9 @@ const STICKY: u32 = 0o1000;
 /// The losses of data that the operator accepts when a desk starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Accepted {
-    /// Whether the desk may start although commits are missing in the ledger. The desk detects
-    /// missing commits with the file `heads` and with the views, which contain data of these
-    /// commits.
+    /// Whether the desk may start although commits are missing in the ledger. The desk finds
+    /// missing commits in two ways: the file `heads` contains their positions, or the views contain
+    /// their data.
     pub commits: bool,
     /// Whether the desk may start although the key store does not contain all people who acted in
     /// the ledger.
@@ -57,8 +57,8 @@ pub struct LookedViews {
     pub queue: Arc<dyn Queue>,
 }
 
-/// Opens a directory for a desk that writes. `counted` contains the indexes that get row counters
-/// in the views.
+/// Opens the stores of a data directory for a desk that writes, and returns them. `counted`
+/// contains the indexes that get row counters in the views.
 ///
 /// Returns an error in these cases:
 ///
@@ -73,9 +73,10 @@ pub fn open(directory: &Path, crash: &Arc<Crash>, counted: &Counted) -> Result<P
     }
 }
 
-/// Opens a directory for a desk that writes, and permits the losses of data in `accepted`.
+/// Opens the stores of a data directory for a desk that writes, and returns them. The function
+/// permits the losses of data in `accepted`.
 ///
-/// If commits are missing and `accepted` permits this loss, the function returns the loss. It also
+/// If commits are missing and `accepted` permits this loss, the function also returns the loss. It
 /// removes the views, because they contain data of the missing commits. The desk must then fill new
 /// views from the ledger.
 pub fn open_despite_loss(
@@ -124,8 +125,8 @@ pub fn read(directory: &Path) -> Result<Ledger, Error> {
     ))
 }
 
-/// Opens a directory while a desk runs in the directory. The ledger is opened read-only. The key
-/// store, the views and the work queue are opened for writing.
+/// Opens the stores of a data directory while a desk runs in the same directory. The ledger is
+/// opened read-only. The key store, the views and the work queue are opened for writing.
 pub fn beside(directory: &Path, counted: &Counted) -> Result<Ports, Error> {
     let store: Arc<dyn Store> = Arc::new(store::sqlite::Sqlite::read(directory)?);
     pair::check(directory, true)?;
@@ -153,14 +154,15 @@ pub fn read_all(directory: &Path) -> Result<Ports, Error> {
     ))
 }
 
-/// Opens a directory read-only and creates no file. `is_written` must be true if a desk runs in the
-/// directory.
+/// Opens the stores of a data directory read-only. The function creates no file. `is_written` must
+/// be true if a desk runs in the directory. Otherwise, a write of the desk can cause wrong results.
 pub fn look(directory: &Path, is_written: bool) -> Result<Look, Error> {
     look_apart(directory, directory, is_written)
 }
 
-/// Opens a directory read-only and creates no file. The key store is in another directory,
-/// `keys_at`. `is_written` must be true if a desk runs in the directory.
+/// Opens the stores of a data directory read-only. The function creates no file. The key store is
+/// in another directory, `keys_at`. `is_written` must be true if a desk runs in the directory.
+/// Otherwise, a write of the desk can cause wrong results.
 pub fn look_apart(directory: &Path, keys_at: &Path, is_written: bool) -> Result<Look, Error> {
     let store = store::sqlite::Sqlite::look(directory, is_written)?;
     let attachments = store.streams("attachment-")?;
@@ -188,8 +190,10 @@ pub fn look_apart(directory: &Path, keys_at: &Path, is_written: bool) -> Result<
     })
 }
 
-/// Opens the views and the work queues of a directory read-only. Returns `None` if the views are
-/// missing or outdated. The next start of a desk then fills the views.
+/// Opens the views and the work queues of a data directory read-only. Returns `None` if the views
+/// are missing or outdated. In this case, a desk fills the views at its next start. `is_written`
+/// must be true if a desk runs in the directory. Otherwise, a write of the desk can cause wrong
+/// results.
 pub fn look_at_views(directory: &Path, is_written: bool) -> Result<Option<LookedViews>, Error> {
     let file = views::sqlite::ViewsFile::look(directory, is_written)?.map(Arc::new);
     Ok(file.map(|file| LookedViews {
@@ -243,8 +247,9 @@ pub fn sqlite_version() -> &'static str {
     rusqlite::version()
 }
 
-/// Returns an error if the key store and the ledger of a directory do not belong together.
-/// `is_written` must be true if a desk runs in the directory.
+/// Returns an error if the key store and the ledger of a data directory do not belong together.
+/// `is_written` must be true if a desk runs in the directory. Otherwise, a write of the desk can
+/// cause wrong results.
 pub fn check_keys(directory: &Path, is_written: bool) -> Result<(), Error> {
     pair::check(directory, is_written)
 }
@@ -260,15 +265,15 @@ pub fn integrity(
 }
 
 /// Returns whether a database has a write-ahead log, but no index file `-shm` for this log. An
-/// incomplete copy can be in this state. Such a database cannot be read without write access,
-/// because SQLite must create the index file.
+/// incomplete copy can be in this state. A read of such a database needs write access, because
+/// SQLite must create the index file.
 pub fn has_unread_log(directory: &Path, name: &str) -> bool {
     crate::sqlite::is_still(&directory.join(name), false).is_err()
 }
 
-/// Returns the published heads that do not match the ledger of a directory. A published head is the
-/// position and the hash of a commit in the file `heads`. `is_written` must be true if a desk runs
-/// in the directory.
+/// Returns the published heads that do not match the ledger of a data directory. A published head
+/// is the position and the hash of a commit in the file `heads`. `is_written` must be true if a
+/// desk runs in the directory. Otherwise, a write of the desk can cause wrong results.
 pub fn disagreeing(
     directory: &Path,
     is_written: bool,

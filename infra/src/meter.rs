@@ -13,7 +13,7 @@ pub const DOLLARS_PER_MILLION: (f64, f64) = (0.625, 0.125);
 /// Price in US dollars per million PUT requests to S3 Standard.
 pub const PUTS_DOLLARS_PER_MILLION: f64 = 5.0;
 
-/// The total numbers of all requests of one kind.
+/// The number of all requests of one kind, with their total size and their total capacity units.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Counted {
     pub requests: u64,
@@ -40,7 +40,8 @@ impl Counted {
     }
 }
 
-/// The total numbers of each kind of request. An example of a kind is `journal put`.
+/// Counts requests, bytes and capacity units separately for each kind of request. An example of a
+/// kind is `journal put`.
 #[derive(Debug, Default)]
 pub struct Meter(Mutex<BTreeMap<&'static str, Counted>>);
 
@@ -82,7 +83,7 @@ impl Meter {
         );
     }
 
-    /// Returns the total numbers of each kind of request, and sets them to zero.
+    /// Returns the counted numbers for each kind of request, and then resets the meter.
     pub fn take(&self) -> BTreeMap<&'static str, Counted> {
         std::mem::take(&mut self.0.lock().expect("no holder panics"))
     }

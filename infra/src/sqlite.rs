@@ -94,7 +94,7 @@ pub(crate) fn create_private(path: &Path) -> Result<(), Error> {
 }
 
 /// Opens a database read-only, without the files `-wal` and `-shm`. No process may write to the
-/// database at the same time.
+/// database at the same time, because the connection uses no locks.
 pub(crate) fn connect_still(path: &Path) -> Result<Connection, Error> {
     let mut address = "file:".to_owned();
     for byte in path.as_os_str().as_bytes() {
@@ -123,7 +123,7 @@ pub(crate) fn side(path: &Path, ending: &str) -> PathBuf {
 }
 
 /// Returns true if a database can be read without its write-ahead log. This is possible if no
-/// process writes to the database and the log is empty.
+/// process writes to the database (`is_written` is false) and the log is empty.
 ///
 /// Returns an error if the log has content and its index file `-shm` is missing. SQLite would
 /// create the missing index file, but a read must not create files.
@@ -144,7 +144,8 @@ pub(crate) fn is_still(path: &Path, is_written: bool) -> Result<bool, Error> {
 }
 
 /// Opens a database read-only, without creating a `-wal` or `-shm` file. `is_written` must be true
-/// if a desk runs in the directory of the database.
+/// if a desk runs in the directory of the database. Otherwise, a write of the desk can cause wrong
+/// results.
 pub(crate) fn look(path: &Path, is_written: bool) -> Result<Connection, Error> {
     if is_still(path, is_written)? {
         connect_still(path)
@@ -228,7 +229,8 @@ impl Readers {
     }
 
     /// Returns a pool of connections that create no `-wal` or `-shm` file. `is_written` must be
-    /// true if a desk runs in the directory of the database.
+    /// true if a desk runs in the directory of the database. Otherwise, a write of the desk can
+    /// cause wrong results.
     pub(crate) fn look(path: &Path, is_written: bool) -> Result<Self, Error> {
         Ok(Self::over(path, is_still(path, is_written)?))
     }

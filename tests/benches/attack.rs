@@ -230,7 +230,8 @@ async fn good_client(run: &Run, length: Duration) -> Vec<Duration> {
                 );
             }
         }
-        // A failed request counts as a response time of one minute, so that failures make the result worse.
+        // For a failed request, the test records a response time of one minute, so that failures
+        // make the result worse.
         times.push(if succeeded {
             since.elapsed()
         } else {

@@ -48,8 +48,8 @@ struct World {
     state: Application,
     deadlines: BTreeMap<Cow<'static, str>, Moment>,
     externals: Vec<External>,
-    /// The results that the ticket of the desk recorded. Each entry contains whether the application
-    /// succeeded, and the result value.
+    /// The results that the ticket of the desk recorded for the application (the request for
+    /// approval). Each entry contains whether the application succeeded, and the result value.
     results: Vec<(bool, String)>,
     /// In a normal run, the value is `None`. If the value is a deadline id, the run ignores all changes of
     /// this deadline, and the test expects a failure.
@@ -137,8 +137,9 @@ impl World {
         crashes
     }
 
-    /// Executes a request of the desk at the external ITSM. Faults occur at random: the request is lost,
-    /// the response is lost, or a new ticket is visible late.
+    /// Executes a request of the desk at the external ITSM, and returns the answer that the desk
+    /// receives. Faults occur at random: the request is lost, the response is lost, or a new ticket
+    /// is visible late.
     fn send(&mut self) -> Answer {
         let fault = self.dice.below(100) < self.faults;
         let kind = self.dice.below(5);
@@ -219,8 +220,8 @@ impl World {
             }
         }
         if let (Some(outcome), false) = (self.state.outcome.clone(), self.state.is_closed) {
-            // After a crash, the desk repeats this step with the same command id. The ticket of the desk
-            // then ignores the second result.
+            // If the desk crashed after it recorded the result on the ticket, it records the result
+            // again with the same command id. The ticket then ignores the second result.
             if self.results.is_empty() {
                 let result = outcome.outputs.get("application_result_3").cloned();
                 self.results

@@ -260,7 +260,8 @@ impl World {
         }
     }
 
-    /// Executes a command on the reservation of a robot. Returns whether the command was accepted.
+    /// Executes a command on the reservation of the robot with the index `at`. Returns whether the
+    /// command was accepted.
     fn reserve(&mut self, at: usize, command: &robot::Command) -> bool {
         let Ok(events) = self.robots[at].decide(command, &()) else {
             return false;
@@ -336,7 +337,7 @@ impl World {
         }
     }
 
-    /// Handles a deadline of the mission.
+    /// Handles the deadline of the mission that has the id `id`.
     fn fire(&mut self, id: &str) {
         if id == EXPIRE {
             let expire = Command::Expire { at: self.now };
@@ -354,8 +355,8 @@ impl World {
         self.step();
     }
 
-    /// Handles the deadline of a robot reservation. Extends the reservation if the mission still needs the
-    /// robot, and otherwise releases the robot.
+    /// Handles the deadline of the reservation of the robot with the index `at`. Extends the
+    /// reservation if the mission still needs the robot, and otherwise releases the robot.
     fn check(&mut self, at: usize) {
         let command = match self.robots[at].slot.clone() {
             Slot::Held {
@@ -377,7 +378,7 @@ impl World {
         self.reserve(at, &command);
     }
 
-    /// Processes a state message of a robot at the desk.
+    /// Processes a state message that the desk received from the robot with the index `at`.
     fn receive(&mut self, at: usize, snapshot: &Snapshot) {
         self.seen[at] = Some((snapshot.clone(), self.now));
         let mut attempts: BTreeSet<u32> = mission_of(&snapshot.order)
@@ -406,8 +407,8 @@ impl World {
             if before != self.mission || !has_order {
                 continue;
             }
-            // The state shows that the robot did not process an earlier message. The desk sends this
-            // message again.
+            // The state message shows that the robot did not process an earlier message. The desk
+            // sends this earlier message again.
             let is_over = matches!(
                 self.mission.phase,
                 Phase::Queued | Phase::Done | Phase::Canceling
@@ -428,7 +429,8 @@ impl World {
         }
     }
 
-    /// Processes an order at the robot.
+    /// Processes an order that arrived at the robot with the index `at`. `epoch` is the number of
+    /// the attempt, and `update` is the update number of the order.
     fn order(&mut self, at: usize, epoch: u32, update: u32) {
         let rejects = !self.is_calm && self.dice.below(20) == 0;
         let bot = &mut self.bots[at];
@@ -445,7 +447,8 @@ impl World {
         }
     }
 
-    /// Performs the next step of a robot, and then sends the state of the robot to the desk.
+    /// Performs the next step of the robot with the index `at`, and then sends a state message of
+    /// this robot to the desk.
     fn tick(&mut self, at: usize) {
         self.plan(TICK_MS, Happening::Tick(at));
         let (dies, restarts, moves) = (

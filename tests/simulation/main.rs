@@ -72,7 +72,8 @@ static SIMULATED: Registry = &[&Row::<Ticket, TicketCard> {
     ..Row::NEW
 }];
 
-/// The only reaction of the simulation. It requests three callbacks when a ticket ends.
+/// The only reaction (a function that runs after an event) of the simulation. It requests three
+/// callbacks when a ticket ends.
 fn send_three_callbacks(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent> {
     if !matches!(
         envelope.event,

@@ -109,8 +109,8 @@ fn card(below: &mut Below, number: usize) -> TicketCard {
     }
 }
 
-/// Returns an app (the application object of a desk) that uses the given views (stored lists). All other
-/// storage of this app is empty and in memory.
+/// Returns an `App`, the object that executes all operations of a desk. The app uses the given
+/// views (stored lists). All other storage of this app is empty and in memory.
 fn app(views: Arc<dyn Views>) -> App {
     let rng = Arc::new(SeededRng::new(1));
     let keys = Arc::new(infra::keys::memory::Memory::new(rng.clone()));
@@ -154,7 +154,8 @@ fn filter(below: &mut Below) -> Filter {
     if is_present(below) {
         filter.statuses = some(below, &STATUSES.map(|status| status.key().to_owned()));
     } else {
-        // The lists of `/v1` omit withdrawn tickets unless the filter selects withdrawn tickets explicitly.
+        // The lists of `/v1` omit withdrawn tickets. They contain withdrawn tickets only if the
+        // filter selects these tickets explicitly.
         filter.is_withdrawn_left_out = below.next(2) == 0;
     }
     if is_present(below) {
@@ -254,8 +255,9 @@ fn key(card: &TicketCard) -> String {
     )
 }
 
-/// Fills empty views (stored lists) with random tickets. Then compares the pages of many ticket lists with
-/// a simple computation. The function panics at the first difference.
+/// Fills empty views (stored lists) with random tickets. Then compares the pages of many ticket
+/// lists with a simple computation. The function panics at the first difference. Otherwise, it
+/// returns how many tickets, filters and pages it compared.
 pub async fn check(views: Arc<dyn Views>, tickets: usize, filters: usize) -> Compared {
     let mut below = Below(20_261_128);
     let mut cards: Vec<TicketCard> = (0..tickets)

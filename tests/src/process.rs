@@ -35,7 +35,8 @@ pub fn program() -> PathBuf {
     program
 }
 
-/// Runs a subcommand of the program and waits until the process ends.
+/// Runs a subcommand of the program and waits until the process ends. Returns the exit status and
+/// the output of the process.
 pub fn run(arguments: &[&str]) -> Output {
     Command::new(program())
         .args(arguments)
@@ -101,14 +102,15 @@ impl Drop for Served {
 }
 
 impl Served {
-    /// Starts a process that serves the data directory `data` on a free port. The desk contains the demo
-    /// company. `more` contains additional command-line arguments.
+    /// Starts a process that serves the data directory `data` on a free port. The desk contains the
+    /// demo company (sample people and services). `more` contains additional command-line
+    /// arguments.
     pub fn start(data: &Path, more: &[&str]) -> Self {
         Self::start_by(Command::new(program()), data, more)
     }
 
-    /// Serves a data directory like [`Served::start`], but on a given port. After a test has killed a
-    /// process, it can thus start a new process at the same address.
+    /// Starts a process like [`Served::start`], but on the given port. After a test has killed a
+    /// process, the test can start a new process at the same address.
     pub fn start_at(data: &Path, port: u16, more: &[&str]) -> Self {
         let app = format!("{}:{}", APP.0, APP.1);
         let listen = format!("127.0.0.1:{port}");
@@ -120,8 +122,9 @@ impl Served {
         Self::spawn(command)
     }
 
-    /// Serves a data directory like [`Served::start`], but runs the given command instead of the program.
-    /// The command can be a shell that sets limits and then runs the program.
+    /// Starts a process like [`Served::start`], but runs the given command instead of the program.
+    /// The function adds the arguments of the program to the command. The command can be a shell
+    /// that sets limits and then runs the program.
     pub fn start_by(mut command: Command, data: &Path, more: &[&str]) -> Self {
         let app = format!("{}:{}", APP.0, APP.1);
         command
@@ -226,8 +229,9 @@ impl Served {
         )
     }
 
-    /// Sends a request to `/v1` like [`Served::v1_with`], but without additional headers. Returns status
-    /// and body of the response.
+    /// Sends a request to `/v1` as the app of the tests on behalf of a user. Returns status and
+    /// body of the response. If the response is not JSON, the returned body is `null`. The function
+    /// [`Served::v1_with`] can also send additional headers.
     pub async fn v1(&self, method: &str, path: &str, user: &str, body: Value) -> (u16, Value) {
         let (status, _, body) = self.v1_with(method, path, user, body, &[]).await;
         (status, body)

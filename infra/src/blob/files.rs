@@ -156,8 +156,8 @@ impl Blob for Files {
         let path = self.path(key)?;
         let what = format!("put {key}");
         let folder = path.parent().unwrap_or(&self.directory).to_owned();
-        // The data is written to a temporary file first. After the write, the file gets its final
-        // name. A reader therefore never gets an incomplete blob.
+        // The data of the blob is written to a temporary file first. After the write, the file gets
+        // its final name. A reader therefore never gets an incomplete blob.
         let temporary = folder.join(format!(
             ".{}-{}",
             std::process::id(),
@@ -307,8 +307,8 @@ fn read_range(path: &Path, range: &Range<usize>) -> std::io::Result<Option<Vec<u
     Ok(Some(bytes))
 }
 
-/// Returns whether an error means that the blob does not exist. If a key is the name of a
-/// directory, its blob also counts as missing.
+/// Returns whether a file error means that the blob does not exist. If the path of the blob is a
+/// directory and not a file, the blob is also treated as missing.
 fn is_missing(error: &std::io::Error) -> bool {
     matches!(
         error.kind(),

@@ -2,7 +2,7 @@
 //!
 //! The first byte of the output is the number of its format. Format 2 contains uncompressed bytes.
 //! Format 3 contains bytes that are compressed with the dictionary `dictionary.v1`. After the first
-//! release, this dictionary must not change, because stored bodies cannot be read without it.
+//! release, this dictionary must not change, because it is necessary to read the stored bodies.
 //!
 //! A better dictionary must get a new format number. Hashes are always computed from the
 //! uncompressed bytes, so a new format does not change the hashes.
@@ -21,8 +21,8 @@ const DEFLATED: u8 = 3;
 /// larger, because deflate can only use a dictionary that fits in the window.
 const WINDOW_BITS: u8 = 15;
 
-/// Compresses bytes. If the compressed bytes would be longer, the output contains the uncompressed
-/// bytes.
+/// Compresses bytes. If the compressed bytes would be longer than the input, the output contains
+/// the uncompressed bytes.
 pub fn compress(plain: &[u8]) -> Vec<u8> {
     deflate(plain)
         .filter(|deflated| deflated.len() <= plain.len())
@@ -34,15 +34,17 @@ fn deflate(plain: &[u8]) -> Option<Vec<u8>> {
     deflater.set_dictionary(DICTIONARY).ok()?;
     let mut deflated = Vec::with_capacity(plain.len() + 64);
     deflated.push(DEFLATED);
-    // The output buffer cannot grow. If the compressed bytes do not fit, they are longer than the
-    // uncompressed bytes, so they are not needed.
+    // The output buffer is a little larger than the uncompressed bytes and cannot grow. If the
+    // compressed bytes do not fit in the buffer, the caller stores the uncompressed bytes.
     let status = deflater
         .compress_vec(plain, &mut deflated, FlushCompress::Finish)
         .ok()?;
     (status == Status::StreamEnd).then_some(deflated)
 }
 
-/// Decompresses the output of [`compress`]. `bytes_max` limits the size of the decompressed bytes.
+/// Decompresses the output of [`compress`] and returns the original bytes. `bytes_max` limits the
+/// memory for these bytes. Returns an error if the compressed data is damaged or was written by an
+/// older program.
 pub fn decompress(stored: &[u8], bytes_max: usize) -> Result<Vec<u8>, Error> {
     match stored.split_first() {
         Some((&PLAIN, plain)) => Ok(plain.to_vec()),

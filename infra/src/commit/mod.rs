@@ -118,7 +118,8 @@ pub fn feed_hash(previous: &Hash, position: i64, hash: &Hash) -> Hash {
 }
 
 /// Returns the BLAKE3 hash of several fields. Before each field, the function hashes the length of
-/// the field (big-endian u64). Different fields can therefore not produce the same input.
+/// the field (big-endian u64). Two different lists of fields can therefore not have the same hash
+/// input.
 pub(crate) fn chain(fields: &[&[u8]]) -> Hash {
     let mut hasher = blake3::Hasher::new();
     for field in fields {

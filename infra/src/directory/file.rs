@@ -86,7 +86,7 @@ impl Directory for File {
     }
     async fn members(&self, department: &str) -> Result<Vec<String>, Error> {
         let mut below = BTreeSet::from([department]);
-        // Each pass of the loop adds the departments of the next level. The number of levels is at
+        // Each pass of the loop adds the departments one level below. The number of levels is at
         // most the number of departments, so the loop finds all subdepartments.
         for _ in 0..self.department.len() {
             let children: Vec<&str> = self

@@ -126,8 +126,8 @@ impl Mqtt {
                             client: None,
                         };
                         // If the channel is full, the message is dropped. This is acceptable for
-                        // states of robots, because each state is complete and a later state
-                        // replaces a lost state.
+                        // state messages of robots, because each state message is complete. A later
+                        // state message replaces a lost one.
                         if received.try_send(message).is_err() {
                             tracing::warn!(
                                 "a message of a robot is dropped; too many messages wait"
@@ -156,8 +156,8 @@ impl Mqtt {
     }
 }
 
-/// Subscribes to the topics of all interfaces when the connection is open. Later, the function also
-/// subscribes to the topics of new interfaces.
+/// Subscribes to the MQTT topics of all VDA 5050 interface names when the connection is open. If
+/// names are added to `interfaces` later, the function also subscribes to their topics.
 async fn subscribing(
     client: AsyncClient,
     mut connected: watch::Receiver<bool>,
@@ -174,8 +174,8 @@ async fn subscribing(
         };
         for interface in wanted {
             for filter in vda5050::filters(&interface) {
-                // After a subscription with QoS 0, the broker does not limit the number of retained
-                // messages that it sends.
+                // The subscription has QoS 0, because the broker does not limit the number of
+                // retained messages that it sends for such a subscription.
                 if let Err(error) = client.subscribe(filter.as_str(), QoS::AtMostOnce).await {
                     tracing::error!(%error, filter, "cannot subscribe to messages of robots");
                     return;

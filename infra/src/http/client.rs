@@ -156,8 +156,8 @@ impl Client {
     }
 }
 
-/// Returns the response headers up to a total size of [`HEADER_BYTES_MAX`] bytes. The result does
-/// not contain headers with a value that is not text.
+/// Returns the response headers up to a total size of [`HEADER_BYTES_MAX`] bytes. A header whose
+/// value is not text is omitted.
 fn kept_headers(headers: &HeaderMap) -> Vec<(String, String)> {
     let mut bytes = 0;
     headers
@@ -172,8 +172,9 @@ fn kept_headers(headers: &HeaderMap) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Converts an error that occurred before a response arrived. If the client could not build the
-/// request or open a connection, the result is that the request was not sent.
+/// Converts an error that occurred before a response arrived. Returns `NotSent` if the client could
+/// not build the request or could not open a connection. Otherwise returns `Unknown`, because the
+/// receiver may have executed the request.
 fn no_response(error: reqwest::Error) -> HttpError {
     let is_sent = !(error.is_connect() || error.is_builder());
     let reason = error_chain(error);

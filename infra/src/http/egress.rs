@@ -66,7 +66,8 @@ impl Egress {
         }
     }
 
-    /// If `allowed` is true, returns rules that also allow the loopback addresses of this machine.
+    /// Returns these rules. If `allowed` is true, the rules also allow the loopback addresses of
+    /// this machine.
     #[must_use]
     pub fn with_loopback(mut self, allowed: bool) -> Self {
         self.loopback |= allowed;
@@ -252,7 +253,7 @@ mod tests {
             assert!(!allows("", inside), "{inside}");
         }
         // Each address in this list is a special IPv6 address, or contains a private IPv4 address.
-        // The empty rules must forbid all these addresses.
+        // Rules without any entry must forbid all these addresses.
         for inside in [
             "64:ff9b::a01:203",
             "64:ff9b::7f00:1",

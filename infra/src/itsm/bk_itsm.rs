@@ -172,7 +172,8 @@ fn values(fields: Vec<&Map<String, Value>>) -> BTreeMap<String, Value> {
     fields.into_iter().filter_map(value).collect()
 }
 
-/// Escapes the non-ASCII characters of a JSON text, because HTTP headers must not contain them.
+/// Returns a JSON text in which all non-ASCII characters are escaped, because HTTP headers must not
+/// contain such characters.
 fn ascii(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for character in json.chars() {

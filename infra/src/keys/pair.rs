@@ -16,8 +16,8 @@ use crate::sqlite::{connect, failed, has_table, look, meta, set_meta};
 use crate::store::sqlite::{end, ours};
 use crate::{Error, Kind};
 
-/// Name of the row in the table `meta` that contains the common random id. Both files have this
-/// table.
+/// Name of a row in the table `meta`. This row contains the random id that a ledger and its key
+/// store have in common. Both files have this table.
 const ID: &str = "key_store";
 /// Maximum number of commits at the start of a ledger that are searched for person ids. The same
 /// number of commits is searched at the end.
@@ -82,14 +82,16 @@ pub(crate) fn pair(directory: &Path, rng: &dyn Rng, is_loss_accepted: bool) -> R
 }
 
 /// Checks that the key store of a directory belongs to its ledger, and changes no file.
-/// `is_written` must be true if a desk runs in the directory.
+/// `is_written` must be true if a desk runs in the directory. Otherwise, a write of the desk can
+/// cause wrong results.
 pub(crate) fn check(directory: &Path, is_written: bool) -> Result<(), Error> {
     let files = Pair::open(directory, &|path: &Path| look(path, is_written))?;
     files.common_id(&files.properties()?).map(drop)
 }
 
 /// Reads the id of a ledger or a key store. A ledger and its key store have the same id. Returns
-/// `None` if the file contains no id.
+/// `None` if the file contains no id. `is_written` must be true if a desk runs in the directory of
+/// the file. Otherwise, a write of the desk can cause a wrong result.
 pub(crate) fn id(path: &Path, is_written: bool) -> Result<Option<String>, Error> {
     meta(&look(path, is_written)?, ID)
         .map_err(|error| failed(&format!("read the id of {}", path.display()), error))
@@ -170,8 +172,8 @@ impl Pair {
         read().map_err(|error| failed("compare ledger and key store", error))
     }
 
-    /// Returns the id that both files must contain, or `None` if a new id must be created. Returns
-    /// an error if the key store and the ledger do not belong together.
+    /// Returns the id that the key store and the ledger must contain. Returns `None` if a new id
+    /// must be created. Returns an error if the key store and the ledger do not belong together.
     fn common_id(&self, properties: &Properties) -> Result<Option<String>, Error> {
         let Properties {
             commits,
@@ -293,9 +295,9 @@ impl Pair {
         Ok(lost)
     }
 
-    /// Records the people who are missing in the key store as erased. If the key store contains no
-    /// person of the ledger at all, it belongs to another ledger. The function then changes
-    /// nothing.
+    /// Records people as erased if they acted in the ledger but are missing in the key store. If
+    /// the key store contains no person of the ledger at all, the key store belongs to another
+    /// ledger. The function then changes nothing.
     fn note_lost_people(&self) -> rusqlite::Result<()> {
         let Some(keys) = &self.keys else {
             return Ok(());
@@ -353,7 +355,8 @@ fn known_in(keys: &Connection) -> rusqlite::Result<&'static str> {
     })
 }
 
-/// Returns all person ids in a JSON text. A person id is a complete string value.
+/// Returns all string values in a JSON text that are person ids. A text that contains a person id
+/// and other characters is not returned.
 fn pids(text: &str) -> impl Iterator<Item = &str> {
     let is_pid = |value: &&str| {
         value.len() == PID_DIGITS + 1

@@ -27,8 +27,9 @@ pub fn seal(key: &Key, nonce: [u8; NONCE_BYTES], subject: &PersonId, value: &Val
     STANDARD_NO_PAD.encode([nonce.as_slice(), &sealed].concat())
 }
 
-/// Encrypts bytes that are stored outside the ledger. `location` is the name of the blob that
-/// contains the bytes. If the bytes are moved to another blob, their decryption fails.
+/// Encrypts bytes that are stored outside the ledger, and returns the encrypted bytes. `location`
+/// is the name of the blob that contains the bytes. If the bytes are moved to another blob, their
+/// decryption fails.
 pub fn seal_bytes(key: &Key, nonce: [u8; NONCE_BYTES], location: &str, bytes: &[u8]) -> Vec<u8> {
     let payload = Payload {
         msg: bytes,
@@ -46,16 +47,18 @@ const CHUNKED: &[u8; 8] = b"LDCHUNK1";
 /// Size of a chunk in bytes before encryption. A file is read chunk by chunk, so many concurrent
 /// readers need little memory. Encryption adds only 16 bytes to each chunk.
 pub const CHUNK_BYTES: usize = 64 << 10;
-/// Number of bytes before the first chunk of encrypted data: the fixed text and the nonce.
+/// Number of bytes before the first chunk of encrypted data. These bytes are the text `CHUNKED` and
+/// the nonce.
 pub const CHUNKED_HEAD_BYTES: usize = CHUNKED.len() + NONCE_BYTES;
 /// Number of bytes that encryption adds to each chunk.
 const TAG_BYTES: usize = 16;
 
-/// Encrypts bytes in chunks, so that each chunk can be decrypted separately.
+/// Encrypts bytes in chunks, so that each chunk can be decrypted separately. Returns the encrypted
+/// bytes.
 ///
-/// The associated data of a chunk contains the location of the data, the index of the chunk, and
-/// whether the chunk is the last one. The decryption therefore fails if a chunk was moved or is
-/// missing.
+/// The associated data of a chunk contains the location of the data (the blob name), the index of
+/// the chunk, and whether the chunk is the last one. The decryption therefore fails if a chunk was
+/// moved or is missing.
 pub fn seal_chunks(key: &Key, nonce: [u8; NONCE_BYTES], location: &str, bytes: &[u8]) -> Vec<u8> {
     let cipher = XChaCha20Poly1305::new(key.into());
     let chunks = bytes.len().div_ceil(CHUNK_BYTES);
@@ -92,8 +95,8 @@ pub fn range_of_chunk(index: usize, bytes: usize) -> std::ops::Range<usize> {
     start..start + bytes.saturating_sub(index * CHUNK_BYTES).min(CHUNK_BYTES) + TAG_BYTES
 }
 
-/// Decrypts one chunk. Returns an error of the kind [`Kind::Corrupt`] if the chunk was changed or
-/// was moved to another location or index.
+/// Decrypts one chunk. Returns an error of the kind [`Kind::Corrupt`] if the chunk was changed. The
+/// error is the same if the chunk was moved to another location (blob name) or to another index.
 pub fn open_chunk(
     key: &Key,
     nonce: [u8; NONCE_BYTES],
@@ -137,7 +140,7 @@ fn chunk_nonce(mut nonce: [u8; NONCE_BYTES], index: usize) -> [u8; NONCE_BYTES] 
 }
 
 /// Decrypts bytes that were encrypted as a whole or in chunks. Returns an error of the kind
-/// [`Kind::Corrupt`] if the bytes were changed or were moved to another location.
+/// [`Kind::Corrupt`] if the bytes were changed or were moved to another location (blob name).
 pub fn open_bytes(key: &Key, location: &str, sealed: &[u8]) -> Result<Vec<u8>, Error> {
     if let Some(nonce) = nonce_of_chunks(sealed) {
         let chunks: Vec<&[u8]> = sealed[CHUNKED_HEAD_BYTES..]

@@ -67,7 +67,8 @@ impl Sqlite {
     }
 
     /// Opens `keys.db` in a directory read-only, without creating a `-wal` or `-shm` file.
-    /// `is_written` must be true if a desk runs in the directory.
+    /// `is_written` must be true if a desk runs in the directory. Otherwise, a write of the desk
+    /// can cause wrong results.
     pub fn look(directory: &Path, is_written: bool, rng: Arc<dyn Rng>) -> Result<Self, Error> {
         let file = directory.join("keys.db");
         Ok(Self::over(look(&file, is_written)?, file, rng))

@@ -34,8 +34,9 @@ const LOOKUPS_MAX: u32 = 8;
 /// Number of locks. Each stream uses one of these locks, selected by the hash of the stream name.
 /// Commands on two streams with the same lock run one after the other.
 const LOCKS: usize = 256;
-/// Size limits of the cache of stream states. The weight of a state is the size in bytes of its
-/// snapshot and its commits, because a state with large forms needs more memory.
+/// Size limits of the cache of stream states. The weight of a state is the size in bytes of the
+/// snapshot and the commits from which the state was loaded. A state with large forms needs more
+/// memory, so its weight is larger.
 const CACHE: Bounds = Bounds {
     entries: 8192,
     weight: 64 << 20,
@@ -57,23 +58,26 @@ pub struct Ledger {
     pub(crate) snapshot_every: usize,
     locks: Arc<Vec<Mutex<()>>>,
     cache: Arc<StateCache>,
-    /// Counts the commits to configuration streams that this process has written.
+    /// Number of commits to configuration streams (for example, streams of services and workflows)
+    /// that this process has written.
     configured: Arc<AtomicU64>,
-    /// Milliseconds after which cached configuration expires, because other processes can change
-    /// the configuration. `None` if this process is the only writer.
+    /// Milliseconds after which cached configuration (for example, services and workflows) expires,
+    /// because other processes can change the configuration. `None` if this process is the only
+    /// writer.
     other_writers_ttl_ms: Option<i64>,
 }
 
 /// A cache with the states of recently written streams, by stream name. If the cache contains the
 /// state of a stream, the next command on the stream does not load the stream.
 ///
-/// A cached state can be out of date, but it cannot cause a wrong write. The store rejects a commit
-/// if the stream already contains a commit with the same first sequence number. If a command fails
-/// on a cached state, the ledger loads the stream and tries the command again.
+/// A cached state can be out of date, but it cannot cause a wrong write. Each new commit contains
+/// the sequence number of its first event. The store rejects the commit if the stream already
+/// contains a commit with this number. If a command fails on a cached state, the ledger loads the
+/// stream and tries the command again.
 type StateCache = Cache<String, Box<dyn Any + Send>>;
 
-/// A commit that was sent to the store, but no response arrived. The store may or may not contain
-/// the commit.
+/// A commit that was sent to the store. The store sent no response, so it is not known whether the
+/// store contains the commit.
 struct InFlight<D: Decider> {
     first: i64,
     hash: Hash,
@@ -116,8 +120,9 @@ pub enum ExecuteError<D: Decider> {
 }
 
 impl<D: Decider> ExecuteError<D> {
-    /// Converts this error into a technical error. Callers use this function for a command that
-    /// must never be rejected. A rejection becomes an error of the kind [`Kind::Misconfigured`].
+    /// Converts the reason of a failed command into an `Error`. Callers use this function for a
+    /// command that must never be rejected. A rejection becomes an error of the kind
+    /// [`Kind::Misconfigured`].
     pub fn unexpected(self) -> Error {
         match self {
             Self::Technical(error) => error,
@@ -126,7 +131,8 @@ impl<D: Decider> ExecuteError<D> {
     }
 }
 
-/// Loads the context of a command: the data from outside the stream that the decision needs.
+/// Loads the data from outside the stream that the decision on a command needs. This data is the
+/// context of the command.
 #[async_trait]
 pub trait ContextLoader<D: Decider>: Send + Sync {
     /// Loads the data that `lookups` request and adds this data to the context.
@@ -168,7 +174,7 @@ impl Ledger {
         }
     }
 
-    /// Returns the same ledger, but with another number of commits between two snapshots
+    /// Returns this ledger with a new value for the number of commits between two snapshots
     /// (serialized states).
     #[must_use]
     pub fn with_snapshot_every(self, commits: usize) -> Self {
@@ -178,8 +184,8 @@ impl Ledger {
         }
     }
 
-    /// Returns the same ledger for a store to which other processes also write. Configuration in
-    /// the cache of this process then expires after `every_ms` milliseconds.
+    /// Returns this ledger, prepared for a store to which other processes also write. Cached
+    /// configuration of the returned ledger expires after `every_ms` milliseconds.
     #[must_use]
     pub fn with_others(self, every_ms: i64) -> Self {
         Self {
@@ -188,7 +194,8 @@ impl Ledger {
         }
     }
 
-    /// Returns the cqrs-es event store of one aggregate type.
+    /// Returns an event store for one aggregate type. The returned type implements the trait
+    /// `EventStore` of the crate cqrs-es.
     pub fn repository<D: Decider>(&self) -> Repository<D> {
         Repository::new(self.clone())
     }
@@ -212,9 +219,9 @@ impl Ledger {
     /// Executes a command if the last event of the stream has the sequence number `expected`.
     /// Otherwise fails with [`Kind::Stale`].
     ///
-    /// Every attempt compares the sequence numbers before it decides the command. If another writer
-    /// adds a commit after the comparison, the store rejects the new commit. If the command was
-    /// already executed earlier, the function returns the result of the stored commit.
+    /// Every attempt checks the number of the last event before it decides the command. If another
+    /// writer adds a commit after this check, the store rejects the new commit. If an earlier call
+    /// already executed the command, the function returns the result of the stored commit.
     pub async fn execute_at<D: Decider>(
         &self,
         command_envelope: &CommandEnvelope,
@@ -225,8 +232,8 @@ impl Ledger {
         let repository = self.repository::<D>();
         let _guard = self.locks[lock_of(&command_envelope.stream)].lock().await;
         let mut context = D::Context::default();
-        // This list contains the sent commits for which no response arrived. The store may contain
-        // each of these commits.
+        // A list of commits that were sent to the store, but for which no response arrived. The
+        // store may contain each of these commits.
         let mut sent: Vec<InFlight<D>> = Vec::new();
         let mut failure = None;
         for conflict in 0..CONFLICTS_MAX {
@@ -346,8 +353,8 @@ impl Ledger {
                     });
                 }
                 Ok(Appended::Taken(commit)) if commit.command_id == command_envelope.command_id => {
-                    // The same command is already stored, so the stored commit is the outcome. The
-                    // events of this attempt are not stored.
+                    // The stream already contains a commit of this command. This stored commit is
+                    // the outcome, and the events of this attempt are not stored.
                     let loaded = repository.load(&command_envelope.stream).await?;
                     return Ok(
                         match sent.into_iter().find(|sent| sent.hash == commit.hash) {
@@ -399,9 +406,10 @@ impl Ledger {
         Err(failure.unwrap_or_else(conflict).into())
     }
 
-    /// Checks whether the store contains one of the commits in `sent`. No response arrived for
-    /// these commits. Returns the commit that the store contains. If the store contains another
-    /// commit at the same sequence number, the sent commit is removed from the list.
+    /// Checks whether the store contains one of the commits in `sent`. For these commits, the store
+    /// sent no response. Returns the first of these commits that the store contains. If the store
+    /// contains another commit at the sequence number of a sent commit, the sent commit is removed
+    /// from `sent`.
     ///
     /// The result of the check never becomes wrong later, because a stored commit never changes.
     async fn find_stored<D: Decider>(
@@ -434,7 +442,8 @@ impl Ledger {
         Ok(None)
     }
 
-    /// Returns the outcome of a commit that is stored although its response was lost.
+    /// Returns the outcome of a command whose commit is stored, although the response of the store
+    /// was lost.
     fn outcome<D: Decider>(&self, stored: InFlight<D>, loaded: LoadedStream<D>) -> Outcome<D> {
         self.configured::<D>();
         let n = i64::try_from(stored.events.len()).unwrap_or_default();
@@ -448,16 +457,17 @@ impl Ledger {
         }
     }
 
-    /// Counts a configuration commit if `D` is a configuration aggregate. Cached configuration then
-    /// becomes invalid.
+    /// If `D` is a configuration aggregate, counts one commit of configuration. This count makes
+    /// cached configuration invalid.
     fn configured<D: Decider>(&self) {
         if D::ROLE == StreamRole::Configuration {
             self.configured.fetch_add(1, Ordering::SeqCst);
         }
     }
 
-    /// Decides a command on an empty stream and stores no event. The caller uses this check before
-    /// it assigns a new ticket number, so that a rejected command uses no number.
+    /// Decides a command on an empty stream. Returns the new events, but does not store them. The
+    /// caller uses this check before it assigns a new ticket number, so that a rejected command
+    /// uses no number.
     pub async fn consider<D: Decider>(
         &self,
         command: &D::Command,
@@ -468,8 +478,8 @@ impl Ledger {
             .await
     }
 
-    /// Decides a command on the current state of a stream and stores no event. Returns the state
-    /// before and the state after the command.
+    /// Decides a command on the current state of a stream, but stores no event. Returns two states:
+    /// the state before the command and the state after the command.
     pub async fn foresee<D: Decider>(
         &self,
         stream: &str,
@@ -485,9 +495,9 @@ impl Ledger {
         Ok((before, loaded.aggregate.0))
     }
 
-    /// Runs the query `question` and executes no command. The parameter of the query is the context
-    /// (data from outside the stream). If the query requests more data, the function loads this
-    /// data and runs the query again.
+    /// Runs the query `question` and returns its result. No command is executed. The parameter of
+    /// the query is the context (data from outside the stream). If the query requests more data,
+    /// the function loads this data and runs the query again.
     pub async fn ask<D: Decider, T>(
         &self,
         loader: &dyn ContextLoader<D>,
@@ -606,8 +616,9 @@ impl Ledger {
         id
     }
 
-    /// Seals (encrypts) each value with the key of the person whom the value describes. If this
-    /// person has no key, the value is removed. Such a value later counts as erased.
+    /// Seals (encrypts) the values in `personals`. Each value is encrypted with the key of the
+    /// person whom the value describes. If this person has no key, the value is removed and counts
+    /// as erased.
     pub async fn seal<'a>(
         &self,
         personals: impl Iterator<Item = &'a mut Personal> + Send,
@@ -626,8 +637,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Opens (decrypts) sealed values. If the key of the described person is erased, the value
-    /// stays empty and counts as erased.
+    /// Opens (decrypts) the sealed values in `personals`. If the key of the described person is
+    /// erased, the value stays empty and counts as erased.
     pub async fn open<'a>(
         &self,
         personals: impl Iterator<Item = &'a mut Personal> + Send,

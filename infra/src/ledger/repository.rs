@@ -1,8 +1,8 @@
 //! Implements the trait `EventStore` of the crate cqrs-es. The implementation works with every
-//! adapter of [`Store`](crate::store::Store), which stores bytes.
+//! adapter of [`Store`](crate::store::Store). Such an adapter stores only bytes.
 //!
 //! The repository decodes commits, decrypts sealed values and applies the events to the aggregate.
-//! It stores snapshots (serialized states) inside commits. Tests use the repository through
+//! It also adds snapshots (serialized states) to commits. Tests use the repository through
 //! `CqrsFramework`. Production code uses [`Ledger::execute`](crate::Ledger::execute), which adds
 //! command ids and retries.
 
@@ -35,8 +35,8 @@ pub struct LoadedStream<D: Decider> {
     /// Sequence number of the next event.
     pub next: i64,
     pub tail: Hash,
-    /// The first 8 bytes of the most recent command ids, oldest first. The list contains at most
-    /// [`REMEMBERED`] ids.
+    /// The most recent command ids, oldest first. Only the first 8 bytes of each id are stored. The
+    /// list contains at most [`REMEMBERED`] ids.
     recent: VecDeque<[u8; 8]>,
     since_snapshot: usize,
     /// Size in bytes of the snapshot and the commits from which the state was built. The cache uses
@@ -90,7 +90,8 @@ struct StoredSnapshot<D: Decider> {
     recent: String,
 }
 
-/// The cqrs-es event store for aggregates of the type `D`.
+/// An event store for aggregates of the type `D`. It implements the trait `EventStore` of the crate
+/// cqrs-es.
 #[derive(Clone)]
 pub struct Repository<D> {
     ledger: Ledger,
@@ -163,8 +164,9 @@ impl<D: Decider> Repository<D> {
             .cloned()
             .collect();
         for (at, commit) in newer.into_iter().enumerate() {
-            // If all keys are in the cache, the decoding never waits for I/O. Without this yield, a
-            // long stream would block the other tasks of this thread.
+            // If all keys are in the cache, the decoding never waits for I/O. The loop therefore
+            // lets other tasks run after every few commits. Otherwise, a long stream would block
+            // the other tasks of this thread.
             if at % COMMITS_AT_ONCE == COMMITS_AT_ONCE - 1 {
                 tokio::task::yield_now().await;
             }
@@ -187,8 +189,8 @@ impl<D: Decider> Repository<D> {
     }
 
     /// Appends events to the stream in `loaded`. The caller has already applied the events to the
-    /// aggregate in `loaded`. After success, the other fields of `loaded` also include the new
-    /// commit.
+    /// aggregate in `loaded`. If the append succeeds, the function updates the other fields of
+    /// `loaded`, such as the next sequence number.
     pub async fn append(
         &self,
         loaded: &mut LoadedStream<D>,
@@ -201,8 +203,8 @@ impl<D: Decider> Repository<D> {
         self.put(loaded, commit).await
     }
 
-    /// Builds the next commit of a stream from events. The values of people in the events are
-    /// encrypted.
+    /// Builds and returns the next commit of a stream, but does not store it. The commit contains
+    /// the given events. The values of people in the events are encrypted.
     pub async fn prepare(
         &self,
         loaded: &mut LoadedStream<D>,
@@ -252,9 +254,8 @@ impl<D: Decider> Repository<D> {
         Ok(commit)
     }
 
-    /// Appends the next commit of a stream. If an earlier attempt has already stored the same
-    /// commit, the append also succeeds. This is the case if the response to the earlier attempt
-    /// was lost.
+    /// Appends the next commit of a stream. An earlier attempt can have stored this commit although
+    /// the response to the attempt was lost. In this case, the append also succeeds.
     pub async fn put(
         &self,
         loaded: &mut LoadedStream<D>,
@@ -316,8 +317,9 @@ impl<D: Decider> Repository<D> {
         }))
     }
 
-    /// Parses a snapshot and decrypts its values. Returns `None` if the snapshot is unreadable. The
-    /// caller then builds the state from the events.
+    /// Parses a snapshot and decrypts its values. Returns the aggregate state and the most recent
+    /// command ids. Returns `None` if the snapshot is unreadable. The caller then builds the state
+    /// from the events.
     async fn open_snapshot(&self, bytes: &[u8]) -> Result<Option<(D, VecDeque<[u8; 8]>)>, Error> {
         let Ok(StoredSnapshot { mut state, recent }) =
             serde_json::from_slice::<StoredSnapshot<D>>(bytes)
@@ -334,9 +336,10 @@ impl<D: Decider> Repository<D> {
         Ok(recent.map(|recent| (state, recent)))
     }
 
-    /// Builds the state of a stream from all its events, and compares this state with every usable
-    /// snapshot. The command `audit verify` calls this function. Returns the first sequence number
-    /// of each commit with a wrong snapshot.
+    /// Builds the state of a stream from all its events, and compares this state with the snapshots
+    /// of the stream. Snapshots of other program versions (with another fingerprint) are ignored.
+    /// Returns the first sequence number of each commit with a wrong snapshot. The command `audit
+    /// verify` calls this function.
     pub async fn check_snapshots(&self, stream: &str) -> Result<Vec<i64>, Error> {
         let mut wrong = Vec::new();
         let mut state = D::default();
@@ -370,9 +373,10 @@ impl<D: Decider> Repository<D> {
 
 /// Returns a fingerprint of the code that applies events to the aggregate `D`.
 ///
-/// The fingerprint is a BLAKE3 hash. Its input is the state after each sample event in
-/// `events::samples`. If a change of the function `evolve` changes one of these states, the
-/// fingerprint also changes. The ledger ignores snapshots with another fingerprint.
+/// The function applies the sample events in `events::samples` one after the other. The fingerprint
+/// is a BLAKE3 hash of the states after these events. If a change of the function `evolve` changes
+/// one of the states, the fingerprint also changes. The ledger ignores snapshots with another
+/// fingerprint.
 pub fn fingerprint<D: Decider>() -> [u8; 16] {
     static CACHE: OnceLock<Mutex<HashMap<TypeId, [u8; 16]>>> = OnceLock::new();
     let cache = CACHE.get_or_init(Mutex::default);
@@ -552,8 +556,8 @@ impl Ledger {
     }
 }
 
-/// The metadata and the events of a commit. With each event, the tuple contains the time at which
-/// the event happened. This time is `None` if the event happened at the time of the commit.
+/// The metadata of a commit, and a list of its events. Each event is in a pair with the time at
+/// which the event happened. This time is `None` if the event happened at the time of the commit.
 pub type Decoded<F> = (Meta, Vec<(F, Option<Moment>)>);
 
 /// Decodes the metadata and the events of a commit. Values of people stay encrypted.

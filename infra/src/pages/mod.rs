@@ -61,7 +61,7 @@ pub struct Entry {
 pub struct Page {
     /// Number of the page. The first page has the number 1.
     pub number: i64,
-    /// Feed position of the first entry.
+    /// Feed position of the first commit in the page.
     pub base: i64,
     /// Time when the page was written. The clock of the writer provides this time.
     pub at: Moment,
@@ -108,7 +108,7 @@ impl Page {
         }
     }
 
-    /// Returns the same page, with the archive object `packed` stored inside the page.
+    /// Returns this page with the archive object `packed` stored inside the page.
     #[must_use]
     pub fn with_inline(self, packed: Vec<u8>) -> Self {
         Self {
@@ -117,7 +117,7 @@ impl Page {
         }
     }
 
-    /// Returns the feed position after the last entry.
+    /// Returns the feed position that follows the last commit of this page.
     pub fn end(&self) -> i64 {
         self.base + i64::try_from(self.entries.len()).unwrap_or_default()
     }
@@ -190,7 +190,8 @@ impl Page {
         ])
     }
 
-    /// Formats the entries as text for storage. Each entry is one line: `stream first n hash`.
+    /// Returns the entries of this page as text for storage. Each entry is one line: `stream first
+    /// n hash`.
     pub fn text(&self) -> String {
         use std::fmt::Write as _;
         self.entries.iter().fold(

@@ -87,7 +87,7 @@ pub trait Queue: Send + Sync {
     /// Puts a parked message back into its queue. (A parked message is stored, but not delivered.)
     /// The queue delivers the message at the time `due`.
     async fn redrive(&self, queue: &str, id: &str, due: Moment) -> Result<(), Error>;
-    /// Returns the number of messages in a queue. Finished and parked messages do not count.
+    /// Returns the number of messages in a queue. Finished and parked messages are not included.
     async fn waiting(&self, queue: &str) -> Result<u64, Error>;
     /// Returns the earliest due time of the messages in a queue. A worker can sleep until this
     /// time. Returns `None` if the queue contains no message.

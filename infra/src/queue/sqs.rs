@@ -324,8 +324,9 @@ impl Queue for Sqs {
         Ok(parked)
     }
 
-    /// Sends the message to its queue first, and then deletes the message from the dead-letter
-    /// queue. A crash between the two steps can duplicate the message, but cannot lose it.
+    /// Moves a message from the dead-letter queue back to its queue. The function first sends the
+    /// message to its queue, and then deletes the message from the dead-letter queue. A crash
+    /// between the two steps can duplicate the message, but cannot lose it.
     async fn redrive(&self, queue: &str, id: &str, due: Moment) -> Result<(), Error> {
         for _ in 0..FIND_RECEIVES_MAX {
             let dead_letters = self

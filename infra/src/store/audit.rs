@@ -186,15 +186,17 @@ fn check_commit(
     tail.has_snapshot |= commit.snapshot.is_some();
 }
 
-/// The result of comparing the feed with the journal.
+/// The result of the comparison of the feed (the ordered list of all commits) and the journal (the
+/// table of all commits).
 #[derive(Clone, Debug, Default)]
 pub struct Compared {
     /// Number of commits that both the feed and the journal contain.
     pub both: u64,
-    /// Commits of the journal that are missing in the feed. The list does not contain commits after
-    /// the time `indexed_until`, because the feed may not contain these commits yet.
+    /// Commits of the journal that are missing in the feed. The feed is built with a delay and may
+    /// be incomplete after the time `indexed_until`. Later commits are therefore not in this list.
     pub not_in_feed: Vec<Commit>,
-    /// Number of journal commits after the time `indexed_until` that the feed does not contain yet.
+    /// Number of journal commits that the feed does not contain yet. The feed is built with a
+    /// delay, and all these commits are later than the time `indexed_until`.
     pub on_their_way: u64,
     /// Descriptions of all other differences between feed and journal.
     wrong: Vec<String>,
@@ -202,9 +204,10 @@ pub struct Compared {
     pub snapshotted: Vec<String>,
 }
 
-/// Compares the feed with the journal. Each commit must be once in the feed and once in the
-/// journal, with the same content. Commits after the time `indexed_until` may be missing in the
-/// feed, because the feed is built with a delay.
+/// Compares the feed (the ordered list of all commits) with the journal (the table of all commits).
+/// Each commit must be exactly once in the feed and exactly once in the journal, with the same
+/// content. Commits after the time `indexed_until` may be missing in the feed, because the feed is
+/// built with a delay.
 pub async fn compare(
     store: &dyn Store,
     indexed_until: Moment,
@@ -289,7 +292,8 @@ pub async fn compare(
 }
 
 impl Compared {
-    /// Returns descriptions of all differences between the feed and the journal.
+    /// Returns descriptions of all differences between the feed (the ordered list of all commits)
+    /// and the journal (the table of all commits).
     pub fn findings(&self) -> Vec<String> {
         let lost = self.not_in_feed.iter().min_by_key(|commit| commit.at).map(|oldest| {
             let (count, name) = (self.not_in_feed.len(), format!("{}:{}", oldest.stream, oldest.first));

@@ -185,7 +185,7 @@ impl Journal for Dynamodb {
             Err(error) => match error.as_service_error() {
                 Some(PutItemError::ConditionalCheckFailedException(rejected)) => {
                     // AWS charges a rejected put like a write, but the response contains no
-                    // capacity units.
+                    // capacity units. The units are therefore computed from the size of the item.
                     self.table.meter.wrote(
                         "journal put rejected",
                         bytes,

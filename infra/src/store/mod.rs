@@ -31,8 +31,8 @@ pub const PAGE_BYTES_MAX: usize = 1 << 20;
 /// desk.
 #[async_trait]
 pub trait Journal: Send + Sync {
-    /// Appends a commit, unless the store already contains a commit with the same stream and the
-    /// same first sequence number. Returns after the commit is stored durably.
+    /// Appends a commit. The commit is not stored if the store already contains a commit with the
+    /// same stream and the same first sequence number. Returns after the commit is stored durably.
     async fn append(&self, commit: Commit) -> Result<Appended, Error>;
     /// Reads a stream backwards, newest commit first. If `before` is set, only commits before this
     /// sequence number are read. Returns at most `limit` commits with at most [`PAGE_BYTES_MAX`]
@@ -58,20 +58,22 @@ pub trait Journal: Send + Sync {
 /// have no gaps.
 #[async_trait]
 pub trait Store: Journal {
-    /// Returns at most `limit` commits of the feed that come after the position `after`, in order.
-    /// The position of a commit never changes.
+    /// Returns at most `limit` commits of the feed (the ordered list of all commits). All returned
+    /// commits come after the position `after`. The position of a commit never changes.
     async fn feed(&self, after: i64, limit: usize) -> Result<Vec<Placed>, Error>;
-    /// Returns the head (the end) of the feed: the position and the feed hash of the last commit.
+    /// Returns the head (the end) of the feed: the position of the last commit, and the feed hash
+    /// (chained hash of all commits) at this position.
     async fn head(&self) -> Result<Head, Error>;
-    /// Waits until the feed contains a commit after `position`. If the feed already contains such a
-    /// commit, the function returns at once.
+    /// Waits until the feed (the ordered list of all commits) contains a commit after `position`.
+    /// If the feed already contains such a commit, the function returns at once.
     async fn past(&self, position: i64);
     /// Returns an error if the store is not writable. After a failed write, the function returns an
     /// error until a write succeeds. The check stores no commit.
     async fn writable(&self, _now: Moment) -> Result<(), Error> {
         Ok(())
     }
-    /// Returns whether the feed contains the commits of each stream in the order of the stream.
+    /// Returns whether the feed (the list of all commits) contains the commits of each stream in
+    /// the order of the stream.
     ///
     /// Some feeds are built from a DynamoDB table stream. Such a feed contains every commit, but a
     /// commit can come before an earlier commit of the same stream. The module [`resequencer`]

@@ -18,14 +18,15 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// A feed page with its commits.
 type Opened = (Page, Arc<Vec<Commit>>);
 
-/// A store that consists of a journal, feed pages and an archive.
+/// A store that consists of three parts: a journal (the table of all commits), feed pages (the
+/// order of the commits) and an archive (blobs with the commits of the pages).
 #[derive(Clone)]
 pub struct Paged {
     pub journal: Arc<dyn Journal>,
     pub pages: Arc<dyn Pages>,
     pub blob: Arc<dyn Blob>,
-    /// The feed page that was read last, with its commits. A reader usually continues with the next
-    /// positions. These positions are often in the same page.
+    /// The feed page that was read last, with its commits. A reader usually continues with the
+    /// following feed positions. These positions are often in the same page.
     last: Arc<Mutex<Option<Opened>>>,
 }
 
@@ -39,8 +40,8 @@ impl Paged {
         }
     }
 
-    /// Returns the feed page that contains a position, with the commits of the page. Returns `None`
-    /// if the position is after the end of the feed.
+    /// Returns the feed page that contains a given feed position, with the commits of the page.
+    /// Returns `None` if the position is after the end of the feed.
     async fn page_at(&self, position: i64) -> Result<Option<Opened>, Error> {
         let last = self.last.lock().expect("no holder panics").clone();
         if let Some((page, commits)) = last {
@@ -86,7 +87,7 @@ impl Paged {
     }
 
     /// Reads the commits of a page, and checks that the commits match the entries of the page.
-    /// Stores the page in the cache.
+    /// Stores the page with its commits in the cache, and returns both.
     async fn open(&self, page: Page) -> Result<Opened, Error> {
         let commits = read(&*self.blob, &page).await?;
         let opened = (page, Arc::new(commits));
@@ -126,7 +127,7 @@ pub async fn read(blob: &dyn Blob, page: &Page) -> Result<Vec<Commit>, Error> {
     }
 }
 
-/// Returns the key of the blob that contains an archive object.
+/// Returns the blob key under which the archive object with the given name is stored.
 pub fn key(name: &str) -> String {
     format!("archive/{name}")
 }

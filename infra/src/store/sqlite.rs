@@ -45,8 +45,8 @@ const GROUP_MAX: usize = 512;
 const PROBE_EVERY_MS: i64 = 1000;
 /// Size in bytes of the probe row. The writer stores this row to test whether the file is writable.
 const PROBE_BYTES: usize = 16;
-/// Size in bytes of the probe row (test row) after a failed write. A usual transaction has a
-/// similar size. The test therefore fails if the disk is almost full.
+/// Size in bytes of the first probe row (test row) after a failed write. A usual transaction has a
+/// similar size, so the test fails if the disk is almost full.
 const PROBE_FAILED_BYTES: usize = 256 * 1024;
 
 const CREATE: &str = "
@@ -96,8 +96,9 @@ struct Writer {
 #[derive(Debug)]
 enum Job {
     Commit(Request),
-    /// Writes a test row to check whether the file is writable, and then sends the answer. If
-    /// commits are waiting, the thread writes these commits instead of a test row.
+    /// A request to check whether the file is writable. The writer thread writes a test row and
+    /// then answers the request. If commits are waiting, the thread writes these commits instead of
+    /// a test row.
     Probe(oneshot::Sender<()>),
 }
 
@@ -168,7 +169,8 @@ impl Sqlite {
     }
 
     /// Opens the ledger of a directory read-only, without creating a `-wal` or `-shm` file.
-    /// `is_written` must be true if a desk runs in the directory.
+    /// `is_written` must be true if a desk runs in the directory. Otherwise, a write of the desk
+    /// can cause wrong results.
     pub fn look(directory: &Path, is_written: bool) -> Result<Self, Error> {
         let path = directory.join("ledger.db");
         find(directory, &path)?;
@@ -288,8 +290,8 @@ impl Drop for Writer {
     }
 }
 
-/// Locks the directory of a desk, so that only one process writes to it. The operating system
-/// releases the lock when the process ends, also after a crash.
+/// Locks the directory of a desk, so that only one process writes to it. Returns the open lock
+/// file. The operating system releases the lock when the process ends, also after a crash.
 pub(crate) fn lock(directory: &Path) -> Result<File, Error> {
     let path = directory.join("lock");
     let open = std::fs::create_dir_all(directory).and_then(|()| {

@@ -158,16 +158,16 @@ pub async fn check(views: &dyn Views) {
     pages(views).await;
 }
 
-/// The index with row counters in the tests. An adapter with counters must be opened with this
-/// value. Otherwise, the tests do not use the counters of the adapter.
+/// The index that has row counters in these tests. An adapter with row counters must be opened with
+/// this value. Otherwise, the tests do not check the counters of the adapter.
 pub const COUNTED: &Counted = &[("t", "creator")];
 
 /// The facets (filter texts) of the test rows.
 const COLOURS: [&str; 5] = ["red", "green", "blue", "", "violet"];
 
-/// Checks pages and counts of a list that is sorted by time. The test uses many ranges and numbers
-/// of skipped rows. Each result must be equal to the result that the test computes from a plain
-/// vector of all rows.
+/// Checks pages and counts of a list that is sorted by time. The test uses many different ranges,
+/// and skips different numbers of rows. Each result must be equal to the result that the test
+/// computes from a plain vector of all rows.
 async fn pages(views: &dyn Views) {
     let mut rng: u64 = 7;
     let mut below = |bound: u64| {

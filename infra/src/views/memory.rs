@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::{Document, Entry, Index, Range, Views};
 use crate::Error;
 
-/// All views by their names.
+/// Contains all views. The key of the map is the name of the view.
 #[derive(Debug, Default)]
 pub struct Memory(Mutex<BTreeMap<String, View>>);
 

@@ -50,14 +50,15 @@ impl Entry {
     }
 }
 
-/// Splits the facets (the filter text of a document) at the first tab. Many documents have the same
-/// text before the tab. The text after the tab belongs to one document only.
+/// Returns the two parts of the facets (the filter text of a document), which are separated by the
+/// first tab. Many documents have the same text before the tab. The text after the tab belongs to
+/// one document only.
 pub fn shared_and_own(facets: &str) -> (&str, &str) {
     facets.split_once('\t').unwrap_or((facets, ""))
 }
 
-/// A filter for index rows. The parameter is the shared facets (filter text) of a row. The filter
-/// returns true if a list contains this row.
+/// A filter for index rows. Its parameter is the shared facets (filter text) of a row. The filter
+/// returns true if the filtered list contains rows with these facets.
 pub type Fits<'a> = &'a (dyn Fn(&str) -> bool + Send + Sync);
 
 /// A part of an index in sorted order. The range contains the rows with values from `from`
@@ -166,8 +167,8 @@ pub trait Views: Send + Sync {
         false
     }
     /// Applies the filter `fits` to the shared facets (filter text) of each index row in a range.
-    /// Returns the number of rows that pass the filter. This number includes the rows before `skip`
-    /// and after `limit`. Also returns the rows that `skip` and `limit` select.
+    /// Returns the number of all rows that pass the filter, and one page of these rows. The page
+    /// starts after `skip` rows and contains at most `limit` rows.
     async fn page_where(
         &self,
         range: Range<'_>,
@@ -189,7 +190,7 @@ pub trait Views: Send + Sync {
     async fn clear(&self, view: &str) -> Result<(), Error>;
 }
 
-/// Reads a whole range row by row. Counts the rows that pass the filter `fits`, and collects one
+/// Reads a whole range row by row. Returns the number of rows that pass the filter `fits`, and one
 /// page of these rows.
 async fn walk(
     views: &(impl Views + ?Sized),
@@ -220,8 +221,8 @@ async fn walk(
         if is_end {
             return Ok((count, page));
         }
-        // Some stores never wait for I/O. Without this yield, a long read would block other tasks
-        // of the same thread.
+        // Some stores never wait for I/O. This call lets other tasks of the same thread run during
+        // a long read.
         tokio::task::yield_now().await;
     }
 }

@@ -1,5 +1,5 @@
-//! Stores the messages and documents that the desk computes from one page of commits. Queue
-//! messages are stored before documents.
+//! The desk reads the commits of the ledger in groups. From each group, the desk computes queue
+//! messages and documents. This module stores both. The messages are stored before the documents.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,19 +10,19 @@ use super::{Put, Views};
 use crate::Error;
 use crate::queue::{NewMessage, Queue};
 
-/// Stores messages and documents that were computed from one page of commits.
+/// Stores the messages and the documents that were computed from one group of commits.
 #[async_trait]
 pub trait PageWriter: Send + Sync {
-    /// Stores the messages first, and then the documents in the given order. The result shows for
-    /// each document whether it was stored.
+    /// Stores the messages first, and then the documents in the given order. The returned list
+    /// shows for each document whether it was stored.
     ///
     /// If a document is not stored, later documents with the same key are not stored either. For
     /// example, each stream has a summary document and a document with its deadlines. The summary
     /// must not be newer than the deadlines.
     ///
     /// If a write fails, some of the messages and documents may be stored. No document is stored
-    /// before all messages are stored. The caller may repeat the call: a repeated message has the
-    /// same id, and a document is stored only at the expected sequence number.
+    /// before all messages are stored. The caller may repeat the call, because each message keeps
+    /// its id, and a document is stored only at the expected sequence number.
     async fn write(&self, messages: Vec<NewMessage>, puts: Vec<Put>) -> Result<Vec<bool>, Error>;
 }
 

@@ -218,21 +218,24 @@ fn drop_other_layout(connection: &Connection, counted: &Counted) -> rusqlite::Re
 /// bucket contains a hundred buckets of the next size. A query therefore reads few counters.
 const LEVELS: [usize; 4] = [9, 7, 5, 3];
 /// Number of digits of the time at the end of an index value. This number is also the largest
-/// bucket size. (A bucket is a group of values with one row counter.) All values with the same text
-/// before the time are in the same largest bucket.
+/// bucket size. (A bucket is a group of index values with one row counter.) Values that differ only
+/// in their time are in the same bucket of this size.
 const DIGITS: usize = 16;
 /// A filtered list is read with one query for each facet (filter text) that the filter accepts. If
 /// the filter accepts more facets than this maximum, a single query checks the facet of each row.
 const MERGED_MAX: usize = 64;
 
-/// Returns the owner of a range of index values. The owner is the start of `from` up to and
-/// including its last `|`, for example `p1|`. All values in the range begin with this text.
+/// Returns the owner part of an index value: the text up to and including its last `|`, for example
+/// `p1|`. The parameter `from` is the start of a range. All values in this range begin with the
+/// owner part.
 fn owner(from: &str) -> &str {
     &from[..from.rfind('|').map_or(0, |bar| bar + 1)]
 }
 
-/// Returns the owner of a range, if the range contains all values of this owner. Otherwise returns
-/// `None`. The owner is the start of `from` up to and including its last `|`.
+/// Returns `from` if the range from `from` to `to` contains all index values with the same owner
+/// part. The owner part is the text of a value up to and including its last `|`, for example `p1|`.
+/// The range from `p1|` to `p1|~` contains all values of `p1|`. For any other range, returns
+/// `None`.
 fn whole_owner<'a>(from: &'a str, to: &str) -> Option<&'a str> {
     (to.strip_suffix('~') == Some(from) && owner(from) == from).then_some(from)
 }
@@ -251,11 +254,11 @@ fn bucket(value: &str, level: usize) -> Option<&str> {
         .then(|| &value[..value.len() - level])
 }
 
-/// Returns the bucket that is divided by `end`, a bound of a range. A bucket is a group of index
-/// values with one row counter. Only a part of the divided bucket is inside the range.
+/// Returns the bucket that contains `end`, which is the start or the end of a range. A bucket is a
+/// group of index values with one row counter. The range contains only a part of this bucket.
 ///
-/// The bound can be a time, a text that begins with a time, or an open end such as `p1|~`. An open
-/// end divides no bucket, so the result is `None`.
+/// `end` can be a time, a text that begins with a time, or an open end such as `p1|~`. An open end
+/// is not inside a bucket, so the result is `None`.
 fn cut_bucket(end: &str, level: usize) -> Option<&str> {
     let instant = end.rfind('|').map_or(0, |bar| bar + 1);
     let bucket = end.get(..instant + DIGITS - level)?;
@@ -476,17 +479,17 @@ fn put(file: File<'_>, crash: &Crash, put: &Put) -> rusqlite::Result<bool> {
 /// is the list of facet numbers, and `parameter` is the number of the SQL parameter for this list.
 /// If `facets` is `None`, the condition accepts every row.
 fn of_facets(facets: Option<&str>, parameter: usize) -> String {
-    // If `facets` is `None`, the SQL parameter is NULL, so this condition accepts every row. The
-    // parameter is still part of the text, so that both variants have the same number of
-    // parameters.
+    // If `facets` is `None`, the SQL parameter is NULL, so the condition accepts every row. The
+    // condition contains the parameter in this case too. The SQL statement therefore always has the
+    // same number of parameters.
     facets.map_or_else(
         || format!("AND ?{parameter} IS NULL"),
         |_| format!("AND facets IN (SELECT value FROM json_each(?{parameter}))"),
     )
 }
 
-/// Counts the index rows of a range. `facets` is a JSON array with the numbers of facets (filter
-/// texts). If `facets` is given, only the rows with one of these facets are counted.
+/// Returns the number of index rows in a range. `facets` is a JSON array with the numbers of facets
+/// (filter texts). If `facets` is given, only the rows with one of these facets are counted.
 fn count(
     file: File<'_>,
     view: &str,
@@ -527,9 +530,9 @@ fn sum(
     )
 }
 
-/// Counts the index rows of a range. For complete buckets (groups of index values), the function
-/// adds their stored counters. The first and the last bucket may be only partly inside the range.
-/// The rows in these two parts are counted with smaller buckets, and finally row by row.
+/// Returns the number of index rows in a range. For complete buckets (groups of index values), the
+/// function adds their stored counters. The first and the last bucket may be only partly inside the
+/// range. The rows in these two parts are counted with smaller buckets, and finally row by row.
 fn count_at(
     file: File<'_>,
     view: &str,
@@ -554,9 +557,9 @@ fn count_at(
     let begin = low.map_or_else(|| from.to_owned(), after);
     let end = high.unwrap_or(to);
     let whole = sum(connection, view, index, *level, (&begin, end), facets)?;
-    // `low` is the bucket that contains the start of the range. If the end of the range is not a
-    // time, the end can be in the same bucket. `min` therefore stops the count at the end of the
-    // range.
+    // Counts the rows at the start of the range, up to the end of the bucket `low`. The range can
+    // end inside this bucket, for example if its end is not a time. `min` therefore stops the count
+    // at the end of the range.
     let below = low.map_or(Ok(0), |low| {
         count_at(
             file,
@@ -640,9 +643,9 @@ fn page_start(
             left -= n;
         }
         skip = left;
-        // If no complete bucket contains the first row of the page, the row is in the last bucket,
-        // which is only partly inside the range. The remaining range is then this part. `min` and
-        // `max` ensure that the range never becomes larger.
+        // The first row of the page is in the bucket `first_bucket`. If no complete bucket contains
+        // this row, the row is in the last part of the range, which is smaller than one bucket.
+        // `min` and `max` ensure that the range never becomes larger.
         if range.descending {
             to = to.min(first_bucket.map_or(begin, |bucket| after(&bucket)));
         } else {
@@ -668,8 +671,8 @@ fn entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {
     })
 }
 
-/// Returns the shared facets (filter texts) of all index rows of one owner, each with its number.
-/// The owner is the start of `range.from` up to and including its last `|`.
+/// Returns the shared facets (filter texts) of all index rows with one owner part, each with its
+/// number. The owner part is the text of `range.from` up to and including its last `|`.
 fn facets_of(connection: &Connection, range: &Range<'_>) -> rusqlite::Result<Vec<(i64, String)>> {
     let mut statement = connection.prepare_cached(
         "SELECT counters.facets, shared FROM counters JOIN facets ON facets.id = counters.facets \
@@ -726,8 +729,8 @@ fn first_rows(
     Ok(rows)
 }
 
-/// Counts the rows of a range whose facet (filter text) is in `facets`. The function adds stored
-/// counters and does not read every row. Also returns one page of these rows.
+/// Returns the number of rows in a range whose facet (filter text) is in `facets`, and one page of
+/// these rows. The number comes from stored counters, so the function does not read every row.
 fn page_where(
     file: File<'_>,
     range: &Range<'_>,
@@ -823,8 +826,8 @@ impl Views for Sqlite {
             } else {
                 ("ASC", ">")
             };
-            // If `after` is set, the SQL query selects only the rows after that entry. Counters are
-            // not needed in this case, because they are only used to skip rows.
+            // If `after` is set, the SQL query itself selects only the rows after that entry. Row
+            // counters help to find the start of a page, so they are not needed in this case.
             let (from, to, skip) = if after.is_some() {
                 (range.from.to_owned(), range.to.to_owned(), range.skip)
             } else {

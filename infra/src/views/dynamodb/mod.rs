@@ -2,7 +2,8 @@
 //!
 //! The table item of a document has these attributes:
 //!
-//! - `p`: `d|<view>|<part>`; `part` is a number from 0 to 15, computed from the hash of the key
+//! - `p`: `d|<view>|<part>`; `part` is a number from 0 to 15, computed from a hash of the document
+//!   key
 //! - `s`: the key of the document
 //! - `q`: the sequence number of the document
 //! - `b`: the compressed body
@@ -11,26 +12,27 @@
 //!
 //! The table item of an index row has these attributes:
 //!
-//! - `p`: `i|<view>|<index>|<head>`; `head` is the start of the value (see the last paragraph)
-//! - `s`: the value, a zero byte, and the key of the document
+//! - `p`: `i|<view>|<index>|<head>`; `head` is the start of the indexed value (see the last
+//!   paragraph)
+//! - `s`: the indexed value, a zero byte, and the key of the document
 //! - `q`: the sequence number of the document version that wrote the row
 //!
-//! An index row is valid only if its document lists the row in `x`. Readers ignore all other rows.
-//! A put has three steps:
+//! An index row is valid only if the attribute `x` of its document contains the row. Readers ignore
+//! all other rows. A put (storing a document) has three steps:
 //!
-//! - The put writes the new rows.
+//! - The put writes the new index rows.
 //! - The put writes the document, if the stored document has the expected sequence number.
-//! - The put deletes the old rows that the new document does not list. A row that another put wrote
-//!   with a higher sequence number is not deleted.
+//! - The put deletes the old rows that are not in the new `x`. A row that another put wrote with a
+//!   higher sequence number is not deleted.
 //!
 //! A crash between these steps leaves only rows that readers ignore. Therefore a put needs no
-//! transaction. Simple writes cost half of transactional writes.
+//! transaction. Simple writes cost half as much as transactional writes.
 //!
-//! The head of a value is the text before its first `|`. The head is empty if the value contains no
-//! `|`, or if this text is a number. All rows with the same head are in one partition. For example,
-//! the value `p1f…|0000120261122000017` has the head `p1f…`, so all rows of one person are in one
-//! partition. A query reads one partition, so all values of a queried range must have the same
-//! head.
+//! The head of an indexed value is the text before its first `|`. The head is empty if the value
+//! contains no `|`, or if this text is a number. All rows with the same head are in one partition.
+//! For example, the value `p1f…|0000120261122000017` has the head `p1f…`, so all rows of one person
+//! are in one partition. A query reads one partition, so all values of a queried range must have
+//! the same head.
 
 mod rows;
 
@@ -361,8 +363,9 @@ impl Dynamodb {
     }
 }
 
-/// Waits before the repeated request number `round` of a batch. The first wait is 20 ms. Each
-/// further wait is twice as long.
+/// Waits before a batch request is sent again. `round` is the number of the repetition. The wait is
+/// 20 ms before the first repetition, and doubles before each further repetition. Round 0 is the
+/// first request, so there is no wait.
 async fn wait(round: u32) {
     if round > 0 {
         tokio::time::sleep(std::time::Duration::from_millis(10 << round)).await;

@@ -59,8 +59,9 @@ impl Dynamodb {
         join_all(tasks).await
     }
 
-    /// Stores an index row. If a newer document version (with a higher sequence number) has already
-    /// written the row, the function changes nothing.
+    /// Stores an index row. `sequence` is the sequence number of the document version that writes
+    /// the row. If a version with this number or a higher number has already written the row, the
+    /// function changes nothing.
     async fn put_row(self, mut row: Item, sequence: i64) -> Result<(), Error> {
         row.insert("q".into(), AttributeValue::N(sequence.to_string()));
         let bytes = item_bytes(&row);
@@ -137,11 +138,11 @@ impl Dynamodb {
         join_all(tasks).await
     }
 
-    /// Deletes index rows that are not in the row list of their document. Without the deletion,
-    /// such rows would be counted.
+    /// Deletes index rows that are not in the row list of their document. Otherwise, a count of the
+    /// index rows would include these invalid rows.
     ///
-    /// `strays` contains the sequence number of each document. If a concurrent put has written the
-    /// row again, the row has a higher sequence number. Such a row is not deleted.
+    /// With each row, `strays` contains the sequence number of its document. A concurrent put can
+    /// write the row again with a higher sequence number. In this case, the row is not deleted.
     pub(super) async fn sweep(&self, range: &Range<'_>, strays: Vec<(Entry, i64)>) {
         for (entry, sequence) in strays {
             let claim = format!("{}|{}", range.index, entry.value);
@@ -222,8 +223,7 @@ impl Dynamodb {
 
 type Tasks = JoinSet<Result<(), Error>>;
 
-/// Waits if the maximum number of writes is already running. The wait ends when one of these writes
-/// ends.
+/// If the maximum number of writes is already running, waits until one of these writes ends.
 async fn wait_for_slot(tasks: &mut Tasks) -> Result<(), Error> {
     match (tasks.len() < ROWS_AT_ONCE, tasks.join_next()) {
         (true, _) => Ok(()),
