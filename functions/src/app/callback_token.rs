@@ -1,5 +1,5 @@
 //! Creates and checks callback tokens. Each callback contains a token. The receiver can send this
-//! token to the desk, to verify that the callback comes from the desk.
+//! token back to the desk, to verify that the callback comes from the desk.
 //!
 //! A token contains a ticket number, an expiry time and a signature. Only the client app that
 //! received the callback can use the token.
@@ -13,7 +13,7 @@ use events::{AppCode, Moment, TicketSn};
 pub const VALID_MS: i64 = 7 * 24 * 3_600_000;
 
 /// Returns a token for a ticket. The token is valid until the time `until`, and only for the client
-/// app `app`.
+/// app `app`. The signature in the token is computed with `key`.
 pub fn sign(key: &[u8; 32], app: &AppCode, ticket: &TicketSn, until: Moment) -> String {
     let claim = format!("{}.{ticket}", until.0);
     URL_SAFE_NO_PAD.encode(format!("{claim}.{}", mac(key, app, &claim)))
@@ -25,8 +25,8 @@ pub fn ticket_of(key: &[u8; 32], app: &AppCode, token: &str, now: Moment) -> Opt
     let text = String::from_utf8(URL_SAFE_NO_PAD.decode(token.trim()).ok()?).ok()?;
     let (claim, given) = text.rsplit_once('.')?;
     let (until, ticket) = claim.split_once('.')?;
-    // The comparison of two hashes takes constant time. An attacker therefore cannot find the
-    // signature by measuring the time.
+    // Two hashes are compared, because this comparison takes constant time. An attacker therefore
+    // cannot find the signature by measuring the time.
     let is_signed = blake3::hash(given.as_bytes()) == blake3::hash(mac(key, app, claim).as_bytes());
     (is_signed && until.parse::<i64>().ok()? >= now.0).then(|| TicketSn(ticket.to_owned()))
 }

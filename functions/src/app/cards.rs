@@ -5,8 +5,9 @@ use domain::views::Card;
 use infra::views::Document;
 use infra::{Error, Ledger};
 
-/// Reads a card (the stored summary of a stream) and decrypts its personal values. The values of an
-/// erased person cannot be decrypted. These values are marked as erased.
+/// Returns the card (the stored summary) of a stream with decrypted personal values. `document` is
+/// the stored form of the card. The values of an erased person cannot be decrypted and are marked
+/// as erased.
 pub async fn read_card<C: Card>(
     ledger: &Ledger,
     stream: &str,
@@ -17,8 +18,9 @@ pub async fn read_card<C: Card>(
     Ok(card)
 }
 
-/// Reads a card (the stored summary of a stream) without decrypting its personal values. List
-/// filters use this function, because they do not need personal values.
+/// Returns the card (the stored summary) of a stream without decrypting its personal values.
+/// `document` is the stored form of the card. List filters use this function, because they do not
+/// need personal values.
 pub fn stored_card<C: Card>(stream: &str, document: &Document) -> Result<C, Error> {
     serde_json::from_slice(&document.body).map_err(|error| {
         Error::because(
@@ -30,7 +32,7 @@ pub fn stored_card<C: Card>(stream: &str, document: &Document) -> Result<C, Erro
 }
 
 /// Converts a card (the summary of a stream) to the bytes that are stored. Each personal value is
-/// encrypted with the key of the person to whom the value belongs.
+/// encrypted with the key of its person.
 pub(crate) async fn write_card<C: Card>(ledger: &Ledger, card: &C) -> Result<Vec<u8>, Error> {
     let mut sealed = card.clone();
     ledger.seal(sealed.personals().into_iter()).await?;

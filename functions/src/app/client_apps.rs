@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 
 use crate::App;
 
-/// Number of client apps that one read of the view returns. A desk usually has fewer than 100
+/// Number of client apps that one read from the database returns. A desk usually has fewer than 100
 /// client apps.
 const LIST_MAX: usize = 1000;
-/// A text that is greater than every app code in the sort order of the view.
+/// A text that is greater than every app code in the sort order of the database.
 const LAST: &str = "\u{10ffff}";
 /// Number of random bytes in the secret that the desk generates for a client app.
 const SECRET_BYTES: usize = 24;
@@ -30,8 +30,8 @@ pub async fn app(ledger: &Ledger, code: &str) -> Result<Option<Registered>, Erro
         .0)
 }
 
-/// Returns all client apps, sorted by code. The codes come from a view, which the desk updates
-/// after each commit.
+/// Returns all client apps, sorted by code. The codes come from a view (a stored index), which the
+/// desk updates after each commit.
 pub async fn all(app: &App) -> Result<Vec<Registered>, Error> {
     let (mut apps, view) = (Vec::new(), config::App::VIEW);
     loop {
@@ -47,8 +47,8 @@ pub async fn all(app: &App) -> Result<Vec<Registered>, Error> {
         let page = app.views.range(range).await?;
         let is_last = page.len() < LIST_MAX;
         for entry in page {
-            // The view may be outdated. The definition of the app is therefore read from its event
-            // stream.
+            // The view contains the app codes, but may be outdated. The definition of the app is
+            // therefore read from its event stream.
             apps.extend(self::app(&app.ledger, &entry.value).await?);
         }
         if is_last {
@@ -96,7 +96,7 @@ pub async fn set_disabled(
     Ok(true)
 }
 
-/// Disables the demo app if its secret is still the published demo secret, because any person could
+/// Disables the demo app if the app still has the published demo secret, because any person could
 /// use this secret. Returns true if this call disabled the app.
 pub async fn close_demo(app: &App, (code, secret): (&str, &str)) -> Result<bool, Error> {
     match app.credentials.check(code, secret).await? {
@@ -114,7 +114,7 @@ pub fn shown(app: &Registered) -> Value {
     })
 }
 
-/// Generates a random secret for a client app, written in hexadecimal digits.
+/// Returns a new random secret for a client app, written in hexadecimal digits.
 pub fn fresh_secret(ledger: &Ledger) -> String {
     let mut bytes = [0; SECRET_BYTES];
     ledger.rng.fill(&mut bytes);

@@ -12,8 +12,8 @@ use crate::App;
 /// Maximum length of the name of an integration or an application kind, in characters.
 const NAME_MAX: usize = 64;
 
-/// Stores one definition in the event stream for its name. A definition that equals the stored
-/// definition adds no event.
+/// Stores one definition in the event stream for its name. If the same definition is already
+/// stored, no event is added.
 pub(crate) async fn define<D>(app: &App, name: &str, defined: &D::Command) -> Result<(), Error>
 where
     D: domain::Decider<Context = (), Lookup = domain::decider::Nothing>,
@@ -30,7 +30,8 @@ where
         .map_err(ExecuteError::unexpected)
 }
 
-/// Checks that a name can be part of a stream name. The error is the reason as a text.
+/// Checks that a name can be part of a stream name. If not, the error is the reason as a text.
+/// `kind` is the kind of the named object, for the error text.
 pub(crate) fn check_name(kind: &str, name: &str) -> Result<(), String> {
     let is_valid = !name.is_empty()
         && name.len() <= NAME_MAX
@@ -46,7 +47,8 @@ pub(crate) fn check_name(kind: &str, name: &str) -> Result<(), String> {
     }
 }
 
-/// Checks that each name is used only once. The error contains the repeated name.
+/// Checks that each name is used only once. If not, the error is a text with the repeated name.
+/// `kind` is the kind of the named objects, for the error text.
 pub(crate) fn unique<'a>(
     kind: &str,
     names: impl Iterator<Item = &'a String>,

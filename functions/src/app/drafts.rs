@@ -31,8 +31,8 @@ pub fn id(app: &App, owner: &PersonId, form_ref: &FormRef) -> DraftId {
     DraftId(hex(&command_id(&["draft", owner.as_str(), &place])))
 }
 
-/// Returns a saved draft or template. Returns `None` if the id is unknown or another person is the
-/// owner.
+/// Returns a saved draft or template. Returns `None` if the id is unknown or the draft or template
+/// belongs to another person.
 pub async fn load(app: &App, id: &DraftId, owner: &PersonId) -> Result<Option<Saved>, Error> {
     Ok(app
         .ledger
@@ -63,8 +63,8 @@ async fn execute(
     Ok(())
 }
 
-/// Saves the values of a form as a draft or template. The files in the form are kept as long as the
-/// draft or template exists.
+/// Saves the values of a form as a draft or template with the id `id`. The files in the form are
+/// kept as long as the draft or template exists.
 pub async fn save(
     app: &App,
     id: &DraftId,
@@ -107,8 +107,8 @@ pub async fn save(
     execute(app, id, &Command::Save(Box::new(saved)), meta).await
 }
 
-/// Deletes a draft or template. The owner may do this at any time. The desk may delete a draft only
-/// after its deadline.
+/// Deletes a draft or template. `meta` contains the actor. The owner may delete a draft or template
+/// at any time. The desk may delete a draft only after its deadline.
 pub async fn discard(app: &App, id: &DraftId, meta: &Meta) -> Result<(), ExecuteError<Draft>> {
     execute(
         app,
@@ -123,7 +123,7 @@ pub async fn discard(app: &App, id: &DraftId, meta: &Meta) -> Result<(), Execute
 }
 
 /// Deletes the draft of a form after its owner has submitted the form. An error is only logged,
-/// because the form is already submitted. The draft is then deleted at its deadline.
+/// because the form is already submitted. After an error, the draft is deleted at its deadline.
 pub async fn sent(app: &App, owner: &PersonId, form_ref: &FormRef, meta: &Meta) {
     let id = id(app, owner, form_ref);
     let discarded = match load(app, &id, owner).await {
@@ -136,7 +136,8 @@ pub async fn sent(app: &App, owner: &PersonId, form_ref: &FormRef, meta: &Meta) 
     }
 }
 
-/// Deletes a draft after its deadline was reached.
+/// Deletes a draft if its deadline is reached. `stream` is the name of the event stream of the
+/// draft.
 pub async fn expire(app: &App, stream: &str) -> Result<(), Error> {
     let draft = app.ledger.load::<Draft>(stream).await?.aggregate.0;
     let Some(saved) = draft
@@ -157,8 +158,8 @@ pub async fn expire(app: &App, stream: &str) -> Result<(), Error> {
     }
 }
 
-/// Returns the drafts and templates of a person, from the newest to the oldest. The parameter
-/// `kind` selects drafts, all templates, or the templates of one service.
+/// Returns at most `most` drafts and templates of a person, from the newest to the oldest. The
+/// parameter `kind` selects drafts, all templates, or the templates of one service.
 pub async fn list(
     app: &App,
     owner: &PersonId,

@@ -50,7 +50,8 @@ pub enum NotErased {
     Technical(#[from] Error),
 }
 
-/// The result of an erasure or of a dry run. Lists the removed data and the data that remains.
+/// The result of an erasure or of a dry run. The report lists the removed data and the data that
+/// remains.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
     pub person: PersonId,
@@ -64,8 +65,8 @@ pub struct Report {
     /// The uploaded files that are encrypted with the key of the person. The erasure deletes the
     /// content of these files.
     pub files: Vec<AttachmentId>,
-    /// The number of removed secrets of the person. A secret contains the ticket variables or the
-    /// inputs of an automatic workflow node.
+    /// The number of values of the person that were removed from the key store. Such a value
+    /// contains the ticket variables or the inputs of an automatic workflow node.
     pub secrets: u64,
     /// The number of cards and drafts that contained a value of the person. A card is the stored
     /// summary of a ticket.
@@ -85,8 +86,9 @@ pub struct Remaining {
     pub streams: Vec<String>,
 }
 
-/// Lists the data that an erasure of a person would remove. This function changes no data. The
-/// parameter `person` is a user name or a person id.
+/// Returns a report about the data that an erasure of a person would remove. This function changes
+/// no data. The parameter `person` is a user name or a person id. `is_configuration` returns true
+/// for the name of a configuration stream. `progress` reports the progress of the search.
 pub async fn survey(
     app: &App,
     person: &str,
@@ -101,9 +103,12 @@ pub async fn survey(
     Ok(report(app, pid, inventory, is_configuration, documents, false).await?)
 }
 
-/// Erases a person permanently. The parameter `person` is a user name or a person id. An
-/// interrupted erasure may have removed the user name already. To complete such an erasure, the
-/// caller must use the person id.
+/// Erases a person permanently, and returns a report about the removed data. The parameter `person`
+/// is a user name or a person id. An interrupted erasure may have removed the user name already. To
+/// complete such an erasure, the caller must use the person id.
+///
+/// `is_configuration` returns true for the name of a configuration stream. `progress` reports the
+/// progress of the search.
 pub async fn erase(
     app: &App,
     person: &str,
@@ -189,9 +194,9 @@ async fn clean(
     scrubbed.map(|()| documents)
 }
 
-/// Counts the stored documents that contain values of a person. These documents are drafts and
-/// cards (the stored summaries of tickets). If `anew` is true, writes each of these documents again
-/// without the values.
+/// Returns the number of stored documents that contain values of a person. These documents are
+/// drafts and cards (the stored summaries of tickets). If `anew` is true, this function also writes
+/// each of these documents again without the values.
 async fn documents(app: &App, pid: &PersonId, anew: bool) -> Result<u64, Error> {
     Ok(documents_of::<TicketCard>(app, pid, anew).await?
         + documents_of::<Draft>(app, pid, anew).await?)
@@ -214,7 +219,8 @@ async fn documents_of<C: Card>(app: &App, pid: &PersonId, anew: bool) -> Result<
                 let card: C = read_card(&app.ledger, &key, &document).await?;
                 let body = write_card(&app.ledger, &card).await?;
                 // If another process stored a newer document in the meantime, this write has no
-                // effect. The newer document does not contain the values of the person.
+                // effect. The newer document does not contain the values of the person, because the
+                // key of the person is already erased.
                 let sequence = document.sequence;
                 app.views
                     .put_with(
@@ -243,8 +249,8 @@ fn names(body: &[u8], pid: &PersonId) -> bool {
     std::str::from_utf8(body).is_ok_and(|text| text.contains(pid.as_str()))
 }
 
-/// The data of one person in the ledger. The size of this list depends on the amount of this data,
-/// and not on the size of the ledger.
+/// Lists the places in the ledger that contain data of one person. The size of this list depends on
+/// the amount of this data, and not on the size of the ledger.
 #[derive(Default)]
 struct Inventory {
     /// The feed position of the last searched commit. The feed is the sequence of all commits.
@@ -263,8 +269,8 @@ struct Inventory {
 }
 
 impl Inventory {
-    /// Searches the commits after the last searched position. The search reads only unencrypted
-    /// parts of the commits.
+    /// Searches the next commits of the feed for data of the person. The search starts after the
+    /// last searched position, and reads only unencrypted parts of the commits.
     async fn read(
         &mut self,
         app: &App,

@@ -22,7 +22,7 @@ use crate::App;
 use crate::app::limits::{Of, limited};
 use crate::app::request_scope;
 
-/// The name of the desk key that is used to hash app secrets.
+/// The name of a secret key of the desk. The desk hashes app secrets with this key.
 const CREDENTIALS_KEY: &str = "credentials-key";
 /// The text at the start of a stored secret record that contains a keyed BLAKE3 hash. A record
 /// without this text contains an Argon2 hash from an older version of the desk.
@@ -61,8 +61,9 @@ pub struct Credentials {
     /// The cache of client apps after a successful check of their secrets. The key is the app code.
     /// Each app has at most one entry.
     kept: Mutex<HashMap<String, Cached>>,
-    /// Counts how often a secret was replaced. A thread must have the lock of `kept` (the cache)
-    /// when the thread increases this counter.
+    /// Counts how often a secret was replaced. The counter increases only while the cache `kept` is
+    /// locked. A running check of a secret can therefore detect that a secret was replaced in the
+    /// meantime.
     replaced: AtomicU64,
     /// The lock for writing a secret record. A check of a secret can replace an old Argon2 record.
     /// Without this lock, the check could overwrite a new secret of another request.
@@ -98,7 +99,7 @@ impl Credentials {
     }
 
     /// Returns the reason why an app code or an app secret cannot be registered. Returns `None` if
-    /// both are valid.
+    /// the app code and the app secret are valid.
     pub fn unfit(&self, code: &str, secret: &str) -> Option<String> {
         let is_plain = |text: &str| {
             !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || c.is_control())
@@ -243,8 +244,9 @@ impl Credentials {
         Ok(Some(app))
     }
 
-    /// Returns the app from the cache. Returns `None` if the secret differs from the cached secret.
-    /// Also returns `None` if the desk has read its configuration again after the entry was cached.
+    /// Returns the client app with this code from the cache. `digest` is the hash of the secret in
+    /// the request, and `configuration` is the current version of the configuration. Returns `None`
+    /// if the secret or the configuration differs from the cached entry.
     fn kept(&self, code: &str, configuration: u64, digest: blake3::Hash) -> Option<Registered> {
         let kept = self.kept.lock().expect("no holder panics");
         kept.get(code)
@@ -253,7 +255,8 @@ impl Credentials {
     }
 
     /// Returns the keyed hash of a secret. The hash key is derived from the app code and a secret
-    /// key of the desk. The comparison of two results takes constant time.
+    /// key of the desk. The comparison of two such hashes takes constant time, so an attacker
+    /// learns nothing from the duration of a check.
     async fn digest(&self, code: &str, secret: &str) -> Result<blake3::Hash, Error> {
         let key = self
             .key
@@ -266,8 +269,9 @@ impl Credentials {
         ))
     }
 
-    /// Checks a secret against an Argon2 record from an older version of the desk. Argon2 is slow,
-    /// so the number of computations and the number of waiting requests are limited.
+    /// Checks a secret against an Argon2 record from an older version of the desk. Returns true if
+    /// the secret is correct. Argon2 is slow, so the number of computations and the number of
+    /// waiting requests are limited.
     async fn is_slow_secret(&self, record: Vec<u8>, secret: String) -> Result<bool, Error> {
         let _waiter = self
             .hash_waiters
@@ -385,8 +389,8 @@ pub async fn identify(app: &App, presented: Presented) -> Result<Option<Caller>,
         return Ok(None);
     };
     let Some(registered) = app.credentials.check(&code, &secret).await? else {
-        // Only requests with a wrong secret are counted. Wrong secrets of other clients therefore
-        // never cause the rejection of a client with the right secret.
+        // Only requests with a wrong secret are counted and limited. A client with the right secret
+        // is therefore never rejected because of the wrong secrets of other clients.
         app.limits.guessed(&code, app.ledger.clock.now())?;
         return Ok(None);
     };

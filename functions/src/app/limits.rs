@@ -63,9 +63,10 @@ const DRAFT_BYTES: Rate = Rate {
     per_hour: 8 << 20,
     burst: 8 << 20,
 };
-/// The limit for requests with a wrong secret for the same app code. The limit is high on purpose.
-/// A client with an outdated secret still gets the normal error response, and its operator can find
-/// the cause.
+/// The limit for requests with a wrong secret for the same app code (the id of a client app). The
+/// limit is high on purpose: a client with an outdated secret gets the normal error response, and
+/// not the error `Limited`. With the normal response, the operator of the client can find the
+/// cause.
 const GUESSES_OF_CODE: Rate = Rate {
     per_hour: 3600,
     burst: 30,
@@ -127,7 +128,8 @@ pub const IN_TRANSFER_BYTES_MAX: u64 = 1 << 30;
 /// Lifetime of an incomplete upload, in milliseconds. Older uploads do not count for the limits of
 /// incomplete uploads.
 const OPEN_UPLOAD_MS: i64 = 24 * HOUR_MS;
-/// The value of the header `Retry-After`, in seconds, if a person has too many incomplete uploads.
+/// The waiting time that the server sends to a person with too many incomplete uploads, in seconds.
+/// The error response contains this time in the header `Retry-After`.
 const OPEN_UPLOAD_RETRY_S: u32 = 60;
 /// Shortest time between two log lines about wrong secrets, in milliseconds. With this limit, an
 /// attacker cannot fill the log.
@@ -175,8 +177,8 @@ impl Of {
     }
 }
 
-/// All limits of the service desk. The rate limits apply only after a call of [`Limits::apply`].
-/// The limits for concurrent file transfers and large responses always apply.
+/// Counters for all limits of the service desk. The rate limits apply only after a call of
+/// [`Limits::apply`]. The limits for concurrent file transfers and large responses always apply.
 #[derive(Debug, Default)]
 pub struct Limits {
     applies: OnceLock<()>,
@@ -217,8 +219,8 @@ impl Limits {
         self.applies.get().is_some()
     }
 
-    /// Counts one request of a caller whose credentials were verified. The request also counts as a
-    /// concurrent request until the server has handled the request.
+    /// Counts one request of a caller with verified credentials. A caller is a pair of client app
+    /// and user. Until the request ends, it is also one of the concurrent requests of this caller.
     ///
     /// Returns `Limited` if the caller exceeds a limit.
     pub(crate) fn asked(&self, of: Of, now: Moment) -> Result<(), Error> {
@@ -259,8 +261,9 @@ impl Limits {
         Ok(())
     }
 
-    /// Counts the bytes of a large response as unread until the caller drops the returned
-    /// `Transfer`. Returns `Limited` if too many bytes are already unread.
+    /// Adds the bytes of a large response to the number of unread bytes. `of` is the client app and
+    /// user that receive this response. When the returned `Transfer` is dropped, these bytes are
+    /// subtracted again. Returns `Limited` if too many bytes are already unread.
     pub(crate) fn answer(&self, of: Of, bytes: usize) -> Result<Transfer, Error> {
         let most = if of.is_alone {
             ANSWER_BYTES_ALONE_MAX
@@ -306,8 +309,9 @@ impl Limits {
             .map_err(|seconds| limited("one person saves at most 8 MiB of drafts an hour", seconds))
     }
 
-    /// Counts a request with a wrong secret. Returns `Limited` after too many such requests for
-    /// this app code or from the IP address of the current request.
+    /// Counts a request with a wrong secret. `code` is the app code in the request. Returns
+    /// `Limited` after too many such requests for this app code, or from the IP address of the
+    /// current request.
     pub(crate) fn guessed(&self, code: &str, now: Moment) -> Result<(), Error> {
         let address = request_scope::address();
         self.log_guess(code, address, now);
@@ -373,8 +377,9 @@ impl Limits {
             .map_err(|seconds| limited("one person uploads at most 600 files an hour", seconds))
     }
 
-    /// Returns `Limited` if the person has uploaded too many bytes. The caller must call this
-    /// function before the person uploads more bytes.
+    /// Checks whether a person may upload more bytes. Returns `Limited` if the person has already
+    /// uploaded too many bytes. The server calls this function before it accepts more bytes from
+    /// the person.
     pub(crate) fn uploads(&self, owner: &PersonId, now: Moment) -> Result<(), Error> {
         if !self.are_applied() {
             return Ok(());
@@ -397,8 +402,8 @@ impl Limits {
         }
     }
 
-    /// Starts to count a multipart upload as incomplete. Returns `Limited` if the person already
-    /// has too many incomplete uploads.
+    /// Starts to count the multipart upload `upload` as an incomplete upload of the person. Returns
+    /// `Limited` if the person already has too many incomplete uploads.
     pub(crate) fn opens(
         &self,
         owner: &PersonId,
@@ -429,7 +434,8 @@ impl Limits {
 
     /// Counts the bytes of one part of an incomplete upload. If the upload already has a part with
     /// the same number, the new part replaces the old part. `most` is the configured maximum file
-    /// size, in bytes.
+    /// size, in bytes. Returns `Limited` if all incomplete uploads of the person together have too
+    /// many bytes.
     pub(crate) fn part(
         &self,
         owner: &PersonId,
@@ -495,8 +501,9 @@ fn prefix(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Returns the error for a request that exceeds a limit. `seconds` is the time after which the
-/// client may repeat the request. The response contains this time in the header `Retry-After`.
+/// Returns the error for a request that exceeds a limit. `what` describes the limit in the error
+/// message. `seconds` is the time after which the client may repeat the request. The response
+/// contains this time in the header `Retry-After`.
 pub(crate) fn limited(what: &str, seconds: u32) -> Error {
     let seconds = seconds.max(1);
     request_scope::retry_after(seconds);
@@ -606,9 +613,9 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
     }
 }
 
-/// Removes the full token buckets of a table, because a new bucket is also full. If the table is
-/// then still more than three quarters full, also removes the fullest of the remaining buckets.
-/// After this removal, the table is half full.
+/// Removes the full token buckets of a table, because a new bucket is also full. Afterwards, the
+/// table may still be more than three quarters full. In this case, the fullest of the remaining
+/// buckets are removed until the table is half full.
 fn make_place<K: Eq + Hash + Clone>(buckets: &mut HashMap<K, Bucket>, now: Moment) {
     buckets.retain(|_, bucket| {
         bucket.refill(now);
@@ -626,23 +633,24 @@ fn make_place<K: Eq + Hash + Clone>(buckets: &mut HashMap<K, Bucket>, now: Momen
     }
 }
 
-/// Limits how many file transfers, requests or response bytes are in progress at the same time.
-/// This value counts the total of all callers and the total of each caller. A caller is a pair of
-/// client app and user.
+/// Counts what is in progress at the same time: file transfers, requests or unread response bytes.
+/// The value contains one total for all callers, and one total for each caller. A caller is a pair
+/// of client app and user.
 #[derive(Clone, Debug, Default)]
 struct Transfers(Arc<Mutex<Running>>);
 
-/// The total of all callers, and the total of each caller. A caller is a pair of client app and
-/// user.
+/// Two counts of the transfers in progress. The first number is the total of all callers. The map
+/// contains the total of each caller. A caller is a pair of client app and user.
 type Running = (usize, HashMap<Option<Of>, usize>);
 
 impl Transfers {
-    /// Starts a transfer of the given size. Returns `None` if the transfer exceeds one of two
-    /// limits.
+    /// Starts a transfer of the given size for one caller. Returns `None` if the transfer exceeds
+    /// one of two limits.
     ///
-    /// The limit `most` applies to the total of all callers. The limit `most_of_one` applies to the
-    /// total of one caller. If no other transfer counts for a limit, this limit accepts a transfer
-    /// of any size.
+    /// The limit `most` applies to the total size of the transfers of all callers. The limit
+    /// `most_of_one` applies to the total size of the transfers of this caller. As an exception, a
+    /// limit allows a transfer of any size while its total is zero. Without this exception, a very
+    /// large transfer could never start.
     fn start(
         &self,
         of: Option<Of>,
@@ -666,8 +674,8 @@ impl Transfers {
     }
 }
 
-/// A file transfer, a request or a response that is in progress. When this value is dropped, the
-/// transfer no longer counts.
+/// A file transfer, a request or a response that is in progress. It is part of the counts in
+/// `Transfers` until this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Transfer {
     of: Option<Of>,

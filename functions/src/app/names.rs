@@ -6,7 +6,7 @@ use events::PersonId;
 use infra::{Error, Ledger};
 use serde_json::Value;
 
-/// Reads user names from the key store, and caches them by person id.
+/// Finds user names by person id. The user names come from the key store and are cached.
 pub struct Names<'a> {
     ledger: &'a Ledger,
     known: HashMap<String, Option<String>>,

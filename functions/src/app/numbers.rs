@@ -1,5 +1,5 @@
-//! Creates ticket numbers. Each process reserves a block of numbers at a time. Most new tickets
-//! therefore need no write to the shared number sequence.
+//! Creates ticket numbers. Each process reserves many numbers at once. These numbers are called a
+//! block. Most new tickets therefore need no write to the number sequence that all processes share.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -17,9 +17,9 @@ use tokio::sync::Mutex;
 /// day.
 const BLOCK: i64 = 200;
 
-/// Number of failed attempts to reserve a block of ticket numbers before the last attempt. After
-/// each of these attempts, the process waits for a random time. An attempt fails if another process
-/// reserves a block at the same time.
+/// Maximum number of attempts to reserve a block of ticket numbers with a pause after each attempt.
+/// An attempt fails if another process reserves a block at the same time. The pause has a random
+/// length. After these attempts, one last attempt follows.
 const CROWD_MAX: u32 = 20;
 
 /// The blocks of ticket numbers that this process has reserved.
@@ -38,9 +38,9 @@ impl Numbers {
         }
     }
 
-    /// Reserves a block of ticket numbers. If another process reserves a block at the same time,
-    /// this function tries again after a random delay. Such conflicts occur, for example, at
-    /// midnight, when many processes need a new block.
+    /// Reserves a block of ticket numbers, and returns the result of the command. If another
+    /// process reserves a block at the same time, this function tries again after a random pause.
+    /// Such conflicts occur, for example, at midnight, when many processes need a new block.
     async fn issue(
         &self,
         command_envelope: &CommandEnvelope,
@@ -75,8 +75,8 @@ impl Numbers {
             .await
     }
 
-    /// Returns the next ticket number for a service kind and a day. The parameter `day` is the
-    /// current day in the time zone of the desk.
+    /// Returns the next ticket number for a service kind and a day, and the numeric ticket id. The
+    /// parameter `day` is the current day in the time zone of the desk.
     pub async fn next(
         &self,
         kind: ServiceKind,

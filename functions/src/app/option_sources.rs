@@ -17,7 +17,8 @@ use crate::app::outbound::{self, Described};
 
 /// Time for which loaded options stay in the cache, in milliseconds.
 const OFFER_MS: i64 = 60_000;
-/// Time for which the error of a failed request for options stays in the cache, in milliseconds.
+/// Time for which an error stays in the cache, in milliseconds. The error is the result of a failed
+/// request for options.
 const NO_OFFER_MS: i64 = 5_000;
 /// Maximum size of a response that contains options, in bytes.
 const OFFER_BYTES_MAX: usize = 1 << 20;
@@ -44,8 +45,8 @@ impl Offers {
         }
     }
 
-    /// Returns the options for one request. Options that are not in the cache are requested from
-    /// the other system.
+    /// Returns the options for one request to another system. If the options are not in the cache,
+    /// this function sends the request to the other system.
     pub async fn ask(&self, question: &Question) -> Result<Offered, Error> {
         let now = self.ledger.clock.now();
         if let Some(offered) = self.cache.get(question, now) {
@@ -83,9 +84,10 @@ impl Offers {
         Ok(offered)
     }
 
-    /// Loads the options of all fields in `given` into the cache. The caller then executes a
-    /// command with these fields. The requests run concurrently, and this function holds no lock
-    /// during the requests.
+    /// Requests the options of all fields in `given` from other systems, and stores the options in
+    /// the cache. A command with these fields needs the options. The caller therefore calls this
+    /// function first and executes the command later. The requests run concurrently, and this
+    /// function holds no lock during the requests.
     pub async fn ask_ahead(
         &self,
         definition: &Definition,
@@ -108,7 +110,7 @@ impl Offers {
         self.ask_all(questions.collect()).await.map(drop)
     }
 
-    /// Returns the options for several requests. The requests run concurrently.
+    /// Returns the options for several requests to other systems. The requests run concurrently.
     pub async fn ask_all(
         &self,
         questions: BTreeSet<Question>,

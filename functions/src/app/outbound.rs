@@ -1,6 +1,6 @@
 //! Builds the HTTP requests that workflow definitions describe, and limits the number of concurrent
-//! requests. Secret headers are stored in the key store under the name `api/<name>`. A workflow
-//! definition contains only this name.
+//! requests. Secret headers of a request are stored in the key store under the name `api/<name>`. A
+//! workflow definition contains only `<name>`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -11,19 +11,21 @@ use infra::keys::Keys;
 use infra::{Error, Kind};
 use serde::{Deserialize, Serialize};
 
-/// The start of the names of two kinds of secrets: the variables of a ticket for automatic workflow
-/// nodes, and the new inputs for a repeated API call.
+/// The start of the names of two kinds of secrets in the key store. The first kind contains the
+/// variables of a ticket for automatic workflow nodes. The second kind contains the new inputs for
+/// a repeated API call.
 pub const VARIABLES: &str = "variables/";
 
-/// The receiver of a callback in the form that the key store contains. The URL and the headers may
-/// be secrets.
+/// The receiver of callbacks in the form in which the key store contains it. The URL and the
+/// headers may be secrets.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Receiver {
     pub url: String,
     pub headers: Vec<(String, String)>,
 }
 
-/// A request of a workflow definition. All placeholders are already replaced with values.
+/// An HTTP request that a workflow definition describes. All placeholders in the definition are
+/// already replaced with values.
 #[derive(Clone, Debug)]
 pub struct Described<'a> {
     pub method: String,
@@ -31,14 +33,14 @@ pub struct Described<'a> {
     pub headers: Vec<(String, String)>,
     /// The body as JSON text. If the text is empty, the request is sent without a body.
     pub body: String,
-    /// The name of the stored secret with additional headers. The name is empty if the request has
-    /// no secret headers.
+    /// The name of the secret in the key store that contains additional headers. The name is empty
+    /// if the request has no secret headers.
     pub secret: &'a str,
     pub timeout_ms: i64,
     pub response_bytes_max: usize,
 }
 
-/// Builds an HTTP request and adds the headers from the stored secret.
+/// Builds an HTTP request, and adds the secret headers from the key store.
 ///
 /// If the request cannot be built, the inner `Err` is the reason as an English text. The outer
 /// `Err` is an error of the key store.
@@ -69,8 +71,9 @@ pub async fn request(
     }))
 }
 
-/// Returns the additional headers from a stored secret. The secret is a JSON object. Each key is a
-/// header name, and each value is a text. Returns `None` if the secret does not exist.
+/// Returns the additional headers from the secret `name` in the key store. The secret is a JSON
+/// object. Each key is a header name, and each value is a text. Returns `None` if the secret does
+/// not exist.
 async fn secret_headers(
     keys: &dyn Keys,
     name: &str,
@@ -95,12 +98,12 @@ async fn secret_headers(
 /// belong to the same receiver.
 const CONCURRENT_MAX: usize = 32;
 
-/// Counts the unfinished requests of this process for each receiver. The count is limited, so a
-/// slow receiver cannot occupy all workers.
+/// Counts the unfinished requests of this process for each receiver. The number is limited, so that
+/// a slow receiver cannot occupy all workers.
 #[derive(Clone, Debug, Default)]
 pub struct Targets(Arc<Mutex<HashMap<String, usize>>>);
 
-/// An unfinished request that counts for the limit of its receiver. The request stops counting when
+/// An unfinished request to a receiver. The request is part of the count for this receiver until
 /// this value is dropped.
 #[derive(Debug)]
 pub struct TargetSlot {
@@ -109,7 +112,7 @@ pub struct TargetSlot {
 }
 
 impl Targets {
-    /// Counts a new request to a receiver. Returns `None` if this receiver already has
+    /// Counts a new request to the receiver `target`. Returns `None` if this receiver already has
     /// `CONCURRENT_MAX` unfinished requests.
     pub fn enter(&self, target: &str) -> Option<TargetSlot> {
         let mut running = self.0.lock().expect("no holder panics");

@@ -21,15 +21,15 @@ pub const NAMED_MAX: usize = 1000;
 /// Number of user names that a task reads from the key store before the task yields to other tasks.
 const NAMES_AT_ONCE: usize = 128;
 
-/// The reason why user names of a request cannot be converted to person ids.
+/// The reason why the user names in a request cannot be converted to person ids.
 #[derive(Debug, thiserror::Error)]
 pub enum Unnamed {
     #[error("{0:?} is not a user name")]
     NotAName(String),
     #[error("more than {0} people are named")]
     TooMany(usize),
-    /// The form field `key` contains a value that is not a valid list of user names. `why` is the
-    /// reason.
+    /// The form field with the key `key` contains a value that is not a valid list of user names.
+    /// The field `why` contains the reason.
     #[error("{why}")]
     InField { key: String, why: Box<Unnamed> },
     #[error(transparent)]
@@ -82,22 +82,23 @@ pub fn names_of(value: &Value, most: usize) -> Result<Vec<String>, Unnamed> {
     }
 }
 
-/// The new person ids of people who were registered for a request. Before the registration,
-/// [`People::find`] returns a temporary id for such a person. The map assigns the new person id to
-/// each temporary id.
+/// The person ids of people who were registered for a request. Before the registration,
+/// [`People::find`] returned a temporary id for each of these people. The map contains the new
+/// person id for each temporary id.
 #[derive(Clone, Debug, Default)]
 pub struct Registered(BTreeMap<PersonId, PersonId>);
 
 impl Registered {
-    /// Replaces a temporary id in `pid` with the new person id. Any other id remains unchanged.
+    /// If `pid` is a temporary id, replaces it with the new person id. Any other id remains
+    /// unchanged.
     pub fn put(&self, pid: &mut PersonId) {
         if let Some(registered) = self.0.get(pid) {
             pid.clone_from(registered);
         }
     }
 
-    /// Replaces the temporary ids in a ticket form with the new person ids. Only the form fields
-    /// for people are changed.
+    /// Replaces the temporary ids in a ticket form with the new person ids. `definition` shows
+    /// which form fields contain people. All other fields remain unchanged.
     pub fn put_in(&self, definition: &Definition, form: &mut [Entry]) {
         for entry in form
             .iter_mut()
@@ -113,8 +114,8 @@ impl Registered {
     }
 }
 
-/// Returns the person ids in those fields of a ticket form that contain people. The caller must
-/// first convert the user names with [`People::form_in`].
+/// Returns the person ids in a ticket form. `definition` shows which form fields contain people.
+/// The caller first converts the user names in the form to person ids with [`People::form_in`].
 pub fn people_in(definition: &Definition, form: &[Entry]) -> Vec<PersonId> {
     let fields = form
         .iter()
@@ -125,8 +126,8 @@ pub fn people_in(definition: &Definition, form: &[Entry]) -> Vec<PersonId> {
         .collect()
 }
 
-/// Finds person ids by user name, and user names by person id. The key store contains both values
-/// of each person.
+/// Finds person ids by user name, and user names by person id. The key store contains the user name
+/// and the person id of each person.
 #[derive(Clone)]
 pub struct People(Arc<dyn Keys>);
 
@@ -174,8 +175,8 @@ impl People {
         Ok(pids)
     }
 
-    /// Registers the people who have only a temporary id from [`People::find`]. One call of the key
-    /// store registers all of these people.
+    /// Registers those people in `people` who have only a temporary id from [`People::find`]. One
+    /// call of the key store registers all of them. Returns the new person ids.
     pub async fn register(&self, people: Vec<PersonId>) -> Result<Registered, Error> {
         let unknown: BTreeSet<PersonId> = people.into_iter().filter(PersonId::is_unknown).collect();
         if unknown.is_empty() {
@@ -189,7 +190,7 @@ impl People {
         Ok(Registered(unknown.into_iter().zip(pids).collect()))
     }
 
-    /// Returns the user name of a person. Returns the person id if the person was erased.
+    /// Returns the user name of a person. If the person was erased, returns the person id instead.
     pub async fn name(&self, pid: &PersonId) -> Result<String, Error> {
         if let Some(unknown) = pid.as_str().strip_prefix('?') {
             return Ok(unknown.to_owned());
@@ -201,8 +202,8 @@ impl People {
     pub async fn names(&self, pids: impl IntoIterator<Item = &PersonId>) -> Result<String, Error> {
         let mut names = Vec::new();
         for (at, pid) in pids.into_iter().enumerate() {
-            // Reads of the key store may complete without waiting. A long list would then block
-            // other tasks, so this task yields from time to time.
+            // A read of the key store may complete without waiting. A long list of people would
+            // then block other tasks, so this task yields from time to time.
             if at % NAMES_AT_ONCE == NAMES_AT_ONCE - 1 {
                 tokio::task::yield_now().await;
             }
@@ -211,7 +212,7 @@ impl People {
         Ok(names.join(","))
     }
 
-    /// Replaces the user names in the people fields of a ticket form with person ids.
+    /// Replaces user names with person ids in those fields of a ticket form that contain people.
     ///
     /// The parameter `besides` is the number of user names in the other parts of the request. The
     /// form and the other parts together may contain at most [`NAMED_MAX`] user names. This limit
@@ -246,8 +247,8 @@ impl People {
         Ok(())
     }
 
-    /// Converts the stored value of a form field for an API response. If the field contains people,
-    /// replaces the person ids with user names.
+    /// Converts the stored value of a form field to the value in an API response. If the field
+    /// contains people, the person ids are replaced with user names.
     pub async fn value_out(&self, field: Option<&Field>, value: &Value) -> Result<Value, Error> {
         match value {
             Value::String(text) if is_people(field) => Ok(self.names_in(text).await?.into()),
@@ -255,8 +256,8 @@ impl People {
         }
     }
 
-    /// Converts a list of person ids to a list of user names. Both lists are texts with commas
-    /// between the entries.
+    /// Converts a list of person ids to a list of user names. The argument and the result are texts
+    /// with commas between the entries.
     pub async fn names_in(&self, pids: &str) -> Result<String, Error> {
         self.names(&pids_in(pids)).await
     }
@@ -266,7 +267,7 @@ fn is_people(field: Option<&Field>) -> bool {
     field.is_some_and(|field| field.kind.names_people())
 }
 
-/// Splits a stored text at its commas, and returns the person ids.
+/// Splits a stored text at its commas, and returns the parts as person ids.
 fn pids_in(text: &str) -> Vec<PersonId> {
     text.split(',')
         .filter(|part| !part.is_empty())

@@ -15,8 +15,8 @@ use crate::app::times;
 /// Number of commits that one read of the feed returns.
 const PAGE: usize = 1000;
 
-/// Builds the incident log from all commits of the feed (the sequence of all commits). Calls
-/// `progress` with the current feed position after each read.
+/// Builds the incident log from all commits of the feed (the sequence of all commits), and returns
+/// this log. After each read, the function calls `progress` with the current feed position.
 pub async fn incident_log(
     ledger: &Ledger,
     progress: &mut dyn FnMut(i64),
@@ -108,8 +108,8 @@ pub fn incidents(log: &IncidentLog) -> Value {
     })
 }
 
-/// Returns the ISO weekday of a time in a time zone. For an unknown time zone, returns a text with
-/// the zone name. The report therefore still counts the case.
+/// Returns the ISO weekday of a time in the time zone `zone`. If the time zone is unknown, returns
+/// a text with its name, so that the report still contains the case.
 fn weekday(Moment(at): Moment, zone: &str) -> Option<String> {
     let zone = match zone {
         "" => TimeZone::UTC,

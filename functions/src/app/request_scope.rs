@@ -1,6 +1,6 @@
-//! Contains data about the current HTTP request. Every function can read this data without a
-//! parameter. The data includes the client address, the client app and user, and the headers of
-//! conditional requests.
+//! Provides data about the current HTTP request. Every function can read this data, although no
+//! parameter contains the data. The data includes the client address, the client app and user, and
+//! the headers of conditional requests.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,8 +11,8 @@ use events::AppCode;
 
 use crate::app::limits::{Of, Transfer};
 
-/// The network client of a request. The server adds this value to the extensions of each HTTP
-/// request.
+/// The client that sent an HTTP request, identified by its IP address. The server adds this value
+/// to the extensions of each HTTP request.
 #[derive(Clone, Debug)]
 pub struct Peer {
     pub address: IpAddr,
@@ -26,8 +26,9 @@ pub(crate) struct Scope {
     pub(crate) if_none_match: Option<HeaderValue>,
     pub(crate) if_range: Option<HeaderValue>,
     pub(crate) of: Mutex<Option<Of>>,
-    /// While this value exists, the request counts as a concurrent request of its client app and
-    /// user. The value is dropped at the end of the request.
+    /// While this value exists, the request is one of the concurrent requests of its client app and
+    /// user. The number of these requests is limited. The value is dropped at the end of the
+    /// request.
     pub(crate) place: Mutex<Option<Transfer>>,
     pub(crate) retry_after_s: AtomicU64,
 }
@@ -46,8 +47,8 @@ pub(crate) fn address() -> Option<IpAddr> {
     with(|scope| scope.peer.as_ref().map(|peer| peer.address))
 }
 
-/// Stores the verified client app and user of the current request. The limits of this app and user
-/// then apply to the request.
+/// Stores the verified client app and user of the current request. From then on, the limits of this
+/// app and user apply to the request.
 pub(crate) fn is_of(of: Of) {
     with(|scope| {
         if let Some(peer) = &scope.peer {
@@ -58,13 +59,14 @@ pub(crate) fn is_of(of: Of) {
     });
 }
 
-/// Counts the current request as a concurrent request of its client app and user. The count ends
-/// with the request.
+/// Keeps `place` until the current request ends. Until then, the request is one of the concurrent
+/// requests of its client app and user.
 pub(crate) fn hold(place: Transfer) {
     with(|scope| scope.place.lock().expect("no holder panics").replace(place));
 }
 
-/// Returns the client app and the user of the current request. Their limits apply to this request.
+/// Returns the client app and the user of the current request. The limits of this app and user
+/// apply to the request. Returns `None` before the credentials are verified.
 pub(crate) fn of() -> Option<Of> {
     with(|scope| *scope.of.lock().expect("no holder panics"))
 }

@@ -1,6 +1,6 @@
-//! Contains the function `fleet_message`, which processes the messages of robots. On one machine,
-//! the messages come from an MQTT broker. In the cloud, a rule of the broker puts the messages into
-//! the queue `fleet`.
+//! Contains the function `fleet_message`, which processes the messages of robots. If the desk runs
+//! on one machine, the messages come from an MQTT broker. In the cloud, a rule of the broker puts
+//! the messages into the queue `fleet`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -34,7 +34,7 @@ pub async fn receive(app: &App, message: &Message) -> Result<(), Error> {
 }
 
 /// Processes one message of the queue `fleet`. A message without the expected fields is rejected,
-/// because the rule of the broker did not write this message.
+/// because the rule of the broker writes only messages with these fields.
 pub async fn from_queue(app: &App, body: &str) -> Result<(), Error> {
     let queued: Queued = serde_json::from_str(body).map_err(|error| {
         Error::because(

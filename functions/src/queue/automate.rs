@@ -1,9 +1,9 @@
 //! Processes the messages of the queue `automate`. Each message creates the API call of an
 //! automatic workflow node.
 //!
-//! The stream name of an API call contains the message id. The message id depends only on the
-//! event. If the same message arrives again, the stream already exists, and the desk does not
-//! create a second API call.
+//! The name of the event stream of an API call contains the message id. The message id depends only
+//! on the event that causes the API call. If the same message arrives again, the stream already
+//! exists, and the desk does not create a second API call.
 
 pub mod api_call;
 

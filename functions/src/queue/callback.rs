@@ -1,9 +1,9 @@
 //! Processes the messages of the queue `callback`. Each message creates a callback, which is then
 //! sent to its receiver (reference/bk-itsm.md 10).
 //!
-//! The stream name of a callback contains the message id. The message id depends only on the event.
-//! If the same message arrives again, the stream already exists, and the desk does not create a
-//! second callback.
+//! The name of the event stream of a callback contains the message id. The message id depends only
+//! on the event that causes the callback. If the same message arrives again, the stream already
+//! exists, and the desk does not create a second callback.
 //!
 //! Each attempt sends the callback id in the header `Idempotency-Key`. The result of each attempt
 //! is stored.
@@ -70,7 +70,8 @@ pub async fn open(ledger: &Ledger, message: &Message, intent: Intent) -> Result<
     runner::open::<Callback>(ledger, &command_envelope, &Command::Request(requested)).await
 }
 
-/// Makes the next attempt of a callback if the time of this attempt has come.
+/// Makes the next attempt to send a callback, if this attempt is already due. `stream` is the event
+/// stream of the callback.
 pub async fn attempt(app: &App, stream: &str) -> Result<(), Error> {
     runner::run::<Callback>(app, stream).await
 }
@@ -132,11 +133,11 @@ impl Outgoing for Callback {
     }
 }
 
-/// Logs a failed attempt of a callback.
+/// Logs a failed attempt to send a callback.
 ///
 /// The first failure is logged at debug level, because a restart of the receiver often causes this
-/// failure. Later failures are logged at a higher level, because an operator must check the
-/// receiver. The command `audit show` prints the details.
+/// failure. Later failures are logged as warnings, because an operator must check the receiver. The
+/// command `audit show` prints the details.
 fn note(stream: &str, attempt: u32, reason: &str) {
     if attempt > 1 {
         tracing::warn!(
@@ -189,8 +190,8 @@ async fn request(
     }))
 }
 
-/// Returns the JSON body of a callback. Some receivers reject an empty `updated_by`. This field
-/// therefore always has a value.
+/// Returns the JSON body of a callback about a ticket. Some receivers reject an empty `updated_by`.
+/// This field therefore always has a value.
 async fn body(app: &App, card: &TicketCard, now: Moment) -> Result<Value, Error> {
     let ticket = &card.ticket;
     let Some(opened) = &ticket.opened else {
@@ -212,10 +213,11 @@ async fn body(app: &App, card: &TicketCard, now: Moment) -> Result<Value, Error>
     }))
 }
 
-/// Evaluates the response to a callback.
+/// Returns the verdict about an attempt to send a callback. The response of the receiver decides.
 ///
-/// The attempt succeeds if the status is 2xx and the JSON body contains a success value. A success
-/// value is `code` 0 or 200, or `result` true (decision 10 of reference/bk-itsm.md 17).
+/// The callback succeeds if the status is 2xx and the JSON body contains a success value. A success
+/// value is `code` 0 or 200, or `result` true (decision 10 of reference/bk-itsm.md 17). After any
+/// other response, the verdict is `Retry`.
 fn verdict(response: &Result<HttpResponse, HttpError>) -> Verdict {
     let retry = |reason| Verdict::Retry {
         reason,
@@ -234,8 +236,8 @@ fn verdict(response: &Result<HttpResponse, HttpError>) -> Verdict {
                 outputs: BTreeMap::new(),
             }
         }
-        // The ledger stores the reason of a failure, but must not contain text from the receiver.
-        // The reason therefore contains only the number in `code`.
+        // The reason of a failure is stored in the ledger, which must not contain text from the
+        // receiver. The reason therefore contains only the number in `code`.
         Ok(answer) => retry(answer["code"].as_i64().map_or_else(
             || "response without a code".into(),
             |code| format!("response code {code}"),

@@ -12,8 +12,8 @@ use infra::queue::Message;
 use super::wrong_queue;
 use crate::App;
 
-/// Rejects every intent (a request for work), because the messages of this queue contain only
-/// reached deadlines.
+/// Returns an error for every intent (a request for work), because the messages of this queue
+/// contain only reached deadlines.
 pub fn execute<'a>(
     _app: &'a App,
     message: &'a Message,

@@ -1,5 +1,5 @@
-//! Processes the messages of the queue `dispatch`. Opens missions (work for robots), and handles
-//! the deadlines of missions and robots.
+//! Processes the messages of the queue `dispatch`. A message opens a mission (work for a robot), or
+//! contains a reached deadline of a mission or a robot.
 
 use domain::intent::Intent;
 use infra::Error;
@@ -9,7 +9,8 @@ use super::wrong_queue;
 use crate::App;
 use crate::app::fleet::missions;
 
-/// Opens the mission (the work for a robot) of an automatic workflow node.
+/// Executes an intent (a request for work) from a message: opens the mission (the work for a robot)
+/// of an automatic workflow node.
 pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(), Error> {
     match intent {
         Intent::StartDispatch(start) => missions::open(app, &message.id, *start).await,

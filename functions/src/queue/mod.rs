@@ -1,5 +1,5 @@
 //! Contains the functions that process queue messages. Each file contains the function for one
-//! queue. One call of a function processes one message.
+//! queue. The function processes one message per call.
 
 pub mod automate;
 pub mod callback;
@@ -19,11 +19,12 @@ use infra::queue::Message;
 use crate::App;
 use crate::stream::follow::aggregate::{Registry, find};
 
-/// A function that executes an intent from a message of its queue. An intent is a request for work.
+/// The type of the function that executes intents (requests for work). A message of the queue
+/// contains the intent.
 pub type Execute = for<'a> fn(&'a App, &'a Message, Intent) -> BoxFuture<'a, Result<(), Error>>;
 
 /// Processes one message of a queue. The message contains an intent (a request for work) or a
-/// reached deadline of a stream.
+/// reached deadline of a stream. The function `execute` executes the intents of this queue.
 ///
 /// After a transient error, the caller must deliver the message again later. After any other error,
 /// the caller must park the message. A parked message is stored with the error and is not delivered
@@ -48,7 +49,8 @@ pub async fn work(
     }
 }
 
-/// Reads the body of a message. The body is an intent (a request for work) or a reached deadline.
+/// Returns the work that a message contains. The work is an intent (a request for work) or a
+/// reached deadline. Returns an error if the body of the message is unreadable.
 pub fn read(message: &Message) -> Result<Work, Error> {
     serde_json::from_slice(&message.body).map_err(|error| {
         Error::because(
@@ -59,8 +61,8 @@ pub fn read(message: &Message) -> Result<Work, Error> {
     })
 }
 
-/// Returns the error for a message in the wrong queue. The intent (the request for work) in this
-/// message belongs to another queue.
+/// Returns the error for a message in the wrong queue. The message contains an intent (a request
+/// for work) that belongs to another queue.
 fn wrong_queue(message: &Message) -> Error {
     Error::corrupt(format!(
         "message {} contains an intent of another queue",

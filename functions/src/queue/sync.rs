@@ -1,5 +1,5 @@
-//! Processes the messages of the queue `sync` about applications (tickets in external ITSMs). A
-//! message creates an application or starts its next step.
+//! Processes the messages of the queue `sync`. A message creates an application (a ticket in an
+//! external ITSM) or starts the next step of an application.
 
 use async_trait::async_trait;
 use domain::attempt::{Attempts, Policy, Report, Verdict};
@@ -32,12 +32,14 @@ const DEFAULT_DAYS: u16 = 1;
 /// Maximum size of a response from an external ITSM, in bytes. A response can contain a ticket with
 /// all its form fields.
 const RESPONSE_BYTES_MAX: usize = 1 << 20;
-/// The error name at the start of a failure reason. The error means that an application kind, an
-/// integration or a service does not exist (requirements/external-itsm.md).
+/// The error name at the start of the reason why an application (a ticket in an external ITSM)
+/// failed. The error means that an application kind, an integration or a service does not exist
+/// (requirements/external-itsm.md).
 const NOT_EXISTS: &str = "CollectItsmNotExists";
 
-/// Executes an intent (a request for work) from a message. The intent creates an application (a
-/// ticket in an external ITSM), or reports that a callback for an application arrived.
+/// Executes an intent (a request for work) from a message. There are two kinds of intents in this
+/// queue. One kind creates an application (a ticket in an external ITSM). The other kind reports
+/// that a callback about an application arrived.
 pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(), Error> {
     match intent {
         Intent::SubmitApplication(application) => {
@@ -70,8 +72,8 @@ pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(),
     }
 }
 
-/// Handles a reached deadline of an application (a ticket in an external ITSM). The deadline means
-/// that the next attempt is due or that the application expires.
+/// Handles a reached deadline of an application (a ticket in an external ITSM). At the deadline,
+/// the next attempt is due, or the application expires.
 pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
     if due.deadline == EXPIRE {
         let state = app
@@ -177,10 +179,10 @@ impl Outgoing for Application {
     ) -> Result<Prepared<'a, Self>, Error> {
         let verdict = match prepare(app, self, stream).await? {
             Ok((request, prepared)) => return Ok(prepared_request(self, request, prepared)),
-            // The configuration may be incomplete, so the desk cannot send a request. An
-            // application (a ticket in an external ITSM) that is not created yet fails. An
-            // application that already exists is tried again later, because an operator can correct
-            // the configuration.
+            // The desk cannot send a request, for example because the configuration is incomplete.
+            // If the application (the ticket in the external ITSM) is not created yet, it fails. If
+            // the application already exists, the desk tries again later, because an operator can
+            // correct the configuration.
             Err(reason) if self.step == Step::Create || reason.is_final => Verdict::Failed {
                 reason: reason.text,
                 outputs: std::collections::BTreeMap::new(),
@@ -229,7 +231,7 @@ impl Outgoing for Application {
     }
 }
 
-/// The data for sending a request and reading its response. The codec converts requests and
+/// A prepared request and the data for reading its response. The codec converts requests and
 /// responses for the API of the external ITSM.
 struct Parts {
     request: Request,
@@ -240,8 +242,8 @@ struct Parts {
 /// The reason why no request can be sent to the external ITSM.
 struct NoRequest {
     text: String,
-    /// True if the ticket of this desk does not wait for the application. In this case, the
-    /// application (the ticket in the external ITSM) must end.
+    /// True if the ticket of this desk no longer waits for the application (the ticket in the
+    /// external ITSM). In this case, the desk ends its work on the application.
     is_final: bool,
 }
 
@@ -271,6 +273,7 @@ fn prepared_request(
 }
 
 /// Creates the HTTP request for the current step of an application (a ticket in an external ITSM).
+/// If no request can be sent, the inner `Err` is the reason.
 async fn prepare(
     app: &App,
     application: &Application,
@@ -403,9 +406,10 @@ async fn connect(app: &App, requested: &Requested) -> Result<Result<Connected, S
     Ok(Ok((codec, connection, kind)))
 }
 
-/// Returns the field values for the ticket in the external ITSM. Both the workflow node and the
-/// application kind can define a field. The value of the workflow node then has priority. A value
-/// with only one placeholder keeps the type of the variable, such as a number.
+/// Returns the names and values of the fields for the ticket in the external ITSM. The application
+/// kind `kind` and the workflow node (in `task`) define these fields. If both define the same
+/// field, the value of the workflow node is used. A value that consists of only one placeholder
+/// keeps the type of the variable, such as a number.
 fn fields(
     kind: &application_kind::Defined,
     task: &Task,

@@ -1,5 +1,5 @@
 //! Processes the messages of the queue `ticket`. Each message leads to a command on a ticket. The
-//! reason is a change of another ticket, or a reached deadline.
+//! cause of a message is a change of another ticket, or a reached deadline.
 
 use domain::intent::{Due, Intent};
 use domain::ticket::{Command, Rejection, Ticket};
@@ -12,8 +12,8 @@ use super::wrong_queue;
 use crate::App;
 use crate::app::tickets;
 
-/// Executes an intent (a request for work) from a message. The intent adds or removes a relation
-/// between two tickets, or ends the child ticket of an ended parent ticket.
+/// Executes an intent (a request for work) from a message. One kind of intent adds or removes a
+/// relation between two tickets. The other kind ends a child ticket whose parent ticket has ended.
 pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(), Error> {
     match intent {
         Intent::RelateTicket {
@@ -26,9 +26,9 @@ pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(),
             correlation,
         } => {
             // A repeated message may be outdated, because the relation may have changed since the
-            // event. The ticket stream contains only recent command ids, so the ledger may not
-            // detect the repetition. Therefore, the relation is changed only if the source ticket
-            // still agrees with the message.
+            // event. The ledger may not detect the repetition, because the ticket stream contains
+            // only recent command ids. Therefore, this code first compares the relation in the
+            // source ticket with the message. If they differ, the relation is not changed.
             let source = app.ledger.load::<Ticket>(&with.stream()).await?.aggregate.0;
             let current = source.links.iter().find(|link| link.other == ticket);
             let is_outdated = match current {
@@ -63,8 +63,9 @@ pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(),
             if relate(app, message, &ticket, &command, meta.clone()).await? {
                 return Ok(());
             }
-            // The target ticket rejected the relation. A relation must exist on both tickets or on
-            // neither ticket. Therefore, the relation is also removed from the source ticket.
+            // The target ticket rejected the relation. A relation between two tickets must exist on
+            // both of them, or on neither of them. Therefore, the relation is also removed from the
+            // source ticket.
             let removal = Command::Unlink {
                 by: PersonId::system(),
                 other: ticket,
@@ -99,7 +100,7 @@ pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(),
     }
 }
 
-/// Executes a command that changes the relation of a ticket. Returns false if the ticket does not
+/// Executes a command on a ticket because of a related ticket. Returns false if the ticket does not
 /// exist or rejects the command.
 async fn relate(
     app: &App,
@@ -138,8 +139,9 @@ async fn relate(
 const STARS: u8 = 4;
 const COMMENT: &str = "系统默认评价：满意！";
 
-/// Rates a finished ticket automatically if its creator has not rated the ticket in time
-/// (reference/bk-itsm.md 16). Every automatic rating has the same stars and the same comment.
+/// Rates a finished ticket automatically if its creator has not rated the ticket before the
+/// deadline (reference/bk-itsm.md 16). Every automatic rating has the same number of stars and the
+/// same comment.
 pub async fn rate(app: &App, due: &Due) -> Result<(), Error> {
     let stream = due.stream.as_str();
     let Some(sn) = stream.strip_prefix("ticket-").map(TicketSn::from) else {

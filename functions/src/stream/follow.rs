@@ -1,9 +1,9 @@
-//! The follower reads the commits of the ledger and computes deadlines, cards (the stored summaries
-//! of streams) and messages for queues.
+//! The follower reads the commits of the ledger. From these commits, it computes deadlines, cards
+//! (the stored summaries of streams) and messages for queues.
 //!
 //! The follower processes the commits of each stream in order. Each commit updates the card and the
-//! due row (the stored deadlines) of its stream. A reaction is a function that returns intents.
-//! Each intent becomes a message in a queue.
+//! due row (the stored deadlines) of its stream. A reaction is a function that returns intents
+//! (requests for work). Each intent becomes a message in a queue.
 //!
 //! A page is a list of commits that are processed together. One write stores all results of a page.
 //! This write stores the messages before the due rows and cards.
@@ -11,7 +11,7 @@
 //! The card contains the sequence of the last processed commit. This sequence is the only
 //! checkpoint of the stream. The follower skips all commits up to this sequence and reads missing
 //! commits from the journal. After a crash, the follower creates the same messages again with the
-//! same message ids. Therefore, every message is stored.
+//! same message ids. Therefore, no message is lost.
 
 pub mod aggregate;
 pub mod births;
@@ -43,8 +43,9 @@ const PAGE: usize = 100;
 /// process stored results of this stream first.
 const RACES_MAX: u32 = 20;
 
-/// A named function that returns intents (requests to send messages). The arguments of the function
-/// are an event and the card (the stored summary of the stream) after this event.
+/// A named function that returns intents (requests for work). Each intent becomes a message in a
+/// queue. The arguments of the function are an event and the card (the stored summary of the
+/// stream) after this event.
 pub struct Reaction<C: Card> {
     /// The name of the reaction. Each message id contains this name, so the name must never change.
     pub name: &'static str,
@@ -78,8 +79,8 @@ impl From<Commit> for Received {
     }
 }
 
-/// The follower processes commits. The fields contain its connections to the stores, and its
-/// settings. Only the follower converts events to messages in queues.
+/// The follower processes commits. The fields of this struct contain the settings of the follower
+/// and its connections to the stores. Only the follower converts events to messages in queues.
 #[derive(Clone, Copy)]
 pub struct Follower<'a> {
     pub ledger: &'a Ledger,
@@ -89,19 +90,20 @@ pub struct Follower<'a> {
     pub registry: Registry,
 }
 
-/// The results of the commits of one stream: the messages and the documents that the follower must
-/// store.
+/// The results of processing commits of one stream: the messages and the documents that the
+/// follower must store.
 #[derive(Debug, Default)]
 pub struct Changes {
     pub messages: Vec<NewMessage>,
-    /// The documents to store. The follower must keep this order.
+    /// The documents to store, in this order. The card (the stored summary of the stream) is the
+    /// last document, because the card contains the checkpoint.
     pub puts: Vec<Put>,
     /// The sequence of the first commit that cannot be processed, and the error. `messages` and
     /// `puts` contain the results of all earlier commits.
     pub failure: Option<(i64, Error)>,
 }
 
-/// The settings of one aggregate type for the function [`fold`].
+/// The settings of one aggregate type (such as tickets) for the function [`fold`].
 pub struct Folding<'a, C: Card> {
     pub reactions: &'a [Reaction<C>],
     /// The name of the queue that receives a message when a deadline is reached. The value is
@@ -115,7 +117,8 @@ impl Follower<'_> {
     ///
     /// If a commit is unreadable, its stream is parked: the stream is skipped, and an error record
     /// is stored. After any other error, this function returns the error, and the caller must call
-    /// the function again. The document `also` is stored together with the results of the page.
+    /// the function again with the same page. The document `also` is stored together with the
+    /// results of the page.
     pub async fn follow_page(&self, page: Vec<Received>, also: Option<Put>) -> Result<(), Error> {
         let mut streams: Vec<(String, Vec<Received>)> = Vec::new();
         let mut places = std::collections::HashMap::new();
@@ -138,8 +141,8 @@ impl Follower<'_> {
                     puts.extend(changes.puts);
                     parking.extend(changes.failure.map(|failure| (stream, failure)));
                 }
-                // The data or the stored documents of this stream are unreadable. Other streams are
-                // not affected.
+                // The events or the stored documents of this stream are unreadable. Other streams
+                // are not affected.
                 Err(error) if error.is_poison() => {
                     let from = received.first().map_or(1, |first| first.commit.first);
                     parking.push((stream, (from, error)));
@@ -152,8 +155,9 @@ impl Follower<'_> {
                 }
             }
         }
-        // The document `also` contains the feed position of the last commit. This position is
-        // stored only if all streams of the page were processed or parked.
+        // The document `also` contains the feed position of the last commit in this page. It is
+        // stored only if each stream of this page was processed or parked (set aside after an
+        // error). After any other error, the same page must be read again.
         puts.extend(also.filter(|_| failed.is_none()));
         let stored = self.writer.write(messages, puts).await?;
         let mut overtaken: Vec<usize> = owners
@@ -185,7 +189,8 @@ impl Follower<'_> {
     /// Processes the commits of one stream. If another process stored results of this stream first,
     /// this function processes the commits again, with at most [`RACES_MAX`] attempts.
     ///
-    /// Returns the first commit that cannot be processed, see [`Changes::failure`].
+    /// If a commit cannot be processed, this function returns its sequence and the error, see
+    /// [`Changes::failure`].
     async fn follow_alone(
         &self,
         stream: &str,
@@ -230,8 +235,8 @@ impl Follower<'_> {
 }
 
 /// Applies the new commits of one stream. Commits up to the checkpoint of the stream are skipped.
-/// Returns the new due row (the stored deadlines), the new card (the stored summary) and the
-/// messages to send.
+/// `received` contains the commits that the follower received. Returns the new due row (the stored
+/// deadlines), the new card (the stored summary of the stream) and the messages to send.
 pub async fn fold<C: Card>(
     follower: &Follower<'_>,
     folding: Folding<'_, C>,
@@ -354,8 +359,9 @@ async fn fold_card<C: Card>(
     Ok((put, messages))
 }
 
-/// Converts an intent (a request of a reaction) to a message. The message id depends only on the
-/// event, the reaction and the target. The same event therefore always gives the same message id.
+/// Converts an intent (a request for work) of a reaction to a message. `consumer` is the name of
+/// the reaction. The message id depends only on the event, the reaction and the target of the
+/// intent. The same event therefore always gives the same message id.
 fn intent_message<E: Event>(consumer: &str, envelope: &Envelope<E>, intent: Intent) -> NewMessage {
     NewMessage {
         queue: intent.queue(),
@@ -365,9 +371,9 @@ fn intent_message<E: Event>(consumer: &str, envelope: &Envelope<E>, intent: Inte
     }
 }
 
-/// Returns the commits after `sequence`, in order and without duplicates. If commits before or
-/// between the received commits are missing, this function reads the missing commits from the
-/// journal.
+/// Returns the commits of a stream after `sequence`, in order and without duplicates. If commits
+/// before or between the received commits are missing, this function reads the missing commits from
+/// the journal (the table of all commits).
 async fn missing<'a>(
     ledger: &Ledger,
     stream: &str,
@@ -404,8 +410,9 @@ async fn missing<'a>(
     Ok(missing)
 }
 
-/// Returns a write that stores a card (the stored summary of a stream). Personal values in the
-/// stored document are encrypted.
+/// Returns the `Put` that stores a card (the stored summary of a stream). `sequence` is the last
+/// event in the card. The store writes the card only if the stored card still has the sequence
+/// `expected`. Personal values in the stored document are encrypted.
 pub(crate) async fn card_put<C: Card>(
     ledger: &Ledger,
     view: &str,

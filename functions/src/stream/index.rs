@@ -22,22 +22,22 @@ use infra::pages::{BODIES_BYTES_MAX, ENTRIES_MAX, INLINE_BYTES_MAX, Page, Pages,
 use infra::store::{Commit, paged};
 use infra::{Error, Kind};
 
-/// Largest assumed difference between two clocks, in milliseconds. Three kinds of clocks are
-/// compared: the clock of this function, the clock of the table stream, and the clocks of the
-/// processes that write commits.
+/// Largest assumed difference between two clocks, in milliseconds. There are three kinds of clocks:
+/// the clock of this function, the clock of the table stream, and the clocks of the processes that
+/// write commits.
 const SKEW_MS: i64 = 5 * 60_000;
-/// Maximum number of pages in memory. If an older page is necessary, the indexer reads this page
-/// again.
+/// Maximum number of pages of the feed in memory. If the indexer needs an older page, it reads this
+/// page again.
 const PAGES_MAX: usize = 2_000;
 /// Maximum number of failed attempts to store a page. An attempt fails if another process stored a
 /// page with the same number first.
 const RACES_MAX: u32 = 50;
 
-/// The name of the view with signs of tampering. Each sign describes a change of the journal that
-/// was not made by the desk.
+/// The name of the view that stores signs of tampering. Each sign describes a change of the journal
+/// that was not made by the desk.
 pub const TAMPERED: &str = "tampered";
 
-/// A commit that the table stream (the change stream of the database table) delivered.
+/// A commit that arrived from the table stream (the change stream of the table with all commits).
 #[derive(Clone, Debug)]
 pub struct Arrived {
     pub commit: Commit,
@@ -93,8 +93,8 @@ impl Indexer {
                 indexed += commits.len();
                 self.cache_page(page);
             } else {
-                // Another process stored a page with this number first. The cache does not contain
-                // that page, so the newest page is read again.
+                // Another process stored a page with the same number first. The cache does not
+                // contain that page, so the newest page is read again.
                 self.refresh().await?;
             }
         }
@@ -201,10 +201,11 @@ fn stream_and_first(commit: &Commit) -> (String, i64) {
     (commit.stream.clone(), commit.first)
 }
 
-/// Removes duplicate commits and sorts the commits of each stream by sequence.
+/// Returns the delivered commits without duplicates. The commits of each stream are sorted by
+/// sequence.
 ///
-/// The commits of one stream exchange only their own places in the list. The order in which the
-/// streams occur in the list therefore does not change.
+/// Only commits of the same stream exchange their places in the list. The order of the streams in
+/// the list therefore does not change.
 fn in_stream_order(arrived: &[Arrived]) -> Vec<&Arrived> {
     let mut seen = HashSet::new();
     let once: Vec<&Arrived> = arrived
@@ -226,7 +227,8 @@ fn in_stream_order(arrived: &[Arrived]) -> Vec<&Arrived> {
         .collect()
 }
 
-/// Returns the number of commits that fit into the next page. The result is at least 1.
+/// Returns how many of the waiting commits fit into the next page of the feed. The result is at
+/// least 1.
 fn fitting(waiting: &[&Arrived]) -> usize {
     let mut bytes = 0;
     let fits = |arrived: &&&Arrived| {

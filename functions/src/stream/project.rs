@@ -25,17 +25,18 @@ const KEY: &str = "all";
 /// one document.
 pub type Projections = &'static [&'static dyn Project];
 
-/// A projection of any type. This trait hides the Rust type, so that one list can contain all
-/// projections. [`Of`] is the only implementation.
+/// A projection (a combination of events in one document) of any type. This trait hides the Rust
+/// type, so that one list can contain all projections. [`Of`] is the only implementation.
 #[async_trait]
 pub trait Project: Send + Sync {
     /// Returns the name of the view that contains the document of the projection.
     fn view(&self) -> &'static str;
     /// Applies the commits of the feed that are not in the document yet. Returns the feed position
-    /// of the last commit.
+    /// of the last applied commit.
     async fn project(&self, ledger: &Ledger, views: &dyn Views) -> Result<i64, Error>;
     /// Builds the document again from the start of the feed, up to the position of the stored
-    /// document. If the new document differs from the stored document, stores the new document.
+    /// document. If the new document differs from the stored document, this function replaces the
+    /// stored document. The result shows whether the documents were different.
     async fn rebuild(&self, ledger: &Ledger, views: &dyn Views) -> Result<Rebuilt, Error>;
     /// Returns the stored document as JSON, and the feed position of the last commit in the
     /// document.
@@ -80,7 +81,7 @@ pub async fn project_all(
 }
 
 /// Updates the document of one projection with all new commits of the feed. Returns the feed
-/// position of the last commit.
+/// position of the last applied commit.
 pub async fn project<P: Projection>(ledger: &Ledger, views: &dyn Views) -> Result<i64, Error> {
     loop {
         let (position, mut document) = stored::<P>(views).await?;
@@ -111,8 +112,8 @@ pub async fn project<P: Projection>(ledger: &Ledger, views: &dyn Views) -> Resul
 }
 
 /// Stores the document of a projection with the feed position `position`. The stored document must
-/// have the position `expected`. Otherwise, another process was faster. This function then stores
-/// no document and returns false.
+/// have the position `expected`. If it has another position, another process has stored a document
+/// first. This function then stores no document and returns false.
 async fn put<P: Projection>(
     views: &dyn Views,
     expected: i64,

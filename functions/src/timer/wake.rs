@@ -11,23 +11,23 @@ use crate::stream::follow::due;
 /// handled by the next call.
 const SWEEP_MAX: usize = 100_000;
 
-/// Puts a message into a queue for every reached deadline. Each aggregate type has its own queue.
-/// Returns the number of messages.
+/// Puts a message into a queue for every reached deadline. Each aggregate type has a queue for its
+/// deadlines. Returns the number of messages.
 ///
 /// The message for a deadline always has the same id. Some queues ignore a message with a known id.
-/// For such a queue, `every_ms` is `None`.
+/// For such queues, `every_ms` is `None`.
 ///
-/// For other queues, `every_ms` is the time between two calls of this function. Each call then also
-/// handles the deadlines that are reached before the next call. If the work for a deadline is not
-/// done, the deadline is put into the queue again after 1, 2, 4, 8 calls and so on. Failing work
-/// therefore does not fill the queue.
+/// For other queues, `every_ms` is the time between two calls of this function, in milliseconds.
+/// Each call then also handles the deadlines that are reached before the next call. If the work for
+/// a deadline is not done, its message is put into the queue again after 1, 2, 4, 8 calls and so
+/// on. Because of the growing pauses, failing work does not fill the queue.
 pub async fn wake(app: &App, registry: Registry, every_ms: Option<i64>) -> Result<usize, Error> {
     let now = app.ledger.clock.now();
     let until = now.plus_ms(every_ms.unwrap_or_default());
     let mut rows = due::Rows::until(&*app.views, until);
     let mut fired = 0;
-    // The loop reads the whole index. The oldest deadlines come first, and some of their messages
-    // may always fail. The newer deadlines must be found nevertheless.
+    // The loop reads all reached deadlines, not only the oldest ones. The work for the oldest
+    // deadlines may always fail, and the newer deadlines must be handled nevertheless.
     loop {
         let page = rows.next().await?;
         if page.is_empty() || fired >= SWEEP_MAX {
@@ -56,8 +56,9 @@ pub async fn wake(app: &App, registry: Registry, every_ms: Option<i64>) -> Resul
     }
 }
 
-/// Returns true if this call must put an overdue deadline into the queue again. The interval
-/// between two repetitions doubles each time.
+/// Returns true if this call must put a message for an overdue deadline into the queue again.
+/// `overdue_ms` is the time since the deadline, and `every_ms` is the time between two calls, both
+/// in milliseconds. The interval between two repetitions doubles each time.
 fn is_repeated(overdue_ms: i64, every_ms: i64) -> bool {
     let sweeps = overdue_ms.div_euclid(every_ms.max(1));
     sweeps < 1 || sweeps.count_ones() == 1

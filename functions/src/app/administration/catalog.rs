@@ -22,8 +22,8 @@ pub(super) async fn on_catalog(
         })
 }
 
-/// Adds a new category to the service catalog. The new category is a child of the category
-/// `parent`.
+/// Adds a new category to the service catalog, as a child of the category `parent`. Returns the
+/// event with the new category. `by` is the metadata of the commit.
 pub async fn add_catalog(
     app: &App,
     by: &Meta,

@@ -1,5 +1,6 @@
 //! Stores dictionaries (shared lists of options), roles and fields of the field library. Also
-//! removes dictionaries. Each stored definition replaces the whole earlier definition.
+//! removes dictionaries. A new definition replaces the earlier definition of the same object
+//! completely.
 
 use domain::Decider;
 use domain::config::{self, Dictionary};
@@ -12,8 +13,9 @@ use crate::App;
 
 use super::{AdministrationError, execute};
 
-/// Returns the first workflow for which `uses` returns true. This function calls `uses` with the
-/// draft and each listed version of a workflow. Returns `None` if no workflow is found.
+/// Returns the id and the name of the first workflow for which `uses` returns true. The function
+/// `uses` is called with the draft and with each listed version of a workflow. Returns `None` if no
+/// workflow is found.
 pub(super) async fn used_in(
     app: &App,
     uses: impl Fn(&Definition) -> bool,
@@ -70,7 +72,8 @@ pub async fn remove_dictionary(
     .await
 }
 
-/// Stores the whole definition of a configuration object, such as a role or a service.
+/// Stores the definition of a configuration object, such as a role or a service. The command
+/// contains the whole new definition, and `stream` is the event stream of the object.
 pub async fn define<D: Decider<Rejection = config::Rejection>>(
     app: &App,
     by: &Meta,

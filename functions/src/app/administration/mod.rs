@@ -1,5 +1,5 @@
 //! Changes the configuration of the desk: workflows, services, the service catalog, dictionaries
-//! and roles. Both APIs use these functions.
+//! and roles. All HTTP APIs use these functions.
 //!
 //! In each function, the parameter `by` is the metadata of the commits. This metadata contains the
 //! actor, the user for whom the actor works, and the client app.
@@ -77,8 +77,8 @@ pub enum AdministrationError {
     Workflow(workflow::Rejection),
 }
 
-/// Executes a command on a configuration object. Then waits until the card (the stored summary) of
-/// this object contains the change.
+/// Executes a command on a configuration object. Waits until the card (the stored summary) of this
+/// object contains the change. Returns the new state of the object.
 async fn execute<D: Decider>(
     app: &App,
     by: &Meta,

@@ -35,8 +35,9 @@ pub struct ServiceImport {
     pub may_name_secrets: bool,
 }
 
-/// Imports a service and its workflow. The whole import is checked first, so that an error leaves
-/// the configuration unchanged. Then the workflow is deployed. The service is stored last.
+/// Imports a service and its workflow. Returns the definition of the service, and notes about
+/// changes that the import made. The whole import is checked first, so that an error leaves the
+/// configuration unchanged. Then the workflow is deployed. The service is stored last.
 pub async fn import_service(
     app: &App,
     by: &Meta,
@@ -108,8 +109,10 @@ pub async fn import_service(
     Ok((defined, report))
 }
 
-/// Imports a workflow from a file and deploys the workflow. Creates a new workflow, or a new
-/// version of the workflow `old`. The whole workflow is checked before the first change is stored.
+/// Imports a workflow from a file and deploys the workflow. If `old` is set, the import creates a
+/// new version of this workflow. Otherwise, the import creates a new workflow. The function returns
+/// the workflow id, the version number and notes. The whole workflow is checked before the first
+/// change is stored.
 ///
 /// At some nodes, the conditions of all outgoing transitions can be false. A ticket then waits at
 /// this node until a manager selects the next node. If `allows_open_cases` is true, the import
@@ -144,8 +147,8 @@ pub async fn take_over(
     Ok((workflow, version, report))
 }
 
-/// Returns an error if another listed service has this name. The service `of` is ignored in this
-/// search, because a service may keep its own name.
+/// Returns an error if another listed service already has the name `name`. The service with the id
+/// `of` is not searched, because a service may keep its own name.
 pub async fn name_is_free(
     app: &App,
     name: &str,
@@ -175,8 +178,8 @@ pub async fn define_service(
     }
     let known = app.configuration.service(defined.service).await?;
     let points_at = |service: &Defined| (service.workflow, service.workflow_version);
-    // The workflow version is checked only if the request changes this version. A service with a
-    // closed or removed workflow can therefore still be renamed or disabled.
+    // The workflow version is checked only if the request changes this version. A person can
+    // therefore rename or disable a service whose workflow is closed or removed.
     if known.0.as_ref().map(points_at) != Some(points_at(defined)) {
         let workflow = app.configuration.drawn(defined.workflow).await?;
         if !workflow.is_listed(defined.workflow_version) {
@@ -188,19 +191,19 @@ pub async fn define_service(
             return Err(AdministrationError::Workflow(workflow::Rejection::IsClosed));
         }
     }
-    // Two requests may use the same service name at the same time. All service names are stored in
-    // one stream (the service catalog). The ledger therefore accepts only one of these requests.
+    // Two requests may use the same service name at the same time. All service names are in one
+    // event stream (the service catalog). The ledger therefore accepts only one of these requests.
     let name = defined.is_listed.then(|| defined.name.clone());
     name_service(app, by, defined.service, name).await?;
     define::<Service>(app, by, format!("service-{}", defined.service), defined).await
 }
 
-/// Time in milliseconds for which a name is reserved for a service that is not stored yet. Every
+/// Time for which a name is reserved for a service that is not stored yet, in milliseconds. Every
 /// request takes less time. After this time, another service may use the name.
 const UNDEFINED_MS: i64 = 60_000;
 
-/// Reserves a name for a service. If `name` is `None`, the current name of the service becomes
-/// free. Returns an error if another service has the name.
+/// Reserves a name for a service. If `name` is `None`, the current name of the service becomes free
+/// instead. Returns an error if another service has the name.
 pub(super) async fn name_service(
     app: &App,
     by: &Meta,
@@ -217,8 +220,8 @@ pub(super) async fn name_service(
         };
         match on_catalog(app, by, &command).await {
             Ok(_) => return Ok(()),
-            // The holder of the name may be a service that does not exist. A process can stop after
-            // it reserves the name and before it stores the service.
+            // Another service has reserved the name, but this service may not exist. This happens
+            // if a process stops after the reservation and before it stores the service.
             Err(AdministrationError::Catalog(config::Rejection::ServiceNameTaken {
                 name,
                 by: holder,
@@ -238,7 +241,8 @@ pub(super) async fn name_service(
     }
 }
 
-/// Stores a new service with a new id. The workflow version of the service must already exist.
+/// Stores a new service with a new id, and returns the definition with this id. The workflow
+/// version of the service must already exist.
 pub async fn add_service(
     app: &App,
     by: &Meta,

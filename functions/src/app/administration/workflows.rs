@@ -32,8 +32,8 @@ pub(super) async fn on_workflow(
         })
 }
 
-/// Converts the content of a workflow file to a definition with person ids. Also returns notes
-/// about changes that the import made.
+/// Converts the content of a workflow file to a workflow definition. The user names in the file are
+/// replaced with person ids. Also returns notes about changes that the import made.
 pub async fn read_workflow(
     app: &App,
     file: &Value,
@@ -57,7 +57,8 @@ pub async fn read_workflow(
 }
 
 /// Reads a workflow file and saves its definition as the draft of the workflow `id`. If `id` is
-/// `None`, creates a new workflow.
+/// `None`, the draft belongs to a new workflow. Returns the workflow id, and notes about changes
+/// that the import made.
 pub async fn import_workflow(
     app: &App,
     by: &Meta,
@@ -69,7 +70,8 @@ pub async fn import_workflow(
     Ok((id, report))
 }
 
-/// Saves a definition as the draft of the workflow `id`. If `id` is `None`, creates a new workflow.
+/// Saves a definition as the draft of the workflow `id`, and returns the workflow id. If `id` is
+/// `None`, the draft belongs to a new workflow.
 pub async fn draft(
     app: &App,
     by: &Meta,
@@ -101,8 +103,9 @@ pub async fn draft(
     Ok(id)
 }
 
-/// Checks the template file of a form field. The file must be completely uploaded. The file must
-/// not be encrypted with the key of one person, because many people use the template.
+/// Checks the template file of a form field. Returns an error if the file is not completely
+/// uploaded. Also returns an error if the file is encrypted with the key of one person, because
+/// many people use the template.
 pub(super) async fn check_template(
     app: &App,
     template: &AttachmentId,
@@ -120,11 +123,11 @@ pub(super) async fn check_template(
     )))
 }
 
-/// Deploys the draft of a workflow as its next version. Returns the version number.
+/// Deploys the draft of a workflow as its next version. Returns the number of this version.
 ///
-/// At some nodes, the conditions of all outgoing transitions can be false. A workflow with such a
-/// node is rejected, except if `allows_open_cases` is true. This parameter is true for imported
-/// workflows, and false for definitions from the API `/v1`.
+/// At some nodes, the conditions of all outgoing transitions can be false. If `allows_open_cases`
+/// is false, a workflow with such a node is rejected. The parameter is true for imported workflows,
+/// and false for definitions from the API `/v1`.
 pub async fn deploy(
     app: &App,
     by: &Meta,

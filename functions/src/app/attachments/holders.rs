@@ -1,8 +1,8 @@
 //! Links uploaded files to their holders. A holder is a ticket, a draft or a workflow that contains
 //! the file.
 //!
-//! A file must be linked before the holder contains the file, because the desk deletes files
-//! without a holder.
+//! A file is linked first, and only then added to the holder. With the opposite order, the desk
+//! could delete the file in the meantime, because it deletes files without a link.
 
 use domain::attachment::{ALONE_MS, Attachment, Command, Rejection};
 use domain::draft::{DRAFT_MS, Draft};
@@ -16,9 +16,9 @@ use super::{NotTaken, execute};
 use crate::App;
 use crate::app::tickets;
 
-/// Links files to a holder (a ticket, a draft or a workflow). The caller then executes the command
-/// that adds the files to the holder. A file that cannot be linked is skipped, because the command
-/// is later rejected with the id of this file.
+/// Links files to a holder (a ticket, a draft or a workflow). After this call, the caller executes
+/// the command that adds the files to the holder. A file that cannot be linked is skipped without
+/// an error, because the later command is then rejected with the id of this file.
 pub async fn attach(
     app: &App,
     ids: &[AttachmentId],
@@ -64,7 +64,7 @@ pub async fn discard(app: &App, id: &AttachmentId, meta: &Meta) -> Result<(), No
         meta,
     )
     .await?;
-    // If this call fails, the desk tries to delete the content again at the deadline of the file.
+    // If this call fails, the desk deletes the content of the file at the deadline of the file.
     remove(app, id, meta).await
 }
 
@@ -105,8 +105,8 @@ pub async fn settle(app: &App, stream: &str) -> Result<(), Error> {
     match settled {
         Ok(()) => Ok(()),
         Err(NotTaken::Technical(error)) => Err(error),
-        // Another command changed the file at the same time and set a new deadline. The desk checks
-        // the file again at the new deadline.
+        // Another command changed the file at the same time and set a new deadline. The desk
+        // handles the file again at the new deadline.
         Err(other) => {
             tracing::info!(%other, stream, "a file was settled by somebody else");
             Ok(())
@@ -114,8 +114,8 @@ pub async fn settle(app: &App, stream: &str) -> Result<(), Error> {
     }
 }
 
-/// Keeps a file permanently. Also deletes stored parts that are not in the completed file, because
-/// the client replaced these parts during the upload.
+/// Stores that a file is kept permanently. Also deletes the stored parts that do not belong to the
+/// completed file. The client replaced these parts with other parts during the upload.
 async fn keep(app: &App, attachment: &Attachment, meta: &Meta) -> Result<(), NotTaken> {
     let (begun, received) = (
         attachment
@@ -129,15 +129,15 @@ async fn keep(app: &App, attachment: &Attachment, meta: &Meta) -> Result<(), Not
     Ok(())
 }
 
-/// How long a ticket, a draft or a workflow contains a file.
+/// The time for which a ticket, a draft or a workflow contains a file.
 enum Holds {
     Not,
     Until(Holder, Moment),
     ForEver,
 }
 
-/// Returns how long the linked tickets, drafts and workflows contain the file. The longest of these
-/// times is the result.
+/// Returns the time for which a ticket, a draft or a workflow contains the file. Several of them
+/// may be linked to the file. The result is then the longest time.
 async fn holds(app: &App, attachment: &Attachment) -> Result<Holds, Error> {
     let Some(begun) = &attachment.upload_started else {
         return Ok(Holds::Not);
@@ -235,11 +235,12 @@ pub async fn may_read(
     Ok(false)
 }
 
-/// Links the files in a command to the ticket before the command is executed. The desk deletes
-/// files without a link. With this order, the desk cannot delete a file that the ticket contains.
+/// Links the files in a ticket command to the ticket before the command is executed. With this
+/// order, the desk cannot delete a file that the ticket already contains. The desk deletes only
+/// files without a link.
 ///
-/// Returns false if the ticket would reject the command in its current state. If the command is
-/// accepted later, the caller must call [`attach_after`].
+/// Returns false if the ticket would reject the command in its current state. The files are then
+/// not linked. If the command is accepted later, the caller must call [`attach_after`].
 pub async fn attach_for(
     app: &App,
     sn: &TicketSn,
@@ -269,8 +270,8 @@ pub async fn attach_for(
     }
 }
 
-/// Links the files in an accepted command to the ticket. The caller uses this function only if
-/// [`attach_for`] returned false before.
+/// Links the files in a ticket command to the ticket after the command was accepted. The caller
+/// uses this function only if [`attach_for`] returned false for the same command.
 pub async fn attach_after(
     app: &App,
     sn: &TicketSn,

@@ -53,9 +53,10 @@ impl From<ExecuteError<Attachment>> for NotTaken {
 
 /// Returns the id for an upload. Without an idempotency key, the id is random. With an idempotency
 /// key, the id depends only on this key, the client app and the person who uploads the file. A
-/// repeated request therefore gets the same id.
+/// repeated request therefore gets the same id. In this case, the id is computed with a secret key
+/// of the desk, so that other programs cannot guess the id.
 ///
-/// The id is computed with a secret key of the desk. Other programs therefore cannot guess the id.
+/// The parameter `key` contains the code of the client app, the person and the idempotency key.
 pub async fn id(app: &App, key: Option<(&str, &PersonId, &str)>) -> Result<AttachmentId, Error> {
     let digits = match key {
         None => hex(&app.ledger.fresh_id()),
@@ -68,7 +69,7 @@ pub async fn id(app: &App, key: Option<(&str, &PersonId, &str)>) -> Result<Attac
     Ok(AttachmentId(format!("att-{digits}")))
 }
 
-/// Loads the state of an uploaded file from its event stream.
+/// Returns the state of an uploaded file, which is computed from the events of the file.
 pub async fn load(app: &App, id: &AttachmentId) -> Result<Attachment, Error> {
     Ok(app
         .ledger
@@ -96,8 +97,9 @@ async fn execute(
         .state)
 }
 
-/// Starts an upload. If `subject` is set, the name and the bytes of the file are encrypted with the
-/// key of this person. Otherwise, the bytes are encrypted with a key of the desk.
+/// Starts an upload, and returns the state of the new attachment. If `subject` is set, the name and
+/// the bytes of the file are encrypted with the key of this person. Otherwise, the bytes are
+/// encrypted with a key of the desk.
 pub async fn begin(
     app: &App,
     id: &AttachmentId,

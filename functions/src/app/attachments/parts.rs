@@ -34,7 +34,7 @@ pub const FREE_BYTES_MIN: u64 = 256 << 20;
 /// Maximum number of parts that are completely in memory at the same time. One part and its
 /// encrypted copy together need 9 MiB.
 const WHOLE_PARTS_MAX: usize = 8;
-/// Longest time to wait until another complete part may be read into memory.
+/// Longest time that a request waits for permission to read one more complete part into memory.
 const WHOLE_WAIT: Duration = Duration::from_secs(10);
 
 static WHOLE_PARTS: Semaphore = Semaphore::const_new(WHOLE_PARTS_MAX);
@@ -197,7 +197,9 @@ async fn get_part(
 }
 
 /// Completes an upload from stored parts. `tags` contains the tag (a digest of the bytes) of each
-/// part, in the order of the file. Every part must exist. Every part except the last must have
+/// part, in the order of the file. `claimed` is the media type that the client sent.
+///
+/// Returns an error if a part does not exist, or if a part other than the last part does not have
 /// exactly `PART_BYTES` bytes.
 pub async fn complete(
     app: &App,
@@ -243,8 +245,8 @@ pub async fn complete(
     sum.receive(app, id, claimed, meta).await
 }
 
-/// Computes the digest of a file from its stored parts. The caller compares this digest with the
-/// digest in the ledger.
+/// Returns the digest of a file, which is computed from the stored parts of the file. The caller
+/// compares this digest with the digest in the ledger.
 pub async fn digest(app: &App, attachment: &Attachment) -> Result<String, NotTaken> {
     let (begun, received) = (
         attachment
@@ -319,12 +321,12 @@ impl Sum {
     }
 }
 
-/// Returns the media type of a file. Files of many types start with a signature, such as `%PDF`. If
-/// the file starts with a known signature, returns the type of this signature.
+/// Returns the media type of a file. `head` contains the first bytes of the file, and `claimed` is
+/// the type from the client. Files of many types start with a signature, such as `%PDF`. If the
+/// file starts with a known signature, the function returns the type of this signature.
 ///
-/// Otherwise, returns `claimed` (the type from the client). There are two exceptions: `claimed` is
-/// invalid, or files of the type `claimed` always start with a known signature. In these cases,
-/// returns the default type.
+/// Otherwise, the function usually returns `claimed`. But if `claimed` is invalid, or if files of
+/// this type always start with a known signature, the function returns the default type.
 fn media_type(head: &[u8], claimed: &str) -> String {
     let claimed = claimed
         .split(';')
@@ -400,7 +402,8 @@ impl<'a> Upload<'a> {
     }
 
     /// Stores the bytes in `part` as the next part of the file. If an earlier request already
-    /// completed the upload, only updates the digest and the size for a later comparison.
+    /// completed the upload, no bytes are stored. The function then only updates the digest and the
+    /// size, which are later compared with the earlier file.
     async fn store(&mut self) -> Result<(), NotTaken> {
         let number = u32::try_from(self.sum.parts.len() + 1).unwrap_or(u32::MAX);
         let name = match &self.attachment.uploaded {
@@ -415,8 +418,9 @@ impl<'a> Upload<'a> {
         Ok(())
     }
 
-    /// Completes the upload. If an earlier request already uploaded a file with the same id, both
-    /// files must have the same bytes.
+    /// Completes the upload, and returns the state of the attachment. An earlier request may
+    /// already have uploaded a file with the same id. If the earlier file has other bytes, the
+    /// function returns an error. `claimed` is the media type that the client sent.
     pub async fn finish(mut self, claimed: &str, meta: &Meta) -> Result<Attachment, NotTaken> {
         if !self.part.is_empty() {
             self.store().await?;
@@ -457,8 +461,8 @@ enum Opened {
     /// The part was encrypted in chunks. Each chunk is read and decrypted separately. Only the
     /// nonce (a random value for the decryption) of the part is in memory.
     Chunks([u8; NONCE_BYTES]),
-    /// The whole part is in memory. This form has two causes: The part was encrypted as a whole, or
-    /// the host (such as AWS Lambda) limits the size of responses.
+    /// The whole part is in memory. There are two possible reasons. Either the part was encrypted
+    /// as a whole, or the host (such as AWS Lambda) limits the size of responses.
     Whole {
         bytes: Vec<u8>,
         _permit: SemaphorePermit<'static>,
@@ -554,8 +558,9 @@ impl Pieces {
     }
 }
 
-/// Detects whether a part was encrypted in chunks or as a whole. A part that was encrypted as a
-/// whole is read completely into memory. Returns `None` if the part does not exist.
+/// Opens a stored part for reading. A part that was encrypted as a whole is read completely into
+/// memory. From a part that was encrypted in chunks, only the nonce is read. Returns `None` if the
+/// part does not exist.
 async fn open_part(app: &App, key: &Key, place: &str) -> Result<Option<Opened>, Error> {
     if app.settings.response_bytes_max.is_none() {
         let Some(head) = app.blob.get_range(place, 0..CHUNKED_HEAD_BYTES).await? else {
@@ -585,7 +590,8 @@ async fn whole_part() -> Result<SemaphorePermit<'static>, Error> {
         .ok_or_else(|| limited("too many files are read as a whole at once", 1))
 }
 
-/// Deletes the stored parts of a file. A part is kept if its name ends with a text in `keep`.
+/// Deletes the stored parts of a file. A part is not deleted if its name ends with a text in
+/// `keep`.
 pub(super) async fn prune(app: &App, id: &AttachmentId, keep: &[String]) -> Result<(), Error> {
     loop {
         let stored = app.blob.list(&place_of(id, ""), PRUNE_MAX).await?;

@@ -80,8 +80,8 @@ pub struct Definitions {
 }
 
 impl Definitions {
-    /// Reads and checks the text of a TOML file. An error is an English text with the names of the
-    /// wrong entry and its member.
+    /// Reads and checks the text of a TOML file, and returns its definitions. An error is an
+    /// English text that names the wrong entry and the wrong member of this entry.
     pub fn read(text: &str) -> Result<Self, String> {
         let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
         let definitions = Self {
@@ -116,7 +116,7 @@ impl Definitions {
         Ok(definitions)
     }
 
-    /// Stores all definitions. A definition that equals the stored definition adds no event.
+    /// Stores all definitions. If the same definition is already stored, no event is added.
     pub async fn store(&self, app: &App) -> Result<(), Error> {
         for defined in &self.sites {
             define::<Site>(app, &defined.name, defined).await?;
@@ -226,7 +226,8 @@ fn robot_of(entry: RobotEntry) -> Result<RobotDefined, String> {
     })
 }
 
-/// Checks a text that is used as a level of an MQTT topic or as a node id.
+/// Checks a text that is used as a level of an MQTT topic or as a node id. `entry` and `member`
+/// describe the place of the text in the TOML file, for the error text.
 fn check_level(entry: &str, member: &str, value: &str) -> Result<(), String> {
     let is_valid = !value.is_empty()
         && value.len() <= LEVEL_MAX

@@ -1,6 +1,6 @@
-//! Processes the messages of robots. The robot identity in the MQTT topic and the identity in the
-//! message must be equal. Each state message contains the whole state of the robot. A lost or
-//! repeated message therefore does no harm.
+//! Processes the messages of robots. A message is ignored if the robot identity in its MQTT topic
+//! differs from the identity in the message. Each state message contains the whole state of the
+//! robot. A lost or repeated message therefore does no harm.
 
 use domain::fleet::dispatch::Dispatch;
 use domain::fleet::model::mission_of;
@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::{missions, robots};
 use crate::App;
 
-/// Minimum time in milliseconds before an unchanged state is stored again.
+/// Minimum time between two writes of an unchanged robot state, in milliseconds.
 const KEEP_MS: i64 = 10_000;
 
 /// The reason why a message of a robot is ignored.
@@ -37,8 +37,8 @@ pub enum Unused {
     Older,
 }
 
-/// Processes one message of a robot. The log contains a warning for each ignored message, except
-/// for an older state.
+/// Processes one message of a robot. If the message is ignored, a warning is written to the log. A
+/// message with an older state is ignored without a warning.
 pub async fn receive(app: &App, message: &Message) -> Result<(), Error> {
     match process(app, message).await? {
         Ok(()) | Err(Unused::Older) => {}
@@ -70,8 +70,8 @@ pub async fn process(app: &App, message: &Message) -> Result<Result<(), Unused>,
         Err(unreadable) => return Ok(Err(Unused::Unreadable(unreadable))),
     };
     let is_own = received.manufacturer == robot.manufacturer && received.serial == robot.serial;
-    // In the cloud, the message broker adds the client id of the sender. This id must be the serial
-    // number of the robot.
+    // In the cloud, the message broker adds the client id of the sender to the message. If this id
+    // is not the serial number of the robot, the message is ignored.
     let is_sender = message
         .client
         .as_ref()
@@ -91,9 +91,10 @@ pub async fn process(app: &App, message: &Message) -> Result<Result<(), Unused>,
     }
 }
 
-/// Stores whether the robot is connected. The messages are processed in the order of their arrival,
-/// and the time in a message is not compared. This time can be old: the last will (the message
-/// about a lost connection) contains the start time of the connection.
+/// Stores whether the robot is connected. The messages are processed in the order of their arrival.
+/// The time in a message is not used for this order, because this time can be old. For example, the
+/// broker sends the last will (the message about a lost connection), but the time in this message
+/// is the start of the connection.
 async fn connection(
     app: &App,
     name: &str,
@@ -117,8 +118,9 @@ async fn connection(
     Ok(())
 }
 
-/// Stores the state of a robot, and stores the progress of its missions. The parameter `slot` is
-/// the reservation of the robot at the arrival of the message.
+/// Stores the state of a robot, and stores the progress of its missions (the work for the robot).
+/// The parameter `slot` is the reservation of the robot at the arrival of the message. If the
+/// message is ignored, the inner `Err` is the reason.
 async fn state(
     app: &App,
     name: &str,
@@ -129,8 +131,8 @@ async fn state(
 ) -> Result<Result<(), Unused>, Error> {
     let snapshot = v2::snapshot(body);
     let (mut known, last) = robots::state(app, name).await?;
-    // A message with a lower number but a later time is accepted. Such a message is the first state
-    // after a restart of the robot.
+    // A state is older only if its number and its time are not greater than the last number and the
+    // last time. After a restart of the robot, the numbers start again, but the time is later.
     let is_older = known.has_state
         && header.header <= known.header
         && header.timestamp <= known.timestamp
@@ -160,8 +162,8 @@ async fn state(
         missions::observe(app, &dispatch, epoch, &snapshot, received).await?;
     }
     if snapshot.is_idle() {
-        // The mission may have ended the reservation because of this state. The reservation is
-        // therefore read again.
+        // Because of this state, the mission may already have ended the reservation of the robot.
+        // The reservation is therefore read again.
         let robot = robots::load(app, &robots::stream_of(name)).await?;
         if matches!(
             robot.slot,

@@ -3,7 +3,8 @@
 //! the ticket.
 //!
 //! The desk stores an event first and then sends the message to the robot. If the message is lost,
-//! the desk sends the message again after the next robot state or at the deadline of the mission.
+//! the desk sends the message again after the next state message of the robot or at the deadline of
+//! the mission.
 
 use domain::decider::Decider as _;
 use domain::fleet::choice::{Need, choose};
@@ -30,11 +31,12 @@ const MINUTE_MS: i64 = 60_000;
 /// Default time limit for a mission without a valid definition, in minutes. After this time, a
 /// person gets the work.
 const DEFAULT_MIN: u32 = 10;
-/// Maximum number of consecutive steps of one mission in one call.
+/// Maximum number of consecutive steps of one mission (work for a robot) in one call.
 const STEPS_MAX: usize = 8;
 
-/// Opens a mission (work for a robot) for an automatic node, and executes its first step. A
-/// repeated call does not open a second mission.
+/// Opens a mission (work for a robot) for an automatic workflow node, and executes the first step
+/// of the mission. `id` is the id of the mission. A repeated call with the same id does not open a
+/// second mission.
 pub async fn open(app: &App, id: &str, start: StartServiceTask) -> Result<(), Error> {
     let stream = format!("dispatch-{id}");
     let meta = Meta::system(start.correlation.clone(), start.cause.clone());
@@ -59,8 +61,9 @@ pub async fn open(app: &App, id: &str, start: StartServiceTask) -> Result<(), Er
     step(app, &stream).await
 }
 
-/// Returns the request that opens a mission (work for a robot). If a definition is missing, the
-/// field `problem` contains the reason. A person then gets the work.
+/// Returns the request that opens a mission (work for a robot). If the definition of the site, the
+/// station or the task type is missing, the field `problem` contains the reason. A person then gets
+/// the work.
 async fn request(app: &App, start: StartServiceTask) -> Result<Requested, Error> {
     let awaiting = Awaiting {
         ticket: &start.ticket,
@@ -109,8 +112,9 @@ async fn request(app: &App, start: StartServiceTask) -> Result<Requested, Error>
     Ok(requested)
 }
 
-/// Copies the definitions of a mission (work for a robot) to its request. The inner `Err` is a text
-/// about the missing definition.
+/// Copies the definitions of the site and the task type of a mission (work for a robot) to
+/// `requested`. If a definition is missing or a placeholder cannot be replaced, the inner `Err` is
+/// the reason.
 async fn define(
     app: &App,
     mission: &Mission,
@@ -175,8 +179,9 @@ pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
     step(app, stream).await
 }
 
-/// Stores the progress of a mission (work for a robot). The progress is computed from a state
-/// message of the robot.
+/// Stores the progress of one attempt of a mission (work for a robot). `epoch` is the number of the
+/// attempt. `snapshot` is a state message of the robot, and the progress is computed from this
+/// message.
 pub async fn observe(
     app: &App,
     stream: &str,
@@ -190,8 +195,9 @@ pub async fn observe(
     };
     let order = order_id(stream, epoch);
     let mut shown = progress(&order, requested.repetition, snapshot);
-    // The desk has requested the cancellation of the order. A robot without any order confirms the
-    // cancellation, even if the robot never received the order.
+    // The desk has requested the cancellation of the order. A state message without any order
+    // confirms the cancellation. The robot may send such a message even if the robot never received
+    // the order.
     let is_canceling = state.phase == Phase::Canceling && epoch == state.epoch;
     if shown == Progress::None && is_canceling && snapshot.is_idle() {
         shown = Progress::Dropped;
@@ -221,7 +227,8 @@ pub async fn observe(
     step(app, stream).await
 }
 
-/// Stores that the connection of the robot is lost.
+/// Stores that the connection to the robot is lost. `stream` is the mission (the work for the
+/// robot), and `epoch` is the number of the current attempt.
 pub async fn lose_contact(app: &App, stream: &str, epoch: u32) -> Result<(), Error> {
     let command = Command::LoseContact {
         epoch,
@@ -230,8 +237,9 @@ pub async fn lose_contact(app: &App, stream: &str, epoch: u32) -> Result<(), Err
     execute(app, stream, &command, Cause::Own).await
 }
 
-/// Sends a message to the robot again if the message was probably lost. The state of the robot
-/// shows whether the message had its effect.
+/// Repeats a message to the robot if the earlier message was probably lost. The state of the robot
+/// in `snapshot` shows whether the earlier message had an effect. `shown` is the progress of the
+/// attempt with the number `epoch`.
 async fn repair(
     app: &App,
     stream: &str,
@@ -264,8 +272,8 @@ async fn repair(
     Ok(())
 }
 
-/// Returns the robot of one attempt of a mission. `epoch` is the number of the attempt. Returns
-/// `None` if the mission has no such attempt.
+/// Returns the robot that was chosen for one attempt of a mission (work for a robot). `epoch` is
+/// the number of the attempt. Returns `None` if the mission has no such attempt.
 async fn robot_of(app: &App, state: &Dispatch, epoch: u32) -> Result<Option<Defined>, Error> {
     match state.robots.get(&epoch) {
         Some(name) => Ok(robots::load(app, &robots::stream_of(name)).await?.defined),
@@ -295,9 +303,9 @@ async fn withdraw(app: &App, stream: &str) -> Result<(), Error> {
     Box::pin(step(app, stream)).await
 }
 
-/// Executes the steps of a mission that can be executed immediately. Such a step chooses a robot,
-/// or stores the result of the mission. The function ends when the mission must wait for a message
-/// or a deadline.
+/// Executes the steps of a mission (work for a robot) that are possible now. Such a step chooses a
+/// robot, or stores the result of the mission. The function returns as soon as the mission must
+/// wait for a message or a deadline.
 pub async fn step(app: &App, stream: &str) -> Result<(), Error> {
     for _ in 0..STEPS_MAX {
         let state = load(app, stream).await?;
@@ -346,8 +354,8 @@ async fn choose_robot(app: &App, stream: &str, state: &Dispatch, now: Moment) ->
                 at: app.ledger.clock.now(),
             };
             execute(app, stream, &offer, Cause::Own).await?;
-            // Another worker may have offered the mission to another robot at the same time. The
-            // reservation of this robot must then end.
+            // At the same time, another worker may have offered the mission to another robot. In
+            // this case, the reservation of `robot` must end.
             let is_chosen = load(app, stream).await?.needs_robot(robot, epoch);
             return if is_chosen {
                 Ok(())
@@ -365,7 +373,7 @@ async fn choose_robot(app: &App, stream: &str, state: &Dispatch, now: Moment) ->
     execute(app, stream, &postpone, Cause::Own).await
 }
 
-/// Stores the result of a mission in its ticket, and then closes the mission.
+/// Stores the result of a mission (work for a robot) in the ticket, and then closes the mission.
 async fn conclude(app: &App, stream: &str, state: &Dispatch) -> Result<(), Error> {
     let (Some(requested), Some(outcome)) = (&state.requested, &state.outcome) else {
         return Ok(());
@@ -388,7 +396,7 @@ async fn conclude(app: &App, stream: &str, state: &Dispatch) -> Result<(), Error
     execute(app, stream, &Command::Close { recorded }, Cause::Own).await
 }
 
-/// The reason why a command is executed.
+/// The reason why a command on a mission (work for a robot) is executed.
 #[derive(Clone, Copy)]
 enum Cause<'a> {
     Own,
@@ -398,8 +406,8 @@ enum Cause<'a> {
     State(Moment),
 }
 
-/// Executes a command on a mission. Then sends the messages to the robot and changes the robot
-/// reservation according to the new events.
+/// Executes a command on a mission (work for a robot). Then handles the new events: sends messages
+/// to the robot, or ends the reservation of the robot.
 async fn execute(
     app: &App,
     stream: &str,
@@ -420,14 +428,14 @@ async fn execute(
         .await
     {
         Ok(outcome) => outcome,
-        // Another worker already executed this step.
+        // Another worker already executed the same step of the mission.
         Err(ExecuteError::Rejected(Rejection::NotQueued)) => return Ok(()),
         Err(failure) => return Err(failure.unexpected()),
     };
     for event in &outcome.events {
         if let Err(error) = follow_up(app, stream, &outcome.state, event, cause).await {
-            // A message to the robot or the end of a reservation failed. A later deadline or a
-            // later state of the robot repeats this work.
+            // A message could not be sent to the robot, or its reservation could not be ended. This
+            // work is repeated at a later deadline or after a later state message of the robot.
             tracing::warn!(%error, stream, "a message to a robot or a release was not sent");
         }
     }
@@ -447,9 +455,10 @@ async fn follow_up(
     else {
         return Ok(());
     };
-    // The state message that ends an attempt can also show that the robot is free. A robot becomes
-    // free only through a message after the end of its reservation. The reservation therefore ends
-    // one millisecond before this message.
+    // One state message can end an attempt and also show that the robot has no more work. But a
+    // robot becomes free only through a state message that arrives after the end of its
+    // reservation. The end of the reservation is therefore set to one millisecond before this
+    // message.
     let ended = match cause {
         Cause::State(received) => received.plus_ms(-1),
         Cause::Own | Cause::Deadline(_) => app.ledger.clock.now(),
@@ -490,12 +499,13 @@ async fn follow_up(
     }
 }
 
-/// Returns the id of a mission. The id is the part of the stream name after `dispatch-`.
+/// Returns the id of a mission (work for a robot). The id is the part of the stream name after
+/// `dispatch-`.
 pub fn id_of(stream: &str) -> &str {
     stream.trim_start_matches("dispatch-")
 }
 
-/// Returns the current state of a mission.
+/// Returns the current state of a mission (work for a robot) from its event stream.
 pub async fn load(app: &App, stream: &str) -> Result<Dispatch, Error> {
     Ok(app.ledger.load::<Dispatch>(stream).await?.aggregate.0)
 }

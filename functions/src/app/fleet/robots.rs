@@ -30,16 +30,17 @@ pub struct RobotState {
     /// `timestamp`.
     pub header: u32,
     pub timestamp: i64,
-    /// The time at which the robot or the message broker reported a lost connection. The value is
-    /// absent while the robot is connected.
+    /// The time at which the robot or the message broker reported a lost connection. While the
+    /// robot is connected, the value is `None` and is not stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<Moment>,
-    /// True if the desk has received a state from the robot.
+    /// True if the desk has received a state message from the robot.
     pub has_state: bool,
 }
 
 impl RobotState {
-    /// Returns true if a state arrived after the last report of a lost connection.
+    /// Returns true if the robot is connected. This is the case if a state message arrived after
+    /// the last report of a lost connection.
     pub fn is_connected(&self) -> bool {
         self.has_state && self.lost.is_none_or(|lost| lost < self.received)
     }
@@ -102,7 +103,8 @@ pub async fn all(app: &App) -> Result<Vec<Robot>, Error> {
     Ok(robots)
 }
 
-/// Returns all robots as candidates for a mission (work for a robot).
+/// Returns all robots as candidates for a mission (work for a robot). Each candidate contains the
+/// definition, the reservation and the last state of the robot.
 pub async fn candidates(app: &App) -> Result<Vec<Candidate>, Error> {
     let mut candidates = Vec::new();
     for robot in all(app).await? {
@@ -135,8 +137,9 @@ pub async fn state(app: &App, name: &str) -> Result<(RobotState, i64), Error> {
     Ok((state, document.sequence))
 }
 
-/// Stores the last state of a robot. If another worker stored a state at the same time, this state
-/// is not stored. The next state message of the robot replaces both states.
+/// Stores the last state of a robot. The sequence of the stored document must be `last`. If another
+/// worker stores a state at the same time, this function drops `state` without an error. This does
+/// no harm, because the next state message replaces the stored state.
 pub async fn keep(app: &App, name: &str, state: &RobotState, last: i64) -> Result<(), Error> {
     let body = serde_json::to_vec(state).unwrap_or_default();
     let document = Document {
@@ -147,8 +150,9 @@ pub async fn keep(app: &App, name: &str, state: &RobotState, last: i64) -> Resul
     Ok(())
 }
 
-/// Reserves a robot for one attempt of a mission (work for a robot). `epoch` is the number of the
-/// attempt. Returns false if the robot is not free.
+/// Reserves the robot `name` for one attempt of a mission (work for a robot). `dispatch` is the
+/// stream name of the mission, and `epoch` is the number of the attempt. Returns false if the robot
+/// is not free.
 pub async fn reserve(app: &App, name: &str, dispatch: &str, epoch: u32) -> Result<bool, Error> {
     let command = Command::Reserve {
         dispatch: dispatch.to_owned(),
@@ -157,8 +161,8 @@ pub async fn reserve(app: &App, name: &str, dispatch: &str, epoch: u32) -> Resul
     };
     let id = command_id(&["reserve", name, dispatch, &epoch.to_string()]);
     match execute(app, name, &command, id, dispatch).await {
-        // The ledger does not execute a repeated command again, and the robot may have been
-        // released in the meantime. The current reservation is therefore checked.
+        // The ledger does not execute a repeated command again. Since the first execution, the
+        // reservation may have ended. The current reservation is therefore checked.
         Ok(slot) => Ok(matches!(
             slot,
             Slot::Held { dispatch: holder, epoch: held, .. } if holder == dispatch && held == epoch
@@ -168,7 +172,9 @@ pub async fn reserve(app: &App, name: &str, dispatch: &str, epoch: u32) -> Resul
     }
 }
 
-/// Ends a reservation before an order was sent to the robot.
+/// Ends the reservation of a robot for one attempt of a mission (work for a robot). At this time,
+/// no order of this attempt was sent to the robot. `dispatch` is the stream name of the mission,
+/// and `epoch` is the number of the attempt.
 pub async fn unreserve(app: &App, name: &str, dispatch: &str, epoch: u32) -> Result<(), Error> {
     let command = Command::Unreserve {
         dispatch: dispatch.to_owned(),
@@ -177,8 +183,9 @@ pub async fn unreserve(app: &App, name: &str, dispatch: &str, epoch: u32) -> Res
     accepted(execute(app, name, &command, app.ledger.fresh_id(), dispatch).await)
 }
 
-/// Ends the reservation for one attempt of a mission. A reservation for another attempt is not
-/// changed.
+/// Ends the reservation of a robot for one attempt of a mission (work for a robot). `dispatch` is
+/// the stream name of the mission, and `epoch` is the number of the attempt. A reservation for
+/// another attempt is not changed.
 pub async fn release(
     app: &App,
     name: &str,
@@ -197,14 +204,15 @@ pub async fn release(
     accepted(execute(app, name, &command, id, dispatch).await)
 }
 
-/// Stores that the robot has no order. The time `since` comes from the state message of the robot.
+/// Stores that a robot has no order. `since` is the time at which the desk received a state message
+/// without an order.
 pub async fn show_idle(app: &App, name: &str, since: Moment) -> Result<(), Error> {
     let command = Command::ShowIdle { since };
     let stream = stream_of(name);
     accepted(execute(app, name, &command, app.ledger.fresh_id(), &stream).await)
 }
 
-/// Executes a command that checks the reservation of a robot.
+/// Executes a command that checks the reservation of the robot `name`.
 pub async fn check(app: &App, name: &str, command: &Command) -> Result<(), Error> {
     let stream = stream_of(name);
     accepted(execute(app, name, command, app.ledger.fresh_id(), &stream).await)
@@ -252,7 +260,7 @@ pub async fn send_cancel(app: &App, robot: &Defined, order: &str) -> Result<(), 
     publish(app, robot, "instantActions", &message).await
 }
 
-/// Sends a request to the robot for a new state message.
+/// Asks a robot to send a new state message. `id` is the id of this request.
 pub async fn request_state(app: &App, robot: &Defined, id: &str) -> Result<(), Error> {
     let message = v2::state_request(robot, id, header(app));
     publish(app, robot, "instantActions", &message).await

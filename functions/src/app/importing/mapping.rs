@@ -17,26 +17,27 @@ use super::times::Times;
 use super::written::{Short, TextColumn, Texts, Unknown, Written};
 use crate::app::people::{NAMED_MAX, People};
 
-/// Maximum length of a case id, in bytes. The case id becomes a part of the stream name, and stores
-/// use the stream name in their keys.
+/// Maximum length of a case id (the id of one incident), in bytes. The length is limited because
+/// the case id becomes a part of the stream name. The stream name in turn becomes a part of
+/// database keys.
 const CASE_BYTES_MAX: usize = 128;
 /// Maximum length of the source name, in bytes. The source is the system that wrote the log. The
-/// source name becomes a part of the stream name.
+/// length is limited because the source name becomes a part of the stream name.
 const SOURCE_BYTES_MAX: usize = 64;
 /// Maximum length of the name of one person, in characters.
 const PERSON_CHARS_MAX: usize = 256;
 /// Estimated size of one person id and the comma after this id in an event, in bytes.
 const PID_BYTES: usize = 40;
-/// Estimated size of an event without the texts from the row, in bytes.
+/// Estimated size of an event without the texts from the CSV row, in bytes.
 const EVENT_BYTES: usize = 500;
-/// Maximum number of digits in a number of the log. The limit is higher than the number of digits
-/// of any 64-bit number.
+/// Maximum number of digits that a number in the log may have. The limit is higher than the number
+/// of digits of any 64-bit number.
 const DIGITS_MAX: usize = 30;
-/// The default separator for a field with several columns. For example, a title can consist of the
-/// values of two columns.
+/// The default text between two values if an event field is the combination of several columns. For
+/// example, a title can consist of the values of two columns.
 const SEPARATOR: &str = " / ";
-/// The default separator for a time with several columns. For example, one column contains the date
-/// and another column contains the hour.
+/// The default text between two values if a time is the combination of several columns. For
+/// example, one column contains the date and another column contains the hour.
 const TIME_SEPARATOR: &str = " ";
 /// The characters that separate the names of several people in one value. The list contains the
 /// separators of Western, Chinese and Japanese texts.
@@ -45,8 +46,8 @@ const PEOPLE_SEPARATORS: &str = ",;\u{ff0c}\u{3001}\u{ff1b}\u{ff64}\u{fe50}\u{fe
 /// A mapping (the import configuration from the TOML file) that was read and validated.
 #[derive(Clone, Debug)]
 pub struct Mapping {
-    /// A short name of the system that wrote the log. Each stream name of an imported case contains
-    /// this name.
+    /// A short name of the system that wrote the log. The name of each event stream with an
+    /// imported case (incident) contains this short name.
     pub source: String,
     /// The encoding of a log file without a byte order mark. The value is `None` if the mapping
     /// defines no encoding.
@@ -55,8 +56,8 @@ pub struct Mapping {
     written: Written,
 }
 
-/// The mapping (the import configuration) for one opened file. The value contains the position of
-/// each column in the header, and the rules for the values.
+/// The mapping (the import configuration) for one opened file. This value contains the number of
+/// each used column in the header line, and the rules for the values of the columns.
 pub struct Places {
     case: Column,
     time: Column,
@@ -84,8 +85,9 @@ pub struct Places {
     needed: usize,
 }
 
-/// Defines the source of one event field (such as case or title) in a row. All members are empty if
-/// the mapping does not define the field.
+/// Defines which columns of a row contain the value of one event field, such as the case or the
+/// title. All members are empty if the mapping (the import configuration) does not define the
+/// field.
 #[derive(Clone, Debug, Default)]
 struct Column {
     columns: Vec<usize>,
@@ -218,8 +220,9 @@ impl Mapping {
         absent
     }
 
-    /// Finds the position of each column of the mapping in a header line. The names in `headers`
-    /// must have normalized whitespace, and no name may occur twice.
+    /// Finds the position of each column of the mapping (the import configuration) in a header
+    /// line. Returns `Misconfigured` if a column is missing. `headers` contains the names from the
+    /// header line. Each name must have normalized whitespace and may occur only once.
     pub fn columns(&self, headers: &[String]) -> Result<Places, Error> {
         let written = &self.written;
         let at = |name: &String| {
@@ -331,7 +334,8 @@ impl Mapping {
     }
 
     /// Parses one row of the log. Returns `None` if the mapping (the import configuration) excludes
-    /// the row. Returns an error text if the row cannot be imported.
+    /// the row. Returns an error text if the row cannot be imported. `places` contains the
+    /// positions of the columns, and `key` is the secret key for the hash of the row.
     pub fn row(
         &self,
         places: &Places,
@@ -459,8 +463,9 @@ impl Mapping {
         }
     }
 
-    /// Returns the names of people in one value. The separators between the names are defined in
-    /// the mapping (the import configuration).
+    /// Splits the value `text` into the names of people. The mapping (the import configuration) can
+    /// define the separators between the names. Returns an error text if there are too many names,
+    /// or if a name is too long or contains a control character.
     fn names_in(&self, text: &str) -> Result<Vec<String>, String> {
         let separators = self
             .written
@@ -492,15 +497,18 @@ impl Mapping {
 }
 
 impl Places {
-    /// Returns the value of one column without whitespace at the start and the end. Returns `None`
-    /// for an empty value, and for a value such as `n/a` that the mapping lists as missing.
+    /// Returns the value of the column at position `at`, without whitespace at the start and the
+    /// end. Returns `None` for an empty value, and for a value such as `n/a` that the mapping lists
+    /// as missing.
     fn known<'a>(&self, record: &'a Record, at: usize) -> Option<&'a str> {
         Some(trimmed(record.get(at)))
             .filter(|text| !text.is_empty() && !self.missing.iter().any(|missing| missing == text))
     }
 
-    /// Returns the value of one event field from one or more columns. If all these columns are
-    /// empty, returns the default value from the mapping (the import configuration).
+    /// Returns the value of one event field for a row. `place` defines the columns of the field.
+    /// The values of several columns are joined with a separator. If all columns are empty, the
+    /// function returns the default value from the mapping (the import configuration), or `None`
+    /// without a default value.
     fn value<'a>(&self, place: &'a Column, record: &'a Record) -> Option<Cow<'a, str>> {
         let read: Option<Cow<'a, str>> = match place.columns.as_slice() {
             [] => None,
@@ -533,20 +541,21 @@ impl Row {
         &self.observed.row
     }
 
-    /// Stores the number of this row among equal rows. Two rows are equal if they have the same
-    /// case and the same text. The first of these rows in the file has the number 1.
+    /// Stores the number `nth` of this row. The number distinguishes equal rows. Two rows are equal
+    /// if they have the same case (incident) and the same text. The first of several equal rows in
+    /// the file has the number 1.
     pub fn count(&mut self, nth: u32) {
         self.observed.nth = nth;
     }
 
-    /// Returns the hash of the row text and the number of this row among equal rows. Two rows are
-    /// equal if they have the same case and the same text.
+    /// Returns the hash of the row text and the number of this row. The number distinguishes equal
+    /// rows. Two rows are equal if they have the same case (incident) and the same text.
     pub fn counted(&self) -> (&str, u32) {
         (&self.observed.row, self.observed.nth)
     }
 
-    /// Converts the row to an event. Replaces the names of people with person ids. A person without
-    /// a person id is registered first.
+    /// Converts the row to an event. `file` is the hash of the log file. The names of people are
+    /// replaced with person ids. A person without a person id is registered first.
     pub async fn observe(self, file: &str, people: &People) -> Result<RowImported, Error> {
         let mut observed = self.observed;
         file.clone_into(&mut observed.file);
@@ -568,8 +577,9 @@ async fn pids(names: &[String], people: &People) -> Result<String, Error> {
     Ok(pids.join(","))
 }
 
-/// Parses the delimiter between the values of a row. The text comes from the mapping (the import
-/// configuration), or from a line such as `sep=;` at the start of the file.
+/// Parses the delimiter between the values of a row, and returns the delimiter as a byte. `text`
+/// comes from the mapping (the import configuration), or from a line such as `sep=;` at the start
+/// of the file.
 pub fn delimiter_of(text: &str) -> Result<u8, Error> {
     match text.as_bytes() {
         [b'\\', b't'] => Ok(b'\t'),
@@ -592,8 +602,9 @@ fn not_whole(name: &str, text: &str, decimal: Option<char>) -> String {
 }
 
 /// Parses a number and multiplies the number by `factor`. Returns `None` if the product is not a
-/// whole number. The parameter `decimal` is the decimal mark of the mapping. Separators between
-/// thousands are allowed only with a decimal mark.
+/// whole number. The parameter `decimal` is the decimal mark in the mapping (the import
+/// configuration). Separators between thousands are allowed only if the mapping defines a decimal
+/// mark.
 fn number(text: &str, decimal: Option<char>, factor: i64) -> Option<i64> {
     let (sign, digits) = match text.strip_prefix(['-', '\u{2212}']) {
         Some(digits) => (-1, digits),
@@ -627,8 +638,8 @@ fn number(text: &str, decimal: Option<char>, factor: i64) -> Option<i64> {
     i64::try_from(product / scale * sign).ok()
 }
 
-/// Removes the separators between thousands from the digits before the decimal mark. Returns `None`
-/// if such a separator is at a wrong position.
+/// Removes the separators between thousands from `whole` (the digits before the decimal mark).
+/// Returns `None` if such a separator is at a wrong position. `mark` is the decimal mark.
 fn ungrouped(whole: &str, mark: char) -> Option<String> {
     let other = if mark == ',' { '.' } else { ',' };
     let parts: Vec<&str> = whole
@@ -640,7 +651,7 @@ fn ungrouped(whole: &str, mark: char) -> Option<String> {
 }
 
 /// Returns an estimate of the bytes that a row needs in a commit. A commit may contain a text
-/// twice: in the event and in the state of the case. Each text therefore counts twice.
+/// twice: in the event and in the state of the case (incident). Each text therefore counts twice.
 fn bytes_of(observed: &RowImported) -> usize {
     // JSON writes some characters with an additional backslash. JSON writes a control character
     // with six bytes.
@@ -678,7 +689,7 @@ fn bytes_of(observed: &RowImported) -> usize {
     (texts.into_iter().map(json).sum::<usize>() + kept + named) * 2 + EVENT_BYTES
 }
 
-/// Returns a hash of the text of a row.
+/// Returns a hash of the text of a row. `key` is the secret key of the hash.
 ///
 /// The hash includes the length of each value. The same text in different columns therefore gives
 /// different hashes. The hash includes only the first `width` values. Additional delimiters at the

@@ -82,7 +82,7 @@ pub struct Progress {
     pub rows: AtomicU64,
 }
 
-/// Adjacent rows of one case. The rows of a group are stored in one commit.
+/// Adjacent rows of one case (one incident). The rows of a group are stored in one commit.
 struct Group {
     case: String,
     rows: Vec<Row>,
@@ -108,7 +108,8 @@ type Text = Chain<Cursor<Vec<u8>>, Box<dyn Read + Send>>;
 
 impl Log {
     /// Opens a CSV file, and finds the columns of the mapping (the import configuration) in the
-    /// header line. The file may be compressed with gzip.
+    /// header line. The file may be compressed with gzip. Returns `Misconfigured` if the file
+    /// cannot be read or the header line lacks a column of the mapping.
     pub fn open(
         path: &Path,
         mapping: Arc<Mapping>,
@@ -246,13 +247,13 @@ fn header(head: &[u8], delimiter: u8, line: u64) -> Result<Vec<String>, Unusable
     }
 }
 
-/// Detects the delimiter of a CSV file from its header line. The result is the first of these
-/// delimiters that exists:
+/// Detects the delimiter of a CSV file from its header line. `headers` splits the header line at a
+/// given delimiter and returns the column names. This function tries three rules in this order:
 ///
-/// - The delimiter with which the header contains all columns of the mapping (the import
-///   configuration).
-/// - The only delimiter that splits the header into several columns.
-/// - The comma.
+/// 1. If one delimiter splits the header line into all columns of the mapping (the import
+///    configuration), this delimiter is the result.
+/// 2. If only one delimiter splits the header line into several columns, this delimiter is the result.
+/// 3. Otherwise, the comma is the result.
 fn recognized(mapping: &Mapping, headers: &dyn Fn(u8) -> Result<Vec<String>, Unusable>) -> u8 {
     let split: Vec<(u8, Vec<String>)> = DELIMITERS
         .into_iter()
@@ -267,7 +268,8 @@ fn recognized(mapping: &Mapping, headers: &dyn Fn(u8) -> Result<Vec<String>, Unu
 }
 
 /// Returns the delimiter in a first line such as `sep=;`, and the length of this line in bytes.
-/// Some spreadsheet programs write such a line before the header.
+/// Some spreadsheet programs write such a line before the header line. Returns `None` if the file
+/// does not start with such a line.
 fn separator_line(head: &[u8]) -> Option<(String, usize)> {
     let end = head
         .iter()
@@ -291,8 +293,10 @@ fn separator_line(head: &[u8]) -> Option<(String, usize)> {
     Some((separator.to_owned(), length))
 }
 
-/// Describes why a record cannot be read. The returned text is the second half of an error
-/// sentence. The caller writes the first half, for example `the header line`.
+/// Describes why a record (one line of the CSV file) cannot be read. The returned text is the
+/// second half of an error sentence. The caller writes the first half, for example `the header
+/// line`. `headers` contains the column names if they are known, and `encoding` is the text
+/// encoding of the file.
 fn words(fault: &Fault, headers: Option<&[String]>, encoding: &'static Encoding) -> String {
     match fault {
         Fault::TooLong => format!("has more than {RECORD_BYTES_MAX} bytes; a quote may be missing"),
@@ -319,11 +323,13 @@ fn words(fault: &Fault, headers: Option<&[String]>, encoding: &'static Encoding)
     }
 }
 
-/// Imports a log file into the ledger. `key` is the secret key for the fingerprints (the hashes) of
-/// rows. The ledger contains the fingerprints of all imported rows.
+/// Imports a log file into the ledger. Returns the numbers of imported, duplicate and rejected
+/// rows. `key` is the secret key for the fingerprints (the hashes) of rows. The ledger contains the
+/// fingerprint of each imported row. `rejected` is a file to which the import writes the rejected
+/// rows.
 ///
-/// Rows that are already stored are not imported again. After an interruption, a repeated import of
-/// the same file therefore adds only the missing rows.
+/// Rows that are already in the ledger are not imported again. After an interruption, a repeated
+/// import of the same file therefore adds only the missing rows.
 pub async fn import(
     ledger: &Ledger,
     key: [u8; 32],
@@ -389,9 +395,10 @@ pub async fn import(
     })
 }
 
-/// Reads a log file in the same way as an import, but stores no events. `desk` contains the ledger
-/// and the secret key for the fingerprints (the hashes) of rows. With `desk`, this function also
-/// counts the rows that are already stored.
+/// Reads a log file in the same way as an import, but stores no events. Returns the numbers of rows
+/// that an import of this file would give. `desk` contains the ledger and the secret key for the
+/// fingerprints (the hashes) of rows. With `desk`, this function also counts the rows that are
+/// already in the ledger. `rejected` is a file to which the function writes the rejected rows.
 pub async fn check(
     desk: Option<(Ledger, [u8; 32])>,
     log: Log,
@@ -474,7 +481,8 @@ impl<R: Read> Read for Unpacked<R> {
     }
 }
 
-/// Opens a log file. The first two bytes show whether the file is compressed with gzip.
+/// Opens a log file and returns a reader for its text. The first two bytes show whether the file is
+/// compressed with gzip. The reader adds the bytes that it reads to `progress`.
 fn open(path: &Path, progress: Arc<Progress>) -> io::Result<Box<dyn Read + Send>> {
     let mut magic = [0; 2];
     let is_gzip = File::open(path)?.read_exact(&mut magic).is_ok() && magic == [0x1f, 0x8b];
@@ -493,7 +501,8 @@ fn open(path: &Path, progress: Arc<Progress>) -> io::Result<Box<dyn Read + Send>
 }
 
 /// Reads the rows of a log file, and groups adjacent rows of the same case. Calls `take` with each
-/// group, in the order of the file.
+/// group, in the order of the file. Returns the numbers of rows and cases. `key` is the secret key
+/// for the hashes of rows, and rejected rows are written to `rejected`.
 fn read(
     mut log: Log,
     key: &[u8; 32],
@@ -502,8 +511,8 @@ fn read(
 ) -> Result<Totals, Error> {
     let mut totals = Totals::default();
     let mut cases = std::collections::HashSet::new();
-    // The number of equal rows that were read so far, for each case and row text. This number
-    // distinguishes two equal rows of the same case. Each entry needs 12 bytes.
+    // Counts how often each pair of case and row text was read so far. With this count, two equal
+    // rows of one case have different numbers. Each entry needs 12 bytes.
     let mut occurrences: HashMap<u64, u32> = HashMap::new();
     let mut group = Group {
         case: String::new(),
@@ -591,7 +600,7 @@ fn read(
 }
 
 /// Sends a group of rows to a worker. A hash of the case id selects the worker. Therefore, all rows
-/// of a case go to the same worker.
+/// of a case (one incident) go to the same worker.
 fn send(group: Group, inboxes: &[mpsc::Sender<Group>]) -> Result<(), Error> {
     let mut hasher = DefaultHasher::new();
     group.case.hash(&mut hasher);
@@ -618,8 +627,8 @@ pub fn encoded(name: &str) -> String {
     word
 }
 
-/// Returns the name of the event stream for an imported case. `source` is the name of the system
-/// that wrote the log.
+/// Returns the name of the event stream for an imported case (one incident). `source` is the name
+/// of the system that wrote the log.
 fn stream_of(source: &str, case: &str) -> String {
     format!("ticket-{source}-{}", encoded(case))
 }
@@ -645,7 +654,8 @@ async fn known(ledger: &Ledger, source: &str, group: &Group) -> Result<u64, Erro
 }
 
 /// Stores the rows of a group that are not yet in the ledger. Returns the number of rows that were
-/// stored.
+/// stored. `source` is the name of the system that wrote the log, and `file` is the hash of the log
+/// file.
 async fn take_over(ledger: &Ledger, source: &str, file: &str, group: Group) -> Result<u64, Error> {
     let people = People::new(ledger.keys.clone());
     let mut observed = Vec::with_capacity(group.rows.len());
@@ -683,8 +693,9 @@ async fn take_over(ledger: &Ledger, source: &str, file: &str, group: Group) -> R
     }
 }
 
-/// A context loader for a command that needs no data from other streams. This loader rejects every
-/// request for data.
+/// A context loader for the import. A context loader gives a command the data that the command
+/// needs from other streams. The import command needs no such data, so this loader returns an
+/// error.
 struct Nobody;
 
 #[async_trait::async_trait]

@@ -1,25 +1,26 @@
 //! Reads the records of a CSV file one after another, with limited memory. Each record contains the
 //! number of its first line.
 //!
-//! Quotes follow RFC 4180. A quote starts a quoted value only at the start of a value, or after
-//! spaces at the start of a value. At any other position, a quote is an ordinary character.
+//! Quotes follow RFC 4180. A value is a quoted value only if its first character is a quote. Spaces
+//! before this quote are allowed. At any other position, a quote is an ordinary character.
 
 use std::io::{self, ErrorKind, Read};
 
-/// Maximum size of one record, in bytes. The longest value in a real log is a description of about
-/// 10 KiB. A larger record probably has a missing closing quote.
+/// Maximum size of one record (one row of a CSV file), in bytes. The longest value in a real log is
+/// a description of about 10 KiB. In a larger record, a closing quote is probably missing.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
 /// Number of bytes that one call reads from the file.
 const CHUNK: usize = 1 << 16;
 
-/// Removes whitespace at the start and the end of a value. Spaces, tabs, ideographic spaces,
-/// no-break spaces and zero-width characters count as whitespace.
+/// Returns a value without whitespace and zero-width characters at the start and the end.
+/// Whitespace includes spaces, tabs, ideographic spaces and no-break spaces.
 pub fn trimmed(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}'))
 }
 
-/// Normalizes the name of a column. Removes whitespace at the start and the end. Replaces each
-/// group of whitespace characters inside the name with one space.
+/// Returns the name of a column with normalized whitespace. There is no whitespace at the start and
+/// the end of the result. Each group of whitespace characters inside the name is replaced with one
+/// space.
 pub fn name_of(text: &str) -> String {
     trimmed(text)
         .split_whitespace()
@@ -30,7 +31,8 @@ pub fn name_of(text: &str) -> String {
 /// The reason why a record of a CSV file is rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The record has more than [`RECORD_BYTES_MAX`] bytes. Its values are not stored.
+    /// The record has more than [`RECORD_BYTES_MAX`] bytes. The reader does not keep the values of
+    /// such a record.
     TooLong,
     /// The file ends inside a value that starts with a quote.
     Unclosed {
@@ -39,12 +41,14 @@ pub enum Fault {
     },
     /// A value is not valid UTF-8.
     NotText {
-        /// The index of the first column with an invalid value. The first column has the index 0.
+        /// The index of the first column whose value is not valid. The first column of the file has
+        /// the index 0.
         column: usize,
     },
 }
 
-/// One record of a CSV file. The text of the record contains all values without delimiters.
+/// One record (row) of a CSV file. One text contains all values of the record, without the
+/// delimiters between them.
 #[derive(Clone, Debug, Default)]
 pub struct Record {
     /// The number of the line on which the record starts. The first line has the number 1.
@@ -59,8 +63,8 @@ impl Record {
         self.ends.len()
     }
 
-    /// Returns the value of a column, without quotes around the value. Returns an empty text if the
-    /// record has too few values.
+    /// Returns the value of the column with the index `at`, without quotes around the value.
+    /// Returns an empty text if the record has too few values.
     pub fn get(&self, at: usize) -> &str {
         let Some(end) = self.ends.get(at) else {
             return "";
@@ -104,7 +108,8 @@ pub struct Records<R> {
 }
 
 impl<R: Read> Records<R> {
-    /// Creates a reader. `line` is the number of the first line in `input`.
+    /// Creates a reader for the CSV text in `input`. `delimiter` separates the values. `line` is
+    /// the line number of the first line in `input`.
     pub fn new(input: R, delimiter: u8, line: u64) -> Self {
         Self {
             input,
@@ -127,7 +132,8 @@ impl<R: Read> Records<R> {
         Ok(self.at == self.filled && !self.fill()?)
     }
 
-    /// Reads the next record that is not a blank line. Returns `None` at the end of the input.
+    /// Reads the next record that is not a blank line into `record`. If the record is rejected, the
+    /// inner `Err` is the reason. Returns `None` at the end of the input.
     pub fn read(&mut self, record: &mut Record) -> io::Result<Option<Result<(), Fault>>> {
         loop {
             let read = self.read_any(record)?;
@@ -252,7 +258,8 @@ impl<R: Read> Records<R> {
         }
     }
 
-    /// Reads one byte of a line end. A line ends with CR, with LF, or with CR and LF.
+    /// Handles one byte of a line end, and counts the lines. A line ends with CR, with LF, or with
+    /// CR and LF.
     fn end_line(&mut self, byte: u8) {
         if byte == b'\r' || !self.after_return {
             self.line += 1;
@@ -278,7 +285,7 @@ impl<R: Read> Records<R> {
 }
 
 /// Stores the bytes of all values in the record. If a value is not valid UTF-8, this function
-/// stores replacement characters instead. The function then returns the index of the first column
+/// stores replacement characters instead. In this case, the `Err` is the index of the first column
 /// with such a value.
 fn keep(record: &mut Record, bytes: Vec<u8>) -> Result<(), usize> {
     let bytes = match String::from_utf8(bytes) {

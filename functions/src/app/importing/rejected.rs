@@ -19,8 +19,8 @@ impl Rejected {
     /// Creates the CSV file and writes its header. The columns are the line number, the reason, and
     /// all columns of the imported log.
     ///
-    /// Returns an error if `path` is the imported log or the mapping file. Otherwise, the new file
-    /// would overwrite one of these files.
+    /// Returns an error if `path` is the imported log or the mapping file, because the new file
+    /// would overwrite it.
     pub fn create(path: &Path, log: &Log, mapping: &Path) -> Result<Self, Error> {
         let is_same = |other: &Path| {
             path.canonicalize()
@@ -48,8 +48,8 @@ impl Rejected {
             path: path.to_owned(),
             file: csv::WriterBuilder::new().flexible(true).from_writer(file),
         };
-        // The columns `line` and `reason` are additional columns in this file. If the log already
-        // has a column with the same name, the additional column gets the prefix `import_`.
+        // The result file has two more columns than the log: `line` and `reason`. If the log
+        // already has a column with one of these names, the new column gets the prefix `import_`.
         let own = ["line", "reason"].map(|name| {
             if log.headers.iter().any(|header| header == name) {
                 format!("import_{name}")

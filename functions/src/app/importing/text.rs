@@ -7,7 +7,7 @@ use std::io::{self, Cursor, ErrorKind, Read};
 use encoding_rs::{Decoder, DecoderResult, Encoding, GB18030, UTF_8, UTF_16BE, UTF_16LE};
 use infra::{Error, Kind};
 
-/// Number of bytes that one read or one decoding step processes.
+/// Number of bytes that are read or decoded in one step.
 const CHUNK: usize = 1 << 16;
 /// Number of bytes at the start of a file that are used to detect the encoding. These bytes usually
 /// contain the header line and some rows.
@@ -15,8 +15,8 @@ const HEAD_BYTES: usize = 512;
 /// A byte that never occurs in UTF-8. The decoder writes this byte in place of invalid input. A
 /// record with this byte is later rejected as invalid text.
 const WRONG: u8 = 0xff;
-/// Other names of encodings, each with its name in the WHATWG Encoding Standard. Spreadsheet
-/// programs, Python and Windows use these other names.
+/// Other names of encodings, each with the name of the same encoding in the WHATWG Encoding
+/// Standard. The other names are used by spreadsheet programs, Python and Windows.
 const ALIASES: [(&str, &str); 13] = [
     ("utf-8-sig", "utf-8"),
     ("utf8-sig", "utf-8"),
@@ -33,7 +33,7 @@ const ALIASES: [(&str, &str); 13] = [
     ("big5hkscs", "big5"),
 ];
 /// The first bytes of files that are not plain text, such as archives. The second value of each
-/// entry describes the file type. The error message is `the file is` and this description.
+/// entry is the end of an error message that starts with `the file is`.
 const OTHERS: [(&[u8], &str); 7] = [
     (
         b"PK\x03\x04",
@@ -72,8 +72,8 @@ pub fn encoding(name: &str) -> Option<&'static Encoding> {
 }
 
 /// Detects whether a text without a byte order mark is encoded in UTF-16. In UTF-16, many
-/// characters have one zero byte. Returns the name of the UTF-16 variant, or `None` for other
-/// encodings.
+/// characters have one zero byte. Returns the name of the UTF-16 variant, or `None` if the encoding
+/// is not UTF-16.
 fn seems_utf_16(head: &[u8]) -> Option<&'static str> {
     let zeros = |from: usize| {
         head.iter()
@@ -135,8 +135,8 @@ struct Decoded<R> {
     inner: R,
     decoder: Decoder,
     input: Vec<u8>,
-    /// The index of the first byte in `input` that is not decoded yet. The index `to` is the end of
-    /// the unread bytes in `input`.
+    /// The index of the first byte in `input` that is not decoded yet. The field `to` is the index
+    /// after the last byte in `input`.
     from: usize,
     to: usize,
     is_last: bool,

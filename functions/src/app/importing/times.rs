@@ -2,11 +2,11 @@
 //! time formats. The parser tries these formats in order.
 //!
 //! If a text contains an offset such as `+08:00`, the parser uses this offset. Otherwise, the
-//! parser uses the time zone of the mapping.
+//! parser uses the time zone in the mapping.
 //!
-//! When daylight saving time ends, some local times occur twice. The parser then uses the first
-//! occurrence. When daylight saving time starts, some local times do not exist. The parser then
-//! uses the offset before the change.
+//! When daylight saving time ends, some local times occur twice. The parser then uses the first of
+//! the two times. When daylight saving time starts, some local times do not exist. For such a local
+//! time, the parser uses the offset that was valid before the change.
 
 use events::Moment;
 use infra::{Error, Kind};
@@ -19,15 +19,15 @@ use jiff::tz::{Offset, TimeZone};
 /// parser removes all further digits.
 const FRACTION_DIGITS_MAX: usize = 9;
 /// The earliest accepted time, in milliseconds since 1970. The date is 1899-12-30, which is day 0
-/// in spreadsheets. An earlier time probably results from a wrong format. For example, `%Y` reads a
-/// year with two digits as a year before 100.
+/// in spreadsheets. An earlier time is probably the result of a wrong format. For example, `%Y`
+/// reads the two-digit year 26 as the year 26, and not as 2026.
 const EARLIEST: i64 = -2_209_161_600_000;
 /// The smallest positive number that is accepted as milliseconds since 1970. A smaller number would
-/// mean a time before 1974 and is probably a number of seconds.
+/// mean a time before 1974. Such a number probably means seconds.
 const SECONDS_MAX: i64 = 100_000_000_000;
-/// The sample time that tests each format of the mapping (the import configuration). Each part of
-/// the time has two digits and the hour is after noon. Therefore, a format cannot confuse the
-/// parts.
+/// A sample time. Each time format of the mapping (the import configuration) is tested with this
+/// time. The month, the day, the hour, the minute and the second of this time have two digits, and
+/// the hour is after noon. A format therefore cannot confuse these parts.
 const SAMPLE: DateTime = datetime(2026, 11, 23, 15, 14, 15, 678_000_000);
 /// Texts that mean AM or PM in Chinese, Japanese, Korean and English. The parser replaces these
 /// texts with `AM` or `PM`.
@@ -64,20 +64,21 @@ enum Form {
     },
 }
 
-/// The end of a time format. The end shows how the parser finds the time zone offset.
+/// Describes the end of a time format, which shows how the parser finds the time zone offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tail {
     Nothing,
-    /// The format ends with a directive for a time zone offset. This module parses the offset
-    /// itself, because one file may contain different forms such as `Z`, `+0800` and `+08:00`.
+    /// The format ends with a directive for a time zone offset, such as `%z`. This module parses
+    /// the offset itself, because one file may contain different forms such as `Z`, `+0800` and
+    /// `+08:00`.
     Offset,
     /// The format ends with the literal text `Z`, `UTC` or `GMT`. Each time is then in UTC.
     Utc,
 }
 
 impl Times {
-    /// Creates a parser. `formats` and `zone` come from the mapping (the import configuration).
-    /// Returns `Misconfigured` if a format or the time zone is not valid.
+    /// Creates a parser for times. `formats` and `zone` come from the mapping (the import
+    /// configuration). Returns `Misconfigured` if a format or the time zone is not valid.
     pub fn new(formats: &[String], zone: &str) -> Result<Self, Error> {
         let wrong = |what: String| Error::new(Kind::Misconfigured, what);
         if formats.is_empty() {
@@ -102,8 +103,8 @@ impl Times {
         })
     }
 
-    /// Parses a text with the first format that matches the text. Returns an error text if no
-    /// format matches.
+    /// Parses a text with the first format that fits the text, and returns the time. Returns an
+    /// error text if no format fits.
     pub fn read(&self, text: &str) -> Result<Moment, String> {
         // Some programs write special spaces in times, such as a no-break space before PM. The
         // parser replaces every whitespace character with a normal space.
@@ -154,8 +155,8 @@ fn form(format: &str) -> Result<Form, String> {
             "format {format:?} has no directives such as %Y-%m-%d %H:%M:%S, and is not one of the names rfc3339 and epoch_ms; seconds since 1970 are \"%s\""
         ));
     }
-    // Two percent signs mean one literal percent sign. A letter therefore belongs to a directive
-    // only if the number of percent signs before the letter is odd.
+    // Two percent signs mean one literal percent sign. A letter is therefore part of a directive
+    // such as `%z` only if the number of percent signs before the letter is odd.
     let is_directive = |head: &str| head.chars().rev().take_while(|c| *c == '%').count() % 2 == 1;
     for directive in [":::z", "::z", ":z", "z", "Z"] {
         if let Some(head) = format
@@ -180,8 +181,9 @@ fn form(format: &str) -> Result<Form, String> {
 }
 
 impl Form {
-    /// Tests the format: formats the sample time and parses the result. The desk therefore finds an
-    /// invalid format before the import reads the first row.
+    /// Tests this time format: formats a sample time with the format, and parses the resulting
+    /// text. The desk therefore finds an invalid format before the import reads the first row.
+    /// `zone` is the time zone of the mapping (the import configuration).
     fn check(&self, zone: &TimeZone) -> Result<(), String> {
         let Self::Pattern { head, tail } = self else {
             return Ok(());
@@ -200,8 +202,8 @@ impl Form {
         self.instant_of(&written, zone).map(|_| ())
     }
 
-    /// Parses a text with this format. Returns the time in milliseconds since 1970. Rejects a time
-    /// before [`EARLIEST`].
+    /// Parses a text with this time format. Returns the time in milliseconds since 1970. Rejects a
+    /// time before [`EARLIEST`]. `zone` is the time zone for a text without an offset.
     fn read(&self, text: &str, zone: &TimeZone) -> Result<i64, String> {
         let at = self.instant_of(text, zone)?;
         if at < EARLIEST {
@@ -258,9 +260,9 @@ fn words(error: jiff::Error) -> String {
 
 /// Converts a parsed time to milliseconds since 1970.
 ///
-/// If the text contains a number of seconds since 1970, the result is computed from this number.
-/// Otherwise, this function uses the offset or the time zone in the text. A text without both uses
-/// the time zone of the mapping (the import configuration).
+/// If `text` contains a number of seconds since 1970, the result is computed from this number.
+/// Otherwise, this function uses the offset or the time zone in `text`. If `text` contains no
+/// offset and no time zone, this function uses `zone` (the time zone of the import configuration).
 fn instant(time: &BrokenDownTime, text: &str, zone: &TimeZone) -> Result<i64, String> {
     if let Some(second) = time.timestamp() {
         let fraction = i64::from(time.subsec_nanosecond().unwrap_or_default() / 1_000_000);
@@ -282,7 +284,7 @@ fn instant(time: &BrokenDownTime, text: &str, zone: &TimeZone) -> Result<i64, St
 }
 
 /// Parses a time zone offset such as `Z`, `UTC`, `GMT`, `+08`, `+0800`, `+08:00`, `+08:00:00` or
-/// `GMT+8`.
+/// `GMT+8`. Returns `None` if the text is not such an offset.
 fn offset(text: &str) -> Option<Offset> {
     let text = text.trim();
     if ["Z", "UTC", "GMT"]
@@ -333,9 +335,10 @@ fn directives(pattern: &str) -> impl Iterator<Item = char> {
     })
 }
 
-/// Prepares a text for parsing with a time format. If the format contains AM or PM, this function
-/// replaces the words for AM and PM in other languages. If the format contains a fraction of a
-/// second, this function removes the digits after the ninth digit.
+/// Changes `text` so that it can be parsed with the time format `pattern`, and returns the new
+/// text. If the format contains AM or PM, this function replaces the words for AM and PM in other
+/// languages. If the format contains a fraction of a second, this function removes all digits after
+/// the ninth digit of the fraction.
 fn plain(pattern: &str, text: &str) -> String {
     let mut text = text.to_owned();
     if directives(pattern).any(|directive| matches!(directive, 'p' | 'P')) {
@@ -350,11 +353,12 @@ fn plain(pattern: &str, text: &str) -> String {
     }
 }
 
-/// Removes all digits of a fraction after the ninth digit (one nanosecond).
+/// Returns a text in which each fraction has at most nine digits. The ninth digit of a fraction of
+/// a second means one nanosecond. Further digits are removed.
 fn short(text: &str) -> String {
     let mut short = String::with_capacity(text.len());
-    // The number of digits since the last point or comma. The value is `None` if the current
-    // characters are not the digits of a fraction.
+    // The number of digits since the last point or comma in the text. The value is `None` if the
+    // current characters are not the digits of a fraction.
     let mut digits: Option<usize> = None;
     for c in text.chars() {
         digits = match (c, digits) {

@@ -1,5 +1,6 @@
-//! Reads the mapping file (the TOML configuration of an import). In this file, a column is defined
-//! by its name, by a list of names, or by a table with more settings.
+//! Reads the mapping file (the TOML configuration of an import). In this file, the source of a
+//! value can have three forms: a column name, a list of column names, or a table with more
+//! settings.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -54,7 +55,8 @@ pub struct Columns {
     pub priority: Option<Short<TextColumn>>,
 }
 
-/// The format and the time zone of the main time in a row. This time is the time of the event.
+/// The format and the time zone of the most important time in a row. This time becomes the time of
+/// the imported event.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Time {
@@ -100,8 +102,8 @@ pub struct TextColumn {
     pub values: BTreeMap<String, String>,
 }
 
-/// Defines an additional time in a row. The table contains the column, the format and the time
-/// zone.
+/// Defines a time that is imported from a row, in addition to the time of the event. The table
+/// contains the column, the format and the time zone.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TimeColumn {
@@ -148,12 +150,13 @@ impl<'de> Deserialize<'de> for Texts {
     }
 }
 
-/// A table of the mapping file that also has a short form. The short form is one column name or a
-/// list of column names.
+/// A setting of the mapping file. The setting is either a table or a short form. The short form is
+/// one column name or a list of column names.
 #[derive(Clone, Debug)]
 pub struct Short<T>(pub T);
 
-/// A table of the mapping file with a short form. The short form contains only column names.
+/// Implemented by each table of the mapping file that also has a short form. The short form
+/// contains only column names.
 pub trait Shorthand: Sized {
     /// Creates the table from the column names in the short form. All other settings get their
     /// default values.
@@ -198,8 +201,8 @@ impl<'de, T: Shorthand + Deserialize<'de>> Deserialize<'de> for Short<T> {
     }
 }
 
-/// Reads a table or its short form with only column names. This visitor is used instead of an
-/// untagged enum, because the error of an untagged enum does not contain the name of an unknown
+/// Reads a table, or its short form with only column names. An untagged enum could do the same
+/// work. But if a table contains an unknown key, the error of an untagged enum does not name this
 /// key.
 struct Reads<T>(PhantomData<T>);
 

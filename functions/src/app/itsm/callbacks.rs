@@ -1,9 +1,9 @@
-//! Receives and stores callbacks from external ITSMs. The callback URL of each application (a
-//! ticket in an external ITSM) contains a secret.
+//! Receives and stores callbacks from external ITSMs. A callback is about an application (a ticket
+//! in an external ITSM). The callback URL of each application contains a secret.
 //!
 //! The secret is computed from a key of the desk and the application id. The desk therefore does
-//! not need to store the secret. The id exists before the application is created, so the first
-//! request can already contain the callback URL.
+//! not need to store the secret. The desk knows the application id before it creates the
+//! application, so the first request can already contain the callback URL.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -19,8 +19,8 @@ use crate::App;
 
 /// The part of a callback URL path that identifies BlueKing ITSM.
 pub const BK_ITSM: &str = "bk-itsm";
-/// Number of characters in an application id. The secret in a callback URL consists of this id and
-/// a signature with the same length.
+/// Number of characters in the id of an application (a ticket in an external ITSM). The secret in a
+/// callback URL consists of this id and a signature with the same length.
 const ID_CHARS: usize = 32;
 /// The JSON keys that every callback from BlueKing ITSM must contain (reference/bk-itsm.md 10).
 const REQUIRED: [&str; 3] = ["sn", "current_status", "token"];
@@ -31,12 +31,13 @@ pub fn secret_of(key: &[u8; 32], application: &str) -> String {
     format!("{application}{}", signature(key, application))
 }
 
-/// Checks the secret in a callback URL and returns the application id from this secret. Returns
-/// `None` if the signature is wrong.
+/// Checks the secret in a callback URL, and returns the application id from this secret. An
+/// application is a ticket in an external ITSM. Returns `None` if the signature in the secret is
+/// wrong.
 pub fn application_of<'a>(key: &[u8; 32], secret: &'a str) -> Option<&'a str> {
     let (application, given) = secret.split_at_checked(ID_CHARS)?;
-    // The comparison of two hashes takes constant time. An attacker therefore cannot find the
-    // signature by measuring the time.
+    // Two hashes are compared, because this comparison takes constant time. An attacker therefore
+    // cannot find the signature by measuring the time.
     let is_valid =
         blake3::hash(given.as_bytes()) == blake3::hash(signature(key, application).as_bytes());
     is_valid.then_some(application)
@@ -48,8 +49,9 @@ fn signature(key: &[u8; 32], application: &str) -> String {
     mac.to_hex().as_str()[..ID_CHARS].to_owned()
 }
 
-/// Stores a callback for an application (a ticket in an external ITSM). If the body is not valid,
-/// returns the reason. If the same body arrives again, no event is added.
+/// Stores a callback about an application (a ticket in an external ITSM). If the body is not valid,
+/// returns the reason as a text. The callback is stored even then. If the same body arrives again,
+/// no event is added.
 pub async fn store(app: &App, application: &str, body: &[u8]) -> Result<Option<String>, Error> {
     let keys = app.keys().await?;
     let problem = problem_of(body);
@@ -81,8 +83,8 @@ pub async fn store(app: &App, application: &str, body: &[u8]) -> Result<Option<S
     }
 }
 
-/// Returns the token in a stored callback. Returns `None` if the callback does not exist or
-/// contains no token.
+/// Returns the token in a callback that is stored in the event stream `stream`. Returns `None` if
+/// the callback does not exist or contains no token.
 pub async fn token_of(app: &App, stream: &str) -> Result<Option<String>, Error> {
     let stored = app.ledger.load::<Inbound>(stream).await?.aggregate.0.0;
     let Some(received) = stored else {

@@ -26,8 +26,8 @@ use crate::app::tickets::{Key, NotOpened, NotRaised, await_card, execute, opened
 pub const BATCH_MAX: usize = 100;
 /// Maximum size of a record, in bytes of its JSON text.
 pub const RECORD_BYTES_MAX: usize = 64 << 10;
-/// Maximum number of attempts to process the content of a case. An attempt fails if the case
-/// changes at the same time.
+/// Maximum number of attempts to process the content of a case (the event stream of one external
+/// record). An attempt fails if the case changes at the same time.
 const PROCESS_ATTEMPTS: usize = 3;
 /// Number of hexadecimal digits in the short digest of a field value.
 const SHORT_DIGEST: usize = 16;
@@ -48,20 +48,21 @@ pub enum CaseError {
 pub enum Outcome {
     /// A ticket was opened for the record.
     Opened,
-    /// The content of the record was newer than the content of the case. The ticket was updated.
+    /// The content of the record was newer than the stored content. The ticket was updated.
     Updated,
-    /// The case already has this content.
+    /// The desk has already stored the same content of this record.
     Unchanged,
-    /// The case already has newer content.
+    /// The desk has already stored newer content of this record.
     Older,
-    /// The content was stored, but a ticket could not be opened or updated with this content.
+    /// The content of the record was stored. But with this content, no ticket could be opened or
+    /// updated.
     Refused,
-    /// The content was stored. The desk processes the content later.
+    /// The content of the record was stored. The desk processes the content later.
     Pending,
 }
 
 impl Outcome {
-    /// Returns the name of the outcome for API responses.
+    /// Returns the name of this outcome for API responses.
     pub fn word(self) -> &'static str {
         match self {
             Self::Opened => "opened",
@@ -74,7 +75,8 @@ impl Outcome {
     }
 }
 
-/// The result for one received record: the stream and the state of the case, and the outcome.
+/// The result for one received record. A case is the event stream of one external record. The
+/// result contains the stream name and the state of the case, and the outcome.
 #[derive(Clone, Debug)]
 pub struct Receipt {
     pub stream: String,
@@ -82,11 +84,12 @@ pub struct Receipt {
     pub outcome: Outcome,
 }
 
-/// Receives the records of a source (an external system) and processes each record. The results
-/// have the order of the records.
+/// Receives the records of a source (an external system) and processes each record. Returns one
+/// result for each record, in the order of the records.
 ///
 /// `app_code` identifies the client app that sent the records. `meta` is the metadata of the
-/// request. For each record, the requester of the record replaces the actor in this metadata.
+/// request. A ticket commit contains the requester from the record instead of the actor from
+/// `meta`.
 pub async fn receive(
     app: &App,
     source: &str,
@@ -119,7 +122,8 @@ pub async fn receive(
     Ok(receipts)
 }
 
-/// A received record, with its source, its mapping and the client app that sent the record.
+/// A received record, with its source, the mapping (the rules for reading the record) and the
+/// client app that sent the record.
 struct Arrival<'a> {
     source: &'a str,
     mapping: &'a CaseMapping,
@@ -132,7 +136,8 @@ async fn receive_one(app: &App, arrival: &Arrival<'_>, meta: &Meta) -> Result<Re
     if freshness != Freshness::Older {
         match process(app, &stream, Some(meta)).await {
             Ok(()) => {}
-            // The content is already stored. The deadline of the case repeats the processing later.
+            // The content of the record is already stored. At its deadline, the case (the event
+            // stream of this record) is processed again.
             Err(error) => tracing::warn!(%error, stream, "a case is not processed yet"),
         }
     }
@@ -152,8 +157,9 @@ async fn receive_one(app: &App, arrival: &Arrival<'_>, meta: &Meta) -> Result<Re
     })
 }
 
-/// Stores the content of a record. Content that equals the stored content or is older is not
-/// stored.
+/// Stores the content of a record, if this content is newer than the stored content of the same
+/// record. Returns the name of the event stream of the record, and the result of the comparison
+/// with the stored content.
 async fn store(
     app: &App,
     arrival: &Arrival<'_>,
@@ -195,8 +201,8 @@ async fn store(
         .execute::<Case>(&command_envelope, &Command::Receive(received), &NoContext)
         .await
         .map_err(not_expected)?;
-    // The new content replaces the earlier content of this case. The earlier content is therefore
-    // deleted.
+    // The new content replaces the earlier content of the same record. The earlier content is
+    // therefore deleted.
     if !case.digest.is_empty() && case.digest != digest {
         let replaced = secret_name(&stream, &case.digest);
         app.ledger.keys.remove_secret(&replaced).await?;
@@ -209,8 +215,9 @@ async fn store(
     Ok((stream, freshness))
 }
 
-/// Processes refused content again. The actor of `meta` is stored as the person who requested this
-/// processing. Returns `None` if the case has no refused content.
+/// Processes the content of a case (the event stream of one external record) again after this
+/// content was refused. Returns the new state of the case, or `None` if the case has no refused
+/// content. The actor of `meta` is stored as the person who requested this processing.
 pub async fn process_again(app: &App, stream: &str, meta: &Meta) -> Result<Option<Case>, Error> {
     let command_envelope = CommandEnvelope {
         stream: stream.to_owned(),
@@ -234,9 +241,9 @@ pub async fn process_again(app: &App, stream: &str, meta: &Meta) -> Result<Optio
     Ok(Some(app.ledger.load::<Case>(stream).await?.aggregate.0))
 }
 
-/// Processes the waiting content of a case. If no content waits, the case does not change.
-/// `request` is the metadata of the request that brought the content. The value is `None` if the
-/// deadline of the case starts the processing.
+/// Processes the content of a case (the event stream of one external record) if the content is not
+/// processed yet. Otherwise, the case does not change. `request` is the metadata of the request
+/// that brought the content. The value is `None` if the deadline of the case starts the processing.
 pub async fn process(app: &App, stream: &str, request: Option<&Meta>) -> Result<(), Error> {
     for _ in 0..PROCESS_ATTEMPTS {
         let loaded = app.ledger.load::<Case>(stream).await?;
@@ -277,8 +284,8 @@ pub async fn process(app: &App, stream: &str, request: Option<&Meta>) -> Result<
                 }
                 return Ok(());
             }
-            // The case received newer content, or another worker processed the content first. The
-            // loop tries again with the current state.
+            // Newer content arrived for the same record, or another worker processed the content
+            // first. The loop tries again with the current state.
             Err(ExecuteError::Technical(error)) if error.kind == Kind::Stale => {}
             Err(failure) => return Err(not_expected(failure)),
         }
@@ -289,7 +296,7 @@ pub async fn process(app: &App, stream: &str, request: Option<&Meta>) -> Result<
     ))
 }
 
-/// One attempt to process the waiting content of a case.
+/// One attempt to process the content of a case (the event stream of one external record).
 struct Step<'a> {
     app: &'a App,
     stream: &'a str,
@@ -332,8 +339,8 @@ impl From<Rejection> for Failure {
     fn from(rejection: Rejection) -> Self {
         let field = rejection.field_key().unwrap_or_default().to_owned();
         match rejection {
-            // Another system provides the options of this field and is not available. A later
-            // attempt may succeed.
+            // Another system provides the options of a form field, and this system is not
+            // available. A later attempt may succeed.
             Rejection::OptionsUnavailable { .. } => {
                 Self::Technical(Error::new(Kind::Unavailable, rejection.to_string()))
             }
@@ -378,13 +385,15 @@ fn refused(field: &str, reason: String) -> Failure {
 }
 
 impl Step<'_> {
-    /// Returns the id of a command of this attempt. A repeated attempt for the same content has the
-    /// same command ids, so the ledger executes each command only once.
+    /// Returns the id for a command of this attempt. `command` is the name of the command. A
+    /// repeated attempt for the same content has the same command ids, so the ledger executes each
+    /// command only once.
     fn id(&self, command: &str) -> [u8; 16] {
         command_id(&["case", command, self.stream, &self.last.to_string()])
     }
 
-    /// Processes the content and returns the command that stores the result in the case.
+    /// Processes the content of the case (the event stream of one external record). Returns the
+    /// command that stores the result in the case.
     async fn result(&self) -> Result<Command, Error> {
         match self.apply().await {
             Ok(command) => Ok(command),
@@ -425,8 +434,8 @@ impl Step<'_> {
             request: hex(&command_id(&["case", &self.case.source, &id])),
         };
         let ticket = match opened_before(app, &key).await? {
-            // An earlier attempt already opened the ticket, possibly with older content. The ticket
-            // is therefore changed to the current content.
+            // An earlier attempt already opened the ticket, possibly with older content of the
+            // record. The ticket is therefore changed to the current content.
             Some(opened) => {
                 self.change(&opened.sn, &content, &fields).await?;
                 opened.sn
@@ -440,8 +449,9 @@ impl Step<'_> {
         }))
     }
 
-    /// Moves the content to the case with the correct record id. Earlier, the mapping did not find
-    /// the record id in this content. A corrected mapping finds the record id.
+    /// Moves the content of a record to the case (the event stream) with the correct record id.
+    /// Returns the command that stores the link to that case. Earlier, the mapping did not find the
+    /// record id in this content. A corrected mapping finds the record id.
     async fn identify(&self, mapping: &CaseMapping, record: &Value) -> Result<Command, Failure> {
         let arrival = Arrival {
             source: &self.case.source,
@@ -454,7 +464,9 @@ impl Step<'_> {
         Ok(Command::Identify(Identified { case }))
     }
 
-    /// Opens the ticket of the case. The tag of the ticket contains the id of the case.
+    /// Opens the ticket for the case (the event stream of one external record), and returns the
+    /// ticket number. `content` contains the form values and the requester. The tag of the ticket
+    /// contains the id of the case.
     async fn open(&self, content: &Content, key: Key) -> Result<TicketSn, Failure> {
         let app = self.app;
         let Some(requester) = one_name(&content.requester) else {
@@ -496,8 +508,9 @@ impl Step<'_> {
         Ok(opened.sn)
     }
 
-    /// Updates the ticket fields for which the external system sent a new value. Returns true if
-    /// the ticket changed.
+    /// Updates the ticket fields for which the external system sent a new value. `fields` contains
+    /// the digests of the received values, which are compared with the digests of the earlier
+    /// values. Returns true if the ticket changed.
     async fn change(
         &self,
         sn: &TicketSn,
@@ -561,20 +574,22 @@ impl Step<'_> {
     }
 }
 
-/// Returns the id of a case. The id is the part of the stream name after `case-`.
+/// Returns the id of a case (the event stream of one external record). The id is the part of the
+/// stream name after `case-`.
 pub fn id_of(stream: &str) -> &str {
     stream.trim_start_matches("case-")
 }
 
-/// Returns the name of the event stream for a record. For a record without a readable id, the name
-/// is computed from the digest of the content.
+/// Returns the name of the event stream for an external record. For a record without a readable id,
+/// the name is computed from the digest of the content.
 fn stream_of(source: &str, record: &str, digest: &str) -> String {
     let unidentified = if record.is_empty() { digest } else { "" };
     let hash = command_id(&["case", source, record, unidentified]);
     format!("case-{}", hex(&hash))
 }
 
-/// Returns the name under which the key store contains the content of a case.
+/// Returns the name under which the key store contains the content of a case (the event stream of
+/// one external record).
 fn secret_name(stream: &str, digest: &str) -> String {
     let short = &digest[..SHORT_DIGEST.min(digest.len())];
     format!("case/{}/{short}", id_of(stream))

@@ -1,4 +1,4 @@
-//! Reads definitions from a TOML file, and stores these definitions. The file contains integrations
+//! Reads definitions from a TOML file, and stores these definitions. The file defines integrations
 //! (connections to other systems) and application kinds (types of tickets in external ITSMs).
 
 use std::collections::BTreeMap;
@@ -20,13 +20,14 @@ use serde_json::Value;
 use crate::App;
 use crate::app::definition_files::{check_name, define, unique};
 
-/// The kind of an integration that receives cases (records of another system) as JSON from a
-/// client app.
+/// The kind of an integration (a connection to another system) that receives cases. A case is a
+/// record of the other system. A client app sends the cases as JSON.
 const GENERIC_JSON: &str = "generic_json";
 /// Maximum number of days until an application (a ticket in an external ITSM) expires.
 const DAYS_MAX: u16 = 365;
 
-/// The content of a TOML file that defines integrations and application kinds.
+/// The content of a TOML file that defines integrations (connections to other systems) and
+/// application kinds (types of tickets in external ITSMs).
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
@@ -47,13 +48,13 @@ struct IntegrationEntry {
     user: Option<String>,
     #[serde(default)]
     senders: Vec<String>,
-    /// The path of a mapping file (the rules for reading a case from JSON). The path is relative to
-    /// the current file.
+    /// The path of a mapping file, which contains the rules for reading a case (a record of another
+    /// system) from JSON. The path is relative to the TOML file that contains this entry.
     mapping: Option<PathBuf>,
 }
 
-/// The content of a mapping file, which contains the rules for reading a case from JSON. Each rule
-/// is a path in the JSON, or a table with more settings.
+/// The content of a mapping file. The file contains the rules for reading a case (a record of
+/// another system) from JSON. Each rule is a path in the JSON, or a table with more settings.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct MappingFile {
@@ -65,8 +66,8 @@ struct MappingFile {
     fields: BTreeMap<String, Short>,
 }
 
-/// The rule for reading one value of a case. The rule is a path in the JSON, or a table with the
-/// members of [`ValueSource`].
+/// The rule for reading one value of a case (a record of another system). The rule is a path in the
+/// JSON of the case, or a table with the members of [`ValueSource`].
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Short {
@@ -94,8 +95,8 @@ struct KindEntry {
     service: i64,
     #[serde(default)]
     fields: BTreeMap<String, String>,
-    /// The field values that mean a granted application. The finished ticket in the external ITSM
-    /// must have all these values.
+    /// The field values that a finished ticket in the external ITSM has if the application was
+    /// granted. The application is granted only if the ticket has all these values.
     granted: BTreeMap<String, Value>,
     days: u16,
     #[serde(default = "yes")]
@@ -114,9 +115,9 @@ pub struct Definitions {
 }
 
 impl Definitions {
-    /// Reads and checks the text of a TOML file. The function `read_file` returns the text of a
-    /// mapping file, or the reason why this file is unreadable. An error is an English text with
-    /// the name of the wrong entry.
+    /// Reads and checks the text of a TOML file, and returns its definitions. The function
+    /// `read_file` returns the text of a mapping file, or the reason why this file is unreadable.
+    /// An error is an English text with the name of the wrong entry.
     pub fn read(
         text: &str,
         read_file: &dyn Fn(&Path) -> Result<String, String>,
@@ -144,8 +145,9 @@ impl Definitions {
         Ok(definitions)
     }
 
-    /// Stores all definitions. An application kind needs an integration that is in the same file or
-    /// already stored. A definition that equals the stored definition adds no event.
+    /// Stores all definitions. The integration of an application kind (a type of ticket in an
+    /// external ITSM) must be among these definitions or already stored. If the same definition is
+    /// already stored, no event is added.
     pub async fn store(&self, app: &App) -> Result<(), Error> {
         for defined in &self.integrations {
             define::<Integration>(app, &defined.name, defined).await?;
@@ -216,8 +218,9 @@ fn integration_of(
     }
 }
 
-/// Returns the definition of an integration that receives cases as JSON. The desk receives requests
-/// from the other system, but sends no requests to it.
+/// Returns the definition of an integration that receives cases (records of another system) as
+/// JSON. The desk receives requests from the other system, but sends no requests to the other
+/// system.
 fn case_source(
     entry: IntegrationEntry,
     mapping: Option<CaseMapping>,
@@ -378,8 +381,8 @@ mod tests {
         Definitions::read(text, &|_| Err("no mapping is expected".into()))
     }
 
-    /// Reads a TOML file with definitions. The text `mapping` is used as the content of the mapping
-    /// file `cases.toml`.
+    /// Reads a TOML file with definitions, and returns the definitions. In these tests, `mapping`
+    /// is the content of the mapping file `cases.toml`.
     fn read_source(text: &str, mapping: &str) -> Result<Definitions, String> {
         Definitions::read(text, &|path| match path.to_str() {
             Some("cases.toml") => Ok(mapping.to_owned()),

@@ -1,5 +1,5 @@
-//! Stores the initial configuration of the desk from TOML files. These files contain user names for
-//! people and ids for all other objects.
+//! Stores the initial configuration of the desk from TOML files. A TOML file names people by their
+//! user names, and all other objects by their ids.
 
 use std::collections::BTreeMap;
 
@@ -54,7 +54,7 @@ struct Placed {
     service: service::Defined,
 }
 
-/// Stores the basic configuration that every desk needs. Objects that are already stored are not
+/// Stores the basic configuration that every desk needs. If an object is already stored, it is not
 /// changed.
 pub async fn found(app: &App) -> Result<(), Error> {
     let admin = app.people.pid(ADMIN).await?;
@@ -79,8 +79,8 @@ pub async fn demo(app: &App) -> Result<(), Error> {
     settle(app, include_str!("demo.toml"), false).await
 }
 
-/// Stores the configuration in the text of a TOML file. If `seeds` is true, objects that already
-/// exist are not changed, because people may have edited these objects.
+/// Stores the configuration from a TOML file. `text` is the content of this file. If `seeds` is
+/// true, objects that already exist are not changed, because people may have edited these objects.
 async fn settle(app: &App, text: &str, seeds: bool) -> Result<(), Error> {
     let company: Company = toml::from_str(text)
         .map_err(|error| Error::because(Kind::Misconfigured, "cannot read the company", error))?;
@@ -132,8 +132,8 @@ async fn settle(app: &App, text: &str, seeds: bool) -> Result<(), Error> {
         define::<Catalog>(app, "catalog".into(), &CatalogCommand::Add(category)).await?;
     }
     for mut deployed in company.workflow {
-        // A deployed workflow version never changes. An existing version is therefore skipped, even
-        // if the TOML file of a newer build contains a different definition.
+        // A deployed workflow version never changes. If the version already exists, it is therefore
+        // skipped, even if the TOML file now contains a different definition.
         if app
             .configuration
             .workflow(deployed.workflow, deployed.version)
@@ -181,8 +181,9 @@ async fn settle(app: &App, text: &str, seeds: bool) -> Result<(), Error> {
     Ok(())
 }
 
-/// Replaces the user names in a workflow definition with person ids. All user names are checked
-/// first, so that an error registers no people. Then one call registers all unknown people.
+/// Replaces the user names in a workflow definition with person ids. First, all user names are
+/// checked, so that no person is registered after an error. Then one call registers all unknown
+/// people.
 pub async fn with_pids(app: &App, definition: &mut Definition) -> Result<(), Unnamed> {
     let mut all = Vec::new();
     for processors in definition.processors() {
@@ -244,8 +245,8 @@ pub async fn with_pids(app: &App, definition: &mut Definition) -> Result<(), Unn
     Ok(())
 }
 
-/// Returns a workflow definition with only this field. Functions for whole definitions can then
-/// convert a single field of the field library.
+/// Returns a workflow definition that contains only the field `field`. Functions for whole workflow
+/// definitions can then convert a single field of the field library.
 fn alone(field: &Field) -> Definition {
     Definition {
         fields: vec![field.clone()],
@@ -304,8 +305,8 @@ pub async fn field_with_names(
     definition: &Definition,
 ) -> Result<(), Error> {
     field.default = app.people.value_out(Some(field), &field.default).await?;
-    // Most fields have no conditions and are skipped here. This saves time, because API lists call
-    // this function for every field of a node.
+    // Most fields have no conditions, and this step is skipped for them. This saves time, because
+    // API lists call this function for every field of a node.
     if field.hidden_when.is_some() || field.rule.is_some() {
         for text in field.people_compared_mut(&definition.people_keys()) {
             *text = app.people.names_in(text).await?;

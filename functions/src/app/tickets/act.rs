@@ -1,4 +1,4 @@
-//! Executes commands on existing tickets. Then waits until ticket lists contain the result.
+//! Executes commands on existing tickets, and waits until ticket lists contain the result.
 
 use std::time::Duration;
 
@@ -18,11 +18,12 @@ use crate::app::{attachments, drafts};
 /// section 3).
 const CARD_WAIT: Duration = Duration::from_secs(1);
 
-/// Executes a command of a person on a ticket. Both APIs use this function.
+/// Executes a command of a person on a ticket, and returns the result of the command. All HTTP APIs
+/// use this function.
 ///
 /// If `version` is set and the ticket has another version, the command is rejected. If the command
-/// completes a form, the draft of this person for this form is deleted. The function then waits
-/// until the card (the stored summary of the ticket) contains the change.
+/// completes a form, the draft of this person for this form is deleted. Before the function
+/// returns, it waits until the card (the stored summary of the ticket) contains the change.
 pub async fn act(
     app: &App,
     sn: &TicketSn,
@@ -31,7 +32,7 @@ pub async fn act(
     command_id: [u8; 16],
     version: Option<i64>,
 ) -> Result<Outcome<Ticket>, ExecuteError<Ticket>> {
-    // The future of this call is large. It is stored on the heap, so that the calling future stays
+    // The future of this call is large. It is stored on the heap, so that the future of `act` stays
     // small.
     let executed = Box::pin(execute(app, sn, command, meta, command_id, version));
     let outcome = executed.await?;
@@ -50,8 +51,8 @@ pub async fn act(
     Ok(outcome)
 }
 
-/// Returns the workflow node of the form that the command completed, and the person who sent the
-/// form. Returns `None` if the command completed no form.
+/// If the command completed a form, returns the workflow node of the form and the person who sent
+/// the form. Otherwise, returns `None`. `events` contains the events that the command produced.
 fn completed_form<'a>(
     command: &'a Command,
     events: &[TicketEvent],
@@ -70,11 +71,11 @@ fn completed_form<'a>(
     }
 }
 
-/// Executes a command on a ticket. If `version` is set, the ticket must have this version
-/// ([`infra::Ledger::execute_at`]).
+/// Executes a command on a ticket, and returns the result of the command. If `version` is set and
+/// the ticket has another version, the command is rejected ([`infra::Ledger::execute_at`]).
 ///
-/// A command may contain people without a person id. If only these people are the reason for a
-/// rejection, one call registers these people, and the command is executed again.
+/// A command may contain people who are not registered yet. If the command is rejected for this
+/// reason, these people are registered with one call, and the command is executed again.
 pub async fn execute(
     app: &App,
     sn: &TicketSn,
@@ -123,7 +124,7 @@ pub async fn execute(
 }
 
 /// Returns true if a command with this id was already executed on the ticket. An API calls this
-/// function before all other checks, to detect a repeated request.
+/// function before all other checks, because a repeated request must not be checked again.
 pub async fn is_done(app: &App, sn: &TicketSn, command_id: &[u8; 16]) -> Result<bool, Error> {
     Ok(sn.as_str().len() <= SN_BYTES_MAX
         && app
@@ -133,9 +134,9 @@ pub async fn is_done(app: &App, sn: &TicketSn, command_id: &[u8; 16]) -> Result<
             .knows(command_id))
 }
 
-/// Links the files in a command to the ticket, and then executes the command. The desk deletes
-/// files without a link. With the opposite order, the desk could delete a file that the ticket
-/// already contains.
+/// Links the files in a command to the ticket. Then executes the command and returns its result.
+/// With the opposite order, the desk could delete a file that the ticket already contains, because
+/// the desk deletes files without a link.
 async fn act_as_known(
     app: &App,
     sn: &TicketSn,

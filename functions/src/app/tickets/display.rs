@@ -50,9 +50,9 @@ pub async fn updated_by(app: &App, card: &TicketCard) -> Result<String, Error> {
     }
 }
 
-/// Returns the text that users read for a field value. If the field has options, the text contains
-/// the names of the selected options instead of their keys (reference/bk-itsm.md 4.1). The text for
-/// a null value is empty.
+/// Converts a field value to the form that users read. If the field has options, the result
+/// contains the names of the selected options instead of their keys (reference/bk-itsm.md 4.1). For
+/// a null value, the result is an empty text.
 pub fn display(field: &Field, entry: Option<&Entry>, value: &Value) -> Value {
     if let Some(entry) = entry.filter(|entry| !entry.shown.is_empty()) {
         return entry.shown.clone().into();

@@ -1,5 +1,6 @@
 //! Checks and stores the parts of a new ticket that are not normal form fields. These parts are the
-//! display-only fields, the callback receiver and the variables. Both APIs use this module.
+//! display-only fields, the callback receiver and the variables. All HTTP APIs for new tickets use
+//! this module.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +23,7 @@ use crate::app::outbound::VARIABLES;
 /// edited.
 const DYNAMIC_FIELDS_MAX: usize = 100;
 /// Maximum length of the name of a display-only field, in characters (reference/bk-itsm.md 3.1).
-/// `VALUE_MAX` is the maximum length of the value.
+/// `VALUE_MAX` is the maximum length of the value of such a field.
 const NAME_MAX: usize = 32;
 const VALUE_MAX: usize = 255;
 /// Maximum length of a callback URL, in bytes.
@@ -31,14 +32,16 @@ const URL_MAX: usize = 2048;
 /// accept about 100 headers in one request.
 const HEADERS_MAX: usize = 32;
 /// Maximum length of the name of a callback header, in bytes. `HEADER_VALUE_MAX` is the maximum
-/// length of the value. HTTP servers usually accept at least 8 KiB for all headers of a request.
+/// length of the value of such a header. HTTP servers usually accept at least 8 KiB for all headers
+/// of a request.
 const HEADER_NAME_MAX: usize = 128;
 const HEADER_VALUE_MAX: usize = 4096;
 /// Maximum size of all headers that a client can define for its callbacks, in bytes.
 const HEADERS_BYTES_MAX: usize = 8192;
 
-/// The reason why display-only fields are rejected. `TooMany` contains the maximum number of
-/// fields. All other variants contain the position of the rejected field in the list.
+/// The reason why the display-only fields of a new ticket are rejected. `TooMany` contains the
+/// maximum number of fields. All other variants contain the index of the rejected field in the
+/// request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Unfit {
     TooMany(usize),
@@ -49,7 +52,8 @@ pub(crate) enum Unfit {
     Link(usize),
 }
 
-/// Reads the display-only fields of a new ticket. The desk generates a key for each field
+/// Converts the display-only fields in a request to the display-only fields of the new ticket.
+/// `items` contains the fields from the request. The desk generates a key for each field
 /// (reference/bk-itsm.md 3.1).
 pub(crate) fn dynamic_fields(items: &[Value]) -> Result<Vec<DynamicField>, Unfit> {
     if items.len() > DYNAMIC_FIELDS_MAX {
@@ -84,25 +88,24 @@ pub(crate) fn dynamic_fields(items: &[Value]) -> Result<Vec<DynamicField>, Unfit
     items.iter().enumerate().map(read).collect()
 }
 
-/// The reason why a callback receiver is rejected. The text in a variant is the host name or the
-/// name of the rejected header.
+/// The reason why the receiver of callbacks is rejected. If a variant contains a text, this text is
+/// the rejected host name or the name of the rejected header. A number is the limit that was
+/// exceeded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum UnfitReceiver {
     /// The URL of the receiver is not a valid http(s) URL.
     Address,
-    /// The desk must not send requests to this host. The rules for outgoing requests forbid the
-    /// host.
+    /// The rules of the desk for outgoing requests do not allow requests to this host.
     Closed(String),
     TooManyHeaders(usize),
     HeadersTooLong(usize),
     HeaderName(String),
-    /// A client must not define this header. The desk or the HTTP connection sets the value of this
-    /// header.
+    /// A client cannot define this header, because the desk or the HTTP connection sets its value.
     HeaderReserved(String),
     HeaderValue(String),
 }
 
-/// Checks the URL and the headers of a callback receiver. Returns the host name in the URL.
+/// Checks the URL and the headers of the receiver of callbacks. Returns the host name in the URL.
 pub(crate) fn callback_host(
     app: &App,
     Receiver { url, headers }: &Receiver,
@@ -124,7 +127,8 @@ pub(crate) fn callback_host(
     Ok(host.to_owned())
 }
 
-/// Checks the headers that a client defined for its callbacks.
+/// Checks the headers that a client defined for its callbacks. Returns an error if a header is not
+/// allowed or the headers are too long.
 fn check_headers(headers: &[(String, String)]) -> Result<(), UnfitReceiver> {
     if headers.len() > HEADERS_MAX {
         return Err(UnfitReceiver::TooManyHeaders(HEADERS_MAX));
@@ -167,9 +171,10 @@ fn check_headers(headers: &[(String, String)]) -> Result<(), UnfitReceiver> {
 }
 
 /// Stores variables for automatic workflow nodes in the key store, because the variables may be
-/// secrets. Returns the name of the stored secret, or `None` if there are no variables.
+/// secrets. Returns the name under which the key store contains these variables. Returns `None` if
+/// there are no variables.
 ///
-/// If the same creator sends the same variables again, no second secret is stored.
+/// If the same creator sends the same variables again, they are not stored a second time.
 pub(crate) async fn keep_variables(
     app: &App,
     creator: &PersonId,
@@ -199,12 +204,12 @@ pub(crate) async fn keep_variables(
     Ok(Some(name))
 }
 
-/// Stores the new inputs for a repeated API call in the key store, because the inputs may be
-/// secrets.
+/// Stores new inputs in the key store, because the inputs may be secrets. A person enters these
+/// inputs to repeat an API call.
 ///
-/// Returns the name of the stored secret for each input key. If an input is too long, this function
-/// stores no secret and returns the inputs without change. The ledger then rejects the command with
-/// these inputs.
+/// In the returned map, the value of each input key is the name under which the key store contains
+/// the inputs. If an input is too long, this function stores nothing and returns the inputs without
+/// change. The ledger then rejects the command with these inputs.
 pub(crate) async fn keep_inputs(
     app: &App,
     by: &PersonId,
@@ -223,9 +228,9 @@ pub(crate) async fn keep_inputs(
 }
 
 /// Stores the receiver of callbacks in the key store, because the URL and the headers may be
-/// secrets. Writes the name of the stored secret into `callback`.
+/// secrets. Writes the name under which the key store contains the receiver into `callback`.
 ///
-/// A receiver that is already stored is not stored again.
+/// If the key store already contains the same receiver, it is not stored again.
 pub(crate) async fn keep_receiver(
     app: &App,
     callback: &mut CallbackTarget,

@@ -1,6 +1,6 @@
 //! Handles the idempotency keys of requests that open tickets. Before a ticket is opened, a ticket
-//! number is reserved for the key. A repeated request gets the same number and therefore opens no
-//! second ticket. The reservation never expires.
+//! number is reserved for the idempotency key. A repeated request gets the same number and
+//! therefore opens no second ticket. The reservation never expires.
 
 use domain::idempotency_key::{self, IdempotencyKey};
 use domain::ticket::Ticket;

@@ -1,13 +1,13 @@
-//! Returns pages of ticket lists for both APIs. A list is a range of rows in a database index. Each
-//! index row contains facets (copies of the ticket fields that filters use). Filters therefore read
-//! only the index and not the ticket documents.
+//! Returns pages of ticket lists for the HTTP APIs. A list is a range of rows in a database index.
+//! Each index row contains facets (copies of the ticket fields that filters use). Filters therefore
+//! read only the index and not the ticket documents.
 //!
-//! The service, the kind, the category, the business, the tag and the status are shared facets,
-//! because many tickets have the same value. Some stores keep counters for shared facets. Such a
-//! store can count the matching tickets without reading all rows.
+//! Many tickets have the same value of a shared facet. The shared facets are service, kind,
+//! category, business, tag and status. Some stores keep counters for shared facets. Such a store
+//! can count the matching tickets without reading all rows.
 //!
-//! The creator and the end time are own facets, because their values differ from ticket to ticket.
-//! For a condition on an own facet, every row of the index range must be read.
+//! The values of an own facet differ from ticket to ticket. The own facets are the creator and the
+//! end time. For a condition on an own facet, every row of the index range must be read.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -32,7 +32,8 @@ pub const PARTS_MAX: usize = 1_000;
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     /// Limits the list to the tickets of one person. The first value is the name of a database
-    /// index such as `creator`. The value is `None` for the list of all tickets.
+    /// index, such as `creator` for the tickets that the person created. The value is `None` for
+    /// the list of all tickets.
     pub list: Option<(&'static str, PersonId)>,
     pub creator: Option<PersonId>,
     pub catalogs: Vec<String>,
@@ -48,7 +49,8 @@ pub struct Filter {
     pub ended: (Option<Moment>, Option<Moment>),
 }
 
-/// The number of the requested page. The first page has the number 1.
+/// Selects a page of a list: the page with the given number, or the last page. The first page has
+/// the number 1.
 #[derive(Clone, Copy, Debug)]
 pub enum Number {
     This(usize),
@@ -145,8 +147,9 @@ impl Filter {
             .map(|(name, _)| name)
     }
 
-    /// Returns true if a ticket matches the filter. Most lists check index rows instead. This
-    /// function checks a ticket that was loaded by its ticket number.
+    /// Returns true if a ticket matches the filter. `plan` contains the conditions of this filter
+    /// on the fields of the ticket. Most lists check index rows instead. This function checks a
+    /// ticket that was loaded by its ticket number.
     fn fits(&self, plan: &Plan, card: &TicketCard) -> bool {
         let (Some(shared), Some(own)) = (Facets::of(card), OwnFacets::of(card)) else {
             return false;
@@ -162,8 +165,8 @@ impl Filter {
     }
 }
 
-/// Converts a time to whole seconds. Times in API requests have no fractions of a second. The
-/// comparisons therefore use whole seconds.
+/// Converts a time to whole seconds. Times in API requests have no fractions of a second.
+/// Therefore, two times are compared in whole seconds.
 fn second(at: Moment) -> i64 {
     at.0.div_euclid(1000)
 }
@@ -173,8 +176,8 @@ fn is_between(at: Moment, (from, to): (Option<Moment>, Option<Moment>)) -> bool 
         && to.is_none_or(|to| second(at) <= second(to))
 }
 
-/// The conditions on shared facets. Shared facets are ticket fields such as service or status, and
-/// many tickets have the same value. An empty set of values accepts every value.
+/// The conditions on shared facets. Shared facets are ticket fields with the same value in many
+/// tickets, such as the service or the status. An empty set of values accepts every value.
 #[derive(Debug, Default)]
 struct Shared {
     statuses: HashSet<String>,
@@ -243,8 +246,8 @@ impl Own {
     }
 }
 
-/// A range of rows in a database index. The range contains a whole list and is later divided into
-/// pages.
+/// A range of rows in a database index. The range contains all rows of a list. A page is a part of
+/// this range.
 #[derive(Clone, Debug)]
 struct Stretch {
     index: &'static str,
@@ -253,9 +256,8 @@ struct Stretch {
 }
 
 impl Stretch {
-    /// Returns the index rows of one owner with times from `from` to `to`. The parameter `owner` is
-    /// the first part of each row value, such as a person id. The comparison ignores fractions of a
-    /// second.
+    /// Returns the range of index rows that start with `owner` and have a time from `from` to `to`.
+    /// `owner` is, for example, a person id. The comparison of times ignores fractions of a second.
     fn of(index: &'static str, owner: &str, (from, to): (Option<Moment>, Option<Moment>)) -> Self {
         let digits = |at: i64| format!("{owner}{:016}", at.saturating_mul(1000).max(0));
         Self {
@@ -295,9 +297,9 @@ struct Plan {
 }
 
 impl Plan {
-    /// Chooses the index for a list. Returns `None` if no ticket can match the filter. If the store
-    /// has no counters for index rows, this function may choose an index with the tickets of only
-    /// one status.
+    /// Returns the plan for a list, which contains the index to read. Returns `None` if no ticket
+    /// can match the filter. If the store has no counters for index rows, this function may choose
+    /// an index with the tickets of only one status.
     fn of(filter: &Filter, has_counters: bool) -> Option<Self> {
         let is_long = |pid: &PersonId| pid.as_str().len() > 4 * NAME_MAX;
         let whose = filter.list.as_ref().map(|(_, pid)| pid);
@@ -352,9 +354,9 @@ impl Plan {
         let ended = (filter.ended != (None, None) && pid.is_none())
             .then(|| Stretch::of("ended", "", filter.ended));
         let (index, owner) = match (index, one_status) {
-            // A special index for one status is not necessary in two cases. In the first case, a
-            // store with counters counts the rows of each status in any index. In the second case,
-            // the filter has a condition on the end time, and every row is read and checked.
+            // In two cases, the index for one status has no advantage. First, a store with counters
+            // can count the rows of each status in any index. Second, with a condition on the end
+            // time, every row is read and checked anyway.
             (index, _) if has_counters || ended.is_some() => (index, pid.map(ToString::to_string)),
             (_, Some(status)) => {
                 shared.statuses.clear();
@@ -387,8 +389,8 @@ impl Plan {
     }
 }
 
-/// Returns one page of a list without further conditions. Every row of the index range belongs to
-/// the list, and the store counts these rows.
+/// Returns one page of a list without conditions on facets (copies of ticket fields). Every row of
+/// the index range therefore belongs to the list, and the store counts these rows.
 async fn by_index(
     app: &App,
     stretch: &Stretch,
@@ -464,8 +466,8 @@ async fn by_facets(app: &App, plan: &Plan, number: Number, size: usize) -> Resul
     })
 }
 
-/// Returns one page if the filter contains ticket numbers. Loads the card (the stored summary) of
-/// each of these tickets, and checks the other conditions of the filter.
+/// Returns one page of the tickets whose ticket numbers are in the filter. Loads the card (the
+/// stored summary) of each of these tickets, and checks the other conditions of the filter.
 async fn by_number(
     app: &App,
     filter: &Filter,
@@ -567,7 +569,7 @@ async fn by_walk(app: &App, plan: &Plan, number: Number, size: usize) -> Result<
     })
 }
 
-/// Lists the tickets that ended in a period. There are two methods:
+/// Returns one page of the tickets that ended in a period. There are two methods:
 ///
 /// - Read all tickets that ended in the period, and sort these tickets by creation time.
 /// - Read the whole list in the order of creation time until the page is full.
@@ -621,8 +623,8 @@ async fn by_end(
     })
 }
 
-/// Reads the index range of a list until the requested page is full. The caller has already counted
-/// the matching tickets, and `page` contains this number.
+/// Reads the index range of a list until the requested page is full, and returns this page. The
+/// caller has already counted the matching tickets, and `page` contains this number.
 async fn by_walk_to(app: &App, plan: &Plan, page: Page, size: usize) -> Result<Page, Error> {
     let (skip, mut at, mut keys) = (page.skip(size), 0, Vec::new());
     let wanted = size.min(page.count.saturating_sub(skip));

@@ -1,5 +1,5 @@
-//! Contains the use cases for tickets. The use cases submit a new ticket, execute commands on a
-//! ticket, read a ticket, and list tickets.
+//! Contains the use cases for tickets: submit a new ticket, execute commands on a ticket, read a
+//! ticket, and list tickets.
 
 pub mod act;
 pub mod display;

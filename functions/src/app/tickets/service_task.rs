@@ -21,8 +21,8 @@ use crate::app::outbound::VARIABLES;
 use crate::app::tickets;
 use crate::app::tickets::display;
 
-/// Identifies one attempt of a service task (the work of an automatic workflow node). The node
-/// waits for the result of this attempt.
+/// Identifies one attempt of a service task (the work of an automatic workflow node). The workflow
+/// node waits for the result of this attempt.
 #[derive(Clone, Copy, Debug)]
 pub struct Awaiting<'a> {
     pub ticket: &'a TicketSn,
@@ -31,9 +31,9 @@ pub struct Awaiting<'a> {
     pub attempt: u32,
 }
 
-/// Checks whether the workflow node still waits for this attempt. If so, returns the ticket, the
-/// node kind and the service task (the work of the node). Otherwise, the inner `Err` is the reason
-/// as an English text.
+/// Checks whether a workflow node still waits for the result of one attempt. If so, returns the
+/// ticket, the node kind and the service task (the work of the node). Otherwise, the inner `Err` is
+/// the reason as an English text.
 pub async fn awaited(
     app: &App,
     awaiting: &Awaiting<'_>,
@@ -90,11 +90,12 @@ pub async fn record_result(
     }
 }
 
-/// Returns the variables for the templates of a service task (the work of an automatic workflow
-/// node).
+/// Returns the variables that the templates of a service task (the work of an automatic workflow
+/// node) can use.
 ///
-/// The variables contain the form fields, the outputs of nodes, data of the ticket, and the given
-/// inputs. The variables also contain the secret values that the client sent with the new ticket.
+/// The variables contain the form fields, the outputs of nodes, data of the ticket, and the inputs
+/// in `inputs`. The variables also contain the secret values that the client sent with the new
+/// ticket.
 pub async fn variables(
     app: &App,
     card: &TicketCard,
@@ -104,8 +105,8 @@ pub async fn variables(
     let Some(opened) = &card.ticket.opened else {
         return Ok(variables);
     };
-    // The stored variables do not exist if the creator of the ticket was erased. An API call with
-    // such a variable then fails, and the ticket contains the reason.
+    // The creator of the ticket may have been erased. The stored variables then do not exist any
+    // more. An API call that needs such a variable fails, and the ticket contains the reason.
     if let Some(name) = &opened.variables
         && let Some(stored) = app.ledger.keys.secret(name).await?
     {
@@ -132,8 +133,8 @@ pub async fn variables(
             variables.insert(format!("{}__display", field.key), shown);
             variables.insert(field.key.clone(), typed(field.kind, value));
         }
-        // A node that has not run yet has no outputs. Templates can still use these outputs,
-        // because their values are null.
+        // Templates can also use the outputs of a node that has not run yet. The values of these
+        // outputs are null.
         for node in &definition.nodes {
             let keys = node.outputs.iter().map(|output| output.key.clone());
             for key in keys.chain(output_keys(node)) {
@@ -175,8 +176,8 @@ pub async fn variables(
             display::status_name(card.ticket.status_key()).to_owned(),
         ),
         ("ticket_bk_biz_id", card.ticket.bk_biz_id().to_string()),
-        // Tickets of this desk have no sub-tasks. Templates may use these two variables, but their
-        // values are always empty.
+        // The next two variables are always empty, because tickets of this desk have no sub-tasks.
+        // They exist because templates may use them.
         ("ticket_sops_task_summary", String::new()),
         ("ticket_all_task_processors", String::new()),
         (
@@ -192,16 +193,18 @@ pub async fn variables(
     for (key, value) in inputs {
         match input(app, key, value).await? {
             Some(value) => variables.insert(key.clone(), value.into()),
-            // The stored input does not exist if its author was erased. An API call with this input
-            // then fails, and the ticket contains the reason.
+            // The person who entered this input may have been erased. The stored input then does
+            // not exist any more. An API call that needs this input fails, and the ticket contains
+            // the reason.
             None => variables.remove(key),
         };
     }
     Ok(variables)
 }
 
-/// Returns an input. The parameter `value` is the input itself, or the name of a stored secret that
-/// contains the input.
+/// Returns the value of an input. The parameter `value` is either the input itself, or the name
+/// under which the key store contains the input. Returns `None` if the key store does not contain
+/// the input.
 async fn input(app: &App, key: &str, value: &str) -> Result<Option<String>, Error> {
     if !value.starts_with(VARIABLES) {
         return Ok(Some(value.to_owned()));

@@ -1,9 +1,10 @@
 //! Opens a new ticket for a request of any API.
 //!
 //! Each API converts its request to a [`Submission`], and converts the result to its response. For
-//! a request with a repeated idempotency key, the API uses [`super::idempotency::opened_before`]
-//! instead of this module. This module would check the request again, and the service may have
-//! changed since the first request.
+//! a request with an idempotency key, the API first calls [`super::idempotency::opened_before`]. If
+//! the request is a repetition, that function returns the ticket of the earlier request. Otherwise,
+//! the desk would check the repeated request again, and could reject it. The reason is that the
+//! service may have changed since the first request.
 
 use std::collections::BTreeMap;
 
@@ -32,14 +33,15 @@ pub const TAG_MAX: usize = 32;
 /// The input of [`submit`]: the new ticket, its secrets and the idempotency key of the request.
 #[derive(Clone, Debug)]
 pub struct Submission {
-    /// The command that opens the ticket. Some people in the command may not have a person id yet.
-    /// The function [`submit`] sets the missing person ids and the ticket number.
+    /// The command that opens the ticket. Some people in the command may not be registered yet. The
+    /// function [`submit`] registers these people, and writes their person ids and the ticket
+    /// number into the command.
     pub open: Open,
     /// The variables for automatic workflow nodes, by variable name. The values may be secrets.
     /// They are therefore stored in the key store and not in the ledger.
     pub variables: BTreeMap<String, String>,
-    /// The URL and the credentials for callbacks about the ticket. The value is set if
-    /// `open.callback` is set. Both are stored in the key store.
+    /// The URL and the headers for callbacks about the ticket. This value is set if `open.callback`
+    /// is set. The URL and the headers may be secrets, so they are stored in the key store.
     pub receiver: Option<Receiver>,
     /// The idempotency key of the request. The value is `None` if the request has no key.
     pub key: Option<Key>,
@@ -62,17 +64,18 @@ impl From<Error> for SubmitError {
 
 /// Opens a new ticket in these steps:
 ///
-/// - Check the request. If the new ticket is created from an existing ticket, also check that
+/// - Check the request. If the new ticket is created from an existing ticket, also check the existing
 ///   ticket.
-/// - Register people without a person id, and store the secrets.
+/// - Register people without a person id, and store the secrets in the key store.
 /// - Open the ticket, and delete the draft of this ticket.
 /// - Wait until the card (the stored summary of the ticket) is stored, because ticket lists are
 ///   read from the cards.
 ///
-/// If a check fails, no data is stored and no person is registered.
+/// If a check fails, no data is stored and no person is registered. Otherwise, the function returns
+/// the event that opened the ticket.
 ///
-/// The function `meta` returns the metadata of the commit. Its argument is the person id of the
-/// creator.
+/// The parameter `meta` is a function that returns the metadata of the commit. Its argument is the
+/// person id of the creator.
 pub async fn submit(
     app: &App,
     submission: Submission,
@@ -115,7 +118,8 @@ fn submitter(open: &Open) -> &PersonId {
     open.agent.as_ref().unwrap_or(&open.creator)
 }
 
-/// Checks whether a command would open a ticket. This function stores no data.
+/// Checks whether the ledger would accept the command that opens a ticket. Returns an error if the
+/// ledger would reject the command. This function stores no data.
 pub async fn consider(app: &App, open: &Open) -> Result<(), ExecuteError<Ticket>> {
     app.ledger
         .consider(&Command::Open(Box::new(open.clone())), &*app.configuration)
@@ -123,9 +127,9 @@ pub async fn consider(app: &App, open: &Open) -> Result<(), ExecuteError<Ticket>
         .map(drop)
 }
 
-/// Registers all people in the command who have no person id yet. Then writes the new person ids
-/// into the command. The caller must check the command before, because people of a rejected command
-/// must not be registered.
+/// Registers all people in the command who have no person id yet. Returns the command with the new
+/// person ids. The caller must check the command first, because people in a rejected command must
+/// not be registered.
 pub async fn with_people(app: &App, mut open: Open) -> Result<Open, Error> {
     let workflow = match app.configuration.service(open.service).await?.0.as_ref() {
         Some(service) => {
@@ -153,9 +157,9 @@ pub async fn with_people(app: &App, mut open: Open) -> Result<Open, Error> {
     Ok(open)
 }
 
-/// Opens a ticket with a new ticket number. An earlier request with the same idempotency key may
-/// have reserved a number. In this case, this function uses the reserved number. Sets `open.sn` and
-/// `open.id`.
+/// Opens a ticket with a new ticket number, and returns the result of the command. If an earlier
+/// request with the same idempotency key has reserved a number, this function uses the reserved
+/// number. The number is written into `open.sn` and `open.id`.
 pub async fn open(
     app: &App,
     mut open: Open,
@@ -203,9 +207,9 @@ pub async fn open(
                     .map_err(NotOpened::from);
             }
             Err(ExecuteError::Rejected(Rejection::Exists)) => {}
-            // Another request already opened a ticket with this number. Both commands have the same
-            // command id, so the ledger returned the earlier result. The loop tries the next
-            // number.
+            // Another request already opened a ticket with this number. Its command and the new
+            // command have the same command id, so the ledger returned the result of the earlier
+            // command. The loop tries the next number.
             Ok(outcome) if outcome.repeated && key.is_none() => {}
             other => {
                 let outcome = other?;
@@ -232,10 +236,12 @@ pub enum NotRaised {
     Technical(#[from] Error),
 }
 
-/// Checks whether a person may create a new ticket from the existing ticket `from`. The request
-/// names this ticket in the field `from_ticket_id` (reference/bk-itsm.md 3.1).
+/// Checks whether the person `by` may create a new ticket from the existing ticket `from`. A
+/// request contains the number of the existing ticket in the field `from_ticket_id`
+/// (reference/bk-itsm.md 3.1).
 ///
-/// The existing ticket must not be ended. The person `by` must have permission to see this ticket.
+/// Returns an error if the existing ticket is ended or the person has no permission to see this
+/// ticket.
 pub async fn may_raise(app: &App, from: &TicketSn, by: &PersonId) -> Result<(), NotRaised> {
     let card = card(app, from).await?.ok_or(NotRaised::Unknown)?;
     if card.ticket.status.is_over() {

@@ -1,8 +1,9 @@
-//! Executes the steps of an API call of an automatic workflow node. Each step sends a request and
-//! stores the result of the attempt. The last step also stores the final result in the ticket.
+//! Executes the steps of an API call. An automatic workflow node makes this call. Each step sends a
+//! request and stores the result of the attempt. The last step also stores the final result in the
+//! ticket.
 //!
-//! The API call is closed only after the ticket contains the result. If the process crashes before
-//! this time, the deadline of the API call starts the step again. Each request has the header
+//! The API call is closed only after the ticket contains the result. If the process crashes
+//! earlier, the deadline of the API call starts the step again. Each request has the header
 //! `Idempotency-Key`. The receiver can therefore detect a repeated request.
 
 use std::collections::BTreeMap;
@@ -21,7 +22,8 @@ use crate::app::outbound::{self, Described};
 use crate::app::tickets::service_task::{self, Awaiting};
 use crate::queue::runner::{self, Outgoing, Prepared};
 
-/// Executes the next step of an API call if the time of this step has come.
+/// Executes the next step of an API call, if this step is already due. `stream` is the event stream
+/// of the API call.
 pub async fn step(app: &App, stream: &str) -> Result<(), Error> {
     runner::run::<ApiCall>(app, stream).await
 }
@@ -63,8 +65,8 @@ impl Outgoing for ApiCall {
 
     /// Stores the result of the API call in its ticket, and then closes the API call.
     ///
-    /// If the ticket does not wait for this result, the API call is also closed. The closing event
-    /// shows that the ticket did not accept the result.
+    /// If the ticket no longer waits for this result, the API call is closed nevertheless. The
+    /// closing event shows that the ticket did not accept the result.
     async fn conclude(&self, app: &App, stream: &str) -> Result<(), Error> {
         let (Some(requested), Some(answered)) = (&self.requested, &self.answered) else {
             return Ok(());
@@ -88,7 +90,8 @@ impl Outgoing for ApiCall {
     }
 }
 
-/// Creates the next HTTP request of an API call.
+/// Prepares the next HTTP request of an API call. If no request can be sent, returns a verdict
+/// about the API call instead.
 async fn prepare<'a>(app: &App, call: &'a ApiCall) -> Result<Prepared<'a, ApiCall>, Error> {
     let failed = |reason: String| {
         let outputs = BTreeMap::new();
@@ -125,9 +128,9 @@ async fn prepare<'a>(app: &App, call: &'a ApiCall) -> Result<Prepared<'a, ApiCal
             return failed("the service task is no API call".into());
         }
     };
-    // A repeated request has the same idempotency key as before. Two kinds of requests have their
-    // own keys: each step of a task in the BlueKing standard operations platform (SOPS), and each
-    // request for the progress of an API call.
+    // A repeated request has the same idempotency key as before. Two kinds of requests have an
+    // additional text in their keys. The first kind asks for the progress of an API call. The
+    // second kind is a later step of a task in the BlueKing standard operations platform (SOPS).
     let key = match (&service_task, call.step.as_str()) {
         (_, "") => requested.key.clone(),
         (ServiceTask::Request(_), _) => format!("{}-{}", requested.key, call.polls),
@@ -149,10 +152,10 @@ async fn prepare<'a>(app: &App, call: &'a ApiCall) -> Result<Prepared<'a, ApiCal
     let request = match outbound::request(&*app.ledger.keys, described).await? {
         Ok(request) => request,
         Err(reason) => {
-            // A request that cannot be built, for example because of a missing secret, is handled
-            // like a request without a response. A request for the progress is repeated later. A
-            // request that creates a task fails immediately, and the reason contains the name of
-            // the missing secret.
+            // This request cannot be built, for example because a secret is missing. The desk
+            // handles this error like a missing response. If the request asks for the progress of a
+            // task, it is repeated later. If the request creates a task, the API call fails
+            // immediately. The reason then names the missing secret.
             let response = Err(HttpError::Unknown(reason));
             let (verdict, policy) = provider.verdict(&service_task, kind, call, &response);
             return Ok(Prepared::Verdict(verdict, policy));

@@ -21,8 +21,8 @@ use crate::App;
 /// A list of all aggregate types of the desk.
 pub type Registry = &'static [&'static dyn Aggregate];
 
-/// A function that handles a reached deadline of a stream. The function must check the deadline
-/// first, because the deadline may have changed before the call.
+/// A function that handles a reached deadline of a stream. The deadline may have changed before the
+/// call. The function must therefore check first whether the stream still has this deadline.
 pub type Fire = for<'a> fn(&'a App, &'a Due) -> BoxFuture<'a, Result<(), Error>>;
 
 /// The handling of the deadlines of one aggregate type. A reached deadline becomes a message in
@@ -42,8 +42,8 @@ pub trait Aggregate: Send + Sync {
     /// Returns the name of the view that contains the cards (the stored summaries of streams).
     /// Returns `None` if this aggregate type has no cards.
     fn view(&self) -> Option<&'static str>;
-    /// Returns the names of the indexes with counters. The store can count the rows of these
-    /// indexes without reading the rows.
+    /// Returns the names of the indexes with counters. The store can count the rows of such an
+    /// index without reading the rows.
     fn counted(&self) -> &'static [&'static str];
     /// Returns the names of all reactions. A reaction is a function that creates messages from
     /// events.
@@ -51,8 +51,8 @@ pub trait Aggregate: Send + Sync {
     /// Returns the queue and the handler for reached deadlines. Returns `None` if this aggregate
     /// type has no deadlines.
     fn deadlines(&self) -> Option<&Deadlines>;
-    /// Computes the new card (the stored summary), the deadlines and the messages of a stream from
-    /// received commits, see [`super::fold`].
+    /// Returns the new card (the stored summary), the deadlines and the messages of a stream. They
+    /// are computed from the commits in `received`, see [`super::fold`].
     async fn fold(
         &self,
         follower: &Follower<'_>,
@@ -60,7 +60,7 @@ pub trait Aggregate: Send + Sync {
         received: &[Received],
     ) -> Result<Changes, Error>;
     /// Builds all cards (the stored summaries of streams) of this aggregate type again, see
-    /// [`rebuild::cards`].
+    /// [`rebuild::cards`]. Returns the numbers of built and changed cards.
     async fn rebuild(
         &self,
         ledger: &Ledger,
@@ -68,7 +68,7 @@ pub trait Aggregate: Send + Sync {
         followed: i64,
     ) -> Result<Rebuilt, Error>;
     /// Compares each snapshot of a stream with the state that is computed from the events. For each
-    /// wrong snapshot, returns the first sequence of its commit.
+    /// wrong snapshot, the result contains the first sequence of the commit with this snapshot.
     async fn wrong_snapshots(&self, ledger: &Ledger, stream: &str) -> Result<Vec<i64>, Error>;
     /// Returns the commits of a stream up to `until` and the state of the stream after these
     /// commits.

@@ -12,14 +12,15 @@ use infra::{CommandEnvelope, Error, ExecuteError, Ledger};
 
 use super::aggregate::Registry;
 
-/// The births of all reactions by name. A birth is the time or the feed position at which a
-/// reaction became active.
+/// The births of all reactions by name. A reaction is a function that creates messages from events.
+/// Its birth is the time or the feed position at which it became active.
 #[derive(Clone, Debug, Default)]
 pub struct Births(BTreeMap<&'static str, Birth>);
 
 impl Births {
-    /// Reads the births of all reactions. A birth is the time or the feed position at which a
-    /// reaction became active. A reaction without a birth ignores all commits.
+    /// Returns the births of all reactions (functions that create messages from events). A birth is
+    /// the time or the feed position at which a reaction became active. A reaction without a birth
+    /// ignores all commits.
     pub async fn load(ledger: &Ledger, registry: Registry) -> Result<Self, Error> {
         let mut births = BTreeMap::new();
         for name in names(registry) {
@@ -28,9 +29,9 @@ impl Births {
         Ok(Self(births))
     }
 
-    /// Reads the births of all reactions. A birth is the time or the feed position at which a
-    /// reaction became active. A reaction without a birth becomes active now and ignores all
-    /// existing commits.
+    /// Returns the births of all reactions (functions that create messages from events). A birth is
+    /// the time or the feed position at which a reaction became active. A reaction without a birth
+    /// becomes active now and ignores all existing commits.
     pub async fn activate(ledger: &Ledger, registry: Registry) -> Result<Self, Error> {
         let position = ledger.store.head().await?.position;
         // In an empty ledger, a reaction must process all later commits. The time 0 is earlier than
@@ -42,11 +43,13 @@ impl Births {
         Self::activate_at(ledger, registry, Some(position), at).await
     }
 
-    /// Reads the births of all reactions. A birth is the time or the feed position at which a
-    /// reaction became active. A reaction without a birth becomes active now.
+    /// Returns the births of all reactions (functions that create messages from events). A birth is
+    /// the time or the feed position at which a reaction became active. A reaction without a birth
+    /// becomes active now.
     ///
-    /// Such a reaction ignores the commits up to the feed position `position`. If the position of a
-    /// commit is unknown, the reaction ignores the commit if the commit time is before `at`.
+    /// Such a reaction ignores the commits up to the feed position `position`. If the feed position
+    /// of a commit is unknown, its time decides: the reaction ignores a commit with a time before
+    /// `at`.
     pub async fn activate_at(
         ledger: &Ledger,
         registry: Registry,
@@ -82,9 +85,10 @@ impl Births {
         Ok(Self(births))
     }
 
-    /// Returns true if a reaction must process a commit. A reaction must process all commits that
-    /// are not older than its birth (the start of its activity). `position` is `None` if the feed
-    /// position of the commit is unknown.
+    /// Returns true if a reaction (a function that creates messages from events) must process a
+    /// commit. A reaction must process all commits that are not older than the start of its
+    /// activity. `position` is the feed position of the commit, or `None` if this position is
+    /// unknown. `at` is the time of the commit.
     pub fn includes(&self, reaction: &str, position: Option<i64>, at: Moment) -> bool {
         self.0
             .get(reaction)

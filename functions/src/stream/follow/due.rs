@@ -9,10 +9,11 @@ use infra::Error;
 use infra::queue::NewMessage;
 use infra::views::{Document, Put, Range, Views};
 
-/// The name of the view that contains the deadlines of all streams. Its index has the same name.
+/// The name of the view that contains the deadlines of all streams. The index of this view has the
+/// same name.
 pub const VIEW: &str = "due";
-/// A deadline that is reached within this time (in milliseconds) gets its message immediately. The
-/// next scheduled search for reached deadlines may be too late for such a deadline.
+/// If a deadline is reached within this time (in milliseconds), its message is created immediately.
+/// The next scheduled search for reached deadlines may be too late for such a deadline.
 const SOON_MS: i64 = 120_000;
 /// Number of deadlines that one read of the index returns.
 const PAGE: usize = 1000;
@@ -23,8 +24,8 @@ type Deadlines = BTreeMap<String, Moment>;
 /// The sequence of an event, and the deadline change that this event causes.
 pub type Change = (i64, DeadlineChange);
 
-/// The result of [`apply`]. `put` is the write of the new deadlines. `messages` contains a message
-/// for each changed deadline that is reached within `SOON_MS`.
+/// The result of [`apply`]. `put` stores the new deadlines. `messages` contains a message for each
+/// changed deadline that is reached within `SOON_MS`.
 #[derive(Debug)]
 pub struct Applied {
     pub put: Put,
@@ -32,7 +33,8 @@ pub struct Applied {
 }
 
 /// Applies deadline changes to the stored deadlines of a stream. The parameter `last` is the
-/// sequence of the last event in the changes.
+/// sequence of the last event in the changes. Messages about near deadlines go to the queue
+/// `queue`.
 ///
 /// Returns `None` if the stored document already contains all changes.
 pub fn apply(
@@ -112,8 +114,8 @@ pub fn message(
     }
 }
 
-/// Reads the deadlines of all streams in the order of their times. Each call of `next` returns a
-/// part of the list.
+/// Reads the deadlines of all streams in the order of their times. Each call of `next` returns the
+/// next deadlines.
 pub struct Rows<'a> {
     views: &'a dyn Views,
     to: String,
@@ -134,8 +136,8 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Returns the next part of the list. Each entry contains a stream name, a deadline id and a
-    /// time. The result is empty after the last deadline.
+    /// Returns the next deadlines. Each entry contains a stream name, a deadline id and a time. The
+    /// result is empty after the last deadline.
     pub async fn next(&mut self) -> Result<Vec<(String, String, Moment)>, Error> {
         if self.is_end {
             return Ok(Vec::new());
@@ -154,7 +156,7 @@ impl<'a> Rows<'a> {
             .await?;
         self.is_end = page.len() < PAGE;
         if let Some(last) = page.last() {
-            // The next read starts at the last index value of this part. Several entries can have
+            // The next read starts at the last index value of this page. Several entries can have
             // the same index value. The next read therefore skips the entries that were already
             // returned.
             let seen = page

@@ -1,5 +1,6 @@
 //! Builds the cards (the stored summaries of streams) of one aggregate type again from the ledger.
-//! Building a card again must not send messages again, so this module has no access to queues.
+//! The normal update of a card also sends messages. A rebuild must not send these messages again,
+//! so this module has no access to queues.
 
 use domain::views::Card;
 use events::Event;
@@ -22,13 +23,13 @@ pub struct Rebuilt {
 }
 
 /// Builds all cards (stored summaries of streams) of one type in a second view. Then replaces the
-/// stored cards with the new cards.
+/// stored cards with the new cards. Returns the numbers of built and changed cards.
 ///
 /// A card contains the sequence of its last commit. The follower (the normal update of cards) sends
-/// messages only for commits after this sequence. A card with a higher sequence would therefore
-/// suppress messages. For this reason, each card is built only up to the sequence of the stored
-/// card. The feed is read only up to `followed`, the last feed position that the follower has
-/// processed.
+/// messages only for commits after this sequence. If a new card had a higher sequence than the
+/// stored card, some messages would never be sent. For this reason, each card is built only up to
+/// the sequence of the stored card. The feed is read only up to `followed`, the last feed position
+/// that the follower has processed.
 ///
 /// If the follower updates a card during the rebuild, the rebuild does not replace this card.
 pub async fn cards<C: Card>(
@@ -193,8 +194,8 @@ async fn drop_orphans<C: Card>(ledger: &Ledger, views: &dyn Views) -> Result<u64
     }
 }
 
-/// Applies one commit to the card (the stored summary) of its stream in the view `view`. This
-/// function sends no messages, because it has no access to queues.
+/// Applies one commit to the card (the stored summary) of its stream in the view `view`. No
+/// messages are sent, because this function has no access to queues.
 async fn refold<C: Card>(
     ledger: &Ledger,
     views: &dyn Views,
