@@ -20,13 +20,13 @@ use infra::http::egress::Egress;
 use infra::login::{Login, http::Http as HttpLogin, memory::Memory as NoLogin};
 use lambda_runtime::Error;
 
-/// The functions that may not read the journal (the database table of all commits). All other
-/// functions read the journal once when they start. This read opens the connection to the database
-/// before the first call.
+/// The functions that have no permission to read the journal (the database table of all commits).
+/// All other functions read the journal once when they start, to open the connection to the
+/// database before the first call.
 const NO_JOURNAL: [&str; 3] = ["index", "project", "wake"];
 
-/// Maximum size of a response body, in bytes. Lambda allows 6 MiB for the whole response. This size
-/// also includes the headers, and the base64 encoding makes the body larger.
+/// Maximum size of a response body, in bytes. Lambda allows 6 MiB for a whole response. The headers
+/// and the base64 encoding of the body need a part of these 6 MiB.
 const RESPONSE_BYTES_MAX: u64 = 4 << 20;
 
 #[tokio::main(flavor = "current_thread")]

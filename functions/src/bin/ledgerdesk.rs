@@ -44,11 +44,11 @@ fn print_error(text: &str) {
     let _ = writeln!(std::io::stderr(), "ledgerdesk: {text}");
 }
 
-/// Ends the program if writing to standard output fails.
+/// Installs a panic hook that ends `ledgerdesk` if a write to standard output fails.
 ///
-/// The program that reads the output may end early, for example with `| head`. This program then
-/// ends successfully without a message. For any other write error, such as a full disk, this
-/// program ends with a failure.
+/// Another program may read the output and end early, for example `| head`. In this case,
+/// `ledgerdesk` ends successfully without a message. For any other write error, such as a full
+/// disk, `ledgerdesk` ends with a failure.
 fn exit_on_failed_print() {
     let default_hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

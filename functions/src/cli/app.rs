@@ -2,7 +2,7 @@
 //! the API).
 //!
 //! With the option `--url`, the command sends requests to `/v1` of a running service desk. Without
-//! this option, it writes into the directory of a stopped service desk.
+//! this option, the command reads and writes the directory of a stopped service desk.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -41,7 +41,7 @@ pub struct App {
     /// The URL of the running service desk, such as https://desk.example.com.
     #[arg(long, global = true, value_name = "URL", conflicts_with_all = ["data", "cloud"])]
     pub url: Option<String>,
-    /// With --url: a file with CODE:SECRET of an app that may act for the user. `-` reads standard
+    /// With --url: a file with CODE:SECRET of an app that may act for --user. `-` reads standard
     /// input.
     #[arg(long, global = true, value_name = "FILE")]
     pub app_file: Option<PathBuf>,
@@ -60,7 +60,8 @@ pub enum Command {
     Add {
         /// The code of the app.
         code: String,
-        /// Let the app act only for users with a login token. Other apps may act for every user.
+        /// This app may act only for users with a login token. Without this option, it may act for
+        /// every user.
         #[arg(long)]
         plain: bool,
         #[command(flatten)]
@@ -264,7 +265,9 @@ impl App {
         }))
     }
 
-    /// Returns whether the service desk has an app with this code. The function only reads data.
+    /// Returns whether the service desk has an app with this code. `running` is the connection to a
+    /// running service desk. If `running` is `None`, the function reads the directory of a stopped
+    /// service desk. The function only reads data.
     async fn is_known(&self, running: Option<&Running>, code: &str) -> Result<bool, CommandError> {
         let Some(running) = running else {
             self.target.exists()?;
@@ -280,8 +283,8 @@ impl App {
     }
 }
 
-/// The connection to a running service desk. It contains the URL of the service desk, and the app
-/// and the user that send the requests.
+/// The connection to a running service desk. It contains the URL of the service desk. It also
+/// contains the app and the user name that are used in each request.
 struct Running {
     url: Url,
     client: Client,
@@ -290,8 +293,9 @@ struct Running {
 }
 
 impl Running {
-    /// Sends a request to `/v1/apps` of the service desk. Returns an error if the service desk
-    /// rejects the request.
+    /// Sends a request to `/v1/apps` of the service desk, and returns the JSON body of the
+    /// response. `path` contains the path segments after `/v1/apps`. Returns an error if the
+    /// service desk rejects the request.
     async fn request(
         &self,
         method: &str,
@@ -341,8 +345,8 @@ impl Running {
         Ok((status, serde_json::from_slice(&bytes).unwrap_or_default()))
     }
 
-    /// Returns the response if its status means success. Otherwise returns an error that contains
-    /// the reason from the response.
+    /// Checks the status of a response. If the status means success, returns `response` (the JSON
+    /// body). Otherwise returns an error that contains the reason from the response.
     fn accepted(&self, status: StatusCode, response: Value) -> Result<Value, CommandError> {
         if status == StatusCode::NO_CONTENT || (status.is_success() && response.is_object()) {
             return Ok(response);
@@ -372,9 +376,9 @@ fn check_code(code: &str) -> Result<(), CommandError> {
     )))
 }
 
-/// Converts an error text to the error of the command. If another process uses the directory, the
-/// function adds a hint to the text: the options `--url` and `--app-file` can change a running
-/// service desk.
+/// Converts an error text to the error of the command. If the text means that another process uses
+/// the directory of the service desk, the function adds a hint: with the options `--url` and
+/// `--app-file`, the command can change a running service desk.
 fn with_hint(error: String) -> CommandError {
     match CommandError::from(error) {
         CommandError::Busy(text) => CommandError::Busy(format!(

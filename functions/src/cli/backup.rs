@@ -33,7 +33,8 @@ pub(super) const LEDGER: &str = "ledger.db";
 pub(super) const KEYS: &str = "keys.db";
 /// The name of the folder in a backup that contains the names of people and their encryption keys.
 pub(super) const KEYS_FOLDER: &str = "keys";
-/// A text in the name of a temporary directory. This text marks the directory as incomplete.
+/// The name of a temporary directory contains this text. The text marks the directory as
+/// incomplete.
 const PARTIAL: &str = ".partial";
 /// The largest number of bytes in one read when a file is copied.
 const CHUNK: usize = 1 << 20;
@@ -81,12 +82,12 @@ pub(super) struct Manifest {
     pub position: i64,
     pub feed_hash: String,
     pub commits: u64,
-    /// The descriptions of all files in the backup, without the manifest and the folder of keys.
+    /// The descriptions of the files in the backup. The manifest and the folder of keys are not in
+    /// this list.
     pub files: Vec<Entry>,
-    /// The uploads without a file. Their files were already missing in the service desk when the
-    /// backup was made.
+    /// The uploads whose files were already missing in the service desk when the backup was made.
     pub missing: Vec<String>,
-    /// The file of this backup that contains people and keys. A restore can use another copy of
+    /// The file in this backup that contains people and keys. A restore can use a separate copy of
     /// people and keys instead, if the copy is from the same service desk.
     pub keys: Entry,
 }
@@ -103,13 +104,13 @@ pub(super) struct KeysManifest {
     pub file: Entry,
 }
 
-/// A directory that the command fills under a temporary name. The directory gets its final name
-/// when all its files are complete.
+/// A new directory of a backup or a restore. The directory has a temporary name until all its files
+/// are complete.
 pub(super) struct Work {
     target: PathBuf,
     /// The path of the temporary directory.
     pub at: PathBuf,
-    /// Whether the target directory already existed and was empty. The command does not replace
+    /// Whether the target directory already existed and was empty. The program does not replace
     /// such a directory, because it may be a mount point.
     existed: bool,
     is_done: bool,
@@ -172,11 +173,11 @@ impl Work {
         })
     }
 
-    /// Gives the temporary directory its final name, which is the path of the target.
+    /// Renames the temporary directory to the path of the target directory.
     ///
-    /// If the target directory already existed, the function moves the files into this directory
-    /// instead. It moves the file `last` at the end, because a directory without this file counts
-    /// as incomplete.
+    /// If the target directory already existed, the function moves each file of the temporary
+    /// directory into the target directory instead. The file `last` is moved at the end, because a
+    /// directory without this file counts as incomplete.
     pub(super) fn finish(mut self, last: &str) -> Result<(), String> {
         let failed =
             |error: std::io::Error| format!("cannot complete {}: {error}", self.target.display());
@@ -216,8 +217,9 @@ impl Drop for Work {
     }
 }
 
-/// Removes the incomplete directories of killed processes. These directories may contain the names
-/// and the keys of people.
+/// Removes the incomplete directories in `folder` that killed processes left. These directories may
+/// contain the names and the keys of people. The function `is_unfinished` receives the name of a
+/// directory, and returns true if the name marks an incomplete directory.
 fn remove_abandoned(folder: &Path, is_unfinished: impl Fn(&str) -> bool) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let is_abandoned = || {
@@ -400,9 +402,9 @@ fn copy_database(source: &Path, target: &Path, bar: &ProgressBar) -> Result<(), 
     copied.map_err(words)
 }
 
-/// Verifies the copy of a ledger in a folder. The function checks the database file and the hash
-/// chains. It also checks that the ledger contains every published commit. The file `heads` lists
-/// the positions and hashes of the published commits.
+/// Verifies the copy of a ledger in a folder: the database file and the hash chains. The copy must
+/// also contain every commit in `published` (the positions and hashes of published commits).
+/// Returns an error that lists the problems if the copy is wrong.
 pub(super) async fn prove(
     folder: &Path,
     published: &[Head],
@@ -470,8 +472,8 @@ fn text_of<T: Serialize>(manifest: &T) -> Result<Vec<u8>, String> {
 }
 
 impl Backup {
-    /// Writes the backup and verifies the copies. If files of uploads are missing in the service
-    /// desk, the backup is complete without these files, but the function returns an error.
+    /// Writes the backup and verifies all copies. If an upload has no file in the service desk, the
+    /// function still completes the backup, but it returns an error that lists the missing uploads.
     pub async fn run(self) -> Result<(), String> {
         let data = &self.data;
         let running = is_running(data).map_err(words)?;
@@ -569,9 +571,9 @@ impl Backup {
             },
         };
         write_file(&work.at.join(MANIFEST), &text_of(&manifest)?)?;
-        // The directory of keys gets its final name first. If the process ends between the two
-        // steps, keys exist without a backup, which does no harm. In the opposite order, a backup
-        // without keys could remain, and such a backup is useless.
+        // The directory with the keys and the directory with the backup get their final names one
+        // after the other. The keys are first. If the process ends between the two steps, only the
+        // keys exist, which does no harm. A backup without keys would be useless.
         if let Some(separate) = separate {
             separate.finish(MANIFEST)?;
         }
@@ -622,8 +624,8 @@ impl Backup {
     }
 }
 
-/// Returns the id of the ledger, which the copied ledger and the copied key store must both
-/// contain. Rejects the copies if their ids differ.
+/// Returns the id that the copied ledger and the copied key store have in common. Returns an error
+/// if their ids differ or if an id is missing.
 fn common_id(ledger: &Path, keys: &Path) -> Result<String, String> {
     match (backup::key_store(ledger).map_err(words)?, backup::key_store(keys).map_err(words)?) {
         (Some(ledger), Some(keys)) if ledger == keys => Ok(ledger),
@@ -654,8 +656,9 @@ fn copy_files(source: &Path, target: &Path, bar: &ProgressBar) -> Result<Vec<Ent
 }
 
 /// Returns the content of the file `heads` for the backup. This file lists the positions and hashes
-/// of published commits. The result contains the existing `lines` up to the last commit of the
-/// copied ledger, and a new line for this commit.
+/// of published commits. `lines` contains the lines of this file in the service desk, and `head` is
+/// the last commit of the copied ledger. The result contains the lines up to this commit, and a new
+/// line for this commit.
 fn heads_of(mut lines: Vec<String>, head: Head, at: Timestamp) -> String {
     lines.retain(|line| {
         let position = line.split(' ').next().unwrap_or_default();
@@ -671,9 +674,9 @@ fn heads_of(mut lines: Vec<String>, head: Head, at: Timestamp) -> String {
 }
 
 /// Returns the missing uploads. An upload is missing if the copied ledger contains the upload, but
-/// its file is neither in the copy nor in the service desk.
+/// the copied files do not. An upload that was discarded during the backup is not missing.
 ///
-/// If an upload was discarded during the backup, the result does not contain this upload.
+/// `running` must be true if the service desk runs in the directory `data`.
 async fn missing(copied: &Path, data: &Path, running: bool) -> Result<Vec<String>, String> {
     let copy = local::look(copied, false).map_err(words)?;
     let missing = uploads::look(&copy.ledger, &copy.attachments, &*copy.blob, copy.has_keys)

@@ -46,19 +46,21 @@ pub struct Demo {
     /// The directory of the service desk [default: a new directory in the temporary directory].
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// A number that determines the simulated day. The same number creates the same tickets.
+    /// A number that determines the simulated day. With the same number, the demo creates the same
+    /// tickets.
     #[arg(long, default_value_t = 1, value_name = "NUMBER")]
     pub seed: u64,
 }
 
-/// The requests that the callback receiver of the demo has received.
+/// The callbacks that the callback receiver of the demo has accepted and rejected.
 #[derive(Debug, Default)]
 struct Received {
     calls: AtomicU64,
     /// The ticket numbers of all callbacks that the receiver has accepted.
     tickets: Mutex<std::collections::BTreeSet<String>>,
-    /// The ticket numbers of all callbacks that the receiver has rejected. If a ticket number ends
-    /// with 7, the receiver rejects the first callback, so that the demo shows a repetition.
+    /// The ticket numbers of all callbacks that the receiver has rejected. The receiver rejects the
+    /// first callback of each ticket whose number ends with 7. In this way, the demo shows how the
+    /// desk repeats a callback.
     refused: Mutex<std::collections::BTreeSet<String>>,
 }
 

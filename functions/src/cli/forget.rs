@@ -75,8 +75,8 @@ impl Forget {
         self.end(erasure::erase(&app, &self.person, is_configuration, &searching(head)).await)
     }
 
-    /// Adds a hint to the error that another process uses the directory. The hint contains the API
-    /// request that erases a person in a running service desk.
+    /// Adds a hint to an error text, if the error is that another process uses the directory. The
+    /// hint contains the API request that erases a person while the service desk is running.
     fn in_use(&self, error: String) -> String {
         match self.target.directory() {
             Some(_) if error.contains("another process") => format!(
@@ -93,7 +93,8 @@ impl Forget {
                 serde_json::to_string_pretty(&report).unwrap_or_default()
             ),
             Ok(report) => print(&report),
-            // An unknown user name is not an error here, because the person may already be erased.
+            // An unknown user name does not count as a failure, because the person may already be
+            // erased.
             Err(NotErased::Unknown(person)) if self.json => {
                 println!(
                     "{}",
@@ -117,8 +118,9 @@ async fn head(app: &App) -> Result<i64, String> {
         .position)
 }
 
-/// Returns a function that updates a progress bar during the search of all commits for the person.
-/// The bar is visible only on a terminal.
+/// The erasure reads all commits of the ledger. Returns a function that shows the position of the
+/// last read commit in a progress bar. `head` is the last position of the ledger. The bar is
+/// visible only on a terminal.
 fn searching(head: i64) -> impl Fn(i64) + Send + Sync {
     let bar = ProgressBar::new(head.unsigned_abs());
     move |position: i64| {

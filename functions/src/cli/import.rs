@@ -19,15 +19,15 @@ use crate::app::importing::rejected::Rejected;
 use crate::app::importing::{self, Log, Progress, Totals};
 use crate::host::local::publish;
 
-/// The largest number of rejected rows that the text output contains. The options `--json` and
-/// `--rejected` give more rows.
+/// The largest number of rejected rows in the text output. The output of `--json` and the file of
+/// `--rejected` contain more rows.
 const SHOWN: usize = 20;
 
 #[derive(Debug, Args)]
 pub struct Import {
     /// A CSV file with a header line. The file may be compressed with gzip.
     pub file: PathBuf,
-    /// A TOML file that maps the columns. docs/importing.md describes the format.
+    /// A TOML file that assigns the columns of the CSV file to event fields (docs/importing.md).
     #[arg(long)]
     pub mapping: PathBuf,
     /// Read and check the file, but write nothing to the service desk.
@@ -49,7 +49,7 @@ fn words(error: Error) -> String {
 
 impl Import {
     /// Imports or checks the incident log. Returns an error if all rows are rejected. With the
-    /// option `--strict`, the function returns an error if at least one row is rejected.
+    /// option `--strict`, one rejected row is already an error.
     pub async fn run(self, json: bool) -> Result<(), String> {
         let text = std::fs::read_to_string(&self.mapping)
             .map_err(|error| format!("cannot read {}: {error}", self.mapping.display()))?;
@@ -59,9 +59,9 @@ impl Import {
             .map_err(|error| format!("cannot read {}: {error}", self.file.display()))?
             .len();
         let progress = Arc::new(Progress::default());
-        // The header line of the file is compared with the mapping (the TOML file that maps the
-        // columns) before the service desk is opened. A wrong mapping therefore creates no
-        // directory.
+        // This check happens before the service desk is opened. It compares the header line of the
+        // file with the mapping (the TOML file that describes the columns). If the mapping is
+        // wrong, the command stops and creates no directory.
         let log = Log::open(&self.file, Arc::new(mapping), progress.clone()).map_err(words)?;
         let context = json!({ "file": self.file.display().to_string(), "encoding": log.encoding.name(), "delimiter": char::from(log.delimiter).to_string() });
         let rejected = self
@@ -100,7 +100,8 @@ impl Import {
         Ok(())
     }
 
-    /// Imports the log and returns the totals and the duration.
+    /// Imports the log. Returns the totals (the numbers of imported, rejected and other rows) and
+    /// the duration of the import.
     async fn import(
         &self,
         log: Log,
@@ -130,7 +131,8 @@ impl Import {
         ))
     }
 
-    /// Checks all rows in the same way as an import, but writes no events.
+    /// Checks all rows in the same way as an import, but writes no events. Returns the totals, but
+    /// no duration.
     async fn check(
         &self,
         log: Log,
@@ -144,8 +146,9 @@ impl Import {
         ))
     }
 
-    /// Returns the ledger of the service desk, and the key for the fingerprints of rows. Returns
-    /// `None` if the service desk does not exist. The function creates no files.
+    /// Opens the service desk without creating a file. Returns the ledger and a key. The key is
+    /// used to compute a fingerprint (a keyed hash) of each row. Returns `None` if the service desk
+    /// or the key does not exist.
     async fn desk(&self) -> Result<Option<(Ledger, [u8; 32])>, String> {
         let Some(directory) = self.target.directory() else {
             let cloud = self.target.connect().await?;

@@ -61,8 +61,8 @@ impl Write for Lossy {
 }
 
 impl Log {
-    /// Starts the log. `directives` contains additional log levels that other options of the
-    /// command require.
+    /// Starts the log. Other options of the command can require more log levels, for example to log
+    /// every request. `directives` contains these additional levels.
     pub fn start(&self, directives: &[&str]) -> Result<(), CommandError> {
         let level = if self.log_level.trim().is_empty() {
             "info"

@@ -82,7 +82,7 @@ pub enum CommandError {
     Busy(String),
 }
 
-/// A text that an error of the ledger contains if another process uses the directory.
+/// If another process uses the directory, the error text of the ledger contains this text.
 const IN_USE: &str = "another process is writing";
 
 impl CommandError {
@@ -137,8 +137,9 @@ pub struct Change {
 }
 
 impl Change {
-    /// Asks the user to confirm the action if the standard input is a terminal. Otherwise the
-    /// action counts as confirmed.
+    /// Asks the user to confirm the change. `action` is the text of the question. Returns an error
+    /// if the user does not agree. The function asks no question with `--yes` or `--dry-run`, or if
+    /// the standard input is not a terminal.
     pub fn confirm(self, action: &str) -> Result<(), CommandError> {
         let stdin = std::io::stdin();
         if self.yes || self.dry_run || !stdin.is_terminal() {
@@ -219,8 +220,9 @@ mod tests {
     /// The largest number of characters in the short help text of an argument.
     const HELP_MAX: usize = 120;
 
-    /// Collects all commands that have no subcommands. Each entry of the result contains the full
-    /// name of a command and the names of its long options.
+    /// Collects all commands that have no subcommands. For each such command, the function appends
+    /// its full name and the names of its long options to `found`. `path` is the full name of
+    /// `command`.
     fn leaves(command: &clap::Command, path: &str, found: &mut Vec<(String, Vec<String>)>) {
         let mut subcommands = command
             .get_subcommands()

@@ -59,7 +59,7 @@ impl Report {
 }
 
 impl Name {
-    /// Returns the text that the command prints for a report without data.
+    /// Returns the message that the command prints if the report contains no data.
     fn empty_text(self, target: &Target) -> String {
         match self {
             Self::Incidents => format!(
@@ -83,7 +83,8 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// Prints a report as indented lines. A list with three values is printed as `from -> to: count`.
+/// Prints a report as indented lines. `depth` is the level of indentation. A list with three values
+/// is printed as `from -> to: count`.
 pub(super) fn print_lines(value: &Value, depth: usize) {
     let Value::Object(object) = value else { return };
     for (key, value) in object {

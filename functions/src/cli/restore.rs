@@ -40,8 +40,8 @@ pub struct Restore {
     pub json: bool,
 }
 
-/// The result of a successful verification: the manifests of the backup and of the keys, and the
-/// result of the ledger check.
+/// The result of a successful verification: two manifests (lists of files) and the result of the
+/// ledger check.
 struct Verified {
     manifest: Manifest,
     keys: KeysManifest,
@@ -264,8 +264,8 @@ impl Restore {
     }
 }
 
-/// Reads the manifest file of a directory. If the file is missing, the error message ends with the
-/// text `otherwise`.
+/// Reads and returns the manifest file of a directory. If the file is missing, the function returns
+/// an error. This error text ends with the advice `otherwise`.
 fn manifest<T: DeserializeOwned>(directory: &Path, otherwise: &str) -> Result<T, String> {
     let path = directory.join(MANIFEST);
     let text = std::fs::read(&path).map_err(|error| match error.kind() {

@@ -40,8 +40,8 @@ pub struct Target {
     pub region: Option<String>,
 }
 
-/// Creates the application object of a command. For safety, the application sends no requests to
-/// private networks and accepts no login token.
+/// Creates the object that executes all operations of the service desk for a command. For safety,
+/// this object sends no requests to private networks and accepts no login token.
 pub fn app(ports: Ports) -> Result<App, String> {
     let http = Arc::new(HttpClient::new(Egress::default()).map_err(words)?);
     App::new(Ports { http, ..ports }, Settings::default(), Arc::default()).map_err(words)
@@ -67,8 +67,8 @@ impl Target {
         (!self.is_cloud()).then(|| self.data.as_deref().unwrap_or(Path::new(DATA)))
     }
 
-    /// Returns an error if the directory contains no service desk. Without this check, a command
-    /// with a misspelled name would create a new service desk.
+    /// Returns an error if the directory contains no service desk. Without this check, a wrong
+    /// directory name in a command would create a new service desk in this directory.
     pub fn exists(&self) -> Result<(), CommandError> {
         match self.directory() {
             Some(directory) if !directory.join("ledger.db").exists() => {
@@ -110,8 +110,9 @@ impl Target {
         }
     }
 
-    /// Opens all stores for a command that may run beside the service desk. If the data is in a
-    /// directory, the function opens the ledger read-only.
+    /// Opens all stores for a command that may run at the same time as the service desk. If the
+    /// data is in a directory, the ledger is opened read-only, and all other stores are opened for
+    /// writing.
     pub async fn beside(&self) -> Result<Ports, String> {
         match self.directory() {
             Some(directory) => Ok(local::beside(directory, &counted()).map_err(words)?),
@@ -119,8 +120,8 @@ impl Target {
         }
     }
 
-    /// Opens all stores for a command that writes. If the data is in a directory, the function
-    /// fails while another process uses the service desk.
+    /// Opens all stores for a command that writes. If the data is in a directory and another
+    /// process uses the service desk, the function returns an error.
     pub async fn write(&self) -> Result<Ports, String> {
         match self.directory() {
             Some(directory) => {
@@ -131,8 +132,8 @@ impl Target {
     }
 }
 
-/// Formats the location of the service desk for messages. The location is the directory or the
-/// prefix of the names in the cloud.
+/// Formats the location of the service desk for messages. The location is the directory on this
+/// machine, or the prefix of the table names in the cloud.
 impl std::fmt::Display for Target {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.directory() {

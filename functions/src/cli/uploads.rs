@@ -1,5 +1,6 @@
-//! Finds uploads with missing parts. The ledger lists the parts of an upload, and the file storage
-//! contains the parts. The check does not read the content of the parts.
+//! Finds uploads whose content is not complete. The ledger lists the parts of each upload, and the
+//! file storage contains these parts. The check only tests whether each part exists. It does not
+//! read the content of the parts.
 
 use domain::attachment::Attachment;
 use infra::blob::Blob;
@@ -21,10 +22,11 @@ pub(super) struct Uploads {
     pub missing: Vec<(String, String)>,
 }
 
-/// Checks whether all parts of the uploads in the given event streams exist.
+/// Checks the uploads in `streams`, and returns the result. Each part that the ledger lists must
+/// exist in `blob` (the file storage).
 ///
-/// The key store shows who is erased. Without a key store, an upload of an erased person therefore
-/// counts as missing.
+/// Only the key store shows which people are erased. If `has_keys` is false, the function does not
+/// know the erased people, so it counts their uploads as missing.
 pub(super) async fn look(
     ledger: &Ledger,
     streams: &[String],

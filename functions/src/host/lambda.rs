@@ -1,10 +1,10 @@
-//! Runs one function of the desk as an AWS Lambda function. HTTP requests, table streams (change
-//! streams of DynamoDB), queues and schedules call such a function.
+//! Runs one function of the desk as an AWS Lambda function. An HTTP request, a table stream (the
+//! change stream of a DynamoDB table), a queue or a schedule starts each call of such a function.
 //!
-//! For a batch of queue messages, the result lists the ids of the failed messages. SQS delivers
-//! only these messages again. For a batch of table stream records, the result contains the first
-//! failed record. AWS then delivers this record and all later records again. Commits that the desk
-//! already processed are then skipped.
+//! If the call processes a batch of queue messages, the function returns the ids of the failed
+//! messages. SQS delivers only these messages again. If the call processes a batch of table stream
+//! records, the function returns the id of the first failed record. AWS then delivers this record
+//! and all later records again. The function skips the commits that it already processed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -36,32 +36,35 @@ use crate::stream::index::{Arrived, Indexer, TAMPERED};
 use crate::stream::project;
 use crate::{App, host::metrics, queue, timer};
 
-/// Maximum number of event streams that one call of the function processes at the same time.
+/// Maximum number of event streams that one call of a Lambda function processes at the same time.
 const AT_ONCE: usize = 16;
 /// Time between two searches for reached deadlines, in milliseconds. The deployment template
 /// contains the same value in its schedule, and both values must be equal.
 const SWEEP_MS: i64 = 60_000;
-/// Number of deliveries after which SQS moves a message to the dead letter queue. The deployment
-/// template configures SQS with the same value, and both values must be equal.
+/// Number of deliveries after which SQS moves a failed message to the dead letter queue. The
+/// deployment template configures SQS with the same value, and both values must be equal.
 pub const RECEIVES_MAX: u32 = 5;
-/// The longest delay between two shards (parts) of a table stream, in milliseconds. An older commit
-/// in a slow shard may arrive this much later than a newer commit in a fast shard.
+/// A table stream (the change stream of a DynamoDB table) consists of several shards, which deliver
+/// commits independently. An older commit from a slow shard may arrive later than a newer commit
+/// from a fast shard. This constant is the longest such delay, in milliseconds.
 const SHARD_LAG_MS: i64 = 300_000;
 /// Time until SQS delivers a message again after a transient error, in milliseconds.
 const AGAIN_MS: i64 = 5_000;
 
-/// How the function reports that a record of a table stream cannot be processed.
+/// How a Lambda function reports that it cannot process a record of a table stream (the change
+/// stream of a DynamoDB table).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StreamAnswers {
-    /// The result contains the id of the first failed record. AWS supports this kind of result.
+    /// The Lambda function returns the id of the first failed record. AWS supports this kind of
+    /// report.
     #[default]
     Partial,
-    /// The whole call fails, so all its records are delivered again. Some local substitutes for AWS
-    /// support only this kind of result.
+    /// The Lambda function returns an error for the whole call, so AWS delivers all records of the
+    /// call again. Some local substitutes for AWS support only this kind of report.
     Whole,
 }
 
-/// The parts that a Lambda function of the desk needs.
+/// Runs a Lambda function of the desk. This type contains all objects that the function needs.
 #[derive(Clone)]
 pub struct Host {
     app: App,
@@ -72,7 +75,9 @@ pub struct Host {
 }
 
 impl Host {
-    /// Creates the host. `meter` counts the requests that the desk sends to AWS services.
+    /// Creates the object that runs a Lambda function. `meter` counts the requests that the desk
+    /// sends to AWS services. `answers` selects how the function reports a failed record of a table
+    /// stream.
     pub fn new(app: App, indexer: Indexer, meter: Arc<Meter>, answers: StreamAnswers) -> Self {
         Self {
             app,
@@ -83,8 +88,8 @@ impl Host {
         }
     }
 
-    /// Handles calls of the function `name` until the process ends. Returns an error if the desk
-    /// has no function with this name.
+    /// Handles calls of the Lambda function `name` until the process ends. Returns an error if the
+    /// desk has no function with this name.
     pub async fn run(self, name: &str) -> Result<(), Broken> {
         let function = FUNCTIONS
             .iter()
@@ -122,8 +127,8 @@ impl Host {
         );
     }
 
-    /// Handles one call of the function by a table stream, a queue or a schedule. The format of the
-    /// result depends on this source.
+    /// Handles one call of `function`. A table stream, a queue or a schedule sent the payload of
+    /// the call. Returns a JSON value in the format that AWS expects for this source.
     pub async fn handle(&self, function: &Function, payload: Value) -> Result<Value, Error> {
         let unreadable = |error: serde_json::Error| {
             Error::because(
@@ -155,11 +160,11 @@ impl Host {
     }
 
     /// Gives each commit of a table stream batch a position in the feed (the sequence of all
-    /// commits).
+    /// commits). Returns the JSON result of the call, which contains the number of these commits.
     ///
     /// The ledger only inserts records into the journal (the table of commits). A changed or
-    /// deleted record therefore means that another program changed the journal. Such a record is
-    /// reported as a sign of tampering.
+    /// deleted record therefore means that another program changed the journal. The function
+    /// reports such a record as a sign of tampering.
     async fn index(&self, event: StreamEvent) -> Result<Value, Error> {
         let mut arrived = Vec::new();
         for record in &event.records {
@@ -183,8 +188,9 @@ impl Host {
         Ok(json!({ "indexed": indexed, "batchItemFailures": [] }))
     }
 
-    /// Stores a sign of tampering (a change of the journal by another program). An audit later
-    /// finds this entry. The function also prints a metric that triggers an alarm.
+    /// Stores `sign`, a text that describes a change of the journal by another program. The command
+    /// `audit check` later finds this entry. The function also prints a metric that triggers an
+    /// alarm.
     async fn report(&self, sign: &str) -> Result<(), Error> {
         tracing::error!(
             sign,
@@ -195,8 +201,8 @@ impl Host {
             sequence: 1,
             body: sign.as_bytes().to_vec(),
         };
-        // Another program may have chosen the text of the sign, and this text can have any length.
-        // The key of the stored entry is therefore a hash with a fixed length.
+        // The key of this entry is a hash of `sign`. The text itself is no suitable key, because
+        // another program may have chosen the text, and the text can have any length.
         self.app
             .views
             .put(
@@ -210,9 +216,10 @@ impl Host {
             .map(drop)
     }
 
-    /// Updates deadlines, cards (stored summaries) and messages for the commits of a table stream
-    /// batch. The commits of one event stream are processed in order. Different event streams are
-    /// processed at the same time.
+    /// Processes the commits of a table stream batch: updates deadlines and cards (stored
+    /// summaries), and puts messages into queues. The commits of one event stream are processed in
+    /// order. Different event streams are processed at the same time. If a record failed, the
+    /// returned JSON result contains the first failed record.
     async fn follow(&self, event: StreamEvent) -> Result<Value, Error> {
         let mut streams: BTreeMap<String, Vec<(usize, Commit)>> = BTreeMap::new();
         for (at, record) in event
@@ -231,9 +238,10 @@ impl Host {
                 Err(error) => tracing::error!(%error, "record skipped: not a commit of the ledger"),
             }
         }
-        // A new reaction (a rule that starts work after an event) must process all commits of this
-        // batch. Older commits may still arrive from other shards (parts of the table stream). The
-        // start time of the reaction is therefore earlier than the oldest commit of this batch.
+        // A reaction is a rule that starts work after an event. A new reaction gets a start time,
+        // and processes only commits after this time. A new reaction must process all commits of
+        // this batch, and also older commits that arrive later from a slow part of the table
+        // stream. The start time is therefore earlier than the oldest commit of this batch.
         let Some(oldest) = streams
             .values()
             .flatten()
@@ -291,7 +299,8 @@ impl Host {
         }
     }
 
-    /// Processes the messages of a queue batch. Returns the ids of the failed messages.
+    /// Processes the messages of a queue batch. Returns a JSON result with the ids of the failed
+    /// messages.
     ///
     /// After a transient error, the function puts the message into the queue again with a delay. A
     /// message that fails only with transient errors therefore never moves to the dead letter
@@ -302,8 +311,8 @@ impl Host {
             let id = record.message_id.clone().unwrap_or_default();
             let body = record.body.as_deref().unwrap_or_default();
             if is_of_robots {
-                // A rule of the broker puts the messages of robots into this queue. The desk itself
-                // puts no work into this queue.
+                // The broker of the robots puts messages directly into this queue. These messages
+                // do not have the format of the other queues, so another function reads them.
                 let processed = fleet_message::from_queue(&self.app, body).await;
                 return processed.err().map(|error| {
                     tracing::error!(%error, message = id, "message of a robot failed");
@@ -322,8 +331,8 @@ impl Host {
                 json!({ "itemIdentifier": id })
             })
         });
-        // Each message may wait for a slow receiver, so all messages of a batch are processed at
-        // the same time.
+        // A message may wait for a slow receiver. All messages of a batch are therefore processed
+        // at the same time.
         let failures: Vec<Value> = join_all(works).await.into_iter().flatten().collect();
         Ok(json!({ "batchItemFailures": failures }))
     }
@@ -356,8 +365,9 @@ impl Host {
             Error::new(Kind::Misconfigured, what)
         })?;
         match queue::work(&self.app, REGISTRY, execute, &message).await {
-            // The deadline of this message is still stored. The next search for reached deadlines
-            // puts the message into the queue again, so the function does not report an error.
+            // This message belongs to a deadline, and the deadline is still stored. The next search
+            // for reached deadlines puts the message into the queue again. The function therefore
+            // logs this transient error and returns success.
             Err(error)
                 if error.is_transient() && matches!(queue::read(&message), Ok(Work::Due(_))) =>
             {
@@ -373,9 +383,10 @@ impl Host {
     }
 }
 
-/// Processes the commits of one event stream in order. After an error, the function returns the
-/// error and the batch index of the first record of this event stream. AWS must deliver this record
-/// and all later records again.
+/// Processes the commits of one event stream in order. Each commit has an index, which is the
+/// position of its record in the batch. Returns `None` after success. After an error, returns the
+/// index of the first commit and the error. AWS must then deliver this record and all later records
+/// again.
 async fn follow_stream(
     app: App,
     births: Births,
@@ -421,7 +432,7 @@ fn name_of(record: &EventRecord) -> String {
     format!("{}:{}", text("p"), text("s"))
 }
 
-/// Reads the commit from a record of the table stream. Returns an error if the record is not in the
+/// Converts a record of the table stream to a commit. Returns an error if the record is not in the
 /// format of the ledger.
 fn new_commit(record: &EventRecord) -> Result<Commit, Error> {
     let image: HashMap<String, serde_dynamo::AttributeValue> =

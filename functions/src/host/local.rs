@@ -1,5 +1,6 @@
-//! The local host, which runs all functions of the function catalog in one process with one data
-//! directory. The process can be stopped or killed at any time without loss of data.
+//! The host that runs a service desk on one machine. All functions of the desk run in one process,
+//! and all data is in one directory. The process can be stopped or killed at any time without loss
+//! of data.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -26,8 +27,8 @@ use crate::stream::follow::{Follower, Received};
 use crate::stream::project;
 use crate::{App, http, queue, timer};
 
-/// Maximum number of commits in one step of the follower (the task that updates cards and
-/// messages). The follower stores its position after each step.
+/// Maximum number of commits in one step of the follower (the task that processes new commits).
+/// After each step, the follower stores the feed position of the last processed commit.
 const PAGE: usize = 256;
 /// Time for which a message stays invisible to other workers after a worker has taken it. This time
 /// is longer than the longest outgoing request, so two workers do not process the same message.
@@ -38,21 +39,23 @@ const IDLE: Duration = Duration::from_secs(1);
 /// Pause of an endless loop after an error, before the loop tries again.
 const AGAIN: Duration = Duration::from_millis(500);
 /// Pause between two updates of the projections (views that are computed from all commits). During
-/// the pause, commits accumulate, and one write then stores their results.
+/// the pause, new commits accumulate. The next update then stores the results of all these commits
+/// with one write.
 const PROJECT_EVERY: Duration = Duration::from_millis(200);
-/// Time between two checks for a new head of the ledger. The head is the last feed position with
-/// its hash. A new head is published.
+/// Time between two checks whether the ledger has a new head. The head is the position and the hash
+/// of the last commit. The desk writes each new head to a file.
 const HEADS_EVERY: Duration = Duration::from_secs(5);
-/// The view that stores the feed position of the follower (the task that updates cards and
-/// messages). The position may be outdated without harm, because each card (the stored summary of
-/// one stream) contains its own sequence.
+/// The view that stores the feed position of the follower (the task that processes new commits). An
+/// outdated position does no harm. Each card (the stored summary of one stream) contains the number
+/// of its last event, so the follower applies no event twice.
 pub(crate) const CHECKPOINT: &str = "checkpoint";
 
-/// Number of tasks that process messages of robots. One task processes all messages of a robot, so
-/// these messages are processed in order.
+/// Number of tasks that process messages of robots. All messages of one robot go to the same task,
+/// so these messages are processed in order.
 const ROBOT_TASKS: usize = 16;
-/// Maximum number of robot messages that wait for one task. Further messages are dropped. This does
-/// no harm, because a later state message of the robot replaces an earlier one.
+/// Maximum number of robot messages that wait for one task. Further messages are dropped. A dropped
+/// message does no harm, because robots send their state again and again, and only the newest state
+/// is important.
 const ROBOT_MESSAGES_MAX: usize = 256;
 /// Time between two checks whether a robot has a new interface (the first level of its MQTT
 /// topics).
@@ -60,7 +63,8 @@ const INTERFACES_EVERY: Duration = Duration::from_secs(2);
 
 /// The connection to the broker of the robots.
 pub struct Robots {
-    /// The future that keeps the connection open. The future ends only after `messages` is dropped.
+    /// The future that keeps the connection open. The future ends only after the receiver in the
+    /// field `messages` is dropped.
     pub connection: BoxFuture<'static, ()>,
     pub messages: mpsc::Receiver<fleet::Message>,
     /// The first levels of the topics of all robots (VDA 5050, `interfaceName`). The connection
@@ -68,7 +72,7 @@ pub struct Robots {
     pub interfaces: watch::Sender<BTreeSet<String>>,
 }
 
-/// A running desk.
+/// A running service desk: its HTTP server and its background tasks.
 pub struct Desk {
     pub address: std::net::SocketAddr,
     app: App,
@@ -78,8 +82,8 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// Starts all functions of the function catalog, and starts the HTTP server with the given
-    /// listener.
+    /// Starts all functions of the desk, and starts the HTTP server with the given listener.
+    /// `directory` is the data directory of the desk.
     ///
     /// `robots` is the connection to the broker of the robots. The value is `None` if the desk has
     /// no broker.
@@ -115,9 +119,9 @@ impl Desk {
                 (_, Trigger::Sweep { ms }) => {
                     drop(tasks.spawn(until(stopped, async move { sweeping(&app, ms).await })));
                 }
-                // These functions need no loop in this host. The embedded store assigns feed
-                // positions itself. The HTTP server and the processing of robot messages are
-                // started after this loop.
+                // These functions need no loop here. The embedded store assigns feed positions
+                // itself. The HTTP server and the task for robot messages are started after this
+                // loop.
                 (_, Trigger::Http { .. } | Trigger::Journal | Trigger::Feed | Trigger::Fleet) => {}
             }
         }
@@ -140,7 +144,7 @@ impl Desk {
     }
 
     /// Stops all functions, and waits at most 10 s until the running requests are complete. Then
-    /// publishes the last head of the ledger (its last position with the hash).
+    /// writes the last head of the ledger (the position and the hash of the last commit) to a file.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
         let ended = async { while self.tasks.join_next().await.is_some() {} };
@@ -166,7 +170,7 @@ async fn until(mut stopped: watch::Receiver<bool>, work: impl Future<Output = ()
     }
 }
 
-/// Runs the follower (the task that updates cards and messages) in an endless loop for all commits.
+/// Runs the follower (the task that processes new commits) in an endless loop.
 ///
 /// If a stream cannot be processed, the follower parks the stream (sets it aside with an error
 /// record). After a transient error, the loop tries again.
@@ -193,8 +197,8 @@ pub async fn following(app: &App) {
     }
 }
 
-/// Runs the follower (the update of cards and messages) for at most `PAGE` commits after the feed
-/// position `after`. Returns the position of the last processed commit.
+/// Processes at most `PAGE` commits after the feed position `after`. Returns the position of the
+/// last processed commit.
 pub async fn follow_page(app: &App, births: &Births, after: i64) -> Result<i64, Error> {
     let page = app.ledger.store.feed(after, PAGE).await?;
     let Some(position) = page.last().map(|placed| placed.position) else {
@@ -228,9 +232,9 @@ pub async fn follow_page(app: &App, births: &Births, after: i64) -> Result<i64, 
             Some(checkpoint),
         )
         .await?;
-    // API requests wait until the cards (stored summaries) contain their commits. Each new position
-    // wakes all these requests. The position is therefore sent only once for all commits of this
-    // call.
+    // After a write, an API request waits until the follower has processed the new commits. Sending
+    // a position wakes all waiting requests. The position is therefore sent only once for all
+    // commits of this call.
     app.followed.send_replace(position);
     Ok(position)
 }
@@ -247,8 +251,8 @@ async fn projecting(app: &App) {
     }
 }
 
-/// Processes the messages of a queue in an endless loop. At most `concurrency` messages are
-/// processed at the same time.
+/// Processes the messages of the queue `name` in an endless loop. At most `concurrency` messages
+/// are processed at the same time.
 pub async fn working(app: &App, name: &'static str, concurrency: usize) {
     let mut tasks = JoinSet::new();
     loop {
@@ -305,17 +309,19 @@ async fn pause(app: &App, name: &str) -> Duration {
     }
 }
 
-/// Logs that a task panicked. The queue delivers the message of the task again after its lease (the
-/// time for which the message is invisible). After too many such failures, the message is parked
-/// (set aside with an error record).
+/// Checks the result of a finished task, and logs an error if the task panicked. In this case, the
+/// queue delivers the message of this task again after its lease (the time for which the message is
+/// invisible). After too many such failures, the message is parked (set aside with an error
+/// record).
 fn note_panic(queue: &str, joined: Result<(), tokio::task::JoinError>) {
     if let Err(error) = joined {
         tracing::error!(%error, queue, "task of a message panicked");
     }
 }
 
-/// Processes one message of a queue. Depending on the result, the function marks the message as
-/// done, delays it, or parks it (sets it aside with an error record).
+/// Processes one message of the queue `name`. After success, the message is removed from the queue.
+/// After a transient error, the message is delayed. After any other error, the message is parked
+/// (set aside with an error record).
 pub async fn work(app: &App, name: &'static str, message: Message) -> Result<(), Error> {
     if message.abandoned > ATTEMPTS_MAX {
         return app
@@ -336,8 +342,9 @@ pub async fn work(app: &App, name: &'static str, message: Message) -> Result<(),
         // A transient error only delays the message. The message is never parked (set aside), even
         // if the error occurs many times.
         Err(error) if error.is_transient() => {
-            // `Throttled` means that the maximum number of concurrent requests to the receiver is
-            // reached. A running request will end soon, so the pause is short.
+            // `Throttled` means that the desk already sends the maximum number of concurrent
+            // requests to the receiver of this message. One of these requests will end soon, so the
+            // pause is short.
             let pause = match error.kind {
                 Kind::Throttled => 1000,
                 _ => 1000 << message.attempts.min(8),
@@ -412,8 +419,8 @@ async fn watching_interfaces(app: &App, interfaces: &watch::Sender<BTreeSet<Stri
     }
 }
 
-/// Puts messages for due deadlines into the queues. The function runs in an endless loop with a
-/// period of `ms` milliseconds.
+/// Puts a message into a queue for each deadline that is reached. The function runs in an endless
+/// loop with a period of `ms` milliseconds.
 pub async fn sweeping(app: &App, ms: u64) {
     let mut tick = tokio::time::interval(Duration::from_millis(ms));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -430,9 +437,9 @@ async fn wait_after(error: &Error, action: &str) {
     tokio::time::sleep(AGAIN).await;
 }
 
-/// Publishes each new head of the ledger (the last position with its hash) in a file in the
-/// directory. If commits are removed later, the ledger no longer matches the published head, so the
-/// removal is visible.
+/// Writes each new head of the ledger (the position and the hash of the last commit) to a file in
+/// `directory`. If commits are removed later, the ledger no longer matches the file, so the removal
+/// is visible.
 async fn publishing(app: App, directory: std::path::PathBuf) {
     let app = Arc::new(app);
     let mut published = 0;

@@ -1,5 +1,5 @@
-//! Contains the two hosts that run the functions of the desk: AWS Lambda and a single machine. Only
-//! these files depend on the environment in which the functions run.
+//! Contains the two hosts that run the functions of the desk: AWS Lambda and a single machine. All
+//! code that depends on one of these environments is in this module.
 
 #[cfg(feature = "aws")]
 pub mod lambda;

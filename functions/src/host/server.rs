@@ -38,20 +38,20 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// after a pause of 60 s. The server waits longer than these proxies. A proxy therefore never sends
 /// a request on a connection that the server has just closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
-/// Longest time in which a client may read no byte of a response. After this time, the server
-/// closes the connection.
+/// Longest time that the server waits for a client that reads no byte of a response. After this
+/// time, the server closes the connection.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Maximum size of a request head (request line and headers), in bytes. The server answers a larger
 /// head with status 431. Known clients send at most 4 KiB.
 const HEAD_BYTES_MAX: usize = 32 << 10;
 /// Maximum size of the read buffer and of the write buffer of one connection, in bytes.
 const BUFFER_BYTES_MAX: usize = 64 << 10;
-/// Maximum number of concurrent connections. The number is smaller if the operating system allows
-/// too few open files. The connections together usually need 16 MiB of memory. If all buffers are
-/// full, the connections need 256 MiB.
+/// Maximum number of concurrent connections. The server allows fewer connections if the operating
+/// system allows too few open files. With this number of connections, the server usually needs 16
+/// MiB of memory, and at most 256 MiB if all buffers are full.
 const CONNECTIONS_MAX: usize = 2048;
 /// The number of open files that the server reserves for databases, uploaded files and outgoing
-/// requests. Connections cannot use these files.
+/// requests. The operating system also counts each connection as an open file.
 const FILES_RESERVED: u64 = 256;
 /// The assumed limit of open files if the operating system sets no limit.
 const FILES_UNLIMITED: u64 = 1 << 20;
@@ -72,13 +72,15 @@ const SWEEP_EVERY: Duration = Duration::from_millis(500);
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 /// Longest time that the server waits for running requests before the server stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(8);
-/// The response to a new connection if all connections are in use and none of them can be closed.
+/// The response with status 503 to a new connection. The server sends this response if all
+/// connections are in use and none of them can be closed.
 const BUSY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-type: application/problem+json\r\ncontent-length: 108\r\n\r\n\
     {\"title\":\"Service Unavailable\",\"status\":503,\"detail\":\"too many connections are open; try again in a second\"}";
 
-/// Serves requests with a router until `stopped` is true. The server then accepts no new
-/// connections. It waits at most `STOP_TIMEOUT` for the running requests.
+/// Accepts connections and serves their requests with `router`. When `stopped` becomes true, the
+/// server accepts no new connections. The server then waits at most `STOP_TIMEOUT` until the
+/// running requests are complete.
 pub async fn run(listener: TcpListener, router: Router, mut stopped: watch::Receiver<bool>) {
     let connections = Arc::new(Connections::new(connections_max(
         infra::local::open_files_max(),
@@ -124,9 +126,9 @@ pub async fn run(listener: TcpListener, router: Router, mut stopped: watch::Rece
     }
 }
 
-/// Returns the maximum number of connections. `files` is the limit of open files that the operating
-/// system sets. The result is this limit minus `FILES_RESERVED`, but at least half of the limit and
-/// at most `CONNECTIONS_MAX`.
+/// Returns the maximum number of connections. `files` is the limit of open files, or `None` if the
+/// operating system sets no limit. The result is this limit minus `FILES_RESERVED`, but at least
+/// half of the limit and at most `CONNECTIONS_MAX`.
 fn connections_max(files: Option<u64>) -> usize {
     let files = files.unwrap_or(FILES_UNLIMITED);
     let left = files.saturating_sub(FILES_RESERVED).max(files / 2);
@@ -136,8 +138,8 @@ fn connections_max(files: Option<u64>) -> usize {
 }
 
 /// The phase of a connection. If too many connections are open, the server closes an old connection
-/// to accept a new connection. The variants are listed in the order of closing: a connection in an
-/// earlier variant is closed first.
+/// to accept a new connection. The order of the variants is the order of closing: a connection in
+/// the first phase of this list is closed first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
     /// The server waits for the end of a request head.
@@ -149,8 +151,8 @@ enum Phase {
     /// The server sends a response to an unauthenticated caller. Such a caller may read slowly on
     /// purpose, to occupy connections.
     Sending,
-    /// An authenticated caller has sent no byte of the body, or read no byte of the response, for
-    /// the time `STALLED`.
+    /// An authenticated caller has sent no byte of the request body, or read no byte of the
+    /// response, for at least the time `STALLED`.
     Stalled,
     /// The server handles a request. The server never closes such a connection to accept a new
     /// connection.
@@ -201,7 +203,8 @@ impl Connection {
         *self.state.lock().expect("no holder panics") = State::new(phase);
     }
 
-    /// Changes the phase from `from` to `to`. Does nothing if the current phase is not `from`.
+    /// Changes the phase of the connection from `from` to `to`. Does nothing if the current phase
+    /// is not `from`.
     fn change(&self, from: Phase, to: Phase) {
         let mut state = self.state.lock().expect("no holder panics");
         if state.phase == from {
@@ -209,22 +212,24 @@ impl Connection {
         }
     }
 
-    /// Stores the time at which the client stopped sending the request body or stopped reading the
-    /// response. The value `None` means that the client sends or reads again.
+    /// Stores in `since` the time at which the client stopped sending the request body or stopped
+    /// reading the response. `None` means that the client sends or reads again.
     fn stall(&self, since: Option<Instant>) {
         self.state.lock().expect("no holder panics").stalled = since;
     }
 
-    /// Returns true if the current request was pipelined, which means that the client sent the
-    /// request before the previous response was complete. The server read such a request together
-    /// with earlier bytes. The phase is therefore still `Idle`.
+    /// Returns true if the current request was pipelined: the client sent the request before the
+    /// previous response was complete. The server normally leaves the phase `Idle` when the first
+    /// bytes of a request arrive. The bytes of a pipelined request arrived earlier, so the phase is
+    /// still `Idle`.
     fn is_pipelined(&self) -> bool {
         self.state.lock().expect("no holder panics").phase == Phase::Idle
     }
 
-    /// Returns the current phase and the time at which this phase started. For an authenticated
-    /// caller, the stored phases `Body` and `Sending` count as `Busy`. If such a caller makes a
-    /// long pause, the result is `Stalled`.
+    /// Returns the current phase of this connection, and the time at which this phase started. If
+    /// the caller is authenticated, the function returns `Busy` instead of `Body` or `Sending`. If
+    /// an authenticated caller sends or reads nothing for the time `STALLED`, the function returns
+    /// `Stalled`.
     fn now(&self) -> (Phase, Instant) {
         let State {
             phase,
@@ -260,8 +265,9 @@ impl Connections {
         }
     }
 
-    /// Registers a new connection. If too many connections are open, the function closes an old
-    /// connection that is not busy. Returns `None` if all these connections are busy.
+    /// Registers a new connection, and returns the number and the object of this connection. If too
+    /// many connections are open, the function first closes an old connection that is not busy.
+    /// Returns `None` if all old connections are busy.
     fn admit(&self, address: IpAddr) -> Option<(u64, Arc<Connection>)> {
         let mut open = self.open.lock().expect("no holder panics");
         let (last, all) = &mut *open;
@@ -325,10 +331,10 @@ impl Drop for Slot {
     }
 }
 
-/// Closes one connection that is not busy. A connection in an earlier phase of `Phase` is closed
-/// first. If several connections are in the same phase, the function closes the connection that
-/// entered this phase first. If `of` is an address, the function only considers connections from
-/// this address.
+/// Closes one of the connections in `open`. A busy connection is never closed. A connection whose
+/// phase comes first in the list of phases is closed first. In the same phase, the connection that
+/// entered the phase first is closed first. If `of` is an address, only connections from this
+/// address are considered.
 ///
 /// Returns false if all considered connections are busy.
 fn end_oldest(open: &mut HashMap<u64, Arc<Connection>>, of: Option<IpAddr>) -> bool {
@@ -394,17 +400,18 @@ async fn serve(
     }
 }
 
-/// Calls the router for one request. After the response is ready, the function reads the rest of
-/// the request body. Closing a connection with unread bytes would reset the connection.
+/// Returns the response of the router to one request. When the response is ready, the function also
+/// reads the rest of the request body. Without this reading, closing the connection would reset the
+/// connection, and the client could lose the response.
 async fn answer(
     router: TowerToHyperService<Router>,
     connection: Arc<Connection>,
     request: Request<Incoming>,
 ) -> Result<Response<Answering>, Infallible> {
     if connection.is_pipelined() {
-        // A client can send many pipelined requests at once (requests before the previous response
-        // is complete). The task yields before each such request, so that other connections also
-        // make progress.
+        // A client can send many requests at once, before it gets the first response. The task
+        // yields before each of these pipelined requests, so that other connections also make
+        // progress.
         tokio::task::yield_now().await;
     }
     let (mut parts, body) = request.into_parts();
@@ -428,9 +435,9 @@ async fn answer(
     let mut response = router
         .call(Request::from_parts(parts, Body::new(shared.clone())))
         .await?;
-    // The response is ready, and the server only reads the rest of the body. From now on, the
-    // caller counts as unauthenticated. The server may therefore close this connection to accept a
-    // new connection.
+    // The response is ready, and the server only reads the rest of the request body. During this
+    // time, the server treats the caller like an unauthenticated caller. The server may therefore
+    // close this connection to accept a new connection.
     let is_known = connection.is_known.swap(false, Ordering::Relaxed);
     if !drained(shared, expects_continue).await {
         response
@@ -448,9 +455,9 @@ async fn drained(mut body: Shared, expects_continue: bool) -> bool {
     if body.is_end_stream() {
         return true;
     }
-    // The handler did not read the body of a request with the header `Expect: 100-continue`. The
-    // server therefore never sent status 100. The client then sent no body, and the server has
-    // nothing to read.
+    // The client asked for status 100 with the header `Expect`, and sends the body only after this
+    // status. The server sends status 100 when the handler reads the body. The handler did not read
+    // the body, so no body arrives and there is nothing to read.
     if expects_continue && !body.0.lock().expect("no holder panics").was_read {
         return false;
     }
@@ -560,9 +567,8 @@ struct Watched {
     /// The timer of a write that cannot continue because the client does not read. The value is
     /// `None` if no write is waiting.
     stalled: Option<Pin<Box<Sleep>>>,
-    /// Two limits for reading after the last response: the end of the time limit, and the number of
-    /// bytes that the server may still read. The value is `None` until the server closes its
-    /// sending direction.
+    /// The limits for reading after the last response: a timer, and the number of bytes that the
+    /// server may still read. The value is `None` until the server closes its sending direction.
     lingers: Option<(Pin<Box<Sleep>>, usize)>,
 }
 

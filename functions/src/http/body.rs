@@ -12,17 +12,17 @@ use tokio::sync::Semaphore;
 pub const BODY_BYTES_MAX: usize = 1 << 20;
 /// The longest time that the server waits for the next piece of a body.
 const PIECE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest time in which a whole body must arrive. This limit is shorter than the time limit of
-/// a whole request, which is 25 seconds.
+/// The longest time in which a whole body must arrive. This limit is shorter than the time limit
+/// for handling a whole request, which is 25 seconds.
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
-/// The largest body, in bytes, that the server reads without a permit. A larger body needs a
-/// permit, because permits limit the total memory of large bodies. Nearly all bodies are small.
+/// The size limit of a small body, in bytes. The server reads a larger body only with a permit,
+/// because permits limit the total memory of large bodies. Nearly all bodies are small.
 const SMALL_BYTES: usize = 16 << 10;
 /// The largest total size of all large bodies that the server reads at the same time, in KiB. The
 /// limit protects the memory against callers that are not authenticated yet.
 const LARGE_KIB_MAX: usize = 64 << 10;
-/// The longest time that a request waits for a permit to read a large body. Permits limit the
-/// memory of large bodies.
+/// The longest time that a request waits for a permit. The server needs a permit to read a large
+/// body, because permits limit the total memory of large bodies.
 const PERMIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 static LARGE: Semaphore = Semaphore::const_new(LARGE_KIB_MAX);

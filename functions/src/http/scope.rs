@@ -1,6 +1,6 @@
-//! Defines the scope of a request: data that all functions can read while the server handles the
-//! request. The scope contains the peer address and the conditional headers. It also contains the
-//! caller, because the limits of this caller apply to the request.
+//! Creates a scope for each HTTP request. A scope contains data that all functions can read while
+//! the server handles the request: the peer address, the conditional headers, and the caller. The
+//! limits of this caller apply to the request.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,23 +30,24 @@ pub fn is_known(if_none_match: &str, tag: &str) -> bool {
             .any(|known| opaque(known) == opaque(tag))
 }
 
-/// Handles a request with its own scope (data that other functions can read during the request). If
-/// the request writes data, the function adds the size of its body to the write limit of the
-/// caller.
+/// Handles a request in a new scope, which contains data that other functions can read during the
+/// request. The server counts and limits the bytes that each caller writes. If the request writes
+/// data, the function adds the size of the request body to the count of the caller.
 pub(super) async fn open(State(app): State<App>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let is_v1 = path.starts_with("/v1/");
-    // In the BlueKing API, operations that only read also accept POST, so they do not count as
-    // writes. File uploads do not count here either, because other limits apply to uploads.
+    // These conditions select the requests that write data. In the BlueKing API, read operations
+    // accept POST too, and they do not count as writes. File uploads also do not count, because
+    // other limits apply to uploads.
     let writes = !matches!(*request.method(), Method::GET | Method::HEAD)
         && if is_v1 {
             !is_upload(path)
         } else {
             !blueking::is_read(path)
         };
-    // A write in the API `/v1` changes the ledger before the server sends the response. The limit
-    // for large responses could replace the response by an error, so this limit does not apply to
-    // writes.
+    // The limit for large responses can replace a response by an error. A write in the API `/v1`
+    // has already changed the ledger at this time, so an error response would be wrong. The limit
+    // therefore does not apply to these writes.
     let is_bounded = !is_v1 || matches!(*request.method(), Method::GET | Method::HEAD);
     let request_id = blueking::render::request_id(request.headers(), &app);
     let (parts, body) = request.into_parts();
@@ -101,13 +102,15 @@ pub(super) async fn open(State(app): State<App>, request: Request, next: Next) -
     response
 }
 
-/// Returns whether requests to a path upload files. Other limits apply to uploads.
+/// Returns whether requests to a path upload files. Such requests have other limits than requests
+/// that write data.
 fn is_upload(path: &str) -> bool {
     path.starts_with("/v1/attachments") || path.starts_with("/v1/uploads")
 }
 
-/// Counts a large response in the limit of the caller until the client has read the whole response.
-/// Returns an error if the caller already has too many unread large responses.
+/// The server limits the number of unread response bytes of each caller. If the response is large,
+/// the function adds its bytes to this number until the client has read the whole response. Returns
+/// an error if the caller already has too many unread bytes.
 fn metered(app: &App, of: Of, response: Response) -> Result<Response, Error> {
     let bytes = http_body::Body::size_hint(response.body())
         .exact()
@@ -129,11 +132,11 @@ fn metered(app: &App, of: Of, response: Response) -> Result<Response, Error> {
 /// The largest number of response bytes that are sent in one piece.
 const PIECE_BYTES: usize = 32 << 10;
 
-/// A large response body that is sent in small pieces. The limit of the caller counts this body
-/// until the last piece is sent.
+/// A large response body that is sent in small pieces. The number of unread bytes of a caller is
+/// limited. The bytes of this body are part of this number until the last piece is sent.
 struct Metered {
     body: Body,
-    /// The bytes of the last data block that are not sent yet.
+    /// The unsent bytes of the data block that was last read from `body`.
     rest: Bytes,
     _transfer: Transfer,
 }
@@ -164,14 +167,14 @@ impl http_body::Body for Metered {
     }
 
     fn size_hint(&self) -> SizeHint {
-        // This type is used only for bodies with a known size, so the result is the exact number of
-        // unsent bytes.
+        // `Metered` is used only for bodies with a known size. The result is therefore the exact
+        // number of unsent bytes.
         let unread = self.body.size_hint().exact().unwrap_or_default();
         SizeHint::with_exact(unread + self.rest.len() as u64)
     }
 }
 
-/// A request body that counts the bytes that the handler reads.
+/// A request body that counts its bytes when the request handler reads them.
 struct Counted {
     body: Body,
     bytes: Arc<AtomicU64>,

@@ -32,27 +32,27 @@ const PROOF: [&str; 8] = [
 
 #[derive(Debug, Args)]
 pub struct Export {
-    /// Start after this position of the feed.
+    /// Export only the commits after this position of the feed.
     #[arg(long, default_value_t = 0, value_name = "POSITION")]
     pub after: i64,
-    /// Export only these streams. A final `*` selects all streams that begin with the text before
-    /// it.
+    /// Export only these streams. A `*` at the end selects all streams that begin with the text
+    /// before the `*`.
     #[arg(long = "stream", value_name = "STREAM")]
     pub streams: Vec<String>,
-    /// Export only events of these types, such as `ticket.opened`, or of these kinds, such as
-    /// `ticket`.
+    /// Export only events of these types, such as `ticket.opened`, or of these stream kinds, such
+    /// as `ticket`.
     #[arg(long = "kind", value_name = "TYPE")]
     pub kinds: Vec<String>,
-    /// Export only events that were committed at this time, UTC day or position, or later.
+    /// Export only events at or after this commit time, UTC day or position of the feed.
     #[arg(long, value_name = "TIME|POSITION")]
     pub from: Option<Bound>,
-    /// Export only events that were committed at this time, UTC day or position, or earlier.
+    /// Export only events at or before this commit time, UTC day or position of the feed.
     #[arg(long, value_name = "TIME|POSITION")]
     pub until: Option<Bound>,
 }
 
 impl Export {
-    /// Writes the export to standard output.
+    /// Writes the selected events to standard output.
     pub(super) async fn run(self, target: &Target) -> Result<(), CommandError> {
         self.check()?;
         let ledger = target.read().await?;
@@ -92,7 +92,8 @@ impl Export {
         }
     }
 
-    /// Returns an error if the filters cannot match any event.
+    /// Returns an error if the option `--kind` contains an unknown event type, or if the start of
+    /// the period is after its end.
     fn check(&self) -> Result<(), CommandError> {
         self.kinds
             .iter()
@@ -161,7 +162,8 @@ fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// Removes the attributes that prove the commit from an event, and adds the attribute `filtered`.
+/// Removes the attributes with the hash chain from an exported event. Then adds the attribute
+/// `filtered`, so that a reader knows that the export is not complete.
 fn remove_proof(line: &mut Value) {
     if let Some(members) = line.as_object_mut() {
         PROOF.iter().for_each(|name| drop(members.remove(*name)));
@@ -169,8 +171,8 @@ fn remove_proof(line: &mut Value) {
     }
 }
 
-/// Converts a write error to the result of the command. A closed pipe, for example with `| head`,
-/// counts as success. Any other write error is returned as an error.
+/// Converts the error of a write to standard output to the result of the command. A closed pipe,
+/// for example with `| head`, counts as success. Any other error is returned.
 fn write_result(error: &std::io::Error) -> Result<(), CommandError> {
     if error.kind() == std::io::ErrorKind::BrokenPipe {
         Ok(())
@@ -232,8 +234,8 @@ pub fn cloud_events(placed: &Placed) -> Result<Vec<Value>, Error> {
         if index == 0 {
             line["first"] = commit.first.to_string().into();
             line["count"] = commit.n.to_string().into();
-            // The commit hash is computed from this integer and not from the time as text. A reader
-            // of the export needs the integer to check the hash.
+            // This attribute is the commit time in milliseconds. The hash of the commit is computed
+            // from this integer, so a reader of the export needs the integer to check the hash.
             line["committedat"] = commit.at.0.to_string().into();
             line["commandid"] = hex(&commit.command_id).into();
             line["prevhash"] = hex(&commit.prev_hash).into();

@@ -42,8 +42,8 @@ pub use rebuild::rebuild_view;
 
 /// The largest number of commits that one read returns.
 const PAGE: usize = 1000;
-/// The largest number of entries in a printed list. Such a list contains signs of tampering, or it
-/// contains streams and messages that are parked because their processing failed.
+/// The largest number of entries in a printed list. Some lists contain signs that another program
+/// changed the ledger. Other lists contain streams and messages whose processing failed.
 const PARKED_MAX: usize = 1000;
 
 #[derive(Debug, Args)]
@@ -59,12 +59,13 @@ pub enum Command {
     /// Verify the ledger: feed positions, hash chains, streams, snapshots and published heads
     /// (positions with hashes that were stored outside the ledger).
     Verify {
-        /// A head (position and hash of the last commit) from `audit head`, which must still match.
+        /// An earlier head (POSITION:HASH) from `audit head`. The ledger must still contain this
+        /// commit.
         #[arg(long = "head", value_name = "POSITION:HASH")]
         heads: Vec<String>,
     },
-    /// Compare the feed (ordered list) with the journal (stored commits). Both must have each
-    /// commit.
+    /// Check that the feed (the ordered list of all commits) and the journal (the table of all
+    /// commits) contain the same commits.
     Check {
         /// In the cloud: append the commits that are missing in the feed.
         #[arg(long)]
@@ -89,8 +90,8 @@ pub enum Command {
     Show(show::Show),
     /// Export the ledger as CloudEvents, one JSON object per line.
     Export(export::Export),
-    /// Rebuild views separately, compare them with the current views, and replace different
-    /// documents.
+    /// Build views again from the ledger and compare them with the stored views. Replace each
+    /// stored document that differs.
     Rebuild {
         /// The name of the view [default: all views].
         view: Option<String>,
@@ -99,14 +100,14 @@ pub enum Command {
     },
     /// Process every stream again after views were lost.
     ///
-    /// The command starts at the last commit in the card (the stored state) of each stream. It
-    /// builds views, deadlines and the totals of the desk again. Outgoing requests keep their ids,
-    /// so the receivers can reject repeated requests as duplicates.
+    /// The card of a stream (the stored state) contains the number of its last commit. The command
+    /// starts at this commit. It builds views, deadlines and the totals of the desk again. Repeated
+    /// requests to other systems keep their ids, so the receivers can reject them as duplicates.
     Follow {
         #[command(flatten)]
         change: Change,
     },
-    /// List parked streams and messages. Their processing failed and waits for a retry.
+    /// List parked streams and messages. A stream or a message is parked if its processing failed.
     Parked {
         /// Process all parked streams and messages again.
         #[arg(long)]
@@ -116,11 +117,11 @@ pub enum Command {
     },
 }
 
-/// The start or the end of an audited period. The user can specify a position of the feed (the
-/// ordered list of all commits), a time, or a UTC day.
+/// The start or the end of a period. The user specifies a position of the feed (the ordered list of
+/// all commits), a time, or a UTC day.
 ///
-/// For a time, `first` and `last` are equal. For a UTC day, `first` is the first millisecond of the
-/// day, and `last` is the last millisecond.
+/// The variant `At` contains the first and the last millisecond of a UTC day. For a time, these two
+/// values are equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
     Position(i64),
@@ -155,7 +156,7 @@ impl FromStr for Bound {
 }
 
 impl Bound {
-    /// Returns whether a commit is at or before this bound (the end of an audited period).
+    /// Returns whether a commit is at or before `self`, which is the end of a period.
     fn includes(self, placed: &Placed) -> bool {
         match self {
             Self::Position(position) => placed.position <= position,
@@ -195,8 +196,9 @@ impl Audit {
     }
 }
 
-/// Prints the findings (detected problems) of a check. If the check has findings, returns an error
-/// that contains their number.
+/// Prints the result of a check. `name` is the name of the check, and `findings` contains the
+/// problems that the check found. Returns an error with the number of problems if there are
+/// problems.
 fn conclude(
     name: &str,
     findings: &[String],
@@ -302,8 +304,9 @@ async fn verify_all(target: &Target, heads: &[String], json: bool) -> Result<(),
     conclude("audit verify", &verdict.findings, report, json)
 }
 
-/// Verifies the hash chains of the ledger. The function also computes the state of each snapshot
-/// from the events of its stream, and compares both states.
+/// Verifies the hash chains of the ledger. Also computes the state of each snapshot again from the
+/// events of its stream, and compares this state with the snapshot. The returned verdict lists all
+/// problems.
 pub async fn verify_ledger(
     ledger: &Ledger,
     published: &[Head],
@@ -332,9 +335,9 @@ async fn wrong_snapshots(ledger: &Ledger, stream: &str) -> Result<Vec<i64>, Erro
     }
 }
 
-/// Returns a finding for each accepted loss of commits that the ledger does not record. An accepted
-/// loss must be recorded in two places: in the file `<data>/heads` and in the ledger. `accepted`
-/// contains the losses from the file.
+/// Compares the accepted losses of commits in the file `<data>/heads` with the ledger. `accepted`
+/// contains the losses from the file. Each of these losses must also be recorded in the ledger.
+/// Returns a text for each loss that the ledger does not record.
 async fn unrecorded(ledger: &Ledger, accepted: &[Accepted]) -> Result<Vec<String>, Error> {
     if accepted.is_empty() {
         return Ok(Vec::new());

@@ -63,8 +63,9 @@ pub(super) async fn rebuild(
     Ok(())
 }
 
-/// Builds one view (a stored table) again from the ledger. Returns an error if the name of the view
-/// is unknown.
+/// Builds one view (a stored table) again from the ledger. The result contains the number of
+/// documents in the view, and the number of documents that were wrong or missing before. Returns an
+/// error if no view has the name `view`.
 pub async fn rebuild_view(
     ledger: &Ledger,
     views: &dyn Views,
@@ -86,9 +87,10 @@ pub async fn rebuild_view(
     }
 }
 
-/// Processes every stream of the feed (the ordered list of all commits) again. The processing of a
-/// stream starts at the last commit in its card (the stored state of the stream). The function then
-/// updates the board (the totals of the service desk).
+/// Processes every stream of the ledger again. The card of a stream (the stored state) contains the
+/// number of its last commit, and the processing starts at this commit. The function then updates
+/// the board (the totals of the service desk). With `--dry-run`, it only prints the last position
+/// of the ledger.
 pub(super) async fn follow_again(
     target: &Target,
     change: Change,

@@ -17,7 +17,8 @@ use crate::stream::follow::history::Until;
 
 #[derive(Debug, Args)]
 pub struct Show {
-    /// The stream, such as ticket-REQ20261122000001. `audit list` prints all streams.
+    /// The name of the stream, such as ticket-REQ20261122000001. `audit list` prints the names of
+    /// all streams.
     pub stream: Option<String>,
     /// Show the state at a commit time, such as 2026-11-22T08:00:00Z, or at a position of the feed.
     #[arg(long, value_name = "TIME|POSITION", conflicts_with = "sequence")]
@@ -36,9 +37,9 @@ impl Show {
             return List::default().run(target, json).await;
         };
         let ledger = target.read().await?;
-        // The case ids of imported logs may contain spaces, and stream names contain these ids in
-        // encoded form. If no stream has the given name, the command therefore uses the encoded
-        // name.
+        // An id in an imported log may contain spaces. A stream name contains such an id in encoded
+        // form. If no stream has exactly the given name, the command therefore uses the encoded
+        // form of this name.
         let encoded = encoded(stream);
         let is_raw = encoded != stream
             && ledger
@@ -120,8 +121,9 @@ fn print_text(report: &Value) {
     );
 }
 
-/// Returns the sequence number of the last event of a stream at a position of the feed (the ordered
-/// list of all commits). Events after this position are ignored.
+/// Returns the sequence number that a stream had at a position of the feed (the ordered list of all
+/// commits). This is the number of the last event of the stream at or before the position. The
+/// result is 0 if the stream had no event.
 async fn sequence_at(ledger: &Ledger, stream: &str, until: i64) -> Result<i64, Error> {
     let (mut sequence, mut position) = (0, 0);
     while position < until {

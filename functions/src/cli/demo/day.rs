@@ -152,7 +152,8 @@ impl Client {
     }
 }
 
-/// A random number generator. The same seed always produces the same simulation.
+/// A random number generator. Two generators with the same seed produce the same numbers, so they
+/// also produce the same simulated day.
 struct Dice(SeededRng);
 
 impl Dice {
@@ -234,8 +235,8 @@ impl TicketRun {
                 return Ok((sn, self.refused, true));
             }
             if self.dice.percent(3) {
-                // With a probability of 3 percent per step, the simulation of the ticket ends here.
-                // The ticket then stays open.
+                // With a probability of 3 percent per step, the simulation stops here and leaves
+                // the ticket open.
                 return Ok((sn, self.refused, false));
             }
             let Some(step) = status["current_steps"]
@@ -250,8 +251,8 @@ impl TicketRun {
         Ok((sn, self.refused, false))
     }
 
-    /// Returns the id of a random service and the values of its form. Most of the services are
-    /// service requests and incidents.
+    /// Selects a random service. Returns the id of this service and the values for its form. Most
+    /// of the selected services are service requests and incidents.
     fn service_and_form(&self) -> (i64, Value) {
         let dice = &self.dice;
         let level = || (1 + dice.below(3)).to_string();

@@ -22,7 +22,8 @@ use super::day::Client;
 /// The longest time that the demo waits until a ticket has the expected status.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Executes the scripted part of the demo. Returns the lines that the summary of the demo shows.
+/// Executes the scripted part of the demo. Returns lines of text that describe the result. The
+/// summary of the demo contains these lines.
 pub(super) async fn run(client: &Client) -> Result<Vec<String>, String> {
     let calls = Calls::default();
     let address = platform(calls.clone()).await?;
@@ -159,8 +160,8 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// Waits until the status of a ticket meets the condition `is_met`. Returns an error after
-/// [`STATUS_TIMEOUT`].
+/// Reads a ticket repeatedly until the function `is_met` returns true for the status of the ticket.
+/// Returns an error after [`STATUS_TIMEOUT`].
 async fn until(client: &Client, sn: &Value, is_met: impl Fn(&Value) -> bool) -> Result<(), String> {
     let seen = async {
         loop {
@@ -178,12 +179,12 @@ async fn until(client: &Client, sn: &Value, is_met: impl Fn(&Value) -> bool) -> 
         .map_err(|_| format!("{sn} did not reach the expected status in time"))?
 }
 
-/// The idempotency keys of all API calls that the simulated platform received. The oldest call is
-/// first.
+/// The idempotency keys of all API calls that the simulated external system received, oldest first.
 type Calls = Arc<Mutex<Vec<String>>>;
 
-/// Starts a simulated external platform on this machine and returns its URL. The platform rejects
-/// the first API call, because the demo shows how the desk repeats a call.
+/// Starts a simulated external system on this machine, which receives the API calls of the demo.
+/// Returns the URL of this system. The system rejects the first API call, because the demo shows
+/// how the desk repeats a call. `calls` collects the received calls.
 async fn platform(calls: Calls) -> Result<String, String> {
     let listener = TcpListener::bind("127.0.0.1:0")
         .await
@@ -211,8 +212,8 @@ async fn answer(State(calls): State<Calls>, headers: HeaderMap) -> Json<Value> {
     })
 }
 
-/// Returns the list of connection pools of the simulated platform. The demo uses this list as the
-/// options of a form field.
+/// Handles a request of the service desk to the simulated external system. Returns a list of
+/// connection pools. The service desk uses this list as the options of a form field.
 async fn offer() -> Json<Value> {
     let pool = |key: &str, name: &str| json!({ "id": key, "name": name });
     Json(
@@ -220,8 +221,9 @@ async fn offer() -> Json<Value> {
     )
 }
 
-/// Returns the definition of a service for an import. The workflow contains parallel approvals, a
-/// countersign node (all approvers must agree) that can send the ticket back, and an API call.
+/// Returns the definition of a service for an import. `url` is the address of the API call in the
+/// workflow. The workflow also contains parallel approvals, and a countersign node (all approvers
+/// must agree) that can send the ticket back.
 fn service(url: &str) -> Value {
     let approval = |id: i64, name: &str, person: &str, is_multi: bool| {
         json!({ "id": id, "type": "APPROVAL", "name": name, "processors_type": "PERSON", "processors": person, "is_multi": is_multi,

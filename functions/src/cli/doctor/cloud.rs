@@ -1,5 +1,6 @@
 //! Checks a service desk in the cloud: its tables and their settings, its queues, its archive and
-//! its secret. Also checks whether the cloud functions process new commits in time.
+//! its entry in AWS Secrets Manager. Also checks whether the cloud functions process new commits in
+//! time.
 
 use std::collections::BTreeSet;
 
@@ -21,17 +22,20 @@ use crate::stream::follow::due;
 use crate::stream::index::{Arrived, Indexer, TAMPERED};
 use crate::stream::{parked, project};
 
-/// The longest normal processing time of a commit, in milliseconds. After this time, the feed (the
-/// ordered list of all commits) and the views (stored tables) contain the commit.
+/// The longest normal processing time of a commit, in milliseconds. The feed (the ordered list of
+/// all commits) and the views (stored tables) should contain each commit that is older than this
+/// time.
 const PROCESSING_MAX_MS: i64 = 60_000;
-/// The largest age of a commit that this check searches in the feed, in milliseconds. A search for
-/// older commits would read the whole feed. The command `audit check` performs this larger search.
+/// The command `doctor` searches a commit in the feed only if the commit is younger than this age,
+/// in milliseconds. A search for older commits would read the whole feed. The command `audit check`
+/// performs this larger search.
 const RECENT_MS: i64 = 24 * 3_600_000;
-/// The largest number of feed pages that the check of the cards reads. A feed page contains several
-/// commits, and a card is the stored state of one ticket.
+/// The largest number of feed pages that the check of the cards reads. A card is the stored state
+/// of one ticket. The feed is the ordered list of all commits, and each page of the feed contains
+/// several commits.
 const PAGES_MAX: i64 = 100;
-/// The longest tolerated delay of a deadline, in milliseconds. A deadline that is overdue for a
-/// longer time is a problem.
+/// The longest accepted delay of a deadline, in milliseconds. The command reports a problem if a
+/// deadline is overdue for a longer time.
 const OVERDUE_MS: i64 = 5 * 60_000;
 /// The largest normal number of commits that are missing in the board (the stored totals of the
 /// service desk).
@@ -43,7 +47,8 @@ const TICKETS: usize = 20;
 const PARKED_MAX: usize = 1000;
 const TABLES: [&str; 4] = ["journal", "feed", "views", "keys"];
 
-/// Runs all checks. If a table cannot be used, the function skips all checks that need the tables.
+/// Runs all checks and returns their results. If a table cannot be used, the function skips all
+/// checks that need the tables.
 pub(super) async fn look(cloud: &Cloud) -> Vec<Finding> {
     let mut findings = vec![fine("region", cloud.region())];
     let tables = tables(cloud, &mut findings).await;
@@ -70,7 +75,8 @@ pub(super) async fn look(cloud: &Cloud) -> Vec<Finding> {
     findings
 }
 
-/// Returns advice for the operator after a failed request to AWS.
+/// Returns advice for the operator after a failed request to AWS. `permission` contains the names
+/// of the AWS permissions that the request needs.
 fn advice(cloud: &Cloud, error: &Error, permission: &str) -> String {
     match error.kind {
         Kind::Denied => format!("these credentials lack a permission: give them {permission} on the resource, or use other credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID)"),
@@ -85,7 +91,8 @@ fn advice(cloud: &Cloud, error: &Error, permission: &str) -> String {
     }
 }
 
-/// Checks all tables. Returns false if at least one table cannot be used.
+/// Checks all tables, and appends the results to `findings`. Returns false if at least one table
+/// cannot be used.
 async fn tables(cloud: &Cloud, findings: &mut Vec<Finding>) -> bool {
     let mut facts = Vec::new();
     for name in TABLES {
@@ -138,7 +145,8 @@ async fn tables(cloud: &Cloud, findings: &mut Vec<Finding>) -> bool {
     usable
 }
 
-/// Checks whether the settings of one table are correct.
+/// Checks whether the settings of one table are correct. `name` is the name of the table, and
+/// `facts` contains the settings that AWS returned.
 fn settings(what: &str, name: &str, facts: &TableFacts) -> Finding {
     let expected = match name {
         "journal" => Some(WHOLE_ITEMS),
@@ -216,8 +224,8 @@ async fn queue(cloud: &Cloud, name: &str) -> Finding {
     }
 }
 
-/// Checks whether the feed (the ordered list of all commits) contains the latest commits. The check
-/// covers the streams of tickets, number sequences and configuration.
+/// Checks whether the feed (the ordered list of all commits) contains the latest commits. Only the
+/// streams of tickets, number sequences and configuration are checked.
 async fn index(cloud: &Cloud) -> Finding {
     match missing_in_feed(cloud).await {
         Ok((position, late)) if late.is_empty() => {
@@ -298,7 +306,8 @@ async fn missing_in_feed(cloud: &Cloud) -> Result<(i64, Vec<String>), Error> {
     ))
 }
 
-/// Checks whether the cards (the stored states of tickets) of the newest tickets are up to date.
+/// Checks whether the cards of the newest tickets are up to date. A card is the stored state of one
+/// ticket.
 async fn cards(cloud: &Cloud) -> Finding {
     match outdated_cards(cloud).await {
         Ok(behind) if behind.is_empty() => fine("follow", "cards are up to date"),

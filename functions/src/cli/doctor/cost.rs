@@ -1,5 +1,5 @@
 //! Implements `ledgerdesk doctor --cost`, which prints the cost of a service desk in the cloud. The
-//! cost is computed from log lines of the cloud functions.
+//! command reads the log lines of the cloud functions, and computes the cost from these lines.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,6 @@
-//! Checks a service desk in a directory: its files, their permissions, its views, and the streams
-//! whose processing failed. The checks do not create or change files.
+//! Checks a service desk in a directory: its files, the permissions of these files, its views
+//! (stored tables), and the streams whose processing failed. The checks do not create or change
+//! files.
 
 use domain::projections::desk_board::DeskBoard;
 use std::path::Path;
@@ -18,8 +19,8 @@ use crate::stream::{parked, project};
 
 /// The largest normal number of commits that are missing in the views (stored tables).
 const LAG_MAX: i64 = 10_000;
-/// The largest number of additional streams that the advice for failed callbacks lists after the
-/// first stream.
+/// The advice for failed callbacks contains the first stream with failed callbacks. This constant
+/// is the largest number of additional streams in this advice.
 const SHOWN_MAX: usize = 4;
 /// The largest number of missing uploads in the text of one check result.
 const NAMED_MAX: usize = 5;
@@ -33,7 +34,7 @@ const VIEWS: &str = "delete views.db while no desk is running; it is rebuilt fro
 
 const PERMISSIONS: &str = "run the command as the owner of the directory, or check its owner and permissions; there is no sign of data loss";
 
-/// Runs all checks for a service desk in a directory.
+/// Runs all checks for a service desk in the directory `data`, and returns their results.
 pub(super) async fn look(data: &Path) -> Vec<Finding> {
     if !data.is_dir() {
         return vec![wrong(
@@ -146,7 +147,9 @@ fn permissions(data: &Path) -> Option<Finding> {
     ))
 }
 
-/// Returns the advice for a file that cannot be read. `otherwise` is the advice in the normal case.
+/// Returns advice for a problem with a database file. If the service desk is stopped, SQLite may
+/// need write access before it can read the file. The advice is then to start the service desk
+/// once. In all other situations, the function returns the advice `otherwise`.
 fn next_step(data: &Path, name: &str, is_running: bool, otherwise: &'static str) -> &'static str {
     if !is_running && has_unread_log(data, name) {
         START
@@ -156,6 +159,7 @@ fn next_step(data: &Path, name: &str, is_running: bool, otherwise: &'static str)
 }
 
 /// Runs the integrity check of SQLite on a database file. Returns `None` if the file is missing.
+/// `is_running` must be true if the service desk runs.
 fn sound(data: &Path, name: &str, is_running: bool) -> Option<Finding> {
     let advice = match name {
         "ledger.db" => RESTORE_LEDGER,
@@ -175,16 +179,15 @@ fn sound(data: &Path, name: &str, is_running: bool) -> Option<Finding> {
     }
 }
 
-/// Returns true if the current user may not read a file of the directory. The checks then cannot
-/// read the content of this file.
+/// Returns true if the current user has no permission to read a file of the directory.
 fn is_denied(data: &Path, name: &str) -> bool {
     std::fs::File::open(data.join(name))
         .is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
-/// Returns the end of the advice for failed callbacks, which lists the other streams. The advice
-/// already contains the first stream, so the list omits this stream. The list contains at most
-/// [`SHOWN_MAX`] streams.
+/// Returns the last part of the advice for failed callbacks. The first part of the advice contains
+/// the first entry of `failing`. This last part lists the streams of at most [`SHOWN_MAX`] further
+/// entries.
 fn others(failing: &[Entry]) -> String {
     let names: Vec<&str> = failing
         .iter()

@@ -16,10 +16,11 @@ use super::target::Target;
 pub struct Doctor {
     #[command(flatten)]
     pub target: Target,
-    /// Print the cost of a desk in the cloud over the last hours. The source is the function logs.
+    /// Print the cost of a service desk in the cloud. The cost is computed from the logs of its
+    /// functions.
     #[arg(long)]
     pub cost: bool,
-    /// The number of hours before now that --cost includes.
+    /// The number of hours before now for which --cost computes the cost.
     #[arg(long, default_value_t = 24, requires = "cost")]
     pub hours: i64,
 }

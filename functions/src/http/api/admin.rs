@@ -52,8 +52,8 @@ pub(super) async fn superuser(request: &Asked) -> Result<Meta, Problem> {
     }
 }
 
-/// Returns the index entries of the objects in a view (a stored table), ordered by id. The result
-/// has at most [`LIST_MAX`] entries.
+/// Returns the ids of all objects in a view (a stored table) as index entries, ordered by id. The
+/// result has at most [`LIST_MAX`] entries.
 pub(super) async fn entries(app: &App, view: &str) -> Result<Vec<Entry>, Error> {
     let range = Range {
         view,
@@ -67,8 +67,8 @@ pub(super) async fn entries(app: &App, view: &str) -> Result<Vec<Entry>, Error> 
     app.views.range(range).await
 }
 
-/// Selects a list of cards (stored summaries of streams). The list contains the cards whose value
-/// in the index is between `from` and `to`.
+/// Selects some cards from an index. A card is the stored summary of one stream, and the index
+/// sorts the cards by a value. The selected cards have a value between `from` and `to`.
 pub(super) struct CardList {
     pub(super) index: &'static str,
     pub(super) from: String,
@@ -76,7 +76,7 @@ pub(super) struct CardList {
 }
 
 impl CardList {
-    /// Selects all cards (stored summaries of streams) of an index.
+    /// Selects all cards (stored summaries of streams) in the given index.
     pub(super) fn whole(index: &'static str) -> Self {
         Self {
             index,
@@ -84,7 +84,8 @@ impl CardList {
             to: "~".into(),
         }
     }
-    /// Selects the cards (stored summaries of streams) with exactly this value in the index.
+    /// Selects the cards (stored summaries of streams) that have exactly `value` in the given
+    /// index.
     pub(super) fn of(index: &'static str, value: &str) -> Self {
         Self {
             index,
@@ -92,8 +93,8 @@ impl CardList {
             to: format!("{value}\u{1}"),
         }
     }
-    /// Selects the cards (stored summaries of streams) whose index value begins with this text and
-    /// a vertical bar.
+    /// Selects the cards (stored summaries of streams) whose value in the given index begins with
+    /// `value` and a vertical bar.
     pub(super) fn below(index: &'static str, value: &str) -> Self {
         Self {
             index,
@@ -103,9 +104,10 @@ impl CardList {
     }
 }
 
-/// Returns one page of a list of cards (stored summaries of streams), latest first. The response is
-/// an object with the member `count` and the member that `name` specifies. The function `shown`
-/// converts a stream name and its card to JSON.
+/// Returns a response with one page of the selected cards (stored summaries of streams), latest
+/// first. The response is a JSON object with two members. The member `count` contains the number of
+/// all selected cards. The second member has the name `name` and contains the page. The function
+/// `shown` converts a stream name and its card to JSON.
 pub(super) async fn page_of<C: Card>(
     request: &Asked,
     list: &CardList,
@@ -136,14 +138,15 @@ pub(super) async fn page_of<C: Card>(
     Ok(ok(json!({ "count": count, name: items })))
 }
 
-/// Returns the name of the stream of an aggregate. The id must have 32 hexadecimal digits. Returns
-/// `None` for another text.
+/// Returns the name of the stream of one object. `aggregate` is the kind of the object, and `id`
+/// must have 32 hexadecimal digits. Returns `None` for any other id.
 pub(super) fn stream_of(aggregate: &str, id: &str) -> Option<String> {
     let is_id = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
     is_id.then(|| format!("{aggregate}-{id}"))
 }
 
 /// Parses an id from a URL path. Accepts only a positive decimal number without leading zeros.
+/// `what` is the kind of object for the error message.
 pub(super) fn number(text: &str, what: &str) -> Result<i64, Problem> {
     let id = text
         .parse()
@@ -160,8 +163,9 @@ pub(super) fn is_name(name: &str) -> bool {
         && !name.chars().any(char::is_control)
 }
 
-/// Rejects a list of options if an option has no key, or if two options of one list have the same
-/// key. Lists inside an option are also checked.
+/// Checks a list of options. Returns an error if an option has no key, or if two options of one
+/// list have the same key. The function also checks the lists inside an option. `at` is the JSON
+/// pointer of the list.
 pub(super) fn check_options(items: &[Choice], at: &str) -> Result<(), Problem> {
     let mut seen = BTreeSet::new();
     for (number, item) in items.iter().enumerate() {
@@ -188,7 +192,8 @@ pub(super) fn check_options(items: &[Choice], at: &str) -> Result<(), Problem> {
 }
 
 /// Checks a dictionary code or a field key. The text may contain only ASCII letters, digits and
-/// underscores, and it must not be too long.
+/// underscores, and it must not be too long. `what` is the name of the member that contains the
+/// text.
 pub(super) fn check_code(code: &str, what: &str) -> Result<(), Problem> {
     let is_word = !code.is_empty()
         && code.len() <= NAME_MAX
@@ -203,8 +208,9 @@ pub(super) fn check_code(code: &str, what: &str) -> Result<(), Problem> {
     }
 }
 
-/// Rejects a request that changes the value of a fixed member. `known` is the stored value. The
-/// request may contain the member only with this value.
+/// Returns an error if the request changes a member that cannot change. `key` is the name of the
+/// member, and `known` is its stored value. The request may omit the member or repeat the stored
+/// value.
 pub(super) fn same(request: &Asked, key: &str, known: &str) -> Result<(), Problem> {
     match request.text(key)? {
         Some(given) if given != known => Err(Problem::malformed(

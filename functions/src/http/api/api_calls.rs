@@ -1,5 +1,5 @@
-//! Returns the log of API calls. Automatic workflow nodes send these API calls. The log contains
-//! the attempts of each API call.
+//! Returns API calls of the service desk for display. Automatic workflow nodes send these calls to
+//! other systems. Each call is returned with its attempts.
 
 use axum::Json;
 use axum::response::IntoResponse;
@@ -50,9 +50,9 @@ fn answer(call: Call) -> Answer {
 
 /// The largest number of API calls in the response for one ticket.
 const CALLS_MAX: usize = 500;
-/// The largest number of attempts that a response contains from the start of an API call. The
-/// response also contains up to the same number of attempts from the end. An API call for a long
-/// task can have thousands of attempts, because the desk reads the state of the task repeatedly.
+/// An API call for a long task can have thousands of attempts, because the desk reads the state of
+/// the task repeatedly. A response therefore contains only the first and the last attempts. This
+/// constant is the largest number of first attempts, and also the largest number of last attempts.
 const ATTEMPTS_SHOWN: u8 = 25;
 
 /// Lists the API calls of a ticket with their attempts, oldest first.
@@ -137,8 +137,9 @@ async fn shown(
     Ok(calls)
 }
 
-/// Returns the results of the attempts of one API call, oldest first. If the API call has many
-/// attempts, the result omits the attempts in the middle.
+/// Returns the attempts of one API call as JSON, oldest first. `stream` is the event stream of the
+/// call, and `last` is the number of its last event. If the call has many attempts, the result
+/// omits the attempts in the middle.
 async fn attempts(request: &Asked, stream: &str, last: i64) -> Result<Vec<Value>, Problem> {
     let app = &request.app;
     let store = &app.ledger.store;

@@ -82,8 +82,9 @@ async fn apps(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     }
 }
 
-/// Registers or changes an app. If the app has no secret and the request contains no secret, the
-/// service desk creates a secret. Only the response to this request contains the new secret.
+/// Registers or changes the app with the given code. If neither the app nor the request has a
+/// secret, the service desk creates a secret. Only the response to this request contains the new
+/// secret.
 async fn register(request: &Asked, code: &str, meta: Meta) -> ApiResult {
     if let Some(member) = request.body.keys().find(|key| {
         !["name", "secret", "may_impersonate", "status_callbacks"].contains(&key.as_str())

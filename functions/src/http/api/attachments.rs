@@ -110,11 +110,12 @@ const PIECES_AHEAD: usize = 1;
 /// The longest time that the server waits until the client accepts the next piece of a download.
 /// After this time, the download ends.
 const CLIENT_TIMEOUT: Duration = Duration::from_mins(1);
-/// The largest number of bytes without file content that may arrive in sequence in a form. Such
-/// bytes are the headers of form parts and the content of other form fields.
+/// A form contains files, headers of form parts, and other form fields. This constant is the
+/// largest number of bytes without file content that may arrive in sequence.
 const NON_FILE_BYTES_MAX: usize = 1 << 20;
-/// The largest size, in bytes, of a form that may arrive as one block in memory. Some hosts receive
-/// a whole request before they pass it to the desk. Their requests are smaller than this limit.
+/// The largest size of a small form, in bytes. Some hosts, such as AWS Lambda, receive a whole
+/// request before the desk handles the request. The requests on such hosts are smaller than this
+/// limit.
 const BUFFERED_BYTES_MAX: u64 = 6 << 20;
 /// The maximum length, in characters, of the file extension in the ASCII file name of a download.
 const EXTENSION_MAX: usize = 10;
@@ -126,9 +127,9 @@ async fn upload(request: Asked, body: Body) -> ApiResult {
     let uploaded = match multer::parse_boundary(&request.content_type) {
         Ok(boundary) => {
             let non_file_bytes = NonFileBytes::default();
-            // A large form may contain only a limited number of bytes without file content, because
-            // the form parser keeps these bytes in memory. A small form has no such limit. Some
-            // hosts pass a small form as one block that is already in memory.
+            // The form parser keeps all bytes without file content in memory. In a large form, the
+            // number of these bytes is therefore limited. A small form needs no limit, and it may
+            // already be in memory as one block.
             let is_small = http_body::Body::size_hint(&body)
                 .upper()
                 .is_some_and(|bytes| bytes <= BUFFERED_BYTES_MAX);
@@ -221,7 +222,8 @@ async fn next(body: &mut Body) -> Result<Option<Bytes>, Problem> {
     Ok(None)
 }
 
-/// Waits for the next piece of a request body. Returns an error after [`IDLE_TIMEOUT`].
+/// Waits until the future `next` returns a piece of a request body, and returns the piece. Returns
+/// an error after [`IDLE_TIMEOUT`].
 async fn in_time<T>(next: impl Future<Output = T>) -> Result<T, Problem> {
     tokio::time::timeout(IDLE_TIMEOUT, next).await.map_err(|_| {
         Problem::malformed(
@@ -235,8 +237,8 @@ fn invalid_form(error: multer::Error) -> Problem {
     Problem::malformed("body", format!("the form cannot be read: {error}"))
 }
 
-/// Counts the form bytes that arrived since the form parser last returned data. The parser keeps
-/// these bytes in memory, so their number has a limit.
+/// Counts the bytes of a form that the form parser currently keeps in memory. The number of these
+/// bytes is limited. The counter is set to zero when the parser returns data.
 #[derive(Clone, Debug, Default)]
 struct NonFileBytes(Arc<AtomicUsize>);
 
@@ -246,8 +248,8 @@ impl NonFileBytes {
     }
 }
 
-/// A form body with a limit for bytes that are not file content. Reading this body fails if more
-/// than [`NON_FILE_BYTES_MAX`] of these bytes arrive in sequence.
+/// A form body with a limit. The limit applies to bytes that are not file content. Reading this
+/// body fails if more than [`NON_FILE_BYTES_MAX`] of these bytes arrive in sequence.
 struct Bounded {
     body: Body,
     non_file_bytes: NonFileBytes,
@@ -395,8 +397,9 @@ fn stored_name(name: &str) -> Result<String, Problem> {
     Ok(stored.to_owned())
 }
 
-/// Starts an upload. If the client already started an upload with the same idempotency key, the
-/// function continues this upload instead.
+/// Starts and returns an upload of a file with the name `name`. If the client already started an
+/// upload with the same idempotency key, the function returns that upload instead. `at` is the
+/// index of the file in the request, because one request can contain several files.
 async fn start_or_continue<'a>(
     request: &'a Asked,
     name: &str,
@@ -437,8 +440,8 @@ async fn start_or_continue<'a>(
     Ok(Upload::new(app, attachment).await?)
 }
 
-/// Returns whether the query contains `for=workflow`. The uploaded file is then a form template for
-/// a workflow. The function rejects a caller who is not a superuser.
+/// Returns true if the query contains `for=workflow`. The uploaded file is then a form template for
+/// a workflow. Only superusers may upload such a file, so the function rejects all other callers.
 async fn is_for_workflow(request: &Asked) -> Result<bool, Problem> {
     match request.asked_for("for") {
         None => Ok(false),
@@ -474,8 +477,8 @@ fn shown(attachment: &Attachment) -> Value {
     shown
 }
 
-/// Handles one request of an upload in parts. A client uses such an upload if its host or its
-/// connection does not accept large bodies.
+/// Handles one request of an upload in parts. Clients upload a file in parts if the host of the
+/// desk or the network does not accept large request bodies.
 ///
 /// The first request contains the file name. Each following request contains one part of
 /// [`PART_BYTES`] bytes. Only the last part may be shorter. The final request completes the upload.
@@ -525,8 +528,8 @@ async fn in_parts(
                 .ok_or_else(wrong)?;
             let _transfer = app.limits.upload()?;
             let by = request.actor().await?;
-            // An upload above the rate limit of the user is rejected here, before the server reads
-            // the bytes of the part.
+            // If the user exceeds the rate limit for uploads, the server rejects the request here,
+            // before it reads the bytes of the part.
             app.limits.uploads(&by, app.ledger.clock.now())?;
             let mut part = Vec::new();
             let mut body = body.unwrap_or_default();
@@ -793,12 +796,13 @@ fn content_type(media_type: &str) -> &str {
     }
 }
 
-/// Returns the content of a file as a response body. The body consists of pieces. The server reads
-/// the next piece only after the client has accepted the previous pieces.
+/// Returns the content of a file as a response body. `span` is the range of bytes to return. The
+/// body consists of pieces. The server reads the next piece only after the client has accepted the
+/// previous pieces.
 ///
 /// The server reads the first piece before the response starts. If this read fails, the response
-/// has an HTTP error status. A host may limit the response size. On such a host, the server reads
-/// the whole content before the response starts.
+/// has an HTTP error status. Some hosts, such as AWS Lambda, limit the response size. On such a
+/// host, the server reads the whole content before the response starts.
 async fn pieces(app: &App, attachment: &Attachment, span: &Range<u64>) -> Result<Body, Problem> {
     let transfer = app.limits.download()?;
     let mut pieces = Pieces::new(app, attachment, span).await?;
@@ -814,7 +818,8 @@ async fn pieces(app: &App, attachment: &Attachment, span: &Range<u64>) -> Result
         let mut piece = Ok(Bytes::from(first));
         loop {
             let is_last = piece.is_err();
-            // The task stops if the client disconnects or does not accept a piece in time.
+            // This task sends the pieces of the file to the client. The task stops if the client
+            // disconnects or does not accept a piece in time.
             let is_sent = tokio::time::timeout(CLIENT_TIMEOUT, sender.send(piece))
                 .await
                 .is_ok_and(|result| result.is_ok());
@@ -834,8 +839,8 @@ async fn pieces(app: &App, attachment: &Attachment, span: &Range<u64>) -> Result
     }))
 }
 
-/// A response body that receives the pieces of a file from a channel. As long as this value exists,
-/// the limit of parallel downloads counts the download as active.
+/// A response body that receives the pieces of a file from a channel. The server limits the number
+/// of parallel downloads. A download counts until its `Download` value is dropped.
 struct Download {
     pieces: mpsc::Receiver<Result<Bytes, NotTaken>>,
     _transfer: Transfer,

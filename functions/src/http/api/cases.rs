@@ -102,8 +102,9 @@ async fn add(request: Asked) -> ApiResult {
     Ok(Json(json!({ "results": results })).into_response())
 }
 
-/// Returns the result for one record of an external system. The result contains the case and the
-/// outcome. It also contains the ticket, or the reason why the record was rejected.
+/// Returns the result of processing one record of an external system. The result contains the id of
+/// the case and a word for the outcome. It also contains the ticket, or the reason why the record
+/// was rejected.
 fn result(receipt: &Receipt) -> Value {
     let refusal = receipt.case.refusal.as_ref();
     json!({

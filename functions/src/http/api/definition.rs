@@ -298,8 +298,8 @@ const FIELD: &[Member] = field![
     unless("library", "name", Shape::Text)
 ];
 static FIELD_SHAPE: Shape = Shape::Object(FIELD);
-/// The body members of a shared field. Workflow definitions can copy a shared field. If a request
-/// omits a member, its stored value stays the same.
+/// The body members of a shared field. Workflow definitions can copy a shared field. If a member is
+/// absent from the request, the shared field keeps its stored value for this member.
 pub(super) const SHARED_FIELD: &[Member] = field![
     optional("key", Shape::Text),
     optional("type", FIELD_TYPES),

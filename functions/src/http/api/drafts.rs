@@ -118,8 +118,8 @@ async fn drafts(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
             )));
         }
     };
-    // Only a request that saves a draft registers a caller with a new user name. A request that
-    // reads or deletes a draft does not register the caller.
+    // A caller may have a user name that is not registered yet. A request that saves a draft
+    // registers this caller. A request that reads or deletes a draft does not.
     let owner = if *method == Method::PUT {
         request.actor().await?
     } else {
@@ -212,8 +212,9 @@ async fn templates(request: Asked, method: &Method, parts: &[&str]) -> ApiResult
     }
 }
 
-/// Returns the reference of a template: its service and its name. Returns an error if the owner
-/// already has another template with the same service and name.
+/// Returns the reference for a new or changed template. The reference contains the service and the
+/// name of the template. Returns an error if one of the templates in `others` has the same service
+/// and name. `current` is the template before the change.
 fn template(
     request: &Asked,
     owner: &PersonId,

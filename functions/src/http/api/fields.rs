@@ -38,9 +38,10 @@ fn answer(call: Call) -> Answer {
 /// the limit is higher than for other names.
 const FIELD_NAME_MAX: usize = 255;
 
-/// Completes a field of a workflow definition. The member `library` contains the key of a shared
-/// field, and missing members are copied from this shared field. A field that already contains
-/// `key`, `type` and `name` does not change.
+/// Completes a field of a workflow definition. If the member `library` of the field contains the
+/// key of a shared field, the function copies the missing members from this shared field. A field
+/// that already contains `key`, `type` and `name` does not change. `at` is the index of the field
+/// in the definition.
 pub(super) async fn from_library(app: &App, field: &mut Value, at: usize) -> Result<(), Problem> {
     let Some(key) = field
         .get("library")
@@ -54,8 +55,8 @@ pub(super) async fn from_library(app: &App, field: &mut Value, at: usize) -> Res
         .iter()
         .all(|member| field.get(*member).is_some());
     let Some(shared) = app.configuration.field(&key).await? else {
-        // If the shared field does not exist, no members can be copied. The field is then accepted
-        // only if it contains all required members itself.
+        // The shared field does not exist, so no members can be copied from it. The field is valid
+        // only if it already contains all required members.
         let missing = || {
             Problem::malformed(
                 &format!("/definition/fields/{at}/library"),

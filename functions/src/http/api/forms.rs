@@ -59,7 +59,8 @@ fn answer(call: Call) -> Answer {
     })
 }
 
-/// Returns the form for a new ticket of a service, or the options of one field of this form.
+/// Handles the requests for the form of a new ticket of a service. If `resource` is `form`, returns
+/// the form. If `resource` is `options`, returns the options of one field of the form.
 async fn of_service(request: Asked, method: &Method, id: &str, resource: &str) -> ApiResult {
     let app = &request.app;
     let missing = || Problem::not_found(format!("there is no service {id}"));
@@ -87,7 +88,8 @@ async fn of_service(request: Asked, method: &Method, id: &str, resource: &str) -
     .await
 }
 
-/// Returns the form of a node of a ticket, or the options of one field of this form.
+/// Handles the requests for the form of a node of a ticket. If `resource` is `form`, returns the
+/// form. If `resource` is `options`, returns the options of one field of the form.
 async fn of_ticket(
     request: Asked,
     method: &Method,
@@ -158,11 +160,11 @@ async fn form_or_options(
     }
 }
 
-/// Returns one field as JSON with its definition, its value and its options. If the field has no
-/// value, the JSON contains the default value.
+/// Returns one form field as JSON: its definition, its value in the ticket, and its options. If the
+/// ticket has no value for the field, the JSON contains the default value.
 ///
-/// Another system can provide the options. The JSON then also lists the fields on which these
-/// options depend.
+/// Another system can provide the options. In this case, the JSON also lists the form fields that
+/// determine the options.
 async fn shown(app: &App, field: &Field, ticket: &Ticket) -> Result<Value, Problem> {
     let entry = ticket
         .form

@@ -1,5 +1,5 @@
-//! Creates the OpenAPI 3.1 document of the service desk. The document is built from the same tables
-//! that the server uses to check requests and to select handlers.
+//! Creates the OpenAPI 3.1 document of the service desk. The document is built from a list of all
+//! operations. The server uses the same list to check requests and to select handlers.
 
 use std::sync::OnceLock;
 
@@ -122,8 +122,8 @@ fn described(operation: &Operation) -> Value {
         let mut parameter =
             json!({ "name": name, "in": "query", "schema": parameter_type.schema() });
         if parameter_type.is_list() {
-            // A client must send all values of this parameter in one text, separated by commas. The
-            // server rejects a repeated parameter.
+            // These two settings describe a list parameter that occurs only once in the query. Its
+            // values are separated by commas. The server rejects a repeated parameter.
             parameter["style"] = "form".into();
             parameter["explode"] = false.into();
         }
@@ -184,8 +184,9 @@ fn body_of(members: &[Member]) -> Value {
     json!({ "required": has_required(members), "content": { "application/json": { "schema": schema_of(members) } } })
 }
 
-/// Describes the request body of an upload. The body is a form with files, or the content of one
-/// file. For the content of one file, a query parameter contains the file name.
+/// Adds the description of the request body to `described`, the description of an upload operation.
+/// The body is a form with files, or the content of one file. For the content of one file, a query
+/// parameter contains the file name.
 fn body_of_upload(path: &str, described: &mut Value) {
     let bytes = json!({ "schema": { "type": "string", "format": "binary" } });
     let mut content = json!({ "application/octet-stream": bytes });
@@ -196,7 +197,8 @@ fn body_of_upload(path: &str, described: &mut Value) {
     described["requestBody"] = json!({ "content": content });
 }
 
-/// Describes an operation of the BlueKing API.
+/// Returns the OpenAPI description of an operation of the BlueKing API. `writes` is true if the
+/// operation changes data.
 ///
 /// A caller with valid credentials gets status 200, or status 429 if the caller exceeds a limit. A
 /// caller without valid credentials gets status 403.

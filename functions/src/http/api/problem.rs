@@ -81,8 +81,8 @@ impl Problem {
             ..Self::new(StatusCode::BAD_REQUEST, detail)
         }
     }
-    /// Creates an error response with status 404. `field` is the name of a member. The value of
-    /// this member is the id or name of an object that does not exist.
+    /// Creates an error response with status 404. `field` is the name of a member of the request.
+    /// This member contains the id or name of an object, but the object does not exist.
     pub(super) fn unknown(field: &str, detail: impl Into<String>) -> Self {
         Self::at(field, StatusCode::NOT_FOUND, detail)
     }
@@ -100,7 +100,8 @@ impl Problem {
             )
         }
     }
-    /// Creates an error response with status 403 for a request without an app code or a secret.
+    /// Creates an error response with status 403. The request contains no app code or no app
+    /// secret. `detail` is the error message.
     pub(super) fn no_credentials(detail: &str) -> Self {
         Self {
             challenges: true,
@@ -156,8 +157,9 @@ impl Problem {
         &self.detail
     }
 
-    /// Replaces the prefix `from` by `to` in the JSON pointers of all wrong members. The function
-    /// is needed if the check of a member uses another member name than the request.
+    /// Changes the names of wrong members in this error. A JSON pointer that begins with `from`
+    /// then begins with `to`. This change is needed if the request uses another name for a member
+    /// than the code that checks the member.
     pub(super) fn moved(mut self, from: &str, to: &str) -> Self {
         for flaw in &mut self.errors {
             if let Some(rest) = flaw

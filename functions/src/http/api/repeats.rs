@@ -1,9 +1,10 @@
-//! Stores responses under idempotency keys. If a client repeats a request with the same key, the
-//! client gets the stored response.
+//! Stores responses together with the idempotency keys of their requests. If a client repeats a
+//! request with the same key, the client gets the stored response, and the request is not executed
+//! again.
 //!
-//! Some operations create an object that does not contain the key. These operations need the stored
-//! response, because a repetition would otherwise create a second object. If the object contains
-//! the key, the desk already recognizes the repetition without a stored response.
+//! Some operations create an object that does not contain the key. Without a stored response, a
+//! repeated request would create a second object. If the created object contains the key, the desk
+//! recognizes a repeated request without a stored response.
 
 use axum::Json;
 use axum::body::to_bytes;
@@ -32,7 +33,8 @@ const NOT_STORED: [&str; 2] = ["report", "warnings"];
 /// response.
 static LOCK: Mutex<()> = Mutex::const_new(());
 
-/// A request with an idempotency key. At any time, only one such request runs.
+/// A running request with an idempotency key. A lock ensures that only one such request runs at a
+/// time.
 pub(super) struct Repeat {
     app: App,
     name: String,
@@ -42,16 +44,17 @@ pub(super) struct Repeat {
 
 #[derive(Serialize, Deserialize)]
 struct Cached {
-    /// A keyed hash of the user, the operation and the body. It shows whether a later request is
-    /// the same request.
+    /// A keyed hash of the user, the operation and the body of the first request. A later request
+    /// with the same key must have the same hash.
     request: String,
     status: u16,
     body: Value,
 }
 
 impl Repeat {
-    /// Waits until no other request with an idempotency key runs. Returns `None` if `request` has
-    /// no idempotency key.
+    /// Waits until no other request with an idempotency key runs. Returns a value for this request,
+    /// and all other such requests wait until this value is dropped. Returns `None` immediately if
+    /// `request` has no idempotency key.
     pub(super) async fn of(request: &Asked, operation: &str) -> Result<Option<Self>, Problem> {
         let Some(key) = &request.idempotency_key else {
             return Ok(None);
@@ -71,8 +74,9 @@ impl Repeat {
         }))
     }
 
-    /// Returns the stored response if the desk already executed the same request. Returns an error
-    /// if another request used the same key.
+    /// Returns the stored response if the desk already executed the same request. Returns `None` if
+    /// no response is stored for the idempotency key. Returns an error if a request with other
+    /// content used the same key.
     pub(super) async fn answer(&self) -> Result<Option<Response>, Problem> {
         let Some(bytes) = self.app.ledger.keys.secret(&self.name).await? else {
             return Ok(None);

@@ -39,7 +39,8 @@ pub(super) struct Asked {
     pub(super) caller: Caller,
     pub(super) request_id: String,
     pub(super) idempotency_key: Option<String>,
-    /// The ticket versions that the caller accepts. They come from the header `If-Match`.
+    /// The ticket versions in the header `If-Match`. The caller accepts a change only at one of
+    /// these versions.
     pub(super) if_match: Option<Expected>,
     /// The entity tags from the header `If-None-Match`. They identify the versions in the cache of
     /// the client.
@@ -47,7 +48,8 @@ pub(super) struct Asked {
     pub(super) content_type: String,
     /// The value of the header `Range`, which requests a part of a file.
     pub(super) range: Option<String>,
-    /// The relative URL prefix for links to resources below the path of this request.
+    /// A relative URL prefix. A link to a resource below the path of this request consists of this
+    /// prefix and the name of the resource.
     pub(super) below: String,
 }
 
@@ -90,8 +92,8 @@ impl Asked {
         Ok(self)
     }
 
-    /// Rejects unknown query parameters and invalid values. Also rejects the header `If-Match` if
-    /// the operation cannot compare ticket versions.
+    /// Checks the query and the header `If-Match`. Rejects unknown query parameters and invalid
+    /// values. Also rejects `If-Match` if the operation cannot compare ticket versions.
     pub(super) fn check_query(&self, operation: &Operation) -> Result<(), Problem> {
         let flaws = query_flaws(operation.query, &self.query);
         if !flaws.is_empty() {
@@ -111,8 +113,9 @@ impl Asked {
         Ok(())
     }
 
-    /// Reads the headers of a request and identifies the caller, but does not read the body. The
-    /// header `Authorization` (HTTP Basic) or `X-Bkapi-Authorization` identifies the app.
+    /// Reads the headers of a request and identifies the caller. Returns the request without its
+    /// body, and the unread body. The header `Authorization` (HTTP Basic) or
+    /// `X-Bkapi-Authorization` identifies the app.
     ///
     /// The login token in `X-Bk-Token` identifies the user. If the app may impersonate users, the
     /// header `X-On-Behalf-Of` may contain the user name instead.
@@ -196,7 +199,8 @@ impl Asked {
             request_id: request_id(headers, &app),
             idempotency_key,
             if_match: versions(headers)?,
-            // If `If-None-Match` is malformed, the header is ignored.
+            // A malformed header `If-None-Match` is ignored. The client then gets the whole
+            // response.
             if_none_match: Tags::read(headers, "If-None-Match").unwrap_or_default(),
             content_type: given("Content-Type")?.unwrap_or_default(),
             range: given("Range")?,
@@ -374,9 +378,9 @@ impl Asked {
     }
 
     /// Returns a keyed hash of the operation, the user and the body. `of` is the name of the
-    /// operation. A request with a known idempotency key counts as a repetition only if its hash is
-    /// equal to the stored hash. Returns an error if the hash key cannot be read from the key
-    /// store.
+    /// operation. If a client uses an idempotency key again, the desk compares this hash with the
+    /// stored hash. Only a request with an equal hash is a repetition. Returns an error if the key
+    /// of the hash cannot be read from the key store.
     pub(super) async fn fingerprint(&self, of: &str) -> Result<String, Problem> {
         let key = self.app.keys().await?.fingerprint;
         let text = format!(
@@ -432,8 +436,9 @@ fn wrong(key: &str, what: &str) -> Problem {
     Problem::malformed(&format!("/{key}"), format!("`{key}` must be {what}"))
 }
 
-/// Returns the value of a header as text. Rejects a header that occurs twice or is not UTF-8,
-/// because the server would have to ignore a part of the request.
+/// Returns the value of the header `name` as text, or `None` if the header is absent. Rejects a
+/// header that occurs twice or is not UTF-8. Otherwise the server would have to ignore a part of
+/// the request.
 fn text_of<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Problem> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else {
@@ -487,9 +492,9 @@ pub(super) enum Expected {
     Versions(BTreeSet<i64>),
 }
 
-/// Reads the ticket versions in `If-Match` (RFC 9110 13.1.1). Weak entity tags (with the prefix
-/// `W/`) are also accepted, because proxies that compress responses make tags weak. A tag that is
-/// not a number matches no version.
+/// Returns the ticket versions in the header `If-Match` (RFC 9110 13.1.1). Weak entity tags (with
+/// the prefix `W/`) are also accepted, because proxies that compress responses make tags weak. A
+/// tag that is not a number matches no version.
 pub(super) fn versions(headers: &HeaderMap) -> Result<Option<Expected>, Problem> {
     Ok(Tags::read(headers, "If-Match")?.map(|tags| match tags {
         Tags::Any => Expected::Any,
@@ -507,8 +512,8 @@ pub(super) enum Tags {
 }
 
 impl Tags {
-    /// Reads all lines of the conditional header `name`. Rejects a malformed value. Returns `None`
-    /// if the header is absent.
+    /// Returns the entity tags in all lines of the conditional header `name`. Rejects a malformed
+    /// value. Returns `None` if the header is absent.
     pub(super) fn read(headers: &HeaderMap, name: &str) -> Result<Option<Self>, Problem> {
         let lines: Vec<String> = headers
             .get_all(name)
@@ -566,7 +571,8 @@ impl Tags {
         }
     }
 
-    /// Returns whether `tag` is equal to one of these tags (weak comparison, RFC 9110 8.8.3.2).
+    /// Returns whether the header contains `tag`. The value `*` contains every tag. Weak and strong
+    /// tags are compared as equal (weak comparison, RFC 9110 8.8.3.2).
     pub(super) fn hold(&self, tag: &str) -> bool {
         match self {
             Self::Any => true,

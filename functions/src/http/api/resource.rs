@@ -37,8 +37,8 @@ pub(super) struct Call {
 pub(super) struct Resource {
     pub(super) operations: &'static [Operation],
     pub(super) answer: fn(Call) -> Answer,
-    /// Whether the operations of this resource change the configuration. Requests that change the
-    /// configuration run one after another.
+    /// Whether the operations of this resource change the configuration. Such operations must not
+    /// run at the same time, so the server executes them one after another.
     pub(super) is_configuration: bool,
 }
 
@@ -56,14 +56,14 @@ pub(super) enum Key {
     Required,
 }
 
-/// The kind of an operation. It determines the input and the response of the operation.
+/// The kind of an operation. The kind determines the input and the response of the operation.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
     Read,
-    /// The operation changes a ticket. Its body has the listed members. With the header `If-Match`,
-    /// the client can require a ticket version.
+    /// The operation changes a ticket. The request body has the listed members. With the header
+    /// `If-Match`, the client can demand that the ticket has a certain version.
     Acts(&'static [Member]),
-    /// The operation accepts a body with the listed members.
+    /// The operation accepts a request body with the listed members.
     Takes(&'static [Member]),
     Removes,
     /// The operation accepts a form with files, or the content of one file.
@@ -86,7 +86,7 @@ pub(super) enum Asks {
     Integers,
     /// The value is the name of a user.
     Name,
-    /// The value is a number. The two values are the smallest and the largest allowed number.
+    /// The value is a number. This variant contains the smallest and the largest allowed number.
     Number(usize, usize),
     /// The value is a time with a UTC offset (RFC 3339).
     Time,
@@ -105,13 +105,13 @@ pub(super) struct Operation {
     pub(super) query: &'static [Parameter],
     /// The HTTP status codes of successful responses.
     pub(super) answers: &'static [&'static str],
-    /// Whether the server stores the response. A repeated request with the same idempotency key
-    /// then gets the stored response. Storing is necessary if the created object does not contain
-    /// the key.
+    /// Whether the server stores the response. If a client repeats the request with the same
+    /// idempotency key, the client gets the stored response. The server must store the response if
+    /// the created object does not contain the key.
     pub(super) is_kept: bool,
     pub(super) key: Key,
-    /// Whether the response has an entity tag (`ETag`). If a request contains the current tag, the
-    /// response has status 304.
+    /// Whether the response contains the version of the object as an entity tag (`ETag`). If a
+    /// request contains the tag of the current version, the response has status 304 and no body.
     pub(super) is_tagged: bool,
     /// Whether the operation transfers a whole file. Such an operation has a longer time limit than
     /// other operations.

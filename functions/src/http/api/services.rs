@@ -59,8 +59,8 @@ fn is_matrix(value: &Value) -> bool {
         .is_some_and(|rows| rows.len() == 3 && rows.iter().all(is_row))
 }
 
-/// Creates the list of body members for a service. The macro adds the members that new and changed
-/// services have in common. The arguments are the other members.
+/// Creates the list of members in the request body for a service. The arguments are the members
+/// that differ between a new service and a changed service. The macro adds all other members.
 macro_rules! service {
     ($($own:expr),*) => {
         &[
@@ -250,7 +250,7 @@ async fn services(request: Asked, method: &Method, parts: &[&str]) -> ApiResult 
 }
 
 /// Returns a service as JSON. The owners of the service are shown as user names instead of person
-/// ids.
+/// ids. `catalog` contains the category of each service.
 async fn shown(app: &App, service: &service::Defined, catalog: &Catalog) -> Result<Value, Problem> {
     let mut shown = json!(service);
     shown["owners"] = app.people.names(&service.owners).await?.into();
@@ -258,9 +258,9 @@ async fn shown(app: &App, service: &service::Defined, catalog: &Catalog) -> Resu
     Ok(shown)
 }
 
-/// Rejects a request that contains a workflow file and also one of the members `workflow` and
-/// `version`. Also rejects a request that selects another workflow without a version. `known` is
-/// the current workflow of the service, or `None` for a new service.
+/// Rejects a request that contains a workflow file and also the member `workflow` or `version`.
+/// Also rejects a request that selects another workflow but contains no version. `known` is the
+/// current workflow of the service, or `None` for a new service.
 fn check_workflow(request: &Asked, known: Option<WorkflowId>) -> Result<(), Problem> {
     let has = |key: &str| request.body.contains_key(key);
     for key in ["workflow", "version"] {
@@ -285,15 +285,15 @@ fn check_workflow(request: &Asked, known: Option<WorkflowId>) -> Result<(), Prob
     Ok(())
 }
 
-/// Applies the members of the request to a service, and returns the changed service. An absent
-/// member does not change its value.
+/// Copies the values of the request to a service, and returns the changed service. If a member is
+/// absent from the request, the service keeps its current value for this member.
 async fn with_changes(
     request: &Asked,
     known: service::Defined,
 ) -> Result<service::Defined, Problem> {
     let mut changed = known;
     let name = request.text("name")?;
-    // A stored name was already checked when it was stored. Only a name in the request is checked
+    // The current name was checked when it was stored. Only a new name from the request is checked
     // here.
     if name
         .as_ref()
@@ -374,8 +374,9 @@ async fn with_changes(
     Ok(changed)
 }
 
-/// Returns a function that converts errors of a service change to error responses. If the workflow
-/// version does not exist, the response names the member `version`.
+/// Returns a function that converts an error of a service change to an error response. If the
+/// workflow version of the service does not exist, the error response contains the name of the
+/// member `version`.
 fn version_unknown(defined: &service::Defined) -> impl Fn(AdministrationError) -> Problem + use<> {
     let (workflow, version) = (defined.workflow, defined.workflow_version);
     move |error| match error {
@@ -414,8 +415,9 @@ async fn category(request: &Asked) -> Result<Option<Option<CategoryId>>, Problem
     }
 }
 
-/// Imports the workflow file of the request and assigns the new workflow to the service. Returns
-/// the report of the import. The report is empty if the request contains no workflow file.
+/// If the request contains a workflow file, imports this file and assigns the new workflow to the
+/// service. Returns the notes of the import, or an empty list if the request contains no workflow
+/// file.
 async fn import_workflow_file(
     request: &Asked,
     by: &Meta,

@@ -31,7 +31,7 @@ pub(super) enum Shape {
     Text,
     /// The value is exactly one of the listed words.
     Words(&'static [&'static str]),
-    /// The value is an integer. The two values are the smallest and the largest allowed integer.
+    /// The value is an integer. This variant contains the smallest and the largest allowed integer.
     Integer(i64, i64),
     Flag,
     /// The value is a text, a number or a boolean.
@@ -43,8 +43,8 @@ pub(super) enum Shape {
     /// The value is an object with any keys. Each value in the object must match the inner shape.
     Map(&'static Shape),
     Object(&'static [Member]),
-    /// The value is an object with several variants. The value of the member `tag` selects a
-    /// variant, and each variant allows other members.
+    /// The value is an object with several variants. The member with the name `tag` selects a
+    /// variant. Each variant has its own list of allowed members.
     Tagged {
         tag: &'static str,
         cases: &'static [(&'static str, &'static [Member])],
@@ -88,7 +88,8 @@ pub(super) const FORM: Shape = Shape::Map(&Shape::Any);
 enum Need {
     Required,
     Optional,
-    /// The member is required only if the member with this name is absent.
+    /// The member is required only if another member is absent. This variant contains the name of
+    /// the other member.
     Unless(&'static str),
 }
 
@@ -132,7 +133,7 @@ pub(super) fn flaws(members: &[Member], object: &Map<String, Value>, at: &str) -
     flaws
 }
 
-/// Returns whether at least one of the members is always required.
+/// Returns whether `members` contains at least one member that is always required.
 pub(super) fn has_required(members: &[Member]) -> bool {
     members
         .iter()
@@ -189,8 +190,8 @@ pub(super) fn named(at: &str) -> String {
     }
 }
 
-/// Returns the beginning of a text of the client for an error message. The function replaces
-/// control characters by spaces.
+/// Returns the first characters of a text for an error message. The text comes from a client, so
+/// control characters are replaced by spaces.
 pub(super) fn quoted(text: &str) -> String {
     short(text, QUOTED_MAX)
 }
@@ -316,8 +317,9 @@ impl Shape {
         }
     }
 
-    /// Returns whether a value has this shape. For a shape with inner shapes or members, the
-    /// function returns false. The caller then checks the parts of the value.
+    /// Returns whether a simple value, such as a text or a number, has this shape. Lists, objects
+    /// and all other shapes with inner shapes are checked elsewhere. For such a shape, the function
+    /// returns false.
     fn takes(&self, value: &Value) -> bool {
         match self {
             Self::Any => true,

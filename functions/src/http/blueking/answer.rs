@@ -14,21 +14,23 @@ use crate::App;
 use crate::app::people::Unnamed;
 use crate::app::tickets::NotOpened;
 
-/// These constants are error codes of the BlueKing API gateway. They mean: the caller is unknown,
-/// the API is unknown, the method is not allowed, or the rate limit is exceeded.
+/// These four constants are error codes of the BlueKing API gateway. They have the following
+/// meanings: the caller is unknown, the API is unknown, the method is not allowed, and the rate
+/// limit is exceeded.
 const UNKNOWN_CALLER: i64 = 1_640_101;
 const UNKNOWN_API: i64 = 1_640_401;
 const METHOD_NOT_ALLOWED: i64 = 1_640_501;
 const LIMITED: i64 = 1_642_902;
 
-/// An error with a BlueKing error code. The HTTP status of the response is normally 200.
+/// An error with an error code and a message of BlueKing. The response with this error normally has
+/// the HTTP status 200.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct WireError {
     pub(super) code: i64,
     pub(super) message: String,
 }
 
-/// The reason why a request is rejected.
+/// The reason why the BlueKing API rejects a request.
 #[derive(Debug)]
 pub(super) enum Refused {
     /// The caller is unknown. The response has status 403 and the format of the BlueKing gateway.
@@ -78,8 +80,8 @@ impl From<Error> for WireError {
             );
         }
         tracing::error!(%error, kind = ?error.kind, "request failed");
-        // The cause of the error is written only to the log. The response contains advice instead:
-        // repeat the request later, or contact an administrator.
+        // The cause of this error is written only to the log. The response advises the client to
+        // repeat the request later, or to contact an administrator.
         let advice = if error.is_transient() {
             "请稍后重试"
         } else {
@@ -159,8 +161,8 @@ pub(super) fn no_path(request_id: &str) -> Response {
     )
 }
 
-/// Returns the response with status 405 to a known caller. The path of the request accepts only GET
-/// and HEAD.
+/// Returns the response with status 405 to a known caller. The response means that the path of the
+/// request accepts only GET and HEAD.
 pub(super) fn only_read(request_id: &str) -> Response {
     let mut response = envelope(
         StatusCode::METHOD_NOT_ALLOWED,
@@ -178,7 +180,7 @@ fn envelope(status: StatusCode, code: i64, message: &str, request_id: &str) -> R
     let body = json!({ "result": false, "code": code, "message": message, "data": null, "request_id": request_id });
     let mut response = (status, Json(body)).into_response();
     if status != StatusCode::OK {
-        // As in the BlueKing gateway, clients can also read the error code from this header.
+        // The BlueKing gateway writes the error code also into a header, so this API does the same.
         response.headers_mut().insert(
             header::HeaderName::from_static("x-bkapi-error-code"),
             HeaderValue::from(code),
@@ -310,8 +312,8 @@ async fn rejected(app: &App, rejection: Rejection) -> WireError {
     }
 }
 
-/// Returns the message for a rejected form, or `None` for any other rejection. New tickets and
-/// actions on nodes use the same messages.
+/// Returns the error message if the reason for the rejection is the content of a form. Returns
+/// `None` for any other reason. New tickets and actions on nodes use the same error messages.
 fn form(rejection: &Rejection) -> Option<String> {
     Some(match rejection {
         Rejection::FieldUnknown(key) => format!("【{key}】字段不存在，请联系管理员"),
@@ -369,8 +371,9 @@ fn reason_in_chinese(reason: &str) -> String {
     }
 }
 
-/// Translates the error message for a comma in an option or a name to Chinese. Commas separate
-/// several values, so a value must not contain a comma.
+/// Commas separate several values, so an option or a name must not contain a comma. If `reason` is
+/// the English error message for such a comma, the function returns the message in Chinese.
+/// Otherwise returns `None`.
 fn comma_in_chinese(reason: &str) -> Option<String> {
     let item = reason
         .strip_prefix("holds ")?
@@ -380,7 +383,8 @@ fn comma_in_chinese(reason: &str) -> Option<String> {
     ))
 }
 
-/// Translates the error message for an invalid table cell to Chinese.
+/// If `reason` is the English error message for an invalid table cell, the function returns the
+/// message in Chinese. Otherwise returns `None`.
 fn cell_in_chinese(reason: &str) -> Option<String> {
     let (row, cell) = reason.strip_prefix("row ")?.split_once(" column ")?;
     let (column, what) = match cell.strip_suffix(" is empty") {

@@ -17,8 +17,8 @@ use super::{reads, render};
 use crate::App;
 use crate::app::tickets;
 
-/// The parameter names of an operation that approves or rejects. Each such operation uses different
-/// names.
+/// The names of the request parameters for an approval decision. Several operations accept such a
+/// decision, and each of them uses other parameter names.
 struct Names {
     sn: &'static str,
     node: &'static str,
@@ -203,9 +203,10 @@ pub(super) async fn node_result(app: &App, request: &Asked) -> Result<Value, Wir
     let node: &Node = workflow.definition.node(id).ok_or_else(|| no_node(id))?;
     let pass = node_run.pass.unwrap_or(true);
     let form = last_form(app, &card, id).await?;
-    // A rejection needs a reason, but an approval does not need one (reference/bk-itsm.md 3.11).
-    // The reason of a rejection is therefore in a required field. After a rejection, required text
-    // fields are searched first. After an approval, optional text fields are searched first.
+    // The loop searches the text fields of the form for the reason of the decision. A rejection
+    // must have a reason, so its reason is in a required field (reference/bk-itsm.md 3.11). After a
+    // rejection, the loop therefore begins with the required fields. After an approval, the loop
+    // begins with the optional fields.
     let mut texts: Vec<&Field> = workflow
         .definition
         .fields_of(node)
@@ -227,7 +228,7 @@ pub(super) async fn node_result(app: &App, request: &Asked) -> Result<Value, Wir
     if remark.is_empty() {
         node_run.why().clone_into(&mut remark);
     }
-    // A node without an approval has no vote result. Its result is then the value of its radio
+    // If a node has no approval, it has no vote result. Its result is then the value of its radio
     // field, as in BlueKing ITSM.
     let chosen = || {
         let radios = workflow
@@ -252,8 +253,8 @@ pub(super) async fn node_result(app: &App, request: &Asked) -> Result<Value, Wir
     }))
 }
 
-/// Returns the form values that were submitted last at a node, by a vote or by a completion of the
-/// node.
+/// Returns the form values of the last submission at `node`. Such a submission is a vote or the
+/// completion of the node.
 async fn last_form(app: &App, card: &TicketCard, node: NodeId) -> Result<Vec<Entry>, WireError> {
     let Some(opened) = &card.ticket.opened else {
         return Ok(Vec::new());

@@ -123,8 +123,8 @@ pub(super) async fn service_roles(app: &App, request: &Asked) -> Result<Value, W
     Ok(roles.into())
 }
 
-/// Returns the current members of the roles or of the department in `processors` (the description
-/// of who processes a node).
+/// Returns the people who currently belong to `processors`. This parameter contains roles or a
+/// department, and it determines who processes a node.
 async fn members(app: &App, processors: &Processors) -> Result<Vec<PersonId>, Error> {
     let mut context = Context::default();
     let lookups: Vec<Lookup> = match processors {
@@ -157,8 +157,9 @@ async fn members(app: &App, processors: &Processors) -> Result<Vec<PersonId>, Er
         .collect())
 }
 
-/// Returns the metadata for a change of the configuration. The actor in the metadata is the user of
-/// the request. If the request has no user, the actor is the system.
+/// Returns the metadata for a commit that changes the configuration. The actor in this metadata is
+/// the user of the request, or the system if the request has no user. Returns an error if the
+/// caller may not change the configuration.
 async fn administrator(app: &App, request: &Asked, request_id: &str) -> Result<Meta, WireError> {
     request.administers(app).await?;
     let actor = match &request.caller.user {
@@ -198,9 +199,9 @@ pub(super) async fn create_catalog(
     }))
 }
 
-/// Handles the operations `import_service` and `update_service`. The desk stores the workflow of
-/// the request as a new version, and the service then uses this version. For `update_service`, the
-/// parameter `id` selects an existing service.
+/// Handles the operations `import_service` and `update_service`. The request contains a workflow.
+/// The desk stores this workflow as a new version, and the service then uses the new version. For
+/// `update_service`, the parameter `id` selects an existing service.
 pub(super) async fn import_service(
     app: &App,
     request: &Asked,

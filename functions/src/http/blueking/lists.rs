@@ -22,8 +22,8 @@ async fn read(app: &App, request: &Asked) -> Result<Filter, WireError> {
         name => Ok(Some(app.people.find(&name).await?)),
     };
     Ok(Filter {
-        // Some SDKs also send a credential with the name `username`. The filter does not use this
-        // credential. It reads only the request parameter `username`.
+        // This line reads only the request parameter `username`. Some SDKs also send a credential
+        // with the same name, but the filter does not use the credential.
         list: person("username").await?.map(|pid| ("todo", pid)),
         creator: person("creator").await?,
         sns: request.list("sns")?.into_iter().collect(),
@@ -81,16 +81,16 @@ pub(super) async fn tickets_by_user(app: &App, request: &Asked) -> Result<Value,
     filter.services.extend(request.list("service_id")?);
     check_value_counts(&filter)?;
     filter.catalogs = list::with_catalogs_below(app, filter.catalogs).await?;
-    // A creation period needs a start and an end. If the request contains only one of the two
-    // times, the time is ignored, as in BlueKing ITSM.
+    // The filter for the creation time needs a start and an end. If the request contains only one
+    // of them, the filter is ignored, as in BlueKing ITSM.
     if filter.created.0.is_some() != filter.created.1.is_some() {
         filter.created = (None, None);
     }
     page(app, request, &filter, Some(&pid)).await
 }
 
-/// Returns an error if a filter parameter has too many values. The error contains the name of this
-/// parameter.
+/// Returns an error if a parameter of the ticket filter has too many values. The error contains the
+/// name of this parameter.
 fn check_value_counts(filter: &Filter) -> Result<(), WireError> {
     let name = match filter.too_many() {
         None => return Ok(()),
@@ -107,8 +107,9 @@ fn check_value_counts(filter: &Filter) -> Result<(), WireError> {
     )))
 }
 
-/// Returns one page of tickets. If `person` is set, each ticket also contains keys for this person,
-/// for example the operations that the person may perform.
+/// Returns one page of the tickets that `filter` selects. If `person` is set, the JSON of each
+/// ticket contains additional keys for this person, for example the operations that the person may
+/// perform.
 async fn page(
     app: &App,
     request: &Asked,
@@ -151,8 +152,8 @@ async fn page(
             item.as_object_mut()
                 .into_iter()
                 .for_each(|item| item.extend(person_keys.clone()));
-            // In BlueKing ITSM, the key for a node id is `id` in this list and `state_id` in all
-            // other lists. This API uses the same keys.
+            // For this list of tickets, BlueKing ITSM names the key of a node id `id`. In all other
+            // lists, BlueKing ITSM names this key `state_id`. This API uses the same names.
             item["current_steps"]
                 .as_array_mut()
                 .into_iter()
@@ -161,7 +162,8 @@ async fn page(
         }
         items.push(item);
     }
-    // The links to other pages contain the filters of this request, but no credentials.
+    // The response contains the URLs of the previous and the next page. These URLs contain the
+    // filters of this request, but no credentials.
     let kept = request.query_besides(&["page", "page_size"]);
     let link = |page: usize| {
         format!(

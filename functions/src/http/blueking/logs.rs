@@ -59,8 +59,8 @@ pub(super) async fn ticket_logs(app: &App, request: &Asked) -> Result<Value, Wir
     }))
 }
 
-/// Returns the form values of a log entry. An automatic node has no form, so the function returns
-/// the output variables of the node instead.
+/// Returns the form values for the log entry of an event. An automatic node has no form, so the
+/// function returns the output variables of the node instead.
 async fn form_data(
     app: &App,
     definition: &Definition,
@@ -114,7 +114,8 @@ fn node_of(event: &TicketEvent) -> Option<NodeId> {
     })
 }
 
-/// Returns the reason or the message in an event. Returns `None` for event types without a reason.
+/// Returns the text that a person entered in the action of this event. The text is a reason or a
+/// message. Returns `None` for event types without such a text.
 fn reason(event: &TicketEvent) -> Option<&Remark> {
     Some(match event {
         TicketEvent::VoteCast(event) => &event.reason,
@@ -139,8 +140,8 @@ fn reason(event: &TicketEvent) -> Option<&Remark> {
     })
 }
 
-/// Returns the reason of an event as text for the end of a sentence. Without a reason, the text is
-/// empty.
+/// Returns the reason of an event as text for the end of a sentence. If the reason is empty, the
+/// returned text is also empty.
 fn reason_suffix(reason: &Remark) -> String {
     if reason.read().is_empty() {
         String::new()
@@ -446,8 +447,8 @@ async fn operator_and_message(
                 ),
             )
         }
-        // These events have no log entries. Other operations return remarks and followers.
-        // Transitions and branches are visible in the log entries of the following nodes.
+        // These events have no log entries. Other operations return remarks and followers, and the
+        // log entries of the following nodes show transitions and branches.
         TicketEvent::NodeCompleted(_)
         | TicketEvent::NodeEntered(_)
         | TicketEvent::TransitionTaken(_)

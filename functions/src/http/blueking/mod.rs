@@ -139,8 +139,8 @@ impl Operation {
     }
 }
 
-/// Returns the names of all operations in the request path, for the OpenAPI document. Each name has
-/// a flag that is true if the operation changes data.
+/// Returns the name of each operation as it occurs in the request path. A flag beside each name is
+/// true if the operation changes data. The OpenAPI document contains these names.
 pub fn names() -> impl Iterator<Item = (&'static str, bool)> {
     OPERATIONS
         .iter()
@@ -184,8 +184,8 @@ fn operation(path: &str) -> Option<Operation> {
     Operation::named(&name)
 }
 
-/// Returns the error response that replaces a large response. The desk sends this error if the
-/// caller already has too many large responses that are not read yet.
+/// If a caller has too many large responses that it has not read yet, the desk does not send the
+/// next large response. This function returns the error response that the desk sends instead.
 pub(super) fn refused(error: Error, request_id: &str) -> Response {
     answer::failure(&error.into(), request_id)
 }

@@ -1,6 +1,6 @@
 //! Implements the BlueKing operations that only read data. A single ticket is computed from the
-//! events of its stream, so the response contains all earlier writes of the client. Lists are read
-//! from views (stored tables).
+//! events of its stream, so the response contains all changes that the client made before. Lists
+//! are read from views (stored tables), which are updated later.
 
 use std::collections::BTreeSet;
 
@@ -82,8 +82,9 @@ pub(super) async fn catalogs(app: &App, request: &Asked) -> Result<Value, WireEr
         }
     }
     let keep = (has_service || key.is_some()).then(|| with_ancestors(&catalog, &bound));
-    // Without a service type in the request, the result contains the categories with services. If
-    // no category has a service, the result is the whole tree, as in BlueKing ITSM.
+    // If the request contains no service type, the result contains only the categories that have a
+    // service. If no category has a service, the result contains all categories, as in BlueKing
+    // ITSM.
     let keep = keep.filter(|keep| key.is_some() || !keep.is_empty());
     match request.text("name").filter(|name| !name.is_empty()) {
         Some(name) => {
@@ -120,7 +121,8 @@ fn with_ancestors(catalog: &Catalog, bound: &BTreeSet<CategoryId>) -> BTreeSet<C
     all
 }
 
-/// Returns the direct subcategories of the category `parent`. The newest subcategory is first.
+/// Returns the direct subcategories of the category `parent` as JSON. The newest subcategory is
+/// first.
 fn children(
     catalog: &Catalog,
     parent: Option<CategoryId>,
@@ -135,7 +137,7 @@ fn children(
         .collect()
 }
 
-/// Returns a category as JSON. The result contains all its subcategories as a tree.
+/// Returns a category as JSON. The JSON contains the whole tree of subcategories of this category.
 fn shown(
     catalog: &Catalog,
     category: &events::catalog::CategoryAdded,
@@ -288,15 +290,16 @@ pub(super) async fn token_verify(app: &App, request: &Asked) -> Result<Value, Wi
         &token,
         app.ledger.clock.now(),
     );
-    // The request contains a token, and it may also contain a ticket number. The token must then
-    // belong to the ticket with this number.
+    // The request always contains a token, and it can also contain a ticket number. In this case,
+    // the token must belong to the ticket with this number.
     let fits = request.get("sn").is_none()
         || request.text("sn").as_deref() == ticket.as_ref().map(TicketSn::as_str);
     Ok(json!({ "is_passed": ticket.is_some() && fits, "sn": ticket }))
 }
 
-/// Returns the results of several tickets. With this request, a client receives results that failed
-/// callbacks did not deliver. The failed callbacks for these tickets then count as received.
+/// Returns the approval results of several tickets. A client uses this operation if a callback
+/// failed and the client did not receive the result of the ticket. Afterwards, the failed callback
+/// counts as received.
 pub(super) async fn approval_results(
     app: &App,
     request: &Asked,
@@ -373,7 +376,8 @@ async fn collect(app: &App, request: &Asked, sn: &TicketSn, request_id: &str) ->
     Ok(())
 }
 
-/// Returns the numbers of all tickets with failed callbacks to the calling app.
+/// Returns the ticket numbers of all tickets with failed callbacks. The receiver of these callbacks
+/// is the calling app.
 pub(super) async fn failed_callbacks(app: &App, request: &Asked) -> Result<Value, WireError> {
     let of = format!("{}|", request.caller.app);
     let failing = Range {

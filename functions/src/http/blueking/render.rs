@@ -1,6 +1,7 @@
 //! Converts tickets, steps (current nodes of a ticket) and form fields to JSON for the BlueKing
-//! API. The documentation of BlueKing ITSM and its real responses contain different keys. The JSON
-//! contains all keys of both (decision 3 of reference/bk-itsm.md 17).
+//! API. The keys in the documentation of BlueKing ITSM differ from the keys in its real responses.
+//! The JSON contains the documented keys and also the real keys (decision 3 of reference/bk-itsm.md
+//! 17).
 
 use axum::http::HeaderMap;
 use domain::options::path;
@@ -19,8 +20,8 @@ use crate::app::Settings;
 use crate::app::seed;
 pub use crate::app::tickets::display::{display, status_name, ticket_url, time, updated_by};
 
-/// The number of workflow versions that a flow id can express. A flow id is the workflow id
-/// multiplied by this number, plus the workflow version.
+/// A flow id is the workflow id multiplied by this number, plus the workflow version. A workflow
+/// version must therefore be smaller than this number.
 const VERSIONS: i64 = 10_000;
 
 /// Returns the request id from the header `X-Request-Id`, or creates a new id. The metadata of
@@ -79,8 +80,9 @@ pub async fn ticket(app: &App, card: &TicketCard, opened: &Opened) -> Result<Val
     }))
 }
 
-/// Returns the additional keys of a ticket in a list of one person. These keys contain display
-/// names, the priority, and the operations that the person may perform.
+/// Returns additional JSON keys of a ticket for `person`. A list of the tickets of one person
+/// contains these keys: display names, the priority, and the operations that the person may
+/// perform.
 pub(super) async fn theirs(
     app: &App,
     card: &TicketCard,
@@ -183,8 +185,8 @@ pub(super) async fn detailed_steps(
     Ok(steps)
 }
 
-/// Returns whether the service desk processes a node without a person. The result is false for a
-/// failed API call, because a person must then decide how to continue.
+/// Returns whether the service desk itself processes a node and no person is necessary. The result
+/// is false for a failed API call, because a person must then decide how to continue.
 fn is_automatic(node_run: &NodeRun) -> bool {
     node_run.automatic && !node_run.is_failed_call()
 }
@@ -349,8 +351,9 @@ pub(super) async fn filled_field(
     }))
 }
 
-/// Returns the additional fields of a ticket, which clients only display. Their ids are larger than
-/// all field ids of the workflow, so all ids are unique.
+/// Returns the additional fields of a ticket as JSON. Clients only display these fields. Each
+/// additional field gets an id that is larger than all field ids of the workflow, so all ids are
+/// unique.
 pub(super) fn dynamic(opened: &Opened, definition: &Definition) -> Vec<Value> {
     let last = definition
         .fields

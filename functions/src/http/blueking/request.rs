@@ -1,6 +1,6 @@
 //! Reads a request of the BlueKing API. The module parses the parameters in the query and the body,
-//! and identifies the caller from the credentials. The size of the body is checked before it is
-//! parsed.
+//! and identifies the caller from the credentials. The size of the body is checked before the body
+//! is parsed.
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -50,9 +50,9 @@ impl Asked {
     pub(super) async fn read(app: &App, request: Request<Body>) -> Result<Self, Refused> {
         let (parts, body) = request.into_parts();
         let wrong = |text: String| WireError::new(3_900_021, format!("参数错误: {text}"));
-        // A header may contain a user name in UTF-8. If a header is not valid UTF-8, the request is
-        // rejected and the error names the header. Ignoring the header is not possible, because it
-        // could change the meaning of the request.
+        // If a header is not valid UTF-8, the server rejects the request, and the error contains
+        // the name of the header. The server cannot ignore the header, because it may contain
+        // important data, for example a user name.
         let is_not_utf8 = |name: &&str| {
             parts
                 .headers
@@ -73,8 +73,8 @@ impl Asked {
         let authorization = header("x-bkapi-authorization");
         let bytes = match body::read(body, BODY_BYTES_MAX).await {
             Ok(bytes) => bytes,
-            // The server already reads its maximum number of bodies at the same time. Status 403
-            // would be wrong here, because the unread body may contain valid credentials. The
+            // The server currently reads the maximum number of bodies, so it does not read this
+            // body. The body may contain valid credentials, so status 403 would be wrong here. The
             // client may repeat the request later.
             Err(reason @ NotRead::Busy) => return Err(unread(&reason).into()),
             Err(reason) => {
@@ -140,8 +140,8 @@ impl Asked {
         self.body.get(key).is_some_and(Value::is_null)
     }
 
-    /// Returns the value of a parameter. The query is read first. If the query does not contain the
-    /// parameter, the body is read. The result is `None` if the value is null.
+    /// Returns the value of the parameter `key`. The value in the query has priority over the value
+    /// in the body. The result is `None` if the parameter is absent or null.
     pub(super) fn get(&self, key: &str) -> Option<&Value> {
         self.query
             .get(key)
@@ -201,15 +201,17 @@ impl Asked {
         }
     }
 
-    /// Returns the user name in the parameter `key`. If the app may not impersonate users, the name
-    /// must be the name of the logged-in user.
+    /// Returns the user name in the parameter `key`. Some apps may not impersonate users. If such
+    /// an app sends the request, the name must be the name of the logged-in user.
     pub(super) fn actor(&self, key: &str) -> Result<String, WireError> {
         let name = self.required(key)?;
         self.speaks_as(key, &name)?;
         Ok(name)
     }
 
-    /// Rejects an invalid user name. Also rejects a user whom the caller may not impersonate.
+    /// Checks whether the caller may act as the user `name`. Returns an error if the user name is
+    /// invalid, or if the caller may not impersonate this user. `key` is the parameter that
+    /// contains the name.
     pub(super) fn speaks_as(&self, key: &str, name: &str) -> Result<(), WireError> {
         check_name(key, name)?;
         if self.caller.may_act_as(name) {
@@ -351,7 +353,8 @@ impl Asked {
     }
 
     /// Returns a keyed hash of the operation, the acting user and the parameters. If a client uses
-    /// an idempotency key again, the request counts as a repetition only if this hash is equal.
+    /// an idempotency key again, the desk compares this hash with the hash of the first request.
+    /// Only a request with an equal hash is a repetition.
     pub(super) async fn fingerprint(&self, app: &App) -> Result<String, infra::Error> {
         let mut all = self.body.clone();
         all.extend(self.query.clone());
@@ -375,11 +378,11 @@ impl Asked {
     }
 }
 
-/// Returns the error response for a request with an unreadable body.
+/// Returns the error response for a request whose body cannot be read. `error` contains the reason.
 ///
 /// If the query or the headers contain valid credentials, the response has the error code of
-/// `error`. Otherwise the response has status 403, and the response message also contains the
-/// message of `error`.
+/// `error`. Otherwise the response has status 403, and its message also contains the message of
+/// `error`.
 async fn unreadable(
     app: &App,
     query: &Map<String, Value>,
@@ -392,9 +395,9 @@ async fn unreadable(
     }
 }
 
-/// Appends the message of `error` to a response with status 403. The credentials may be in the body
-/// that cannot be read. The client therefore needs both messages: missing credentials, and the
-/// reason why the body cannot be read.
+/// Appends the message of `error` to `refused`, which is a response with status 403. The status
+/// means that no credentials were found. The credentials may be in the body, but the body cannot be
+/// read. The client therefore needs both messages.
 fn with_reason(refused: Refused, error: &WireError) -> Refused {
     match refused {
         Refused::Forbidden(forbidden) => {
@@ -404,7 +407,7 @@ fn with_reason(refused: Refused, error: &WireError) -> Refused {
     }
 }
 
-/// Converts the reason for an unread body to an error of the BlueKing API.
+/// Converts the reason why a body was not read to an error of the BlueKing API.
 fn unread(reason: &NotRead) -> WireError {
     let wrong = |text: String| WireError::new(3_900_021, format!("参数错误: {text}"));
     match reason {
@@ -441,9 +444,8 @@ fn parameters(bytes: &[u8]) -> Map<String, Value> {
     parameters
 }
 
-/// The three possible meanings of a text with a time: an instant, a local time, or a day. The
-/// second value of `Clock` is the length of the period that the text means, for example one minute
-/// for `2026-07-01 12:30`.
+/// A parsed text with a time. The text means an instant, a local time, or a day. A local time also
+/// has a length, because the text `2026-07-01 12:30` means a whole minute.
 enum TimeText {
     Instant(Timestamp),
     Clock(DateTime, SignedDuration),
@@ -542,9 +544,9 @@ pub(super) fn check_name(parameter: &str, name: &str) -> Result<(), WireError> {
     }
 }
 
-/// Identifies the caller of a request. The request must contain the code and the secret of an app.
-/// A login token identifies the user. If the app may impersonate users, the request may contain a
-/// user name instead of a token.
+/// Identifies the app and the user that send a request. The request must contain the code and the
+/// secret of the app. A login token identifies the user. If the app may impersonate users, the
+/// request may contain a user name instead of a token.
 async fn caller(
     app: &App,
     query: &Map<String, Value>,

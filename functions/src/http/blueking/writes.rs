@@ -55,8 +55,9 @@ pub(super) async fn create_ticket(
     if !meta.is_null() && !meta.is_object() {
         return Err(WireError::parameter("meta:期望为一个字典。"));
     }
-    // An agent is a person who submits the ticket for the creator. If the request contains an
-    // agent, the agent is the acting user.
+    // An agent is a person who submits the ticket for the creator. The caller must be allowed to
+    // act as the agent. If the request contains no agent, the caller must be allowed to act as the
+    // creator.
     match meta
         .get("ticket_agent")
         .and_then(Value::as_str)
@@ -74,8 +75,8 @@ pub(super) async fn create_ticket(
         }),
         None => None,
     };
-    // A request with a repeated idempotency key gets the ticket of the first request. This is also
-    // the case if the service has changed since the first request.
+    // If a request with the same idempotency key already created a ticket, the response contains
+    // this ticket. A change of the service after the first request makes no difference.
     if let Some(key) = &key {
         match tickets::opened_before(app, key).await {
             Ok(Some(opened)) => return Ok(created(app, &opened)),
@@ -123,7 +124,8 @@ fn created(app: &App, opened: &Opened) -> Value {
     json!({ "sn": opened.sn, "id": opened.id, "ticket_url": render::ticket_url(&app.settings, opened.id) })
 }
 
-/// Converts an error of creating a ticket from another ticket to an error of the BlueKing API.
+/// A ticket can be created from another ticket. If this creation fails, the function converts the
+/// reason to an error of the BlueKing API.
 fn not_raised(reason: NotRaised, creator: &str) -> WireError {
     match reason {
         NotRaised::Unknown => WireError::no_ticket(),
@@ -575,8 +577,9 @@ pub(super) async fn operate_ticket(
     act(app, request, request_id, &sn, by, &command).await
 }
 
-/// Returns the command id of a request. A repetition (the same idempotency key and the same
-/// content) gets the same command id. A request without an idempotency key gets a new id.
+/// Returns the command id of a request. If a client repeats a request with the same idempotency key
+/// and the same content, both requests have the same command id. A request without an idempotency
+/// key gets a new id.
 async fn own_command_id(app: &App, request: &Asked) -> Result<[u8; 16], infra::Error> {
     Ok(match &request.idempotency_key {
         Some(key) => command_id(&[
@@ -589,7 +592,8 @@ async fn own_command_id(app: &App, request: &Asked) -> Result<[u8; 16], infra::E
     })
 }
 
-/// Returns whether the command of a request was already executed.
+/// Returns whether the desk already executed the command of this request. The result is false for a
+/// request without an idempotency key.
 pub(super) async fn is_done(
     app: &App,
     request: &Asked,
@@ -599,7 +603,8 @@ pub(super) async fn is_done(
         && tickets::is_done(app, sn, &own_command_id(app, request).await?).await?)
 }
 
-/// Executes a command on a ticket for a client of the BlueKing API.
+/// Executes a command on the ticket `sn` for a client of the BlueKing API. The person `by` is the
+/// actor. Returns the data of the response, which is an empty list.
 pub(super) async fn act(
     app: &App,
     request: &Asked,

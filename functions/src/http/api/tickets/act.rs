@@ -25,14 +25,15 @@ const BATCH_MAX: usize = 200;
 pub(super) async fn operate(request: Asked, sn: &str, operation: &str) -> ApiResult {
     let (sn, card) = found(&request, sn).await?;
     let id = own_command_id(&request, &sn, operation).await?;
-    // A repeated request gets the response of the first request. The first request may have
-    // completed the node, so possibly no node waits for this person. The repeated request must not
-    // be rejected for this reason.
+    // A repeated request must get the response of the first request. The first request may have
+    // completed the node, so that the ticket no longer waits for this person. In this situation, a
+    // new request would be rejected, but a repeated request must succeed.
     let is_repeated =
         request.idempotency_key.is_some() && tickets::is_done(&request.app, &sn, &id).await?;
     let command = command(&request, &card, operation, is_repeated).await?;
-    // For the operations on automatic nodes, the domain reports errors in the member `fields`. The
-    // client sends these values in the member `values`, so the name in the error is replaced.
+    // For the operations `retry` and `ignore`, the client sends values in the member `values`. The
+    // crate `domain` uses the name `fields` for these values in its errors, so the name in the
+    // error is replaced.
     let outcome = act(&request, &sn, id, &command)
         .await
         .map_err(|problem| match operation {
@@ -73,7 +74,8 @@ async fn act(
     let app = &request.app;
     let actor = app.people.find(request.user()?).await?;
     let meta = request.meta(actor);
-    // If `If-Match` lists no versions, the command is executed at any version of the ticket.
+    // The header `If-Match` is absent or contains `*`. The command is then executed at any version
+    // of the ticket.
     let Some(Expected::Versions(versions)) = &request.if_match else {
         return Ok(tickets::act(app, sn, command, &meta, id, None).await?);
     };
@@ -94,8 +96,9 @@ async fn act(
             -1
         };
         match tickets::act(app, sn, command, &meta, id, Some(version)).await {
-            // Another command changed the ticket after its version was read. `If-Match` may also
-            // contain the new version, so the loop continues. It tries each version only once.
+            // Another command changed the ticket after its version was read. The list in `If-Match`
+            // may also contain the new version, so the loop tries again with the new version. The
+            // loop ends if it has already tried a version.
             Err(ExecuteError::Technical(error))
                 if error.kind == Kind::Stale && tried.insert(version) && version != -1 => {}
             Err(ExecuteError::Technical(error)) if error.kind == Kind::Stale => {
@@ -108,9 +111,9 @@ async fn act(
     }
 }
 
-/// Returns the node that the request changes. The body member `node` selects the node. If this
-/// member is absent, exactly one node must wait for this operation, and the person `by` must be
-/// allowed to execute the operation.
+/// Returns the id of the node that the request changes. The body member `node` selects the node. If
+/// this member is absent, exactly one node of the ticket must wait for this operation by the person
+/// `by`.
 fn target_node(
     request: &Asked,
     card: &TicketCard,
@@ -139,8 +142,8 @@ fn target_node(
         .collect();
     match waiting[..] {
         [(node, _)] => Ok(node),
-        // The command was already executed, so the response is the same for each node. Any node id
-        // can be returned here.
+        // The command was already executed, and its response does not depend on the node. The
+        // function can therefore return any node id.
         [] if is_repeated => Ok(NodeId(0)),
         [] => Err(Problem::malformed(
             "/node",
@@ -365,9 +368,9 @@ async fn command(
     })
 }
 
-/// Checks whether the link to the ticket `other` may be added. Returns an error if the other ticket
-/// does not exist. Also returns an error if the person may not add the reverse link to the other
-/// ticket.
+/// Checks whether a link from a ticket to the ticket `other` may be added. Each link also needs a
+/// reverse link from the other ticket. Returns an error if the other ticket does not exist, or if
+/// the person `by` may not add the reverse link.
 ///
 /// For a link between a parent and a child, both tickets must have the same service and the same
 /// workflow version (reference/bk-itsm.md 16).
@@ -407,8 +410,9 @@ async fn check_link(
         .await
     {
         Ok(_) => Ok(()),
-        // The other ticket already has the reverse link. This is not an error here. A new request
-        // is rejected later by the command on this ticket. A repeated request succeeds.
+        // The other ticket already has the reverse link, which is not an error here. The command on
+        // the first ticket is executed later. It rejects a link that already exists, but accepts a
+        // repeated request.
         Err(ExecuteError::Rejected(Rejection::LinkedAlready(with))) if with == opened.sn => Ok(()),
         Err(failure) => Err(failure.into()),
     }

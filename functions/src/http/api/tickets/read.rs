@@ -45,8 +45,8 @@ const LISTS: [(&str, &str); 6] = [
     ("dealt", "dealt"),
     ("following", "follows"),
 ];
-/// The number of events that the task converts to JSON without a pause. After this number, the task
-/// lets other requests run.
+/// The number of events that are converted to JSON without a pause. After this number of events,
+/// the task yields, so that other requests also make progress.
 const EVENTS_AT_ONCE: usize = 64;
 /// The largest number of remarks in one response.
 const REMARKS_MAX: usize = 500;
@@ -259,9 +259,9 @@ pub(in crate::http::api) async fn found(
 }
 
 pub(super) async fn get(request: Asked, sn: &str) -> ApiResult {
-    // The response contains a ticket version as its entity tag. The version is read before the
-    // ticket. If the ticket changes between the two reads, the body is newer than the tag, but
-    // never older.
+    // The response contains the version of the ticket as its entity tag. The version is read first,
+    // and the ticket is read second. If the ticket changes between the two reads, the response
+    // contains newer data than its entity tag, but never older data.
     let stream = TicketSn(sn.to_owned()).stream();
     let version = if sn.len() <= tickets::SN_BYTES_MAX {
         request
@@ -304,8 +304,8 @@ pub(super) async fn get(request: Asked, sn: &str) -> ApiResult {
     Ok((tag, Json(body)).into_response())
 }
 
-/// Returns whether the caller works on a ticket. Only these people may read the internal remarks of
-/// the ticket.
+/// Returns whether the caller works on a ticket. Only people who work on a ticket may read its
+/// internal remarks.
 async fn sees_internal(request: &Asked, card: &TicketCard) -> Result<bool, Problem> {
     match request.caller.user.as_deref() {
         Some(user) => Ok(tickets::works_on(
@@ -318,8 +318,8 @@ async fn sees_internal(request: &Asked, card: &TicketCard) -> Result<bool, Probl
     }
 }
 
-/// Lists the events of a ticket. A parameter can exclude events after a given time. The list
-/// contains internal remarks only if the caller works on the ticket.
+/// Lists the events of a ticket. If the query parameter `at` contains a time, the list omits all
+/// later events. The list contains internal remarks only if the caller works on the ticket.
 pub(super) async fn history(request: Asked, sn: &str) -> ApiResult {
     let (sn, card) = found(&request, sn).await?;
     let sees_internal = sees_internal(&request, &card).await?;
@@ -361,9 +361,9 @@ pub(super) async fn history(request: Asked, sn: &str) -> ApiResult {
     Ok(Json(json!({ "sn": sn, "events": events })).into_response())
 }
 
-/// Lists the remarks of a ticket, oldest first. If the parameter `after` contains a remark, the
-/// list begins after this remark. The list contains internal remarks only if the caller works on
-/// the ticket.
+/// Lists the remarks of a ticket, oldest first. The query parameter `after` can contain the number
+/// of a remark. The list then contains only later remarks. The list contains internal remarks only
+/// if the caller works on the ticket.
 pub(super) async fn remarks(request: Asked, sn: &str) -> ApiResult {
     let (sn, card) = found(&request, sn).await?;
     let app = &request.app;

@@ -117,8 +117,9 @@ pub(super) async fn create(request: Asked) -> ApiResult {
     Ok(opened_answer(&opened.sn, opened.id, &request))
 }
 
-/// Returns the response with status 201 for a new ticket. The URL in the header `Location` is
-/// relative, because a proxy may make the API available under another path.
+/// Returns the response with status 201 for a new ticket with the ticket number `sn`. The URL in
+/// the header `Location` is relative, because a proxy may make the API available under another
+/// path.
 fn opened_answer(sn: &TicketSn, id: i64, request: &Asked) -> Response {
     let body = json!({ "sn": sn, "id": id, "url": render::ticket_url(&request.app.settings, id) });
     (
