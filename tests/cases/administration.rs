@@ -125,7 +125,8 @@ async fn every_configuration_commit_names_the_person_app_and_channel() {
         204,
     )
     .await;
-    // The test repeats the changes over the BlueKing API, with the name of the user in each request.
+    // The test creates a category and a service over the BlueKing API, and changes the service. Each
+    // request contains the name of the user.
     desk.must(
         "create_service_catalog",
         json!({ "bk_username": "admin", "parent__id": 1, "name": "另一目录" }),
@@ -225,7 +226,8 @@ async fn the_audit_shows_the_person_who_changed_the_superusers() {
     let shown = show();
     let second = commit("2 ", &shown);
     assert!(!second.is_empty() && !second.contains("system"), "{shown}");
-    // A PUT request without the member `members` does not change the members of the role.
+    // A PUT request for a role does not change the members of this role if the body has no member
+    // `members`.
     assert_eq!(
         desk.v1("PUT", "roles/1", "admin", json!({ "name": "超级管理员" }))
             .await
@@ -277,7 +279,7 @@ async fn a_superuser_cannot_remove_the_own_superuser_role() {
         json!(["admin", "lisi"]),
         "each person once"
     );
-    // A superuser can be removed from the role by another superuser.
+    // A superuser can remove another superuser from the role of the superusers.
     assert_eq!(
         desk.v1("PUT", "roles/1", "lisi", json!({ "members": ["lisi"] }))
             .await
@@ -311,7 +313,7 @@ async fn a_category_is_not_moved_below_an_unknown_parent() {
 }
 
 /// If a client sends the same create request several times with the same idempotency key, the desk creates
-/// only one item (cases/hostile-and-broken.md, case 3).
+/// only one item, for example one service (cases/hostile-and-broken.md, case 3).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_creation_with_one_key_creates_one_item() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -405,8 +407,8 @@ async fn a_repeated_creation_with_one_key_creates_one_item() {
     );
 }
 
-/// Several clients may change one item at the same time. The desk executes these changes one after another,
-/// so no change is lost (cases/crossings.md, case 6).
+/// Several clients may change one item, for example one service, at the same time. The desk executes these
+/// changes one after another, so no change is lost (cases/crossings.md, case 6).
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_changes_of_one_item_are_all_kept() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -448,7 +450,7 @@ async fn concurrent_changes_of_one_item_are_all_kept() {
         for (path, body) in changes {
             let (_, shown) = desk.v1("GET", path, "admin", Value::Null).await;
             for (member, value) in body.as_object().expect("an object") {
-                // In a response, the owners are one text that contains the names with commas between the
+                // A response contains the owners of a service as one text with commas between the user
                 // names.
                 let expected = if member == "owners" { &value[0] } else { value };
                 assert_eq!(&shown[member], expected, "round {round}: {path} {member}");
@@ -515,8 +517,8 @@ async fn concurrent_services_of_one_name_are_one_service() {
     assert_ne!(first.service, second.service);
 }
 
-/// A new service first reserves its name. If the process crashes before it stores the service, the name can
-/// be used again after one minute.
+/// Before the desk stores a new service, the desk reserves the name of the service. If the process crashes
+/// between these two steps, another service can get the name after one minute.
 #[tokio::test]
 async fn a_name_of_an_undefined_service_is_free_after_a_minute() {
     use domain::config::{Catalog, CatalogCommand};

@@ -35,8 +35,9 @@ fn definition() -> Value {
     })
 }
 
-/// Returns a valid request body for each operation that takes a body. Each key of the map is a method and a
-/// path below `/v1`.
+/// Returns a valid request body for each operation that takes a body. Each key of the map is a method and
+/// a path below `/v1`. The paths and bodies contain the ticket number `sn`, the number of another ticket
+/// (`other`) and the uploaded file `file`.
 fn examples(sn: &str, other: &str, file: &Value) -> BTreeMap<String, Value> {
     let form = json!({ "title": "t" });
     let to = json!({ "people": ["wangwu"] });
@@ -182,7 +183,8 @@ fn examples(sn: &str, other: &str, file: &Value) -> BTreeMap<String, Value> {
     all
 }
 
-/// Replaces each parameter of a path template, for example `{sn}`, by an example value.
+/// Replaces each parameter in the path template `path` by an example value. The parameter `{sn}` is
+/// replaced by the ticket number `sn`. Returns the path.
 fn filled(path: &str, sn: &str) -> String {
     let part = |part: &str| match part {
         "{sn}" => sn.to_owned(),
@@ -216,8 +218,10 @@ struct Wrong {
     body: Value,
 }
 
-/// Adds invalid variants of the valid body `whole` to `out`. In each variant, one member violates the
-/// schema.
+/// Adds invalid variants of the valid request body `whole` to `out`. The function changes only the part of
+/// the body at the JSON pointer `at`. `example` is this part, and `schema` is the schema of this part. In
+/// each variant, one member violates the schema. `document` is the API description, which contains all
+/// schemas.
 fn wrongs(
     document: &Value,
     schema: &Value,
@@ -240,8 +244,8 @@ fn wrongs(
         );
     }
     if let Some(cases) = schema["oneOf"].as_array() {
-        // A `oneOf` schema lists several alternative schemas. The test selects the alternative whose
-        // constant members are equal to those of the example body.
+        // A `oneOf` schema contains several alternative schemas. The test uses the first alternative whose
+        // constant members have the same values in the example body.
         let is_case = |case: &&Value| {
             let words = case["properties"].as_object().into_iter().flatten();
             let mut constants =
@@ -283,8 +287,9 @@ fn wrongs(
                 pointer: format!("{at}/unheard_of"),
                 body: with(whole, &format!("{at}/unheard_of"), Some(json!("x"))),
             });
-            // A member in the list `x-required-unless` is required only if another member is absent. This
-            // variant of the body contains neither of the two members.
+            // The schema extension `x-required-unless` contains pairs of members. The first member of a
+            // pair is required if the second member is absent. The test therefore removes both members,
+            // and the desk must report the first member.
             for (name, other) in schema["x-required-unless"]
                 .as_object()
                 .into_iter()
@@ -336,8 +341,9 @@ fn wrongs(
             }
         }
         Value::Array(items) if schema["items"].is_object() => {
-            // If the items are arrays with a minimum length (`minItems`), an error names the outer array
-            // and not the item. The test therefore does not change such items.
+            // An array may have items that are also arrays with a minimum length (`minItems`). For such an
+            // item, the error of the desk names the outer array. The test expects an error that names the
+            // item, so the test does not change such items.
             for (number, item) in items
                 .iter()
                 .enumerate()
@@ -359,8 +365,8 @@ fn wrongs(
     }
 }
 
-/// Adds invalid variants of the body to `out`. In each variant, one element of an array, or one value of a
-/// map with free keys, is null or has a wrong type.
+/// Adds invalid variants of the request body `whole` to `out`. In each variant, the array element or map
+/// value at the JSON pointer `pointer` is null or has a wrong type.
 fn wrong_elements(
     document: &Value,
     schema: &Value,
@@ -395,8 +401,8 @@ fn wrong_elements(
     }
 }
 
-/// Returns a copy of the body with one changed member. If `value` is `None`, the member at the JSON pointer
-/// is removed. Otherwise the member gets this value.
+/// Returns a copy of the request body `whole` in which one member is changed. If `value` is `None`, the
+/// member at the JSON pointer `pointer` is removed. Otherwise the member gets this value.
 fn with(whole: &Value, pointer: &str, value: Option<Value>) -> Value {
     let mut body = whole.clone();
     let (parent, name) = pointer.rsplit_once('/').expect("a pointer");
@@ -422,7 +428,8 @@ fn takes_null(schema: &Value) -> bool {
             .is_some_and(|shapes| shapes.iter().any(|shape| shape["type"] == "null"))
 }
 
-/// Returns a value that violates the schema, or `None` if the schema accepts every value.
+/// Returns a value that violates the schema, or `None` if the schema accepts every value. `document` is
+/// the API description. A schema can refer to another schema in this document.
 fn of_another_type(document: &Value, schema: &Value) -> Option<Value> {
     if let Some(name) = schema["$ref"]
         .as_str()
@@ -486,8 +493,9 @@ fn operations(document: &Value) -> Vec<(String, String, Value)> {
         .collect()
 }
 
-/// These operations reject even a valid body with the given status. The reason is that the item in the path
-/// does not exist, or that the state of the item does not allow the operation.
+/// Operations that reject even a valid body in this test, and the status of the response. For some of
+/// these operations, the item in the path does not exist (status 404). For the others, the ticket is in a
+/// state that does not allow the operation (status 409).
 const REJECTED: [(&str, u16); 11] = [
     ("POST /v1/cases/{case}/process", 404),
     ("POST /v1/tickets/{sn}/claim", 409),
@@ -514,8 +522,9 @@ fn actor(action: &str) -> &'static str {
     }
 }
 
-/// Creates a ticket and prepares the ticket for the action. For example, the function suspends the ticket
-/// if the action is `resume`.
+/// Creates a ticket in a state that allows `action`, and returns the ticket number. For example, the
+/// function suspends the ticket if `action` is `resume`. If `action` is `unlink`, the function links the
+/// ticket to the ticket `other`.
 async fn prepared(desk: &Served, action: &str, other: &str) -> String {
     let sn = ticket(desk, "one").await;
     let before = match action {
@@ -612,8 +621,8 @@ async fn every_operation_rejects_every_wrong_member_by_name() {
             *counts.entry(how).or_default() += 1;
             pointers.insert(pointer);
         }
-        // The test also sends the valid body. The desk must accept this body, or reject it with a status
-        // that the API description lists.
+        // After the invalid bodies, the test sends the valid body of the same operation. The desk must
+        // accept this body, or reject the body with a status that the API description lists.
         let action = template
             .strip_prefix("/v1/tickets/{sn}/")
             .filter(|action| !action.contains('/'));
@@ -836,7 +845,8 @@ async fn a_decision_without_pass_is_rejected() {
         (&shown["nodes"][1]["status"], &shown["nodes"][1]["pass"]),
         (&json!("RUNNING"), &Value::Null)
     );
-    // The member `node` is optional if only one node of the ticket waits for the user.
+    // In a decision over `/v1`, the member `node` is optional if the user can decide only one node of the
+    // ticket.
     let (status, answer) = desk
         .v1("POST", &path, "zhangsan", json!({ "pass": true }))
         .await;
@@ -981,8 +991,9 @@ async fn services_categories_and_roles_can_be_read_individually() {
     }
 }
 
-/// A condition header may contain a weak entity tag, several tags or `*`, as RFC 9110 allows. The desk
-/// compares all these forms. A read with the current tag returns 304 (cases/crossings.md, cases 5 and 12).
+/// As RFC 9110 allows, a condition header such as `If-Match` may contain a weak entity tag, several tags
+/// or `*`. The desk accepts all these forms. If a read request contains the current tag, the response has
+/// status 304 (cases/crossings.md, cases 5 and 12).
 #[tokio::test]
 async fn tags_are_compared_in_every_form_that_rfc_9110_has() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -1087,8 +1098,8 @@ async fn tags_are_compared_in_every_form_that_rfc_9110_has() {
     }
 }
 
-/// A proxy may publish the desk below any base path, for example `/desk/`. The header `Location` of a new
-/// ticket must lead to the ticket with each base path (cases/crossings.md, case 10).
+/// A proxy may publish the desk below any base path, for example `/desk/`. With each base path, the header
+/// `Location` of a new ticket must contain a valid URL of this ticket (cases/crossings.md, case 10).
 #[tokio::test]
 async fn the_location_of_a_ticket_resolves_below_any_path() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -1359,8 +1370,8 @@ async fn problems_name_people_services_and_every_missing_field() {
     );
 }
 
-/// The error response to a workflow definition contains a JSON pointer to every wrong member
-/// (cases/first-use.md, fault F2).
+/// If a workflow definition contains wrong members, the error response contains a JSON pointer to each of
+/// these members (cases/first-use.md, fault F2).
 #[tokio::test]
 async fn a_definition_reports_every_wrong_member_with_its_pointer() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -1444,8 +1455,9 @@ async fn a_definition_reports_every_wrong_member_with_its_pointer() {
     );
 }
 
-/// The desk rejects the query parameter `user` if the requested list does not use this parameter. The
-/// desk also rejects unusual spellings of an id, for example `01` (cases/first-use.md, section 2).
+/// The desk rejects the query parameter `user` in a request for a ticket list that does not depend on a
+/// user. The desk also rejects unusual spellings of an id, for example `01` (cases/first-use.md, section
+/// 2).
 #[tokio::test]
 async fn a_user_without_a_list_and_odd_ids_are_rejected() {
     let directory = tempfile::tempdir().expect("a directory");

@@ -28,7 +28,8 @@ fn on(data: &Path, arguments: &[&str]) -> Output {
     run(&[arguments, &["--data", data.to_str().unwrap()][..]].concat())
 }
 
-/// Runs a command on the data directory. The command must succeed. Returns its output.
+/// Runs the program with the given arguments on the data directory `data`. The test fails if the program
+/// fails. Returns the standard output.
 fn must(data: &Path, arguments: &[&str]) -> String {
     let output = on(data, arguments);
     assert!(
@@ -39,7 +40,8 @@ fn must(data: &Path, arguments: &[&str]) -> String {
     text(&output.stdout)
 }
 
-/// Runs a command on the data directory. The command must fail. Returns its output.
+/// Runs the program with the given arguments on the data directory `data`. The test fails if the program
+/// succeeds. Returns the standard output and the standard error as one text.
 fn rejected(data: &Path, arguments: &[&str]) -> String {
     let output = on(data, arguments);
     assert!(
@@ -616,9 +618,9 @@ async fn a_key_store_without_its_ledger_does_not_start_a_new_desk() {
     );
 }
 
-/// The ledger and the key store (names and keys of people) contain a common id. If both files have no id,
-/// the desk starts only if the key store contains people of the ledger. The start then writes the same id
-/// to both files (cases/first-use.md, fault F6).
+/// Normally, the ledger and the key store (names and keys of people) contain a common id. If neither file
+/// contains an id, the desk starts only if the key store contains people of the ledger. At this start, the
+/// desk writes a common id to both files (cases/first-use.md, fault F6).
 #[tokio::test]
 async fn a_ledger_without_an_id_adopts_only_its_own_key_store() {
     let home = tempfile::tempdir().unwrap();
@@ -655,7 +657,7 @@ async fn a_ledger_without_an_id_adopts_only_its_own_key_store() {
 }
 
 /// The file of published heads contains the positions and hashes of stored commits. A desk does not start
-/// if commits of this file are missing in the ledger (cases/hostile-and-broken.md, case 4).
+/// if the ledger lacks commits that this file lists (cases/hostile-and-broken.md, case 4).
 #[tokio::test]
 async fn a_desk_does_not_start_without_commits_it_published() {
     let home = tempfile::tempdir().unwrap();
@@ -673,8 +675,8 @@ async fn a_desk_does_not_start_without_commits_it_published() {
             && reason.contains("--accept-lost-commits"),
         "{reason}"
     );
-    // The desk still does not start after the test deleted the views (lists that are computed from the
-    // ledger).
+    // The test also deletes the views (lists that are computed from the ledger). The file of published
+    // heads still shows that commits are missing, so the desk does not start.
     for name in ["views.db", "views.db-wal", "views.db-shm"] {
         std::fs::remove_file(data.join(name)).ok();
     }
@@ -719,8 +721,9 @@ async fn a_desk_does_not_start_without_commits_it_published() {
         "{verified}"
     );
     must(&data, &["doctor"]);
-    // Before the commits were removed, the test stored the hash of the last commit in its own memory,
-    // like an external auditor. This hash still proves that commits were lost.
+    // The variable `kept` is the hash of the last commit before the test removed commits. An external
+    // auditor would store such a hash outside the desk. With this hash, the command `audit verify` finds
+    // that commits were lost.
     assert!(
         rejected(&data, &["audit", "verify", "--head", &kept])
             .contains("is not what was published")
@@ -797,8 +800,9 @@ async fn a_torn_last_head_is_ignored() {
     }
 }
 
-/// Only the owner can read the files of a desk. An umask that allows access for other users does not
-/// change this rule (cases/hostile-and-broken.md, case 16; cases/first-use.md, section 6).
+/// Only the operating system user who runs a desk can read the files of this desk. This is also true if
+/// the umask of the process allows access for other users (cases/hostile-and-broken.md, case 16;
+/// cases/first-use.md, section 6).
 #[tokio::test]
 async fn files_of_a_desk_are_private_to_the_owner_under_any_umask() {
     let home = tempfile::tempdir().unwrap();
@@ -864,8 +868,8 @@ async fn a_desk_that_cannot_write_is_not_ready_until_it_can() {
     let data = home.path().join("data");
     stopped(&data, 1).await;
     let mut shell = Command::new("bash");
-    // A limit on the file size simulates a full disk. The shell ignores the signal SIGXFSZ, so a write
-    // beyond the limit returns an error and does not end the process.
+    // A limit on the file size simulates a full disk. The shell that starts the desk ignores the signal
+    // SIGXFSZ. A write beyond the limit therefore returns an error and does not end the process.
     shell
         .args(["-c", "trap '' XFSZ; ulimit -S -f 1500; exec \"$0\" \"$@\""])
         .arg(program());
@@ -947,8 +951,8 @@ async fn readiness_writes_no_commit() {
     assert_eq!(end_of(&data), before);
 }
 
-/// The command `doctor` checks the indexes of the three SQLite files and finds a single changed bit
-/// (cases/hostile-and-broken.md, case 23).
+/// The command `doctor` checks the indexes of the SQLite files `ledger.db`, `keys.db` and `views.db`. The
+/// command finds a single changed bit in an index (cases/hostile-and-broken.md, case 23).
 #[tokio::test]
 async fn doctor_finds_a_flipped_bit_in_an_index() {
     let home = tempfile::tempdir().unwrap();
@@ -975,8 +979,8 @@ async fn doctor_finds_a_flipped_bit_in_an_index() {
         .unwrap();
     connection.close().unwrap();
     let mut bytes = std::fs::read(&ledger).unwrap();
-    // In an SQLite index page, the last byte belongs to the first entry. The changed bit therefore damages
-    // exactly one entry of the index.
+    // The test changes one bit in the last byte of an index page. In an SQLite index page, the last byte
+    // belongs to the first entry. The change therefore damages exactly one entry of the index.
     bytes[usize::try_from(page * size - 1).unwrap()] ^= 1;
     std::fs::write(&ledger, bytes).unwrap();
     let doctor = rejected(&data, &["doctor"]);
@@ -1113,8 +1117,8 @@ async fn an_import_without_the_key_store_is_rejected() {
     assert!(!data.join("keys.db").exists());
 }
 
-/// A backup must not be written into the data directory of the same desk. The command rejects every
-/// spelling of such a path (cases/hostile-and-broken.md, case 29).
+/// The command `backup` rejects a target path in the data directory of the same desk. The command also
+/// rejects such a path if it contains `.` or a symbolic link (cases/hostile-and-broken.md, case 29).
 #[tokio::test]
 async fn a_backup_below_the_directory_of_its_desk_is_rejected() {
     let home = tempfile::tempdir().unwrap();
@@ -1199,8 +1203,8 @@ async fn the_next_backup_removes_the_files_of_an_interrupted_one() {
 }
 
 /// A ledger and its key store (names and keys of people) normally contain a common id. If this id is
-/// missing, a backup does not add the id. The backup also does not change the files of the desk in
-/// another way (cases/hostile-and-broken.md, case 29).
+/// missing, a backup does not add an id to the two files. The two files stay unchanged
+/// (cases/hostile-and-broken.md, case 29).
 #[tokio::test]
 async fn a_desk_without_ids_is_backed_up_unchanged() {
     let home = tempfile::tempdir().unwrap();
@@ -1237,8 +1241,9 @@ async fn a_desk_without_ids_is_backed_up_unchanged() {
     stop(Served::start_with(&other, &[]).expect("the restored desk starts")).await;
 }
 
-/// The manifest of a backup lists the copied files. The manifest may have been edited, so a restore also
-/// checks that all uploads in the ledger are present (cases/hostile-and-broken.md, case 29).
+/// The manifest of a backup lists the copied files, but a person may have edited the manifest. A restore
+/// therefore also checks that the backup contains each uploaded file that the ledger mentions
+/// (cases/hostile-and-broken.md, case 29).
 #[tokio::test]
 async fn a_backup_without_an_upload_of_its_ledger_is_rejected() {
     let home = tempfile::tempdir().unwrap();
@@ -1341,9 +1346,10 @@ async fn a_key_store_that_lost_its_people_is_rejected() {
     }
 }
 
-/// The last commits of the ledger and the file of published heads (ledger hashes) are missing. The views
-/// (lists that are computed from the ledger) still contain the lost commits, so the desk does not start.
-/// If an operator accepts the loss, the ledger records the loss (cases/hostile-and-broken.md, case 4).
+/// The ledger lacks its last commits, and the file of published heads (ledger hashes) is missing too. The
+/// views (lists that are computed from the ledger) still contain the lost commits, so the desk does not
+/// start. If an operator accepts the loss, the ledger records the loss (cases/hostile-and-broken.md, case
+/// 4).
 #[tokio::test]
 async fn lost_commits_that_only_the_views_recorded_are_marked() {
     let home = tempfile::tempdir().unwrap();

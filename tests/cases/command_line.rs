@@ -79,8 +79,8 @@ fn every_line_of_an_export_names_actor_position_and_stream() {
         "{by_people} of {} lines",
         lines.len()
     );
-    // In the format CloudEvents 1.0, attribute names contain only lower-case letters and digits, and
-    // attributes are never null.
+    // The exported lines have the format CloudEvents 1.0. In this format, attribute names contain only
+    // lower-case letters and digits, and attributes are never null.
     for (name, value) in lines
         .iter()
         .flat_map(|line| line.as_object().expect("an object"))
@@ -141,7 +141,8 @@ fn a_filtered_export_is_marked_and_fails_verification() {
             .count(),
         3
     );
-    // A second verifier, written in Python, accepts a complete export and rejects a filtered export.
+    // A verifier that is written in Python accepts a complete export of the ledger and rejects a filtered
+    // export.
     let python = root().join("target/python/bin/python");
     assert!(
         python.exists(),
@@ -288,8 +289,9 @@ async fn apps_are_registered_from_files_and_standard_input() {
         (&json!(false), &json!(false))
     );
 
-    // If a line of the file is invalid, the error names the line number. The error does not contain the
-    // text of the line, because the text may contain a secret.
+    // The option `--app-file` names a file with the codes and secrets of apps. If a line of this file is
+    // invalid, the error contains the line number. The error does not contain the text of the line,
+    // because the text may contain a secret.
     std::fs::write(&file, "first:a-secret-of-the-first-app\nonly-a-secret\n").unwrap();
     let failed = Served::start_with(&data, &["--app-file", file.to_str().unwrap()])
         .map(|desk| desk.base.clone())
@@ -382,8 +384,8 @@ async fn a_disabled_app_is_rejected_without_a_restart() {
     );
 
     // With the option `--data`, the command `app` changes the files of a desk directly. The command is
-    // rejected while a desk uses the same directory. The ledger records the user and the app of each
-    // change.
+    // rejected while a desk uses the data directory. For each change of an app, the ledger records the
+    // user and the app that sent the request.
     let beside = run(&["app", "disable", "other", "--data", data.to_str().unwrap()]);
     assert_eq!(beside.status.code(), Some(4), "{}", text(&beside.stderr));
     assert!(
@@ -446,8 +448,8 @@ async fn an_app_whose_secret_is_rejected_is_not_registered() {
     );
 }
 
-/// The demo secret is published, so a desk accepts the secret only if it is started with the option
-/// `--demo` (cases/first-use.md, section 6).
+/// The secret of the demo app is public. A desk therefore accepts this secret only if the desk was started
+/// with the option `--demo` (cases/first-use.md, section 6).
 #[tokio::test]
 async fn the_demo_secret_is_valid_only_with_the_option_demo() {
     let demo = ("demo_app", "demo-secret-for-trials-only");
@@ -477,8 +479,9 @@ async fn the_demo_secret_is_valid_only_with_the_option_demo() {
     );
 }
 
-/// On an address that other machines can reach, the option `--demo` also requires the option
-/// `--demo-on-network` (cases/first-use.md, section 6).
+/// If other machines can reach the address of a desk, the option `--demo` also requires the option
+/// `--demo-on-network`. The reason is that the secret of the demo app is public (cases/first-use.md,
+/// section 6).
 #[test]
 fn the_demo_listens_on_the_network_only_if_that_is_confirmed() {
     let directory = tempfile::tempdir().unwrap();
@@ -545,8 +548,8 @@ async fn a_desk_listens_on_a_host_name_and_survives_a_hangup() {
         .args(["-HUP", &child.id().to_string()])
         .status()
         .unwrap();
-    // The desk responds to two requests after the signal. This shows that the signal did not stop the
-    // process.
+    // The desk must respond to two requests after the signal SIGHUP. The responses show that the signal
+    // did not stop the process.
     let is_still_up = hangup.success()
         && health().await
         && health().await
@@ -584,9 +587,10 @@ fn wrong_options_are_rejected_with_exit_code_2() {
         (&["doctor", "--cost"][..], "in the cloud"),
         (&["serve", "--log-level", "loud"][..], "--log-level"),
     ] {
-        // A faulty build may accept the wrong option value, and the desk would then run without an end.
-        // The option `--crash-at` prevents this. The option contains an unknown crash point (a place at
-        // which the program kills itself), so the process ends in any case.
+        // The program must reject the wrong option value and end. A faulty build could accept the value
+        // and start a desk that never ends. To prevent this, the test adds the option `--crash-at` with an
+        // unknown crash point (a place at which the program kills itself). The program always ends at the
+        // start if the crash point is unknown.
         let more: &[&str] = match arguments {
             ["serve", "--listen", ..] => &["--crash-at", "nothing"],
             ["serve", ..] => &["--listen", "127.0.0.1:0", "--crash-at", "nothing"],
@@ -749,7 +753,7 @@ async fn the_first_page_describes_the_desk_in_two_languages() {
     );
 }
 
-/// Starts a desk that writes its log to the file `log`.
+/// Starts a desk that writes its log to the file `log`. `more` contains additional command-line arguments.
 fn logged(data: &Path, log: &Path, more: &[&str]) -> Served {
     let mut shell = Command::new("bash");
     shell
@@ -983,7 +987,7 @@ fn an_unwritable_output_is_reported_as_a_failure() {
         );
         assert_eq!((code, stderr.as_str()), (Some(0), ""), "{arguments:?}");
     }
-    // If the error message cannot be written either, the command still returns the correct exit code.
+    // If a command cannot write its error message, the command still returns the correct exit code.
     assert_eq!(
         shell(
             "exec \"$0\" \"$@\" 2> /dev/full",
@@ -1017,8 +1021,8 @@ fn a_signal_after_the_first_line_stops_the_desk_in_order() {
         let mut lines =
             std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
         let first = lines.next().and_then(Result::ok).unwrap_or_default();
-        // The variable `lines` is the reader of the pipe. If the variable is dropped, no process reads the
-        // later output of the desk.
+        // The variable `lines` reads the output of the desk from a pipe. If the variable is dropped, no
+        // process reads the later output of the desk.
         let kept = is_read.then_some(lines);
         let _ = Command::new("kill")
             .args([signal, &child.id().to_string()])
@@ -1129,8 +1133,9 @@ async fn an_app_file_accepts_editor_formats_and_names_each_app_once() {
     );
 }
 
-/// With the option `--dry-run`, a command of `app` changes nothing and returns the same exit code as
-/// without this option (cases/first-use.md, section 6; cases/hostile-and-broken.md, case 25).
+/// With the option `--dry-run`, the subcommands of `app` change nothing. Each subcommand returns the same
+/// exit code with this option as without this option (cases/first-use.md, section 6;
+/// cases/hostile-and-broken.md, case 25).
 #[tokio::test]
 async fn an_app_command_is_checked_before_anything_is_written() {
     let directory = tempfile::tempdir().unwrap();
@@ -1170,8 +1175,8 @@ async fn an_app_command_is_checked_before_anything_is_written() {
             assert_eq!(code, Some(expected), "{arguments:?} {target:?}: {stderr}");
         }
     }
-    // The commands did not change the app `plain`. The app is still enabled, and may act only for users
-    // with a login token.
+    // All commands in the loop above ended with an error or had the option `--dry-run`, so the app `plain`
+    // is unchanged. The app is still enabled, and may act only for users with a login token.
     let (status, plain) = desk.v1("GET", "apps/plain", "admin", Value::Null).await;
     assert_eq!(
         (status, &plain["may_impersonate"], &plain["is_disabled"]),
@@ -1192,8 +1197,8 @@ async fn an_app_command_is_checked_before_anything_is_written() {
     );
 }
 
-/// A desk does not start if the value of an option has no effect or an unintended effect
-/// (cases/first-use.md, section 6).
+/// A desk rejects an option at the start if the value of the option would have no effect or an unexpected
+/// effect (cases/first-use.md, section 6).
 #[test]
 fn options_without_effect_are_rejected_at_the_start() {
     let directory = tempfile::tempdir().unwrap();
@@ -1211,9 +1216,10 @@ fn options_without_effect_are_rejected_at_the_start() {
         (["--api-secret", named.as_str()], 1),
         (["--api-secret", "=headers"], 2),
     ] {
-        // A faulty build may accept the wrong option value, and the desk would then run without an end.
-        // The option `--crash-at` prevents this. The option contains an unknown crash point (a place at
-        // which the program kills itself), so the process ends in any case.
+        // The program must reject the wrong option value and end. A faulty build could accept the value
+        // and start a desk that never ends. To prevent this, the test adds the option `--crash-at` with an
+        // unknown crash point (a place at which the program kills itself). The program always ends at the
+        // start if the crash point is unknown.
         let (code, stderr) = code_of(
             &[
                 &[
@@ -1237,9 +1243,9 @@ fn options_without_effect_are_rejected_at_the_start() {
     }
 }
 
-/// The command `audit` rejects a misspelled filter, because an empty result would look as if the ledger
-/// were empty. A limit of a time range may be a date without a time of day, and then means the whole day
-/// (cases/first-use.md, section 5).
+/// The command `audit` rejects a misspelled filter. Otherwise the result would be empty, as if the ledger
+/// contained no events. If the start or end of a time range is a date without a time of day, the whole day
+/// is in the range (cases/first-use.md, section 5).
 #[test]
 fn filters_of_the_audit_are_checked_and_a_day_is_a_whole_day() {
     let directory = tempfile::tempdir().unwrap();

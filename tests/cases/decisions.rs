@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use tests::form;
 use tests::process::{Served, client, run};
 
-/// Imports a service whose workflow contains one node (id 3) between the submit node and the node END. The
-/// form contains the title and the given field.
+/// Imports a service whose workflow contains `node` (id 3) between the submit node and the node END. The
+/// form contains the title and `field`. Returns the id of the service.
 async fn service(desk: &Served, name: &str, node: Value, field: Value) -> Value {
     let line = |from: i64, to: i64| json!({ "from": from, "to": to, "condition_type": "default" });
     let nodes = json!([
@@ -537,7 +537,8 @@ async fn one_request_names_at_most_a_thousand_people() {
         before_named == last && last <= before + 1,
         "a rejected request registers no person: {before} {before_named} {last}"
     );
-    // This request is accepted and registers its 999 new people.
+    // This request contains 999 names of new people. The desk accepts the request and registers these
+    // people.
     let (status, answer) = desk
         .v1(
             "POST",
@@ -582,7 +583,8 @@ async fn a_role_of_five_thousand_members_is_saved_within_ten_seconds() {
     assert_eq!(role["members"], json!(members));
 }
 
-/// Starts a login service. In this service, the token `tok-NAME` is the login token of the user NAME.
+/// Starts a login service on a local port. The service accepts the login token `tok-NAME` for the user
+/// NAME. Returns the base URL of the service.
 fn login_service() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");

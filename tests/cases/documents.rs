@@ -9,8 +9,9 @@ use std::process::{Command, Stdio};
 
 use tests::process::{program, root};
 
-/// Maximum number of checks whether a started server responds. The shell script that the test makes from a
-/// document checks ten times per second, and fails after the last check.
+/// The test makes a shell script from a document. This number is the maximum number of times that the
+/// script checks whether a started server responds. The script checks ten times per second, and fails
+/// after the last check.
 const LOOKS: u32 = 600;
 /// Port numbers in the documents. The test replaces each of these numbers by a free port.
 const PORTS: [&str; 4] = ["8080", "8081", "8082", "18080"];
@@ -28,7 +29,7 @@ enum Use {
 /// One fenced code block of a Markdown document.
 #[derive(Clone, Debug)]
 struct Block {
-    /// Line number of the first line of the block, counted from 1.
+    /// Line number of the first line of the block in the document, counted from 1.
     line: usize,
     purpose: Use,
     text: String,
@@ -79,8 +80,10 @@ fn blocks(document: &str) -> Vec<Block> {
     found
 }
 
-/// Joins all code blocks into one shell script, and returns the script and the number of command blocks.
-/// The script waits for started servers, and prints the line number of a failed block.
+/// Joins all code blocks of a document into one shell script. The script waits until each started server
+/// responds, and prints the line number of a failed block. The script contains the ports in `ports`
+/// instead of the port numbers in the document. Returns the script and the number of blocks that run
+/// commands.
 fn script(blocks: &[Block], ports: &BTreeMap<&str, String>) -> (String, usize) {
     let mut script = String::from(
         "set -Eeuo pipefail\nblock=0\ntrap 'echo \"the block at line $block failed: $BASH_COMMAND\" >&2' ERR\n\
@@ -130,7 +133,8 @@ fn script(blocks: &[Block], ports: &BTreeMap<&str, String>) -> (String, usize) {
     (script, commands)
 }
 
-/// Runs all code blocks of a document. If a block fails, the error message contains its line number.
+/// Runs all code blocks of a document. If a block fails, the error message contains the line number of
+/// this block.
 fn execute(document: &str) {
     let path = root().join(document);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{document}: {error}"));
@@ -201,37 +205,37 @@ fn execute(document: &str) {
     );
 }
 
-/// All command blocks of README.md succeed (cases/first-use.md, section 9).
+/// All code blocks with commands in README.md succeed (cases/first-use.md, section 9).
 #[test]
 fn the_commands_of_the_readme_work() {
     execute("README.md");
 }
 
-/// All command blocks of docs/operating.md succeed (cases/first-use.md, section 6).
+/// All code blocks with commands in docs/operating.md succeed (cases/first-use.md, section 6).
 #[test]
 fn the_commands_of_the_operating_guide_work() {
     execute("docs/operating.md");
 }
 
-/// All command blocks of docs/importing.md succeed (cases/first-use.md, section 4).
+/// All code blocks with commands in docs/importing.md succeed (cases/first-use.md, section 4).
 #[test]
 fn the_commands_of_the_importing_guide_work() {
     execute("docs/importing.md");
 }
 
-/// All command blocks of docs/workflows.md succeed (cases/first-use.md, section 2).
+/// All code blocks with commands in docs/workflows.md succeed (cases/first-use.md, section 2).
 #[test]
 fn the_commands_of_the_workflow_guide_work() {
     execute("docs/workflows.md");
 }
 
-/// All command blocks of docs/integrations.md succeed. These commands start two desks.
+/// All code blocks with commands in docs/integrations.md succeed. These commands start two desks.
 #[test]
 fn the_commands_of_the_integrations_guide_work() {
     execute("docs/integrations.md");
 }
 
-/// All command blocks of docs/cases.md succeed.
+/// All code blocks with commands in docs/cases.md succeed.
 #[test]
 fn the_commands_of_the_cases_guide_work() {
     execute("docs/cases.md");

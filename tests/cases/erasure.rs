@@ -68,7 +68,7 @@ async fn drafted(desk: &Served, user: &str) {
     }
 }
 
-/// Imports a service whose form contains a field of the type FILE.
+/// Imports a service whose form contains a field of the type FILE. Returns the id of the service.
 async fn with_files(desk: &Served) -> Value {
     let nodes = json!([
         { "id": 1, "type": "START", "name": "开始" },
@@ -390,8 +390,8 @@ async fn api_calls_use_variables_of_the_key_store_until_erasure() {
     );
 }
 
-/// The command `forget` erases a person only after a confirmation. The command is rejected while the desk
-/// runs. It also rejects the erasure of the last superuser (cases/hostile-and-broken.md, case 17).
+/// The command `forget` erases a person only if the desk is stopped and the option `--yes` confirms the
+/// erasure. The last superuser cannot be erased (cases/hostile-and-broken.md, case 17).
 #[tokio::test]
 async fn forget_needs_a_confirmation_and_keeps_the_last_superuser() {
     let directory = tempfile::tempdir().expect("a directory");

@@ -417,8 +417,9 @@ async fn unread_downloads_take_little_memory() {
         unread.len()
     );
     drop(unread);
-    // The desk limits the number of concurrent downloads. The test therefore repeats the request until the
-    // desk has noticed that an earlier connection is closed.
+    // The desk rejects a download while too many other downloads run. The test has closed its other
+    // downloads, but the desk may notice this later. The test therefore repeats the request until the desk
+    // accepts it.
     let mut tries = 0;
     let content = loop {
         let request = request_for(&desk, "GET", &path).timeout(std::time::Duration::from_mins(1));

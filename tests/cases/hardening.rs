@@ -128,8 +128,8 @@ async fn a_request_head_of_64_kib_is_answered_431() {
     );
 }
 
-/// A client that starts a connection with HTTP/2 receives no HTTP/2 frame from the desk
-/// (cases/hostile-and-broken.md, case 24).
+/// The desk does not support HTTP/2. A client that begins a connection with HTTP/2 receives no HTTP/2
+/// frame from the desk (cases/hostile-and-broken.md, case 24).
 #[tokio::test]
 async fn http_2_without_tls_is_rejected() {
     let directory = tempfile::tempdir().unwrap();
@@ -445,8 +445,9 @@ async fn a_wrong_secret_and_an_unknown_operation_are_answered_in_json() {
     );
 }
 
-/// Requests with guessed secrets of an app get status 429 with the header `Retry-After`. A request with the
-/// valid secret of the same app is still accepted (cases/hostile-and-broken.md, case 7).
+/// If a client guesses secrets of an app in many requests, the desk responds with status 429 and the
+/// header `Retry-After`. A request with the valid secret of the same app is still accepted
+/// (cases/hostile-and-broken.md, case 7).
 #[tokio::test]
 async fn a_valid_secret_is_accepted_while_guesses_get_429() {
     let directory = tempfile::tempdir().unwrap();
@@ -767,8 +768,8 @@ async fn a_reserved_callback_header_is_rejected_by_name() {
 #[tokio::test]
 async fn a_callback_to_a_blocked_address_is_rejected() {
     let directory = tempfile::tempdir().unwrap();
-    // The demo desk (a desk with demo data) allows callbacks to loopback addresses. It allows no other
-    // private address.
+    // The demo desk (a desk with demo data) allows callbacks to loopback addresses. The demo desk allows
+    // no other private address.
     let desk = Served::start(directory.path(), &[]);
     let open = async |url: &str| {
         let fields = json!({ "title": "a", "apply_content": "b", "ZHIDINGSHENPIREN": "zhangsan" });
@@ -884,8 +885,9 @@ async fn a_token_is_verified_only_for_its_own_ticket() {
     }
 }
 
-/// If a client already has the current API description and sends its entity tag, the desk returns status
-/// 304 (cases/hostile-and-broken.md, case 18).
+/// The response with the API description contains an entity tag. If a client sends this tag in a later
+/// request and the description is unchanged, the desk returns status 304 without the description
+/// (cases/hostile-and-broken.md, case 18).
 #[tokio::test]
 async fn the_api_description_has_an_entity_tag_and_is_answered_304() {
     let directory = tempfile::tempdir().unwrap();
@@ -971,7 +973,8 @@ async fn too_many_drafts_are_answered_429() {
         saved >= 10,
         "{saved} saves are not enough for a working day"
     );
-    // The desk still accepts drafts of other people, and other requests of the same person.
+    // One person has saved too many drafts. The desk still accepts drafts of other people, and requests of
+    // this person that save no draft.
     let (status, _) = desk
         .v1(
             "PUT",
@@ -1176,7 +1179,8 @@ async fn unread_large_responses_take_little_memory() {
     let (mut unread, mut rejected) = (Vec::new(), 0);
     for _ in 0..40 {
         let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
-        // A small receive buffer of the test keeps most of the response in the memory of the desk.
+        // The test sets a small receive buffer. Most of each response therefore stays in the memory of the
+        // desk.
         socket.set_recv_buffer_size(4096).expect("a buffer");
         let mut stream = socket
             .connect(host(&desk).parse().expect("an address"))
@@ -1295,7 +1299,8 @@ fn an_invalid_header_of_api_calls_is_rejected_at_start() {
 async fn large_reads_of_an_app_do_not_count_as_written_bytes() {
     let directory = tempfile::tempdir().unwrap();
     let desk = Served::start(directory.path(), &[]);
-    // All bodies together are larger than 96 MiB, the amount that one app may write without waiting.
+    // One app may write 96 MiB without waiting. The test sends read requests of this app whose bodies have
+    // more than 96 MiB in total.
     let parts = vec!["17"; 300_000].join(",");
     for _ in 0..120 {
         let envelope = desk

@@ -11,9 +11,10 @@ use events::{Meta, Moment};
 use serde_json::{Value, json};
 use tests::process::{program, root, run};
 
-/// Returns an import mapping, which describes the columns of a log: `id`, `when` and `state`. The text
-/// `top` is inserted before the columns. The parameter `more` has up to two parts with `---` between
-/// them. The first part adds columns, and the second part is added at the end of the mapping.
+/// Returns an import mapping: a TOML text that describes a log with the columns `id`, `when` and `state`.
+/// `format` is the time format as TOML, and `zone` is the time zone. `top` is inserted before the section
+/// `[columns]`. `more` has up to two parts with `---` between them. The first part is added to the section
+/// `[columns]`, and the second part to the end of the mapping.
 fn mapping(top: &str, format: &str, zone: &str, more: &str) -> String {
     format!(
         "source = \"LOG\"\nmissing = [\"\", \"-\"]\n{top}\n[columns]\ncase = \"id\"\ntime = \"when\"\nstate = \"state\"\n{}\n[time]\nformat = {format}\nzone = \"{zone}\"\n{}\n",
@@ -47,7 +48,9 @@ fn ledgerdesk(arguments: &[&str]) -> Printed {
     }
 }
 
-/// Imports a log into the desk whose data is in the folder `data` of the given directory.
+/// Writes the log and the import mapping to files in `directory`. Then runs the command `import` with
+/// these files and the additional arguments `more`. The data directory of the desk is the folder `data` in
+/// `directory`.
 fn import(directory: &Path, log: impl AsRef<[u8]>, mapping: &str, more: &[&str]) -> Printed {
     let (file, toml, data) = (
         directory.join("log.csv"),
@@ -66,7 +69,8 @@ fn import(directory: &Path, log: impl AsRef<[u8]>, mapping: &str, more: &[&str])
     ledgerdesk(&[&["import"][..], &words[..], more].concat())
 }
 
-/// Imports a log into a new desk. Checks that the number of imported rows is `rows`.
+/// Imports a log into a new desk. Checks that `rows` rows are imported and that no row is rejected.
+/// Returns the directory that contains the data of the desk.
 fn imported(log: impl AsRef<[u8]>, mapping: &str, rows: usize) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let printed = import(directory.path(), log, mapping, &[]);
@@ -312,8 +316,8 @@ fn rejected_and_imported_rows_have_their_line_number() {
     }
 }
 
-/// The id of a case may contain blanks. The import removes only blanks at the beginning and end of the id
-/// (cases/real-files-and-clients.md, case 8).
+/// The id of a case (an incident in the log) may contain blanks. The import removes only blanks at the
+/// beginning and end of the id (cases/real-files-and-clients.md, case 8).
 #[test]
 fn case_ids_with_blanks_are_imported_and_can_be_shown() {
     let log = "Case ID,Activity,Resource,Complete Timestamp\nCase 2,Assign,Value 1,2012-10-09 14:50:17.000\n Case 2 ,Close,Value 1,2012-10-09 15:50:17.000\n\
@@ -662,8 +666,8 @@ fn a_mapping_joins_replaces_and_ignores_values() {
 }
 
 /// The import mapping (the description of the log) lists columns with user names under `people`. Such a
-/// column may contain several user names. Full-width punctuation marks separate the names like a
-/// semicolon (cases/crossings.md, case 2).
+/// column may contain several user names. A semicolon or a full-width punctuation mark separates the names
+/// (cases/crossings.md, case 2).
 #[test]
 fn full_width_separators_separate_user_names() {
     for text in [
@@ -966,9 +970,9 @@ fn a_dry_run_reports_and_writes_nothing() {
     );
 }
 
-/// A log may lack the times at which a case was opened, resolved and closed. The import mapping (the
-/// description of the log) assigns a phase to each state. The report then computes the missing times from
-/// the phases (cases/first-use.md, section 4).
+/// The columns of a log may contain no times at which an incident was opened, resolved and closed. The
+/// import mapping (the description of the log) can assign a phase, for example `resolved`, to each state.
+/// The incident report then computes these times from the phases (cases/first-use.md, section 4).
 #[test]
 fn a_report_derives_missing_times_from_phases() {
     let log = "id,when,state\nA,2026-01-05 10:00,New\nA,2026-01-05 11:00,Done\nA,2026-01-05 12:00,New\nA,2026-01-05 13:00,Done\nA,2026-01-06 10:00,Shut\nB,2026-01-06 10:00,New\n";
@@ -1000,7 +1004,7 @@ fn a_report_derives_missing_times_from_phases() {
     );
 }
 
-/// A report without incidents consists of one line (cases/first-use.md, section 4).
+/// An incident report without incidents consists of one line (cases/first-use.md, section 4).
 #[test]
 fn a_report_without_incidents_has_one_line() {
     let directory = tempfile::tempdir().unwrap();
@@ -1021,8 +1025,8 @@ fn a_report_without_incidents_has_one_line() {
     }
 }
 
-/// If an imported case has an unknown time zone, the report names this time zone and still counts the case
-/// (cases/crossings.md, case 3).
+/// If an imported incident has an unknown time zone, the incident report names this time zone and still
+/// counts the incident (cases/crossings.md, case 3).
 #[test]
 fn an_unknown_zone_is_named_in_the_report() {
     let mut log = IncidentLog::default();
@@ -1100,8 +1104,9 @@ fn the_example_of_the_guide_runs_unchanged() {
     assert!(directory.path().join("rejected.csv").exists());
 }
 
-/// The id of a case is a part of its stream name. If the id is too long for a stream name, the import
-/// rejects the row and continues with the next rows (cases/real-files-and-clients.md, case 8).
+/// The id of a case (an incident in the log) is a part of its stream name. If the id is too long for a
+/// stream name, the import rejects the row and continues with the next rows
+/// (cases/real-files-and-clients.md, case 8).
 #[test]
 fn a_case_id_of_many_blanks_rejects_only_its_row() {
     let directory = tempfile::tempdir().unwrap();
@@ -1250,8 +1255,8 @@ fn a_format_that_reads_no_time_is_a_mapping_error() {
 }
 
 /// A row is rejected if its time does not match the time format of the import mapping (the description of
-/// the log). The import does not read a two-digit year as a wrong year (cases/real-files-and-clients.md,
-/// case 6).
+/// the log). For example, a year with two digits is rejected if the format requires a year with four
+/// digits (cases/real-files-and-clients.md, case 6).
 #[test]
 fn a_time_in_another_format_is_rejected_with_advice() {
     let directory = tempfile::tempdir().unwrap();

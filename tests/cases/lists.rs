@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use tests::lists;
 use tests::process::Served;
 
-/// The views (lists that are computed from the ledger) are stored in SQLite. Every filtered list and
-/// every page must contain the tickets that a direct computation over all tickets returns
-/// (cases/first-use.md, fault F1).
+/// The views (lists that are computed from the ledger) are stored in SQLite. The test reads filtered
+/// ticket lists page by page. Each page must contain the same tickets as a direct computation over all
+/// tickets (cases/first-use.md, fault F1).
 #[tokio::test]
 async fn every_list_on_sqlite_equals_a_direct_computation() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -21,9 +21,9 @@ async fn every_list_on_sqlite_equals_a_direct_computation() {
     assert!(compared.listed > 10_000, "{compared:?}");
 }
 
-/// The views (lists that are computed from the ledger) are stored in memory. Every filtered list and
-/// every page must contain the tickets that a direct computation over all tickets returns
-/// (cases/first-use.md, fault F1).
+/// The views (lists that are computed from the ledger) are stored in memory. The test reads filtered
+/// ticket lists page by page. Each page must contain the same tickets as a direct computation over all
+/// tickets (cases/first-use.md, fault F1).
 #[tokio::test]
 async fn every_list_in_memory_equals_a_direct_computation() {
     let compared = lists::check(Arc::new(Memory::default()), 400, 1_000).await;
@@ -161,8 +161,9 @@ async fn a_filter_of_more_than_a_thousand_values_is_rejected_by_name() {
     }
 }
 
-/// The BlueKing API rejects a filter whose value has a wrong JSON type. Otherwise the list would contain
-/// all tickets (cases/first-use.md, faults F1 and F2).
+/// The BlueKing API rejects a request for a ticket list if the value of a filter has a wrong JSON type. If
+/// the desk ignored such a filter, the list would contain all tickets (cases/first-use.md, faults F1 and
+/// F2).
 #[tokio::test]
 async fn a_filter_of_another_type_is_never_ignored() {
     let directory = tempfile::tempdir().expect("a directory");

@@ -29,8 +29,8 @@ fn day(data: &str) -> Vec<Value> {
         .collect()
 }
 
-/// Every time in an exported ledger has three fractional digits. The order of such times as text is
-/// therefore their order in time (cases/crossings.md, case 1).
+/// Every time in an exported ledger has three fractional digits. If such times are sorted as text, they
+/// are also in the order of time (cases/crossings.md, case 1).
 #[test]
 fn every_time_of_an_export_has_three_digits_and_sorts_as_text() {
     let directory = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! These tests import workflow files that were written for BlueKing ITSM, and send requests as clients of
-//! BlueKing ITSM send them.
+//! These tests import workflow files that were written for BlueKing ITSM. The tests also send HTTP
+//! requests in the forms that existing clients of BlueKing ITSM use.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -111,8 +111,8 @@ impl Desk {
         tests::refusal_of(operation, &body, &envelope)
     }
 
-    /// Imports a workflow as a new service with the operation `import_service`. Returns the member `data`
-    /// of the response.
+    /// Sends the operation `import_service`, which creates a new service from a workflow. The test fails
+    /// if the import is rejected. Returns the member `data` of the response.
     async fn import(&self, name: &str, workflow: &Value) -> Value {
         self.must("import_service", service(name, workflow)).await
     }
@@ -148,7 +148,8 @@ fn service(name: &str, workflow: &Value) -> Value {
 }
 
 /// Returns a workflow with the node START (id 1), the submit node (id 2), the nodes in `nodes`, and the
-/// node END (id 9).
+/// node END (id 9). `lines` contains the transitions. `fields` contains the form fields in addition to the
+/// title.
 fn flow(nodes: &[Value], lines: &[Value], fields: &[Value]) -> Value {
     let mut states = vec![
         json!({ "id": 1, "type": "START", "name": "开始" }),
@@ -179,8 +180,9 @@ fn line_if(id: i64, from: i64, to: i64, clause: &Value) -> Value {
     json!({ "id": id, "from_state": from, "to_state": to, "condition_type": "by_field", "condition": condition })
 }
 
-/// Returns a workflow with one webhook node (id 3) between the submit node and the node END. The members of
-/// `more` are added to the webhook configuration and replace members with the same name.
+/// Returns a workflow with one webhook node (id 3) between the submit node and the node END. The webhook
+/// sends requests to the server with the base URL `base`. The members of `more` are added to the webhook
+/// configuration and replace members with the same name.
 fn hooked(base: &str, more: &Value) -> Value {
     let mut info = json!({ "method": "POST", "url": format!("{base}/hook"), "headers": [], "query_params": [], "auth": { "auth_type": "none", "auth_config": {} }, "settings": { "timeout": 10 }, "success_exp": "resp.code==0" });
     info.as_object_mut()
@@ -455,8 +457,8 @@ async fn a_webhook_with_credentials_needs_a_named_secret() {
         let name = format!("令牌{at}");
         let (code, message) = desk.refused("import_service", service(&name, &workflow)).await;
         assert_eq!((code, message.contains(&format!("needs credentials ({kind})"))), (3_900_011, true), "{message}");
-        // An import over `/v1` creates a draft of the workflow. The report names the missing credentials,
-        // and the draft cannot be deployed.
+        // An import over `/v1` creates a draft of the workflow. The response contains an import report,
+        // which names the missing credentials. The draft cannot be deployed.
         let (_, drafted) = desk.served.v1("POST", "workflows/import", "admin", json!({ "workflow": workflow })).await;
         assert!(drafted["report"].to_string().contains("\"missing\"") && drafted["problems"].to_string().contains("credentials"), "{drafted}");
         assert!(!drafted.to_string().contains("s3cr3t"), "the response has a secret: {drafted}");
@@ -464,8 +466,8 @@ async fn a_webhook_with_credentials_needs_a_named_secret() {
         assert_eq!(desk.served.v1("POST", &format!("{path}/deploy"), "admin", json!({})).await.0, 409);
         let (_, shown) = desk.served.v1("GET", &path, "admin", Value::Null).await;
         assert!(!shown.to_string().contains("s3cr3t"), "the draft has a secret: {shown}");
-        // A workflow file that names a stored secret is deployed. The webhook request then contains the
-        // HTTP header that is stored in the secret.
+        // The test adds the name of a stored secret to the workflow file, and imports the file again. A
+        // ticket of this workflow then sends the webhook request with the HTTP header from the secret.
         let mut completed = workflow.clone();
         completed["states"]["3"]["extras"]["webhook_info"]["secret"] = "hook".into();
         let imported = desk.import(&name, &completed).await;
@@ -531,9 +533,10 @@ async fn a_leftover_finish_condition_of_an_or_sign_is_ignored() {
     )
     .await;
     desk.until(&sn, "FINISHED").await;
-    // An or-sign node does not use its finish condition. A workflow with such an unused condition can
-    // therefore also be deployed over `/v1`. A countersign node (a node that needs several votes) uses
-    // its finish condition, so an unknown vote counter in this condition is an error.
+    // An or-sign node ignores its finish condition, so an error in this condition does not prevent a
+    // deployment over `/v1`. A countersign node (a node that needs several votes) uses its finish
+    // condition. If the condition of such a node contains an unknown vote counter, the workflow cannot be
+    // deployed.
     let (_, drafted) = desk
         .served
         .v1(
@@ -657,8 +660,8 @@ async fn a_case_without_a_transition_waits_for_a_manager_in_original_files() {
         200
     );
     assert_eq!(steps(&sn).await["current_steps"][0]["name"], "zhangsan");
-    // A workflow over `/v1` can be deployed only if each node has a transition for all possible form
-    // values. The error names the form values without a transition.
+    // A workflow that is imported over `/v1` can be deployed only if each node has a transition for all
+    // possible form values. Otherwise the response names the form values that have no transition.
     let (_, drafted) = desk
         .served
         .v1(
@@ -774,8 +777,8 @@ async fn both_outcomes_of_a_vote_cover_every_case() {
 }
 
 /// When a configuration platform (a client of the desk) starts, it creates or updates its service in the
-/// desk and then reads this service. A second start must also succeed (cases/real-files-and-clients.md,
-/// case 4).
+/// desk and then reads this service. The platform starts twice, and its requests must succeed each time
+/// (cases/real-files-and-clients.md, case 4).
 #[tokio::test]
 async fn the_start_sequence_of_a_configuration_platform_succeeds_twice() {
     let (desk, receiver) = (Desk::start(), Receiver::start().await);
@@ -1325,8 +1328,9 @@ async fn blanks_do_not_fill_a_required_text() {
     desk.until(&sn, "FINISHED").await;
 }
 
-/// An API call needs a configured host. If the host is unknown, the error message names the path of the API
-/// call and the missing configuration (cases/real-files-and-clients.md, case 14).
+/// A task node calls an API of another system. If the host of this system is unknown, the import is
+/// rejected. The error message names the path of the API and the missing host
+/// (cases/real-files-and-clients.md, case 14).
 #[tokio::test]
 async fn a_call_without_a_host_is_reported_with_the_next_step() {
     let desk = Desk::start();
@@ -1497,9 +1501,9 @@ struct Way {
     sent: Vec<Sent>,
 }
 
-/// A workflow file and all paths of tickets through this workflow. `due` is the import error for the
-/// unchanged file. The text is empty if the unchanged file can be imported. The function `complete` adds
-/// the missing values to the file.
+/// A workflow file and all paths of tickets through this workflow. `due` is the expected error if the file
+/// is imported without a change. If the file can be imported without a change, `due` is empty. The
+/// function `complete` adds the values whose absence causes the error.
 struct File {
     name: &'static str,
     due: &'static str,
@@ -1768,9 +1772,9 @@ fn files() -> Vec<File> {
     ]
 }
 
-/// The test imports twelve workflow files in the formats that client platforms publish. Then tickets take
-/// every path of these workflows to its expected end (cases/real-files-and-clients.md, cases 1 to 4 and
-/// 14).
+/// The test imports twelve workflow files. Client platforms publish their workflows in the formats of
+/// these files. Tickets then take every path of each workflow to the expected end of this path
+/// (cases/real-files-and-clients.md, cases 1 to 4 and 14).
 #[tokio::test]
 async fn twelve_workflow_files_run_to_each_of_their_ends() {
     let desk = TestDesk::open().await;
@@ -2341,7 +2345,8 @@ async fn clients_send_lists_in_every_form_that_a_body_can_have() {
         .as_str()
         .unwrap_or_else(|| panic!("{created}"))
         .to_owned();
-    // Some client libraries send a JSON body with the content type of an HTML form.
+    // Some client libraries send a JSON body with the content type of an HTML form. The desk must accept
+    // such a request.
     let mut json_body = json!({ "service_id": 17, "creator": "lisi", "fields": [{ "key": "title", "value": "b" }] });
     for (key, value) in credentials {
         json_body[key] = value.into();

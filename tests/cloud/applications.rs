@@ -1,5 +1,6 @@
 //! This test runs an application (a request for approval) with cloud functions and an external ITSM. The
-//! function `sync` sends the requests to this ITSM. The function `inbound` receives its callback over HTTP.
+//! function `sync` sends the requests to this ITSM. The function `inbound` receives the callback of this
+//! ITSM over HTTP.
 
 use std::sync::{Arc, Mutex};
 
@@ -17,7 +18,7 @@ use crate::desk::until;
 /// true if the ticket is decided.
 type External = Arc<Mutex<(Vec<Value>, bool)>>;
 
-/// Returns the response of a simulated external ITSM, which contains only one ticket.
+/// Returns the response of a simulated external ITSM to one request. This ITSM contains only one ticket.
 async fn answer(
     State(external): State<External>,
     Path(operation): Path<String>,
@@ -60,7 +61,8 @@ async fn an_application_is_decided_through_deployed_functions() {
         .expect("a port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(async move { axum::serve(listener, router).await });
-    // The desk in the cloud keeps the data of earlier test runs. Each run therefore uses other names.
+    // The desk in the cloud keeps the data of earlier test runs. Each run therefore uses a different
+    // number in its names.
     let run = address.port();
     let definitions = format!(
         r#"

@@ -127,8 +127,8 @@ async fn a_failing_receiver_gets_the_result_with_the_same_id() {
     assert_eq!(callback.aggregate.0.attempts.made, 3);
 }
 
-/// The official SDKs, without any change, create and end tickets. The desk sends one callback for each
-/// ended ticket.
+/// The test uses the unchanged official SDKs to create and end tickets. The desk sends one callback for
+/// each ended ticket.
 #[tokio::test]
 async fn tickets_of_the_official_sdks_send_one_callback_each() {
     let desk = TestDesk::open().await;

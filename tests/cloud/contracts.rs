@@ -1,5 +1,6 @@
-//! These tests run the contract tests of each port (an interface, for example to a store) on its cloud
-//! adapter (the implementation for AWS). Each test uses separate tables, queues and buckets.
+//! A port is an interface of the program, for example to a store. An adapter implements a port. These
+//! tests run the contract tests of each port on the adapter for AWS. Each test uses separate tables,
+//! queues and buckets.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -107,8 +108,9 @@ async fn dynamodb_views() {
     views::contract::check(&views::dynamodb::Dynamodb::new(table)).await;
 }
 
-/// The views (lists that are computed from the ledger) are stored in DynamoDB. Every filtered list and
-/// every page must contain the tickets that a simple computation over all tickets returns.
+/// The views (lists that are computed from the ledger) are stored in DynamoDB. The test reads filtered
+/// ticket lists page by page. Each page must contain the same tickets as a simple computation over all
+/// tickets.
 #[tokio::test]
 async fn lists_on_dynamodb_equal_a_plain_computation() {
     let (table, _) = table(
@@ -242,8 +244,8 @@ async fn a_stream_past_1_mib_and_5000_events_accepts_commands() {
             bytes += page.iter().map(|commit| commit.body.len()).sum::<usize>();
         }
     };
-    // A second ledger behaves like another process: it has another snapshot interval, loads the stream
-    // and appends to it.
+    // The test creates a second ledger object for the same store, as another process would do. This ledger
+    // has another snapshot interval. The ledger must load the stream and append events to the stream.
     let other = ledger(10);
     for number in 200..300 {
         import_rows(&other, number, 1)

@@ -27,7 +27,7 @@ pub(crate) fn fresh(name: &str) -> String {
     format!("test-{name}-{}", hex(&bytes))
 }
 
-/// Creates a DynamoDB table. Returns the table and the ARN of its stream.
+/// Creates a DynamoDB table. Returns the table and the ARN of the DynamoDB stream of this table.
 pub(crate) async fn table(
     config: &SdkConfig,
     name: &str,

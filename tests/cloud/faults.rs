@@ -68,7 +68,8 @@ impl http_body::Body for Short {
     }
 }
 
-/// Returns the name of the fault for a request. A request number always has the same fault.
+/// Returns the name of the fault for the request with the given number, or `none` if this request has no
+/// fault. The result for a number is always the same.
 fn fault(number: u64) -> &'static str {
     let drawn = u64::from_be_bytes(
         blake3::hash(&number.to_be_bytes()).as_bytes()[..8]

@@ -36,7 +36,8 @@ async fn a_robot_at_the_broker_of_the_cloud_completes_a_mission() {
     let installed = Command::new(root().join("tests/foreign/install")).status();
     assert!(installed.expect("the installation runs").success());
     let desk = TestDesk::open().await;
-    // The desk in the cloud keeps the data of earlier test runs. Each run therefore uses other names.
+    // The desk in the cloud keeps the data of earlier test runs. Each run therefore uses a different
+    // number in its names.
     let run = std::process::id();
     let definitions = Definitions::read(&format!(
         r#"
@@ -113,9 +114,9 @@ async fn a_robot_at_the_broker_of_the_cloud_completes_a_mission() {
 }
 
 /// The function `fleet_message` gets two forged messages. The first message imitates an internal message
-/// of the desk. It is rejected, because it does not have the format that the broker rule writes. The
-/// second message has no client id of a robot, like a message over the HTTP API of the broker. The desk
-/// ignores this message.
+/// of the desk. The function rejects this message, because it does not have the format that the broker
+/// rule writes. The second message has no client id of a robot, like a message over the HTTP API of the
+/// broker. The desk ignores the second message.
 #[tokio::test]
 async fn a_forged_message_at_the_broker_changes_nothing() {
     let desk = TestDesk::open().await;

@@ -68,8 +68,8 @@ async fn feed_and_journal_verify_each_other() {
     );
     let board = printed(&["report", "desk", "--json", "--cloud"]);
     assert!(board.contains("\"opened\""), "{board}");
-    // The command `audit export` exports the events from the cloud. A second verifier, written in Python,
-    // must accept them.
+    // The command `audit export` exports the events from the cloud. A verifier that is written in Python
+    // must accept these events.
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), printed(&["audit", "export", "--cloud"])).expect("written");
     let verified = Command::new(root().join("target/python/bin/python"))
@@ -148,8 +148,9 @@ async fn a_log_is_imported_once_and_doctor_reports_its_cost() {
     println!("{cost}");
 }
 
-/// Runs the command `doctor` on the deployment with the given name prefix. The command must find a problem.
-/// Returns the output of the command.
+/// Runs the command `doctor` on the deployment with the name prefix `prefix`. `more` contains additional
+/// arguments, and `environment` contains environment variables. The command must find a problem. Returns
+/// the output of the command.
 fn failing_doctor(prefix: &str, more: &[&str], environment: &[(&str, &str)]) -> String {
     let output = run(
         &[&["doctor", "--cloud", "--prefix", prefix][..], more].concat(),

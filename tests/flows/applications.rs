@@ -229,7 +229,8 @@ impl Applied {
         status
     }
 
-    /// Returns the automatic node of a ticket, and all applications (requests for approval) of the desk.
+    /// Returns node 3 of a ticket, which is an automatic node, and all applications (requests for
+    /// approval) of the desk.
     async fn state(&self, sn: &Value) -> (Value, Vec<Value>) {
         let path = format!("tickets/{}", sn.as_str().unwrap());
         let (_, shown) = self.desk.v1("GET", &path, "admin", Value::Null).await;

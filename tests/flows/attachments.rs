@@ -95,7 +95,8 @@ pub(crate) async fn status_of(desk: &TestDesk, user: &str, id: &Value) -> u16 {
     read(desk, user, id, &[]).await.0.as_u16()
 }
 
-/// Imports a service whose submit form contains a field of the type FILE.
+/// Imports a service whose submit form contains a field of the type FILE. `meta` is the member `meta` of
+/// this field. Returns the id of the service.
 pub(crate) async fn with_files(desk: &TestDesk, meta: Value) -> Value {
     let field = json!({ "id": 10, "key": "shots", "name": "截图", "type": "FILE", "state_id": 2, "validate_type": "OPTION", "meta": meta });
     service(
@@ -339,7 +340,8 @@ async fn unreferenced_files_are_removed_at_the_deadline_or_by_the_uploader() {
             .1
             .contains("【截图】")
     );
-    // The file is deleted. A part of its upload that arrives later must be rejected.
+    // The file is deleted, but a client still sends a part of the upload of this file. The desk must
+    // reject this part.
     let late = format!("uploads/{}/1", unwanted["id"].as_str().expect("an id"));
     assert_eq!(
         send(&desk, request_of("PUT", &late, "lisi", &[], "late"))

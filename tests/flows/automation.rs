@@ -412,8 +412,8 @@ async fn a_sops_task_is_created_started_polled_and_resumed() {
         step(&desk, &sn).await,
         json!([["标准运维", "FAILED", "TRANSITION"]])
     );
-    // A person repairs the task in SOPS. The retry of the node must then poll the same task and not create
-    // a second task.
+    // The task in SOPS (the standard operations platform) failed, and a person repaired the task there.
+    // The retry of the node must poll the same task again and not create a second task.
     answers(&desk, &[state("FINISHED")]);
     let by = desk.app.people.pid("zhangsan").await.expect("a person");
     act(
@@ -455,9 +455,9 @@ async fn a_sops_task_is_created_started_polled_and_resumed() {
     );
 }
 
-/// Imports a service whose only automatic node runs a task in SOPS (the standard operations platform). The
-/// ticket ends after a successful task. If the task fails and a person ignores the failure, the ticket
-/// continues at a manual node.
+/// Imports a service whose workflow has one automatic node, which runs a task in SOPS (the standard
+/// operations platform). The ticket ends after a successful task. If the task fails and a person ignores
+/// the failure, the ticket continues at a manual node. Returns the id of the service.
 async fn task_service(desk: &TestDesk, name: &str) -> Value {
     let info = json!({ "url": "https://sops.example.com", "bk_biz_id": { "value": "2" }, "template_id": "88", "template_source": "business" });
     let node = json!({ "id": 3, "type": "TASK-SOPS", "name": "标准运维", "processors_type": "PERSON", "processors": "zhangsan", "extras": { "sops_info": info } });
@@ -621,8 +621,8 @@ async fn a_sops_task_with_interrupted_creation_is_not_created_again() {
             .contains("look it up in BlueKing SOPS"),
         "{story}"
     );
-    // The task does not exist in SOPS, and a person ignores the failure. The result variable of the node
-    // must still be false, so the ticket continues at the manual node.
+    // The task does not exist in SOPS, and a person ignores the failure. The result variable of the
+    // automatic node must still be false. The ticket then continues at the manual node.
     desk.operate(
         &sn,
         "ignore",

@@ -178,8 +178,8 @@ async fn an_update_changes_only_what_the_source_changed() {
     let fields = source.fields(&first["ticket"]).await;
     assert_eq!(fields["impact"], "3");
     assert_eq!(fields["title"], "Login page: database is slow");
-    // The mapping does not use the member `colour`. The desk stores the new content of the record and
-    // must not change the ticket.
+    // The record has a new value for the member `colour`, which the mapping does not use. The desk stores
+    // the new content of the record and must not change the ticket.
     let version = source.get(&format!("tickets/{sn}")).await["version"].clone();
     let result = source
         .send(with(

@@ -581,8 +581,9 @@ async fn a_link_that_the_other_ticket_rejects_is_removed() {
         ticket(&desk, approval_request()).await,
         ticket(&desk, approval_request()).await,
     );
-    // The parent ticket ends after the child has stored the link, and before the parent has stored the
-    // link. The desk must remove the link from the child, and the child must stay open.
+    // A link between a parent ticket and a child ticket is stored first by the child, and then by the
+    // parent. Between these two steps, the parent ends. The desk must remove the link from the child, and
+    // the child must stay open.
     desk.operate(
         &child,
         "link",
@@ -612,8 +613,8 @@ async fn a_link_that_the_other_ticket_rejects_is_removed() {
 async fn managers_reassign_nodes_without_processors_and_close_tickets() {
     let desk = TestDesk::open().await;
     let lines = json!([line(1, 2), line(2, 3), line(3, 9)]);
-    // An optional form field contains the people who process the node. Without a value in this field, no
-    // person can process the node.
+    // An optional form field contains the people who process this node. If the field is empty, no person
+    // can process the node.
     let node = json!({ "id": 3, "type": "NORMAL", "name": "无人处理", "processors_type": "VARIABLE", "processors": "who" });
     let who = json!([{ "id": 7, "key": "who", "name": "处理人", "type": "MEMBERS", "state_id": 2, "validate_type": "OPTION" }]);
     let service = service(&desk, "无人", json!([node]), lines, who).await;
@@ -1133,8 +1134,9 @@ async fn former_processors_stay_participants_and_followers_are_not() {
 async fn resolve_and_acknowledge_select_the_node_that_allows_the_operation() {
     let desk = TestDesk::open().await;
     let gateway = |id: i64, kind: &str| json!({ "id": id, "type": kind });
-    // If the API call of the automatic node fails, zhangsan must handle the failure. The node in the second
-    // branch waits until a person claims it.
+    // The workflow has three parallel branches. In the first branch, an automatic node calls an API. If
+    // the call fails, zhangsan must handle the failure. In the second branch, a manual node waits until a
+    // person claims the node.
     let mut claimed = manual(6, "认领", "zhangsan,wangwu");
     claimed["distribute_type"] = "CLAIM_THEN_PROCESS".into();
     let nodes = json!([

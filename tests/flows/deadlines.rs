@@ -111,8 +111,9 @@ impl Decider for Alarm {
                     due: due.map(Moment),
                 })
                 .collect(),
-            // A deadline fires only if the state contains the same time for this deadline. If the deadline
-            // was changed or removed, a late message for the old time stores no event.
+            // The command contains the id and the time of a deadline. The deadline fires only if the state
+            // contains the same id with the same time. A late message for a changed or removed deadline
+            // contains the old time, so such a message stores no event.
             Command::Fire { id, at } if self.set.get(id) == Some(at) => {
                 vec![AlarmEvent::Fired { id: id.clone() }]
             }

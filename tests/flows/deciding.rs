@@ -209,9 +209,9 @@ async fn a_decision_counts_even_if_a_manager_selects_the_transition() {
     assert!(logs.contains("admin 选择了流转线"), "{logs}");
 }
 
-/// A node has two transitions: one is for a passed approval, and the other is for a rejection. These
-/// transitions cover all cases only if every path to the node contains the approval. Otherwise the import
-/// reports the missing case.
+/// A node has two transitions: one for a passed approval and one for a rejected approval. A ticket may
+/// reach the node without an approval, and then no transition is possible. The import reports this problem
+/// if a path to the node does not contain the approval.
 #[tokio::test]
 async fn cases_are_covered_only_if_the_approval_is_on_every_path() {
     let desk = TestDesk::open().await;
@@ -284,7 +284,8 @@ async fn a_ticket_can_be_withdrawn_until_the_configured_node() {
         desk.refused("operate_ticket", withdraw(&after)).await,
         (3_900_005, "0:抱歉，单据执行中，无法撤销".into())
     );
-    // A list contains withdrawn tickets only if the request filters by the status of withdrawn tickets.
+    // A ticket list contains withdrawn tickets only if the request selects the status of withdrawn
+    // tickets.
     let found = async |body: Value| {
         desk.must("get_tickets_by_user", body).await["items"]
             .to_string()
@@ -579,8 +580,8 @@ async fn conditions_compare_people_by_name_in_transitions_forms_and_files() {
         refused.1.contains("why"),
         "the field is shown with zhangsan, and is required: {refused:?}"
     );
-    // Responses contain user names in the conditions of a workflow, not person ids. A file that was
-    // exported can therefore be imported again.
+    // In responses, the conditions of a workflow contain user names instead of person ids. An exported
+    // workflow file can therefore be imported again.
     let flow = desk
         .must("get_service_detail", json!({ "service_id": service }))
         .await["workflow_id"]
@@ -617,8 +618,9 @@ async fn conditions_compare_people_by_name_in_transitions_forms_and_files() {
             && detail.to_string().contains(r#""value":["zhangsan"]"#),
         "{shown} {detail}"
     );
-    // A condition in this file contains an invalid user name. The import is rejected and names this value,
-    // and it registers no person from the file.
+    // In this workflow file, a condition contains an invalid user name. The desk must reject the import,
+    // and the error must contain the invalid name. The desk must not register the other people in the
+    // file.
     let mut wrong = exported.clone();
     wrong[0]["transitions"] =
         serde_json::from_str(&wrong[0]["transitions"].to_string().replace("chuyi", "a;b")).unwrap();

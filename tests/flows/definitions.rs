@@ -32,9 +32,9 @@ impl Dice {
     }
 }
 
-/// Returns a copy of a workflow definition with the missing people. The published definitions do not
-/// contain the people of some nodes. In the copy, these nodes have processors (people who process the
-/// node) and assignors (people who assign the node to a processor).
+/// The published workflow definitions do not contain the people of some nodes. Returns a copy of a
+/// workflow definition that contains these people: the processors (people who process a node) and the
+/// assignors (people who assign a node to a processor).
 fn configured(flow: &Value) -> Value {
     let mut flow = flow.clone();
     let people = |kind: &str| {
@@ -69,7 +69,7 @@ fn configured(flow: &Value) -> Value {
 }
 
 /// Returns a copy of a workflow definition with more default transitions. For each node in `open`, the
-/// last transition becomes the default transition, so that a ticket can always leave the node.
+/// last transition of the node becomes the default transition. A ticket can then always leave the node.
 fn with_defaults(flow: &Value, open: &[i64]) -> Value {
     let mut flow = flow.clone();
     for id in open {
@@ -84,8 +84,8 @@ fn with_defaults(flow: &Value, open: &[i64]) -> Value {
     flow
 }
 
-/// Returns the ids of the nodes that the import report names because some form values have no transition
-/// at these nodes.
+/// Returns the ids of nodes that have no transition for some form values. The function reads these nodes
+/// from the import report `report`.
 fn open_nodes(report: &Value) -> Vec<i64> {
     let notes = report
         .as_array()
@@ -101,7 +101,8 @@ fn open_nodes(report: &Value) -> Vec<i64> {
         .collect()
 }
 
-/// Returns a random value that a form field accepts.
+/// Returns a random value that a form field accepts. If a transition condition compares this field with
+/// values, the function often returns one of these values. `hints` contains these values for each field.
 fn value(field: &Value, hints: &Hints, dice: &mut Dice) -> Value {
     if let Some(expected) = hints.get(field["key"].as_str().expect("a key"))
         && dice.below(4) > 0
@@ -231,8 +232,8 @@ async fn every_real_definition_runs_along_every_transition_to_every_end() {
     for (number, flow) in all.iter().enumerate() {
         let name = format!("{number} {}", flow["name"].as_str().expect("a name"));
         let service = |workflow: &Value| json!({ "name": name, "key": "request", "catalog_id": 4, "owners": "admin", "workflow": workflow });
-        // In the published definition, the people of some nodes are missing. The import is then rejected,
-        // and the error names each of these nodes.
+        // If the published definition does not contain the people of a node, the import is rejected. The
+        // error names each node without people.
         let envelope = desk.call("import_service", service(flow)).await;
         if envelope["result"] == true {
             unchanged += 1;

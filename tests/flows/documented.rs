@@ -1,13 +1,14 @@
-//! These tests check the responses of all operations. Each response must contain every key of the interface
-//! document with the documented type (requirements/itsm-product-and-api.md).
+//! The interface document (requirements/itsm-product-and-api.md) describes the response of each operation.
+//! These tests check that each response contains all documented keys, and that each value has the
+//! documented type.
 
 use serde_json::{Value, json};
 use tests::{approval_request, form};
 
 use crate::TestDesk;
 
-/// Asserts that an object contains all keys of a list. The value of each key must have the type that the
-/// list contains for this key.
+/// Asserts that `object` contains all keys in `keys`. Each entry of `keys` is a key and the type that the
+/// value of this key must have.
 fn has(object: &Value, keys: &[(&str, &str)]) {
     for (key, kind) in keys {
         let value = object
@@ -313,8 +314,9 @@ async fn every_operation_returns_every_documented_key() {
     }
 }
 
-/// The log platform of BlueKing opens capacity requests. The platform depends on a built-in service, on
-/// the node id 3 and on the keys of the form fields in this test (reference/bk-itsm.md, section 10).
+/// The log platform of BlueKing is a client that opens tickets for capacity requests. The platform depends
+/// on a built-in service, on the node id 3 and on the keys of the form fields in this test
+/// (reference/bk-itsm.md, section 10).
 #[tokio::test]
 async fn the_capacity_request_of_the_log_platform_runs() {
     let desk = TestDesk::open().await;

@@ -465,8 +465,8 @@ async fn both_apis_submit_in_the_same_steps_and_end_the_draft() {
         }
         assert_eq!(get(&desk, draft, "lisi").await.0, 404, "{api}");
         let mut events = events_after(&desk, before).await;
-        // Ticket numbers come from blocks of numbers, and only few tickets start a new block. The
-        // comparison therefore ignores the event of a new block.
+        // The desk reserves ticket numbers in blocks, and only the first ticket of a block stores an event
+        // for the block. The test compares the events of two tickets, so the test ignores this event.
         events.retain(|kind| kind != "number_sequence.block_issued");
         steps.push(events);
     }

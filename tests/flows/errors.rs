@@ -1,5 +1,6 @@
-//! These tests check each row of the error tables of BlueKing ITSM (reference/bk-itsm.md, sections 3.1, 3.9
-//! and 3.10). The request must return the documented code and message, and must not store an event.
+//! These tests check each row of the error tables of BlueKing ITSM (reference/bk-itsm.md, sections 3.1,
+//! 3.9 and 3.10). For each row, the tests send a request with the error of this row. The response must
+//! contain the documented code and message, and the desk must store no event.
 
 use domain::config::{Catalog, CatalogCommand, Service};
 use events::catalog::ServicePlaced;

@@ -125,8 +125,9 @@ impl Fleet {
         }
     }
 
-    /// Processes a state message of a robot. By default, the state contains no order. The values in
-    /// `members` replace members of this default state.
+    /// Processes a state message of the robot with the serial number `serial` at the position `x`. By
+    /// default, the state contains no order. The values in `members` replace members of this default
+    /// state.
     async fn state(&self, serial: &str, x: f64, members: Value) {
         let mut body = json!({
             "orderId": "", "orderUpdateId": 0, "lastNodeId": format!("n{serial}"), "lastNodeSequenceId": 0,
@@ -290,8 +291,8 @@ async fn a_silent_robot_is_replaced_within_two_seconds() {
         (&json!("agv_2"), &json!(2))
     );
     assert_eq!(fleet.reservation("agv_1").await, "releasing");
-    // The first robot sends no state for 30 seconds, so it is quarantined. A later state without an order
-    // makes the robot free again.
+    // The first robot sends no state for 30 seconds, so it is quarantined (it gets no mission). A later
+    // state without an order makes the robot free again.
     fleet.after(30_000).await;
     assert_eq!(fleet.reservation("agv_1").await, "quarantined");
     fleet.idle("001", 0.0).await;
@@ -559,9 +560,9 @@ async fn a_message_that_imitates_work_of_the_desk_has_no_effect() {
     let app = &fleet.desk.app;
     let head = fleet.desk.head().await;
     let due = json!({ "due": { "stream": format!("dispatch-{}", &order[..32]), "deadline": "expire", "at": 0 } });
-    // In the cloud, a rule of the broker writes the messages of robots to a queue. This message imitates
-    // an internal message of the desk. The function must reject it, because it does not have the format
-    // of the rule.
+    // In the cloud, a rule of the MQTT broker writes each message of a robot to a queue. The message
+    // `forged` imitates an internal message of the desk. The function `from_queue` must reject `forged`,
+    // because this message does not have the format that the rule writes.
     let forged =
         json!({ "id": "x", "due": 0, "body": due.to_string(), "topic": "a", "received": 1 });
     for body in [

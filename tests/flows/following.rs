@@ -1,6 +1,7 @@
 //! These tests check the follower: the task that updates the views (lists that are computed from the
-//! ledger). If a stream contains an unreadable commit, the follower parks the stream, which means that it
-//! stops processing this stream. After the cause is removed, the follower continues with the stream.
+//! ledger). If a stream contains an unreadable commit, the follower parks the stream. The follower then
+//! skips this stream, and continues with the other streams. When the cause is removed, the follower
+//! processes the stream again.
 
 use events::Moment;
 use functions::host::local::follow_page;
@@ -30,8 +31,8 @@ async fn follow_all(desk: &TestDesk) {
 async fn an_unreadable_commit_parks_only_its_own_stream() {
     let desk = TestDesk::open().await;
     // The stream `ticket-POISON` contains an event version that this version of the program cannot read.
-    // The follower (the task that updates the views) must park only this stream: it stops processing this
-    // stream and continues with all others.
+    // The follower (the task that updates the views) must park only this stream. Parking means that the
+    // follower skips the stream and continues with the other streams.
     let body = br#"{"meta":{"actor":"system","channel":"system","correlation":"c","causation":"c"},"events":[{"type":"ticket.opened","version":9,"data":{}}]}"#;
     desk.app
         .ledger
@@ -87,9 +88,9 @@ async fn an_unreadable_commit_parks_only_its_own_stream() {
         "the stream stays parked"
     );
 
-    // The test adds the stream of a ticket to the list of parked (not processed) streams, although its
-    // commits are readable. The function `redrive` must process the commits that are newer than the
-    // stored card (the summary of the stream). The function must also remove the stream from the list.
+    // The test parks the stream of a ticket, although all its commits are readable. A parked stream is on
+    // a list of streams that are not processed. The function `redrive` must process the new commits of the
+    // stream and remove the stream from this list.
     let recovered = parked::Parked {
         consumer: "follow".into(),
         stream: format!("ticket-{}", sn.as_str().expect("sn")),

@@ -100,7 +100,7 @@ async fn an_independent_program_verifies_the_sample_ticket_of_the_design() {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-    // The verifying program must also detect a changed value.
+    // The independent program that verifies the commits must also detect a changed value.
     let tampered = directory.path().join("tampered.jsonl");
     std::fs::write(&tampered, lines.replacen("等待窗口", "等待资源", 2)).unwrap();
     let output = verify(&tampered);

@@ -589,8 +589,8 @@ async fn options_that_depend_on_an_unknown_field_are_rejected_by_name() {
         let (_, message) = desk.refused("import_service", import_request).await;
         assert!(message.contains(problem), "{message}");
     }
-    // The options of this field come from an API, and the file does not contain the host of this API. The
-    // import reports this problem, and the field accepts any value.
+    // In this workflow file, a form field gets its options from an API, but the file does not contain the
+    // host of this API. The import reports the missing host, and the field accepts any value.
     let import_request = |info: Value| json!({ "name": "缺地址", "key": "request", "catalog_id": 4, "owners": "admin", "workflow": flow(info) });
     let taken = desk
         .must(

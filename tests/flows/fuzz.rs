@@ -52,8 +52,9 @@ const TEXTS: [&str; 18] = [
     "a,b,,c",
 ];
 
-/// Returns a random value for a request member with the given name. In two of three cases, the value is
-/// plausible for this name.
+/// Returns a random value for the request member `name`. In two of three calls, the value is plausible for
+/// this name. `known` contains ticket numbers that exist. `depth` is the maximum number of nested arrays
+/// and objects in the value.
 fn value(name: &str, known: &[String], dice: &mut Dice, depth: usize) -> Value {
     if dice.below(3) > 0 {
         match name {
@@ -246,8 +247,8 @@ async fn the_blueking_api_returns_its_envelope_for_every_request() {
             .uri(format!("/api/c/compapi/v2/itsm/{name}/"))
             .header("content-type", "application/json");
         let text = Value::Object(body).to_string();
-        // On average, one of 40 bodies is cut in the middle, and one of 40 bodies gets an additional
-        // bracket at its end.
+        // On average, one of 40 request bodies is cut in the middle, and one of 40 request bodies gets an
+        // additional bracket at its end.
         let text = match dice.below(40) {
             0 => text[..text
                 .char_indices()

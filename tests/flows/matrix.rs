@@ -1,5 +1,5 @@
-//! This test tries every operation on tickets in every processing mode and every state of a node, and as
-//! every kind of person. Each operation must be allowed, or rejected with the documented text
+//! These tests try every operation on a ticket, for each processing mode and each state of a node and for
+//! each kind of person. An operation must be allowed, or rejected with the documented text
 //! (reference/bk-itsm.md, sections 3.9, 3.10, 3.11, 5.4 and 6).
 //!
 //! The expected results are derived from this document and not from the program.
@@ -59,8 +59,8 @@ const OPERATIONS: [&str; 18] = [
     "ticket:CLOSE",
 ];
 
-/// End of the error message for a decision from a chat message if the node is already decided. The error
-/// message begins with the ticket number.
+/// A person can decide an approval node from a chat message. If the node is already decided, the desk
+/// returns an error text. The text begins with the ticket number and ends with this constant.
 const HANDLED: &str = "当前单据审批操作已被处理";
 
 impl Mode {
@@ -190,8 +190,8 @@ fn node_state(mode: Mode, state: State) -> NodeState {
     }
 }
 
-/// Returns the error text that reference/bk-itsm.md requires for an operation, or `None` if the operation
-/// is allowed.
+/// Returns the error text that reference/bk-itsm.md requires if the person `who` tries an operation. Node
+/// 3 of the ticket has the given mode and state. Returns `None` if the operation is allowed.
 fn expected(operation: &str, mode: Mode, state: State, who: &str) -> Option<String> {
     let now = node_state(mode, state);
     let over = state == State::Ended;
@@ -228,7 +228,8 @@ fn expected(operation: &str, mode: Mode, state: State, who: &str) -> Option<Stri
             waiting.contains(&who)
         }
     };
-    // The desk checks an operation in the order of reference/bk-itsm.md, section 3.9.
+    // The desk checks several conditions of an operation. Section 3.9 of reference/bk-itsm.md defines the
+    // order of these checks.
     let at_node = |action: &str| -> Option<String> {
         if over {
             return closed.clone();
@@ -366,7 +367,8 @@ impl Table {
         }
     }
 
-    /// Creates a ticket in the given processing mode, and brings its node 3 to the given state.
+    /// Creates a ticket whose node 3 has the given processing mode, and brings the node to the given
+    /// state. Returns the ticket number.
     async fn ticket(&self, mode: Mode, state: State) -> Value {
         let desk = &self.desk;
         // Earlier tickets may still have API calls that have not run. These calls must run first, because
@@ -558,8 +560,9 @@ fn concerns(mode: Mode, state: State, who: &str) -> bool {
     }
 }
 
-/// Returns the expected status and a part of the error detail if `/v1` must reject an operation. Returns
-/// `None` if the operation is allowed (design document, section 5; reference/bk-itsm.md, sections 5 and 8).
+/// Returns the expected error if the person `who` tries an operation over `/v1`: the HTTP status and a
+/// part of the error detail. Node 3 of the ticket has the given mode and state. Returns `None` if the
+/// operation is allowed (design document, section 5; reference/bk-itsm.md, sections 5 and 8).
 fn expected_over_v1(
     operation: &str,
     mode: Mode,

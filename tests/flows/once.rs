@@ -59,8 +59,8 @@ async fn concurrent_requests_with_one_key_create_one_ticket() {
     assert_eq!(desk.must("get_tickets", json!({})).await["count"], 2);
 }
 
-/// The test behaves like a process that crashes after it assigned a ticket number to an idempotency key. A
-/// repeated request with this key opens the ticket with the same number.
+/// A process assigns a ticket number to an idempotency key and then crashes. The test simulates this
+/// crash. A repeated request with the same key must open the ticket with the assigned number.
 #[tokio::test]
 async fn a_retry_completes_an_interrupted_creation() {
     let desk = TestDesk::open().await;

@@ -282,8 +282,8 @@ async fn dynamic_fields_are_shown_and_results_are_newest_first() {
             )
         ]
     );
-    // The id of a ticket begins with a digit for the type of its service. A list of tickets in the order
-    // of their ids is therefore not ordered by age.
+    // The id of a ticket begins with a digit for the type of its service. A ticket list that is sorted by
+    // id is therefore not sorted by age.
     desk.clock.advance(1_000);
     let second = desk.must("create_ticket", change()).await["sn"].clone();
     desk.clock.advance(1_000);

@@ -70,8 +70,8 @@ async fn history(desk: &TestDesk, tickets: usize) {
             draft(desk, &calling).await;
         }
         if number % 4 == 3 {
-            // A link to the other ticket is added and removed. Then the other ticket becomes a child of
-            // this ticket, and the child ends when this ticket ends.
+            // The test adds a link between two tickets and removes the link. Then the ticket `other`
+            // becomes a child of the ticket `sn`. The child ends when the ticket `sn` ends.
             let other: &Value = &sns[number - 1];
             link(desk, &sn, other, "related").await;
             desk.settle().await;
@@ -94,13 +94,15 @@ async fn history(desk: &TestDesk, tickets: usize) {
         desk.settle().await;
     }
     // A stream stores only the ids of its latest commands. This loop sends more commands than a stream
-    // stores, so the desk cannot recognize a repeated link by its command id.
+    // stores. The stream of the ticket then contains no id of an older link command, so the desk cannot
+    // use the id to recognize a repetition.
     let busy = sns.iter().rev().nth(1).expect("a ticket").clone();
     for _ in 0..70 {
         link(desk, &busy, &sns[1], "related").await;
         unlink(desk, &busy, &sns[1]).await;
     }
-    // After four days, the ratings are due and recorded, and the failed callbacks have been repeated.
+    // The clock advances by four days. The desk then records the ratings that are due, and repeats the
+    // failed callbacks.
     desk.settle().await;
     desk.clock.advance(4 * 24 * 3_600_000);
     desk.settle().await;

@@ -14,8 +14,9 @@ fn node(id: i64, kind: &str, more: Value) -> Value {
     node
 }
 
-/// Returns a workflow definition with a submit node, a node for the members of a role, and an end node. The
-/// options of a form field come from a dictionary.
+/// Returns a workflow definition with a submit node, a manual node with the name `handler`, and an end
+/// node. The members of the role with the id `role` process the manual node. A form field gets its options
+/// from the dictionary `dictionary`.
 fn drawn(handler: &str, role: i64, dictionary: &str) -> Value {
     let fields = json!([
         { "id": 1, "key": "title", "type": "STRING", "name": "标题", "is_required": true },

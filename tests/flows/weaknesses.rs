@@ -193,7 +193,8 @@ async fn w05_the_state_of_a_ticket_is_the_fold_of_its_events() {
         .unwrap();
     let folded: domain::ticket::Ticket =
         domain::decider::fold(history.iter().map(|envelope| &envelope.event));
-    // A second ledger that uses the same store and the same keys must load the same state.
+    // The variable `another` is a second ledger object that uses the store and the keys of the desk. This
+    // ledger must load the state that the test computed from the events of the ticket.
     let rng = std::sync::Arc::new(infra::clock::SeededRng::new(2));
     let another = infra::Ledger::new(
         desk.app.ledger.store.clone(),
@@ -556,7 +557,8 @@ async fn w13_the_result_of_an_approval_is_stored_when_it_is_decided() {
     desk.must("approve", json!({ "sn": sn, "state_id": 3, "approver": "zhangsan", "action": "false", "remark": "不行" })).await;
     let story = desk.story(sn.as_str().unwrap()).await;
     assert_eq!(story.last(), Some(&"ticket.finished"));
-    // The test closes the workflow. The stored result of the ticket must not change.
+    // The ticket is finished, because its approval was rejected. The test now closes the workflow of the
+    // ticket. The stored result of the approval must not change.
     let (status, _) = desk
         .v1("POST", "workflows/11/close", "admin", Value::Null)
         .await;
@@ -663,8 +665,8 @@ async fn w16_the_history_is_chained_and_an_edited_commit_is_found() {
         "{:?}",
         verdict.findings
     );
-    // The test copies the ledger and changes one word of one commit in the copy. The verification must
-    // find this change.
+    // The test copies the ledger and changes one word of one commit in the copy. A verification of the
+    // copy must find this change.
     let edited = infra::store::memory::Memory::default();
     let stream = format!("ticket-{}", sn.as_str().unwrap());
     for placed in desk.app.ledger.store.feed(0, 100_000).await.unwrap() {

@@ -102,8 +102,8 @@ async fn a_slow_receiver_delays_no_other_receiver() {
         }
     }
     tokio::spawn(async move { sweeping(&app, 250).await });
-    // The first tickets in this list send their callbacks to the slow receiver. These callbacks must be
-    // in the queue before the callbacks to the fast receiver.
+    // The first tickets in `sns` send their callbacks to the slow receiver. These callbacks must be in the
+    // queue before the callbacks to the fast receiver.
     for sn in &sns {
         withdraw(&desk, sn).await;
     }

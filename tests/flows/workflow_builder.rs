@@ -87,8 +87,9 @@ pub(crate) async fn step(desk: &TestDesk, sn: &Value) -> Value {
         .collect()
 }
 
-/// Returns an approval node. The form field `o<id>` contains the decision of an approver. The result and
-/// the vote counters are output variables with names such as `PASS_COUNT_<id>`.
+/// Returns an approval node with the approvers `who`. The form field `o<id>` contains the decision of an
+/// approver. The result and the vote counters are output variables with names such as `PASS_COUNT_<id>`.
+/// The members of `more` are added to the node.
 pub(crate) fn approval(id: i64, who: &str, more: Value) -> Value {
     let counters = [
         "NODE_APPROVE_RESULT",

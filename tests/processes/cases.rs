@@ -1,6 +1,6 @@
-//! This test sends cases (records of another system) while the desk is killed several times. Half of the
-//! senders repeat a request without a response, and the other senders never repeat a request. In the end,
-//! each stored record must have exactly one ticket.
+//! This test sends cases (records of another system) to a desk, and kills the desk several times. If a
+//! request gets no response, half of the senders send the request again, and the other senders do not. In
+//! the end, each stored record must have exactly one ticket.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -74,9 +74,9 @@ async fn each_record_has_one_ticket_after_kills() {
     while let Some(of_one) = senders.join_next().await {
         answered.extend(of_one.expect("a sender ends"));
     }
-    // If the desk is killed during a request, the record may be stored or not. The desk processes a
-    // stored record at its deadline at the latest. The test waits until the desk has processed all stored
-    // records.
+    // If the desk is killed during a request, the desk may have stored the record or not. Each stored
+    // record has a deadline, at which the desk processes the record at the latest. The test waits until
+    // the desk has processed all stored records.
     let shown = until("no case waits", async || {
         let pending = desk
             .v1("GET", "cases?state=pending", "admin", Value::Null)

@@ -109,8 +109,8 @@ fn official_sdks_work_unmodified() {
     );
 }
 
-/// Names of the report members that the test compares. Their expected values were computed without this
-/// program.
+/// The test compares these members of the incident report with expected values. The expected values were
+/// computed without this program.
 const KEYS: [&str; 18] = [
     "rows",
     "cases",
@@ -245,14 +245,15 @@ fn unreadable_rows_are_named_and_all_others_are_imported() {
     ] {
         assert!(printed.contains(line), "{line} is missing in: {printed}");
     }
-    // With the corrected mapping, one row is accepted that the first import rejected. The second import of
-    // the same file adds only this row.
+    // The first import rejected one row because its state is unknown. The test corrects the mapping, so
+    // that unknown states are accepted, and imports the same file again. The second import adds only this
+    // row.
     let corrected = MAPPING.replace("\"refuse\"", "\"open\"");
     assert!(
         import(directory.path(), csv, &corrected).contains("1 imported, 4 duplicate, 3 rejected")
     );
-    // The log now has two more rows: one of a known case and one of a new case. The import adds only these
-    // two rows.
+    // The test adds two rows to the file: one row of a known case and one row of a new case. The next
+    // import adds only these two rows.
     let grown = format!("{csv}A,2026-01-02 09:00:00,erledigt,x\nD,2026-01-02 10:00:00,neu,x\n");
     assert!(
         import(directory.path(), &grown, MAPPING).contains("2 imported, 4 duplicate, 4 rejected")
@@ -430,8 +431,8 @@ async fn a_full_disk_is_an_error_and_loses_nothing() {
     let directory = tempfile::tempdir().unwrap();
     drop(Served::start(directory.path(), &[]));
     let mut shell = Command::new("bash");
-    // A limit on the file size simulates a full disk. The shell ignores the signal `SIGXFSZ`, so a write
-    // beyond the limit returns an error and does not end the process.
+    // A limit on the file size simulates a full disk. The shell that starts the desk ignores the signal
+    // `SIGXFSZ`. A write beyond the limit therefore returns an error and does not end the process.
     shell
         .args(["-c", "trap '' XFSZ; ulimit -f 1500; exec \"$0\" \"$@\""])
         .arg(program());

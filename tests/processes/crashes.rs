@@ -69,8 +69,9 @@ async fn receive() -> (String, Received) {
     (url, received)
 }
 
-/// Runs one client until the process of the desk is killed or the client has created all its tickets. The
-/// client uses a separate idempotency key for each ticket, and ends each ticket in one of three ways.
+/// Runs one client (`number`) against one process of the desk (`process`). The client ends when the
+/// process is killed or when the client has created all its tickets. The client uses a separate
+/// idempotency key for each ticket, and ends each ticket in one of three ways.
 async fn load(
     base: String,
     url: String,
@@ -143,9 +144,10 @@ async fn two_hundred_kills_lose_and_duplicate_nothing() {
     let mut at_points: BTreeMap<&str, usize> = BTreeMap::new();
     for process in 0..KILLS {
         let point = POINTS[process % POINTS.len()];
-        // The process is killed when it reaches its crash point for the n-th time. The start of the
-        // process also reaches crash points. With a larger `n`, the process is killed while clients send
-        // requests. A process sends only a few callbacks, so `n` is small for `during-callback`.
+        // The process is killed when it reaches the crash point `point` for the n-th time. The start of a
+        // process also reaches crash points. A larger `n` lets the process start, so that it is killed
+        // while clients send requests. A process sends only a few callbacks, so `n` is at most 3 for
+        // `during-callback`.
         let nth = if point == "during-callback" {
             1 + process % 3
         } else {
@@ -183,8 +185,8 @@ async fn two_hundred_kills_lose_and_duplicate_nothing() {
         "every process ended at its crash point"
     );
 
-    // The last process has no crash point. The clients repeat all create requests with the same
-    // idempotency keys, and then end the tickets that are still open.
+    // The test starts the last process without a crash point. The test sends each create request again
+    // with the idempotency key of the first attempt, and then ends the tickets that are still open.
     let desk = Served::start(directory.path(), &[]);
     let client = client();
     let sent: Vec<String> = memory.lock().unwrap().sent.iter().cloned().collect();

@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde_json::Value;
 use tests::process::Served;
 
-/// Maximum waiting time for a condition. The time is long because of one test, in which a desk creates a
-/// ticket at another desk. If the response is lost, the desk searches for this ticket only after 30
-/// seconds.
+/// Maximum time that a test waits for a condition. In one test, a desk creates a ticket at another desk.
+/// If the response is lost, the first desk searches for this ticket only after 30 seconds. The maximum is
+/// therefore long.
 const PATIENCE: Duration = Duration::from_mins(4);
 
 /// A desk process that a test can start again at the same address.

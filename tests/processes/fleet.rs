@@ -25,9 +25,10 @@ use crate::desk::{Desk, until};
 /// Default number of missions in the test that kills the desk. The environment variable
 /// `LEDGERDESK_MISSIONS` can set another number.
 const MISSIONS: usize = 12;
-/// Maximum number of rounds until both robots have worked. In each round, the test sends two cases.
+/// Maximum number of rounds until both robots have worked. In each round, the test sends two cases
+/// (records of another system).
 const ROUNDS_MAX: usize = 5;
-/// Number of times that the test kills the desk during ten missions.
+/// Number of times that the test kills the desk per ten missions.
 const KILLS_PER_TEN: usize = 5;
 
 /// A child process. The process is killed when this value is dropped.
@@ -148,9 +149,9 @@ impl Broker {
         )
     }
 
-    /// Returns, for each mission, the attempts in which a robot began the work. The function finds these
-    /// attempts in the state messages of the robots. The text of an attempt contains the robot and its
-    /// order.
+    /// Finds all attempts in which a robot began the work of a mission. The source is the file with the
+    /// MQTT messages of the robots. Returns a map from each mission to the attempts. Each attempt is a
+    /// text with the serial number of the robot and the id of the order.
     fn began(&self) -> BTreeMap<String, BTreeSet<String>> {
         let text = std::fs::read_to_string(self.journal()).unwrap_or_default();
         let mut began: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -192,8 +193,9 @@ async fn the_mqtt_adapter_passes_the_contract_also_with_large_messages() {
         Arc::new(SystemClock),
     );
     let connection = tokio::spawn(connection);
-    // The adapter subscribes to the topics of an interface (the first part of a topic) when it receives
-    // the interface name. A message arrives only after this subscription.
+    // The MQTT adapter subscribes to topics when it receives the name of an interface (the first part of a
+    // topic). A message that is published before the subscription is lost. The test therefore publishes a
+    // message repeatedly until one message arrives.
     interfaces.send_replace(BTreeSet::from(["uagv".to_owned()]));
     let ready = "uagv/v2/contract/001/connection";
     until("the subscription", async || {
@@ -349,8 +351,9 @@ async fn foreign_robots_complete_cases_and_a_killed_robot_is_replaced() {
     ready(&desk, &["agv_1", "vehicle_1"]).await;
     let mut by_robot = BTreeMap::new();
     let mut rounds = 0;
-    // On a busy machine, one robot may accept its offer too late. The other robot then does the work of
-    // both cases in a round. The test therefore starts more rounds until both robots have worked.
+    // In each round, the test sends two cases (records of another system), normally one for each robot. On
+    // a busy machine, one robot may accept its mission too late, and the other robot then completes both
+    // cases. The test therefore starts more rounds until both robots have worked.
     while rounds < 2 || (by_robot.len() < 2 && rounds < ROUNDS_MAX) {
         let round = rounds;
         rounds += 1;
@@ -366,8 +369,8 @@ async fn foreign_robots_complete_cases_and_a_killed_robot_is_replaced() {
         ready(&desk, &["agv_1", "vehicle_1"]).await;
     }
     assert_eq!(by_robot.len(), 2, "both robots worked: {by_robot:?}");
-    // The test kills the robot that accepted the order, before this robot begins the work. The other
-    // robot must complete the case.
+    // The test sends one more case (a record of another system). When a robot has accepted the mission of
+    // this case, the test kills this robot before the work begins. The other robot must complete the case.
     let sn = post_case(&desk, 2 * ROUNDS_MAX, "S3").await;
     let mission = until("a robot accepts the order", async || {
         let path = format!("dispatches?ticket={sn}");
@@ -403,8 +406,8 @@ async fn foreign_robots_complete_cases_and_a_killed_robot_is_replaced() {
         "each work began once: {:?}",
         broker.began()
     );
-    // The restarted broker has lost its sessions and its retained messages. The robots must still
-    // complete a new case.
+    // The broker loses its sessions and its retained messages when it is restarted. After the restart, the
+    // robots must still complete the mission of one more case (a record of another system).
     broker.restart().await;
     let sn = post_case(&desk, 2 * ROUNDS_MAX + 1, "S1").await;
     let mission = finished(&desk, &sn).await;

@@ -40,7 +40,8 @@ impl Ledger {
         }
     }
 
-    /// Copies the data directory and runs `attack` on the copied ledger. Returns the directory of the copy.
+    /// Copies the data directory of the original ledger, and calls `attack` with a database connection to
+    /// the copied ledger. Returns the directory of the copy.
     fn attacked<R>(&mut self, attack: impl FnOnce(&Connection) -> R) -> PathBuf {
         self.attacks += 1;
         let copy = self
@@ -74,7 +75,8 @@ fn found(data: &Path, words: &str) {
     );
 }
 
-/// Returns the position of the first ticket commit after position 60, which is in the middle of the ledger.
+/// Returns the position of the first ticket commit after position 60. This commit is in the middle of the
+/// ledger.
 fn middle(connection: &Connection) -> i64 {
     connection.query_row("SELECT position FROM commits WHERE stream LIKE 'ticket-%' AND position > 60 ORDER BY position LIMIT 1", [], |row| row.get(0)).unwrap()
 }

@@ -1,5 +1,5 @@
-//! These tests run two desks on one machine. Desk B sends requests for approval to desk A, like the log
-//! platform of BlueKing (requirements/external-itsm.md).
+//! These tests run two desks on one machine. Desk B sends requests for approval to desk A, in the same way
+//! as the log platform of BlueKing sends such requests (requirements/external-itsm.md).
 
 use std::path::Path;
 
@@ -11,8 +11,8 @@ use crate::desk::{Desk, until};
 /// Number of applications (requests for approval) in the test that kills desks. The environment variable
 /// `LEDGERDESK_APPLICATIONS` can set another number.
 const APPLICATIONS: usize = 24;
-/// Number of times that the test kills a desk during ten applications (requests for approval). Each kill
-/// ends desk A or desk B.
+/// Number of times that the test kills a desk per ten applications (requests for approval). Each kill ends
+/// desk A or desk B.
 const KILLS_PER_TEN: usize = 2;
 
 /// Starts desk A and desk B. Desk B has a service, and the workflow of this service sends applications
@@ -236,8 +236,8 @@ async fn two_desks_agree_after_kills() {
         tickets.push(submit(&b, &service, &format!("采集 {number}")).await);
         if number % 10 < KILLS_PER_TEN {
             kills += 1;
-            // The killed desk may be creating, reporting or deciding an application (a request for
-            // approval) at this moment.
+            // The test does not wait before the kill. The killed desk may be creating an application (a
+            // request for approval), deciding an application, or reporting a decision.
             if number % 2 == 0 {
                 b.restart();
             } else {
