@@ -13,6 +13,7 @@ pub const ATTEMPT: &str = "attempt";
 
 event_enum! {
     /// The events of one delivery.
+    #[expect(clippy::large_enum_variant, reason = "each stream has one event of the large variant")]
     DeliveryEvent of "delivery" {
         Requested "delivery.requested" 1,
         AttemptStarted "delivery.attempt_started" 1,

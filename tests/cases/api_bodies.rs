@@ -131,6 +131,11 @@ fn examples(sn: &str, other: &str, file: &Value) -> BTreeMap<String, Value> {
             json!({ "source": "crm", "cases": [{ "id": 1, "title": "t" }] }),
         ),
         ("POST cases/{case}/process", json!({})),
+        ("POST notifications/{notification}/read", json!({})),
+        (
+            "PUT people/none/preferences",
+            json!({ "language": "en", "zone": "UTC", "quiet": { "from": "22:00", "to": "07:00" }, "addresses": { "email": "none@example.com" } }),
+        ),
         ("POST workflows/11/reopen", json!({})),
         ("POST workflows/11/versions/1/restore", json!({})),
         ("POST services", service),
@@ -496,8 +501,9 @@ fn operations(document: &Value) -> Vec<(String, String, Value)> {
 /// Operations that reject even a valid body in this test, and the status of the response. For some of
 /// these operations, the item in the path does not exist (status 404). For the others, the ticket is in a
 /// state that does not allow the operation (status 409).
-const REJECTED: [(&str, u16); 11] = [
+const REJECTED: [(&str, u16); 12] = [
     ("POST /v1/cases/{case}/process", 404),
+    ("POST /v1/notifications/{notification}/read", 404),
     ("POST /v1/tickets/{sn}/claim", 409),
     ("POST /v1/tickets/{sn}/distribute", 409),
     ("POST /v1/tickets/{sn}/retry", 409),

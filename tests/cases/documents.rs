@@ -15,6 +15,9 @@ use tests::process::{program, root};
 const LOOKS: u32 = 600;
 /// Port numbers in the documents. The test replaces each of these numbers by a free port.
 const PORTS: [&str; 4] = ["8080", "8081", "8082", "18080"];
+/// Port numbers of servers in the documents that do not use HTTP or have no path `/healthz`. The test replaces
+/// these numbers too, and does not wait for the servers.
+const OTHER_PORTS: [&str; 2] = ["2525", "2526"];
 
 /// The use of a code block in this test. The words after the language name of the block, for example
 /// `run`, determine the use.
@@ -84,7 +87,11 @@ fn blocks(document: &str) -> Vec<Block> {
 /// responds, and prints the line number of a failed block. The script contains the ports in `ports`
 /// instead of the port numbers in the document. Returns the script and the number of blocks that run
 /// commands.
-fn script(blocks: &[Block], ports: &BTreeMap<&str, String>) -> (String, usize) {
+fn script(
+    blocks: &[Block],
+    ports: &BTreeMap<&str, String>,
+    other_ports: &BTreeMap<&str, String>,
+) -> (String, usize) {
     let mut script = String::from(
         "set -Eeuo pipefail\nblock=0\ntrap 'echo \"the block at line $block failed: $BASH_COMMAND\" >&2' ERR\n\
          answers() { for _ in $(seq \"$LOOKS\"); do if curl -s -o /dev/null \"http://127.0.0.1:$1/healthz\"; then return 0; fi; sleep 0.1; done; \
@@ -104,6 +111,9 @@ fn script(blocks: &[Block], ports: &BTreeMap<&str, String>) -> (String, usize) {
                 named.push(free.as_str());
             }
             text = text.replace(&format!(":{literal}"), &format!(":{free}"));
+        }
+        for (literal, free) in other_ports {
+            text = text.replace(literal, free);
         }
         // The documents start the program with `cargo run`. The test runs the program that is already
         // built.
@@ -140,15 +150,16 @@ fn execute(document: &str) {
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{document}: {error}"));
     let listeners: Vec<TcpListener> = PORTS
         .iter()
+        .chain(&OTHER_PORTS)
         .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
         .collect();
-    let ports: BTreeMap<&str, String> = PORTS
+    let mut free = listeners
         .iter()
-        .zip(&listeners)
-        .map(|(literal, listener)| (*literal, listener.local_addr().unwrap().port().to_string()))
-        .collect();
+        .map(|listener| listener.local_addr().unwrap().port().to_string());
+    let ports: BTreeMap<&str, String> = PORTS.into_iter().zip(free.by_ref()).collect();
+    let other_ports: BTreeMap<&str, String> = OTHER_PORTS.into_iter().zip(free).collect();
     drop(listeners);
-    let (script, commands) = script(&blocks(&text), &ports);
+    let (script, commands) = script(&blocks(&text), &ports, &other_ports);
     assert!(
         commands > 0,
         "{document} has no block that is marked `sh run`"
@@ -235,6 +246,12 @@ fn the_commands_of_the_integrations_guide_work() {
     execute("docs/integrations.md");
 }
 
+/// All code blocks with commands in docs/notifications.md succeed. The mail relay is the PyPI package aiosmtpd.
+#[test]
+fn the_commands_of_the_notifications_guide_work() {
+    execute("docs/notifications.md");
+}
+
 /// All code blocks with commands in docs/cases.md succeed.
 #[test]
 fn the_commands_of_the_cases_guide_work() {
@@ -258,7 +275,8 @@ fn blocks_are_found_with_purpose_and_line() {
             (14, &Use::Text, "e\n"),
         ]
     );
-    let (script, commands) = script(&found, &BTreeMap::from([("8080", "4711".to_owned())]));
+    let ports = BTreeMap::from([("8080", "4711".to_owned())]);
+    let (script, commands) = script(&found, &ports, &BTreeMap::new());
     assert!(
         commands == 2 && script.contains("c :4711") && script.contains("answers 4711"),
         "{script}"

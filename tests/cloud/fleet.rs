@@ -62,7 +62,7 @@ async fn a_robot_at_the_broker_of_the_cloud_completes_a_mission() {
     ))
     .expect("valid");
     definitions.store(&desk.app).await.expect("stored");
-    let robot = Command::new(root().join("target/robots/python/bin/python"))
+    let robot = Command::new(root().join("target/foreign/python/bin/python"))
         .arg(root().join("tests/foreign/cloud_robot.py"))
         .args([setting("AWS_ENDPOINT_URL"), format!("r{run}")])
         .stdout(Stdio::null())

@@ -12,6 +12,7 @@ mod deployment;
 mod desk;
 mod faults;
 mod fleet;
+mod notifications;
 mod operators;
 mod stream;
 

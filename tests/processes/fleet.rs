@@ -6,10 +6,9 @@
 //! on the broker to a file, and this file shows whether the same work began twice.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +20,7 @@ use serde_json::{Value, json};
 use tests::process::{APP, root};
 
 use crate::desk::{Desk, until};
+use crate::foreign::{Process, installed, spawn};
 
 /// Default number of missions in the test that kills the desk. The environment variable
 /// `LEDGERDESK_MISSIONS` can set another number.
@@ -30,39 +30,6 @@ const MISSIONS: usize = 12;
 const ROUNDS_MAX: usize = 5;
 /// Number of times that the test kills the desk per ten missions.
 const KILLS_PER_TEN: usize = 5;
-
-/// A child process. The process is killed when this value is dropped.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn installed() -> PathBuf {
-    let status = Command::new(root().join("tests/foreign/install"))
-        .status()
-        .expect("the installation runs");
-    assert!(status.success(), "the broker and the robots are installed");
-    root().join("target/robots")
-}
-
-fn spawn(command: &mut Command, output: &Path) -> Process {
-    let file = File::options()
-        .create(true)
-        .append(true)
-        .open(output)
-        .expect("a file");
-    let child = command
-        .stdin(Stdio::null())
-        .stdout(file.try_clone().expect("a file"))
-        .stderr(file)
-        .spawn()
-        .expect("the program runs");
-    Process(child)
-}
 
 /// An MQTT broker on a free port, and a subscriber that writes all messages to a file.
 struct Broker {

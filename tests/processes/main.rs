@@ -6,5 +6,7 @@ mod commands;
 mod crashes;
 mod desk;
 mod fleet;
+mod foreign;
+mod notifications;
 mod proof;
 mod two_desks;

@@ -13,6 +13,7 @@
 
 mod applications;
 mod fleet;
+mod notifications;
 mod scheduler;
 mod streams;
 

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::Channels;
 
 /// The test clock starts at 10:00 in Shanghai. These quiet hours contain this time.
-fn morning() -> Option<Value> {
-    Some(json!({ "from": "09:00", "to": "12:00" }))
+fn morning() -> Value {
+    json!({ "from": "09:00", "to": "12:00" })
 }
 
 const TWO_HOURS_MS: i64 = 2 * 3_600_000;
@@ -14,7 +14,7 @@ const TWO_HOURS_MS: i64 = 2 * 3_600_000;
 #[tokio::test]
 async fn a_held_message_is_sent_once_after_a_restart() {
     let channels = Channels::open().await;
-    channels.reachable(morning()).await;
+    channels.reachable(Some(morning())).await;
     channels.submit().await;
     let shown = channels.newest("zhangsan").await;
     assert_eq!(shown["state"], "held");
@@ -52,7 +52,7 @@ async fn a_held_message_is_sent_once_after_a_restart() {
 #[tokio::test]
 async fn a_held_message_is_not_sent_if_the_ticket_no_longer_waits() {
     let channels = Channels::open().await;
-    channels.reachable(morning()).await;
+    channels.reachable(Some(morning())).await;
     let sn = channels.submit().await;
     let vote = json!({ "node": 3, "pass": true });
     let (status, answer) = channels
@@ -79,7 +79,7 @@ async fn a_held_message_is_not_sent_if_the_ticket_no_longer_waits() {
 #[tokio::test]
 async fn an_urgent_ticket_ignores_quiet_hours() {
     let channels = Channels::open().await;
-    channels.reachable(morning()).await;
+    channels.reachable(Some(morning())).await;
     channels.submit_with("3").await;
     let shown = channels.newest("zhangsan").await;
     assert_eq!(
@@ -92,7 +92,7 @@ async fn an_urgent_ticket_ignores_quiet_hours() {
 #[tokio::test]
 async fn longer_quiet_hours_hold_a_message_again() {
     let channels = Channels::open().await;
-    channels.reachable(morning()).await;
+    channels.reachable(Some(morning())).await;
     channels.submit().await;
     channels
         .reachable(Some(json!({ "from": "09:00", "to": "13:00" })))

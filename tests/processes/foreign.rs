@@ -1,0 +1,42 @@
+//! Starts programs of other vendors for the process tests.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use tests::process::root;
+
+/// A child process. The process is killed when this value is dropped.
+pub(crate) struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Installs the programs of other vendors if they are missing, and returns their folder.
+pub(crate) fn installed() -> PathBuf {
+    let status = Command::new(root().join("tests/foreign/install"))
+        .status()
+        .expect("the installation runs");
+    assert!(status.success(), "the programs are installed");
+    root().join("target/foreign")
+}
+
+/// Starts a program. Its output is appended to a file.
+pub(crate) fn spawn(command: &mut Command, output: &Path) -> Process {
+    let file = File::options()
+        .create(true)
+        .append(true)
+        .open(output)
+        .expect("a file");
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(file.try_clone().expect("a file"))
+        .stderr(file)
+        .spawn()
+        .expect("the program runs");
+    Process(child)
+}

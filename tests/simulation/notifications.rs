@@ -1,0 +1,467 @@
+//! This test simulates notifications with two channel accounts. The provider of an account loses requests and
+//! responses, refuses messages, and limits their rate. The desk may crash between any two steps, and a queue
+//! message may be parked (set aside after too many errors).
+//!
+//! The simulation uses the decisions and deadlines of the real code. It repeats the steps of the real runner:
+//! load the delivery, record the start if the message must not be sent twice, send the message, and record the
+//! response.
+//!
+//! Every run must end. A notification or a delivery that has not ended must always have a deadline. A message that
+//! must not be repeated arrives at most once. A message that a provider accepted has arrived.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, VecDeque};
+
+use domain::Decider;
+use domain::attempt::{Report, Verdict};
+use domain::notification::delivery::{self, Delivery, End};
+use domain::notification::routing::Decision;
+use domain::notification::{Command, Next, Notification, Phase};
+use events::delivery::{ATTEMPT, DeliveryEvent, FailureClass};
+use events::notification::{
+    DeliveryEnded, EXPIRE, Fact, Held, NotificationEvent, Outcome, RELEASE, Requested, Route,
+    Routed,
+};
+use events::person::QuietHours;
+use events::task_type::Repetition;
+use events::{Event, Moment, NodeId, Personal};
+
+use crate::scheduler::Dice;
+
+const SEEDS: u64 = 10_000;
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+/// Maximum number of steps of one run.
+const STEPS_MAX: usize = 5_000;
+/// Time after which a deadline fires again, or a queue message arrives again, if the desk crashed.
+const AGAIN_MS: i64 = 30_000;
+/// The rule for unknown results of each account. The index is the number of the account.
+const REPETITIONS: [Repetition; 2] = [Repetition::AtMostOnce, Repetition::AtLeastOnce];
+
+/// A stream with its state and its deadlines.
+struct Stream<D> {
+    state: D,
+    deadlines: BTreeMap<Cow<'static, str>, Moment>,
+}
+
+impl<D: Decider<Context = ()>> Stream<D> {
+    fn new() -> Self {
+        Self {
+            state: D::default(),
+            deadlines: BTreeMap::new(),
+        }
+    }
+
+    /// Executes a command and returns its events. A rejected command has no events. Changes of the deadline
+    /// `ignored` are not stored.
+    fn execute(&mut self, command: &D::Command, ignored: Option<&str>) -> Vec<D::Event> {
+        let events = self.state.decide(command, &()).unwrap_or_default();
+        for event in &events {
+            self.state.evolve(event);
+            for change in event.deadlines() {
+                match change.due {
+                    _ if ignored == Some(&*change.id) => None,
+                    Some(due) => self.deadlines.insert(change.id, due),
+                    None => self.deadlines.remove(&change.id),
+                };
+            }
+        }
+        events
+    }
+}
+
+/// A message in a queue of the desk.
+#[derive(Clone, Debug)]
+enum Message {
+    Start(usize),
+    Report(DeliveryEnded),
+}
+
+struct World {
+    dice: Dice,
+    now: Moment,
+    notification: Stream<Notification>,
+    deliveries: [Stream<Delivery>; 2],
+    queue: VecDeque<Message>,
+    /// Number of messages that arrived at the person, by account.
+    arrived: [u32; 2],
+    /// The earliest time at which a message may arrive.
+    earliest: Moment,
+    /// Probability of a fault in a request, in percent.
+    faults: usize,
+    crashes: u64,
+    parked: u64,
+    ignored: Option<&'static str>,
+    /// The first missing deadline that the run has found.
+    missing: Option<String>,
+}
+
+/// The reason why a simulated run did not end, or ended in a wrong state.
+#[derive(Debug)]
+struct Failure(String);
+
+fn account(number: usize) -> String {
+    format!("account_{number}")
+}
+
+impl World {
+    fn new(seed: u64, ignored: Option<&'static str>) -> Self {
+        let mut dice = Dice::new(seed);
+        let faults = [0, 20, 60, 100][dice.below(4)];
+        let is_held = dice.below(2) == 0;
+        let mut world = Self {
+            dice,
+            now: Moment(0),
+            notification: Stream::new(),
+            deliveries: [Stream::new(), Stream::new()],
+            queue: VecDeque::new(),
+            arrived: [0; 2],
+            earliest: Moment(if is_held { 8 * HOUR_MS } else { 0 }),
+            faults,
+            crashes: 0,
+            parked: 0,
+            ignored,
+            missing: None,
+        };
+        let requested = Requested {
+            person: "p-1".into(),
+            fact: Fact::ApprovalNeeded,
+            ticket: "REQ1".into(),
+            node: NodeId(3),
+            name: "approval".into(),
+            round: 1,
+            cause: "ticket-REQ1:5".into(),
+            at: Moment(0),
+            priority: String::new(),
+            is_urgent: false,
+        };
+        let next = world.next();
+        world.notify(&Command::Request(Box::new(requested), next));
+        world
+    }
+
+    /// Returns the decision at the current time: hold the message until the end of the quiet hours, or send it.
+    fn next(&mut self) -> Next {
+        if self.now < self.earliest {
+            return Next::Decided(Decision::Hold(Held {
+                until: self.earliest,
+                quiet: QuietHours {
+                    from: "22:00".into(),
+                    to: "06:00".into(),
+                },
+                zone: "UTC".into(),
+            }));
+        }
+        if self.dice.below(10) == 0 {
+            return Next::NotNeeded("the ticket has ended".into());
+        }
+        let route = |number| Route {
+            account: account(number),
+            channel: "email".into(),
+        };
+        Next::Decided(Decision::Send(Routed {
+            routes: vec![route(0), route(1)],
+            skipped: Vec::new(),
+            expires: self.now.plus_ms(DAY_MS),
+        }))
+    }
+
+    /// Executes a command of the notification, and queues the messages that its events cause.
+    fn notify(&mut self, command: &Command) {
+        for event in self.notification.execute(command, self.ignored) {
+            if let NotificationEvent::Routed(_) = event {
+                (0..2).for_each(|number| self.queue(Message::Start(number)));
+            }
+        }
+        self.check_deadlines();
+    }
+
+    /// Executes a command of a delivery, and queues the message that reports its end. Returns true if the command
+    /// had an event.
+    fn deliver(&mut self, number: usize, command: &delivery::Command) -> bool {
+        let events = self.deliveries[number].execute(command, self.ignored);
+        for event in &events {
+            let (is_accepted, class) = match event {
+                DeliveryEvent::Succeeded(_) => (true, None),
+                DeliveryEvent::Failed(failed) => (false, Some(failed.class)),
+                _ => continue,
+            };
+            self.queue(Message::Report(DeliveryEnded {
+                account: account(number),
+                delivery: format!("delivery-{number}"),
+                is_accepted,
+                class,
+                code: String::new(),
+                reason: String::new(),
+            }));
+        }
+        self.check_deadlines();
+        !events.is_empty()
+    }
+
+    /// Queues a message. The queue may deliver the message twice. A parked message is never delivered.
+    fn queue(&mut self, message: Message) {
+        if self.dice.below(100) < 2 {
+            self.parked += 1;
+            return;
+        }
+        if self.dice.below(10) == 0 {
+            self.queue.push_back(message.clone());
+        }
+        self.queue.push_back(message);
+    }
+
+    fn crashes(&mut self) -> bool {
+        let crashes = self.dice.below(100) < 5;
+        self.crashes += u64::from(crashes);
+        crashes
+    }
+
+    /// Processes a queue message. Returns false if the desk crashed. The message then arrives again.
+    fn process(&mut self, message: &Message) -> Result<bool, Failure> {
+        match message {
+            Message::Report(ended) => {
+                self.notify(&Command::EndDelivery(ended.clone()));
+                Ok(!self.crashes())
+            }
+            Message::Start(number) => {
+                let value = |text: &str| Personal::new("p-1".into(), text.into());
+                let requested = events::delivery::Requested {
+                    notification: "notification-1".into(),
+                    ticket: "REQ1".into(),
+                    person: "p-1".into(),
+                    account: account(*number),
+                    channel: "email".into(),
+                    to: value("a@b.example"),
+                    content: value("text"),
+                    repetition: REPETITIONS[*number],
+                    due: self.now,
+                    expires: self.now.plus_ms(DAY_MS),
+                };
+                self.deliver(*number, &delivery::Command::Request(Box::new(requested)));
+                if self.crashes() {
+                    return Ok(false);
+                }
+                self.attempt(*number)
+            }
+        }
+    }
+
+    /// Makes the next attempt of a delivery, if it is due. Returns false if the desk crashed.
+    fn attempt(&mut self, number: usize) -> Result<bool, Failure> {
+        let state = &self.deliveries[number].state;
+        if !state.is_open() || state.attempts.due > self.now {
+            return Ok(true);
+        }
+        let attempt = state.attempts.next();
+        let verdict = if state.is_interrupted() {
+            Verdict::Unknown {
+                reason: "the desk stopped during the attempt".into(),
+            }
+        } else {
+            if REPETITIONS[number] == Repetition::AtMostOnce {
+                let until = self.now.plus_ms(50_000);
+                let begin = delivery::Command::Begin { attempt, until };
+                if !self.deliver(number, &begin) {
+                    return Ok(true);
+                }
+                if self.crashes() {
+                    return Ok(false);
+                }
+            }
+            let verdict = self.send(number)?;
+            if self.crashes() {
+                return Ok(false);
+            }
+            verdict
+        };
+        let report = Report {
+            attempt,
+            exchange: None,
+            status: None,
+            verdict,
+            policy: delivery::POLICY,
+            at: self.now,
+        };
+        self.deliver(number, &delivery::Command::Record(report));
+        Ok(!self.crashes())
+    }
+
+    /// Sends a message to the provider, and returns the verdict that the desk computes.
+    fn send(&mut self, number: usize) -> Result<Verdict, Failure> {
+        if self.now < self.earliest {
+            return Err(Failure("a message was sent in the quiet hours".into()));
+        }
+        let kind = if self.dice.below(100) < self.faults {
+            self.dice.below(5)
+        } else {
+            9
+        };
+        let reason = String::from("fault");
+        Ok(match kind {
+            0 => Verdict::Retry {
+                reason,
+                after_ms: None,
+            },
+            1 => Verdict::Throttled {
+                reason,
+                after_ms: 60_000,
+            },
+            2 => Verdict::Refused {
+                class: FailureClass::Permanent,
+                code: "1".into(),
+                reason,
+            },
+            3 => Verdict::Unknown { reason },
+            4 => {
+                self.arrived[number] += 1;
+                Verdict::Unknown { reason }
+            }
+            _ => {
+                self.arrived[number] += 1;
+                Verdict::Succeeded {
+                    outputs: BTreeMap::new(),
+                }
+            }
+        })
+    }
+
+    /// Returns the earliest deadline: its time, its stream (`None` is the notification) and its id.
+    fn earliest_deadline(&self) -> Option<(Moment, Option<usize>, Cow<'static, str>)> {
+        let own = self.notification.deadlines.iter();
+        let own = own.map(|(id, due)| (*due, None, id.clone()));
+        let of_deliveries = self
+            .deliveries
+            .iter()
+            .enumerate()
+            .flat_map(|(number, stream)| {
+                let all = stream.deadlines.iter();
+                all.map(move |(id, due)| (*due, Some(number), id.clone()))
+            });
+        own.chain(of_deliveries).min()
+    }
+
+    /// Records an error if a stream that has not ended has no deadline.
+    fn check_deadlines(&mut self) {
+        let expected = match &self.notification.state.phase {
+            Phase::Held(_) => Some(RELEASE),
+            Phase::Sending => Some(EXPIRE),
+            Phase::New | Phase::Completed(_) => None,
+        };
+        if let Some(id) = expected
+            && !self.notification.deadlines.contains_key(id)
+        {
+            self.missing = Some(format!("the notification has no deadline {id}"));
+        }
+        for stream in &self.deliveries {
+            if stream.state.is_open() && !stream.deadlines.contains_key(ATTEMPT) {
+                self.missing = Some("a delivery has no deadline".into());
+            }
+        }
+    }
+
+    fn fire(&mut self, stream: Option<usize>, id: &str) -> Result<bool, Failure> {
+        if let Some(number) = stream {
+            return self.attempt(number);
+        }
+        let at = self.now;
+        let command = if id == RELEASE {
+            let next = self.next();
+            Command::Release { next, at }
+        } else {
+            Command::Expire { at }
+        };
+        self.notify(&command);
+        Ok(!self.crashes())
+    }
+}
+
+fn run(seed: u64, ignored: Option<&'static str>) -> Result<World, Failure> {
+    let mut world = World::new(seed, ignored);
+    for _ in 0..STEPS_MAX {
+        if let Some(missing) = world.missing {
+            return Err(Failure(missing));
+        }
+        if let Some(message) = world.queue.pop_front() {
+            if !world.process(&message)? {
+                world.now = world.now.plus_ms(AGAIN_MS);
+                world.queue.push_back(message);
+            }
+            continue;
+        }
+        let Some((due, stream, id)) = world.earliest_deadline() else {
+            return Ok(world);
+        };
+        world.now = world.now.max(due);
+        if !world.fire(stream, &id)? {
+            world.now = world.now.plus_ms(AGAIN_MS);
+        }
+    }
+    Err(Failure(format!(
+        "the run does not end: {:?}",
+        world.notification.state
+    )))
+}
+
+fn check(world: &World) -> Result<&'static str, Failure> {
+    let state = &world.notification.state;
+    let fail = |text: &str| Err(Failure(format!("{text}: {state:?}")));
+    let Phase::Completed(completed) = &state.phase else {
+        return fail("the notification has not ended");
+    };
+    for (number, stream) in world.deliveries.iter().enumerate() {
+        let arrived = world.arrived[number];
+        if stream.state.is_open() {
+            return fail("a delivery has not ended");
+        }
+        if REPETITIONS[number] == Repetition::AtMostOnce && arrived > 1 {
+            return fail("a message that must not be repeated arrived twice");
+        }
+        if matches!(stream.state.end, Some(End::Succeeded(_))) && arrived == 0 {
+            return fail("an accepted message did not arrive");
+        }
+    }
+    let accepted = state.ended.iter().filter(|ended| ended.is_accepted).count();
+    match completed.outcome {
+        Outcome::NotNeeded if world.arrived == [0, 0] => Ok("not needed"),
+        Outcome::Accepted if accepted > 0 => Ok("accepted"),
+        Outcome::InboxOnly => Ok("in the inbox only"),
+        _ => fail("the outcome differs from the deliveries"),
+    }
+}
+
+#[test]
+fn every_notification_ends_in_any_weather() {
+    let mut outcomes: BTreeMap<&str, u64> = BTreeMap::new();
+    let (mut crashes, mut parked, mut repeats) = (0, 0, 0);
+    for seed in 0..SEEDS {
+        let ended = run(seed, None).and_then(|world| Ok((check(&world)?, world)));
+        match ended {
+            Ok((outcome, world)) => {
+                crashes += world.crashes;
+                parked += world.parked;
+                repeats += u64::from(world.arrived[1].saturating_sub(1));
+                *outcomes.entry(outcome).or_default() += 1;
+            }
+            Err(Failure(reason)) => panic!("seed {seed}: {reason}"),
+        }
+    }
+    println!(
+        "{SEEDS} notifications, {crashes} crashes, {parked} parked messages, {repeats} repeated mails: {outcomes:?}"
+    );
+    assert_eq!(outcomes.len(), 3, "every outcome occurs");
+    assert!(
+        crashes > 1_000 && parked > 100 && repeats > 100,
+        "too few faults"
+    );
+}
+
+#[test]
+fn the_check_finds_a_missing_deadline_of_a_notification() {
+    for (deadline, least) in [(ATTEMPT, 150), (EXPIRE, 150), (RELEASE, 60)] {
+        let failed = (0..200)
+            .filter(|seed| run(*seed, Some(deadline)).is_err())
+            .count();
+        assert!(failed >= least, "{deadline}: {failed} of 200 runs fail");
+    }
+}
