@@ -1,8 +1,8 @@
-//! Counts the attempts of requests that the desk sends, and computes the time of the next attempt.
+//! Counts the attempts to send a request, and computes the time of the next attempt.
 //!
-//! The aggregates for callbacks, applications and API calls contain a value of the type [`Attempts`]. After
-//! each attempt, the sender of the request creates one [`Report`]. Only the report of the current attempt is
-//! accepted, so a repeated report is rejected.
+//! A value of the type [`Attempts`] counts the attempts of one request, such as a callback or an API call.
+//! After each attempt, the desk creates one [`Report`]. Only a report with the number of the current attempt
+//! is accepted, so the outcome of an attempt is never stored twice.
 
 use std::collections::BTreeMap;
 
@@ -17,12 +17,12 @@ pub const RETRY_AFTER_MAX_MS: i64 = 24 * 3_600_000;
 /// The retry policy of a request: the maximum number of attempts and the pauses between the attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// Number of failed attempts in succession after which the desk makes no further attempt.
+    /// Maximum number of failed attempts in succession. After this number, the desk makes no further attempt.
     pub attempts_max: u32,
     /// Pause in milliseconds after the first failed attempt. After each further failed attempt, the pause is
     /// twice as long.
     pub first_ms: i64,
-    /// Maximum pause between two attempts, in milliseconds. A longer computed pause is reduced to this value.
+    /// Maximum pause between two attempts, in milliseconds.
     pub longest_ms: i64,
 }
 
@@ -36,7 +36,7 @@ impl Policy {
     }
 }
 
-/// The consequence of one attempt: the work is done, has failed, or continues with another request.
+/// The result of one attempt: whether the work is done, has failed or needs another request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The other system has completed the work.
@@ -44,11 +44,11 @@ pub enum Verdict {
         /// The output variables that were read from the response.
         outputs: BTreeMap<String, String>,
     },
-    /// The other system has accepted the work but has not completed the work. The desk sends the next
-    /// request after `after_ms` milliseconds.
+    /// The other system has accepted the work but has not completed it. The desk sends another request after
+    /// `after_ms` milliseconds. The member `step` names the progress of the work.
     Poll {
         step: String,
-        /// The id of the task in the other system. The text is empty if there is no task.
+        /// The id of the task in the other system. The text is empty if the other system has no task.
         task: String,
         after_ms: i64,
     },
@@ -59,14 +59,15 @@ pub enum Verdict {
         /// pause instead of the pause from the retry policy. `None` if the receiver set no pause.
         after_ms: Option<i64>,
     },
-    /// The receiver, or the limit of the account, allows no request at this time. The attempt does not count
-    /// as failed.
+    /// The receiver allows no request at this time, or the rate limit of the desk allows none. The attempt
+    /// does not count as failed.
     Throttled {
         reason: String,
         /// The pause in milliseconds before the next attempt.
         after_ms: i64,
     },
-    /// The provider of a channel refused a message with a code (reference/notifications.md, section 1.9).
+    /// The provider of a message service refused a message. Its response contained `code`, from which the
+    /// desk computed `class` (reference/notifications.md, section 1.9).
     Refused {
         class: FailureClass,
         code: String,
@@ -77,8 +78,8 @@ pub enum Verdict {
         reason: String,
         outputs: BTreeMap<String, String>,
     },
-    /// The desk does not know the outcome of the attempt. The other system may have done the work, so another
-    /// attempt could cause the same work a second time.
+    /// The desk does not know the outcome of the attempt. The other system may have done the work already.
+    /// Another attempt could then cause this work a second time.
     Unknown { reason: String },
 }
 
@@ -98,16 +99,15 @@ pub struct Report {
     pub at: Moment,
 }
 
-/// The progress of one request and its repetitions. The value counts the attempts and contains the time of
-/// the next attempt.
+/// The attempts of one request. The value counts the attempts and contains the time of the next attempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempts {
     /// Number of attempts whose outcome is stored.
     pub made: u32,
     /// Number of failed attempts in succession.
     pub failures: u32,
-    /// The number of the last attempt with a stored start. The desk stores the start of an attempt only if
-    /// the request must not be sent twice. The number is 0 if there is no such attempt.
+    /// The number of the newest attempt whose start was stored, or 0. The desk stores the start of an attempt
+    /// only if the request must not be sent twice.
     #[serde(default)]
     pub started: u32,
     /// The time of the next attempt.
@@ -115,24 +115,25 @@ pub struct Attempts {
 }
 
 impl Attempts {
-    /// Returns the progress after the start of an application, a callback or an API call. No attempt was made
-    /// yet. The first attempt takes place at the time `due`.
+    /// Returns a value for a new request without attempts. The first attempt takes place at the time `due`.
     pub fn due_at(due: Moment) -> Self {
         Self {
             due,
             ..Self::default()
         }
     }
-    /// Returns the number of the next attempt.
+    /// Returns the number of the current or next attempt, which is the first attempt without a stored
+    /// outcome.
     pub fn next(&self) -> u32 {
         self.made + 1
     }
-    /// Returns true if the current attempt was started but its outcome is not stored.
+    /// Returns true if the start of the current attempt is stored, but its outcome is not.
     pub fn is_interrupted(&self) -> bool {
         self.started == self.next()
     }
-    /// Returns the time of the next attempt after a failed attempt. Returns `None` if the retry policy allows
-    /// no further attempt.
+    /// Returns the time of the next attempt after an attempt failed at the time `at`. If the receiver set the
+    /// pause `after_ms` (in milliseconds), this pause is used, but at most one day. Otherwise, the policy
+    /// sets the pause. Returns `None` if the policy allows no further attempt.
     pub fn retry_at(&self, policy: Policy, after_ms: Option<i64>, at: Moment) -> Option<Moment> {
         let failures = self.failures + 1;
         let pause = after_ms.map_or_else(
@@ -141,25 +142,28 @@ impl Attempts {
         );
         (failures < policy.attempts_max).then(|| at.plus_ms(pause))
     }
-    /// Stores in this progress that an attempt starts.
+    /// Stores that the attempt with the number `attempt` starts. At the time `due`, the attempt counts as
+    /// interrupted.
     pub fn start(&mut self, attempt: u32, due: Moment) {
         (self.started, self.due) = (attempt, due);
     }
-    /// Stores in this progress that an attempt failed.
+    /// Stores that the attempt with the number `attempt` failed. The next attempt takes place at the time
+    /// `due`.
     pub fn fail(&mut self, attempt: u32, due: Moment) {
         (self.made, self.due) = (attempt, due);
         self.failures += 1;
     }
-    /// Stores in this progress that an attempt made no request, because a rate limit did not allow it.
+    /// Stores that a rate limit did not allow the attempt with the number `attempt`. The attempt does not
+    /// count as failed. The next attempt takes place at the time `due`.
     pub fn postpone(&mut self, attempt: u32, due: Moment) {
         (self.made, self.due) = (attempt, due);
     }
-    /// Stores in this progress that an attempt was successful but the work is not done. Another request (a
-    /// poll) follows.
+    /// Stores that the attempt with the number `attempt` was successful, but the other system has not
+    /// completed the work. The next request takes place at the time `due`.
     pub fn poll(&mut self, attempt: u32, due: Moment) {
         (self.made, self.failures, self.due) = (attempt, 0, due);
     }
-    /// Stores in this progress that the last attempt was made.
+    /// Stores that the attempt with the number `attempt` was the last one. No further attempt follows.
     pub fn end(&mut self, attempt: u32) {
         self.made = attempt;
     }

@@ -1,6 +1,6 @@
-//! Implements the aggregate of one callback. A callback is a request that reports the end or the status of a
-//! ticket to another system. The desk repeats the request until the receiver accepts it. Each attempt has a
-//! stored deadline.
+//! Implements the aggregate of one callback. A callback is an HTTP request that reports the end or the status
+//! of a ticket to another system. If an attempt fails, the desk makes another attempt. The stream of the
+//! callback stores the time of the next attempt.
 
 use events::callback::{AttemptFailed, CallbackEvent, Collected, Failed, Requested, Succeeded};
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::attempt::{Attempts, Policy, Report, Verdict};
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
-/// The retry policy of callbacks. The desk makes up to 16 attempts in about 8 hours. After these attempts,
+/// The retry policy of callbacks. The desk makes up to 16 attempts in about 8 hours. If all attempts fail,
 /// the receiver can still request the result from the desk.
 pub const POLICY: Policy = Policy {
     attempts_max: 16,
@@ -36,11 +36,11 @@ pub enum Rejection {
     NotDue(u32),
 }
 
-/// The progress of one callback: open, successful or failed.
+/// The progress of one callback.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Progress {
-    /// The desk must make another attempt.
+    /// The receiver has not accepted the callback yet. The desk makes another attempt.
     #[default]
     Open,
     Succeeded,
@@ -107,13 +107,15 @@ impl Decider for Callback {
 }
 
 impl Callback {
-    /// Returns true if the desk must make another attempt to send the callback.
+    /// Returns true if the callback was requested and has neither succeeded nor failed. The desk then makes
+    /// another attempt.
     pub fn is_open(&self) -> bool {
         self.requested.is_some() && self.progress == Progress::Open
     }
 
-    /// Returns the event that stores the outcome of an attempt. If the outcome is unknown, the desk repeats
-    /// the request. The receiver can detect a repeated request by its idempotency key.
+    /// Returns the event that stores the outcome of one attempt. The outcome is in `report`. If the outcome
+    /// is unknown, the desk sends the request again. This is safe, because each repetition contains an
+    /// idempotency key by which the receiver can detect the repetition.
     fn record(&self, report: &Report) -> CallbackEvent {
         let (attempt, status) = (report.attempt, report.status);
         let (reason, after_ms) = match &report.verdict {

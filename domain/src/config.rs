@@ -1,7 +1,8 @@
-//! Implements the aggregates of the configuration: services, the catalog, dictionaries, shared fields, roles
-//! and client apps. Workflows are in the module `workflow`.
+//! Implements the aggregates of the configuration, such as services, roles and the catalog. The module
+//! `workflow` contains the aggregate of workflows.
 //!
-//! A new definition replaces the whole earlier definition. If both definitions are equal, no event is added.
+//! A new definition replaces the earlier definition completely. If both definitions are equal, no event is
+//! added.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +38,7 @@ pub enum Rejection {
     ServiceNameTaken {
         name: String,
         by: ServiceId,
-        /// The time at which another service started to use the service name.
+        /// The time at which the service `by` started to use the name.
         at: Moment,
     },
     #[error("category {0} has child categories")]
@@ -52,7 +53,7 @@ pub enum Rejection {
     Root,
 }
 
-/// Maximum length of a category name, in characters (reference/bk-itsm.md 13).
+/// Maximum length of a category name, in characters (reference/bk-itsm.md, section 13).
 pub const NAME_MAX: usize = 64;
 
 /// The current definition of one service.
@@ -67,19 +68,21 @@ pub struct Role(pub Option<role::Defined>);
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Dictionary(pub Option<dictionary::Defined>);
 
-/// The current definition of one integration (a connection to an external system). The struct also contains
-/// all versions of the case mapping (the rules that convert received records to tickets).
+/// The current definition of one integration, and all versions of its case mapping. An integration is a
+/// connection to an external system. A case mapping contains the rules that convert received records to
+/// tickets.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Integration {
     pub defined: Option<integration::Defined>,
-    /// All case mappings (rules that convert received records to tickets), in the order in which they were
-    /// defined. The first mapping has version 1. A case keeps the version with which its ticket was opened.
+    /// All versions of the case mapping (the rules that convert received records to tickets). The first entry
+    /// is version 1. If the mapping changes, existing tickets keep their version.
     pub mappings: Vec<CaseMapping>,
 }
 
 impl Integration {
-    /// Returns a case mapping and its version. A case mapping contains the rules that convert received
-    /// records to tickets. Version 0 means the newest mapping. Returns `None` if the version does not exist.
+    /// Returns the case mapping with the given version, and this version. A case mapping contains the rules
+    /// that convert received records to tickets. Version 0 means the newest version. Returns `None` if the
+    /// version does not exist.
     pub fn mapping(&self, version: u32) -> Option<(u32, &CaseMapping)> {
         let newest = u32::try_from(self.mappings.len()).unwrap_or(u32::MAX);
         let version = if version == 0 { newest } else { version };
@@ -88,16 +91,18 @@ impl Integration {
     }
 }
 
-/// The current definition of one application kind. An application kind contains the settings for requests for
-/// approval in an external ITSM.
+/// The current definition of one application kind. An application kind contains the settings for one kind of
+/// request for approval in an external ITSM.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ApplicationKind(pub Option<application_kind::Defined>);
 
-/// The current definition of one channel account (a configured sender of messages).
+/// The current definition of one channel account. A channel account is a configured sender of messages, such
+/// as a mail relay.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ChannelAccount(pub Option<channel_account::Defined>);
 
-/// The current definition of one notification policy.
+/// The current definition of one notification policy. A notification policy names the channel accounts that
+/// send messages, and the ticket priorities that are urgent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct NotificationPolicy(pub Option<notification_policy::Defined>);
 
@@ -109,11 +114,12 @@ pub struct Site(pub Option<site::Defined>);
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TaskType(pub Option<task_type::Defined>);
 
-/// The current registration of one client app.
+/// The current registration of one client app. A client app is a program that sends requests to the API of
+/// the desk.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct App(pub Option<Registered>);
 
-/// The current definition of one shared field. Forms can contain copies of a shared field.
+/// The current definition of one shared field. A shared field is a template from which forms copy a field.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SharedField(pub Option<field::Defined>);
 
@@ -182,23 +188,23 @@ impl Decider for Integration {
     }
 }
 
-/// The tree of service categories, and the category to which each service belongs.
+/// The tree of service categories. Each service belongs to one category.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Catalog {
-    /// The existing categories. The key is the id of a category. A new category gets a higher id than all
-    /// earlier categories.
+    /// The categories that exist. The key is the id of a category.
     pub categories: BTreeMap<CategoryId, CategoryAdded>,
     pub places: BTreeMap<ServiceId, CategoryId>,
-    /// The highest id of all removed categories. The desk never uses the id of a removed category again.
+    /// The highest id of all removed categories. A new category gets a higher id, so no id is used twice.
     #[serde(default)]
     pub highest: CategoryId,
-    /// The service that uses each service name, and the time at which the service started to use the name.
+    /// The names of services. The key is a name. The value contains the service that uses the name, and the
+    /// time at which this use began.
     #[serde(default)]
     pub names: BTreeMap<String, (ServiceId, Moment)>,
 }
 
 impl Catalog {
-    /// Returns the id for a new category. No earlier category has had this id.
+    /// Returns the id for a new category. This id is higher than all ids that were ever used.
     pub fn next_id(&self) -> CategoryId {
         let highest = self
             .categories
@@ -210,12 +216,12 @@ impl Catalog {
         CategoryId(highest.0 + 1)
     }
 
-    /// Returns true if the category `id` is equal to the category `above`, or is below that category in the
-    /// tree.
+    /// Returns true if the two categories are equal, or if the category `id` is below the category `above` in
+    /// the tree.
     fn is_below(&self, id: CategoryId, above: CategoryId) -> bool {
         let mut next = Some(id);
-        // The depth of the tree cannot be larger than the number of categories, so this limit ends the loop
-        // in every case.
+        // A path in the tree cannot contain more categories than exist. This limit ends the loop even if the
+        // tree contains a cycle.
         for _ in 0..=self.categories.len() {
             match next {
                 Some(id) if id == above => return true,
@@ -231,8 +237,8 @@ impl Catalog {
         true
     }
 
-    /// Rejects a category name if it is invalid, or if another category with the same parent already has this
-    /// name.
+    /// Returns an error if the category name is invalid, or if another category with the same parent has this
+    /// name. The parameter `id` is the category that gets the name.
     fn check_name(
         &self,
         id: CategoryId,
@@ -261,9 +267,9 @@ impl Catalog {
 pub enum CatalogCommand {
     Add(CategoryAdded),
     PlaceService(ServicePlaced),
-    /// Reserves a name for a service, or releases the name of a service. The parameter `instead_of` is
-    /// another service that reserved the name earlier. The name can be taken from that service only if the
-    /// service was never defined.
+    /// Reserves a name for a service, or releases the name of a service. If another service has the name,
+    /// `instead_of` can contain this other service. The name is then taken from the other service, but only
+    /// if the other service was never defined.
     NameService {
         named: ServiceNamed,
         instead_of: Option<ServiceId>,

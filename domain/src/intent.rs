@@ -1,4 +1,4 @@
-//! Defines the contents of queue messages. A message contains an intent, or a deadline that has passed.
+//! Defines the contents of queue messages. A queue message contains an intent or a deadline.
 //!
 //! An intent is work that the desk must do after an event was stored, such as a callback. Each intent has an
 //! effect id. With this id, the desk detects that the work was already done. At a deadline, the desk must
@@ -11,12 +11,13 @@ use events::ticket::{CallbackTarget, Relation};
 use events::{AppCode, Moment, NodeId, PersonId, TicketSn};
 use serde::{Deserialize, Serialize};
 
-/// Work that follows from an event. Examples are an API call, a callback, or a command for another stream.
+/// Work that the desk must do after an event was stored. Examples are an API call, a callback, or a command
+/// for another stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "intent", rename_all = "snake_case")]
 pub enum Intent {
-    /// Requests a callback to a client. The callback reports the end of a ticket or a change of the ticket
-    /// status.
+    /// Requests a callback (an HTTP request to a receiver). The callback reports the end of a ticket or a
+    /// change of the ticket status.
     SendCallback {
         ticket: TicketSn,
         cause: String,
@@ -26,12 +27,13 @@ pub enum Intent {
     },
     /// Requests an API call for an automatic node of a ticket.
     StartApiCall(Box<StartApiCall>),
-    /// Requests an approval in an external ITSM for an automatic node.
+    /// Requests an application for an automatic node. An application is a request for approval in an external
+    /// ITSM.
     SubmitApplication(Box<StartServiceTask>),
-    /// Requests the work of a robot for an automatic node.
+    /// Requests a mission (the work of a robot) for an automatic node.
     StartDispatch(Box<StartServiceTask>),
-    /// Requests the processing of an inbound message. The stream `inbound` contains the message,
-    /// and the message refers to another stream.
+    /// Requests that the desk processes an inbound message, which another system sent. The member `inbound`
+    /// is the stream with the message, and `subject` is the stream that the message refers to.
     HandleInbound {
         inbound: String,
         subject: String,
@@ -40,24 +42,23 @@ pub enum Intent {
     },
     /// Requests a notification for one person.
     Notify(Box<Notify>),
-    /// Requests that a channel account sends a notification. The member `notification` is the stream of the
-    /// notification.
+    /// Requests that a channel account sends a message about a notification. The member `notification` is the
+    /// stream of the notification.
     StartDelivery {
         notification: String,
         account: String,
         cause: String,
         correlation: String,
     },
-    /// Reports the end of a delivery to its notification.
+    /// Requests that a notification stores the end of one of its deliveries.
     EndDelivery {
         notification: String,
         ended: DeliveryEnded,
         cause: String,
         correlation: String,
     },
-    /// Requests that one ticket stores a link to another ticket or removes this link. The member `ticket` is
-    /// the ticket that stores the link, and `with` is the other ticket. If `linked` is true, the link is
-    /// added.
+    /// Requests that the ticket `ticket` adds or removes a link to the ticket `with`. If `linked` is true,
+    /// the link is added. If `linked` is false, the link is removed.
     RelateTicket {
         ticket: TicketSn,
         with: TicketSn,
@@ -95,7 +96,7 @@ pub struct StartApiCall {
     pub correlation: String,
 }
 
-/// The data of one notification.
+/// The data that the desk needs to create a notification for one person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notify {
     pub person: PersonId,
@@ -104,14 +105,14 @@ pub struct Notify {
     pub node: NodeId,
     pub name: String,
     pub round: u32,
-    /// The time of the event that causes the notification.
+    /// The time of the event that caused the notification.
     pub at: Moment,
     pub cause: String,
     pub correlation: String,
 }
 
-/// The data that the desk needs to start the work of one automatic node. The work is an application (a
-/// request for approval in an external ITSM) or a mission (the work of a robot).
+/// The data that the desk needs to start the work of one automatic node. This work is a request for approval
+/// in an external ITSM, or the work of a robot.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StartServiceTask {
     pub ticket: TicketSn,
@@ -125,8 +126,7 @@ pub struct StartServiceTask {
 }
 
 impl Intent {
-    /// Returns the name of the queue that transports the intent. A consumer of this queue executes the
-    /// intent.
+    /// Returns the name of the queue for this intent.
     pub fn queue(&self) -> &'static str {
         match self {
             Self::SendCallback { .. } => "callback",
@@ -138,8 +138,9 @@ impl Intent {
             Self::RelateTicket { .. } | Self::EndChildTicket { .. } => "ticket",
         }
     }
-    /// Returns the target of the intent, such as a node or a ticket. The effect id contains the target, so
-    /// two intents that follow from the same event have different ids.
+    /// Returns the target of the intent: the node, the person, the ticket or the other object for which work
+    /// is requested. One event can cause several intents with different targets. Their effect ids differ,
+    /// because an effect id is computed from the target.
     pub fn target(&self) -> String {
         match self {
             Self::SendCallback { callback, .. } => callback.secret.clone(),
@@ -156,18 +157,19 @@ impl Intent {
     }
 }
 
-/// A deadline of a stream. The deadline has passed or will pass within a short time.
+/// A deadline of a stream. The deadline is reached or will be reached soon. At the deadline, the desk must
+/// continue the work of the stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Due {
     pub stream: String,
-    /// The id of the deadline, such as `attempt`. The id is unique within the stream.
+    /// The name of the deadline, such as `attempt`. A stream has at most one deadline with this name.
     pub deadline: String,
     pub at: Moment,
 }
 
 impl Due {
-    /// Returns a text that is unique for this deadline and its time. The queue message uses this text as its
-    /// id. The id of the command that follows is computed from this text.
+    /// Returns a text that is different for each stream, deadline name and time. The queue message has this
+    /// text as its id. The id of the command that the message causes is computed from this text.
     pub fn id(&self) -> String {
         format!("{}|{}|{:016}", self.stream, self.deadline, self.at.0)
     }
@@ -181,9 +183,9 @@ pub enum Work {
     Due(Due),
 }
 
-/// Returns the effect id, which identifies one effect of an event. The id is the first half (16 bytes in hex)
-/// of a BLAKE3 hash over the consumer name, the event id and the target. If the event is processed again, the
-/// id is the same.
+/// Returns the effect id. It identifies the work that a consumer does for one event and one target. The id is
+/// the first half (16 bytes in hex) of a BLAKE3 hash over the consumer name, the event id and the target. If
+/// the event is processed again, the id is the same, so the work is not done twice.
 pub fn effect_id(consumer: &str, event_id: &str, target: &str) -> String {
     let mut hasher = blake3::Hasher::new();
     for part in ["ledgerdesk.effect.v1", consumer, event_id, target] {

@@ -1,6 +1,6 @@
 //! Defines the events of one channel account. The events are stored in the stream `channel_account-<name>`. A
-//! channel account is a configured sender of messages, such as a mail relay or a chat robot. The key store
-//! contains the secret of the account under the name `channel/<name>`.
+//! channel account is a configured sender of messages, such as a mail relay or a chat robot. The secret of
+//! the account, such as a password, is stored separately in the key store, under the name `channel/<name>`.
 
 use std::collections::BTreeMap;
 
@@ -17,22 +17,23 @@ event_enum! {
     }
 }
 
-/// The channel account was created or replaced by this definition.
+/// A channel account was defined. This definition replaces an earlier definition of the same account.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Defined {
     pub name: String,
-    /// The name of the channel, such as `email` or `dingtalk_robot`.
+    /// The name of the channel (the kind of message), such as `email` or `dingtalk_robot`.
     pub channel: String,
     #[serde(default = "yes")]
     pub is_enabled: bool,
-    /// Maximum number of messages in any period of one minute. The value is absent if the account has no
+    /// Maximum number of messages in any period of one minute. If the value is absent, the account has no
     /// limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_minute: Option<u32>,
-    /// The rule for an attempt whose result is unknown: repeat the message, or report the failure.
+    /// The rule for an attempt with an unknown result: the message is sent again, or the delivery fails.
     #[serde(default)]
     pub repetition: Repetition,
-    /// The settings of the channel, such as the host of a mail relay. The settings contain no secrets.
+    /// The settings that the channel of this account needs, such as the host of a mail relay. They contain no
+    /// secrets.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, Value>,
 }

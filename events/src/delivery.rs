@@ -1,5 +1,6 @@
 //! Defines the events of one delivery. The events are stored in the stream `delivery-<id>`. A delivery sends
-//! one rendered message to one person through one channel account (plans/notifications.md, part 1).
+//! one message to one person through one channel account, such as a mail relay (plans/notifications.md, part
+//! 1).
 
 use serde::{Deserialize, Serialize};
 
@@ -7,8 +8,8 @@ use crate::event::{DeadlineChange, Personals, event_enum};
 use crate::task_type::Repetition;
 use crate::{Moment, PersonId, Personal, TicketSn};
 
-/// The id of the deadline at which the next attempt starts. During an attempt that must not be repeated, the
-/// attempt counts as interrupted at this deadline.
+/// The name of the deadline at which the next attempt starts. If an attempt already runs and must not be
+/// repeated, this attempt counts as interrupted at the deadline.
 pub const ATTEMPT: &str = "attempt";
 
 event_enum! {
@@ -31,44 +32,46 @@ event_enum! {
     };
 }
 
-/// The class of a failed attempt (reference/notifications.md, section 1.9).
+/// The class of the failure of an attempt (reference/notifications.md, section 1.9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureClass {
-    /// A later attempt can succeed.
+    /// The failure is temporary. Another attempt can succeed.
     Transient,
-    /// The provider, or the limit of the account, allows no message at this time.
+    /// The provider allows no message at this time, or the rate limit of the channel account allows none.
     Throttled,
-    /// The provider refused the message. Another attempt has the same result.
+    /// The provider refused the message. Every further attempt would fail too.
     Permanent,
     /// The address of the person is wrong.
     RecipientInvalid,
-    /// The provider refused the credentials of the account. No message of the account can succeed.
+    /// The provider refused the credentials of the channel account. Until an operator corrects the
+    /// credentials, the provider refuses all messages of this account.
     Credential,
-    /// The message is larger than the provider allows.
+    /// The message is larger than the maximum size of the provider.
     TooLarge,
-    /// The provider may have accepted the message, but its response is missing.
+    /// The provider may have accepted the message, but the desk got no response.
     Unknown,
 }
 
-/// The delivery was requested, with its rendered content. All attempts send the same content.
+/// A delivery was requested. The event contains the finished message. All attempts send this message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Requested {
-    /// The stream of the notification.
+    /// The name of the stream with the events of the notification.
     pub notification: String,
     pub ticket: TicketSn,
     pub person: PersonId,
     pub account: String,
     pub channel: String,
-    /// The address of the person, such as an e-mail address. The value is encrypted with the person's key.
+    /// The address of the person, such as an e-mail address. The value is encrypted with the key of this
+    /// person.
     pub to: Personal,
-    /// The rendered message. The value is encrypted with the person's key.
+    /// The finished message. The value is encrypted with the key of the person.
     pub content: Personal,
-    /// The rule for an attempt whose result is unknown.
+    /// The rule for an attempt with an unknown result: the message is sent again, or the delivery fails.
     #[serde(default)]
     pub repetition: Repetition,
     pub due: Moment,
-    /// No attempt starts after this time.
+    /// No attempt starts after this time. Instead, the delivery fails.
     pub expires: Moment,
 }
 impl Personals for Requested {
@@ -77,8 +80,8 @@ impl Personals for Requested {
     }
 }
 
-/// An attempt starts whose message must not be sent twice. If no result is stored by `due`, the result is
-/// unknown.
+/// An attempt starts. This event is stored only if the message must not be sent twice. If no result is stored
+/// before the time `due`, the attempt counts as interrupted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptStarted {
     pub attempt: u32,
@@ -91,7 +94,7 @@ impl Personals for AttemptStarted {}
 pub struct AttemptFailed {
     pub attempt: u32,
     pub class: FailureClass,
-    /// The code of the provider. The text is empty if the provider sent no code.
+    /// The code in the response of the provider. The text is empty if the response contained no code.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub code: String,
     pub reason: String,
@@ -99,7 +102,7 @@ pub struct AttemptFailed {
 }
 impl Personals for AttemptFailed {}
 
-/// A rate limit allows no message before `due`. The attempt does not count as failed.
+/// A rate limit allows no message before the time `due`. The attempt does not count as failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Postponed {
     pub attempt: u32,
@@ -108,11 +111,11 @@ pub struct Postponed {
 }
 impl Personals for Postponed {}
 
-/// The provider accepted the message. The desk does not know whether the person has received the message.
+/// The provider accepted the message. The desk does not know whether the person got the message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Succeeded {
     pub attempt: u32,
-    /// The status or the code of the response, such as `250`.
+    /// The status or the code in the response of the provider, such as `250`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub code: String,
 }
@@ -123,7 +126,7 @@ impl Personals for Succeeded {}
 pub struct Failed {
     pub attempt: u32,
     pub class: FailureClass,
-    /// The code of the provider. The text is empty if the provider sent no code.
+    /// The code in the response of the provider. The text is empty if the response contained no code.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub code: String,
     pub reason: String,

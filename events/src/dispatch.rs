@@ -124,7 +124,7 @@ pub struct Offered {
     pub robot: String,
     /// The position of the robot at the start of the order.
     pub start: Position,
-    /// The name of the map node at which the robot is.
+    /// The name of the map node from which the robot starts the order.
     pub start_node: String,
     /// For each robot, the reason why the robot is suitable or not. The key is the name of a robot.
     pub reasons: BTreeMap<String, String>,

@@ -1,5 +1,5 @@
 //! Defines the events of one notification. The events are stored in the stream `notification-<id>`. A
-//! notification tells one person one fact, such as work that waits for this person
+//! notification tells one person one fact, for example that a ticket needs the vote of this person
 //! (plans/notifications.md, part 1).
 
 use serde::{Deserialize, Serialize};
@@ -9,9 +9,11 @@ use crate::event::{DeadlineChange, Personals, event_enum};
 use crate::person::QuietHours;
 use crate::{Moment, NodeId, PersonId, TicketSn};
 
-/// The id of the deadline at which the desk decides again about a held notification.
+/// The name of the deadline of a notification that is held during quiet hours. At this deadline, the desk
+/// decides again whether and how it sends messages.
 pub const RELEASE: &str = "release";
-/// The id of the deadline at which the desk waits no longer for the channels.
+/// The name of the deadline at which the desk completes a notification even if some deliveries have not
+/// ended.
 pub const EXPIRE: &str = "expire";
 
 event_enum! {
@@ -32,42 +34,44 @@ event_enum! {
     };
 }
 
-/// The fact that a notification tells.
+/// The fact that a notification tells a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fact {
-    /// A node waits for the vote of the person.
+    /// A workflow node waits until the person votes.
     ApprovalNeeded,
-    /// A node waits for the work of the person.
+    /// A workflow node waits until the person does some work.
     WorkAssigned,
 }
 
-/// A notification was requested. The same commit contains `held`, `routed` or `completed`.
+/// A notification was requested. The next event in the same commit is `held`, `routed` or `completed`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Requested {
     pub person: PersonId,
     pub fact: Fact,
     pub ticket: TicketSn,
     pub node: NodeId,
-    /// The name of the node at the time of the request.
+    /// The name of the workflow node when the notification was requested.
     pub name: String,
-    /// The number of the execution of the node.
+    /// The number of times that the ticket has entered the workflow node.
     pub round: u32,
     /// The id of the event that caused the notification.
     pub cause: String,
-    /// The time of this event.
+    /// The time of the event that caused the notification.
     pub at: Moment,
-    /// The key of the ticket's priority at the time of the request. The text is empty if the ticket has no
-    /// priority.
+    /// The key of the ticket priority when the notification was requested. The text is empty if the ticket
+    /// has no priority.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub priority: String,
-    /// True if the policy counts the priority as urgent. An urgent notification ignores quiet hours.
+    /// True if the notification policy contains the ticket priority in its list of urgent priorities. An
+    /// urgent notification ignores quiet hours.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_urgent: bool,
 }
 impl Personals for Requested {}
 
-/// The notification arrived in the quiet hours of the person. The desk sends no message before `until`.
+/// The desk holds the notification, because the person has quiet hours at this time. The desk sends no
+/// message before the time `until`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
     pub until: Moment,
@@ -77,22 +81,23 @@ pub struct Held {
 }
 impl Personals for Held {}
 
-/// One channel account that sends the notification.
+/// A channel account that sends a message about the notification. A channel account is a configured sender,
+/// such as a mail relay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
     pub account: String,
     pub channel: String,
 }
 
-/// The reason why a channel account of the policy sends no message to the person.
+/// The reason why a channel account sends no message to the person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SkipReason {
-    /// The person has no address for the channel.
+    /// The person has no address for the channel of the account.
     NoAddress,
-    /// An operator has switched the account off.
+    /// An operator has disabled the channel account.
     Disabled,
-    /// The policy names an account that is not defined.
+    /// The notification policy names the channel account, but no account with this name is defined.
     NotDefined,
 }
 
@@ -103,29 +108,31 @@ pub struct Skipped {
     pub reason: SkipReason,
 }
 
-/// The channel accounts were chosen. Each chosen account gets one delivery.
+/// The desk chose the channel accounts that send messages. For each account in `routes`, the desk creates one
+/// delivery.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Routed {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<Route>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<Skipped>,
-    /// The desk waits for the deliveries until this time.
+    /// The desk waits for the end of all deliveries, but not longer than until this time.
     pub expires: Moment,
 }
 impl Personals for Routed {}
 
-/// A delivery of the notification ended.
+/// One delivery of the notification ended. A delivery sends one message through one channel account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliveryEnded {
     pub account: String,
-    /// The stream of the delivery.
+    /// The name of the stream with the events of the delivery.
     pub delivery: String,
     pub is_accepted: bool,
-    /// The class of the failure. The value is absent if the provider accepted the message.
+    /// The class of the failure. The value is absent if the delivery was successful.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<FailureClass>,
-    /// The code of the provider, such as `310000`. The text is empty if the provider sent no code.
+    /// The code in the response of the provider, such as `310000`. The text is empty if the response
+    /// contained no code.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub code: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -133,19 +140,20 @@ pub struct DeliveryEnded {
 }
 impl Personals for DeliveryEnded {}
 
-/// The end of the work on a notification.
+/// The result of all deliveries of a notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// At least one provider accepted a message.
+    /// At least one message was accepted by its provider.
     Accepted,
-    /// No provider accepted a message. The person finds the notification in the inbox.
+    /// No message was accepted by a provider. The person finds the notification only in the inbox.
     InboxOnly,
-    /// The ticket did not wait for the person any more, so no message was sent.
+    /// The notification was not needed, because the ticket no longer waited for the person. No message was
+    /// sent.
     NotNeeded,
 }
 
-/// The work on the notification ended.
+/// The notification is completed. The desk sends no further messages about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Completed {
     pub outcome: Outcome,
@@ -154,7 +162,7 @@ pub struct Completed {
 }
 impl Personals for Completed {}
 
-/// The person marked the notification in the inbox as read.
+/// A person marked the notification as read in the inbox.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Read {
     pub by: PersonId,

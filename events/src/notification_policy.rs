@@ -1,5 +1,6 @@
 //! Defines the events of one notification policy. The events are stored in the stream
-//! `notification_policy-<name>`. The desk uses the policy `default`.
+//! `notification_policy-<name>`. A notification policy names the channel accounts that send messages. The
+//! desk uses only the policy with the name `default`.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,13 +13,15 @@ event_enum! {
     }
 }
 
-/// The notification policy was created or replaced by this definition.
+/// A notification policy was defined. This definition replaces an earlier definition of the same policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Defined {
     pub name: String,
-    /// The channel accounts that send each notification, if the person has an address for the channel.
+    /// The names of the channel accounts that send a message about each notification. An account sends no
+    /// message to a person who has no address for its channel.
     pub accounts: Vec<String>,
-    /// The keys of the ticket priorities that are urgent. An urgent notification ignores quiet hours.
+    /// The keys of the ticket priorities that are urgent. A notification about a ticket with such a priority
+    /// ignores quiet hours.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub urgent: Vec<String>,
 }

@@ -1,4 +1,5 @@
-//! Defines the events of the preferences of one person. The events are stored in the stream `person-<pid>`.
+//! Defines the events about the preferences of one person, such as the language. The events are stored in the
+//! stream `person-<pid>`.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,7 @@ use crate::event::{Personals, event_enum};
 use crate::{PersonId, Personal};
 
 event_enum! {
-    /// The events of the preferences of one person.
+    /// The events about the preferences of one person.
     PersonEvent of "person" {
         PreferencesChanged "person.preferences_changed" 1,
     }
@@ -24,29 +25,29 @@ pub enum Language {
     English,
 }
 
-/// A daily period in which a person gets no messages that are not urgent. Both times have the form `HH:MM`
-/// in the time zone of the person. If `to` is earlier than `from`, the period ends on the next day. The two
-/// times are never equal.
+/// A daily period in which a person gets only urgent messages. Both times have the form `HH:MM` in the time
+/// zone of the person. If `to` is earlier than `from`, the period ends on the next day. The two times are
+/// never equal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuietHours {
     pub from: String,
     pub to: String,
 }
 
-/// A person, or an operator for this person, changed the preferences. This event contains all preferences
-/// and replaces the earlier ones.
+/// The preferences of a person were changed by this person or by an operator. The event contains all
+/// preferences and replaces all earlier preferences.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PreferencesChanged {
     #[serde(default)]
     pub language: Language,
-    /// The time zone of the person, such as `Asia/Shanghai`. The value is absent if the person uses the time
-    /// zone of the desk.
+    /// The time zone of the person, such as `Asia/Shanghai`. If the value is absent, the time zone of the
+    /// desk is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quiet: Option<QuietHours>,
     /// The addresses of the person. The key is the kind of the address, such as `email` or `dingtalk`. The
-    /// values are encrypted with the person's key.
+    /// values are encrypted with the key of the person.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub addresses: BTreeMap<String, Personal>,
     pub by: PersonId,

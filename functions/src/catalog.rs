@@ -1,5 +1,6 @@
-//! The function catalog lists all functions with their names, triggers and purposes. The hosts
-//! start the functions from this list. A test compares the list with the deployment template.
+//! Lists all functions of the desk with their names, triggers and purposes. A function is a separate part of
+//! the program, such as the HTTP API or the handler of one queue. The desk starts its functions from this
+//! list. A test compares the list with the deployment template for AWS.
 
 use axum::Router;
 
@@ -7,34 +8,33 @@ use crate::App;
 use crate::http;
 use crate::queue::{self, Execute};
 
-/// The event that starts a function.
+/// The type of event that starts a function.
 #[derive(Clone, Copy, Debug)]
 pub enum Trigger {
-    /// The function serves HTTP requests with this router.
+    /// An HTTP request starts the function. The router handles the request.
     Http { router: fn(App) -> Router },
-    /// The function runs for every commit, in stream order. In the cloud, the commits come from the
-    /// table stream of the journal (the change stream of DynamoDB). On one machine, the commits
-    /// come from the feed.
+    /// Each new commit starts the function, in the order of each stream. In the cloud, the commits come from
+    /// the change stream of the DynamoDB table that stores the commits. On one machine, the commits come from
+    /// the feed (the sequence of all commits).
     Journal,
-    /// The function runs for every page of the feed.
+    /// Each new page of the feed (the sequence of all commits) starts the function.
     Feed,
-    /// The function runs for the messages of one queue. The queue has the same name as the
-    /// function.
+    /// Each message in one queue starts the function. The queue has the same name as the function.
     Queue {
-        /// Executes the intents (messages that request work) in the queue. For deadlines, the
-        /// registry contains other handlers.
+        /// Executes the intents (requests for work) in the messages of the queue. The messages can also
+        /// contain deadlines, which other functions from the registry handle.
         execute: Execute,
-        /// Maximum number of messages that one machine processes concurrently.
+        /// Maximum number of messages that one machine processes at the same time.
         concurrency: usize,
     },
-    /// Invokes the function for the messages of robots. The source is the queue `fleet` in the
-    /// cloud, and the broker on one machine.
+    /// Each message from a robot starts the function. In the cloud, the messages come from the queue `fleet`.
+    /// On one machine, they come from the MQTT broker.
     Fleet,
-    /// The function runs on a schedule. `ms` is the interval on one machine, in milliseconds.
+    /// A schedule starts the function. On one machine, the interval is `ms` milliseconds.
     Sweep { ms: u64 },
 }
 
-/// One function in the function catalog.
+/// One function of the desk, such as the HTTP API or the handler of one queue.
 #[derive(Clone, Copy, Debug)]
 pub struct Function {
     pub name: &'static str,
@@ -42,7 +42,7 @@ pub struct Function {
     pub does: &'static str,
 }
 
-/// The function catalog with all functions.
+/// All functions of the desk.
 pub const FUNCTIONS: &[Function] = &[
     Function {
         name: "command",
@@ -155,7 +155,7 @@ pub const FUNCTIONS: &[Function] = &[
     },
 ];
 
-/// Returns the names of all queues. A queue and its function have the same name.
+/// Returns the names of all queues. Each queue has the same name as the function that processes its messages.
 pub fn queues() -> Vec<&'static str> {
     FUNCTIONS
         .iter()
@@ -164,8 +164,8 @@ pub fn queues() -> Vec<&'static str> {
         .collect()
 }
 
-/// Returns the function that executes the intents (messages that request work) of a queue. Returns
-/// `None` if the queue does not exist.
+/// Returns the Rust function that executes the intents (requests for work) in the messages of a queue.
+/// Returns `None` if the queue does not exist.
 pub fn handler(queue: &str) -> Option<Execute> {
     FUNCTIONS
         .iter()

@@ -1,13 +1,15 @@
-//! The registry lists all aggregate types and all projections. The entry of an aggregate type
-//! contains its card (the stored summary), its reactions (functions that create messages) and its
-//! deadlines. The only other list of aggregates is the table in the crate `events`.
+//! Lists all aggregate types and all projections (documents that summarize the events of many streams).
+//! The entry of an aggregate type contains its card (the stored summary), its reactions (functions that
+//! request further work after an event) and the handler of its deadlines. The only other list of
+//! aggregates is the table in the crate `events`.
 //!
 //! To add an aggregate, make these changes:
 //!
 //! - Create `events/src/<name>.rs` with samples, and add one line to `events/src/lib.rs`.
 //! - Create `domain/src/<name>.rs` with the card of the aggregate.
 //! - Add one row to `REGISTRY` in this file.
-//! - Add the leading keys to `infra/deploy/template.yaml`.
+//! - Add the keys of the aggregate to the lists `dynamodb:LeadingKeys` in
+//!   `infra/deploy/template.yaml`, so that the cloud functions may access its data.
 //!
 //! To add a reaction, a card or a projection, create one file in its folder in `domain`. Then add
 //! one entry to this file.
@@ -199,8 +201,8 @@ pub static REGISTRY: Registry = &[
 /// All projections of the desk.
 pub static PROJECTIONS: Projections = &[&Of::<DeskBoard>(PhantomData)];
 
-/// Returns all lists with counters. Each entry contains the name of a view and the name of an
-/// index.
+/// Returns all lists for which the views store the number of entries. Each result contains the name of a view
+/// and the name of a list in this view.
 pub fn counted() -> Vec<(&'static str, &'static str)> {
     let lists = REGISTRY
         .iter()
@@ -210,8 +212,8 @@ pub fn counted() -> Vec<(&'static str, &'static str)> {
         .collect()
 }
 
-/// Returns true if a stream contains configuration. A stream of an unknown aggregate type also
-/// counts as configuration, because warnings about configuration streams are shown to a person.
+/// Returns true if the stream contains configuration. Also returns true if the type of the stream is unknown.
+/// A person is then warned about the stream, which is safer than no warning.
 pub fn is_configuration(stream: &str) -> bool {
     find(REGISTRY, stream).is_none_or(|row| row.role() == StreamRole::Configuration)
 }

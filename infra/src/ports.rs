@@ -1,5 +1,5 @@
-//! Defines the ports (interfaces to storage and to other systems) of one desk. The modules
-//! [`crate::local`] and [`crate::aws`] open these ports.
+//! Defines the ports (interfaces to storage and to other systems) of one desk. The modules [`crate::local`]
+//! and [`crate::aws`] create these ports.
 
 use std::sync::Arc;
 
@@ -20,29 +20,28 @@ pub struct Ports {
     pub ledger: Ledger,
     pub views: Arc<dyn Views>,
     pub queue: Arc<dyn Queue>,
-    /// Stores the documents and the queue messages that the desk computes from new commits. The
-    /// documents are stored in the views, and the messages in the work queues.
+    /// Stores the documents and queue messages that the desk computes from new commits. The documents are
+    /// stored in `views`, and the messages in `queue`.
     pub page_writer: Arc<dyn PageWriter>,
-    /// Stores encrypted uploaded files, and the archive objects of the feed.
+    /// Stores uploaded files in encrypted form, and archived parts of the feed (the sequence of all commits).
     pub blob: Arc<dyn Blob>,
     pub secrets: Arc<dyn Secrets>,
-    /// The client for outgoing HTTP requests.
+    /// Sends HTTP requests to other systems.
     pub http: Arc<dyn HttpClient>,
     pub login: Arc<dyn Login>,
     pub directory: Arc<dyn Directory>,
     /// Publishes messages to robots.
     pub fleet: Arc<dyn Fleet>,
-    /// Sends mails to relays.
+    /// Sends mails to mail relays.
     pub mailer: Arc<dyn Mailer>,
 }
 
 impl Ports {
-    /// Creates all ports of a desk from the given storage ports. The named secrets are stored in
-    /// the key store.
+    /// Creates all ports of a desk from the given storage ports.
     ///
-    /// At first, the HTTP port sends no request, the login port accepts no token, the directory is
-    /// empty, robots have no broker, and no mail is sent. If the desk needs these ports, the caller
-    /// replaces them.
+    /// The other ports do not reach other systems: no HTTP request, no mail and no message to robots is sent.
+    /// The login port accepts no token, and the company directory is empty. A caller that needs one of these
+    /// ports replaces it.
     pub fn over(
         ledger: Ledger,
         views: Arc<dyn Views>,

@@ -1,5 +1,6 @@
-//! These tests run the commands in the documents of the project. All code blocks of a document that are
-//! marked with `sh run` are run in order in an empty directory. Each block must succeed.
+//! These tests run the commands in the documents of the project. In each document, the tests run all code
+//! blocks that are marked with `sh run`. The blocks run in the order of the document, in an empty directory.
+//! Each block must succeed.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,18 +10,18 @@ use std::process::{Command, Stdio};
 
 use tests::process::{program, root};
 
-/// The test makes a shell script from a document. This number is the maximum number of times that the
-/// script checks whether a started server responds. The script checks ten times per second, and fails
-/// after the last check.
+/// The test makes a shell script from a document. The script waits until a started server responds. It checks
+/// ten times per second whether the server responds. After this number of checks, the script fails.
 const LOOKS: u32 = 600;
-/// Port numbers in the documents. The test replaces each of these numbers by a free port.
+/// Port numbers of HTTP servers in the documents. The test replaces each of these numbers by the number of a
+/// free port.
 const PORTS: [&str; 4] = ["8080", "8081", "8082", "18080"];
-/// Port numbers of servers in the documents that do not use HTTP or have no path `/healthz`. The test replaces
-/// these numbers too, and does not wait for the servers.
+/// Port numbers of other servers in the documents, which do not use HTTP or have no path `/healthz`. The test
+/// also replaces these numbers by free ports, but does not wait until these servers respond.
 const OTHER_PORTS: [&str; 2] = ["2525", "2526"];
 
-/// The use of a code block in this test. The words after the language name of the block, for example
-/// `run`, determine the use.
+/// What the test does with a code block. The first line of the block contains a word for this, such as `run`,
+/// after the name of the language.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Use {
     Run,
@@ -32,7 +33,8 @@ enum Use {
 /// One fenced code block of a Markdown document.
 #[derive(Clone, Debug)]
 struct Block {
-    /// Line number of the first line of the block in the document, counted from 1.
+    /// Line number of the first line of the block in the document. The first line of the document has number
+    /// 1.
     line: usize,
     purpose: Use,
     text: String,
@@ -51,8 +53,8 @@ fn purpose(info: &str) -> Use {
     }
 }
 
-/// Returns the fenced code blocks of a Markdown document in order. If a block is indented, the indentation
-/// is removed.
+/// Returns the fenced code blocks of a Markdown document, in the order of the document. If a block is
+/// indented, the indentation is removed from its lines.
 fn blocks(document: &str) -> Vec<Block> {
     let (mut found, mut open): (Vec<Block>, Option<(Block, usize)>) = (Vec::new(), None);
     for (at, line) in document.lines().enumerate() {
@@ -83,10 +85,10 @@ fn blocks(document: &str) -> Vec<Block> {
     found
 }
 
-/// Joins all code blocks of a document into one shell script. The script waits until each started server
-/// responds, and prints the line number of a failed block. The script contains the ports in `ports`
-/// instead of the port numbers in the document. Returns the script and the number of blocks that run
-/// commands.
+/// Returns a shell script that contains all code blocks of a document, and the number of blocks that run
+/// commands. The script waits until each started server responds. If a block fails, the script prints its
+/// line number. The parameters `ports` and `other_ports` contain the free port for each port number in the
+/// document.
 fn script(
     blocks: &[Block],
     ports: &BTreeMap<&str, String>,
@@ -115,7 +117,7 @@ fn script(
         for (literal, free) in other_ports {
             text = text.replace(literal, free);
         }
-        // The documents start the program with `cargo run`. The test runs the program that is already
+        // The documents start the program with `cargo run`. The script starts the program that is already
         // built.
         let text = text.replace("cargo run --release --", "ledgerdesk");
         let _ = writeln!(script, "block={line}");
@@ -143,8 +145,8 @@ fn script(
     (script, commands)
 }
 
-/// Runs all code blocks of a document. If a block fails, the error message contains the line number of
-/// this block.
+/// Runs all code blocks of a document. If a block fails, the error message contains the line number of this
+/// block.
 fn execute(document: &str) {
     let path = root().join(document);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{document}: {error}"));
@@ -187,8 +189,8 @@ fn execute(document: &str) {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        // The shell and the servers that it starts form one process group. One signal to this group ends
-        // all servers.
+        // The shell and all servers that it starts are in one process group. The test can therefore end all
+        // of them with one signal.
         .process_group(0)
         .spawn()
         .unwrap();

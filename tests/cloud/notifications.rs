@@ -1,5 +1,6 @@
-//! This test notifies an approver with deployed cloud functions: `follow` requests the notification, `notify`
-//! chooses the channel account, and `send` sends a mail to a relay on this machine.
+//! This test checks that deployed cloud functions notify an approver. The function `follow` requests the
+//! notification, `notify` chooses the channel account, and `send` sends a mail. The mail goes to a mail relay
+//! on this machine.
 
 use std::process::{Child, Command, Stdio};
 
@@ -11,7 +12,7 @@ use tests::process::root;
 use crate::TestDesk;
 use crate::desk::until;
 
-/// A mail relay that is ended when this value is dropped.
+/// A running mail relay. When this value is dropped, the mail relay is ended.
 struct Relay(Child);
 
 impl Drop for Relay {

@@ -1,5 +1,6 @@
 //! These tests check the read operations of BlueKing clients: ticket lists of one person, complete logs,
-//! catalogs that are found by name, and the operations for pipelines.
+//! catalogs that are found by name, and the operations with which a pipeline (an automatic build) finds
+//! services and the fields that it must submit.
 
 use axum::body::Body;
 use axum::http::Request;

@@ -1,4 +1,4 @@
-//! Starts programs of other vendors for the process tests.
+//! Installs and starts programs of other vendors, such as a mail relay, for the process tests.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use tests::process::root;
 
-/// A child process. The process is killed when this value is dropped.
+/// A running program. When this value is dropped, the program is killed.
 pub(crate) struct Process(Child);
 
 impl Drop for Process {
@@ -16,7 +16,8 @@ impl Drop for Process {
     }
 }
 
-/// Installs the programs of other vendors if they are missing, and returns their folder.
+/// Installs the programs of other vendors if they are not installed yet. Returns the path of the directory
+/// with the programs.
 pub(crate) fn installed() -> PathBuf {
     let status = Command::new(root().join("tests/foreign/install"))
         .status()
@@ -25,7 +26,7 @@ pub(crate) fn installed() -> PathBuf {
     root().join("target/foreign")
 }
 
-/// Starts a program. Its output is appended to a file.
+/// Starts a program. Everything that the program prints is appended to the file `output`.
 pub(crate) fn spawn(command: &mut Command, output: &Path) -> Process {
     let file = File::options()
         .create(true)

@@ -1,5 +1,5 @@
-//! These tests send notifications through a real mail relay (the PyPI package aiosmtpd) and through a robot that
-//! checks signatures. The tests read the mails from the file of the relay.
+//! These tests send notifications through a real mail relay (the PyPI package aiosmtpd) and through a
+//! DingTalk robot that checks signatures. The mail relay writes its mails to a file, which the tests read.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -20,7 +20,7 @@ use tests::process::root;
 use crate::desk::{Desk, until};
 use crate::foreign::{Process, spawn};
 
-/// Number of tickets in the test that kills the desk.
+/// Number of tickets that the test opens while it kills the desk several times.
 const TICKETS: usize = 40;
 /// Number of times that the test kills the desk.
 const KILLS: u64 = 8;
@@ -70,7 +70,8 @@ fn free_port() -> u16 {
     listener.local_addr().expect("an address").port()
 }
 
-/// Starts a robot in this process. Returns the robot and its URL.
+/// Starts an imitation of a DingTalk robot in this process. The robot accepts the given token and secret.
+/// Returns the robot and its URL.
 async fn robot(token: &str, secret: &str) -> (Arc<Robot>, String) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
         .await
@@ -91,8 +92,8 @@ fn robot_account(name: &str, url: &str) -> String {
     format!("[[account]]\nname = \"{name}\"\nchannel = \"dingtalk_robot\"\nurl = \"{url}\"\n")
 }
 
-/// Opens an approval ticket of the user lisi, with the lowest priority. Returns the ticket number, or `None` if
-/// no response arrived.
+/// Opens an approval ticket with the lowest priority for the user lisi. Returns the ticket number, or `None`
+/// if no response arrived.
 async fn submit(desk: &Desk) -> Option<String> {
     let mut request = approval_request();
     for field in request["fields"].as_array_mut().expect("fields") {
@@ -226,7 +227,8 @@ async fn an_approver_is_told_by_mail_and_by_a_signed_robot() {
         .expect("a refusal");
     let refusal = refused["text"].as_str().expect("a text");
     assert!(refusal.contains("310000): sign not match"), "{refusal}");
-    // Quiet hours hold the next message. The desk restarts before the quiet hours end.
+    // The next message is held, because the person has quiet hours now. The desk is restarted before the
+    // quiet hours end.
     let minute = |seconds: i64| {
         let at = SystemClock.now().0 / 1000 + seconds;
         let at = jiff::Timestamp::from_second(at).expect("a time");
@@ -326,7 +328,8 @@ async fn no_notification_is_lost_after_kills() {
         }
     })
     .await;
-    // Each delivery has its own Message-ID. A repeated mail has the Message-ID of the first mail.
+    // Each delivery has its own Message-ID. If a delivery sends its mail twice, both mails have the same
+    // Message-ID.
     let mut arrived: BTreeMap<String, usize> = BTreeMap::new();
     for mail in relay.mails() {
         let id = mail["headers"]["message-id"]

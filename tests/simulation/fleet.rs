@@ -563,8 +563,8 @@ impl World {
         }
     }
 
-    /// Continues with the next message or deadline. If handling a deadline does not change the deadline, it
-    /// fires again after 10 seconds.
+    /// Handles the next message or the next deadline. If a deadline still has the same time afterwards, it is
+    /// set again, 10 seconds later.
     fn advance(&mut self) {
         let due = self.deadlines.iter().min_by_key(|(_, due)| **due);
         let due = due.map(|(id, due)| (id.clone(), *due));

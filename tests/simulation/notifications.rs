@@ -1,13 +1,14 @@
-//! This test simulates notifications with two channel accounts. The provider of an account loses requests and
-//! responses, refuses messages, and limits their rate. The desk may crash between any two steps, and a queue
-//! message may be parked (set aside after too many errors).
+//! This test simulates a notification that two channel accounts send. The providers of the accounts lose
+//! requests and responses, refuse messages, and limit their rate. The desk can crash between any two steps. A
+//! queue can park a message, which means that the message is never delivered.
 //!
-//! The simulation uses the decisions and deadlines of the real code. It repeats the steps of the real runner:
-//! load the delivery, record the start if the message must not be sent twice, send the message, and record the
-//! response.
+//! The simulation uses the decisions and deadlines of the real code. It repeats the steps of the real code
+//! that sends messages. These steps are: load the delivery, store the start if the message must not be sent
+//! twice, send the message, and store the result.
 //!
-//! Every run must end. A notification or a delivery that has not ended must always have a deadline. A message that
-//! must not be repeated arrives at most once. A message that a provider accepted has arrived.
+//! Every simulated run must end. As long as the notification or a delivery has not ended, it must have a
+//! deadline. A message that must not be sent twice arrives at most once. If a provider accepted a message,
+//! the message has arrived.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
@@ -31,14 +32,16 @@ use crate::scheduler::Dice;
 const SEEDS: u64 = 10_000;
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
-/// Maximum number of steps of one run.
+/// Maximum number of steps of one simulated run.
 const STEPS_MAX: usize = 5_000;
-/// Time after which a deadline fires again, or a queue message arrives again, if the desk crashed.
+/// Time in milliseconds after which the desk continues its work after a crash. The same deadline or the same
+/// queue message then arrives again.
 const AGAIN_MS: i64 = 30_000;
-/// The rule for unknown results of each account. The index is the number of the account.
+/// The rule of each channel account after an attempt with an unknown result. The first account does not send
+/// the message again. The second account sends the message again.
 const REPETITIONS: [Repetition; 2] = [Repetition::AtMostOnce, Repetition::AtLeastOnce];
 
-/// A stream with its state and its deadlines.
+/// One stream of the ledger: its state and the times of its deadlines.
 struct Stream<D> {
     state: D,
     deadlines: BTreeMap<Cow<'static, str>, Moment>,
@@ -52,8 +55,9 @@ impl<D: Decider<Context = ()>> Stream<D> {
         }
     }
 
-    /// Executes a command and returns its events. A rejected command has no events. Changes of the deadline
-    /// `ignored` are not stored.
+    /// Executes a command and returns its events. If the command is rejected, returns no events. The deadline
+    /// `ignored` is never set. With this parameter, a test checks that the simulation finds a missing
+    /// deadline.
     fn execute(&mut self, command: &D::Command, ignored: Option<&str>) -> Vec<D::Event> {
         let events = self.state.decide(command, &()).unwrap_or_default();
         for event in &events {
@@ -70,7 +74,7 @@ impl<D: Decider<Context = ()>> Stream<D> {
     }
 }
 
-/// A message in a queue of the desk.
+/// A message in a queue of the desk. The message starts a delivery or reports the end of a delivery.
 #[derive(Clone, Debug)]
 enum Message {
     Start(usize),
@@ -83,20 +87,20 @@ struct World {
     notification: Stream<Notification>,
     deliveries: [Stream<Delivery>; 2],
     queue: VecDeque<Message>,
-    /// Number of messages that arrived at the person, by account.
+    /// Number of messages that arrived at the person. The array contains one number for each channel account.
     arrived: [u32; 2],
-    /// The earliest time at which a message may arrive.
+    /// The end of the quiet hours. No message may arrive before this time.
     earliest: Moment,
-    /// Probability of a fault in a request, in percent.
+    /// Probability in percent that the provider causes a fault, such as a lost response.
     faults: usize,
     crashes: u64,
     parked: u64,
     ignored: Option<&'static str>,
-    /// The first missing deadline that the run has found.
+    /// An English text about a deadline that should exist but is missing. `None` if no deadline is missing.
     missing: Option<String>,
 }
 
-/// The reason why a simulated run did not end, or ended in a wrong state.
+/// An English text that explains why a simulated run failed.
 #[derive(Debug)]
 struct Failure(String);
 
@@ -140,7 +144,8 @@ impl World {
         world
     }
 
-    /// Returns the decision at the current time: hold the message until the end of the quiet hours, or send it.
+    /// Returns the decision about the notification at the current time. During quiet hours, the notification
+    /// is held. Otherwise, it is sent or, in one of ten cases, not needed.
     fn next(&mut self) -> Next {
         if self.now < self.earliest {
             return Next::Decided(Decision::Hold(Held {
@@ -166,7 +171,8 @@ impl World {
         }))
     }
 
-    /// Executes a command of the notification, and queues the messages that its events cause.
+    /// Executes a command of the notification. If the events start deliveries, adds the messages for these
+    /// deliveries to the queue.
     fn notify(&mut self, command: &Command) {
         for event in self.notification.execute(command, self.ignored) {
             if let NotificationEvent::Routed(_) = event {
@@ -176,8 +182,8 @@ impl World {
         self.check_deadlines();
     }
 
-    /// Executes a command of a delivery, and queues the message that reports its end. Returns true if the command
-    /// had an event.
+    /// Executes a command of the delivery with the given number. If the delivery ends, adds a message that
+    /// reports the end to the queue. Returns true if the command added at least one event.
     fn deliver(&mut self, number: usize, command: &delivery::Command) -> bool {
         let events = self.deliveries[number].execute(command, self.ignored);
         for event in &events {
@@ -199,7 +205,8 @@ impl World {
         !events.is_empty()
     }
 
-    /// Queues a message. The queue may deliver the message twice. A parked message is never delivered.
+    /// Adds a message to the queue. At random, the message is added twice (it is then delivered twice) or is
+    /// not added (it is parked).
     fn queue(&mut self, message: Message) {
         if self.dice.below(100) < 2 {
             self.parked += 1;
@@ -217,7 +224,8 @@ impl World {
         crashes
     }
 
-    /// Processes a queue message. Returns false if the desk crashed. The message then arrives again.
+    /// Processes a queue message. Returns false if the desk crashed. In this case, the same message arrives
+    /// again later.
     fn process(&mut self, message: &Message) -> Result<bool, Failure> {
         match message {
             Message::Report(ended) => {
@@ -247,7 +255,8 @@ impl World {
         }
     }
 
-    /// Makes the next attempt of a delivery, if it is due. Returns false if the desk crashed.
+    /// Makes the next attempt of a delivery if the time of this attempt has come. Returns false if the desk
+    /// crashed.
     fn attempt(&mut self, number: usize) -> Result<bool, Failure> {
         let state = &self.deliveries[number].state;
         if !state.is_open() || state.attempts.due > self.now {
@@ -287,7 +296,8 @@ impl World {
         Ok(!self.crashes())
     }
 
-    /// Sends a message to the provider, and returns the verdict that the desk computes.
+    /// Simulates that a message is sent to the provider. Returns the verdict (the result of the attempt).
+    /// Returns an error if the message is sent during quiet hours.
     fn send(&mut self, number: usize) -> Result<Verdict, Failure> {
         if self.now < self.earliest {
             return Err(Failure("a message was sent in the quiet hours".into()));
@@ -326,7 +336,8 @@ impl World {
         })
     }
 
-    /// Returns the earliest deadline: its time, its stream (`None` is the notification) and its id.
+    /// Returns the time, the stream and the id of the earliest deadline. The stream is the number of a
+    /// delivery, or `None` for the notification.
     fn earliest_deadline(&self) -> Option<(Moment, Option<usize>, Cow<'static, str>)> {
         let own = self.notification.deadlines.iter();
         let own = own.map(|(id, due)| (*due, None, id.clone()));
@@ -341,7 +352,8 @@ impl World {
         own.chain(of_deliveries).min()
     }
 
-    /// Records an error if a stream that has not ended has no deadline.
+    /// Checks that the notification and each delivery have a deadline until they have ended. If a deadline is
+    /// missing, stores this error in `missing`.
     fn check_deadlines(&mut self) {
         let expected = match &self.notification.state.phase {
             Phase::Held(_) => Some(RELEASE),

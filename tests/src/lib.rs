@@ -47,12 +47,15 @@ use tower::ServiceExt as _;
 
 /// The clock of each [`TestDesk`] starts at this time: 2026-11-22 10:00:00 in the time zone Asia/Shanghai.
 pub const MORNING: Moment = Moment(1_795_312_800_000);
-/// Code and secret of a test app that may act for any user without a login of this user.
+/// The code and the secret of a test app (a client program). The app may act for any user, even if the user
+/// is not logged in.
 pub const TRUSTED: (&str, &str) = ("bk_log_search", "secret-of-the-log-platform");
-/// Code and secret of a test app that may not impersonate users. Each user must log in.
+/// The code and the secret of a test app (a client program). The app may act only for users who are logged
+/// in.
 pub const PLAIN: (&str, &str) = ("plain_app", "secret-of-the-plain-app");
 
-/// Returns the event that registers an app (a client program) with the given code.
+/// Returns the event that registers an app (a client program) with the given code. If `may_impersonate` is
+/// true, the app may act for any user.
 pub fn registered(code: &str, may_impersonate: bool) -> events::app::Registered {
     events::app::Registered {
         code: code.into(),
@@ -80,15 +83,15 @@ pub fn organization() -> File {
     .expect("an organization")
 }
 
-/// Opens the views (stored lists of tickets and other items) in a file of the given directory. The function
-/// `counted` returns the lists for which the views also store the number of entries.
+/// Opens a file in the given directory that stores the views (lists of tickets and other items). For some
+/// lists, the views also store the number of entries.
 pub fn views_file(directory: &Path) -> Arc<ViewsFile> {
     let counted = functions::registry::counted();
     Arc::new(ViewsFile::open(directory, Arc::default(), &counted).expect("views"))
 }
 
-/// A complete desk that keeps all data in memory. A background task (the follower) updates the views
-/// (stored lists) after each commit. The task ends when the desk is dropped.
+/// A complete desk that keeps all data in memory. After each commit, a background task (the follower) updates
+/// the views (stored lists). When the desk is dropped, this task ends.
 pub struct TestDesk {
     pub app: App,
     pub clock: Arc<ManualClock>,
@@ -110,8 +113,7 @@ impl TestDesk {
         Self::open_over(Arc::new(Views::default())).await
     }
 
-    /// Opens a desk with the demo company. The desk uses the given views (stored lists), for example views
-    /// in a file.
+    /// Opens a desk with the demo company. The desk stores its lists in `views`, which can be a file.
     pub async fn open_over(views: Arc<dyn infra::views::Views>) -> Self {
         Self::bare_over(views, Settings::default())
             .await
@@ -192,9 +194,9 @@ impl TestDesk {
         desk
     }
 
-    /// Restarts the desk with the same ledger, keys and files, but with empty views (stored lists) and
-    /// empty queues. The restart simulates the loss of `views.db`. The function returns after the desk has
-    /// filled the views again from the ledger.
+    /// Restarts the desk with the same ledger, keys and files. The views (stored lists) and the queues are
+    /// empty after the restart, as after a loss of the file `views.db`. The function returns when the desk
+    /// has computed the views again from the ledger.
     pub async fn restart_without_views(self) -> Self {
         let old = &self.app;
         let ports = Ports {
@@ -228,14 +230,14 @@ impl TestDesk {
         desk
     }
 
-    /// Stops the follower (the task that updates the stored lists after each commit). A test can thus
-    /// simulate a crash after a commit and before the update of the lists.
+    /// Stops the follower (the task that updates the stored lists after each commit). With this function, a
+    /// test can simulate a crash between a commit and the update of the lists.
     pub fn stop_following(&self) {
         self.follower.abort();
     }
 
-    /// Waits until the follower (the task that updates the stored lists) has processed all commits that the
-    /// ledger contains at the time of the call.
+    /// Waits until the follower (the task that updates the stored lists) has processed all commits in the
+    /// ledger. Commits that are added during the wait are not included.
     pub async fn followed(&self) {
         let head = self.app.ledger.store.head().await.expect("head").position;
         let mut followed = self.app.followed.subscribe();
@@ -245,8 +247,8 @@ impl TestDesk {
             .expect("the follower lives");
     }
 
-    /// Asserts that the configuration of the desk contains the service. A test calls this function directly
-    /// after the creation of the service.
+    /// Asserts that a service is part of the configuration of the desk. A test calls this function just after
+    /// it has created the service.
     pub async fn configured(&self, service: i64) {
         assert!(
             self.app
@@ -259,8 +261,8 @@ impl TestDesk {
         );
     }
 
-    /// Fires due deadlines and processes all queues. The function repeats both steps until no deadline and
-    /// no message is due at the current time of the test clock.
+    /// Executes all work that is due at the current time of the test clock: deadlines that were reached, and
+    /// the messages of all queues. The function repeats this until no work is left.
     pub async fn settle(&self) {
         loop {
             self.followed().await;
@@ -308,14 +310,14 @@ impl TestDesk {
         )
     }
 
-    /// Calls an operation of the BlueKing API as the app [`TRUSTED`]. Returns the response envelope (the
-    /// JSON object with `result`, `code`, `message` and `data`).
+    /// Calls an operation of the BlueKing API as the app [`TRUSTED`]. Returns the whole response, which is a
+    /// JSON object with `result`, `code`, `message` and `data`.
     pub async fn call(&self, operation: &str, body: Value) -> Value {
         self.call_with(operation, body, &[]).await
     }
 
-    /// Calls an operation of the BlueKing API with additional headers. If the body contains no credentials,
-    /// the function adds the credentials of the app [`TRUSTED`].
+    /// Calls an operation of the BlueKing API with additional headers, and returns the whole response. If the
+    /// body contains no credentials, the function adds the credentials of the app [`TRUSTED`].
     pub async fn call_with(
         &self,
         operation: &str,
@@ -338,25 +340,26 @@ impl TestDesk {
         serde_json::from_slice(&bytes).expect("an envelope")
     }
 
-    /// Calls an operation of the BlueKing API, which must succeed. Returns the member `data` of the response.
+    /// Calls an operation of the BlueKing API, and returns the member `data` of the response. Panics if the
+    /// operation fails.
     pub async fn must(&self, operation: &str, body: Value) -> Value {
         let envelope = self.call(operation, body.clone()).await;
         data_of(operation, &body, &envelope)
     }
 
-    /// Calls an operation of the BlueKing API, which must be rejected. Returns the error code and the error
-    /// message.
+    /// Calls an operation of the BlueKing API, and returns the error code and the error message. Panics if
+    /// the operation succeeds.
     pub async fn refused(&self, operation: &str, body: Value) -> (i64, String) {
         let envelope = self.call(operation, body.clone()).await;
         refusal_of(operation, &body, &envelope)
     }
 
-    /// Returns the number of concurrent requests that a test of race conditions sends.
+    /// Returns the number of requests that a test sends at the same time to find race conditions.
     pub fn rivals(&self) -> usize {
         200
     }
 
-    /// Returns the current day of the test clock in the format of ticket numbers (`YYYYMMDD`).
+    /// Returns the current day of the test clock in the format that ticket numbers use (`YYYYMMDD`).
     pub fn day(&self) -> String {
         local(self.app.ledger.clock.now(), "%Y%m%d")
     }
@@ -366,8 +369,8 @@ impl TestDesk {
         local(self.app.ledger.clock.now(), "%Y-%m-%d %H:%M:%S")
     }
 
-    /// Returns the position of the last commit in the ledger. If this position is equal before and after a
-    /// request, the request stored no commit.
+    /// Returns the position of the last commit in the ledger. A test can compare the positions before and
+    /// after a request. If they are equal, the request stored no commit.
     pub async fn head(&self) -> i64 {
         self.app.ledger.store.head().await.expect("head").position
     }
@@ -384,8 +387,8 @@ impl TestDesk {
     }
 }
 
-/// Returns the member `data` of a response envelope (the JSON object that every operation returns). Panics
-/// if the operation did not succeed.
+/// Returns the member `data` of a response of the BlueKing API. Panics if the response reports an error. The
+/// parameters `operation` and `body` are used only in the panic message.
 pub fn data_of(operation: &str, body: &Value, envelope: &Value) -> Value {
     assert_eq!(
         (&envelope["result"], &envelope["code"], &envelope["message"]),
@@ -395,8 +398,8 @@ pub fn data_of(operation: &str, body: &Value, envelope: &Value) -> Value {
     envelope["data"].clone()
 }
 
-/// Checks that a response envelope (the JSON object that every operation returns) reports a rejected
-/// operation. Returns the error code and the message.
+/// Returns the error code and the error message of a response of the BlueKing API. Panics if the response
+/// reports success. The parameters `operation` and `body` are used only in the panic message.
 pub fn refusal_of(operation: &str, body: &Value, envelope: &Value) -> (i64, String) {
     assert_eq!(
         (&envelope["result"], &envelope["data"]),
@@ -409,7 +412,7 @@ pub fn refusal_of(operation: &str, body: &Value, envelope: &Value) -> (i64, Stri
     )
 }
 
-/// Formats an instant in the default time zone of a desk.
+/// Returns a time as text in the time zone that a desk uses by default. `format` is the format of the text.
 pub fn local(at: Moment, format: &str) -> String {
     let zone = Settings::default().zone;
     jiff::Timestamp::from_millisecond(at.0)
@@ -419,8 +422,8 @@ pub fn local(at: Moment, format: &str) -> String {
         .to_string()
 }
 
-/// Returns form fields in the format of the BlueKing API. Each pair contains the key and the value
-/// of a field.
+/// Returns form fields as JSON in the format of the BlueKing API. Each pair contains the key and the value of
+/// one field.
 pub fn form(pairs: &[(&str, &str)]) -> Value {
     pairs
         .iter()
@@ -508,8 +511,8 @@ impl TestDesk {
         )
     }
 
-    /// Executes an operation on a ticket over `/v1`. The operation must succeed. Returns the body of the
-    /// response.
+    /// Executes an operation on a ticket through the API `/v1`, and returns the body of the response. Panics
+    /// if the operation fails.
     pub async fn operate(&self, sn: &Value, operation: &str, user: &str, body: Value) -> Value {
         let (status, answer) = self
             .v1(
@@ -523,8 +526,8 @@ impl TestDesk {
         answer
     }
 
-    /// Executes an operation on a ticket over `/v1`. The operation must be rejected. Returns the status and
-    /// the error detail.
+    /// Executes an operation on a ticket through the API `/v1`, and returns the status and the error detail.
+    /// Panics if the operation succeeds.
     pub async fn not_operated(
         &self,
         sn: &Value,
@@ -551,8 +554,8 @@ impl TestDesk {
     }
 }
 
-/// Adds the credentials of the app [`PLAIN`] and the login token of the user lisi to a request body. A
-/// request with this body can act only for the user lisi.
+/// Returns the request body with the credentials of the app [`PLAIN`] and the login token of the user lisi.
+/// With this body, a request can act only for the user lisi.
 pub fn of_lisi_alone(mut body: Value) -> Value {
     body["bk_app_code"] = PLAIN.0.into();
     body["bk_app_secret"] = PLAIN.1.into();

@@ -1,8 +1,9 @@
-//! Implements the aggregate of one API call. An automatic node of a ticket requests the call. [`plan`] builds
-//! the next request, and [`judge`] evaluates the response. This module stores all attempts.
+//! Implements the aggregate of one API call to an external system. An automatic node of a ticket requests the
+//! API call. [`plan`] builds the next HTTP request, and [`judge`] evaluates its response. The stream of the
+//! API call stores all attempts.
 //!
-//! Each state except the last has a deadline. If the program stops before the ticket has stored the result,
-//! the desk repeats the work at the deadline.
+//! Until the API call is closed, its stream contains a deadline. If the program stops before the ticket has
+//! stored the result, the desk repeats the work at this deadline.
 
 pub mod judge;
 pub mod plan;
@@ -19,33 +20,33 @@ use serde::{Deserialize, Serialize};
 use crate::attempt::{Attempts, Policy, Report, Verdict};
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
-/// Time limit in milliseconds until the ticket must have stored the result. After this time, the desk sends
-/// the result to the ticket again.
+/// Time in milliseconds that the ticket has to store the result of an API call. After this time, the desk
+/// sends the result to the ticket again.
 const RESULT_DUE_MS: i64 = 30_000;
-/// Step of an API call that continues an existing task of BlueKing SOPS. The next request reads the state of
-/// this task.
+/// The step of an API call that continues an existing task in BlueKing SOPS. The next request reads the state
+/// of this task.
 pub const RESUMED: &str = "resumed";
-/// Step of an API call after a poll. The response to the poll did not satisfy the condition that ends the
-/// polls.
+/// The step of an API call that polls an external system. The last response did not satisfy the condition
+/// that ends the polls, so another poll follows.
 pub const POLLED: &str = "polled";
-/// Step of an API call after the task in BlueKing SOPS was created and before the task is started.
+/// The step of an API call whose task exists in BlueKing SOPS but is not started. The next request starts the
+/// task.
 pub const CREATED: &str = "created";
 
 /// The commands of one API call.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Request(Requested),
-    /// Stores that the desk will send a request next, and that this request must not be sent twice. If no
-    /// result is stored before the time `until`, the desk does not know whether the external system has
-    /// executed the request.
+    /// Stores that an attempt starts. The desk uses this command only if the request must not be sent twice.
+    /// If no outcome is stored before the time `until`, the attempt counts as interrupted.
     Begin {
         attempt: u32,
         until: Moment,
     },
     /// Stores the outcome of the current attempt.
     Record(Report),
-    /// Closes the API call. The member `recorded` is true if the ticket stored the result. The member is
-    /// false if the ticket did not need the result.
+    /// Closes the API call, because no work remains. The member `recorded` is true if the ticket stored the
+    /// result, and false if the ticket did not need the result.
     Close {
         recorded: bool,
     },
@@ -69,7 +70,7 @@ pub enum Rejection {
 pub struct ApiCall {
     pub requested: Option<Requested>,
     pub attempts: Attempts,
-    /// Number of polls in which the external system reported that the work was not complete.
+    /// Number of polls to which the external system replied that the work is not complete.
     pub polls: u32,
     pub step: String,
     pub task: String,
@@ -153,10 +154,10 @@ impl Decider for ApiCall {
 }
 
 impl ApiCall {
-    /// Returns the consequence of an attempt that was interrupted before its result was stored. If the
-    /// attempt started a task of BlueKing SOPS, the next request reads the state of the task. If the
-    /// attempt created the task, the API call fails, because the task may already exist. Returns `None` if
-    /// no attempt was interrupted.
+    /// Returns the verdict about an attempt that was interrupted, or `None` if the current attempt was not
+    /// interrupted. If the purpose of this attempt was to start a task in BlueKing SOPS, the next request
+    /// reads the state of the task. If the purpose was to create the task, the API call fails, because the
+    /// task may already exist.
     pub fn interrupted(&self) -> Option<Verdict> {
         match self.step.as_str() {
             _ if !self.attempts.is_interrupted() => None,
@@ -229,8 +230,9 @@ impl ApiCall {
     }
 }
 
-/// The default retry policy for service tasks (the work of automatic nodes). The first pause is 3 seconds.
-/// Each further pause is twice as long, but not longer than 5 minutes.
+/// The default retry policy for the work of automatic nodes. The desk makes one attempt, but a workflow can
+/// allow more attempts. In this case, the first pause is 3 seconds. Each further pause is twice as long, but
+/// not longer than 5 minutes.
 pub const POLICY: Policy = Policy {
     attempts_max: 1,
     first_ms: 3_000,

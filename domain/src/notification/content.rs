@@ -1,4 +1,5 @@
-//! Defines the content of a message before a channel formats it.
+//! Defines the content of a message to a person. The content has no format yet. A channel, such as e-mail,
+//! converts the content to its own format.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,20 +18,22 @@ pub struct Link {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Content {
     pub subject: String,
-    /// The first sentence, with the name of the person.
+    /// The first sentence of the message. It contains the name of the person who gets the message.
     pub intro: String,
-    /// Labels with their values, such as the priority of the ticket.
+    /// Values of the ticket that the message shows, such as its priority. Each entry contains a label and a
+    /// value.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<(String, String)>,
     pub link: Link,
-    /// The last sentence, which gives the reason of the message.
+    /// The last sentence of the message. It explains why the person gets the message.
     pub closing: String,
-    /// The text that all messages about the same ticket have in common, such as the ticket number.
+    /// A text that is equal in all messages about one ticket, such as the ticket number. With this text, a
+    /// channel can group the messages.
     pub thread: String,
 }
 
-/// Converts a text to one line of limited length. Control characters and repeated whitespace become one space.
-/// A text that is too long ends with an ellipsis.
+/// Returns a text as one line of at most 400 characters. Control characters, invisible characters and
+/// repeated whitespace become one space. A longer text is cut and ends with an ellipsis.
 pub fn one_line(text: &str) -> String {
     let spaced = |c: char| {
         if c.is_control() || is_invisible(c) {
@@ -49,8 +52,8 @@ pub fn one_line(text: &str) -> String {
     format!("{}…", cut.trim_end())
 }
 
-/// Returns true for characters that change the direction of the following text, or that separate lines. Such
-/// characters can make a text look like another text.
+/// Returns true for an invisible character. Such a character changes the direction of the following text,
+/// separates lines, or has no width. With invisible characters, a text can look like another text.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }

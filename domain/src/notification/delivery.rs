@@ -1,5 +1,6 @@
-//! Implements the aggregate of one delivery. A delivery sends one rendered message to one person through one
-//! channel account. The desk repeats a failed attempt if another attempt can succeed.
+//! Implements the aggregate of one delivery. A delivery sends one message to one person through one channel
+//! account (a configured sender, such as a mail relay). If an attempt fails for a temporary reason, the desk
+//! makes another attempt.
 
 use events::delivery::{
     AttemptFailed, AttemptStarted, DeliveryEvent, Failed, FailureClass, Postponed, Requested,
@@ -14,8 +15,8 @@ use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 use crate::envelope::Envelope;
 use crate::views::Card;
 
-/// The retry policy of deliveries. The desk makes up to 8 attempts in about 10 minutes. The pauses are between
-/// 2 seconds and 5 minutes long.
+/// The retry policy of deliveries. The desk makes up to 8 attempts. The first pause is 2 seconds. Each
+/// further pause is twice as long, but not longer than 5 minutes.
 pub const POLICY: Policy = Policy {
     attempts_max: 8,
     first_ms: 2000,
@@ -26,7 +27,8 @@ pub const POLICY: Policy = Policy {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Request(Box<Requested>),
-    /// Stores that an attempt starts whose message must not be sent twice.
+    /// Stores that an attempt starts. The desk uses this command only if the message must not be sent twice.
+    /// If no outcome is stored before the time `until`, the attempt counts as interrupted.
     Begin {
         attempt: u32,
         until: Moment,
@@ -46,7 +48,7 @@ pub enum Rejection {
     NotDue(u32),
 }
 
-/// The end of a delivery.
+/// The final result of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum End {
@@ -54,7 +56,7 @@ pub enum End {
     Failed(Failed),
 }
 
-/// The last failure of a delivery that is not ended.
+/// The failure of the last attempt of a delivery. Further attempts can follow.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastFailure {
     pub class: FailureClass,
@@ -159,17 +161,19 @@ impl Decider for Delivery {
 }
 
 impl Delivery {
-    /// Returns true if the desk must make another attempt.
+    /// Returns true if the delivery was requested and has not ended. The desk then makes another attempt.
     pub fn is_open(&self) -> bool {
         self.requested.is_some() && self.end.is_none()
     }
 
-    /// Returns true if a program stopped during an attempt whose message must not be sent twice.
+    /// Returns true if the start of the current attempt is stored, but no outcome. The program probably
+    /// stopped during this attempt. The start is stored only if the message must not be sent twice.
     pub fn is_interrupted(&self) -> bool {
         self.is_open() && self.attempts.is_interrupted()
     }
 
-    /// Returns the event that stores the outcome of an attempt.
+    /// Returns the event that stores the outcome of one attempt. The outcome is in `report`. If the attempt
+    /// failed, the event also decides whether another attempt follows.
     fn record(&self, requested: &Requested, report: &Report) -> DeliveryEvent {
         let attempt = report.attempt;
         let (class, code, reason, after_ms) = match &report.verdict {
@@ -233,7 +237,8 @@ fn failed(attempt: u32, class: FailureClass, code: &str, reason: &str) -> Delive
     .into()
 }
 
-/// The lists of deliveries: all, the open ones, the failed ones, and the deliveries of one notification.
+/// Defines in which lists of the view `delivery` a delivery appears. There are lists of all deliveries, of
+/// the open ones, of the failed ones, and of the deliveries of one notification.
 impl Card for Delivery {
     type Event = DeliveryEvent;
     const VIEW: &'static str = "delivery";
@@ -247,7 +252,8 @@ impl Card for Delivery {
         let Some(requested) = &self.requested else {
             return Vec::new();
         };
-        // The time of expiry is fixed, so an entry never moves in its list.
+        // Lists are sorted by the time of expiry. This time never changes, so a delivery never moves within a
+        // list.
         let age = format!("{:016}", requested.expires.0);
         let mut rows = vec![
             ("delivery", age.clone()),

@@ -1,6 +1,6 @@
-//! Implements the aggregate of one notification. A notification tells one person one fact, such as work that
-//! waits for this person. The inbox of the person always shows the notification. In addition, the desk sends
-//! one message through each channel account that can reach the person.
+//! Implements the aggregate of one notification. A notification tells one person one fact, for example that a
+//! ticket needs the vote of this person. The inbox of the person shows the notification. In addition, the
+//! desk sends one message through each channel account (such as a mail relay) that can reach the person.
 
 pub mod content;
 pub mod delivery;
@@ -19,11 +19,11 @@ use crate::envelope::Envelope;
 use crate::views::Card;
 use routing::Decision;
 
-/// The next step of a notification.
+/// The decision about the next step of a notification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
     Decided(Decision),
-    /// The ticket does not wait for the person. The text is the reason.
+    /// The ticket does not wait for the person, so no message is needed. The text contains the reason.
     NotNeeded(String),
 }
 
@@ -31,14 +31,16 @@ pub enum Next {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Request(Box<Requested>, Next),
-    /// Decides again about a held notification.
+    /// Ends the wait of a notification that was held during quiet hours. The member `next` contains the new
+    /// decision. The command does nothing before the end of the quiet hours.
     Release {
         next: Next,
         at: Moment,
     },
-    /// Stores the end of one delivery.
+    /// Stores that one delivery of the notification ended.
     EndDelivery(DeliveryEnded),
-    /// Ends the wait for the channels.
+    /// Completes the notification even if some deliveries have not ended. The command does nothing before the
+    /// time limit for the deliveries.
     Expire {
         at: Moment,
     },
@@ -58,11 +60,11 @@ pub enum Rejection {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// The notification does not exist, or its first event is not followed by another event.
+    /// The notification does not exist, or only its request is stored.
     #[default]
     New,
     Held(Held),
-    /// At least one channel account has to send a message.
+    /// At least one delivery of the notification has not ended.
     Sending,
     Completed(Completed),
 }
@@ -74,7 +76,7 @@ pub struct Notification {
     pub phase: Phase,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub routed: Option<Routed>,
-    /// The ended deliveries, in the order of their ends.
+    /// The deliveries that have ended. The delivery that ended first comes first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ended: Vec<DeliveryEnded>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -140,7 +142,8 @@ impl Decider for Notification {
     }
 }
 
-/// Returns the events of a decision. A notification without a route is completed at once.
+/// Returns the events that store a decision. If the decision contains no channel account that can send a
+/// message, the last event completes the notification.
 fn follow(next: &Next) -> Vec<NotificationEvent> {
     let completed = |outcome, reason: &str| -> NotificationEvent {
         Completed {
@@ -168,12 +171,14 @@ fn follow(next: &Next) -> Vec<NotificationEvent> {
 }
 
 impl Notification {
-    /// Returns true if work on the notification remains: it is held, or a channel account has to send.
+    /// Returns true if the notification is held during quiet hours, or if at least one delivery has not
+    /// ended.
     pub fn is_open(&self) -> bool {
         matches!(self.phase, Phase::Held(_) | Phase::Sending)
     }
 
-    /// Returns true if the inbox shows the notification. A notification that is not needed is not shown.
+    /// Returns true if the inbox of the person shows the notification. The inbox shows every notification
+    /// that was requested, except a notification that was not needed.
     pub fn is_in_inbox(&self) -> bool {
         match &self.phase {
             Phase::New => false,
@@ -188,7 +193,9 @@ impl Notification {
             .map_or(Moment(0), |routed| routed.expires)
     }
 
-    /// Returns the events for an ended delivery. After the last delivery, the notification is completed.
+    /// Returns the events that store the end of one delivery. If no other delivery of the notification is
+    /// open, the last event completes the notification. Returns no events if this end is already stored, or
+    /// if the notification has no delivery through this channel account.
     fn end_delivery(&self, ended: &DeliveryEnded) -> Vec<NotificationEvent> {
         let routes = self.routed.iter().flat_map(|routed| &routed.routes);
         let is_expected = routes.clone().any(|route| route.account == ended.account);
@@ -223,8 +230,9 @@ impl Notification {
     }
 }
 
-/// The lists of notifications: all, the open ones, those of a ticket, the inbox of each person, and the unread
-/// part of each inbox.
+/// Defines in which lists of the view `notification` a notification appears. There are lists of all
+/// notifications, of the open ones, of those that only the inbox shows, and of those of one ticket. Each
+/// person has a list for the inbox and a list of the unread notifications.
 impl Card for Notification {
     type Event = NotificationEvent;
     const VIEW: &'static str = "notification";

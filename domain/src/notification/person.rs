@@ -11,7 +11,7 @@ use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {}
 
-/// The preferences of one person. `None` if nobody has set preferences for this person.
+/// The preferences of one person. The value is `None` if no preferences were stored for this person.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Person(pub Option<PreferencesChanged>);
 
@@ -23,7 +23,8 @@ impl Decider for Person {
     type Lookup = Nothing;
     const ROLE: StreamRole = StreamRole::Work;
 
-    /// Returns one event, or no event if all preferences are equal to the stored preferences.
+    /// Returns one event that stores the preferences in `changed`. Returns no event if these preferences are
+    /// equal to the stored preferences.
     fn decide(
         &self,
         changed: &PreferencesChanged,

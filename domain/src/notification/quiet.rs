@@ -1,4 +1,5 @@
-//! Computes the end of quiet hours in a time zone (reference/notifications.md, section 6).
+//! Computes the end of quiet hours (a daily period without messages) in a time zone
+//! (reference/notifications.md, section 6).
 
 use events::Moment;
 use events::person::QuietHours;
@@ -16,18 +17,18 @@ pub fn time_of_day(text: &str) -> Option<Time> {
     Time::new(hour.parse().ok()?, minute.parse().ok()?, 0, 0).ok()
 }
 
-/// Returns the end of the quiet period that contains `now`. Returns `None` if `now` is outside of the quiet
-/// hours, or if the quiet hours are unreadable.
+/// Returns the end of the quiet period that contains the time `now`. Returns `None` if no quiet period
+/// contains `now`, or if `quiet` contains an invalid time of day.
 ///
-/// A period belongs to the day on which it begins. If a local time does not exist because clocks are set
-/// forward, the first existing instant after it counts. If a local time exists twice because clocks are set
-/// back, the first occurrence counts.
+/// A period belongs to the day on which the period begins. When clocks are set forward, some local times do
+/// not exist. Such a time is replaced by the first existing time after it. When clocks are set back, some
+/// local times exist twice. In this case, the first of the two times is used.
 pub fn quiet_until(quiet: &QuietHours, zone: &TimeZone, now: Moment) -> Option<Moment> {
     let (from, to) = (time_of_day(&quiet.from)?, time_of_day(&quiet.to)?);
     let now = Timestamp::from_millisecond(now.0).ok()?;
     let today = now.to_zoned_datetime(zone.clone()).date();
     let is_overnight = to <= from;
-    // The period of yesterday can contain this instant, if the period ends after midnight.
+    // A period that began yesterday and ends after midnight can contain `now`.
     [today.yesterday().ok(), Some(today)]
         .into_iter()
         .flatten()
@@ -43,7 +44,8 @@ pub fn quiet_until(quiet: &QuietHours, zone: &TimeZone, now: Moment) -> Option<M
         })
 }
 
-/// Converts a local date and time to an instant.
+/// Converts a local date and time to an instant. Returns `None` if the date is outside of the supported
+/// range.
 fn instant(zone: &TimeZone, date: Date, time: Time) -> Option<Timestamp> {
     let local = date.to_datetime(time);
     let ambiguous = zone.to_ambiguous_timestamp(local);
@@ -51,7 +53,7 @@ fn instant(zone: &TimeZone, date: Date, time: Time) -> Option<Timestamp> {
         AmbiguousOffset::Unambiguous { .. } | AmbiguousOffset::Fold { .. } => {
             ambiguous.earlier().ok()
         }
-        // The clocks skip this local time. The offset changes at the first existing instant after it.
+        // The clocks skip this local time. The result is the instant at which the clocks are set forward.
         AmbiguousOffset::Gap { .. } => {
             let after = ambiguous.later().ok()?;
             let change = zone.preceding(after).next()?.timestamp();
@@ -71,7 +73,8 @@ mod tests {
         }
     }
 
-    /// Returns the end of the quiet hours in UTC, or an empty text.
+    /// Returns the end of the quiet period that contains `now`, in UTC. Returns an empty text if no quiet
+    /// period contains `now`.
     fn until(from: &str, to: &str, zone: &str, now: &str) -> String {
         let zone = TimeZone::get(zone).unwrap();
         let now: Timestamp = now.parse().unwrap();
@@ -101,7 +104,8 @@ mod tests {
 
     #[test]
     fn a_local_time_that_the_clocks_skip_is_the_first_instant_after_it() {
-        // In Berlin, 02:00 to 03:00 does not exist on 2026-03-29. The change is at 01:00 UTC.
+        // In Berlin, the local times from 02:00 to 03:00 do not exist on 2026-03-29. The clocks are set
+        // forward at 01:00 UTC.
         let berlin = |from, to, now| until(from, to, "Europe/Berlin", now);
         assert_eq!(
             berlin("22:00", "02:30", "2026-03-29T00:59:00Z"),
@@ -117,7 +121,8 @@ mod tests {
 
     #[test]
     fn the_first_occurrence_of_a_repeated_local_time_counts() {
-        // In Berlin, 02:00 to 03:00 exists twice on 2026-10-25: from 00:00 UTC and from 01:00 UTC.
+        // In Berlin, the local times from 02:00 to 03:00 exist twice on 2026-10-25. The first hour begins at
+        // 00:00 UTC, the second at 01:00 UTC.
         let berlin = |from, to, now| until(from, to, "Europe/Berlin", now);
         assert_eq!(
             berlin("22:00", "02:30", "2026-10-25T00:29:00Z"),
@@ -142,7 +147,8 @@ mod tests {
 
     #[test]
     fn the_end_is_always_later_than_the_beginning() {
-        // Every quarter of an hour of two days with a change of the clocks.
+        // The two texts are the starts of two periods of two days. In each period, the clocks change. The
+        // test checks every quarter of an hour in both periods.
         for start in ["2026-03-28T12:00:00Z", "2026-10-24T12:00:00Z"] {
             let start: Timestamp = start.parse().unwrap();
             let zone = TimeZone::get("Europe/Berlin").unwrap();

@@ -1,4 +1,5 @@
-//! Decides how a notification reaches a person: at once, after the quiet hours, or only in the inbox.
+//! Decides how a notification reaches a person: at once through messages, after the quiet hours of the
+//! person, or only in the inbox.
 
 use std::collections::BTreeMap;
 
@@ -11,23 +12,26 @@ use jiff::tz::TimeZone;
 
 use super::quiet::quiet_until;
 
-/// Time in milliseconds for which the desk waits for the deliveries of a notification: one day.
+/// Time in milliseconds for which the desk waits until the deliveries of a notification end: one day.
 pub const EXPIRES_MS: i64 = 24 * 3_600_000;
 
-/// The data that the decision needs.
+/// The data from which the desk decides how a notification reaches a person.
 #[derive(Clone, Copy, Debug)]
 pub struct Situation<'a> {
     /// True if the notification ignores quiet hours.
     pub is_urgent: bool,
     pub preferences: &'a PreferencesChanged,
-    /// The time zone of the quiet hours, and its name.
+    /// The time zone in which the quiet hours of the person apply. The member `zone_name` contains its name.
     pub zone: &'a TimeZone,
     pub zone_name: &'a str,
-    /// The value is absent if no policy is defined. The inbox is then the only channel.
+    /// The notification policy, which names the channel accounts. The value is `None` if no policy is
+    /// defined. The desk then sends no messages.
     pub policy: Option<&'a notification_policy::Defined>,
-    /// The accounts of the policy. A missing entry means that the account is not defined.
+    /// The channel accounts that the notification policy names. The key is the name of an account. If an
+    /// account has no entry, this account is not defined.
     pub accounts: &'a BTreeMap<String, channel_account::Defined>,
-    /// The kind of address that each channel needs, such as `dingtalk` for `dingtalk_robot`.
+    /// The kind of address that each channel needs. The key is the name of a channel. For example, the
+    /// channel `dingtalk_robot` needs an address of the kind `dingtalk`.
     pub address_kinds: &'a BTreeMap<String, String>,
     pub now: Moment,
 }
@@ -35,13 +39,15 @@ pub struct Situation<'a> {
 /// The decision about one notification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// The desk sends nothing before the end of the quiet hours.
+    /// The desk sends no message before the quiet hours of the person end.
     Hold(Held),
-    /// The desk sends one message for each route. Without a route, only the inbox shows the notification.
+    /// The desk sends one message through each channel account in `routes`. If `routes` is empty, only the
+    /// inbox shows the notification.
     Send(Routed),
 }
 
-/// Decides about a notification.
+/// Decides whether a notification is sent now, or is held until the quiet hours of the person end. A
+/// notification is never held if it is urgent, or if no channel account can reach the person.
 pub fn decide(situation: &Situation<'_>) -> Decision {
     let routed = routes(situation);
     let quiet = situation.preferences.quiet.as_ref();
@@ -58,7 +64,8 @@ pub fn decide(situation: &Situation<'_>) -> Decision {
     }
 }
 
-/// Chooses the accounts that can reach the person.
+/// Returns the channel accounts that can reach the person. Also returns the other accounts of the
+/// notification policy, each with the reason why it cannot reach the person.
 fn routes(situation: &Situation<'_>) -> Routed {
     let (mut routes, mut skipped) = (Vec::new(), Vec::new());
     for name in situation.policy.iter().flat_map(|policy| &policy.accounts) {
@@ -106,7 +113,8 @@ mod tests {
         is_urgent: bool,
     }
 
-    /// A person with an e-mail address and quiet hours; a policy with a mail relay and a robot.
+    /// Returns a test case with a person and a notification policy. The person has an e-mail address and
+    /// quiet hours. The policy names a mail relay and a chat robot.
     fn case() -> Case {
         let account = |name: &str, channel: &str| channel_account::Defined {
             name: name.into(),

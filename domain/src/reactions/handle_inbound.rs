@@ -1,4 +1,5 @@
-//! Requests that the desk processes an inbound message (a message that another system sent).
+//! Requests that the desk processes an inbound message. An inbound message is a message that another system
+//! sent to the desk.
 
 use events::inbound::InboundEvent;
 
@@ -9,8 +10,8 @@ use crate::intent::Intent;
 /// The name of this reaction. The ids of queue messages contain this name, so the name must never change.
 pub const NAME: &str = "handle_inbound";
 
-/// Returns a list with one request: the desk must process the inbound message. If the desk cannot read the
-/// body of the message, the list is empty, and the message is only stored.
+/// Returns a list with one intent: the desk must process the inbound message. If the desk could not read the
+/// body of the message, the list is empty. Such a message is only stored.
 pub fn react(envelope: &Envelope<InboundEvent>, _card: &Inbound) -> Vec<Intent> {
     let InboundEvent::Received(received) = &envelope.event;
     if !received.problem.is_empty() {

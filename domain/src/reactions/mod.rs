@@ -1,6 +1,6 @@
-//! Defines reactions. A reaction is a pure function that reads an event and the card (the stored summary) of
-//! the stream after this event. The function returns intents, which describe further work that the desk must
-//! do.
+//! Defines reactions. A reaction is a pure function. Its inputs are an event and the card (the stored
+//! summary) of the stream after this event. The function returns intents, which describe further work that
+//! the desk must do.
 
 pub mod handle_inbound;
 pub mod notify_assignee;
@@ -22,8 +22,8 @@ use crate::intent::StartServiceTask;
 use crate::views::ticket_card::TicketCard;
 
 /// Returns the data that the desk needs to start the work of an automatic node. Returns `None` if the event
-/// does not start or repeat such work. Also returns `None` if `executor` is not the kind of executor that
-/// does this work.
+/// does not start or repeat this work. Also returns `None` if another kind of executor than `executor` does
+/// the work of this node.
 fn started(
     envelope: &Envelope<TicketEvent>,
     card: &TicketCard,

@@ -11,7 +11,8 @@ use crate::views::ticket_card::TicketCard;
 /// The name of this reaction. The ids of queue messages contain this name, so the name must never change.
 pub const NAME: &str = "notify_assignee";
 
-/// Returns one request for each person. People who caused the event themselves are not notified.
+/// Returns one intent for each person who must get a notification. A person who caused the event gets no
+/// notification about this event.
 pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent> {
     let node = match &envelope.event {
         TicketEvent::NodeEntered(entered) if !entered.automatic => entered.node,
@@ -23,7 +24,7 @@ pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent>
     let (Some(opened), Some(node_run)) = (&card.ticket.opened, card.ticket.nodes.get(&node)) else {
         return Vec::new();
     };
-    // A node that every person may process has no list of people. Nobody is notified then.
+    // If every person may process the node, `waiting_for` returns no people, and nobody gets a notification.
     let people = node_run.waiting_for().into_iter();
     people
         .filter(|person| *person != envelope.meta.actor && !person.is_system())

@@ -1,5 +1,6 @@
-//! Requests further work for tickets that are linked to a ticket. If a link is added or removed, the other
-//! ticket must store the change too. If a parent ticket ends, its child tickets must end too.
+//! Requests further work for tickets that are linked to each other. If a link is added to a ticket or removed
+//! from it, the linked ticket must store the same change. If a parent ticket ends, its child tickets must end
+//! too.
 
 use events::ticket::{Relation, TicketEvent};
 
@@ -10,9 +11,9 @@ use crate::views::ticket_card::TicketCard;
 /// The name of this reaction. The ids of queue messages contain this name, so the name must never change.
 pub const NAME: &str = "relate_tickets";
 
-/// Returns a list of requests for work in other tickets. If the event changes a link, the other ticket must
-/// store the same change. If the event ends the ticket, its child tickets must end too. For any other event,
-/// the list is empty.
+/// Returns one intent for each linked ticket that must change. If the event adds or removes a link, the
+/// linked ticket must do the same. If the event ends the ticket, each of its child tickets must end too. For
+/// any other event, the list is empty.
 pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent> {
     let Some(opened) = &card.ticket.opened else {
         return Vec::new();

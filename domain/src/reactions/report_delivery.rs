@@ -1,4 +1,5 @@
-//! Reports the end of a delivery to its notification.
+//! Requests that a notification stores the end of one of its deliveries. A delivery sends one message to one
+//! person.
 
 use events::delivery::DeliveryEvent;
 use events::notification::DeliveryEnded;
@@ -10,7 +11,8 @@ use crate::notification::delivery::Delivery;
 /// The name of this reaction. The ids of queue messages contain this name, so the name must never change.
 pub const NAME: &str = "report_delivery";
 
-/// Returns the report if the event ends the delivery.
+/// If the event ends the delivery, returns a list with one intent: the notification must store the result of
+/// the delivery. For any other event, the list is empty.
 pub fn react(envelope: &Envelope<DeliveryEvent>, card: &Delivery) -> Vec<Intent> {
     let Some(requested) = &card.requested else {
         return Vec::new();

@@ -1,6 +1,6 @@
-//! Requests a callback when a ticket ends (reference/bk-itsm.md 10). A callback is an HTTP request to the
-//! receiver that the ticket defines. For some client apps, the reaction also requests a callback for each
-//! change of the ticket status.
+//! Requests a callback when a ticket ends (reference/bk-itsm.md, section 10). A callback is an HTTP request
+//! that reports the status of the ticket to a receiver. The ticket defines the receiver. For some client
+//! apps, each change of the ticket status also causes a callback.
 
 use events::ticket::TicketEvent;
 
@@ -11,8 +11,8 @@ use crate::views::ticket_card::TicketCard;
 /// The name of this reaction. The ids of queue messages contain this name, so the name must never change.
 pub const NAME: &str = "send_callback";
 
-/// Returns a list with one request: the desk must send a callback to the receiver of the ticket. The list is
-/// empty if the ticket has no receiver, or if the event needs no callback.
+/// Returns a list with one intent: the desk must send a callback to the receiver that the ticket defines. The
+/// list is empty if the ticket defines no receiver, or if the event causes no callback.
 pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent> {
     let Some((opened, callback)) = card
         .ticket
@@ -22,8 +22,8 @@ pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent>
     else {
         return Vec::new();
     };
-    // A callback contains the state that the ticket has when the callback is sent. Even if two callbacks
-    // arrive in the wrong order, neither of them reports an old state.
+    // The desk reads the ticket at the time at which it sends the callback. Even if two callbacks arrive in
+    // the wrong order, each of them reports the newest status.
     let changes = matches!(
         envelope.event,
         TicketEvent::Suspended(_) | TicketEvent::Resumed(_) | TicketEvent::StatusSet(_)

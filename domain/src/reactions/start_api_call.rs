@@ -1,5 +1,5 @@
-//! Requests an API call when a ticket enters an automatic node that needs an API call. A person can repeat
-//! the work of a failed node. This module then requests the API call again.
+//! Requests an API call when a ticket enters an automatic node that needs an API call. If the work of a node
+//! failed, a person can repeat it. This reaction then requests another API call.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::views::ticket_card::TicketCard;
 /// The name of this reaction. The ids of queue messages contain this name, so the name must never change.
 pub const NAME: &str = "start_api_call";
 
-/// Returns a list with one request: the desk must start an API call. The list is empty if the event does not
+/// Returns a list with one intent: the desk must start an API call. The list is empty if the event does not
 /// start or repeat the work of a node that needs an API call.
 pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent> {
     let (node, attempt, inputs) = match &envelope.event {
@@ -31,8 +31,9 @@ pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent>
     if node_run.executor != Executor::ApiCall {
         return Vec::new();
     }
-    // If a person repeats the call without new inputs, the call keeps its idempotency key and continues the
-    // existing task of BlueKing SOPS. With new inputs, the call gets a new key.
+    // A person can repeat the call with new inputs or without. Without new inputs, the call uses the same
+    // idempotency key as before and continues the existing task of BlueKing SOPS. With new inputs, the call
+    // gets a new key and no task.
     let has_same_inputs = inputs.is_empty();
     let target = format!(
         "{node}/{}/{}",

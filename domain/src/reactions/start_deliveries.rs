@@ -1,4 +1,5 @@
-//! Requests one delivery for each channel account that was chosen for a notification.
+//! Requests one delivery for each channel account that the desk chose for a notification. A delivery sends
+//! one message through one channel account.
 
 use events::notification::NotificationEvent;
 
@@ -9,7 +10,7 @@ use crate::notification::Notification;
 /// The name of this reaction. The ids of queue messages contain this name, so the name must never change.
 pub const NAME: &str = "start_deliveries";
 
-/// Returns one request for each route of the event.
+/// Returns one intent for each channel account in the event `Routed`. For any other event, the list is empty.
 pub fn react(envelope: &Envelope<NotificationEvent>, _card: &Notification) -> Vec<Intent> {
     let NotificationEvent::Routed(routed) = &envelope.event else {
         return Vec::new();

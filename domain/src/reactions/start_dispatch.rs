@@ -1,5 +1,5 @@
-//! Requests a mission (the work of a robot) when a ticket enters an automatic node that needs a robot. A
-//! person can repeat the work of a failed node. This module then requests the mission again.
+//! Requests a mission (the work of a robot) when a ticket enters an automatic node that needs a robot. If the
+//! work of a node failed, a person can repeat it. This reaction then requests another mission.
 
 use events::ticket::TicketEvent;
 use events::workflow::service_task::Executor;
@@ -12,7 +12,7 @@ use crate::views::ticket_card::TicketCard;
 /// The name of this reaction. The ids of queue messages contain this name, so the name must never change.
 pub const NAME: &str = "start_dispatch";
 
-/// Returns a list with one request: the desk must start a mission (the work of a robot). The list is empty if
+/// Returns a list with one intent: the desk must start a mission (the work of a robot). The list is empty if
 /// the event does not start or repeat the work of a node that needs a robot.
 pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent> {
     started(envelope, card, Executor::Dispatch)

@@ -1,6 +1,6 @@
-//! Requests an application (a request for approval in an external ITSM) when a ticket enters a node that
-//! needs an application. A person can repeat the work of a failed node. This module then requests the
-//! application again.
+//! Requests an application when a ticket enters a node that needs an application. An application is a request
+//! for approval in an external ITSM. If the work of a node failed, a person can repeat it. This reaction then
+//! requests another application.
 
 use events::ticket::TicketEvent;
 use events::workflow::service_task::Executor;
@@ -13,8 +13,8 @@ use crate::views::ticket_card::TicketCard;
 /// The name of this reaction. The ids of queue messages contain this name, so the name must never change.
 pub const NAME: &str = "submit_application";
 
-/// Returns a list with one request: the desk must submit an application (a request for approval in an
-/// external ITSM). The list is empty if the event does not start or repeat the work of a node that needs an
+/// Returns a list with one intent: the desk must submit an application (a request for approval in an external
+/// ITSM). The list is empty if the event does not start or repeat the work of a node that needs an
 /// application.
 pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent> {
     started(envelope, card, Executor::Application)

@@ -20,8 +20,9 @@ pub enum Command {
         form: Vec<Entry>,
         reason: String,
     },
-    /// Casts a vote without a form. The desk builds the form: the field for the result gets the decision, and
-    /// a text field, if there is one, gets the remark.
+    /// Casts a vote. The command contains no form, so the desk creates the form. It writes the decision
+    /// `pass` to the field for the result. If the form has a text field, it also writes `remark` to this
+    /// field.
     Decide {
         node: NodeId,
         by: PersonId,

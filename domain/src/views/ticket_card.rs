@@ -34,8 +34,8 @@ pub struct OwnFacets {
 }
 
 impl Facets {
-    /// Returns the filter values that other tickets can also have, such as the status. Returns `None` if the
-    /// ticket does not exist.
+    /// Returns values of the ticket by which lists are filtered, such as the status. The result contains only
+    /// values that several tickets can share. Returns `None` if the ticket does not exist.
     pub fn of(card: &TicketCard) -> Option<Self> {
         let opened = card.ticket.opened.as_ref()?;
         Some(Self {
@@ -48,16 +48,16 @@ impl Facets {
         })
     }
 
-    /// Parses the filter values that several tickets can have, such as the status. The text is the first part
-    /// of the text that [`TicketCard::facets`] returns. Returns `None` if the text is invalid.
+    /// Parses the first part of the text that [`TicketCard::facets`] returns. This part contains the filter
+    /// values that several tickets can share, such as the status. Returns `None` if the text is invalid.
     pub fn read(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
 }
 
 impl OwnFacets {
-    /// Returns the filter values that normally only this ticket has, such as the creation time. Returns
-    /// `None` if the ticket does not exist.
+    /// Returns values of the ticket by which lists are filtered, such as the creation time. The result
+    /// contains only values that usually no other ticket has. Returns `None` if the ticket does not exist.
     pub fn of(card: &TicketCard) -> Option<Self> {
         let opened = card.ticket.opened.as_ref()?;
         Some(Self {

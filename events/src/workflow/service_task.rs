@@ -52,9 +52,9 @@ pub struct Application {
     /// The name of an application kind. An application kind contains the settings for one kind of request for
     /// approval in an external ITSM.
     pub kind: String,
-    /// The fields of the ticket that the desk creates in the external ITSM. The application kind in `kind`
-    /// also contains fields. If two fields have the same key, the field in this list is used. The values may
-    /// contain placeholders.
+    /// The fields of the ticket that the desk creates in the external ITSM. The application kind (see `kind`)
+    /// can also define fields. If both define a field with the same key, the field in this list is used. The
+    /// values may contain placeholders.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<Pair>,
 }

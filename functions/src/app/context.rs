@@ -1,6 +1,6 @@
-//! Loads the data that commands on tickets need. This data consists of services, workflow versions,
-//! role members, field options, and data from the company directory. Loaded configuration is cached
-//! until any object of the configuration changes.
+//! Loads the data that commands on tickets need, such as services, workflow versions, role members, field
+//! options, and data from the company directory. Configuration is kept in a cache. If any part of the
+//! configuration changes, it is read again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -32,12 +32,12 @@ use crate::app::people::People;
 
 /// The id of the built-in role for superusers.
 pub const SUPERUSER: RoleId = RoleId(1);
-/// Maximum number of cached objects of each kind, such as services. A desk usually has hundreds of
+/// Maximum number of objects of one kind (such as services) in the cache. A desk usually has hundreds of
 /// objects of each kind.
 const KEPT: Bounds = Bounds::entries(10_000);
 /// Number of ids that one read of an index returns.
 const IDS_PAGE: usize = 1000;
-/// Reads the configuration of the desk through a cache.
+/// Reads the configuration of the desk, and keeps it in a cache.
 pub struct Configuration {
     ledger: Ledger,
     views: Arc<dyn Views>,
@@ -57,17 +57,16 @@ pub struct Configuration {
     task_types: Cached<TaskType>,
     channel_accounts: Cached<ChannelAccount>,
     notification_policies: Cached<NotificationPolicy>,
-    /// The field options that other systems provide.
+    /// The options of form fields that other systems provide.
     pub offers: Offers,
 }
 
-/// A cache of configuration objects, by stream name. The configuration of the desk has a version,
-/// which increases with each change. Each cached object contains the version at the time of the
-/// read. If the version is newer, the object is read again.
+/// A cache of configuration objects. The key is the name of a stream. The configuration of the desk has a
+/// version number, which increases with each change. Each cached object is stored with the version number at
+/// the time of its read. If the version number has increased since then, the object is read again.
 type Cached<T> = Cache<String, (u64, Arc<T>)>;
 
-/// The versions of one workflow. All tickets with the same workflow version use the same copy in
-/// memory.
+/// All versions of one workflow. Tickets with the same workflow version share one copy in memory.
 #[derive(Default)]
 struct Versions(HashMap<i64, Arc<Deployed>>);
 
@@ -130,17 +129,17 @@ impl Configuration {
         .await
     }
 
-    /// Returns an integration (a connection to another system) with all versions of its mapping.
-    /// The mapping converts the fields of the other system. An integration that does not exist has
-    /// no definition.
+    /// Returns an integration (a connection to another system) with all versions of its mapping. A mapping
+    /// converts records of the other system to tickets. If the integration does not exist, the result
+    /// contains no definition.
     pub async fn integration(&self, name: &str) -> Result<Arc<Integration>, Error> {
         let stream = format!("integration-{name}");
         self.state(&self.integrations, &stream, |state: Integration| state)
             .await
     }
 
-    /// Returns an application kind (a type of ticket in an external ITSM). Returns `None` if no
-    /// kind has this name.
+    /// Returns the definition of an application kind, which describes one kind of request for approval in an
+    /// external ITSM. Returns `None` if no application kind has this name.
     pub async fn application_kind(
         &self,
         name: &str,
@@ -154,22 +153,23 @@ impl Configuration {
         Ok(state.await?.0.clone())
     }
 
-    /// Returns the definition of a site of the robot fleet. A site that does not exist has no
+    /// Returns a site (a place at which robots work). If the site does not exist, the result contains no
     /// definition.
     pub async fn site(&self, name: &str) -> Result<Arc<Site>, Error> {
         let stream = format!("site-{name}");
         self.state(&self.sites, &stream, |state: Site| state).await
     }
 
-    /// Returns the definition of a task type of the robot fleet. A task type that does not exist
-    /// has no definition.
+    /// Returns a task type (a kind of work that robots can do). If the task type does not exist, the result
+    /// contains no definition.
     pub async fn task_type(&self, name: &str) -> Result<Arc<TaskType>, Error> {
         let stream = format!("task_type-{name}");
         self.state(&self.task_types, &stream, |state: TaskType| state)
             .await
     }
 
-    /// Returns the definition of a channel account. Returns `None` if no account has this name.
+    /// Returns the definition of a channel account (a configured sender of messages). Returns `None` if no
+    /// account has this name.
     pub async fn channel_account(
         &self,
         name: &str,
@@ -193,8 +193,8 @@ impl Configuration {
             .await
     }
 
-    /// Returns one version of a workflow. A version may also be removed from the list of versions.
-    /// Such a version is still returned, because existing tickets may use this version.
+    /// Returns one version of a workflow, or `None` if this version does not exist. An operator can remove a
+    /// version from the list of versions. Such a version is still returned, because tickets may use it.
     pub async fn workflow(
         &self,
         id: WorkflowId,
@@ -234,8 +234,8 @@ impl Configuration {
         .await
     }
 
-    /// Returns a field of the field library. Returns `None` if the library does not contain a field
-    /// with this key.
+    /// Returns the shared field with the given key. Returns `None` if the shared field does not exist or was
+    /// removed from the list of shared fields.
     pub async fn field(&self, key: &str) -> Result<Option<Field>, Error> {
         let shared = self
             .state(
@@ -256,8 +256,8 @@ impl Configuration {
             .await
     }
 
-    /// Returns the options of a dictionary (a shared list of options). Returns `None` if the
-    /// dictionary does not exist, was removed from the list, or is disabled.
+    /// Returns the options of a dictionary (a shared list of options). Returns `None` if the dictionary does
+    /// not exist, is disabled, or was removed from the list of dictionaries.
     pub async fn options_of(&self, code: &str) -> Result<Option<Vec<Choice>>, Error> {
         Ok(self
             .dictionary(code)
@@ -283,8 +283,8 @@ impl Configuration {
             .unwrap_or_default())
     }
 
-    /// Returns all services, sorted by id. The result also contains services that were removed from
-    /// the list.
+    /// Returns all services, sorted by id. The result also contains services that an operator removed from
+    /// the list of services.
     pub async fn services(&self) -> Result<Vec<Arc<Service>>, Error> {
         let mut services = Vec::new();
         for id in self.ids("service").await? {
@@ -293,8 +293,8 @@ impl Configuration {
         Ok(services)
     }
 
-    /// Returns a service. Returns `None` if the service does not exist, or was removed from the
-    /// list.
+    /// Returns the definition of a service. Returns `None` if the service does not exist, or if an operator
+    /// removed it from the list of services.
     pub async fn listed_service(
         &self,
         id: ServiceId,
@@ -307,8 +307,8 @@ impl Configuration {
             .filter(|service| service.is_listed))
     }
 
-    /// Returns all roles, sorted by id. The result also contains roles that were removed from the
-    /// list.
+    /// Returns all roles, sorted by id. The result also contains roles that an operator removed from the list
+    /// of roles.
     pub async fn roles(&self) -> Result<Vec<Arc<Role>>, Error> {
         let mut roles = Vec::new();
         for id in self.ids("role").await? {
@@ -317,8 +317,7 @@ impl Configuration {
         Ok(roles)
     }
 
-    /// Returns the person ids for user names from the company directory. A person without a person
-    /// id is registered.
+    /// Returns the person ids for user names. A user name without a person id gets a new person id.
     async fn pids(&self, names: Vec<String>) -> Result<Vec<PersonId>, Error> {
         let mut pids = Vec::new();
         for name in names {
@@ -327,7 +326,7 @@ impl Configuration {
         Ok(pids)
     }
 
-    /// Returns the ids of all objects in a view, sorted in ascending order.
+    /// Returns the ids of all objects in the given view, from the lowest to the highest.
     pub async fn ids(&self, view: &str) -> Result<Vec<i64>, Error> {
         let mut ids = Vec::new();
         loop {
@@ -414,8 +413,7 @@ impl ContextLoader<Ticket> for Configuration {
                         .dictionaries
                         .insert(code.clone(), self.options_of(code).await?);
                 }
-                // This loop does not load options. The code after the loop loads all options
-                // concurrently.
+                // Options are not loaded here. The code after this loop loads all options at the same time.
                 Lookup::Options(_) => {}
                 Lookup::Attachment(id) => {
                     context.attachments.insert(

@@ -1,16 +1,16 @@
-//! Reads the events of a stream, and decrypts their personal values.
+//! Reads the events of one stream, and decrypts the personal values in these events.
 
 use domain::Envelope;
 use events::Event;
 use infra::{Error, Ledger};
 
-/// Number of commits that one read of a stream returns.
+/// Maximum number of commits that one read of a stream returns.
 const PAGE: usize = 100;
-/// Number of commits that a task decodes before the task yields to other tasks.
+/// Number of commits after which the task that decodes commits lets other tasks run.
 const COMMITS_AT_ONCE: usize = 16;
 
-/// Returns the events of a stream, from the oldest to the newest. The result starts with the commit at the
-/// sequence `from`.
+/// Returns the events of a stream, from the oldest to the newest. The parameter `from` is the sequence number
+/// of the first commit in the result.
 pub async fn history_from<E: Event>(
     ledger: &Ledger,
     stream: &str,
@@ -24,8 +24,8 @@ pub async fn history_from<E: Event>(
         };
         from = last.next();
         for (at, commit) in page.iter().enumerate() {
-            // Reads of the key store may complete without waiting. A long history would then block other
-            // tasks, so this task yields from time to time.
+            // A read of the key store may return at once without letting other tasks run. A long history
+            // would then block other tasks, so this task calls `yield_now` from time to time.
             if at % COMMITS_AT_ONCE == COMMITS_AT_ONCE - 1 {
                 tokio::task::yield_now().await;
             }

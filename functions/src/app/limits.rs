@@ -613,9 +613,9 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
     }
 }
 
-/// Removes the full token buckets of a table, because a new bucket is also full. Afterwards, the
-/// table may still be more than three quarters full. In this case, the fullest of the remaining
-/// buckets are removed until the table is half full.
+/// Removes the buckets that contain all their tokens. This loses nothing, because a new bucket also starts
+/// with all its tokens. If the table then still uses more than three quarters of its capacity, removes the
+/// buckets with the most tokens until the table uses half of its capacity.
 fn make_place<K: Eq + Hash + Clone>(buckets: &mut HashMap<K, Bucket>, now: Moment) {
     buckets.retain(|_, bucket| {
         bucket.refill(now);

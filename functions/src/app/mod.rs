@@ -1,5 +1,5 @@
-//! Contains the use cases of the desk. This file defines `App`, the ports and settings that all use
-//! cases need. Each process creates one `App`.
+//! Contains the use cases of the desk. This file defines `App`, which contains the ports and settings that
+//! all use cases need. Each process creates one `App`.
 
 pub mod administration;
 pub mod attachments;
@@ -57,15 +57,16 @@ use crate::app::people::People;
 /// The default maximum size of an uploaded file, in bytes.
 pub const FILE_BYTES_MAX: u64 = 100 << 20;
 
-/// The settings of the desk that an operator can change.
+/// The settings of one desk. An operator can change the settings.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The first part of all URLs in responses and callbacks, such as `https://itsm.example.com`.
+    /// The base URL of the desk, such as `https://itsm.example.com`. All URLs in responses and callbacks
+    /// begin with this text.
     pub site: String,
     /// Maximum size of an uploaded file, in bytes.
     pub file_bytes_max: u64,
-    /// Maximum size of a response in bytes, if the host (such as AWS Lambda) has a limit. Otherwise
-    /// the value is `None`.
+    /// Maximum size of a response in bytes. The value is `None` if the platform on which the desk runs has no
+    /// limit. AWS Lambda, for example, has a limit.
     pub response_bytes_max: Option<u64>,
     /// The time zone for the dates in ticket numbers and for the times in responses.
     pub zone: TimeZone,
@@ -82,26 +83,27 @@ impl Default for Settings {
     }
 }
 
-/// The ports, the settings and the shared services of one process of the desk.
+/// One process of the desk, with its ports (interfaces to other systems), its settings and its shared
+/// services.
 #[derive(Clone)]
 pub struct App {
     pub ledger: Ledger,
     pub views: Arc<dyn Views>,
     pub queue: Arc<dyn Queue>,
-    /// The port that stores the cards, deadlines and messages that the follower computes from
-    /// commits.
+    /// Stores the data that the desk computes from new commits: cards (stored summaries), deadlines and queue
+    /// messages.
     pub page_writer: Arc<dyn PageWriter>,
     pub http: Arc<dyn HttpClient>,
-    /// The port that stores the encrypted parts of uploaded files.
+    /// Stores uploaded files in encrypted parts.
     pub blob: Arc<dyn Blob>,
     pub login: Arc<dyn Login>,
     pub people: People,
     pub directory: Arc<dyn Directory>,
     /// Publishes messages to robots.
     pub fleet: Arc<dyn Fleet>,
-    /// Sends mails to relays.
+    /// Sends mails to mail relays.
     pub mailer: Arc<dyn Mailer>,
-    /// Numbers the messages to robots.
+    /// The counter from which each message to a robot gets its number.
     pub fleet_messages: Arc<AtomicU32>,
     pub configuration: Arc<Configuration>,
     pub numbers: Arc<Numbers>,
@@ -110,31 +112,31 @@ pub struct App {
     /// Limits the number of concurrent outgoing requests to each receiver.
     pub targets: Targets,
     pub settings: Arc<Settings>,
-    /// The feed position of the last commit that the cards (stored summaries of tickets) contain.
-    /// After a change, an API waits until this position is reached, so that lists contain the
-    /// change.
+    /// The position in the feed (the sequence of all commits) up to which the cards (stored summaries) are
+    /// complete. After a change, the API waits until this position includes the change. Lists then already
+    /// contain the change.
     pub followed: watch::Sender<i64>,
     pub crash: Arc<Crash>,
     secrets: Arc<dyn Secrets>,
     keys: Arc<OnceCell<DeskKeys>>,
 }
 
-/// The secret keys that belong to the desk and not to a person.
+/// The secret keys of the desk. Each person also has a key, which is stored separately.
 #[derive(Clone, Copy)]
 pub struct DeskKeys {
-    /// The key for the signatures of callback tokens.
+    /// The key with which the desk signs callback tokens.
     pub token: [u8; 32],
-    /// The key for fingerprints (keyed hashes) in the ledger. Without this key, nobody can guess a
-    /// value and compare its fingerprint with the ledger.
+    /// The key for fingerprints (keyed hashes) in the ledger. Without this key, nobody can check whether a
+    /// guessed value has the same fingerprint as a stored value.
     pub fingerprint: [u8; 32],
-    /// The key that encrypts uploaded files for many people, such as workflow templates. Files of
-    /// one person are encrypted with the key of this person.
+    /// The key that encrypts uploaded files that belong to no single person, such as workflow templates. A
+    /// file of one person is encrypted with the key of this person.
     pub files: [u8; 32],
 }
 
 impl App {
-    /// Creates the app from its ports and settings. Returns an error if this program cannot read
-    /// all versions of stored events.
+    /// Creates the app from its ports and settings. Returns an error if this version of the program cannot
+    /// read all versions of stored events.
     pub fn new(ports: Ports, settings: Settings, crash: Arc<Crash>) -> Result<Self, Error> {
         let Ports {
             ledger,
@@ -183,7 +185,8 @@ impl App {
         })
     }
 
-    /// Returns the secret keys of the desk. The keys are loaded at the first call.
+    /// Returns the secret keys of the desk. The first call reads the keys from the key store, and later calls
+    /// use a copy in memory.
     pub async fn keys(&self) -> Result<DeskKeys, Error> {
         let read = async || {
             Ok(DeskKeys {
@@ -196,5 +199,5 @@ impl App {
     }
 }
 
-/// The name under which the key for fingerprints (keyed hashes) is stored.
+/// The name of the secret key for fingerprints (keyed hashes) in the key store.
 pub const FINGERPRINT_KEY: &str = "fingerprint-key";

@@ -1,5 +1,5 @@
-//! Implements `ledgerdesk serve`, which runs a service desk on one machine. All data of the service
-//! desk is in one directory.
+//! Implements the command `ledgerdesk serve`, which runs a desk on one machine. All data of the desk is in
+//! one directory.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -41,18 +41,18 @@ use crate::registry::{REGISTRY, counted};
 use crate::stream::follow::births::Births;
 use infra::Ports;
 
-/// The longest time that the start waits until the views (stored lists) contain all commits. After
-/// this time, the service desk starts even if the views are not complete.
+/// Maximum time for which the start waits until the views (stored lists) contain all commits. After this
+/// time, the desk starts even if the views are not complete.
 const FOLLOWED_WAIT: Duration = Duration::from_secs(2);
-/// Maximum number of robot messages that the program has received from the broker and not processed
-/// yet.
+/// Maximum number of robot messages that wait in memory. The program has received these messages from the
+/// broker, but has not processed them yet.
 const ROBOT_MESSAGES_MAX: usize = 4_096;
-/// The code and the secret of the demo app. The secret is published, so the app is only for trials
-/// on the loopback address.
+/// The code and the secret of the demo app. Everybody can know the secret, because it is in the source code.
+/// The app is therefore only for trials on the loopback address.
 pub const DEMO_APP: (&str, &str) = ("demo_app", "demo-secret-for-trials-only");
 
-/// The name of the view (a stored table) for the settings of the last start. The view contains one
-/// document. The document has the key `ZONE` and stores the time zone.
+/// The name of the view that stores the settings of the last start. The view contains one document with the
+/// key `ZONE`. This document contains the time zone.
 const LAST_START: &str = "last_start";
 const ZONE: &str = "zone";
 
@@ -94,15 +94,14 @@ pub struct Serve {
     /// The login service that checks a `bk_token`. Without this option, no token is valid.
     #[arg(long, value_name = "URL")]
     pub login: Option<String>,
-    /// Start although the ledger lost commits that it already published or processed.
+    /// Start even if the ledger lost commits that it already published or processed.
     ///
     /// The loss is recorded in the ledger, and the views are rebuilt.
     #[arg(long)]
     pub accept_lost_commits: bool,
-    /// Start although people who acted in the ledger are missing in the key store.
+    /// Start even if the ledger contains actions of people who are not in the key store.
     ///
-    /// The names and encrypted values of these people can no longer be read. The people count as
-    /// erased.
+    /// The names and encrypted values of these people can no longer be read. The people count as erased.
     #[arg(long)]
     pub accept_lost_people: bool,
     /// Log every request: method, path, status, duration, app and request id.
@@ -114,7 +113,7 @@ pub struct Serve {
 }
 
 impl Serve {
-    /// Starts the service desk and serves requests until the process gets a stop signal.
+    /// Starts the desk and serves requests until the process gets a stop signal.
     pub async fn run(self, json: bool) -> Result<(), CommandError> {
         ignore_hangups();
         let mut stop = StopSignals::listen();
@@ -153,8 +152,8 @@ impl Serve {
         Ok(())
     }
 
-    /// Opens the directory of the service desk. Then starts all parts of the service desk, such as
-    /// the HTTP server, the queue handlers and the timers.
+    /// Opens the data directory of the desk. Then starts all parts of the desk, such as the HTTP server, the
+    /// queue handlers and the timers.
     pub async fn start(&self) -> Result<(App, Desk), CommandError> {
         let addresses = self.addresses().await?;
         let listener = TcpListener::bind(&addresses[..])
@@ -174,8 +173,8 @@ impl Serve {
         let robots = broker.map(|broker| robots(&app, mqtt, broker));
         let desk = Desk::start(&app, listener, &self.data, robots)?;
         let mut followed = app.followed.subscribe();
-        // A rebuild of the views (stored lists) can take a long time, so the wait is limited. The
-        // service desk also serves requests during a rebuild.
+        // A rebuild of the views (stored lists) can take a long time, so this code waits only for a limited
+        // time. The desk also serves requests during a rebuild.
         let _ = tokio::time::timeout(
             FOLLOWED_WAIT,
             followed.wait_for(|position| *position >= head.position),
@@ -184,8 +183,8 @@ impl Serve {
         Ok((app, desk))
     }
 
-    /// Resolves the option `--listen` to network addresses. IPv4 addresses come before IPv6
-    /// addresses, and the server listens on the first free address.
+    /// Returns the network addresses of the option `--listen`. IPv4 addresses come before IPv6 addresses. The
+    /// server uses the first address that is free.
     async fn addresses(&self) -> Result<Vec<SocketAddr>, CommandError> {
         let unknown = |reason: String| {
             CommandError::Usage(format!(
@@ -215,8 +214,7 @@ impl Serve {
         }
     }
 
-    /// Returns the address of the broker of the robots, or `None` if the option `--mqtt-broker` is
-    /// absent.
+    /// Returns the address of the MQTT broker for robots, or `None` if the option `--mqtt-broker` is absent.
     fn broker(&self) -> Result<Option<Address>, CommandError> {
         let read = |url: &String| {
             Address::read(url)
@@ -285,9 +283,9 @@ impl Serve {
             ..local
         };
         let app = App::new(ports, settings, crash)?;
-        // A reaction (a rule that starts work after an event) ignores all events before its
-        // activation. The reactions are therefore activated before this process executes its first
-        // command. A new reaction then processes all events of this process.
+        // A reaction (a rule that starts work after an event) ignores all events before its activation.
+        // Reactions are activated here, before this process executes its first command. A new reaction
+        // therefore processes all events of this process.
         Births::activate(&app.ledger, REGISTRY).await?;
         app.credentials.listens_on(address.ip());
         app.limits.apply();
@@ -303,8 +301,8 @@ impl Serve {
     }
 }
 
-/// Returns the connection to the broker of the robots. A broker ends a connection when a second
-/// client uses the same client id. The client id therefore contains random digits.
+/// Returns the connection to the MQTT broker of the robots. If two clients use the same client id, the broker
+/// ends the connection of the first client. The client id therefore contains random digits.
 fn robots(app: &App, mqtt: Arc<Mqtt>, broker: Address) -> Robots {
     let (sender, messages) = mpsc::channel(ROBOT_MESSAGES_MAX);
     let (interfaces, watched) = watch::channel(BTreeSet::new());
@@ -317,7 +315,7 @@ fn robots(app: &App, mqtt: Arc<Mqtt>, broker: Address) -> Robots {
     }
 }
 
-/// Returns whether a text is an HTTP URL without query and fragment.
+/// Returns true if a text is an HTTP or HTTPS URL without query and fragment.
 fn is_web_address(text: &str) -> bool {
     text.parse::<infra::http::Url>().is_ok_and(|url| {
         matches!(url.scheme(), "http" | "https")
@@ -327,10 +325,10 @@ fn is_web_address(text: &str) -> bool {
     })
 }
 
-/// Ignores the signal SIGHUP, so that the service desk continues when its terminal is closed.
+/// Ignores the signal SIGHUP, so that the desk continues to run when its terminal is closed.
 ///
-/// Many server programs reopen their log file after SIGHUP. This program needs no such action,
-/// because it writes its log to standard error.
+/// Many server programs reopen their log file after SIGHUP. This program has no log file, because it writes
+/// its log to standard error.
 pub(super) fn ignore_hangups() {
     match signal(SignalKind::hangup()) {
         Ok(mut hangups) => drop(tokio::spawn(async move {
@@ -342,8 +340,8 @@ pub(super) fn ignore_hangups() {
     }
 }
 
-/// Opens the source of leaders and departments. `location` is a URL or the path of a TOML file. If
-/// `location` is `None`, the source contains no leaders and departments.
+/// Returns the company directory, which contains leaders and departments. `location` is a URL or the path of
+/// a TOML file. If `location` is `None`, the directory is empty.
 fn open_directory(
     location: Option<&str>,
     ledger: &infra::Ledger,
@@ -371,8 +369,8 @@ fn open_directory(
     }
 }
 
-/// Writes a warning if the time zone differs from the time zone of the last start. The time zone
-/// determines the date in ticket numbers and the times in responses.
+/// Writes a warning if the time zone is not the same as at the last start. The time zone determines the date
+/// in ticket numbers and the times in responses.
 async fn compare_zone(views: &dyn Views, zone: &str) -> Result<(), infra::Error> {
     let stored = views.get(LAST_START, ZONE).await?;
     let sequence = stored.as_ref().map_or(0, |document| document.sequence);
@@ -402,8 +400,8 @@ async fn compare_zone(views: &dyn Views, zone: &str) -> Result<(), infra::Error>
     Ok(())
 }
 
-/// Records an accepted loss of commits in the ledger. Then marks the heads of the lost commits in
-/// the file `heads` as lost. A head is the position and the hash of a published commit.
+/// Stores in the ledger that the operator accepts the loss of commits. Then marks the heads of the lost
+/// commits in the file `heads` as lost. A head is the position and the hash of a published commit.
 ///
 /// If the process ends between the two writes, the next start finds the same loss again.
 async fn accept(ledger: &infra::Ledger, lost: &Lost, data: &Path) -> Result<(), String> {
@@ -458,7 +456,7 @@ async fn next(signal: &mut Option<Signal>) {
 
 /// Receives the stop signals SIGINT and SIGTERM.
 ///
-/// The signals are also received during the start, so that the start can be stopped.
+/// The program already receives these signals during the start, so that an operator can stop the start.
 pub(super) struct StopSignals {
     interrupt: Option<Signal>,
     terminate: Option<Signal>,

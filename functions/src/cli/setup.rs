@@ -1,5 +1,5 @@
-//! Implements `ledgerdesk setup`, which writes base data, the demo company and apps into a service
-//! desk. A second run with the same options changes nothing.
+//! Implements the command `ledgerdesk setup`. The command writes base data, the demo company, apps and other
+//! configuration into a desk. A second run with the same options changes nothing.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -20,19 +20,19 @@ use crate::app::itsm::integrations::Definitions;
 use crate::app::notifications::definitions::{Definitions as Channels, check_secret};
 use crate::app::{client_apps, seed};
 
-/// The file name that means standard input.
+/// A file name with a special meaning: the program reads standard input instead of a file.
 const STDIN: &str = "-";
-/// The byte order mark. Some editors write this character at the start of a file.
+/// The byte order mark. Some editors write this character at the start of a file. The program ignores it.
 const BOM: &str = "\u{feff}";
-/// The prefix in the names of secrets for integrations (connected systems).
+/// The names of the secrets of integrations (connected systems) begin with this text.
 const INTEGRATION: &str = "integration/";
-/// The prefix of the name of each secret that belongs to a channel account (a sender of messages).
+/// The names of the secrets of channel accounts (configured senders of messages) begin with this text.
 const CHANNEL: &str = crate::queue::send::CHANNEL;
-/// The mode bits of a file that allow reading for the group and for all other users.
+/// The mode bits of a file that allow its group and all other users to read the file.
 const OTHERS_READ: u32 = 0o044;
 
-/// Checks a header for the API calls of workflows. Returns the reason if the header is invalid.
-/// Returns `None` if the header is valid.
+/// Checks an HTTP header for the API calls of workflows. Returns the reason why the header is invalid, or
+/// `None` if the header is valid.
 fn header_problem(header: &str, value: &str) -> Option<&'static str> {
     if header.parse::<HeaderName>().is_err() {
         return Some("is not a valid header name");
@@ -56,8 +56,8 @@ pub struct Setup {
     pub change: Change,
 }
 
-/// The command-line options that select the data to write into a service desk: base data, the demo
-/// company, apps and secrets.
+/// The command-line options that select the data that the program writes into a desk: base data, the demo
+/// company, apps, secrets and other configuration.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Wanted {
     /// Load the demo company once and enable its app. The secret of this app is published.
@@ -108,12 +108,13 @@ pub(super) struct Named {
     may_impersonate: bool,
 }
 
-/// The checked values of all options, and the content of all files that the options name. Each file
-/// is read only once, because standard input cannot be read again.
+/// The checked values of all options, with the content of all files that the options name. The files are read
+/// only once, because one of them can be standard input, which cannot be read twice.
 pub(super) struct Resolved {
     named: Vec<Named>,
     headers: Vec<(String, Vec<u8>)>,
-    /// The secrets with their full names, for example `integration/company_itsm`.
+    /// The name and the value of each secret. The name begins with its kind, for example
+    /// `integration/company_itsm`.
     secrets: Vec<(String, Vec<u8>)>,
     definitions: Vec<Definitions>,
     fleet: Vec<FleetDefinitions>,
@@ -121,7 +122,8 @@ pub(super) struct Resolved {
 }
 
 impl Wanted {
-    /// Reads and checks all options and files before the service desk is opened.
+    /// Reads and checks all options and files. This happens before the desk is opened, so a wrong option
+    /// changes no data.
     pub(super) fn resolve(&self) -> Result<Resolved, CommandError> {
         Ok(Resolved {
             named: self.named()?,
@@ -133,8 +135,8 @@ impl Wanted {
         })
     }
 
-    /// Writes base data into a service desk. The function also writes all apps, secrets and
-    /// integrations from the command-line options.
+    /// Writes the base data and all data from the command-line options into a desk: apps, secrets,
+    /// integrations, robots and channel accounts.
     pub(super) async fn store(&self, app: &App, resolved: &Resolved) -> Result<(), CommandError> {
         seed::found(app).await?;
         if self.demo {
@@ -200,7 +202,8 @@ impl Wanted {
         Ok(())
     }
 
-    /// Returns the checked secrets of all `--secret` options with their full names.
+    /// Returns the name and the checked value of each `--secret` option. The name begins with its kind, for
+    /// example `integration/company_itsm`.
     fn secrets(&self) -> Result<Vec<(String, Vec<u8>)>, CommandError> {
         let mut all = Vec::new();
         for pair in &self.secrets {
@@ -268,7 +271,7 @@ impl Wanted {
         self.fleet.iter().map(read).collect()
     }
 
-    /// Returns the checked apps of all options and files.
+    /// Returns the checked apps (client programs) from all options and files.
     fn named(&self) -> Result<Vec<Named>, CommandError> {
         let mut named = Vec::new();
         for (option, pairs, may_impersonate) in [
@@ -309,8 +312,8 @@ impl Wanted {
         Ok(named)
     }
 
-    /// Reads and checks the files of all `--api-secret` options. Each entry of the result contains
-    /// the name of a secret and the content of its file.
+    /// Reads and checks the files of all `--api-secret` options. Each entry of the result contains the name
+    /// of a secret and the content of its file.
     fn headers(&self) -> Result<Vec<(String, Vec<u8>)>, CommandError> {
         let mut all = Vec::new();
         for pair in &self.api_secrets {
@@ -336,8 +339,8 @@ impl Wanted {
         Ok(all)
     }
 
-    /// Returns the lines that `--dry-run` prints. Each line describes one part of the data that the
-    /// command would write without `--dry-run`.
+    /// Returns the lines that `--dry-run` prints. Each line describes one part of the data that the command
+    /// writes without `--dry-run`.
     fn plan(&self, resolved: &Resolved) -> Vec<String> {
         let mut plan = vec!["the missing base data".to_owned()];
         if self.demo {
@@ -390,8 +393,8 @@ impl Wanted {
     }
 }
 
-/// Rejects two apps with the same code if their secrets or their permissions to impersonate users
-/// differ.
+/// Returns an error if two apps have the same code but different secrets, or if only one of them may act for
+/// other users.
 fn reject_duplicates(named: &[Named]) -> Result<(), CommandError> {
     let mut first = BTreeMap::new();
     for Named {
@@ -420,10 +423,11 @@ fn pair_of(text: &str, may_impersonate: bool) -> Option<Named> {
     })
 }
 
-/// Reads apps from a file or from standard input.
+/// Reads apps (client programs) from a file or from standard input. If `may_impersonate` is true, the apps
+/// may act for any user.
 ///
-/// Empty lines and lines that begin with `#` are skipped. Error messages never contain a line of
-/// the file, because each line contains a secret.
+/// Empty lines and lines that begin with `#` are skipped. Error messages contain the number of a wrong line
+/// but not its text, because the text contains a secret.
 pub(super) fn read_apps(file: &Path, may_impersonate: bool) -> Result<Vec<Named>, CommandError> {
     let shown = if file == Path::new(STDIN) {
         "standard input".to_owned()
@@ -463,10 +467,9 @@ pub(super) fn read_apps(file: &Path, may_impersonate: bool) -> Result<Vec<Named>
     }
 }
 
-/// Writes a warning if users other than the owner can read a file with secrets.
+/// Writes a warning if other users of the machine can read a file with secrets.
 ///
-/// The program still uses the file, because container platforms mount files with secrets in this
-/// mode.
+/// This is not an error, because container platforms create files with secrets that other users can read.
 fn warn_if_others_read(file: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
     if std::fs::metadata(file)
@@ -477,8 +480,8 @@ fn warn_if_others_read(file: &Path) {
 }
 
 impl Setup {
-    /// Writes the selected data into the service desk. With `--dry-run`, the function writes no
-    /// data and only prints the planned changes.
+    /// Writes the selected data into the desk. With `--dry-run`, writes no data and only prints the planned
+    /// changes.
     pub async fn run(self, json: bool) -> Result<(), CommandError> {
         let resolved = self.wanted.resolve()?;
         let plan = self.wanted.plan(&resolved);

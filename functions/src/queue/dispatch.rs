@@ -1,5 +1,5 @@
-//! Processes the messages of the queue `dispatch`. A message opens a mission (work for a robot), or
-//! contains a reached deadline of a mission or a robot.
+//! Processes the messages of the queue `dispatch`. A message either opens a mission (the work of a robot), or
+//! reports that a deadline of a mission or of a robot was reached.
 
 use domain::intent::Intent;
 use infra::Error;

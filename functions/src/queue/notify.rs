@@ -1,5 +1,5 @@
-//! Processes the messages of the queue `notify`. A message notifies one person, or stores the end of a
-//! delivery in its notification.
+//! Processes the messages of the queue `notify`. A message either creates a notification for one person, or
+//! stores in a notification that one of its deliveries ended.
 
 use domain::intent::Intent;
 use events::Meta;
@@ -10,7 +10,7 @@ use super::wrong_queue;
 use crate::App;
 use crate::app::notifications::notify;
 
-/// Executes an intent (a request for work) from a message.
+/// Executes the intent (a request for work) of one message from this queue.
 pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(), Error> {
     match intent {
         Intent::Notify(request) => notify::request(app, &message.id, *request).await,

@@ -1,9 +1,9 @@
 //! Makes the attempts of outgoing requests, such as callbacks and API calls.
 //!
-//! The runner first checks that the time of an attempt has come. Then the runner takes a lease: the
-//! exclusive right of one worker to make this attempt. If a repeated request could do harm, the
-//! runner stores an event before it sends the request. After the response, the runner stores the
-//! verdict (the result of the attempt, such as success or failure).
+//! The runner first checks that the time of an attempt has come. Then the runner takes a lease (the exclusive
+//! right of one worker to make this attempt). If the request must not be sent twice, the runner stores the
+//! start of the attempt before it sends the request. After the response, the runner stores the verdict (the
+//! result of the attempt, such as success or failure).
 
 use std::time::Duration;
 
@@ -23,17 +23,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::App;
 
-/// The name of the view that contains the leases. A lease is the exclusive right of one worker to
-/// make an attempt. Each stream with at least one attempt has one document in this view.
+/// The name of the view with the leases. A lease is the exclusive right of one worker to make an attempt. The
+/// view has one document for each stream, with the lease of its newest attempt.
 const LEASE: &str = "lease";
-/// Duration of a lease, in milliseconds. A lease is the exclusive right of one worker to make an
-/// attempt. The duration is longer than the longest request. It is shorter than the time for which
-/// the queue hides a received message from other workers.
+/// Duration of a lease, in milliseconds. A lease is the exclusive right of one worker to make an attempt. A
+/// lease is longer than the longest request. It is shorter than the time for which the queue hides a received
+/// message from other workers.
 const LEASE_MS: i64 = 30_000;
 
-/// Additional time after the timeout of a request, in milliseconds. If no outcome is stored until
-/// the end of this time, the attempt counts as interrupted. This rule applies only to requests that
-/// must not be repeated.
+/// Additional time after the timeout of a request, in milliseconds. If no outcome is stored before the end of
+/// this time, the attempt counts as interrupted. This time applies only to requests that must not be sent
+/// twice.
 const STARTED_GRACE_MS: i64 = 30_000;
 
 /// A function that evaluates a response. The function returns a verdict (the result of the attempt,
@@ -41,76 +41,78 @@ const STARTED_GRACE_MS: i64 = 30_000;
 pub type Judge<'a> =
     Box<dyn FnOnce(&Result<HttpResponse, HttpError>) -> (Verdict, Policy) + Send + 'a>;
 
-/// A function that returns the verdict and the policy for the reply of a mail relay.
+/// A function that evaluates the reply of a mail relay. The function returns a verdict (the result of the
+/// attempt) and the policy for further attempts.
 pub type MailJudge<'a> =
     Box<dyn FnOnce(&Result<MailReply, MailError>) -> (Verdict, Policy) + Send + 'a>;
 
-/// A function that returns a command. The command stores the start of an attempt before the request
-/// is sent.
+/// A function that returns the command that stores the start of an attempt. The runner executes this command
+/// before it sends the request.
 ///
-/// The arguments of the function are the attempt number and a time. If no outcome is stored until
-/// this time, the attempt counts as interrupted.
+/// The arguments of the function are the attempt number and a time. If no outcome is stored before this time,
+/// the attempt counts as interrupted.
 pub type Start<O> = fn(u32, Moment) -> <O as Decider>::Command;
 
-/// The next attempt of an outgoing request. All data for this attempt is loaded.
+/// The next attempt of an outgoing request, with all data that the attempt needs.
 pub enum Prepared<'a, O: Outgoing> {
     /// The runner sends this HTTP request.
     Request {
         request: HttpRequest,
-        /// Returns the command that stores the start of the attempt before the request is sent. The
-        /// value is `None` if the receiver detects repeated requests, because a repetition then
-        /// does no harm.
+        /// Returns the command that stores the start of the attempt. The value is `None` if the request may
+        /// be sent twice. The start is then not stored.
         start: Option<Start<O>>,
         judge: Judge<'a>,
     },
     /// The runner sends this mail.
     Mail {
         mail: Mail,
-        /// As for `Request`.
+        /// Returns the command that stores the start of the attempt. The value is `None` if the mail may be
+        /// sent twice. The start is then not stored.
         start: Option<Start<O>>,
         judge: MailJudge<'a>,
     },
-    /// No request can be sent. The runner stores this verdict (a result such as failure) for the
-    /// attempt.
+    /// The runner sends no request. It stores this verdict as the result of the attempt.
     Verdict(Verdict, Policy),
 }
 
-/// A type of outgoing work, such as a callback. Each callback has its own stream of events.
+/// A type of outgoing work, such as callbacks. Each single work, such as one callback, has its own stream of
+/// events.
 #[async_trait]
 pub trait Outgoing: Decider<Context = (), Lookup = Nothing> {
-    /// Returns the number of attempts so far and the time of the next attempt. Returns `None` if
-    /// the work is not requested yet, or if the last attempt was made.
+    /// Returns the number of attempts so far and the time of the next attempt. Returns `None` if the work was
+    /// not requested yet, or if no further attempt follows.
     fn attempts(&self) -> Option<Attempts>;
-    /// Returns the id of the event that caused this work. The text is empty until the work is
-    /// requested.
+    /// Returns the id that new commits contain as their cause. For most types of work, this is the id of the
+    /// event that caused the work. The text is empty if the work was not requested yet.
     fn cause(&self) -> &str;
-    /// Returns the verdict (the result, such as failure) for an interrupted attempt. The ledger
-    /// contains the start of such an attempt, but not its outcome. Returns `None` if no attempt was
+    /// Returns the verdict (the result, such as failure) about an attempt that was interrupted. Such an
+    /// attempt has a stored start, but no stored outcome. Returns `None` if the current attempt was not
     /// interrupted.
     fn interrupted(&self) -> Option<(Verdict, Policy)> {
         None
     }
-    /// Loads the data for the next attempt, and creates the request.
+    /// Loads the data for the next attempt, and creates the request of this attempt.
     async fn prepare<'a>(&'a self, app: &'a App, stream: &str)
     -> Result<Prepared<'a, Self>, Error>;
     /// Returns the command that stores the outcome of an attempt.
     fn record(report: Report) -> Self::Command;
-    /// Returns true if the ledger rejected a command as a repetition. In this case, the work was
+    /// Returns true if a command was rejected because its effect is already stored. Either the work was
     /// already requested, or another worker already made the attempt.
     fn is_repeated(rejection: &Self::Rejection) -> bool;
-    /// Executes the remaining work after the last attempt. If this function fails, the runner calls
-    /// this function again later.
+    /// Does the work that follows the last attempt. If this function returns an error, the runner calls it
+    /// again later.
     async fn conclude(&self, _app: &App, _stream: &str) -> Result<(), Error> {
         Ok(())
     }
 }
 
-/// Returns the metadata for the commits about an outgoing request. The actor is the system.
+/// Returns the metadata for commits about outgoing work. The actor in the metadata is the system, because no
+/// person acts.
 pub fn meta<O: Outgoing>(work: &O) -> Meta {
     Meta::system(work.cause(), work.cause())
 }
 
-/// Stores the request for new outgoing work. If the same work was already requested, no event is
+/// Executes the command that requests new outgoing work. If this work was already requested, no event is
 /// added.
 pub async fn open<O: Outgoing>(
     ledger: &Ledger,
@@ -122,8 +124,8 @@ pub async fn open<O: Outgoing>(
         .map(drop)
 }
 
-/// Makes the next attempt of outgoing work if the time of this attempt has come. After the last
-/// attempt, calls the function `Outgoing::conclude`.
+/// Makes the next attempt of the outgoing work in the given stream. Does nothing before the time of this
+/// attempt. After the last attempt, calls `Outgoing::conclude`.
 pub async fn run<O: Outgoing>(app: &App, stream: &str) -> Result<(), Error> {
     let state = app.ledger.load::<O>(stream).await?.aggregate.0;
     let Some(attempts) = state.attempts() else {
@@ -164,8 +166,8 @@ pub async fn run<O: Outgoing>(app: &App, stream: &str) -> Result<(), Error> {
     }
 }
 
-/// Executes the command that ends outgoing work. Every call uses the same command id. The ledger
-/// therefore executes the command only once.
+/// Executes the command that ends outgoing work. All calls for one stream use the same command id, so the
+/// ledger executes the command only once.
 pub async fn close<O: Outgoing>(
     app: &App,
     stream: &str,
@@ -187,8 +189,8 @@ struct Outcome {
     policy: Policy,
 }
 
-/// Makes one attempt: takes the lease (the exclusive right to make the attempt), sends the request
-/// and evaluates the response. Returns `None` if another worker makes this attempt.
+/// Makes one attempt. Takes the lease (the exclusive right to make the attempt), sends the request and
+/// evaluates the response. Returns `None` if another worker makes this attempt.
 async fn make<O: Outgoing>(
     app: &App,
     stream: &str,
@@ -228,9 +230,9 @@ async fn make<O: Outgoing>(
     if let Some(start) = start {
         let timeout_ms = i64::try_from(sending.timeout().as_millis()).unwrap_or(i64::MAX / 2);
         let until = now.plus_ms(timeout_ms + STARTED_GRACE_MS);
-        // The command id is random. If two workers start the same attempt, the ledger rejects the
-        // second command. With equal command ids, the second command would count as a repetition
-        // and would be accepted.
+        // Each worker uses a random command id. If two workers start the same attempt, the ledger rejects the
+        // second command. If the ids were equal, the ledger would accept the second command as a repetition
+        // of the first.
         let command_envelope = envelope(stream, state, app.ledger.fresh_id());
         let started = execute::<O>(&app.ledger, &command_envelope, &start(attempt, until)).await?;
         if started.is_none() {
@@ -252,14 +254,14 @@ async fn make<O: Outgoing>(
     }))
 }
 
-/// A request and the function that judges its response.
+/// A request or a mail, and the function that evaluates the response.
 enum Sending<'a> {
     Http(HttpRequest, Judge<'a>),
     Mail(Mail, MailJudge<'a>),
 }
 
 impl Sending<'_> {
-    /// Returns the receiver of the request: scheme, host and port.
+    /// Returns the receiver of the request as a text with scheme, host and port.
     fn target(&self) -> String {
         match self {
             Self::Http(request, _) => origin(&request.url),
@@ -281,7 +283,8 @@ impl Sending<'_> {
         }
     }
 
-    /// Sends the request. Returns the status of the response, the verdict and the policy.
+    /// Sends the request. Returns the status of the response, the verdict (the result of the attempt) and the
+    /// policy for further attempts.
     async fn send(self, app: &App) -> (Option<u16>, Verdict, Policy) {
         match self {
             Self::Http(request, judge) => {
@@ -318,8 +321,8 @@ fn envelope<O: Outgoing>(stream: &str, state: &O, command_id: [u8; 16]) -> Comma
     }
 }
 
-/// Executes a command of outgoing work. Returns `None` if the work was already requested, or if
-/// another worker already made the attempt.
+/// Executes a command of outgoing work and returns the new state. Returns `None` if the effect of the command
+/// is already stored: the work was already requested, or another worker already made the attempt.
 async fn execute<O: Outgoing>(
     ledger: &Ledger,
     command_envelope: &CommandEnvelope,
@@ -335,21 +338,22 @@ async fn execute<O: Outgoing>(
     }
 }
 
-/// A lease: the exclusive right of one worker to make one attempt, until the time `until`.
+/// A lease. The lease gives one worker the exclusive right to make one attempt. The lease ends at the time
+/// `until`.
 #[derive(Debug, Serialize, Deserialize)]
 struct Lease {
     attempt: i64,
     until: Moment,
-    /// A random id of the worker that takes the lease. The documents of two workers for one attempt
-    /// therefore always differ.
+    /// A random id of the worker that has the lease. Because of this id, two workers never write equal
+    /// documents.
     owner: String,
 }
 
-/// Takes the lease (the exclusive right) for an attempt. If the queue delivers the same message
-/// twice, only one worker sends the request.
+/// Takes the lease for an attempt. A lease is the exclusive right of one worker to make the attempt. Even if
+/// the queue delivers the same message twice, only one worker sends the request.
 ///
-/// Returns false if another worker has the lease. After a crash of a worker, the lease expires at
-/// the end of [`LEASE_MS`].
+/// Returns true if the worker got the lease, and false if another worker has it. If a worker crashes, its
+/// lease ends after [`LEASE_MS`].
 async fn take_lease(
     views: &dyn Views,
     stream: &str,

@@ -1,5 +1,6 @@
 //! Processes the messages of the queue `send`. A message creates a delivery, or makes the next attempt of a
-//! delivery. Only this queue reads the secrets of channel accounts.
+//! delivery. A delivery sends one message to one person. No other queue reads the secrets of channel
+//! accounts.
 
 use async_trait::async_trait;
 use domain::attempt::{Attempts, Policy, Report, Verdict};
@@ -21,10 +22,11 @@ use crate::App;
 use crate::app::notifications::{message, notify, preferences, rate};
 use crate::app::tickets;
 
-/// The prefix of the name of each secret that belongs to a channel account.
+/// The names of the secrets of channel accounts begin with this text.
 pub const CHANNEL: &str = "channel/";
 
-/// Executes an intent (a request for work) from a message: creates the delivery, and makes its first attempt.
+/// Executes the intent (a request for work) of one message from this queue. Creates a delivery and makes its
+/// first attempt.
 pub async fn execute(app: &App, message: &queue::Message, intent: Intent) -> Result<(), Error> {
     let Intent::StartDelivery {
         notification,
@@ -49,13 +51,13 @@ pub async fn execute(app: &App, message: &queue::Message, intent: Intent) -> Res
     attempt(app, &stream).await
 }
 
-/// Makes the next attempt of a delivery. If the time of this attempt has not come, does nothing.
+/// Makes the next attempt of the delivery in the given stream. Does nothing before the time of this attempt.
 pub async fn attempt(app: &App, stream: &str) -> Result<(), Error> {
     runner::run::<Delivery>(app, stream).await
 }
 
-/// Returns the request for a delivery with its address and its rendered content. Returns `None` if the
-/// notification does not exist or was not routed.
+/// Returns the event that creates a delivery. The event contains the address of the person and the finished
+/// message. Returns `None` if the notification does not exist, or if no channel accounts were chosen for it.
 async fn request(app: &App, notification: &str, account: &str) -> Result<Option<Requested>, Error> {
     let state = app
         .ledger
@@ -145,7 +147,8 @@ impl Outgoing for Delivery {
     }
 }
 
-/// Creates the request of the next attempt. The inner `Err` is the verdict if no request can be sent.
+/// Creates the request for the next attempt of a delivery. If no request can be sent, returns the verdict
+/// (the result of the attempt) as the inner `Err`.
 async fn prepare<'a>(
     app: &'a App,
     delivery: &'a Delivery,
@@ -196,7 +199,8 @@ async fn prepare<'a>(
     };
     let request = match codec.request(&message) {
         Ok(request) => request,
-        // An operator can correct the configuration, so the delivery is tried again.
+        // The settings or the secret of the channel account are wrong. An operator can correct them, so
+        // another attempt follows.
         Err(reason) => {
             return Ok(Err(Verdict::Retry {
                 reason,
@@ -221,7 +225,8 @@ async fn prepare<'a>(
     }))
 }
 
-/// Returns the verdict of an account that has used its limit of messages.
+/// If the channel account has reached its limit of messages, returns the verdict that postpones the attempt.
+/// Otherwise, returns `None`.
 async fn limited(app: &App, account: &channel_account::Defined) -> Result<Option<Verdict>, Error> {
     let Some(per_minute) = account.per_minute else {
         return Ok(None);

@@ -1,4 +1,5 @@
-//! Contains sample messages, and the contract tests that every channel and every mailer must pass.
+//! Contains test data for channels (ways to send messages), and the contract test that every mailer must
+//! pass. A mailer sends e-mails to mail relays.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use events::task_type::Repetition;
 
 use super::{Mail, MailReply, MailTls, Mailer, Outgoing};
 
-/// Returns an account of a channel without settings.
+/// Returns a test account for the given channel. The account has no settings.
 pub fn account(channel: &str) -> Defined {
     Defined {
         name: "test".into(),
@@ -22,7 +23,7 @@ pub fn account(channel: &str) -> Defined {
     }
 }
 
-/// Returns the content of a message.
+/// Returns a test message that tells a person to approve a ticket.
 pub fn content() -> Content {
     Content {
         subject: "请审批: 申请权限".into(),
@@ -37,7 +38,8 @@ pub fn content() -> Content {
     }
 }
 
-/// Returns a message of an account.
+/// Returns a test message that `account` sends to the address `to`. The parameter `secret` is the secret of
+/// the account.
 pub fn outgoing<'a>(
     account: &'a Defined,
     secret: &'a str,
@@ -55,8 +57,8 @@ pub fn outgoing<'a>(
     }
 }
 
-/// Checks a mailer with a relay that accepts mails for `ok@example.com`, and that refuses mails for
-/// `nobody@example.com` with the reply `550 5.1.1`.
+/// Checks that a mailer returns the replies of a mail relay. The relay at `host` and `port` must accept mails
+/// for `ok@example.com`. It must refuse mails for `nobody@example.com` with the reply `550 5.1.1`.
 pub async fn check(mailer: &dyn Mailer, host: &str, port: u16) {
     let mail = |to: &str| Mail {
         host: host.into(),

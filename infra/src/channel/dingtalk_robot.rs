@@ -1,5 +1,6 @@
-//! Sends messages through a custom robot of a DingTalk group, with a signature (reference/notifications.md,
-//! section 1.2). DingTalk refuses messages with HTTP status 200, so only the code in the body counts.
+//! Sends messages through a custom robot in a DingTalk group. Each request has a signature
+//! (reference/notifications.md, section 1.2). Even if DingTalk refuses a message, the HTTP status is 200.
+//! Only the code in the body of the response shows the result.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,18 +15,20 @@ use serde_json::{Value, json};
 use super::{Channel, Outgoing, Request, Response, TIMEOUT, only, text};
 use crate::http::{HttpError, HttpRequest, HttpResponse, RESPONSE_BYTES_MAX, Url};
 
-/// The address of the robots of DingTalk.
+/// The URL to which the desk sends messages for all custom robots of DingTalk.
 const URL: &str = "https://oapi.dingtalk.com/robot/send";
-/// Number of messages that one robot may send in one minute.
+/// Maximum number of messages that one robot may send in one minute.
 const PER_MINUTE: u32 = 20;
-/// Time in milliseconds for which DingTalk accepts no message of a robot that was too fast.
+/// If a robot sends messages too fast, DingTalk accepts no message of this robot for this time, in
+/// milliseconds.
 const BLOCKED_MS: i64 = 600_000;
 
-/// The channel `dingtalk_robot`.
+/// The channel that sends messages through DingTalk robots.
 #[derive(Clone, Copy, Debug)]
 pub struct DingtalkRobot;
 
-/// The secret of an account: the token in the URL of the robot, and the key of the signature.
+/// The secret of a channel account. It contains the token in the URL of the robot, and the key for
+/// signatures.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Secret {
@@ -129,16 +132,17 @@ fn read(secret: &str) -> Result<Secret, String> {
     })
 }
 
-/// Returns the signature of a request: an HMAC with SHA-256 over the time in milliseconds and the secret, in
-/// Base64. The key is the secret.
+/// Returns the signature of a request at the time `at`, in Base64. The signature is an HMAC with SHA-256. The
+/// signed text contains the time in milliseconds, a line break and `secret`. The key is also `secret`.
 pub fn sign(secret: &str, at: Moment) -> String {
     let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret.as_bytes());
     let message = format!("{}\n{secret}", at.0);
     STANDARD.encode(ring::hmac::sign(&key, message.as_bytes()))
 }
 
-/// Replaces characters that have a meaning in the Markdown of DingTalk. The full-width forms look alike and
-/// have no meaning. A ticket text can therefore contain neither a link nor a mention.
+/// Returns a text without the characters that have a special meaning in the Markdown of DingTalk. Each such
+/// character is replaced by a similar full-width character. A ticket text can therefore contain neither a
+/// link nor a mention of a person.
 fn plain(text: &str) -> String {
     let replaced = |c| match c {
         '[' => '［',
@@ -155,7 +159,7 @@ fn plain(text: &str) -> String {
 }
 
 fn markdown(content: &Content, to: &str, keyword: &str) -> String {
-    // DingTalk shows a mention only if the text contains the user id after the sign @.
+    // To mention a person, DingTalk needs the user id of this person in the text, after the sign @.
     let mut lines = vec![
         format!("#### {}", plain(&content.subject)),
         format!("@{to} {}", plain(&content.intro)),
@@ -181,7 +185,8 @@ fn retry(reason: String) -> Verdict {
     }
 }
 
-/// Converts a response to a verdict. A code that this table does not contain is a permanent failure.
+/// Converts a response of DingTalk to a verdict (the result of an attempt). An unknown code means a permanent
+/// failure.
 fn judge(response: &HttpResponse) -> Verdict {
     let status = response.status;
     match status {
@@ -202,7 +207,8 @@ fn judge(response: &HttpResponse) -> Verdict {
         .unwrap_or_default();
     let Some(code) = code else {
         let reason = format!("the response with HTTP status {status} has no `errcode`");
-        // A page instead of a JSON object comes from another server, which may have sent the message on.
+        // Another server than DingTalk sent this response, because the body contains no code. This server may
+        // have forwarded the message to DingTalk.
         return if response.is_success() {
             Verdict::Unknown { reason }
         } else {
@@ -220,7 +226,8 @@ fn judge(response: &HttpResponse) -> Verdict {
             reason: format!("the robot was too fast (errcode {code}): {reason}"),
             after_ms: BLOCKED_MS,
         },
-        // Wrong signature, time, keyword or network address (310000); unknown token; stopped robot; no group.
+        // The code 310000 means a wrong signature, time, keyword or network address. The other codes mean an
+        // unknown token, a stopped robot or a missing group.
         310_000 | 300_001 | 400_101 | 400_102 | 400_013 => {
             refused(FailureClass::Credential, &text, reason)
         }
@@ -245,7 +252,7 @@ mod tests {
 
     #[test]
     fn the_signature_equals_the_vector_of_two_other_programs() {
-        // reference/notifications.md, section 3.
+        // The expected value is from reference/notifications.md, section 3.
         let expected = "5q4b548N312N4pjSdO3kMfu43KzSAjl0odWcLyS2W1s=";
         assert_eq!(sign("SECthisissecret", Moment(1_577_262_236_757)), expected);
     }

@@ -1,5 +1,5 @@
-//! Sends messages by e-mail (reference/notifications.md, section 1.6). The message has a text part and an HTML
-//! part. All messages about one ticket refer to the same root id, so that mail programs show them together.
+//! Sends messages by e-mail (reference/notifications.md, section 1.6). Each mail has a text part and an HTML
+//! part. All mails about one ticket refer to the same message id, so mail programs show these mails together.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -16,12 +16,13 @@ use super::{
     Channel, Mail, MailError, MailReply, MailTls, Outgoing, Request, Response, TIMEOUT, only, text,
 };
 
-/// Pause in milliseconds before a message is repeated that a relay put on a grey list: 5 minutes.
+/// Pause before the next attempt, in milliseconds: 5 minutes. The desk uses this pause if a mail relay
+/// refuses a message for a short time because it does not know the sender (greylisting).
 const GREYLIST_MS: i64 = 300_000;
-/// Maximum length of a subject, in characters.
+/// Maximum length of the subject of a mail, in characters.
 const SUBJECT_MAX: usize = 150;
 
-/// The channel `email`.
+/// The channel that sends messages by e-mail.
 #[derive(Clone, Copy, Debug)]
 pub struct Email;
 
@@ -34,7 +35,8 @@ impl Channel for Email {
         "email"
     }
 
-    /// A repeated mail has the same `Message-ID`, and most mail programs show it once.
+    /// Returns true. A mail that is sent twice has the same `Message-ID` both times, so most mail programs
+    /// show only one mail.
     fn may_repeat(&self) -> bool {
         true
     }
@@ -138,7 +140,8 @@ fn from(account: &Defined) -> Result<Mailbox, String> {
         .ok_or_else(|| "`from` must be an address such as Desk <desk@example.com>".into())
 }
 
-/// Returns the whole mail with its headers. Equal arguments give equal bytes.
+/// Returns a complete mail with its headers, as bytes. The same arguments always give the same bytes. Returns
+/// an error text if the mail cannot be created, for example because the address is invalid.
 fn message(outgoing: &Outgoing<'_>, from: &Mailbox) -> Result<Vec<u8>, String> {
     let content = outgoing.content;
     let domain = from.email.domain();
@@ -155,12 +158,13 @@ fn message(outgoing: &Outgoing<'_>, from: &Mailbox) -> Result<Vec<u8>, String> {
         .from(from.clone())
         .to(Mailbox::new(None, to))
         .subject(subject)
-        // The library does not add the brackets.
+        // The library for mails does not add the brackets `<` and `>` around a message id.
         .message_id(Some(format!("<{}@{domain}>", outgoing.id)))
         .references(root.clone())
         .in_reply_to(root);
     for (name, value) in [
-        // Other programs then send no automatic replies (RFC 3834), and the desk recognizes its own mails.
+        // With these headers, other programs send no automatic replies (RFC 3834). The last header contains
+        // the id of the delivery.
         ("Auto-Submitted", "auto-generated"),
         ("X-Auto-Response-Suppress", "All"),
         ("Precedence", "bulk"),
@@ -206,7 +210,7 @@ fn html(content: &Content) -> String {
     )
 }
 
-/// Replaces the characters that have a meaning in HTML.
+/// Returns a text in which the special characters of HTML are escaped.
 fn escaped(text: &str) -> String {
     let mut html = String::with_capacity(text.len());
     for c in text.chars() {
@@ -226,8 +230,9 @@ fn retry(reason: String, after_ms: Option<i64>) -> Verdict {
     Verdict::Retry { reason, after_ms }
 }
 
-/// Converts the reply of a relay to a verdict. The enhanced code (RFC 3463) is more exact than the reply code
-/// and has priority.
+/// Converts the reply of a mail relay to a verdict (the result of an attempt). A reply has a code and can
+/// also have an enhanced code (RFC 3463). The enhanced code is more exact, so it has priority for permanent
+/// failures.
 fn judge(reply: &MailReply) -> Verdict {
     let code = reply.code;
     let reason = format!("{code} {}", one_line(&reply.text));
@@ -241,7 +246,8 @@ fn judge(reply: &MailReply) -> Verdict {
         (200..=299, _) => Verdict::Succeeded {
             outputs: std::collections::BTreeMap::from([("code".to_owned(), code.to_string())]),
         },
-        // Many relays put the first message of an unknown sender on a grey list.
+        // Many mail relays refuse the first message of an unknown sender with these codes. A later attempt
+        // succeeds.
         (450 | 451, _) => retry(reason, Some(GREYLIST_MS)),
         (454, Some((_, 7, _))) => refused(FailureClass::Credential),
         (400..=499, _) => retry(reason, None),
@@ -258,7 +264,8 @@ fn judge(reply: &MailReply) -> Verdict {
     }
 }
 
-/// Returns the enhanced status code at the beginning of a reply text, such as 5.1.1 (RFC 3463).
+/// Returns the enhanced status code (RFC 3463) at the beginning of a reply text, such as 5.1.1. Returns
+/// `None` if the text does not begin with such a code.
 fn enhanced(text: &str) -> Option<(u16, u16, u16)> {
     let mut numbers = text.split_whitespace().next()?.splitn(3, '.');
     let mut next = || -> Option<u16> {
@@ -299,7 +306,8 @@ mod tests {
         mail
     }
 
-    /// Returns the headers of a mail. A header that continues on the next line is joined.
+    /// Returns the headers of a mail, one text for each header. Headers with several lines are joined to one
+    /// line.
     fn headers(mail: &Mail) -> Vec<String> {
         let text = String::from_utf8(mail.bytes.clone()).unwrap();
         let (headers, _) = text.split_once("\r\n\r\n").unwrap();
@@ -309,7 +317,8 @@ mod tests {
 
     #[test]
     fn a_mail_has_the_headers_that_the_library_does_not_add_by_itself() {
-        // reference/surprises.md: without these calls there is no Message-ID, and no brackets around it.
+        // The mail library writes a Message-ID only on request, and adds no brackets to it
+        // (reference/surprises.md).
         let headers = headers(&mail(&content()));
         let id = "0123456789abcdef0123456789abcdef";
         for expected in [

@@ -1,4 +1,5 @@
-//! Implements a mail relay in memory, for tests. The relay collects mails, and replies as a test requires.
+//! Implements a mail relay in memory for tests. The relay collects the mails that the desk sends. A test can
+//! set the replies of the relay.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -7,13 +8,13 @@ use async_trait::async_trait;
 
 use super::{Mail, MailError, MailReply, Mailer};
 
-/// Maximum number of collected mails. Further mails get an error.
+/// Maximum number of mails that the relay collects. After this number, sending a mail returns an error.
 const MAILS_MAX: usize = 100_000;
 
-/// A reply of the relay, or its absence.
+/// The reply of the relay to one mail, or the reason why no reply arrived.
 pub type Outcome = Result<MailReply, MailError>;
 
-/// A mail relay in memory.
+/// A mail relay in memory for tests.
 #[derive(Debug, Default)]
 pub struct Memory {
     sent: Mutex<Vec<Mail>>,
@@ -21,7 +22,8 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Sets the outcome of the next mail without an outcome. All mails without an outcome are accepted.
+    /// Adds an outcome to a queue. Each mail uses the first outcome in this queue. If the queue is empty, the
+    /// relay accepts the mail.
     pub fn plan(&self, outcome: Outcome) {
         self.planned
             .lock()
@@ -29,7 +31,8 @@ impl Memory {
             .push_back(outcome);
     }
 
-    /// Returns and removes the collected mails. The relay also collects mails that it refused.
+    /// Returns all collected mails and removes them from the relay. The result also contains mails that the
+    /// relay refused.
     pub fn take(&self) -> Vec<Mail> {
         std::mem::take(&mut *self.sent.lock().expect("no holder panics"))
     }

@@ -1,9 +1,10 @@
-//! Defines the channels: the ways in which the desk sends messages to people. Each channel has one file with a
-//! codec. A codec is pure: it converts a message to a request, and the response to a verdict. E-mail also has a
-//! port, because SMTP is not HTTP.
+//! Defines the channels: the ways in which the desk sends messages to people. Each channel has one file with
+//! a codec. A codec has no side effects. It converts a message to a request, and the response to a verdict
+//! (the result of an attempt). In addition, the port `Mailer` sends e-mails, because SMTP is not HTTP.
 //!
 //! **How to add a channel**: Add one file with an implementation of [`Channel`], its `mod` line and its entry
-//! in [`ALL`]. The queue worker already provides attempts, rate limits, leases and deadlines.
+//! in [`ALL`]. A new channel needs no code for attempts, rate limits, leases and deadlines, because the queue
+//! worker already contains this code.
 
 pub mod contract;
 pub mod dingtalk_robot;
@@ -24,109 +25,118 @@ use crate::http::{HttpError, HttpRequest, HttpResponse};
 /// Maximum duration of one attempt to send a message.
 pub const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// One message to one person.
+/// One message to one person, with all data that a channel needs to send the message.
 #[derive(Clone, Copy, Debug)]
 pub struct Outgoing<'a> {
     pub account: &'a Defined,
-    /// The secret of the account. The text is empty if the account has no secret.
+    /// The secret of the channel account, such as a password. The text is empty if the account has no secret.
     pub secret: &'a str,
-    /// The address of the person.
+    /// The address of the person who gets the message.
     pub to: &'a str,
     pub content: &'a Content,
-    /// The id of the delivery, 32 hexadecimal digits. All attempts of a delivery have the same id.
+    /// The id of the delivery that sends the message: 32 hexadecimal digits. All attempts of one delivery use
+    /// the same id.
     pub id: &'a str,
     /// The time at which the delivery was requested.
     pub requested: Moment,
     pub now: Moment,
 }
 
-/// The request that sends a message.
+/// A request that sends one message, by HTTP or by e-mail.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
     Http(HttpRequest),
     Mail(Mail),
 }
 
-/// The response to a request. The variant is the variant of the request.
+/// The response to a request, or the error if no response arrived. The response to an HTTP request is `Http`,
+/// and the response to a mail is `Mail`.
 #[derive(Clone, Debug)]
 pub enum Response {
     Http(Result<HttpResponse, HttpError>),
     Mail(Result<MailReply, MailError>),
 }
 
-/// A channel.
+/// A way to send messages to people, such as e-mail.
 pub trait Channel: Send + Sync {
-    /// Returns the permanent name of the channel. Each channel account stores this name.
+    /// Returns the name of the channel. This name must never change, because the ledger stores it in each
+    /// channel account.
     fn name(&self) -> &'static str;
-    /// Returns the kind of address that a person needs for this channel. Several channels can use the same
-    /// kind.
+    /// Returns the kind of address that a person needs to get messages through this channel, such as `email`.
+    /// Several channels can use the same kind.
     fn address_kind(&self) -> &'static str;
-    /// Returns the limit of messages in one minute for an account that sets no limit. `None` means no limit.
+    /// Returns the default limit of messages in one minute for an account of this channel. Returns `None` if
+    /// there is no default limit.
     fn per_minute(&self) -> Option<u32> {
         None
     }
-    /// Returns true if a repeated message does little harm. An account without a rule for unknown results then
-    /// repeats the message.
+    /// Returns true if a message that is sent twice does little harm. In this case, the desk by default sends
+    /// a message again if the result of an attempt is unknown.
     fn may_repeat(&self) -> bool {
         false
     }
-    /// Checks an address of a person. The error is an English text that completes "the address must".
+    /// Checks an address of a person. If the address is invalid, returns an English text that completes the
+    /// words "the address must".
     fn check_address(&self, address: &str) -> Result<(), String>;
-    /// Checks the settings of an account. The error is an English text that names the setting.
+    /// Checks the settings of a channel account. If a setting is invalid, returns an English text that names
+    /// this setting.
     fn check(&self, account: &Defined) -> Result<(), String>;
-    /// Checks the secret of an account. The error is an English text without the secret.
+    /// Checks the secret of a channel account. If the secret is invalid, returns an English text that does
+    /// not contain the secret.
     fn check_secret(&self, secret: &str) -> Result<(), String>;
-    /// Converts a message to a request. If this is not possible, returns the reason as an English text.
+    /// Converts a message to the request that sends it. If this is not possible, returns the reason as an
+    /// English text.
     fn request(&self, outgoing: &Outgoing<'_>) -> Result<Request, String>;
-    /// Converts the response, or the error, to a verdict.
+    /// Converts the response to a verdict (the result of an attempt, such as success or failure).
     fn verdict(&self, response: &Response) -> Verdict;
 }
 
-/// All channels.
+/// All channels of the desk.
 pub const ALL: &[&dyn Channel] = &[&email::Email, &dingtalk_robot::DingtalkRobot];
 
-/// Returns a channel, or `None` if no channel has this name.
+/// Returns the channel with the given name, or `None` if no channel has this name.
 pub fn find(name: &str) -> Option<&'static dyn Channel> {
     ALL.iter().find(|channel| channel.name() == name).copied()
 }
 
-/// The encryption of the connection to a mail relay.
+/// The type of encryption for the connection to a mail relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MailTls {
-    /// The connection is encrypted from its beginning (usually port 465).
+    /// The connection is encrypted from the beginning (usually on port 465).
     Implicit,
-    /// The connection is encrypted by the command STARTTLS (usually port 587). A relay without this command
-    /// gets no message.
+    /// The connection begins without encryption. The command STARTTLS then starts the encryption (usually on
+    /// port 587). If the relay does not support this command, no message is sent.
     Starttls,
     /// The connection is not encrypted.
     None,
 }
 
-/// A mail with the relay that sends it.
+/// One mail, and the settings of the mail relay to which the desk sends it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Mail {
     pub host: String,
     pub port: u16,
     pub tls: MailTls,
-    /// The user name and the password for the relay.
+    /// The user name and the password for the mail relay. The value is `None` if the relay needs no login.
     pub login: Option<(String, String)>,
-    /// The name with which the desk introduces itself to the relay.
+    /// The name with which the desk introduces itself to the mail relay in the command EHLO.
     pub hello: String,
     pub from: String,
     pub to: String,
-    /// The whole message with its headers.
+    /// The complete message with its headers.
     pub bytes: Vec<u8>,
     pub timeout: Duration,
 }
 
 impl std::fmt::Debug for Mail {
-    /// Writes the relay only, because a mail contains addresses and a password.
+    /// Writes only the host and the port of the mail relay. A mail also contains addresses and a password,
+    /// which must not appear in logs.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Mail {{ {}:{}, .. }}", self.host, self.port)
     }
 }
 
-/// The last reply of a mail relay (RFC 5321, section 4.2).
+/// The last reply of a mail relay to one mail (RFC 5321, section 4.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MailReply {
     pub code: u16,
@@ -136,23 +146,23 @@ pub struct MailReply {
 /// The reason why a mail relay sent no reply.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MailError {
-    /// The relay did not get the whole message, so the message can safely be sent again.
+    /// The relay did not get the complete message. The desk can send the message again without a risk.
     #[error("{0}")]
     NotSent(String),
-    /// The relay got the whole message, but no reply arrived.
+    /// The relay may have got the complete message, but no reply arrived.
     #[error("{0}")]
     Unknown(String),
 }
 
-/// Sends mails to relays.
+/// Sends mails to mail relays.
 #[async_trait]
 pub trait Mailer: Send + Sync {
-    /// Sends a mail, and returns the last reply of the relay. A reply with a code of 400 or more is not an
-    /// error of this function.
+    /// Sends a mail and returns the last reply of the mail relay. A reply that refuses the mail is not an
+    /// `Err`. An `Err` means that no reply arrived.
     async fn send(&self, mail: &Mail) -> Result<MailReply, MailError>;
 }
 
-/// The adapter of a program that sends no mails.
+/// A mailer for programs that send no mails. Every call returns an error.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoMailer;
 
@@ -163,7 +173,7 @@ impl Mailer for NoMailer {
     }
 }
 
-/// Returns a text setting of an account. The text is empty if the setting is absent.
+/// Returns the setting `key` of an account if it is a text. Otherwise, returns an empty text.
 fn text<'a>(account: &'a Defined, key: &str) -> &'a str {
     account
         .settings
@@ -172,7 +182,8 @@ fn text<'a>(account: &'a Defined, key: &str) -> &'a str {
         .unwrap_or_default()
 }
 
-/// Rejects settings that the channel does not know. The error names the first unknown setting.
+/// Returns an error if an account contains a setting that is not in the list `known`. The error names the
+/// first such setting.
 fn only(account: &Defined, known: &[&str]) -> Result<(), String> {
     match account
         .settings

@@ -1,4 +1,5 @@
-//! Sends mails by SMTP (RFC 5321). The client connects only to addresses that the egress rules allow.
+//! Sends mails by SMTP (RFC 5321). The egress rules of the desk limit the addresses to which connections are
+//! allowed.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use lettre::transport::smtp::{Error as SmtpError, response::Response as SmtpResp
 use super::{Mail, MailError, MailReply, MailTls, Mailer};
 use crate::http::egress::Egress;
 
-/// The mailer of a desk that sends mails to real relays.
+/// A mailer that sends mails to real mail relays.
 #[derive(Clone, Debug)]
 pub struct Smtp {
     egress: Arc<Egress>,
@@ -27,7 +28,8 @@ impl Smtp {
         }
     }
 
-    /// Returns the addresses of a relay that the egress rules allow.
+    /// Looks up the addresses of a mail relay, and returns those that the egress rules allow. Returns an
+    /// error if no address is allowed.
     async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, MailError> {
         let is_named = self.egress.allows_host(host);
         let found = tokio::net::lookup_host((host, port)).await;
@@ -76,7 +78,9 @@ fn lost(is_sent: bool, reason: &impl std::fmt::Display) -> MailError {
     }
 }
 
-/// Sends one mail over a new connection. Sets `is_sent` before the content of the mail is sent.
+/// Sends one mail over a new connection, and returns the reply of the mail relay. Sets `is_sent` to true just
+/// before the content of the mail is sent. If an error occurs after this moment, the relay may already have
+/// accepted the mail.
 async fn converse(
     mail: &Mail,
     addresses: &[SocketAddr],
@@ -109,14 +113,15 @@ async fn converse(
     *is_sent = true;
     let response = connection.message(&mail.bytes).await;
     if response.is_ok() {
-        // The relay has accepted the mail. An error of the last command has no consequence.
+        // The relay has already accepted the mail, so an error of the command QUIT can be ignored.
         let _ = connection.quit().await;
     }
     response
 }
 
-/// Returns the settings of an encrypted connection. The client trusts two sets of root certificates, as for
-/// HTTP: those of Mozilla, which are part of the program, and those of the machine.
+/// Returns the TLS settings for a connection to `host`. The client trusts two sets of root certificates: the
+/// set of Mozilla, which is part of the program, and the set of the operating system. The HTTP client trusts
+/// the same two sets.
 fn tls(host: &str) -> Result<TlsParameters, SmtpError> {
     let mut builder = TlsParameters::builder(host.to_owned());
     for root in webpki_root_certs::TLS_SERVER_ROOT_CERTS {
@@ -125,7 +130,8 @@ fn tls(host: &str) -> Result<TlsParameters, SmtpError> {
     builder.build_rustls()
 }
 
-/// Returns the reply of the relay that an error contains. The text has the form `permanent error (550): text`.
+/// Returns the reply of the mail relay that an error contains. Returns `None` if the error contains no reply.
+/// The text of such an error has the form `permanent error (550): text`.
 fn reply_of(error: &SmtpError) -> Option<MailReply> {
     let code = error.status()?.into();
     let shown = error.to_string();

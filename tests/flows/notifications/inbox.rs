@@ -1,4 +1,4 @@
-//! These tests check the inbox, the preferences and the permissions.
+//! These tests check the inbox of a person, the preferences of a person, and who may read or change them.
 
 use serde_json::{Value, json};
 

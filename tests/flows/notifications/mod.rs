@@ -1,5 +1,5 @@
-//! These tests check the notifications of people: routing, sending, quiet hours, rate limits and the inbox
-//! (plans/notifications.md, part 0).
+//! These tests check that people are notified correctly. They cover the choice of channel accounts, sending,
+//! quiet hours, rate limits and the inbox (plans/notifications.md, part 0).
 
 mod inbox;
 mod quiet;
@@ -35,7 +35,7 @@ const BOTH: &str = r#"
     urgent = ["3"]
 "#;
 
-/// A client that sends every request to a robot in the same process.
+/// An HTTP client that passes each request to a DingTalk robot in the same process.
 struct ToRobot(Arc<Robot>);
 
 #[async_trait]
@@ -47,14 +47,16 @@ impl HttpClient for ToRobot {
     }
 }
 
-/// A desk with a mail relay and a robot. The approvers zhangsan and wangwu have no addresses at first.
+/// A desk with a mail relay and a DingTalk robot. At first, the approvers zhangsan and wangwu have no
+/// addresses, so no message can reach them.
 struct Channels {
     desk: TestDesk,
     robot: Arc<Robot>,
 }
 
 impl Channels {
-    /// Opens a desk whose policy has both accounts.
+    /// Opens a desk with two channel accounts: a mail relay and a DingTalk robot. The notification policy
+    /// names both accounts.
     async fn open() -> Self {
         Self::open_with(&[MAIL, ROBOT, BOTH].concat()).await
     }
@@ -75,7 +77,7 @@ impl Channels {
         channels
     }
 
-    /// Stores the secret of the robot.
+    /// Stores the given secret for the channel account of the robot.
     async fn secret(&self, secret: &str) {
         let keys = &self.desk.app.ledger.keys;
         keys.keep_secret("channel/ops_robot", secret.as_bytes())
@@ -83,7 +85,7 @@ impl Channels {
             .unwrap();
     }
 
-    /// Restarts the desk without its views and queues.
+    /// Restarts the desk. The views (stored lists) and the queues are empty after the restart.
     async fn restart_without_views(self) -> Self {
         let http = self.desk.app.http.clone();
         let mut desk = self.desk.restart_without_views().await;
@@ -98,7 +100,8 @@ impl Channels {
         answer
     }
 
-    /// Stores addresses of zhangsan for both channels, and quiet hours if given.
+    /// Stores two addresses of the test person zhangsan, one for e-mail and one for DingTalk. If `quiet` is
+    /// given, also stores these quiet hours.
     async fn reachable(&self, quiet: Option<Value>) {
         let mut preferences = json!({
             "addresses": { "email": "zhangsan@example.com", "dingtalk": "dt-zhangsan" },
@@ -116,7 +119,8 @@ impl Channels {
         self.submit_with("1").await
     }
 
-    /// Opens such a ticket with this impact and this urgency.
+    /// Opens a ticket that waits for the votes of zhangsan and wangwu. Its impact and its urgency have the
+    /// value `level`. Returns the ticket number.
     async fn submit_with(&self, level: &str) -> String {
         let mut request = approval_request();
         for field in request["fields"].as_array_mut().unwrap() {
@@ -140,7 +144,8 @@ impl Channels {
         self.get(&format!("inbox/{person}"), person).await["notifications"][0].clone()
     }
 
-    /// Returns the steps that explain the newest notification of zhangsan: event, account and text.
+    /// Returns the steps that explain the newest notification of zhangsan. Each step consists of event,
+    /// account and text.
     async fn why(&self) -> Vec<(String, String, String)> {
         let id = self.newest("zhangsan").await["id"]
             .as_str()
@@ -161,7 +166,8 @@ impl Channels {
             .collect()
     }
 
-    /// Returns the events in the explanation of the newest notification, for one account.
+    /// Returns the events of the steps that explain the newest notification of zhangsan. The result contains
+    /// only steps of the given channel account.
     async fn events_of(&self, account: &str) -> Vec<String> {
         let steps = self.why().await.into_iter();
         steps

@@ -1,10 +1,11 @@
-//! These tests check quiet hours: the desk holds messages, and sends them once at the end of the quiet hours.
+//! These tests check quiet hours (a daily period without messages). The desk holds messages during this
+//! period, and sends each message once at its end.
 
 use serde_json::{Value, json};
 
 use super::Channels;
 
-/// The test clock starts at 10:00 in Shanghai. These quiet hours contain this time.
+/// Returns quiet hours that contain the time at which the test clock starts (10:00 in Shanghai).
 fn morning() -> Value {
     json!({ "from": "09:00", "to": "12:00" })
 }
@@ -27,7 +28,8 @@ async fn a_held_message_is_sent_once_after_a_restart() {
     channels.desk.clock.advance(1);
     channels.desk.settle().await;
     assert_eq!(channels.desk.mailer.take().len(), 1);
-    // The restart lost the times of the last messages, so the robot waits for one minute.
+    // After the restart, the desk does not know when the robot sent its last messages. Because of the rate
+    // limit, the robot therefore sends its next message one minute later.
     channels.desk.clock.advance(60_000);
     channels.desk.settle().await;
     assert_eq!(channels.robot.accepted().len(), 1);

@@ -1,4 +1,5 @@
-//! These tests check how messages are sent: verdicts, repetitions, rate limits, and content.
+//! These tests check how the desk sends messages: the content of a message, the results of attempts, further
+//! attempts, and rate limits.
 
 use infra::channel::{MailError, MailReply};
 use serde_json::{Value, json};

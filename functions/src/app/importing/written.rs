@@ -40,7 +40,8 @@ pub struct Written {
     pub ignore: BTreeMap<String, Texts>,
 }
 
-/// The columns of the log for the standard values of a row, such as the case id or the title.
+/// Names the columns of the import log that contain the standard values of each row, such as the case id or
+/// the title.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Columns {

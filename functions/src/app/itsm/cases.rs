@@ -43,7 +43,7 @@ pub enum CaseError {
     Technical(#[from] Error),
 }
 
-/// The result for one received record.
+/// The result of processing one record that the desk received from another system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// A ticket was opened for the record.

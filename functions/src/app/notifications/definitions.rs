@@ -1,4 +1,5 @@
-//! Defines channel accounts and the notification policy from a TOML file.
+//! Reads channel accounts (configured senders of messages) and the notification policy from a TOML file, and
+//! stores them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,12 +15,12 @@ use super::rate;
 use crate::App;
 use crate::app::definition_files::{check_name, define, unique};
 
-/// The name of the notification policy that the desk uses.
+/// The name of the only notification policy that the desk uses.
 pub const DEFAULT_POLICY: &str = "default";
-/// Largest limit of messages in one minute.
+/// The highest value that a channel account can set as its limit of messages in one minute.
 const PER_MINUTE_MAX: u32 = 10_000;
 
-/// The content of a file with channel accounts.
+/// The content of a TOML file with channel accounts and the notification policy.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -28,7 +29,7 @@ struct File {
     policy: Option<PolicyEntry>,
 }
 
-/// An account. The members that this struct does not name are settings of the channel.
+/// One channel account in the file. All members that this struct does not name are collected in `settings`.
 #[derive(Debug, Deserialize)]
 struct AccountEntry {
     name: String,
@@ -53,7 +54,7 @@ fn yes() -> bool {
     true
 }
 
-/// The checked content of a file with channel accounts.
+/// The checked content of a TOML file with channel accounts and the notification policy.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Definitions {
     pub accounts: Vec<channel_account::Defined>,
@@ -61,7 +62,8 @@ pub struct Definitions {
 }
 
 impl Definitions {
-    /// Reads and checks a file. The error is an English text that contains the entry and the member.
+    /// Reads and checks the text of a TOML file. If the text is invalid, returns an English text that names
+    /// the wrong entry and the wrong member.
     pub fn read(text: &str) -> Result<Self, String> {
         let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
         let accounts: Vec<_> = file
@@ -74,8 +76,8 @@ impl Definitions {
         Ok(Self { accounts, policy })
     }
 
-    /// Stores all definitions. A definition that equals the stored definition adds no event. An account of the
-    /// policy must be in the file or must be stored already.
+    /// Stores all definitions. If a definition is equal to the stored definition, no event is added. Returns
+    /// an error if the policy names an account that is neither in the file nor stored already.
     pub async fn store(&self, app: &App) -> Result<(), Error> {
         for defined in &self.accounts {
             let known = app.configuration.channel_account(&defined.name).await?;
@@ -100,8 +102,8 @@ impl Definitions {
     }
 }
 
-/// Checks the secret of a channel account. The inner `Err` is an English text that contains the account and not
-/// the secret.
+/// Checks the secret of a channel account. If the secret is invalid, the inner `Err` is an English text. The
+/// text names the account and does not contain the secret.
 pub async fn check_secret(
     app: &App,
     account: &str,

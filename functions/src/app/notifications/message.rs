@@ -1,4 +1,4 @@
-//! Writes the content of a notification in the language of the person.
+//! Writes the message of a notification in the language of the person who gets the message.
 
 use domain::notification::content::{Content, Link, one_line};
 use domain::views::ticket_card::TicketCard;
@@ -12,7 +12,7 @@ use jiff::tz::TimeZone;
 use crate::App;
 use crate::app::times;
 
-/// The texts of a message in one language.
+/// The words of messages in one language. Each message consists of these words and values of the ticket.
 struct Texts {
     approval_subject: &'static str,
     work_subject: &'static str,
@@ -58,10 +58,10 @@ const ENGLISH: Texts = Texts {
     closing: |node| format!("You receive this message because the node \"{node}\" waits for you."),
 };
 
-/// Writes the content of a message about a ticket.
+/// Returns the message of the notification `requested`. The card contains the ticket.
 ///
-/// If the service of the ticket encrypts free text, the message contains neither the title nor the requester.
-/// A title that is encrypted as a personal value is also omitted.
+/// The service of a ticket can require that free text is encrypted. The message then contains neither the
+/// title nor the requester. The message also contains no title if the title is encrypted as a personal value.
 pub async fn content(
     app: &App,
     requested: &Requested,
@@ -121,7 +121,8 @@ pub async fn content(
     })
 }
 
-/// Returns the name of a priority, or its key if the dictionary does not contain the key.
+/// Returns the name of the priority with the given key. If the dictionary of priorities does not contain the
+/// key, returns the key.
 async fn priority(app: &App, key: &str) -> Result<String, Error> {
     let dictionary = app.configuration.dictionary("PRIORITY").await?;
     let items = dictionary.0.iter().flat_map(|defined| &defined.items);
@@ -131,7 +132,7 @@ async fn priority(app: &App, key: &str) -> Result<String, Error> {
         .map_or_else(|| key.to_owned(), |item| item.name.clone()))
 }
 
-/// Formats a time to the minute, with the name of the time zone.
+/// Returns the date, the hour and the minute of a time, followed by the name of the time zone.
 fn minute(at: Moment, zone: &TimeZone) -> String {
     let text = times::in_zone(at, zone);
     let day_and_minute = text.get(..16).unwrap_or(&text).replace('T', " ");

@@ -1,5 +1,5 @@
-//! Contains the use cases for notifications: channel accounts, the preferences of people, the notification of
-//! people, and the explanation of each notification.
+//! Contains the use cases for notifications: define channel accounts, store the preferences of people, notify
+//! people, and explain each notification.
 
 pub mod definitions;
 pub mod message;

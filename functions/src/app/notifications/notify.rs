@@ -1,5 +1,5 @@
-//! Notifies people: decides when and through which channel accounts a person gets a notification, and follows
-//! the notification to its end.
+//! Notifies people. Decides when a person gets messages and which channel accounts (configured senders) send
+//! them. Also stores the end of each notification.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,8 @@ use super::preferences;
 use crate::App;
 use crate::app::{tickets, times};
 
-/// Notifies one person of a fact. A repeated call with the same id does nothing.
+/// Creates the notification with the given id. The notification tells one person that a ticket waits for this
+/// person. If the notification already exists, does nothing.
 pub async fn request(app: &App, id: &str, notify: Notify) -> Result<(), Error> {
     let card = tickets::card(app, &notify.ticket).await?;
     let policy = policy(app).await?;
@@ -59,13 +60,13 @@ pub async fn request(app: &App, id: &str, notify: Notify) -> Result<(), Error> {
     }
 }
 
-/// Returns the stream of a notification.
+/// Returns the name of the stream of the notification with the given id.
 pub fn stream(id: &str) -> String {
     format!("notification-{id}")
 }
 
-/// Handles a reached deadline of a notification: the end of quiet hours, or the end of the wait for the
-/// channels.
+/// Continues a notification whose deadline was reached. At the deadline `RELEASE`, the quiet hours of the
+/// person end. At the deadline `EXPIRE`, the desk stops waiting for the deliveries.
 pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
     let state = app
         .ledger
@@ -98,7 +99,8 @@ pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
     .await
 }
 
-/// Stores the end of a delivery in its notification. A repeated call with the same id does nothing.
+/// Stores in the stream `notification` that one of its deliveries ended. A second call with the same `id`
+/// does nothing.
 pub async fn end_delivery(
     app: &App,
     id: &str,
@@ -110,7 +112,8 @@ pub async fn end_delivery(
     execute(app, notification, command_id(&["end", id]), meta, &command).await
 }
 
-/// Marks a notification as read. Returns `None` if the notification does not exist.
+/// Marks the notification in the given stream as read and returns its new state. Returns `None` if the
+/// notification does not exist.
 pub async fn mark_read(app: &App, stream: &str, meta: Meta) -> Result<Option<Notification>, Error> {
     let command_envelope = CommandEnvelope {
         stream: stream.to_owned(),
@@ -156,8 +159,8 @@ async fn policy(app: &App) -> Result<Option<notification_policy::Defined>, Error
     Ok(policy.0.clone())
 }
 
-/// Decides the next step of a notification by the current state of the ticket, the policy, and the preferences
-/// of the person.
+/// Decides whether a notification is sent now, is held until the end of quiet hours, or is not needed. The
+/// decision depends on the ticket (`card`), on the notification policy, and on the preferences of the person.
 async fn next(
     app: &App,
     requested: &Requested,
@@ -191,13 +194,15 @@ async fn next(
     Ok(Next::Decided(decide(&situation)))
 }
 
-/// Returns the time zone of a person. A person without a time zone has the time zone of the desk.
+/// Returns the time zone with the given name. If the name is `None` or unknown, returns the time zone of the
+/// desk.
 pub fn zone(app: &App, name: Option<&str>) -> TimeZone {
     name.and_then(|name| times::zone(name).ok())
         .unwrap_or_else(|| app.settings.zone.clone())
 }
 
-/// Returns the reason why a person does not need a notification any more.
+/// Returns the reason why the notification is not needed. Returns `None` if the ticket still waits for the
+/// person.
 fn not_needed(requested: &Requested, card: Option<&TicketCard>) -> Option<&'static str> {
     let Some(card) = card else {
         return Some("the ticket does not exist");

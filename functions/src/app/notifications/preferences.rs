@@ -13,17 +13,18 @@ use infra::{CommandEnvelope, Error, ExecuteError};
 use crate::App;
 use crate::app::times;
 
-/// The preferences that a request contains.
+/// The preferences of one person in a request to the API.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Preferences {
     pub language: Language,
     pub zone: Option<String>,
     pub quiet: Option<QuietHours>,
-    /// The addresses by their kind, such as `email` or `dingtalk`.
+    /// The addresses of the person. The key is the kind of the address, such as `email` or `dingtalk`.
     pub addresses: BTreeMap<String, String>,
 }
 
-/// A wrong member of preferences: its JSON pointer (RFC 6901) and the reason as an English text.
+/// An error in the preferences of a request. `field` is the JSON pointer (RFC 6901) of the wrong member, and
+/// `reason` is an English text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wrong {
     pub field: String,
@@ -37,7 +38,7 @@ fn wrong(field: impl Into<String>, reason: impl Into<String>) -> Wrong {
     }
 }
 
-/// Checks preferences. Returns the first wrong member.
+/// Checks the preferences of a request. Returns an error for the first member that is wrong.
 pub fn check(preferences: &Preferences) -> Result<(), Wrong> {
     if let Some(zone) = &preferences.zone {
         times::zone(zone).map_err(|reason| wrong("/zone", reason))?;
@@ -76,13 +77,14 @@ pub fn check(preferences: &Preferences) -> Result<(), Wrong> {
     Ok(())
 }
 
-/// Returns the stored preferences of a person. A person without stored preferences gets the defaults.
+/// Returns the stored preferences of a person. If nothing is stored, returns the default preferences.
 pub async fn read(app: &App, person: &PersonId) -> Result<PreferencesChanged, Error> {
     let state = app.ledger.load::<Person>(&stream(person)).await?;
     Ok(state.aggregate.0.0.unwrap_or_default())
 }
 
-/// Replaces the preferences of a person. `meta` is the metadata of the request.
+/// Replaces all preferences of a person, and returns the stored preferences. `meta` is the metadata for the
+/// new event.
 pub async fn write(
     app: &App,
     person: &PersonId,

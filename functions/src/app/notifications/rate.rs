@@ -1,5 +1,5 @@
-//! Limits the number of messages of each channel account in any period of one minute. A document in the view
-//! `limit` contains the times of the last messages.
+//! Limits how many messages each channel account sends in any period of one minute. For this purpose, a
+//! document in the view `limit` contains the times of the last messages of each account.
 
 use std::collections::VecDeque;
 
@@ -11,26 +11,31 @@ use serde::{Deserialize, Serialize};
 
 use crate::App;
 
-/// The view that contains the times of the last messages of each account.
+/// The name of the view with one document for each channel account. The document contains the times of the
+/// last messages.
 pub const LIMIT: &str = "limit";
-/// The length of the period, in milliseconds.
+/// The length of the period to which the limit applies, in milliseconds.
 const PERIOD_MS: i64 = 60_000;
-/// Maximum number of attempts to change a document that other workers change at the same time.
+/// Maximum number of attempts to write a document. An attempt fails if another worker changes the same
+/// document at the same time.
 const ATTEMPTS_MAX: usize = 20;
 
-/// The times of the last messages of one account, from the oldest to the newest.
+/// The document of one channel account. It contains the times of the last messages, from the oldest to the
+/// newest.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Last {
     times: VecDeque<Moment>,
-    /// A random id. Two workers therefore never write equal documents.
+    /// A random id. Because of this id, two workers never write equal documents.
     writer: String,
 }
 
-/// Takes the right to send one message of an account. Returns `None` if the message may be sent now.
-/// Otherwise returns the time in milliseconds until the next message is allowed.
+/// Asks for the permission to send one message now. If the limit of the account allows the message, stores
+/// the current time and returns `None`. Otherwise, returns the time in milliseconds after which the caller
+/// can ask again.
 ///
-/// If the document is missing, the views were deleted and the last messages are unknown. The next message is
-/// then allowed after one period, so that a deleted view cannot exceed the limit of a provider.
+/// If the account has no document, the views were deleted, and the times of the last messages are unknown. In
+/// this case, the account waits for one minute. The number of messages therefore never exceeds the limit,
+/// even after a loss of the views.
 pub async fn take(app: &App, account: &str, per_minute: u32) -> Result<Option<i64>, Error> {
     let most = usize::try_from(per_minute).unwrap_or(usize::MAX).max(1);
     for _ in 0..ATTEMPTS_MAX {
@@ -64,9 +69,10 @@ pub async fn take(app: &App, account: &str, per_minute: u32) -> Result<Option<i6
     ))
 }
 
-/// Stores that a new account has sent no message yet.
+/// Creates the document of a new account that has sent no message yet. Without this document, the first
+/// message would have to wait for one minute.
 pub async fn start(app: &App, account: &str) -> Result<(), Error> {
-    // If another worker wrote the document first, the document of that worker remains.
+    // If the document already exists, `write` does not change it and returns false.
     write(app, account, VecDeque::new(), 0).await.map(drop)
 }
 

@@ -1,4 +1,5 @@
-//! Explains a notification: why a person got it or did not get it, step by step, in Chinese or English.
+//! Explains in single steps why a person got or did not get a notification. The texts are in Chinese or
+//! English.
 
 use domain::Envelope;
 use domain::notification::delivery::Delivery;
@@ -15,21 +16,21 @@ use crate::App;
 use crate::app::history::history_from;
 use crate::app::times;
 
-/// Maximum number of deliveries of one notification.
+/// Maximum number of deliveries of one notification that the explanation contains.
 const DELIVERIES_MAX: usize = 100;
 
 /// One step in the history of a notification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     pub at: Moment,
-    /// The type of the event, such as `delivery.failed`.
+    /// The type name of the event that this step explains, such as `delivery.failed`.
     pub event: String,
-    /// The channel account of a delivery. The text is empty for steps of the notification itself.
+    /// The name of the channel account if the step belongs to a delivery. Otherwise, the text is empty.
     pub account: String,
     pub text: String,
 }
 
-/// Returns the steps of a notification and of its deliveries in the order of their times.
+/// Returns the steps of one notification and of all its deliveries, sorted by time.
 pub async fn steps(
     app: &App,
     stream: &str,
@@ -39,7 +40,8 @@ pub async fn steps(
     let words = Words { language, zone };
     let mut steps = Vec::new();
     for envelope in history_from::<NotificationEvent>(&app.ledger, stream, 1).await? {
-        // The delivery itself states its end with more details.
+        // This event is omitted, because the stream of the delivery contains the same result with more
+        // details.
         if !matches!(envelope.event, NotificationEvent::DeliveryEnded(_)) {
             let text = words.of_notification(&envelope.event);
             steps.push(step(&envelope, "", text));
@@ -56,8 +58,8 @@ pub async fn steps(
             steps.push(step(&envelope, &account, text));
         }
     }
-    // Events of one stream keep their order. At the same time, a delivery is later than its start and earlier
-    // than the end of the notification.
+    // If steps have the same time, the steps of deliveries come after the start of the notification and
+    // before its end. Two events of one stream keep their order.
     steps.sort_by_key(|step| (step.at, rank(&step.event)));
     Ok(steps)
 }
@@ -79,7 +81,7 @@ fn step<E: Event>(envelope: &Envelope<E>, account: &str, text: String) -> Step {
     }
 }
 
-/// Returns the streams of the deliveries of a notification.
+/// Returns the names of the streams of all deliveries that belong to a notification.
 async fn deliveries(app: &App, notification: &str) -> Result<Vec<String>, Error> {
     let (from, to) = (format!("{notification}|"), format!("{notification}|~"));
     let range = Range {
@@ -95,7 +97,7 @@ async fn deliveries(app: &App, notification: &str) -> Result<Vec<String>, Error>
     Ok(entries.into_iter().map(|entry| entry.key).collect())
 }
 
-/// Writes the steps in one language.
+/// Writes the texts of the steps in one language and one time zone.
 struct Words<'a> {
     language: Language,
     zone: &'a TimeZone,
@@ -252,7 +254,7 @@ impl Words<'_> {
     }
 }
 
-/// Returns the name of a failure class in Chinese and English.
+/// Returns the name of a failure class, first in Chinese and then in English.
 fn class(class: FailureClass) -> (&'static str, &'static str) {
     match class {
         FailureClass::Transient => ("暂时无法发送", "temporary failure"),

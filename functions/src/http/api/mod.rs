@@ -1,4 +1,4 @@
-//! Implements the REST API under `/v1`. This API executes the same commands as the BlueKing API.
+//! Implements the REST API under `/v1`. This API executes the same commands as the copy of the BlueKing API.
 //! Its error responses are problem details (RFC 9457), which contain the name of each wrong member.
 
 mod admin;
@@ -43,8 +43,8 @@ use repeats::Repeat;
 use request::Asked;
 use resource::{Call, Kind as OperationKind, Operation, Resource, segments};
 
-/// All REST resources of the API. The server rejects a request if it matches no operation of these
-/// resources.
+/// All REST resources of the API. If a request matches no operation of these resources, the server rejects
+/// the request.
 const RESOURCES: &[Resource] = &[
     tickets::RESOURCE,
     api_calls::RESOURCE,
@@ -65,19 +65,19 @@ const RESOURCES: &[Resource] = &[
     roles::RESOURCE,
 ];
 
-/// The time limit for handling a normal request.
+/// The time limit for the whole processing of a request, except an upload.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(25);
-/// The time limit for handling a whole upload. A pause during an upload has a shorter limit.
+/// The time limit for a whole upload. In addition, a shorter limit applies to each pause during an upload.
 const UPLOAD_TIMEOUT: Duration = Duration::from_mins(30);
 
-/// Returns the router for all paths below `/v1`.
+/// Returns the router that handles all paths below `/v1`.
 pub fn router() -> Router<App> {
     Router::new().fallback(handle)
 }
 
 async fn handle(State(app): State<App>, request: Request) -> Response {
-    // The path is split at slashes before percent-encoding is decoded. An encoded slash (`%2F`) is
-    // therefore a part of a segment and does not separate segments.
+    // The path is first split at slashes. Then the percent-encoding of each segment is decoded. An encoded
+    // slash (`%2F`) is therefore part of a segment.
     let path = request.uri().path().trim_matches('/');
     let path: Vec<String> = path.split('/').map(unescaped).collect();
     let found = resource::find(request.method(), &segments(&path));
@@ -101,14 +101,14 @@ async fn handle(State(app): State<App>, request: Request) -> Response {
     }
 }
 
-/// Returns the error response that replaces a large response. The desk sends this error if the
-/// caller already has too many large responses that are not read yet.
+/// Returns the response for the given error. The desk sends this response instead of a large response if the
+/// caller has too many large responses that are not completely read.
 pub(super) fn refused(error: Error) -> Response {
     Problem::from(error).into_response()
 }
 
-/// Identifies the caller, checks the request against its operation, and calls the handler of the
-/// resource.
+/// Identifies the caller, checks the request against the operation in `found`, and calls the function that
+/// executes this operation.
 async fn route(
     app: App,
     request: Request,
@@ -118,8 +118,8 @@ async fn route(
     let method = request.method().clone();
     let name = request.uri().path().trim_matches('/').to_owned();
     let (request, body) = Asked::open(app, request).await?;
-    // The caller was already identified at this point. A caller without valid credentials therefore
-    // gets the same response for existing and for unknown paths.
+    // `found` is used only after the caller was identified. A caller without valid credentials therefore gets
+    // the same response for existing and for unknown paths.
     let (resource, operation) = found?;
     let (request, upload) = if matches!(operation.kind, OperationKind::Upload) {
         request.check_query(operation)?;
@@ -138,8 +138,7 @@ async fn route(
     } {
         return Ok(recorded);
     }
-    // Only the handler of downloads distinguishes HEAD and GET. For all other operations, HEAD is
-    // handled as GET.
+    // Only downloads handle HEAD and GET differently. For all other operations, HEAD is handled as GET.
     let method = if method == Method::HEAD && !matches!(operation.kind, OperationKind::Download) {
         Method::GET
     } else {
@@ -163,12 +162,12 @@ async fn route(
     }
 }
 
-/// Formats an instant as RFC 3339 text in the time zone of the service desk.
+/// Returns a time as RFC 3339 text in the time zone of the desk.
 fn time(app: &App, at: Moment) -> String {
     times::in_zone(at, &app.settings.zone)
 }
 
-/// Decodes the percent-encoding of a path segment. Invalid percent sequences stay unchanged.
+/// Returns a path segment with decoded percent-encoding. Invalid percent sequences stay unchanged.
 pub(super) fn unescaped(part: &str) -> String {
     let bytes = part.as_bytes();
     let (mut plain, mut at) = (Vec::with_capacity(bytes.len()), 0);

@@ -1,5 +1,5 @@
-//! Shows notifications in the API `/v1`: the inbox of a person, the explanation of a notification, and the
-//! lists for superusers. A person may read only the own notifications.
+//! Shows notifications in the API `/v1`: the inbox of a person, the explanation of each notification, and
+//! lists for superusers. Only superusers can read the notifications of other people.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ use super::time;
 use crate::app::notifications::preferences::{self, Preferences};
 use crate::app::notifications::{notify, why};
 
-/// The languages of messages. The names are the values of the member `language`.
+/// The languages in which the desk writes messages. These are the allowed values of the member `language`.
 const LANGUAGES: &[&str] = &["zh-CN", "en"];
 
 const LANGUAGE: Member = optional("language", Shape::Words(LANGUAGES));
@@ -84,7 +84,7 @@ const OPERATIONS: &[Operation] = &[
     ),
 ];
 
-/// The operations on notifications, and the function that handles these operations.
+/// All operations on notifications, and the function `answer` that executes them.
 pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
@@ -108,7 +108,8 @@ fn answer(call: Call) -> Answer {
     })
 }
 
-/// Returns the id of the acting person. Returns an error if the person is neither `person` nor a superuser.
+/// Returns the id of the person who sent the request. Returns an error if the sender is another person than
+/// `person` and no superuser.
 async fn own_or_superuser(request: &Asked, person: &PersonId) -> Result<PersonId, Problem> {
     let actor = request.app.people.find(request.user()?).await?;
     if actor == *person || request.app.configuration.is_superuser(&actor).await? {
@@ -148,7 +149,7 @@ async fn inbox(request: Asked, person: &str) -> ApiResult {
     page(&request, &CardList::below(index, pid.as_str())).await
 }
 
-/// Returns one page of notifications, with the user names of their people.
+/// Returns a response with one page of the notifications in `list`.
 async fn page(request: &Asked, list: &CardList) -> ApiResult {
     let body = |stream: &str, card: &Notification| shown(request, stream, card);
     page_of(request, list, "notifications", body).await
@@ -207,8 +208,9 @@ fn missing(id: &str) -> Problem {
     Problem::not_found(format!("there is no notification {}", quoted(id)))
 }
 
-/// Loads a notification that the acting person may read. Returns its stream, its state and the acting person.
-/// For a person who may not read the notification, the notification does not exist.
+/// Loads the notification with the given id. Returns its stream, its state and the id of the person who sent
+/// the request. If this person may not read the notification, the error is the same as for a notification
+/// that does not exist.
 async fn allowed(request: &Asked, id: &str) -> Result<(String, Notification, PersonId), Problem> {
     let stream = stream(id)?;
     let state = request
@@ -335,7 +337,8 @@ async fn change(request: Asked, person: &str) -> ApiResult {
     Ok(Json(preferences_body(&stored)).into_response())
 }
 
-/// Reads the preferences from the body of a request. The shape of the body is already checked.
+/// Returns the preferences in the body of a request. The server has already checked the names and the types
+/// of the members.
 fn wanted(request: &Asked) -> Result<Preferences, Problem> {
     let quiet = request.body.get("quiet").cloned();
     let quiet = quiet.map(serde_json::from_value).transpose();

@@ -1,4 +1,4 @@
-//! Erases people in the API `/v1`.
+//! Implements the operation of the API `/v1` that erases a person.
 
 use axum::Json;
 use axum::http::Method;
@@ -21,7 +21,7 @@ const OPERATIONS: &[Operation] = &[post(
     &[DRY_RUN],
 )];
 
-/// The operations on people, and the function that handles these operations.
+/// All operations on people, and the function that executes them.
 pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
@@ -32,16 +32,15 @@ fn answer(call: Call) -> Answer {
     Box::pin(async move { people(call.request, &call.method, &segments(&call.path)[1..]).await })
 }
 
-/// Handles `POST /v1/people/{person}/forget`, which erases a person. `{person}` is a user name or a
-/// person id. Only superusers may erase people.
+/// Executes `POST /v1/people/{person}/forget`, which erases a person. `{person}` is a user name or a person
+/// id. Only superusers may erase people.
 async fn people(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     match (method, parts) {
         (&Method::POST, [person, "forget"]) => {
             superuser(&request).await?;
             let is_dry_run = request.flag("dry_run", false)?;
             let (app, person) = (request.app.clone(), (*person).to_owned());
-            // The erasure runs in a separate task. The task completes the erasure even if the
-            // client disconnects.
+            // The erasure runs in a separate task, so that it is completed even if the client disconnects.
             let erasing = tokio::spawn(async move {
                 if is_dry_run {
                     erasure::survey(&app, &person, is_configuration, &|_| {}).await

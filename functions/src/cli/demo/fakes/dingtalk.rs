@@ -1,6 +1,6 @@
-//! Replaces a custom robot of a DingTalk group (reference/notifications.md, section 1.2). The replacement checks
-//! the token, the time, the signature, the content and the rate of messages. It answers with HTTP status 200
-//! also if it refuses a message, as DingTalk does.
+//! Imitates a custom robot of a DingTalk group (reference/notifications.md, section 1.2). The imitation
+//! checks the token, the time, the signature, the content and the rate of messages. Even if it refuses a
+//! message, it responds with HTTP status 200, as DingTalk does.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -16,17 +16,17 @@ use infra::clock::Clock;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-/// The path of the robot.
+/// The path in the URL to which messages for the robot are sent.
 pub const PATH: &str = "/robot/send";
-/// Largest difference between the time in a request and the time of the robot, in milliseconds: one hour.
+/// Maximum difference between the time in a request and the clock of the robot, in milliseconds: one hour.
 const FRESH_MS: i64 = 3_600_000;
-/// Number of messages in any period of one minute.
+/// Maximum number of messages that the robot accepts in any period of one minute.
 const PER_MINUTE: usize = 20;
-/// Time in milliseconds for which the robot refuses all messages after it was too fast.
+/// If messages arrive too fast, the robot refuses all messages for this time, in milliseconds.
 const BLOCKED_MS: i64 = 600_000;
-/// Largest message, in bytes.
+/// Maximum size of the body of a message, in bytes.
 const BODY_MAX: usize = 20_000;
-/// Maximum number of messages that the robot keeps for the tests.
+/// Maximum number of accepted messages that the robot stores, so that tests can check them.
 const KEPT_MAX: usize = 10_000;
 
 #[derive(Debug, Default)]
@@ -36,7 +36,8 @@ struct Seen {
     accepted: Vec<Value>,
 }
 
-/// A robot with its token and its secret.
+/// An imitation of a DingTalk robot. It accepts only requests that contain its token and are signed with its
+/// secret.
 pub struct Robot {
     token: String,
     secret: String,
@@ -54,12 +55,12 @@ impl Robot {
         }
     }
 
-    /// Returns the accepted messages in the order of their arrival.
+    /// Returns the messages that the robot accepted, in the order of their arrival.
     pub fn accepted(&self) -> Vec<Value> {
         self.seen.lock().expect("no holder panics").accepted.clone()
     }
 
-    /// Returns the response to one request. `query` is the query of the URL.
+    /// Returns the response body for one request. `query` is the part of the URL after the question mark.
     pub fn respond(&self, query: &str, body: &[u8]) -> Value {
         let now = self.clock.now().0;
         match self.check(query, body, now) {
@@ -123,7 +124,7 @@ impl Robot {
         Ok(message)
     }
 
-    /// Answers requests on a listener until the task is ended.
+    /// Responds to all HTTP requests that arrive at `listener`. The function runs until its task is aborted.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) -> std::io::Result<()> {
         let router = Router::new().route(PATH, post(handle)).with_state(self);
         axum::serve(listener, router).await
@@ -149,7 +150,8 @@ mod tests {
     use super::*;
 
     const NOW: i64 = 1_577_262_236_757;
-    /// A query that two other programs signed (reference/notifications.md, section 3).
+    /// A URL query with a signature. Two other programs computed the same signature
+    /// (reference/notifications.md, section 3).
     const SIGNED: &str = "access_token=t&timestamp=1577262236757&sign=5q4b548N312N4pjSdO3kMfu43KzSAjl0odWcLyS2W1s%3D";
     const TEXT: &[u8] = br#"{"msgtype":"text","text":{"content":"x"}}"#;
 

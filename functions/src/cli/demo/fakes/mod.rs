@@ -1,4 +1,4 @@
-//! Contains replacements of systems of other vendors. The demo and the tests use them. A replacement checks
-//! requests as the vendor does.
+//! Contains imitations of systems of other vendors, for the demo and for tests. An imitation checks requests
+//! in the same way as the system of the vendor.
 
 pub mod dingtalk;

@@ -368,12 +368,12 @@ async fn command(
     })
 }
 
-/// Checks whether a link from a ticket to the ticket `other` may be added. Each link also needs a
-/// reverse link from the other ticket. Returns an error if the other ticket does not exist, or if
-/// the person `by` may not add the reverse link.
+/// Checks whether a link from a ticket to the ticket `other` may be added. Each link also needs a reverse
+/// link from the other ticket. Returns an error if the other ticket does not exist, or if the person `by` may
+/// not add the reverse link.
 ///
-/// For a link between a parent and a child, both tickets must have the same service and the same
-/// workflow version (reference/bk-itsm.md 16).
+/// For a link between a parent and a child, both tickets must have the same service and the same workflow
+/// version (reference/bk-itsm.md, section 16).
 async fn check_link(
     request: &Asked,
     card: &TicketCard,
