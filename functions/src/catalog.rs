@@ -120,7 +120,7 @@ pub const FUNCTIONS: &[Function] = &[
         name: "notify",
         trigger: Trigger::Queue {
             execute: |app, message, intent| Box::pin(queue::notify::execute(app, message, intent)),
-            concurrency: 64,
+            concurrency: 8,
         },
         does: "decides how notifications reach people",
     },
@@ -128,7 +128,7 @@ pub const FUNCTIONS: &[Function] = &[
         name: "send",
         trigger: Trigger::Queue {
             execute: |app, message, intent| Box::pin(queue::send::execute(app, message, intent)),
-            concurrency: 64,
+            concurrency: 32,
         },
         does: "sends one message of a notification through a channel account",
     },

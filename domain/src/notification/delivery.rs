@@ -15,10 +15,10 @@ use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 use crate::envelope::Envelope;
 use crate::views::Card;
 
-/// The retry policy of deliveries. The desk makes up to 8 attempts. The first pause is 2 seconds. Each
+/// The retry policy of deliveries. The desk makes up to 12 attempts in about 24 minutes. The first pause is 2 seconds. Each
 /// further pause is twice as long, but not longer than 5 minutes.
 pub const POLICY: Policy = Policy {
-    attempts_max: 8,
+    attempts_max: 12,
     first_ms: 2000,
     longest_ms: 300_000,
 };
@@ -242,7 +242,6 @@ fn failed(attempt: u32, class: FailureClass, code: &str, reason: &str) -> Delive
 impl Card for Delivery {
     type Event = DeliveryEvent;
     const VIEW: &'static str = "delivery";
-    const COUNTED: &'static [&'static str] = &["delivery", "open", "failed"];
 
     fn fold(&mut self, envelope: &Envelope<DeliveryEvent>) {
         self.evolve(&envelope.event);
@@ -439,7 +438,9 @@ mod tests {
         let Some(End::Failed(end)) = &delivery.end else {
             panic!("{delivery:?}");
         };
-        assert_eq!((end.attempt, end.class), (8, FailureClass::Transient));
+        assert_eq!((end.attempt, end.class), (12, FailureClass::Transient));
+        let pauses = (1..POLICY.attempts_max).map(|failures| POLICY.pause_ms(failures));
+        assert_eq!(pauses.sum::<i64>(), 1_410_000, "23 minutes and 30 seconds");
         assert!(!delivery.is_open());
     }
 

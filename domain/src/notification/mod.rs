@@ -236,14 +236,7 @@ impl Notification {
 impl Card for Notification {
     type Event = NotificationEvent;
     const VIEW: &'static str = "notification";
-    const COUNTED: &'static [&'static str] = &[
-        "notification",
-        "open",
-        "inbox_only",
-        "ticket",
-        "inbox",
-        "unread",
-    ];
+    const COUNTED: &'static [&'static str] = &["inbox", "unread"];
 
     fn fold(&mut self, envelope: &Envelope<NotificationEvent>) {
         self.evolve(&envelope.event);

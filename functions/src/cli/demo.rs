@@ -3,6 +3,7 @@
 
 mod day;
 pub mod fakes;
+mod notifications;
 mod story;
 
 use domain::projections::desk_board::DeskBoard;
@@ -28,6 +29,7 @@ use crate::App;
 use crate::app::times;
 use crate::stream::project;
 use day::{Client, Tally};
+use notifications::Channels;
 
 /// The longest time that the demo waits for missing callbacks after the simulated day.
 const CALLBACKS_WAIT: Duration = Duration::from_mins(1);
@@ -115,13 +117,20 @@ impl Demo {
         let style = ProgressStyle::with_template("{bar:40} {pos}/{len} tickets  {eta} left")
             .unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = ProgressBar::new(self.tickets).with_style(style);
+        let channels = Channels::start(&app).await?;
+        channels.introduce(&client).await?;
         let tally = day::drive(&client, self.seed, self.tickets, &bar).await?;
         bar.finish_and_clear();
         let story_lines = story::run(&client).await?;
 
         wait_for_callbacks(&received, tally.ended_with_callback).await?;
-        let (report, text) =
-            summary(&app, &tally, &story_lines, &received, &data, self.tickets).await?;
+        let day = Day {
+            tally,
+            story: story_lines,
+            notifications: channels.summary(&client).await?,
+            tickets: self.tickets,
+        };
+        let (report, text) = summary(&app, &day, &received, &data).await?;
         super::print(json, &report, || println!("{text}"));
         if self.exit {
             desk.stop().await;
@@ -191,15 +200,30 @@ async fn wait_for_callbacks(received: &Received, expected: u64) -> Result<(), St
         .map_err(|_| format!("only {} of {expected} callbacks arrived", arrived()))
 }
 
+/// The results of the simulated day.
+struct Day {
+    tally: Tally,
+    /// The lines of text about the scripted part of the demo.
+    story: Vec<String>,
+    /// The figures about notifications, as JSON and as text.
+    notifications: (Value, String),
+    /// The number of tickets that the command line requested.
+    tickets: u64,
+}
+
 /// Verifies the ledger of the demo. Returns a summary of the simulated day, as JSON and as text.
 async fn summary(
     app: &App,
-    tally: &Tally,
-    story_lines: &[String],
+    day: &Day,
     received: &Received,
     data: &std::path::Path,
-    of_the_day: u64,
 ) -> Result<(Value, String), CommandError> {
+    let Day {
+        tally,
+        story: story_lines,
+        notifications,
+        tickets: of_the_day,
+    } = day;
     project::project::<DeskBoard>(&app.ledger, &*app.views).await?;
     let (_, board) = project::stored::<DeskBoard>(&*app.views).await?;
     let verdict = verify_ledger(&app.ledger, &published_heads(data)?, &mut |_| {}).await?;
@@ -220,7 +244,7 @@ async fn summary(
     let ended: u64 = board.ended.values().sum();
     let report = json!({
         "data": data.display().to_string(), "tickets": opened, "ended": ended, "board": board, "refused": tally.refused, "story": story_lines,
-        "callbacks": received.calls.load(Ordering::Relaxed), "commits": verdict.commits, "events": verdict.events, "streams": verdict.streams,
+        "callbacks": received.calls.load(Ordering::Relaxed), "notifications": notifications.0, "commits": verdict.commits, "events": verdict.events, "streams": verdict.streams,
         "head": { "position": verdict.head.position, "hash": hex(&verdict.head.feed_hash) }, "verified": true, "example": tally.example,
     });
     let text = format!(
@@ -234,6 +258,7 @@ async fn summary(
   relations   {} links between tickets, {} remarks
   story       {}
   callbacks   {} succeeded ({} attempts failed and were repeated), {} requests received
+  notified    {}
   ledger      {} commits, {} events, {} streams, head {}:{}
   audit verify: ok
 
@@ -269,6 +294,7 @@ async fn summary(
         board.callbacks_delivered,
         board.callbacks_failed_attempts,
         received.calls.load(Ordering::Relaxed),
+        notifications.1,
         verdict.commits,
         verdict.events,
         verdict.streams,

@@ -241,11 +241,12 @@ async fn limited(app: &App, account: &channel_account::Defined) -> Result<Option
 fn judge(codec: &dyn Channel, account: &str, response: &Response) -> (Verdict, Policy) {
     let verdict = codec.verdict(response);
     if let Verdict::Refused {
-        class,
+        class: class @ (FailureClass::Credential | FailureClass::Permanent),
         code,
         reason,
     } = &verdict
     {
+        // An operator must act. A wrong address concerns one person, and the list of failed deliveries shows it.
         tracing::warn!(
             account,
             ?class,

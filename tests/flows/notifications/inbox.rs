@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::Channels;
 
 #[tokio::test]
-async fn a_desk_without_accounts_has_an_inbox() {
-    let channels = Channels::open_with("").await;
+async fn a_policy_without_accounts_fills_the_inbox() {
+    let channels = Channels::open_with("[policy]\naccounts = []").await;
     let sn = channels.submit().await;
     let shown = channels.newest("zhangsan").await;
     assert_eq!(
@@ -163,4 +163,13 @@ async fn an_erased_person_leaves_no_address_and_no_text() {
     channels.desk.settle().await;
     let stored = channels.get("people/zhangsan/preferences", "admin").await;
     assert!(!stored.to_string().contains("example.com"), "{stored}");
+}
+
+#[tokio::test]
+async fn a_desk_without_a_policy_creates_no_notifications() {
+    let channels = Channels::open_with("").await;
+    channels.reachable(None).await;
+    channels.submit().await;
+    let all = channels.get("notifications", "admin").await;
+    assert_eq!(all["count"], 0);
 }

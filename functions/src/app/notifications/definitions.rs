@@ -163,9 +163,6 @@ fn account(entry: AccountEntry) -> Result<channel_account::Defined, String> {
 
 fn policy(entry: PolicyEntry) -> Result<notification_policy::Defined, String> {
     let PolicyEntry { accounts, urgent } = entry;
-    if accounts.is_empty() {
-        return Err("policy: `accounts` must name at least one account".into());
-    }
     let distinct: BTreeSet<&String> = accounts.iter().collect();
     if distinct.len() < accounts.len() {
         return Err("policy: `accounts` names an account twice".into());
@@ -245,11 +242,6 @@ mod tests {
                 "\"dingtalk_robot\"",
                 "\"dingtalk_robot\"\nper_minute = 0",
                 "`per_minute` must be",
-            ),
-            (
-                "[\"mail\", \"ops_robot\"]",
-                "[]",
-                "policy: `accounts` must name",
             ),
             (
                 "[\"mail\", \"ops_robot\"]",

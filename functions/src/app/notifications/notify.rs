@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use domain::intent::{Due, Notify};
 use domain::notification::routing::{Situation, decide};
 use domain::notification::{Command, Next, Notification, Rejection};
-use domain::views::ticket_card::TicketCard;
+use domain::ticket::Ticket;
 use events::notification::{DeliveryEnded, EXPIRE, RELEASE, Read, Requested};
-use events::{Meta, NodeId, PersonId, channel_account, notification_policy};
+use events::{Meta, NodeId, PersonId, TicketSn, channel_account, notification_policy};
 use infra::channel;
 use infra::ledger::{NoContext, command_id};
 use infra::{CommandEnvelope, Error, ExecuteError};
@@ -17,20 +17,23 @@ use jiff::tz::TimeZone;
 use super::definitions::DEFAULT_POLICY;
 use super::preferences;
 use crate::App;
-use crate::app::{tickets, times};
+use crate::app::times;
 
 /// Creates the notification with the given id. The notification tells one person that a ticket waits for this
-/// person. If the notification already exists, does nothing.
+/// person. If the notification already exists, does nothing. A desk without a notification policy creates no
+/// notifications.
 pub async fn request(app: &App, id: &str, notify: Notify) -> Result<(), Error> {
-    let card = tickets::card(app, &notify.ticket).await?;
-    let policy = policy(app).await?;
-    let priority = card.as_ref().and_then(|card| card.ticket.priority());
-    let priority = priority
-        .map(|priority| priority.key.clone())
-        .unwrap_or_default();
-    let is_urgent = policy
-        .as_ref()
-        .is_some_and(|policy| policy.urgent.contains(&priority));
+    let policy = app
+        .configuration
+        .notification_policy(DEFAULT_POLICY)
+        .await?;
+    let Some(policy) = &policy.0 else {
+        return Ok(());
+    };
+    let ticket = ticket(app, &notify.ticket).await?;
+    let priority = ticket.priority().map(|priority| priority.key.clone());
+    let priority = priority.unwrap_or_default();
+    let is_urgent = policy.urgent.contains(&priority);
     let requested = Requested {
         person: notify.person,
         fact: notify.fact,
@@ -43,7 +46,7 @@ pub async fn request(app: &App, id: &str, notify: Notify) -> Result<(), Error> {
         priority,
         is_urgent,
     };
-    let next = next(app, &requested, card.as_ref(), policy.as_ref()).await?;
+    let next = next(app, &requested, &ticket, Some(policy)).await?;
     let command_envelope = CommandEnvelope {
         stream: stream(id),
         command_id: command_id(&["notify", id]),
@@ -80,9 +83,12 @@ pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
     let at = app.ledger.clock.now();
     let command = match due.deadline.as_str() {
         RELEASE => {
-            let card = tickets::card(app, &requested.ticket).await?;
-            let policy = policy(app).await?;
-            let next = next(app, requested, card.as_ref(), policy.as_ref()).await?;
+            let ticket = ticket(app, &requested.ticket).await?;
+            let policy = app
+                .configuration
+                .notification_policy(DEFAULT_POLICY)
+                .await?;
+            let next = next(app, requested, &ticket, policy.0.as_ref()).await?;
             Command::Release { next, at }
         }
         EXPIRE => Command::Expire { at },
@@ -151,23 +157,20 @@ async fn execute(
         .map_err(ExecuteError::unexpected)
 }
 
-async fn policy(app: &App) -> Result<Option<notification_policy::Defined>, Error> {
-    let policy = app
-        .configuration
-        .notification_policy(DEFAULT_POLICY)
-        .await?;
-    Ok(policy.0.clone())
+/// Returns the state of a ticket. The state of a missing ticket contains no creation.
+async fn ticket(app: &App, sn: &TicketSn) -> Result<Ticket, Error> {
+    Ok(app.ledger.load::<Ticket>(&sn.stream()).await?.aggregate.0)
 }
 
 /// Decides whether a notification is sent now, is held until the end of quiet hours, or is not needed. The
-/// decision depends on the ticket (`card`), on the notification policy, and on the preferences of the person.
+/// decision depends on the ticket, on the notification policy, and on the preferences of the person.
 async fn next(
     app: &App,
     requested: &Requested,
-    card: Option<&TicketCard>,
+    ticket: &Ticket,
     policy: Option<&notification_policy::Defined>,
 ) -> Result<Next, Error> {
-    if let Some(reason) = not_needed(requested, card) {
+    if let Some(reason) = not_needed(requested, ticket) {
         return Ok(Next::NotNeeded(reason.to_owned()));
     }
     let mut accounts: BTreeMap<String, channel_account::Defined> = BTreeMap::new();
@@ -203,19 +206,19 @@ pub fn zone(app: &App, name: Option<&str>) -> TimeZone {
 
 /// Returns the reason why the notification is not needed. Returns `None` if the ticket still waits for the
 /// person.
-fn not_needed(requested: &Requested, card: Option<&TicketCard>) -> Option<&'static str> {
-    let Some(card) = card else {
+fn not_needed(requested: &Requested, ticket: &Ticket) -> Option<&'static str> {
+    if ticket.opened.is_none() {
         return Some("the ticket does not exist");
-    };
-    if card.ticket.status.is_over() {
+    }
+    if ticket.status.is_over() {
         return Some("the ticket has ended");
     }
-    let waits = waits_for(card, requested.node, requested.round, &requested.person);
+    let waits = waits_for(ticket, requested.node, requested.round, &requested.person);
     (!waits).then_some("the node does not wait for the person any more")
 }
 
-fn waits_for(card: &TicketCard, node: NodeId, round: u32, person: &PersonId) -> bool {
-    card.ticket.nodes.get(&node).is_some_and(|node_run| {
+fn waits_for(ticket: &Ticket, node: NodeId, round: u32, person: &PersonId) -> bool {
+    ticket.nodes.get(&node).is_some_and(|node_run| {
         node_run.is_current() && node_run.round == round && node_run.waiting_for().contains(person)
     })
 }

@@ -58,15 +58,16 @@ impl Client {
         })
     }
 
-    /// Sends a POST request with a body, and returns the status and the body of the response.
-    async fn post(
+    /// Sends a request, and returns the status and the body of the response.
+    async fn send(
         &self,
+        method: &str,
         path: &str,
         headers: Vec<(String, String)>,
         body: Vec<u8>,
     ) -> Result<(u16, Value), String> {
         let request = HttpRequest {
-            method: "POST".into(),
+            method: method.into(),
             url: format!("{}/{path}", self.base),
             headers,
             body,
@@ -90,7 +91,7 @@ impl Client {
         body["bk_app_secret"] = self.app.1.into();
         let path = format!("api/c/compapi/v2/itsm/{operation}/");
         let posted = self
-            .post(&path, Vec::new(), body.to_string().into_bytes())
+            .send("POST", &path, Vec::new(), body.to_string().into_bytes())
             .await?;
         Ok(posted.1)
     }
@@ -112,8 +113,24 @@ impl Client {
     /// Sends a POST request of a user to the API `/v1`. Returns an error if the service desk
     /// rejects the request.
     pub(super) async fn v1(&self, path: &str, user: &str, body: Value) -> Result<Value, String> {
-        self.accepted(path, self.headers(user), body.to_string().into_bytes())
-            .await
+        self.request("POST", path, user, body).await
+    }
+
+    /// Sends a request of a user to the API `/v1`. A null body means that the request has no body. Returns
+    /// an error if the service desk rejects the request.
+    pub(super) async fn request(
+        &self,
+        method: &str,
+        path: &str,
+        user: &str,
+        body: Value,
+    ) -> Result<Value, String> {
+        let body = if body.is_null() {
+            Vec::new()
+        } else {
+            body.to_string().into_bytes()
+        };
+        self.accepted(method, path, self.headers(user), body).await
     }
 
     /// Uploads a file for a user. Returns an error if the service desk rejects the file.
@@ -126,7 +143,7 @@ impl Client {
         let path = format!("attachments?name={}", domain::placeholder::percent(name));
         let mut headers = self.headers(user);
         headers.push(("content-type".into(), "text/plain".into()));
-        self.accepted(&path, headers, bytes.to_vec()).await
+        self.accepted("POST", &path, headers, bytes.to_vec()).await
     }
 
     fn headers(&self, user: &str) -> Vec<(String, String)> {
@@ -139,11 +156,14 @@ impl Client {
 
     async fn accepted(
         &self,
+        method: &str,
         path: &str,
         headers: Vec<(String, String)>,
         body: Vec<u8>,
     ) -> Result<Value, String> {
-        let (status, answer) = self.post(&format!("v1/{path}"), headers, body).await?;
+        let (status, answer) = self
+            .send(method, &format!("v1/{path}"), headers, body)
+            .await?;
         if (200..300).contains(&status) {
             Ok(answer)
         } else {

@@ -2,3 +2,4 @@
 //! in the same way as the system of the vendor.
 
 pub mod dingtalk;
+pub mod smtp;

@@ -1,0 +1,114 @@
+//! Adds notifications to the demo: a mail relay and a robot on this machine, addresses of some approvers, and the
+//! figures at the end of the day.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use infra::clock::SystemClock;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use super::day::Client;
+use super::fakes::dingtalk::{PATH, Robot};
+use super::fakes::smtp::Relay;
+use crate::App;
+use crate::app::notifications::definitions::Definitions;
+use crate::queue::send::CHANNEL;
+
+/// The token and the key of the robot. Both are only for the demo.
+const ROBOT: (&str, &str) = ("demo-robot", "SECdemo-robot");
+/// The approvers of the demo company who have addresses. The relay refuses the address `nobody@...`.
+const PEOPLE: [(&str, &str); 4] = [
+    ("zhangsan", r#"{"email":"zhangsan@example.com"}"#),
+    ("wangwu", r#"{"email":"wangwu@example.com"}"#),
+    (
+        "zhoujiu",
+        r#"{"email":"zhoujiu@example.com","dingtalk":"dt-zhoujiu"}"#,
+    ),
+    ("wushi", r#"{"email":"nobody@example.com"}"#),
+];
+/// The longest time that the demo waits for the mails after the simulated day.
+const MAILS_WAIT: Duration = Duration::from_mins(1);
+/// Time between two checks whether all mails are sent.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The mail relay and the robot of the demo.
+pub(super) struct Channels {
+    relay: Arc<Relay>,
+    robot: Arc<Robot>,
+}
+
+impl Channels {
+    /// Starts the relay and the robot, and defines their channel accounts.
+    pub(super) async fn start(app: &App) -> Result<Self, String> {
+        let text = |error: std::io::Error| format!("cannot listen for messages: {error}");
+        let mails = TcpListener::bind("127.0.0.1:0").await.map_err(text)?;
+        let messages = TcpListener::bind("127.0.0.1:0").await.map_err(text)?;
+        let port = mails.local_addr().map_err(text)?.port();
+        let robot_address = messages.local_addr().map_err(text)?;
+        let relay = Arc::new(Relay::new(Arc::new(SystemClock)));
+        let robot = Arc::new(Robot::new(ROBOT.0, ROBOT.1, Arc::new(SystemClock)));
+        tokio::spawn(relay.clone().serve(mails));
+        tokio::spawn(robot.clone().serve(messages));
+        let accounts = format!(
+            "[[account]]\nname = \"mail\"\nchannel = \"email\"\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\nfrom = \"desk@example.com\"\n\n\
+             [[account]]\nname = \"robot\"\nchannel = \"dingtalk_robot\"\nurl = \"http://{robot_address}{PATH}\"\n\n\
+             [policy]\naccounts = [\"mail\", \"robot\"]\n"
+        );
+        let secret = json!({ "access_token": ROBOT.0, "secret": ROBOT.1 }).to_string();
+        let name = format!("{CHANNEL}robot");
+        let stored = app.ledger.keys.keep_secret(&name, secret.as_bytes());
+        stored.await.map_err(|error| error.to_string())?;
+        let stored = Definitions::read(&accounts)?.store(app).await;
+        stored.map_err(|error| error.to_string())?;
+        Ok(Self { relay, robot })
+    }
+
+    /// Stores the addresses of the approvers through the API.
+    pub(super) async fn introduce(&self, client: &Client) -> Result<(), String> {
+        for (person, addresses) in PEOPLE {
+            let addresses: Value = serde_json::from_str(addresses).unwrap_or_default();
+            let path = format!("people/{person}/preferences");
+            let preferences = json!({ "addresses": addresses });
+            client.request("PUT", &path, person, preferences).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until only messages of the robot are open, because its limit delays them. Returns the figures as
+    /// JSON and as one line of text.
+    pub(super) async fn summary(&self, client: &Client) -> Result<(Value, String), String> {
+        let list = async |path: &str| client.request("GET", path, "admin", Value::Null).await;
+        let is_waiting = |open: &Value| {
+            let all = open["deliveries"].as_array().into_iter().flatten();
+            all.filter(|delivery| delivery["account"] == "mail").count() > 0
+        };
+        let waiting = async {
+            loop {
+                let open = list("deliveries?state=open&page_size=200").await?;
+                if !is_waiting(&open) {
+                    return Ok::<Value, String>(open);
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        let open = tokio::time::timeout(MAILS_WAIT, waiting)
+            .await
+            .map_err(|_| "the mails of the demo are not sent".to_owned())??;
+        let all = list("notifications?page_size=1").await?["count"].clone();
+        let inbox = list("notifications?state=inbox_only&page_size=1").await?["count"].clone();
+        let refused = list("deliveries?state=failed&page_size=1").await?["count"].clone();
+        let (mails, messages) = (self.relay.accepted().len(), self.robot.accepted().len());
+        let waiting = open["count"].clone();
+        let text = format!(
+            "{all} for {} people and other processors: {mails} mails, {messages} messages of the robot, {waiting} wait for its limit of 20 in one minute;\n              \
+             {refused} mails were refused by the relay, {inbox} notifications are in the inbox only; mail relay and robot are replacements in this program",
+            PEOPLE.len(),
+        );
+        let report = json!({
+            "notifications": all, "mails": mails, "robot_messages": messages, "waiting": waiting,
+            "refused": refused, "inbox_only": inbox,
+        });
+        Ok((report, text))
+    }
+}
