@@ -56,7 +56,8 @@ fn instant(zone: &TimeZone, date: Date, time: Time) -> Option<Timestamp> {
         // The clocks skip this local time. The result is the instant at which the clocks are set forward.
         AmbiguousOffset::Gap { .. } => {
             let after = ambiguous.later().ok()?;
-            let change = zone.preceding(after).next()?.timestamp();
+            // The search finds only changes that are earlier than its argument.
+            let change = zone.preceding(after + 1.nanosecond()).next()?.timestamp();
             Some(change)
         }
     }
@@ -117,6 +118,17 @@ mod tests {
             berlin("02:30", "06:00", "2026-03-29T01:00:00Z"),
             "2026-03-29T04:00:00Z"
         );
+    }
+
+    #[test]
+    fn quiet_hours_can_begin_or_end_at_the_change_of_the_clocks() {
+        // In Berlin, the clocks are set from 02:00 to 03:00 at 2026-03-29T01:00:00Z.
+        let berlin = |from, to, now| until(from, to, "Europe/Berlin", now);
+        let change = "2026-03-29T01:00:00Z";
+        assert_eq!(berlin("22:00", "02:00", "2026-03-28T22:00:00Z"), change);
+        assert_eq!(berlin("22:00", "02:00", change), "");
+        assert_eq!(berlin("02:00", "06:00", "2026-03-29T00:59:00Z"), "");
+        assert_eq!(berlin("02:00", "06:00", change), "2026-03-29T04:00:00Z");
     }
 
     #[test]

@@ -36,6 +36,9 @@ const LEASE_MS: i64 = 30_000;
 /// twice.
 const STARTED_GRACE_MS: i64 = 30_000;
 
+/// Minimum pause in milliseconds after a rate limit of a receiver.
+const THROTTLED_MIN_MS: i64 = 1_000;
+
 /// A function that evaluates a response. The function returns a verdict (the result of the attempt,
 /// such as success or failure) and the policy for further attempts.
 pub type Judge<'a> =
@@ -94,6 +97,11 @@ pub trait Outgoing: Decider<Context = (), Lookup = Nothing> {
     /// Loads the data for the next attempt, and creates the request of this attempt.
     async fn prepare<'a>(&'a self, app: &'a App, stream: &str)
     -> Result<Prepared<'a, Self>, Error>;
+    /// Returns a verdict if the request must not be sent now, for example because of a rate limit. The runner calls
+    /// this function after it took the lease (the exclusive right to make the attempt).
+    async fn admit(&self, _app: &App) -> Result<Option<(Verdict, Policy)>, Error> {
+        Ok(None)
+    }
     /// Returns the command that stores the outcome of an attempt.
     fn record(report: Report) -> Self::Command;
     /// Returns true if a command was rejected because its effect is already stored. Either the work was
@@ -136,12 +144,9 @@ pub async fn run<O: Outgoing>(app: &App, stream: &str) -> Result<(), Error> {
         return Ok(());
     }
     let attempt = attempts.next();
-    let interrupted = state.interrupted().map(|(verdict, policy)| Outcome {
-        exchange: None,
-        status: None,
-        verdict,
-        policy,
-    });
+    let interrupted = state
+        .interrupted()
+        .map(|(verdict, policy)| Outcome::without_request(verdict, policy));
     let outcome = match interrupted {
         Some(outcome) => outcome,
         None => match make(app, stream, &state, attempt).await? {
@@ -189,6 +194,25 @@ struct Outcome {
     policy: Policy,
 }
 
+impl Outcome {
+    /// Returns the outcome of an attempt that sent no request.
+    fn without_request(verdict: Verdict, policy: Policy) -> Self {
+        Self {
+            exchange: None,
+            status: None,
+            verdict,
+            policy,
+        }
+    }
+}
+
+/// Takes the lease (the exclusive right) for one attempt. Returns false if another worker has the lease.
+async fn lease(app: &App, stream: &str, attempt: u32) -> Result<bool, Error> {
+    let now = app.ledger.clock.now();
+    let owner = hex(&app.ledger.fresh_id());
+    take_lease(&*app.views, stream, attempt.into(), now, owner).await
+}
+
 /// Makes one attempt. Takes the lease (the exclusive right to make the attempt), sends the request and
 /// evaluates the response. Returns `None` if another worker makes this attempt.
 async fn make<O: Outgoing>(
@@ -205,12 +229,9 @@ async fn make<O: Outgoing>(
         } => (Sending::Http(request, judge), start),
         Prepared::Mail { mail, start, judge } => (Sending::Mail(mail, judge), start),
         Prepared::Verdict(verdict, policy) => {
-            return Ok(Some(Outcome {
-                exchange: None,
-                status: None,
-                verdict,
-                policy,
-            }));
+            // Without the lease, this verdict could replace the result of a worker that sends the request now.
+            let is_taken = lease(app, stream, attempt).await?;
+            return Ok(is_taken.then(|| Outcome::without_request(verdict, policy)));
         }
     };
     let target = sending.target();
@@ -223,9 +244,11 @@ async fn make<O: Outgoing>(
         ));
     };
     let now = app.ledger.clock.now();
-    let owner = hex(&app.ledger.fresh_id());
-    if !take_lease(&*app.views, stream, attempt.into(), now, owner).await? {
+    if !lease(app, stream, attempt).await? {
         return Ok(None);
+    }
+    if let Some((verdict, policy)) = state.admit(app).await? {
+        return Ok(Some(Outcome::without_request(verdict, policy)));
     }
     if let Some(start) = start {
         let timeout_ms = i64::try_from(sending.timeout().as_millis()).unwrap_or(i64::MAX / 2);
@@ -295,7 +318,9 @@ impl Sending<'_> {
                 let requested = requested.and_then(|response| response.retry_after_ms(now.0));
                 match (&mut verdict, requested) {
                     (Verdict::Retry { after_ms, .. }, Some(ms)) => *after_ms = Some(ms),
-                    (Verdict::Throttled { after_ms, .. }, Some(ms)) => *after_ms = ms,
+                    (Verdict::Throttled { after_ms, .. }, Some(ms)) => {
+                        *after_ms = ms.max(THROTTLED_MIN_MS);
+                    }
                     _ => {}
                 }
                 (

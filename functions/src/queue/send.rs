@@ -5,9 +5,9 @@
 use async_trait::async_trait;
 use domain::attempt::{Attempts, Policy, Report, Verdict};
 use domain::intent::Intent;
-use domain::notification::Notification;
 use domain::notification::content::Content;
 use domain::notification::delivery::{Command, Delivery, POLICY, Rejection};
+use domain::notification::{Notification, Phase};
 use events::delivery::{FailureClass, Requested};
 use events::task_type::Repetition;
 use events::{Meta, Personal, channel_account};
@@ -24,6 +24,17 @@ use crate::app::tickets;
 
 /// The names of the secrets of channel accounts begin with this text.
 pub const CHANNEL: &str = "channel/";
+/// Time in milliseconds between the expiry of a delivery and the expiry of its notification: 10 minutes. The
+/// notification can thus record the end of its last delivery.
+const REPORT_MS: i64 = 600_000;
+/// The retry policy after an unknown result. The provider may have accepted each of these messages, so the desk
+/// makes at most 3 attempts.
+const UNKNOWN: Policy = Policy {
+    attempts_max: 3,
+    ..POLICY
+};
+/// The text that replaces addresses in the responses of providers.
+const ADDRESS: &str = "<address>";
 
 /// Executes the intent (a request for work) of one message from this queue. Creates a delivery and makes its
 /// first attempt.
@@ -57,7 +68,7 @@ pub async fn attempt(app: &App, stream: &str) -> Result<(), Error> {
 }
 
 /// Returns the event that creates a delivery. The event contains the address of the person and the finished
-/// message. Returns `None` if the notification does not exist, or if no channel accounts were chosen for it.
+/// message. Returns `None` if the notification does not wait for this delivery.
 async fn request(app: &App, notification: &str, account: &str) -> Result<Option<Requested>, Error> {
     let state = app
         .ledger
@@ -68,6 +79,10 @@ async fn request(app: &App, notification: &str, account: &str) -> Result<Option<
     let (Some(fact), Some(routed)) = (&state.requested, &state.routed) else {
         return Ok(None);
     };
+    let (now, expires) = (app.ledger.clock.now(), routed.expires.plus_ms(-REPORT_MS));
+    if state.phase != Phase::Sending || now >= expires {
+        return Ok(None);
+    }
     let preferences = preferences::read(app, &fact.person).await?;
     let zone = notify::zone(app, preferences.zone.as_deref());
     let card = tickets::card(app, &fact.ticket).await?.unwrap_or_default();
@@ -92,8 +107,8 @@ async fn request(app: &App, notification: &str, account: &str) -> Result<Option<
         to: Personal::new(fact.person.clone(), address),
         content: Personal::new(fact.person.clone(), content),
         repetition,
-        due: app.ledger.clock.now(),
-        expires: routed.expires,
+        due: now,
+        expires,
     }))
 }
 
@@ -135,6 +150,21 @@ impl Outgoing for Delivery {
         }
     }
 
+    /// Takes one message from the limit of the account. If the limit is used up, the delivery waits.
+    async fn admit(&self, app: &App) -> Result<Option<(Verdict, Policy)>, Error> {
+        let name = self.requested.as_ref().map(|requested| &requested.account);
+        let Some(account) = app
+            .configuration
+            .channel_account(name.map_or("", String::as_str))
+            .await?
+        else {
+            return Ok(None);
+        };
+        Ok(limited(app, &account)
+            .await?
+            .map(|verdict| (verdict, POLICY)))
+    }
+
     fn record(report: Report) -> Command {
         Command::Record(report)
     }
@@ -160,6 +190,10 @@ async fn prepare<'a>(
             "the delivery is not requested",
         )));
     };
+    if app.ledger.clock.now() >= requested.expires {
+        let reason = "the message is too old";
+        return Ok(Err(refused(FailureClass::Transient, reason)));
+    }
     let defined = app
         .configuration
         .channel_account(&requested.account)
@@ -179,9 +213,6 @@ async fn prepare<'a>(
         let reason = "the address or the content was erased";
         return Ok(Err(refused(FailureClass::RecipientInvalid, reason)));
     };
-    if let Some(verdict) = limited(app, &account).await? {
-        return Ok(Err(verdict));
-    }
     let secret = app
         .ledger
         .keys
@@ -210,17 +241,19 @@ async fn prepare<'a>(
     };
     let begin: Start<Delivery> = |attempt, until| Command::Begin { attempt, until };
     let start = (requested.repetition == Repetition::AtMostOnce).then_some(begin);
-    let name = account.name;
+    let (name, to) = (account.name.clone(), to.to_owned());
     Ok(Ok(match request {
         Request::Http(request) => Prepared::Request {
             request,
             start,
-            judge: Box::new(move |response| judge(codec, &name, &Response::Http(response.clone()))),
+            judge: Box::new(move |response| {
+                judge(codec, &name, &to, &Response::Http(response.clone()))
+            }),
         },
         Request::Mail(mail) => Prepared::Mail {
             mail,
             start,
-            judge: Box::new(move |reply| judge(codec, &name, &Response::Mail(reply.clone()))),
+            judge: Box::new(move |reply| judge(codec, &name, &to, &Response::Mail(reply.clone()))),
         },
     }))
 }
@@ -238,8 +271,16 @@ async fn limited(app: &App, account: &channel_account::Defined) -> Result<Option
     }))
 }
 
-fn judge(codec: &dyn Channel, account: &str, response: &Response) -> (Verdict, Policy) {
-    let verdict = codec.verdict(response);
+/// Returns the verdict for a response and the policy for further attempts. The verdict contains no addresses.
+fn judge(codec: &dyn Channel, account: &str, to: &str, response: &Response) -> (Verdict, Policy) {
+    let mut verdict = codec.verdict(response);
+    if let Verdict::Retry { reason, .. }
+    | Verdict::Throttled { reason, .. }
+    | Verdict::Refused { reason, .. }
+    | Verdict::Unknown { reason } = &mut verdict
+    {
+        *reason = without_addresses(reason, to);
+    }
     if let Verdict::Refused {
         class: class @ (FailureClass::Credential | FailureClass::Permanent),
         code,
@@ -255,5 +296,48 @@ fn judge(codec: &dyn Channel, account: &str, response: &Response) -> (Verdict, P
             "a provider refused a message"
         );
     }
-    (verdict, POLICY)
+    let policy = match verdict {
+        Verdict::Unknown { .. } => UNKNOWN,
+        _ => POLICY,
+    };
+    (verdict, policy)
+}
+
+/// Replaces the address of the person and all e-mail addresses in the response of a provider. Events and logs are
+/// not encrypted, so they must not contain addresses.
+fn without_addresses(reason: &str, to: &str) -> String {
+    let words = reason.split_whitespace().map(|word| {
+        let is_address = word.contains('@') || !to.is_empty() && word.contains(to);
+        if is_address { ADDRESS } else { word }
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stored_reason_contains_no_address() {
+        for (reason, to, expected) in [
+            (
+                "550 5.1.1 <lisi@example.com>: Recipient address rejected",
+                "lisi@example.com",
+                "550 5.1.1 <address> Recipient address rejected",
+            ),
+            (
+                "550 5.1.1 other@example.com unknown",
+                "lisi@example.com",
+                "550 5.1.1 <address> unknown",
+            ),
+            (
+                "no user dt-lisi, sorry",
+                "dt-lisi",
+                "no user <address> sorry",
+            ),
+            ("connection refused", "", "connection refused"),
+        ] {
+            assert_eq!(without_addresses(reason, to), expected);
+        }
+    }
 }

@@ -196,7 +196,7 @@ fn judge(response: &HttpResponse) -> Verdict {
                 after_ms: BLOCKED_MS,
             };
         }
-        500.. => return retry(format!("DingTalk answered with HTTP status {status}")),
+        503 => return retry(format!("DingTalk answered with HTTP status {status}")),
         _ => {}
     }
     let body: Option<Value> = serde_json::from_slice(&response.body).ok();
@@ -209,7 +209,7 @@ fn judge(response: &HttpResponse) -> Verdict {
         let reason = format!("the response with HTTP status {status} has no `errcode`");
         // Another server than DingTalk sent this response, because the body contains no code. This server may
         // have forwarded the message to DingTalk.
-        return if response.is_success() {
+        return if response.is_success() || status >= 500 {
             Verdict::Unknown { reason }
         } else {
             refused(FailureClass::Permanent, &status.to_string(), reason)
@@ -365,6 +365,7 @@ mod tests {
         ));
         assert!(matches!(of(429, ""), Verdict::Throttled { .. }));
         assert!(matches!(of(503, r#"{"errcode":0}"#), Verdict::Retry { .. }));
+        assert!(matches!(of(504, "<html>"), Verdict::Unknown { .. }));
     }
 
     #[test]

@@ -249,7 +249,6 @@ fn judge(reply: &MailReply) -> Verdict {
         // Many mail relays refuse the first message of an unknown sender with these codes. A later attempt
         // succeeds.
         (450 | 451, _) => retry(reason, Some(GREYLIST_MS)),
-        (454, Some((_, 7, _))) => refused(FailureClass::Credential),
         (400..=499, _) => retry(reason, None),
         (_, Some((5, 1, 1 | 2 | 3 | 6 | 10) | (5, 2, 1))) => {
             refused(FailureClass::RecipientInvalid)
@@ -375,6 +374,7 @@ mod tests {
             (451, "try later", Some(300_000)),
             (421, "4.3.2 closing", None),
             (452, "4.2.2 mailbox full", None),
+            (454, "4.7.0 temporary authentication failure", None),
         ] {
             let reason = format!("{code} {text}");
             assert_eq!(judged(code, text), retry(reason, after_ms));
@@ -388,12 +388,6 @@ mod tests {
             (552, "5.3.4 too large", TooLarge, "5.3.4"),
             (550, "5.7.1 not allowed", Credential, "5.7.1"),
             (535, "bad password", Credential, "535"),
-            (
-                454,
-                "4.7.0 temporary authentication failure",
-                Credential,
-                "4.7.0",
-            ),
             (554, "no", Permanent, "554"),
             (554, "5.6.0 bad content", Permanent, "5.6.0"),
         ] {

@@ -51,16 +51,20 @@ impl Smtp {
 #[async_trait]
 impl Mailer for Smtp {
     async fn send(&self, mail: &Mail) -> Result<MailReply, MailError> {
-        let addresses = self.addresses(&mail.host, mail.port).await?;
         let mut is_sent = false;
-        let conversation = converse(mail, &addresses, &mut is_sent);
+        // The time for the search of the address is part of the timeout.
+        let conversation = async {
+            let addresses = self.addresses(&mail.host, mail.port).await?;
+            Ok::<_, MailError>(converse(mail, &addresses, &mut is_sent).await)
+        };
         let outcome = tokio::time::timeout(mail.timeout, conversation).await;
         match outcome {
-            Ok(Ok(response)) => Ok(MailReply {
+            Ok(Err(error)) => Err(error),
+            Ok(Ok(Ok(response))) => Ok(MailReply {
                 code: response.code().into(),
                 text: response.message().collect::<Vec<_>>().join(" "),
             }),
-            Ok(Err(error)) => reply_of(&error).map_or_else(|| Err(lost(is_sent, &error)), Ok),
+            Ok(Ok(Err(error))) => reply_of(&error).map_or_else(|| Err(lost(is_sent, &error)), Ok),
             Err(_) => {
                 let reason = format!("the mail relay did not answer within {:?}", mail.timeout);
                 Err(lost(is_sent, &reason))

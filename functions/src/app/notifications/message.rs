@@ -22,7 +22,6 @@ struct Texts {
     title: &'static str,
     service: &'static str,
     priority: &'static str,
-    creator: &'static str,
     created: &'static str,
     link: &'static str,
     closing: fn(&str) -> String,
@@ -37,7 +36,6 @@ const CHINESE: Texts = Texts {
     title: "标题",
     service: "服务",
     priority: "优先级",
-    creator: "提单人",
     created: "提单时间",
     link: "查看工单",
     closing: |node| format!("您收到此消息，是因为您是节点“{node}”的处理人。"),
@@ -52,7 +50,6 @@ const ENGLISH: Texts = Texts {
     title: "Title",
     service: "Service",
     priority: "Priority",
-    creator: "Requester",
     created: "Created",
     link: "Open the ticket",
     closing: |node| format!("You receive this message because the node \"{node}\" waits for you."),
@@ -60,8 +57,9 @@ const ENGLISH: Texts = Texts {
 
 /// Returns the message of the notification `requested`. The card contains the ticket.
 ///
-/// The service of a ticket can require that free text is encrypted. The message then contains neither the
-/// title nor the requester. The message also contains no title if the title is encrypted as a personal value.
+/// The message contains no title if the service of the ticket requires that free text is encrypted, or if the
+/// title itself is encrypted. The message never names other people than its recipient, because it is encrypted
+/// with the key of the recipient: the erasure of another person could not remove the name.
 pub async fn content(
     app: &App,
     requested: &Requested,
@@ -93,9 +91,6 @@ pub async fn content(
         values.push((texts.service, one_line(&opened.service_name)));
         if !requested.priority.is_empty() {
             values.push((texts.priority, priority(app, &requested.priority).await?));
-        }
-        if !is_confidential {
-            values.push((texts.creator, app.people.name(&opened.creator).await?));
         }
         values.push((texts.created, minute(card.created_at, zone)));
     }

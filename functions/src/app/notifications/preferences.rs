@@ -39,6 +39,19 @@ fn wrong(field: impl Into<String>, reason: impl Into<String>) -> Wrong {
 }
 
 /// Checks the preferences of a request. Returns an error for the first member that is wrong.
+/// Minimum time between the end of quiet hours and their next beginning, in minutes.
+const PAUSE_MIN: i32 = 30;
+
+/// Returns the time from the end of quiet hours to their next beginning, in minutes. Unreadable times count as
+/// midnight.
+fn pause_min(quiet: &QuietHours) -> i32 {
+    let minutes = |text: &str| {
+        let time = time_of_day(text).unwrap_or_default();
+        i32::from(time.hour()) * 60 + i32::from(time.minute())
+    };
+    (minutes(&quiet.from) - minutes(&quiet.to)).rem_euclid(24 * 60)
+}
+
 pub fn check(preferences: &Preferences) -> Result<(), Wrong> {
     if let Some(zone) = &preferences.zone {
         times::zone(zone).map_err(|reason| wrong("/zone", reason))?;
@@ -52,8 +65,11 @@ pub fn check(preferences: &Preferences) -> Result<(), Wrong> {
                 return Err(wrong(field, reason));
             }
         }
-        if quiet.from == quiet.to {
-            let reason = "`quiet/from` and `quiet/to` must differ, because equal times would mean always or never";
+        // Without a sufficient pause between two quiet periods, a message could be held again and again.
+        if pause_min(quiet) < PAUSE_MIN {
+            let reason = format!(
+                "`quiet/to` must be at least {PAUSE_MIN} minutes earlier than `quiet/from` on the clock"
+            );
             return Err(wrong("/quiet/to", reason));
         }
     }
@@ -174,6 +190,13 @@ mod tests {
             (
                 Preferences {
                     quiet: quiet("07:00", "07:00"),
+                    ..preferences()
+                },
+                "/quiet/to",
+            ),
+            (
+                Preferences {
+                    quiet: quiet("07:00", "06:59"),
                     ..preferences()
                 },
                 "/quiet/to",
