@@ -39,20 +39,21 @@ impl Policy {
 /// The result of one attempt: whether the work is done, has failed or needs another request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The other system has completed the work.
+    /// The other system has completed the requested work.
     Succeeded {
-        /// The output variables that were read from the response.
+        /// The output variables that the desk read from the response to the request.
         outputs: BTreeMap<String, String>,
     },
-    /// The other system has accepted the work but has not completed it. The desk sends another request after
-    /// `after_ms` milliseconds. The member `step` names the progress of the work.
+    /// The other system has accepted the work but has not completed the work. The desk sends another request
+    /// after `after_ms` milliseconds. The member `step` names the progress of the work.
     Poll {
         step: String,
         /// The id of the task in the other system. The text is empty if the other system has no task.
         task: String,
         after_ms: i64,
     },
-    /// The attempt failed for a temporary reason. Another attempt follows if the retry policy allows it.
+    /// The attempt failed for a temporary reason. Another attempt follows if the retry policy allows another
+    /// attempt.
     Retry {
         reason: String,
         /// The pause in milliseconds that the receiver set with the header `Retry-After`. The desk uses this
@@ -91,7 +92,7 @@ pub struct Report {
     pub attempt: u32,
     /// The target and the duration of the HTTP request. `None` if the desk sent no request.
     pub exchange: Option<Exchange>,
-    /// The HTTP status of the response. `None` if no response arrived.
+    /// The HTTP status of the response to this attempt. `None` if no response arrived.
     pub status: Option<u16>,
     pub verdict: Verdict,
     pub policy: Policy,

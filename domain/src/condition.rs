@@ -122,7 +122,7 @@ fn join<T>(join: Join, parts: &[T], mut holds: impl FnMut(&T) -> bool) -> bool {
     }
 }
 
-/// Returns true if a clause is true for the value in the parameter `found`.
+/// Returns true if a clause (a single comparison) is true for the value in the parameter `found`.
 pub fn clause_holds(clause: &Clause, found: &Found) -> bool {
     let value = match found {
         Found::Erased => return false,
@@ -149,8 +149,8 @@ pub fn clause_holds(clause: &Clause, found: &Found) -> bool {
     }
 }
 
-/// Compares two values by the field type in the clause. Numbers, dates and times are compared by their
-/// values, and other types are compared as text. Returns `None` if a value cannot be converted to the type.
+/// Compares two values according to the field type `kind`. Numbers, dates and times are compared by their
+/// values, and other types are compared as text. Returns `None` if a value cannot be converted to this type.
 fn compare(kind: &str, left: &Value, right: &Value) -> Option<Ordering> {
     let (left, right) = (plain(left), plain(right));
     if matches!(kind, "DATE" | "DATETIME" | "date" | "datetime") {

@@ -191,20 +191,20 @@ impl Decider for Integration {
 /// The tree of service categories. Each service belongs to one category.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Catalog {
-    /// The categories that exist. The key is the id of a category.
+    /// The categories that exist. Each key of the map is the id of a category.
     pub categories: BTreeMap<CategoryId, CategoryAdded>,
     pub places: BTreeMap<ServiceId, CategoryId>,
     /// The highest id of all removed categories. A new category gets a higher id, so no id is used twice.
     #[serde(default)]
     pub highest: CategoryId,
-    /// The names of services. The key is a name. The value contains the service that uses the name, and the
-    /// time at which this use began.
+    /// The names of services. Each key of the map is a name. Each value contains the service that uses this
+    /// name, and the time at which this use began.
     #[serde(default)]
     pub names: BTreeMap<String, (ServiceId, Moment)>,
 }
 
 impl Catalog {
-    /// Returns the id for a new category. This id is higher than all ids that were ever used.
+    /// Returns the id for a new category. This id is higher than all category ids that were ever used.
     pub fn next_id(&self) -> CategoryId {
         let highest = self
             .categories
@@ -267,9 +267,9 @@ impl Catalog {
 pub enum CatalogCommand {
     Add(CategoryAdded),
     PlaceService(ServicePlaced),
-    /// Reserves a name for a service, or releases the name of a service. If another service has the name,
-    /// `instead_of` can contain this other service. The name is then taken from the other service, but only
-    /// if the other service was never defined.
+    /// Reserves a name for a service, or releases the name of a service. The member `instead_of` can contain
+    /// another service that has the name. If this other service was never defined, the desk takes the name
+    /// from this other service.
     NameService {
         named: ServiceNamed,
         instead_of: Option<ServiceId>,

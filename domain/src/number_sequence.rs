@@ -1,6 +1,6 @@
 //! Implements the aggregate that reserves ticket numbers for one service type on one day. Each running desk
-//! reserves a block of numbers, so that two desks never use the same number. Some numbers of a block may
-//! remain unused.
+//! reserves a block of numbers, so that two desks never use the same number. Possibly, some numbers of a
+//! block are never used.
 
 use events::TicketSn;
 use events::number_sequence::{BlockIssued, NumberSequenceEvent};
@@ -12,7 +12,7 @@ use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 /// Maximum value of the counter in a ticket number. The counter has six digits and starts again each day.
 pub const COUNTER_MAX: i64 = 999_999;
 
-/// Reserves the next `size` numbers as one block. The last block of a day may contain fewer numbers.
+/// Reserves the next `size` numbers as one block. The last block of a day can contain fewer numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     Issue { size: i64 },

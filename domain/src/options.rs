@@ -29,15 +29,15 @@ pub struct Question {
     pub headers: Vec<(String, String)>,
     /// The body of the request as text. The text is empty if the request has no body.
     pub body: String,
-    /// The name of a secret in the key store. The secret contains further headers. The text is empty if the
-    /// request needs no further headers.
+    /// The name of a secret in the key store. The secret contains further headers for the request. The text
+    /// is empty if the request needs no further headers.
     pub secret: String,
     pub timeout_ms: i64,
     rows: String,
-    /// The names of two members in each row of the response. The first member contains the key of an option,
-    /// and the second member contains the name of this option. `None` if the workflow does not define these
-    /// names. The members `key` and `name` are then used. If a row has no member `key`, the row itself is the
-    /// name of the option, and the index of the row is the key.
+    /// The names of two members in each row of the response that contains the options. The first member
+    /// contains the key of an option, and the second member contains the name of this option. `None` if the
+    /// workflow does not define these names. The members `key` and `name` are then used. If a row has no
+    /// member `key`, the row itself is the name of the option, and the index of the row is the key.
     members: Option<(String, String)>,
 }
 
@@ -205,7 +205,7 @@ pub fn with_comma(choices: &[Choice]) -> Option<&str> {
     })
 }
 
-/// Returns the display names of all options. The key is the key of the option. In a tree of options, a
+/// Returns a map from the key of each option to the display name of this option. In a tree of options, a
 /// display name contains all names from the root to the option.
 pub fn names(choices: &[Choice]) -> BTreeMap<&str, String> {
     fn collect<'a>(choices: &'a [Choice], above: &str, names: &mut BTreeMap<&'a str, String>) {

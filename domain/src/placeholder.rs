@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use crate::value::plain;
 
-/// The values that replace the placeholders. The key is the key of a placeholder.
+/// The values that replace the placeholders. Each key of the map is the key of a placeholder, such as `key`
+/// in `${key}`.
 pub type Variables = BTreeMap<String, Value>;
 
 /// One part of a template. The part is either normal text or a placeholder.

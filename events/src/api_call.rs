@@ -74,24 +74,25 @@ pub struct AttemptStarted {
 impl Personals for AttemptStarted {}
 
 /// The target and the duration of one HTTP request. The path and the query of the URL are omitted, because
-/// these parts may contain values that people entered.
+/// these parts can contain values that people entered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exchange {
-    /// The method, the scheme and the host of the request. An example is `POST https://api.example.com`.
+    /// The method, the scheme and the host of the HTTP request. An example is `POST https://api.example.com`.
     pub target: String,
-    /// The time from the request to the response, in milliseconds.
+    /// The time from the HTTP request to the response, in milliseconds.
     pub duration_ms: i64,
 }
 
-/// An attempt failed because the response was missing or could not be used. The next attempt starts at the
-/// time `due`.
+/// An attempt failed because the response to the request was missing or could not be used. The next attempt
+/// starts at the time `due`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttemptFailed {
     pub attempt: u32,
-    /// The target and the duration of the request. The value is absent if the desk sent no request.
+    /// The target and the duration of the HTTP request in this attempt. The value is absent if the desk sent
+    /// no request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exchange: Option<Exchange>,
-    /// The HTTP status of the response. The value is absent if no response arrived.
+    /// The HTTP status of the response to this attempt. The value is absent if no response arrived.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     pub reason: String,

@@ -85,15 +85,16 @@ pub struct AttemptStarted {
 }
 impl Personals for AttemptStarted {}
 
-/// An attempt failed because the response was missing or could not be used. The next attempt starts at the
-/// time `due`.
+/// An attempt failed because the response to the request was missing or could not be used. The next attempt
+/// starts at the time `due`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttemptFailed {
     pub attempt: u32,
-    /// The target and the duration of the request. The value is absent if the desk sent no request.
+    /// The target and the duration of the HTTP request in this attempt. The value is absent if the desk sent
+    /// no request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exchange: Option<Exchange>,
-    /// The HTTP status of the response. The value is absent if no response arrived.
+    /// The HTTP status of the response to this attempt. The value is absent if no response arrived.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     pub reason: String,
@@ -118,7 +119,7 @@ pub struct PollScheduled {
 impl Personals for PollScheduled {}
 
 /// A callback about the request for approval arrived. The desk does not use the content of the callback,
-/// because the content may be wrong. The external ITSM first checks the token of the callback. If the token
+/// because the content can be wrong. The external ITSM first checks the token of the callback. If the token
 /// is valid, the desk reads the ticket in the external ITSM.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hinted {
@@ -136,9 +137,9 @@ pub enum Cause {
     Poll,
 }
 
-/// The application (request for approval) ended. Either the external ITSM made a decision, or it rejected the
-/// HTTP request of the desk. If the ticket of the desk does not store the result before the time `due`, the
-/// desk sends the result again.
+/// The application (request for approval) ended. Either the external ITSM made a decision, or the external
+/// ITSM rejected the HTTP request of the desk. If the ticket of the desk does not store the result before the
+/// time `due`, the desk sends the result again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Completed {
     pub attempt: u32,

@@ -27,9 +27,9 @@ pub struct Defined {
     /// key, the field of the node is used instead.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<Pair>,
-    /// A condition on the finished ticket in the external ITSM. If this condition is true, the approval is
-    /// granted. The keys are the fields of that ticket. The key `current_status` contains the status of that
-    /// ticket.
+    /// A condition on the ticket in the external ITSM after that ticket has ended. If this condition is true,
+    /// the approval is granted. The condition compares the fields of that ticket. The key `current_status`
+    /// contains the status of that ticket.
     pub granted: Condition,
     /// The number of days after which a request for approval expires if the external ITSM has not decided.
     pub days: u16,

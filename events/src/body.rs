@@ -89,8 +89,8 @@ pub struct Body<'a> {
 }
 
 impl<'a> Body<'a> {
-    /// Parses a stored commit. The data of the events is not decoded here, because its format depends on the
-    /// event type.
+    /// Parses a stored commit. The data of the events is not decoded here, because the format of the data
+    /// depends on the event type.
     pub fn read(bytes: &'a [u8]) -> serde_json::Result<Self> {
         serde_json::from_slice(bytes)
     }

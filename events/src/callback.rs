@@ -46,7 +46,7 @@ impl Personals for Requested {}
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttemptFailed {
     pub attempt: u32,
-    /// The HTTP status of the response. The value is absent if no response arrived.
+    /// The HTTP status of the response to this attempt. The value is absent if no response arrived.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     pub reason: String,

@@ -37,7 +37,7 @@ event_enum! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UpdateMark {
-    /// The version is the number of changes of the record.
+    /// The version counts how many times the record was changed.
     Counter(i64),
     /// The version is the time of the last change, by the clock of the external system.
     Time(Moment),
@@ -97,9 +97,9 @@ pub struct Bound {
     /// The version of the mapping (the rules that convert a record to a ticket). All content of this case is
     /// read with this version.
     pub mapping: u32,
-    /// A short digest (hash) of each value that the record sets in the ticket. The key is the key of a form
-    /// field. The desk compares the digests of newer content with these digests to find the values that have
-    /// changed.
+    /// A short digest (hash) of each value that the record sets in the ticket. Each key of the map is the key
+    /// of a form field. The desk compares the digests of newer content with these digests to find the values
+    /// that have changed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub fields: BTreeMap<String, String>,
 }
@@ -111,8 +111,8 @@ impl Personals for Bound {}
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Updated {
     pub has_changed: bool,
-    /// A short digest (hash) of each value that the record sets in the ticket. The key is the key of a form
-    /// field.
+    /// A short digest (hash) of each value that the record sets in the ticket. Each key of the map is the key
+    /// of a form field.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub fields: BTreeMap<String, String>,
 }

@@ -42,18 +42,18 @@ pub enum FailureClass {
     Throttled,
     /// The provider refused the message. Every further attempt would fail too.
     Permanent,
-    /// The address of the person is wrong.
+    /// The address of the recipient is wrong.
     RecipientInvalid,
     /// The provider refused the credentials of the channel account. Until an operator corrects the
     /// credentials, the provider refuses all messages of this account.
     Credential,
-    /// The message is larger than the maximum size of the provider.
+    /// The message is larger than the provider of the message service allows.
     TooLarge,
     /// The provider may have accepted the message, but the desk got no response.
     Unknown,
 }
 
-/// A delivery was requested. The event contains the finished message. All attempts send this message.
+/// A delivery was requested. The event contains the complete message. All attempts send this message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Requested {
     /// The name of the stream with the events of the notification.
@@ -62,10 +62,10 @@ pub struct Requested {
     pub person: PersonId,
     pub account: String,
     pub channel: String,
-    /// The address of the person, such as an e-mail address. The value is encrypted with the key of this
-    /// person.
+    /// The address of the recipient, such as an e-mail address. The value is encrypted with the key of the
+    /// recipient.
     pub to: Personal,
-    /// The finished message. The value is encrypted with the key of the person.
+    /// The complete message. The value is encrypted with the key of the recipient.
     pub content: Personal,
     /// The rule for an attempt with an unknown result: the message is sent again, or the delivery fails.
     #[serde(default)]
@@ -111,7 +111,7 @@ pub struct Postponed {
 }
 impl Personals for Postponed {}
 
-/// The provider accepted the message. The desk does not know whether the person got the message.
+/// The provider accepted the message. The desk does not know whether the recipient got the message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Succeeded {
     pub attempt: u32,

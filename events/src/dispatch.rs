@@ -13,7 +13,7 @@ use crate::{Moment, NodeId, TicketSn};
 
 /// The id of the deadline at which the desk continues the mission (the work of a robot).
 pub const STEP: &str = "step";
-/// The id of the deadline at which a person gets the work if no robot has begun the work.
+/// The id of the deadline at which a person gets the work of the mission if no robot has begun this work.
 pub const EXPIRE: &str = "expire";
 
 event_enum! {
@@ -91,7 +91,7 @@ pub struct Requested {
     pub action: String,
     pub parameters: BTreeMap<String, String>,
     pub repetition: Repetition,
-    /// Maximum duration of the work, in milliseconds.
+    /// Maximum duration of the robot's work, in milliseconds.
     pub work_ms: i64,
     pub site: String,
     pub map: String,
@@ -102,7 +102,7 @@ pub struct Requested {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub problem: String,
     pub due: Moment,
-    /// The time at which a person gets the work if no robot has begun the work.
+    /// The time at which a person gets the work of the mission if no robot has begun this work.
     pub expires: Moment,
 }
 impl Personals for Requested {}
@@ -110,7 +110,7 @@ impl Personals for Requested {}
 /// The desk found no suitable robot. The desk searches for a robot again at the time `due`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PollScheduled {
-    /// The reasons why the robots are not suitable. The key is the name of a robot.
+    /// The reasons why the robots are not suitable. Each key of the map is the name of a robot.
     pub reasons: BTreeMap<String, String>,
     pub due: Moment,
 }
@@ -126,7 +126,8 @@ pub struct Offered {
     pub start: Position,
     /// The name of the map node from which the robot starts the order.
     pub start_node: String,
-    /// For each robot, the reason why the robot is suitable or not. The key is the name of a robot.
+    /// For each robot, the reason why the robot is suitable or not. Each key of the map is the name of a
+    /// robot.
     pub reasons: BTreeMap<String, String>,
     pub due: Moment,
 }
@@ -145,7 +146,8 @@ impl Personals for OfferRepeated {}
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accepted {
     pub epoch: u32,
-    /// The time limit for the end of the work. The value is absent if the desk must release the work first.
+    /// The time limit for the end of the robot's work. The value is absent if the desk must release the work
+    /// first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work_due: Option<Moment>,
     pub due: Moment,
@@ -166,7 +168,7 @@ impl Personals for LeaseRenewed {}
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkReleased {
     pub epoch: u32,
-    /// The time limit for the end of the work.
+    /// The time limit for the end of the robot's work.
     pub work_due: Moment,
     pub due: Moment,
 }
@@ -205,14 +207,14 @@ pub struct AttemptFailed {
     pub robot: String,
     pub reason: String,
     pub due: Moment,
-    /// The time at which a person gets the work if no robot has begun the work. The value does not change
-    /// during the mission.
+    /// The time at which a person gets the work of the mission if no robot has begun this work. The value
+    /// does not change during the mission.
     pub expires: Moment,
 }
 impl Personals for AttemptFailed {}
 
-/// A robot reported finished work, but the attempt of this robot had already failed. A person must check
-/// the result.
+/// A robot reported that its work is done, but the attempt of this robot had already failed. A person must
+/// check the result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutdatedResultReceived {
     pub epoch: u32,

@@ -54,9 +54,10 @@ pub struct ValueSource {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UpdateSource {
-    /// The member contains the number of changes of the record.
+    /// The member counts how many times the record was changed. The text is the JSON pointer of this member.
     Counter(String),
-    /// The member contains the time of the last change of the record.
+    /// The member contains the time of the last change of the record. The text is the JSON pointer of this
+    /// member.
     Time(String),
 }
 
@@ -76,7 +77,8 @@ pub struct CaseMapping {
     pub created: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub update: Option<UpdateSource>,
-    /// The rules that give the values in the form of the ticket. The key is the key of a form field.
+    /// The rules that give the values in the form of the ticket. Each key of the map is the key of a form
+    /// field.
     pub fields: BTreeMap<String, ValueSource>,
 }
 

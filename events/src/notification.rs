@@ -38,9 +38,9 @@ event_enum! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fact {
-    /// A workflow node waits until the person votes.
+    /// A workflow node waits until the recipient of the notification votes.
     ApprovalNeeded,
-    /// A workflow node waits until the person does some work.
+    /// A workflow node waits until the recipient of the notification does some work.
     WorkAssigned,
 }
 
@@ -70,7 +70,7 @@ pub struct Requested {
 }
 impl Personals for Requested {}
 
-/// The desk holds the notification, because the person has quiet hours at this time. The desk sends no
+/// The desk holds the notification, because the recipient has quiet hours at this time. The desk sends no
 /// message before the time `until`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
@@ -89,11 +89,11 @@ pub struct Route {
     pub channel: String,
 }
 
-/// The reason why a channel account sends no message to the person.
+/// The reason why a channel account sends no message to the recipient of a notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SkipReason {
-    /// The person has no address for the channel of the account.
+    /// The recipient has no address for the channel of the account.
     NoAddress,
     /// An operator has disabled the channel account.
     Disabled,
@@ -101,7 +101,7 @@ pub enum SkipReason {
     NotDefined,
 }
 
-/// A channel account that sends no message to the person.
+/// A channel account that sends no message to the recipient of the notification.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
     pub account: String,
@@ -116,7 +116,7 @@ pub struct Routed {
     pub routes: Vec<Route>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<Skipped>,
-    /// The desk waits for the end of all deliveries, but not longer than until this time.
+    /// The time until which the desk waits for the end of all deliveries of the notification.
     pub expires: Moment,
 }
 impl Personals for Routed {}
@@ -146,14 +146,14 @@ impl Personals for DeliveryEnded {}
 pub enum Outcome {
     /// At least one message was accepted by its provider.
     Accepted,
-    /// No message was accepted by a provider. The person finds the notification only in the inbox.
+    /// No message was accepted by a provider. The recipient finds the notification only in the inbox.
     InboxOnly,
-    /// The notification was not needed, because the ticket no longer waited for the person. No message was
+    /// The notification was not needed, because the ticket no longer waited for the recipient. No message was
     /// sent.
     NotNeeded,
 }
 
-/// The notification is completed. The desk sends no further messages about it.
+/// The notification is completed. The desk sends no further messages about this notification.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Completed {
     pub outcome: Outcome,

@@ -1,5 +1,5 @@
 //! Defines the events that reserve blocks of ticket numbers. The events are stored in the stream
-//! `number_sequence-<prefix><date>`. Some numbers of a block may remain unused.
+//! `number_sequence-<prefix><date>`. Possibly, some numbers of a block are never used.
 
 use serde::{Deserialize, Serialize};
 

@@ -46,8 +46,8 @@ pub struct PreferencesChanged {
     pub zone: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quiet: Option<QuietHours>,
-    /// The addresses of the person. The key is the kind of the address, such as `email` or `dingtalk`. The
-    /// values are encrypted with the key of the person.
+    /// The addresses of the person. Each key of the map is the kind of an address, such as `email` or
+    /// `dingtalk`. The values are encrypted with the key of the person.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub addresses: BTreeMap<String, Personal>,
     pub by: PersonId,

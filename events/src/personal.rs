@@ -29,7 +29,8 @@ impl Personal {
             sealed: None,
         }
     }
-    /// Returns true if the value was erased. A value is erased when the key of the person is deleted.
+    /// Returns true if the value was erased. A value is erased when the key that encrypts this value is
+    /// deleted.
     pub fn is_erased(&self) -> bool {
         self.value.is_null() && self.sealed.is_none()
     }
@@ -39,9 +40,8 @@ impl Personal {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     pub key: String,
-    /// The value as the event stores it. The value of a table or of a custom form is JSON, and most other
-    /// values are texts. This member is null if the field is empty, or if the member `personal` contains the
-    /// value.
+    /// The value in its stored form. The value of a table or of a custom form is JSON, and most other values
+    /// are texts. This member is null if the field is empty, or if the member `personal` contains the value.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub value: Value,
     /// The encrypted value of the field. This member is absent if the field is not encrypted. If this member
@@ -85,7 +85,8 @@ impl Entry {
             .as_ref()
             .map_or(&self.value, |personal| &personal.value)
     }
-    /// Returns true if the value was erased. A value is erased when the key of its person is deleted.
+    /// Returns true if the value was erased. A value is erased when the key that encrypts this value is
+    /// deleted.
     pub fn is_erased(&self) -> bool {
         self.personal.as_ref().is_some_and(Personal::is_erased)
     }

@@ -1,6 +1,6 @@
-//! Defines the events of one robot. The events are stored in the stream `robot-<name>`. They contain the
-//! definition of the robot and its reservations (reference/fleet.md, section 2.1). A robot is reserved for
-//! only one mission (the work of a robot for a ticket) at a time.
+//! Defines the events of one robot. The events are stored in the stream `robot-<name>`. The events contain
+//! the definition of the robot and the reservations of the robot (reference/fleet.md, section 2.1). A robot
+//! is reserved for only one mission (the work of a robot for a ticket) at a time.
 
 use serde::{Deserialize, Serialize};
 
@@ -63,7 +63,8 @@ fn is_actions(name: &String) -> bool {
 pub struct Reserved {
     /// The name of the stream that contains the mission (the work of a robot).
     pub dispatch: String,
-    /// The number of the mission's attempt for which the robot was reserved.
+    /// The attempt of the mission for which the robot was reserved. The value is the number (epoch) of this
+    /// attempt.
     pub epoch: u32,
     pub due: Moment,
 }

@@ -43,8 +43,8 @@ pub struct Defined {
     /// True if a person may submit a ticket on behalf of another person.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub can_ticket_agency: bool,
-    /// The number of days after which the desk rates a finished ticket automatically. The value is absent if
-    /// the desk never rates the tickets of this service.
+    /// The number of days after which the desk automatically rates a ticket with the final status "finished".
+    /// The value is absent if the desk never rates the tickets of this service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_after_days: Option<u16>,
     /// True if people can open new tickets for the service. If false, existing tickets still continue.

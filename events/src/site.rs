@@ -29,8 +29,8 @@ pub struct Defined {
     pub name: String,
     /// The id of the map that all robots of the site use.
     pub map: String,
-    /// The positions of the stations (places at which a robot can do work). The key is the name of a
-    /// station. A mission contains the name of the station at which the robot must work.
+    /// The positions of the stations (places at which a robot can do work). Each key of the map is the name
+    /// of a station. A mission contains the name of the station at which the robot must work.
     pub stations: BTreeMap<String, Position>,
 }
 impl Personals for Defined {}

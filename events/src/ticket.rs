@@ -194,7 +194,7 @@ pub struct Opened {
     pub names: BTreeMap<String, BTreeMap<String, String>>,
     /// The name of a secret in the key store. The secret contains variables for automatic nodes. The API
     /// client sent these variables in `meta.envs` when it opened the ticket. The event does not contain the
-    /// values of the variables, because they may be confidential.
+    /// values of the variables, because these values can be confidential.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variables: Option<String>,
     /// The notification settings that the API client sent in `meta.notify_config` when it opened the ticket.
@@ -218,7 +218,7 @@ pub struct DynamicField {
 }
 
 /// The receiver of the callbacks for a ticket. A callback is an HTTP request that reports a change of the
-/// ticket. The URL and the headers of the receiver may be confidential, so they are stored as a secret in the
+/// ticket. The URL and the headers of the receiver can be confidential, so they are stored as a secret in the
 /// key store. The event contains only the name of this secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallbackTarget {
@@ -261,7 +261,7 @@ pub struct RowImported {
     /// files.
     pub row: String,
     /// The position of this row among all rows of its ticket that have the same text. The first of these rows
-    /// in the file has the position 1. The number distinguishes rows with equal texts.
+    /// in the file has the position 1. The position distinguishes rows with equal texts.
     #[serde(default = "first", skip_serializing_if = "is_first")]
     pub nth: u32,
     /// The name of the ticket's state in the other system.
@@ -285,16 +285,16 @@ pub struct RowImported {
     /// UTC.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub zone: String,
-    /// The times in the row, such as `opened`, `resolved` and `closed`. The key is the name of a time. An
-    /// unknown time is absent.
+    /// The times in the row, such as `opened`, `resolved` and `closed`. Each key of the map is the name of a
+    /// time. An unknown time is absent.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub times: BTreeMap<String, Moment>,
-    /// The numeric values in the row. The key is the name that the mapping file of the import gives to the
-    /// value. An unknown number is absent.
+    /// The numeric values in the row. Each key of the map is a name that the mapping file of the import
+    /// defines for a value. An unknown number is absent.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub numbers: BTreeMap<String, i64>,
-    /// The other columns of the row that the mapping file of the import selects. The key is the name of a
-    /// column.
+    /// The other columns of the row that the mapping file of the import selects. Each key of the map is the
+    /// name of a column.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub columns: BTreeMap<String, String>,
 }
@@ -496,8 +496,8 @@ pub struct TransitionTaken {
     pub name: String,
     pub from: NodeId,
     pub to: NodeId,
-    /// The comparisons in the conditions that the desk evaluated, with their results. The list is empty if
-    /// the desk evaluated no condition.
+    /// The comparisons that the desk evaluated in the conditions of transitions, each with its result. The
+    /// list is empty if the desk evaluated no condition.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tested: Vec<Tested>,
     /// The manager who chose the transition. The value is absent if the desk chose the transition
@@ -635,8 +635,8 @@ pub struct BranchJoined {
 impl Personals for BranchJoined {}
 
 /// The ticket received the result of an API call. An automatic node made this call. Normally the commit with
-/// this event also completes the node or marks it as failed. If the ticket is suspended or is a child of
-/// another ticket, a later commit does this.
+/// this event also completes the node or marks the node as failed. If the ticket is suspended or is a child
+/// of another ticket, a later commit does this.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeResultReceived {
     pub node: NodeId,
@@ -866,7 +866,7 @@ pub enum Relation {
     RaisedFrom,
     /// A person opened the other ticket while working on this ticket.
     Raised,
-    /// Both tickets belong to the same subject. The tickets do not depend on each other.
+    /// Both tickets are about the same subject. The tickets do not depend on each other.
     Related,
     /// This ticket is a child of the other ticket. The child ends when its parent ends. People cannot process
     /// the child.
@@ -900,7 +900,7 @@ pub struct Linked {
 }
 impl Personals for Linked {}
 
-/// A link from this ticket to another ticket was removed. The event that added the link remains in the
+/// A link from this ticket to another ticket was removed. The event that added the link is still in the
 /// ledger.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Unlinked {

@@ -36,8 +36,8 @@ pub fn verdict(
 }
 
 /// Returns the retry policy of a request. During polls, an external system can complete the work even if the
-/// response to one poll is lost. The number of failed polls may therefore be as high as the number of
-/// remaining polls.
+/// response to one poll is lost. The policy therefore allows at least as many failed polls as there are polls
+/// left.
 fn policy(request: &Request, call: &ApiCall) -> Policy {
     let poll = request.poll.as_ref().filter(|_| call.step == POLLED);
     let polls_left = poll.map_or(0, |poll| poll.times_max.saturating_sub(call.polls));
@@ -119,8 +119,8 @@ fn holds(condition: &Condition, body_json: &Value) -> bool {
     condition::holds(condition, TransitionId(0), &find, &mut Vec::new())
 }
 
-/// Returns the value at `path` in the response. If there is no such value, the function searches the same
-/// path in the member `data`.
+/// Returns the value at `path` in the JSON body of a response. If there is no such value, the function tries
+/// the same path inside the member `data` of the body.
 pub(crate) fn value_at<'a>(body_json: &'a Value, path: &str) -> Option<&'a Value> {
     member_at(body_json, path).or_else(|| member_at(body_json.get("data")?, path))
 }
@@ -137,9 +137,9 @@ fn member_at<'a>(body_json: &'a Value, path: &str) -> Option<&'a Value> {
         })
 }
 
-/// Returns the output variables of a node. Their values come from the response to the request. For an API
-/// node, the search starts in the member `data` of the response. For a webhook, the search starts in the
-/// whole response (reference/bk-itsm.md 8.1, 8.4).
+/// Returns the output variables of a node, with their values from the response. For an API node, the desk
+/// looks for each value first in the member `data` of the response, and then in the whole response. For a
+/// webhook, the desk looks in the whole response first (reference/bk-itsm.md 8.1, 8.4).
 fn outputs(request: &Request, kind: NodeKind, body_json: &Value) -> BTreeMap<String, String> {
     let in_data = |path: &str| {
         body_json
@@ -355,8 +355,8 @@ mod tests {
         let reply: Reply<'_> = Ok((200, br#"{"data":{"state":"RUNNING"}}"#));
         let (last, _) = verdict(&request, NodeKind::Task, &polled_call, &reply);
         assert!(matches!(last, Verdict::Failed { .. }));
-        // The request allows three attempts. During polls, the limit is the number of remaining polls,
-        // because a lost response to one poll must not end the API call.
+        // The request allows three attempts. During polls, the desk allows as many failures as there are
+        // polls left, because a lost response to one poll must not end the API call.
         request.poll = Some(Poll {
             interval_ms: 5000,
             times_max: 100,

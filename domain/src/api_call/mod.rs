@@ -23,14 +23,14 @@ use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 /// Time in milliseconds that the ticket has to store the result of an API call. After this time, the desk
 /// sends the result to the ticket again.
 const RESULT_DUE_MS: i64 = 30_000;
-/// The step of an API call that continues an existing task in BlueKing SOPS. The next request reads the state
-/// of this task.
+/// The progress of an API call that continues an existing task in BlueKing SOPS. The next request reads the
+/// state of this task.
 pub const RESUMED: &str = "resumed";
-/// The step of an API call that polls an external system. The last response did not satisfy the condition
+/// The progress of an API call that polls an external system. The last response did not satisfy the condition
 /// that ends the polls, so another poll follows.
 pub const POLLED: &str = "polled";
-/// The step of an API call whose task exists in BlueKing SOPS but is not started. The next request starts the
-/// task.
+/// The progress of an API call whose task exists in BlueKing SOPS but is not started. The next request starts
+/// the task.
 pub const CREATED: &str = "created";
 
 /// The commands of one API call.
@@ -45,8 +45,8 @@ pub enum Command {
     },
     /// Stores the outcome of the current attempt.
     Record(Report),
-    /// Closes the API call, because no work remains. The member `recorded` is true if the ticket stored the
-    /// result, and false if the ticket did not need the result.
+    /// Closes the API call, because the desk has no more work for this call. The member `recorded` is true if
+    /// the ticket stored the result, and false if the ticket did not need the result.
     Close {
         recorded: bool,
     },
@@ -156,8 +156,8 @@ impl Decider for ApiCall {
 impl ApiCall {
     /// Returns the verdict about an attempt that was interrupted, or `None` if the current attempt was not
     /// interrupted. If the purpose of this attempt was to start a task in BlueKing SOPS, the next request
-    /// reads the state of the task. If the purpose was to create the task, the API call fails, because the
-    /// task may already exist.
+    /// reads the state of the task. If the purpose was to create the task, the API call fails, because it is
+    /// possible that the task already exists.
     pub fn interrupted(&self) -> Option<Verdict> {
         match self.step.as_str() {
             _ if !self.attempts.is_interrupted() => None,

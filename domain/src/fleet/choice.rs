@@ -16,7 +16,8 @@ pub const STATE_AGE_MS_MAX: i64 = 60_000;
 /// Minimum charge of the battery in percent. A robot with a lower charge gets no mission.
 const CHARGE_MIN: f64 = 20.0;
 
-/// One robot with its last state. The robot may be suitable for the mission (the work of a robot).
+/// One robot with its last state. The desk checks whether the robot is suitable for the mission (the work of
+/// a robot).
 #[derive(Clone, Debug)]
 pub struct Candidate {
     pub robot: Defined,

@@ -85,7 +85,7 @@ pub enum Command {
         seen: Option<Moment>,
         at: Moment,
     },
-    /// Stores that the connection to the robot is lost. The robot may still work.
+    /// Stores that the connection to the robot is lost. It is possible that the robot still works.
     LoseContact {
         epoch: u32,
         at: Moment,
@@ -132,7 +132,7 @@ pub enum Phase {
     /// The robot accepted the order. If the work has a gate (a point where the robot waits for the
     /// release), the desk has not released the work.
     Accepted,
-    /// The robot may have begun the work.
+    /// It is possible that the robot has begun the work of the mission.
     Working,
     /// The desk lost the contact to the robot. Either the robot sent no state message before the end of its
     /// lease, or the connection to the robot was lost.
@@ -175,7 +175,8 @@ pub struct Dispatch {
     pub epoch: u32,
     /// The robot of the current attempt.
     pub robot: String,
-    /// The robots of all attempts. The key is the number of the attempt.
+    /// The robots of all attempts. Each key of the map is the number of an attempt, and each value is the
+    /// name of a robot.
     pub robots: BTreeMap<u32, String>,
     pub start: Position,
     pub start_node: String,
@@ -192,14 +193,14 @@ pub struct Dispatch {
     /// `Suspect`.
     pub suspect_since: Moment,
     pub cancel: Option<CancelRequested>,
-    /// The robots that failed an attempt of this mission. The key is the name of a robot. The value is the
-    /// time until which the mission excludes this robot.
+    /// The robots that failed an attempt of this mission. Each key of the map is the name of a robot. The
+    /// value is the time until which the mission excludes this robot.
     pub excluded: BTreeMap<String, Moment>,
-    /// The numbers of failed attempts. In each of these attempts, the robot reported finished work after the
-    /// attempt had failed.
+    /// The numbers of attempts with a late result. In each of these attempts, the robot reported that the
+    /// work was done, but the attempt had already failed.
     pub outdated: BTreeSet<u32>,
-    /// For each robot in the last search, the reason why the robot is suitable or not. The key is the name of
-    /// the robot.
+    /// For each robot in the last search, the reason why the robot is suitable or not. Each key of the map is
+    /// the name of a robot.
     pub reasons: BTreeMap<String, String>,
     pub outcome: Option<Outcome>,
     pub is_closed: bool,
@@ -427,8 +428,8 @@ impl Dispatch {
         })
     }
 
-    /// Returns true if the given attempt and its robot are the current ones. The robot then has the order of
-    /// this attempt, or may have the order.
+    /// Returns true if `epoch` is the current attempt of the mission and `robot` is the robot of this
+    /// attempt. In this case, the robot possibly has the order of this attempt.
     pub fn needs_robot(&self, robot: &str, epoch: u32) -> bool {
         let has_attempt = !matches!(self.phase, Phase::Queued | Phase::Done);
         has_attempt && self.robot == robot && self.epoch == epoch
@@ -975,7 +976,8 @@ mod tests {
             reason.starts_with("the work takes longer than 120 s"),
             "{reason}"
         );
-        // If the robot does not confirm the cancel, the mission ends after the time for the confirmation.
+        // If the robot does not confirm the cancel, the mission ends when the time limit for this
+        // confirmation has passed.
         let mut silent = Mission::released();
         silent.fire(Some(94_000), 95_000);
         silent.fire(None, work_due);

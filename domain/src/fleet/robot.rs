@@ -37,8 +37,8 @@ pub enum Command {
     Keep {
         at: Moment,
     },
-    /// Ends the reservation for one attempt of a mission (the work of a robot). The robot may still have the
-    /// order of this attempt.
+    /// Ends the reservation for one attempt of a mission (the work of a robot). It is possible that the robot
+    /// still has the order of this attempt.
     Release {
         dispatch: String,
         epoch: u32,
@@ -183,8 +183,9 @@ impl Decider for Robot {
                 }
                 .into(),
             ],
-            // The robot may have sent an older state before it received the order. Only a state after the
-            // end of the reservation shows that the robot has no order.
+            // A state without an order does not always show that the robot is free. Possibly the robot sent
+            // this state before it received the order of the mission. Only a state from after the end of the
+            // robot's reservation for the mission shows that the robot has no order.
             (
                 Command::ShowIdle { since },
                 Slot::Releasing { since: begun, .. } | Slot::Quarantined { since: begun, .. },

@@ -31,9 +31,9 @@ const RESULT_DUE_MS: i64 = 30_000;
 /// ticket until the external ITSM has decided.
 const POLL_MS: i64 = 60_000;
 const POLL_MS_MAX: i64 = 300_000;
-/// Pause in milliseconds after the external ITSM did not respond to a creation request. The external ITSM may
-/// still complete the request during this pause. After the pause, the desk searches for the created ticket in
-/// the external ITSM.
+/// Pause in milliseconds after the external ITSM did not respond to a creation request. It is possible that
+/// the external ITSM still completes the request during this pause. After the pause, the desk searches for
+/// the created ticket in the external ITSM.
 const SEARCH_AFTER_MS: i64 = 30_000;
 
 /// The retry policy of all HTTP requests to the external ITSM. The number of attempts is not limited, because
@@ -89,7 +89,7 @@ impl Step {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ExternalTicket {
     pub status: String,
-    /// The values of all form fields in the external ticket. The key is the key of the field.
+    /// The values of all form fields in the external ticket. Each key of the map is the key of a form field.
     pub fields: BTreeMap<String, Value>,
 }
 
@@ -104,12 +104,12 @@ pub enum Answer {
     /// The external ITSM checked the token of a callback. The value is true if the token is valid.
     Verified(bool),
     Ticket(ExternalTicket),
-    /// The external ITSM rejected the request and changed nothing. The text is the reason.
+    /// The external ITSM rejected the HTTP request and changed nothing. The text is the reason.
     Rejected(String),
-    /// The request had no effect, so the desk may safely send the request again. The text is the reason.
+    /// The HTTP request had no effect, so the desk can safely send the request again. The text is the reason.
     NotSent(String),
-    /// The response is missing or unreadable, so the desk does not know whether the request had an effect.
-    /// The text is the reason.
+    /// The response to the HTTP request is missing or unreadable, so the desk does not know whether the
+    /// request had an effect. The text is the reason.
     Unclear(String),
 }
 
@@ -281,8 +281,8 @@ impl Decider for Application {
             ApplicationEvent::Hinted(hinted) => {
                 self.hint = Some(hinted.inbound.clone());
                 if !self.external.is_empty() {
-                    // A read that started before the callback arrived may still be running. The outcome of
-                    // this earlier read is ignored.
+                    // Possibly, a read that started before the callback arrived is still running. The outcome
+                    // of this earlier read is ignored.
                     self.attempts.poll(self.attempts.next(), hinted.due);
                     self.step = Step::Verify;
                 }
@@ -336,8 +336,8 @@ impl Application {
     }
 
     /// Returns a verdict if a creation request was interrupted before its result was stored. According to
-    /// this verdict, the desk searches for the ticket in the external ITSM, because this ticket may already
-    /// exist. Returns `None` if no creation request was interrupted.
+    /// this verdict, the desk searches for the ticket in the external ITSM, because it is possible that this
+    /// ticket already exists. Returns `None` if no creation request was interrupted.
     pub fn interrupted(&self) -> Option<Verdict> {
         self.attempts
             .is_interrupted()

@@ -90,8 +90,8 @@ pub struct Case {
     pub identified: Option<String>,
     /// The number of updates that were processed after the ticket was opened.
     pub updates: u32,
-    /// A short digest (hash) of each value that the desk copied from the record to the ticket. The key is the
-    /// key of a form field.
+    /// A short digest (hash) of each value that the desk copied from the record to the ticket. Each key of
+    /// the map is the key of a form field.
     pub fields: BTreeMap<String, String>,
 }
 

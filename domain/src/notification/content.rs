@@ -18,14 +18,14 @@ pub struct Link {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Content {
     pub subject: String,
-    /// The first sentence of the message. It contains the name of the person who gets the message.
+    /// The first sentence of the message. The sentence contains the name of the person who gets the message.
     pub intro: String,
     /// Values of the ticket that the message shows, such as its priority. Each entry contains a label and a
     /// value.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<(String, String)>,
     pub link: Link,
-    /// The last sentence of the message. It explains why the person gets the message.
+    /// The last sentence of the message. The sentence explains why the person gets the message.
     pub closing: String,
     /// A text that is equal in all messages about one ticket, such as the ticket number. With this text, a
     /// channel can group the messages.

@@ -15,8 +15,8 @@ use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 use crate::envelope::Envelope;
 use crate::views::Card;
 
-/// The retry policy of deliveries. The desk makes up to 12 attempts in about 24 minutes. The first pause is 2 seconds. Each
-/// further pause is twice as long, but not longer than 5 minutes.
+/// The retry policy of deliveries. The desk makes up to 12 attempts in about 24 minutes. The first pause is 2
+/// seconds. Each further pause is twice as long, but not longer than 5 minutes.
 pub const POLICY: Policy = Policy {
     attempts_max: 12,
     first_ms: 2000,
@@ -56,7 +56,7 @@ pub enum End {
     Failed(Failed),
 }
 
-/// The failure of the last attempt of a delivery. Further attempts can follow.
+/// The failure of the newest attempt of a delivery. Further attempts can follow.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastFailure {
     pub class: FailureClass,

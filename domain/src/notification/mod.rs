@@ -19,11 +19,12 @@ use crate::envelope::Envelope;
 use crate::views::Card;
 use routing::Decision;
 
-/// The decision about the next step of a notification.
+/// The decision about what the desk does next with a notification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
     Decided(Decision),
-    /// The ticket does not wait for the person, so no message is needed. The text contains the reason.
+    /// The ticket does not wait for the recipient of the notification, so no message is needed. The text
+    /// contains the reason.
     NotNeeded(String),
 }
 
@@ -177,7 +178,7 @@ impl Notification {
         matches!(self.phase, Phase::Held(_) | Phase::Sending)
     }
 
-    /// Returns true if the inbox of the person shows the notification. The inbox shows every notification
+    /// Returns true if the inbox of the recipient shows the notification. The inbox shows every notification
     /// that was requested, except a notification that was not needed.
     pub fn is_in_inbox(&self) -> bool {
         match &self.phase {

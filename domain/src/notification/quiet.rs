@@ -21,8 +21,8 @@ pub fn time_of_day(text: &str) -> Option<Time> {
 /// contains `now`, or if `quiet` contains an invalid time of day.
 ///
 /// A period belongs to the day on which the period begins. When clocks are set forward, some local times do
-/// not exist. Such a time is replaced by the first existing time after it. When clocks are set back, some
-/// local times exist twice. In this case, the first of the two times is used.
+/// not exist. Such a time is replaced by the first existing time after the missing time. When clocks are set
+/// back, some local times exist twice. In this case, the first of the two times is used.
 pub fn quiet_until(quiet: &QuietHours, zone: &TimeZone, now: Moment) -> Option<Moment> {
     let (from, to) = (time_of_day(&quiet.from)?, time_of_day(&quiet.to)?);
     let now = Timestamp::from_millisecond(now.0).ok()?;

@@ -21,17 +21,18 @@ pub struct Situation<'a> {
     /// True if the notification ignores quiet hours.
     pub is_urgent: bool,
     pub preferences: &'a PreferencesChanged,
-    /// The time zone in which the quiet hours of the person apply. The member `zone_name` contains its name.
+    /// The time zone for the quiet hours of the recipient. The member `zone_name` contains the name of this
+    /// time zone.
     pub zone: &'a TimeZone,
     pub zone_name: &'a str,
     /// The notification policy, which names the channel accounts. The value is `None` if no policy is
     /// defined. The desk then sends no messages.
     pub policy: Option<&'a notification_policy::Defined>,
-    /// The channel accounts that the notification policy names. The key is the name of an account. If an
-    /// account has no entry, this account is not defined.
+    /// The channel accounts that the notification policy names. Each key of the map is the name of an
+    /// account. If an account has no entry, this account is not defined.
     pub accounts: &'a BTreeMap<String, channel_account::Defined>,
-    /// The kind of address that each channel needs. The key is the name of a channel. For example, the
-    /// channel `dingtalk_robot` needs an address of the kind `dingtalk`.
+    /// The kind of address that each channel needs. Each key of the map is the name of a channel. For
+    /// example, the channel `dingtalk_robot` needs an address of the kind `dingtalk`.
     pub address_kinds: &'a BTreeMap<String, String>,
     pub now: Moment,
 }
@@ -39,15 +40,15 @@ pub struct Situation<'a> {
 /// The decision about one notification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// The desk sends no message before the quiet hours of the person end.
+    /// The desk sends no message before the quiet hours of the recipient end.
     Hold(Held),
     /// The desk sends one message through each channel account in `routes`. If `routes` is empty, only the
     /// inbox shows the notification.
     Send(Routed),
 }
 
-/// Decides whether a notification is sent now, or is held until the quiet hours of the person end. A
-/// notification is never held if it is urgent, or if no channel account can reach the person.
+/// Decides whether a notification is sent now, or is held until the quiet hours of the recipient end. A
+/// notification is never held if it is urgent, or if no channel account can reach the recipient.
 pub fn decide(situation: &Situation<'_>) -> Decision {
     let routed = routes(situation);
     let quiet = situation.preferences.quiet.as_ref();
@@ -64,8 +65,8 @@ pub fn decide(situation: &Situation<'_>) -> Decision {
     }
 }
 
-/// Returns the channel accounts that can reach the person. Also returns the other accounts of the
-/// notification policy, each with the reason why it cannot reach the person.
+/// Returns the channel accounts that can reach the recipient of the notification. Also returns the other
+/// accounts of the notification policy, each with the reason why this account cannot reach the recipient.
 fn routes(situation: &Situation<'_>) -> Routed {
     let (mut routes, mut skipped) = (Vec::new(), Vec::new());
     for name in situation.policy.iter().flat_map(|policy| &policy.accounts) {

@@ -14,9 +14,10 @@ use super::Projection;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DeskBoard {
-    /// Number of opened tickets. The key is the service type (`request`, `change`, `event`, `question`).
+    /// Number of opened tickets. Each key of the map is a service type (`request`, `change`, `event`,
+    /// `question`).
     pub opened: BTreeMap<String, u64>,
-    /// Number of ended tickets. The key is the final status (`FINISHED`, `TERMINATED`, `REVOKED`).
+    /// Number of ended tickets. Each key of the map is a final status (`FINISHED`, `TERMINATED`, `REVOKED`).
     pub ended: BTreeMap<String, u64>,
     pub passed: u64,
     pub rejected: u64,

@@ -53,7 +53,7 @@ pub struct IncidentLog {
     /// a change.
     pub transitions: BTreeMap<String, BTreeMap<String, u64>>,
     pub dwell_minutes_by_state: BTreeMap<String, i64>,
-    /// The names of all times that occur in the imported rows. The key is the source of the rows.
+    /// The names of all times that occur in the imported rows. Each key of the map is a source of rows.
     pub named_times: BTreeMap<String, BTreeSet<String>>,
 }
 

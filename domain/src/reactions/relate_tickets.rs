@@ -1,6 +1,6 @@
 //! Requests further work for tickets that are linked to each other. If a link is added to a ticket or removed
-//! from it, the linked ticket must store the same change. If a parent ticket ends, its child tickets must end
-//! too.
+//! from a ticket, the linked ticket must store this change too. If a parent ticket ends, its child tickets
+//! must end too.
 
 use events::ticket::{Relation, TicketEvent};
 
@@ -12,8 +12,8 @@ use crate::views::ticket_card::TicketCard;
 pub const NAME: &str = "relate_tickets";
 
 /// Returns one intent for each linked ticket that must change. If the event adds or removes a link, the
-/// linked ticket must do the same. If the event ends the ticket, each of its child tickets must end too. For
-/// any other event, the list is empty.
+/// linked ticket must add or remove this link too. If the event ends the ticket, each of its child tickets
+/// must end too. For any other event, the list is empty.
 pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent> {
     let Some(opened) = &card.ticket.opened else {
         return Vec::new();

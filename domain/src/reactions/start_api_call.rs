@@ -1,5 +1,5 @@
 //! Requests an API call when a ticket enters an automatic node that needs an API call. If the work of a node
-//! failed, a person can repeat it. This reaction then requests another API call.
+//! failed, a person can repeat this work. This reaction then requests another API call.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
 //! Requests a mission (the work of a robot) when a ticket enters an automatic node that needs a robot. If the
-//! work of a node failed, a person can repeat it. This reaction then requests another mission.
+//! work of a node failed, a person can repeat this work. This reaction then requests another mission.
 
 use events::ticket::TicketEvent;
 use events::workflow::service_task::Executor;

@@ -1,6 +1,6 @@
 //! Requests an application when a ticket enters a node that needs an application. An application is a request
-//! for approval in an external ITSM. If the work of a node failed, a person can repeat it. This reaction then
-//! requests another application.
+//! for approval in an external ITSM. If the work of a node failed, a person can repeat this work. This
+//! reaction then requests another application.
 
 use events::ticket::TicketEvent;
 use events::workflow::service_task::Executor;

@@ -20,7 +20,7 @@ pub const INPUT_MAX: usize = 10_000;
 
 impl Ticket {
     /// Stores and applies the result of an API call, if the node waits for this result. If the ticket is
-    /// suspended or is a child ticket, the result is only stored, and the desk applies it later.
+    /// suspended or is a child ticket, the result is only stored, and the desk applies the result later.
     pub(super) fn record_result(
         &self,
         result: &NodeResult,
@@ -62,8 +62,9 @@ impl Ticket {
             task,
             reason: reason.clone(),
         });
-        // A child ticket does not move through its workflow. The stored result is applied when the ticket
-        // stops being a child.
+        // A suspended ticket or a child ticket does not move through its workflow, so the result of the API
+        // call is only stored. The desk applies the stored result when the ticket is resumed or is no child
+        // any more.
         if self.status != Status::Suspended && self.parent().is_none() {
             run.apply_result(node, succeeded, outputs, &reason)?;
         }

@@ -97,9 +97,9 @@ impl Ticket {
         })
     }
 
-    /// Rates a finished ticket. The rating comes from the creator, or from the agent who submitted the ticket
-    /// for the creator. A ticket can have only one rating. If there is no rating at the deadline, the desk
-    /// rates the ticket automatically.
+    /// Rates a ticket that has the status "finished". The rating comes from the creator, or from the agent
+    /// who submitted the ticket for the creator. A ticket can have only one rating. If there is no rating at
+    /// the deadline, the desk rates the ticket automatically.
     pub(super) fn rate(
         &self,
         by: &PersonId,
@@ -175,8 +175,8 @@ impl Ticket {
     }
 
     /// Links this ticket to another ticket. Both tickets store the link, and both check that the person may
-    /// add it. A child has exactly one parent and cannot be a parent. A child ends together with its parent.
-    /// To link a parent and a child, the person must therefore be allowed to end this ticket.
+    /// add the link. A child has exactly one parent and cannot be a parent. A child ends together with its
+    /// parent. To link a parent and a child, the person must therefore be allowed to end this ticket.
     pub(super) fn link(
         &self,
         by: &PersonId,
@@ -260,8 +260,8 @@ impl Ticket {
         if link.relation != Relation::ChildOf || self.status != Status::Running {
             return Ok(vec![unlinked.into()]);
         }
-        // The ticket was a child of another ticket, and results of API calls were only stored. These results
-        // are applied when the ticket stops being a child.
+        // While the ticket was a child of another ticket, the results of API calls were only stored. Now the
+        // ticket is no child any more, so the desk applies these results.
         let workflow = self.workflow(context)?;
         let mut run = Run::new(self, &workflow.definition, context);
         run.emit(unlinked);
@@ -269,9 +269,9 @@ impl Ticket {
         run.done()
     }
 
-    /// Checks that the person may add or remove a link of this kind. For a link between parent and child, the
-    /// person must be allowed to end the ticket. For other links, the person must be allowed to see the
-    /// ticket.
+    /// Checks that the person `by` may add or remove a link of this kind. For a link between parent and
+    /// child, the person must be allowed to end the ticket. For other links, the person must be allowed to
+    /// see the ticket.
     pub fn may_relate(&self, by: &PersonId, relation: Relation, context: &Context) -> Decision<()> {
         match relation {
             Relation::ChildOf | Relation::ParentOf => self.may_manage(by, context),

@@ -20,9 +20,9 @@ pub enum Command {
         form: Vec<Entry>,
         reason: String,
     },
-    /// Casts a vote. The command contains no form, so the desk creates the form. It writes the decision
-    /// `pass` to the field for the result. If the form has a text field, it also writes `remark` to this
-    /// field.
+    /// Casts a vote. The command contains no form, so the desk creates the form. The desk writes the decision
+    /// `pass` to the form field for the result of the vote. If the form has a text field, the desk also
+    /// writes `remark` to this text field.
     Decide {
         node: NodeId,
         by: PersonId,
@@ -90,7 +90,7 @@ pub enum Command {
         inputs: BTreeMap<String, String>,
         reason: String,
     },
-    /// Skips a failed automatic node. The command may contain values for the output variables of the node.
+    /// Skips a failed automatic node. The command can contain values for the output variables of the node.
     Ignore {
         node: NodeId,
         by: PersonId,
@@ -141,7 +141,7 @@ pub enum Command {
         people: Vec<PersonId>,
         follows: bool,
     },
-    /// Rates a finished ticket.
+    /// Rates a ticket that has the status "finished".
     Rate {
         by: PersonId,
         stars: u8,
@@ -172,8 +172,8 @@ pub enum Command {
         status: String,
         approve_result: bool,
     },
-    /// Imports rows from the log of another system, in the order of the rows in the file. A row that was
-    /// imported earlier is skipped.
+    /// Imports rows from the log of another system, in the order of the rows in the imported file. A row that
+    /// was imported earlier is skipped.
     ImportRow(Vec<RowImported>),
 }
 
@@ -227,8 +227,8 @@ impl Command {
     }
 }
 
-/// The result of an API call. The members `node`, `round` (the number of the node's execution) and `attempt`
-/// identify this call.
+/// The result of an API call. The members `node`, `round` (1 for the first execution of the node, 2 for the
+/// second execution) and `attempt` identify this call.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NodeResult {
     pub node: NodeId,
@@ -313,7 +313,8 @@ impl Command {
         people
     }
 
-    /// Returns the form that the command contains. The result is empty if the command contains no form.
+    /// Returns the form that the command contains. The returned slice is empty if the command contains no
+    /// form.
     pub fn form(&self) -> &[Entry] {
         match self {
             Self::Open(open) => &open.form,
@@ -324,9 +325,9 @@ impl Command {
         }
     }
 
-    /// Returns a mutable reference to the form in the command. The result is empty if the command contains no
-    /// form, or if the command opens a new ticket. The caller uses the reference to register the people in
-    /// the form.
+    /// Returns a mutable reference to the form in the command. The returned slice is empty if the command
+    /// contains no form, or if the command opens a new ticket. The caller uses the reference to register the
+    /// people in the form.
     pub fn form_mut(&mut self) -> &mut [Entry] {
         match self {
             Self::Submit { form, .. }

@@ -20,7 +20,7 @@ pub struct Context {
     pub services: BTreeMap<ServiceId, Option<service::Defined>>,
     pub categories: BTreeMap<ServiceId, Option<CategoryId>>,
     pub workflows: BTreeMap<(WorkflowId, i64), Option<Arc<Deployed>>>,
-    /// The members of each role. The key is the id of the role.
+    /// The members of each role. Each key of the map is the id of a role.
     pub roles: BTreeMap<RoleId, Vec<PersonId>>,
     /// The ids of all general roles (roles that people define in this desk). A processor rule with an empty
     /// list of roles selects the members of all these roles.
@@ -34,12 +34,12 @@ pub struct Context {
     /// The people who have a role in a business (BlueKing: `bk_biz_id`). The key consists of the business id
     /// and the role name.
     pub business_roles: BTreeMap<(i64, String), Vec<PersonId>>,
-    /// The options of each dictionary. The key is the code of the dictionary. The value is `None` if the
-    /// dictionary does not exist, is disabled, or was removed from the list of dictionaries.
+    /// The options of each dictionary. Each key of the map is the code of a dictionary. The value is `None`
+    /// if the dictionary does not exist, is disabled, or was removed from the list of dictionaries.
     pub dictionaries: BTreeMap<String, Option<Vec<Choice>>>,
     /// The current states of uploaded files.
     pub attachments: BTreeMap<AttachmentId, Attachment>,
-    /// The options that external systems returned. The key is the request for these options.
+    /// The options that external systems returned. Each key of the map is the request for these options.
     pub options: BTreeMap<Question, Offered>,
     pub now: Option<Now>,
 }

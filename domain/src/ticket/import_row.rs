@@ -17,8 +17,9 @@ pub struct Observation {
     pub phase: Phase,
     pub title: String,
     pub priority: String,
-    /// The number of imported rows with each text. The key is the hash of the text. With these numbers, the
-    /// desk skips rows that were imported before, even if a repeated import uses another file.
+    /// Counts the imported rows that have equal texts. Each key of the map is the hash of a text, and each
+    /// value is the number of imported rows with this text. With these counts, the desk skips rows that were
+    /// imported before, even if a repeated import uses another file.
     pub rows: BTreeMap<String, u32>,
 }
 
@@ -35,9 +36,9 @@ impl Observation {
 }
 
 impl Ticket {
-    /// Returns one event for each row that was not imported before. Several rows can have the same text, so
-    /// these rows are numbered. A row is skipped if its number is not higher than the number of imported rows
-    /// with the same text.
+    /// Returns one event for each row that was not imported before. Rows with the same text are numbered. If
+    /// `n` rows with one text were imported before, each row with this text and a number up to `n` is
+    /// skipped.
     pub(super) fn import_rows(&self, rows: &[RowImported]) -> Decision<Vec<TicketEvent>> {
         if !matches!(self.status, Status::None | Status::RowImported) {
             return reject(Rejection::NotImported);

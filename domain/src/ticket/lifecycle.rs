@@ -57,8 +57,8 @@ impl Ticket {
             by: by.clone(),
             reason: self.remark(reason)?,
         });
-        // While the ticket was suspended, it only stored the results of API calls. The ticket applies these
-        // results now, because it is resumed.
+        // While the ticket was suspended, the ticket only stored the results of API calls. The ticket applies
+        // these results now, because the ticket is resumed.
         self.apply_pending_results(&mut run, &workflow.definition)?;
         run.done()
     }

@@ -254,7 +254,7 @@ impl Decider for Ticket {
                 }
             }
             // At this node, no transition had a true condition. A manager then chose a transition, so the
-            // node is finished.
+            // work at the node is complete.
             TicketEvent::TransitionTaken(taken) => match self.nodes.get_mut(&taken.from) {
                 Some(node_run) if taken.by.is_some() => node_run.status = NodeStatus::Finished,
                 Some(_) => {}
@@ -502,7 +502,7 @@ impl Ticket {
         filled.unwrap_or_else(|| self.opened.as_ref().map_or(-1, |opened| opened.bk_biz_id))
     }
 
-    /// Returns the number of the parent ticket. Returns `None` if the ticket is not a child.
+    /// Returns the ticket number of the parent. Returns `None` if the ticket is not a child.
     pub fn parent(&self) -> Option<&events::TicketSn> {
         self.links
             .iter()
@@ -538,8 +538,8 @@ impl Ticket {
         }
     }
 
-    /// Checks that the person may execute the action at the node with the given id, and returns this node.
-    /// The order of the checks is the order in reference/bk-itsm.md 3.9.
+    /// Checks that the person `by` may execute the action at the node with the given id, and returns this
+    /// node. The order of the checks is the order in reference/bk-itsm.md 3.9.
     fn check_action<'a>(
         &'a self,
         definition: &'a Definition,
@@ -594,8 +594,8 @@ impl Ticket {
         }
     }
 
-    /// Checks that the person is a current processor, a service owner or a superuser. Only these people may
-    /// suspend, resume or terminate the ticket (reference/bk-itsm.md 3.10).
+    /// Checks that the person `by` is a current processor, a service owner or a superuser. Only these people
+    /// may suspend, resume or terminate the ticket (reference/bk-itsm.md 3.10).
     fn may_manage(&self, by: &PersonId, context: &Context) -> Decision<()> {
         self.opened()?;
         let is_processor = self
@@ -608,8 +608,8 @@ impl Ticket {
         }
     }
 
-    /// Returns true if the person is a manager of the ticket. A superuser is a manager of every ticket, and a
-    /// service owner is a manager of the tickets of the service.
+    /// Returns true if the person `by` is a manager of the ticket. A superuser is a manager of every ticket,
+    /// and a service owner is a manager of the tickets of the service.
     fn manages(&self, by: &PersonId, context: &Context) -> Decision<bool> {
         let owns = context
             .known_service(self.opened()?.service)?
@@ -617,15 +617,16 @@ impl Ticket {
         Ok(owns || context.is_superuser(by)?)
     }
 
-    /// Returns true if the person may see the ticket. The creator, the agent, current and former processors,
-    /// invited followers and managers may see the ticket. (The agent submitted the ticket for the creator.)
+    /// Returns true if the person `by` may see the ticket. The creator, the agent, current and former
+    /// processors, invited followers and managers may see the ticket. (The agent submitted the ticket for the
+    /// creator.)
     pub fn may_see(&self, by: &PersonId, context: &Context) -> Decision<bool> {
         self.opened()?;
         Ok(self.concerns(by) || self.manages(by, context)?)
     }
 
-    /// Returns true if the person works on the ticket. Managers work on the ticket, and so do the processors
-    /// of all nodes after the submit node.
+    /// Returns true if the person `by` works on the ticket. Managers work on the ticket, and so do the
+    /// processors of all nodes after the submit node.
     pub fn works_on(&self, by: &PersonId, context: &Context) -> Decision<bool> {
         let opened = self.opened()?;
         let submit = self
@@ -649,8 +650,8 @@ impl Ticket {
         Ok(acts || acted || self.manages(by, context)?)
     }
 
-    /// Returns true if the person is the creator, an invited follower, or a current or former processor. Also
-    /// returns true for the agent, who submitted the ticket for the creator.
+    /// Returns true if the person `by` is the creator, an invited follower, or a current or former processor.
+    /// Also returns true for the agent, who submitted the ticket for the creator.
     pub fn concerns(&self, by: &PersonId) -> bool {
         let acted_at = |node_run: &NodeRun| {
             node_run.processors.contains(by)

@@ -185,9 +185,9 @@ impl Ticket {
         run.done()
     }
 
-    /// Casts a vote without a form. Such a vote can come from a message or from an external system. The
-    /// desk writes the decision to the field for the result. If the form has a text field, the desk writes
-    /// the remark to this field. The remark is always stored as the reason of the vote.
+    /// Casts a vote without a form. Such a vote can come from a message or from an external system. The desk
+    /// writes the decision to the form field for the result of the vote. If the form has a text field, the
+    /// desk writes the remark to this text field. The remark is always stored as the reason of the vote.
     pub(super) fn decide_at(
         &self,
         id: NodeId,
@@ -523,15 +523,16 @@ impl Ticket {
         ])
     }
 
-    /// Returns a node that the person can complete. If there are several such nodes, the function prefers a
-    /// node whose form the person can submit immediately. Other nodes first need a claim or an assignment.
+    /// Returns a node that the person `by` can complete. If there are several such nodes, the function
+    /// prefers a node whose form the person can submit immediately. Other nodes first need a claim or an
+    /// assignment.
     pub fn where_to_resolve(&self, by: &PersonId) -> Decision<NodeId> {
         self.node_to_act(None, by, |node_run| Action::Submit.fits(node_run.status))
     }
 
-    /// Returns a node at which the person may act. If the parameter `node` is given, the function returns
-    /// only this node. Otherwise the function searches all current nodes. A node for people is better than an
-    /// automatic node, and a node for which `fits` returns true is better than other nodes.
+    /// Returns a node at which the person `by` may act. If the parameter `node` is given, the function
+    /// returns only this node. Otherwise the function searches all current nodes. A node for people is better
+    /// than an automatic node, and a node for which `fits` returns true is better than other nodes.
     fn node_to_act(
         &self,
         node: Option<NodeId>,

@@ -56,8 +56,8 @@ pub struct Ticket {
     pub status: Status,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opened: Option<Opened>,
-    /// The values of all form fields. The key is the key of a field. If a node is executed again, the new
-    /// value replaces the old value.
+    /// The values of all form fields. Each key of the map is the key of a field. If a node is executed again,
+    /// the new value replaces the old value.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub form: BTreeMap<String, Entry>,
     /// The ids of all uploaded files that a form of the ticket contains or contained earlier.
@@ -170,7 +170,7 @@ pub struct NodeRun {
     /// The reason that a person entered when the person completed or skipped the node.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub message: Remark,
-    /// The number of escalations of the node.
+    /// Counts how many times the node was escalated.
     #[serde(default, skip_serializing_if = "is_zero_u32")]
     pub level: u32,
     /// The first person who acknowledged the work at the node.
@@ -217,8 +217,8 @@ pub enum Action {
 
 impl Action {
     /// Returns true if a node with this status allows the action (reference/bk-itsm.md 3.9). A node with the
-    /// status `Failed` allows the submission of its form, because the ticket may need new values to find a
-    /// transition with a true condition.
+    /// status `Failed` allows the submission of its form, because the ticket possibly needs new values to
+    /// find a transition with a true condition.
     pub fn fits(self, status: NodeStatus) -> bool {
         match self {
             Self::Submit => matches!(status, NodeStatus::Running | NodeStatus::Failed),

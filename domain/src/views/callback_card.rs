@@ -1,4 +1,5 @@
-//! Defines the card of one callback. A card is a stored summary, and operators and receivers can read it.
+//! Defines the card of one callback. A card is a stored summary, and operators and receivers can read the
+//! card.
 
 use events::Moment;
 use events::callback::{CallbackEvent, Requested};
@@ -21,7 +22,7 @@ impl CallbackCard {
         self.updated_at = envelope.at;
     }
     /// Returns true if an attempt has failed and the receiver does not know the result of the ticket yet. A
-    /// receiver gets the result if it accepts the callback, or if it requests the result from the desk.
+    /// receiver gets the result if the receiver accepts the callback or requests the result from the desk.
     pub fn is_failing(&self) -> bool {
         !self.callback.collected
             && match self.callback.progress {

@@ -18,7 +18,7 @@ pub struct WorkflowCard {
     pub closed: bool,
     /// True if the draft was changed after the last version was deployed.
     pub is_draft_newer: bool,
-    /// The time at which each version was deployed. The key is the number of the version.
+    /// The time at which each version was deployed. Each key of the map is the number of a version.
     pub versions: BTreeMap<i64, Moment>,
     pub removed: BTreeSet<i64>,
     pub updated_at: Moment,

@@ -50,7 +50,7 @@ pub const COUNTERS: [&str; 5] = [
 ];
 
 /// The result of the checks of one workflow: its problems and its open cases. In an open case, no transition
-/// of a node can be taken.
+/// of a node has a true condition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
     /// The problems as English sentences. A workflow with problems cannot be deployed.
@@ -120,8 +120,8 @@ pub fn findings(definition: &Definition) -> Findings {
 }
 
 /// Returns all nodes that can be reached from the nodes in `from`. The function `next` sets the direction of
-/// the search: for each transition, it returns the node at which a step starts and the node at which the step
-/// ends.
+/// the search. For each transition, `next` returns two nodes, and the search moves from the first node to the
+/// second node.
 pub(super) fn reachable(
     definition: &Definition,
     from: &[NodeId],
@@ -340,8 +340,7 @@ impl Check<'_> {
                 self.automatic(node, &name);
             }
             // If the first vote decides the node (or-sign), a finish condition has no effect. The workflow
-            // may still contain a finish condition from an earlier setting. Such a condition is not
-            // checked.
+            // can still contain a finish condition from an earlier setting. Such a condition is not checked.
             let finishes_early =
                 node.kind.is_vote() && (node.is_multi || node.kind == NodeKind::Sign);
             if let Some(condition) = node.finish_condition.as_ref().filter(|_| finishes_early) {
@@ -765,7 +764,7 @@ pub fn field_problems(field: &Field) -> Vec<String> {
             field.key
         ));
     }
-    // Only fields of these kinds have options. If the kind of a field was changed, the field may still
+    // Only fields of these kinds have options. If the kind of a field was changed, the field can still
     // contain old options. The old options have no effect.
     let has_options = matches!(
         field.kind,

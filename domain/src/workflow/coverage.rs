@@ -86,7 +86,8 @@ struct Cases<'a> {
     conditions: Vec<&'a Condition>,
 }
 
-/// One case: values for some of the keys, and a text that describes these values to people.
+/// One case. The member `held` contains the values of one or more keys that the conditions use. The member
+/// `words` describes these values to people.
 struct Case {
     held: Vec<(String, Found)>,
     words: Words,
@@ -117,16 +118,17 @@ struct Ended {
     result: bool,
 }
 
-/// The kind of value that a key has after a vote.
+/// The kind of value that a key in a condition has after a vote.
 #[derive(Clone, Copy)]
 enum OfVote {
     Output(Holds),
-    /// The decision of the last voter. The key belongs to the form field that contains this decision.
+    /// The decision of the last voter. The key in the condition is the key of the form field that contains
+    /// this decision.
     Opinion,
 }
 
-/// A node at which people vote, and the keys that get their values from this vote. The list contains the kind
-/// of value for each key.
+/// A node at which people vote, and the keys that get their values from this vote. Each key has an entry in
+/// the list, together with the kind of its value.
 type Vote<'a> = (&'a Node, Vec<(&'a str, OfVote)>);
 
 impl<'a> Cases<'a> {
@@ -389,8 +391,8 @@ impl<'a> Cases<'a> {
             Some(FieldKind::Radio | FieldKind::Select | FieldKind::TreeSelect)
         ) && !options.is_empty()
         {
-            // No condition contains the remaining options, so all of them give the same results. The test
-            // therefore needs only one of these options.
+            // No condition contains any of the other options of the field, so all these options give the same
+            // results. The test therefore needs only one of these options.
             let other = options
                 .iter()
                 .find(|(option, _)| !tested_values.contains(*option))
@@ -522,8 +524,8 @@ impl<'a> Cases<'a> {
             )
     }
 
-    /// Returns true if every path from START to the node under test contains one of the nodes in `some`.
-    /// The node under test is the node with the tested transitions. This node may itself be in `some`.
+    /// Returns true if every path from START to the node under test contains one of the nodes in `some`. The
+    /// node under test is the node with the tested transitions. This node can itself be in `some`.
     fn is_passed(&self, some: &BTreeSet<NodeId>) -> bool {
         let starts = self
             .definition
@@ -660,8 +662,8 @@ impl Words {
     }
 }
 
-/// Returns the vote counters for one possible result of a vote. The keys are the codes of the counters. The
-/// workflow engine computes the counters in the same way.
+/// Returns the vote counters for one possible result of a vote. Each key of the map is the code of a counter.
+/// The workflow engine computes the counters in the same way.
 fn counters(ended: &Ended) -> BTreeMap<&'static str, String> {
     let percent =
         |votes: u32| (f64::from(votes) * 100.0 / f64::from(ended.voters.max(1))).to_string();

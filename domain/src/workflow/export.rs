@@ -58,8 +58,9 @@ pub fn write(
     }])
 }
 
-/// Returns a processor rule as the text that BlueKing ITSM writes in the member `processors`. Commas separate
-/// the ids. A list of people or roles also has a comma at the start and at the end.
+/// Returns a processor rule as the text that BlueKing ITSM writes in the member `processors`. If the text
+/// contains several ids, commas separate these ids. A list of people or roles also has a comma at the start
+/// and at the end.
 pub fn who(processors: &Processors) -> String {
     let comma_enclosed = |parts: Vec<String>| {
         if parts.is_empty() {
@@ -172,7 +173,8 @@ fn webhook(request: &Request) -> Value {
 }
 
 /// Returns the body of a webhook in the export format. A text is written as `content`, and form fields are
-/// written as `params`. A JSON body is also written as `value`, so that an import restores its JSON types.
+/// written as `params`. A JSON body is also written as `value`, so that an import restores the JSON types of
+/// the body.
 fn body(request: &Request) -> Value {
     let header = request
         .headers

@@ -39,7 +39,7 @@ use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 /// The commands of one workflow.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
-    /// Replaces the draft of the workflow. A draft may be incomplete.
+    /// Replaces the draft of the workflow. A draft can be incomplete.
     Draft {
         workflow: WorkflowId,
         definition: Box<Definition>,
@@ -96,7 +96,7 @@ pub struct Workflow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub draft: Option<Box<Definition>>,
     pub versions: BTreeMap<i64, Deployed>,
-    /// The versions that were removed from the list of versions. Open tickets may still use these versions.
+    /// The versions that were removed from the list of versions. Open tickets can still use these versions.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub removed: BTreeSet<i64>,
     #[serde(default)]

@@ -24,7 +24,8 @@ pub struct Areas {
     /// For each node, the branches that contain the node. If a branch contains another branch, the list
     /// contains the outer branch before the inner branch.
     pub paths: BTreeMap<NodeId, Vec<Branch>>,
-    /// The join node of each parallel gateway. The key is the id of the gateway.
+    /// The join node of each parallel gateway. Each key of the map is the id of a gateway, and each value is
+    /// the id of its join node.
     pub joins: BTreeMap<NodeId, NodeId>,
 }
 

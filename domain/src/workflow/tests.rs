@@ -507,7 +507,8 @@ fn an_exported_definition_is_imported_unchanged() {
             (role == "运维").then_some(events::RoleId(5))
         })
         .expect("reads");
-        // If a field in the file has no layout, the import sets the layout to the full width of the form.
+        // If a field in the imported file has no layout, the import sets the layout to the full width of the
+        // form.
         let mut expected = definition;
         expected
             .fields

@@ -28,8 +28,8 @@ event_enum! {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DraftSaved {
     pub workflow: WorkflowId,
-    /// The number of the deployed version from which the draft was copied. The value is absent if the draft
-    /// is not a copy of a deployed version.
+    /// The version number of the deployed version from which the draft was copied. The value is absent if the
+    /// draft is not a copy of a deployed version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restored_from: Option<i64>,
     pub definition: Definition,
@@ -519,8 +519,8 @@ pub struct Field {
     /// compared with other fields, with constants or with the current time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<Rule>,
-    /// Files that people can download from the form. For example, people fill in such a file and upload it
-    /// again. Only fields of the kind `File` may have such files.
+    /// Files that people can download from the form. For example, people fill in such a file and upload the
+    /// file again. Only fields of the kind `File` may have such files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub templates: Vec<Template>,
     /// The names of two members in the response of an external system. Each row of the response is one

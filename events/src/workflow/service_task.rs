@@ -102,8 +102,8 @@ pub struct Request {
     /// to the types in this schema. The value is null if the external system publishes no schema.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub body_schema: Value,
-    /// The name of a secret in the key store. The secret contains further headers. The text is empty if the
-    /// request needs no secret.
+    /// The name of a secret in the key store. The secret contains further headers for the request. The text
+    /// is empty if the request needs no secret.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub secret: String,
     /// The kind of credentials that an imported workflow file requires, such as `bearer_token` or
@@ -129,7 +129,7 @@ pub struct Request {
     pub success: Option<Condition>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub poll: Option<Poll>,
-    /// The output variables of the node. The values of these variables come from the response.
+    /// The output variables of the node. The values of these variables come from the response to the request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<OutputMapping>,
 }

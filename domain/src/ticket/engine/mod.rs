@@ -34,7 +34,7 @@ pub const SKIPPED_WITHOUT_PROCESSORS: &str = "当前节点处理人为空，系�
 const DAY_MS: i64 = 86_400_000;
 
 /// One execution of the engine for one command. The engine applies each new event to the member `ticket`
-/// immediately, because the next step needs the new state.
+/// immediately, because the engine needs the new state of the ticket before it continues.
 pub(super) struct Run<'a> {
     ticket: Ticket,
     definition: &'a Definition,
@@ -119,7 +119,7 @@ impl<'a> Run<'a> {
     }
 
     /// Returns an error if the engine needs an input from another stream and the caller did not give this
-    /// input. Without this input, the engine may select too few people. Callers therefore use this check
+    /// input. Without this input, the engine could select too few people. Callers therefore use this check
     /// before they reject a command because of the selected people.
     pub(super) fn check_complete(&self) -> Decision<()> {
         let missing = self.missing.borrow();
@@ -206,9 +206,10 @@ impl<'a> Run<'a> {
         self.advance(next)
     }
 
-    /// Returns the reason of a vote. The parameter `pass` is true for an approval. If the parameter `given`
-    /// is `None`, the reason comes from a text field of the form. If the form contains the reason as a
-    /// personal (encrypted) value, the returned reason is also personal.
+    /// Returns the reason of a vote. The parameter `pass` is true for an approval. The parameter `given` is a
+    /// reason that is already known, such as the reason in the command. If `given` is `None`, the reason
+    /// comes from a text field of the form. If the form contains the reason as a personal (encrypted) value,
+    /// the returned reason is also personal.
     fn reason(
         &self,
         node: &Node,
@@ -249,8 +250,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Completes the node if the votes decide its result. Returns the steps that follow. If further votes are
-    /// necessary, the node waits, and the list of steps is empty.
+    /// Completes the node if the votes decide the result of the node. Returns the next steps of the engine.
+    /// If further votes are necessary, the node waits, and the function returns an empty list.
     fn settle(&mut self, node: &'a Node, by: &PersonId) -> Vec<Step<'a>> {
         let Some(node_run) = self.ticket.nodes.get(&node.id) else {
             return Vec::new();
@@ -271,8 +272,8 @@ impl<'a> Run<'a> {
             return Vec::new();
         }
         // Normally one rejection is enough to reject the whole node. There is one exception. The finish
-        // condition (a condition on the vote counts) may also be true when the number of rejections is set
-        // to zero. The node is then approved.
+        // condition (a condition on the vote counts) can also be true when the number of rejections is set to
+        // zero. The node is then approved.
         let zero = ["REJECT_COUNT", "REJECT_RATE"].map(|key| (key, "0".to_owned()));
         let counters_of_passes = || {
             counters
@@ -305,9 +306,9 @@ impl<'a> Run<'a> {
         next
     }
 
-    /// Casts an approval vote for the creator of the ticket, and returns the steps that follow. The function
-    /// does this only if the workflow counts the submission as an approval, and if it is the creator's turn
-    /// to vote.
+    /// Casts an approval vote for the creator of the ticket, and returns the next steps of the engine. The
+    /// function casts the vote only if the workflow counts the submission as an approval, and if it is the
+    /// creator's turn to vote.
     fn pass_for_creator(&mut self, node: &'a Node) -> Vec<Step<'a>> {
         let creator = self.creator();
         let is_next_voter = |run: &Self| {
@@ -365,7 +366,7 @@ impl<'a> Run<'a> {
         self.entered.get(&node.id).copied().unwrap_or_default()
     }
 
-    /// Completes a node and returns the step that leaves the node.
+    /// Completes a node. Returns the next step of the engine: the ticket leaves this node.
     pub(super) fn complete(
         &mut self,
         node: &'a Node,
@@ -492,9 +493,9 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Leaves a node along the first transition that has a true condition, and returns the next steps. The
-    /// default transition is tested last. At a parallel gateway, the ticket follows every transition that has
-    /// a true condition. If there is no such transition, the node waits for a person.
+    /// Leaves a node along the first transition that has a true condition, and returns the next steps of the
+    /// engine. The default transition is tested last. At a parallel gateway, the ticket follows every
+    /// transition that has a true condition. If there is no such transition, the node waits for a person.
     fn leave(&mut self, node: &'a Node) -> Vec<Step<'a>> {
         let mut tested = Vec::new();
         let mut taken: Vec<(&'a Transition, Vec<events::ticket::Tested>)> = Vec::new();
@@ -589,7 +590,8 @@ impl<'a> Run<'a> {
     }
 
     /// Stores that a branch has reached its join node. If all branches have arrived, the function returns the
-    /// step that leaves the join node. Otherwise the list of steps is empty.
+    /// next step of the engine: the ticket leaves the join node. Otherwise the function returns an empty
+    /// list.
     fn join(&mut self, node: &'a Node, transition: &Transition) -> Vec<Step<'a>> {
         let definition = self.definition;
         let parallel_regions = self
@@ -739,10 +741,10 @@ impl<'a> Run<'a> {
         vec![Step::Leave(node)]
     }
 
-    /// Applies the result of an API call to the automatic node that made the call. The next node may already
-    /// have the maximum number of executions, so the ticket cannot enter that node. The automatic node then
-    /// fails and waits for a person. The engine does not reject the result in this case, because people can
-    /// see a failed node but not a rejected result.
+    /// Applies the result of an API call to the automatic node that made the call. It is possible that the
+    /// next node already has the maximum number of executions. The ticket then cannot enter that node. The
+    /// automatic node then fails and waits for a person. The engine does not reject the result in this case,
+    /// because people can see a failed node but not a rejected result.
     pub(super) fn apply_result(
         &mut self,
         node: &'a Node,
@@ -768,7 +770,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Skips a node and returns the step that leaves the node.
+    /// Skips a node. Returns the next step of the engine: the ticket leaves this node.
     pub(super) fn skip(
         &mut self,
         node: &'a Node,
@@ -1010,8 +1012,8 @@ impl<'a> Run<'a> {
             .unwrap_or_default()
     }
 
-    /// Returns the vote counters of a node. The key is the code of a counter, such as `PASS_COUNT`. A rate
-    /// is a percentage of all processors of the node.
+    /// Returns the vote counters of a node. Each key of the map is the code of a counter, such as
+    /// `PASS_COUNT`. A rate is a percentage of all processors of the node.
     fn counters(&self, id: NodeId) -> BTreeMap<&'static str, String> {
         let Some(node_run) = self.ticket.nodes.get(&id) else {
             return BTreeMap::new();
@@ -1070,7 +1072,7 @@ pub(super) fn find(ticket: &Ticket, key: &str) -> Found {
     if let Some(text) = ticket.outputs.get(key) {
         return Found::Value(text.clone().into());
     }
-    // The key `ticket_title` means the form field `title`. The value of this field may be personal
+    // The key `ticket_title` means the form field `title`. The value of this field can be personal
     // (encrypted).
     let key = if key == "ticket_title" { "title" } else { key };
     match ticket.form.get(key) {

@@ -25,7 +25,7 @@ pub use value::is_link;
 /// The node, the ticket and the people that the check of a form needs.
 #[derive(Clone, Copy)]
 pub(super) struct FormInput<'a> {
-    /// The number of the ticket. The text is empty if the form opens a new ticket, which has no number yet.
+    /// The ticket number. The text is empty if the form opens a new ticket, which has no number yet.
     pub(super) ticket: &'a TicketSn,
     pub(super) definition: &'a Definition,
     pub(super) node: &'a Node,
@@ -384,8 +384,8 @@ pub(super) fn decision(definition: &Definition, node: &Node, form: &[Entry]) -> 
         .map(|entry| plain(entry.read()) == "true")
 }
 
-/// Builds the form for a vote that a person cast without a form. The field for the result gets the decision.
-/// The first visible text field gets the remark.
+/// Builds the form for a vote that a person cast without a form. The form field for the result of the vote
+/// gets the decision. The first visible text field gets the remark.
 pub fn decided(definition: &Definition, node: &Node, pass: bool, remark: &str) -> Vec<Entry> {
     let Some(result) = definition
         .fields_of(node)
@@ -548,7 +548,8 @@ fn is_changed(field: &Field, current: &Entry, value: &Value) -> bool {
     }
 }
 
-/// Returns the key and the name of a field. An error message contains both of them to identify the field.
+/// Returns the key and the name of a field. An error message contains the key and the name to identify the
+/// field.
 fn field_at(field: &Field) -> FieldAt {
     FieldAt {
         key: field.key.clone(),

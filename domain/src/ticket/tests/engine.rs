@@ -188,8 +188,8 @@ impl Desk {
             .expect("a run of the node")
     }
 
-    /// Sets the current time, and changes the service so that the desk rates a ticket three days after its
-    /// end.
+    /// Sets the current time, and changes the service so that the desk rates a ticket three days after the
+    /// end of the ticket.
     pub(super) fn rates_after_three_days(&mut self) {
         self.service().rate_after_days = Some(3);
         self.context.now = Some(Now {

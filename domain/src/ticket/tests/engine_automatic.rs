@@ -43,8 +43,8 @@ fn outputs() -> BTreeMap<String, String> {
     [("word".to_owned(), "w".to_owned())].into()
 }
 
-/// Returns a command with the result of the first API call at the webhook node 3. The parameter `round` is
-/// the number of the node's execution.
+/// Returns a command with the result of the first API call at the webhook node 3. The parameter `round` is 1
+/// for the first execution of the node, 2 for the second execution, and so on.
 fn result(round: u32, succeeded: bool) -> Command {
     Command::RecordResult(NodeResult {
         node: NodeId(3),

@@ -188,7 +188,7 @@ impl Builder {
         let branches = 2 + self.rng.below(2);
         for branch in 0..branches {
             let (begin, exits) = self.block(depth - 1);
-            // One branch is always active. Each other branch may depend on a value in the form of the
+            // One branch is always active. Each other branch can depend on a value in the form of the
             // creator.
             let condition = (branch > 0 && self.rng.percent(30)).then(|| equals("amount", "7"));
             self.transition(fork, begin, condition);
@@ -592,7 +592,7 @@ fn nested_workflows_end_and_hold_one_token_per_branch() {
                 {
                     rejected += 1;
                 }
-                // The method `arbitrary_command` may return a command that the ticket rejects. The method
+                // The method `arbitrary_command` can return a command that the ticket rejects. The method
                 // `step` must return only commands that the ticket accepts.
                 Err(error) => {
                     assert!(

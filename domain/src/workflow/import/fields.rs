@@ -169,8 +169,8 @@ impl Reader<'_> {
     }
 
     /// Returns the code of the dictionary that contains the options of a field. For the fields `impact`,
-    /// `urgency` and `priority`, the file may contain no code. The code is then the key of the field in
-    /// upper case.
+    /// `urgency` and `priority`, the file sometimes contains no code. The code is then the key of the field
+    /// in upper case.
     fn source_uri(&mut self, raw: &Value, key: &str) -> String {
         let uri = text(raw, "source_uri");
         if text(raw, "source_type") != "DATADICT" || !uri.is_empty() {

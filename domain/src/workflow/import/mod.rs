@@ -30,9 +30,9 @@ pub use service_task::expression;
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Note {
-    /// The imported workflow contains a part of the file with changes.
+    /// The import changed a part of the file. The imported workflow contains the changed part.
     Changed { place: String, what: String },
-    /// The imported workflow does not contain a part of the file.
+    /// The import omitted a part of the file. The imported workflow does not contain this part.
     Dropped { place: String, what: String },
     /// The file does not contain a part that the deployment requires.
     /// [`check::problems`](super::check::problems) also reports this missing part.
@@ -272,7 +272,7 @@ fn people(value: Option<&Value>) -> Vec<PersonId> {
 
 impl Reader<'_> {
     /// Adds the unknown members of an object to the import report. A member without content is not added. The
-    /// report contains only the names of the members, because a value may be a secret.
+    /// report contains only the names of the members, because a value can be a secret.
     fn report_unread(&mut self, place: &str, of: &str, value: &Value, known: &[&str]) {
         let is_unread = |key: &str, member: &Value| {
             !known.contains(&key) && !ROW.contains(&key) && !has_no_content(member)
@@ -498,8 +498,8 @@ impl Reader<'_> {
                 })
                 .collect();
             let is_multi = flag(state, "is_multi") || kind == NodeKind::Sign;
-            // If the first vote decides the node (or-sign), a finish condition has no effect. The file may
-            // still contain such a condition from an earlier setting, so the import ignores it.
+            // If the first vote decides the node (or-sign), a finish condition has no effect. The file can
+            // still contain such a condition from an earlier setting, so the import ignores the condition.
             let early_finish = state
                 .get("finish_condition")
                 .filter(|condition| kind.is_vote() && is_multi && has_clause(condition));
@@ -697,7 +697,7 @@ fn has_clause(condition: &Value) -> bool {
 }
 
 /// Returns true if a clause (a comparison) contains neither a key nor a value. A comparison with the current
-/// time is never blank, because it needs neither of them.
+/// time is never blank, because such a comparison needs no key and no value.
 fn is_blank_clause(clause: &Value) -> bool {
     let is_empty = |key: &str| {
         clause
@@ -767,7 +767,7 @@ fn with_codes(condition: &Value, outputs: &[Output]) -> Value {
     coded
 }
 
-/// Reads a condition and removes its empty groups. Returns `None` if no group remains or if the condition
+/// Reads a condition and removes its empty groups. Returns `None` if all groups are empty or if the condition
 /// cannot be read.
 fn condition_of(value: &Value) -> Option<Condition> {
     let mut condition: Condition = serde_json::from_value(value.clone()).ok()?;

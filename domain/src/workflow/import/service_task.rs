@@ -1102,7 +1102,7 @@ fn path(text: &str) -> Option<String> {
     is_path.then_some(plain)
 }
 
-/// Returns true if the text is the JSON text of the value.
+/// Returns true if `text` is the JSON text of `value`.
 fn is_text_of(text: &str, value: &Value) -> bool {
     // The text is compared with the JSON text of the value. A JSON string is therefore compared together with
     // its quotes.
