@@ -116,7 +116,8 @@ event_enum! {
     };
 }
 
-/// This event means that a person wound the toy up.
+/// This event is stored after the command `Wind` has started the toy. The toy runs until the time
+/// `due`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wound {
     pub due: Moment,
@@ -134,7 +135,7 @@ use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 use crate::envelope::Envelope;
 use crate::views::Card;
 
-/// This command winds the toy up.
+/// This command starts the toy. The toy runs until the time `due`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wind {
     pub due: Moment,

@@ -459,8 +459,8 @@ async fn a_command_for_an_older_version_is_stale() {
         Some(2),
         "another process has written the second"
     );
-    // The ledger `others` wrote a commit, so the ledger `ours` has an old state in its cache. The ledger
-    // `ours` must still reject a command for the old version.
+    // The ledger `others` wrote a commit, so the ledger `ours` has an old state in its cache. The
+    // ledger `ours` must still reject a command that expects the old version of the stream.
     assert_eq!(at(&ours, 3, 1).await, None);
     assert_eq!(at(&ours, 3, 2).await, Some(3));
     assert_eq!(
@@ -551,8 +551,8 @@ async fn a_stream_over_1_mb_and_5000_events_accepts_commands() {
     }
 }
 
-/// A variant of the aggregate `NumberSequence` with another function `evolve`. A later version of the
-/// program may contain such a change.
+/// A variant of the aggregate `NumberSequence` with another function `evolve`. A later version of
+/// the program can contain such a change.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 struct Changed {
     issued: i64,

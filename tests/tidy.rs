@@ -444,8 +444,8 @@ fn documents_name_files_and_tests_that_exist() {
             }
         }
         if is_coverage {
-            // The last column of the coverage table names tests. A single word is the name of a file in
-            // `tests/flows`. A name such as `w07` is a test in `weaknesses.rs`.
+            // The last column of the coverage table contains names of tests. A single word is the
+            // name of a file in `tests/flows`. A name such as `w07` is a test in `weaknesses.rs`.
             for row in text.lines().filter(|line| line.starts_with("| ")) {
                 let last = row
                     .trim_end_matches('|')
@@ -646,9 +646,9 @@ fn the_follower_role_may_write_every_card() {
     }
 }
 
-/// Only three files may list aggregates (kinds of streams): the table of the aggregates, the registry,
-/// and the file that declares the stored summaries. The test treats five names of aggregates within 12
-/// lines as a list.
+/// Only three files may contain a list of aggregates (kinds of streams). These files contain the
+/// names of all aggregates, the registry (the properties of each kind of stream), and the stored
+/// summaries. The test treats five names of aggregates within 12 lines as a list.
 #[test]
 fn no_other_list_of_aggregates_exists() {
     const LISTS: [&str; 3] = [

@@ -1,5 +1,5 @@
-//! Copies the databases of a data directory and checks the copies. A desk may run in the directory
-//! at the same time.
+//! Copies the databases of a data directory and checks the copies. The functions also work while a
+//! desk runs in the directory.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -91,12 +91,14 @@ pub fn key_store(path: &Path) -> Result<Option<String>, Error> {
     pair::id(path, false)
 }
 
-/// Runs the integrity check of SQLite on a copied database, and returns the damage that it finds.
+/// Runs the integrity check of SQLite on a copied database. Returns one line of text for each
+/// damage that the check finds.
 pub fn damaged(path: &Path) -> Result<Vec<String>, Error> {
     Ok(damages(&connect_still(path)?))
 }
 
-/// Opens the copy of a ledger in a directory read-only.
+/// Opens a copied ledger read-only, and returns it as an event store. `directory` contains the file
+/// of the copied ledger.
 pub fn ledger(directory: &Path) -> Result<Arc<dyn Store>, Error> {
     Ok(Arc::new(store::sqlite::Sqlite::look(directory, false)?))
 }

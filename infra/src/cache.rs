@@ -27,7 +27,7 @@ impl Bounds {
     }
 }
 
-/// The expiry time of an entry that never expires.
+/// This expiry time means that an entry never expires.
 pub const NEVER: Moment = Moment(i64::MAX);
 
 struct Entry<V> {
@@ -104,8 +104,8 @@ impl<K: Eq + Hash, V> Cache<K, V> {
         self.generations.lock().expect("no holder panics")
     }
 
-    /// Removes a value from the cache and returns this value. Returns `None` if the value is
-    /// missing, or if it expired at or before `now`.
+    /// Removes the value of `key` from the cache and returns this value. Returns `None` if the
+    /// cache does not contain the value, or if the value expired at or before `now`.
     pub fn take<Q>(&self, key: &Q, now: Moment) -> Option<V>
     where
         K: Borrow<Q>,
@@ -115,7 +115,7 @@ impl<K: Eq + Hash, V> Cache<K, V> {
         (entry.until > now).then_some(entry.value)
     }
 
-    /// Stores a value for a key until the time `until`, and replaces an existing value of the key.
+    /// Stores `value` for `key` until the time `until`, and replaces an existing value of `key`.
     /// The value is not stored if its weight is more than half of the maximum weight.
     pub fn put(&self, key: K, value: V, weight: usize, until: Moment) {
         let entry = Entry {
@@ -140,8 +140,8 @@ impl<K: Eq + Hash, V> Cache<K, V> {
 }
 
 impl<K: Eq + Hash, V: Clone> Cache<K, V> {
-    /// Returns the value of a key. Returns `None` if the value is missing, or if it expired at or
-    /// before `now`.
+    /// Returns the cached value of `key`. Returns `None` if the cache does not contain the value,
+    /// or if the value expired at or before `now`.
     pub fn get<Q>(&self, key: &Q, now: Moment) -> Option<V>
     where
         K: Borrow<Q>,

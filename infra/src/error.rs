@@ -1,7 +1,8 @@
 //! Defines the error type of all adapters. An error contains a kind, a message that identifies the
 //! input, and the error that caused it.
 
-/// The kind of an error. The caller uses the kind to decide the next step, for example a retry.
+/// The kind of an error. From the kind, the caller decides how to continue, for example with a
+/// retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Other writers changed the stream during each of the five attempts to execute a command.
@@ -10,10 +11,10 @@ pub enum Kind {
     Stale,
     /// A service rejected the request because of its rate limit. A later retry can succeed.
     Throttled,
-    /// No response arrived in time. The request may have been executed.
+    /// No response arrived in time. It is possible that the request was executed.
     Timeout,
     /// A resource cannot be used at present, for example because of a full disk, a full queue or no
-    /// network. A retry may succeed.
+    /// network. A later retry can succeed.
     Unavailable,
     /// The credentials or the file permissions do not allow the operation.
     Denied,

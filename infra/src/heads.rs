@@ -22,7 +22,8 @@ pub const FILE: &str = "heads";
 /// The content of the file `heads` of a directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Published {
-    /// The heads (feed positions with hashes) that the ledger must match, in the order of the file.
+    /// The heads (feed positions with hashes) that the ledger must match. The order is the same as
+    /// in the file `heads`.
     pub heads: Vec<Head>,
     /// The accepted losses, each with a range of positions.
     pub accepted: Vec<Accepted>,
@@ -203,8 +204,8 @@ impl Published {
     }
 }
 
-/// Parses a head from two texts: its position and its hash. Returns `None` if one of the texts is
-/// invalid.
+/// Parses a head (feed position with hash) from two texts: the text `position` and the text `hash`.
+/// Returns `None` if one of the texts is invalid.
 pub fn head(position: &str, hash: &str) -> Option<Head> {
     let head = Head {
         position: position.parse().ok()?,

@@ -23,7 +23,7 @@ use crate::{Error, Kind, Ledger, Ports, blob, keys, queue, store, views};
 pub const DATABASES: [&str; 3] = ["ledger.db", "keys.db", "views.db"];
 /// Name of the directory for uploaded files.
 pub const FILES: &str = "files";
-/// Permission bits that give access to other users than the owner.
+/// Permission bits that give access to users who are not the owner of a file.
 const OTHERS: u32 = 0o077;
 /// The sticky bit of a directory mode. Directories that all users share, such as `/tmp`, have this
 /// bit.
@@ -57,8 +57,9 @@ pub struct LookedViews {
     pub queue: Arc<dyn Queue>,
 }
 
-/// Opens the stores of a data directory for a desk that writes, and returns them. `counted`
-/// contains the indexes that get row counters in the views.
+/// Opens the stores of a data directory for reading and writing. Returns these stores as ports
+/// (interfaces to storage and to other systems). `counted` contains the indexes that get row
+/// counters in the views.
 ///
 /// Returns an error in these cases:
 ///
@@ -73,8 +74,8 @@ pub fn open(directory: &Path, crash: &Arc<Crash>, counted: &Counted) -> Result<P
     }
 }
 
-/// Opens the stores of a data directory for a desk that writes, and returns them. The function
-/// permits the losses of data in `accepted`.
+/// Opens the stores of a data directory for reading and writing, and returns these stores. The
+/// parameter `accepted` contains the losses of data that the operator accepts.
 ///
 /// If commits are missing and `accepted` permits this loss, the function also returns the loss. It
 /// removes the views, because they contain data of the missing commits. The desk must then fill new
@@ -109,7 +110,8 @@ pub fn open_despite_loss(
 }
 
 /// Opens the ledger of a directory read-only while a desk runs in the directory. If the directory
-/// contains a key store, the function also opens the key store. Otherwise, the key store is empty.
+/// contains a key store, the returned ledger uses this key store. Otherwise, the returned ledger
+/// uses an empty key store.
 pub fn read(directory: &Path) -> Result<Ledger, Error> {
     let store: Arc<dyn Store> = Arc::new(store::sqlite::Sqlite::read(directory)?);
     let keys: Arc<dyn Keys> = if has_keys(directory) {
@@ -154,15 +156,16 @@ pub fn read_all(directory: &Path) -> Result<Ports, Error> {
     ))
 }
 
-/// Opens the stores of a data directory read-only. The function creates no file. `is_written` must
-/// be true if a desk runs in the directory. Otherwise, a write of the desk can cause wrong results.
+/// Opens the stores of a data directory read-only. The function creates no file. If a desk runs in
+/// the directory, `is_written` must be true. With the value false, some reads use no locks, so a
+/// write of the desk could cause wrong results.
 pub fn look(directory: &Path, is_written: bool) -> Result<Look, Error> {
     look_apart(directory, directory, is_written)
 }
 
 /// Opens the stores of a data directory read-only. The function creates no file. The key store is
-/// in another directory, `keys_at`. `is_written` must be true if a desk runs in the directory.
-/// Otherwise, a write of the desk can cause wrong results.
+/// in another directory, `keys_at`. If a desk runs in the directory, `is_written` must be true.
+/// With the value false, some reads use no locks, so a write of the desk could cause wrong results.
 pub fn look_apart(directory: &Path, keys_at: &Path, is_written: bool) -> Result<Look, Error> {
     let store = store::sqlite::Sqlite::look(directory, is_written)?;
     let attachments = store.streams("attachment-")?;
@@ -191,9 +194,9 @@ pub fn look_apart(directory: &Path, keys_at: &Path, is_written: bool) -> Result<
 }
 
 /// Opens the views and the work queues of a data directory read-only. Returns `None` if the views
-/// are missing or outdated. In this case, a desk fills the views at its next start. `is_written`
-/// must be true if a desk runs in the directory. Otherwise, a write of the desk can cause wrong
-/// results.
+/// are missing or outdated. In this case, a desk fills the views at its next start. If a desk runs
+/// in the directory, `is_written` must be true. With the value false, some reads use no locks, so a
+/// write of the desk could cause wrong results.
 pub fn look_at_views(directory: &Path, is_written: bool) -> Result<Option<LookedViews>, Error> {
     let file = views::sqlite::ViewsFile::look(directory, is_written)?.map(Arc::new);
     Ok(file.map(|file| LookedViews {
@@ -247,15 +250,15 @@ pub fn sqlite_version() -> &'static str {
     rusqlite::version()
 }
 
-/// Returns an error if the key store and the ledger of a data directory do not belong together.
-/// `is_written` must be true if a desk runs in the directory. Otherwise, a write of the desk can
-/// cause wrong results.
+/// Returns an error if the key store and the ledger of a data directory do not belong together. If
+/// a desk runs in the directory, `is_written` must be true. With the value false, some reads use no
+/// locks, so a write of the desk could cause wrong results.
 pub fn check_keys(directory: &Path, is_written: bool) -> Result<(), Error> {
     pair::check(directory, is_written)
 }
 
-/// Runs the integrity check of SQLite on a database file, and returns the damage that it finds.
-/// Returns `None` if the file does not exist.
+/// Runs the integrity check of SQLite on a database file. Returns one line of text for each damage
+/// that the check finds. Returns `None` if the file does not exist.
 pub fn integrity(
     directory: &Path,
     name: &str,
@@ -272,8 +275,9 @@ pub fn has_unread_log(directory: &Path, name: &str) -> bool {
 }
 
 /// Returns the published heads that do not match the ledger of a data directory. A published head
-/// is the position and the hash of a commit in the file `heads`. `is_written` must be true if a
-/// desk runs in the directory. Otherwise, a write of the desk can cause wrong results.
+/// is the position and the hash of a commit in the file `heads`. If a desk runs in the directory,
+/// `is_written` must be true. With the value false, some reads use no locks, so a write of the desk
+/// could cause wrong results.
 pub fn disagreeing(
     directory: &Path,
     is_written: bool,
@@ -345,8 +349,8 @@ fn own_files(directory: &Path) -> Vec<PathBuf> {
     files.filter(|path| path.exists()).collect()
 }
 
-/// Creates a directory and its missing parent directories. Only the owner may access the new
-/// directories.
+/// Creates a directory and its missing parent directories. Only the user of this process can access
+/// the new directories.
 fn make_private(directory: &Path) -> Result<(), Error> {
     let created = DirBuilder::new()
         .recursive(true)

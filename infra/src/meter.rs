@@ -13,7 +13,7 @@ pub const DOLLARS_PER_MILLION: (f64, f64) = (0.625, 0.125);
 /// Price in US dollars per million PUT requests to S3 Standard.
 pub const PUTS_DOLLARS_PER_MILLION: f64 = 5.0;
 
-/// The number of all requests of one kind, with their total size and their total capacity units.
+/// How many requests of one kind were sent, with their total size and their total capacity units.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Counted {
     pub requests: u64,
@@ -88,7 +88,7 @@ impl Meter {
         std::mem::take(&mut self.0.lock().expect("no holder panics"))
     }
 
-    /// Returns the sum of all kinds of requests.
+    /// Returns the sum of the counted numbers over all kinds of requests.
     pub fn total(&self) -> Counted {
         let mut total = Counted::default();
         self.0

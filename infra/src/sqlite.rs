@@ -71,8 +71,8 @@ pub(crate) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error
     Ok(connection)
 }
 
-/// Creates a database file if it is missing. Only the owner gets access to the file. SQLite creates
-/// the files `-wal` and `-shm` with the same permissions.
+/// Creates a database file if it is missing. Only the owner of the file gets access to it. SQLite
+/// creates the files `-wal` and `-shm` with the same permissions.
 ///
 /// An existing file is not opened. If this process opened and closed the file, the process would
 /// lose its other locks on the file.
@@ -143,9 +143,9 @@ pub(crate) fn is_still(path: &Path, is_written: bool) -> Result<bool, Error> {
     Err(Error::new(Kind::Misconfigured, what))
 }
 
-/// Opens a database read-only, without creating a `-wal` or `-shm` file. `is_written` must be true
-/// if a desk runs in the directory of the database. Otherwise, a write of the desk can cause wrong
-/// results.
+/// Opens a database read-only, without creating a `-wal` or `-shm` file. If a desk runs in the
+/// directory of the database, `is_written` must be true. With the value false, some reads use no
+/// locks, so a write of the desk could cause wrong results.
 pub(crate) fn look(path: &Path, is_written: bool) -> Result<Connection, Error> {
     if is_still(path, is_written)? {
         connect_still(path)
@@ -228,9 +228,9 @@ impl Readers {
         Self::over(path, false)
     }
 
-    /// Returns a pool of connections that create no `-wal` or `-shm` file. `is_written` must be
-    /// true if a desk runs in the directory of the database. Otherwise, a write of the desk can
-    /// cause wrong results.
+    /// Returns a pool of connections that create no `-wal` or `-shm` file. If a desk runs in the
+    /// directory of the database, `is_written` must be true. With the value false, some reads use
+    /// no locks, so a write of the desk could cause wrong results.
     pub(crate) fn look(path: &Path, is_written: bool) -> Result<Self, Error> {
         Ok(Self::over(path, is_still(path, is_written)?))
     }
@@ -336,8 +336,8 @@ impl WriterThread {
         };
         let (answer, response) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
-            // The send fails if the caller has dropped the future. The write was executed in this
-            // case too, so the error is ignored.
+            // `send` returns an error if the caller of the write no longer waits for the result.
+            // The write was executed in this case too, so the error is ignored.
             let _ = answer.send(write(connection));
         });
         let jobs = self.jobs.as_ref().ok_or_else(closed)?;

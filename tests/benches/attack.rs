@@ -26,8 +26,9 @@ const LENGTH_S: u64 = 180;
 /// The first part of a run has no attack: only the normal client sends requests. The duration of this part
 /// is the duration of the run divided by this number.
 const IDLE_PART: u64 = 6;
-/// The largest allowed increase of the response times during the attack. The 99th percentile during the
-/// attack may be this number of times the value before the attack.
+/// The largest allowed increase of the response times during the attack. The 99th percentile before
+/// the attack is multiplied by this number. The 99th percentile during the attack must not be
+/// larger than this product.
 const SLOWER_MAX: u32 = 10;
 /// Lower bound for the 99th percentile before the attack. If the measured value is smaller, the test uses
 /// this bound. Random delays of the machine would otherwise distort the comparison.

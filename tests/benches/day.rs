@@ -64,7 +64,8 @@ async fn open(desk: &Served) -> String {
     number.unwrap_or_else(|| panic!("{answer}")).to_owned()
 }
 
-/// Returns the value of the sorted values below which the given share of the values is, in percent.
+/// Returns a percentile of the values in `sorted`. `share` is a percentage, for example 99 for
+/// the 99th percentile.
 fn percentile(sorted: &[i64], share: usize) -> i64 {
     let at = (sorted.len() * share).div_ceil(100).clamp(1, sorted.len());
     sorted[at - 1]

@@ -49,7 +49,8 @@ struct Desk {
     clock: Arc<ManualClock>,
     tickets: usize,
     last: Value,
-    /// Numbers of the tickets from which [`Desk::end_most`] selects the tickets to approve.
+    /// Ticket numbers (unique texts) of the tickets from which [`Desk::end_most`] selects the
+    /// tickets to approve.
     to_end: Vec<Value>,
     _directory: tempfile::TempDir,
 }

@@ -161,8 +161,8 @@ fn execute_durably(bencher: Bencher, writers: usize) {
     });
 }
 
-/// Measures the creation of tickets over HTTP. The benchmark and the desk are two processes on one machine,
-/// and each ticket is on disk before the response.
+/// Measures the creation of tickets over HTTP. The benchmark and the desk are two processes on one
+/// machine, and each ticket is on disk before the desk sends the response.
 #[divan::bench(args = [1, 64], sample_count = 5, sample_size = 1)]
 fn http_create_ticket(bencher: Bencher, clients: usize) {
     let (directory, runtime) = (tempfile::tempdir().expect("a directory"), runtime());

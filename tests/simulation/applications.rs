@@ -1,6 +1,6 @@
-//! This test simulates applications. An application is a request for approval that the desk sends to an
-//! external ITSM. The external ITSM loses requests and responses, and it responds late or never. The desk
-//! may crash between any two steps.
+//! This test simulates applications. An application is a request for approval that the desk sends
+//! to an external ITSM. The external ITSM loses requests and responses, and it responds late or
+//! never. The desk can crash between any two steps.
 //!
 //! The simulation uses the decisions and deadlines of the real code. It repeats the steps of the real
 //! runner: load the application, record the start, send the request, record the response, and close the
@@ -35,8 +35,8 @@ const AGAIN_MS: i64 = 30_000;
 
 /// A ticket that exists in the external ITSM.
 struct External {
-    /// Time from which a query can find the ticket in the external ITSM. A fault delays this time, so a
-    /// query directly after the creation may not find the ticket.
+    /// Time from which a query can find the ticket in the external ITSM. A fault can delay this
+    /// time. A query directly after the creation then does not find the ticket.
     visible: Moment,
     decided: Option<(Moment, &'static str, &'static str)>,
 }
@@ -188,8 +188,8 @@ impl World {
         answer
     }
 
-    /// Makes one attempt to advance the application (the request for approval) to its next state. The desk
-    /// may crash after each step of this attempt.
+    /// Makes one attempt to advance the application (the request for approval) to its next state. A
+    /// simulated crash of the desk can end the attempt after each of its steps.
     fn step(&mut self) -> Result<Try, Failure> {
         if self.state.is_open() {
             if self.state.attempts.due > self.now {
@@ -249,8 +249,8 @@ impl World {
             .map_err(|no| Failure(no.to_string()))
     }
 
-    /// Changes the external ITSM at random. A person may decide on the external ticket, and a callback may
-    /// arrive at the desk.
+    /// Simulates random changes outside of the desk. A person can decide on the external ticket, and
+    /// a callback can arrive at the desk.
     fn weather(&mut self) {
         let never = self.faults == 100;
         if let Some(external) = self.externals.first_mut()

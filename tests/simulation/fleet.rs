@@ -103,7 +103,8 @@ struct World {
     seen: Vec<Option<(Snapshot, Moment)>>,
     coming: BinaryHeap<Reverse<(Moment, u64, Happening)>>,
     number: u64,
-    /// The attempts in which work began. Each entry contains the robot and the number of the attempt.
+    /// The attempts in which work began. Each entry contains the index of the robot and the attempt
+    /// number.
     begun: BTreeSet<(usize, u32)>,
     crashes: u64,
     ignored: Option<&'static str>,
@@ -277,8 +278,8 @@ impl World {
         true
     }
 
-    /// Performs the steps of the mission that need no message: chooses a robot, or records the result on
-    /// the ticket.
+    /// Performs the work of the mission that needs no message: chooses a robot, or records the
+    /// result on the ticket.
     fn step(&mut self) {
         if self.mission.phase == Phase::Done {
             if !self.crashes() {
@@ -337,7 +338,7 @@ impl World {
         }
     }
 
-    /// Handles the deadline of the mission that has the id `id`.
+    /// Handles one deadline of the mission. `id` is the id of this deadline.
     fn fire(&mut self, id: &str) {
         if id == EXPIRE {
             let expire = Command::Expire { at: self.now };
@@ -407,8 +408,8 @@ impl World {
             if before != self.mission || !has_order {
                 continue;
             }
-            // The state message shows that the robot did not process an earlier message. The desk
-            // sends this earlier message again.
+            // The state message shows that the robot has not processed an earlier message of the
+            // desk. The desk sends this earlier message again.
             let is_over = matches!(
                 self.mission.phase,
                 Phase::Queued | Phase::Done | Phase::Canceling
@@ -429,8 +430,8 @@ impl World {
         }
     }
 
-    /// Processes an order that arrived at the robot with the index `at`. `epoch` is the number of
-    /// the attempt, and `update` is the update number of the order.
+    /// Processes an order that arrived at the robot with the index `at`. `epoch` is the attempt
+    /// number of the mission. `update` is the update number of the order.
     fn order(&mut self, at: usize, epoch: u32, update: u32) {
         let rejects = !self.is_calm && self.dice.below(20) == 0;
         let bot = &mut self.bots[at];

@@ -182,8 +182,9 @@ impl World {
         self.check_deadlines();
     }
 
-    /// Executes a command of the delivery with the given number. If the delivery ends, adds a message that
-    /// reports the end to the queue. Returns true if the command added at least one event.
+    /// Executes a command of the delivery with the index `number`. If the delivery ends, adds a
+    /// message that reports the end to the queue. Returns true if the command added at least one
+    /// event.
     fn deliver(&mut self, number: usize, command: &delivery::Command) -> bool {
         let events = self.deliveries[number].execute(command, self.ignored);
         for event in &events {

@@ -46,7 +46,7 @@ use serde_json::{Value, json};
 use crate::scheduler::Dice;
 use crate::{Company, SEEDS, TICKETS, plan, stream};
 
-/// Number of function invocations in each run during which requests may fail.
+/// In each run, requests fail at random during this number of function invocations.
 const INVOCATIONS: usize = 30;
 /// The average number of requests between two failed requests while faults are active.
 const FAULT_INTERVAL: usize = 20;

@@ -54,7 +54,7 @@ const SERVICES: [i64; 4] = [1, 2, 17, 22];
 const CATALOGS: [i64; 3] = [2, 4, 40];
 const TAGS: [&str; 3] = ["", "early", "a|b~c"];
 
-/// The numbers of tickets, filters, pages and listed tickets that one run of [`check`] compared.
+/// How many tickets, filters, pages and listed tickets one run of [`check`] compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Compared {
     pub tickets: usize,

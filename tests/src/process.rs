@@ -229,8 +229,8 @@ impl Served {
         )
     }
 
-    /// Sends a request to `/v1` as the app of the tests on behalf of a user. Returns status and
-    /// body of the response. If the response is not JSON, the returned body is `null`. The function
+    /// Sends a request to `/v1` as the app `APP` on behalf of a user. Returns status and body of
+    /// the response. If the response is not JSON, the returned body is `null`. The function
     /// [`Served::v1_with`] can also send additional headers.
     pub async fn v1(&self, method: &str, path: &str, user: &str, body: Value) -> (u16, Value) {
         let (status, _, body) = self.v1_with(method, path, user, body, &[]).await;
@@ -267,8 +267,8 @@ impl Served {
     }
 }
 
-/// Returns an HTTP client for tests. The client has a timeout of 10 s, because a request to a killed
-/// process may never get a response.
+/// Returns an HTTP client for tests. The client has a timeout of 10 s, because it is possible that
+/// a request to a killed process never gets a response.
 pub fn client() -> reqwest::Client {
     infra::http::tls::client()
         .timeout(Duration::from_secs(10))

@@ -23,8 +23,8 @@ pub struct TableFacts {
 pub const WHOLE_ITEMS: &str = "NEW_IMAGE";
 pub const KEYS_ALONE: &str = "KEYS_ONLY";
 
-/// Maximum number of lines that are read from the log of one function. If the log has more lines,
-/// [`Lines::are_cut`] is true.
+/// Maximum number of lines that are read from the log of one Lambda function. If the log has more
+/// lines, [`Lines::are_cut`] is true.
 const LINES_MAX: usize = 100_000;
 
 /// Lines of a log. `are_cut` is true if the log has further lines that were not read.
@@ -119,8 +119,8 @@ impl Cloud {
                 .send()
                 .await;
             let page = page.map_err(|error| failed(&format!("read the log {group}"), error))?;
-            // An emulator may ignore the filter of the request. Therefore, the code filters the
-            // lines again.
+            // Some emulators ignore the filter in the request. Therefore, the code filters the
+            // received log lines again.
             found.lines.extend(
                 page.events()
                     .iter()

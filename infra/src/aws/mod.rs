@@ -1,5 +1,5 @@
-//! Opens all ports of a desk in an AWS account or in an emulator. The names of tables, queues and
-//! functions begin with the prefix of the desk.
+//! Opens all ports (interfaces to storage and to other systems) of a desk in an AWS account or in
+//! an emulator. The names of tables, queues and functions begin with the prefix of the desk.
 //!
 //! The SDK reads the region, the credentials and the endpoint from the environment. Examples are
 //! `AWS_REGION`, `AWS_ENDPOINT_URL` and the role of a Lambda function.
@@ -40,13 +40,14 @@ const WARM_TIMEOUT: Duration = Duration::from_secs(2);
 const TRIES_MAX: u32 = 4;
 const BACKOFF: Duration = Duration::from_millis(50);
 
-/// The ports of a desk in the AWS cloud.
+/// The ports (interfaces to storage and to other systems) of a desk in the AWS cloud.
 #[derive(Clone)]
 pub struct Cloud {
     pub config: SdkConfig,
     pub names: Names,
-    /// Name of the S3 bucket for archive objects. A bucket name must be unique in all of AWS. This
-    /// name is therefore configured separately and not built from the prefix of the desk.
+    /// Name of the S3 bucket for archive objects (compressed commits). A bucket name must be unique
+    /// in all of AWS. This name is therefore configured separately and not built from the prefix of
+    /// the desk.
     pub bucket: String,
     pub meter: Arc<Meter>,
     /// The pages of the feed (the ordered list of all commits).

@@ -185,8 +185,9 @@ impl Blob for Files {
                         .map_err(|error| failed(&what, error))?;
                     break;
                 }
-                // A concurrent call of `remove` can delete the directory while it is empty. The
-                // loop then creates the directory again.
+                // A concurrent call of `remove` can delete the new directory of this blob while the
+                // directory is still empty. In this case, the next pass of the loop creates the
+                // directory again.
                 Err(error) if again && error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(failed(&what, error)),
             }

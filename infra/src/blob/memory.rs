@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::Blob;
 use crate::Error;
 
-/// The bytes of all blobs, by their keys.
+/// A blob store in memory. The map contains the bytes of each blob by the key of the blob.
 #[derive(Debug, Default)]
 pub struct Memory(pub Mutex<HashMap<String, Vec<u8>>>);
 

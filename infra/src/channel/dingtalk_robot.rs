@@ -132,17 +132,18 @@ fn read(secret: &str) -> Result<Secret, String> {
     })
 }
 
-/// Returns the signature of a request at the time `at`, in Base64. The signature is an HMAC with SHA-256. The
-/// signed text contains the time in milliseconds, a line break and `secret`. The key is also `secret`.
+/// Returns the signature of a request at the time `at`, in Base64. The signature is an HMAC with
+/// SHA-256. The signed text contains the time in milliseconds, a line break and `secret`. The key
+/// of the HMAC is also `secret`.
 pub fn sign(secret: &str, at: Moment) -> String {
     let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret.as_bytes());
     let message = format!("{}\n{secret}", at.0);
     STANDARD.encode(ring::hmac::sign(&key, message.as_bytes()))
 }
 
-/// Returns a text without the characters that have a special meaning in the Markdown of DingTalk. Each such
-/// character is replaced by a similar full-width character. A ticket text can therefore contain neither a
-/// link nor a mention of a person.
+/// Returns `text` without the characters that have a special meaning in the Markdown of DingTalk.
+/// Each of these characters is replaced by a similar full-width character. A ticket text can
+/// therefore contain neither a link nor a mention of a person.
 fn plain(text: &str) -> String {
     let replaced = |c| match c {
         '[' => '［',

@@ -163,8 +163,8 @@ fn message(outgoing: &Outgoing<'_>, from: &Mailbox) -> Result<Vec<u8>, String> {
         .references(root.clone())
         .in_reply_to(root);
     for (name, value) in [
-        // With these headers, other programs send no automatic replies (RFC 3834). The last header contains
-        // the id of the delivery.
+        // The first three headers prevent automatic replies from other programs (RFC 3834). The
+        // last header contains the id of the delivery.
         ("Auto-Submitted", "auto-generated"),
         ("X-Auto-Response-Suppress", "All"),
         ("Precedence", "bulk"),

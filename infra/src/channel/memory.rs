@@ -8,7 +8,8 @@ use async_trait::async_trait;
 
 use super::{Mail, MailError, MailReply, Mailer};
 
-/// Maximum number of mails that the relay collects. After this number, sending a mail returns an error.
+/// Maximum number of mails that the relay collects. If the relay contains this many mails, sending
+/// a further mail returns an error.
 const MAILS_MAX: usize = 100_000;
 
 /// The reply of the relay to one mail, or the reason why no reply arrived.
@@ -22,8 +23,8 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Adds an outcome to a queue. Each mail uses the first outcome in this queue. If the queue is empty, the
-    /// relay accepts the mail.
+    /// Adds a planned outcome for a mail that is sent later. Each sent mail uses and removes the
+    /// oldest planned outcome. If no planned outcome is left, the relay accepts the mail.
     pub fn plan(&self, outcome: Outcome) {
         self.planned
             .lock()

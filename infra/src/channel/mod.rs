@@ -149,7 +149,7 @@ pub enum MailError {
     /// The relay did not get the complete message. The desk can send the message again without a risk.
     #[error("{0}")]
     NotSent(String),
-    /// The relay may have got the complete message, but no reply arrived.
+    /// It is possible that the relay got the complete message, but no reply arrived.
     #[error("{0}")]
     Unknown(String),
 }

@@ -82,9 +82,9 @@ fn lost(is_sent: bool, reason: &impl std::fmt::Display) -> MailError {
     }
 }
 
-/// Sends one mail over a new connection, and returns the reply of the mail relay. Sets `is_sent` to true just
-/// before the content of the mail is sent. If an error occurs after this moment, the relay may already have
-/// accepted the mail.
+/// Sends one mail over a new connection, and returns the reply of the mail relay. Sets `is_sent` to
+/// true just before the content of the mail is sent. If an error occurs after this moment, it is
+/// possible that the relay has already accepted the mail.
 async fn converse(
     mail: &Mail,
     addresses: &[SocketAddr],
@@ -134,8 +134,8 @@ fn tls(host: &str) -> Result<TlsParameters, SmtpError> {
     builder.build_rustls()
 }
 
-/// Returns the reply of the mail relay that an error contains. Returns `None` if the error contains no reply.
-/// The text of such an error has the form `permanent error (550): text`.
+/// Returns the reply of the mail relay that an error contains. Returns `None` if the error contains
+/// no reply. The text of an error with a reply has the form `permanent error (550): text`.
 fn reply_of(error: &SmtpError) -> Option<MailReply> {
     let code = error.status()?.into();
     let shown = error.to_string();

@@ -92,7 +92,7 @@ impl Commit {
     }
 
     /// Returns the size in bytes of this commit in the store. The size includes the body, the
-    /// snapshot, the key and the fixed fields.
+    /// snapshot, the stream name and the fixed fields.
     pub fn size(&self) -> usize {
         self.body.len()
             + self.stream.len()
@@ -150,8 +150,8 @@ pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
     (text.len() == N * 2).then_some(bytes)
 }
 
-/// Creates the commit that follows `previous` in a stream, for tests. Every byte of the command id
-/// has the value `command`.
+/// Returns a commit for tests. The commit follows the commit `previous` in the stream, and contains
+/// `n` events. Every byte of the command id has the value `command`.
 pub fn following(
     stream: &str,
     previous: Option<&Commit>,

@@ -86,8 +86,9 @@ impl Directory for File {
     }
     async fn members(&self, department: &str) -> Result<Vec<String>, Error> {
         let mut below = BTreeSet::from([department]);
-        // Each pass of the loop adds the departments one level below. The number of levels is at
-        // most the number of departments, so the loop finds all subdepartments.
+        // Each pass of the loop adds the direct subdepartments of all departments that were found
+        // before. The depth of the tree is at most the number of departments, so the loop finds all
+        // subdepartments.
         for _ in 0..self.department.len() {
             let children: Vec<&str> = self
                 .department

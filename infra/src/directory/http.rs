@@ -26,7 +26,7 @@ const CACHED_MAX: usize = 10_000;
 /// Maximum size of a response in bytes.
 const RESPONSE_BYTES_MAX: usize = 4 << 20;
 
-/// A client of the directory service. All requests begin with the URL `base`.
+/// A client of the directory service. The URLs of all requests begin with `base`.
 pub struct Http {
     client: Arc<dyn HttpClient>,
     base: Url,

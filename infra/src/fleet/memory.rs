@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::Fleet;
 use crate::{Error, Kind};
 
-/// Maximum number of stored messages. After this number, `publish` returns an error.
+/// Maximum number of stored messages. If this many messages are stored, `publish` returns an error.
 const MESSAGES_MAX: usize = 100_000;
 
 /// The published messages in order. Each message consists of a topic and a payload.

@@ -41,8 +41,8 @@ pub struct Message {
 #[async_trait]
 pub trait Fleet: Send + Sync {
     /// Publishes a message with QoS 0 and without the retain flag. If the message is lost on the
-    /// way, it is not sent again. Returns a transient error if the message cannot be passed to a
-    /// connection.
+    /// way, it is not sent again. Returns a transient error (a later attempt can succeed) if no
+    /// connection can accept the message.
     async fn publish(&self, topic: &str, payload: &[u8]) -> Result<(), Error>;
 }
 

@@ -173,8 +173,8 @@ fn kept_headers(headers: &HeaderMap) -> Vec<(String, String)> {
 }
 
 /// Converts an error that occurred before a response arrived. Returns `NotSent` if the client could
-/// not build the request or could not open a connection. Otherwise returns `Unknown`, because the
-/// receiver may have executed the request.
+/// not build the request or could not open a connection. Otherwise returns `Unknown`, because it is
+/// possible that the receiver executed the request.
 fn no_response(error: reqwest::Error) -> HttpError {
     let is_sent = !(error.is_connect() || error.is_builder());
     let reason = error_chain(error);

@@ -252,8 +252,8 @@ mod tests {
         ] {
             assert!(!allows("", inside), "{inside}");
         }
-        // Each address in this list is a special IPv6 address, or contains a private IPv4 address.
-        // Rules without any entry must forbid all these addresses.
+        // Each of the following addresses is a special IPv6 address, or contains a private IPv4
+        // address. Rules without any entry must forbid all these addresses.
         for inside in [
             "64:ff9b::a01:203",
             "64:ff9b::7f00:1",

@@ -35,7 +35,8 @@ impl HttpResponse {
         (200..300).contains(&self.status)
     }
 
-    /// Returns the value of a header. `name` must be in lower case.
+    /// Returns the value of the header `name`, which must be in lower case. Returns `None` if the
+    /// response does not contain this header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
@@ -66,7 +67,8 @@ pub enum HttpError {
     /// The request was not sent, so it can safely be repeated.
     #[error("{0}")]
     NotSent(String),
-    /// The request was sent, but no response arrived. The receiver may have executed the request.
+    /// The request was sent, but no response arrived. It is possible that the receiver executed the
+    /// request.
     #[error("{0}")]
     Unknown(String),
 }

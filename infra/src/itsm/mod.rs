@@ -18,7 +18,7 @@ use crate::http::{HttpError, HttpResponse};
 #[derive(Clone, Debug)]
 pub struct Connection {
     pub integration: Defined,
-    /// The secret of the app that the desk uses for requests to the external ITSM.
+    /// The password of the app (API client) as which the desk sends requests to the external ITSM.
     pub secret: String,
 }
 

@@ -159,8 +159,8 @@ impl Keys for Dynamodb {
         if let Some(pid) = self.find(username).await? {
             return Ok(pid);
         }
-        // If another process has registered the name first, the transaction stores no item. The
-        // function then returns the existing person.
+        // If another process has registered the user name first, the transaction stores no item. In
+        // this case, the function returns the existing person id.
         self.put_people(&[(username, fresh_pid(&*self.rng))])
             .await?;
         let registered = self.find(username).await?;
@@ -234,8 +234,8 @@ impl Keys for Dynamodb {
     }
 
     async fn erase(&self, pid: &PersonId) -> Result<bool, Error> {
-        // Another process may have erased the person. The cached data is removed, so that the
-        // function reads the stored data.
+        // It is possible that another process has erased the person. The cached data is therefore
+        // removed, so that the function reads the stored data.
         self.people.remove(pid);
         let Some((name, _)) = self.read_person(pid).await? else {
             return Ok(false);

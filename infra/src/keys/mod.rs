@@ -25,24 +25,24 @@ pub type Key = [u8; 32];
 /// secrets.
 #[async_trait]
 pub trait Keys: Send + Sync {
-    /// Returns the person with a user name. If the name is unknown, registers it with a random
-    /// person id and a new key.
+    /// Returns the person id of a user name. If the user name is unknown, registers the name with a
+    /// random person id and a new encryption key.
     async fn person(&self, username: &str) -> Result<PersonId, Error>;
-    /// Returns the person with a user name. Returns `None` if the name is not registered.
+    /// Returns the person id of a user name. Returns `None` if the user name is not registered.
     async fn find(&self, username: &str) -> Result<Option<PersonId>, Error>;
-    /// Returns the person of each user name, in the order of the names. The result of an unknown
-    /// name is `None`.
+    /// Returns the person id of each user name, in the order of the user names. The result for an
+    /// unknown user name is `None`.
     async fn find_all(&self, usernames: &[String]) -> Result<Vec<Option<PersonId>>, Error>;
-    /// Registers many different user names in as few transactions as possible. Returns the people
-    /// in the order of the names. For a name that is already registered, returns the existing
-    /// person.
+    /// Registers many different user names in as few transactions as possible. Returns the person
+    /// ids in the order of the user names. For a user name that is already registered, returns the
+    /// existing person id.
     async fn register_all(&self, usernames: &[String]) -> Result<Vec<PersonId>, Error>;
     /// Returns the user name of a person. Returns `None` if the person is erased.
     async fn name(&self, pid: &PersonId) -> Result<Option<String>, Error>;
     /// Returns the encryption key of a person. Returns `None` if the person is erased.
     async fn key(&self, pid: &PersonId) -> Result<Option<Key>, Error>;
-    /// Erases the name and the key of a person permanently. Returns whether the person was
-    /// registered.
+    /// Erases the user name and the encryption key of a person permanently. Returns whether the
+    /// person was registered.
     async fn erase(&self, pid: &PersonId) -> Result<bool, Error>;
     /// Returns the value of a secret. Returns `None` if the secret does not exist.
     async fn secret(&self, name: &str) -> Result<Option<Vec<u8>>, Error>;
@@ -50,8 +50,8 @@ pub trait Keys: Send + Sync {
     async fn keep_secret(&self, name: &str, value: &[u8]) -> Result<(), Error>;
     /// Removes a secret. Also succeeds if the secret does not exist.
     async fn remove_secret(&self, name: &str) -> Result<(), Error>;
-    /// Removes the remains of erased people and of removed secrets from the files of the store. A
-    /// store without files does nothing.
+    /// Removes data of erased people and of removed secrets that is still in the files of the key
+    /// store. If the key store has no files, this function does nothing.
     async fn scrub(&self) -> Result<(), Error> {
         Ok(())
     }

@@ -20,7 +20,7 @@ use crate::{Error, Kind};
 /// store have in common. Both files have this table.
 const ID: &str = "key_store";
 /// Maximum number of commits at the start of a ledger that are searched for person ids. The same
-/// number of commits is searched at the end.
+/// number of commits is searched at the end of the ledger.
 const COMMITS_MAX: i64 = 1000;
 /// Number of hex digits in a person id. The digits follow the letter `p`.
 const PID_DIGITS: usize = 24;
@@ -81,17 +81,18 @@ pub(crate) fn pair(directory: &Path, rng: &dyn Rng, is_loss_accepted: bool) -> R
     Ok(())
 }
 
-/// Checks that the key store of a directory belongs to its ledger, and changes no file.
-/// `is_written` must be true if a desk runs in the directory. Otherwise, a write of the desk can
-/// cause wrong results.
+/// Checks that the key store of a directory belongs to its ledger, and changes no file. If a desk
+/// runs in the directory, `is_written` must be true. With the value false, some reads use no locks,
+/// so a write of the desk could cause wrong results.
 pub(crate) fn check(directory: &Path, is_written: bool) -> Result<(), Error> {
     let files = Pair::open(directory, &|path: &Path| look(path, is_written))?;
     files.common_id(&files.properties()?).map(drop)
 }
 
 /// Reads the id of a ledger or a key store. A ledger and its key store have the same id. Returns
-/// `None` if the file contains no id. `is_written` must be true if a desk runs in the directory of
-/// the file. Otherwise, a write of the desk can cause a wrong result.
+/// `None` if the file contains no id. If a desk runs in the directory of the file, `is_written`
+/// must be true. With the value false, some reads use no locks, so a write of the desk could cause
+/// a wrong result.
 pub(crate) fn id(path: &Path, is_written: bool) -> Result<Option<String>, Error> {
     meta(&look(path, is_written)?, ID)
         .map_err(|error| failed(&format!("read the id of {}", path.display()), error))
@@ -229,8 +230,8 @@ impl Pair {
         }
     }
 
-    /// Returns an error if people who acted in the ledger are missing in the key store. In this
-    /// case, the key store is damaged, or it is an older copy.
+    /// Returns an error if people who acted in the ledger are missing in the key store. Such a key
+    /// store is damaged, or it is an older copy.
     fn has_people(&self) -> Result<(), Error> {
         let words = |error: rusqlite::Error| failed("compare ledger and key store", error);
         let (ledger, keys) = (

@@ -14,7 +14,8 @@ use crate::{Error, Kind};
 /// Size of a nonce in bytes. With 24 random bytes, two nonces are practically never equal.
 pub const NONCE_BYTES: usize = 24;
 
-/// Encrypts a value. The result is the nonce followed by the ciphertext, in base64.
+/// Encrypts a value with `key`, the encryption key of the person `subject`. The result is the nonce
+/// followed by the ciphertext, in base64.
 pub fn seal(key: &Key, nonce: [u8; NONCE_BYTES], subject: &PersonId, value: &Value) -> String {
     let text = value.to_string();
     let payload = Payload {
@@ -27,9 +28,9 @@ pub fn seal(key: &Key, nonce: [u8; NONCE_BYTES], subject: &PersonId, value: &Val
     STANDARD_NO_PAD.encode([nonce.as_slice(), &sealed].concat())
 }
 
-/// Encrypts bytes that are stored outside the ledger, and returns the encrypted bytes. `location`
-/// is the name of the blob that contains the bytes. If the bytes are moved to another blob, their
-/// decryption fails.
+/// Encrypts bytes that are stored outside the ledger, and returns the encrypted bytes. `key` is the
+/// encryption key. `location` is the name of the blob that contains the bytes. If the bytes are
+/// moved to another blob, their decryption fails.
 pub fn seal_bytes(key: &Key, nonce: [u8; NONCE_BYTES], location: &str, bytes: &[u8]) -> Vec<u8> {
     let payload = Payload {
         msg: bytes,
@@ -184,8 +185,9 @@ pub fn open_bytes(key: &Key, location: &str, sealed: &[u8]) -> Result<Vec<u8>, E
         .map_err(|_| corrupt())
 }
 
-/// Decrypts a value. Returns an error of the kind [`Kind::Corrupt`] if the value was changed or was
-/// encrypted for another person.
+/// Decrypts a value that was encrypted with `key`, the encryption key of the person `subject`.
+/// Returns an error of the kind [`Kind::Corrupt`] if the value was changed or was encrypted for
+/// another person.
 pub fn open(key: &Key, subject: &PersonId, sealed: &str) -> Result<Value, Error> {
     let corrupt = || {
         Error::new(

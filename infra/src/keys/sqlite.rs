@@ -66,9 +66,9 @@ impl Sqlite {
         ))
     }
 
-    /// Opens `keys.db` in a directory read-only, without creating a `-wal` or `-shm` file.
-    /// `is_written` must be true if a desk runs in the directory. Otherwise, a write of the desk
-    /// can cause wrong results.
+    /// Opens `keys.db` in a directory read-only, without creating a `-wal` or `-shm` file. If a
+    /// desk runs in the directory, `is_written` must be true. With the value false, some reads use
+    /// no locks, so a write of the desk could cause wrong results.
     pub fn look(directory: &Path, is_written: bool, rng: Arc<dyn Rng>) -> Result<Self, Error> {
         let file = directory.join("keys.db");
         Ok(Self::over(look(&file, is_written)?, file, rng))
@@ -200,8 +200,8 @@ fn registered(
     Ok(pid)
 }
 
-/// Removes the remains of deleted rows by writing the database file again. The function opens a
-/// second connection, so that other requests can read at the same time.
+/// Writes the database file again, so that the file contains no copies of deleted rows. The
+/// function opens a second connection, so that other requests can read at the same time.
 fn scrub(file: &Path) -> Result<(), Error> {
     let failure = |error: rusqlite::Error| failed("scrub the key store", error);
     let connection = connect(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
@@ -243,8 +243,8 @@ impl Keys for Sqlite {
                 "INSERT OR IGNORE INTO people (pid, username, key) VALUES (?1, ?2, ?3)",
                 params![pid.as_str(), username, key],
             )?;
-            // Another process, such as an import, may have registered the same name first. In this
-            // case, the insert changes nothing, and the function returns the existing person.
+            // If another process, such as an import, has registered the same user name first, the
+            // insert changes nothing, and the function returns the existing person.
             Ok(inner.find(&username)?.unwrap_or(pid))
         })
         .await
@@ -320,14 +320,15 @@ impl Keys for Sqlite {
                 )?;
             }
             transaction.commit()?;
-            // The key is removed from the cache first, because the following truncation of the
-            // write-ahead log can fail.
+            // The encryption key of the erased person is removed from the cache first, because the
+            // following truncation of the write-ahead log can fail.
             if let Some((name, _)) = inner.people.remove(&pid) {
                 inner.by_name.remove(&name);
             }
-            // All requests for keys wait for this connection. The truncation of the log must
-            // therefore not wait for readers. If a reader prevents the truncation, a later call of
-            // the function `scrub` truncates the log.
+            // All requests for encryption keys wait for this connection. The truncation of the
+            // write-ahead log must therefore not wait for other connections that read. If such a
+            // connection prevents the truncation, a later call of the function `scrub` truncates
+            // the log.
             inner.connection.busy_timeout(Duration::ZERO)?;
             let truncated = inner
                 .connection

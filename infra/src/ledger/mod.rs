@@ -135,11 +135,12 @@ impl<D: Decider> ExecuteError<D> {
 /// context of the command.
 #[async_trait]
 pub trait ContextLoader<D: Decider>: Send + Sync {
-    /// Loads the data that `lookups` request and adds this data to the context.
+    /// Loads the data that `lookups` request, and adds this data to `context`.
     async fn load(&self, lookups: &[D::Lookup], context: &mut D::Context) -> Result<(), Error>;
 }
 
-/// The context loader for aggregates that need no data from outside their stream.
+/// A context loader that loads no data. It is used for aggregates whose commands need no data from
+/// outside their own stream.
 #[derive(Clone, Copy, Debug)]
 pub struct NoContext;
 
@@ -219,9 +220,10 @@ impl Ledger {
     /// Executes a command if the last event of the stream has the sequence number `expected`.
     /// Otherwise fails with [`Kind::Stale`].
     ///
-    /// Every attempt checks the number of the last event before it decides the command. If another
-    /// writer adds a commit after this check, the store rejects the new commit. If an earlier call
-    /// already executed the command, the function returns the result of the stored commit.
+    /// Every attempt checks the sequence number of the last event before it decides the command. If
+    /// another writer adds a commit after this check, the store rejects the new commit. If an
+    /// earlier call already executed the command, the function returns the result of the stored
+    /// commit.
     pub async fn execute_at<D: Decider>(
         &self,
         command_envelope: &CommandEnvelope,
@@ -232,8 +234,8 @@ impl Ledger {
         let repository = self.repository::<D>();
         let _guard = self.locks[lock_of(&command_envelope.stream)].lock().await;
         let mut context = D::Context::default();
-        // A list of commits that were sent to the store, but for which no response arrived. The
-        // store may contain each of these commits.
+        // A list of commits that were sent to the store, but for which no response arrived. It is
+        // not known which of these commits the store contains.
         let mut sent: Vec<InFlight<D>> = Vec::new();
         let mut failure = None;
         for conflict in 0..CONFLICTS_MAX {
@@ -259,8 +261,8 @@ impl Ledger {
             };
             let mut loaded = match loaded {
                 Ok(loaded) => loaded,
-                // The load failed, but an earlier attempt sent a commit. The store may contain this
-                // commit, so the next attempt reads the stream again.
+                // The load failed, but an earlier attempt sent a commit. It is possible that the
+                // store contains this commit, so the next attempt reads the stream again.
                 Err(error) if error.is_transient() && !sent.is_empty() => {
                     failure = Some(error);
                     continue;
@@ -371,9 +373,9 @@ impl Ledger {
                     );
                 }
                 Ok(Appended::Taken(_)) => failure = None,
-                // The store may or may not contain the commit. The next attempt first reads the
-                // stream. It sends the commit again only if the stream does not contain this
-                // commit.
+                // It is not known whether the store contains the commit. The next attempt first
+                // reads the stream. It sends the commit again only if the stream does not contain
+                // this commit.
                 Err(error) if error.is_transient() => {
                     sent.push(InFlight {
                         first,
@@ -387,8 +389,8 @@ impl Ledger {
             }
         }
         if !sent.is_empty() {
-            // All attempts failed, but the store may contain one of the sent commits. This last
-            // check prevents an error for a command that was executed.
+            // All attempts failed, but it is possible that the store contains one of the sent
+            // commits. This last check prevents an error for a command that was executed.
             let loaded = repository.load(&command_envelope.stream).await?;
             if let Some(stored) = self.find_stored(&mut sent, &loaded).await? {
                 return Ok(self.outcome(stored, loaded));
@@ -457,8 +459,8 @@ impl Ledger {
         }
     }
 
-    /// If `D` is a configuration aggregate, counts one commit of configuration. This count makes
-    /// cached configuration invalid.
+    /// If `D` is a configuration aggregate, increases the counter of configuration commits by one.
+    /// Cached configuration becomes invalid when this counter changes.
     fn configured<D: Decider>(&self) {
         if D::ROLE == StreamRole::Configuration {
             self.configured.fetch_add(1, Ordering::SeqCst);
@@ -601,8 +603,8 @@ impl Ledger {
             .wrapping_add(others.unsigned_abs() << 20)
     }
 
-    /// Erases the name and the key of a person in the key store, and clears the cache of stream
-    /// states. Returns whether the key store contained the person.
+    /// Erases the user name and the encryption key of a person in the key store, and clears the
+    /// cache of stream states. Returns whether the key store contained the person.
     pub async fn forget(&self, pid: &PersonId) -> Result<bool, Error> {
         let forgotten = self.keys.erase(pid).await?;
         self.cache.clear();
@@ -617,8 +619,8 @@ impl Ledger {
     }
 
     /// Seals (encrypts) the values in `personals`. Each value is encrypted with the key of the
-    /// person whom the value describes. If this person has no key, the value is removed and counts
-    /// as erased.
+    /// person whom the value describes. If this person has no key, the value is removed and cannot
+    /// be read again.
     pub async fn seal<'a>(
         &self,
         personals: impl Iterator<Item = &'a mut Personal> + Send,
@@ -638,7 +640,7 @@ impl Ledger {
     }
 
     /// Opens (decrypts) the sealed values in `personals`. If the key of the described person is
-    /// erased, the value stays empty and counts as erased.
+    /// erased, the value stays empty.
     pub async fn open<'a>(
         &self,
         personals: impl Iterator<Item = &'a mut Personal> + Send,

@@ -510,14 +510,16 @@ fn technical<D: Decider>(error: Error) -> AggregateError<DecideError<D>> {
 }
 
 impl Ledger {
-    /// Decodes a commit and decrypts the values of people in it.
+    /// Decodes a commit and decrypts the values of people in it. Returns the metadata and the
+    /// events of the commit.
     pub async fn read<F: Event>(&self, commit: &Commit) -> Result<Decoded<F>, Error> {
         let mut decoded = decode::<F>(commit)?;
         self.open_decoded(&mut decoded).await?;
         Ok(decoded)
     }
 
-    /// Decodes a commit, decrypts the values of people in it, and returns one envelope per event.
+    /// Decodes a commit, decrypts the values of people in it, and returns one envelope (the event
+    /// with its metadata) for each event.
     pub async fn envelopes<F: Event>(&self, commit: &Commit) -> Result<Vec<Envelope<F>>, Error> {
         self.envelopes_of(commit, decode::<F>(commit)?).await
     }
@@ -532,7 +534,8 @@ impl Ledger {
         .await
     }
 
-    /// Decrypts the values of people in a decoded commit, and returns one envelope per event.
+    /// Decrypts the values of people in a decoded commit, and returns one envelope (the event with
+    /// its metadata) for each event.
     pub async fn envelopes_of<F: Event>(
         &self,
         commit: &Commit,
@@ -565,8 +568,8 @@ pub fn decode<F: Event>(commit: &Commit) -> Result<Decoded<F>, Error> {
     decode_by(commit, F::read)
 }
 
-/// Decodes a commit. The event type is not known at compile time, so the function `read` decodes
-/// each event.
+/// Decodes a commit. The type of the events is not known at compile time, so the parameter `read`
+/// is a function that decodes one event.
 pub fn decode_by<F>(
     commit: &Commit,
     read: impl Fn(&Raw<'_>) -> Result<F, Unreadable>,

@@ -20,13 +20,13 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// Milliseconds for which a valid token stays in the cache. During this time, the desk accepts the
 /// token even after a logout.
 const VALID_MS: i64 = 30_000;
-/// Milliseconds for which the cache contains an invalid token or a failed request.
+/// Milliseconds for which an invalid token or the error of a failed request stays in the cache.
 const INVALID_MS: i64 = 3_000;
 /// Maximum number of tokens in the cache. Each token needs about 200 bytes.
 const CACHED_MAX: usize = 10_000;
 /// Maximum number of concurrent requests to the login service.
 const CONCURRENT_MAX: usize = 16;
-/// Maximum time for which a request waits if the maximum number of requests is already running.
+/// Maximum time for which a new request waits while `CONCURRENT_MAX` other requests are running.
 const WAIT: Duration = Duration::from_secs(5);
 /// Maximum size of a response in bytes.
 const RESPONSE_BYTES_MAX: usize = 64 << 10;
@@ -37,7 +37,7 @@ const TOKEN_BYTES_MAX: usize = 4096;
 /// request for this token ends.
 type Cached = Option<(Moment, Result<Option<String>, String>)>;
 
-/// A client of the login service. All requests begin with the URL `base`.
+/// A client of the login service. The URLs of all requests begin with `base`.
 pub struct Http {
     client: Arc<dyn HttpClient>,
     base: String,

@@ -102,7 +102,7 @@ impl Pages for Dynamodb {
             Err(error) if error.as_service_error().is_some_and(aws_sdk_dynamodb::operation::put_item::PutItemError::is_conditional_check_failed_exception) => {
                 // The put was rejected, because a page with this number exists. An earlier attempt
                 // may have stored the page, but its response was lost. If the stored page is equal
-                // to this page, the put counts as successful.
+                // to this page, the function therefore returns true.
                 Ok(self.get(page.number).await?.is_some_and(|stored| stored == *page))
             }
             Err(error) => Err(failed(&format!("put page {} into {}", page.number, self.table.name), error)),

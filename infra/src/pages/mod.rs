@@ -28,7 +28,7 @@ pub const ENTRIES_MAX: usize = 1000;
 /// Maximum size in bytes of all entries of a page in their stored text format.
 pub const ENTRIES_BYTES_MAX: usize = ENTRIES_MAX * 512;
 /// Maximum size in bytes of an archive object (compressed commit bodies) that is stored inside its
-/// page. Writing 8 KB to the table costs as much as one PUT to object storage.
+/// page. Writing 8 KB to a DynamoDB table costs as much as one PUT to object storage.
 pub const INLINE_BYTES_MAX: usize = 8 * 1024;
 /// Maximum size in bytes of the commit bodies in the archive object of one page.
 pub const BODIES_BYTES_MAX: usize = 16 << 20;

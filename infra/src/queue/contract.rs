@@ -131,7 +131,7 @@ pub async fn check_in_real_time(queue: &dyn Queue, name: &str, clock: &dyn Clock
         (late.id.as_str(), late.body.as_slice()),
         ("late", "迟".as_bytes())
     );
-    // Some queues use delays in whole seconds. Such a queue may deliver a message up to one second
+    // Some queues use delays in whole seconds. Such a queue can deliver a message up to one second
     // early.
     assert!(
         late_taken_at.0 > due.0 - 1_000 && late_taken_at >= taken_at,

@@ -28,7 +28,7 @@ pub const ATTEMPTS_MAX: u32 = 10;
 pub struct Message {
     pub id: String,
     pub body: Vec<u8>,
-    /// How many times the message was delivered, including this delivery.
+    /// How often the message was delivered. This delivery is included.
     pub attempts: u32,
     /// Number of deliveries for which the worker reported no result. (The possible results are:
     /// finished, deferred and parked.) This delivery is included. If a queue cannot count such

@@ -28,10 +28,10 @@ const VISIBILITY_MAX_S: i64 = 43_000;
 /// Maximum number of messages per receive request (a limit of SQS).
 const RECEIVE_MAX: usize = 10;
 /// Time in seconds for which a message of a dead-letter queue is invisible to other readers after
-/// it was read for a list.
+/// the desk has received this message. The desk receives such messages to list or to redrive them.
 const LIST_VISIBILITY_S: i32 = 60;
-/// After this number of consecutive empty receive requests, a dead-letter queue counts as empty.
-/// One empty response is not enough, because SQS queries only some of its servers.
+/// After this number of consecutive empty receive requests, a dead-letter queue is treated as
+/// empty. One empty response is not enough, because SQS queries only some of its servers.
 const EMPTY_RECEIVES: u32 = 3;
 /// Pause between two receive requests while a queue is empty.
 const POLL: std::time::Duration = std::time::Duration::from_secs(1);
@@ -204,8 +204,8 @@ impl Sqs {
         })
     }
 
-    /// Makes a message of a dead-letter queue visible again after the message was read for a list.
-    /// If the request fails, the message becomes visible after one minute.
+    /// Makes a received message of a dead-letter queue visible again, so that other readers can
+    /// receive the message. If this request fails, the message becomes visible after one minute.
     async fn show(&self, queue: &str, receipt: &str) {
         if let Err(error) = self.set_visibility(&dead(queue), receipt, 0).await {
             tracing::warn!(%error, "cannot make a dead letter visible; it stays hidden for a minute");

@@ -12,8 +12,8 @@ use super::{Secret, Secrets};
 use crate::sdk::failed;
 use crate::{Error, Kind};
 
-/// Minimum number of characters in the text of the secret. With 32 random letters and digits, the
-/// secret contains 190 bits.
+/// Minimum number of characters in the text of the secret. A text of 32 random letters and digits
+/// contains 190 bits of randomness.
 const TEXT_MIN: usize = 32;
 
 /// The named keys of the desk, which are derived from one secret of the AWS account.

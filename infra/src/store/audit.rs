@@ -38,7 +38,7 @@ impl Verdict {
     pub fn is_ok(&self) -> bool {
         self.findings.is_empty()
     }
-    /// Adds a finding (a detected problem) if the list is not full.
+    /// Adds a finding (a detected problem) if the verdict has fewer than `FINDINGS_MAX` findings.
     pub fn find(&mut self, finding: String) {
         if self.findings.len() < FINDINGS_MAX {
             self.findings.push(finding);
@@ -58,7 +58,7 @@ struct Tail {
 ///
 /// `published` contains heads (feed positions with hashes) that were stored outside the ledger.
 /// Examples are the file `<data>/heads` and the notes of an auditor. After each page of commits,
-/// the function `progress` is called with the last position.
+/// the function `progress` is called with the position of the last verified commit.
 pub async fn verify(
     store: &dyn Store,
     published: &[Head],
@@ -206,8 +206,8 @@ pub struct Compared {
 
 /// Compares the feed (the ordered list of all commits) with the journal (the table of all commits).
 /// Each commit must be exactly once in the feed and exactly once in the journal, with the same
-/// content. Commits after the time `indexed_until` may be missing in the feed, because the feed is
-/// built with a delay.
+/// content. The feed is built with a delay. Commits after the time `indexed_until` are therefore
+/// not reported as a difference if they are missing in the feed.
 pub async fn compare(
     store: &dyn Store,
     indexed_until: Moment,
@@ -250,9 +250,9 @@ pub async fn compare(
                 compared.find(format!(
                     "{name}: the hash does not fit the content of the journal"
                 ));
-                // A journal row with a wrong hash is not a valid commit, so the row may be missing
-                // in the feed. If the feed contains the row, the code below compares the two hashes
-                // and finds the difference.
+                // A journal row with a wrong hash is not a valid commit, so the feed does not need
+                // to contain the row. If the feed contains the row, the code below compares the two
+                // hashes and finds the difference.
                 if !in_feed.contains_key(&(commit.stream.clone(), commit.first)) {
                     continue;
                 }
@@ -273,8 +273,8 @@ pub async fn compare(
         }
     }
     // At this point, `in_feed` contains only commits that the read of the whole journal did not
-    // return. The next step reads each of these commits directly. If the journal does not contain
-    // the commit, it was removed from the journal.
+    // return. The following loop reads each of these commits directly. If the journal does not
+    // contain the commit, it was removed from the journal.
     for ((stream, first), (position, _)) in in_feed {
         if store
             .forward(&stream, first, 1)
@@ -301,7 +301,8 @@ impl Compared {
         });
         self.wrong.iter().cloned().chain(lost).collect()
     }
-    /// Adds a finding (a detected difference) if the list is not full.
+    /// Adds a finding (a detected difference) if the list of differences has fewer than
+    /// `FINDINGS_MAX` entries.
     pub fn find(&mut self, finding: String) {
         if self.wrong.len() < FINDINGS_MAX {
             self.wrong.push(finding);

@@ -31,8 +31,9 @@ pub const PAGE_BYTES_MAX: usize = 1 << 20;
 /// desk.
 #[async_trait]
 pub trait Journal: Send + Sync {
-    /// Appends a commit. The commit is not stored if the store already contains a commit with the
-    /// same stream and the same first sequence number. Returns after the commit is stored durably.
+    /// Appends a commit. The result contains either the position of the new commit, or an existing
+    /// commit with the same stream and the same first sequence number. In the second case, the new
+    /// commit is not stored. Returns after the commit is stored durably.
     async fn append(&self, commit: Commit) -> Result<Appended, Error>;
     /// Reads a stream backwards, newest commit first. If `before` is set, only commits before this
     /// sequence number are read. Returns at most `limit` commits with at most [`PAGE_BYTES_MAX`]

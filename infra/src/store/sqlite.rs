@@ -36,7 +36,7 @@ const LAYOUT: i32 = 2;
 /// names, so this program rejects such a file.
 const FORMER_LAYOUT: i32 = 1;
 /// Maximum number of jobs in the queue of the writer thread. If the queue is full, callers wait
-/// until it has space.
+/// until the queue has space.
 const WAITING_MAX: usize = 4096;
 /// Maximum number of commits in one transaction. A larger transaction would delay the response to
 /// its first commit.
@@ -168,9 +168,9 @@ impl Sqlite {
         Self::over(Readers::new(&path), &path)
     }
 
-    /// Opens the ledger of a directory read-only, without creating a `-wal` or `-shm` file.
-    /// `is_written` must be true if a desk runs in the directory. Otherwise, a write of the desk
-    /// can cause wrong results.
+    /// Opens the ledger of a directory read-only, without creating a `-wal` or `-shm` file. If a
+    /// desk runs in the directory, `is_written` must be true. With the value false, some reads use
+    /// no locks, so a write of the desk could cause wrong results.
     pub fn look(directory: &Path, is_written: bool) -> Result<Self, Error> {
         let path = directory.join("ledger.db");
         find(directory, &path)?;
@@ -250,8 +250,8 @@ pub(crate) fn end(connection: &Connection) -> Result<Head, Error> {
     }
 }
 
-/// Runs the integrity check of SQLite on a database file, and returns the damage that it finds.
-/// Returns `None` if the file does not exist.
+/// Runs the integrity check of SQLite on a database file. Returns one line of text for each damage
+/// that the check finds. Returns `None` if the file does not exist.
 pub fn integrity(
     directory: &Path,
     name: &str,

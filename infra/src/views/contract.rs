@@ -159,7 +159,7 @@ pub async fn check(views: &dyn Views) {
 }
 
 /// The index that has row counters in these tests. An adapter with row counters must be opened with
-/// this value. Otherwise, the tests do not check the counters of the adapter.
+/// this constant. Otherwise, the tests do not check the counters of the adapter.
 pub const COUNTED: &Counted = &[("t", "creator")];
 
 /// The facets (filter texts) of the test rows.

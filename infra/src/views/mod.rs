@@ -58,7 +58,7 @@ pub fn shared_and_own(facets: &str) -> (&str, &str) {
 }
 
 /// A filter for index rows. Its parameter is the shared facets (filter text) of a row. The filter
-/// returns true if the filtered list contains rows with these facets.
+/// returns true if the row belongs to the filtered list.
 pub type Fits<'a> = &'a (dyn Fn(&str) -> bool + Send + Sync);
 
 /// A part of an index in sorted order. The range contains the rows with values from `from`
@@ -79,7 +79,7 @@ pub struct Range<'a> {
 /// counters ([`Views::has_counters`]).
 pub type Counted = [(&'static str, &'static str)];
 
-/// Number of rows in each read when a whole list is read.
+/// A whole list is read in several steps. This is the maximum number of rows in one step.
 const STEP: usize = 500;
 
 /// The index rows of one document. Each row is a pair of an index name and a value.
@@ -153,7 +153,7 @@ pub trait Views: Send + Sync {
         self.range_after(range, None).await
     }
     /// Returns the index rows of a range, in the order of the range. If `after` is set, the result
-    /// contains only the rows after this entry.
+    /// contains only the rows after the entry `after`.
     async fn range_after(
         &self,
         range: Range<'_>,

@@ -13,16 +13,17 @@ use crate::queue::{NewMessage, Queue};
 /// Stores the messages and the documents that were computed from one group of commits.
 #[async_trait]
 pub trait PageWriter: Send + Sync {
-    /// Stores the messages first, and then the documents in the given order. The returned list
-    /// shows for each document whether it was stored.
+    /// Stores the messages first, and then the documents in the given order. Returns one value for
+    /// each document: true if the document was stored.
     ///
     /// If a document is not stored, later documents with the same key are not stored either. For
     /// example, each stream has a summary document and a document with its deadlines. The summary
     /// must not be newer than the deadlines.
     ///
-    /// If a write fails, some of the messages and documents may be stored. No document is stored
-    /// before all messages are stored. The caller may repeat the call, because each message keeps
-    /// its id, and a document is stored only at the expected sequence number.
+    /// If a write fails, it is possible that some messages and documents were already stored. No
+    /// document is stored before all messages are stored. The caller can safely repeat the call,
+    /// because each message keeps its id, and a document is stored only at the expected sequence
+    /// number.
     async fn write(&self, messages: Vec<NewMessage>, puts: Vec<Put>) -> Result<Vec<bool>, Error>;
 }
 

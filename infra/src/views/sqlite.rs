@@ -86,9 +86,9 @@ pub struct ViewsFile {
 }
 
 impl ViewsFile {
-    /// Opens `views.db` of a directory. The file may have another layout or other counted lists
-    /// (indexes with row counters) than this program uses. In this case, all its tables are
-    /// removed. The next start of a desk then fills new tables from the ledger.
+    /// Opens `views.db` of a directory. If the file has another layout or other counted lists
+    /// (indexes with row counters) than this program uses, all its tables are removed. The next
+    /// start of a desk then fills new tables from the ledger.
     pub fn open(directory: &Path, crash: Arc<Crash>, counted: &Counted) -> Result<Self, Error> {
         let path = directory.join("views.db");
         let connection = connect(
@@ -123,8 +123,9 @@ impl ViewsFile {
     }
 
     /// Opens `views.db` of a directory read-only, without creating a `-wal` or `-shm` file. Returns
-    /// `None` if the file is missing or has another layout. `is_written` must be true if a desk
-    /// runs in the directory.
+    /// `None` if the file is missing or has another layout. If a desk runs in the directory,
+    /// `is_written` must be true. With the value false, some reads use no locks, so a write of the
+    /// desk could cause wrong results.
     pub fn look(directory: &Path, is_written: bool) -> Result<Option<Self>, Error> {
         let path = directory.join("views.db");
         if !path.exists() {
@@ -241,8 +242,8 @@ fn whole_owner<'a>(from: &'a str, to: &str) -> Option<&'a str> {
 }
 
 /// Returns the name of the bucket that contains an index value. A bucket is a group of values with
-/// one row counter. Its name is the value without the last `level` digits. Returns `None` if the
-/// value does not end with 16 digits.
+/// one row counter. The name of the bucket is the value without its last `level` digits. Returns
+/// `None` if the value does not end with 16 digits.
 fn bucket(value: &str, level: usize) -> Option<&str> {
     let digits = value
         .len()
@@ -291,8 +292,8 @@ impl File<'_> {
         is_counted(self.counted, view, name)
     }
     /// Returns the value for the column `counted` of an index row. If the index has row counters,
-    /// the value is the number of the facets (filter text) of the row. Otherwise, the value is
-    /// `None`.
+    /// the value is `facets`, which is the id of the filter text of the row. Otherwise, the value
+    /// is `None`.
     fn counted_under(&self, view: &str, name: &str, facets: i64) -> Option<i64> {
         self.is_counted(view, name).then_some(facets)
     }
@@ -377,8 +378,8 @@ fn delete_rows<'a>(
     Ok(())
 }
 
-/// Returns the number that the table `facets` contains for a shared filter text. If the text is
-/// new, the function adds it to the table.
+/// Returns the id of a shared filter text in the table `facets`. If the table does not contain the
+/// text, the function adds the text.
 fn facets_id(transaction: &Connection, view: &str, shared: &str) -> rusqlite::Result<i64> {
     let known = transaction
         .prepare_cached("SELECT id FROM facets WHERE view = ?1 AND shared = ?2")?
@@ -476,8 +477,8 @@ fn put(file: File<'_>, crash: &Crash, put: &Put) -> rusqlite::Result<bool> {
 }
 
 /// Returns an SQL condition that selects counters or rows by their facets (filter texts). `facets`
-/// is the list of facet numbers, and `parameter` is the number of the SQL parameter for this list.
-/// If `facets` is `None`, the condition accepts every row.
+/// contains the ids of the selected facets. `parameter` is the index of the SQL parameter that
+/// receives these ids. If `facets` is `None`, the condition accepts every row.
 fn of_facets(facets: Option<&str>, parameter: usize) -> String {
     // If `facets` is `None`, the SQL parameter is NULL, so the condition accepts every row. The
     // condition contains the parameter in this case too. The SQL statement therefore always has the
@@ -488,8 +489,8 @@ fn of_facets(facets: Option<&str>, parameter: usize) -> String {
     )
 }
 
-/// Returns the number of index rows in a range. `facets` is a JSON array with the numbers of facets
-/// (filter texts). If `facets` is given, only the rows with one of these facets are counted.
+/// Returns the number of index rows in a range. `facets` is a JSON array with ids of facets (filter
+/// texts). If `facets` is given, only the rows with one of these facets are counted.
 fn count(
     file: File<'_>,
     view: &str,
@@ -531,7 +532,7 @@ fn sum(
 }
 
 /// Returns the number of index rows in a range. For complete buckets (groups of index values), the
-/// function adds their stored counters. The first and the last bucket may be only partly inside the
+/// function adds their stored counters. The first and the last bucket can be only partly inside the
 /// range. The rows in these two parts are counted with smaller buckets, and finally row by row.
 fn count_at(
     file: File<'_>,
@@ -580,7 +581,8 @@ fn count_at(
 /// (A bucket is a group of index values with one row counter.) It stops at the bucket that contains
 /// the first row of the page.
 ///
-/// Returns the remaining range, and the number of rows to skip in this range.
+/// Returns the start and the end of a smaller range that still contains the page, and how many rows
+/// must be skipped in this smaller range.
 fn page_start(
     file: File<'_>,
     range: &Range<'_>,
@@ -592,9 +594,9 @@ fn page_start(
         if skip == 0 || !file.is_counted(range.view, range.index) {
             break;
         }
-        // A bucket at the start or the end of the range may be only partly inside the range. Its
-        // counter also counts rows outside of the range, so this step does not use the bucket. A
-        // later step searches this part with smaller buckets.
+        // A bucket at the start or the end of the range can be only partly inside the range. Its
+        // counter also counts rows outside of the range, so this pass of the loop does not use the
+        // bucket. A later pass searches this part of the range with smaller buckets.
         let begin = cut_bucket(&from, level).map_or_else(|| from.clone(), after);
         let end = cut_bucket(&to, level).map_or_else(|| to.clone(), str::to_owned);
         let edge = if range.descending {
@@ -671,8 +673,8 @@ fn entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {
     })
 }
 
-/// Returns the shared facets (filter texts) of all index rows with one owner part, each with its
-/// number. The owner part is the text of `range.from` up to and including its last `|`.
+/// Returns the shared facets (filter texts) of all index rows with one owner part. Each facet is in
+/// a pair with its id. The owner part is the text of `range.from` up to and including its last `|`.
 fn facets_of(connection: &Connection, range: &Range<'_>) -> rusqlite::Result<Vec<(i64, String)>> {
     let mut statement = connection.prepare_cached(
         "SELECT counters.facets, shared FROM counters JOIN facets ON facets.id = counters.facets \
@@ -685,8 +687,8 @@ fn facets_of(connection: &Connection, range: &Range<'_>) -> rusqlite::Result<Vec
     all.collect()
 }
 
-/// Returns the first `n` rows of a range whose facet (filter text) is in `facets`. Executes one
-/// query per facet and merges the results. For more than [`MERGED_MAX`] facets, a single query
+/// Returns the first `n` rows of a range that have a facet (filter text) from `facets`. Executes
+/// one query per facet and merges the results. For more than [`MERGED_MAX`] facets, a single query
 /// checks the facet of each row.
 fn first_rows(
     connection: &Connection,
@@ -729,8 +731,9 @@ fn first_rows(
     Ok(rows)
 }
 
-/// Returns the number of rows in a range whose facet (filter text) is in `facets`, and one page of
-/// these rows. The number comes from stored counters, so the function does not read every row.
+/// Counts the rows of a range that have a facet (filter text) from `facets`. Returns this count,
+/// and one page of these rows. The count comes from stored counters, so the function does not read
+/// every row.
 fn page_where(
     file: File<'_>,
     range: &Range<'_>,
@@ -826,8 +829,8 @@ impl Views for Sqlite {
             } else {
                 ("ASC", ">")
             };
-            // If `after` is set, the SQL query itself selects only the rows after that entry. Row
-            // counters help to find the start of a page, so they are not needed in this case.
+            // If `after` is set, the SQL query itself selects only the rows after this entry. Row
+            // counters are needed only to find the start of a page without such an entry.
             let (from, to, skip) = if after.is_some() {
                 (range.from.to_owned(), range.to.to_owned(), range.skip)
             } else {

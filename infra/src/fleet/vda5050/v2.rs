@@ -15,13 +15,13 @@ use serde_json::{Map, Value, json};
 /// Allowed distance in meters from a node. A robot within this distance has reached the node.
 const DEVIATION_M: f64 = 0.5;
 /// Allowed distance in meters from the start of an order. The distance is larger than for other
-/// nodes, because the robot may have moved since its last state message.
+/// nodes, because the robot has possibly moved since its last state message.
 const START_DEVIATION_M: f64 = 2.0;
 
 /// The header of a message that the desk sends to a robot.
 #[derive(Clone, Copy, Debug)]
 pub struct Header {
-    /// Number of the message within its topic.
+    /// Sequence number of this message among all messages on the same topic.
     pub id: u32,
     pub at: Moment,
 }
@@ -185,7 +185,7 @@ pub fn read(payload: &[u8]) -> Result<(Received, Value), Unreadable> {
 }
 
 /// Returns whether a message of the topic `connection` reports that the robot is connected. A robot
-/// without a connection may still work, so the result does not show whether the robot works.
+/// without a connection can still work, so the result does not show whether the robot works.
 pub fn is_connected(message: &Value) -> bool {
     message["connectionState"] == "ONLINE"
 }

@@ -324,8 +324,9 @@ impl Dynamodb {
             buckets.spawn(query.send());
         }
         // Each partition sends one response. A truncated response contains no documents after its
-        // last key. `complete_until` is the smallest last key of all truncated responses. Documents
-        // after this key are removed from the result, because some of them can be missing.
+        // last key. `complete_until` is the smallest last key of all truncated responses. After
+        // this key, documents of a truncated response can be missing. The result therefore contains
+        // only documents up to this key.
         let (mut found, mut complete_until) = (BTreeMap::new(), None::<String>);
         while let Some(response) = buckets.join_next().await {
             let response = response.map_err(|error| {
@@ -363,9 +364,9 @@ impl Dynamodb {
     }
 }
 
-/// Waits before a batch request is sent again. `round` is the number of the repetition. The wait is
-/// 20 ms before the first repetition, and doubles before each further repetition. Round 0 is the
-/// first request, so there is no wait.
+/// Waits before a batch request is sent again. `round` is 1 for the first repetition, 2 for the
+/// second repetition, and so on. The wait is 20 ms before the first repetition, and doubles before
+/// each further repetition. Round 0 is the first request, so there is no wait.
 async fn wait(round: u32) {
     if round > 0 {
         tokio::time::sleep(std::time::Duration::from_millis(10 << round)).await;
@@ -448,7 +449,7 @@ impl Views for Dynamodb {
                     self.remember(view, key, None);
                     // The put is rejected. An earlier attempt may have stored the document, but its
                     // response was lost. If the stored document is equal to this document, the put
-                    // therefore counts as successful.
+                    // is therefore treated as successful.
                     let stored = rejected
                         .item()
                         .filter(|stored| sequence(stored) == document.sequence);
@@ -512,8 +513,9 @@ impl Views for Dynamodb {
                         });
                     }
                     Some(((sequence, _), _)) => strays.push((entry, *sequence)),
-                    // The document of this row does not exist, but the row is not deleted. A
-                    // concurrent put may have written this row, and may store the document next.
+                    // The document of this row does not exist, but the row is not deleted. Perhaps
+                    // a concurrent put has just written this row and has not stored its document
+                    // yet.
                     None => {}
                 }
             }

@@ -155,8 +155,9 @@ impl Dynamodb {
         }
     }
 
-    /// Returns one page of the index rows in a range. Also returns the key at which the next page
-    /// begins.
+    /// Returns one page of the index rows in a range. Also returns the table key after which the
+    /// next page begins, or `None` if no further page exists. The returned page begins after the
+    /// table key `from`.
     pub(super) async fn rows(
         &self,
         range: &Range<'_>,
