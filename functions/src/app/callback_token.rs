@@ -25,8 +25,8 @@ pub fn ticket_of(key: &[u8; 32], app: &AppCode, token: &str, now: Moment) -> Opt
     let text = String::from_utf8(URL_SAFE_NO_PAD.decode(token.trim()).ok()?).ok()?;
     let (claim, given) = text.rsplit_once('.')?;
     let (until, ticket) = claim.split_once('.')?;
-    // Two hashes are compared, because this comparison takes constant time. An attacker therefore
-    // cannot find the signature by measuring the time.
+    // This code compares hashes of the two signatures, because the comparison of hashes takes
+    // constant time. An attacker therefore cannot find the correct signature by measuring the time.
     let is_signed = blake3::hash(given.as_bytes()) == blake3::hash(mac(key, app, claim).as_bytes());
     (is_signed && until.parse::<i64>().ok()? >= now.0).then(|| TicketSn(ticket.to_owned()))
 }

@@ -32,7 +32,7 @@ pub fn stored_card<C: Card>(stream: &str, document: &Document) -> Result<C, Erro
 }
 
 /// Converts a card (the summary of a stream) to the bytes that are stored. Each personal value is
-/// encrypted with the key of its person.
+/// encrypted with the key of the person to whom the value belongs.
 pub(crate) async fn write_card<C: Card>(ledger: &Ledger, card: &C) -> Result<Vec<u8>, Error> {
     let mut sealed = card.clone();
     ledger.seal(sealed.personals().into_iter()).await?;

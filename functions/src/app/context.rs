@@ -1,6 +1,6 @@
 //! Loads the data that commands on tickets need, such as services, workflow versions, role members, field
-//! options, and data from the company directory. Configuration is kept in a cache. If any part of the
-//! configuration changes, it is read again.
+//! options, and data from the company directory. The configuration objects, such as services, are kept in a
+//! cache. After any change of the configuration, an object from the cache is read again before it is used.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -57,13 +57,14 @@ pub struct Configuration {
     task_types: Cached<TaskType>,
     channel_accounts: Cached<ChannelAccount>,
     notification_policies: Cached<NotificationPolicy>,
-    /// The options of form fields that other systems provide.
+    /// Loads the options of those form fields whose options come from other systems.
     pub offers: Offers,
 }
 
-/// A cache of configuration objects. The key is the name of a stream. The configuration of the desk has a
-/// version number, which increases with each change. Each cached object is stored with the version number at
-/// the time of its read. If the version number has increased since then, the object is read again.
+/// A cache of configuration objects. The key of an object is the name of its event stream. The configuration
+/// of the desk has a version number, which increases with each change. Each cached object is stored with the
+/// version number at the time of its read. If the version number has increased since then, the object is read
+/// again.
 type Cached<T> = Cache<String, (u64, Arc<T>)>;
 
 /// All versions of one workflow. Tickets with the same workflow version share one copy in memory.

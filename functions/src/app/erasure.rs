@@ -2,7 +2,7 @@
 //!
 //! The erasure first removes the user name and the encryption key of the person. Then the erasure
 //! removes the data that contains encrypted values of the person: ticket variables, uploaded files
-//! and values in stored documents. A report lists the data that remains.
+//! and values in stored documents. A report lists the personal data that is not removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,8 +50,8 @@ pub enum NotErased {
     Technical(#[from] Error),
 }
 
-/// The result of an erasure or of a dry run. The report lists the removed data and the data that
-/// remains.
+/// The result of an erasure or of a dry run. The report lists the data that is removed and the data
+/// that is not removed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
     pub person: PersonId,
@@ -86,9 +86,10 @@ pub struct Remaining {
     pub streams: Vec<String>,
 }
 
-/// Returns a report about the data that an erasure of a person would remove. This function changes
-/// no data. The parameter `person` is a user name or a person id. `is_configuration` returns true
-/// for the name of a configuration stream. `progress` reports the progress of the search.
+/// Returns a report about the data that an erasure of a person would remove. This function searches
+/// all commits for this data, but changes no data. The parameter `person` is a user name or a
+/// person id. `is_configuration` returns true for the name of a configuration stream. `progress`
+/// reports the progress of the search.
 pub async fn survey(
     app: &App,
     person: &str,
@@ -107,8 +108,8 @@ pub async fn survey(
 /// is a user name or a person id. An interrupted erasure may have removed the user name already. To
 /// complete such an erasure, the caller must use the person id.
 ///
-/// `is_configuration` returns true for the name of a configuration stream. `progress` reports the
-/// progress of the search.
+/// `is_configuration` returns true for the name of a configuration stream. This function searches
+/// all commits for data of the person, and `progress` reports the progress of this search.
 pub async fn erase(
     app: &App,
     person: &str,
@@ -124,8 +125,8 @@ pub async fn erase(
     match clean(app, &pid, &mut inventory, progress).await {
         Ok(documents) => Ok(report(app, pid, inventory, is_configuration, documents, true).await?),
         Err(error) => {
-            // The log also contains the person id, because the client may be disconnected and may
-            // not receive this error. The operator needs the person id to complete the erasure.
+            // The log also contains the person id, because a disconnected client does not receive
+            // this error. The operator needs the person id to complete the erasure.
             tracing::error!(person = %pid, %error, "an erasure is incomplete; erase the person again by this id");
             Err(NotErased::Unfinished { person: pid, error })
         }
@@ -183,9 +184,9 @@ async fn clean(
     for name in &inventory.secrets {
         app.ledger.keys.remove_secret(name).await?;
     }
-    // Removes old copies of the user name and the key from the key store. This call fails if
-    // another process reads the key store at the same time. The next steps are executed even after
-    // such a failure.
+    // Removes old copies of the user name and the encryption key of the person from the key store.
+    // This call fails if another process reads the key store at the same time. Even after such a
+    // failure, the code below removes the other data of the person.
     let scrubbed = app.ledger.keys.scrub().await;
     for id in &inventory.files {
         attachments::erase_content(app, id).await?;

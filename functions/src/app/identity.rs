@@ -222,9 +222,9 @@ impl Credentials {
             if self.replaced.load(Ordering::Relaxed) == replaced
                 && let Err(error) = self.keep(code, digest).await
             {
-                // If writing the new record fails, the old Argon2 record remains valid. For
-                // example, this process may have no permission to write secrets. The command
-                // `setup` can then replace the record.
+                // The new record could not be written, for example because this process has no
+                // permission to write secrets. The old Argon2 record remains valid. The command
+                // `setup` can replace the old record later.
                 tracing::warn!(%error, code, "the record of a secret was not renewed");
             }
         }

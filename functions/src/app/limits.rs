@@ -203,7 +203,7 @@ pub struct Limits {
 #[derive(Debug)]
 struct OpenUpload {
     begun: Moment,
-    /// The size of each received part, in bytes. The key is the part number.
+    /// A map from the number of each received part to the size of this part in bytes.
     parts: HashMap<u32, u64>,
 }
 
@@ -219,8 +219,9 @@ impl Limits {
         self.applies.get().is_some()
     }
 
-    /// Counts one request of a caller with verified credentials. A caller is a pair of client app
-    /// and user. Until the request ends, it is also one of the concurrent requests of this caller.
+    /// Counts one request of a caller with verified credentials. A caller is a pair of client app and
+    /// user. Until the request ends, the request also counts as one of the concurrent requests of this
+    /// caller.
     ///
     /// Returns `Limited` if the caller exceeds a limit.
     pub(crate) fn asked(&self, of: Of, now: Moment) -> Result<(), Error> {
@@ -644,13 +645,13 @@ struct Transfers(Arc<Mutex<Running>>);
 type Running = (usize, HashMap<Option<Of>, usize>);
 
 impl Transfers {
-    /// Starts a transfer of the given size for one caller. Returns `None` if the transfer exceeds
-    /// one of two limits.
+    /// Starts a transfer of the given size for one caller. Returns `None` if the transfer exceeds one of
+    /// two limits.
     ///
-    /// The limit `most` applies to the total size of the transfers of all callers. The limit
-    /// `most_of_one` applies to the total size of the transfers of this caller. As an exception, a
-    /// limit allows a transfer of any size while its total is zero. Without this exception, a very
-    /// large transfer could never start.
+    /// The limit `most` applies to the total size of the transfers of all callers. The limit `most_of_one`
+    /// applies to the total size of the transfers of this caller. While no other transfer counts for a
+    /// limit, this limit allows a transfer of any size. Otherwise, a very large transfer could never
+    /// start.
     fn start(
         &self,
         of: Option<Of>,
@@ -674,8 +675,8 @@ impl Transfers {
     }
 }
 
-/// A file transfer, a request or a response that is in progress. It is part of the counts in
-/// `Transfers` until this value is dropped.
+/// A file transfer, a request or a response that is in progress. Until this value is dropped, `Transfers`
+/// counts the transfer, the request or the response.
 #[derive(Debug)]
 pub(crate) struct Transfer {
     of: Option<Of>,

@@ -214,7 +214,7 @@ impl People {
 
     /// Replaces user names with person ids in those fields of a ticket form that contain people.
     ///
-    /// The parameter `besides` is the number of user names in the other parts of the request. The
+    /// The parameter `besides` is the count of user names in the other parts of the request. The
     /// form and the other parts together may contain at most [`NAMED_MAX`] user names. This limit
     /// is checked before the key store is read.
     pub async fn form_in(

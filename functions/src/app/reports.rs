@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::app::times;
 
-/// Number of commits that one read of the feed returns.
+/// Number of commits that one read of the feed (the sequence of all commits) returns.
 const PAGE: usize = 1000;
 
 /// Builds the incident log from all commits of the feed (the sequence of all commits), and returns

@@ -18,8 +18,8 @@ use infra::{CommandEnvelope, Error, Ledger};
 use super::{runner, wrong_queue};
 use crate::App;
 
-/// Executes an intent (a request for work) from a message. Creates the API call and executes its
-/// first step.
+/// Executes an intent (a request for work) from a message. Creates the API call and makes its first
+/// attempt.
 pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(), Error> {
     let Intent::StartApiCall(call) = intent else {
         return Err(wrong_queue(message));

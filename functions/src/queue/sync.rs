@@ -1,5 +1,5 @@
 //! Processes the messages of the queue `sync`. A message creates an application (a ticket in an
-//! external ITSM) or starts the next step of an application.
+//! external ITSM), or continues the work on an application.
 
 use async_trait::async_trait;
 use domain::attempt::{Attempts, Policy, Report, Verdict};
@@ -98,8 +98,8 @@ pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
     step(app, &due.stream).await
 }
 
-/// Executes the next step of an application (a ticket in an external ITSM) if the time of this step
-/// has come.
+/// Makes the next attempt to send a request about an application (a ticket in an external ITSM).
+/// Does nothing before the time of this attempt.
 async fn step(app: &App, stream: &str) -> Result<(), Error> {
     runner::run::<Application>(app, stream).await
 }
@@ -207,7 +207,8 @@ impl Outgoing for Application {
     }
 
     /// Stores the result of the application (a ticket in an external ITSM) in the ticket of this
-    /// desk. Then closes the application, so that no further step follows.
+    /// desk. Then closes the application, so that the desk sends no further request about the
+    /// application.
     async fn conclude(&self, app: &App, stream: &str) -> Result<(), Error> {
         let (Some(requested), Some(outcome)) = (&self.requested, &self.outcome) else {
             return Ok(());

@@ -227,8 +227,8 @@ fn in_stream_order(arrived: &[Arrived]) -> Vec<&Arrived> {
         .collect()
 }
 
-/// Returns how many of the waiting commits fit into the next page of the feed. The result is at
-/// least 1.
+/// Returns how many commits of `waiting` fit into the next page of the feed. `waiting` contains
+/// commits without a feed position. The result is at least 1.
 fn fitting(waiting: &[&Arrived]) -> usize {
     let mut bytes = 0;
     let fits = |arrived: &&&Arrived| {

@@ -12,7 +12,7 @@ use crate::stream::follow::due;
 const SWEEP_MAX: usize = 100_000;
 
 /// Puts a message into a queue for every reached deadline. Each aggregate type has a queue for its
-/// deadlines. Returns the number of messages.
+/// deadlines. Returns how many messages were put into queues.
 ///
 /// The message for a deadline always has the same id. Some queues ignore a message with a known id.
 /// For such queues, `every_ms` is `None`.

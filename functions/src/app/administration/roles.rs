@@ -12,7 +12,7 @@ use crate::App;
 
 use super::{AdministrationError, define, definitions::used_in};
 
-/// Returns the name of each role. The key is the role id.
+/// Returns a map from the id of each role to the name of this role.
 pub async fn role_names(app: &App) -> Result<BTreeMap<RoleId, String>, Error> {
     let roles = app.configuration.roles().await?;
     Ok(roles

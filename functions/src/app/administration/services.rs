@@ -166,8 +166,11 @@ pub async fn name_is_free(
     }
 }
 
-/// Stores the definition of a service. Returns an error if another service has the same name. Also
-/// returns an error if the workflow version is not in the list of versions.
+/// Stores the definition of a service. Returns an error in these cases:
+///
+/// - Another service has the same name.
+/// - The request selects a new workflow version that is not in the list of versions of the workflow.
+/// - The request selects a new version of a closed workflow.
 pub async fn define_service(
     app: &App,
     by: &Meta,
@@ -191,8 +194,9 @@ pub async fn define_service(
             return Err(AdministrationError::Workflow(workflow::Rejection::IsClosed));
         }
     }
-    // Two requests may use the same service name at the same time. All service names are in one
-    // event stream (the service catalog). The ledger therefore accepts only one of these requests.
+    // Two requests can try to use the same service name at the same time. All service names are in
+    // one event stream (the service catalog). The ledger therefore accepts only one of these
+    // requests, and rejects the other request.
     let name = defined.is_listed.then(|| defined.name.clone());
     name_service(app, by, defined.service, name).await?;
     define::<Service>(app, by, format!("service-{}", defined.service), defined).await
@@ -220,8 +224,9 @@ pub(super) async fn name_service(
         };
         match on_catalog(app, by, &command).await {
             Ok(_) => return Ok(()),
-            // Another service has reserved the name, but this service may not exist. This happens
-            // if a process stops after the reservation and before it stores the service.
+            // Another service has reserved the name, but possibly this other service does not
+            // exist. This happens if a process stops after it reserves the name and before it
+            // stores the service.
             Err(AdministrationError::Catalog(config::Rejection::ServiceNameTaken {
                 name,
                 by: holder,

@@ -52,9 +52,9 @@ impl From<ExecuteError<Attachment>> for NotTaken {
 }
 
 /// Returns the id for an upload. Without an idempotency key, the id is random. With an idempotency
-/// key, the id depends only on this key, the client app and the person who uploads the file. A
-/// repeated request therefore gets the same id. In this case, the id is computed with a secret key
-/// of the desk, so that other programs cannot guess the id.
+/// key, the id is computed from this key, the client app, the person who uploads the file, and a
+/// secret key of the desk. A repeated request therefore gets the same id, and other programs cannot
+/// guess the id.
 ///
 /// The parameter `key` contains the code of the client app, the person and the idempotency key.
 pub async fn id(app: &App, key: Option<(&str, &PersonId, &str)>) -> Result<AttachmentId, Error> {
@@ -97,9 +97,9 @@ async fn execute(
         .state)
 }
 
-/// Starts an upload, and returns the state of the new attachment. If `subject` is set, the name and
-/// the bytes of the file are encrypted with the key of this person. Otherwise, the bytes are
-/// encrypted with a key of the desk.
+/// Starts an upload, and returns the state of the new attachment. `subject` is the person to whom
+/// the file belongs. If `subject` is set, the name and the bytes of the file are encrypted with the
+/// key of this person. Otherwise, the bytes are encrypted with a key of the desk.
 pub async fn begin(
     app: &App,
     id: &AttachmentId,

@@ -131,8 +131,10 @@ async fn state(
 ) -> Result<Result<(), Unused>, Error> {
     let snapshot = v2::snapshot(body);
     let (mut known, last) = robots::state(app, name).await?;
-    // A state is older only if its number and its time are not greater than the last number and the
-    // last time. After a restart of the robot, the numbers start again, but the time is later.
+    // A robot gives each state message a number and a time. A message is newer than the stored
+    // state if its number or its time is greater than the stored value. After a restart of the
+    // robot, the numbers start again, but the time is greater. A message that is not newer is
+    // ignored if it differs from the stored state.
     let is_older = known.has_state
         && header.header <= known.header
         && header.timestamp <= known.timestamp
@@ -162,8 +164,8 @@ async fn state(
         missions::observe(app, &dispatch, epoch, &snapshot, received).await?;
     }
     if snapshot.is_idle() {
-        // Because of this state, the mission may already have ended the reservation of the robot.
-        // The reservation is therefore read again.
+        // While this state was processed, a mission of the robot can have ended the reservation of
+        // the robot. The reservation is therefore read again.
         let robot = robots::load(app, &robots::stream_of(name)).await?;
         if matches!(
             robot.slot,

@@ -31,11 +31,12 @@ const MINUTE_MS: i64 = 60_000;
 /// Default time limit for a mission without a valid definition, in minutes. After this time, a
 /// person gets the work.
 const DEFAULT_MIN: u32 = 10;
-/// Maximum number of consecutive steps of one mission (work for a robot) in one call.
+/// Maximum number of steps that one call executes for a mission (work for a robot). The choice of a
+/// robot, for example, is one step.
 const STEPS_MAX: usize = 8;
 
-/// Opens a mission (work for a robot) for an automatic workflow node, and executes the first step
-/// of the mission. `id` is the id of the mission. A repeated call with the same id does not open a
+/// Opens a mission (work for a robot) for an automatic workflow node, and tries to choose a robot
+/// for the mission. `id` is the id of the mission. A repeated call with the same id does not open a
 /// second mission.
 pub async fn open(app: &App, id: &str, start: StartServiceTask) -> Result<(), Error> {
     let stream = format!("dispatch-{id}");
@@ -428,14 +429,16 @@ async fn execute(
         .await
     {
         Ok(outcome) => outcome,
-        // Another worker already executed the same step of the mission.
+        // Another worker has already changed the mission, and the mission no longer waits for a
+        // robot.
         Err(ExecuteError::Rejected(Rejection::NotQueued)) => return Ok(()),
         Err(failure) => return Err(failure.unexpected()),
     };
     for event in &outcome.events {
         if let Err(error) = follow_up(app, stream, &outcome.state, event, cause).await {
-            // A message could not be sent to the robot, or its reservation could not be ended. This
-            // work is repeated at a later deadline or after a later state message of the robot.
+            // Either a message could not be sent to the robot, or the reservation of the robot
+            // could not be ended. The desk tries again at a later deadline of the mission, or after
+            // a later state message of the robot.
             tracing::warn!(%error, stream, "a message to a robot or a release was not sent");
         }
     }
@@ -455,10 +458,9 @@ async fn follow_up(
     else {
         return Ok(());
     };
-    // One state message can end an attempt and also show that the robot has no more work. But a
-    // robot becomes free only through a state message that arrives after the end of its
-    // reservation. The end of the reservation is therefore set to one millisecond before this
-    // message.
+    // A state message that ends an attempt can also show that the robot has no more work. The robot
+    // then becomes free, but only if its reservation ended before the message arrived. The end of
+    // the reservation is therefore set to one millisecond before the arrival of the message.
     let ended = match cause {
         Cause::State(received) => received.plus_ms(-1),
         Cause::Own | Cause::Deadline(_) => app.ledger.clock.now(),

@@ -16,7 +16,8 @@ use crate::App;
 use crate::app::cards::read_card;
 use events::{Meta, Origin};
 
-/// The name of the view that contains the last state of each robot. The key is the robot name.
+/// The name of the view that contains the last state of each robot. The view has one document for
+/// each robot, and the key of the document is the robot name.
 pub const STATES: &str = "robot_state";
 /// Maximum number of robots in one desk.
 pub const ROBOTS_MAX: usize = 10_000;
@@ -26,8 +27,9 @@ pub const ROBOTS_MAX: usize = 10_000;
 pub struct RobotState {
     pub snapshot: Snapshot,
     pub received: Moment,
-    /// The number of the last state message. The robot sets this number and the value in
-    /// `timestamp`.
+    /// The robot gives each of its state messages a number. This field contains the number of the
+    /// message that the desk stored last. The field `timestamp` contains the time that the robot
+    /// wrote into this message.
     pub header: u32,
     pub timestamp: i64,
     /// The time at which the robot or the message broker reported a lost connection. While the

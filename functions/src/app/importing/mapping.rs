@@ -56,7 +56,7 @@ pub struct Mapping {
     written: Written,
 }
 
-/// The mapping (the import configuration) for one opened file. This value contains the number of
+/// The mapping (the import configuration) for one opened file. This value contains the position of
 /// each used column in the header line, and the rules for the values of the columns.
 pub struct Places {
     case: Column,
@@ -86,8 +86,8 @@ pub struct Places {
 }
 
 /// Defines which columns of a row contain the value of one event field, such as the case or the
-/// title. All members are empty if the mapping (the import configuration) does not define the
-/// field.
+/// title. If the mapping (the import configuration) does not define the event field, all members of
+/// this struct are empty.
 #[derive(Clone, Debug, Default)]
 struct Column {
     columns: Vec<usize>,
@@ -166,7 +166,8 @@ impl Mapping {
         })
     }
 
-    /// Returns the names of all columns that the mapping reads from a log file.
+    /// Returns the names of all columns that the mapping (the import configuration) reads from a
+    /// log file.
     fn names(&self) -> Vec<String> {
         let columns = &self.written.columns;
         let roles = [
@@ -209,7 +210,8 @@ impl Mapping {
         names
     }
 
-    /// Returns the column names that the mapping uses but the header line does not contain.
+    /// Returns the column names that the mapping (the import configuration) uses but the header
+    /// line does not contain. `headers` contains the names from the header line.
     pub fn absent(&self, headers: &[String]) -> Vec<String> {
         let mut absent: Vec<String> = Vec::new();
         for name in self.names() {
@@ -498,8 +500,8 @@ impl Mapping {
 
 impl Places {
     /// Returns the value of the column at position `at`, without whitespace at the start and the
-    /// end. Returns `None` for an empty value, and for a value such as `n/a` that the mapping lists
-    /// as missing.
+    /// end. Returns `None` for an empty value. Also returns `None` for a value such as `n/a` that
+    /// the mapping (the import configuration) lists as missing.
     fn known<'a>(&self, record: &'a Record, at: usize) -> Option<&'a str> {
         Some(trimmed(record.get(at)))
             .filter(|text| !text.is_empty() && !self.missing.iter().any(|missing| missing == text))

@@ -36,8 +36,8 @@ pub fn secret_of(key: &[u8; 32], application: &str) -> String {
 /// wrong.
 pub fn application_of<'a>(key: &[u8; 32], secret: &'a str) -> Option<&'a str> {
     let (application, given) = secret.split_at_checked(ID_CHARS)?;
-    // Two hashes are compared, because this comparison takes constant time. An attacker therefore
-    // cannot find the signature by measuring the time.
+    // This code compares hashes of the two signatures, because the comparison of hashes takes
+    // constant time. An attacker therefore cannot find the correct signature by measuring the time.
     let is_valid =
         blake3::hash(given.as_bytes()) == blake3::hash(signature(key, application).as_bytes());
     is_valid.then_some(application)

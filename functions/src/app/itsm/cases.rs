@@ -136,8 +136,8 @@ async fn receive_one(app: &App, arrival: &Arrival<'_>, meta: &Meta) -> Result<Re
     if freshness != Freshness::Older {
         match process(app, &stream, Some(meta)).await {
             Ok(()) => {}
-            // The content of the record is already stored. At its deadline, the case (the event
-            // stream of this record) is processed again.
+            // The content of the record is already stored, so this error is only logged. At its
+            // deadline, the case (the event stream of this record) is processed again.
             Err(error) => tracing::warn!(%error, stream, "a case is not processed yet"),
         }
     }
@@ -284,8 +284,8 @@ pub async fn process(app: &App, stream: &str, request: Option<&Meta>) -> Result<
                 }
                 return Ok(());
             }
-            // Newer content arrived for the same record, or another worker processed the content
-            // first. The loop tries again with the current state.
+            // Either newer content arrived for the same record, or another worker already processed
+            // this content. The loop tries again with the current state of the case.
             Err(ExecuteError::Technical(error)) if error.kind == Kind::Stale => {}
             Err(failure) => return Err(not_expected(failure)),
         }
@@ -449,9 +449,13 @@ impl Step<'_> {
         }))
     }
 
-    /// Moves the content of a record to the case (the event stream) with the correct record id.
-    /// Returns the command that stores the link to that case. Earlier, the mapping did not find the
-    /// record id in this content. A corrected mapping finds the record id.
+    /// Stores the content of a record in the case (the event stream) with the correct record id,
+    /// and processes this case. Returns the command that stores the name of this case in the
+    /// current case.
+    ///
+    /// The current case has no correct record id: an earlier version of the mapping (the rules for
+    /// reading a record) did not find the record id in the content. The corrected mapping finds the
+    /// record id.
     async fn identify(&self, mapping: &CaseMapping, record: &Value) -> Result<Command, Failure> {
         let arrival = Arrival {
             source: &self.case.source,

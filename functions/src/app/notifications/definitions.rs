@@ -63,7 +63,7 @@ pub struct Definitions {
 
 impl Definitions {
     /// Reads and checks the text of a TOML file. If the text is invalid, returns an English text that names
-    /// the wrong entry and the wrong member.
+    /// the wrong entry and the wrong member of this entry.
     pub fn read(text: &str) -> Result<Self, String> {
         let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
         let accounts: Vec<_> = file

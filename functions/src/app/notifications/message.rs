@@ -55,7 +55,7 @@ const ENGLISH: Texts = Texts {
     closing: |node| format!("You receive this message because the node \"{node}\" waits for you."),
 };
 
-/// Returns the message of the notification `requested`. The card contains the ticket.
+/// Returns the message of the notification `requested`. `card` is the stored summary of the ticket.
 ///
 /// The message contains no title if the service of the ticket requires that free text is encrypted, or if the
 /// title itself is encrypted. The message never names other people than its recipient, because it is encrypted
@@ -116,8 +116,8 @@ pub async fn content(
     })
 }
 
-/// Returns the name of the priority with the given key. If the dictionary of priorities does not contain the
-/// key, returns the key.
+/// Returns the display name of a ticket priority. `key` is the key of the priority in the dictionary of
+/// priorities. If this dictionary does not contain the key, returns the key.
 async fn priority(app: &App, key: &str) -> Result<String, Error> {
     let dictionary = app.configuration.dictionary("PRIORITY").await?;
     let items = dictionary.0.iter().flat_map(|defined| &defined.items);

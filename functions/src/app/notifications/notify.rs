@@ -105,8 +105,8 @@ pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
     .await
 }
 
-/// Stores in the stream `notification` that one of its deliveries ended. A second call with the same `id`
-/// does nothing.
+/// Stores the end of a delivery in its notification. `notification` is the name of the event stream of the
+/// notification. `id` identifies this call: a second call with the same `id` does nothing.
 pub async fn end_delivery(
     app: &App,
     id: &str,
@@ -157,7 +157,7 @@ async fn execute(
         .map_err(ExecuteError::unexpected)
 }
 
-/// Returns the state of a ticket. The state of a missing ticket contains no creation.
+/// Returns the state of a ticket. If the ticket does not exist, returns an empty state.
 async fn ticket(app: &App, sn: &TicketSn) -> Result<Ticket, Error> {
     Ok(app.ledger.load::<Ticket>(&sn.stream()).await?.aggregate.0)
 }

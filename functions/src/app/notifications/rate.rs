@@ -14,10 +14,10 @@ use crate::App;
 /// The name of the view with one document for each channel account. The document contains the times of the
 /// last messages.
 pub const LIMIT: &str = "limit";
-/// The length of the period to which the limit applies, in milliseconds.
+/// The length of the period for which the messages of a channel account are limited, in milliseconds.
 const PERIOD_MS: i64 = 60_000;
-/// Maximum number of attempts to write a document. An attempt fails if another worker changes the same
-/// document at the same time.
+/// Maximum number of attempts to write the document with the message times of a channel account. An attempt
+/// fails if another worker changes the same document at the same time.
 const ATTEMPTS_MAX: usize = 20;
 
 /// The document of one channel account. It contains the times of the last messages, from the oldest to the
@@ -25,7 +25,8 @@ const ATTEMPTS_MAX: usize = 20;
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Last {
     times: VecDeque<Moment>,
-    /// A random id. Because of this id, two workers never write equal documents.
+    /// A random id of the write that stored this document. Because of this id, two workers never write equal
+    /// documents.
     writer: String,
 }
 

@@ -19,7 +19,7 @@ use crate::app::times;
 /// Maximum number of deliveries of one notification that the explanation contains.
 const DELIVERIES_MAX: usize = 100;
 
-/// One step in the history of a notification.
+/// One event in the history of a notification, with a text that explains the event to people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     pub at: Moment,
@@ -40,8 +40,8 @@ pub async fn steps(
     let words = Words { language, zone };
     let mut steps = Vec::new();
     for envelope in history_from::<NotificationEvent>(&app.ledger, stream, 1).await? {
-        // This event is omitted, because the stream of the delivery contains the same result with more
-        // details.
+        // The end of a delivery is omitted here, because the stream of the delivery contains the same
+        // result with more details.
         if !matches!(envelope.event, NotificationEvent::DeliveryEnded(_)) {
             let text = words.of_notification(&envelope.event);
             steps.push(step(&envelope, "", text));
@@ -58,8 +58,8 @@ pub async fn steps(
             steps.push(step(&envelope, &account, text));
         }
     }
-    // If steps have the same time, the steps of deliveries come after the start of the notification and
-    // before its end. Two events of one stream keep their order.
+    // If several steps have the same time, the steps of deliveries come after the start of the
+    // notification and before the end of the notification. Two events of one stream keep their order.
     steps.sort_by_key(|step| (step.at, rank(&step.event)));
     Ok(steps)
 }

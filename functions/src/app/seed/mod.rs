@@ -305,8 +305,8 @@ pub async fn field_with_names(
     definition: &Definition,
 ) -> Result<(), Error> {
     field.default = app.people.value_out(Some(field), &field.default).await?;
-    // Most fields have no conditions, and this step is skipped for them. This saves time, because
-    // API lists call this function for every field of a node.
+    // Most fields have no conditions, so there are no person ids to replace in their conditions.
+    // This check saves time, because API lists call this function for every field of a node.
     if field.hidden_when.is_some() || field.rule.is_some() {
         for text in field.people_compared_mut(&definition.people_keys()) {
             *text = app.people.names_in(text).await?;

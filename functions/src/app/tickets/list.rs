@@ -31,9 +31,9 @@ pub const PARTS_MAX: usize = 1_000;
 /// The conditions that a ticket must meet to be in a list. An empty condition accepts every ticket.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// Limits the list to the tickets of one person. The first value is the name of a database
-    /// index, such as `creator` for the tickets that the person created. The value is `None` for
-    /// the list of all tickets.
+    /// Limits the list to the tickets of one person. The pair consists of the name of a database
+    /// index and the id of this person. For example, the index `creator` selects the tickets that
+    /// the person created. The value is `None` for the list of all tickets.
     pub list: Option<(&'static str, PersonId)>,
     pub creator: Option<PersonId>,
     pub catalogs: Vec<String>,

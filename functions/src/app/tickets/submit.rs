@@ -30,11 +30,12 @@ const COLLISIONS_MAX: u32 = 5;
 /// Maximum length of a tag, in characters (reference/bk-itsm.md 3.1).
 pub const TAG_MAX: usize = 32;
 
-/// The input of [`submit`]: the new ticket, its secrets and the idempotency key of the request.
+/// The input of [`submit`]: the command that opens the ticket, the variables and the callback
+/// receiver (both can contain secrets), and the idempotency key of the request.
 #[derive(Clone, Debug)]
 pub struct Submission {
-    /// The command that opens the ticket. Some people in the command may not be registered yet. The
-    /// function [`submit`] registers these people, and writes their person ids and the ticket
+    /// The command that opens the ticket. Possibly some people in the command are not registered yet.
+    /// The function [`submit`] registers these people, and writes their person ids and the ticket
     /// number into the command.
     pub open: Open,
     /// The variables for automatic workflow nodes, by variable name. The values may be secrets.
@@ -66,7 +67,8 @@ impl From<Error> for SubmitError {
 ///
 /// - Check the request. If the new ticket is created from an existing ticket, also check the existing
 ///   ticket.
-/// - Register people without a person id, and store the secrets in the key store.
+/// - Register people without a person id. Store the variables and the callback receiver in the key
+///   store, because they can contain secrets.
 /// - Open the ticket, and delete the draft of this ticket.
 /// - Wait until the card (the stored summary of the ticket) is stored, because ticket lists are
 ///   read from the cards.
@@ -207,9 +209,9 @@ pub async fn open(
                     .map_err(NotOpened::from);
             }
             Err(ExecuteError::Rejected(Rejection::Exists)) => {}
-            // Another request already opened a ticket with this number. Its command and the new
-            // command have the same command id, so the ledger returned the result of the earlier
-            // command. The loop tries the next number.
+            // Another request already opened a ticket with this number. The command of that request
+            // and the new command have the same command id, so the ledger returned the result of the
+            // earlier command. The loop tries the next number.
             Ok(outcome) if outcome.repeated && key.is_none() => {}
             other => {
                 let outcome = other?;

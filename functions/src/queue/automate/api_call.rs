@@ -22,8 +22,8 @@ use crate::app::outbound::{self, Described};
 use crate::app::tickets::service_task::{self, Awaiting};
 use crate::queue::runner::{self, Outgoing, Prepared};
 
-/// Executes the next step of an API call, if this step is already due. `stream` is the event stream
-/// of the API call.
+/// Makes the next attempt of an API call: sends a request and stores the result. Does nothing
+/// before the time of this attempt. `stream` is the name of the event stream of the API call.
 pub async fn step(app: &App, stream: &str) -> Result<(), Error> {
     runner::run::<ApiCall>(app, stream).await
 }
@@ -90,8 +90,8 @@ impl Outgoing for ApiCall {
     }
 }
 
-/// Prepares the next HTTP request of an API call. If no request can be sent, returns a verdict
-/// about the API call instead.
+/// Prepares the next HTTP request of an API call. If no request can be sent, returns a verdict (the
+/// result of the attempt, such as failure) instead.
 async fn prepare<'a>(app: &App, call: &'a ApiCall) -> Result<Prepared<'a, ApiCall>, Error> {
     let failed = |reason: String| {
         let outputs = BTreeMap::new();

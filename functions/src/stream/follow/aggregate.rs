@@ -144,8 +144,8 @@ impl<D: Decider, C: Card<Event = D::Event>> Aggregate for Row<D, C> {
     }
 }
 
-/// Returns the aggregate type of a stream. Returns `None` if the registry does not contain this
-/// type.
+/// Returns the aggregate type of a stream. Returns `None` if the list `registry` does not contain
+/// this type.
 pub fn find(registry: Registry, stream: &str) -> Option<&'static dyn Aggregate> {
     let name = events::aggregate_of(stream);
     registry

@@ -18,14 +18,14 @@ const SOON_MS: i64 = 120_000;
 /// Number of deadlines that one read of the index returns.
 const PAGE: usize = 1000;
 
-/// The deadlines of one stream. The key is the deadline id.
+/// The deadlines of one stream: a map from the id of each deadline to its time.
 type Deadlines = BTreeMap<String, Moment>;
 
 /// The sequence of an event, and the deadline change that this event causes.
 pub type Change = (i64, DeadlineChange);
 
-/// The result of [`apply`]. `put` stores the new deadlines. `messages` contains a message for each
-/// changed deadline that is reached within `SOON_MS`.
+/// The result of [`apply`]. `put` is the write that stores the new deadlines. `messages` contains a
+/// message for each changed deadline that is reached within `SOON_MS`.
 #[derive(Debug)]
 pub struct Applied {
     pub put: Put,

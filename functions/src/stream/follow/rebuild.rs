@@ -67,8 +67,8 @@ pub async fn cards<C: Card>(
                 let card: C = read_card(ledger, &key, &document).await?;
                 rebuilt.different +=
                     u64::from(!is_same(ledger, &key, old.as_ref(), &document, &card).await?);
-                // An unchanged card is also written. Its index entries may have changed, because a
-                // newer version of the desk may compute other entries.
+                // An unchanged card is also written. A newer version of the desk can compute other
+                // index entries for the same card, so its index entries may have changed.
                 views
                     .put_with(
                         C::VIEW,
@@ -142,10 +142,10 @@ async fn refold_the_feed<C: Card>(
 /// Builds each card (the stored summary of a stream) from the commits of its stream, up to the
 /// sequence of the stored card.
 ///
-/// A stream without a stored card is skipped, because its messages may not be sent yet. A new card
-/// would mark these commits as processed, and the messages would be lost. Only the command
-/// `ledgerdesk audit follow` may create a missing card, because this command also creates the
-/// messages.
+/// A stream without a stored card is skipped, because possibly the messages for its commits are not
+/// sent yet. A new card would mark these commits as processed, and the messages would be lost. Only
+/// the command `ledgerdesk audit follow` may create a missing card, because this command also
+/// creates the messages.
 async fn refold_each_stream<C: Card>(
     ledger: &Ledger,
     views: &dyn Views,
