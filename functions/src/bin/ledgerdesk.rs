@@ -46,7 +46,7 @@ fn print_error(text: &str) {
 
 /// Installs a panic hook that ends `ledgerdesk` if a write to standard output fails.
 ///
-/// Another program may read the output and end early, for example `| head`. In this case,
+/// Another program can read the output and end early, for example `| head`. In this case,
 /// `ledgerdesk` ends successfully without a message. For any other write error, such as a full
 /// disk, `ledgerdesk` ends with a failure.
 fn exit_on_failed_print() {

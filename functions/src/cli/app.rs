@@ -227,7 +227,7 @@ impl App {
     /// Returns the connection to the running service desk at `--url`. Returns `None` if the option
     /// `--url` is absent.
     ///
-    /// The function may read the app secret from standard input. Standard input can be read only
+    /// The function can read the app secret from standard input. Standard input can be read only
     /// once, so the command must call this function only once.
     fn running(&self) -> Result<Option<Running>, CommandError> {
         let Some(base) = &self.url else {
@@ -397,7 +397,7 @@ fn report(json: bool, code: &str, result: &str) {
 /// Returns all apps of a ledger, ordered by code.
 ///
 /// The function reads all commits of the ledger. It does not use the views (stored tables), because
-/// the views of a stopped service desk may be outdated.
+/// the views of a stopped service desk can be outdated.
 async fn all_apps(ledger: &Ledger) -> Result<Vec<Registered>, CommandError> {
     let (mut codes, mut position) = (std::collections::BTreeSet::new(), 0);
     loop {

@@ -1,9 +1,9 @@
 //! Implements `ledgerdesk backup`, which writes a consistent copy of the data of a service desk.
-//! The service desk may run during the backup.
+//! The service desk can run during the backup.
 //!
-//! The command first copies the ledger, then the people and their keys, and then the uploaded
-//! files. The later copies therefore contain all people, keys and files that the copied ledger
-//! refers to.
+//! The command first copies the ledger, then the key store (the names of people and their
+//! encryption keys), and then the uploaded files. The ledger refers to people, keys and files. The
+//! later copies therefore contain everything that the copied ledger refers to.
 
 use std::fs::{DirBuilder, File, Permissions};
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -82,24 +82,25 @@ pub(super) struct Manifest {
     pub position: i64,
     pub feed_hash: String,
     pub commits: u64,
-    /// The descriptions of the files in the backup. The manifest and the folder of keys are not in
-    /// this list.
+    /// The descriptions of the files in the backup. This list does not contain the manifest and the
+    /// files in the folder `keys`.
     pub files: Vec<Entry>,
     /// The uploads whose files were already missing in the service desk when the backup was made.
     pub missing: Vec<String>,
-    /// The file in this backup that contains people and keys. A restore can use a separate copy of
-    /// people and keys instead, if the copy is from the same service desk.
+    /// The file in this backup that contains the names of people and their encryption keys. A
+    /// restore can use a separate copy of this file instead, if the copy is from the same service
+    /// desk.
     pub keys: Entry,
 }
 
-/// The manifest file of a copy of people and keys. The user can store this copy outside of the
-/// backup directory.
+/// The manifest file of a copy of the key store (the names of people and their encryption keys).
+/// The user can store this copy outside of the backup directory.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct KeysManifest {
     pub format: u32,
     pub made_at: String,
-    /// The id of the ledger to which the keys belong. The key store and its ledger both contain
-    /// this id.
+    /// The id of the ledger. The ledger and its key store (the names of people and their encryption
+    /// keys) both contain this id.
     pub ledger_id: String,
     pub file: Entry,
 }
@@ -111,7 +112,7 @@ pub(super) struct Work {
     /// The path of the temporary directory.
     pub at: PathBuf,
     /// Whether the target directory already existed and was empty. The program does not replace
-    /// such a directory, because it may be a mount point.
+    /// such a directory with a new directory, because the existing directory can be a mount point.
     existed: bool,
     is_done: bool,
     /// A lock on the temporary directory. A temporary directory without a lock is abandoned,
@@ -217,7 +218,7 @@ impl Drop for Work {
     }
 }
 
-/// Removes the incomplete directories in `folder` that killed processes left. These directories may
+/// Removes the incomplete directories in `folder` that killed processes left. These directories can
 /// contain the names and the keys of people. The function `is_unfinished` receives the name of a
 /// directory, and returns true if the name marks an incomplete directory.
 fn remove_abandoned(folder: &Path, is_unfinished: impl Fn(&str) -> bool) {
@@ -571,9 +572,10 @@ impl Backup {
             },
         };
         write_file(&work.at.join(MANIFEST), &text_of(&manifest)?)?;
-        // The directory with the keys and the directory with the backup get their final names one
-        // after the other. The keys are first. If the process ends between the two steps, only the
-        // keys exist, which does no harm. A backup without keys would be useless.
+        // A backup without the encryption keys of people would be useless. The directory with the
+        // keys therefore gets its final name first, and the directory with the backup gets its
+        // final name second. If the process ends between the two renames, only the keys exist,
+        // which does no harm.
         if let Some(separate) = separate {
             separate.finish(MANIFEST)?;
         }

@@ -205,7 +205,7 @@ struct Day {
     tally: Tally,
     /// The lines of text about the scripted part of the demo.
     story: Vec<String>,
-    /// The figures about notifications, as JSON and as text.
+    /// The numbers of notifications, mails and robot messages, as JSON and as text.
     notifications: (Value, String),
     /// The number of tickets that the command line requested.
     tickets: u64,

@@ -1,4 +1,4 @@
-//! Implements `ledgerdesk forget`, which erases a person and reports which data remains.
+//! Implements `ledgerdesk forget`, which erases a person and reports which data is not erased.
 //!
 //! If the data of the service desk is on this machine, the service desk must be stopped first. For
 //! a running service desk, use the request `POST /v1/people/{person}/forget` instead.
@@ -93,8 +93,8 @@ impl Forget {
                 serde_json::to_string_pretty(&report).unwrap_or_default()
             ),
             Ok(report) => print(&report),
-            // An unknown user name does not count as a failure, because the person may already be
-            // erased.
+            // An unknown user name does not count as a failure. It is possible that the person is
+            // already erased.
             Err(NotErased::Unknown(person)) if self.json => {
                 println!(
                     "{}",

@@ -146,9 +146,9 @@ impl Import {
         ))
     }
 
-    /// Opens the service desk without creating a file. Returns the ledger and a key. The key is
-    /// used to compute a fingerprint (a keyed hash) of each row. Returns `None` if the service desk
-    /// or the key does not exist.
+    /// Opens the service desk without creating a file. Returns the ledger, and the secret key for
+    /// the fingerprints (keyed hashes) of the log rows. Returns `None` if the service desk or
+    /// this key does not exist.
     async fn desk(&self) -> Result<Option<(Ledger, [u8; 32])>, String> {
         let Some(directory) = self.target.directory() else {
             let cloud = self.target.connect().await?;

@@ -82,7 +82,8 @@ pub enum CommandError {
     Busy(String),
 }
 
-/// If another process uses the directory, the error text of the ledger contains this text.
+/// If another process uses the directory of the service desk, the error message of the ledger
+/// contains this text.
 const IN_USE: &str = "another process is writing";
 
 impl CommandError {

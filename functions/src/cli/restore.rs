@@ -40,8 +40,8 @@ pub struct Restore {
     pub json: bool,
 }
 
-/// The result of a successful verification: two manifests (lists of files) and the result of the
-/// ledger check.
+/// The result of a successful verification: the manifest (list of files) of the backup, the
+/// manifest of the key store copy, and the result of the ledger check.
 struct Verified {
     manifest: Manifest,
     keys: KeysManifest,

@@ -45,7 +45,7 @@ const SWEEP_MS: i64 = 60_000;
 /// deployment template configures SQS with the same value, and both values must be equal.
 pub const RECEIVES_MAX: u32 = 5;
 /// A table stream (the change stream of a DynamoDB table) consists of several shards, which deliver
-/// commits independently. An older commit from a slow shard may arrive later than a newer commit
+/// commits independently. An older commit from a slow shard can arrive later than a newer commit
 /// from a fast shard. This constant is the longest such delay, in milliseconds.
 const SHARD_LAG_MS: i64 = 300_000;
 /// Time until SQS delivers a message again after a transient error, in milliseconds.
@@ -201,8 +201,8 @@ impl Host {
             sequence: 1,
             body: sign.as_bytes().to_vec(),
         };
-        // The key of this entry is a hash of `sign`. The text itself is no suitable key, because
-        // another program may have chosen the text, and the text can have any length.
+        // `sign` is stored under a key, which is a hash of `sign`. The text itself is no suitable
+        // key, because another program possibly chose the text, and the text can have any length.
         self.app
             .views
             .put(
@@ -331,7 +331,7 @@ impl Host {
                 json!({ "itemIdentifier": id })
             })
         });
-        // A message may wait for a slow receiver. All messages of a batch are therefore processed
+        // A message can wait for a slow receiver. All messages of a batch are therefore processed
         // at the same time.
         let failures: Vec<Value> = join_all(works).await.into_iter().flatten().collect();
         Ok(json!({ "batchItemFailures": failures }))
@@ -383,10 +383,10 @@ impl Host {
     }
 }
 
-/// Processes the commits of one event stream in order. Each commit has an index, which is the
-/// position of its record in the batch. Returns `None` after success. After an error, returns the
-/// index of the first commit and the error. AWS must then deliver this record and all later records
-/// again.
+/// Processes the commits of one event stream in order. Each entry of `commits` contains a commit
+/// and the position of its record in the batch. Returns `None` after success. After an error,
+/// returns the position of the first commit in `commits`, and the error. AWS must then deliver the
+/// record at this position and all later records again.
 async fn follow_stream(
     app: App,
     births: Births,

@@ -27,8 +27,8 @@ use crate::stream::follow::{Follower, Received};
 use crate::stream::project;
 use crate::{App, http, queue, timer};
 
-/// Maximum number of commits in one step of the follower (the task that processes new commits).
-/// After each step, the follower stores the feed position of the last processed commit.
+/// Maximum number of commits that the follower (the task that processes new commits) reads at once.
+/// After these commits, the follower stores the feed position of the last processed commit.
 const PAGE: usize = 256;
 /// Time for which a message stays invisible to other workers after a worker has taken it. This time
 /// is longer than the longest outgoing request, so two workers do not process the same message.
@@ -46,8 +46,9 @@ const PROJECT_EVERY: Duration = Duration::from_millis(200);
 /// of the last commit. The desk writes each new head to a file.
 const HEADS_EVERY: Duration = Duration::from_secs(5);
 /// The view that stores the feed position of the follower (the task that processes new commits). An
-/// outdated position does no harm. Each card (the stored summary of one stream) contains the number
-/// of its last event, so the follower applies no event twice.
+/// outdated position does no harm. Each card (the stored summary of one stream) contains the
+/// sequence number of the last event that the card includes, so the follower applies no event
+/// twice.
 pub(crate) const CHECKPOINT: &str = "checkpoint";
 
 /// Number of tasks that process messages of robots. All messages of one robot go to the same task,
@@ -309,10 +310,10 @@ async fn pause(app: &App, name: &str) -> Duration {
     }
 }
 
-/// Checks the result of a finished task, and logs an error if the task panicked. In this case, the
-/// queue delivers the message of this task again after its lease (the time for which the message is
-/// invisible). After too many such failures, the message is parked (set aside with an error
-/// record).
+/// Checks the result of a task that processed a message of the queue `queue`. If the task panicked,
+/// the function logs an error. The queue then delivers the message again after its lease (the time
+/// for which the message is invisible). After too many such failures, the message is parked (set
+/// aside with an error record).
 fn note_panic(queue: &str, joined: Result<(), tokio::task::JoinError>) {
     if let Err(error) = joined {
         tracing::error!(%error, queue, "task of a message panicked");

@@ -148,7 +148,7 @@ enum Phase {
     Body,
     /// The server has sent a response and waits for the next request.
     Idle,
-    /// The server sends a response to an unauthenticated caller. Such a caller may read slowly on
+    /// The server sends a response to an unauthenticated caller. Such a caller can read slowly on
     /// purpose, to occupy connections.
     Sending,
     /// An authenticated caller has sent no byte of the request body, or read no byte of the
@@ -251,7 +251,7 @@ impl Connection {
 struct Connections {
     max: usize,
     /// Maximum number of connections from one IP address. Connections from the same machine
-    /// (loopback) have no such limit, because a local proxy may send the requests of many clients.
+    /// (loopback) have no such limit, because a local proxy can send the requests of many clients.
     per_address_max: usize,
     open: Mutex<(u64, HashMap<u64, Arc<Connection>>)>,
 }
@@ -265,9 +265,9 @@ impl Connections {
         }
     }
 
-    /// Registers a new connection, and returns the number and the object of this connection. If too
-    /// many connections are open, the function first closes an old connection that is not busy.
-    /// Returns `None` if all old connections are busy.
+    /// Registers a new connection, and returns its id and its object. If too many connections are
+    /// open, the function first closes an old connection that is not busy. Returns `None` if all
+    /// old connections are busy.
     fn admit(&self, address: IpAddr) -> Option<(u64, Arc<Connection>)> {
         let mut open = self.open.lock().expect("no holder panics");
         let (last, all) = &mut *open;

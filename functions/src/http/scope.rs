@@ -20,8 +20,8 @@ use crate::App;
 use crate::app::limits::{LARGE_ANSWER, Of, Transfer};
 use crate::app::request_scope::{Peer, SCOPE, Scope};
 
-/// Returns whether the header `If-None-Match` contains an entity tag (RFC 9110 13.1.2). Weak tags
-/// (with the prefix `W/`) and strong tags are compared as equal.
+/// Returns whether the header `If-None-Match` contains the entity tag `tag` (RFC 9110 13.1.2). The
+/// header value `*` matches every tag. The prefix `W/` of a weak tag is ignored in the comparison.
 pub fn is_known(if_none_match: &str, tag: &str) -> bool {
     let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
     if_none_match.trim() == "*"

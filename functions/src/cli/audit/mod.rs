@@ -335,9 +335,10 @@ async fn wrong_snapshots(ledger: &Ledger, stream: &str) -> Result<Vec<i64>, Erro
     }
 }
 
-/// Compares the accepted losses of commits in the file `<data>/heads` with the ledger. `accepted`
-/// contains the losses from the file. Each of these losses must also be recorded in the ledger.
-/// Returns a text for each loss that the ledger does not record.
+/// Checks the accepted losses of commits. A loss is accepted if the operator starts the desk
+/// although commits are missing. Each accepted loss must be in the file `<data>/heads` and also in
+/// the ledger. `accepted` contains the losses from the file. Returns a text for each loss that the
+/// ledger does not record.
 async fn unrecorded(ledger: &Ledger, accepted: &[Accepted]) -> Result<Vec<String>, Error> {
     if accepted.is_empty() {
         return Ok(Vec::new());

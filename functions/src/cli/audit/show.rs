@@ -37,7 +37,7 @@ impl Show {
             return List::default().run(target, json).await;
         };
         let ledger = target.read().await?;
-        // An id in an imported log may contain spaces. A stream name contains such an id in encoded
+        // An id in an imported log can contain spaces. A stream name contains such an id in encoded
         // form. If no stream has exactly the given name, the command therefore uses the encoded
         // form of this name.
         let encoded = encoded(stream);

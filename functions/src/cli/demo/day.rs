@@ -20,7 +20,8 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const RESPONSE_BYTES_MAX: usize = 4 << 20;
 /// The number of tickets that the simulation processes at the same time.
 const AT_ONCE: usize = 16;
-/// The largest number of steps per ticket. A ticket that needs more steps stays open.
+/// The largest number of actions that the simulation performs to process one ticket. A ticket that
+/// needs more actions stays open.
 const STEPS_MAX: usize = 30;
 const REQUESTERS: [&str; 8] = [
     "lisi", "chenwen", "chuyi", "weier", "jiangsan", "shenwu", "hanliu", "yangqi",
@@ -255,8 +256,8 @@ impl TicketRun {
                 return Ok((sn, self.refused, true));
             }
             if self.dice.percent(3) {
-                // With a probability of 3 percent per step, the simulation stops here and leaves
-                // the ticket open.
+                // Before each action on the ticket, the simulation stops with a probability of 3
+                // percent and leaves the ticket open.
                 return Ok((sn, self.refused, false));
             }
             let Some(step) = status["current_steps"]

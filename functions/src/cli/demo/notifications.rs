@@ -1,5 +1,6 @@
-//! Adds notifications to the demo: a mail relay and a robot on this machine, addresses of some approvers, and the
-//! figures at the end of the day.
+//! Adds notifications to the demo. The module starts a mail relay and a chat robot on this machine,
+//! and stores the addresses of some approvers. At the end of the simulated day, it returns how many
+//! notifications and messages were sent.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +16,11 @@ use crate::App;
 use crate::app::notifications::definitions::Definitions;
 use crate::queue::send::CHANNEL;
 
-/// The token and the key of the robot. Both are only for the demo.
+/// The access token and the signing secret of the imitated DingTalk robot. Both are only for the
+/// demo.
 const ROBOT: (&str, &str) = ("demo-robot", "SECdemo-robot");
-/// The approvers of the demo company who have addresses. The relay refuses the address `nobody@...`.
+/// Some approvers of the demo company: the user name and the addresses for notifications. The mail
+/// relay of the demo refuses the address `nobody@...`.
 const PEOPLE: [(&str, &str); 4] = [
     ("zhangsan", r#"{"email":"zhangsan@example.com"}"#),
     ("wangwu", r#"{"email":"wangwu@example.com"}"#),
@@ -27,19 +30,21 @@ const PEOPLE: [(&str, &str); 4] = [
     ),
     ("wushi", r#"{"email":"nobody@example.com"}"#),
 ];
-/// The longest time that the demo waits for the mails after the simulated day.
+/// The longest time that the demo waits after the simulated day until all mails are sent.
 const MAILS_WAIT: Duration = Duration::from_mins(1);
 /// Time between two checks whether all mails are sent.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The mail relay and the robot of the demo.
+/// The imitated mail relay and the imitated chat robot of the demo.
 pub(super) struct Channels {
     relay: Arc<Relay>,
     robot: Arc<Robot>,
 }
 
 impl Channels {
-    /// Starts the relay and the robot, and defines their channel accounts.
+    /// Starts the imitated mail relay and the imitated chat robot. Then defines two channel
+    /// accounts (configured senders of messages): one sends to the relay, and the other sends to
+    /// the robot.
     pub(super) async fn start(app: &App) -> Result<Self, String> {
         let text = |error: std::io::Error| format!("cannot listen for messages: {error}");
         let mails = TcpListener::bind("127.0.0.1:0").await.map_err(text)?;
@@ -64,7 +69,7 @@ impl Channels {
         Ok(Self { relay, robot })
     }
 
-    /// Stores the addresses of the approvers through the API.
+    /// Stores the mail and chat addresses of some approvers through the API `/v1`.
     pub(super) async fn introduce(&self, client: &Client) -> Result<(), String> {
         for (person, addresses) in PEOPLE {
             let addresses: Value = serde_json::from_str(addresses).unwrap_or_default();
@@ -75,8 +80,9 @@ impl Channels {
         Ok(())
     }
 
-    /// Waits until only messages of the robot are open, because its limit delays them. Returns the figures as
-    /// JSON and as one line of text.
+    /// Waits until no mail is waiting. Messages for the chat robot can still wait, because the
+    /// robot limits the number of messages per minute. Returns the numbers of notifications, mails
+    /// and robot messages, as JSON and as text.
     pub(super) async fn summary(&self, client: &Client) -> Result<(Value, String), String> {
         let list = async |path: &str| client.request("GET", path, "admin", Value::Null).await;
         let is_waiting = |open: &Value| {

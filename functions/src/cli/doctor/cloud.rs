@@ -334,7 +334,7 @@ async fn outdated_cards(cloud: &Cloud) -> Result<Vec<String>, Error> {
     };
     let mut behind = BTreeSet::new();
     let mut checked = 0;
-    // Feed pages of the last minute are skipped, because the desk may still process their commits.
+    // Feed pages of the last minute are skipped. The desk possibly still processes their commits.
     for number in (1..=newest.number)
         .rev()
         .take_while(|number| newest.number - number < PAGES_MAX)

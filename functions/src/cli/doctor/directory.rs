@@ -147,7 +147,7 @@ fn permissions(data: &Path) -> Option<Finding> {
     ))
 }
 
-/// Returns advice for a problem with a database file. If the service desk is stopped, SQLite may
+/// Returns advice for a problem with a database file. If the service desk is stopped, SQLite can
 /// need write access before it can read the file. The advice is then to start the service desk
 /// once. In all other situations, the function returns the advice `otherwise`.
 fn next_step(data: &Path, name: &str, is_running: bool, otherwise: &'static str) -> &'static str {

@@ -138,8 +138,8 @@ async fn shown(
 }
 
 /// Returns the attempts of one API call as JSON, oldest first. `stream` is the event stream of the
-/// call, and `last` is the number of its last event. If the call has many attempts, the result
-/// omits the attempts in the middle.
+/// call, and `last` is the sequence number of the last event in this stream. If the call has many
+/// attempts, the result omits the attempts in the middle.
 async fn attempts(request: &Asked, stream: &str, last: i64) -> Result<Vec<Value>, Problem> {
     let app = &request.app;
     let store = &app.ledger.store;

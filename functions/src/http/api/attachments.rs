@@ -128,7 +128,7 @@ async fn upload(request: Asked, body: Body) -> ApiResult {
         Ok(boundary) => {
             let non_file_bytes = NonFileBytes::default();
             // The form parser keeps all bytes without file content in memory. In a large form, the
-            // number of these bytes is therefore limited. A small form needs no limit, and it may
+            // number of these bytes is therefore limited. A small form needs no limit, and it can
             // already be in memory as one block.
             let is_small = http_body::Body::size_hint(&body)
                 .upper()
@@ -783,7 +783,7 @@ fn disposition(name: &str, id: &str) -> String {
 }
 
 /// Returns the content type of a download. Text files get a binary content type, because a proxy
-/// may change the encoding of text.
+/// can change the encoding of text.
 fn content_type(media_type: &str) -> &str {
     let is_text = media_type.starts_with("text/")
         || ["json", "xml", "javascript", "yaml", "graphql"]

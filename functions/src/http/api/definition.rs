@@ -2,7 +2,7 @@
 //! `/v1`. A definition contains nodes, fields and conditions.
 //!
 //! The types in `events::workflow` accept more values than these shapes. These types also read old
-//! events, and old events may contain such values.
+//! events, and old events can contain such values.
 
 use super::shape::{COUNT, INTEGER, Member, NAMES, Shape, optional, required, unless};
 
@@ -258,8 +258,9 @@ const FIELD_TYPES: Shape = Shape::Words(&[
     "CUSTOM-FORM",
 ]);
 
-/// Creates the list of body members for a field. The arguments are the members `key`, `type` and
-/// `name`. Some lists require these members, and other lists do not.
+/// Creates the list of members that describe a form field in a request body. The arguments are the
+/// members `key`, `type` and `name`, because they are required in some requests and optional in
+/// others. The macro adds all other members, which are always optional.
 macro_rules! field {
     ($($own:expr),*) => {
         &[
@@ -290,7 +291,7 @@ macro_rules! field {
 }
 
 /// The body members of a field in a workflow definition. The member `library` can contain the key
-/// of a shared field. The members `key`, `type` and `name` may then be absent, because the shared
+/// of a shared field. The members `key`, `type` and `name` can then be absent, because the shared
 /// field contains them.
 const FIELD: &[Member] = field![
     unless("library", "key", Shape::Text),

@@ -118,7 +118,7 @@ async fn drafts(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
             )));
         }
     };
-    // A caller may have a user name that is not registered yet. A request that saves a draft
+    // A caller can have a user name that is not registered yet. A request that saves a draft
     // registers this caller. A request that reads or deletes a draft does not.
     let owner = if *method == Method::PUT {
         request.actor().await?
@@ -212,9 +212,10 @@ async fn templates(request: Asked, method: &Method, parts: &[&str]) -> ApiResult
     }
 }
 
-/// Returns the reference for a new or changed template. The reference contains the service and the
-/// name of the template. Returns an error if one of the templates in `others` has the same service
-/// and name. `current` is the template before the change.
+/// Returns the reference that identifies a new or changed template: the service and the name of the
+/// template. Returns an error if another template in `others` has the same service and the same
+/// name. `current` contains the id and the name of the template before the change. It is `None` for
+/// a new template.
 fn template(
     request: &Asked,
     owner: &PersonId,
@@ -292,8 +293,8 @@ async fn save(
     let definition = definition(&request.app, &form_ref)
         .await?
         .ok_or_else(|| Problem::not_found("the form does not exist"))?;
-    // Field keys are stored without encryption, so they must not contain text that a user typed.
-    // Only keys of the workflow definition are therefore accepted.
+    // The keys of form fields are stored without encryption, so they must not contain text that a
+    // user typed. Only field keys of the workflow definition are therefore accepted.
     if let Some(unknown_entry) = form
         .iter()
         .find(|entry| definition.field(&entry.key).is_none())
@@ -303,7 +304,7 @@ async fn save(
             format!("the form has no field `{}`", quoted(&unknown_entry.key)),
         ));
     }
-    // The form may contain names of users that are not registered. These names are stored as text,
+    // The form can contain names of users that are not registered. These names are stored as text,
     // because saving a draft registers only the owner of the draft.
     request
         .app

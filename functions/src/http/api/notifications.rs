@@ -1,5 +1,7 @@
-//! Shows notifications in the API `/v1`: the inbox of a person, the explanation of each notification, and
-//! lists for superusers. Only superusers can read the notifications of other people.
+//! Handles notifications in the API `/v1`. The operations show the inbox of a person, explain each
+//! notification, and read and change the notification preferences of a person. Other operations
+//! list all notifications and their deliveries. Only superusers can read the notifications of other
+//! people.
 
 use std::collections::BTreeMap;
 
@@ -108,8 +110,8 @@ fn answer(call: Call) -> Answer {
     })
 }
 
-/// Returns the id of the person who sent the request. Returns an error if the sender is another person than
-/// `person` and no superuser.
+/// Returns the id of the person who sent the request. This sender must be the person `person` or a
+/// superuser. For any other sender, the function returns an error.
 async fn own_or_superuser(request: &Asked, person: &PersonId) -> Result<PersonId, Problem> {
     let actor = request.app.people.find(request.user()?).await?;
     if actor == *person || request.app.configuration.is_superuser(&actor).await? {
@@ -208,9 +210,9 @@ fn missing(id: &str) -> Problem {
     Problem::not_found(format!("there is no notification {}", quoted(id)))
 }
 
-/// Loads the notification with the given id. Returns its stream, its state and the id of the person who sent
-/// the request. If this person may not read the notification, the error is the same as for a notification
-/// that does not exist.
+/// Loads the notification with the given id. Returns the event stream and the state of the
+/// notification, and the id of the person who sent the request. If this person is not allowed to
+/// read the notification, the error is the same as for a notification that does not exist.
 async fn allowed(request: &Asked, id: &str) -> Result<(String, Notification, PersonId), Problem> {
     let stream = stream(id)?;
     let state = request
@@ -337,8 +339,8 @@ async fn change(request: Asked, person: &str) -> ApiResult {
     Ok(Json(preferences_body(&stored)).into_response())
 }
 
-/// Returns the preferences in the body of a request. The server has already checked the names and the types
-/// of the members.
+/// Returns the notification preferences in the body of a request. The server has already checked
+/// the names and the types of the body members.
 fn wanted(request: &Asked) -> Result<Preferences, Problem> {
     let quiet = request.body.get("quiet").cloned();
     let quiet = quiet.map(serde_json::from_value).transpose();

@@ -157,9 +157,9 @@ impl Problem {
         &self.detail
     }
 
-    /// Changes the names of wrong members in this error. A JSON pointer that begins with `from`
-    /// then begins with `to`. This change is needed if the request uses another name for a member
-    /// than the code that checks the member.
+    /// Renames wrong members in this error: if the JSON pointer of a member begins with `from`,
+    /// this beginning is replaced by `to`. The code that checks a member can use another name for
+    /// the member than the request. The client must get the name from the request.
     pub(super) fn moved(mut self, from: &str, to: &str) -> Self {
         for flaw in &mut self.errors {
             if let Some(rest) = flaw
@@ -173,8 +173,8 @@ impl Problem {
         self
     }
 
-    /// Replaces the ids of people by their user names in all texts of this error. If a user name
-    /// cannot be read, its id remains in the text.
+    /// Replaces the ids of people by their user names in all texts of this error. If the user name
+    /// of a person cannot be read, the text still contains the id of this person.
     pub(super) async fn with_names(mut self, app: &App) -> Self {
         for pid in std::mem::take(&mut self.people) {
             let Ok(name) = app.people.name(&pid).await else {

@@ -1,10 +1,11 @@
 //! Stores responses together with the idempotency keys of their requests. If a client repeats a
-//! request with the same key, the client gets the stored response, and the request is not executed
-//! again.
+//! request with the same idempotency key, the client gets the stored response, and the request is
+//! not executed again.
 //!
-//! Some operations create an object that does not contain the key. Without a stored response, a
-//! repeated request would create a second object. If the created object contains the key, the desk
-//! recognizes a repeated request without a stored response.
+//! Some operations create an object that does not contain the idempotency key. Without a stored
+//! response, a repeated request would create a second object. Other operations create an object
+//! that contains the idempotency key. For these operations, the desk needs no stored response to
+//! recognize a repeated request.
 
 use axum::Json;
 use axum::body::to_bytes;
@@ -24,13 +25,13 @@ const RESPONSE_BYTES_MAX: usize = 1 << 20;
 /// The prefix of the names of stored responses. The responses are stored as secrets in the key
 /// store.
 const RESPONSES: &str = "answer/";
-/// The response members that may contain user names. They are not stored, because a stored response
+/// The response members that can contain user names. They are not stored, because a stored response
 /// must not contain the name of a person who is erased later.
 const NOT_STORED: [&str; 2] = ["report", "warnings"];
 
-/// A lock for all requests with an idempotency key. If two requests use the same key at the same
-/// time, the second request waits for the first request. The second request then gets the stored
-/// response.
+/// A lock for all requests with an idempotency key. If two requests use the same idempotency key at
+/// the same time, the second request waits for the first request. The second request then gets the
+/// stored response.
 static LOCK: Mutex<()> = Mutex::const_new(());
 
 /// A running request with an idempotency key. A lock ensures that only one such request runs at a
@@ -45,7 +46,7 @@ pub(super) struct Repeat {
 #[derive(Serialize, Deserialize)]
 struct Cached {
     /// A keyed hash of the user, the operation and the body of the first request. A later request
-    /// with the same key must have the same hash.
+    /// with the same idempotency key must have the same hash.
     request: String,
     status: u16,
     body: Value,
@@ -74,9 +75,9 @@ impl Repeat {
         }))
     }
 
-    /// Returns the stored response if the desk already executed the same request. Returns `None` if
-    /// no response is stored for the idempotency key. Returns an error if a request with other
-    /// content used the same key.
+    /// Returns the stored response if the desk already executed a request with the same idempotency
+    /// key and the same content. Returns `None` if no response is stored for the idempotency key.
+    /// Returns an error if a request with other content used the same idempotency key.
     pub(super) async fn answer(&self) -> Result<Option<Response>, Problem> {
         let Some(bytes) = self.app.ledger.keys.secret(&self.name).await? else {
             return Ok(None);

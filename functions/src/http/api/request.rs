@@ -379,8 +379,8 @@ impl Asked {
 
     /// Returns a keyed hash of the operation, the user and the body. `of` is the name of the
     /// operation. If a client uses an idempotency key again, the desk compares this hash with the
-    /// stored hash. Only a request with an equal hash is a repetition. Returns an error if the key
-    /// of the hash cannot be read from the key store.
+    /// stored hash. Only a request with an equal hash is a repetition. Returns an error if the
+    /// secret key for the hash cannot be read from the key store.
     pub(super) async fn fingerprint(&self, of: &str) -> Result<String, Problem> {
         let key = self.app.keys().await?.fingerprint;
         let text = format!(
@@ -596,8 +596,8 @@ fn duplicate_members(bytes: &[u8]) -> Vec<Flaw> {
     flaws
 }
 
-/// Collects the members that occur twice in one JSON object. The search covers the value at the
-/// JSON pointer `at` and all values inside this value.
+/// Collects the members that occur twice in one JSON object. The JSON pointer `at` selects a value
+/// of the body. The search covers this value and all values inside this value.
 struct DuplicateMembers<'a> {
     at: String,
     flaws: &'a mut Vec<Flaw>,

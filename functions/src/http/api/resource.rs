@@ -107,7 +107,7 @@ pub(super) struct Operation {
     pub(super) answers: &'static [&'static str],
     /// Whether the server stores the response. If a client repeats the request with the same
     /// idempotency key, the client gets the stored response. The server must store the response if
-    /// the created object does not contain the key.
+    /// the object that the operation creates does not contain the idempotency key.
     pub(super) is_kept: bool,
     pub(super) key: Key,
     /// Whether the response contains the version of the object as an entity tag (`ETag`). If a

@@ -136,8 +136,9 @@ async fn roles(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
                         .into_iter()
                         .filter(|name| seen.insert(name.clone()))
                         .collect();
-                    // A superuser who changes the list of superusers must remain in this list. The
-                    // changed list then always contains a person who can correct the list.
+                    // The caller is a superuser. If the caller changes the list of superusers, the
+                    // changed list must still contain the caller. The list then always contains a
+                    // person who can correct it.
                     let user = request.user()?;
                     if id == SUPERUSER && !names.iter().any(|name| name == user) {
                         return Err(Problem::conflict(

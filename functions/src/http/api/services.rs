@@ -60,7 +60,8 @@ fn is_matrix(value: &Value) -> bool {
 }
 
 /// Creates the list of members in the request body for a service. The arguments are the members
-/// that differ between a new service and a changed service. The macro adds all other members.
+/// that are different for a new service and for a change of a service. The macro adds the members
+/// that are the same in both requests.
 macro_rules! service {
     ($($own:expr),*) => {
         &[
@@ -416,8 +417,8 @@ async fn category(request: &Asked) -> Result<Option<Option<CategoryId>>, Problem
 }
 
 /// If the request contains a workflow file, imports this file and assigns the new workflow to the
-/// service. Returns the notes of the import, or an empty list if the request contains no workflow
-/// file.
+/// service. Returns the report of the import: a list of differences between the file and the new
+/// workflow. The list is empty if the request contains no workflow file.
 async fn import_workflow_file(
     request: &Asked,
     by: &Meta,

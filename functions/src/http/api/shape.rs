@@ -343,7 +343,8 @@ impl Shape {
         }
     }
 
-    /// Returns a description of the valid values. Error messages contain this description.
+    /// Returns a description of the values that this shape accepts. Error messages contain this
+    /// description.
     fn what(&self) -> String {
         match self {
             Self::Any | Self::Given => "a value".into(),

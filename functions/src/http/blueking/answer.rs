@@ -52,8 +52,8 @@ impl WireError {
     pub(super) fn parameter(message: impl Into<String>) -> Self {
         Self::new(3_900_005, message)
     }
-    /// Creates the error for a missing key. Clients compare the message text, so the text is the
-    /// same as in BlueKing ITSM.
+    /// Creates the error for a missing parameter or member of the request. `key` is the name of the
+    /// missing part. Clients compare the message text, so the text is the same as in BlueKing ITSM.
     pub(super) fn missing_key(key: &str) -> Self {
         Self::new(3_900_004, format!("接口异常，请检查请求参数: '{key}'"))
     }
@@ -397,8 +397,9 @@ fn cell_in_chinese(reason: &str) -> Option<String> {
     Some(format!("第 {row} 行【{column}】{what}"))
 }
 
-/// Formats keys like a Python list of strings. BlueKing ITSM uses this format, and clients parse
-/// it.
+/// Formats field keys like a Python list of strings, for example `['title', 'reason']`. An error
+/// message lists missing form fields in this format. BlueKing ITSM uses the same format, and
+/// clients parse it.
 fn listed(keys: &[String]) -> String {
     let quoted: Vec<String> = keys.iter().map(|key| format!("'{key}'")).collect();
     format!("[{}]", quoted.join(", "))

@@ -188,7 +188,7 @@ pub(super) async fn approver(app: &App, request: &Asked) -> Result<Value, WireEr
     Ok(json!({ "approver": app.people.names(voters).await? }))
 }
 
-/// Returns the result of a finished node of a ticket.
+/// Returns the result of a node of a ticket. Returns an error if the node is not completed yet.
 pub(super) async fn node_result(app: &App, request: &Asked) -> Result<Value, WireError> {
     let card = reads::ticket_card(app, request).await?;
     let workflow = reads::workflow_of(app, &card).await?;

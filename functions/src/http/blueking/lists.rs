@@ -152,8 +152,9 @@ async fn page(
             item.as_object_mut()
                 .into_iter()
                 .for_each(|item| item.extend(person_keys.clone()));
-            // For this list of tickets, BlueKing ITSM names the key of a node id `id`. In all other
-            // lists, BlueKing ITSM names this key `state_id`. This API uses the same names.
+            // Each current step of a ticket is a JSON object with a node id. In this list of
+            // tickets, BlueKing ITSM gives the member with the node id the name `id`. In all other
+            // lists, this member has the name `state_id`. This API uses the same names.
             item["current_steps"]
                 .as_array_mut()
                 .into_iter()

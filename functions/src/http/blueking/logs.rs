@@ -209,8 +209,9 @@ async fn operator_and_message(
         }
         TicketEvent::VoteCast(vote) => {
             let how = if vote.pass { "通过" } else { "拒绝" };
-            // If a form field of this log entry already contains the reason, the reason is not
-            // added a second time.
+            // The reason of a vote can also be one of the form values in this log entry. In this
+            // case, the log entry already contains the reason, so the reason is not added a second
+            // time.
             let is_in_form = vote
                 .form
                 .iter()

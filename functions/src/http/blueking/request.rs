@@ -51,7 +51,7 @@ impl Asked {
         let (parts, body) = request.into_parts();
         let wrong = |text: String| WireError::new(3_900_021, format!("参数错误: {text}"));
         // If a header is not valid UTF-8, the server rejects the request, and the error contains
-        // the name of the header. The server cannot ignore the header, because it may contain
+        // the name of the header. The server cannot ignore the header, because it can contain
         // important data, for example a user name.
         let is_not_utf8 = |name: &&str| {
             parts
@@ -74,7 +74,7 @@ impl Asked {
         let bytes = match body::read(body, BODY_BYTES_MAX).await {
             Ok(bytes) => bytes,
             // The server currently reads the maximum number of bodies, so it does not read this
-            // body. The body may contain valid credentials, so status 403 would be wrong here. The
+            // body. The body can contain valid credentials, so status 403 would be wrong here. The
             // client may repeat the request later.
             Err(reason @ NotRead::Busy) => return Err(unread(&reason).into()),
             Err(reason) => {
@@ -352,9 +352,9 @@ impl Asked {
         items.iter().map(entry).collect::<Result<_, _>>().map(Some)
     }
 
-    /// Returns a keyed hash of the operation, the acting user and the parameters. If a client uses
-    /// an idempotency key again, the desk compares this hash with the hash of the first request.
-    /// Only a request with an equal hash is a repetition.
+    /// Returns a keyed hash of the operation, the acting user and the parameters of this request.
+    /// If a client uses an idempotency key again, the desk compares this hash with the hash of the
+    /// first request with this idempotency key. Only a request with an equal hash is a repetition.
     pub(super) async fn fingerprint(&self, app: &App) -> Result<String, infra::Error> {
         let mut all = self.body.clone();
         all.extend(self.query.clone());
@@ -396,7 +396,7 @@ async fn unreadable(
 }
 
 /// Appends the message of `error` to `refused`, which is a response with status 403. The status
-/// means that no credentials were found. The credentials may be in the body, but the body cannot be
+/// means that no credentials were found. The credentials can be in the body, but the body cannot be
 /// read. The client therefore needs both messages.
 fn with_reason(refused: Refused, error: &WireError) -> Refused {
     match refused {

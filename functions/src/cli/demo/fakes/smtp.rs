@@ -1,5 +1,5 @@
-//! Replaces a mail relay. The replacement accepts mails over SMTP without encryption (RFC 5321), and refuses mails
-//! to `nobody@...` as a real relay refuses an unknown address.
+//! Imitates a mail relay. The imitation accepts mails over SMTP without encryption (RFC 5321). It
+//! refuses mails to `nobody@...`, as a real relay refuses mails to an unknown address.
 
 use std::sync::{Arc, Mutex};
 
@@ -8,14 +8,15 @@ use infra::clock::Clock;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Maximum number of mails that the relay keeps.
+/// Maximum number of accepted mails that the imitated mail relay stores.
 const KEPT_MAX: usize = 100_000;
-/// Maximum length of a line, in bytes. A longer line ends the connection.
+/// Maximum length of a line that a mail client sends, in bytes. After a longer line, the mail relay
+/// closes the connection.
 const LINE_MAX: usize = 4_096;
 /// The header that contains the root id of all mails about one ticket.
 const REFERENCES: &str = "References: <ticket.";
 
-/// A mail that the relay accepted.
+/// A mail that the imitated mail relay accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accepted {
     pub to: String,
@@ -25,7 +26,7 @@ pub struct Accepted {
     pub at: Moment,
 }
 
-/// A mail relay.
+/// An imitation of a mail relay. It stores the mails that it accepts, and sends no mails.
 pub struct Relay {
     clock: Arc<dyn Clock>,
     accepted: Mutex<Vec<Accepted>>,
@@ -39,12 +40,13 @@ impl Relay {
         }
     }
 
-    /// Returns the accepted mails in the order of their arrival.
+    /// Returns the mails that the imitated mail relay accepted, in the order of their arrival.
     pub fn accepted(&self) -> Vec<Accepted> {
         self.accepted.lock().expect("no holder panics").clone()
     }
 
-    /// Accepts connections on a listener until the task is ended.
+    /// Accepts the connections of mail clients that arrive at `listener`. The function runs until its
+    /// task is aborted.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) -> std::io::Result<()> {
         loop {
             let (stream, _) = listener.accept().await?;

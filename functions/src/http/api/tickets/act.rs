@@ -25,9 +25,10 @@ const BATCH_MAX: usize = 200;
 pub(super) async fn operate(request: Asked, sn: &str, operation: &str) -> ApiResult {
     let (sn, card) = found(&request, sn).await?;
     let id = own_command_id(&request, &sn, operation).await?;
-    // A repeated request must get the response of the first request. The first request may have
-    // completed the node, so that the ticket no longer waits for this person. In this situation, a
-    // new request would be rejected, but a repeated request must succeed.
+    // A repeated request must get the response of the first request. It is possible that the first
+    // request completed the node. The ticket then no longer waits for the person who sends the
+    // request, so a new request of this person would be rejected. A repeated request must still
+    // succeed.
     let is_repeated =
         request.idempotency_key.is_some() && tickets::is_done(&request.app, &sn, &id).await?;
     let command = command(&request, &card, operation, is_repeated).await?;
@@ -87,7 +88,7 @@ async fn act(
             .await?
             .next
             - 1;
-        // `If-Match` may list several versions. The command is executed only if the list contains
+        // `If-Match` can list several versions. The command is executed only if the list contains
         // the current version. Otherwise the command gets the version -1, which no ticket has, so
         // the command is rejected.
         let version = if versions.contains(&current) {
@@ -96,9 +97,9 @@ async fn act(
             -1
         };
         match tickets::act(app, sn, command, &meta, id, Some(version)).await {
-            // Another command changed the ticket after its version was read. The list in `If-Match`
-            // may also contain the new version, so the loop tries again with the new version. The
-            // loop ends if it has already tried a version.
+            // Another command changed the ticket after this code read the ticket version.
+            // `If-Match` can also contain the new version, so the loop tries the command again with
+            // the new version. The loop tries each version only once.
             Err(ExecuteError::Technical(error))
                 if error.kind == Kind::Stale && tried.insert(version) && version != -1 => {}
             Err(ExecuteError::Technical(error)) if error.kind == Kind::Stale => {
@@ -111,9 +112,10 @@ async fn act(
     }
 }
 
-/// Returns the id of the node that the request changes. The body member `node` selects the node. If
-/// this member is absent, exactly one node of the ticket must wait for this operation by the person
-/// `by`.
+/// Returns the id of the node that the request changes. The body member `node` can contain this id.
+/// If this member is absent, the function searches for nodes of the ticket that wait for
+/// `operation`. It returns an error if more than one node is found. It also returns an error if no
+/// node is found, except for a repeated request. `by` is the acting person.
 fn target_node(
     request: &Asked,
     card: &TicketCard,
@@ -410,9 +412,9 @@ async fn check_link(
         .await
     {
         Ok(_) => Ok(()),
-        // The other ticket already has the reverse link, which is not an error here. The command on
-        // the first ticket is executed later. It rejects a link that already exists, but accepts a
-        // repeated request.
+        // The other ticket already has the reverse link, which is not an error here. The command
+        // that adds the link to the first ticket is executed later. This command rejects a link
+        // that already exists, but accepts a repeated request.
         Err(ExecuteError::Rejected(Rejection::LinkedAlready(with))) if with == opened.sn => Ok(()),
         Err(failure) => Err(failure.into()),
     }

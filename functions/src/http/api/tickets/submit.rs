@@ -118,7 +118,7 @@ pub(super) async fn create(request: Asked) -> ApiResult {
 }
 
 /// Returns the response with status 201 for a new ticket with the ticket number `sn`. The URL in
-/// the header `Location` is relative, because a proxy may make the API available under another
+/// the header `Location` is relative, because a proxy can make the API available under another
 /// path.
 fn opened_answer(sn: &TicketSn, id: i64, request: &Asked) -> Response {
     let body = json!({ "sn": sn, "id": id, "url": render::ticket_url(&request.app.settings, id) });
