@@ -407,8 +407,8 @@ async fn a_repeated_creation_with_one_key_creates_one_item() {
     );
 }
 
-/// Several clients may change one item, for example one service, at the same time. The desk executes these
-/// changes one after another, so no change is lost (cases/crossings.md, case 6).
+/// If several clients change one item, for example one service, at the same time, the desk executes these
+/// changes one after another. No change is lost (cases/crossings.md, case 6).
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_changes_of_one_item_are_all_kept() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -457,8 +457,8 @@ async fn concurrent_changes_of_one_item_are_all_kept() {
             }
         }
     }
-    // Several clients may create a service with the same name at the same time. Exactly one of these
-    // requests must succeed.
+    // In each round, several clients try to create a service with the same name at the same time. Exactly one
+    // of these requests must succeed.
     for round in 0..5 {
         let mut together = tokio::task::JoinSet::new();
         for _ in 0..6 {

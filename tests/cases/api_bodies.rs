@@ -1693,8 +1693,9 @@ async fn a_problem_points_at_the_member_that_is_wrong() {
             "{answer}"
         );
     }
-    // The bodies of `retry` and `ignore` contain the values of an automatic node in the member `values`. If
-    // one of these values is wrong, the JSON pointer in the error begins with `/values`.
+    // The operations `retry` and `ignore` apply to a failed automatic node. Their request bodies contain the
+    // values of this node in the member `values`. If one of these values is wrong, the JSON pointer in the
+    // error begins with `/values`.
     let mut flow = definition();
     flow["nodes"] = json!([
         { "id": 1, "name": "开始", "kind": "START" }, { "id": 2, "name": "提单", "kind": "NORMAL", "processors": { "type": "OPEN" }, "fields": ["title"] },
@@ -1759,8 +1760,8 @@ async fn a_problem_points_at_the_member_that_is_wrong() {
 }
 
 /// Some operations check a condition header, for example `If-Match`. All other operations reject such a
-/// header. If the header lists several versions, one matching version is enough (cases/crossings.md, case
-/// 5).
+/// header. If the header lists several versions, the condition is true if one of them is the current version
+/// (cases/crossings.md, case 5).
 #[tokio::test]
 async fn a_condition_is_checked_or_rejected_at_every_operation() {
     let directory = tempfile::tempdir().expect("a directory");

@@ -721,9 +721,9 @@ async fn a_desk_does_not_start_without_commits_it_published() {
         "{verified}"
     );
     must(&data, &["doctor"]);
-    // The variable `kept` is the hash of the last commit before the test removed commits. An external
-    // auditor would store such a hash outside the desk. With this hash, the command `audit verify` finds
-    // that commits were lost.
+    // At first, the test removed the last commits of the ledger. The variable `kept` is the hash of the last
+    // commit before this removal. An external auditor would store such a hash outside the desk. With this
+    // hash, the command `audit verify` finds that commits were lost.
     assert!(
         rejected(&data, &["audit", "verify", "--head", &kept])
             .contains("is not what was published")
@@ -1173,7 +1173,7 @@ async fn a_backup_below_the_directory_of_its_desk_is_rejected() {
     );
 }
 
-/// An interrupted backup may leave temporary files with names and keys of people. The next backup removes
+/// An interrupted backup can leave temporary files with names and keys of people. The next backup removes
 /// these files (cases/hostile-and-broken.md, case 29).
 #[tokio::test]
 async fn the_next_backup_removes_the_files_of_an_interrupted_one() {
@@ -1320,8 +1320,8 @@ async fn an_older_key_store_does_not_register_people_twice() {
     must(&data, &["doctor"]);
 }
 
-/// The id of a key store (names and keys of people) may match the ledger although the key store contains
-/// no people. The desk must reject this key store (cases/first-use.md, fault F6).
+/// The key store (names and keys of people) has the same id as the ledger, but it contains no people. The
+/// desk must reject this key store (cases/first-use.md, fault F6).
 #[tokio::test]
 async fn a_key_store_that_lost_its_people_is_rejected() {
     let home = tempfile::tempdir().unwrap();
@@ -1421,7 +1421,7 @@ async fn auditing_files_creates_no_views() {
     assert!(!data.join("views.db").exists());
 }
 
-/// A killed desk may leave a write-ahead log without its index file. No data is lost in this case, so
+/// A killed desk can leave a write-ahead log without its index file. No data is lost in this case, so
 /// `doctor` recommends a start of the desk and not a restore (cases/first-use.md, fault F5).
 #[tokio::test]
 async fn doctor_recommends_a_start_if_a_write_ahead_log_has_no_index() {

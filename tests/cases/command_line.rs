@@ -399,7 +399,8 @@ async fn a_disabled_app_is_rejected_without_a_restart() {
         .contains("admin through test_app")
     );
 
-    // A disabled app stays disabled, even if the option `--app` of the next start names this app.
+    // A disabled app stays disabled after a restart of the desk. This is also true if the restarted desk gets
+    // the code and the secret of this app in the option `--app`.
     assert_eq!(
         desk.v1("POST", "apps/other/disable", "admin", json!({}))
             .await

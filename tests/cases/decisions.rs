@@ -617,8 +617,8 @@ fn login_service() -> String {
     format!("http://{address}")
 }
 
-/// Two users may send the same idempotency key. The desk rejects the request of the second user and does
-/// not show the ticket of the first user (cases/hostile-and-broken.md, case 3).
+/// Two users send the same idempotency key. The desk rejects the request of the second user, and the response
+/// does not show the ticket of the first user (cases/hostile-and-broken.md, case 3).
 #[tokio::test]
 async fn two_users_with_one_idempotency_key_never_share_a_ticket() {
     let data = tempfile::tempdir().expect("a directory");
@@ -732,8 +732,8 @@ async fn two_users_with_one_idempotency_key_never_share_a_ticket() {
     );
 }
 
-/// Several clients may edit the same version of a ticket at the same time. Exactly one of these edits is
-/// accepted (cases/hostile-and-broken.md, case 8).
+/// If several clients edit the same version of a ticket at the same time, the desk accepts exactly one of
+/// these edits (cases/hostile-and-broken.md, case 8).
 #[tokio::test(flavor = "multi_thread")]
 async fn one_of_concurrent_edits_of_one_version_is_accepted() {
     let data = tempfile::tempdir().expect("a directory");

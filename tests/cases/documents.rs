@@ -20,8 +20,8 @@ const PORTS: [&str; 4] = ["8080", "8081", "8082", "18080"];
 /// also replaces these numbers by free ports, but does not wait until these servers respond.
 const OTHER_PORTS: [&str; 2] = ["2525", "2526"];
 
-/// What the test does with a code block. The first line of the block contains a word for this, such as `run`,
-/// after the name of the language.
+/// Purpose of a code block in the test. The first line of the block contains the name of the language and
+/// then optional words, such as `run` or `file=NAME`. These words determine the purpose.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Use {
     Run,

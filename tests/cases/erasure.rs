@@ -586,9 +586,9 @@ async fn the_report_names_services_that_do_not_seal_text() {
     assert_eq!(name, "lisi", "a survey changes nothing");
 }
 
-/// Another connection may read the key store (names and keys of people) during an erasure. SQLite then
-/// keeps the erased rows in its write-ahead log. The erasure returns status 503 in this case and must be
-/// repeated (cases/hostile-and-broken.md, case 17).
+/// If another connection reads the key store (names and keys of people) during an erasure, SQLite keeps the
+/// erased rows in its write-ahead log. The erasure returns status 503 in this case and must be repeated
+/// (cases/hostile-and-broken.md, case 17).
 #[tokio::test]
 async fn an_erasure_during_a_read_of_the_key_store_is_incomplete() {
     let directory = tempfile::tempdir().expect("a directory");

@@ -377,8 +377,8 @@ async fn unfinished_uploads_of_one_person_are_bounded() {
     assert_eq!(others.status(), 201, "another person may still upload");
 }
 
-/// Clients may start downloads and not read them. Such downloads use little memory of the desk, and their
-/// number is limited (cases/hostile-and-broken.md, case 6).
+/// If clients start downloads and do not read them, these downloads use little memory of the desk. The number
+/// of such downloads is limited (cases/hostile-and-broken.md, case 6).
 #[tokio::test]
 async fn unread_downloads_take_little_memory() {
     let directory = tempfile::tempdir().unwrap();

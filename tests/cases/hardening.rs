@@ -51,8 +51,8 @@ async fn service(router: Router) -> String {
     base
 }
 
-/// Many clients may open connections and send only a part of a request head. The desk still responds to
-/// health checks and other requests (cases/hostile-and-broken.md, case 2).
+/// If many clients open connections and send only a part of a request head, the desk still responds to health
+/// checks and other requests (cases/hostile-and-broken.md, case 2).
 #[tokio::test]
 async fn half_open_connections_do_not_stop_health() {
     let directory = tempfile::tempdir().unwrap();
@@ -1085,7 +1085,7 @@ async fn thousands_of_roles_in_one_request_are_rejected_by_name() {
     }
 }
 
-/// An authenticated client may send request bodies that never end. The desk still responds to other clients
+/// If an authenticated client sends request bodies that never end, the desk still responds to other clients
 /// (cases/hostile-and-broken.md, case 2).
 #[tokio::test]
 async fn stalled_bodies_of_an_authenticated_caller_do_not_stop_health() {
@@ -1125,8 +1125,8 @@ async fn stalled_bodies_of_an_authenticated_caller_do_not_stop_health() {
     assert!(open.len() > 256, "{} connections were opened", open.len());
 }
 
-/// Clients may request large responses and not read them. The desk then uses only a limited amount of
-/// memory (cases/hostile-and-broken.md, case 6).
+/// If clients request large responses and do not read them, the desk uses only a limited amount of memory
+/// (cases/hostile-and-broken.md, case 6).
 #[tokio::test]
 async fn unread_large_responses_take_little_memory() {
     let directory = tempfile::tempdir().unwrap();
@@ -1293,8 +1293,8 @@ fn an_invalid_header_of_api_calls_is_rejected_at_start() {
     assert!(Served::start_with(&directory.path().join("data"), &["--api-secret", &option]).is_ok());
 }
 
-/// The desk limits the bytes that an app may write. The bodies of read requests do not count, so large read
-/// requests do not block later writes (cases/hostile-and-broken.md, case 19).
+/// The desk limits the bytes that an app may write. The request bodies of read operations are not included in
+/// this limit, so large read requests do not block later writes (cases/hostile-and-broken.md, case 19).
 #[tokio::test]
 async fn large_reads_of_an_app_do_not_count_as_written_bytes() {
     let directory = tempfile::tempdir().unwrap();

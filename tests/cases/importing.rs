@@ -970,9 +970,10 @@ fn a_dry_run_reports_and_writes_nothing() {
     );
 }
 
-/// The columns of a log may contain no times at which an incident was opened, resolved and closed. The
-/// import mapping (the description of the log) can assign a phase, for example `resolved`, to each state.
-/// The incident report then computes these times from the phases (cases/first-use.md, section 4).
+/// Some logs have no columns with the times at which an incident was opened, resolved and closed. For such a
+/// log, the import mapping (the description of the log) can assign a phase, for example `resolved`, to each
+/// state. The incident report then computes the missing times from the phases (cases/first-use.md, section
+/// 4).
 #[test]
 fn a_report_derives_missing_times_from_phases() {
     let log = "id,when,state\nA,2026-01-05 10:00,New\nA,2026-01-05 11:00,Done\nA,2026-01-05 12:00,New\nA,2026-01-05 13:00,Done\nA,2026-01-06 10:00,Shut\nB,2026-01-06 10:00,New\n";

@@ -1492,10 +1492,11 @@ type Sent = (&'static str, &'static str, &'static str, &'static str);
 /// One path of a ticket through a workflow, from the submitted form to the expected result.
 struct Way {
     form: Value,
-    /// Each step is an operation of the BlueKing API and its request body without the ticket number.
+    /// The operations that the test executes on the ticket. Each entry is an operation of the BlueKing API
+    /// and its request body without the ticket number.
     steps: Vec<(&'static str, Value)>,
     answers: Vec<Value>,
-    /// Expected ticket status after the last step. The status is `RUNNING` if a node still waits for a
+    /// Expected ticket status after the last operation. The status is `RUNNING` if a node still waits for a
     /// person, otherwise `FINISHED`.
     ends: &'static str,
     sent: Vec<Sent>,

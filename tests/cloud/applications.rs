@@ -61,8 +61,8 @@ async fn an_application_is_decided_through_deployed_functions() {
         .expect("a port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(async move { axum::serve(listener, router).await });
-    // The desk in the cloud keeps the data of earlier test runs. Each run therefore uses a different
-    // number in its names.
+    // The desk in the cloud keeps the data of earlier test runs. Each run therefore adds a different number
+    // to the names of the items that it creates.
     let run = address.port();
     let definitions = format!(
         r#"
@@ -140,8 +140,8 @@ async fn an_application_is_decided_through_deployed_functions() {
         .expect("an answer")
         .status();
     assert_eq!(status.as_u16(), 403);
-    // The callback may arrive before the desk has stored the response to its `create_ticket` request. The
-    // desk must accept the callback also in this case.
+    // A callback can arrive before the desk has stored the response to its `create_ticket` request. The desk
+    // must also accept the callback in this case.
     let answered = send(
         client
             .post(format!("{}{path}", desk.base()))

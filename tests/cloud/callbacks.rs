@@ -20,7 +20,8 @@ use crate::desk::until;
 #[derive(Clone, Default)]
 struct Receiver {
     calls: Arc<Mutex<Vec<(String, Value)>>>,
-    /// Number of the next requests that the receiver rejects before it accepts requests again.
+    /// How many of the next requests the receiver rejects. After these requests, the receiver accepts every
+    /// request.
     rejections_left: Arc<Mutex<u32>>,
 }
 

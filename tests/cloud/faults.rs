@@ -35,7 +35,7 @@ const STREAMS: u64 = 8;
 /// Timeout of one attempt to send a request. The timeout is short, because the test waits for it after each
 /// lost response.
 const TRY_TIMEOUT: Duration = Duration::from_millis(500);
-/// Of 1,000 requests, this number of requests fails with each kind of fault.
+/// Of 1,000 requests, about 50 requests fail with each kind of fault. There are five kinds of faults.
 const EACH_OF_1000: u64 = 50;
 
 #[derive(Default)]

@@ -36,8 +36,8 @@ async fn a_robot_at_the_broker_of_the_cloud_completes_a_mission() {
     let installed = Command::new(root().join("tests/foreign/install")).status();
     assert!(installed.expect("the installation runs").success());
     let desk = TestDesk::open().await;
-    // The desk in the cloud keeps the data of earlier test runs. Each run therefore uses a different
-    // number in its names.
+    // The desk in the cloud keeps the data of earlier test runs. Each run therefore adds a different number
+    // to the names of the items that it creates.
     let run = std::process::id();
     let definitions = Definitions::read(&format!(
         r#"

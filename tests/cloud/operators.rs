@@ -9,7 +9,7 @@ use crate::TestDesk;
 use crate::deployment::Deployment;
 use crate::desk::until;
 
-/// Import mapping for the incident log that this test imports.
+/// Import mapping (the description of the columns and formats) for the incident log that this test imports.
 const MAPPING: &str = r#"
 source = "T"
 unknown_state = "open"

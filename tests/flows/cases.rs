@@ -43,7 +43,8 @@ impl Source {
         source
     }
 
-    /// Defines the source of the cases with the given mapping (rules that convert a record to a ticket).
+    /// Defines a source of cases (records of an external system). `mapping` contains the rules that convert a
+    /// record of this source to a ticket.
     async fn map(&self, mapping: &str) {
         let definitions = Definitions::read(SOURCE, &|_| Ok(mapping.to_owned())).unwrap();
         definitions.store(&self.desk.app).await.unwrap();
@@ -57,7 +58,8 @@ impl Source {
         answer
     }
 
-    /// Sends one record to the desk. Returns the result for this record.
+    /// Sends one record to the desk. Returns the entry for this record from the member `results` of the
+    /// response.
     async fn send(&self, record: Value) -> Value {
         let (status, answer) = self.post(json!([record])).await;
         assert_eq!(status, 200, "{answer}");
@@ -94,7 +96,8 @@ fn record() -> Value {
             "title": "Login page is slow", "severity": "high", "text": "10 s", "caller": "zhangsan" })
 }
 
-/// Returns the example record with other values for some members.
+/// Returns a copy of the example record. The members of `changes` replace the members of the record with the
+/// same names.
 fn with(changes: Value) -> Value {
     let mut record = record();
     for (member, value) in changes.as_object().expect("an object") {

@@ -193,8 +193,8 @@ async fn the_log_platform_creates_polls_receives_a_callback_and_reads_results() 
 #[tokio::test]
 async fn the_monitor_creates_a_fast_approval_polls_and_withdraws() {
     let desk = TestDesk::open().await;
-    // This client sends paths without a final slash, and its credentials in the body. Its callback receiver
-    // responds with a JSON object whose member `code` is 200.
+    // The client in this test, a monitoring system, sends paths without a final slash, and its credentials in
+    // the body. Its callback receiver responds with a JSON object whose member `code` is 200.
     let path = |operation: &str| format!("/api/c/compapi/v2/itsm/{operation}");
     let with = |mut body: Value| {
         body["bk_app_code"] = TRUSTED.0.into();

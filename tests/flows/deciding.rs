@@ -209,9 +209,9 @@ async fn a_decision_counts_even_if_a_manager_selects_the_transition() {
     assert!(logs.contains("admin 选择了流转线"), "{logs}");
 }
 
-/// A node has two transitions: one for a passed approval and one for a rejected approval. A ticket may
-/// reach the node without an approval, and then no transition is possible. The import reports this problem
-/// if a path to the node does not contain the approval.
+/// A node has two transitions: one for a passed approval and one for a rejected approval. If a ticket reaches
+/// the node without an approval, no transition is possible. The import reports this problem if a path to the
+/// node does not contain the approval.
 #[tokio::test]
 async fn cases_are_covered_only_if_the_approval_is_on_every_path() {
     let desk = TestDesk::open().await;

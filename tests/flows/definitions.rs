@@ -102,7 +102,8 @@ fn open_nodes(report: &Value) -> Vec<i64> {
 }
 
 /// Returns a random value that a form field accepts. If a transition condition compares this field with
-/// values, the function often returns one of these values. `hints` contains these values for each field.
+/// values, the function often returns one of these values. `hints` maps the key of each field to these
+/// values.
 fn value(field: &Value, hints: &Hints, dice: &mut Dice) -> Value {
     if let Some(expected) = hints.get(field["key"].as_str().expect("a key"))
         && dice.below(4) > 0
@@ -125,8 +126,8 @@ fn value(field: &Value, hints: &Hints, dice: &mut Dice) -> Value {
     }
 }
 
-/// Values that conditions of the workflow compare with free-text fields. The key of the map is the key of
-/// the field.
+/// Maps the key of each free-text field to the values that conditions of the workflow compare with this
+/// field.
 type Hints = BTreeMap<String, Vec<Value>>;
 
 fn filled(fields: &Value, hints: &Hints, dice: &mut Dice) -> Value {

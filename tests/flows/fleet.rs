@@ -1,6 +1,7 @@
-//! These tests check missions (jobs of robots for tickets): the offer of an order, its acceptance, the
-//! release of the work, and the result. The tests also check faults of robots and brokers
-//! (reference/fleet.md, section 2).
+//! These tests check missions (jobs of robots for tickets). The desk offers an order to a robot, and the
+//! robot accepts the order. When the robot waits at the station, the desk releases the work. At the end, the
+//! robot reports the result. The tests also check faults of robots and brokers (reference/fleet.md, section
+//! 2).
 
 use std::sync::Arc;
 

@@ -32,7 +32,7 @@ enum State {
     Voted,
     Failed,
     Finished,
-    /// The ticket was suspended directly after the node was reached.
+    /// The ticket reached the node and was then suspended, before a person processed the node.
     Suspended,
     Ended,
 }

@@ -1,6 +1,6 @@
-//! These tests check the read operations of BlueKing clients: ticket lists of one person, complete logs,
-//! catalogs that are found by name, and the operations with which a pipeline (an automatic build) finds
-//! services and the fields that it must submit.
+//! These tests check the read operations of BlueKing clients. A client can read the ticket lists of one
+//! person and the complete log of a ticket, and can find a catalog by its name. A pipeline (an automatic
+//! build) can find services and the fields that it must submit.
 
 use axum::body::Body;
 use axum::http::Request;

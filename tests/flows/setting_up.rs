@@ -124,8 +124,8 @@ async fn workflows_and_services_are_created_changed_and_deleted_over_v1() {
             .contains("\"刷漆\"")
     );
 
-    // These items are in use, so they cannot be deleted. The error detail contains the name of the object
-    // that uses the item.
+    // Each path `what` names a dictionary, a role or a workflow that is in use, so the desk must reject its
+    // deletion. The error detail must contain the text `by`, the name of the object that uses this item.
     for (what, by) in [
         ("dictionary/COLOUR", "手画流程"),
         ("roles/77", "手画流程"),

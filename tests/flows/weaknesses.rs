@@ -1205,7 +1205,7 @@ async fn w26_an_import_reports_every_change_and_matches_roles_by_name() {
         (201, &json!([]), &json!([])),
         "a file that this desk exported is imported unchanged"
     );
-    // A role may have different ids on two desks. The import therefore finds the role by its name.
+    // A role can have different ids on two desks. The import therefore finds the role by its name.
     let renumbered = exported
         .to_string()
         .replace(r#""12":"服务台小组""#, r#""912":"服务台小组""#)

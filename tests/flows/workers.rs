@@ -1,6 +1,6 @@
-//! These tests check the loops that process the queues of a local desk, for example the queue of
-//! callbacks. A slow receiver must not delay the requests to other receivers. A receiver that responds
-//! with `Retry-After` must get no request during this time.
+//! These tests check the loops that process the queues of a local desk, for example the queue of callbacks. A
+//! slow receiver must not delay the requests to other receivers. If a receiver responds with the header
+//! `Retry-After`, it must get no request before the time in this header has passed.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -37,8 +37,8 @@ fn the_demo_runs_to_its_end_and_its_files_are_verified() {
     ] {
         assert!(printed.contains(word), "{word} is missing in: {printed}");
     }
-    // The command `audit files` verifies the uploaded file of the demo, and reports a changed byte in this
-    // file.
+    // The demo uploads one file. The command `audit files` verifies this file, and reports a changed byte in
+    // the file.
     let files = || {
         run(&[
             "audit",

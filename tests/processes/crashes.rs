@@ -36,7 +36,7 @@ struct Memory {
     ended: BTreeSet<String>,
 }
 
-/// Ids of the callbacks that arrived. The key is the ticket number.
+/// Maps each ticket number to the ids of the callbacks that arrived for this ticket.
 type Received = Arc<Mutex<BTreeMap<String, BTreeSet<String>>>>;
 
 async fn take(

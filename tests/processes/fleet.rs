@@ -318,9 +318,9 @@ async fn foreign_robots_complete_cases_and_a_killed_robot_is_replaced() {
     ready(&desk, &["agv_1", "vehicle_1"]).await;
     let mut by_robot = BTreeMap::new();
     let mut rounds = 0;
-    // In each round, the test sends two cases (records of another system), normally one for each robot. On
-    // a busy machine, one robot may accept its mission too late, and the other robot then completes both
-    // cases. The test therefore starts more rounds until both robots have worked.
+    // In each round, the test sends two cases (records of another system), normally one for each robot. On a
+    // busy machine, it can happen that one robot accepts its mission too late and the other robot completes
+    // both cases. The test therefore starts more rounds until both robots have worked.
     while rounds < 2 || (by_robot.len() < 2 && rounds < ROUNDS_MAX) {
         let round = rounds;
         rounds += 1;
@@ -405,7 +405,8 @@ async fn missions_end_after_kills_of_the_desk() {
     }
     let kills = count * KILLS_PER_TEN / 10;
     for kill in 0..kills {
-        // The pauses have different lengths, so that the desk is killed in all phases of a mission.
+        // The test waits before each kill of the desk. The waiting times have different lengths, so that the
+        // desk is killed in all phases of a mission.
         let pause = 400 + 631 * u64::try_from(kill).expect("a number") % 2_900;
         tokio::time::sleep(Duration::from_millis(pause)).await;
         desk.restart();

@@ -236,8 +236,8 @@ async fn two_desks_agree_after_kills() {
         tickets.push(submit(&b, &service, &format!("采集 {number}")).await);
         if number % 10 < KILLS_PER_TEN {
             kills += 1;
-            // The test does not wait before the kill. The killed desk may be creating an application (a
-            // request for approval), deciding an application, or reporting a decision.
+            // The test does not wait before the kill. The kill can therefore interrupt a desk that creates an
+            // application (a request for approval), decides an application, or reports a decision.
             if number % 2 == 0 {
                 b.restart();
             } else {

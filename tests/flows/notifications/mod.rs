@@ -1,5 +1,6 @@
-//! These tests check that people are notified correctly. They cover the choice of channel accounts, sending,
-//! quiet hours, rate limits and the inbox (plans/notifications.md, part 0).
+//! These tests check that people are notified correctly. They cover the choice of channel accounts (for
+//! example a mail relay or a chat robot), sending, quiet hours, rate limits and the inbox
+//! (plans/notifications.md, part 0).
 
 mod inbox;
 mod quiet;
@@ -144,8 +145,8 @@ impl Channels {
         self.get(&format!("inbox/{person}"), person).await["notifications"][0].clone()
     }
 
-    /// Returns the steps that explain the newest notification of zhangsan. Each step consists of event,
-    /// account and text.
+    /// Returns the explanation of the newest notification of zhangsan, as a list of entries. Each entry
+    /// contains the name of an event, the name of a channel account, and a text for people.
     async fn why(&self) -> Vec<(String, String, String)> {
         let id = self.newest("zhangsan").await["id"]
             .as_str()
@@ -166,8 +167,8 @@ impl Channels {
             .collect()
     }
 
-    /// Returns the events of the steps that explain the newest notification of zhangsan. The result contains
-    /// only steps of the given channel account.
+    /// Reads the explanation of the newest notification of zhangsan. Returns the names of the events that
+    /// concern the channel account `account`, in the order of the explanation.
     async fn events_of(&self, account: &str) -> Vec<String> {
         let steps = self.why().await.into_iter();
         steps
