@@ -84,6 +84,49 @@ pub enum Verdict {
     Unknown { reason: String },
 }
 
+impl Verdict {
+    /// Returns the verdict that another attempt follows after the pause of the retry policy.
+    pub fn retry(reason: impl Into<String>) -> Self {
+        Self::Retry {
+            reason: reason.into(),
+            after_ms: None,
+        }
+    }
+    /// Returns the verdict that the provider of a channel refused a message. The text `code` is empty if the
+    /// provider sent no code.
+    pub fn refused(
+        class: FailureClass,
+        code: impl Into<String>,
+        reason: impl Into<String>,
+    ) -> Self {
+        Self::Refused {
+            class,
+            code: code.into(),
+            reason: reason.into(),
+        }
+    }
+}
+
+/// The consequence of one attempt for work that ends with a result, such as an API call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Consequence<'a> {
+    /// The work ends.
+    End {
+        succeeded: bool,
+        outputs: BTreeMap<String, String>,
+        /// The text is empty if the work succeeded.
+        reason: &'a str,
+    },
+    /// The attempt failed, and another attempt follows at the time `due`.
+    Repeat { reason: &'a str, due: Moment },
+    /// The work continues with another request. The members are those of [`Verdict::Poll`].
+    Poll {
+        step: &'a str,
+        task: &'a str,
+        after_ms: i64,
+    },
+}
+
 /// The outcome of one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
@@ -132,6 +175,44 @@ impl Attempts {
     pub fn is_interrupted(&self) -> bool {
         self.started == self.next()
     }
+    /// Returns the consequence of the attempt in the report. A failed attempt is repeated if the retry policy
+    /// allows another attempt. An unknown result ends the work, because a repetition could do the work a second
+    /// time.
+    pub fn consequence<'a>(&self, report: &'a Report) -> Consequence<'a> {
+        let failed = |reason| Consequence::End {
+            succeeded: false,
+            outputs: BTreeMap::new(),
+            reason,
+        };
+        let repeat = |reason, after_ms| match self.retry_at(report.policy, after_ms, report.at) {
+            Some(due) => Consequence::Repeat { reason, due },
+            None => failed(reason),
+        };
+        match &report.verdict {
+            Verdict::Succeeded { outputs } => Consequence::End {
+                succeeded: true,
+                outputs: outputs.clone(),
+                reason: "",
+            },
+            Verdict::Failed { reason, outputs } => Consequence::End {
+                succeeded: false,
+                outputs: outputs.clone(),
+                reason,
+            },
+            Verdict::Unknown { reason } | Verdict::Refused { reason, .. } => failed(reason),
+            Verdict::Retry { reason, after_ms } => repeat(reason, *after_ms),
+            Verdict::Throttled { reason, after_ms } => repeat(reason, Some(*after_ms)),
+            Verdict::Poll {
+                step,
+                task,
+                after_ms,
+            } => Consequence::Poll {
+                step,
+                task,
+                after_ms: *after_ms,
+            },
+        }
+    }
     /// Returns the time of the next attempt after an attempt failed at the time `at`. If the receiver set the
     /// pause `after_ms` (in milliseconds), this pause is used, but at most one day. Otherwise, the policy
     /// sets the pause. Returns `None` if the policy allows no further attempt.
@@ -179,6 +260,76 @@ mod tests {
         first_ms: 1000,
         longest_ms: 3000,
     };
+
+    #[test]
+    fn each_verdict_has_its_consequence() {
+        let outputs = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
+        let none = BTreeMap::new();
+        let reason = || "x".to_owned();
+        let end = |succeeded, outputs: &BTreeMap<String, String>, reason| Consequence::End {
+            succeeded,
+            outputs: outputs.clone(),
+            reason,
+        };
+        let repeat = |due| Consequence::Repeat {
+            reason: "x",
+            due: Moment(due),
+        };
+        let (succeeded, failed) = (
+            Verdict::Succeeded {
+                outputs: outputs.clone(),
+            },
+            Verdict::Failed {
+                reason: reason(),
+                outputs: outputs.clone(),
+            },
+        );
+        let refused = Verdict::refused(FailureClass::Permanent, "1", "x");
+        let unknown = Verdict::Unknown { reason: reason() };
+        let later = Verdict::Retry {
+            reason: reason(),
+            after_ms: Some(7),
+        };
+        let throttled = Verdict::Throttled {
+            reason: reason(),
+            after_ms: 9,
+        };
+        let poll = Verdict::Poll {
+            step: "s".into(),
+            task: "t".into(),
+            after_ms: 5,
+        };
+        let polled = Consequence::Poll {
+            step: "s",
+            task: "t",
+            after_ms: 5,
+        };
+        for (verdict, expected, expected_last) in [
+            (succeeded, end(true, &outputs, ""), end(true, &outputs, "")),
+            (failed, end(false, &outputs, "x"), end(false, &outputs, "x")),
+            (unknown, end(false, &none, "x"), end(false, &none, "x")),
+            (refused, end(false, &none, "x"), end(false, &none, "x")),
+            (Verdict::retry("x"), repeat(1_100), end(false, &none, "x")),
+            (later, repeat(107), end(false, &none, "x")),
+            (throttled, repeat(109), end(false, &none, "x")),
+            (poll, polled.clone(), polled),
+        ] {
+            let report = Report {
+                attempt: 1,
+                exchange: None,
+                status: None,
+                verdict,
+                policy: POLICY,
+                at: Moment(100),
+            };
+            assert_eq!(Attempts::default().consequence(&report), expected);
+            let last = Attempts {
+                failures: POLICY.attempts_max - 1,
+                ..Attempts::default()
+            };
+            assert_eq!(last.consequence(&report), expected_last);
+        }
+    }
 
     #[test]
     fn pauses_double_up_to_the_longest() {

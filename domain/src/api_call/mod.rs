@@ -9,15 +9,13 @@ pub mod judge;
 pub mod plan;
 pub mod schema;
 
-use std::collections::BTreeMap;
-
 use events::Moment;
 use events::api_call::{
     ApiCallEvent, AttemptFailed, AttemptStarted, Closed, Completed, PollScheduled, Requested,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::attempt::{Attempts, Policy, Report, Verdict};
+use crate::attempt::{Attempts, Consequence, Policy, Report, Verdict};
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
 /// Time in milliseconds that the ticket has to store the result of an API call. After this time, the desk
@@ -178,52 +176,41 @@ impl ApiCall {
     }
 
     fn record(&self, report: &Report) -> ApiCallEvent {
-        let completed = |succeeded, outputs: &BTreeMap<String, String>, reason: &str| {
-            Completed {
-                attempt: report.attempt,
-                exchange: report.exchange.clone(),
+        let (attempt, exchange) = (report.attempt, report.exchange.clone());
+        match self.attempts.consequence(report) {
+            Consequence::End {
+                succeeded,
+                outputs,
+                reason,
+            } => Completed {
+                attempt,
+                exchange,
                 status: report.status,
                 succeeded,
-                outputs: outputs.clone(),
+                outputs,
                 task: self.task.clone(),
                 reason: reason.to_owned(),
                 due: report.at.plus_ms(RESULT_DUE_MS),
             }
-            .into()
-        };
-        let retry = |reason: &String, after_ms: Option<i64>| match self.attempts.retry_at(
-            report.policy,
-            after_ms,
-            report.at,
-        ) {
-            Some(due) => AttemptFailed {
-                attempt: report.attempt,
-                exchange: report.exchange.clone(),
+            .into(),
+            Consequence::Repeat { reason, due } => AttemptFailed {
+                attempt,
+                exchange,
                 status: report.status,
-                reason: reason.clone(),
+                reason: reason.to_owned(),
                 due,
             }
             .into(),
-            None => completed(false, &BTreeMap::new(), reason),
-        };
-        match &report.verdict {
-            Verdict::Succeeded { outputs } => completed(true, outputs, ""),
-            Verdict::Failed { reason, outputs } => completed(false, outputs, reason),
-            Verdict::Unknown { reason } | Verdict::Refused { reason, .. } => {
-                completed(false, &BTreeMap::new(), reason)
-            }
-            Verdict::Retry { reason, after_ms } => retry(reason, *after_ms),
-            Verdict::Throttled { reason, after_ms } => retry(reason, Some(*after_ms)),
-            Verdict::Poll {
+            Consequence::Poll {
                 step,
                 task,
                 after_ms,
             } => PollScheduled {
-                attempt: report.attempt,
-                exchange: report.exchange.clone(),
-                step: step.clone(),
-                task: task.clone(),
-                due: report.at.plus_ms(*after_ms),
+                attempt,
+                exchange,
+                step: step.to_owned(),
+                task: task.to_owned(),
+                due: report.at.plus_ms(after_ms),
             }
             .into(),
         }
@@ -241,6 +228,8 @@ pub const POLICY: Policy = Policy {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use events::NodeId;
     use events::api_call::Exchange;
 

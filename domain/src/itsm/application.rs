@@ -17,7 +17,7 @@ use events::{Moment, NodeId, TransitionId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::attempt::{Attempts, Policy, Report, Verdict};
+use crate::attempt::{Attempts, Consequence, Policy, Report, Verdict};
 use crate::condition::{self, Found};
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 use crate::envelope::Envelope;
@@ -349,7 +349,7 @@ impl Application {
     /// approval.
     pub fn verdict(&self, answer: Answer, granted: &Condition) -> Verdict {
         match (self.step, answer) {
-            (_, Answer::NotSent(reason)) => retry(reason),
+            (_, Answer::NotSent(reason)) => Verdict::retry(reason),
             (Step::Create, Answer::Unclear(_)) => next(Step::Find, String::new(), SEARCH_AFTER_MS),
             (Step::Create, Answer::Rejected(reason)) => Verdict::Failed {
                 reason,
@@ -371,8 +371,10 @@ impl Application {
                 next(Step::Poll, self.external.clone(), self.pause_ms())
             }
             (Step::Confirm | Step::Poll, Answer::Ticket(ticket)) => self.read(&ticket, granted),
-            (_, Answer::Unclear(reason) | Answer::Rejected(reason)) => retry(reason),
-            (_, answer) => retry(format!("the response does not fit the request: {answer:?}")),
+            (_, Answer::Unclear(reason) | Answer::Rejected(reason)) => Verdict::retry(reason),
+            (_, answer) => {
+                Verdict::retry(format!("the response does not fit the request: {answer:?}"))
+            }
         }
     }
 
@@ -413,47 +415,36 @@ impl Application {
     }
 
     fn record(&self, report: &Report) -> ApplicationEvent {
-        let completed = |succeeded, outputs: &BTreeMap<String, String>, reason: &str| {
-            Completed {
-                attempt: report.attempt,
+        let (attempt, exchange) = (report.attempt, report.exchange.clone());
+        match self.attempts.consequence(report) {
+            Consequence::End {
+                succeeded,
+                outputs,
+                reason,
+            } => Completed {
+                attempt,
                 cause: if self.step == Step::Confirm {
                     Cause::Callback
                 } else {
                     Cause::Poll
                 },
-                exchange: report.exchange.clone(),
+                exchange,
                 status: report.status,
                 succeeded,
-                outputs: outputs.clone(),
+                outputs,
                 reason: reason.to_owned(),
                 due: report.at.plus_ms(RESULT_DUE_MS),
             }
-            .into()
-        };
-        let retry = |reason: &String, after_ms: Option<i64>| match self.attempts.retry_at(
-            report.policy,
-            after_ms,
-            report.at,
-        ) {
-            Some(due) => AttemptFailed {
-                attempt: report.attempt,
-                exchange: report.exchange.clone(),
+            .into(),
+            Consequence::Repeat { reason, due } => AttemptFailed {
+                attempt,
+                exchange,
                 status: report.status,
-                reason: reason.clone(),
+                reason: reason.to_owned(),
                 due,
             }
             .into(),
-            None => completed(false, &BTreeMap::new(), reason),
-        };
-        match &report.verdict {
-            Verdict::Succeeded { outputs } => completed(true, outputs, ""),
-            Verdict::Failed { reason, outputs } => completed(false, outputs, reason),
-            Verdict::Unknown { reason } | Verdict::Refused { reason, .. } => {
-                completed(false, &BTreeMap::new(), reason)
-            }
-            Verdict::Retry { reason, after_ms } => retry(reason, *after_ms),
-            Verdict::Throttled { reason, after_ms } => retry(reason, Some(*after_ms)),
-            Verdict::Poll {
+            Consequence::Poll {
                 step,
                 task,
                 after_ms,
@@ -464,13 +455,13 @@ impl Application {
                 let (step, after_ms) = if is_hinted {
                     (Step::Verify.name(), 0)
                 } else {
-                    (step.as_str(), *after_ms)
+                    (step, after_ms)
                 };
                 PollScheduled {
-                    attempt: report.attempt,
-                    exchange: report.exchange.clone(),
+                    attempt,
+                    exchange,
                     step: step.to_owned(),
-                    external: task.clone(),
+                    external: task.to_owned(),
                     due: report.at.plus_ms(after_ms),
                 }
                 .into()
@@ -486,13 +477,6 @@ fn next(step: Step, external: String, after_ms: i64) -> Verdict {
         step: step.name().into(),
         task: external,
         after_ms,
-    }
-}
-
-fn retry(reason: String) -> Verdict {
-    Verdict::Retry {
-        reason,
-        after_ms: None,
     }
 }
 
