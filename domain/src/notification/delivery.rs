@@ -89,32 +89,26 @@ impl Decider for Delivery {
 
     fn decide(&self, command: &Command, (): &()) -> Result<Vec<DeliveryEvent>, DecideError<Self>> {
         let reject = |rejection| Err(DecideError::Rejected(rejection));
-        let requested = match (command, &self.requested) {
-            (Command::Request(_), Some(_)) => return reject(Rejection::AlreadyRequested),
-            (Command::Request(requested), None) => return Ok(vec![(**requested).clone().into()]),
-            (_, None) => return reject(Rejection::NotRequested),
-            (_, Some(requested)) => requested,
-        };
-        let (Command::Begin { attempt, .. } | Command::Record(Report { attempt, .. })) = command
-        else {
-            return reject(Rejection::AlreadyRequested);
-        };
-        if *attempt != self.attempts.next() || !self.is_open() {
-            return reject(Rejection::NotDue(*attempt));
-        }
-        match command {
-            Command::Begin { .. } if self.attempts.is_interrupted() => {
+        match (command, &self.requested) {
+            (Command::Request(_), Some(_)) => reject(Rejection::AlreadyRequested),
+            (Command::Request(requested), None) => Ok(vec![(**requested).clone().into()]),
+            (_, None) => reject(Rejection::NotRequested),
+            (Command::Begin { attempt, .. } | Command::Record(Report { attempt, .. }), _)
+                if *attempt != self.attempts.next() || !self.is_open() =>
+            {
                 reject(Rejection::NotDue(*attempt))
             }
-            Command::Begin { attempt, until } => Ok(vec![
+            (Command::Begin { attempt, .. }, _) if self.attempts.is_interrupted() => {
+                reject(Rejection::NotDue(*attempt))
+            }
+            (Command::Begin { attempt, until }, _) => Ok(vec![
                 AttemptStarted {
                     attempt: *attempt,
                     due: *until,
                 }
                 .into(),
             ]),
-            Command::Record(report) => Ok(vec![self.record(requested, report)]),
-            Command::Request(_) => Ok(Vec::new()),
+            (Command::Record(report), Some(requested)) => Ok(vec![self.record(requested, report)]),
         }
     }
 

@@ -102,11 +102,10 @@ impl Decider for Notification {
         (): &(),
     ) -> Result<Vec<NotificationEvent>, DecideError<Self>> {
         let reject = |rejection| Err(DecideError::Rejected(rejection));
-        match (command, &self.requested) {
-            (Command::Request(..), Some(_)) => return reject(Rejection::AlreadyRequested),
-            (Command::Request(..), None) => {}
-            (_, None) => return reject(Rejection::NotRequested),
-            (_, Some(_)) => {}
+        match (command, self.requested.is_some()) {
+            (Command::Request(..), true) => return reject(Rejection::AlreadyRequested),
+            (Command::Request(..), false) | (_, true) => {}
+            (_, false) => return reject(Rejection::NotRequested),
         }
         Ok(match (command, &self.phase) {
             (Command::Request(requested, next), _) => {
@@ -117,7 +116,7 @@ impl Decider for Notification {
             (Command::Release { next, at }, Phase::Held(held)) if *at >= held.until => follow(next),
             (Command::EndDelivery(ended), _) => self.end_delivery(ended),
             (Command::Expire { at }, Phase::Sending) if self.expires() <= *at => {
-                vec![self.completed("the channels did not answer in time").into()]
+                vec![completed(&self.ended, "the channels did not answer in time").into()]
             }
             (Command::MarkRead(read), _) if !self.is_read => vec![read.clone().into()],
             (Command::Release { .. } | Command::Expire { .. } | Command::MarkRead(_), _) => {
@@ -146,15 +145,14 @@ impl Decider for Notification {
 /// Returns the events that store a decision. If the decision contains no channel account that can send a
 /// message, the last event completes the notification.
 fn follow(next: &Next) -> Vec<NotificationEvent> {
-    let completed = |outcome, reason: &str| -> NotificationEvent {
-        Completed {
-            outcome,
-            reason: reason.to_owned(),
-        }
-        .into()
-    };
     match next {
-        Next::NotNeeded(reason) => vec![completed(Outcome::NotNeeded, reason)],
+        Next::NotNeeded(reason) => vec![
+            Completed {
+                outcome: Outcome::NotNeeded,
+                reason: reason.clone(),
+            }
+            .into(),
+        ],
         Next::Decided(Decision::Hold(held)) => vec![held.clone().into()],
         Next::Decided(Decision::Send(routed)) => {
             let mut events = vec![routed.clone().into()];
@@ -164,7 +162,7 @@ fn follow(next: &Next) -> Vec<NotificationEvent> {
                 } else {
                     "no channel account can reach the person"
                 };
-                events.push(completed(Outcome::InboxOnly, reason));
+                events.push(completed([], reason).into());
             }
             events
         }
@@ -209,24 +207,25 @@ impl Notification {
             .filter(|route| route.account != ended.account)
             .all(|route| has_ended(&route.account));
         if is_last && self.phase == Phase::Sending {
-            let mut after = self.clone();
-            after.ended.push(ended.clone());
-            events.push(after.completed("no channel accepted a message").into());
+            let all = self.ended.iter().chain([ended]);
+            events.push(completed(all, "no channel accepted a message").into());
         }
         events
     }
+}
 
-    fn completed(&self, failure: &str) -> Completed {
-        if self.ended.iter().any(|ended| ended.is_accepted) {
-            Completed {
-                outcome: Outcome::Accepted,
-                reason: String::new(),
-            }
-        } else {
-            Completed {
-                outcome: Outcome::InboxOnly,
-                reason: failure.to_owned(),
-            }
+/// Returns the end of a notification with the given ended deliveries. The text `failure` is the reason if no
+/// provider accepted a message.
+fn completed<'a>(ended: impl IntoIterator<Item = &'a DeliveryEnded>, failure: &str) -> Completed {
+    if ended.into_iter().any(|ended| ended.is_accepted) {
+        Completed {
+            outcome: Outcome::Accepted,
+            reason: String::new(),
+        }
+    } else {
+        Completed {
+            outcome: Outcome::InboxOnly,
+            reason: failure.to_owned(),
         }
     }
 }
@@ -326,7 +325,7 @@ mod tests {
         }
     }
 
-    fn completed(outcome: Outcome, reason: &str) -> NotificationEvent {
+    fn ended_with(outcome: Outcome, reason: &str) -> NotificationEvent {
         Completed {
             outcome,
             reason: reason.into(),
@@ -357,7 +356,7 @@ mod tests {
         let hold = Next::Decided(Decision::Hold(held()));
         check(Vec::new(), request(hold), with(held().into()));
         let not_needed = Next::NotNeeded("the node ended".into());
-        let event = completed(Outcome::NotNeeded, "the node ended");
+        let event = ended_with(Outcome::NotNeeded, "the node ended");
         check(Vec::new(), request(not_needed), with(event));
     }
 
@@ -368,7 +367,7 @@ mod tests {
         let expected = vec![
             requested().into(),
             none.clone().into(),
-            completed(Outcome::InboxOnly, reason),
+            ended_with(Outcome::InboxOnly, reason),
         ];
         check(Vec::new(), request(send(none)), expected);
         let skipped = Routed {
@@ -382,7 +381,7 @@ mod tests {
         let expected = vec![
             requested().into(),
             skipped.clone().into(),
-            completed(Outcome::InboxOnly, reason),
+            ended_with(Outcome::InboxOnly, reason),
         ];
         check(Vec::new(), request(send(skipped)), expected);
     }
@@ -416,14 +415,14 @@ mod tests {
         check(
             one_ended.clone(),
             Command::EndDelivery(accepted.clone()),
-            vec![accepted.into(), completed(Outcome::Accepted, "")],
+            vec![accepted.into(), ended_with(Outcome::Accepted, "")],
         );
         let failed = ended("mail", false);
         let reason = "no channel accepted a message";
         check(
             one_ended,
             Command::EndDelivery(failed.clone()),
-            vec![failed.into(), completed(Outcome::InboxOnly, reason)],
+            vec![failed.into(), ended_with(Outcome::InboxOnly, reason)],
         );
     }
 
@@ -449,13 +448,13 @@ mod tests {
         let expire = |at| Command::Expire { at: Moment(at) };
         check(given.clone(), expire(8_999), Vec::new());
         let reason = "the channels did not answer in time";
-        let expected = vec![completed(Outcome::InboxOnly, reason)];
+        let expected = vec![ended_with(Outcome::InboxOnly, reason)];
         check(given.clone(), expire(9_000), expected.clone());
         given.push(ended("mail", true).into());
         check(
             given.clone(),
             expire(9_000),
-            vec![completed(Outcome::Accepted, "")],
+            vec![ended_with(Outcome::Accepted, "")],
         );
         given.extend(expected);
         check(given.clone(), expire(9_001), Vec::new());
@@ -503,7 +502,7 @@ mod tests {
             names(&history),
             ["notification", "ticket", "open", "inbox", "unread"]
         );
-        history.push(completed(Outcome::InboxOnly, "x"));
+        history.push(ended_with(Outcome::InboxOnly, "x"));
         assert_eq!(
             names(&history),
             ["notification", "ticket", "inbox_only", "inbox", "unread"]
@@ -513,7 +512,7 @@ mod tests {
             names(&history),
             ["notification", "ticket", "inbox_only", "inbox"]
         );
-        let not_needed = [requested().into(), completed(Outcome::NotNeeded, "x")];
+        let not_needed = [requested().into(), ended_with(Outcome::NotNeeded, "x")];
         assert_eq!(names(&not_needed), ["notification", "ticket"]);
         assert_eq!(names(&[]), [""; 0]);
     }

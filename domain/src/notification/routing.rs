@@ -21,19 +21,17 @@ pub struct Situation<'a> {
     /// True if the notification ignores quiet hours.
     pub is_urgent: bool,
     pub preferences: &'a PreferencesChanged,
-    /// The time zone for the quiet hours of the recipient. The member `zone_name` contains the name of this
-    /// time zone.
+    /// The time zone for the quiet hours of the recipient.
     pub zone: &'a TimeZone,
-    pub zone_name: &'a str,
     /// The notification policy, which names the channel accounts. The value is `None` if no policy is
     /// defined. The desk then sends no messages.
     pub policy: Option<&'a notification_policy::Defined>,
     /// The channel accounts that the notification policy names. Each key of the map is the name of an
     /// account. If an account has no entry, this account is not defined.
     pub accounts: &'a BTreeMap<String, channel_account::Defined>,
-    /// The kind of address that each channel needs. Each key of the map is the name of a channel. For
-    /// example, the channel `dingtalk_robot` needs an address of the kind `dingtalk`.
-    pub address_kinds: &'a BTreeMap<String, String>,
+    /// Returns the kind of address that a channel needs. For example, the channel `dingtalk_robot` needs an
+    /// address of the kind `dingtalk`. Returns `None` if the channel is unknown.
+    pub address_kind: fn(&str) -> Option<&'static str>,
     pub now: Moment,
 }
 
@@ -59,7 +57,7 @@ pub fn decide(situation: &Situation<'_>) -> Decision {
         (Some(quiet), Some(until)) => Decision::Hold(Held {
             until,
             quiet: quiet.clone(),
-            zone: situation.zone_name.to_owned(),
+            zone: situation.zone.iana_name().unwrap_or("UTC").to_owned(),
         }),
         _ => Decision::Send(routed),
     }
@@ -70,32 +68,31 @@ pub fn decide(situation: &Situation<'_>) -> Decision {
 fn routes(situation: &Situation<'_>) -> Routed {
     let (mut routes, mut skipped) = (Vec::new(), Vec::new());
     for name in situation.policy.iter().flat_map(|policy| &policy.accounts) {
-        let account = situation.accounts.get(name);
-        let reason = match account {
-            None => Some(SkipReason::NotDefined),
-            Some(account) if !account.is_enabled => Some(SkipReason::Disabled),
-            Some(account) => {
-                let kind = situation.address_kinds.get(&account.channel);
-                let address = kind.and_then(|kind| situation.preferences.addresses.get(kind));
-                let is_usable = address.is_some_and(|address| !address.is_erased());
-                (!is_usable).then_some(SkipReason::NoAddress)
-            }
-        };
-        match (reason, account) {
-            (None, Some(account)) => routes.push(Route {
-                account: name.clone(),
-                channel: account.channel.clone(),
-            }),
-            (reason, _) => skipped.push(Skipped {
-                account: name.clone(),
-                reason: reason.unwrap_or(SkipReason::NotDefined),
-            }),
+        let account = name.clone();
+        match channel_to_person(situation, name) {
+            Ok(channel) => routes.push(Route { account, channel }),
+            Err(reason) => skipped.push(Skipped { account, reason }),
         }
     }
     Routed {
         routes,
         skipped,
         expires: situation.now.plus_ms(EXPIRES_MS),
+    }
+}
+
+/// Returns the channel of the account `name` if this account can reach the recipient. Otherwise, returns the
+/// reason why the account cannot reach the recipient.
+fn channel_to_person(situation: &Situation<'_>, name: &str) -> Result<String, SkipReason> {
+    let account = situation.accounts.get(name).ok_or(SkipReason::NotDefined)?;
+    if !account.is_enabled {
+        return Err(SkipReason::Disabled);
+    }
+    let kind = (situation.address_kind)(&account.channel);
+    let address = kind.and_then(|kind| situation.preferences.addresses.get(kind));
+    match address {
+        Some(address) if !address.is_erased() => Ok(account.channel.clone()),
+        _ => Err(SkipReason::NoAddress),
     }
 }
 
@@ -152,16 +149,17 @@ mod tests {
     const NIGHT: Moment = Moment(1_763_823_600_000); // 2025-11-22T23:00 in Shanghai
 
     fn decided(case: &Case, now: Moment) -> Decision {
-        let kinds = [("email", "email"), ("dingtalk_robot", "dingtalk")];
-        let address_kinds = kinds.map(|(channel, kind)| (channel.to_owned(), kind.to_owned()));
         decide(&Situation {
             is_urgent: case.is_urgent,
             preferences: &case.preferences,
             zone: &TimeZone::get("Asia/Shanghai").unwrap(),
-            zone_name: "Asia/Shanghai",
             policy: case.policy.as_ref(),
             accounts: &case.accounts,
-            address_kinds: &BTreeMap::from(address_kinds),
+            address_kind: |channel| match channel {
+                "email" => Some("email"),
+                "dingtalk_robot" => Some("dingtalk"),
+                _ => None,
+            },
             now,
         })
     }

@@ -9,7 +9,7 @@ use domain::notification::{Command, Next, Notification, Rejection};
 use domain::ticket::Ticket;
 use events::notification::{DeliveryEnded, EXPIRE, RELEASE, Read, Requested};
 use events::{Meta, NodeId, PersonId, TicketSn, channel_account, notification_policy};
-use infra::channel;
+use infra::channel::{self, Channel};
 use infra::ledger::{NoContext, command_id};
 use infra::{CommandEnvelope, Error, ExecuteError};
 use jiff::tz::TimeZone;
@@ -48,7 +48,7 @@ pub async fn request(app: &App, id: &str, notify: Notify) -> Result<(), Error> {
     };
     let next = next(app, &requested, &ticket, Some(policy)).await?;
     let command_envelope = CommandEnvelope {
-        stream: stream(id),
+        stream: format!("notification-{id}"),
         command_id: command_id(&["notify", id]),
         meta: Meta::system(notify.correlation, notify.cause),
     };
@@ -61,11 +61,6 @@ pub async fn request(app: &App, id: &str, notify: Notify) -> Result<(), Error> {
         Ok(_) | Err(ExecuteError::Rejected(Rejection::AlreadyRequested)) => Ok(()),
         Err(failure) => Err(failure.unexpected()),
     }
-}
-
-/// Returns the name of the stream of the notification with the given id.
-pub fn stream(id: &str) -> String {
-    format!("notification-{id}")
 }
 
 /// Continues a notification whose deadline was reached. At the deadline `RELEASE`, the quiet hours of the
@@ -181,17 +176,13 @@ async fn next(
     }
     let preferences = preferences::read(app, &requested.person).await?;
     let zone = zone(app, preferences.zone.as_deref());
-    let kinds = channel::ALL.iter();
     let situation = Situation {
         is_urgent: requested.is_urgent,
         preferences: &preferences,
         zone: &zone,
-        zone_name: zone.iana_name().unwrap_or("UTC"),
         policy,
         accounts: &accounts,
-        address_kinds: &kinds
-            .map(|one| (one.name().to_owned(), one.address_kind().to_owned()))
-            .collect(),
+        address_kind: |channel| channel::find(channel).map(Channel::address_kind),
         now: app.ledger.clock.now(),
     };
     Ok(Next::Decided(decide(&situation)))

@@ -9,7 +9,6 @@ use axum::Json;
 use axum::response::IntoResponse;
 use domain::notification::delivery::{Delivery, End};
 use domain::notification::{Notification, Phase};
-use events::notification::Fact;
 use events::person::{Language, PreferencesChanged};
 use events::{Moment, PersonId};
 use serde_json::{Value, json};
@@ -291,10 +290,7 @@ fn shown(request: &Asked, stream: &str, state: &Notification) -> Value {
     let routed = state.routed.as_ref();
     json!({
         "id": stream.trim_start_matches("notification-"),
-        "fact": requested.map(|one| match one.fact {
-            Fact::ApprovalNeeded => "approval_needed",
-            Fact::WorkAssigned => "work_assigned",
-        }),
+        "fact": requested.map(|one| one.fact),
         "ticket": requested.map(|one| &one.ticket),
         "node": requested.map(|one| one.node),
         "node_name": requested.map(|one| &one.name),
