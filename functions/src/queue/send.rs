@@ -112,14 +112,6 @@ async fn request(app: &App, notification: &str, account: &str) -> Result<Option<
     }))
 }
 
-fn refused(class: FailureClass, reason: &str) -> Verdict {
-    Verdict::Refused {
-        class,
-        code: String::new(),
-        reason: reason.to_owned(),
-    }
-}
-
 #[async_trait]
 impl Outgoing for Delivery {
     fn attempts(&self) -> Option<Attempts> {
@@ -185,33 +177,35 @@ async fn prepare<'a>(
     stream: &str,
 ) -> Result<Result<Prepared<'a, Delivery>, Verdict>, Error> {
     let Some(requested) = &delivery.requested else {
-        return Ok(Err(refused(
-            FailureClass::Permanent,
-            "the delivery is not requested",
-        )));
+        let reason = "the delivery is not requested";
+        return Ok(Err(Verdict::refused(FailureClass::Permanent, "", reason)));
     };
     if app.ledger.clock.now() >= requested.expires {
         let reason = "the message is too old";
-        return Ok(Err(refused(FailureClass::Transient, reason)));
+        return Ok(Err(Verdict::refused(FailureClass::Transient, "", reason)));
     }
     let defined = app
         .configuration
         .channel_account(&requested.account)
         .await?;
     let Some((account, codec)) =
-        defined.and_then(|one| Some((one.clone(), channel::find(&one.channel)?)))
+        defined.and_then(|one| channel::find(&one.channel).map(|codec| (one, codec)))
     else {
         let reason = "the channel account is not defined";
-        return Ok(Err(refused(FailureClass::Permanent, reason)));
+        return Ok(Err(Verdict::refused(FailureClass::Permanent, "", reason)));
     };
     if !account.is_enabled {
         let reason = "the channel account is switched off";
-        return Ok(Err(refused(FailureClass::Permanent, reason)));
+        return Ok(Err(Verdict::refused(FailureClass::Permanent, "", reason)));
     }
     let content = serde_json::from_value::<Content>(requested.content.value.clone()).ok();
     let (Some(to), Some(content)) = (requested.to.value.as_str(), content) else {
         let reason = "the address or the content was erased";
-        return Ok(Err(refused(FailureClass::RecipientInvalid, reason)));
+        return Ok(Err(Verdict::refused(
+            FailureClass::RecipientInvalid,
+            "",
+            reason,
+        )));
     };
     let secret = app
         .ledger
@@ -232,12 +226,7 @@ async fn prepare<'a>(
         Ok(request) => request,
         // The settings or the secret of the channel account are wrong. An operator can correct them, so
         // another attempt follows.
-        Err(reason) => {
-            return Ok(Err(Verdict::Retry {
-                reason,
-                after_ms: None,
-            }));
-        }
+        Err(reason) => return Ok(Err(Verdict::retry(reason))),
     };
     let begin: Start<Delivery> = |attempt, until| Command::Begin { attempt, until };
     let start = (requested.repetition == Repetition::AtMostOnce).then_some(begin);

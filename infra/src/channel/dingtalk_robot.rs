@@ -117,11 +117,11 @@ impl Channel for DingtalkRobot {
     fn verdict(&self, response: &Response) -> Verdict {
         match response {
             Response::Http(Ok(response)) => judge(response),
-            Response::Http(Err(HttpError::NotSent(reason))) => retry(reason.clone()),
+            Response::Http(Err(HttpError::NotSent(reason))) => Verdict::retry(reason),
             Response::Http(Err(HttpError::Unknown(reason))) => Verdict::Unknown {
                 reason: reason.clone(),
             },
-            Response::Mail(_) => retry("a robot sends no mails".into()),
+            Response::Mail(_) => Verdict::retry("a robot sends no mails"),
         }
     }
 }
@@ -179,13 +179,6 @@ fn markdown(content: &Content, to: &str, keyword: &str) -> String {
     lines.join("\n\n")
 }
 
-fn retry(reason: String) -> Verdict {
-    Verdict::Retry {
-        reason,
-        after_ms: None,
-    }
-}
-
 /// Converts a response of DingTalk to a verdict (the result of an attempt). An unknown code means a permanent
 /// failure.
 fn judge(response: &HttpResponse) -> Verdict {
@@ -197,7 +190,7 @@ fn judge(response: &HttpResponse) -> Verdict {
                 after_ms: BLOCKED_MS,
             };
         }
-        503 => return retry(format!("DingTalk answered with HTTP status {status}")),
+        503 => return Verdict::retry(format!("DingTalk answered with HTTP status {status}")),
         _ => {}
     }
     let body: Option<Value> = serde_json::from_slice(&response.body).ok();
@@ -213,7 +206,7 @@ fn judge(response: &HttpResponse) -> Verdict {
         return if response.is_success() || status >= 500 {
             Verdict::Unknown { reason }
         } else {
-            refused(FailureClass::Permanent, &status.to_string(), reason)
+            Verdict::refused(FailureClass::Permanent, status.to_string(), reason)
         };
     };
     let reason = domain::notification::content::one_line(message);
@@ -222,7 +215,7 @@ fn judge(response: &HttpResponse) -> Verdict {
         0 => Verdict::Succeeded {
             outputs: std::collections::BTreeMap::from([("code".to_owned(), text)]),
         },
-        -1 => retry(format!("DingTalk is busy (errcode -1): {reason}")),
+        -1 => Verdict::retry(format!("DingTalk is busy (errcode -1): {reason}")),
         130_101 | 410_100 | 90_030 => Verdict::Throttled {
             reason: format!("the robot was too fast (errcode {code}): {reason}"),
             after_ms: BLOCKED_MS,
@@ -230,17 +223,9 @@ fn judge(response: &HttpResponse) -> Verdict {
         // The code 310000 means a wrong signature, time, keyword or network address. The other codes mean an
         // unknown token, a stopped robot or a missing group.
         310_000 | 300_001 | 400_101 | 400_102 | 400_013 => {
-            refused(FailureClass::Credential, &text, reason)
+            Verdict::refused(FailureClass::Credential, text, reason)
         }
-        _ => refused(FailureClass::Permanent, &text, reason),
-    }
-}
-
-fn refused(class: FailureClass, code: &str, reason: String) -> Verdict {
-    Verdict::Refused {
-        class,
-        code: code.to_owned(),
-        reason,
+        _ => Verdict::refused(FailureClass::Permanent, text, reason),
     }
 }
 
@@ -335,7 +320,7 @@ mod tests {
             (430_101, Permanent),
             (999_999, Permanent),
         ] {
-            let expected = refused(class, &number.to_string(), "m".into());
+            let expected = Verdict::refused(class, number.to_string(), "m");
             assert_eq!(code(number), expected);
         }
         for number in [130_101, 410_100, 90_030] {

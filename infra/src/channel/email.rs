@@ -105,11 +105,11 @@ impl Channel for Email {
     fn verdict(&self, response: &Response) -> Verdict {
         match response {
             Response::Mail(Ok(reply)) => judge(reply),
-            Response::Mail(Err(MailError::NotSent(reason))) => retry(reason.clone(), None),
+            Response::Mail(Err(MailError::NotSent(reason))) => Verdict::retry(reason),
             Response::Mail(Err(MailError::Unknown(reason))) => Verdict::Unknown {
                 reason: reason.clone(),
             },
-            Response::Http(_) => retry("a mail is not sent by HTTP".into(), None),
+            Response::Http(_) => Verdict::retry("a mail is not sent by HTTP"),
         }
     }
 }
@@ -226,10 +226,6 @@ fn escaped(text: &str) -> String {
     html
 }
 
-fn retry(reason: String, after_ms: Option<i64>) -> Verdict {
-    Verdict::Retry { reason, after_ms }
-}
-
 /// Converts the reply of a mail relay to a verdict (the result of an attempt). A reply has a code and can
 /// also have an enhanced code (RFC 3463). The enhanced code is more exact, so it has priority for permanent
 /// failures.
@@ -237,10 +233,9 @@ fn judge(reply: &MailReply) -> Verdict {
     let code = reply.code;
     let reason = format!("{code} {}", one_line(&reply.text));
     let enhanced = enhanced(&reply.text);
-    let refused = |class| Verdict::Refused {
-        class,
-        code: enhanced.map_or_else(|| code.to_string(), |(a, b, c)| format!("{a}.{b}.{c}")),
-        reason: reason.clone(),
+    let refused = |class| {
+        let shown = enhanced.map_or_else(|| code.to_string(), |(a, b, c)| format!("{a}.{b}.{c}"));
+        Verdict::refused(class, shown, reason.as_str())
     };
     match (code, enhanced) {
         (200..=299, _) => Verdict::Succeeded {
@@ -248,8 +243,11 @@ fn judge(reply: &MailReply) -> Verdict {
         },
         // Many mail relays refuse the first message of an unknown sender with these codes. A later attempt
         // succeeds.
-        (450 | 451, _) => retry(reason, Some(GREYLIST_MS)),
-        (400..=499, _) => retry(reason, None),
+        (450 | 451, _) => Verdict::Retry {
+            reason,
+            after_ms: Some(GREYLIST_MS),
+        },
+        (400..=499, _) => Verdict::retry(reason),
         (_, Some((5, 1, 1 | 2 | 3 | 6 | 10) | (5, 2, 1))) => {
             refused(FailureClass::RecipientInvalid)
         }
@@ -377,7 +375,7 @@ mod tests {
             (454, "4.7.0 temporary authentication failure", None),
         ] {
             let reason = format!("{code} {text}");
-            assert_eq!(judged(code, text), retry(reason, after_ms));
+            assert_eq!(judged(code, text), Verdict::Retry { reason, after_ms });
         }
         for (code, text, class, shown) in [
             (550, "5.1.1 no such user", RecipientInvalid, "5.1.1"),
