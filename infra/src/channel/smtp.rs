@@ -2,9 +2,9 @@
 //! allowed.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use async_trait::async_trait;
+use events::Moment;
 use lettre::Address;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, TlsParameters};
@@ -13,18 +13,25 @@ use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::{Error as SmtpError, response::Response as SmtpResponse};
 
 use super::{Mail, MailError, MailReply, MailTls, Mailer};
+use crate::cache::{Bounds, Cache, NEVER};
 use crate::http::egress::Egress;
 
+/// Maximum number of mail relays whose TLS settings are kept.
+const RELAYS_MAX: usize = 100;
+
 /// A mailer that sends mails to real mail relays.
-#[derive(Clone, Debug)]
 pub struct Smtp {
-    egress: Arc<Egress>,
+    egress: Egress,
+    /// The TLS settings for each host name of a mail relay. They contain all trusted root certificates, so they are
+    /// not made again for each mail.
+    tls: Cache<String, TlsParameters>,
 }
 
 impl Smtp {
     pub fn new(egress: Egress) -> Self {
         Self {
-            egress: Arc::new(egress),
+            egress,
+            tls: Cache::new(Bounds::entries(RELAYS_MAX)),
         }
     }
 
@@ -46,6 +53,63 @@ impl Smtp {
         }
         Ok(allowed)
     }
+
+    /// Returns the TLS settings for connections to `host`.
+    fn tls(&self, host: &str) -> Result<TlsParameters, SmtpError> {
+        if let Some(kept) = self.tls.get(host, Moment(0)) {
+            return Ok(kept);
+        }
+        let made = tls(host)?;
+        self.tls.put(host.to_owned(), made.clone(), 0, NEVER);
+        Ok(made)
+    }
+
+    /// Sends one mail over a new connection, and returns the reply of the mail relay. Sets `is_sent` to
+    /// true just before the content of the mail is sent. If an error occurs after this moment, it is
+    /// possible that the relay has already accepted the mail.
+    async fn converse(
+        &self,
+        mail: &Mail,
+        addresses: &[SocketAddr],
+        is_sent: &mut bool,
+    ) -> Result<SmtpResponse, SmtpError> {
+        let hello = ClientId::Domain(mail.hello.clone());
+        let tls = match mail.tls {
+            MailTls::None => None,
+            MailTls::Implicit | MailTls::Starttls => Some(self.tls(&mail.host)?),
+        };
+        let implicit = tls.clone().filter(|_| mail.tls == MailTls::Implicit);
+        let mut connection = AsyncSmtpConnection::connect_tokio1(
+            addresses,
+            Some(mail.timeout),
+            &hello,
+            implicit,
+            None,
+        )
+        .await?;
+        if let (MailTls::Starttls, Some(tls)) = (mail.tls, tls) {
+            connection.starttls(tls, &hello).await?;
+        }
+        if let Some((user, password)) = &mail.login {
+            let credentials = Credentials::new(user.clone(), password.clone());
+            let mechanisms = [Mechanism::Plain, Mechanism::Login];
+            connection.auth(&mechanisms, &credentials).await?;
+        }
+        let address = |text: &str| text.parse::<Address>().ok();
+        let begin = MailCommand::new(address(&mail.from), Vec::new());
+        connection.command(begin).await?;
+        if let Some(to) = address(&mail.to) {
+            connection.command(Rcpt::new(to, Vec::new())).await?;
+        }
+        connection.command(Data).await?;
+        *is_sent = true;
+        let response = connection.message(&mail.bytes).await;
+        if response.is_ok() {
+            // The relay has already accepted the mail, so an error of the command QUIT can be ignored.
+            let _ = connection.quit().await;
+        }
+        response
+    }
 }
 
 #[async_trait]
@@ -55,7 +119,7 @@ impl Mailer for Smtp {
         // The time for the search of the address is part of the timeout.
         let conversation = async {
             let addresses = self.addresses(&mail.host, mail.port).await?;
-            Ok::<_, MailError>(converse(mail, &addresses, &mut is_sent).await)
+            Ok::<_, MailError>(self.converse(mail, &addresses, &mut is_sent).await)
         };
         let outcome = tokio::time::timeout(mail.timeout, conversation).await;
         match outcome {
@@ -80,47 +144,6 @@ fn lost(is_sent: bool, reason: &impl std::fmt::Display) -> MailError {
     } else {
         MailError::NotSent(reason)
     }
-}
-
-/// Sends one mail over a new connection, and returns the reply of the mail relay. Sets `is_sent` to
-/// true just before the content of the mail is sent. If an error occurs after this moment, it is
-/// possible that the relay has already accepted the mail.
-async fn converse(
-    mail: &Mail,
-    addresses: &[SocketAddr],
-    is_sent: &mut bool,
-) -> Result<SmtpResponse, SmtpError> {
-    let hello = ClientId::Domain(mail.hello.clone());
-    let tls = match mail.tls {
-        MailTls::None => None,
-        MailTls::Implicit | MailTls::Starttls => Some(tls(&mail.host)?),
-    };
-    let implicit = tls.clone().filter(|_| mail.tls == MailTls::Implicit);
-    let mut connection =
-        AsyncSmtpConnection::connect_tokio1(addresses, Some(mail.timeout), &hello, implicit, None)
-            .await?;
-    if let (MailTls::Starttls, Some(tls)) = (mail.tls, tls) {
-        connection.starttls(tls, &hello).await?;
-    }
-    if let Some((user, password)) = &mail.login {
-        let credentials = Credentials::new(user.clone(), password.clone());
-        let mechanisms = [Mechanism::Plain, Mechanism::Login];
-        connection.auth(&mechanisms, &credentials).await?;
-    }
-    let address = |text: &str| text.parse::<Address>().ok();
-    let begin = MailCommand::new(address(&mail.from), Vec::new());
-    connection.command(begin).await?;
-    if let Some(to) = address(&mail.to) {
-        connection.command(Rcpt::new(to, Vec::new())).await?;
-    }
-    connection.command(Data).await?;
-    *is_sent = true;
-    let response = connection.message(&mail.bytes).await;
-    if response.is_ok() {
-        // The relay has already accepted the mail, so an error of the command QUIT can be ignored.
-        let _ = connection.quit().await;
-    }
-    response
 }
 
 /// Returns the TLS settings for a connection to `host`. The client trusts two sets of root certificates: the
