@@ -129,9 +129,16 @@ impl Wanted {
             named: self.named()?,
             headers: self.headers()?,
             secrets: self.secrets()?,
-            definitions: self.definitions()?,
-            fleet: self.fleet_definitions()?,
-            channels: self.channels()?,
+            definitions: read_all(&self.integrations, |text, folder| {
+                let mapping = |path: &Path| {
+                    std::fs::read_to_string(folder.join(path))
+                        .map(|text| text.trim_start_matches(BOM).to_owned())
+                        .map_err(|error| error.to_string())
+                };
+                Definitions::read(text, &mapping)
+            })?,
+            fleet: read_all(&self.fleet, |text, _| FleetDefinitions::read(text))?,
+            channels: read_all(&self.accounts, |text, _| Channels::read(text))?,
         })
     }
 
@@ -230,45 +237,6 @@ impl Wanted {
             all.push((name.to_owned(), secret.as_bytes().to_vec()));
         }
         Ok(all)
-    }
-
-    /// Returns the checked content of all `--integrations` files.
-    fn definitions(&self) -> Result<Vec<Definitions>, CommandError> {
-        let read = |file: &PathBuf| {
-            let text = std::fs::read_to_string(file)
-                .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
-            let folder = file.parent().unwrap_or(Path::new(""));
-            let mapping = |path: &Path| {
-                std::fs::read_to_string(folder.join(path))
-                    .map(|text| text.trim_start_matches(BOM).to_owned())
-                    .map_err(|error| error.to_string())
-            };
-            Definitions::read(text.trim_start_matches(BOM), &mapping)
-                .map_err(|reason| CommandError::from(format!("{}: {reason}", file.display())))
-        };
-        self.integrations.iter().map(read).collect()
-    }
-
-    /// Returns the checked content of all `--accounts` files.
-    fn channels(&self) -> Result<Vec<Channels>, CommandError> {
-        let read = |file: &PathBuf| {
-            let text = std::fs::read_to_string(file)
-                .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
-            Channels::read(text.trim_start_matches(BOM))
-                .map_err(|reason| CommandError::from(format!("{}: {reason}", file.display())))
-        };
-        self.accounts.iter().map(read).collect()
-    }
-
-    /// Returns the checked content of all `--fleet` files.
-    fn fleet_definitions(&self) -> Result<Vec<FleetDefinitions>, CommandError> {
-        let read = |file: &PathBuf| {
-            let text = std::fs::read_to_string(file)
-                .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
-            FleetDefinitions::read(text.trim_start_matches(BOM))
-                .map_err(|reason| CommandError::from(format!("{}: {reason}", file.display())))
-        };
-        self.fleet.iter().map(read).collect()
     }
 
     /// Returns the checked apps (client programs) from all options and files.
@@ -391,6 +359,23 @@ impl Wanted {
         }
         plan
     }
+}
+
+/// Reads files with definitions and checks their content. The function `read` gets the text of a file and the
+/// folder of this file. If a file is invalid, the error contains its path and the reason.
+fn read_all<T>(
+    files: &[PathBuf],
+    read: impl Fn(&str, &Path) -> Result<T, String>,
+) -> Result<Vec<T>, CommandError> {
+    let one = |file: &PathBuf| {
+        let shown = file.display();
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| format!("cannot read {shown}: {error}"))?;
+        let folder = file.parent().unwrap_or(Path::new(""));
+        read(text.trim_start_matches(BOM), folder)
+            .map_err(|reason| CommandError::from(format!("{shown}: {reason}")))
+    };
+    files.iter().map(one).collect()
 }
 
 /// Returns an error if two apps have the same code but different secrets, or if only one of them may act for
