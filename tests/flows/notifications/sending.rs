@@ -1,7 +1,9 @@
 //! These tests check how the desk sends messages: the content of a message, the results of attempts, further
 //! attempts, and rate limits.
 
+use functions::app::notifications::definitions::Definitions;
 use infra::channel::{MailError, MailReply};
+use infra::views::Document;
 use serde_json::{Value, json};
 use tests::approval_request;
 
@@ -372,4 +374,98 @@ async fn a_ticket_with_many_approvers_notifies_each_of_them_once() {
         .collect();
     to.sort();
     assert_eq!(to, ["wangwu@example.com", "zhangsan@example.com"]);
+}
+
+#[tokio::test]
+async fn a_message_is_not_sent_after_its_expiry() {
+    let channels = Channels::open_with(&[MAIL, MAIL_ONLY].concat()).await;
+    channels.reachable(None).await;
+    channels
+        .desk
+        .mailer
+        .plan(Err(MailError::NotSent("connection refused".into())));
+    channels.submit().await;
+    assert_eq!(channels.desk.mailer.take().len(), 1);
+    channels.desk.clock.advance(25 * 3_600_000);
+    channels.desk.settle().await;
+    assert_eq!(channels.desk.mailer.take().len(), 0);
+    let shown = channels.newest("zhangsan").await;
+    assert_eq!(
+        (&shown["state"], &shown["outcome"]),
+        (&json!("completed"), &json!("inbox_only"))
+    );
+    let open = channels.get("deliveries?state=open", "admin").await;
+    assert_eq!(open["count"], 0);
+}
+
+#[tokio::test]
+async fn a_mail_with_unknown_results_is_sent_at_most_three_times() {
+    let channels = Channels::open_with(&[MAIL, MAIL_ONLY].concat()).await;
+    channels.reachable(None).await;
+    for _ in 0..20 {
+        channels
+            .desk
+            .mailer
+            .plan(Err(MailError::Unknown("connection reset".into())));
+    }
+    channels.submit().await;
+    for _ in 0..20 {
+        channels.desk.clock.advance(301_000);
+        channels.desk.settle().await;
+    }
+    assert_eq!(channels.desk.mailer.take().len(), 3);
+    let shown = channels.newest("zhangsan").await;
+    assert_eq!(shown["deliveries"][0]["class"], "unknown");
+}
+
+#[tokio::test]
+async fn a_message_names_no_other_person_than_its_recipient() {
+    let channels = Channels::open_with(&[ROBOT, ROBOT_ONLY].concat()).await;
+    channels.reachable(None).await;
+    channels.submit().await;
+    let text = channels.robot.accepted()[0].to_string();
+    assert!(text.contains("zhangsan"), "{text}");
+    assert!(!text.contains("lisi"), "the requester is lisi: {text}");
+}
+
+/// Another worker has the lease (the exclusive right to make an attempt) and sends the message. The worker of
+/// this test finds that the account is switched off, but must store no result.
+#[tokio::test]
+async fn a_worker_without_the_lease_stores_no_result() {
+    let channels = Channels::open_with(&[MAIL, MAIL_ONLY].concat()).await;
+    channels.reachable(None).await;
+    let refused = MailError::NotSent("connection refused".into());
+    channels.desk.mailer.plan(Err(refused));
+    channels.submit().await;
+    let app = &channels.desk.app;
+    let page = app.ledger.store.feed(0, 10_000).await.unwrap();
+    let mut streams = page.iter().map(|placed| placed.commit.stream.clone());
+    let stream = streams.find(|stream| stream.starts_with("delivery-"));
+    let stream = stream.expect("a delivery");
+    let off = MAIL.replace("name =", "is_enabled = false\nname =");
+    let definitions = Definitions::read(&[off.as_str(), MAIL_ONLY].concat()).unwrap();
+    definitions.store(app).await.unwrap();
+    channels.desk.clock.advance(2_000);
+    let until = app.ledger.clock.now().plus_ms(30_000);
+    let stored = app
+        .views
+        .get("lease", &stream)
+        .await
+        .unwrap()
+        .expect("a lease");
+    let lease = json!({ "attempt": 2, "until": until, "owner": "another worker" });
+    let document = Document {
+        sequence: stored.sequence + 1,
+        body: lease.to_string().into_bytes(),
+    };
+    let put = app
+        .views
+        .put("lease", &stream, &document, &[], stored.sequence);
+    assert!(put.await.unwrap());
+    let head = channels.desk.head().await;
+    functions::queue::send::attempt(app, &stream).await.unwrap();
+    assert_eq!(channels.desk.head().await, head);
+    channels.desk.clock.advance(30_001);
+    functions::queue::send::attempt(app, &stream).await.unwrap();
+    assert_eq!(channels.desk.head().await, head + 1, "the lease has ended");
 }
