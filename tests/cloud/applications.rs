@@ -12,7 +12,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::TestDesk;
-use crate::desk::until;
+use crate::desk::{send, until};
 
 /// State of the simulated external ITSM: the bodies of all `create_ticket` requests, and a flag that is
 /// true if the ticket is decided.
@@ -39,14 +39,6 @@ async fn answer(
         _ => json!({ "items": [] }),
     };
     Json(json!({ "result": true, "code": 0, "message": "success", "data": data }))
-}
-
-async fn send(request: reqwest::RequestBuilder) -> Value {
-    let response = request.send().await.expect("an answer");
-    let status = response.status().as_u16();
-    let body = response.json().await.unwrap_or(Value::Null);
-    assert!(status < 300, "{status} {body}");
-    body
 }
 
 #[tokio::test]

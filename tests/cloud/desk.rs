@@ -29,6 +29,15 @@ pub(crate) fn endpoint() -> String {
     std::env::var("AWS_ENDPOINT_URL_DYNAMODB").unwrap_or_else(|_| setting("AWS_ENDPOINT_URL"))
 }
 
+/// Sends a request and returns the body of the response. Panics if the status of the response is not 2xx.
+pub(crate) async fn send(request: reqwest::RequestBuilder) -> Value {
+    let response = request.send().await.expect("an answer");
+    let status = response.status().as_u16();
+    let body = response.json().await.unwrap_or(Value::Null);
+    assert!(status < 300, "{status} {body}");
+    body
+}
+
 /// Calls the function `look` repeatedly until it returns a value. Panics if there is no value after
 /// [`WAIT_MAX`].
 pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {

@@ -2,34 +2,17 @@
 //! MQTT broker writes the state of the robot to the queue `fleet`, and the function `fleet_message` reads
 //! this queue. The function `dispatch` sends the order to the robot over the broker.
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use base64::Engine as _;
 use functions::app::fleet::definitions::Definitions;
 use functions::mqtt::fleet_message;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tests::process::root;
+use tests::process::{Process, root};
 
 use crate::TestDesk;
-use crate::desk::{setting, until};
-
-struct Robot(Child);
-
-impl Drop for Robot {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-async fn send(request: reqwest::RequestBuilder) -> Value {
-    let response = request.send().await.expect("an answer");
-    let status = response.status().as_u16();
-    let body = response.json().await.unwrap_or(Value::Null);
-    assert!(status < 300, "{status} {body}");
-    body
-}
+use crate::desk::{send, setting, until};
 
 #[tokio::test]
 async fn a_robot_at_the_broker_of_the_cloud_completes_a_mission() {
@@ -67,7 +50,7 @@ async fn a_robot_at_the_broker_of_the_cloud_completes_a_mission() {
         .args([setting("AWS_ENDPOINT_URL"), format!("r{run}")])
         .stdout(Stdio::null())
         .spawn();
-    let _robot = Robot(robot.expect("the robot runs"));
+    let _robot = Process(robot.expect("the robot runs"));
     let get = async |path: &str| send(desk.v1(Method::GET, path, "admin")).await;
     until("the first state of the robot", async || {
         let shown = get("robots").await;

@@ -2,33 +2,15 @@
 //! notification, `notify` chooses the channel account, and `send` sends a mail. The mail goes to a mail relay
 //! on this machine.
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use functions::app::notifications::definitions::Definitions;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tests::process::root;
+use tests::process::{Process, free_port, root};
 
 use crate::TestDesk;
-use crate::desk::until;
-
-/// A running mail relay. When this value is dropped, the mail relay is ended.
-struct Relay(Child);
-
-impl Drop for Relay {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-async fn send(request: reqwest::RequestBuilder) -> Value {
-    let response = request.send().await.expect("an answer");
-    let status = response.status().as_u16();
-    let body = response.json().await.unwrap_or(Value::Null);
-    assert!(status < 300, "{status} {body}");
-    body
-}
+use crate::desk::{send, until};
 
 #[tokio::test]
 async fn an_approver_gets_a_mail_through_deployed_functions() {
@@ -36,16 +18,14 @@ async fn an_approver_gets_a_mail_through_deployed_functions() {
     let run = std::process::id();
     let folder = tempfile::tempdir().expect("a directory");
     let file = folder.path().join("mails.jsonl");
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = listener.local_addr().expect("an address").port();
-    drop(listener);
+    let port = free_port();
     let relay = Command::new(root().join("target/python/bin/python"))
         .arg(root().join("tests/foreign/smtp_sink.py"))
         .arg(port.to_string())
         .arg(&file)
         .stdout(Stdio::null())
         .spawn();
-    let _relay = Relay(relay.expect("the relay runs"));
+    let _relay = Process(relay.expect("the relay runs"));
     let definitions = Definitions::read(&format!(
         "[[account]]\nname = \"mail_{run}\"\nchannel = \"email\"\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\nfrom = \"desk@example.com\"\n\n[policy]\naccounts = [\"mail_{run}\"]\n"
     ))

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use tests::process::Served;
+use tests::process::{Served, free_port};
 
 /// Maximum time that a test waits for a condition. In one test, a desk creates a ticket at another desk.
 /// If the response is lost, the first desk searches for this ticket only after 30 seconds. The maximum is
@@ -21,12 +21,9 @@ pub(crate) struct Desk {
 
 impl Desk {
     pub(crate) fn start(more: &[&str]) -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = listener.local_addr().expect("an address").port();
-        drop(listener);
         let mut desk = Self {
             data: tempfile::tempdir().expect("a directory"),
-            port,
+            port: free_port(),
             more: more.iter().map(|&argument| argument.to_owned()).collect(),
             served: None,
         };

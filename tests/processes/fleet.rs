@@ -6,7 +6,6 @@
 //! on the broker to a file, and this file shows whether the same work began twice.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -17,10 +16,10 @@ use infra::fleet::Fleet as _;
 use infra::fleet::contract::messages_arrive_unchanged_and_in_order;
 use infra::fleet::mqtt::{Address, Mqtt};
 use serde_json::{Value, json};
-use tests::process::{APP, root};
+use tests::process::{APP, Process, free_port, root};
 
 use crate::desk::{Desk, until};
-use crate::foreign::{Process, installed, spawn};
+use crate::foreign::{installed, spawn};
 
 /// Default number of missions in the test that kills the desk. The environment variable
 /// `LEDGERDESK_MISSIONS` can set another number.
@@ -41,13 +40,10 @@ struct Broker {
 
 impl Broker {
     async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = listener.local_addr().expect("an address").port();
-        drop(listener);
         let mut broker = Self {
             tools: installed(),
             folder: tempfile::tempdir().expect("a directory"),
-            port,
+            port: free_port(),
             processes: Vec::new(),
         };
         broker.restart().await;

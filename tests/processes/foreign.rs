@@ -2,19 +2,9 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
-use tests::process::root;
-
-/// A running program. When this value is dropped, the program is killed.
-pub(crate) struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+use tests::process::{Process, root};
 
 /// Installs the programs of other vendors if they are not installed yet. Returns the path of the directory
 /// with the programs.

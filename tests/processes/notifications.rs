@@ -2,7 +2,6 @@
 //! DingTalk robot that checks signatures. The mail relay writes its mails to a file, which the tests read.
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -15,10 +14,10 @@ use infra::clock::{Clock as _, SystemClock};
 use infra::http::egress::Egress;
 use serde_json::{Value, json};
 use tests::approval_request;
-use tests::process::root;
+use tests::process::{Process, free_port, root};
 
 use crate::desk::{Desk, until};
-use crate::foreign::{Process, spawn};
+use crate::foreign::spawn;
 
 /// Number of tickets that the test opens while it kills the desk several times.
 const TICKETS: usize = 40;
@@ -63,11 +62,6 @@ impl Relay {
             .filter_map(|line| serde_json::from_str(line).ok())
             .collect()
     }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
 }
 
 /// Starts an imitation of a DingTalk robot in this process. The robot accepts the given token and secret.

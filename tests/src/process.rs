@@ -2,6 +2,7 @@
 //! the tests.
 
 use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -33,6 +34,22 @@ pub fn program() -> PathBuf {
         program.display()
     );
     program
+}
+
+/// A running program. When this value is dropped, the program is ended.
+pub struct Process(pub Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Returns a TCP port of the loopback address that no program uses at the time of the call.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
 }
 
 /// Runs a subcommand of the program and waits until the process ends. Returns the exit status and
