@@ -24,7 +24,8 @@ pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent>
     let (Some(opened), Some(node_run)) = (&card.ticket.opened, card.ticket.nodes.get(&node)) else {
         return Vec::new();
     };
-    // If every person may process the node, `waiting_for` returns no people, and nobody gets a notification.
+    // If every person may process the node, `waiting_for` returns no people. The
+    // result is then empty.
     let people = node_run.waiting_for().into_iter();
     people
         .filter(|person| *person != envelope.meta.actor && !person.is_system())

@@ -389,7 +389,7 @@ impl Ticket {
     }
 
     /// Claims the node if the node waits for a claim. Otherwise the function stores that the person has seen
-    /// the work at the node. If somebody has already acknowledged this work, the function adds no event.
+    /// the work at the node. If this work is already acknowledged, the function adds no event.
     pub(super) fn acknowledge(
         &self,
         node: Option<NodeId>,

@@ -126,8 +126,8 @@ pub struct App {
 pub struct DeskKeys {
     /// The key with which the desk signs callback tokens.
     pub token: [u8; 32],
-    /// The key for fingerprints (keyed hashes) in the ledger. Without this key, nobody can check whether a
-    /// guessed value has the same fingerprint as a stored value.
+    /// The key for fingerprints (keyed hashes) in the ledger. This secret key prevents that a reader of the
+    /// ledger compares the fingerprints of guessed values with the stored fingerprints.
     pub fingerprint: [u8; 32],
     /// The key that encrypts uploaded files that belong to no single person, such as workflow templates. A
     /// file of one person is encrypted with the key of this person.
