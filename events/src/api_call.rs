@@ -1,5 +1,5 @@
-//! Defines the events of one API call. The events are stored in the stream `api_call-<id>`. The events
-//! contain the attempts and the deadlines of the API call.
+//! Defines the events of one API call (the outgoing HTTP requests of one automatic node). The events are
+//! stored in the stream `api_call-<id>`. The events contain the attempts and the deadlines of the API call.
 
 use std::collections::BTreeMap;
 
@@ -45,23 +45,25 @@ pub struct Requested {
     /// The id of the event that caused this API call. In this event, the ticket entered the node or a person
     /// repeated the call.
     pub cause: String,
-    /// The value of the HTTP header `Idempotency-Key`. If a person repeats the call with the same inputs,
-    /// this value does not change.
+    /// The value of the HTTP header `Idempotency-Key`. If a person repeats the call without new inputs, the
+    /// repeated call uses the value of the first call.
     pub key: String,
-    /// The values that a person entered for this API call. In this call, such a value replaces the value of
-    /// the field or variable with the same key. The ticket itself does not change.
+    /// The values that a person entered for this API call. Each key of the map is the key of a field or
+    /// variable. This call uses the entered value instead of the value in the ticket. The ticket itself does
+    /// not change.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub inputs: BTreeMap<String, String>,
     /// The id of a task that an earlier call created in the external system. This call continues the task.
-    /// The text is empty if the call needs a new task.
+    /// The id is empty if the call needs a new task.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub task: String,
     pub due: Moment,
 }
 impl Personals for Requested {}
 
-/// The desk will send a request next, and this request must not be sent twice. If no result is stored before
-/// the time `due`, the desk does not know whether the external system has executed the request.
+/// An attempt starts. The desk stores this event before it sends a request that must not be sent twice. If no
+/// result is stored before the time `due`, the desk does not know whether the external system has executed
+/// the request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttemptStarted {
     pub attempt: u32,
@@ -83,8 +85,8 @@ pub struct Exchange {
     pub duration_ms: i64,
 }
 
-/// An attempt failed because the response to the request was missing or could not be used. The next attempt
-/// starts at the time `due`.
+/// An attempt failed because the response to the request was missing or the desk could not use the response.
+/// The next attempt starts at the time `due`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttemptFailed {
     pub attempt: u32,
@@ -110,7 +112,7 @@ pub struct PollScheduled {
     /// The progress of the API call. After a poll of a request, the text is `polled`. For a task of BlueKing
     /// SOPS, the text is `resumed`, `created`, `started` or `running`.
     pub step: String,
-    /// The id of the task in the external system. The text is empty if the call uses no task.
+    /// The id of the task in the external system. The id is empty if the call uses no task.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub task: String,
     pub due: Moment,
@@ -129,7 +131,7 @@ pub struct Completed {
     pub succeeded: bool,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, String>,
-    /// The id of the task in the external system. The text is empty if the call uses no task.
+    /// The id of the task in the external system. The id is empty if the call uses no task.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub task: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -139,7 +141,7 @@ pub struct Completed {
 impl Personals for Completed {}
 
 /// The API call was closed. The member `recorded` is true if the ticket stored the result. The member is
-/// false if the ticket did not need the result.
+/// false if the ticket did not wait for the result any more.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Closed {
     pub recorded: bool,

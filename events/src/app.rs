@@ -18,11 +18,11 @@ event_enum! {
 pub struct Registered {
     pub code: AppCode,
     pub name: String,
-    /// True if the app may act for every user without the login token of this user. Such an app may also act
-    /// without a user.
+    /// True if the app may act for any user without the login token of that user. The app may then also send
+    /// requests that name no user.
     pub may_impersonate: bool,
-    /// True if the desk sends a callback to the app for each change of a ticket status. If the value is
-    /// false, the desk sends a callback only when a ticket ends.
+    /// True if the desk sends a callback (an HTTP request with the ticket status) to the app for each change
+    /// of a ticket status. If the value is false, the desk sends a callback only when a ticket ends.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub status_callbacks: bool,
     /// True if the app is disabled. A disabled app may not call the APIs.

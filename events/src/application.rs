@@ -58,7 +58,7 @@ pub struct Requested {
     pub name: String,
     pub round: u32,
     /// The number of the application (request for approval) within the current execution of the node. The
-    /// first application has number 1. Each time a person repeats the application, the number increases by 1.
+    /// first application has number 1. Each time a person repeats the request, the number increases by 1.
     pub attempt: u32,
     /// The id of the event that caused this request for approval. In this event, the ticket entered the node
     /// or a person repeated the request.
@@ -66,8 +66,9 @@ pub struct Requested {
     /// The name of an application kind. An application kind contains the settings for one kind of request for
     /// approval in an external ITSM.
     pub kind: String,
-    /// The values that a person entered for this request for approval. In this request, such a value replaces
-    /// the value of the field or variable with the same key. The ticket itself does not change.
+    /// The values that a person entered for this request for approval. Each key of the map is the key of a
+    /// field or variable. This request uses the entered value instead of the value in the ticket. The ticket
+    /// itself does not change.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub inputs: BTreeMap<String, String>,
     pub due: Moment,
@@ -76,8 +77,9 @@ pub struct Requested {
 }
 impl Personals for Requested {}
 
-/// The desk will next send the request that creates a ticket in the external ITSM. If no result is stored
-/// before the time `due`, the desk does not know whether this ticket exists.
+/// An attempt starts. The desk stores this event before it sends the request that creates a ticket in the
+/// external ITSM. If no result is stored before the time `due`, the desk does not know whether this ticket
+/// exists.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttemptStarted {
     pub attempt: u32,
@@ -85,8 +87,8 @@ pub struct AttemptStarted {
 }
 impl Personals for AttemptStarted {}
 
-/// An attempt failed because the response to the request was missing or could not be used. The next attempt
-/// starts at the time `due`.
+/// An attempt failed because the response to the request was missing or the desk could not use the response.
+/// The next attempt starts at the time `due`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttemptFailed {
     pub attempt: u32,
@@ -111,16 +113,17 @@ pub struct PollScheduled {
     pub exchange: Option<Exchange>,
     /// The kind of the next request to the external ITSM: `create`, `find`, `verify`, `confirm` or `poll`.
     pub step: String,
-    /// The ticket number in the external ITSM. The text is empty until the desk knows the number.
+    /// The ticket number in the external ITSM. The text of this member is empty until the desk knows the
+    /// number.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub external: String,
     pub due: Moment,
 }
 impl Personals for PollScheduled {}
 
-/// A callback about the request for approval arrived. The desk does not use the content of the callback,
-/// because the content can be wrong. The external ITSM first checks the token of the callback. If the token
-/// is valid, the desk reads the ticket in the external ITSM.
+/// A callback about the request for approval arrived. The content of the callback can be wrong, so the desk
+/// does not use this content. Instead, the desk lets the external ITSM check the token of the callback. If
+/// the token is valid, the desk reads the ticket in the external ITSM.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hinted {
     /// The name of the stream that contains the callback.
@@ -129,7 +132,8 @@ pub struct Hinted {
 }
 impl Personals for Hinted {}
 
-/// The kind of message from which the desk got the decision.
+/// The reason why the desk read the decision in the external ITSM: a callback arrived, or the time of the
+/// next poll was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
@@ -169,7 +173,7 @@ pub struct Expired {
 impl Personals for Expired {}
 
 /// The application (request for approval) was closed. The member `recorded` is true if the ticket stored the
-/// result. The member is false if the ticket did not need the result.
+/// result. The member is false if the ticket did not wait for the result any more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Closed {
     pub recorded: bool,

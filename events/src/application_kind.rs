@@ -27,14 +27,14 @@ pub struct Defined {
     /// key, the field of the node is used instead.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<Pair>,
-    /// A condition on the ticket in the external ITSM after that ticket has ended. If this condition is true,
-    /// the approval is granted. The condition compares the fields of that ticket. The key `current_status`
-    /// contains the status of that ticket.
+    /// The condition under which the approval is granted. The desk evaluates the condition after the ticket
+    /// in the external ITSM has ended. The condition compares the fields of that ticket. The key
+    /// `current_status` contains the status of that ticket.
     pub granted: Condition,
     /// The number of days after which a request for approval expires if the external ITSM has not decided.
     pub days: u16,
-    /// True if workflow nodes may send new requests for approval of this kind. If false, existing requests
-    /// still continue.
+    /// True if workflow nodes may send new requests for approval of this kind. If the value is false,
+    /// existing requests still continue.
     pub is_enabled: bool,
 }
 impl Personals for Defined {}

@@ -73,11 +73,11 @@ pub struct Uploaded {
     /// the value is the media type from the upload request.
     pub media_type: String,
     pub bytes: u64,
-    /// The hashes of the parts of the file, in order. The blob store uses the hash of a part as the name of
-    /// this part.
+    /// The hashes of the parts of the file, in the order of the parts. The blob store uses the hash of a part
+    /// as the name of this part.
     pub parts: Vec<String>,
-    /// The BLAKE3 hash of the bytes as hexadecimal digits. The hash is computed with a secret key of the
-    /// desk.
+    /// The BLAKE3 hash of all bytes of the file, in hexadecimal digits. The hash is computed with a secret
+    /// key of the desk.
     pub digest: String,
     /// The deadline of the file. If no ticket, draft or workflow uses the file at this time, the desk
     /// discards the file.
@@ -85,9 +85,9 @@ pub struct Uploaded {
 }
 impl Personals for Uploaded {}
 
-/// The file was attached to a holder (a ticket, a draft or a workflow). The desk stores this event before the
-/// holder stores an event that uses the file. If no holder uses the file before the time `due`, the desk may
-/// discard the file.
+/// The file was attached to a holder (a ticket, a draft or a workflow). The desk stores this event first, and
+/// then the event in which the holder uses the file. If no holder uses the file before the time `due`, the
+/// desk may discard the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Attached {
     pub to: Holder,
@@ -104,9 +104,9 @@ impl Personals for Attached {}
 pub struct Retained {}
 impl Personals for Retained {}
 
-/// The file was discarded and cannot be attached again. Either the file was not used before its deadline,
-/// or a person deleted the file. If the deletion of the bytes fails, the desk repeats the deletion at the
-/// time `due`.
+/// The file was discarded and cannot be attached again. Either no ticket, draft or workflow used the file
+/// before its deadline, or a person deleted the file. If the deletion of the bytes fails, the desk repeats
+/// the deletion at the time `due`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Discarded {
     /// The person who deleted the file. If the desk discarded the file at its deadline, the value is the id

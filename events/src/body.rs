@@ -66,7 +66,7 @@ impl Meta {
     }
 }
 
-/// One stored event of a commit. The data of the event is not decoded.
+/// One stored event of a commit. The member `data` contains the JSON text of the event, which is not decoded.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Raw<'a> {
     #[serde(rename = "type", borrow)]

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::event::{DeadlineChange, Personals, event_enum};
 use crate::{AppCode, Moment, PersonId, TicketSn};
 
-/// The id of the deadline at which the desk processes received content that is not processed yet.
+/// The id of the deadline at which the desk processes the received content of a record, if this content is
+/// not processed yet.
 pub const PROCESS: &str = "process";
 
 event_enum! {
@@ -44,8 +45,8 @@ pub enum UpdateMark {
 }
 
 impl UpdateMark {
-    /// Returns true if this version is older than the other version. A number and a time cannot be compared,
-    /// so the function then returns false.
+    /// Returns true if this version is older than the other version. A change counter and a time cannot be
+    /// compared. If one version is a counter and the other version is a time, the function returns false.
     pub fn is_before(self, other: Self) -> bool {
         match (self, other) {
             (Self::Counter(own), Self::Counter(other)) => own < other,
@@ -61,7 +62,7 @@ impl UpdateMark {
 pub struct Received {
     /// The name of the integration (the connection to an external system) that sent the record.
     pub source: String,
-    /// The id of the record in the external system. The text is empty if the desk cannot read the id.
+    /// The id of the record in the external system. The id is empty if the desk cannot read the id.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub record: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -71,8 +72,9 @@ pub struct Received {
     pub created: Option<Moment>,
     /// The time at which the desk received this content.
     pub received: Moment,
-    /// A keyed hash of the received content, in hexadecimal digits. If equal content arrives again, the
-    /// desk adds no event. The key store contains the content until the content is processed.
+    /// A keyed hash of the received content, in hexadecimal digits. The desk compares this hash with the hash
+    /// of newer content. If the hashes are equal, the desk adds no event. The event does not contain the
+    /// content itself. The key store contains the content until the desk has processed the content.
     pub digest: String,
     /// The client app that sent the content.
     pub app: AppCode,
@@ -106,8 +108,8 @@ pub struct Bound {
 impl Personals for Bound {}
 
 /// Newer content of the record was processed. The member `has_changed` is false if the ticket did not change.
-/// Either the external system changed no value that the ticket uses, or the ticket already had the new
-/// values.
+/// In that case, either the external system changed no value that the ticket uses, or the ticket already had
+/// the new values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Updated {
     pub has_changed: bool,
@@ -118,8 +120,8 @@ pub struct Updated {
 }
 impl Personals for Updated {}
 
-/// The desk could not use the received content, neither for a new ticket nor for a change of a ticket. A case
-/// that has a ticket keeps this ticket.
+/// The desk refused the received content of a record. The desk therefore opened no ticket and changed no
+/// ticket. If the case already has a ticket, the case keeps this ticket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
     /// The part of the record that caused the refusal. The text is the JSON pointer of a member (RFC 6901) or

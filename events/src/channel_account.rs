@@ -29,11 +29,12 @@ pub struct Defined {
     /// limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_minute: Option<u32>,
-    /// The rule for an attempt with an unknown result: the message is sent again, or the delivery fails.
+    /// The rule for an attempt with an unknown result (the provider may have accepted the message). Either
+    /// the desk sends the message again, or the delivery fails.
     #[serde(default)]
     pub repetition: Repetition,
-    /// The settings that the channel of this account needs, such as the host of a mail relay. They contain no
-    /// secrets.
+    /// The settings that the channel of this account needs, such as the host of a mail relay. The settings
+    /// contain no secrets.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, Value>,
 }

@@ -8,8 +8,9 @@ use crate::event::{DeadlineChange, Personals, event_enum};
 use crate::task_type::Repetition;
 use crate::{Moment, PersonId, Personal, TicketSn};
 
-/// The name of the deadline at which the next attempt starts. If an attempt already runs and must not be
-/// repeated, this attempt counts as interrupted at the deadline.
+/// The name of the deadline at which the next attempt starts. If an attempt already runs and its message must
+/// not be sent twice, the desk does not repeat the attempt. At the deadline, this attempt counts as
+/// interrupted.
 pub const ATTEMPT: &str = "attempt";
 
 event_enum! {
@@ -38,9 +39,9 @@ event_enum! {
 pub enum FailureClass {
     /// The failure is temporary. Another attempt can succeed.
     Transient,
-    /// The provider allows no message at this time, or the rate limit of the channel account allows none.
+    /// The rate limit of the provider or of the channel account allows no message at this time.
     Throttled,
-    /// The provider refused the message. Every further attempt would fail too.
+    /// The provider refused the message. A further attempt would also fail.
     Permanent,
     /// The address of the recipient is wrong.
     RecipientInvalid,
@@ -67,7 +68,8 @@ pub struct Requested {
     pub to: Personal,
     /// The complete message. The value is encrypted with the key of the recipient.
     pub content: Personal,
-    /// The rule for an attempt with an unknown result: the message is sent again, or the delivery fails.
+    /// The rule for an attempt with an unknown result (the provider may have accepted the message). Either
+    /// the desk sends the message again, or the delivery fails.
     #[serde(default)]
     pub repetition: Repetition,
     pub due: Moment,
@@ -94,7 +96,7 @@ impl Personals for AttemptStarted {}
 pub struct AttemptFailed {
     pub attempt: u32,
     pub class: FailureClass,
-    /// The code in the response of the provider. The text is empty if the response contained no code.
+    /// The code in the response of the provider. This member is empty if the response contained no code.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub code: String,
     pub reason: String,
@@ -102,7 +104,8 @@ pub struct AttemptFailed {
 }
 impl Personals for AttemptFailed {}
 
-/// A rate limit allows no message before the time `due`. The attempt does not count as failed.
+/// The desk did not send the message, because a rate limit allows no message before the time `due`. The
+/// attempt does not count as failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Postponed {
     pub attempt: u32,
@@ -126,7 +129,7 @@ impl Personals for Succeeded {}
 pub struct Failed {
     pub attempt: u32,
     pub class: FailureClass,
-    /// The code in the response of the provider. The text is empty if the response contained no code.
+    /// The code in the response of the provider. This member is empty if the response contained no code.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub code: String,
     pub reason: String,

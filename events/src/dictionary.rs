@@ -13,8 +13,9 @@ event_enum! {
     }
 }
 
-/// The dictionary was defined. This definition replaces an earlier definition of the same dictionary. Open
-/// forms show the new options. A ticket stores only the keys of the selected options.
+/// The dictionary was defined. This definition replaces an earlier definition of the same dictionary. Forms
+/// that are not submitted yet show the new options. A ticket stores only the keys of the options that people
+/// selected.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Defined {
     pub code: String,

@@ -11,7 +11,7 @@ use crate::site::Position;
 use crate::task_type::Repetition;
 use crate::{Moment, NodeId, TicketSn};
 
-/// The id of the deadline at which the desk continues the mission (the work of a robot).
+/// The id of the deadline at which the desk executes the next step of the mission (the work of a robot).
 pub const STEP: &str = "step";
 /// The id of the deadline at which a person gets the work of the mission if no robot has begun this work.
 pub const EXPIRE: &str = "expire";
@@ -97,8 +97,8 @@ pub struct Requested {
     pub map: String,
     pub station: String,
     pub position: Position,
-    /// The reason why the mission (the work of a robot) cannot be done, such as an unknown station. The text
-    /// is empty if the mission can be done.
+    /// The reason why the mission (the work of a robot) cannot be done, such as an unknown station. The
+    /// reason is empty if the mission can be done.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub problem: String,
     pub due: Moment,
@@ -110,7 +110,7 @@ impl Personals for Requested {}
 /// The desk found no suitable robot. The desk searches for a robot again at the time `due`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PollScheduled {
-    /// The reasons why the robots are not suitable. Each key of the map is the name of a robot.
+    /// For each robot, the reason why the robot is not suitable. Each key of the map is the name of a robot.
     pub reasons: BTreeMap<String, String>,
     pub due: Moment,
 }
@@ -141,21 +141,23 @@ pub struct OfferRepeated {
 }
 impl Personals for OfferRepeated {}
 
-/// The robot accepted the order. The desk knows this from a state message of the robot. The robot keeps the
-/// mission until the time `due`, which is the end of its lease.
+/// The robot accepted the order. The desk knows this from a state message of the robot. The robot now has a
+/// lease: the right to keep the mission for a limited time. The time `due` is the end of the lease, or the
+/// time limit of the work if this limit is earlier.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accepted {
     pub epoch: u32,
-    /// The time limit for the end of the robot's work. The value is absent if the desk must release the work
-    /// first.
+    /// The time limit for the end of the robot's work. The value is absent if the robot must wait until the
+    /// desk releases the work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work_due: Option<Moment>,
     pub due: Moment,
 }
 impl Personals for Accepted {}
 
-/// The robot sent a state message. The robot therefore keeps the mission until the time `due`, which is the
-/// new end of its lease.
+/// The robot sent a state message. A new lease therefore begins: the robot may keep the mission for a further
+/// limited time. The time `due` is the end of the new lease, or the time limit of the work if this limit is
+/// earlier.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseRenewed {
     pub epoch: u32,
@@ -163,8 +165,8 @@ pub struct LeaseRenewed {
 }
 impl Personals for LeaseRenewed {}
 
-/// The robot waits at the station, and the desk releases the work. After this event, the robot may have
-/// begun the work.
+/// The robot waits at the station, and the desk releases the work: the robot may begin. After this event, the
+/// robot may have begun the work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkReleased {
     pub epoch: u32,
@@ -175,8 +177,8 @@ pub struct WorkReleased {
 impl Personals for WorkReleased {}
 
 /// The desk lost the contact to the robot. Either the robot sent no state message for too long, or the
-/// connection to the robot was lost. If no state message arrives between the times `since` and `due`, the
-/// attempt ends.
+/// connection to the robot was lost. The contact was lost at the time `since`. If no state message arrives
+/// before the time `due`, the attempt ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Suspected {
     pub epoch: u32,
@@ -185,14 +187,14 @@ pub struct Suspected {
 }
 impl Personals for Suspected {}
 
-/// The desk cancels the order. If the robot does not confirm the cancel before the time `due`, the attempt
-/// ends.
+/// The desk cancels the order. If the robot does not confirm the cancellation before the time `due`, the
+/// attempt ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CancelRequested {
     pub epoch: u32,
     pub reason: String,
-    /// True if the mission ends after the cancel, because the ticket does not need the result any more. False
-    /// if another robot can get the mission.
+    /// True if the mission ends after the cancellation, because the ticket does not need the result any more.
+    /// False if another robot can get the mission after the cancellation.
     #[serde(default)]
     pub is_final: bool,
     pub due: Moment,
@@ -213,8 +215,8 @@ pub struct AttemptFailed {
 }
 impl Personals for AttemptFailed {}
 
-/// A robot reported that its work is done, but the attempt of this robot had already failed. A person must
-/// check the result.
+/// A robot reported that its work is done, but the attempt of this robot had already failed. The late report
+/// does not change the mission. A person must check the result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutdatedResultReceived {
     pub epoch: u32,
@@ -246,7 +248,7 @@ pub struct Expired {
 impl Personals for Expired {}
 
 /// The mission (the work of a robot) was closed. The member `recorded` is true if the ticket stored the
-/// result. The member is false if the ticket did not need the result.
+/// result. The member is false if the ticket did not wait for the result any more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Closed {
     pub recorded: bool,

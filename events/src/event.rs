@@ -23,8 +23,8 @@ pub trait Event: cqrs_es::DomainEvent + 'static {
     /// Reads an event from the ledger. If the stored event has an old version, its data is converted to the
     /// current version.
     fn read(raw: &Raw<'_>) -> Result<Self, Unreadable>;
-    /// Returns all personal values in the event. The caller encrypts these values before it stores the event,
-    /// and decrypts them after it loads the event.
+    /// Returns all personal values in the event. The caller encrypts the personal values before the event is
+    /// stored, and decrypts the values after the event is loaded.
     fn personals(&mut self) -> Vec<&mut Personal>;
     /// Returns the time at which the event happened. Returns `None` if the event happened at the time of its
     /// commit.
@@ -63,7 +63,8 @@ impl DeadlineChange {
     }
 }
 
-/// Gives access to the personal values in an event. Personal values are encrypted in the ledger.
+/// Gives access to the personal values in an event. A personal value is encrypted in the ledger with the key
+/// of one person.
 pub trait Personals {
     /// Returns all personal values in the event. The default implementation returns none.
     fn personals(&mut self) -> Vec<&mut Personal> {

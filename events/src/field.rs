@@ -1,5 +1,6 @@
-//! Defines the events of one shared field. The events are stored in the stream `field-<key>`. Workflow drafts
-//! contain copies of shared fields, so a later change of a shared field does not change a deployed version.
+//! Defines the events of one shared field. The events are stored in the stream `field-<key>`. A shared field
+//! is a form field that people can copy into the drafts of several workflows. A later change of the shared
+//! field does not change these copies, so deployed versions stay unchanged.
 
 use serde::{Deserialize, Serialize};
 

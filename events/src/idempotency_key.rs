@@ -1,6 +1,6 @@
-//! Defines the events of one idempotency key. A client sends such a key so that a repeated request does not
-//! open a second ticket. The events are stored in the stream `idempotency_key-<hash>`. Each key belongs to
-//! one ticket.
+//! Defines the events of one idempotency key. A client sends an idempotency key with the request that opens a
+//! ticket. If the client repeats the request with the same key, the desk does not open a second ticket. The
+//! events are stored in the stream `idempotency_key-<hash>`. Each idempotency key belongs to one ticket.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,9 +19,9 @@ event_enum! {
 pub struct Reserved {
     pub sn: TicketSn,
     pub id: i64,
-    /// The BLAKE3 hash of the request body, in hexadecimal digits. The hash is computed with a secret key
-    /// of the desk. Other people do not have this key and therefore cannot compare guessed bodies with the
-    /// hash.
+    /// The BLAKE3 hash of the request body, in hexadecimal digits. The hash is computed with a secret key of
+    /// the desk. Without this secret key, a reader of the ledger cannot check whether a guessed body has the
+    /// same hash.
     pub request: String,
 }
 impl Personals for Reserved {}

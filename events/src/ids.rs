@@ -1,5 +1,5 @@
-//! Defines the types of ids. Each kind of id has its own type, so the compiler detects an id of the wrong
-//! kind. For example, a node id cannot be used as a transition id.
+//! Defines the types of ids. Each kind of id has its own Rust type. The compiler therefore rejects code that
+//! uses a node id as a transition id, for example.
 
 use serde::{Deserialize, Serialize};
 
@@ -66,8 +66,9 @@ impl PersonId {
     pub fn system() -> Self {
         Self("system".into())
     }
-    /// Returns a special id for a user name that belongs to no registered person. This id is different from
-    /// the ids of all registered people. The id must never be stored, because it contains the name.
+    /// Returns a special id for a user name that belongs to no registered person. This special id is
+    /// different from the ids of all registered people. The special id must never be stored, because it
+    /// contains the user name.
     pub fn unknown(name: &str) -> Self {
         Self(format!("?{name}"))
     }

@@ -22,7 +22,7 @@ pub struct Received {
     /// The unchanged body of the message, encrypted with the key of the desk and written in Base64. The body
     /// is encrypted because the body can contain a token and names of people.
     pub body: String,
-    /// The reason why the desk cannot read the body. The text is empty if the desk can read the body.
+    /// The reason why the desk cannot read the body. The reason is empty if the desk can read the body.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub problem: String,
 }

@@ -28,11 +28,12 @@ pub enum PathForm {
     Apigw,
 }
 
-/// The rule that gives one value of a ticket. The value is fixed, or it comes from a member of a record in
-/// the external system.
+/// The rule that gives one value of a ticket. Either the rule contains the value, or the value comes from a
+/// member of a record in the external system.
 ///
 /// If the member is absent, null or an empty text, the rule gives the value `default`. If the map `values` is
-/// not empty, the rule converts the text of the member with this map.
+/// not empty, the rule searches this map for the text of the member, and gives the value that belongs to this
+/// text. If the map does not contain the text, the rule gives the value `default`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ValueSource {
@@ -88,17 +89,17 @@ pub struct Defined {
     pub name: String,
     /// The kind of the external system, such as `bk_itsm` or `generic_json`.
     pub kind: String,
-    /// The base URL of the external system. The text is empty if the desk sends no requests to that system.
+    /// The base URL of the external system. The URL is empty if the desk sends no requests to that system.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub url: String,
     #[serde(default)]
     pub form: PathForm,
-    /// The code of the app that the desk uses in its requests to the external system. The text is empty if
+    /// The code of the app that the desk uses in its requests to the external system. The code is empty if
     /// `url` is empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub app: String,
-    /// The account that the desk uses in its requests to the external system. The text is empty if `url` is
-    /// empty.
+    /// The account that the desk uses in its requests to the external system. The account is empty if `url`
+    /// is empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub user: String,
     /// The client apps that may send records for this integration.

@@ -1,5 +1,5 @@
-//! Defines the events about the ledger itself. The events are stored in the stream `ledger-continued`. In
-//! these events, an operator accepts that commits are missing.
+//! Defines the events about the ledger itself. The events are stored in the stream `ledger-continued`. Each
+//! event stores that an operator accepted the loss of commits.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,8 +12,8 @@ event_enum! {
     }
 }
 
-/// An operator started the desk although commits were missing in the ledger. The hashes of these commits were
-/// published earlier. The operator accepted that these commits are lost.
+/// An operator started the desk although commits were missing in the ledger. The desk knows about the missing
+/// commits, because their hashes were published earlier. The operator accepted that these commits are lost.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Continued {
     /// The highest position of a missing commit, according to the published hashes.

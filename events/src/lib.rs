@@ -5,10 +5,9 @@
 //! sample for each event type and version. A commit is stored as `{ "meta": {..}, "events": [ {
 //! "type", "version", "occurred_at"?, "data" } ] }` (see [`body`]).
 //!
-//! **Rules for changes**: A new optional member with a default does not need a new version of the
-//! event type. Any other change needs a higher version in the table of the aggregate, a conversion
-//! step in [`upcast`], and a new sample. Old samples never change, and the program must be able to
-//! read them.
+//! **Rules for changes**: A new optional member with a default does not need a new version of the event type.
+//! Any other change needs a higher version in the table of the aggregate, a conversion step in [`upcast`],
+//! and a new sample. Old samples never change, and the program must be able to read all old samples.
 //!
 //! **Recipe, an event**: To add an event, add a struct and a row to the `event_enum!` table of its
 //! aggregate in this crate. Add a sample to `samples/` and a line to `samples.rs`. Then handle the
@@ -70,8 +69,8 @@ pub fn aggregate_of(stream: &str) -> &str {
     stream.split('-').next().unwrap_or_default()
 }
 
-/// Generates the code that needs the list of all aggregates. The `mod` lines of the aggregates are not in
-/// this macro, because rustfmt does not find modules inside a macro.
+/// Generates the code that needs the list of all aggregates, such as the enum `AnyEvent`. The `mod` lines of
+/// the aggregates are outside of this macro, because rustfmt does not find modules inside a macro.
 macro_rules! aggregates {
     ($($module:ident: $event:ident,)*) => {
         /// The names of all aggregates. Each stream name starts with one of these names.

@@ -9,11 +9,12 @@ use crate::event::{DeadlineChange, Personals, event_enum};
 use crate::person::QuietHours;
 use crate::{Moment, NodeId, PersonId, TicketSn};
 
-/// The name of the deadline of a notification that is held during quiet hours. At this deadline, the desk
-/// decides again whether and how it sends messages.
+/// The name of the deadline at which quiet hours end for a notification. During the quiet hours of the
+/// recipient, the desk sends no message. At this deadline, the desk decides again whether and how to send
+/// messages.
 pub const RELEASE: &str = "release";
-/// The name of the deadline at which the desk completes a notification even if some deliveries have not
-/// ended.
+/// The name of the deadline at which the desk completes a notification even if some of its deliveries
+/// (messages) have not ended.
 pub const EXPIRE: &str = "expire";
 
 event_enum! {
@@ -59,8 +60,8 @@ pub struct Requested {
     pub cause: String,
     /// The time of the event that caused the notification.
     pub at: Moment,
-    /// The key of the ticket priority when the notification was requested. The text is empty if the ticket
-    /// has no priority.
+    /// The key of the ticket priority when the notification was requested. The key is empty if the ticket has
+    /// no priority.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub priority: String,
     /// True if the notification policy contains the ticket priority in its list of urgent priorities. An
@@ -101,7 +102,7 @@ pub enum SkipReason {
     NotDefined,
 }
 
-/// A channel account that sends no message to the recipient of the notification.
+/// A channel account that sends no message to the recipient of the notification, and the reason for this.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
     pub account: String,
@@ -121,17 +122,18 @@ pub struct Routed {
 }
 impl Personals for Routed {}
 
-/// One delivery of the notification ended. A delivery sends one message through one channel account.
+/// One delivery of the notification ended with a success or a failure. A delivery sends one message through
+/// one channel account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliveryEnded {
     pub account: String,
     /// The name of the stream with the events of the delivery.
     pub delivery: String,
     pub is_accepted: bool,
-    /// The class of the failure. The value is absent if the delivery was successful.
+    /// The class of the failure. The value is absent if the delivery succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<FailureClass>,
-    /// The code in the response of the provider, such as `310000`. The text is empty if the response
+    /// The code in the response of the provider, such as `310000`. This member is empty if the response
     /// contained no code.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub code: String,

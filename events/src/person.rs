@@ -15,7 +15,7 @@ event_enum! {
     }
 }
 
-/// A language in which the desk writes messages.
+/// A language in which the desk writes messages to people.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Language {
     #[default]
@@ -25,9 +25,9 @@ pub enum Language {
     English,
 }
 
-/// A daily period in which a person gets only urgent messages. Both times have the form `HH:MM` in the time
-/// zone of the person. If `to` is earlier than `from`, the period ends on the next day. The two times are
-/// never equal.
+/// A daily period in which a person gets only urgent messages. The period begins at the time `from` and ends
+/// at the time `to`. The times have the form `HH:MM` in the time zone of the person and are never equal. If
+/// `to` is earlier than `from`, the period ends on the next day.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuietHours {
     pub from: String,

@@ -7,16 +7,16 @@ use serde_json::Value;
 use crate::{AttachmentId, PersonId};
 
 /// A value that is encrypted with the key of one person. The ledger contains only the encrypted text in the
-/// member `sealed`. In memory, the program uses only the readable value in the member `value`. After the
-/// person is erased, both members are empty.
+/// member `sealed`. In memory, the program uses only the readable value in the member `value`. After the key
+/// of the person is deleted, the value cannot be read, and the members `sealed` and `value` are empty.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Personal {
     /// The person with whose key the value is encrypted.
     pub subject: PersonId,
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub value: Value,
-    /// The encrypted value. The text contains the nonce and the ciphertext in Base64. The algorithm is
-    /// XChaCha20-Poly1305 with `subject` as associated data.
+    /// The encrypted value. The text of this member contains the nonce and the ciphertext in Base64. The
+    /// algorithm is XChaCha20-Poly1305 with `subject` as associated data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealed: Option<String>,
 }
@@ -48,8 +48,9 @@ pub struct Entry {
     /// is present, the member `value` is null.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub personal: Option<Personal>,
-    /// The text that people see instead of the value. The text contains the names of the selected options, as
-    /// they were when a person selected them. The text is empty if the workflow itself defines the options.
+    /// The text that people see instead of the value. The text contains the names of the selected options at
+    /// the time at which a person selected the options. The text is empty if the workflow itself defines the
+    /// options.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub shown: String,
     /// The ids of the uploaded files in the value. This list is readable even if the value is encrypted.

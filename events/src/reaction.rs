@@ -13,18 +13,19 @@ event_enum! {
     }
 }
 
-/// The desk ran the reaction (a function that creates further work from events) for the first time. This
-/// moment is the start of the reaction. The reaction ignores all commits that were stored earlier.
+/// The desk ran the reaction (a function that creates further work from events) for the first time. The
+/// reaction ignores all commits that were stored before this first run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Activated {
     /// The name of the reaction. The ids of queue messages contain this name, so the name must never change.
     pub reaction: String,
-    /// The position of the last commit that the reaction ignores. `None` if the store assigns positions only
-    /// after a commit.
+    /// The position of the last commit that the reaction ignores. The value is absent if the store assigns
+    /// positions only after a commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<i64>,
     /// The time at which the reaction was started. The desk uses this time only for commits without a known
-    /// position. The reaction ignores such a commit if the commit is older than this time.
+    /// position. The reaction ignores a commit without a known position if the commit is older than this
+    /// time.
     pub at: Moment,
 }
 impl Personals for Activated {}

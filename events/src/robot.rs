@@ -1,6 +1,6 @@
-//! Defines the events of one robot. The events are stored in the stream `robot-<name>`. The events contain
-//! the definition of the robot and the reservations of the robot (reference/fleet.md, section 2.1). A robot
-//! is reserved for only one mission (the work of a robot for a ticket) at a time.
+//! Defines the events of one robot. The events are stored in the stream `robot-<name>`. The events store the
+//! definition of the robot and each reservation of the robot (reference/fleet.md, section 2.1). A robot is
+//! reserved for only one mission (the work of a robot for a ticket) at a time.
 
 use serde::{Deserialize, Serialize};
 
@@ -42,8 +42,8 @@ pub struct Defined {
     pub serial: String,
     /// The version of VDA 5050 that the robot uses, such as `2.0.0`.
     pub version: String,
-    /// The name of an array in the messages that contain instant actions. In the standard VDA 5050, this name
-    /// is `actions`. Some robots expect the name `instantActions`.
+    /// The name of the array of actions in a message with instant actions. In the standard VDA 5050, this
+    /// array has the name `actions`. Some robots expect the name `instantActions`.
     #[serde(default = "actions", skip_serializing_if = "is_actions")]
     pub instant_actions: String,
 }
@@ -78,8 +78,9 @@ pub struct ReservationKept {
 }
 impl Personals for ReservationKept {}
 
-/// The mission (the work of a robot) does not need the robot any more. The robot is free when it reports a
-/// state without an order. If no such state arrives before the time `due`, the desk quarantines the robot.
+/// The mission (the work of a robot) does not need the robot any more. The robot is free when the robot
+/// reports a state without an order. If no state without an order arrives before the time `due`, the desk
+/// quarantines the robot (gives no mission to the robot).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleaseStarted {
     pub reason: String,
@@ -94,7 +95,7 @@ pub struct Freed {
 }
 impl Personals for Freed {}
 
-/// The robot was quarantined. The robot gets no mission until it reports a state without an order.
+/// The robot was quarantined. The robot gets no mission until the robot reports a state without an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quarantined {
     pub reason: String,

@@ -1,8 +1,8 @@
 //! Contains one sample event for each event type and version. After a release, a sample never changes.
 //!
-//! The samples prove that the program can still read old events. All samples of one aggregate together are a
-//! valid sequence of events. The fingerprint of the snapshots (stored states of aggregates) is computed from
-//! this sequence.
+//! Tests read the samples and so prove that the program can still read old events. All samples of one
+//! aggregate together are a valid sequence of events. The program computes a fingerprint from this sequence
+//! to detect snapshots (stored states of aggregates) of another program version.
 
 use crate::{Event, Raw};
 

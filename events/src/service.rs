@@ -36,8 +36,9 @@ pub struct Defined {
     /// creator.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub seals_text: bool,
-    /// The priorities of this service. Each row belongs to an urgency, and each column belongs to an impact.
-    /// A priority is a number from 1 to 3. If absent, the service uses the default priorities of the desk.
+    /// The table of priorities of this service. Each row of the table belongs to an urgency, and each column
+    /// belongs to an impact. A priority is a number from 1 to 3. If the table is absent, the service uses the
+    /// default priorities of the desk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priorities: Option<[[u8; 3]; 3]>,
     /// True if a person may submit a ticket on behalf of another person.
@@ -47,7 +48,8 @@ pub struct Defined {
     /// The value is absent if the desk never rates the tickets of this service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_after_days: Option<u16>,
-    /// True if people can open new tickets for the service. If false, existing tickets still continue.
+    /// True if people can open new tickets for the service. If the value is false, existing tickets of the
+    /// service still continue.
     #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
     pub is_listed: bool,
 }

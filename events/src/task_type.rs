@@ -12,16 +12,16 @@ event_enum! {
     }
 }
 
-/// The rule that decides whether another robot may repeat the work after a robot has lost contact
-/// (reference/fleet.md, section 2.2).
+/// The rule for the work of a robot that lost the contact to the desk: whether another robot may repeat this
+/// work (reference/fleet.md, section 2.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Repetition {
     /// The work must not begin twice. The robot drives to the station and waits until the desk releases the
-    /// work.
+    /// work (allows the robot to begin).
     #[default]
     AtMostOnce,
-    /// Another robot may repeat the work. An example of such work is an inspection.
+    /// Another robot may repeat the work. An example of repeatable work is an inspection.
     AtLeastOnce,
 }
 

@@ -1,5 +1,5 @@
 //! Defines the events of one ticket. The events are stored in the stream `ticket-<sn>`, where `sn` is the
-//! ticket number. If one command creates several events, all of them are stored in one commit.
+//! ticket number. If one command creates several events, one commit contains all these events.
 
 use std::collections::BTreeMap;
 
@@ -81,8 +81,8 @@ impl TicketEvent {
                 | Self::Unlinked(_)
         )
     }
-    /// Returns the person who acted at a node, if this event records such an action. Returns `None` for all
-    /// other events.
+    /// Returns the person who acted at a node, if this event records an action at a node. Returns `None` for
+    /// all other events.
     pub fn handled_by(&self) -> Option<&PersonId> {
         match self {
             Self::NodeClaimed(claimed) => Some(&claimed.by),
@@ -176,16 +176,16 @@ pub struct Opened {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub seals_text: bool,
     /// The processors (people who may process a node) that the API client chose for each node. The client
-    /// sent them in `meta.state_processors` when it opened the ticket. Nodes for which the client chose no
-    /// processors are absent.
+    /// sent the processors in `meta.state_processors` when it opened the ticket. The map contains only the
+    /// nodes for which the client chose processors.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub chosen_processors: BTreeMap<NodeId, Vec<PersonId>>,
     /// The person who submitted the ticket on behalf of the creator. The value is absent if the creator
     /// submitted the ticket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<PersonId>,
-    /// Additional fields that the API client sent when it opened the ticket. People can read these fields but
-    /// not change them.
+    /// Additional fields that the API client sent when it opened the ticket. People can read the additional
+    /// fields but cannot change the fields.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dynamic_fields: Vec<DynamicField>,
     /// The names of form fields in several languages. The outer key is the key of a field, and the inner key
@@ -203,8 +203,8 @@ pub struct Opened {
 }
 impl Personals for Opened {}
 
-/// An additional field that people can read but not change. The API client that opens a ticket sends such
-/// fields in the member `dynamic_fields` (reference/bk-itsm.md 3.1).
+/// An additional field that people can read but not change. The API client that opens a ticket sends the
+/// additional fields in the member `dynamic_fields` (reference/bk-itsm.md 3.1).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DynamicField {
     pub key: String,
@@ -218,14 +218,14 @@ pub struct DynamicField {
 }
 
 /// The receiver of the callbacks for a ticket. A callback is an HTTP request that reports a change of the
-/// ticket. The URL and the headers of the receiver can be confidential, so they are stored as a secret in the
-/// key store. The event contains only the name of this secret.
+/// ticket. The URL and the headers of the receiver can be confidential. The desk therefore stores the URL and
+/// the headers as a secret in the key store. The event contains only the name of this secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallbackTarget {
     /// The host name of the receiver. People see this name and can recognize the receiver.
     pub host: String,
     /// The name of a secret in the key store. The secret contains the URL and the headers for the callbacks.
-    /// Two secrets with equal contents have the same name.
+    /// If two tickets have the same URL and headers, both use the same secret.
     pub secret: String,
     /// True if the desk sends a callback for each change of the ticket status. If the value is false, the
     /// desk sends a callback only when the ticket ends.
@@ -256,9 +256,8 @@ pub struct RowImported {
     /// file.
     pub file: String,
     pub line: u64,
-    /// The keyed hash of the row's text. Only the desk has the key, so other people cannot compute hashes
-    /// of guessed texts and compare them with this hash. Equal rows have the same hash, even in different
-    /// files.
+    /// The keyed hash of the row's text. Only the desk has the key. Other people therefore cannot find the
+    /// text by computing the hashes of guessed texts. Equal rows have the same hash, even in different files.
     pub row: String,
     /// The position of this row among all rows of its ticket that have the same text. The first of these rows
     /// in the file has the position 1. The position distinguishes rows with equal texts.
@@ -281,16 +280,16 @@ pub struct RowImported {
     pub urgency: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub priority: String,
-    /// The name of the time zone for the times in the imported log. The text is empty if the times are in
+    /// The name of the time zone for the times in the imported log. The name is empty if the times are in
     /// UTC.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub zone: String,
     /// The times in the row, such as `opened`, `resolved` and `closed`. Each key of the map is the name of a
-    /// time. An unknown time is absent.
+    /// time. If a time is unknown, the map does not contain this time.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub times: BTreeMap<String, Moment>,
     /// The numeric values in the row. Each key of the map is a name that the mapping file of the import
-    /// defines for a value. An unknown number is absent.
+    /// defines for a value. If a number is unknown, the map does not contain this number.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub numbers: BTreeMap<String, i64>,
     /// The other columns of the row that the mapping file of the import selects. Each key of the map is the
@@ -345,8 +344,8 @@ pub enum NodeStatus {
     Failed,
 }
 
-/// The ticket entered a node. At this time, the desk selects the people who may process the node. The event
-/// stores these people.
+/// The ticket entered a node. When the ticket enters the node, the desk selects the people who may process
+/// the node. The event stores these people.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeEntered {
     pub node: NodeId,
@@ -360,7 +359,7 @@ pub struct NodeEntered {
     /// node, and the list is empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub processors: Vec<PersonId>,
-    /// True if the desk itself executes the work of the node. People act at such a node only after a failure.
+    /// True if the desk itself executes the work of the node. People act at the node only after a failure.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub automatic: bool,
     /// The kind of aggregate that executes the work of an automatic node: an API call, an application (a
@@ -379,11 +378,11 @@ pub struct NodeClaimed {
     pub node: NodeId,
     pub name: String,
     pub by: PersonId,
-    /// True if the desk claimed the node automatically. The desk does this if only one person can claim the
-    /// node.
+    /// True if the desk claimed the node automatically. The desk claims a node automatically if only one
+    /// person can claim the node.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub automatic: bool,
-    /// The reason that the person entered for the claim. The text is empty if the person entered no reason.
+    /// The reason that the person entered for the claim. The reason is empty if the person entered no reason.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }
@@ -419,9 +418,9 @@ pub struct NodeTransferred {
     pub by: PersonId,
     pub processors_type: String,
     pub processors: Vec<PersonId>,
-    /// The processor whose vote passes to the new processors. The value is present only for a countersign
-    /// (a vote of all processors). The other processors of the node then stay unchanged. The value is
-    /// absent if the whole node was transferred.
+    /// The processor whose vote passes to the new processors. The value is present only if one vote of a
+    /// countersign (a vote of all processors) was transferred. The other processors of the node then stay
+    /// unchanged. The value is absent if the whole node was transferred.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<PersonId>,
     pub message: Remark,
@@ -441,8 +440,8 @@ pub struct VoteCast {
     pub pass: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub form: Vec<Entry>,
-    /// True if the desk cast the vote automatically for the ticket's creator. The desk does this only if the
-    /// workflow counts the submission as an approval.
+    /// True if the desk cast the vote automatically for the ticket's creator. The desk casts this vote only
+    /// if the workflow counts the submission of a ticket as an approval.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub automatic: bool,
     /// The reason for the vote. The reason is stored here even if a form field contains the same text.
@@ -474,7 +473,7 @@ pub struct NodeCompleted {
     pub form: Vec<Entry>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, String>,
-    /// The reason that the person in `by` entered for the completion of the node. The text is empty if this
+    /// The reason that the person in `by` entered for the completion of the node. This member is empty if the
     /// person entered no reason.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
@@ -504,7 +503,7 @@ pub struct TransitionTaken {
     /// automatically.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<PersonId>,
-    /// The reason that a manager entered for the choice of the transition. The text is empty if the desk
+    /// The reason that a manager entered for the choice of the transition. The reason is empty if the desk
     /// chose the transition automatically.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
@@ -553,7 +552,7 @@ impl Personals for Suspended {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Resumed {
     pub by: PersonId,
-    /// The reason that a person entered for the resumption. The text is empty if the person entered no
+    /// The reason that a person entered for the resumption. The reason is empty if the person entered no
     /// reason.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
@@ -569,7 +568,7 @@ impl Personals for Resumed {
 pub struct Withdrawn {
     pub by: PersonId,
     pub approve_result: bool,
-    /// The reason that a person entered for the withdrawal. The text is empty if the person entered no
+    /// The reason that a person entered for the withdrawal. The reason is empty if the person entered no
     /// reason.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
@@ -602,8 +601,9 @@ impl Personals for Terminated {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finished {
     pub approve_result: bool,
-    /// The time at which the desk rates the ticket automatically. The desk rates only if the creator has not
-    /// rated the ticket before. The value is absent if the service has no setting for an automatic rating.
+    /// The time at which the desk rates the ticket automatically. If the creator has rated the ticket before
+    /// this time, the desk does not rate the ticket. The value is absent if the service has no setting for an
+    /// automatic rating.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_by: Option<Moment>,
 }
@@ -619,8 +619,8 @@ pub struct BranchesStarted {
 }
 impl Personals for BranchesStarted {}
 
-/// A branch reached the join node, at which all branches of a parallel gateway end. When the last branch
-/// arrives, the ticket continues with the node after the join node.
+/// A branch of the ticket reached the join node. All branches of a parallel gateway end at the same join
+/// node. When the last branch arrives, the ticket continues with the node after the join node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BranchJoined {
     pub node: NodeId,
@@ -636,7 +636,7 @@ impl Personals for BranchJoined {}
 
 /// The ticket received the result of an API call. An automatic node made this call. Normally the commit with
 /// this event also completes the node or marks the node as failed. If the ticket is suspended or is a child
-/// of another ticket, a later commit does this.
+/// of another ticket, a later commit completes the node or marks the node as failed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeResultReceived {
     pub node: NodeId,
@@ -652,7 +652,7 @@ pub struct NodeResultReceived {
     /// person repeats the call, the desk can continue this task.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub task: String,
-    /// The reason why the API call failed. The text is empty if the API call was successful.
+    /// The reason why the API call failed. The reason is empty if the API call was successful.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
 }
@@ -675,11 +675,12 @@ pub struct NodeRetried {
     pub name: String,
     pub by: PersonId,
     pub attempt: u32,
-    /// The values that a person entered for the repeated API call. In this call, such a value replaces the
-    /// value of the field or variable with the same key. The ticket itself does not change.
+    /// The values that a person entered for the repeated work. Each key of the map is the key of a field or
+    /// variable. The repeated work uses the entered value instead of the value in the ticket. The ticket
+    /// itself does not change.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub inputs: BTreeMap<String, String>,
-    /// The reason that a person entered for the repetition. The text is empty if the person entered no
+    /// The reason that a person entered for the repetition. The reason is empty if the person entered no
     /// reason.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
@@ -691,7 +692,7 @@ impl Personals for NodeRetried {
 }
 
 /// A node was skipped. Either the node has no processors, or a person chose to ignore the failure of the
-/// node. In the second case, the person may enter values for the node's output variables.
+/// node. If a person ignores the failure, this person may enter values for the node's output variables.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeSkipped {
     pub node: NodeId,
@@ -747,7 +748,7 @@ pub struct StatusSet {
 }
 impl Personals for StatusSet {}
 
-/// A manager or a node ended the ticket with a final status.
+/// A manager ended the ticket with a final status, or the ticket entered a node that sets a final status.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Closed {
     pub by: PersonId,
@@ -803,8 +804,8 @@ pub struct RemarkAdded {
     /// The people who are mentioned in the remark.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mentions: Vec<PersonId>,
-    /// True if only the people who work on the ticket may read the remark. The creator may not read such a
-    /// remark.
+    /// True if only the people who work on the ticket may read the remark. The creator of the ticket may not
+    /// read this remark.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub internal: bool,
 }
@@ -844,7 +845,7 @@ impl Personals for Rated {
     }
 }
 
-/// A person reminded the current processors that they must process the ticket.
+/// A person sent a reminder to the current processors (the people who must process the ticket).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reminded {
     pub by: PersonId,
@@ -866,7 +867,7 @@ pub enum Relation {
     RaisedFrom,
     /// A person opened the other ticket while working on this ticket.
     Raised,
-    /// Both tickets are about the same subject. The tickets do not depend on each other.
+    /// This ticket and the other ticket are about the same subject, but do not depend on each other.
     Related,
     /// This ticket is a child of the other ticket. The child ends when its parent ends. People cannot process
     /// the child.
@@ -876,8 +877,8 @@ pub enum Relation {
 }
 
 impl Relation {
-    /// Returns the kind that the same link has in the other ticket. For example, if the link in this ticket
-    /// is `ChildOf`, the link in the other ticket is `ParentOf`.
+    /// Returns the kind of link that the other ticket stores for the same link. For example, if the link in
+    /// this ticket is `ChildOf`, the link in the other ticket is `ParentOf`.
     #[must_use]
     pub fn inverse(self) -> Self {
         match self {
@@ -910,14 +911,14 @@ pub struct Unlinked {
 }
 impl Personals for Unlinked {}
 
-/// A processor acknowledged the work at a node. This means that the processor has seen the work but has not
-/// completed the work.
+/// A processor acknowledged the work at a node. The processor has seen the work but has not completed the
+/// work.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Acknowledged {
     pub by: PersonId,
     pub node: NodeId,
     pub name: String,
-    /// The reason that the processor entered for the acknowledgement. The text is empty if the processor
+    /// The reason that the processor entered for the acknowledgement. The reason is empty if the processor
     /// entered no reason.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,

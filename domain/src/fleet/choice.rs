@@ -37,7 +37,7 @@ pub struct Need<'a> {
     pub excluded: &'a BTreeSet<String>,
 }
 
-/// The result of the search for a suitable robot.
+/// The result of the search for a suitable robot: the suitable robots, and the reasons for all robots.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Choice {
     /// The suitable robots, from the best to the worst. Each entry contains the name of a robot, the name of
@@ -81,8 +81,8 @@ pub fn choose(candidates: &[Candidate], need: &Need<'_>, now: Moment) -> Choice 
     choice
 }
 
-/// Returns the state and the position of a suitable robot. The error is the reason why the robot is not
-/// suitable.
+/// Checks whether a robot is suitable. Returns the state and the position of a suitable robot. The error is
+/// the reason why the robot is not suitable.
 fn judge<'a>(
     candidate: &'a Candidate,
     need: &Need<'_>,

@@ -4,9 +4,10 @@
 //! Each attempt with one robot has a number (the epoch) and its own order id. Every state except the last
 //! has a stored deadline. When a deadline passes, the mission continues even if the robot does not answer.
 //!
-//! Some work must not be done twice. Such work has a gate: the robot waits at the station until the desk
-//! releases the work. Before the release, another robot can get the mission. After the release, the robot
-//! may have begun the work. If the attempt then fails, a person must decide how the ticket continues.
+//! Some work must not be done twice. For this work, the robot waits at the station until the desk releases
+//! the work (allows the robot to begin). This waiting point is called the gate. Before the release, another
+//! robot can get the mission. After the release, the robot may have begun the work. If the attempt then
+//! fails, a person must decide how the ticket continues.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,17 +27,18 @@ use crate::envelope::Envelope;
 use crate::views::Card;
 use crate::workflow::{mission_result_key, robot_key};
 
-/// The pauses in milliseconds after the first, second and third sending of an offer. A robot must accept
-/// the offer within the sum of these pauses.
+/// The pauses in milliseconds after the desk sends an offer for the first, second and third time. A robot
+/// must accept the offer within the sum of these three pauses.
 pub const OFFER_MS: [i64; 3] = [500, 500, 1_000];
 /// Duration of a robot's lease in milliseconds. A robot keeps its mission until the end of the lease. Each
 /// state message of the robot starts a new lease.
 pub const LEASE_MS: i64 = 90_000;
-/// Time in milliseconds in which a robot without contact must send a state again. This time applies if the
-/// robot may have begun the work.
+/// Time in milliseconds in which a robot without contact must send a state again. This time limit applies if
+/// the robot may have begun the work.
 pub const SUSPECT_MS: i64 = 60_000;
-/// Time in milliseconds in which a robot without contact must send a state again. This time applies if the
-/// work is not released. The time is short, because another robot can safely get the mission.
+/// Time in milliseconds in which a robot without contact must send a state again. This time limit applies if
+/// the desk has not released the work (allowed the robot to begin). The limit is short, because another robot
+/// can safely get the mission.
 pub const SUSPECT_UNRELEASED_MS: i64 = 10_000;
 /// Time in milliseconds in which a robot must confirm that its order is canceled.
 pub const CANCEL_MS: i64 = 30_000;
@@ -79,13 +81,13 @@ pub enum Command {
         received: Moment,
         at: Moment,
     },
-    /// Continues the mission after the deadline of the current phase. The member `seen` is the time at which
-    /// the desk received the last state message with the current order.
+    /// Continues the mission after the deadline of its current phase, for example with a repeated offer. The
+    /// member `seen` is the time at which the desk received the last state message with the current order.
     Fire {
         seen: Option<Moment>,
         at: Moment,
     },
-    /// Stores that the connection to the robot is lost. It is possible that the robot still works.
+    /// Stores that the connection to the robot is lost. The robot possibly still works.
     LoseContact {
         epoch: u32,
         at: Moment,
@@ -185,7 +187,7 @@ pub struct Dispatch {
     /// The number of searches in succession that found no suitable robot.
     pub choices: u32,
     pub due: Moment,
-    /// The time limit for the end of the work in the current attempt.
+    /// The time at which the work of the current attempt must end.
     pub work_due: Option<Moment>,
     /// True if the robot of the current attempt may have begun the work.
     pub is_released: bool,
@@ -193,7 +195,7 @@ pub struct Dispatch {
     /// `Suspect`.
     pub suspect_since: Moment,
     pub cancel: Option<CancelRequested>,
-    /// The robots that failed an attempt of this mission. Each key of the map is the name of a robot. The
+    /// The robots that failed an attempt of this mission. Each key of the map is the name of a robot. Each
     /// value is the time until which the mission excludes this robot.
     pub excluded: BTreeMap<String, Moment>,
     /// The numbers of attempts with a late result. In each of these attempts, the robot reported that the
@@ -520,8 +522,8 @@ impl Dispatch {
         .into()
     }
 
-    /// Returns an event that renews the robot's lease. The new lease starts at `seen`, the time at which the
-    /// desk received a state message.
+    /// Returns an event that renews the robot's lease (the right to keep the mission for a limited time). The
+    /// new lease starts at `seen`, the time at which the desk received a state message.
     fn renew(&self, seen: Moment) -> LeaseRenewed {
         let lease = seen.plus_ms(LEASE_MS);
         LeaseRenewed {
@@ -537,8 +539,8 @@ impl Dispatch {
         };
         let seen = seen.filter(is_contact);
         let event = match self.phase {
-            // This function does nothing in two phases. In the phase `Queued`, the caller searches for a
-            // robot. In the phase `Done`, the caller sends the result to the ticket.
+            // In the phases `Queued` and `Done`, this function does nothing. In the phase `Queued`, the
+            // caller searches for a robot. In the phase `Done`, the caller sends the result to the ticket.
             Phase::Queued | Phase::Done => return Vec::new(),
             Phase::Offered => {
                 let sent = usize::try_from(self.offers).unwrap_or(usize::MAX);
@@ -604,9 +606,9 @@ impl Dispatch {
         .into()
     }
 
-    /// Returns an event that ends the current attempt without a success. If the work must not be done twice
-    /// and is already released, the mission fails, and a person gets the work. Otherwise the mission can go
-    /// to another robot.
+    /// Returns an event that ends the current attempt without a success. The mission fails if the ticket does
+    /// not need the result any more. The mission also fails if the work must not be done twice and is already
+    /// released. In all other cases, the mission can go to another robot.
     fn ended(&self, requested: &Requested, reason: String, at: Moment) -> DispatchEvent {
         let cancel = self
             .cancel
@@ -774,7 +776,8 @@ mod tests {
             })
         }
 
-        /// Returns a mission with released work. The robot waits at the station.
+        /// Returns a mission whose work the desk has released (allowed the robot to begin). The robot waits
+        /// at the station.
         fn released() -> Self {
             let mut mission = Self::new(Repetition::AtMostOnce);
             mission.offer("agv_1", 0);
@@ -908,8 +911,8 @@ mod tests {
         assert_eq!(mission.run(&lost), ["dispatch.suspected"]);
         assert!(mission.run(&lost).is_empty());
         let end = 1_000 + SUSPECT_UNRELEASED_MS;
-        // The desk received this state message before it lost the connection. The message therefore does not
-        // show a new contact, and the attempt fails.
+        // The last state message of the robot arrived at time 900, before the connection was lost. The
+        // message therefore does not show a new contact, and the attempt fails.
         assert_eq!(mission.fire(Some(900), end), ["dispatch.attempt_failed"]);
     }
 
@@ -976,8 +979,7 @@ mod tests {
             reason.starts_with("the work takes longer than 120 s"),
             "{reason}"
         );
-        // If the robot does not confirm the cancel, the mission ends when the time limit for this
-        // confirmation has passed.
+        // If the robot does not confirm the cancellation within `CANCEL_MS`, the mission ends.
         let mut silent = Mission::released();
         silent.fire(Some(94_000), 95_000);
         silent.fire(None, work_due);
@@ -1019,7 +1021,8 @@ mod tests {
         mission.observe(1, Progress::Accepted, 100);
         assert_eq!(mission.run(&withdraw(200)), ["dispatch.cancel_requested"]);
         assert!(mission.run(&withdraw(300)).is_empty());
-        // The robot waits at the gate of a withdrawn mission. The desk does not release the work.
+        // The robot waits at the station until the desk releases the work. The mission is withdrawn, so the
+        // desk does not release the work.
         assert!(mission.observe(1, Progress::AtGate, 400).is_empty());
         assert_eq!(
             mission.observe(1, Progress::Dropped, 500),
@@ -1049,7 +1052,7 @@ mod tests {
             at: START.plus_ms(600_000),
         };
         assert_eq!(mission.run(&expire), ["dispatch.expired"]);
-        // The work of this mission is released, so the mission does not expire.
+        // The desk has released the work of this mission to a robot, so the mission does not expire.
         let mut released = Mission::released();
         assert!(released.run(&expire).is_empty());
     }

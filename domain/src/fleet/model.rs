@@ -7,9 +7,9 @@ use events::site::Position;
 use events::task_type::Repetition;
 use serde::{Deserialize, Serialize};
 
-/// The sequence ids of the nodes in an order. The order begins at `START`. The robot waits at `GATE`, at the
-/// station, until the desk releases the work. The robot does the released work at `WORK`. If the work needs
-/// no release, the robot works at `GATE`.
+/// The sequence ids of the nodes in an order. The order begins at the node `START`. At the node `GATE`, the
+/// robot has reached the station and waits until the desk releases the work. At the node `WORK`, the robot
+/// does the released work. If the work needs no release, the robot works at the node `GATE`.
 pub const START: u32 = 0;
 pub const GATE: u32 = 2;
 pub const WORK: u32 = 4;
@@ -93,7 +93,7 @@ pub enum ActionStatus {
 pub struct ActionState {
     pub id: String,
     pub status: ActionStatus,
-    /// The result that the robot reports. The text is empty if the robot reports no result.
+    /// The result that the robot reports. The result is empty if the robot reports no result.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub result: String,
 }
@@ -112,7 +112,7 @@ pub struct RobotError {
 /// The complete state of a robot at one time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// The id of the robot's last order. The text is empty before the first order.
+    /// The id of the robot's last order. The id is empty before the first order.
     pub order: String,
     pub update: u32,
     pub last_node: String,
@@ -158,14 +158,14 @@ impl Snapshot {
 pub enum Progress {
     /// The state of the robot does not contain the order.
     None,
-    /// The robot rejected the order. The text is the reason.
+    /// The robot rejected the order. The text contains the reason.
     Rejected(String),
     /// The robot has accepted the order. The robot drives or waits, but does not work.
     Accepted,
     /// The robot waits at the station until the desk releases the work.
     AtGate,
     Working,
-    /// The robot has done the work. The text is the result that the robot reports.
+    /// The robot has done the work. The text contains the result that the robot reports.
     Finished(String),
     Failed(String),
     /// The robot does not have the order any more and reported no result.
@@ -259,8 +259,8 @@ mod tests {
             (driving, AtMostOnce, Progress::Accepted),
             (gate.clone(), AtMostOnce, Progress::AtGate),
             (with_work(gate, Waiting, ""), AtMostOnce, Progress::AtGate),
-            // Some robots omit unreleased nodes from their state. If such a robot waits at the station, its
-            // progress is also `AtGate`.
+            // Some robots do not report the order nodes that the desk has not released. If the state of a
+            // robot at the station contains no further node, the progress is also `AtGate`.
             (snapshot(0, 2, &[]), AtMostOnce, Progress::AtGate),
             (snapshot(1, 2, &[(4, true)]), AtMostOnce, Progress::Accepted),
             (
@@ -307,8 +307,8 @@ mod tests {
             of(&error("orderError", ORDER)),
             Progress::Rejected("orderError".into())
         );
-        // The robot reports an error until it accepts another order. The error in this state belongs to
-        // another order, so the progress of the tested order is `None`.
+        // A robot that rejected an order reports the error until the robot accepts another order. The error
+        // in this state belongs to the order `another-e1`, so the tested order has the progress `None`.
         assert_eq!(of(&error("orderError", "another-e1")), Progress::None);
         assert_eq!(of(&error("batteryLow", ORDER)), Progress::None);
     }

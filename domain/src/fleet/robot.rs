@@ -1,9 +1,10 @@
 //! Implements the aggregate of one robot. The state contains the definition of the robot and the reservation
 //! of the robot. A robot is reserved for only one mission (the work of a robot for a ticket) at a time.
 //!
-//! The desk stores the reservation before it offers the mission to the robot. If the offer does not follow,
-//! the reservation ends at the next check. If a robot keeps an order after the end of the reservation, the
-//! desk quarantines the robot. The quarantine ends when the robot reports a state without an order.
+//! The desk stores the reservation before it offers the mission to the robot. If the desk sends no offer
+//! after the reservation, the reservation ends at the next check. If a robot keeps an order after the end of
+//! the reservation, the desk quarantines the robot. The quarantine ends when the robot reports a state
+//! without an order.
 
 use events::Moment;
 use events::robot::{
@@ -50,7 +51,7 @@ pub enum Command {
         dispatch: String,
         epoch: u32,
     },
-    /// Stores that the robot reported a state without an order. The robot sent this state after the time
+    /// Stores that the robot reported a state without an order. The desk received this state at the time
     /// `since`.
     ShowIdle {
         since: Moment,
@@ -184,8 +185,8 @@ impl Decider for Robot {
                 .into(),
             ],
             // A state without an order does not always show that the robot is free. Possibly the robot sent
-            // this state before it received the order of the mission. Only a state from after the end of the
-            // robot's reservation for the mission shows that the robot has no order.
+            // this state before it received the order of the mission. The desk therefore waits for a state
+            // without an order that arrives after the end of the reservation.
             (
                 Command::ShowIdle { since },
                 Slot::Releasing { since: begun, .. } | Slot::Quarantined { since: begun, .. },
@@ -246,7 +247,7 @@ impl Decider for Robot {
 
 impl Robot {
     /// Returns the text that identifies the robot in messages. The text consists of three levels of the
-    /// robot's MQTT topics.
+    /// robot's MQTT topics: interface, manufacturer and serial number.
     pub fn identity(interface: &str, manufacturer: &str, serial: &str) -> String {
         format!("{interface}/{manufacturer}/{serial}")
     }

@@ -28,8 +28,8 @@ pub struct DeskBoard {
     pub suspended: u64,
     /// Number of times that a ticket reached a parallel gateway and started its branches.
     pub forked: u64,
-    /// Number of successful API calls. The three members that follow count failed API calls, repetitions by
-    /// people, and skipped nodes.
+    /// Number of successful API calls. The members `calls_failed`, `calls_retried` and `skipped` count failed
+    /// API calls, repetitions by people, and skipped nodes.
     pub calls_succeeded: u64,
     pub calls_failed: u64,
     pub calls_retried: u64,

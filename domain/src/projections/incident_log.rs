@@ -1,6 +1,6 @@
-//! Computes statistics of incident logs that were imported from other systems. A case is one incident in such
-//! a log. The statistics contain the number of rows, the changes of the state and of the group, durations,
-//! and reopened cases.
+//! Computes statistics of incident logs that were imported from other systems. A case is one incident in an
+//! imported log. The statistics contain the number of rows, the changes of the state and of the group,
+//! durations, and reopened cases.
 //!
 //! The module processes `ticket.row_imported` events in the order of the ledger. The code contains no names
 //! of states. Instead, each event contains a phase such as `resolved`. The mapping file of the import assigns
@@ -86,8 +86,9 @@ impl IncidentLog {
                     .or_default()
                     .entry(row.state.clone())
                     .or_default() += 1;
-                // The rows are processed in the order of the imported file. If a row has an earlier time than
-                // the previous row of the case, the duration between these rows counts as zero minutes.
+                // The desk processes the rows in the order of the imported file, so a row can be older than
+                // the previous row. If a row has an earlier time than the previous row of the case, the
+                // duration between these rows counts as zero minutes.
                 *self
                     .dwell_minutes_by_state
                     .entry(last.state.clone())
@@ -116,8 +117,9 @@ impl IncidentLog {
 
 impl IncidentLog {
     /// Returns a time of a case, such as the time `resolved`. Normally the last row of the case contains this
-    /// time. If no row from the same source contains this time, the function returns the time of the first
-    /// row with the matching phase.
+    /// time. If no row from the same source contains this time, the function uses the time of the first row.
+    /// For `resolved` and `closed`, the function uses the first row with the matching phase. Returns `None`
+    /// if the time is unknown.
     pub fn time(&self, case: &Case, name: &str) -> Option<Moment> {
         let last = case.last.as_ref()?;
         if self.derives(&last.source, name) {
@@ -131,8 +133,8 @@ impl IncidentLog {
         last.times.get(name).copied()
     }
 
-    /// Returns true if no imported row of the source contains a time with this name. The time is then
-    /// computed from the phases of the rows.
+    /// Returns true if [`IncidentLog::time`] computes the time with this name from the order and the phases
+    /// of the rows. This is necessary if no imported row of the source contains a time with this name.
     pub fn derives(&self, source: &str, name: &str) -> bool {
         [OPENED, RESOLVED, CLOSED].contains(&name)
             && !self
@@ -142,7 +144,7 @@ impl IncidentLog {
     }
 }
 
-/// Returns the number of full minutes between two times. The result is rounded down.
+/// Returns the number of full minutes between two times. The number is rounded down.
 pub fn minutes(from: Moment, to: Moment) -> i64 {
     (to.0 - from.0).div_euclid(60_000)
 }

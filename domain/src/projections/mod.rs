@@ -14,8 +14,8 @@ pub trait Projection:
 {
     /// The name of the projection. The stores contain this name, so the name must never change.
     const VIEW: &'static str;
-    /// The aggregates whose events the projection needs. Commits of other aggregates are skipped and not
-    /// decoded.
+    /// The aggregates whose events the projection needs. The desk does not decode the commits of other
+    /// aggregates.
     const AGGREGATES: &'static [&'static str];
 
     fn fold(&mut self, event: &AnyEvent);

@@ -11,7 +11,7 @@ use crate::intent::Intent;
 pub const NAME: &str = "handle_inbound";
 
 /// Returns a list with one intent: the desk must process the inbound message. If the desk could not read the
-/// body of the message, the list is empty. Such a message is only stored.
+/// body of the message, the list is empty. The desk then only stores the message.
 pub fn react(envelope: &Envelope<InboundEvent>, _card: &Inbound) -> Vec<Intent> {
     let InboundEvent::Received(received) = &envelope.event;
     if !received.problem.is_empty() {

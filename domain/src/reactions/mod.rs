@@ -21,9 +21,9 @@ use crate::envelope::Envelope;
 use crate::intent::StartServiceTask;
 use crate::views::ticket_card::TicketCard;
 
-/// Returns the data that the desk needs to start the work of an automatic node. Returns `None` if the event
-/// does not start or repeat this work. Also returns `None` if another kind of executor than `executor` does
-/// the work of this node.
+/// Returns the data that the desk needs to start the work of an automatic node. The parameter `executor` is a
+/// kind of aggregate that executes such work, such as an API call. Returns `None` if the event does not start
+/// or repeat the work of a node. Also returns `None` if the work of the node needs another kind of aggregate.
 fn started(
     envelope: &Envelope<TicketEvent>,
     card: &TicketCard,

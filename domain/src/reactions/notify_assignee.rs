@@ -1,5 +1,5 @@
-//! Requests a notification for each person for whom a node starts to wait. A node waits for people when the
-//! ticket enters the node, and when the node is assigned or transferred to other people.
+//! Requests a notification for each person for whom a node starts to wait. A node starts to wait for people
+//! when the ticket enters the node, or when the node is assigned or transferred to other people.
 
 use events::notification::Fact;
 use events::ticket::TicketEvent;
@@ -24,8 +24,8 @@ pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent>
     let (Some(opened), Some(node_run)) = (&card.ticket.opened, card.ticket.nodes.get(&node)) else {
         return Vec::new();
     };
-    // If every person may process the node, `waiting_for` returns no people. The
-    // result is then empty.
+    // If every person may process the node, `waiting_for` returns no people. The function `react` then
+    // returns an empty list.
     let people = node_run.waiting_for().into_iter();
     people
         .filter(|person| *person != envelope.meta.actor && !person.is_system())

@@ -1,5 +1,5 @@
 //! Requests further work for tickets that are linked to each other. If a link is added to a ticket or removed
-//! from a ticket, the linked ticket must store this change too. If a parent ticket ends, its child tickets
+//! from a ticket, the linked ticket must store the same change. If a parent ticket ends, its child tickets
 //! must end too.
 
 use events::ticket::{Relation, TicketEvent};

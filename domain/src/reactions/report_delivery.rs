@@ -1,5 +1,5 @@
-//! Requests that a notification stores the end of one of its deliveries. A delivery sends one message to one
-//! person.
+//! Requests that a notification stores the result of a delivery when the delivery ends. A delivery sends one
+//! message of a notification to one person.
 
 use events::delivery::DeliveryEvent;
 use events::notification::DeliveryEnded;

@@ -23,7 +23,7 @@ pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent>
         return Vec::new();
     };
     // The desk reads the ticket at the time at which it sends the callback. Even if two callbacks arrive in
-    // the wrong order, each of them reports the newest status.
+    // the wrong order, each callback therefore reports the newest status.
     let changes = matches!(
         envelope.event,
         TicketEvent::Suspended(_) | TicketEvent::Resumed(_) | TicketEvent::StatusSet(_)

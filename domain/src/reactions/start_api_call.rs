@@ -31,9 +31,9 @@ pub fn react(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent>
     if node_run.executor != Executor::ApiCall {
         return Vec::new();
     }
-    // A person can repeat the call with new inputs or without. Without new inputs, the call uses the same
-    // idempotency key as before and continues the existing task of BlueKing SOPS. With new inputs, the call
-    // gets a new key and no task.
+    // A person can repeat a failed API call, with or without new inputs. Without new inputs, the call uses
+    // the idempotency key of the first call and continues the existing task of BlueKing SOPS. With new
+    // inputs, the call gets a new key and no task.
     let has_same_inputs = inputs.is_empty();
     let target = format!(
         "{node}/{}/{}",

@@ -20,23 +20,23 @@ pub trait Card:
     /// The name of the view. The stores contain this name, so the name must never change.
     const VIEW: &'static str;
     /// The lists that clients read page by page. Some stores count the entries of these lists by time and by
-    /// filter values. The sort text of each entry therefore ends with a time in milliseconds, written with 16
-    /// digits.
+    /// filter values. The text by which a list sorts an entry therefore ends with a time in milliseconds,
+    /// written with 16 digits.
     const COUNTED: &'static [&'static str] = &[];
 
     fn fold(&mut self, envelope: &Envelope<Self::Event>);
     /// Returns the list entries of the card. An entry consists of the name of a list and a text by which the
     /// list is sorted. The stores keep entries as plain text, so an entry must not contain personal values.
     fn index(&self) -> Vec<(&'static str, String)>;
-    /// Returns all personal values in the card. The caller encrypts these values before it stores the card,
-    /// and decrypts them after it reads the card.
+    /// Returns all personal values in the card. The caller encrypts the personal values before the card is
+    /// stored, and decrypts the values after the card is read.
     fn personals(&mut self) -> Vec<&mut Personal> {
         Vec::new()
     }
     /// Returns the values of the card by which lists are filtered, as one text. The text has two parts with a
-    /// tab character between them. Many cards can have the values in the first part. Normally only this card
-    /// has the values in the second part. Each list entry contains this text unencrypted. The text is empty
-    /// if the lists have no filters.
+    /// tab character between them. The first part contains values that many cards share, such as a status.
+    /// The second part contains values that normally only this card has, such as a creation time. Each list
+    /// entry contains this text unencrypted. The text is empty if the lists have no filters.
     fn facets(&self) -> String {
         String::new()
     }

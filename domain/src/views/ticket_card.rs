@@ -24,8 +24,8 @@ pub struct Facets {
     pub tag: String,
 }
 
-/// Further values by which lists of tickets are filtered, such as the creation time. Normally each ticket has
-/// different values.
+/// Further values by which lists of tickets are filtered, such as the creation time. Normally no two tickets
+/// have equal values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnFacets {
     pub creator: PersonId,
@@ -173,8 +173,8 @@ impl TicketCard {
                     .map(|pid| ("follows", format!("{pid}|{age}"))),
             );
         }
-        // People do not process a child ticket, because the child ends with its parent. The work lists
-        // therefore contain no child tickets.
+        // People do not process a child ticket, because the child ends with its parent. The lists of work for
+        // people therefore contain no child tickets.
         if self.ticket.status == Status::Running && self.ticket.parent().is_none() {
             let of = |is_selected: fn(&NodeRun) -> bool| {
                 let people: BTreeSet<_> = self

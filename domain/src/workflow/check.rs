@@ -61,8 +61,8 @@ pub struct Findings {
     pub open_cases: Vec<(NodeId, String)>,
 }
 
-/// Returns all problems of a workflow, including the cases in which no transition can be taken. If the list
-/// is empty, the workflow can be deployed.
+/// Returns all problems of a workflow, including its open cases (cases in which no transition has a true
+/// condition). If the list is empty, the workflow can be deployed.
 pub fn problems(definition: &Definition) -> Vec<String> {
     let Findings {
         mut problems,
@@ -75,9 +75,9 @@ pub fn problems(definition: &Definition) -> Vec<String> {
     problems
 }
 
-/// Returns the problems of a workflow. Also returns, in a separate list, the cases in which no transition can
-/// be taken. The caller may accept these cases in an imported workflow, because BlueKing ITSM also accepts
-/// them.
+/// Returns the problems of a workflow. A separate list contains the open cases (cases in which no transition
+/// has a true condition). The caller may accept open cases in an imported workflow, because BlueKing ITSM
+/// also accepts open cases.
 pub fn findings(definition: &Definition) -> Findings {
     let bounds = [
         ("nodes", definition.nodes.len(), NODES_MAX),
@@ -340,7 +340,8 @@ impl Check<'_> {
                 self.automatic(node, &name);
             }
             // If the first vote decides the node (or-sign), a finish condition has no effect. The workflow
-            // can still contain a finish condition from an earlier setting. Such a condition is not checked.
+            // can still contain a finish condition from an earlier setting. In that case, the desk does not
+            // check the finish condition.
             let finishes_early =
                 node.kind.is_vote() && (node.is_multi || node.kind == NodeKind::Sign);
             if let Some(condition) = node.finish_condition.as_ref().filter(|_| finishes_early) {
@@ -372,8 +373,9 @@ impl Check<'_> {
         }
     }
 
-    /// Checks that the workflow selects processors for the node. If the work at the node starts with an
-    /// assignment, the workflow must select assignors (people who assign the work) instead.
+    /// Checks that the workflow selects processors (people who process the node) for the node. If the work at
+    /// the node starts with an assignment, the workflow must select assignors (people who assign the work)
+    /// instead.
     fn people(&mut self, node: &Node, name: &str) {
         let handling = if node.kind.is_vote() {
             Handling::Process
@@ -435,8 +437,9 @@ impl Check<'_> {
     }
 
     fn automatic(&mut self, node: &Node, name: &str) {
-        // This check does not apply to webhooks. A webhook may use keys that the workflow does not define,
-        // because a client may send additional variables with a ticket (`envs`, reference/bk-itsm.md 3.1).
+        // The desk does not check the placeholders of webhooks. A webhook may use keys that the workflow does
+        // not define, because a client may send additional variables with a ticket (`envs`,
+        // reference/bk-itsm.md 3.1).
         if let Some(service_task) = node
             .service_task
             .as_deref()
@@ -764,7 +767,7 @@ pub fn field_problems(field: &Field) -> Vec<String> {
             field.key
         ));
     }
-    // Only fields of these kinds have options. If the kind of a field was changed, the field can still
+    // Only fields of the listed kinds have options. If the kind of a field was changed, the field can still
     // contain old options. The old options have no effect.
     let has_options = matches!(
         field.kind,
@@ -813,7 +816,7 @@ fn is_url(url: &str) -> bool {
 }
 
 /// Returns an English phrase for a problem with the host in a URL. Returns `None` if the URL contains a fixed
-/// host. The parameter `system` is the name of a BlueKing system. Such a name is needed if the URL contains
+/// host. The parameter `system` is the name of a BlueKing system. This name is needed if the URL contains
 /// only a path.
 pub fn host_problem(url: &str, system: &str) -> Option<String> {
     const FROM_A_FORM: &str = "its host must be in the workflow, not in a form";
@@ -832,8 +835,9 @@ pub fn host_problem(url: &str, system: &str) -> Option<String> {
             "its URL must begin with http:// or https://".into()
         });
     }
-    // Some URL parsers ignore additional slashes, blanks and backslashes, and could therefore find another
-    // host in the same URL. The check accepts only simple characters in a host.
+    // Some URL parsers ignore additional slashes, blanks and backslashes, and can therefore find a different
+    // host in the same URL than this desk. To prevent this, the check accepts only simple characters in a
+    // host.
     let authority = url
         .split("://")
         .nth(1)

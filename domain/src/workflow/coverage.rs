@@ -24,11 +24,12 @@ const CASES_MAX: usize = 10_000;
 /// Maximum number of conditions that one check of a workflow evaluates. More evaluations would take several
 /// seconds and delay other requests.
 pub(super) const TRIES_MAX: usize = 2_000_000;
-/// Maximum number of different list elements with which the conditions compare one key. The number of cases
-/// to test doubles with each further element.
+/// Maximum number of different list elements with which the conditions compare one key. With each further
+/// element, twice as many cases must be tested.
 const ELEMENTS_MAX: usize = 6;
-/// The smallest and the largest number of voters in the simulated votes. If the conditions contain larger
-/// constants, the module simulates more voters, up to the largest number.
+/// The module simulates votes to test conditions on vote counts. The range contains the smallest and the
+/// largest number of voters in a simulated vote. If the conditions contain larger constants, the module
+/// simulates more voters, up to the largest number.
 const VOTERS: std::ops::RangeInclusive<u32> = 3..=12;
 /// The description of an open case if the module cannot test every case. Either the number of combinations
 /// exceeds [`CASES_MAX`], or the possible values of a key are unknown.
@@ -38,8 +39,9 @@ const UNTRIED: &str = "something (there are too many cases to try each)";
 const OTHER: &str = "\u{1}";
 
 /// Returns a description of the first open case of the node. In an open case, none of the given transitions
-/// has a true condition. Returns `None` if there is no open case. The parameter `left` is the number of
-/// condition evaluations that are still allowed (see [`TRIES_MAX`]).
+/// has a true condition. If the module cannot test every case, the function returns a general description.
+/// Returns `None` if there is no open case. The parameter `left` is the number of condition evaluations that
+/// are still allowed (see [`TRIES_MAX`]).
 pub(super) fn open_case(
     definition: &Definition,
     node: NodeId,
@@ -86,8 +88,8 @@ struct Cases<'a> {
     conditions: Vec<&'a Condition>,
 }
 
-/// One case. The member `held` contains the values of one or more keys that the conditions use. The member
-/// `words` describes these values to people.
+/// One case: values that give the same result in every condition. The member `held` contains the values of
+/// one or more keys that the conditions use. The member `words` describes these values to people.
 struct Case {
     held: Vec<(String, Found)>,
     words: Words,
@@ -127,8 +129,8 @@ enum OfVote {
     Opinion,
 }
 
-/// A node at which people vote, and the keys that get their values from this vote. Each key has an entry in
-/// the list, together with the kind of its value.
+/// A node at which people vote, and the keys that get their values from this vote. Each entry of the list
+/// contains one key and the kind of its value.
 type Vote<'a> = (&'a Node, Vec<(&'a str, OfVote)>);
 
 impl<'a> Cases<'a> {
@@ -140,9 +142,10 @@ impl<'a> Cases<'a> {
             .flat_map(|group| &group.expressions)
     }
 
-    /// Returns lists of cases. Each list contains the cases of one vote, or the cases of one key that no vote
-    /// sets. The cases of one list do not depend on the cases of another list. Returns `None` if the possible
-    /// values of a key are unknown.
+    /// Returns lists of cases. (A case is a set of values that give the same result in every condition.) Each
+    /// list contains the cases of one vote, or the cases of one key that no vote sets. The cases of one list
+    /// do not depend on the cases of another list. Returns `None` if the possible values of a key are
+    /// unknown.
     fn dimensions(&self) -> Option<Vec<Vec<Case>>> {
         let mut seen = BTreeSet::new();
         let keys: Vec<&'a str> = self
@@ -202,8 +205,9 @@ impl<'a> Cases<'a> {
             .copied()
     }
 
-    /// Returns the possible cases after a vote at the given node. The parameter `keys` contains the keys that
-    /// the vote sets. Each case contains a different combination of values for these keys.
+    /// Returns the cases (the different sets of values) that are possible after a vote at the given node. The
+    /// parameter `keys` contains the keys that the vote sets. Each case contains a different combination of
+    /// values for these keys.
     fn of_vote(&self, node: &Node, keys: &[(&str, OfVote)]) -> Vec<Case> {
         let counts_tested = keys.iter().any(|(_, what)| {
             !matches!(what, OfVote::Opinion | OfVote::Output(Holds::ApproveResult))
@@ -339,8 +343,8 @@ impl<'a> Cases<'a> {
         endings
     }
 
-    /// Returns the possible cases of a key that does not get its value from a vote. Returns `None` if the
-    /// possible values of the key are unknown.
+    /// Returns the possible cases (values or ranges of values) of a key that does not get its value from a
+    /// vote. Returns `None` if the possible values of the key are unknown.
     fn of_key(&self, key: &str) -> Option<Vec<Case>> {
         let clauses: Vec<&Clause> = self.clauses().filter(|clause| clause.key == key).collect();
         let field = self.definition.field_at(self.node, key);
@@ -391,8 +395,8 @@ impl<'a> Cases<'a> {
             Some(FieldKind::Radio | FieldKind::Select | FieldKind::TreeSelect)
         ) && !options.is_empty()
         {
-            // No condition contains any of the other options of the field, so all these options give the same
-            // results. The test therefore needs only one of these options.
+            // The conditions do not contain the remaining options of the field. All remaining options
+            // therefore give the same results, and the test needs only one of the remaining options.
             let other = options
                 .iter()
                 .find(|(option, _)| !tested_values.contains(*option))
@@ -572,8 +576,8 @@ impl<'a> Cases<'a> {
                     words.join(", ")
                 });
             }
-            // This code computes the next combination of cases, like the next number in a sequence of
-            // numbers. Each position in the combination is like one digit of the number.
+            // The next combination of cases is computed like the next number: each position of the
+            // combination is one digit.
             let at = (0..dimensions.len()).find(|at| chosen[*at] + 1 < dimensions[*at].len())?;
             chosen[..at].fill(0);
             chosen[at] += 1;
@@ -622,9 +626,8 @@ impl<'a> Cases<'a> {
     }
 }
 
-/// Returns a copy of the combination `chosen` with another case at one position. For each list of cases, a
-/// combination contains the index of one case. The copy contains the index `case` for the list with the index
-/// `at`.
+/// Returns a copy of the combination `chosen` with another case for the list with the index `at`. A
+/// combination contains one index for each list of cases. The parameter `case` is the new index.
 fn changed(chosen: &[usize], at: usize, case: usize) -> Vec<usize> {
     let mut other = chosen.to_vec();
     other[at] = case;
@@ -765,8 +768,9 @@ fn numbers(key: &str, tested_values: &BTreeSet<String>) -> Vec<Case> {
         .collect();
     sorted.sort_by(|(one, _), (other, _)| one.total_cmp(other));
     sorted.dedup_by(|(one, _), (other, _)| one.total_cmp(other).is_eq());
-    // Returns the distance between a constant and the test value below or above all constants. For a very
-    // large constant, a distance of 1 could be lost by rounding, so the distance is larger.
+    // Returns a distance. The desk tests one value at this distance below all constants, and one value at
+    // this distance above all constants. For a very large constant, a distance of 1 could be lost by
+    // rounding, so the distance is larger.
     let step = |number: f64| 1.0_f64.max(number.abs() * 1e-6);
     ranges(key, &sorted, |below, above| {
         let value = match (below, above) {
@@ -820,7 +824,7 @@ fn times(key: &str, tested_values: &BTreeSet<String>, are_days: bool) -> Vec<Cas
 
 /// Returns true if one condition is the exact negation of the other condition. Each clause (single
 /// comparison) of one condition must have its negation in the other condition. If there are several clauses,
-/// one condition must combine them with `and`, and the other with `or`.
+/// one condition must combine its clauses with `and`, and the other condition with `or`.
 fn is_opposite(one: &Condition, other: &Condition) -> bool {
     let ([one], [other]) = (&one.expressions[..], &other.expressions[..]) else {
         return false;
@@ -832,8 +836,8 @@ fn is_opposite(one: &Condition, other: &Condition) -> bool {
         Operator::NotIn => Some(Operator::In),
         Operator::Superset => Some(Operator::NotSuperset),
         Operator::NotSuperset => Some(Operator::Superset),
-        // If a value cannot be compared, both `<` and `>=` are false. Operators of this kind therefore have
-        // no exact negation.
+        // If a value cannot be compared, both `<` and `>=` are false. The operators `<`, `<=`, `>` and `>=`
+        // therefore have no exact negation.
         _ => None,
     };
     let joined = one.expressions.len() == 1 || one.join != other.join;
@@ -883,7 +887,8 @@ mod tests {
     }
 
     /// Returns a description of an open case of the node. In an open case, no transition has a true
-    /// condition. Each transition is given as an operator (`and` or `or`) and a list of clauses.
+    /// condition. The parameter `transitions` contains each transition as an operator (`and` or `or`) and a
+    /// list of clauses.
     fn open(definition: &Definition, node: i64, transitions: &[(&str, Value)]) -> Option<String> {
         let transitions: Vec<Transition> = transitions
             .iter()

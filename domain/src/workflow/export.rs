@@ -1,8 +1,7 @@
 //! Writes a workflow in the export format of BlueKing ITSM (reference/bk-itsm.md 12.2, 12.3).
 //!
 //! The result is an array with one object. If [`super::import`] reads this result, the imported workflow is
-//! equal to the exported workflow. People have the same names or ids in the result as in the given
-//! definition.
+//! equal to the exported workflow. The export does not convert user names or person ids.
 
 use std::collections::BTreeMap;
 
@@ -228,7 +227,8 @@ fn outputs(request: &Request) -> Vec<Value> {
     request.outputs.iter().map(|output| json!({ "key": output.key, "name": output.name, "ref_path": output.path, "type": "STRING", "source": "global" })).collect()
 }
 
-/// Returns a condition on a response as the text that a webhook of BlueKing ITSM uses.
+/// Returns a condition on a response as text, in the format of the success condition of a webhook in BlueKing
+/// ITSM.
 fn expression(condition: &Condition) -> String {
     let word = |join: Join| if join == Join::Or { " or " } else { " and " };
     let clause = |clause: &events::workflow::Clause| {

@@ -47,9 +47,9 @@ pub enum Command {
     /// Deploys the draft as the next version.
     Deploy {
         workflow: WorkflowId,
-        /// If true, the desk accepts nodes with open cases, as BlueKing ITSM does. In an open case, no
-        /// transition has a true condition, and the ticket waits for a manager. The value is false for
-        /// workflows that were created in this desk, and the desk then rejects open cases.
+        /// True if the desk accepts nodes with open cases, as BlueKing ITSM does. In an open case, no
+        /// transition has a true condition, and the ticket waits for a manager. If the value is false, the
+        /// desk rejects open cases. The value is false for workflows that people created in this desk.
         allows_open_cases: bool,
     },
     /// Deploys a complete version from a seed file (a TOML file with initial data). If an equal version
@@ -96,7 +96,8 @@ pub struct Workflow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub draft: Option<Box<Definition>>,
     pub versions: BTreeMap<i64, Deployed>,
-    /// The versions that were removed from the list of versions. Open tickets can still use these versions.
+    /// The numbers of the versions that were removed from the list of versions. Open tickets can still use
+    /// these versions.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub removed: BTreeSet<i64>,
     #[serde(default)]
@@ -247,7 +248,8 @@ impl Workflow {
         })
     }
 
-    /// Returns true if a service may use a version. The version must be deployed and must not be removed.
+    /// Returns true if a service may use a version. A service may use each version that was deployed and not
+    /// removed.
     pub fn is_listed(&self, version: i64) -> bool {
         self.versions.contains_key(&version) && !self.removed.contains(&version)
     }
@@ -304,7 +306,7 @@ pub fn is_of_the_ticket(key: &str) -> bool {
 }
 
 /// Returns true if the key is a ticket attribute that conditions may use. The values of these attributes are
-/// stored in the ticket itself, so the desk can evaluate such a condition without other data.
+/// stored in the ticket itself, so the desk can evaluate a condition on these attributes without other data.
 pub fn is_comparable_of_the_ticket(key: &str) -> bool {
     matches!(
         key,

@@ -30,7 +30,7 @@ pub struct Areas {
 }
 
 impl Areas {
-    /// Returns the innermost branch that contains the node. (A branch can contain other branches.) Returns
+    /// Returns the innermost branch that contains the node. A branch can contain other branches. Returns
     /// `None` if no branch contains the node.
     pub fn branch_of(&self, node: NodeId) -> Option<Branch> {
         self.paths.get(&node).and_then(|path| path.last()).copied()

@@ -1,6 +1,6 @@
 //! Converts stored events of old versions to the current version. Each step converts the events of one type
-//! from one version to the next version. For a very old event, several steps are executed one after the
-//! other.
+//! from one version to the next version. If an event is several versions old, the program executes several
+//! steps in succession.
 //!
 //! At present no event type has a second version, so the list of steps is empty. When the program starts, the
 //! function `complete` checks that no step is missing.
@@ -60,7 +60,7 @@ fn apply_steps(
     Ok(value)
 }
 
-/// Checks that there is one conversion step for each old version of each event type, and no other step. If
+/// Checks that there is one conversion step for each old version of each event type, and no further step. If
 /// the check fails, the program does not start.
 pub fn complete(types: &[(&'static str, u16)]) -> Result<(), String> {
     check_steps(types, STEPS)

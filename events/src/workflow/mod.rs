@@ -98,8 +98,8 @@ pub struct Definition {
     pub fields: Vec<Field>,
 }
 
-/// The period in which the creator may withdraw a ticket. BlueKing ITSM calls this setting `revoke_config`
-/// (reference/bk-itsm.md 5.5).
+/// The rule that determines until when the creator of a ticket may withdraw the ticket. BlueKing ITSM calls
+/// this setting `revoke_config` (reference/bk-itsm.md 5.5).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Revoke {
@@ -124,8 +124,8 @@ pub enum NodeKind {
     Manual,
     #[serde(rename = "APPROVAL")]
     Approval,
-    /// A countersign: all processors of the node vote. The node is neither approved nor rejected. Its output
-    /// variables contain the vote counts.
+    /// A countersign: all processors of the node vote. The vote does not approve or reject the node. The
+    /// output variables of the node contain the vote counts.
     #[serde(rename = "SIGN")]
     Sign,
     /// The desk calls an API of another system.
@@ -141,10 +141,11 @@ pub enum NodeKind {
     #[serde(rename = "ROUTER")]
     Router,
     /// A parallel gateway. The ticket follows each transition whose condition is true, so several branches of
-    /// the workflow can be active.
+    /// the workflow can be active at the same time.
     #[serde(rename = "ROUTER-P")]
     Parallel,
-    /// A join node. The ticket waits here until all branches of the parallel gateway have arrived.
+    /// A join node. The ticket waits here until all branches that started at the parallel gateway have
+    /// arrived.
     #[serde(rename = "COVERAGE")]
     Coverage,
     #[serde(rename = "END")]
@@ -160,8 +161,8 @@ impl NodeKind {
     pub fn is_vote(self) -> bool {
         matches!(self, Self::Approval | Self::Sign)
     }
-    /// Returns true if the desk executes the work at a node of this kind. No person acts at such a node,
-    /// except after a failure.
+    /// Returns true if the desk executes the work at a node of this kind. People act at an automatic node
+    /// only after a failure.
     pub fn is_automatic(self) -> bool {
         matches!(self, Self::Task | Self::Sops | Self::Webhook)
     }
@@ -220,8 +221,8 @@ pub enum Processors {
     /// the rule selects no people.
     #[serde(rename = "BY_ASSIGNOR")]
     ByAssignor,
-    /// Selects the people who have one of the given roles in a business. The business (BlueKing: `bk_biz_id`)
-    /// is the one to which the ticket belongs.
+    /// Selects the people who have one of the given roles in a business. The ticket contains the id of the
+    /// business (BlueKing: `bk_biz_id`).
     #[serde(rename = "CMDB")]
     Business(Vec<String>),
     #[serde(rename = "STARTER_LEADER")]
@@ -230,7 +231,7 @@ pub enum Processors {
     #[serde(rename = "ASSIGN_LEADER")]
     NodeLeader(NodeId),
     /// Selects the leader of one person whom a form field contains. The strings are the keys of the possible
-    /// fields. The person is the first person in the first field that contains people.
+    /// fields. The desk uses the first person in the first field that contains people.
     #[serde(rename = "VARIABLE_LEADER")]
     VariableLeader(Vec<String>),
     /// Selects all members of the given department and its subdepartments.
@@ -252,7 +253,8 @@ impl Processors {
     pub fn is_empty(&self) -> bool {
         *self == Self::Empty
     }
-    /// Returns true if the rule is incomplete. An incomplete rule selects no people for any ticket.
+    /// Returns true if the rule is incomplete, for example without any person or field. An incomplete rule
+    /// selects no people for any ticket.
     pub fn is_unconfigured(&self) -> bool {
         match self {
             Self::Person(people) => people.is_empty(),
@@ -325,7 +327,7 @@ pub struct Node {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_allow_skip: bool,
     /// The status that the ticket gets when the ticket enters this node. A final status ends the ticket. The
-    /// text is empty if the node does not change the status.
+    /// status is empty if the node does not change the status.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub status_on_entry: String,
     /// The work that an external system does for an automatic node. The value is absent for other kinds of
@@ -348,7 +350,7 @@ pub struct Output {
     pub holds: Holds,
 }
 
-/// The kind of value that an output variable contains. In events, each kind is stored as a code from
+/// The kind of value that an output variable contains. Events contain the kind as a code from
 /// reference/bk-itsm.md 6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Holds {
@@ -466,7 +468,7 @@ impl Operator {
 }
 
 /// One field of a form. Some members, such as `layout`, have a meaning only for web pages. The desk stores
-/// such members but does not use them.
+/// the members for web pages but does not use these members.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Field {
     #[serde(default)]
@@ -485,8 +487,8 @@ pub struct Field {
     pub regex: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub custom_regex: String,
-    /// A condition. The form does not show the field if this condition is true. BlueKing ITSM stores this
-    /// condition in `show_type` (value 0) and `show_conditions`.
+    /// The condition under which the form hides the field. BlueKing ITSM stores this condition in `show_type`
+    /// (value 0) and `show_conditions`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hidden_when: Option<Group>,
     #[serde(default, skip_serializing_if = "Value::is_null")]
@@ -511,7 +513,7 @@ pub struct Field {
     /// True if a person can set the value of this field only once. After that, the value cannot be changed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_readonly: bool,
-    /// The only node whose form contains this field. The value is present only if several nodes have
+    /// The id of the only node whose form contains this field. The id is present only if several nodes have
     /// different fields with the same key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<NodeId>,
@@ -519,8 +521,8 @@ pub struct Field {
     /// compared with other fields, with constants or with the current time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<Rule>,
-    /// Files that people can download from the form. For example, people fill in such a file and upload the
-    /// file again. Only fields of the kind `File` may have such files.
+    /// Files that people can download from the form. For example, people fill in a downloaded file and upload
+    /// the file again. Only fields of the kind `File` may offer files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub templates: Vec<Template>,
     /// The names of two members in the response of an external system. Each row of the response is one
@@ -531,15 +533,15 @@ pub struct Field {
     /// The width of the field on web pages: `COL_6` (half a row) or `COL_12` (a whole row).
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub layout: String,
-    /// The key of the shared field from which this field was copied. The text is empty if this field is not a
+    /// The key of the shared field from which this field was copied. The key is empty if this field is not a
     /// copy.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub library: String,
-    /// True if the value of this field is encrypted with the creator's key.
+    /// True if the value of this field is encrypted with the key of the ticket's creator.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_personal: bool,
     /// True if this field contains the decision (approval or rejection) at an approval node. BlueKing ITSM
-    /// marks such a field with the code APPROVE_RESULT in `meta.code`.
+    /// marks this field with the code APPROVE_RESULT in `meta.code`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_approve_result: bool,
 }
@@ -677,8 +679,9 @@ impl Definition {
             .chain(["ticket_creator".to_owned()])
             .collect()
     }
-    /// Returns mutable references to constants in the conditions of this workflow. Only constants that are
-    /// compared with people are returned. Callers use the references to replace user names with person ids.
+    /// Returns mutable references to constants in the conditions of this workflow. The result contains only
+    /// constants that are compared with people. Callers use the references to replace user names with person
+    /// ids.
     pub fn people_compared_mut(&mut self) -> Vec<&mut String> {
         let keys = self.people_keys();
         let groups = self
@@ -767,8 +770,9 @@ impl Definition {
 }
 
 impl Field {
-    /// Returns mutable references to constants in the conditions of this field. Only constants that are
-    /// compared with people are returned. The parameter `keys` contains the keys whose values are people.
+    /// Returns mutable references to constants in the conditions of this field. The result contains only
+    /// constants that are compared with people. The parameter `keys` contains the keys of the fields and
+    /// variables whose values are people.
     pub fn people_compared_mut(&mut self, keys: &BTreeSet<String>) -> Vec<&mut String> {
         let names_people = self.kind.names_people();
         let compared = self
@@ -792,7 +796,7 @@ impl Field {
 }
 
 /// Returns mutable references to the constants with which one group of clauses compares people. The parameter
-/// `keys` contains the keys whose values are people.
+/// `keys` contains the keys of the fields and variables whose values are people.
 fn people_of<'a>(group: &'a mut Group, keys: &BTreeSet<String>) -> Vec<&'a mut String> {
     group
         .expressions

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::Condition;
 
-/// The work of an automatic node. An external system does this work.
+/// The work that an external system does for an automatic node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "does", rename_all = "snake_case")]
 pub enum ServiceTask {
@@ -29,7 +29,7 @@ pub enum Executor {
 }
 
 impl Executor {
-    /// Returns true if this kind of executor is an API call. An API call is the default.
+    /// Returns true if an API call executes the work. An API call is the default.
     pub fn is_api_call(&self) -> bool {
         *self == Self::ApiCall
     }
@@ -53,8 +53,8 @@ pub struct Application {
     /// approval in an external ITSM.
     pub kind: String,
     /// The fields of the ticket that the desk creates in the external ITSM. The application kind (see `kind`)
-    /// can also define fields. If both define a field with the same key, the field in this list is used. The
-    /// values may contain placeholders.
+    /// can also define fields. If this list and the application kind contain a field with the same key, the
+    /// desk uses the field in this list. The values may contain placeholders.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<Pair>,
 }
@@ -71,8 +71,8 @@ pub struct Mission {
     /// Parameters of the action of the robot. The values may contain placeholders.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parameters: Vec<Pair>,
-    /// The time limit in minutes for the start of the work. If no robot has begun the work in this time, a
-    /// person gets the work.
+    /// The time limit in minutes for the start of the work. If no robot begins the work within this time
+    /// limit, a person gets the work.
     #[serde(default = "ten")]
     pub expires_after_min: u32,
 }
@@ -82,7 +82,8 @@ fn ten() -> u32 {
 }
 
 /// One HTTP request. The texts of the request may contain the placeholder `${key}` for a field, a variable or
-/// an attribute of the ticket. The value is inserted as text and is never executed as code.
+/// an attribute of the ticket. The desk inserts the value of the field, variable or attribute as text. The
+/// desk never executes this value as code.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Request {
     pub method: String,
@@ -99,21 +100,21 @@ pub struct Request {
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub body: Value,
     /// The JSON schema of the body. After the placeholders are replaced, the values in the body are converted
-    /// to the types in this schema. The value is null if the external system publishes no schema.
+    /// to the types in this schema. The schema is null if the external system publishes no schema.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub body_schema: Value,
-    /// The name of a secret in the key store. The secret contains further headers for the request. The text
+    /// The name of a secret in the key store. The secret contains further headers for the request. The name
     /// is empty if the request needs no secret.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub secret: String,
     /// The kind of credentials that an imported workflow file requires, such as `bearer_token` or
-    /// `basic_auth`. The import does not copy the credentials, because they are plain text in the file. A
-    /// person must therefore set the member `secret` before the workflow is deployed. The text is empty if
-    /// the file requires no credentials.
+    /// `basic_auth`. The import does not copy the credentials, because the file contains the credentials as
+    /// plain text. A person must therefore set the member `secret` before the workflow is deployed. The kind
+    /// is empty if the file requires no credentials.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub credentials: String,
-    /// The name of the BlueKing system that receives the request. This value is needed only if an imported
-    /// workflow file contains a path without a host. The text is empty if `url` contains the host.
+    /// The name of the BlueKing system that receives the request. The name is needed only if an imported
+    /// workflow file contains a path without a host. The name is empty if `url` contains the host.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub system: String,
     #[serde(default = "ten_seconds")]
@@ -123,8 +124,8 @@ pub struct Request {
     #[serde(default = "once")]
     pub attempts_max: u32,
     /// The condition that a successful response satisfies. If the condition is absent, a default rule
-    /// applies. The response to an API request must contain `result: true`. The response to a webhook must be
-    /// valid JSON.
+    /// applies. By default, the response to an API request must contain `result: true`, and the response to a
+    /// webhook must be valid JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub success: Option<Condition>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -185,8 +186,8 @@ pub struct Task {
     pub exclude_task_nodes_id: Vec<String>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub secret: String,
-    /// The maximum number of times that the desk reads the state of the task. The pause between two
-    /// reads is 10 s. If the task has not ended after the last read, the node fails.
+    /// The maximum number of times that the desk reads the state of the task. The desk waits 10 s between two
+    /// reads. If the task has not ended after the last read, the node fails.
     #[serde(default = "a_day")]
     pub polls_max: u32,
 }

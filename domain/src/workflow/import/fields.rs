@@ -1,5 +1,5 @@
-//! Reads the fields of an imported workflow file. The module reads the types of the fields and the sources
-//! of their options. The module then adds the fields to the forms of the nodes.
+//! Reads the fields of an imported workflow file: their types and the sources of their options. The module
+//! then adds the fields to the forms of the nodes.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 use super::{Note, Reader, equals, flag, group_of, has_clause, int, is_blank_clause, listed, text};
 use crate::value::plain;
 
-/// The known members of a field in the imported file. The import reads some of these members, and the others
-/// affect only the web pages of BlueKing ITSM. The import report lists all other members as unknown.
+/// The known members of a field in the imported file. The import reads some of these members, and the other
+/// known members affect only the web pages of BlueKing ITSM. The import report lists each member that is not
+/// in this list.
 const FIELD: [&str; 28] = [
     "key",
     "type",
@@ -459,8 +460,9 @@ impl Reader<'_> {
         }
     }
 
-    /// Makes two fields optional. One field contains the reason why the ticket is sent back, and the other
-    /// contains the reason for its termination. A processor enters such a reason only for some decisions.
+    /// Makes two fields optional. One field contains the reason why a processor sends the ticket back. The
+    /// other field contains the reason for the termination of the ticket. A processor enters a reason only
+    /// for some decisions.
     fn make_reasons_optional(&mut self) {
         for field in &mut self.definition.fields {
             if matches!(field.key.as_str(), "can_back_message" | "terminate_message") {

@@ -100,8 +100,8 @@ const ROW: [&str; 13] = [
     "project_key",
     "api_instance_id",
 ];
-/// The known members of a workflow. The import reads some of these members, and the others affect
-/// only the web pages of BlueKing ITSM. Unknown members are listed in the report.
+/// The known members of a workflow. The import reads some of these members. The other known members affect
+/// only the web pages of BlueKing ITSM. The import report lists unknown members.
 const FLOW: [&str; 32] = [
     "name",
     "desc",
@@ -136,8 +136,8 @@ const FLOW: [&str; 32] = [
     "is_iam_used",
     "source",
 ];
-/// The known members of a node. The import reads some of these members, and the others affect only
-/// the web pages of BlueKing ITSM. Unknown members are listed in the report.
+/// The known members of a node. The import reads some of these members. The other known members affect only
+/// the web pages of BlueKing ITSM. The import report lists unknown members.
 const STATE: [&str; 28] = [
     "name",
     "type",
@@ -168,8 +168,8 @@ const STATE: [&str; 28] = [
     "label",
     "order",
 ];
-/// The known members of a transition. The import reads some of these members, and the others affect
-/// only the web pages of BlueKing ITSM. Unknown members are listed in the report.
+/// The known members of a transition. The import reads some of these members. The other known members affect
+/// only the web pages of BlueKing ITSM. The import report lists unknown members.
 const TRANSITION: [&str; 10] = [
     "from",
     "to",
@@ -190,8 +190,9 @@ struct Reader<'a> {
     definition: Definition,
 }
 
-/// Returns the values of one member in the file. The parameter `keys` lists the possible names of the member,
-/// and the first existing member is used. The member is a list or an object.
+/// Returns all values in one member of the file. The member is a list or an object. The parameter `keys`
+/// contains the possible names of the member. If several of these names exist, the function uses the first
+/// name.
 fn listed<'a>(flow: &'a Value, keys: &[&str]) -> Vec<&'a Value> {
     let found = keys.iter().find_map(|key| {
         flow.get(*key)
@@ -499,7 +500,8 @@ impl Reader<'_> {
                 .collect();
             let is_multi = flag(state, "is_multi") || kind == NodeKind::Sign;
             // If the first vote decides the node (or-sign), a finish condition has no effect. The file can
-            // still contain such a condition from an earlier setting, so the import ignores the condition.
+            // still contain a finish condition from an earlier setting. In that case, the import ignores the
+            // finish condition.
             let early_finish = state
                 .get("finish_condition")
                 .filter(|condition| kind.is_vote() && is_multi && has_clause(condition));
@@ -575,7 +577,8 @@ impl Reader<'_> {
                 ));
             }
             // The condition of a transition can use output variables of the node at which the transition
-            // starts. If this node does not define such a variable, the import adds the variable to the node.
+            // starts. If this node does not define a variable that the condition uses, the import adds the
+            // variable to the node.
             for clause in raw
                 .pointer("/condition/expressions")
                 .and_then(Value::as_array)
@@ -590,7 +593,8 @@ impl Reader<'_> {
                 {
                     let key = text(clause, "key");
                     // A clause (a comparison) contains a code that identifies the output variable. If the
-                    // clause has no code and its key is not a field, the import uses the key as the code.
+                    // clause has no code and its key is not the key of a field, the import uses the key as
+                    // the code.
                     let by_key =
                         || Some(key.clone()).filter(|key| self.definition.field(key).is_none());
                     let code = clause
@@ -708,8 +712,8 @@ fn is_blank_clause(clause: &Value) -> bool {
     is_empty("key") && is_empty("value") && !compares_with_time
 }
 
-/// Returns true if a condition compares only the constant `G_INT_1`. Such a condition is always true.
-/// BlueKing ITSM writes such a condition if a transition has no condition.
+/// Returns true if a condition compares only the constant `G_INT_1`. BlueKing ITSM writes a comparison with
+/// this constant if a transition has no condition. The comparison is always true.
 fn is_constant(condition: &Value) -> bool {
     let groups: Vec<&Value> = condition
         .get("expressions")

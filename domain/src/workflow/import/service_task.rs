@@ -37,7 +37,7 @@ const PAIR: [&str; 8] = [
     "type",
 ];
 /// The known members of an object that stores an output variable. The import reads some of these members, and
-/// the others have no effect.
+/// the other known members have no effect.
 const OUTPUT: [&str; 8] = [
     "key", "name", "ref_path", "path", "type", "source", "state", "meta",
 ];
@@ -58,7 +58,7 @@ const DESCRIPTION: [&str; 14] = [
     "remote_system_order",
     "remote_api_id",
 ];
-/// The known members of an API request in the imported file. Such a request belongs to one node or one field.
+/// The known members of an API request that belongs to one node or one field in the imported file.
 const API_OWN: [&str; 18] = [
     "need_poll",
     "end_conditions",
@@ -79,8 +79,8 @@ const API_OWN: [&str; 18] = [
     "before_req",
     "map_code",
 ];
-/// The known members of an API definition. The list includes the members that this desk adds when it exports
-/// a workflow.
+/// The known members of an API definition. The list includes the members that this desk adds to exported
+/// workflows.
 const API_REMOTE: [&str; 11] = [
     "url",
     "path",
@@ -95,7 +95,7 @@ const API_REMOTE: [&str; 11] = [
     "remote_system_name",
 ];
 /// The known members of an object that stores a webhook. The import reads some of these members, and the
-/// others have no effect.
+/// other known members have no effect.
 const WEBHOOK: [&str; 13] = [
     "method",
     "url",
@@ -165,7 +165,7 @@ impl Reader<'_> {
 
     /// Reads the value of the member `member` of a node. The value describes an application (a request for
     /// approval in an external ITSM) or a mission (the work of a robot). Only files that this desk exported
-    /// contain such a value. If the value is unreadable, the function adds a problem to the import report and
+    /// contain the member. If the value is unreadable, the function adds a problem to the import report and
     /// returns `None`.
     fn own<T: DeserializeOwned>(&mut self, extras: &Value, member: &str, place: &str) -> Option<T> {
         match T::deserialize(&extras[member]) {
@@ -411,8 +411,8 @@ impl Reader<'_> {
     }
 
     /// Returns invalid poll settings for a request whose poll settings cannot be read. The invalid settings
-    /// prevent the deployment until a person corrects them. Without any poll settings, the desk would use the
-    /// first response as the final result.
+    /// prevent the deployment until a person corrects the settings. If the function returned no poll
+    /// settings, the desk would use the first response as the final result.
     fn unreadable_poll(&mut self, place: &str) -> Poll {
         let what =
             "the poll settings: they cannot be read and must be set before the deployment".into();
@@ -505,8 +505,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Returns the given timeout, but at most the timeout `most`. If the given timeout is longer, the
-    /// function adds the change to the import report.
+    /// Returns the timeout `timeout_ms`. If this timeout is longer than `most`, the function returns `most`
+    /// and adds the change to the import report. Both values are in milliseconds.
     fn timeout(&mut self, timeout_ms: i64, most: i64, place: &str) -> i64 {
         if timeout_ms > most {
             self.changed(
@@ -659,9 +659,9 @@ impl Reader<'_> {
         (sent, media_type)
     }
 
-    /// Returns the kind of credentials that a webhook needs. The text is empty if the webhook needs no
-    /// credentials. The import does not read the credentials themselves. There is one exception: if a bearer
-    /// token is only a placeholder, the function adds a header with this placeholder.
+    /// Returns the kind of credentials that a webhook needs. The kind is empty if the webhook needs no
+    /// credentials. The import does not read the credentials themselves, with one exception: if a bearer
+    /// token consists only of a placeholder, the function adds a header with this placeholder.
     fn credentials(&mut self, auth: &Value, headers: &mut Vec<Pair>, place: &str) -> String {
         match auth {
             Value::String(kind) if matches!(kind.as_str(), "none" | "no_auth") => {
@@ -669,8 +669,8 @@ impl Reader<'_> {
             }
             Value::String(kind) => return kind.clone(),
             // If the import does not know the format of the credentials, the kind is `unknown`. A person must
-            // then configure a secret before the deployment. An empty kind would be wrong here, because the
-            // desk would send the request without credentials.
+            // then configure a secret before the deployment. If the kind were empty, the desk would send the
+            // request without credentials.
             Value::Array(_) if !has_no_content(auth) => return "unknown".into(),
             _ => {}
         }
@@ -792,8 +792,8 @@ impl Reader<'_> {
 }
 
 /// Returns the pairs without repeated keys, as BlueKing ITSM does. If several pairs have the same key, the
-/// result contains one pair with this key. The result has the position of the first of these pairs and the
-/// value of the last one.
+/// result contains one pair with this key. This pair has the position of the first pair with the key, and the
+/// value of the last pair with the key.
 fn without_repeated_keys(pairs: Vec<Pair>) -> Vec<Pair> {
     let mut once: Vec<Pair> = Vec::new();
     for pair in pairs {
@@ -899,8 +899,8 @@ enum Expression {
 }
 
 /// Parses a success condition of a webhook, such as `resp.code == 0 and resp["data"]["state"] == "done"`.
-/// Comparisons are combined with `and` or `or`. A part in parentheses may use `or` in a condition with `and`,
-/// or `and` in a condition with `or`. Returns `None` if the text has another structure.
+/// Comparisons are combined with `and` or `or`. A condition may contain both `and` and `or` only if
+/// parentheses enclose the inner parts. Returns `None` if the text has another structure.
 pub fn expression(text: &str) -> Option<Condition> {
     let group = |join: &str, clauses: Vec<Value>| json!({ "type": join, "expressions": clauses });
     let (join, groups) = match parse_expression(text, 0)? {
@@ -977,7 +977,8 @@ fn parse_expression(text: &str, depth: usize) -> Option<Expression> {
 }
 
 /// Parses one comparison of a success condition. One side of the comparison is a member of the response. The
-/// other side is a constant or a list of constants. Returns `None` if the text is not such a comparison.
+/// other side is a constant or a list of constants. Returns `None` if the text is not a comparison of a
+/// member with constants.
 fn comparison(text: &str) -> Option<Expression> {
     for (word, sign, join) in [(" in ", "==", "or"), (" notin ", "!=", "and")] {
         let sides = unquoted_parts(text, word);
@@ -1044,8 +1045,8 @@ fn constant_of(text: &str) -> Option<(&'static str, Value)> {
 }
 
 /// Splits a text at each separator `mark`. A separator inside quotes or parentheses is ignored. The separator
-/// may be a word such as `and`, in upper or lower case. Such a word must have whitespace or a parenthesis on
-/// both sides.
+/// may be a word such as `and`, in upper or lower case. A separator that is a word must have whitespace or a
+/// parenthesis on both sides.
 fn unquoted_parts<'a>(text: &'a str, mark: &str) -> Vec<&'a str> {
     let (mut parts, mut start, mut at, mut quote, mut depth) = (Vec::new(), 0, 0, None, 0_usize);
     let word = mark.trim();
