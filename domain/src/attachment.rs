@@ -128,9 +128,9 @@ impl Decider for Attachment {
             Command::Receive(_) if self.uploaded.is_some() => reject(Rejection::Uploaded),
             Command::Receive(uploaded) => Ok(vec![uploaded.clone().into()]),
             Command::Attach { .. } if self.uploaded.is_none() => reject(Rejection::Incomplete),
-            // Only the uploader may attach a file to a draft. The number of holders (tickets, drafts and
-            // workflows) of a file is limited. Without this rule, other people could reach the limit with
-            // their drafts.
+            // Only the uploader may attach a file to a draft. Otherwise, other people could attach the file
+            // to many drafts and reach the limit for the holders (tickets, drafts and workflows) of this
+            // file.
             Command::Attach {
                 to: Holder::Draft(_),
                 by,

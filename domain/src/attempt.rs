@@ -60,8 +60,8 @@ pub enum Verdict {
         /// pause instead of the pause from the retry policy. `None` if the receiver set no pause.
         after_ms: Option<i64>,
     },
-    /// The receiver allows no request at this time, or the rate limit of the desk allows none. The attempt
-    /// does not count as failed.
+    /// The receiver allows no request at this time, or the rate limit of the desk does not allow the request.
+    /// The attempt does not count as failed.
     Throttled {
         reason: String,
         /// The pause in milliseconds before the next attempt.
@@ -92,8 +92,8 @@ impl Verdict {
             after_ms: None,
         }
     }
-    /// Returns the verdict that the provider of a channel refused a message. The text `code` is empty if the
-    /// provider sent no code.
+    /// Returns the verdict that the provider of a message service refused a message. The text `code` is empty
+    /// if the provider sent no code.
     pub fn refused(
         class: FailureClass,
         code: impl Into<String>,
@@ -107,7 +107,8 @@ impl Verdict {
     }
 }
 
-/// The consequence of one attempt for work that ends with a result, such as an API call.
+/// The consequence of one attempt: the work ends, the attempt is repeated, or another poll follows. This type
+/// is for work that ends with a result, such as an API call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Consequence<'a> {
     /// The work ends.
@@ -119,7 +120,7 @@ pub enum Consequence<'a> {
     },
     /// The attempt failed, and another attempt follows at the time `due`.
     Repeat { reason: &'a str, due: Moment },
-    /// The work continues with another request. The members are those of [`Verdict::Poll`].
+    /// The work continues with another request. The members have the same meaning as in [`Verdict::Poll`].
     Poll {
         step: &'a str,
         task: &'a str,
@@ -171,7 +172,8 @@ impl Attempts {
     pub fn next(&self) -> u32 {
         self.made + 1
     }
-    /// Returns true if the start of the current attempt is stored, but its outcome is not.
+    /// Returns true if the start of the current attempt is stored, but the outcome of this attempt is not
+    /// stored.
     pub fn is_interrupted(&self) -> bool {
         self.started == self.next()
     }
@@ -224,8 +226,8 @@ impl Attempts {
         );
         (failures < policy.attempts_max).then(|| at.plus_ms(pause))
     }
-    /// Stores that the attempt with the number `attempt` starts. At the time `due`, the attempt counts as
-    /// interrupted.
+    /// Stores that the attempt with the number `attempt` starts. If no outcome is stored before the time
+    /// `due`, the attempt counts as interrupted.
     pub fn start(&mut self, attempt: u32, due: Moment) {
         (self.started, self.due) = (attempt, due);
     }

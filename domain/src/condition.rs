@@ -43,8 +43,8 @@ pub fn holds(
     })
 }
 
-/// Returns true if a group of clauses (comparisons) is true. For example, the condition that hides a field is
-/// such a group.
+/// Returns true if a group of clauses (comparisons) is true. For example, a form field can have a group of
+/// clauses. The field is hidden while this group is true.
 pub fn group_holds(
     group: &Group,
     transition: TransitionId,

@@ -77,7 +77,7 @@ pub fn fold<'a, D: Decider>(history: impl IntoIterator<Item = &'a D::Event>) -> 
     state
 }
 
-/// The type of missing inputs for aggregates that need no other inputs. The enum has no variants, so no value
-/// of this type exists.
+/// The type `Lookup` (names of missing inputs) for aggregates whose decisions need no further inputs. The
+/// enum has no variants, so no value of this type exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Nothing {}

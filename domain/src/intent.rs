@@ -42,15 +42,16 @@ pub enum Intent {
     },
     /// Requests a notification for one person.
     Notify(Box<Notify>),
-    /// Requests that a channel account sends a message about a notification. The member `notification` is the
-    /// stream of the notification.
+    /// Requests that a channel account (a configured sender, such as a mail relay) sends a message about a
+    /// notification. The member `notification` is the stream of the notification.
     StartDelivery {
         notification: String,
         account: String,
         cause: String,
         correlation: String,
     },
-    /// Requests that a notification stores the end of one of its deliveries.
+    /// Requests that a notification stores the end of one of its deliveries. A delivery sends the message
+    /// through one channel account.
     EndDelivery {
         notification: String,
         ended: DeliveryEnded,

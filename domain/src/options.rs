@@ -144,7 +144,7 @@ pub fn read(question: &Question, status: u16, body: &[u8]) -> Offered {
 
 /// Converts the rows of a response to options. The options of a row with nested rows become a tree. The
 /// parameter `left` is the number of options that are still allowed. Returns `None` if the rows contain more
-/// options.
+/// options than this number.
 fn choices(
     rows: &[Value],
     members: Option<&(String, String)>,

@@ -47,8 +47,8 @@ impl Decider for Birth {
 
 impl Birth {
     /// Returns true if the reaction must process a commit, because the commit was stored after the start of
-    /// the reaction. The parameter `position` is `None` if the position of the commit is unknown. The
-    /// function then compares the time `at` of the commit.
+    /// the reaction. The function compares the positions of the commit and the start. If one of these
+    /// positions is unknown (`None`), the function compares the times instead.
     pub fn includes(&self, position: Option<i64>, at: Moment) -> bool {
         let Some(birth) = &self.0 else {
             return false;

@@ -58,7 +58,7 @@ pub fn split(text: &str) -> impl Iterator<Item = &str> {
 
 /// Returns true if a text is a valid user name. The name `system` is not valid, because it represents the
 /// desk. A text with a separator is not valid, because it is a list of names. A text in the form of a person
-/// id is not valid, because the desk displays such an id in place of the name of an erased person.
+/// id is not valid, because the desk displays the person id of an erased person instead of a name.
 pub fn is_name(name: &str) -> bool {
     let is_forbidden = |c: char| {
         c.is_control()

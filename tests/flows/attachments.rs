@@ -1,6 +1,6 @@
-//! These tests upload files as a request body, as a form and in parts. They check that tickets and
-//! workflows keep the files that they reference. They also check who may read a file, and that the desk
-//! removes files without a reference.
+//! These tests upload files as a request body, as a form and in parts. They check that the desk keeps the
+//! files that tickets and workflows reference, and removes all other files. They also check who may read a
+//! file.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};

@@ -621,8 +621,9 @@ async fn a_sops_task_with_interrupted_creation_is_not_created_again() {
             .contains("look it up in BlueKing SOPS"),
         "{story}"
     );
-    // The task does not exist in SOPS, and a person ignores the failure. The result variable of the
-    // automatic node must still be false. The ticket then continues at the manual node.
+    // The task does not exist in SOPS (the standard operations platform), and a person ignores the failure.
+    // The result variable of the automatic node must still be false. The ticket then continues at the manual
+    // node.
     desk.operate(
         &sn,
         "ignore",

@@ -193,8 +193,9 @@ async fn the_log_platform_creates_polls_receives_a_callback_and_reads_results() 
 #[tokio::test]
 async fn the_monitor_creates_a_fast_approval_polls_and_withdraws() {
     let desk = TestDesk::open().await;
-    // The client in this test, a monitoring system, sends paths without a final slash, and its credentials in
-    // the body. Its callback receiver responds with a JSON object whose member `code` is 200.
+    // The client in this test is a monitoring system. The paths of its requests have no final slash, and the
+    // bodies contain its credentials. Its callback receiver responds with a JSON object whose member `code`
+    // is 200.
     let path = |operation: &str| format!("/api/c/compapi/v2/itsm/{operation}");
     let with = |mut body: Value| {
         body["bk_app_code"] = TRUSTED.0.into();
@@ -542,8 +543,8 @@ async fn a_desk_without_demo_data_has_the_services_of_the_platforms() {
     };
     assert_eq!(shown("LOG_SEARCH").await[0]["name"], "日志平台容量评估");
     // The permission center of BlueKing is a client that finds its services by name. In each of these
-    // services, the approval node has a role of the BlueKing system IAM as processor. The members of this
-    // role approve the ticket.
+    // services, the members of one role of the BlueKing system IAM act at the approval node and approve the
+    // ticket.
     let services = shown("BK_IAM").await;
     for (name, role) in [
         ("默认审批流程", "system_manager"),

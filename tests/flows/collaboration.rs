@@ -535,8 +535,8 @@ async fn linking_needs_permission_on_both_tickets() {
             .await;
         assert_eq!(refused.0, 403, "{relation}: {}", refused.1);
     }
-    // A user may not make a ticket the child of a ticket that another person created. The child would end
-    // together with this parent, although the parent may be approved for another reason.
+    // The user lisi created both tickets but may not end them. A child ends together with its parent. Only a
+    // person who may end a ticket may therefore make this ticket a child, so the desk must reject the link.
     let second = ticket(&desk, approval_request()).await;
     assert_eq!(
         desk.not_operated(
@@ -1114,8 +1114,8 @@ async fn former_processors_stay_participants_and_followers_are_not() {
             .contains("luren无权操作源单据"),
         "a follower may not raise another ticket from this one"
     );
-    // Followers are people who watch a ticket. Only participants of the ticket may remove other followers,
-    // but every follower may remove himself or herself.
+    // Followers are people who watch a ticket. Participants of the ticket may remove every follower. A
+    // follower who is no participant may remove only himself or herself.
     desk.must(
         "add_follower",
         json!({ "sn": sn, "users": "weier", "operator": "lisi" }),

@@ -1,7 +1,7 @@
 //! These tests check deadlines. One stream can have several deadlines with different names. Each deadline
 //! must fire once and in order, even if the desk restarts or the clock jumps.
 //!
-//! The last test checks the deadlines that a real desk has.
+//! The last test checks two deadlines of a real desk.
 
 use std::sync::Arc;
 
@@ -322,8 +322,8 @@ async fn several_deadlines_of_a_stream_fire_once_each_in_order() {
     assert_eq!(process.alarm().await.set, std::collections::BTreeMap::new());
 }
 
-/// Three kinds of streams in a desk have deadlines: a callback (the next attempt), a ticket (the automatic
-/// rating) and a draft (the expiry).
+/// The test checks two deadlines of a desk: the time of the next attempt of a callback, and the expiry of a
+/// draft.
 #[tokio::test]
 async fn deadlines_of_the_desk_fire_once_across_a_restart_without_views() {
     let desk = TestDesk::open().await;

@@ -1,5 +1,6 @@
-//! These tests check decisions on tickets: votes, finish conditions, and who may submit a node. They also
-//! check the limits of transfers to other people, and transitions that managers select.
+//! These tests check decisions on tickets: votes, finish conditions (conditions on the vote counts that
+//! complete a node), and who may submit the form of a node. They also check the limits of transfers to other
+//! people, and transitions that managers select.
 
 use serde_json::{Value, json};
 use tests::form;
@@ -210,8 +211,8 @@ async fn a_decision_counts_even_if_a_manager_selects_the_transition() {
 }
 
 /// A node has two transitions: one for a passed approval and one for a rejected approval. If a ticket reaches
-/// the node without an approval, no transition is possible. The import reports this problem if a path to the
-/// node does not contain the approval.
+/// the node on a path without the approval, no transition is possible. In this case, the import must report
+/// the node.
 #[tokio::test]
 async fn cases_are_covered_only_if_the_approval_is_on_every_path() {
     let desk = TestDesk::open().await;

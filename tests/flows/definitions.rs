@@ -68,8 +68,9 @@ fn configured(flow: &Value) -> Value {
     flow
 }
 
-/// Returns a copy of a workflow definition with more default transitions. For each node in `open`, the
-/// last transition of the node becomes the default transition. A ticket can then always leave the node.
+/// Returns a copy of a workflow definition with more default transitions (transitions without a condition).
+/// For each node in `open`, the last transition of the node becomes the default transition. A ticket can then
+/// always leave the node.
 fn with_defaults(flow: &Value, open: &[i64]) -> Value {
     let mut flow = flow.clone();
     for id in open {
@@ -101,8 +102,8 @@ fn open_nodes(report: &Value) -> Vec<i64> {
         .collect()
 }
 
-/// Returns a random value that a form field accepts. If a transition condition compares this field with
-/// values, the function often returns one of these values. `hints` maps the key of each field to these
+/// Returns a random value that a form field accepts. `hints` contains the values with which transition
+/// conditions compare each field. If there are values for this field, the function often returns one of these
 /// values.
 fn value(field: &Value, hints: &Hints, dice: &mut Dice) -> Value {
     if let Some(expected) = hints.get(field["key"].as_str().expect("a key"))
@@ -258,8 +259,9 @@ async fn every_real_definition_runs_along_every_transition_to_every_end() {
             desk.must("import_service", service(&configured(flow)))
                 .await
         };
-        // In some definitions, some form values have no transition. BlueKing ITSM and the desk accept such
-        // a definition. The test adds default transitions, so that every ticket can continue.
+        // In some definitions, a node has no transition for some form values. BlueKing ITSM and the desk
+        // accept a definition of this kind. The test adds default transitions, so that every ticket can
+        // continue.
         let open = open_nodes(&imported["report"]);
         let flow = &with_defaults(flow, &open);
         if !open.is_empty() {
@@ -357,7 +359,7 @@ async fn every_real_definition_runs_along_every_transition_to_every_end() {
         let revocable = flow.get("is_revocable").is_none_or(|flag| *flag == true);
         assert_eq!(withdraw["result"], revocable, "{name}: {withdraw}");
         withdrawn += usize::from(revocable);
-        // If the creator may not withdraw the ticket, the test terminates the ticket as a manager.
+        // If the creator may not withdraw the ticket, the manager `admin` terminates the ticket.
         if !revocable {
             desk.must("operate_ticket", json!({ "sn": sn, "operator": "admin", "action_type": "TERMINATE", "action_message": "停" })).await;
         }

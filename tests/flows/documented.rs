@@ -314,9 +314,9 @@ async fn every_operation_returns_every_documented_key() {
     }
 }
 
-/// The log platform of BlueKing is a client that opens tickets for capacity requests. The platform depends
-/// on a built-in service, on the node id 3 and on the keys of the form fields in this test
-/// (reference/bk-itsm.md, section 10).
+/// The log platform of BlueKing is a client that opens tickets for capacity requests. The platform depends on
+/// a built-in service, on the node id 3 and on the keys of the form fields in this test. The source is
+/// reference/bk-itsm.md, section 10.
 #[tokio::test]
 async fn the_capacity_request_of_the_log_platform_runs() {
     let desk = TestDesk::open().await;

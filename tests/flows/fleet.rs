@@ -1,7 +1,7 @@
 //! These tests check missions (jobs of robots for tickets). The desk offers an order to a robot, and the
-//! robot accepts the order. When the robot waits at the station, the desk releases the work. At the end, the
-//! robot reports the result. The tests also check faults of robots and brokers (reference/fleet.md, section
-//! 2).
+//! robot accepts the order. When the robot waits at the station, the desk releases the work: it allows the
+//! robot to begin. At the end, the robot reports the result. The tests also check faults of robots and
+//! brokers (reference/fleet.md, section 2).
 
 use std::sync::Arc;
 
@@ -329,8 +329,9 @@ async fn a_robot_that_is_cut_off_cannot_begin_the_work() {
     fleet.lose("001").await;
     fleet.after(SUSPECT_UNRELEASED_MS).await;
     assert_eq!(fleet.sent(), ["001 cancelOrder", "002 update 0"]);
-    // The robot lost its connection, drove to the station with the old order, and waits for the release
-    // of the work. The desk must send no release to this robot.
+    // Robot 001 lost its connection, drove to the station with the old order, and waits for the release of
+    // the work (the permission to begin). The mission now belongs to robot 002, so the desk must send no
+    // release to robot 001.
     fleet.at_gate("001", &order).await;
     fleet.at_gate("001", &order).await;
     let sent = fleet.sent();
@@ -366,7 +367,7 @@ async fn released_work_of_a_lost_robot_goes_to_a_person() {
             .iter()
             .any(|message| message.starts_with("002"))
     );
-    // A person repeats the failed node. The other robot must get a new mission for this work.
+    // A person repeats the failed node. The desk must then give a new mission for the same work to robot 002.
     let path = format!("tickets/{}/retry", sn.as_str().unwrap());
     let body = json!({ "node": 3 });
     let (status, answer) = fleet.desk.v1("POST", &path, "admin", body).await;

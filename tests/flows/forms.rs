@@ -149,8 +149,8 @@ async fn options_of_an_external_system_depend_on_other_fields() {
     );
     assert_eq!(calls(&desk).len(), 1);
 
-    // The options depend on the values of the fields `host` and `count`. These fields have other values
-    // here, so the desk requests the options again.
+    // The options depend on the values of the fields `host` and `count`. In this request, the fields have
+    // other values than before, so the desk requests the options again.
     answers(&desk, &[hosts(&[])]);
     let other = ticket(&service, &[("host", "elsewhere"), ("target", "10.0.0.9")]);
     assert_eq!(

@@ -12,7 +12,7 @@ use tests::{TRUSTED, approval_request};
 use crate::TestDesk;
 use crate::attachments::upload;
 
-/// Each of the two APIs gets this many random requests.
+/// Number of random requests that the test sends to each of the two APIs.
 const CASES: usize = 10_000;
 
 /// A random number generator (SplitMix64) that returns the same numbers for the same seed.

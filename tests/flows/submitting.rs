@@ -1,5 +1,5 @@
-//! These tests create tickets. They check the members of the request besides the form fields, and who may
-//! submit a ticket for another person.
+//! These tests create tickets. They check the request members that are not form fields. They also check who
+//! may submit a ticket for another person.
 
 use serde_json::{Value, json};
 use tests::{form, of_lisi_alone};

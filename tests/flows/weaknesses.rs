@@ -515,8 +515,8 @@ async fn w11_conditions_compare_user_input_by_type_and_never_evaluate_it() {
 #[tokio::test]
 async fn w12_the_default_transition_is_last_and_an_open_case_is_reported() {
     let desk = TestDesk::open().await;
-    // The default transition has a lower id than the conditional transition. The desk must still check the
-    // conditional transition first.
+    // The default transition (the transition without a condition) has a lower id than the transition with a
+    // condition. The desk must still check the transition with a condition first.
     let lines = json!([
         line(1, 2),
         line(2, 4),
@@ -1092,8 +1092,8 @@ async fn w23_status_callbacks_are_opt_in_and_reminders_come_later() {
     );
 }
 
-/// Later releases will have SLA clocks, which need deadlines in the ledger. This test covers such a
-/// deadline: the automatic rating of a finished ticket.
+/// Later releases will have SLA clocks, which need deadlines in the ledger. This test covers a deadline that
+/// already exists: the automatic rating of a finished ticket.
 #[tokio::test]
 async fn w24_deadlines_are_stored_in_the_ledger_and_agreements_come_later() {
     let desk = TestDesk::open().await;
@@ -1251,7 +1251,7 @@ async fn w26_an_import_reports_every_change_and_matches_roles_by_name() {
         report.contains("roles 12 do not exist in this desk") && report.contains("missing"),
         "{report}"
     );
-    // If a node has no people who can process it, the workflow cannot be deployed.
+    // A workflow cannot be deployed if one of its nodes has no people who can process the node.
     let (status, problem) = desk
         .v1(
             "POST",

@@ -1,5 +1,5 @@
-//! This module builds workflow definitions as lists of nodes, edges and fields, which is one of the two
-//! formats of workflow files. The module imports each definition as a service.
+//! This module builds workflow definitions as lists of nodes, edges and fields. These lists are one of the
+//! two formats of workflow files. The module imports each definition as a service.
 
 use infra::http::HttpResponse;
 use serde_json::{Value, json};
@@ -7,8 +7,8 @@ use tests::form;
 
 use crate::TestDesk;
 
-/// Imports a service whose workflow has the given nodes between the submit node (id 2) and the node END (id
-/// 9). Returns the id of the service.
+/// Imports a service and returns its id. The workflow of the service has the given nodes between the submit
+/// node (id 2, with the form of the creator) and the node END (id 9).
 pub(crate) async fn service(
     desk: &TestDesk,
     name: &str,
@@ -42,7 +42,8 @@ pub(crate) fn line_if(from: i64, to: i64, key: &str, value: &str) -> Value {
     json!({ "from": from, "to": to, "condition_type": "by_field", "condition": { "type": "and", "expressions": [{ "type": "and", "expressions": [clause] }] } })
 }
 
-/// Returns a manual node. `who` contains the user names of its processors, with commas between the names.
+/// Returns a manual node (a node at which people submit a form). `who` contains the user names of its
+/// processors, with commas between the names.
 pub(crate) fn manual(id: i64, name: &str, who: &str) -> Value {
     json!({ "id": id, "type": "NORMAL", "name": name, "processors_type": "PERSON", "processors": who, "distribute_type": "PROCESS" })
 }

@@ -34,11 +34,12 @@ const STREAM: &str = "dispatch-5d41402abc4b2a76b9719d911017c592";
 /// Time at which a mission expires if its work has not begun, in milliseconds.
 const EXPIRES: Moment = Moment(600_000);
 const WORK_MS: i64 = 60_000;
-/// Time before which every mission must end, in milliseconds. This time is longer than the sum of the
-/// expiry, the work, the lease, and the longest waits for a lost robot and for a cancellation.
+/// Time before which every mission must end, in milliseconds. This time is longer than the sum of these
+/// times: the expiry, the work, the lease (the time for which a robot keeps its mission), and the longest
+/// waits for a lost robot and for a cancellation.
 const ENDS: Moment = Moment(1_200_000);
 /// Additional time without faults at the end of a run, in milliseconds. After this time, each robot must be
-/// free or quarantined.
+/// free or quarantined (excluded from missions).
 const SETTLES_MS: i64 = 180_000;
 /// Time between two state messages of a robot, in milliseconds.
 const TICK_MS: i64 = 2_000;
@@ -564,8 +565,8 @@ impl World {
         }
     }
 
-    /// Handles the next message or the next deadline. If a deadline still has the same time afterwards, it is
-    /// set again, 10 seconds later.
+    /// Handles the next message or the next deadline. If the work at a deadline does not change this
+    /// deadline, the function sets the deadline again, 10 seconds later.
     fn advance(&mut self) {
         let due = self.deadlines.iter().min_by_key(|(_, due)| **due);
         let due = due.map(|(id, due)| (id.clone(), *due));

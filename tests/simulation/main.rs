@@ -73,7 +73,7 @@ static SIMULATED: Registry = &[&Row::<Ticket, TicketCard> {
     ..Row::NEW
 }];
 
-/// The only reaction (a function that runs after an event) of the simulation. It requests three
+/// The only reaction (a function that runs after an event) of the simulation. The reaction requests three
 /// callbacks when a ticket ends.
 fn send_three_callbacks(envelope: &Envelope<TicketEvent>, card: &TicketCard) -> Vec<Intent> {
     if !matches!(
@@ -136,9 +136,9 @@ fn forked(approvers: &[PersonId]) -> Definition {
     definition
 }
 
-/// The context (data from other streams) that commands on tickets need. It contains a service, a workflow
-/// and a role from the sample events. It also contains a second service with a workflow of parallel
-/// branches.
+/// The context (data from other streams) that commands on tickets need. The context contains a service, a
+/// workflow and a role from the sample events. The context also contains a second service with a workflow of
+/// parallel branches.
 struct Company(Context);
 
 impl Company {

@@ -74,7 +74,8 @@ impl<D: Decider<Context = ()>> Stream<D> {
     }
 }
 
-/// A message in a queue of the desk. The message starts a delivery or reports the end of a delivery.
+/// A message in a queue of the desk. The message starts a delivery (the sending of one message through one
+/// channel account), or reports the end of a delivery.
 #[derive(Clone, Debug)]
 enum Message {
     Start(usize),
@@ -145,7 +146,7 @@ impl World {
     }
 
     /// Returns the decision about the notification at the current time. During quiet hours, the notification
-    /// is held. Otherwise, it is sent or, in one of ten cases, not needed.
+    /// is held. Outside of quiet hours, one of ten notifications is not needed, and all others are sent.
     fn next(&mut self) -> Next {
         if self.now < self.earliest {
             return Next::Decided(Decision::Hold(Held {
@@ -206,8 +207,8 @@ impl World {
         !events.is_empty()
     }
 
-    /// Adds a message to the queue. At random, the message is added twice (it is then delivered twice) or is
-    /// not added (it is parked).
+    /// Adds a message to the queue. At random, the message is added twice and is then delivered twice. At
+    /// random, the message is also parked: it is not added and is never delivered.
     fn queue(&mut self, message: Message) {
         if self.dice.below(100) < 2 {
             self.parked += 1;
@@ -337,8 +338,8 @@ impl World {
         })
     }
 
-    /// Returns the time, the stream and the id of the earliest deadline. The stream is the number of a
-    /// delivery, or `None` for the notification.
+    /// Returns the time, the stream and the id of the earliest deadline. The value for the stream is the
+    /// index of a delivery, or `None` if the deadline belongs to the notification.
     fn earliest_deadline(&self) -> Option<(Moment, Option<usize>, Cow<'static, str>)> {
         let own = self.notification.deadlines.iter();
         let own = own.map(|(id, due)| (*due, None, id.clone()));

@@ -62,8 +62,8 @@ impl<'a> Scheduler<'a> {
         self.factories.push(Box::new(factory));
     }
 
-    /// Polls the tasks in random order until the run ends. If a task ends or is killed, it starts again
-    /// from its beginning. Returns the number of kills.
+    /// Polls the tasks in random order until the run ends. If a task ends or is killed, the scheduler starts
+    /// the task again from its beginning. Returns the number of kills.
     pub(crate) fn run(mut self) -> u64 {
         let mut context = Context::from_waker(Waker::noop());
         let mut kills = 0;

@@ -35,9 +35,9 @@ pub fn verdict(
     )
 }
 
-/// Returns the retry policy of a request. During polls, an external system can complete the work even if the
-/// response to one poll is lost. The policy therefore allows at least as many failed polls as there are polls
-/// left.
+/// Returns the retry policy of a request. Even if the response to one poll is lost, the external system can
+/// still complete the work. During polls, the policy therefore allows at least as many failed polls as the
+/// number of polls that are left.
 fn policy(request: &Request, call: &ApiCall) -> Policy {
     let poll = request.poll.as_ref().filter(|_| call.step == POLLED);
     let polls_left = poll.map_or(0, |poll| poll.times_max.saturating_sub(call.polls));
@@ -106,8 +106,8 @@ fn of_request(request: &Request, kind: NodeKind, call: &ApiCall, reply: &Reply<'
     }
 }
 
-/// Returns the key of the output variable that contains the result of a BlueKing SOPS task: success or
-/// failure (reference/bk-itsm.md 8.2).
+/// Returns the key of the output variable that contains the result of a task in BlueKing SOPS. The result is
+/// success or failure (reference/bk-itsm.md 8.2).
 pub fn task_result(node: NodeId) -> String {
     format!("sops_result_{node}")
 }
@@ -355,8 +355,8 @@ mod tests {
         let reply: Reply<'_> = Ok((200, br#"{"data":{"state":"RUNNING"}}"#));
         let (last, _) = verdict(&request, NodeKind::Task, &polled_call, &reply);
         assert!(matches!(last, Verdict::Failed { .. }));
-        // The request allows three attempts. During polls, the desk allows as many failures as there are
-        // polls left, because a lost response to one poll must not end the API call.
+        // The request allows three attempts. A lost response to one poll must not end the API call. During
+        // polls, the desk therefore allows 60 failures, because 60 of the 100 polls are left.
         request.poll = Some(Poll {
             interval_ms: 5000,
             times_max: 100,

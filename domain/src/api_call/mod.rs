@@ -3,7 +3,7 @@
 //! API call stores all attempts.
 //!
 //! Until the API call is closed, its stream contains a deadline. If the program stops before the ticket has
-//! stored the result, the desk repeats the work at this deadline.
+//! stored the result of the API call, the desk continues the API call at this deadline.
 
 pub mod judge;
 pub mod plan;

@@ -11,8 +11,8 @@ use crate::placeholder::{
 };
 use crate::value::plain;
 
-/// One HTTP request without its secret headers. The secret headers are added when the request is sent. They
-/// come from the key store.
+/// One HTTP request without its secret headers. The desk reads these headers from the key store and adds them
+/// when it sends the request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlannedRequest {
     pub method: String,
@@ -30,8 +30,8 @@ const PARTS: &str = "multipart/form-data";
 /// characters.
 const BOUNDARY_CHARS: usize = 32;
 
-/// Headers that control the connection or the length of the message (RFC 9110 7.6.1, RFC 9112). The headers
-/// that start with `proxy-` are also such headers, but this list does not contain them.
+/// Headers that control the connection or the length of the message (RFC 9110 7.6.1, RFC 9112). Headers whose
+/// names start with `proxy-` have the same purpose, but this list does not contain them.
 const CONNECTION_HEADERS: [&str; 11] = [
     "host",
     "content-length",
@@ -125,9 +125,9 @@ fn form_encoded(text: &str) -> String {
     percent(text).replace("%20", "+")
 }
 
-/// Adds the separator (boundary) of a multipart body to the header `Content-Type`. The separator is a
-/// digest (hash) of the body. A repeated request therefore has the same separator, and the values do not
-/// contain the separator. If the body is a text and the header already has a separator, the header does not
+/// Adds the separator (boundary) of a multipart body to the header `Content-Type`. The separator is a digest
+/// (hash) of the body. A repeated request therefore has the same separator, and the separator practically
+/// never occurs in a value. If the body is a text and the header already has a separator, the header does not
 /// change.
 fn name_boundary(headers: &mut [(String, String)], body: &Value) {
     for (name, value) in headers {

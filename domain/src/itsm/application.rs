@@ -27,8 +27,8 @@ use crate::workflow::{external_key, result_key};
 /// Time limit in milliseconds until the ticket of this desk must have stored the result. After this time, the
 /// desk sends the result to this ticket again.
 const RESULT_DUE_MS: i64 = 30_000;
-/// Shortest and longest pause between two reads of the external ticket, in milliseconds. The desk reads the
-/// ticket until the external ITSM has decided.
+/// Minimum pause between two reads of the external ticket, in milliseconds. The maximum pause is
+/// `POLL_MS_MAX`. The desk reads the ticket until the external ITSM has decided.
 const POLL_MS: i64 = 60_000;
 const POLL_MS_MAX: i64 = 300_000;
 /// Pause in milliseconds after the external ITSM did not respond to a creation request. It is possible that
@@ -54,7 +54,8 @@ pub enum Step {
     /// Searches for the ticket after the external ITSM did not respond to the creation request. The creation
     /// request contained a tag, and the search uses this tag.
     Find,
-    /// Requests a check of a callback's token. Only the external ITSM can check whether the token is valid.
+    /// Requests that the external ITSM checks the token of a callback. Only this ITSM can check whether the
+    /// token is valid.
     Verify,
     /// Reads the external ticket because a callback with a valid token arrived.
     Confirm,
@@ -228,8 +229,8 @@ impl Decider for Application {
                 Hinted {
                     inbound: inbound.clone(),
                     // While the number of the external ticket is unknown, a callback does not change the
-                    // deadline. The desk can find the number only with the creation request or a search, so a
-                    // callback does not help.
+                    // deadline. The callback cannot help, because the desk can find the number only with the
+                    // creation request or a search.
                     due: if self.external.is_empty() {
                         self.attempts.due
                     } else {
@@ -281,8 +282,8 @@ impl Decider for Application {
             ApplicationEvent::Hinted(hinted) => {
                 self.hint = Some(hinted.inbound.clone());
                 if !self.external.is_empty() {
-                    // Possibly, a read that started before the callback arrived is still running. The outcome
-                    // of this earlier read is ignored.
+                    // A read that started before the callback arrived can still be running. The outcome of
+                    // this earlier read is ignored.
                     self.attempts.poll(self.attempts.next(), hinted.due);
                     self.step = Step::Verify;
                 }

@@ -160,8 +160,9 @@ impl Delivery {
         self.requested.is_some() && self.end.is_none()
     }
 
-    /// Returns true if the start of the current attempt is stored, but no outcome. The program probably
-    /// stopped during this attempt. The start is stored only if the message must not be sent twice.
+    /// Returns true if the start of the current attempt is stored, but no outcome of this attempt is stored.
+    /// The program probably stopped during the attempt. The desk stores the start only if the message must
+    /// not be sent twice.
     pub fn is_interrupted(&self) -> bool {
         self.is_open() && self.attempts.is_interrupted()
     }
@@ -231,8 +232,9 @@ fn failed(attempt: u32, class: FailureClass, code: &str, reason: &str) -> Delive
     .into()
 }
 
-/// Defines in which lists of the view `delivery` a delivery appears. There are lists of all deliveries, of
-/// the open ones, of the failed ones, and of the deliveries of one notification.
+/// Defines in which lists of the view `delivery` a delivery appears. There is a list of all deliveries, a
+/// list of the open deliveries and a list of the failed deliveries. In addition, each notification has a list
+/// of its deliveries.
 impl Card for Delivery {
     type Event = DeliveryEvent;
     const VIEW: &'static str = "delivery";

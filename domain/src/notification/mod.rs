@@ -1,6 +1,7 @@
-//! Implements the aggregate of one notification. A notification tells one person one fact, for example that a
-//! ticket needs the vote of this person. The inbox of the person shows the notification. In addition, the
-//! desk sends one message through each channel account (such as a mail relay) that can reach the person.
+//! Implements the aggregate of one notification. A notification informs one person about one fact, for
+//! example that a ticket needs the vote of this person. The inbox of the person shows the notification. In
+//! addition, the desk sends one message through each channel account (such as a mail relay) that can reach
+//! the person.
 
 pub mod content;
 pub mod delivery;
@@ -19,7 +20,7 @@ use crate::envelope::Envelope;
 use crate::views::Card;
 use routing::Decision;
 
-/// The decision about what the desk does next with a notification.
+/// The decision on how the desk continues with a notification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
     Decided(Decision),
@@ -32,16 +33,16 @@ pub enum Next {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Request(Box<Requested>, Next),
-    /// Ends the wait of a notification that was held during quiet hours. The member `next` contains the new
-    /// decision. The command does nothing before the end of the quiet hours.
+    /// Ends the wait of a notification that was held during the quiet hours of the recipient. The member
+    /// `next` contains the new decision. Before the end of the quiet hours, the command does nothing.
     Release {
         next: Next,
         at: Moment,
     },
-    /// Stores that one delivery of the notification ended.
+    /// Stores that one delivery (one message to the person) of the notification has ended.
     EndDelivery(DeliveryEnded),
-    /// Completes the notification even if some deliveries have not ended. The command does nothing before the
-    /// time limit for the deliveries.
+    /// Completes the notification even if some of its deliveries (messages to the person) have not ended.
+    /// Before the time limit of the deliveries, the command does nothing.
     Expire {
         at: Moment,
     },
@@ -65,7 +66,7 @@ pub enum Phase {
     #[default]
     New,
     Held(Held),
-    /// At least one delivery of the notification has not ended.
+    /// At least one delivery (message to the person) of the notification has not ended.
     Sending,
     Completed(Completed),
 }
@@ -77,7 +78,8 @@ pub struct Notification {
     pub phase: Phase,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub routed: Option<Routed>,
-    /// The deliveries that have ended. The delivery that ended first comes first.
+    /// The deliveries (messages to the person) that have ended. The list is in the order in which the
+    /// deliveries ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ended: Vec<DeliveryEnded>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -214,8 +216,8 @@ impl Notification {
     }
 }
 
-/// Returns the end of a notification with the given ended deliveries. The text `failure` is the reason if no
-/// provider accepted a message.
+/// Returns the end of a notification from its ended deliveries. If a provider accepted one of the messages,
+/// the outcome is `Accepted`. Otherwise, the outcome is `InboxOnly` with the reason `failure`.
 fn completed<'a>(ended: impl IntoIterator<Item = &'a DeliveryEnded>, failure: &str) -> Completed {
     if ended.into_iter().any(|ended| ended.is_accepted) {
         Completed {
@@ -231,8 +233,9 @@ fn completed<'a>(ended: impl IntoIterator<Item = &'a DeliveryEnded>, failure: &s
 }
 
 /// Defines in which lists of the view `notification` a notification appears. There are lists of all
-/// notifications, of the open ones, of those that only the inbox shows, and of those of one ticket. Each
-/// person has a list for the inbox and a list of the unread notifications.
+/// notifications, of the open notifications, and of the notifications that only the inbox shows. Each ticket
+/// has a list of its notifications. Each person has a list for the inbox and a list of the unread
+/// notifications.
 impl Card for Notification {
     type Event = NotificationEvent;
     const VIEW: &'static str = "notification";

@@ -28,7 +28,7 @@ pub fn quiet_until(quiet: &QuietHours, zone: &TimeZone, now: Moment) -> Option<M
     let now = Timestamp::from_millisecond(now.0).ok()?;
     let today = now.to_zoned_datetime(zone.clone()).date();
     let is_overnight = to <= from;
-    // A period that began yesterday and ends after midnight can contain `now`.
+    // A quiet period that began yesterday and ends after midnight can contain the time `now`.
     [today.yesterday().ok(), Some(today)]
         .into_iter()
         .flatten()
@@ -56,7 +56,8 @@ fn instant(zone: &TimeZone, date: Date, time: Time) -> Option<Timestamp> {
         // The clocks skip this local time. The result is the instant at which the clocks are set forward.
         AmbiguousOffset::Gap { .. } => {
             let after = ambiguous.later().ok()?;
-            // The search finds only changes that are earlier than its argument.
+            // The function `preceding` finds only clock changes before the given instant. One nanosecond is
+            // added, so that the function also finds a change at the instant `after` itself.
             let change = zone.preceding(after + 1.nanosecond()).next()?.timestamp();
             Some(change)
         }
@@ -159,8 +160,8 @@ mod tests {
 
     #[test]
     fn the_end_is_always_later_than_the_beginning() {
-        // The two texts are the starts of two periods of two days. In each period, the clocks change. The
-        // test checks every quarter of an hour in both periods.
+        // Each text is the start of a period of two days in which the clocks change. The test checks every
+        // quarter of an hour in both periods.
         for start in ["2026-03-28T12:00:00Z", "2026-10-24T12:00:00Z"] {
             let start: Timestamp = start.parse().unwrap();
             let zone = TimeZone::get("Europe/Berlin").unwrap();

@@ -12,7 +12,8 @@ use jiff::tz::TimeZone;
 
 use super::quiet::quiet_until;
 
-/// Time in milliseconds for which the desk waits until the deliveries of a notification end: one day.
+/// Maximum time in milliseconds that the desk waits for the end of all deliveries (messages) of a
+/// notification: one day.
 pub const EXPIRES_MS: i64 = 24 * 3_600_000;
 
 /// The data from which the desk decides how a notification reaches a person.
@@ -23,8 +24,8 @@ pub struct Situation<'a> {
     pub preferences: &'a PreferencesChanged,
     /// The time zone for the quiet hours of the recipient.
     pub zone: &'a TimeZone,
-    /// The notification policy, which names the channel accounts. The value is `None` if no policy is
-    /// defined. The desk then sends no messages.
+    /// The notification policy, which names the channel accounts (configured senders of messages). The value
+    /// is `None` if no policy is defined. The desk then sends no messages.
     pub policy: Option<&'a notification_policy::Defined>,
     /// The channel accounts that the notification policy names. Each key of the map is the name of an
     /// account. If an account has no entry, this account is not defined.

@@ -124,8 +124,8 @@ impl Ticket {
     }
 
     /// Checks the values that a person enters for a repeated API call. A value may replace only a placeholder
-    /// of the service task. The ledger contains these values as plain text, so values for ticket attributes,
-    /// people and personal fields are rejected.
+    /// of the service task (the work of the automatic node). The ledger contains these values as plain text,
+    /// so values for ticket attributes, people and personal fields are rejected.
     fn check_inputs(
         &self,
         definition: &Definition,
@@ -186,8 +186,8 @@ impl Ticket {
         run.done()
     }
 
-    /// Moves the ticket along a transition that a manager chose. A manager may choose only if no transition
-    /// had a true condition.
+    /// Moves the ticket along a transition that a manager (a superuser or a service owner) chose. A manager
+    /// may choose a transition only if no transition had a true condition.
     pub(super) fn route(
         &self,
         id: NodeId,
@@ -246,8 +246,9 @@ impl Ticket {
         run.done()
     }
 
-    /// Returns the automatic node with the given id. Rejects the command if this node has not failed, if the
-    /// ticket is suspended, or if the person is neither a processor of the node nor a manager of the ticket.
+    /// Returns the automatic node with the given id. Rejects the command if this node has not failed or if
+    /// the ticket is suspended. Also rejects the command if the person is neither a processor of the node nor
+    /// a manager of the ticket.
     fn failed_node<'a>(
         &'a self,
         definition: &'a Definition,

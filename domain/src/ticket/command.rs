@@ -46,8 +46,8 @@ pub enum Command {
         to: Processors,
         message: String,
     },
-    /// Replaces the processors of a node with any other people. Only managers of the ticket may send this
-    /// command. BlueKing calls this operation "exception distribution".
+    /// Replaces the processors of a node with any other people. Only managers of the ticket (superusers and
+    /// service owners) may send this command. BlueKing calls this operation "exception distribution".
     Reassign {
         node: NodeId,
         by: PersonId,
@@ -75,7 +75,8 @@ pub enum Command {
         by: PersonId,
         reason: String,
     },
-    /// Ends the ticket with a final status. Only managers of the ticket may send this command.
+    /// Ends the ticket with a final status. Only managers of the ticket (superusers and service owners) may
+    /// send this command.
     Close {
         by: PersonId,
         status: String,
@@ -97,8 +98,8 @@ pub enum Command {
         outputs: BTreeMap<String, String>,
         reason: String,
     },
-    /// Moves the ticket along a transition that a manager chose. This is possible only if no transition had a
-    /// true condition.
+    /// Moves the ticket along a transition that a manager (a superuser or a service owner) chose. The command
+    /// is possible only if no transition had a true condition.
     Route {
         node: NodeId,
         by: PersonId,

@@ -22,8 +22,9 @@ pub struct Context {
     pub workflows: BTreeMap<(WorkflowId, i64), Option<Arc<Deployed>>>,
     /// The members of each role. Each key of the map is the id of a role.
     pub roles: BTreeMap<RoleId, Vec<PersonId>>,
-    /// The ids of all general roles (roles that people define in this desk). A processor rule with an empty
-    /// list of roles selects the members of all these roles.
+    /// The ids of all general roles (roles that people define in this desk). A processor rule selects the
+    /// people who act at a node. A processor rule with an empty list of roles selects the members of all
+    /// general roles.
     pub general_roles: Option<Vec<RoleId>>,
     /// The members of the built-in role SUPERUSER.
     pub superusers: Option<Vec<PersonId>>,

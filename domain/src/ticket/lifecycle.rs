@@ -11,7 +11,7 @@ use super::{Context, Decision, Rejection, Status, Ticket, check_message, form, r
 use crate::user_name::is_blank;
 
 /// The keys of fields that people may change in every ticket. People may also change the fields of the submit
-/// node.
+/// node (the node with the form that opens a ticket).
 const OF_EVERY_TICKET: [&str; 4] = ["title", "impact", "urgency", "priority"];
 
 impl Ticket {
@@ -70,8 +70,8 @@ impl Ticket {
         context: &Context,
     ) -> Decision<Vec<TicketEvent>> {
         let opened = self.opened()?;
-        // Some other systems act for all people and use the account of a superuser. A superuser may therefore
-        // withdraw every ticket.
+        // Some external systems send the requests of all people with the account of a superuser. A superuser
+        // may therefore withdraw every ticket.
         if opened.creator != *by && !context.is_superuser(by)? {
             return reject(Rejection::NotTheCreator);
         }
@@ -124,7 +124,7 @@ impl Ticket {
         ])
     }
 
-    /// Ends the ticket with a final status that a manager has chosen.
+    /// Ends the ticket with a final status that a manager (a superuser or a service owner) has chosen.
     pub(super) fn close(
         &self,
         by: &PersonId,

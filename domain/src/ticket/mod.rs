@@ -253,8 +253,8 @@ impl Decider for Ticket {
                         node_run.votes.iter().map(|vote| vote.by.clone()).collect();
                 }
             }
-            // At this node, no transition had a true condition. A manager then chose a transition, so the
-            // work at the node is complete.
+            // If the member `by` is set, no transition had a true condition, and a manager chose this
+            // transition. The work at the node is then complete.
             TicketEvent::TransitionTaken(taken) => match self.nodes.get_mut(&taken.from) {
                 Some(node_run) if taken.by.is_some() => node_run.status = NodeStatus::Finished,
                 Some(_) => {}
@@ -474,8 +474,8 @@ impl Ticket {
         node_run.is_open_to_all() || (node_run.processors.contains(by) && !node_run.has_voted(by))
     }
 
-    /// Returns the status of the ticket as the text that the APIs return. A node may have set another text
-    /// for a running ticket. The function then returns this text.
+    /// Returns the status of the ticket as the text that the APIs return. If a node has set another text for
+    /// a running ticket, the function returns that text.
     pub fn status_key(&self) -> &str {
         if self.status == Status::Running && !self.shown.is_empty() {
             &self.shown
@@ -492,8 +492,8 @@ impl Ticket {
     }
 
     /// Returns the id of the business (BlueKing: `bk_biz_id`) to which the ticket belongs, or -1 if the
-    /// ticket belongs to no business. The form and the event `Opened` can both contain an id. The id in the
-    /// form is then used.
+    /// ticket belongs to no business. If the form and the event `Opened` both contain an id, the id in the
+    /// form is used.
     pub fn bk_biz_id(&self) -> i64 {
         let filled = self
             .form
@@ -554,8 +554,8 @@ impl Ticket {
         let is_next = !(engine::is_multi(node) && node.is_sequential)
             || node_run.waiting_for().first() == Some(by);
         let action_fits = match node.kind {
-            // At a node with votes, this check concerns only the order of the voters. The other checks are
-            // in the function that casts the vote.
+            // At a node with votes, this check concerns only the order of the voters. All other checks of a
+            // vote are in the function that casts the vote.
             kind if kind.is_vote() => is_next,
             _ => node_run.is_open_to_all() || action.fits(node_run.status),
         };
@@ -625,8 +625,8 @@ impl Ticket {
         Ok(self.concerns(by) || self.manages(by, context)?)
     }
 
-    /// Returns true if the person `by` works on the ticket. Managers work on the ticket, and so do the
-    /// processors of all nodes after the submit node.
+    /// Returns true if the person `by` works on the ticket. The managers and the processors of all nodes
+    /// except the submit node work on the ticket. (The submit node contains the form that opens the ticket.)
     pub fn works_on(&self, by: &PersonId, context: &Context) -> Decision<bool> {
         let opened = self.opened()?;
         let submit = self

@@ -324,8 +324,8 @@ impl Ticket {
     }
 
     /// Replaces the processors of a node with any other people, even if the workflow does not allow these
-    /// people at the node. Only managers of the ticket may do this. BlueKing calls this operation
-    /// "exception distribution".
+    /// people at the node. Only managers of the ticket may replace the processors in this way. BlueKing calls
+    /// this operation "exception distribution".
     pub(super) fn reassign(
         &self,
         id: NodeId,
@@ -531,8 +531,9 @@ impl Ticket {
     }
 
     /// Returns a node at which the person `by` may act. If the parameter `node` is given, the function
-    /// returns only this node. Otherwise the function searches all current nodes. A node for people is better
-    /// than an automatic node, and a node for which `fits` returns true is better than other nodes.
+    /// returns only this node. Otherwise the function searches all current nodes. The first choice is a node
+    /// for people, not an automatic node. Among several nodes of the same kind, the function prefers a node
+    /// for which `fits` returns true.
     fn node_to_act(
         &self,
         node: Option<NodeId>,
@@ -570,7 +571,7 @@ impl Ticket {
     }
 }
 
-/// Checks that the person may submit a new ticket. A workflow can allow this only for certain people.
+/// Checks that the person may submit a new ticket. A workflow can limit the people who may submit.
 fn may_submit(
     definition: &Definition,
     submit: &Node,
@@ -578,8 +579,8 @@ fn may_submit(
     form: &[Entry],
     context: &Context,
 ) -> Decision<()> {
-    // Other kinds of rules select people from the data of an existing ticket. Such a rule cannot limit the
-    // people who open a new ticket, because that ticket has no data yet.
+    // Only these four kinds of rules limit the people who open a new ticket. Most other kinds need the data
+    // of an existing ticket, such as its creator. A new ticket does not have this data yet.
     let is_restricted = matches!(
         &submit.processors,
         Processors::Person(_)

@@ -74,8 +74,9 @@ pub struct Ticket {
     /// The people who have acted at a node of the ticket. Earlier executions of a node are included.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub handled: BTreeSet<PersonId>,
-    /// The open branches of each parallel gateway. An open branch has not reached the join node yet. The id
-    /// of the first transition in a branch identifies the branch.
+    /// The open branches of each parallel gateway (a node at which branches begin). An open branch has not
+    /// reached the join node (the node at which the branches end). The id of the first transition in a branch
+    /// identifies the branch.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub forks: BTreeMap<NodeId, Vec<TransitionId>>,
     /// A status text that a node has set. The ticket displays this text instead of RUNNING. The text is empty
@@ -91,8 +92,8 @@ pub struct Ticket {
     pub remarks: u64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub followers: Vec<PersonId>,
-    /// The followers who may read the whole ticket. The person who added such a follower also had this
-    /// permission.
+    /// The followers (people who watch the ticket) who may read the whole ticket. Each of these followers was
+    /// added by a person who also had this permission.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub invited: BTreeSet<PersonId>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -217,8 +218,8 @@ pub enum Action {
 
 impl Action {
     /// Returns true if a node with this status allows the action (reference/bk-itsm.md 3.9). A node with the
-    /// status `Failed` allows the submission of its form, because the ticket possibly needs new values to
-    /// find a transition with a true condition.
+    /// status `Failed` allows the submission of its form. With new values in the form, the ticket can
+    /// possibly find a transition with a true condition.
     pub fn fits(self, status: NodeStatus) -> bool {
         match self {
             Self::Submit => matches!(status, NodeStatus::Running | NodeStatus::Failed),
@@ -282,8 +283,9 @@ impl NodeRun {
     pub fn has_voted(&self, pid: &PersonId) -> bool {
         self.votes.iter().any(|vote| vote.by == *pid)
     }
-    /// Returns the reason of the node's current status. This is the reason of the failure, if the node has
-    /// failed. Otherwise it is the reason of the last vote, or else the reason of the completion.
+    /// Returns the reason of the node's current status. The function returns the first text in this order
+    /// that is not empty: the reason of the last failure, the reasons of the votes from the newest to the
+    /// oldest, and the reason of the completion.
     pub fn why(&self) -> &str {
         let of_votes = self.votes.iter().rev().map(|vote| vote.reason.read());
         let mut all = std::iter::once(self.reason.as_str())

@@ -1,4 +1,5 @@
-//! These tests check the inbox of a person, the preferences of a person, and who may read or change them.
+//! These tests check the inbox and the preferences of a person. They also check who may read or change the
+//! inbox and the preferences.
 
 use serde_json::{Value, json};
 

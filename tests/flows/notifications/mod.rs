@@ -1,6 +1,6 @@
 //! These tests check that people are notified correctly. They cover the choice of channel accounts (for
-//! example a mail relay or a chat robot), sending, quiet hours, rate limits and the inbox
-//! (plans/notifications.md, part 0).
+//! example a mail relay or a chat robot), sending, quiet hours, rate limits and the inbox. The source is
+//! plans/notifications.md, part 0.
 
 mod inbox;
 mod quiet;
@@ -146,7 +146,8 @@ impl Channels {
     }
 
     /// Returns the explanation of the newest notification of zhangsan, as a list of entries. Each entry
-    /// contains the name of an event, the name of a channel account, and a text for people.
+    /// contains the name of an event, the name of a channel account (a configured sender of messages), and a
+    /// text for people.
     async fn why(&self) -> Vec<(String, String, String)> {
         let id = self.newest("zhangsan").await["id"]
             .as_str()
@@ -168,7 +169,7 @@ impl Channels {
     }
 
     /// Reads the explanation of the newest notification of zhangsan. Returns the names of the events that
-    /// concern the channel account `account`, in the order of the explanation.
+    /// concern the channel account (configured sender) `account`, in the order of the explanation.
     async fn events_of(&self, account: &str) -> Vec<String> {
         let steps = self.why().await.into_iter();
         steps

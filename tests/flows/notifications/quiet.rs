@@ -1,5 +1,5 @@
 //! These tests check quiet hours (a daily period without messages). The desk holds messages during this
-//! period, and sends each message once at its end.
+//! period, and sends each message once at the end of the period.
 
 use serde_json::{Value, json};
 

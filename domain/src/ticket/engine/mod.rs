@@ -271,9 +271,9 @@ impl<'a> Run<'a> {
         if is_multi(node) && !node_run.waiting_for().is_empty() && !is_met {
             return Vec::new();
         }
-        // Normally one rejection is enough to reject the whole node. There is one exception. The finish
-        // condition (a condition on the vote counts) can also be true when the number of rejections is set to
-        // zero. The node is then approved.
+        // Normally one rejection is enough to reject the whole node. There is one exception: if the finish
+        // condition (a condition on the vote counts) is true even when only the approvals are counted, the
+        // node is approved.
         let zero = ["REJECT_COUNT", "REJECT_RATE"].map(|key| (key, "0".to_owned()));
         let counters_of_passes = || {
             counters
@@ -307,8 +307,8 @@ impl<'a> Run<'a> {
     }
 
     /// Casts an approval vote for the creator of the ticket, and returns the next steps of the engine. The
-    /// function casts the vote only if the workflow counts the submission as an approval, and if it is the
-    /// creator's turn to vote.
+    /// function casts the vote only if the workflow counts the submission as an approval, and if the creator
+    /// may vote now.
     fn pass_for_creator(&mut self, node: &'a Node) -> Vec<Step<'a>> {
         let creator = self.creator();
         let is_next_voter = |run: &Self| {
@@ -448,9 +448,11 @@ impl<'a> Run<'a> {
     }
 
     /// Ends the ticket with a final status. If `approve_result` is `None`, the function computes the result.
-    /// The ticket is then approved only if three conditions are true: the final status is "finished", no
-    /// completed approval node was rejected, and the votes at all current nodes are complete and without a
-    /// rejection.
+    /// In this case, the ticket is approved only if all of these conditions are true:
+    ///
+    /// - The final status is "finished".
+    /// - No completed approval node was rejected.
+    /// - The votes at all current nodes are complete and without a rejection.
     pub(super) fn close(
         &mut self,
         by: PersonId,
@@ -494,8 +496,9 @@ impl<'a> Run<'a> {
     }
 
     /// Leaves a node along the first transition that has a true condition, and returns the next steps of the
-    /// engine. The default transition is tested last. At a parallel gateway, the ticket follows every
-    /// transition that has a true condition. If there is no such transition, the node waits for a person.
+    /// engine. The default transition (the transition without a condition) is tested last. At a parallel
+    /// gateway (a node at which branches begin), the ticket follows every transition that has a true
+    /// condition. If no transition is possible, the node waits for a person.
     fn leave(&mut self, node: &'a Node) -> Vec<Step<'a>> {
         let mut tested = Vec::new();
         let mut taken: Vec<(&'a Transition, Vec<events::ticket::Tested>)> = Vec::new();
@@ -589,9 +592,9 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Stores that a branch has reached its join node. If all branches have arrived, the function returns the
-    /// next step of the engine: the ticket leaves the join node. Otherwise the function returns an empty
-    /// list.
+    /// Stores that a branch has reached its join node (the node at which parallel branches end). If all
+    /// branches have arrived, the function returns the next step of the engine: the ticket leaves the join
+    /// node. Otherwise the function returns an empty list.
     fn join(&mut self, node: &'a Node, transition: &Transition) -> Vec<Step<'a>> {
         let definition = self.definition;
         let parallel_regions = self
@@ -648,8 +651,8 @@ impl<'a> Run<'a> {
             .all(|node_run| node_run.pass != Some(false))
     }
 
-    /// Returns true if the votes at all current nodes lead to an approval. All required votes must exist, and
-    /// no vote may be a rejection.
+    /// Returns true if the votes at all current nodes (nodes that are not finished) lead to an approval. All
+    /// required votes must exist, and no vote may be a rejection.
     fn all_votes_pass(&self) -> bool {
         self.ticket
             .current()
@@ -741,10 +744,10 @@ impl<'a> Run<'a> {
         vec![Step::Leave(node)]
     }
 
-    /// Applies the result of an API call to the automatic node that made the call. It is possible that the
-    /// next node already has the maximum number of executions. The ticket then cannot enter that node. The
-    /// automatic node then fails and waits for a person. The engine does not reject the result in this case,
-    /// because people can see a failed node but not a rejected result.
+    /// Applies the result of an API call to the automatic node that made the call. If a node after the
+    /// automatic node already has the maximum number of executions, the ticket cannot enter that node. In
+    /// this case, the automatic node fails and waits for a person. The engine does not reject the result,
+    /// because people can see a failed node but cannot see a rejected result.
     pub(super) fn apply_result(
         &mut self,
         node: &'a Node,
@@ -812,8 +815,8 @@ impl<'a> Run<'a> {
             node.handling
         };
         let (status, processors_type, processors) = match (chosen, handling) {
-            // A ticket enters the submit node again only if the ticket was sent back to the creator. The
-            // creator must then submit the form again.
+            // The submit node contains the form of the creator. A ticket enters this node again only if the
+            // ticket was sent back to the creator. The creator must then submit the form again.
             _ if Some(node.id) == submit => (NodeStatus::Running, "PERSON", vec![self.creator()]),
             (Some(people), Handling::Process) => (NodeStatus::Running, "PERSON", people),
             (_, Handling::Process) => (
@@ -875,8 +878,9 @@ impl<'a> Run<'a> {
         self.pass_for_creator(node)
     }
 
-    /// Returns the people that a processor rule selects, in order and without duplicates. If the rule needs
-    /// an input from another stream that the caller did not give, the function adds this input to `missing`.
+    /// Returns the people that a processor rule (a rule for the people who act at a node) selects, in order
+    /// and without duplicates. If the rule needs an input from another stream that the caller did not give,
+    /// the function adds this input to `missing`.
     pub(super) fn resolve(&self, processors: &Processors) -> Vec<PersonId> {
         let need = |lookup: Lookup| {
             self.missing.borrow_mut().insert(lookup);
@@ -1066,8 +1070,8 @@ pub(super) fn is_multi(node: &Node) -> bool {
     node.is_multi || node.kind == NodeKind::Sign
 }
 
-/// Returns the value of a key for a condition. The function searches the output variables first, then the
-/// form, and then the attributes of the ticket.
+/// Returns the value of a key for a condition. The function searches the output variables (values from
+/// completed or skipped nodes) first, then the form, and then the attributes of the ticket.
 pub(super) fn find(ticket: &Ticket, key: &str) -> Found {
     if let Some(text) = ticket.outputs.get(key) {
         return Found::Value(text.clone().into());
@@ -1100,8 +1104,8 @@ fn ticket_attribute(ticket: &Ticket, key: &str) -> Option<String> {
     })
 }
 
-/// Returns the type text that the events store for a processor rule. If the desk converts the rule to a list
-/// of people, the text is `PERSON` (reference/bk-itsm.md 9).
+/// Returns the type that the events store for a processor rule (a rule for the people who act at a node). If
+/// the desk converts the rule to a list of people, the type is `PERSON` (reference/bk-itsm.md 9).
 fn stored_type(processors: &Processors) -> &'static str {
     match processors {
         Processors::Starter

@@ -74,8 +74,8 @@ pub(super) fn check_some(
 }
 
 /// Adds default values to the form `given`, for visible fields that have no value. A field gets no default if
-/// a person must decide its value. Such fields are the result of an approval, each yes-or-no choice, and each
-/// field that a transition condition uses.
+/// a person must decide its value. Three kinds of fields need this decision: the result of an approval, a
+/// yes-or-no choice, and a field that a transition condition uses.
 pub fn with_defaults(
     definition: &Definition,
     node: &Node,
@@ -267,8 +267,8 @@ impl<'a> Form<'a> {
         }
         if field.kind == FieldKind::File {
             let (value, files) = self.check_files(field, &entry.value)?;
-            // The value contains the names of uploaded files. The uploader's key encrypts the files, so it
-            // also encrypts these names.
+            // The value contains the names of uploaded files. The files are encrypted with the uploader's
+            // key, so these names are encrypted with the same key.
             let uploader = files.first().and_then(|id| {
                 self.context
                     .attachments
@@ -340,7 +340,8 @@ impl<'a> Form<'a> {
             let other = match &comparison.other {
                 Other::Field { key } => match self.find(key) {
                     Found::Value(other) | Found::Personal(other) if !is_empty(&other) => other,
-                    // The other field is empty, so there is no value for the comparison.
+                    // The field `key`, with which the value is compared, is empty. This comparison is
+                    // therefore skipped.
                     _ => continue,
                 },
                 Other::System => now()?.into(),
@@ -576,7 +577,7 @@ fn is_blank(kind: FieldKind, value: &Value) -> bool {
         Value::String(text) => is_blank_text(text),
         Value::Array(items) => items.iter().all(|item| is_blank(kind, item)),
         // The content of custom tables and custom forms is not checked here. Custom tables are checked by
-        // their columns, and custom forms are checked by the client app.
+        // their columns. Custom forms are checked by the client app (the program that calls the API).
         Value::Object(members)
             if !matches!(kind, FieldKind::CustomTable | FieldKind::CustomForm) =>
         {

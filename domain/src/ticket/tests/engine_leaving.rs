@@ -63,7 +63,8 @@ fn a_gateway_takes_the_first_transition_that_matches() {
         manual(4, &[BOSS]),
         manual(5, &[BOSS]),
     ];
-    // The default transition is tested last, even if its id is the lowest id.
+    // The default transition (the transition without a condition) is tested last, even if its id is the
+    // lowest id.
     let transitions = vec![
         transition(2, 2, 3, None),
         transition(30, 3, 9, None),

@@ -72,8 +72,8 @@ pub(super) fn with_manual(change: impl FnOnce(&mut Node)) -> Context {
     context_of(definition)
 }
 
-/// Returns a context with a workflow that has two parallel branches. One branch contains the manual node 5,
-/// and the other contains the manual node 6. The function `change` modifies both nodes.
+/// Returns a context with a workflow that has two parallel branches. The first branch contains the manual
+/// node 5, and the second branch contains the manual node 6. The function `change` modifies both nodes.
 pub(super) fn with_branches(change: impl FnOnce(&mut Node, &mut Node)) -> Context {
     let mut definition = definition();
     let mut first = node(5, NodeKind::Manual, &[]);

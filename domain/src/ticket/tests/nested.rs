@@ -1,5 +1,6 @@
 //! Runs random commands in random workflows with nested branches. The test checks three rules. A ticket never
-//! waits forever, a branch has only one current node, and the events of each ticket are valid.
+//! waits forever, a branch has only one current node (a node that is not finished), and the events of each
+//! ticket are valid.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -188,8 +189,8 @@ impl Builder {
         let branches = 2 + self.rng.below(2);
         for branch in 0..branches {
             let (begin, exits) = self.block(depth - 1);
-            // One branch is always active. Each other branch can depend on a value in the form of the
-            // creator.
+            // The first branch has no condition, so the ticket always follows this branch. Each other branch
+            // can have a condition on a value in the form of the creator.
             let condition = (branch > 0 && self.rng.percent(30)).then(|| equals("amount", "7"));
             self.transition(fork, begin, condition);
             ends.push(exits);
