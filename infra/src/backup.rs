@@ -85,8 +85,8 @@ pub fn pair_copies(ledger: &Path, keys: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Returns the id in a copied database file, which is a ledger or a key store. A ledger and its key
-/// store have the same id. Returns `None` if the file has no id.
+/// Returns the id that a copied ledger or a copied key store contains. A ledger and its key store
+/// have the same id. Returns `None` if the file has no id.
 pub fn key_store(path: &Path) -> Result<Option<String>, Error> {
     pair::id(path, false)
 }

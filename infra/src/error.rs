@@ -20,7 +20,7 @@ pub enum Kind {
     Denied,
     /// Stored data is damaged or was changed. The message identifies the data.
     Corrupt,
-    /// The configuration or the deployment is wrong. The operator must correct it.
+    /// The configuration or the deployment contains an error that the operator must correct.
     Misconfigured,
     /// The commit is larger than the limit. The message contains the name of the longest field in
     /// the commit.
@@ -66,8 +66,8 @@ impl Error {
     pub fn corrupt(what: impl Into<String>) -> Self {
         Self::new(Kind::Corrupt, what)
     }
-    /// Returns whether the input itself causes the error. The same input then fails again, but
-    /// other input can succeed.
+    /// Returns whether the input itself causes the error. Such an error occurs again with the same
+    /// input, but other input can succeed.
     pub fn is_poison(&self) -> bool {
         matches!(self.kind, Kind::Corrupt | Kind::TooLarge)
     }

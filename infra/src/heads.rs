@@ -1,6 +1,7 @@
 //! Reads and writes the file `<data>/heads`, which contains published heads. A head is the position
-//! and the feed hash of the last commit of the ledger at one time. An audit compares published
-//! heads with the ledger. A difference proves that the ledger was changed later.
+//! and the feed hash (chained hash of all commits) of the last commit of the ledger at one time. An
+//! audit compares published heads with the ledger. A difference proves that the ledger was changed
+//! later.
 //!
 //! Each line contains one head: `<position> <feed hash> <time>`. A line `lost <first> <last>
 //! <time>` records a loss of commits that the operator accepted. Such a line cancels all earlier
@@ -16,16 +17,18 @@ use crate::commit::{hex, unhex};
 use crate::store::Head;
 use crate::{Error, Kind};
 
-/// Name of the file with the published heads in the data directory.
+/// Name of the file in the data directory that contains the published heads (feed positions with
+/// hashes).
 pub const FILE: &str = "heads";
 
-/// The content of the file `heads` of a directory.
+/// The content of the file `heads` of a directory: published heads (feed positions with hashes),
+/// and accepted losses of commits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Published {
     /// The heads (feed positions with hashes) that the ledger must match. The order is the same as
     /// in the file `heads`.
     pub heads: Vec<Head>,
-    /// The accepted losses, each with a range of positions.
+    /// The losses of commits that the operator accepted. Each loss has a range of positions.
     pub accepted: Vec<Accepted>,
 }
 
@@ -38,15 +41,15 @@ pub struct Accepted {
     pub at: i64,
 }
 
-/// A loss of commits. The ledger does not contain the commits, although the file `heads` contains
-/// their positions or the views contain their data.
+/// A loss of commits. The ledger does not contain the commits. However, the file `heads` contains
+/// their published positions, or the views (stored lists and documents) contain their data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lost {
     /// The last lost position. The ledger ends before this position, or the ledger has another hash
     /// at this position. The position comes from the file `heads` or from the views.
     pub published: i64,
-    /// The last position that is not lost. The ledger matches the published heads up to this
-    /// position.
+    /// The last position that is not lost. The ledger matches the published heads (feed positions
+    /// with hashes) up to this position.
     pub position: i64,
     /// The last position in the ledger of the directory.
     pub end: i64,
@@ -97,8 +100,8 @@ impl Lost {
         self.published - self.position
     }
 
-    /// Returns the error message for the operator. The desk starts only after the operator accepts
-    /// the loss or restores a backup.
+    /// Returns the error message about the lost commits. The desk starts only after the operator
+    /// accepts the loss or restores a backup.
     pub fn message(&self, directory: &Path) -> String {
         let Self {
             published,
@@ -230,8 +233,8 @@ pub fn accept(directory: &Path, lost: &Lost, at: i64) -> std::io::Result<()> {
     )
 }
 
-/// Returns the line that the file `heads` contains for a head. `at` is the time in the line, in
-/// milliseconds, UTC.
+/// Returns the line that the file `heads` contains for a head (feed position with hash). `at` is
+/// the time in the line, in milliseconds, UTC.
 pub fn line(head: Head, at: i64) -> String {
     format!("{} {} {at}", head.position, hex(&head.feed_hash))
 }
@@ -250,8 +253,8 @@ fn append(directory: &Path, line: &str) -> std::io::Result<()> {
     file.sync_data()
 }
 
-/// Removes an incomplete last line, which an interrupted write can leave. The next head then begins
-/// on a new line.
+/// Removes an incomplete last line from the file `heads`. An interrupted write can leave such a
+/// line. The next head (feed position with hash) then begins on a new line.
 fn cut_torn_line(file: &mut File) -> std::io::Result<()> {
     if file.metadata()?.len() == 0 {
         return Ok(());

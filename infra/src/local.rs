@@ -77,8 +77,8 @@ pub fn open(directory: &Path, crash: &Arc<Crash>, counted: &Counted) -> Result<P
 /// Opens the stores of a data directory for reading and writing, and returns these stores. The
 /// parameter `accepted` contains the losses of data that the operator accepts.
 ///
-/// If commits are missing and `accepted` permits this loss, the function also returns the loss. It
-/// removes the views, because they contain data of the missing commits. The desk must then fill new
+/// If commits are missing and `accepted` permits this loss, the function removes the views and also
+/// returns the loss. The views contain data of the missing commits, so the desk must then fill new
 /// views from the ledger.
 pub fn open_despite_loss(
     directory: &Path,
@@ -312,7 +312,7 @@ pub fn is_running(directory: &Path) -> Result<bool, Error> {
     }
 }
 
-/// Returns the files and directories of a desk that other users can access. Each path has its
+/// Returns the paths of all files and directories of a desk that other users can access, with their
 /// permission bits.
 pub fn wide(directory: &Path) -> Vec<(PathBuf, u32)> {
     let mut accessible = Vec::new();
@@ -392,8 +392,8 @@ fn tighten(directory: &Path) {
 /// and the hash of a published commit. Returns the lost commits, or `None` if no commit is lost.
 fn lost(directory: &Path) -> Result<Option<Lost>, Error> {
     let mut published = heads::read(directory)?.heads;
-    // Position 0 is the head of an empty ledger. An empty ledger is the start of every ledger, so
-    // this head needs no check.
+    // A head with the position 0 belongs to an empty ledger. Every ledger was empty at its start,
+    // so this head needs no check.
     published.retain(|head| head.position > 0);
     if published.is_empty() {
         return Ok(None);

@@ -34,7 +34,8 @@ impl AddAssign for Counted {
 }
 
 impl Counted {
-    /// Returns the cost of the request units in US dollars. The cost of S3 is not included.
+    /// Returns the cost of the DynamoDB request units in US dollars. The cost of S3 is not
+    /// included.
     pub fn dollars(&self) -> f64 {
         (self.write_units * DOLLARS_PER_MILLION.0 + self.read_units * DOLLARS_PER_MILLION.1) / 1e6
     }

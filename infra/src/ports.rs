@@ -39,9 +39,9 @@ pub struct Ports {
 impl Ports {
     /// Creates all ports of a desk from the given storage ports.
     ///
-    /// The other ports do not reach other systems: no HTTP request, no mail and no message to robots is sent.
-    /// The login port accepts no token, and the company directory is empty. A caller that needs one of these
-    /// ports replaces it.
+    /// The created ports for HTTP, mail and robots send nothing to other systems. The login port accepts no
+    /// token, and the company directory is empty. A caller that needs another port replaces the created
+    /// port.
     pub fn over(
         ledger: Ledger,
         views: Arc<dyn Views>,

@@ -171,8 +171,8 @@ where
     )
 }
 
-/// Returns the texts of an error and its causes, joined in one line. The text of the outer error
-/// alone is often only "failure".
+/// Returns the texts of an error and its causes, joined in one line. The text of the error without
+/// its causes is often only "failure".
 fn causes(error: Option<&(dyn std::error::Error + 'static)>) -> String {
     let mut reasons = Vec::new();
     let mut next = error;

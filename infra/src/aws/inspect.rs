@@ -35,8 +35,8 @@ pub struct Lines {
 }
 
 impl Cloud {
-    /// Returns the settings of a table. Returns an error if the table is missing or access is
-    /// denied.
+    /// Returns the settings of a DynamoDB table. Returns an error if the table is missing or access
+    /// is denied.
     pub async fn table_facts(&self, name: &str) -> Result<TableFacts, Error> {
         let client = aws_sdk_dynamodb::Client::new(&self.config);
         let name = self.names.table(name);
@@ -77,8 +77,8 @@ impl Cloud {
         })
     }
 
-    /// Returns the names of the tables of the desk in this region, at most a hundred. The names
-    /// begin with the prefix of the desk.
+    /// Returns the names of at most a hundred DynamoDB tables in this region. The names begin with
+    /// the prefix of the desk.
     pub async fn tables(&self) -> Result<Vec<String>, Error> {
         let client = aws_sdk_dynamodb::Client::new(&self.config);
         let listed = client

@@ -127,8 +127,8 @@ impl Cloud {
     /// Opens a connection when the process starts, by sending one small request. The first command
     /// then does not wait for a TLS handshake.
     pub async fn warm(&self) {
-        // If this request fails, only a warning is logged. The first command then opens the
-        // connection.
+        // If this first request fails or takes too long, the function only logs a warning. The
+        // first command then opens the connection.
         match tokio::time::timeout(WARM_TIMEOUT, self.ports.ledger.store.next("warm")).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::warn!(%error, "request to the journal failed at start"),

@@ -102,9 +102,9 @@ fn failed(what: &str, error: std::io::Error) -> Error {
 }
 
 impl Files {
-    /// Creates the missing directories for a blob. Each new directory entry is written to the disk
-    /// before the next inner directory is created, so that a power loss cannot remove the
-    /// directory.
+    /// Creates the missing directories for a blob, the outer directories first. Each new directory
+    /// entry is written to the disk before the next directory is created. A power loss therefore
+    /// cannot remove a new directory.
     async fn folder(&self, folder: &Path, what: &str) -> Result<(), Error> {
         let mut missing = Vec::new();
         let mut next = Some(folder);

@@ -35,8 +35,9 @@ pub trait Blob: Send + Sync {
     async fn free_bytes(&self) -> Result<Option<u64>, Error> {
         Ok(None)
     }
-    /// Returns the keys that begin with `prefix` and have exactly one more part after it. An
-    /// example of a prefix is `attachments/att-1/`. Returns at most `most` keys, in any order.
+    /// Returns at most `most` keys that begin with `prefix`, in any order. An example of a prefix is
+    /// `attachments/att-1/`. Each key with this prefix must have exactly one more part (a text
+    /// without a slash) after the prefix.
     async fn list(&self, prefix: &str, most: usize) -> Result<Vec<String>, Error>;
     /// Removes a blob. Also succeeds if the blob does not exist.
     async fn remove(&self, key: &str) -> Result<(), Error>;

@@ -19,8 +19,8 @@ use crate::http::{HttpError, HttpRequest, HttpResponse, RESPONSE_BYTES_MAX, Url}
 const URL: &str = "https://oapi.dingtalk.com/robot/send";
 /// Maximum number of messages that one robot may send in one minute.
 const PER_MINUTE: u32 = 20;
-/// If a robot sends messages too fast, DingTalk accepts no message of this robot for this time, in
-/// milliseconds.
+/// Time in milliseconds for which DingTalk accepts no message of a robot after this robot has sent
+/// messages too fast.
 const BLOCKED_MS: i64 = 600_000;
 
 /// The channel that sends messages through DingTalk robots.
@@ -201,8 +201,8 @@ fn judge(response: &HttpResponse) -> Verdict {
         .unwrap_or_default();
     let Some(code) = code else {
         let reason = format!("the response with HTTP status {status} has no `errcode`");
-        // Another server than DingTalk sent this response, because the body contains no code. This server may
-        // have forwarded the message to DingTalk.
+        // A response without a code comes from another server than DingTalk. It is possible that this server
+        // has forwarded the message to DingTalk.
         return if response.is_success() || status >= 500 {
             Verdict::Unknown { reason }
         } else {
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn the_signature_equals_the_vector_of_two_other_programs() {
-        // The expected value is from reference/notifications.md, section 3.
+        // The expected signature is from reference/notifications.md, section 3.
         let expected = "5q4b548N312N4pjSdO3kMfu43KzSAjl0odWcLyS2W1s=";
         assert_eq!(sign("SECthisissecret", Moment(1_577_262_236_757)), expected);
     }

@@ -16,8 +16,8 @@ use super::{
     Channel, Mail, MailError, MailReply, MailTls, Outgoing, Request, Response, TIMEOUT, only, text,
 };
 
-/// Pause before the next attempt, in milliseconds: 5 minutes. The desk uses this pause if a mail relay
-/// refuses a message for a short time because it does not know the sender (greylisting).
+/// Pause before the next attempt, in milliseconds: 5 minutes. Some mail relays refuse the first
+/// message of an unknown sender for a short time (greylisting). The desk then uses this pause.
 const GREYLIST_MS: i64 = 300_000;
 /// Maximum length of the subject of a mail, in characters.
 const SUBJECT_MAX: usize = 150;
@@ -158,7 +158,7 @@ fn message(outgoing: &Outgoing<'_>, from: &Mailbox) -> Result<Vec<u8>, String> {
         .from(from.clone())
         .to(Mailbox::new(None, to))
         .subject(subject)
-        // The library for mails does not add the brackets `<` and `>` around a message id.
+        // The mail library does not add the brackets `<` and `>` around a message id.
         .message_id(Some(format!("<{}@{domain}>", outgoing.id)))
         .references(root.clone())
         .in_reply_to(root);
@@ -241,8 +241,8 @@ fn judge(reply: &MailReply) -> Verdict {
         (200..=299, _) => Verdict::Succeeded {
             outputs: std::collections::BTreeMap::from([("code".to_owned(), code.to_string())]),
         },
-        // Many mail relays refuse the first message of an unknown sender with these codes. A later attempt
-        // succeeds.
+        // Many mail relays refuse the first message of an unknown sender with these codes (greylisting). A
+        // later attempt succeeds.
         (450 | 451, _) => Verdict::Retry {
             reason,
             after_ms: Some(GREYLIST_MS),

@@ -3,8 +3,8 @@
 //! (the result of an attempt). In addition, the port `Mailer` sends e-mails, because SMTP is not HTTP.
 //!
 //! **How to add a channel**: Add one file with an implementation of [`Channel`], its `mod` line and its entry
-//! in [`ALL`]. A new channel needs no code for attempts, rate limits, leases and deadlines, because the queue
-//! worker already contains this code.
+//! in [`ALL`]. A new channel needs no code for attempts, rate limits, leases (exclusive rights to make an
+//! attempt) and deadlines, because the queue worker already contains this code.
 
 pub mod contract;
 pub mod dingtalk_robot;
@@ -157,8 +157,8 @@ pub enum MailError {
 /// Sends mails to mail relays.
 #[async_trait]
 pub trait Mailer: Send + Sync {
-    /// Sends a mail and returns the last reply of the mail relay. A reply that refuses the mail is not an
-    /// `Err`. An `Err` means that no reply arrived.
+    /// Sends a mail and returns the last reply of the mail relay, even if this reply refuses the mail.
+    /// Returns an error only if no reply arrived.
     async fn send(&self, mail: &Mail) -> Result<MailReply, MailError>;
 }
 
@@ -173,7 +173,8 @@ impl Mailer for NoMailer {
     }
 }
 
-/// Returns the setting `key` of an account if it is a text. Otherwise, returns an empty text.
+/// Returns the setting `key` of an account if the setting is a text. Otherwise, returns an empty
+/// text.
 fn text<'a>(account: &'a Defined, key: &str) -> &'a str {
     account
         .settings

@@ -1,5 +1,5 @@
-//! Sends mails by SMTP (RFC 5321). The egress rules of the desk limit the addresses to which connections are
-//! allowed.
+//! Sends mails by SMTP (RFC 5321). The egress rules (rules for outgoing connections) limit the addresses to
+//! which the desk connects.
 
 use std::net::SocketAddr;
 
@@ -22,8 +22,8 @@ const RELAYS_MAX: usize = 100;
 /// A mailer that sends mails to real mail relays.
 pub struct Smtp {
     egress: Egress,
-    /// The TLS settings for each host name of a mail relay. They contain all trusted root certificates, so they are
-    /// not made again for each mail.
+    /// The TLS settings for each host name of a mail relay. These settings contain all trusted root certificates.
+    /// The mailer therefore creates the settings once per host name, and not for each mail.
     tls: Cache<String, TlsParameters>,
 }
 
@@ -35,8 +35,8 @@ impl Smtp {
         }
     }
 
-    /// Looks up the addresses of a mail relay, and returns those that the egress rules allow. Returns an
-    /// error if no address is allowed.
+    /// Looks up the addresses of a mail relay. Returns the addresses that the egress rules (rules for
+    /// outgoing connections) allow. Returns an error if no address is allowed.
     async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, MailError> {
         let is_named = self.egress.allows_host(host);
         let found = tokio::net::lookup_host((host, port)).await;

@@ -13,7 +13,7 @@ use crate::{Error, Kind};
 
 const DICTIONARY: &[u8] = include_bytes!("dictionary.v1");
 /// Format numbers of older programs. Data in these formats does not contain the permanent event
-/// names, so it is rejected.
+/// names, so this program rejects such data.
 const FORMER: [u8; 2] = [0, 1];
 const PLAIN: u8 = 2;
 const DEFLATED: u8 = 3;

@@ -1,5 +1,5 @@
-//! Defines commits and computes their hashes. The hashes show an audit whether a commit was
-//! changed.
+//! Defines commits and computes their hashes. An audit uses these hashes to detect whether a commit
+//! was changed.
 
 #[cfg(feature = "aws")]
 pub mod compress;
@@ -52,7 +52,8 @@ pub struct Placed {
     pub commit: Commit,
 }
 
-/// The head (the end) of the feed: the position and the feed hash of the last commit.
+/// The head of the feed (the ordered list of all commits): the position and the feed hash of the
+/// last commit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Head {
     /// Position of the last commit. 0 for an empty ledger.
@@ -81,8 +82,9 @@ impl Commit {
         ])
     }
 
-    /// Returns whether the stream name is valid for all adapters and for the feed. A valid name has
-    /// 1 to [`STREAM_BYTES_MAX`] bytes, without whitespace and control characters.
+    /// Returns whether the stream name is valid for all adapters and for the feed (the ordered list
+    /// of all commits). A valid name has 1 to [`STREAM_BYTES_MAX`] bytes, without whitespace and
+    /// control characters.
     pub fn is_well_named(&self) -> bool {
         (1..=STREAM_BYTES_MAX).contains(&self.stream.len())
             && !self

@@ -3,7 +3,8 @@
 //!
 //! Each connection has a new client. If the connection is lost, the client is dropped with all
 //! messages that it has not sent. Without this rule, an old order could reach a robot after the
-//! robot has lost its mission. The task that polls the connection does no other work.
+//! robot has lost its mission (its assigned work). The task that polls the connection does no other
+//! work.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -174,8 +175,9 @@ async fn subscribing(
         };
         for interface in wanted {
             for filter in vda5050::filters(&interface) {
-                // The subscription has QoS 0, because the broker does not limit the number of
-                // retained messages that it sends for such a subscription.
+                // With QoS 1, some brokers limit the number of retained messages that they send to
+                // a new subscription. This subscription therefore has QoS 0
+                // (reference/surprises.md).
                 if let Err(error) = client.subscribe(filter.as_str(), QoS::AtMostOnce).await {
                     tracing::error!(%error, filter, "cannot subscribe to messages of robots");
                     return;

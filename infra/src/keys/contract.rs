@@ -66,8 +66,7 @@ pub async fn check(keys: &dyn Keys) {
     );
 }
 
-/// Checks the functions that take many names. These functions must return the same people as the
-/// functions that take one name.
+/// Checks that the functions for many names return the same people as the functions for one name.
 async fn many_names_give_the_same_people(keys: &dyn Keys) {
     let names: Vec<String> = ["zhangsan", "wangwu", "zhaoliu"].map(str::to_owned).into();
     let zhangsan = keys.person("zhangsan").await.expect("person");

@@ -57,9 +57,9 @@ const TAG_BYTES: usize = 16;
 /// Encrypts bytes in chunks, so that each chunk can be decrypted separately. Returns the encrypted
 /// bytes.
 ///
-/// The associated data of a chunk contains the location of the data (the blob name), the index of
-/// the chunk, and whether the chunk is the last one. The decryption therefore fails if a chunk was
-/// moved or is missing.
+/// The associated data of a chunk contains the location of the data (the blob name) and the index
+/// of the chunk. It also shows whether the chunk is the last chunk. The decryption therefore fails
+/// if a chunk was moved or is missing.
 pub fn seal_chunks(key: &Key, nonce: [u8; NONCE_BYTES], location: &str, bytes: &[u8]) -> Vec<u8> {
     let cipher = XChaCha20Poly1305::new(key.into());
     let chunks = bytes.len().div_ceil(CHUNK_BYTES);
@@ -96,8 +96,8 @@ pub fn range_of_chunk(index: usize, bytes: usize) -> std::ops::Range<usize> {
     start..start + bytes.saturating_sub(index * CHUNK_BYTES).min(CHUNK_BYTES) + TAG_BYTES
 }
 
-/// Decrypts one chunk. Returns an error of the kind [`Kind::Corrupt`] if the chunk was changed. The
-/// error is the same if the chunk was moved to another location (blob name) or to another index.
+/// Decrypts one chunk. Returns an error of the kind [`Kind::Corrupt`] if the chunk was changed, or
+/// was moved to another location (blob name) or to another index.
 pub fn open_chunk(
     key: &Key,
     nonce: [u8; NONCE_BYTES],

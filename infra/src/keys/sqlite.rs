@@ -243,8 +243,8 @@ impl Keys for Sqlite {
                 "INSERT OR IGNORE INTO people (pid, username, key) VALUES (?1, ?2, ?3)",
                 params![pid.as_str(), username, key],
             )?;
-            // If another process, such as an import, has registered the same user name first, the
-            // insert changes nothing, and the function returns the existing person.
+            // Another process, such as an import, can register the same user name first. In this
+            // case, the insert changes nothing, and the function returns the existing person.
             Ok(inner.find(&username)?.unwrap_or(pid))
         })
         .await
@@ -267,8 +267,8 @@ impl Keys for Sqlite {
         }
         let (inner, usernames) = (self.inner.clone(), usernames.to_vec());
         blocking(move || {
-            // The lock of the connection is released after each name, so that other requests can
-            // use the connection between two names.
+            // The lock of the connection is released after each name. Other requests can therefore
+            // use the connection before the next name is read.
             let find = |username: &String| {
                 let found = inner.lock().expect("no holder panics").find(username);
                 found.map_err(|error| failed("look up a person", error))

@@ -28,8 +28,8 @@ use repository::{LoadedStream, Repository};
 /// Maximum number of attempts to execute one command. An attempt is repeated if another writer has
 /// changed the stream.
 const CONFLICTS_MAX: u32 = 5;
-/// The decision on a command can request data from outside the stream of the command. The ledger
-/// then loads the data and decides again. This is the maximum number of decisions in one attempt.
+/// Maximum number of decisions in one attempt to execute a command. A decision can request data
+/// from outside the stream of the command. The ledger then loads this data and decides again.
 const LOOKUPS_MAX: u32 = 8;
 /// Number of locks. Each stream uses one of these locks, selected by the hash of the stream name.
 /// Commands on two streams with the same lock run one after the other.
@@ -135,7 +135,7 @@ impl<D: Decider> ExecuteError<D> {
 /// context of the command.
 #[async_trait]
 pub trait ContextLoader<D: Decider>: Send + Sync {
-    /// Loads the data that `lookups` request, and adds this data to `context`.
+    /// Loads the data that is listed in `lookups`, and adds this data to `context`.
     async fn load(&self, lookups: &[D::Lookup], context: &mut D::Context) -> Result<(), Error>;
 }
 
@@ -564,9 +564,8 @@ impl Ledger {
     }
 
     /// Stores the state of a stream in the cache after a commit at the time `at`. The state can
-    /// contain values of people. If other processes also write to the store, they can erase the key
-    /// of a person. The cached state then still contains values of this person, so it expires after
-    /// one minute.
+    /// contain values of people. If other processes also write to the store, the state expires
+    /// after one minute, because another process can erase the key of a person.
     fn cache_state<D: Decider>(&self, at: Moment, mut loaded: LoadedStream<D>) {
         loaded.read = Vec::new();
         let until = self
@@ -592,8 +591,8 @@ impl Ledger {
     /// number stays the same.
     ///
     /// The number changes with each configuration commit of this ledger. If other processes also
-    /// write to the store, the number also changes at regular times, because the ledger does not
-    /// see the commits of these processes.
+    /// write to the store, this ledger does not see their commits. In this case, the number also
+    /// changes at regular times.
     pub fn configuration(&self) -> u64 {
         let others = self
             .other_writers_ttl_ms

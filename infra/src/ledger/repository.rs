@@ -82,7 +82,7 @@ impl<D: Decider> AggregateContext<EsAggregate<D>> for LoadedStream<D> {
     }
 }
 
-/// The JSON content of a snapshot.
+/// The JSON content of a snapshot (the serialized state of a stream).
 #[derive(Serialize, Deserialize)]
 #[serde(bound = "")]
 struct StoredSnapshot<D: Decider> {

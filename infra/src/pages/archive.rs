@@ -1,5 +1,6 @@
-//! Reads and writes the archive object of a feed page. The object contains the commits of the page
-//! with their bodies. Each commit is one JSON line. The whole object is compressed with gzip.
+//! Reads and writes the archive object of a feed page (a part of the ordered list of all commits).
+//! The object contains the commits of the page with their bodies. Each commit is one JSON line. The
+//! whole object is compressed with gzip.
 //!
 //! The name of the object is the BLAKE3 hash of the uncompressed text. The object does not contain
 //! snapshots (serialized states), because they can be computed from the events.

@@ -1,4 +1,5 @@
-//! Contains the contract suite of the feed pages: the tests that every adapter must pass.
+//! Contains the contract suite of the feed pages (parts of the ordered list of all commits): the
+//! tests that every adapter must pass.
 
 use events::Moment;
 

@@ -24,8 +24,8 @@ use crate::commit::compress::{compress, decompress};
 use crate::sdk::Item;
 use crate::sdk::{Table, failed, item_bytes};
 
-/// The partition key of all feed pages. One partition is enough, because even a desk with many
-/// requests writes only a few pages per second.
+/// The partition key of all feed pages (parts of the ordered list of all commits). One partition is
+/// enough, because even a desk with many requests writes only a few pages per second.
 const FEED: &str = "feed";
 
 /// Feed pages in one DynamoDB table.

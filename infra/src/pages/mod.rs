@@ -46,8 +46,9 @@ pub trait Pages: Send + Sync {
     async fn newest(&self) -> Result<Option<Page>, Error>;
 }
 
-/// The entry of one commit in a page. Entries are in the order of the feed. The index of an entry
-/// in its page therefore determines the feed position of the commit.
+/// The entry of one commit in a page. Entries are in the order of the feed (the ordered list of all
+/// commits). The index of an entry in its page therefore determines the feed position of the
+/// commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub stream: String,
@@ -117,13 +118,14 @@ impl Page {
         }
     }
 
-    /// Returns the feed position that follows the last commit of this page.
+    /// Returns the position in the feed (the ordered list of all commits) that follows the last
+    /// commit of this page.
     pub fn end(&self) -> i64 {
         self.base + i64::try_from(self.entries.len()).unwrap_or_default()
     }
 
-    /// Returns the head (the end) of the feed after this page: the position and the feed hash of
-    /// the last commit.
+    /// Returns the head of the feed (the ordered list of all commits) after this page: the position
+    /// and the feed hash of the last commit.
     pub fn head(&self) -> Head {
         Head {
             position: self.end() - 1,

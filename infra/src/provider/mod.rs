@@ -25,8 +25,8 @@ pub trait Provider: Send + Sync {
     fn name(&self) -> &'static str;
     /// Returns whether this provider can execute a service task (the work of an automatic node).
     fn does(&self, service_task: &ServiceTask) -> bool;
-    /// Returns the next request of an API call. If the request cannot be built, returns the reason
-    /// as an English text.
+    /// Returns the next request of an API call (the requests of one automatic node). If the request
+    /// cannot be built, returns the reason as an English text.
     fn request(
         &self,
         service_task: &ServiceTask,

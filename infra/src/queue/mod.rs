@@ -28,7 +28,7 @@ pub const ATTEMPTS_MAX: u32 = 10;
 pub struct Message {
     pub id: String,
     pub body: Vec<u8>,
-    /// How often the message was delivered. This delivery is included.
+    /// Number of times that the message was delivered, including this delivery.
     pub attempts: u32,
     /// Number of deliveries for which the worker reported no result. (The possible results are:
     /// finished, deferred and parked.) This delivery is included. If a queue cannot count such
@@ -64,7 +64,8 @@ pub struct Parked {
 #[async_trait]
 pub trait Queue: Send + Sync {
     /// Adds a message to a queue. If the queue already contains a message with the same id, the
-    /// function changes nothing. Some queues do not detect such duplicates.
+    /// function changes nothing. Some queues do not detect this duplicate, and store a second
+    /// message.
     async fn put(&self, queue: &str, id: &str, body: &[u8], due: Moment) -> Result<(), Error>;
     /// Takes messages that are due, oldest first. If the worker does not finish a message before
     /// the time `until`, the queue can deliver the message again.
@@ -87,7 +88,8 @@ pub trait Queue: Send + Sync {
     /// Puts a parked message back into its queue. (A parked message is stored, but not delivered.)
     /// The queue delivers the message at the time `due`.
     async fn redrive(&self, queue: &str, id: &str, due: Moment) -> Result<(), Error>;
-    /// Returns the number of messages in a queue. Finished and parked messages are not included.
+    /// Returns the number of messages in a queue. Finished messages and parked messages (stored,
+    /// but not delivered again) are not included.
     async fn waiting(&self, queue: &str) -> Result<u64, Error>;
     /// Returns the earliest due time of the messages in a queue. A worker can sleep until this
     /// time. Returns `None` if the queue contains no message.

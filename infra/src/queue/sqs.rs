@@ -28,7 +28,8 @@ const VISIBILITY_MAX_S: i64 = 43_000;
 /// Maximum number of messages per receive request (a limit of SQS).
 const RECEIVE_MAX: usize = 10;
 /// Time in seconds for which a message of a dead-letter queue is invisible to other readers after
-/// the desk has received this message. The desk receives such messages to list or to redrive them.
+/// the desk has received this message. The desk receives such messages to list them or to move them
+/// back to their queue.
 const LIST_VISIBILITY_S: i32 = 60;
 /// After this number of consecutive empty receive requests, a dead-letter queue is treated as
 /// empty. One empty response is not enough, because SQS queries only some of its servers.

@@ -2,8 +2,8 @@
 
 use super::Secrets;
 
-/// Runs all tests. `again` is a second instance of the same secret store. It represents another
-/// process.
+/// Runs all tests. `again` is a second instance of the same secret store. The second instance
+/// represents another process.
 pub async fn check(secrets: &dyn Secrets, again: &dyn Secrets) {
     let key = secrets.secret("token-key").await.expect("a key");
     assert_eq!(

@@ -4,7 +4,8 @@
 //! - The hash chains of the feed and of each stream are correct.
 //! - The ledger matches the published heads (feed positions with hashes).
 //!
-//! The function `compare` checks that the feed and the journal contain the same commits.
+//! The function `compare` checks that the feed (the ordered list of all commits) and the journal
+//! (the table of all commits) contain the same commits.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -38,7 +39,8 @@ impl Verdict {
     pub fn is_ok(&self) -> bool {
         self.findings.is_empty()
     }
-    /// Adds a finding (a detected problem) if the verdict has fewer than `FINDINGS_MAX` findings.
+    /// Adds a finding (a detected problem) to this result, if the result has fewer than
+    /// `FINDINGS_MAX` findings.
     pub fn find(&mut self, finding: String) {
         if self.findings.len() < FINDINGS_MAX {
             self.findings.push(finding);
@@ -54,7 +56,7 @@ struct Tail {
     has_snapshot: bool,
 }
 
-/// Verifies all commits of the feed.
+/// Verifies the feed (the ordered list of all commits).
 ///
 /// `published` contains heads (feed positions with hashes) that were stored outside the ledger.
 /// Examples are the file `<data>/heads` and the notes of an auditor. After each page of commits,
@@ -91,8 +93,8 @@ pub async fn verify(
                 ));
             }
             // A feed that is built from a DynamoDB table stream can contain a commit before an
-            // earlier commit of the same stream. The commits of such a feed are sorted before the
-            // check.
+            // earlier commit of the same stream. For such a feed, `keeps_order` returns false, and the
+            // commits are sorted before the check.
             if store.keeps_order() {
                 check_commit(&mut verdict, &mut streams, position, &placed.commit);
             } else {
@@ -190,15 +192,20 @@ fn check_commit(
 /// table of all commits).
 #[derive(Clone, Debug, Default)]
 pub struct Compared {
-    /// Number of commits that both the feed and the journal contain.
+    /// Number of commits that are in the feed (the ordered list of all commits) and also in the
+    /// journal (the table of all commits).
     pub both: u64,
-    /// Commits of the journal that are missing in the feed. The feed is built with a delay and may
-    /// be incomplete after the time `indexed_until`. Later commits are therefore not in this list.
+    /// Commits of the journal (the table of all commits) that are missing in the feed (the ordered
+    /// list of all commits). The feed is built with a delay, so commits after the time
+    /// `indexed_until` can be missing without an error. This list does not contain them.
     pub not_in_feed: Vec<Commit>,
-    /// Number of journal commits that the feed does not contain yet. The feed is built with a
-    /// delay, and all these commits are later than the time `indexed_until`.
+    /// Number of journal commits that the feed (the ordered list of all commits) does not contain
+    /// yet. The feed is built with a delay, and all these commits are later than the time
+    /// `indexed_until`.
     pub on_their_way: u64,
-    /// Descriptions of all other differences between feed and journal.
+    /// Descriptions of the other differences between the feed (the ordered list of all commits) and
+    /// the journal (the table of all commits). The commits that are missing in the feed are
+    /// recorded in other fields.
     wrong: Vec<String>,
     /// Names of the streams that contain snapshots (serialized states).
     pub snapshotted: Vec<String>,
@@ -250,9 +257,9 @@ pub async fn compare(
                 compared.find(format!(
                     "{name}: the hash does not fit the content of the journal"
                 ));
-                // A journal row with a wrong hash is not a valid commit, so the feed does not need
-                // to contain the row. If the feed contains the row, the code below compares the two
-                // hashes and finds the difference.
+                // A journal row with a wrong hash is not a valid commit, so the feed (the ordered
+                // list of all commits) does not need to contain the row. If the feed contains the
+                // row, the code below compares the two hashes and finds the difference.
                 if !in_feed.contains_key(&(commit.stream.clone(), commit.first)) {
                     continue;
                 }
@@ -273,8 +280,8 @@ pub async fn compare(
         }
     }
     // At this point, `in_feed` contains only commits that the read of the whole journal did not
-    // return. The following loop reads each of these commits directly. If the journal does not
-    // contain the commit, it was removed from the journal.
+    // return. The following loop reads each of these commits directly from the journal. If the read
+    // finds no commit, the commit was removed from the journal.
     for ((stream, first), (position, _)) in in_feed {
         if store
             .forward(&stream, first, 1)

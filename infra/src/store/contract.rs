@@ -11,8 +11,8 @@ use crate::commit::{self, following};
 /// Runs all tests on an empty store. In one of the tests, several writers try to store a commit
 /// with the same stream and sequence number. This test is repeated `rounds` times.
 ///
-/// The function `caught_up` waits until the feed contains every commit. If the store itself assigns
-/// the feed positions, this function returns immediately.
+/// The function `caught_up` waits until the feed (the ordered list of all commits) contains every
+/// commit. If the store itself assigns the feed positions, this function returns immediately.
 pub async fn check(store: Arc<dyn Store>, rounds: usize, caught_up: impl AsyncFn()) {
     appends_and_reads(&*store, &caught_up).await;
     pages_are_bounded(&*store).await;

@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{Error, Kind};
 
-/// An event store in memory. Two maps contain the commits: one map by stream, and one map by feed
-/// position.
+/// An event store in memory. Two maps contain the commits: one map by stream, and one map by
+/// position in the feed (the ordered list of all commits).
 #[derive(Debug)]
 pub struct Memory {
     inner: Mutex<Inner>,

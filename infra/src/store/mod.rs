@@ -31,9 +31,9 @@ pub const PAGE_BYTES_MAX: usize = 1 << 20;
 /// desk.
 #[async_trait]
 pub trait Journal: Send + Sync {
-    /// Appends a commit. The result contains either the position of the new commit, or an existing
-    /// commit with the same stream and the same first sequence number. In the second case, the new
-    /// commit is not stored. Returns after the commit is stored durably.
+    /// Appends a commit, and returns its position if the position is already known. If the stream
+    /// already contains a commit with the same first sequence number, the function stores nothing
+    /// and returns the existing commit. Returns after the commit is stored durably.
     async fn append(&self, commit: Commit) -> Result<Appended, Error>;
     /// Reads a stream backwards, newest commit first. If `before` is set, only commits before this
     /// sequence number are read. Returns at most `limit` commits with at most [`PAGE_BYTES_MAX`]
@@ -50,8 +50,9 @@ pub trait Journal: Send + Sync {
     /// Returns the sequence number that the next event of a stream gets. The number is 1 if the
     /// stream does not exist.
     async fn next(&self, stream: &str) -> Result<i64, Error>;
-    /// Reads one page of the commits of all streams. The order of the commits is the cheapest order
-    /// for the adapter. The function is used for audits, and to build the feed again.
+    /// Reads one page of the commits of all streams. An adapter returns the commits in the order
+    /// that it can read at the lowest cost. The function is used for audits, and to build the feed
+    /// (the ordered list of all commits) again.
     async fn walk(&self, from: Option<Cursor>, limit: usize) -> Result<Walked, Error>;
 }
 
@@ -98,12 +99,12 @@ pub struct Walked {
     pub next: Option<Cursor>,
 }
 
-/// The result of an append.
+/// The result of appending a commit to the store.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Appended {
     Stored {
-        /// Position of the commit in the feed. `None` if the feed is built later from a DynamoDB
-        /// table stream, so that the position is not known yet.
+        /// Position of the commit in the feed (the ordered list of all commits). `None` if the feed
+        /// is built later from a DynamoDB table stream, so that the position is not known yet.
         position: Option<i64>,
     },
     /// The new commit was not stored, because the store already contains a commit with the same
@@ -112,7 +113,8 @@ pub enum Appended {
     Taken(Box<Commit>),
 }
 
-/// Reads one page of all commits in the order of their feed positions.
+/// Reads one page of all commits in the order of their positions in the feed (the ordered list of
+/// all commits).
 async fn walk_by_position(
     store: &dyn Store,
     from: Option<Cursor>,

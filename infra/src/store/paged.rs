@@ -1,6 +1,6 @@
-//! Implements [`Store`] for a journal that has no order across streams. The journal contains the
-//! commits, and the feed pages contain their order. A separate process, the indexer, builds the
-//! pages from the journal.
+//! Implements [`Store`] for a journal (the table of all commits) that has no order across streams.
+//! The journal contains the commits, and the feed pages contain their order. A separate process,
+//! the indexer, builds the pages from the journal.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,10 +12,11 @@ use crate::Error;
 use crate::blob::Blob;
 use crate::pages::{Page, Pages, archive};
 
-/// Time between two checks for a new feed page. The store makes these checks while a reader waits.
+/// Time between two checks for a new feed page (a part of the ordered list of all commits). The
+/// store makes these checks while a reader waits for new commits.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// A feed page with its commits.
+/// A feed page (a part of the ordered list of all commits), with its commits.
 type Opened = (Page, Arc<Vec<Commit>>);
 
 /// A store that consists of three parts: a journal (the table of all commits), feed pages (the
@@ -25,8 +26,9 @@ pub struct Paged {
     pub journal: Arc<dyn Journal>,
     pub pages: Arc<dyn Pages>,
     pub blob: Arc<dyn Blob>,
-    /// The feed page that was read last, with its commits. A reader usually continues with the
-    /// following feed positions. These positions are often in the same page.
+    /// The feed page (a part of the ordered list of all commits) that was read last, with its
+    /// commits. A reader usually continues with the following positions. These positions are often
+    /// in the same page.
     last: Arc<Mutex<Option<Opened>>>,
 }
 
@@ -40,8 +42,9 @@ impl Paged {
         }
     }
 
-    /// Returns the feed page that contains a given feed position, with the commits of the page.
-    /// Returns `None` if the position is after the end of the feed.
+    /// Returns the feed page (a part of the ordered list of all commits) that contains a given
+    /// position, with the commits of the page. Returns `None` if the position is after the end of
+    /// the feed.
     async fn page_at(&self, position: i64) -> Result<Option<Opened>, Error> {
         let last = self.last.lock().expect("no holder panics").clone();
         if let Some((page, commits)) = last {
@@ -87,7 +90,7 @@ impl Paged {
     }
 
     /// Reads the commits of a page, and checks that the commits match the entries of the page.
-    /// Stores the page with its commits in the cache, and returns both.
+    /// Stores the page with its commits in the cache, and also returns the page with its commits.
     async fn open(&self, page: Page) -> Result<Opened, Error> {
         let commits = read(&*self.blob, &page).await?;
         let opened = (page, Arc::new(commits));
@@ -135,7 +138,8 @@ pub fn key(name: &str) -> String {
 #[async_trait]
 impl Journal for Paged {
     async fn append(&self, commit: Commit) -> Result<Appended, Error> {
-        // The feed pages are built later, so the feed position of the commit is not known yet.
+        // The feed pages are built later, so the position of the commit in the feed (the ordered
+        // list of all commits) is not known yet.
         Ok(match self.journal.append(commit).await? {
             Appended::Stored { .. } => Appended::Stored { position: None },
             taken @ Appended::Taken(_) => taken,

@@ -1,5 +1,6 @@
-//! Sorts the commits of a feed so that the commits of each stream are in order. If a commit arrives
-//! before an earlier commit of its stream, it must wait for the earlier commit.
+//! Sorts the commits of a feed (a list of all commits), so that the commits of each stream are in
+//! order. A commit that arrives before an earlier commit of its stream waits for the earlier
+//! commit.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,9 +15,9 @@ pub struct InOrder {
 }
 
 impl InOrder {
-    /// Takes the next commit of the feed. If an earlier commit of the stream is missing, the commit
-    /// must wait and the result is empty. Otherwise, the result contains the commit, and all
-    /// waiting commits that directly follow it in the stream.
+    /// Takes the next commit of the feed (a list of all commits). If an earlier commit of the
+    /// stream is missing, the commit must wait and the result is empty. Otherwise, the result
+    /// contains the commit, and all waiting commits that directly follow it in the stream.
     pub fn take(&mut self, placed: Placed) -> Vec<Placed> {
         let next = self.next.entry(placed.commit.stream.clone()).or_insert(1);
         if placed.commit.first > *next {

@@ -214,8 +214,8 @@ impl Sqlite {
 /// commit. A head does not match if the ledger ends before its position, or if the ledger has
 /// another hash at this position.
 pub(crate) fn disagreeing(connection: &Connection, heads: &[Head]) -> rusqlite::Result<Vec<Head>> {
-    // Position 0 is the head of an empty ledger. This head matches every ledger, so it needs no
-    // check.
+    // A head with the position 0 belongs to an empty ledger. Every ledger was empty at its start,
+    // so this head needs no check.
     let heads: Vec<Head> = heads
         .iter()
         .filter(|head| head.position > 0)

@@ -209,7 +209,7 @@ async fn pages(views: &dyn Views) {
         colours.insert(key.clone(), colour);
         rows.push((value, key));
     }
-    // Some rows get a new value, and some rows are removed.
+    // The rows 0, 20, 40 and so on get a new value. The rows 10, 30, 50 and so on are removed.
     for number in (0..120).step_by(10) {
         let key = format!("k{number:03}");
         rows.retain(|(_, known)| *known != key);
@@ -234,7 +234,7 @@ async fn pages(views: &dyn Views) {
             views.remove("t", &key).await.expect("remove");
         }
     }
-    // Other rows keep their values, but get new facets (filter texts).
+    // The rows 5, 15, 25 and so on keep their values, but get new facets (filter texts).
     for number in (5..120).step_by(10) {
         let key = format!("k{number:03}");
         let row = rows
@@ -336,8 +336,8 @@ async fn pages(views: &dyn Views) {
                 .collect::<Vec<_>>(),
             "from {from} to {to}, {skip} skipped"
         );
-        // The test reads the same range with a filter by facets (filter texts). The result must
-        // contain only the rows that pass the filter.
+        // The test reads the range from `from` to `to` with a filter by facets (filter texts). The
+        // result must contain only the rows that pass the filter.
         let chosen: Vec<&str> = COLOURS.iter().copied().filter(|_| below(2) == 0).collect();
         let fitting: Vec<_> = expected
             .iter()
@@ -380,8 +380,8 @@ async fn pages(views: &dyn Views) {
                 .collect::<Vec<_>>(),
             "{chosen:?} from {from} to {to}, {skip} skipped"
         );
-        // The test reads the same range page by page. Each page starts after the last entry of the
-        // previous page. Together, the pages must contain all rows of the range.
+        // The test reads the range from `from` to `to` page by page. Each page starts after the
+        // last entry of the previous page. Together, the pages must contain all rows of the range.
         let range = Range {
             view: "t",
             index: "creator",

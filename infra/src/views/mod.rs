@@ -79,7 +79,7 @@ pub struct Range<'a> {
 /// counters ([`Views::has_counters`]).
 pub type Counted = [(&'static str, &'static str)];
 
-/// A whole list is read in several steps. This is the maximum number of rows in one step.
+/// Maximum number of rows that one step reads. A whole list is read in several steps.
 const STEP: usize = 500;
 
 /// The index rows of one document. Each row is a pair of an index name and a value.

@@ -1,5 +1,5 @@
 //! The desk reads the commits of the ledger in groups. From each group, the desk computes queue
-//! messages and documents. This module stores both. The messages are stored before the documents.
+//! messages and documents. This module stores first the messages and then the documents.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -21,9 +21,8 @@ pub trait PageWriter: Send + Sync {
     /// must not be newer than the deadlines.
     ///
     /// If a write fails, it is possible that some messages and documents were already stored. No
-    /// document is stored before all messages are stored. The caller can safely repeat the call,
-    /// because each message keeps its id, and a document is stored only at the expected sequence
-    /// number.
+    /// document is stored before all messages are stored. The caller can safely repeat the call.
+    /// Each message keeps its id, and a document is stored only at the expected sequence number.
     async fn write(&self, messages: Vec<NewMessage>, puts: Vec<Put>) -> Result<Vec<bool>, Error>;
 }
 

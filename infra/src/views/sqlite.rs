@@ -233,10 +233,10 @@ fn owner(from: &str) -> &str {
     &from[..from.rfind('|').map_or(0, |bar| bar + 1)]
 }
 
-/// Returns `from` if the range from `from` to `to` contains all index values with the same owner
-/// part. The owner part is the text of a value up to and including its last `|`, for example `p1|`.
-/// The range from `p1|` to `p1|~` contains all values of `p1|`. For any other range, returns
-/// `None`.
+/// Returns `from` if the range from `from` to `to` contains all index values with the owner part
+/// `from`. The owner part is the text of a value up to and including its last `|`, for example
+/// `p1|`. The range from `p1|` to `p1|~` contains all values of `p1|`. Returns `None` for any other
+/// range.
 fn whole_owner<'a>(from: &'a str, to: &str) -> Option<&'a str> {
     (to.strip_suffix('~') == Some(from) && owner(from) == from).then_some(from)
 }
@@ -269,8 +269,8 @@ fn cut_bucket(end: &str, level: usize) -> Option<&str> {
         .then_some(bucket)
 }
 
-/// Returns a text that sorts after every index value in a bucket. All these values begin with the
-/// text `bucket`.
+/// Returns a text that sorts after every index value in a bucket (a group of index values). All
+/// these values begin with the text `bucket`.
 fn after(bucket: &str) -> String {
     format!("{bucket}~")
 }
@@ -558,9 +558,9 @@ fn count_at(
     let begin = low.map_or_else(|| from.to_owned(), after);
     let end = high.unwrap_or(to);
     let whole = sum(connection, view, index, *level, (&begin, end), facets)?;
-    // Counts the rows at the start of the range, up to the end of the bucket `low`. The range can
-    // end inside this bucket, for example if its end is not a time. `min` therefore stops the count
-    // at the end of the range.
+    // Counts the rows at the start of the range, up to the end of the bucket `low` (a group of
+    // index values). The range can end inside this bucket, for example if `to` is not a time. `min`
+    // therefore stops the count at the end of the range.
     let below = low.map_or(Ok(0), |low| {
         count_at(
             file,
@@ -578,11 +578,11 @@ fn count_at(
 }
 
 /// Finds the start of a page in a list. The function skips complete buckets, large buckets first.
-/// (A bucket is a group of index values with one row counter.) It stops at the bucket that contains
-/// the first row of the page.
+/// (A bucket is a group of index values with one row counter.) The function stops at the bucket
+/// that contains the first row of the page.
 ///
-/// Returns the start and the end of a smaller range that still contains the page, and how many rows
-/// must be skipped in this smaller range.
+/// Returns the start and the end of a smaller range that still contains the page. Also returns how
+/// many rows must be skipped in this smaller range.
 fn page_start(
     file: File<'_>,
     range: &Range<'_>,
@@ -594,9 +594,10 @@ fn page_start(
         if skip == 0 || !file.is_counted(range.view, range.index) {
             break;
         }
-        // A bucket at the start or the end of the range can be only partly inside the range. Its
-        // counter also counts rows outside of the range, so this pass of the loop does not use the
-        // bucket. A later pass searches this part of the range with smaller buckets.
+        // A bucket is a group of index values with one row counter. The first and the last bucket
+        // can be only partly inside the range. Their counters also count rows outside of the range,
+        // so this pass of the loop does not use them. A later pass searches these parts of the
+        // range with smaller buckets.
         let begin = cut_bucket(&from, level).map_or_else(|| from.clone(), after);
         let end = cut_bucket(&to, level).map_or_else(|| to.clone(), str::to_owned);
         let edge = if range.descending {
@@ -645,9 +646,9 @@ fn page_start(
             left -= n;
         }
         skip = left;
-        // The first row of the page is in the bucket `first_bucket`. If no complete bucket contains
-        // this row, the row is in the last part of the range, which is smaller than one bucket.
-        // `min` and `max` ensure that the range never becomes larger.
+        // `first_bucket` is the bucket (group of index values) with the first row of the page. If
+        // no complete bucket contains this row, the row is in the last part of the range, which is
+        // smaller than one bucket. `min` and `max` ensure that the range never becomes larger.
         if range.descending {
             to = to.min(first_bucket.map_or(begin, |bucket| after(&bucket)));
         } else {
@@ -829,8 +830,8 @@ impl Views for Sqlite {
             } else {
                 ("ASC", ">")
             };
-            // If `after` is set, the SQL query itself selects only the rows after this entry. Row
-            // counters are needed only to find the start of a page without such an entry.
+            // If `after` is set, the SQL query itself selects only the rows after this entry. If
+            // `after` is not set, `page_start` finds the start of the page with row counters.
             let (from, to, skip) = if after.is_some() {
                 (range.from.to_owned(), range.to.to_owned(), range.skip)
             } else {

@@ -114,8 +114,8 @@ pub fn order(robot: &Defined, order: &Order, header: Header) -> Value {
                 edge(GATE + 1, &gate_name, &order.station, false),
             ],
         ),
-        // The first node of an update must be the last node that an earlier message released. The
-        // update repeats this node unchanged.
+        // An update of an order must begin with the last node that an earlier message released
+        // (permitted the robot to reach). The update repeats this node unchanged.
         (true, _) => (
             vec![gate(), work],
             vec![edge(GATE + 1, &gate_name, &order.station, true)],

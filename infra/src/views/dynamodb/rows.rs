@@ -224,7 +224,8 @@ impl Dynamodb {
 
 type Tasks = JoinSet<Result<(), Error>>;
 
-/// If the maximum number of writes is already running, waits until one of these writes ends.
+/// If the maximum number of changes of index rows is already running, waits until one of these
+/// changes ends.
 async fn wait_for_slot(tasks: &mut Tasks) -> Result<(), Error> {
     match (tasks.len() < ROWS_AT_ONCE, tasks.join_next()) {
         (true, _) => Ok(()),
