@@ -1,5 +1,6 @@
-//! Creates and checks callback tokens. Each callback contains a token. The receiver can send this
-//! token back to the desk, to verify that the callback comes from the desk.
+//! Creates and checks callback tokens. Each callback contains a token. The receiver of a callback
+//! can send the token back to the desk. The response of the desk shows whether the callback comes
+//! from the desk.
 //!
 //! A token contains a ticket number, an expiry time and a signature. Only the client app that
 //! received the callback can use the token.

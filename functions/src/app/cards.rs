@@ -19,8 +19,8 @@ pub async fn read_card<C: Card>(
 }
 
 /// Returns the card (the stored summary) of a stream without decrypting its personal values.
-/// `document` is the stored form of the card. List filters use this function, because they do not
-/// need personal values.
+/// `document` is the stored form of the card. List filters use this function, because a filter
+/// needs no personal values.
 pub fn stored_card<C: Card>(stream: &str, document: &Document) -> Result<C, Error> {
     serde_json::from_slice(&document.body).map_err(|error| {
         Error::because(

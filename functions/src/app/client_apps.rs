@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use crate::App;
 
-/// Number of client apps that one read from the database returns. A desk usually has fewer than 100
-/// client apps.
+/// Maximum number of client apps that one read of the database returns. A desk usually has fewer
+/// than 100 client apps.
 const LIST_MAX: usize = 1000;
 /// A text that is greater than every app code in the sort order of the database.
 const LAST: &str = "\u{10ffff}";

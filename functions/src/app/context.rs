@@ -1,6 +1,8 @@
-//! Loads the data that commands on tickets need, such as services, workflow versions, role members, field
-//! options, and data from the company directory. The configuration objects, such as services, are kept in a
-//! cache. After any change of the configuration, an object from the cache is read again before it is used.
+//! Loads the data that commands on tickets need: the configuration (such as services, workflow versions and
+//! role members), field options, and data from the company directory.
+//!
+//! The configuration objects, such as services, are kept in a cache. After any change of the configuration,
+//! an object is read again before its next use.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,9 +37,9 @@ pub const SUPERUSER: RoleId = RoleId(1);
 /// Maximum number of objects of one kind (such as services) in the cache. A desk usually has hundreds of
 /// objects of each kind.
 const KEPT: Bounds = Bounds::entries(10_000);
-/// Number of ids that one read of an index returns.
+/// Maximum number of ids that one read of an index returns.
 const IDS_PAGE: usize = 1000;
-/// Reads the configuration of the desk, and keeps it in a cache.
+/// Reads the configuration objects of the desk, and keeps the objects in a cache.
 pub struct Configuration {
     ledger: Ledger,
     views: Arc<dyn Views>,

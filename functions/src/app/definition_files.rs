@@ -30,8 +30,8 @@ where
         .map_err(ExecuteError::unexpected)
 }
 
-/// Checks that a name can be part of a stream name. If not, the error is the reason as a text.
-/// `kind` is the kind of the named object, for the error text.
+/// Checks that a name can be part of a stream name. For an invalid name, the error is the reason as
+/// a text. The error text contains `kind` (the kind of the named object).
 pub(crate) fn check_name(kind: &str, name: &str) -> Result<(), String> {
     let is_valid = !name.is_empty()
         && name.len() <= NAME_MAX
@@ -47,8 +47,8 @@ pub(crate) fn check_name(kind: &str, name: &str) -> Result<(), String> {
     }
 }
 
-/// Checks that each name is used only once. If not, the error is a text with the repeated name.
-/// `kind` is the kind of the named objects, for the error text.
+/// Checks that each name is used only once. If a name is repeated, the error is a text with this
+/// name. The error text contains `kind` (the kind of the named objects).
 pub(crate) fn unique<'a>(
     kind: &str,
     names: impl Iterator<Item = &'a String>,

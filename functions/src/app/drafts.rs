@@ -178,8 +178,8 @@ pub async fn list(
     };
     let mut found = Vec::new();
     for (at, entry) in app.views.range(range).await?.into_iter().enumerate() {
-        // Reads may complete without waiting. A long list would then block other tasks, so this
-        // task yields from time to time.
+        // A read of a draft may complete without waiting. A long list of drafts would then block
+        // other tasks, so this task yields from time to time.
         if at % READ_AT_ONCE == READ_AT_ONCE - 1 {
             tokio::task::yield_now().await;
         }

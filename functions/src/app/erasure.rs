@@ -24,7 +24,7 @@ use crate::app::cards::{read_card, stored_card, write_card};
 use crate::app::context::SUPERUSER;
 use crate::app::outbound::VARIABLES;
 
-/// Number of commits or stored documents that one read returns.
+/// Maximum number of commits or stored documents that one read returns.
 const PAGE: usize = 500;
 
 /// This lock allows only one erasure at a time. Without this lock, the last two superusers could
@@ -78,7 +78,8 @@ pub struct Report {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Remaining {
     pub kind: &'static str,
-    /// The number of objects with data of this kind. The value is `None` if this number is unknown.
+    /// The number of objects that contain this kind of personal data. The value is `None` if the
+    /// number is unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
     pub detail: String,
@@ -186,7 +187,7 @@ async fn clean(
     }
     // Removes old copies of the user name and the encryption key of the person from the key store.
     // This call fails if another process reads the key store at the same time. Even after such a
-    // failure, the code below removes the other data of the person.
+    // failure, the code below removes all remaining data of the person.
     let scrubbed = app.ledger.keys.scrub().await;
     for id in &inventory.files {
         attachments::erase_content(app, id).await?;
@@ -260,7 +261,7 @@ struct Inventory {
     sealed: BTreeSet<String>,
     files: BTreeSet<AttachmentId>,
     /// The event streams of uploaded files that are encrypted with the key of the desk. The person
-    /// uploaded these files, but the key of the person does not encrypt them.
+    /// uploaded these files, but the key of the person did not encrypt the files.
     shared_files: BTreeSet<String>,
     secrets: BTreeSet<String>,
     /// The event streams of tickets with unencrypted text from this person.

@@ -58,7 +58,7 @@ pub struct Credentials {
     ledger: Ledger,
     secrets: Arc<dyn Secrets>,
     key: OnceCell<[u8; 32]>,
-    /// The cache of client apps after a successful check of their secrets. The key is the app code.
+    /// A cache of the client apps whose secrets were checked successfully. The key is the app code.
     /// Each app has at most one entry.
     kept: Mutex<HashMap<String, Cached>>,
     /// Counts how often a secret was replaced. The counter increases only while the cache `kept` is
@@ -229,8 +229,8 @@ impl Credentials {
             }
         }
         let mut kept = self.kept.lock().expect("no holder panics");
-        // The result is cached only if no secret was replaced during this check. Otherwise, the
-        // result may be outdated.
+        // The result of this check is cached only if no secret was replaced during the check.
+        // Otherwise, the result may be outdated.
         if self.replaced.load(Ordering::Relaxed) == replaced {
             kept.insert(
                 code.to_owned(),

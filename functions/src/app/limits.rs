@@ -64,9 +64,9 @@ const DRAFT_BYTES: Rate = Rate {
     burst: 8 << 20,
 };
 /// The limit for requests with a wrong secret for the same app code (the id of a client app). The
-/// limit is high on purpose: a client with an outdated secret gets the normal error response, and
-/// not the error `Limited`. With the normal response, the operator of the client can find the
-/// cause.
+/// limit is high for a reason: a client with an outdated secret usually stays below the limit. The
+/// client then gets the normal error response instead of the error `Limited`, and its operator can
+/// find the cause.
 const GUESSES_OF_CODE: Rate = Rate {
     per_hour: 3600,
     burst: 30,
@@ -379,8 +379,8 @@ impl Limits {
     }
 
     /// Checks whether a person may upload more bytes. Returns `Limited` if the person has already
-    /// uploaded too many bytes. The server calls this function before it accepts more bytes from
-    /// the person.
+    /// uploaded too many bytes. The server calls this function before the server accepts more bytes
+    /// from the person.
     pub(crate) fn uploads(&self, owner: &PersonId, now: Moment) -> Result<(), Error> {
         if !self.are_applied() {
             return Ok(());
@@ -550,7 +550,7 @@ impl Bucket {
         self.at = Moment(self.at.0.max(now.0));
     }
 
-    /// Returns the number of missing token parts. A bucket is full if no parts are missing.
+    /// Returns the number of token parts that are missing until the bucket is full.
     fn missing(&self) -> i64 {
         self.rate
             .burst
@@ -614,9 +614,9 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
     }
 }
 
-/// Removes the buckets that contain all their tokens. This loses nothing, because a new bucket also starts
-/// with all its tokens. If the table then still uses more than three quarters of its capacity, removes the
-/// buckets with the most tokens until the table uses half of its capacity.
+/// Removes the buckets that contain all their tokens. A new bucket also starts with all its tokens, so this
+/// removal changes no limit. The table may then still use more than three quarters of its capacity. In
+/// this case, removes the buckets with the most tokens until the table uses half of its capacity.
 fn make_place<K: Eq + Hash + Clone>(buckets: &mut HashMap<K, Bucket>, now: Moment) {
     buckets.retain(|_, bucket| {
         bucket.refill(now);
@@ -634,9 +634,9 @@ fn make_place<K: Eq + Hash + Clone>(buckets: &mut HashMap<K, Bucket>, now: Momen
     }
 }
 
-/// Counts what is in progress at the same time: file transfers, requests or unread response bytes.
-/// The value contains one total for all callers, and one total for each caller. A caller is a pair
-/// of client app and user.
+/// Counts the work in progress: file transfers, requests or unread response bytes. The value
+/// contains one total for all callers, and one total for each caller. A caller is a pair of client
+/// app and user.
 #[derive(Clone, Debug, Default)]
 struct Transfers(Arc<Mutex<Running>>);
 
@@ -649,9 +649,9 @@ impl Transfers {
     /// two limits.
     ///
     /// The limit `most` applies to the total size of the transfers of all callers. The limit `most_of_one`
-    /// applies to the total size of the transfers of this caller. While no other transfer counts for a
-    /// limit, this limit allows a transfer of any size. Otherwise, a very large transfer could never
-    /// start.
+    /// applies to the total size of the transfers of this caller. If no other transfer is in progress,
+    /// `most` does not apply. If this caller has no other transfer, `most_of_one` does not apply. A
+    /// transfer that is larger than a limit can therefore still start.
     fn start(
         &self,
         of: Option<Of>,

@@ -113,8 +113,8 @@ pub struct App {
     pub targets: Targets,
     pub settings: Arc<Settings>,
     /// The position in the feed (the sequence of all commits) up to which the cards (stored summaries) are
-    /// complete. After a change, the API waits until this position includes the change. Lists then already
-    /// contain the change.
+    /// complete. After a change, the API waits until this position includes the change. Ticket lists
+    /// therefore contain the change after the response.
     pub followed: watch::Sender<i64>,
     pub crash: Arc<Crash>,
     secrets: Arc<dyn Secrets>,
@@ -126,8 +126,9 @@ pub struct App {
 pub struct DeskKeys {
     /// The key with which the desk signs callback tokens.
     pub token: [u8; 32],
-    /// The key for fingerprints (keyed hashes) in the ledger. This secret key prevents that a reader of the
-    /// ledger compares the fingerprints of guessed values with the stored fingerprints.
+    /// The key for fingerprints (keyed hashes) in the ledger. Without this secret key, a reader of the
+    /// ledger could compute the fingerprints of guessed values, and compare them with the stored
+    /// fingerprints.
     pub fingerprint: [u8; 32],
     /// The key that encrypts uploaded files that belong to no single person, such as workflow templates. A
     /// file of one person is encrypted with the key of this person.

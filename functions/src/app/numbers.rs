@@ -1,5 +1,5 @@
-//! Creates ticket numbers. Each process reserves many numbers at once. These numbers are called a
-//! block. Most new tickets therefore need no write to the number sequence that all processes share.
+//! Creates ticket numbers. Each process reserves a block of many numbers at once. Most new tickets
+//! therefore need no write to the number sequence that all processes share.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -86,7 +86,8 @@ impl Numbers {
         let date =
             i64::from(day.year()) * 10_000 + i64::from(day.month()) * 100 + i64::from(day.day());
         let mut blocks = self.blocks.lock().await;
-        // New tickets do not use the blocks of past days. These blocks are removed.
+        // New tickets use only the block of the current day. Blocks of earlier days are therefore
+        // removed, but the block of the previous day may remain.
         blocks.retain(|(_, other), _| *other >= date - 1);
         let block = blocks.entry((kind, date)).or_default();
         if block.is_empty() {

@@ -46,7 +46,7 @@ impl Offers {
     }
 
     /// Returns the options for one request to another system. If the options are not in the cache,
-    /// this function sends the request to the other system.
+    /// this function sends the request.
     pub async fn ask(&self, question: &Question) -> Result<Offered, Error> {
         let now = self.ledger.clock.now();
         if let Some(offered) = self.cache.get(question, now) {

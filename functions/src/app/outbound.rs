@@ -11,13 +11,12 @@ use infra::keys::Keys;
 use infra::{Error, Kind};
 use serde::{Deserialize, Serialize};
 
-/// The start of the names of two kinds of secrets in the key store. The first kind contains the
-/// variables of a ticket for automatic workflow nodes. The second kind contains the new inputs for
-/// a repeated API call.
+/// The names of two kinds of secrets in the key store start with this text. The first kind contains
+/// the variables of a ticket for automatic workflow nodes. The second kind contains the new inputs
+/// for a repeated API call.
 pub const VARIABLES: &str = "variables/";
 
-/// The receiver of callbacks in the form in which the key store contains it. The URL and the
-/// headers may be secrets.
+/// The receiver of callbacks, as stored in the key store. The URL and the headers may be secrets.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Receiver {
     pub url: String,

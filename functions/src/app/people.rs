@@ -89,7 +89,7 @@ pub fn names_of(value: &Value, most: usize) -> Result<Vec<String>, Unnamed> {
 pub struct Registered(BTreeMap<PersonId, PersonId>);
 
 impl Registered {
-    /// If `pid` is a temporary id, replaces it with the new person id. Any other id remains
+    /// If `pid` is a temporary id, replaces `pid` with the new person id. Any other id remains
     /// unchanged.
     pub fn put(&self, pid: &mut PersonId) {
         if let Some(registered) = self.0.get(pid) {
@@ -175,8 +175,8 @@ impl People {
         Ok(pids)
     }
 
-    /// Registers those people in `people` who have only a temporary id from [`People::find`]. One
-    /// call of the key store registers all of them. Returns the new person ids.
+    /// Registers the people in `people` who have only a temporary id from [`People::find`]. All
+    /// these people are registered with one call of the key store. Returns the new person ids.
     pub async fn register(&self, people: Vec<PersonId>) -> Result<Registered, Error> {
         let unknown: BTreeSet<PersonId> = people.into_iter().filter(PersonId::is_unknown).collect();
         if unknown.is_empty() {
@@ -214,9 +214,9 @@ impl People {
 
     /// Replaces user names with person ids in those fields of a ticket form that contain people.
     ///
-    /// The parameter `besides` is the count of user names in the other parts of the request. The
-    /// form and the other parts together may contain at most [`NAMED_MAX`] user names. This limit
-    /// is checked before the key store is read.
+    /// The parameter `besides` is the count of user names in the request outside of the form. The
+    /// whole request may contain at most [`NAMED_MAX`] user names. This limit is checked before the
+    /// key store is read.
     pub async fn form_in(
         &self,
         definition: &Definition,

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::app::times;
 
-/// Number of commits that one read of the feed (the sequence of all commits) returns.
+/// Maximum number of commits that one read of the feed (the sequence of all commits) returns.
 const PAGE: usize = 1000;
 
 /// Builds the incident log from all commits of the feed (the sequence of all commits), and returns
@@ -109,7 +109,7 @@ pub fn incidents(log: &IncidentLog) -> Value {
 }
 
 /// Returns the ISO weekday of a time in the time zone `zone`. If the time zone is unknown, returns
-/// a text with its name, so that the report still contains the case.
+/// a text with the name of this zone. The report then counts the case under this text.
 fn weekday(Moment(at): Moment, zone: &str) -> Option<String> {
     let zone = match zone {
         "" => TimeZone::UTC,

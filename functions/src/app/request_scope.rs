@@ -1,6 +1,6 @@
-//! Provides data about the current HTTP request. Every function can read this data, although no
-//! parameter contains the data. The data includes the client address, the client app and user, and
-//! the headers of conditional requests.
+//! Provides data about the current HTTP request. Functions can read this data without a parameter
+//! for the data. The data includes the client address, the client app and user, and the headers of
+//! conditional requests.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -47,8 +47,8 @@ pub(crate) fn address() -> Option<IpAddr> {
     with(|scope| scope.peer.as_ref().map(|peer| peer.address))
 }
 
-/// Stores the verified client app and user of the current request. From then on, the limits of this
-/// app and user apply to the request.
+/// Stores the verified client app and user of the current request. After this call, the limits of
+/// this app and user apply to the request.
 pub(crate) fn is_of(of: Of) {
     with(|scope| {
         if let Some(peer) = &scope.peer {

@@ -31,7 +31,8 @@ const INSTANTS: [&str; 11] = [
 /// object is a time in milliseconds.
 const TABLES_OF_INSTANTS: [&str; 2] = ["times", "versions"];
 /// The JSON keys that contain values from users or from workflow definitions in stored events.
-/// Inside these values, keys such as `at` or `due` are ordinary texts and not times.
+/// Inside these values, a key such as `at` or `due` can contain any text or number. These values
+/// are therefore not searched for times.
 const FOREIGN: [&str; 9] = [
     "value",
     "values",

@@ -283,8 +283,8 @@ impl App {
     }
 }
 
-/// The connection to a running service desk. It contains the URL of the service desk. It also
-/// contains the app and the user name that are used in each request.
+/// The connection to a running service desk: the URL of the service desk, and the app and the user
+/// name that are used in each request.
 struct Running {
     url: Url,
     client: Client,
@@ -396,8 +396,8 @@ fn report(json: bool, code: &str, result: &str) {
 
 /// Returns all apps of a ledger, ordered by code.
 ///
-/// The function reads all commits of the ledger. It does not use the views (stored tables), because
-/// the views of a stopped service desk can be outdated.
+/// The function reads all commits of the ledger and not the views (stored tables), because the
+/// views of a stopped service desk can be outdated.
 async fn all_apps(ledger: &Ledger) -> Result<Vec<Registered>, CommandError> {
     let (mut codes, mut position) = (std::collections::BTreeSet::new(), 0);
     loop {

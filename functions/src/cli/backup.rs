@@ -68,8 +68,8 @@ pub(super) struct Entry {
     pub blake3: String,
 }
 
-/// The manifest file of a backup. It contains the source of the backup, the last commit of the
-/// ledger, and a list of the files in the backup.
+/// The manifest file of a backup. The manifest contains the source of the backup, the last commit
+/// of the ledger, and a list of the files in the backup.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Manifest {
     pub format: u32,
@@ -77,7 +77,8 @@ pub(super) struct Manifest {
     /// The version of the program that wrote the backup.
     pub program: String,
     pub sqlite: String,
-    /// The id of the ledger. The ledger and its key store both contain this id.
+    /// The id of the ledger. The ledger contains this id, and the key store (the names of people
+    /// and their encryption keys) contains the same id.
     pub ledger_id: String,
     pub position: i64,
     pub feed_hash: String,
@@ -99,8 +100,8 @@ pub(super) struct Manifest {
 pub(super) struct KeysManifest {
     pub format: u32,
     pub made_at: String,
-    /// The id of the ledger. The ledger and its key store (the names of people and their encryption
-    /// keys) both contain this id.
+    /// The id of the ledger. The ledger contains this id, and the key store (the names of people
+    /// and their encryption keys) contains the same id.
     pub ledger_id: String,
     pub file: Entry,
 }
@@ -111,12 +112,12 @@ pub(super) struct Work {
     target: PathBuf,
     /// The path of the temporary directory.
     pub at: PathBuf,
-    /// Whether the target directory already existed and was empty. The program does not replace
+    /// True if the target directory already existed and was empty. The program does not replace
     /// such a directory with a new directory, because the existing directory can be a mount point.
     existed: bool,
     is_done: bool,
-    /// A lock on the temporary directory. A temporary directory without a lock is abandoned,
-    /// because the process that created it was killed.
+    /// A lock on the temporary directory. If a temporary directory has no lock, the process that
+    /// created the directory was killed. Such a directory is abandoned.
     ///
     /// The value is `None` if the file system does not support such locks.
     _lock: Option<File>,
@@ -177,8 +178,8 @@ impl Work {
     /// Renames the temporary directory to the path of the target directory.
     ///
     /// If the target directory already existed, the function moves each file of the temporary
-    /// directory into the target directory instead. The file `last` is moved at the end, because a
-    /// directory without this file counts as incomplete.
+    /// directory into the target directory instead. A directory without the file `last` counts as
+    /// incomplete. The file `last` is therefore moved at the end.
     pub(super) fn finish(mut self, last: &str) -> Result<(), String> {
         let failed =
             |error: std::io::Error| format!("cannot complete {}: {error}", self.target.display());
@@ -474,7 +475,8 @@ fn text_of<T: Serialize>(manifest: &T) -> Result<Vec<u8>, String> {
 
 impl Backup {
     /// Writes the backup and verifies all copies. If an upload has no file in the service desk, the
-    /// function still completes the backup, but it returns an error that lists the missing uploads.
+    /// function still completes the backup. The function then returns an error that lists the
+    /// missing uploads.
     pub async fn run(self) -> Result<(), String> {
         let data = &self.data;
         let running = is_running(data).map_err(words)?;
@@ -572,10 +574,10 @@ impl Backup {
             },
         };
         write_file(&work.at.join(MANIFEST), &text_of(&manifest)?)?;
-        // A backup without the encryption keys of people would be useless. The directory with the
-        // keys therefore gets its final name first, and the directory with the backup gets its
-        // final name second. If the process ends between the two renames, only the keys exist,
-        // which does no harm.
+        // Without the encryption keys of people, the personal data in a backup cannot be decrypted.
+        // The directory with the keys therefore gets its final name first, and the directory with
+        // the backup gets its final name second. If the process ends between the two renames, only
+        // the directory with the keys exists. This directory does no harm.
         if let Some(separate) = separate {
             separate.finish(MANIFEST)?;
         }
@@ -676,7 +678,8 @@ fn heads_of(mut lines: Vec<String>, head: Head, at: Timestamp) -> String {
 }
 
 /// Returns the missing uploads. An upload is missing if the copied ledger contains the upload, but
-/// the copied files do not. An upload that was discarded during the backup is not missing.
+/// a part of its file was not copied. An upload that was discarded during the backup is not
+/// missing.
 ///
 /// `running` must be true if the service desk runs in the directory `data`.
 async fn missing(copied: &Path, data: &Path, running: bool) -> Result<Vec<String>, String> {

@@ -93,8 +93,8 @@ impl Forget {
                 serde_json::to_string_pretty(&report).unwrap_or_default()
             ),
             Ok(report) => print(&report),
-            // An unknown user name does not count as a failure. It is possible that the person is
-            // already erased.
+            // An unknown user name does not count as a failure, because the person may already be
+            // erased.
             Err(NotErased::Unknown(person)) if self.json => {
                 println!(
                     "{}",

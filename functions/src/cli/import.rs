@@ -59,9 +59,9 @@ impl Import {
             .map_err(|error| format!("cannot read {}: {error}", self.file.display()))?
             .len();
         let progress = Arc::new(Progress::default());
-        // This check happens before the service desk is opened. It compares the header line of the
-        // file with the mapping (the TOML file that describes the columns). If the mapping is
-        // wrong, the command stops and creates no directory.
+        // Before the service desk is opened, this call compares the header line of the file with
+        // the mapping (the TOML file that describes the columns). If the mapping is wrong, the
+        // command stops and creates no directory.
         let log = Log::open(&self.file, Arc::new(mapping), progress.clone()).map_err(words)?;
         let context = json!({ "file": self.file.display().to_string(), "encoding": log.encoding.name(), "delimiter": char::from(log.delimiter).to_string() });
         let rejected = self
@@ -131,8 +131,8 @@ impl Import {
         ))
     }
 
-    /// Checks all rows in the same way as an import, but writes no events. Returns the totals, but
-    /// no duration.
+    /// Checks all rows in the same way as an import, but writes no events. Returns the totals (the
+    /// numbers of valid, rejected and other rows). The duration is `None`.
     async fn check(
         &self,
         log: Log,

@@ -169,7 +169,7 @@ pub(crate) fn announce(line: &str) {
 }
 
 /// Prints the result of a command. If `json` is true, the function prints `value` as JSON.
-/// Otherwise it calls the function `lines`, which prints text.
+/// Otherwise, the function calls `lines`, which prints text.
 pub(crate) fn print(json: bool, value: &Value, lines: impl FnOnce()) {
     if json {
         println!("{value}");

@@ -1,5 +1,5 @@
-//! Implements `ledgerdesk report`, which prints numbers that it computes from events. The service
-//! desk may run at the same time.
+//! Implements `ledgerdesk report`, which computes numbers from events and prints the numbers. The
+//! service desk may run at the same time.
 
 use clap::{Args, ValueEnum};
 use domain::projections::desk_board::DeskBoard;

@@ -45,10 +45,10 @@ use infra::Ports;
 /// time, the desk starts even if the views are not complete.
 const FOLLOWED_WAIT: Duration = Duration::from_secs(2);
 /// Maximum number of robot messages that wait in memory. The program has received these messages from the
-/// broker, but has not processed them yet.
+/// broker, and processes the messages later.
 const ROBOT_MESSAGES_MAX: usize = 4_096;
-/// The code and the secret of the demo app. Everybody can know the secret, because it is in the source code.
-/// The app is therefore only for trials on the loopback address.
+/// The code and the secret of the demo app. The secret is published, because the source code contains the
+/// secret. The app is therefore only for trials on the loopback address.
 pub const DEMO_APP: (&str, &str) = ("demo_app", "demo-secret-for-trials-only");
 
 /// The name of the view that stores the settings of the last start. The view contains one document with the
@@ -301,8 +301,9 @@ impl Serve {
     }
 }
 
-/// Returns the connection to the MQTT broker of the robots. If two clients use the same client id, the broker
-/// ends the connection of the first client. The client id therefore contains random digits.
+/// Returns the connection to the MQTT broker of the robots. The client id contains random digits, because
+/// each client of a broker needs its own client id. If a second client uses the same client id, the broker
+/// ends the connection of the first client.
 fn robots(app: &App, mqtt: Arc<Mqtt>, broker: Address) -> Robots {
     let (sender, messages) = mpsc::channel(ROBOT_MESSAGES_MAX);
     let (interfaces, watched) = watch::channel(BTreeSet::new());

@@ -22,7 +22,8 @@ use crate::app::{client_apps, seed};
 
 /// A file name with a special meaning: the program reads standard input instead of a file.
 const STDIN: &str = "-";
-/// The byte order mark. Some editors write this character at the start of a file. The program ignores it.
+/// The byte order mark. Some editors write this character at the start of a file. The program ignores
+/// this character.
 const BOM: &str = "\u{feff}";
 /// The names of the secrets of integrations (connected systems) begin with this text.
 const INTEGRATION: &str = "integration/";
@@ -108,8 +109,8 @@ pub(super) struct Named {
     may_impersonate: bool,
 }
 
-/// The checked values of all options, with the content of all files that the options name. The files are read
-/// only once, because one of them can be standard input, which cannot be read twice.
+/// The checked values of all options, with the content of all files that the options name. Each file is read
+/// only once, because a file can be standard input, which cannot be read twice.
 pub(super) struct Resolved {
     named: Vec<Named>,
     headers: Vec<(String, Vec<u8>)>,
@@ -122,8 +123,8 @@ pub(super) struct Resolved {
 }
 
 impl Wanted {
-    /// Reads and checks all options and files. This happens before the desk is opened, so a wrong option
-    /// changes no data.
+    /// Reads and checks all options and files. The caller opens the desk after this check, so a wrong
+    /// option changes no data.
     pub(super) fn resolve(&self) -> Result<Resolved, CommandError> {
         Ok(Resolved {
             named: self.named()?,
@@ -378,8 +379,8 @@ fn read_all<T>(
     files.iter().map(one).collect()
 }
 
-/// Returns an error if two apps have the same code but different secrets, or if only one of them may act for
-/// other users.
+/// Returns an error if two apps with the same code have different secrets. Also returns an error if only one
+/// of these two apps may act for other users.
 fn reject_duplicates(named: &[Named]) -> Result<(), CommandError> {
     let mut first = BTreeMap::new();
     for Named {
@@ -454,7 +455,8 @@ pub(super) fn read_apps(file: &Path, may_impersonate: bool) -> Result<Vec<Named>
 
 /// Writes a warning if other users of the machine can read a file with secrets.
 ///
-/// This is not an error, because container platforms create files with secrets that other users can read.
+/// A readable file is not an error, because container platforms create files with secrets that other
+/// users can read.
 fn warn_if_others_read(file: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
     if std::fs::metadata(file)

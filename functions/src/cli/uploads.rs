@@ -1,6 +1,6 @@
 //! Finds uploads whose content is not complete. The ledger lists the parts of each upload, and the
-//! file storage contains these parts. The check only tests whether each part exists. It does not
-//! read the content of the parts.
+//! file storage contains these parts. The check tests whether each part exists, but does not read
+//! the content of the parts.
 
 use domain::attachment::Attachment;
 use infra::blob::Blob;
@@ -25,8 +25,8 @@ pub(super) struct Uploads {
 /// Checks the uploads in `streams`, and returns the result. Each part that the ledger lists must
 /// exist in `blob` (the file storage).
 ///
-/// Only the key store shows which people are erased. If `has_keys` is false, the function does not
-/// know the erased people, so it counts their uploads as missing.
+/// Only the key store shows which people are erased. If `has_keys` is false, erased people cannot
+/// be recognized. Their uploads then count as missing.
 pub(super) async fn look(
     ledger: &Ledger,
     streams: &[String],

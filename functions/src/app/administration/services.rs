@@ -148,7 +148,7 @@ pub async fn take_over(
 }
 
 /// Returns an error if another listed service already has the name `name`. The service with the id
-/// `of` is not searched, because a service may keep its own name.
+/// `of` may keep its own name, so its name is not compared.
 pub async fn name_is_free(
     app: &App,
     name: &str,
@@ -170,7 +170,8 @@ pub async fn name_is_free(
 ///
 /// - Another service has the same name.
 /// - The request selects a new workflow version that is not in the list of versions of the workflow.
-/// - The request selects a new version of a closed workflow.
+/// - The request selects a new version of a closed workflow (a workflow that accepts no new
+///   services).
 pub async fn define_service(
     app: &App,
     by: &Meta,
@@ -181,8 +182,8 @@ pub async fn define_service(
     }
     let known = app.configuration.service(defined.service).await?;
     let points_at = |service: &Defined| (service.workflow, service.workflow_version);
-    // The workflow version is checked only if the request changes this version. A person can
-    // therefore rename or disable a service whose workflow is closed or removed.
+    // The workflow version is checked only if the request changes this version. Even after the
+    // workflow was closed or removed, a person can therefore rename or disable the service.
     if known.0.as_ref().map(points_at) != Some(points_at(defined)) {
         let workflow = app.configuration.drawn(defined.workflow).await?;
         if !workflow.is_listed(defined.workflow_version) {
@@ -195,19 +196,19 @@ pub async fn define_service(
         }
     }
     // Two requests can try to use the same service name at the same time. All service names are in
-    // one event stream (the service catalog). The ledger therefore accepts only one of these
-    // requests, and rejects the other request.
+    // one event stream (the service catalog). The ledger therefore accepts only the first of the
+    // two requests.
     let name = defined.is_listed.then(|| defined.name.clone());
     name_service(app, by, defined.service, name).await?;
     define::<Service>(app, by, format!("service-{}", defined.service), defined).await
 }
 
 /// Time for which a name is reserved for a service that is not stored yet, in milliseconds. Every
-/// request takes less time. After this time, another service may use the name.
+/// request stores its service within this time. After this time, another service may use the name.
 const UNDEFINED_MS: i64 = 60_000;
 
-/// Reserves a name for a service. If `name` is `None`, the current name of the service becomes free
-/// instead. Returns an error if another service has the name.
+/// Reserves a name for a service. If `name` is `None`, releases the current name of the service.
+/// Returns an error if another service has the name.
 pub(super) async fn name_service(
     app: &App,
     by: &Meta,
@@ -224,9 +225,9 @@ pub(super) async fn name_service(
         };
         match on_catalog(app, by, &command).await {
             Ok(_) => return Ok(()),
-            // Another service has reserved the name, but possibly this other service does not
-            // exist. This happens if a process stops after it reserves the name and before it
-            // stores the service.
+            // Another service has reserved the name, but this other service may not exist. This
+            // case occurs if a process stops between the reservation of the name and the storage of
+            // the service.
             Err(AdministrationError::Catalog(config::Rejection::ServiceNameTaken {
                 name,
                 by: holder,

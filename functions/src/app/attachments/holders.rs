@@ -1,8 +1,8 @@
 //! Links uploaded files to their holders. A holder is a ticket, a draft or a workflow that contains
 //! the file.
 //!
-//! A file is linked first, and only then added to the holder. With the opposite order, the desk
-//! could delete the file in the meantime, because it deletes files without a link.
+//! A file is linked first, and then added to the holder. The desk deletes files without a link. In
+//! the opposite order, the desk could therefore delete a file that the holder already contains.
 
 use domain::attachment::{ALONE_MS, Attachment, Command, Rejection};
 use domain::draft::{DRAFT_MS, Draft};
@@ -18,7 +18,7 @@ use crate::app::tickets;
 
 /// Links files to a holder (a ticket, a draft or a workflow). After this call, the caller executes
 /// the command that adds the files to the holder. A file that cannot be linked is skipped without
-/// an error, because the later command is then rejected with the id of this file.
+/// an error. The ledger later rejects the command, and the rejection contains the id of this file.
 pub async fn attach(
     app: &App,
     ids: &[AttachmentId],
@@ -129,15 +129,15 @@ async fn keep(app: &App, attachment: &Attachment, meta: &Meta) -> Result<(), Not
     Ok(())
 }
 
-/// The time for which a ticket, a draft or a workflow contains a file.
+/// Describes for how long a ticket, a draft or a workflow contains a file.
 enum Holds {
     Not,
     Until(Holder, Moment),
     ForEver,
 }
 
-/// Returns the time for which a ticket, a draft or a workflow contains the file. Several of them
-/// may be linked to the file. The result is then the longest time.
+/// Returns the time for which a ticket, a draft or a workflow contains the file. If the file is
+/// linked to several of these objects, the result is the longest time.
 async fn holds(app: &App, attachment: &Attachment) -> Result<Holds, Error> {
     let Some(begun) = &attachment.upload_started else {
         return Ok(Holds::Not);

@@ -52,9 +52,9 @@ impl From<ExecuteError<Attachment>> for NotTaken {
 }
 
 /// Returns the id for an upload. Without an idempotency key, the id is random. With an idempotency
-/// key, the id is computed from this key, the client app, the person who uploads the file, and a
-/// secret key of the desk. A repeated request therefore gets the same id, and other programs cannot
-/// guess the id.
+/// key, the id is a keyed hash of the idempotency key, the client app and the person. A repeated
+/// request therefore gets the same id. Other programs cannot guess the id, because the hash needs a
+/// secret key of the desk.
 ///
 /// The parameter `key` contains the code of the client app, the person and the idempotency key.
 pub async fn id(app: &App, key: Option<(&str, &PersonId, &str)>) -> Result<AttachmentId, Error> {

@@ -139,7 +139,7 @@ pub async fn put_part(
     let key = key_of(app, attachment).await?;
     let _lock = lock_of(&begun.attachment).lock().await;
     // While this request waited for the lock, another request may have completed or discarded the
-    // upload. The state is therefore checked again.
+    // upload. The state of the upload is therefore checked again.
     still_open(&load(app, &begun.attachment).await?)?;
     let mut nonce = [0; NONCE_BYTES];
     app.ledger.rng.fill(&mut nonce);
@@ -219,8 +219,9 @@ pub async fn complete(
     let names = stored(app, id).await?;
     for (number, tag) in (1..).zip(tags) {
         let is_tag = tag.len() == 32 && tag.bytes().all(|byte| byte.is_ascii_hexdigit());
-        // Uses the part with this number and this tag (a digest of the bytes). If no such part
-        // exists, uses any part with the same tag. Parts with the same tag have the same bytes.
+        // The upload normally has a part with this number and this tag (a digest of the bytes). If
+        // no such part exists, any part with the same tag is used. Parts with the same tag have the
+        // same bytes.
         let named = name_of(number, tag);
         let other = || names.iter().find(|name| name.ends_with(tag.as_str()));
         let name = names
@@ -325,8 +326,9 @@ impl Sum {
 /// the type from the client. Files of many types start with a signature, such as `%PDF`. If the
 /// file starts with a known signature, the function returns the type of this signature.
 ///
-/// Otherwise, the function usually returns `claimed`. But if `claimed` is invalid, or if files of
-/// this type always start with a known signature, the function returns the default type.
+/// Without a known signature, the function usually returns `claimed`. The function returns the
+/// default type if `claimed` is invalid. The function also returns the default type if every file
+/// of the type `claimed` starts with a known signature.
 fn media_type(head: &[u8], claimed: &str) -> String {
     let claimed = claimed
         .split(';')
@@ -343,8 +345,9 @@ fn media_type(head: &[u8], claimed: &str) -> String {
         .all(|byte| byte.is_ascii_alphanumeric() || b"/.+-_".contains(&byte));
     match infer::get(head) {
         Some(found) => found.mime_type().to_owned(),
-        // The file has no known signature. If files of the type from the client always start with a
-        // known signature, the type is wrong. The default type is then used.
+        // The file has no known signature. For some file types, every file starts with a known
+        // signature. If the client claims such a type, the claim is wrong, and the default type is
+        // used.
         None if is_type && is_plain && !infer::is_mime_supported(&claimed) => claimed,
         None => BYTES.to_owned(),
     }
@@ -461,8 +464,8 @@ enum Opened {
     /// The part was encrypted in chunks. Each chunk is read and decrypted separately. Only the
     /// nonce (a random value for the decryption) of the part is in memory.
     Chunks([u8; NONCE_BYTES]),
-    /// The whole part is in memory. There are two possible reasons. Either the part was encrypted
-    /// as a whole, or the host (such as AWS Lambda) limits the size of responses.
+    /// The whole part is in memory. The part was encrypted as a whole, or the host (such as AWS
+    /// Lambda) limits the size of responses.
     Whole {
         bytes: Vec<u8>,
         _permit: SemaphorePermit<'static>,

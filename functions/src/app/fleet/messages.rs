@@ -1,6 +1,8 @@
 //! Processes the messages of robots. A message is ignored if the robot identity in its MQTT topic
-//! differs from the identity in the message. Each state message contains the whole state of the
-//! robot. A lost or repeated message therefore does no harm.
+//! differs from the identity in the message.
+//!
+//! Each state message contains the whole state of the robot. If a state message is lost or
+//! repeated, the next state message therefore still shows the current state.
 
 use domain::fleet::dispatch::Dispatch;
 use domain::fleet::model::mission_of;
@@ -92,9 +94,9 @@ pub async fn process(app: &App, message: &Message) -> Result<Result<(), Unused>,
 }
 
 /// Stores whether the robot is connected. The messages are processed in the order of their arrival.
-/// The time in a message is not used for this order, because this time can be old. For example, the
-/// broker sends the last will (the message about a lost connection), but the time in this message
-/// is the start of the connection.
+/// The time in a message is not used for this order, because this time can be old. An example is
+/// the last will, which is the message of the broker about a lost connection. The time in this
+/// message is the start of the connection.
 async fn connection(
     app: &App,
     name: &str,
@@ -132,9 +134,9 @@ async fn state(
     let snapshot = v2::snapshot(body);
     let (mut known, last) = robots::state(app, name).await?;
     // A robot gives each state message a number and a time. A message is newer than the stored
-    // state if its number or its time is greater than the stored value. After a restart of the
-    // robot, the numbers start again, but the time is greater. A message that is not newer is
-    // ignored if it differs from the stored state.
+    // state if its number or its time is greater. After a restart of the robot, the numbers start
+    // again, but the time is greater. If a message is not newer and contains another state, the
+    // message is outdated. The desk ignores outdated messages.
     let is_older = known.has_state
         && header.header <= known.header
         && header.timestamp <= known.timestamp
@@ -177,8 +179,8 @@ async fn state(
     Ok(Ok(()))
 }
 
-/// Checks the reservation of a robot at its deadline. The reservation ends if the mission does not
-/// need the robot.
+/// Checks the reservation of a robot at the deadline of this reservation. The reservation ends if
+/// the mission (the work for the robot) does not need the robot.
 pub async fn check(app: &App, due: &Due) -> Result<(), Error> {
     let at = app.ledger.clock.now();
     let robot = robots::load(app, &due.stream).await?;

@@ -2,9 +2,9 @@
 //! chooses a robot, handles a deadline, stores the progress of the robot, or stores the result in
 //! the ticket.
 //!
-//! The desk stores an event first and then sends the message to the robot. If the message is lost,
-//! the desk sends the message again after the next state message of the robot or at the deadline of
-//! the mission.
+//! The desk stores an event first and then sends the message to the robot. A message can be lost.
+//! The desk sends such a message again after the next state message of the robot or at the deadline
+//! of the mission.
 
 use domain::decider::Decider as _;
 use domain::fleet::choice::{Need, choose};
@@ -28,8 +28,8 @@ use crate::app::tickets::service_task::{self, Awaiting};
 
 /// Number of milliseconds in one minute.
 const MINUTE_MS: i64 = 60_000;
-/// Default time limit for a mission without a valid definition, in minutes. After this time, a
-/// person gets the work.
+/// Time limit for a mission (work for a robot) whose definition is missing or not valid, in
+/// minutes. After this time, a person gets the work.
 const DEFAULT_MIN: u32 = 10;
 /// Maximum number of steps that one call executes for a mission (work for a robot). The choice of a
 /// robot, for example, is one step.
@@ -197,8 +197,7 @@ pub async fn observe(
     let order = order_id(stream, epoch);
     let mut shown = progress(&order, requested.repetition, snapshot);
     // The desk has requested the cancellation of the order. A state message without any order
-    // confirms the cancellation. The robot may send such a message even if the robot never received
-    // the order.
+    // confirms the cancellation. A robot that never received the order also sends such a message.
     let is_canceling = state.phase == Phase::Canceling && epoch == state.epoch;
     if shown == Progress::None && is_canceling && snapshot.is_idle() {
         shown = Progress::Dropped;
@@ -228,8 +227,8 @@ pub async fn observe(
     step(app, stream).await
 }
 
-/// Stores that the connection to the robot is lost. `stream` is the mission (the work for the
-/// robot), and `epoch` is the number of the current attempt.
+/// Stores that the connection to the robot of a mission (work for a robot) is lost. `stream` is the
+/// event stream of the mission, and `epoch` is the number of the current attempt.
 pub async fn lose_contact(app: &App, stream: &str, epoch: u32) -> Result<(), Error> {
     let command = Command::LoseContact {
         epoch,
@@ -238,9 +237,9 @@ pub async fn lose_contact(app: &App, stream: &str, epoch: u32) -> Result<(), Err
     execute(app, stream, &command, Cause::Own).await
 }
 
-/// Repeats a message to the robot if the earlier message was probably lost. The state of the robot
-/// in `snapshot` shows whether the earlier message had an effect. `shown` is the progress of the
-/// attempt with the number `epoch`.
+/// Repeats a message to the robot if the earlier message was probably lost. `snapshot` is the last
+/// state of the robot, and shows whether the earlier message had an effect. `shown` is the progress
+/// of the attempt with the number `epoch`.
 async fn repair(
     app: &App,
     stream: &str,
@@ -459,8 +458,8 @@ async fn follow_up(
         return Ok(());
     };
     // A state message that ends an attempt can also show that the robot has no more work. The robot
-    // then becomes free, but only if its reservation ended before the message arrived. The end of
-    // the reservation is therefore set to one millisecond before the arrival of the message.
+    // then becomes free if the message arrived after the end of its reservation. The code therefore
+    // sets the end of the reservation to one millisecond before the arrival of the message.
     let ended = match cause {
         Cause::State(received) => received.plus_ms(-1),
         Cause::Own | Cause::Deadline(_) => app.ledger.clock.now(),

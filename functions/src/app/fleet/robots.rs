@@ -41,8 +41,8 @@ pub struct RobotState {
 }
 
 impl RobotState {
-    /// Returns true if the robot is connected. This is the case if a state message arrived after
-    /// the last report of a lost connection.
+    /// Returns true if the robot is connected. A robot is connected if a state message arrived
+    /// after the last report of a lost connection.
     pub fn is_connected(&self) -> bool {
         self.has_state && self.lost.is_none_or(|lost| lost < self.received)
     }
@@ -124,7 +124,8 @@ pub async fn candidates(app: &App) -> Result<Vec<Candidate>, Error> {
     Ok(candidates)
 }
 
-/// Returns the last state of a robot, and the sequence of the document that contains this state.
+/// Returns the last state of a robot, and the sequence number of the stored document. [`keep`]
+/// needs this number.
 pub async fn state(app: &App, name: &str) -> Result<(RobotState, i64), Error> {
     let Some(document) = app.views.get(STATES, name).await? else {
         return Ok((RobotState::default(), 0));
@@ -139,9 +140,10 @@ pub async fn state(app: &App, name: &str) -> Result<(RobotState, i64), Error> {
     Ok((state, document.sequence))
 }
 
-/// Stores the last state of a robot. The sequence of the stored document must be `last`. If another
-/// worker stores a state at the same time, this function drops `state` without an error. This does
-/// no harm, because the next state message replaces the stored state.
+/// Stores the last state of a robot. `last` is the sequence number of the document that the caller
+/// read with [`state`]. If another worker stores a state at the same time, this function drops
+/// `state` without an error. The loss does no harm, because the next state message replaces the
+/// stored state.
 pub async fn keep(app: &App, name: &str, state: &RobotState, last: i64) -> Result<(), Error> {
     let body = serde_json::to_vec(state).unwrap_or_default();
     let document = Document {
@@ -174,9 +176,9 @@ pub async fn reserve(app: &App, name: &str, dispatch: &str, epoch: u32) -> Resul
     }
 }
 
-/// Ends the reservation of a robot for one attempt of a mission (work for a robot). At this time,
-/// no order of this attempt was sent to the robot. `dispatch` is the stream name of the mission,
-/// and `epoch` is the number of the attempt.
+/// Ends the reservation of a robot for one attempt of a mission (work for a robot). The caller uses
+/// this function if no order of this attempt was sent to the robot. `dispatch` is the stream name
+/// of the mission, and `epoch` is the number of the attempt.
 pub async fn unreserve(app: &App, name: &str, dispatch: &str, epoch: u32) -> Result<(), Error> {
     let command = Command::Unreserve {
         dispatch: dispatch.to_owned(),

@@ -295,8 +295,8 @@ fn separator_line(head: &[u8]) -> Option<(String, usize)> {
 
 /// Describes why a record (one line of the CSV file) cannot be read. The returned text is the
 /// second half of an error sentence. The caller writes the first half, for example `the header
-/// line`. `headers` contains the column names if they are known, and `encoding` is the text
-/// encoding of the file.
+/// line`. `headers` contains the column names of the file, if the header line was already read.
+/// `encoding` is the text encoding of the file.
 fn words(fault: &Fault, headers: Option<&[String]>, encoding: &'static Encoding) -> String {
     match fault {
         Fault::TooLong => format!("has more than {RECORD_BYTES_MAX} bytes; a quote may be missing"),
@@ -396,7 +396,7 @@ pub async fn import(
 }
 
 /// Reads a log file in the same way as an import, but stores no events. Returns the numbers of rows
-/// that an import of this file would give. `desk` contains the ledger and the secret key for the
+/// that an import of this file would return. `desk` contains the ledger and the secret key for the
 /// fingerprints (the hashes) of rows. With `desk`, this function also counts the rows that are
 /// already in the ledger. `rejected` is a file to which the function writes the rejected rows.
 pub async fn check(
@@ -482,7 +482,7 @@ impl<R: Read> Read for Unpacked<R> {
 }
 
 /// Opens a log file and returns a reader for its text. The first two bytes show whether the file is
-/// compressed with gzip. The reader adds the bytes that it reads to `progress`.
+/// compressed with gzip. `progress` counts the bytes that the reader reads from the file.
 fn open(path: &Path, progress: Arc<Progress>) -> io::Result<Box<dyn Read + Send>> {
     let mut magic = [0; 2];
     let is_gzip = File::open(path)?.read_exact(&mut magic).is_ok() && magic == [0x1f, 0x8b];
@@ -693,9 +693,8 @@ async fn take_over(ledger: &Ledger, source: &str, file: &str, group: Group) -> R
     }
 }
 
-/// A context loader for the import. A context loader gives a command the data that the command
-/// needs from other streams. The import command needs no such data, so this loader returns an
-/// error.
+/// A context loader for the import. A context loader reads the data that a command needs from other
+/// streams. The import command needs no such data, so this loader returns an error.
 struct Nobody;
 
 #[async_trait::async_trait]

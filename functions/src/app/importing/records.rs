@@ -48,7 +48,7 @@ pub enum Fault {
 }
 
 /// One record (row) of a CSV file. One text contains all values of the record, without the
-/// delimiters between them.
+/// delimiters between the values.
 #[derive(Clone, Debug, Default)]
 pub struct Record {
     /// The number of the line on which the record starts. The first line has the number 1.
@@ -79,7 +79,7 @@ impl Record {
     }
 }
 
-/// The state of the reader while it reads a value.
+/// The state of the CSV reader, which depends on the last bytes of the current value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     /// The reader is at the start of a value, or has read only spaces and tabs of this value.

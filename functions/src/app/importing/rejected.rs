@@ -20,7 +20,7 @@ impl Rejected {
     /// all columns of the imported log.
     ///
     /// Returns an error if `path` is the imported log or the mapping file, because the new file
-    /// would overwrite it.
+    /// would overwrite the existing file.
     pub fn create(path: &Path, log: &Log, mapping: &Path) -> Result<Self, Error> {
         let is_same = |other: &Path| {
             path.canonicalize()

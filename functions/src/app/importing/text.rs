@@ -15,8 +15,8 @@ const HEAD_BYTES: usize = 512;
 /// A byte that never occurs in UTF-8. The decoder writes this byte in place of invalid input. A
 /// record with this byte is later rejected as invalid text.
 const WRONG: u8 = 0xff;
-/// Other names of encodings, each with the name of the same encoding in the WHATWG Encoding
-/// Standard. The other names are used by spreadsheet programs, Python and Windows.
+/// Alternative names of encodings. Spreadsheet programs, Python and Windows use these names. The
+/// second text of each entry is the name of the encoding in the WHATWG Encoding Standard.
 const ALIASES: [(&str, &str); 13] = [
     ("utf-8-sig", "utf-8"),
     ("utf8-sig", "utf-8"),
@@ -33,7 +33,8 @@ const ALIASES: [(&str, &str); 13] = [
     ("big5hkscs", "big5"),
 ];
 /// The first bytes of files that are not plain text, such as archives. The second value of each
-/// entry is the end of an error message that starts with `the file is`.
+/// entry describes the file type for people. An error message contains this description after the
+/// words `the file is`.
 const OTHERS: [(&[u8], &str); 7] = [
     (
         b"PK\x03\x04",

@@ -64,7 +64,8 @@ enum Form {
     },
 }
 
-/// Describes the end of a time format, which shows how the parser finds the time zone offset.
+/// Describes the end of a time format. The parser uses this description to find the time zone
+/// offset in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tail {
     Nothing,
@@ -133,8 +134,8 @@ impl Times {
 
 /// Returns the time zone with an IANA name such as `Asia/Shanghai`.
 fn zone_of(name: &str) -> Result<TimeZone, jiff::Error> {
-    // The operating system may have no complete time zone database. In this case, the program uses
-    // its built-in time zone database.
+    // UTC needs no time zone database. The operating system may have no complete time zone
+    // database. In this case, the program uses its built-in database.
     if name.eq_ignore_ascii_case("UTC") {
         Ok(TimeZone::UTC)
     } else {
@@ -182,7 +183,7 @@ fn form(format: &str) -> Result<Form, String> {
 
 impl Form {
     /// Tests this time format: formats a sample time with the format, and parses the resulting
-    /// text. The desk therefore finds an invalid format before the import reads the first row.
+    /// text. With this test, an invalid format is found before the import reads the first row.
     /// `zone` is the time zone of the mapping (the import configuration).
     fn check(&self, zone: &TimeZone) -> Result<(), String> {
         let Self::Pattern { head, tail } = self else {
@@ -335,10 +336,10 @@ fn directives(pattern: &str) -> impl Iterator<Item = char> {
     })
 }
 
-/// Changes `text` so that it can be parsed with the time format `pattern`, and returns the new
-/// text. If the format contains AM or PM, this function replaces the words for AM and PM in other
-/// languages. If the format contains a fraction of a second, this function removes all digits after
-/// the ninth digit of the fraction.
+/// Prepares `text` for the time format `pattern`, and returns the new text. If the format contains
+/// AM or PM, this function replaces the words for AM and PM in other languages. If the format
+/// contains a fraction of a second, this function removes all digits after the ninth digit of the
+/// fraction.
 fn plain(pattern: &str, text: &str) -> String {
     let mut text = text.to_owned();
     if directives(pattern).any(|directive| matches!(directive, 'p' | 'P')) {

@@ -156,8 +156,8 @@ impl<'de> Deserialize<'de> for Texts {
 #[derive(Clone, Debug)]
 pub struct Short<T>(pub T);
 
-/// Implemented by each table of the mapping file that also has a short form. The short form
-/// contains only column names.
+/// A trait for the tables of the mapping file that also have a short form. The short form contains
+/// only column names.
 pub trait Shorthand: Sized {
     /// Creates the table from the column names in the short form. All other settings get their
     /// default values.
@@ -202,9 +202,9 @@ impl<'de, T: Shorthand + Deserialize<'de>> Deserialize<'de> for Short<T> {
     }
 }
 
-/// Reads a table, or its short form with only column names. An untagged enum could do the same
-/// work. But if a table contains an unknown key, the error of an untagged enum does not name this
-/// key.
+/// Reads a table, or its short form with only column names. An untagged enum of serde could also
+/// read these two forms. But if a table contains an unknown key, the error of an untagged enum does
+/// not name this key.
 struct Reads<T>(PhantomData<T>);
 
 impl<'de, T: Shorthand + Deserialize<'de>> Visitor<'de> for Reads<T> {

@@ -2,8 +2,8 @@
 //! in an external ITSM). The callback URL of each application contains a secret.
 //!
 //! The secret is computed from a key of the desk and the application id. The desk therefore does
-//! not need to store the secret. The desk knows the application id before it creates the
-//! application, so the first request can already contain the callback URL.
+//! not need to store the secret. The application id exists before the external ITSM creates the
+//! application. The first request to the ITSM can therefore already contain the callback URL.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;

@@ -1,7 +1,7 @@
 //! Receives records of external systems and creates or changes one ticket for each record
 //! (plans/external.md, "Cases in"). A case is the event stream that links a record to its ticket.
 //!
-//! The content of a record is stored before it is processed. If the process ends before the
+//! The content of a record is stored first and processed later. If the process ends before the
 //! processing, the deadline of the case starts the processing again in the queue `sync`.
 
 use std::collections::BTreeMap;
@@ -54,8 +54,8 @@ pub enum Outcome {
     Unchanged,
     /// The desk has already stored newer content of this record.
     Older,
-    /// The content of the record was stored. But with this content, no ticket could be opened or
-    /// updated.
+    /// The content of the record was stored, but the desk could not open or update a ticket with
+    /// this content.
     Refused,
     /// The content of the record was stored. The desk processes the content later.
     Pending,
@@ -75,8 +75,8 @@ impl Outcome {
     }
 }
 
-/// The result for one received record. A case is the event stream of one external record. The
-/// result contains the stream name and the state of the case, and the outcome.
+/// The result for one received record: the outcome, and the stream name and the state of the case.
+/// A case is the event stream of one external record.
 #[derive(Clone, Debug)]
 pub struct Receipt {
     pub stream: String,
@@ -243,7 +243,8 @@ pub async fn process_again(app: &App, stream: &str, meta: &Meta) -> Result<Optio
 
 /// Processes the content of a case (the event stream of one external record) if the content is not
 /// processed yet. Otherwise, the case does not change. `request` is the metadata of the request
-/// that brought the content. The value is `None` if the deadline of the case starts the processing.
+/// that brought the content. If the deadline of the case starts the processing, `request` is
+/// `None`.
 pub async fn process(app: &App, stream: &str, request: Option<&Meta>) -> Result<(), Error> {
     for _ in 0..PROCESS_ATTEMPTS {
         let loaded = app.ledger.load::<Case>(stream).await?;
@@ -301,7 +302,7 @@ struct Step<'a> {
     app: &'a App,
     stream: &'a str,
     case: &'a Case,
-    /// The sequence of the last event of the case.
+    /// The sequence number of the last event of the case.
     last: i64,
     meta: Meta,
 }
@@ -449,13 +450,13 @@ impl Step<'_> {
         }))
     }
 
-    /// Stores the content of a record in the case (the event stream) with the correct record id,
-    /// and processes this case. Returns the command that stores the name of this case in the
-    /// current case.
+    /// Processes the content of the current case (the event stream of a record without a record id)
+    /// in a second case with the record id.
     ///
-    /// The current case has no correct record id: an earlier version of the mapping (the rules for
-    /// reading a record) did not find the record id in the content. The corrected mapping finds the
-    /// record id.
+    /// An earlier version of the mapping (the rules for reading a record) did not find the record
+    /// id in the content. The corrected mapping finds the record id. This function stores the
+    /// content in the second case and processes the second case. Returns the command that stores
+    /// the name of the second case in the current case.
     async fn identify(&self, mapping: &CaseMapping, record: &Value) -> Result<Command, Failure> {
         let arrival = Arrival {
             source: &self.case.source,

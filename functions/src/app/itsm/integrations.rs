@@ -20,8 +20,8 @@ use serde_json::Value;
 use crate::App;
 use crate::app::definition_files::{check_name, define, unique};
 
-/// The kind of an integration (a connection to another system) that receives cases. A case is a
-/// record of the other system. A client app sends the cases as JSON.
+/// The kind of an integration (a connection to another system) in which a client app sends cases as
+/// JSON. A case is a record of the other system.
 const GENERIC_JSON: &str = "generic_json";
 /// Maximum number of days until an application (a ticket in an external ITSM) expires.
 const DAYS_MAX: u16 = 365;
@@ -95,8 +95,8 @@ struct KindEntry {
     service: i64,
     #[serde(default)]
     fields: BTreeMap<String, String>,
-    /// The field values that a finished ticket in the external ITSM has if the application was
-    /// granted. The application is granted only if the ticket has all these values.
+    /// The field values that mean the approval of an application (a ticket in the external ITSM).
+    /// The application is granted only if its finished ticket has all these values.
     granted: BTreeMap<String, Value>,
     days: u16,
     #[serde(default = "yes")]

@@ -1,6 +1,6 @@
 //! Contains the use cases for other systems. The modules read the definitions of integrations
-//! (connections to other systems). They also receive callbacks about applications (tickets in
-//! external ITSMs), and cases (records of other systems).
+//! (connections to other systems). The modules also receive callbacks about applications (tickets
+//! in external ITSMs), and cases (records of other systems).
 
 pub mod callbacks;
 pub mod cases;

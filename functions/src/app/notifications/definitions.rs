@@ -1,5 +1,5 @@
-//! Reads channel accounts (configured senders of messages) and the notification policy from a TOML file, and
-//! stores them.
+//! Reads channel accounts (configured senders of messages) and the notification policy from a TOML file.
+//! Stores the accounts and the policy.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,7 +29,8 @@ struct File {
     policy: Option<PolicyEntry>,
 }
 
-/// One channel account in the file. All members that this struct does not name are collected in `settings`.
+/// One channel account in the file. `settings` contains all members without a field of their own in this
+/// struct.
 #[derive(Debug, Deserialize)]
 struct AccountEntry {
     name: String,

@@ -57,9 +57,10 @@ const ENGLISH: Texts = Texts {
 
 /// Returns the message of the notification `requested`. `card` is the stored summary of the ticket.
 ///
-/// The message contains no title if the service of the ticket requires that free text is encrypted, or if the
-/// title itself is encrypted. The message never names other people than its recipient, because it is encrypted
-/// with the key of the recipient: the erasure of another person could not remove the name.
+/// The message contains no title if the title is encrypted, or if the service of the ticket requires encrypted
+/// free text. The message is encrypted with the key of its recipient. The erasure of another person therefore
+/// could not remove the name of this other person from the message. For this reason, the message names no
+/// person except its recipient.
 pub async fn content(
     app: &App,
     requested: &Requested,

@@ -1,5 +1,5 @@
-//! Notifies people. Decides when a person gets messages and which channel accounts (configured senders) send
-//! them. Also stores the end of each notification.
+//! Notifies people. Decides when a person gets messages, and which channel accounts (configured senders)
+//! send the messages. Also stores the end of each notification.
 
 use std::collections::BTreeMap;
 
@@ -19,9 +19,8 @@ use super::preferences;
 use crate::App;
 use crate::app::times;
 
-/// Creates the notification with the given id. The notification tells one person that a ticket waits for this
-/// person. If the notification already exists, does nothing. A desk without a notification policy creates no
-/// notifications.
+/// Creates the notification with the given id for the fact that a ticket waits for a person. If the
+/// notification already exists, does nothing. A desk without a notification policy creates no notifications.
 pub async fn request(app: &App, id: &str, notify: Notify) -> Result<(), Error> {
     let policy = app
         .configuration

@@ -38,7 +38,6 @@ fn wrong(field: impl Into<String>, reason: impl Into<String>) -> Wrong {
     }
 }
 
-/// Checks the preferences of a request. Returns an error for the first member that is wrong.
 /// Minimum time between the end of quiet hours and their next beginning, in minutes.
 const PAUSE_MIN: i32 = 30;
 
@@ -52,6 +51,7 @@ fn pause_min(quiet: &QuietHours) -> i32 {
     (minutes(&quiet.from) - minutes(&quiet.to)).rem_euclid(24 * 60)
 }
 
+/// Checks the preferences of a request. Returns an error for the first member that is wrong.
 pub fn check(preferences: &Preferences) -> Result<(), Wrong> {
     if let Some(zone) = &preferences.zone {
         times::zone(zone).map_err(|reason| wrong("/zone", reason))?;
@@ -65,7 +65,8 @@ pub fn check(preferences: &Preferences) -> Result<(), Wrong> {
                 return Err(wrong(field, reason));
             }
         }
-        // Without a sufficient pause between two quiet periods, a message could be held again and again.
+        // If the pause between two quiet periods were too short, a message could be held again and
+        // again.
         if pause_min(quiet) < PAUSE_MIN {
             let reason = format!(
                 "`quiet/to` must be at least {PAUSE_MIN} minutes earlier than `quiet/from` on the clock"

@@ -20,13 +20,13 @@ const PERIOD_MS: i64 = 60_000;
 /// fails if another worker changes the same document at the same time.
 const ATTEMPTS_MAX: usize = 20;
 
-/// The document of one channel account. It contains the times of the last messages, from the oldest to the
-/// newest.
+/// The document of one channel account. The document contains the times of the last messages, from the
+/// oldest to the newest.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Last {
     times: VecDeque<Moment>,
-    /// A random id of the write that stored this document. Because of this id, two workers never write equal
-    /// documents.
+    /// A random id of the write that stored this document. The id is different for each write, so two
+    /// workers never write equal documents.
     writer: String,
 }
 
@@ -34,9 +34,9 @@ struct Last {
 /// the current time and returns `None`. Otherwise, returns the time in milliseconds after which the caller
 /// can ask again.
 ///
-/// If the account has no document, the views were deleted, and the times of the last messages are unknown. In
-/// this case, the account waits for one minute. The number of messages therefore never exceeds the limit,
-/// even after a loss of the views.
+/// An account has no document if the views were deleted. The times of its last messages are then unknown, and
+/// the account waits for one minute. The number of messages therefore never exceeds the limit, even after a
+/// loss of the views.
 pub async fn take(app: &App, account: &str, per_minute: u32) -> Result<Option<i64>, Error> {
     let most = usize::try_from(per_minute).unwrap_or(usize::MAX).max(1);
     for _ in 0..ATTEMPTS_MAX {
@@ -73,7 +73,7 @@ pub async fn take(app: &App, account: &str, per_minute: u32) -> Result<Option<i6
 /// Creates the document of a new account that has sent no message yet. Without this document, the first
 /// message would have to wait for one minute.
 pub async fn start(app: &App, account: &str) -> Result<(), Error> {
-    // If the document already exists, `write` does not change it and returns false.
+    // If the document already exists, `write` does not change the document and returns false.
     write(app, account, VecDeque::new(), 0).await.map(drop)
 }
 

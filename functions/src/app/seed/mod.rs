@@ -54,7 +54,7 @@ struct Placed {
     service: service::Defined,
 }
 
-/// Stores the basic configuration that every desk needs. If an object is already stored, it is not
+/// Stores the basic configuration that every desk needs. Objects that are already stored are not
 /// changed.
 pub async fn found(app: &App) -> Result<(), Error> {
     let admin = app.people.pid(ADMIN).await?;
@@ -132,8 +132,8 @@ async fn settle(app: &App, text: &str, seeds: bool) -> Result<(), Error> {
         define::<Catalog>(app, "catalog".into(), &CatalogCommand::Add(category)).await?;
     }
     for mut deployed in company.workflow {
-        // A deployed workflow version never changes. If the version already exists, it is therefore
-        // skipped, even if the TOML file now contains a different definition.
+        // A deployed workflow version never changes. An existing version is therefore skipped, even
+        // if the TOML file now contains a different definition.
         if app
             .configuration
             .workflow(deployed.workflow, deployed.version)
@@ -245,8 +245,8 @@ pub async fn with_pids(app: &App, definition: &mut Definition) -> Result<(), Unn
     Ok(())
 }
 
-/// Returns a workflow definition that contains only the field `field`. Functions for whole workflow
-/// definitions can then convert a single field of the field library.
+/// Returns a workflow definition that contains only the field `field` of the field library.
+/// Functions for whole workflow definitions can convert this result, and therefore a single field.
 fn alone(field: &Field) -> Definition {
     Definition {
         fields: vec![field.clone()],
@@ -305,8 +305,8 @@ pub async fn field_with_names(
     definition: &Definition,
 ) -> Result<(), Error> {
     field.default = app.people.value_out(Some(field), &field.default).await?;
-    // Most fields have no conditions, so there are no person ids to replace in their conditions.
-    // This check saves time, because API lists call this function for every field of a node.
+    // The conditions of a field can contain person ids, but most fields have no conditions. This
+    // check saves time, because API lists call this function for every field of a node.
     if field.hidden_when.is_some() || field.rule.is_some() {
         for text in field.people_compared_mut(&definition.people_keys()) {
             *text = app.people.names_in(text).await?;

@@ -22,8 +22,8 @@ const CARD_WAIT: Duration = Duration::from_secs(1);
 /// use this function.
 ///
 /// If `version` is set and the ticket has another version, the command is rejected. If the command
-/// completes a form, the draft of this person for this form is deleted. Before the function
-/// returns, it waits until the card (the stored summary of the ticket) contains the change.
+/// completes a form, the draft of this person for this form is deleted. At the end, the function
+/// waits until the card (the stored summary of the ticket) contains the change.
 pub async fn act(
     app: &App,
     sn: &TicketSn,
@@ -32,8 +32,8 @@ pub async fn act(
     command_id: [u8; 16],
     version: Option<i64>,
 ) -> Result<Outcome<Ticket>, ExecuteError<Ticket>> {
-    // The future of this call is large. It is stored on the heap, so that the future of `act` stays
-    // small.
+    // The future of this call is large. The future is stored on the heap, so that the future of
+    // `act` stays small.
     let executed = Box::pin(execute(app, sn, command, meta, command_id, version));
     let outcome = executed.await?;
     if let Some((node, by)) = completed_form(command, &outcome.events) {

@@ -174,7 +174,8 @@ fn check_headers(headers: &[(String, String)]) -> Result<(), UnfitReceiver> {
 /// secrets. Returns the name under which the key store contains these variables. Returns `None` if
 /// there are no variables.
 ///
-/// If the same creator sends the same variables again, they are not stored a second time.
+/// If the same creator sends the same variables again, the key store already contains the
+/// variables. In this case, nothing is stored.
 pub(crate) async fn keep_variables(
     app: &App,
     creator: &PersonId,
@@ -230,7 +231,7 @@ pub(crate) async fn keep_inputs(
 /// Stores the receiver of callbacks in the key store, because the URL and the headers may be
 /// secrets. Writes the name under which the key store contains the receiver into `callback`.
 ///
-/// If the key store already contains the same receiver, it is not stored again.
+/// If the key store already contains the same receiver, nothing is stored.
 pub(crate) async fn keep_receiver(
     app: &App,
     callback: &mut CallbackTarget,

@@ -2,12 +2,12 @@
 //! Each index row contains facets (copies of the ticket fields that filters use). Filters therefore
 //! read only the index and not the ticket documents.
 //!
-//! Many tickets have the same value of a shared facet. The shared facets are service, kind,
+//! A shared facet has the same value in many tickets. The shared facets are service, kind,
 //! category, business, tag and status. Some stores keep counters for shared facets. Such a store
 //! can count the matching tickets without reading all rows.
 //!
-//! The values of an own facet differ from ticket to ticket. The own facets are the creator and the
-//! end time. For a condition on an own facet, every row of the index range must be read.
+//! An own facet usually has a different value in each ticket. The own facets are the creator and
+//! the end time. For a condition on an own facet, every row of the index range must be read.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -22,7 +22,7 @@ use crate::app::cards::stored_card;
 use crate::app::people::NAME_MAX;
 use crate::app::tickets::SN_BYTES_MAX;
 
-/// Number of index rows that one read returns.
+/// Maximum number of index rows that one read returns.
 const STEP: usize = 500;
 /// Maximum number of values in one condition of a filter, such as a list of statuses. A comparison
 /// with 1000 values is still fast. User interfaces send fewer values.
@@ -220,8 +220,8 @@ impl Shared {
     }
 }
 
-/// The conditions on own facets. Own facets are ticket fields with different values in each ticket,
-/// such as the end time.
+/// The conditions on own facets. Own facets are ticket fields whose values usually differ from
+/// ticket to ticket, such as the end time.
 #[derive(Debug, Default)]
 struct Own {
     creator: Option<PersonId>,
@@ -467,7 +467,7 @@ async fn by_facets(app: &App, plan: &Plan, number: Number, size: usize) -> Resul
 }
 
 /// Returns one page of the tickets whose ticket numbers are in the filter. Loads the card (the
-/// stored summary) of each of these tickets, and checks the other conditions of the filter.
+/// stored summary) of each of these tickets, and checks all conditions of the filter.
 async fn by_number(
     app: &App,
     filter: &Filter,

@@ -31,9 +31,9 @@ pub struct Awaiting<'a> {
     pub attempt: u32,
 }
 
-/// Checks whether a workflow node still waits for the result of one attempt. If so, returns the
-/// ticket, the node kind and the service task (the work of the node). Otherwise, the inner `Err` is
-/// the reason as an English text.
+/// Checks whether a workflow node still waits for the result of one attempt. If the node waits,
+/// returns the ticket, the node kind and the service task (the work of the node). Otherwise, the
+/// inner `Err` is the reason as an English text.
 pub async fn awaited(
     app: &App,
     awaiting: &Awaiting<'_>,
@@ -133,8 +133,8 @@ pub async fn variables(
             variables.insert(format!("{}__display", field.key), shown);
             variables.insert(field.key.clone(), typed(field.kind, value));
         }
-        // Templates can also use the outputs of a node that has not run yet. The values of these
-        // outputs are null.
+        // Templates can also use the outputs of a node before the node has run. The values of these
+        // outputs are then null.
         for node in &definition.nodes {
             let keys = node.outputs.iter().map(|output| output.key.clone());
             for key in keys.chain(output_keys(node)) {
@@ -177,7 +177,7 @@ pub async fn variables(
         ),
         ("ticket_bk_biz_id", card.ticket.bk_biz_id().to_string()),
         // The next two variables are always empty, because tickets of this desk have no sub-tasks.
-        // They exist because templates may use them.
+        // The variables exist because templates may use them.
         ("ticket_sops_task_summary", String::new()),
         ("ticket_all_task_processors", String::new()),
         (

@@ -2,9 +2,9 @@
 //!
 //! Each API converts its request to a [`Submission`], and converts the result to its response. For
 //! a request with an idempotency key, the API first calls [`super::idempotency::opened_before`]. If
-//! the request is a repetition, that function returns the ticket of the earlier request. Otherwise,
-//! the desk would check the repeated request again, and could reject it. The reason is that the
-//! service may have changed since the first request.
+//! the request is a repetition, that function returns the ticket of the earlier request. A repeated
+//! request must not be checked again. The service may have changed since the first request, and the
+//! check could then reject the repetition.
 
 use std::collections::BTreeMap;
 
@@ -30,16 +30,17 @@ const COLLISIONS_MAX: u32 = 5;
 /// Maximum length of a tag, in characters (reference/bk-itsm.md 3.1).
 pub const TAG_MAX: usize = 32;
 
-/// The input of [`submit`]: the command that opens the ticket, the variables and the callback
-/// receiver (both can contain secrets), and the idempotency key of the request.
+/// The input of [`submit`]: the command that opens the ticket, the variables, the callback
+/// receiver, and the idempotency key of the request. The variables and the callback receiver can
+/// contain secrets.
 #[derive(Clone, Debug)]
 pub struct Submission {
     /// The command that opens the ticket. Possibly some people in the command are not registered yet.
     /// The function [`submit`] registers these people, and writes their person ids and the ticket
     /// number into the command.
     pub open: Open,
-    /// The variables for automatic workflow nodes, by variable name. The values may be secrets.
-    /// They are therefore stored in the key store and not in the ledger.
+    /// The variables for automatic workflow nodes, by variable name. The values may be secrets. The
+    /// variables are therefore stored in the key store and not in the ledger.
     pub variables: BTreeMap<String, String>,
     /// The URL and the headers for callbacks about the ticket. This value is set if `open.callback`
     /// is set. The URL and the headers may be secrets, so they are stored in the key store.
@@ -68,10 +69,10 @@ impl From<Error> for SubmitError {
 /// - Check the request. If the new ticket is created from an existing ticket, also check the existing
 ///   ticket.
 /// - Register people without a person id. Store the variables and the callback receiver in the key
-///   store, because they can contain secrets.
+///   store, because these values can be secrets.
 /// - Open the ticket, and delete the draft of this ticket.
-/// - Wait until the card (the stored summary of the ticket) is stored, because ticket lists are
-///   read from the cards.
+/// - Wait until the card (the stored summary of the ticket) is stored, because ticket lists are read
+///   from the cards.
 ///
 /// If a check fails, no data is stored and no person is registered. Otherwise, the function returns
 /// the event that opened the ticket.

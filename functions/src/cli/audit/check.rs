@@ -10,8 +10,8 @@ use crate::cli::target::Target;
 use crate::cli::{Change, CommandError};
 use crate::stream::index::{Arrived, Indexer, TAMPERED};
 
-/// The longest normal time from the storage of a commit until the feed (the ordered list of all
-/// commits) contains the commit, in milliseconds.
+/// The longest normal delay in milliseconds between the storage of a commit and its entry in the
+/// feed (the ordered list of all commits).
 const INDEXING_MAX_MS: i64 = 60_000;
 
 pub(super) async fn check(

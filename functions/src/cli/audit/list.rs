@@ -18,8 +18,7 @@ pub struct List {
     pub kind: Option<String>,
 }
 
-/// The totals of one stream. They also contain the feed position and the time of the last commit of
-/// the stream.
+/// The totals of one stream, with the feed position and the time of the last commit of the stream.
 #[derive(Default)]
 struct Totals {
     commits: u64,

@@ -42,8 +42,8 @@ pub use rebuild::rebuild_view;
 
 /// The largest number of commits that one read returns.
 const PAGE: usize = 1000;
-/// The largest number of entries in a printed list. Some lists contain signs that another program
-/// changed the ledger. Other lists contain streams and messages whose processing failed.
+/// The largest number of entries in a printed list. One list contains the streams and messages
+/// whose processing failed. Another list contains signs that another program changed the ledger.
 const PARKED_MAX: usize = 1000;
 
 #[derive(Debug, Args)]

@@ -89,8 +89,8 @@ pub async fn rebuild_view(
 
 /// Processes every stream of the ledger again. The card of a stream (the stored state) contains the
 /// number of its last commit, and the processing starts at this commit. The function then updates
-/// the board (the totals of the service desk). With `--dry-run`, it only prints the last position
-/// of the ledger.
+/// the board (the totals of the service desk). With `--dry-run`, the function only prints the last
+/// position of the ledger.
 pub(super) async fn follow_again(
     target: &Target,
     change: Change,

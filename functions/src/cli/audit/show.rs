@@ -122,8 +122,8 @@ fn print_text(report: &Value) {
 }
 
 /// Returns the sequence number that a stream had at a position of the feed (the ordered list of all
-/// commits). This is the number of the last event of the stream at or before the position. The
-/// result is 0 if the stream had no event.
+/// commits). The sequence number is the number of the last event of the stream at or before the
+/// position. The result is 0 if the stream had no event.
 async fn sequence_at(ledger: &Ledger, stream: &str, until: i64) -> Result<i64, Error> {
     let (mut sequence, mut position) = (0, 0);
     while position < until {

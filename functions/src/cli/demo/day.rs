@@ -27,8 +27,8 @@ const REQUESTERS: [&str; 8] = [
     "lisi", "chenwen", "chuyi", "weier", "jiangsan", "shenwu", "hanliu", "yangqi",
 ];
 
-/// The totals of the simulated day. The simulation itself counts them, independently of the service
-/// desk.
+/// The totals of the simulated day. The simulation itself counts its actions, and does not read
+/// these totals from the service desk.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
     pub(super) refused: u64,
@@ -173,8 +173,8 @@ impl Client {
     }
 }
 
-/// A random number generator. Two generators with the same seed produce the same numbers, so they
-/// also produce the same simulated day.
+/// A random number generator. Two generators with the same seed produce the same numbers and
+/// therefore the same simulated day.
 struct Dice(SeededRng);
 
 impl Dice {
@@ -224,7 +224,8 @@ pub(super) async fn drive(
     Ok(tally)
 }
 
-/// The simulation of one ticket. It performs the actions of all people who work on this ticket.
+/// The simulation of one ticket. The simulation performs the actions of all people who work on this
+/// ticket.
 struct TicketRun {
     client: Client,
     dice: Dice,
@@ -256,8 +257,8 @@ impl TicketRun {
                 return Ok((sn, self.refused, true));
             }
             if self.dice.percent(3) {
-                // Before each action on the ticket, the simulation stops with a probability of 3
-                // percent and leaves the ticket open.
+                // Before each action, the simulation of the ticket ends with a probability of 3
+                // percent. The ticket then stays open.
                 return Ok((sn, self.refused, false));
             }
             let Some(step) = status["current_steps"]

@@ -1,6 +1,6 @@
 //! Adds notifications to the demo. The module starts a mail relay and a chat robot on this machine,
-//! and stores the addresses of some approvers. At the end of the simulated day, it returns how many
-//! notifications and messages were sent.
+//! and stores the addresses of some approvers. At the end of the simulated day, the module returns
+//! how many notifications and messages were sent.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +16,8 @@ use crate::App;
 use crate::app::notifications::definitions::Definitions;
 use crate::queue::send::CHANNEL;
 
-/// The access token and the signing secret of the imitated DingTalk robot. Both are only for the
-/// demo.
+/// The access token and the signing secret of the imitated DingTalk robot. The token and the secret
+/// are only for the demo.
 const ROBOT: (&str, &str) = ("demo-robot", "SECdemo-robot");
 /// Some approvers of the demo company: the user name and the addresses for notifications. The mail
 /// relay of the demo refuses the address `nobody@...`.
@@ -43,8 +43,8 @@ pub(super) struct Channels {
 
 impl Channels {
     /// Starts the imitated mail relay and the imitated chat robot. Then defines two channel
-    /// accounts (configured senders of messages): one sends to the relay, and the other sends to
-    /// the robot.
+    /// accounts (configured senders of messages). The account `mail` sends to the relay, and the
+    /// account `robot` sends to the robot.
     pub(super) async fn start(app: &App) -> Result<Self, String> {
         let text = |error: std::io::Error| format!("cannot listen for messages: {error}");
         let mails = TcpListener::bind("127.0.0.1:0").await.map_err(text)?;
@@ -80,9 +80,9 @@ impl Channels {
         Ok(())
     }
 
-    /// Waits until no mail is waiting. Messages for the chat robot can still wait, because the
-    /// robot limits the number of messages per minute. Returns the numbers of notifications, mails
-    /// and robot messages, as JSON and as text.
+    /// Waits until every mail is sent or has failed. Messages for the chat robot can still wait,
+    /// because the robot limits the number of messages per minute. Returns the numbers of
+    /// notifications, mails and robot messages, as JSON and as text.
     pub(super) async fn summary(&self, client: &Client) -> Result<(Value, String), String> {
         let list = async |path: &str| client.request("GET", path, "admin", Value::Null).await;
         let is_waiting = |open: &Value| {

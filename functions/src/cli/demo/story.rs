@@ -1,5 +1,5 @@
 //! Executes the scripted part of the demo, in which an incident causes a change. The demo processes
-//! both tickets through the APIs.
+//! the incident and the change as two tickets through the APIs.
 //!
 //! The form of the change gets its options from another system. Two parallel approvals accept the
 //! change. Then a countersign node (all approvers must agree) sends the change back. The creator

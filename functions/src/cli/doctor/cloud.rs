@@ -26,9 +26,9 @@ use crate::stream::{parked, project};
 /// all commits) and the views (stored tables) should contain each commit that is older than this
 /// time.
 const PROCESSING_MAX_MS: i64 = 60_000;
-/// The command `doctor` searches a commit in the feed only if the commit is younger than this age,
-/// in milliseconds. A search for older commits would read the whole feed. The command `audit check`
-/// performs this larger search.
+/// Maximum age of the commits that the command `doctor` searches in the feed, in milliseconds. A
+/// search for older commits would read the whole feed. The command `audit check` performs this
+/// larger search.
 const RECENT_MS: i64 = 24 * 3_600_000;
 /// The largest number of feed pages that the check of the cards reads. A card is the stored state
 /// of one ticket. The feed is the ordered list of all commits, and each page of the feed contains
@@ -334,7 +334,8 @@ async fn outdated_cards(cloud: &Cloud) -> Result<Vec<String>, Error> {
     };
     let mut behind = BTreeSet::new();
     let mut checked = 0;
-    // Feed pages of the last minute are skipped. The desk possibly still processes their commits.
+    // Feed pages of the last minute are skipped, because the desk may still process the commits on
+    // these pages.
     for number in (1..=newest.number)
         .rev()
         .take_while(|number| newest.number - number < PAGES_MAX)

@@ -19,8 +19,7 @@ use crate::stream::{parked, project};
 
 /// The largest normal number of commits that are missing in the views (stored tables).
 const LAG_MAX: i64 = 10_000;
-/// The advice for failed callbacks contains the first stream with failed callbacks. This constant
-/// is the largest number of additional streams in this advice.
+/// Maximum number of streams that the advice for failed callbacks lists after the first stream.
 const SHOWN_MAX: usize = 4;
 /// The largest number of missing uploads in the text of one check result.
 const NAMED_MAX: usize = 5;
@@ -148,8 +147,8 @@ fn permissions(data: &Path) -> Option<Finding> {
 }
 
 /// Returns advice for a problem with a database file. If the service desk is stopped, SQLite can
-/// need write access before it can read the file. The advice is then to start the service desk
-/// once. In all other situations, the function returns the advice `otherwise`.
+/// need write access for reading the file. The advice is then to start the service desk once. In
+/// all other situations, the function returns the advice `otherwise`.
 fn next_step(data: &Path, name: &str, is_running: bool, otherwise: &'static str) -> &'static str {
     if !is_running && has_unread_log(data, name) {
         START
@@ -185,9 +184,9 @@ fn is_denied(data: &Path, name: &str) -> bool {
         .is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
-/// Returns the last part of the advice for failed callbacks. The first part of the advice contains
-/// the first entry of `failing`. This last part lists the streams of at most [`SHOWN_MAX`] further
-/// entries.
+/// Returns the last part of the advice for failed callbacks: the streams of at most [`SHOWN_MAX`]
+/// entries of `failing`. The first entry is omitted, because the first part of the advice contains
+/// this entry.
 fn others(failing: &[Entry]) -> String {
     let names: Vec<&str> = failing
         .iter()

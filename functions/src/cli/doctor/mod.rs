@@ -31,7 +31,7 @@ struct Finding {
     found: String,
     /// The advice for the operator. The value is `None` if the check found no problem.
     advice: Option<String>,
-    /// Whether the result is only a warning. With a warning, the service desk works, but the
+    /// True if the result is only a warning. With a warning, the service desk works, but the
     /// operator should follow the advice.
     is_warning: bool,
 }

@@ -1,6 +1,6 @@
 //! Imitates a custom robot of a DingTalk group (reference/notifications.md, section 1.2). The imitation
-//! checks the token, the time, the signature, the content and the rate of messages. Even if it refuses a
-//! message, it responds with HTTP status 200, as DingTalk does.
+//! checks the token, the time, the signature, the content and the rate of messages. A refused message
+//! also gets a response with HTTP status 200, in the same way as from DingTalk.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -26,7 +26,7 @@ const PER_MINUTE: usize = 20;
 const BLOCKED_MS: i64 = 600_000;
 /// Maximum size of the body of a message, in bytes.
 const BODY_MAX: usize = 20_000;
-/// Maximum number of accepted messages that the robot stores, so that tests can check them.
+/// Maximum number of accepted messages that the robot stores. Tests read the stored messages.
 const KEPT_MAX: usize = 10_000;
 
 #[derive(Debug, Default)]
@@ -36,8 +36,8 @@ struct Seen {
     accepted: Vec<Value>,
 }
 
-/// An imitation of a DingTalk robot. It accepts only requests that contain its token and are signed with its
-/// secret.
+/// An imitation of a DingTalk robot. The robot accepts only requests that contain its token and are signed
+/// with its secret.
 pub struct Robot {
     token: String,
     secret: String,

@@ -1,5 +1,5 @@
-//! Imitates a mail relay. The imitation accepts mails over SMTP without encryption (RFC 5321). It
-//! refuses mails to `nobody@...`, as a real relay refuses mails to an unknown address.
+//! Imitates a mail relay. The imitation accepts mails over SMTP without encryption (RFC 5321). The
+//! imitation refuses mails to `nobody@...`, as a real relay refuses mails to an unknown address.
 
 use std::sync::{Arc, Mutex};
 
@@ -13,7 +13,8 @@ const KEPT_MAX: usize = 100_000;
 /// Maximum length of a line that a mail client sends, in bytes. After a longer line, the mail relay
 /// closes the connection.
 const LINE_MAX: usize = 4_096;
-/// The header that contains the root id of all mails about one ticket.
+/// The start of the mail header that contains the ticket number. All mails about one ticket have
+/// the same header.
 const REFERENCES: &str = "References: <ticket.";
 
 /// A mail that the imitated mail relay accepted.
@@ -26,7 +27,8 @@ pub struct Accepted {
     pub at: Moment,
 }
 
-/// An imitation of a mail relay. It stores the mails that it accepts, and sends no mails.
+/// An imitation of a mail relay. The relay stores the mails that the relay accepts, and sends no
+/// mails.
 pub struct Relay {
     clock: Arc<dyn Clock>,
     accepted: Mutex<Vec<Accepted>>,
