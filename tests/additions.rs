@@ -40,7 +40,7 @@ impl Copy {
         };
         // The test changes the version number of the copy. Cargo identifies a crate by its name, version
         // and relative path. With the same version, Cargo would replace the compiled crates of the
-        // original source tree by those of the copy.
+        // original source tree by the compiled crates of the copy.
         let manifest = std::fs::read_to_string(copy.path("Cargo.toml")).expect("readable");
         let other = manifest.replacen("version = \"0.", "version = \"1000.", 1);
         assert_ne!(manifest, other);

@@ -136,9 +136,9 @@ async fn file_directory() {
     directory::contract::answers(&file).await;
 }
 
-/// The directory (people and departments) has two adapters: one reads a file, and one sends HTTP
-/// requests. This test runs the contract tests of the directory on the HTTP adapter. It also checks
-/// that this adapter caches each response for a limited time.
+/// The directory (people and departments) has two adapters: the first adapter reads a file, and the second
+/// adapter sends HTTP requests. This test runs the contract tests of the directory on the HTTP adapter. It
+/// also checks that this adapter caches each response for a limited time.
 #[tokio::test]
 async fn http_directory() {
     use axum::extract::{Path, State};
@@ -551,8 +551,8 @@ async fn a_stream_over_1_mb_and_5000_events_accepts_commands() {
     }
 }
 
-/// A variant of the aggregate `NumberSequence` with another function `evolve`. A later version of
-/// the program can contain such a change.
+/// A variant of the aggregate `NumberSequence` with another function `evolve`. A later version of the
+/// program can change `evolve` in this way.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 struct Changed {
     issued: i64,
@@ -609,9 +609,10 @@ async fn a_snapshot_of_other_code_is_ignored() {
         .await
         .expect("back")
         .remove(0);
-    // A snapshot contains a fingerprint of the program code that wrote it. The stream `number_sequence-a`
-    // gets a wrong snapshot with the fingerprint of other code. The stream `number_sequence-b` gets an
-    // unreadable snapshot with the current fingerprint. The ledger must ignore both snapshots.
+    // A snapshot contains a fingerprint of the program code that wrote the snapshot. The stream
+    // `number_sequence-a` gets a wrong snapshot with the fingerprint of other code. The stream
+    // `number_sequence-b` gets an unreadable snapshot with the current fingerprint. The ledger must ignore
+    // both snapshots.
     for (stream, fingerprint, state) in [
         (
             "number_sequence-a",

@@ -101,7 +101,7 @@ fn use_cases_import_no_trigger() {
 }
 
 /// Returns the imports between the top-level modules of a crate. For each module, the set contains the
-/// other modules that it imports. Imports in test code are ignored.
+/// other modules that this module imports. Imports in test code are ignored.
 fn imports(krate: &str) -> BTreeMap<String, BTreeSet<String>> {
     let source = root().join(krate).join("src");
     let top = |path: &Path| {
@@ -154,8 +154,8 @@ fn imports(krate: &str) -> BTreeMap<String, BTreeSet<String>> {
 /// empty if no cycle exists.
 fn cycle(imports: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<String> {
     let mut left = imports.clone();
-    // The loop removes the modules that import no module in `left`, because these modules cannot be a
-    // part of a cycle.
+    // The loop removes each module that imports no module in `left`, because this module cannot be a part
+    // of a cycle.
     loop {
         let names: BTreeSet<String> = left.keys().cloned().collect();
         let before = left.len();
@@ -680,9 +680,9 @@ fn no_other_list_of_aggregates_exists() {
     }
 }
 
-/// The registry (the list of all kinds of streams) must contain every kind of stream exactly once.
-/// If a kind of stream has deadlines, the list of the work queues must contain its queue. In the
-/// deployment template, at least one role must have the right to write to the streams of each kind.
+/// The registry (the list of all kinds of streams) must contain every kind of stream exactly once. If a
+/// kind of stream has deadlines, the list of the work queues must contain the queue for these deadlines.
+/// In the deployment template, at least one role must have the right to write to the streams of each kind.
 #[test]
 fn the_registry_matches_the_table_the_catalog_and_the_template() {
     let mut registered: Vec<&str> = REGISTRY.iter().map(|row| row.name()).collect();
@@ -697,8 +697,8 @@ fn the_registry_matches_the_table_the_catalog_and_the_template() {
         }
     }
     let template = read(&root().join("infra/deploy/template.yaml"));
-    // Only the command `ledgerdesk serve` writes to `ledger` streams: it records a loss of commits that an
-    // operator accepted. Cloud functions do not write to these streams.
+    // Only the command `ledgerdesk serve` writes to `ledger` streams. The command records a loss of
+    // commits that an operator accepted. Cloud functions do not write to these streams.
     for name in aggregates.iter().filter(|name| **name != "ledger") {
         let keys = [format!("{name}-*"), format!("{name},")];
         assert!(

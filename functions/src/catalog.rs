@@ -13,11 +13,11 @@ use crate::queue::{self, Execute};
 pub enum Trigger {
     /// An HTTP request starts the function. The router handles the request.
     Http { router: fn(App) -> Router },
-    /// Each new commit starts the function, in the order of each stream. In the cloud, the commits come from
-    /// the change stream of the DynamoDB table that stores the commits. On one machine, the commits come from
-    /// the feed (the sequence of all commits).
+    /// Each new commit starts the function. The commits of one stream arrive in order. In the cloud, the
+    /// commits come from the change stream of the DynamoDB table that stores the commits. On one machine, the
+    /// commits come from the feed (the sequence of all commits).
     Journal,
-    /// Each new page of the feed (the sequence of all commits) starts the function.
+    /// Each new page (list of commits) of the feed (the sequence of all commits) starts the function.
     Feed,
     /// Each message in one queue starts the function. The queue has the same name as the function.
     Queue {
@@ -28,9 +28,9 @@ pub enum Trigger {
         concurrency: usize,
     },
     /// Each message from a robot starts the function. In the cloud, the messages come from the queue `fleet`.
-    /// On one machine, they come from the MQTT broker.
+    /// On one machine, the messages come from the MQTT broker.
     Fleet,
-    /// A schedule starts the function. On one machine, the interval is `ms` milliseconds.
+    /// A schedule starts the function. On one machine, the function starts every `ms` milliseconds.
     Sweep { ms: u64 },
 }
 

@@ -1,7 +1,8 @@
-//! Lists all aggregate types and all projections (documents that summarize the events of many streams).
-//! The entry of an aggregate type contains its card (the stored summary), its reactions (functions that
-//! request further work after an event) and the handler of its deadlines. The only other list of
-//! aggregates is the table in the crate `events`.
+//! Lists all aggregate types and all projections (documents that summarize the events of many streams). The
+//! entry of an aggregate type contains its card (the stored summary) and the handler of its deadlines. The
+//! entry also contains its reactions (functions that request further work after an event). Only two other
+//! files contain a list of aggregates: the table in the crate `events`, and the list of cards in
+//! `domain/src/views/mod.rs`.
 //!
 //! To add an aggregate, make these changes:
 //!
@@ -201,8 +202,8 @@ pub static REGISTRY: Registry = &[
 /// All projections of the desk.
 pub static PROJECTIONS: Projections = &[&Of::<DeskBoard>(PhantomData)];
 
-/// Returns all lists for which the views store the number of entries. Each result contains the name of a view
-/// and the name of a list in this view.
+/// Returns all lists for which the views (stored tables) also store the number of entries. Each result
+/// contains the name of a view and the name of a list in this view.
 pub fn counted() -> Vec<(&'static str, &'static str)> {
     let lists = REGISTRY
         .iter()
@@ -213,7 +214,8 @@ pub fn counted() -> Vec<(&'static str, &'static str)> {
 }
 
 /// Returns true if the stream contains configuration. Also returns true if the type of the stream is unknown.
-/// A person is then warned about the stream, which is safer than no warning.
+/// The report of an erasure (removal of personal data) lists the streams with the result true. An additional
+/// stream in this list is safer than a missing stream.
 pub fn is_configuration(stream: &str) -> bool {
     find(REGISTRY, stream).is_none_or(|row| row.role() == StreamRole::Configuration)
 }

@@ -34,7 +34,8 @@ async fn relay() -> (u16, Arc<Relay>) {
     (port, relay)
 }
 
-/// Starts a desk whose only channel account is the relay. The user admin has an address.
+/// Starts a desk whose only channel account (configured sender) is the mail relay. The user admin has an e-mail
+/// address.
 async fn desk(folder: &Path, port: u16) -> Served {
     let accounts = folder.join("accounts.toml");
     let text = format!(

@@ -118,7 +118,8 @@ impl Desk {
 }
 
 impl Desk {
-    /// Approves nine of ten tickets and leaves the others open. On a real desk, most tickets have ended.
+    /// Approves nine of ten tickets and leaves the other tickets open. On a real desk, most tickets have
+    /// ended too.
     async fn end_most(&mut self) {
         for (number, sn) in std::mem::take(&mut self.to_end)
             .into_iter()

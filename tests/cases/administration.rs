@@ -19,8 +19,8 @@ fn definition(name: &str) -> Value {
     })
 }
 
-/// Every commit that changes the configuration records the person, the app and the channel (the API) of
-/// the request (cases/first-use.md, fault F4).
+/// Every commit that changes the configuration records the person, the app (the client program) and the
+/// channel (the API) of the request (cases/first-use.md, fault F4).
 #[tokio::test]
 async fn every_configuration_commit_names_the_person_app_and_channel() {
     let desk = TestDesk::open().await;
@@ -177,8 +177,8 @@ async fn every_configuration_commit_names_the_person_app_and_channel() {
         "{kinds:?}"
     );
 
-    // If a request over the BlueKing API contains no user name, the commit records the app, and `system` as
-    // the person.
+    // If a request over the BlueKing API contains no user name, the commit records the app (the client
+    // program), and `system` as the person.
     let head = desk.head().await;
     desk.must(
         "create_service_catalog",
@@ -313,7 +313,7 @@ async fn a_category_is_not_moved_below_an_unknown_parent() {
 }
 
 /// If a client sends the same create request several times with the same idempotency key, the desk creates
-/// only one item, for example one service (cases/hostile-and-broken.md, case 3).
+/// only one item (such as a service) (cases/hostile-and-broken.md, case 3).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_creation_with_one_key_creates_one_item() {
     let directory = tempfile::tempdir().expect("a directory");

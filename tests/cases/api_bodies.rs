@@ -498,9 +498,9 @@ fn operations(document: &Value) -> Vec<(String, String, Value)> {
         .collect()
 }
 
-/// Operations that reject even a valid body in this test, and the status of the response. For some of
-/// these operations, the item in the path does not exist (status 404). For the others, the ticket is in a
-/// state that does not allow the operation (status 409).
+/// Operations that reject even a valid body in this test, and the status of the response. For some of these
+/// operations, the item in the path does not exist (status 404). For the other operations, the ticket is in
+/// a state that does not allow the operation (status 409).
 const REJECTED: [(&str, u16); 12] = [
     ("POST /v1/cases/{case}/process", 404),
     ("POST /v1/notifications/{notification}/read", 404),
@@ -1409,7 +1409,8 @@ async fn a_definition_reports_every_wrong_member_with_its_pointer() {
         "/definition/transitions/1/to",
     ];
     assert_eq!((status, fields), (400, expected.to_vec()), "{answer}");
-    // A client can read a definition from the desk and send the same definition back. The desk accepts it.
+    // A client can read a definition from the desk and send the same definition back. The desk accepts this
+    // definition.
     let (status, created) = desk
         .v1(
             "POST",

@@ -675,8 +675,8 @@ async fn a_desk_does_not_start_without_commits_it_published() {
             && reason.contains("--accept-lost-commits"),
         "{reason}"
     );
-    // The test also deletes the views (lists that are computed from the ledger). The file of published
-    // heads still shows that commits are missing, so the desk does not start.
+    // The test also deletes the views (lists that are computed from the ledger). The file of published heads
+    // (ledger hashes) still shows that commits are missing, so the desk does not start.
     for name in ["views.db", "views.db-wal", "views.db-shm"] {
         std::fs::remove_file(data.join(name)).ok();
     }

@@ -30,7 +30,8 @@ fn lines(export: &str) -> Vec<Value> {
         .collect()
 }
 
-/// Sends the request `GET /v1/tickets` as an app on behalf of the user admin. Returns the HTTP status.
+/// Sends the request `GET /v1/tickets` as an app (a client program) on behalf of the user admin. Returns the
+/// HTTP status.
 async fn status_as(desk: &Served, code: &str, secret: &str) -> u16 {
     let request = client()
         .get(format!("{}/v1/tickets?list=all", desk.base))
@@ -223,8 +224,8 @@ fn an_auditor_lists_streams_and_reads_names() {
     assert_eq!(replayed["position"], last);
 }
 
-/// The desk can read the secrets of apps from a file or from standard input. Secrets in command-line
-/// arguments are visible to other users of the machine (cases/hostile-and-broken.md, case 25;
+/// The desk can read the secrets of apps (client programs) from a file or from standard input. Secrets in
+/// command-line arguments are visible to other users of the machine (cases/hostile-and-broken.md, case 25;
 /// cases/first-use.md, section 6).
 #[tokio::test]
 async fn apps_are_registered_from_files_and_standard_input() {
@@ -289,9 +290,9 @@ async fn apps_are_registered_from_files_and_standard_input() {
         (&json!(false), &json!(false))
     );
 
-    // The option `--app-file` names a file with the codes and secrets of apps. If a line of this file is
-    // invalid, the error contains the line number. The error does not contain the text of the line,
-    // because the text may contain a secret.
+    // The option `--app-file` names a file with the codes and secrets of apps (client programs). If a line of
+    // this file is invalid, the error contains the line number. The error does not contain the text of the
+    // line, because the text may contain a secret.
     std::fs::write(&file, "first:a-secret-of-the-first-app\nonly-a-secret\n").unwrap();
     let failed = Served::start_with(&data, &["--app-file", file.to_str().unwrap()])
         .map(|desk| desk.base.clone())
@@ -302,7 +303,7 @@ async fn apps_are_registered_from_files_and_standard_input() {
     );
 }
 
-/// A running desk rejects the requests of an app directly after the app is disabled
+/// A running desk rejects the requests of an app (a client program) directly after the app is disabled
 /// (cases/hostile-and-broken.md, case 25).
 #[tokio::test]
 async fn a_disabled_app_is_rejected_without_a_restart() {
@@ -341,8 +342,8 @@ async fn a_disabled_app_is_rejected_without_a_restart() {
         404
     );
 
-    // The command `app` lists, adds, disables and enables apps. With the option `--url`, the command sends
-    // requests to a running desk.
+    // The command `app` lists, adds, disables and enables apps (client programs). With the option `--url`,
+    // the command sends requests to a running desk.
     let file = directory.path().join("app");
     std::fs::write(&file, format!("{}:{}\n", APP.0, APP.1)).unwrap();
     let app = |arguments: &[&str]| {
@@ -399,8 +400,8 @@ async fn a_disabled_app_is_rejected_without_a_restart() {
         .contains("admin through test_app")
     );
 
-    // A disabled app stays disabled after a restart of the desk. This is also true if the restarted desk gets
-    // the code and the secret of this app in the option `--app`.
+    // A disabled app (client program) stays disabled after a restart of the desk. This is also true if the
+    // restarted desk gets the code and the secret of this app in the option `--app`.
     assert_eq!(
         desk.v1("POST", "apps/other/disable", "admin", json!({}))
             .await
@@ -412,7 +413,8 @@ async fn a_disabled_app_is_rejected_without_a_restart() {
     assert_eq!(status_as(&desk, "other", "secret-of-the-other").await, 401);
 }
 
-/// An app with a secret that is too long is rejected and is not registered (cases/first-use.md, section 6).
+/// An app (a client program) with a secret that is too long is rejected and is not registered
+/// (cases/first-use.md, section 6).
 #[tokio::test]
 async fn an_app_whose_secret_is_rejected_is_not_registered() {
     let directory = tempfile::tempdir().unwrap();
@@ -449,8 +451,8 @@ async fn an_app_whose_secret_is_rejected_is_not_registered() {
     );
 }
 
-/// The secret of the demo app is public. A desk therefore accepts this secret only if the desk was started
-/// with the option `--demo` (cases/first-use.md, section 6).
+/// The secret of the demo app (a client program) is public. A desk therefore accepts this secret only if the
+/// desk was started with the option `--demo` (cases/first-use.md, section 6).
 #[tokio::test]
 async fn the_demo_secret_is_valid_only_with_the_option_demo() {
     let demo = ("demo_app", "demo-secret-for-trials-only");
@@ -481,8 +483,8 @@ async fn the_demo_secret_is_valid_only_with_the_option_demo() {
 }
 
 /// If other machines can reach the address of a desk, the option `--demo` also requires the option
-/// `--demo-on-network`. The reason is that the secret of the demo app is public (cases/first-use.md,
-/// section 6).
+/// `--demo-on-network`. The reason is that the secret of the demo app (a client program) is public
+/// (cases/first-use.md, section 6).
 #[test]
 fn the_demo_listens_on_the_network_only_if_that_is_confirmed() {
     let directory = tempfile::tempdir().unwrap();
@@ -1086,8 +1088,9 @@ async fn the_name_of_a_person_in_a_path_is_not_logged() {
     }
 }
 
-/// A file with the codes and secrets of apps may contain a byte order mark, CRLF line ends and repeated
-/// lines. Two lines with different secrets for one app are rejected (cases/hostile-and-broken.md, case 25).
+/// A file with the codes and secrets of apps (client programs) may contain a byte order mark, CRLF line ends
+/// and repeated lines. Two lines with different secrets for one app are rejected
+/// (cases/hostile-and-broken.md, case 25).
 #[tokio::test]
 async fn an_app_file_accepts_editor_formats_and_names_each_app_once() {
     let directory = tempfile::tempdir().unwrap();

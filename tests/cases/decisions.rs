@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use tests::form;
 use tests::process::{Served, client, run};
 
-/// Imports a service whose workflow contains `node` (id 3) between the submit node and the node END. The
-/// form contains the title and `field`. Returns the id of the service.
+/// Imports a service whose workflow contains `node` (id 3) between the submit node (the first node) and the
+/// node END. The form contains the title and `field`. Returns the id of the service.
 async fn service(desk: &Served, name: &str, node: Value, field: Value) -> Value {
     let line = |from: i64, to: i64| json!({ "from": from, "to": to, "condition_type": "default" });
     let nodes = json!([
@@ -221,8 +221,8 @@ async fn a_decision_keeps_its_reason_without_a_reason_field() {
     }
 }
 
-/// If the form of an approval node has a field for the reason, the desk stores the reason twice: in this
-/// field and in the event of the vote (cases/first-use.md, fault F3).
+/// The form of an approval node can have a field for the reason. The desk then stores the reason twice: in
+/// this field and in the event of the vote (cases/first-use.md, fault F3).
 #[tokio::test]
 async fn a_reason_is_in_the_vote_and_in_the_reason_field_of_the_form() {
     let data = tempfile::tempdir().expect("a directory");
@@ -297,8 +297,8 @@ async fn a_reason_is_in_the_vote_and_in_the_reason_field_of_the_form() {
     }
 }
 
-/// Each operation with a message stores this message, and the desk shows it in later reads
-/// (cases/first-use.md, fault F3).
+/// Each operation with a message stores this message, and later reads return the message (cases/first-use.md,
+/// fault F3).
 #[tokio::test]
 async fn every_operation_keeps_its_message() {
     let data = tempfile::tempdir().expect("a directory");
@@ -717,7 +717,8 @@ async fn two_users_with_one_idempotency_key_never_share_a_ticket() {
         by_zhangsan, 1,
         "the request of the second user is a separate command: {history}"
     );
-    // Over `/v1`, two users with the same idempotency key do not get the same ticket either.
+    // Over `/v1`, the desk rejects the request of a second user with the same idempotency key. This user does
+    // not get the ticket of the first user.
     let body = json!({ "service_id": 22, "fields": { "title": "a", "apply_content": "b", "ZHIDINGSHENPIREN": "zhangsan" } });
     let key = [("idempotency-key", "v")];
     assert_eq!(

@@ -10,8 +10,8 @@ use std::process::{Command, Stdio};
 
 use tests::process::{program, root};
 
-/// The test makes a shell script from a document. The script waits until a started server responds. It checks
-/// ten times per second whether the server responds. After this number of checks, the script fails.
+/// The test makes a shell script from a document. The script waits until a started server responds. The script
+/// checks ten times per second whether the server responds, and fails after this number of checks.
 const LOOKS: u32 = 600;
 /// Port numbers of HTTP servers in the documents. The test replaces each of these numbers by the number of a
 /// free port.

@@ -44,8 +44,8 @@ async fn opened(desk: &Served, user: &str, body: Value) -> String {
     answer["sn"].as_str().expect("a number").to_owned()
 }
 
-/// Saves a draft and a template of a form on behalf of the given user. Checks that this user can read
-/// both.
+/// Saves a draft and a template of a form on behalf of the given user. Checks that this user can read the
+/// draft and the template.
 async fn drafted(desk: &Served, user: &str) {
     let (status, answer) = desk
         .v1(
@@ -289,9 +289,9 @@ async fn views_seal_personal_values_also_after_a_rebuild() {
     in_plain("after a rebuild");
 }
 
-/// A ticket may contain secret variables for its automatic nodes. The desk stores their values only in
-/// the key store (the file with keys of people). A response, an event, a view (computed list) or an
-/// export never contains these values (cases/hostile-and-broken.md, case 10).
+/// A ticket may contain secret variables for its automatic nodes. The desk stores the values of these
+/// variables only in the key store (the file with keys of people). A response, an event, a view (computed
+/// list) or an export never contains these values (cases/hostile-and-broken.md, case 10).
 #[tokio::test]
 async fn variables_of_automatic_nodes_are_in_no_response_and_export() {
     let directory = tempfile::tempdir().expect("a directory");

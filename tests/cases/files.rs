@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tests::TestDesk;
 use tests::process::{APP, Served, client, resident_kib};
 
-/// Returns a request to `/v1` that the test app sends on behalf of the user lisi.
+/// Returns a request to `/v1` that the test app (a client program) sends on behalf of the user lisi.
 fn request_for(desk: &Served, method: &str, path: &str) -> reqwest::RequestBuilder {
     let method: reqwest::Method = method.parse().expect("a method");
     client()
@@ -377,8 +377,8 @@ async fn unfinished_uploads_of_one_person_are_bounded() {
     assert_eq!(others.status(), 201, "another person may still upload");
 }
 
-/// If clients start downloads and do not read them, these downloads use little memory of the desk. The number
-/// of such downloads is limited (cases/hostile-and-broken.md, case 6).
+/// If clients start downloads and do not read the content, these downloads use little memory of the desk. The
+/// number of unread downloads is limited (cases/hostile-and-broken.md, case 6).
 #[tokio::test]
 async fn unread_downloads_take_little_memory() {
     let directory = tempfile::tempdir().unwrap();

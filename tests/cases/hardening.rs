@@ -24,8 +24,8 @@ fn host(desk: &Served) -> &str {
 /// Sends bytes to the desk on a new connection. Returns all bytes that the desk sends back.
 async fn raw(desk: &Served, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(host(desk)).await.expect("a connection");
-    // A write error is ignored, because a server may respond and close the connection before it has read
-    // all bytes.
+    // A write error is ignored, because a server may respond and close the connection before the server has
+    // read all bytes.
     let _ = stream.write_all(bytes).await;
     let mut answer = Vec::new();
     let mut piece = [0; 4096];
@@ -38,7 +38,8 @@ async fn raw(desk: &Served, bytes: &[u8]) -> Vec<u8> {
     answer
 }
 
-/// Returns the value of the header `X-Bkapi-Authorization` with an app code and a secret.
+/// Returns the value of the header `X-Bkapi-Authorization` with the code and the secret of an app (a client
+/// program).
 fn authorization(code: &str, secret: &str) -> String {
     json!({ "bk_app_code": code, "bk_app_secret": secret }).to_string()
 }
@@ -51,8 +52,8 @@ async fn service(router: Router) -> String {
     base
 }
 
-/// If many clients open connections and send only a part of a request head, the desk still responds to health
-/// checks and other requests (cases/hostile-and-broken.md, case 2).
+/// Many clients open connections and send only a part of a request head (request line and headers). The desk
+/// still responds to health checks and other requests (cases/hostile-and-broken.md, case 2).
 #[tokio::test]
 async fn half_open_connections_do_not_stop_health() {
     let directory = tempfile::tempdir().unwrap();
@@ -84,8 +85,8 @@ async fn half_open_connections_do_not_stop_health() {
     assert!(open.len() > 256, "{} connections were opened", open.len());
 }
 
-/// If a client never completes the head of its request, the desk closes the connection
-/// (cases/hostile-and-broken.md, case 2).
+/// If a client never completes the head (request line and headers) of a request, the desk closes the
+/// connection (cases/hostile-and-broken.md, case 2).
 #[tokio::test]
 async fn a_request_head_that_never_ends_is_closed() {
     let directory = tempfile::tempdir().unwrap();
@@ -100,7 +101,8 @@ async fn a_request_head_that_never_ends_is_closed() {
     assert!(closed.is_ok(), "the connection is still open");
 }
 
-/// A request head of 64 KiB is rejected with status 431 (cases/hostile-and-broken.md, case 12).
+/// A request head (request line and headers) of 64 KiB is rejected with status 431
+/// (cases/hostile-and-broken.md, case 12).
 #[tokio::test]
 async fn a_request_head_of_64_kib_is_answered_431() {
     let directory = tempfile::tempdir().unwrap();
@@ -445,9 +447,9 @@ async fn a_wrong_secret_and_an_unknown_operation_are_answered_in_json() {
     );
 }
 
-/// If a client guesses secrets of an app in many requests, the desk responds with status 429 and the
-/// header `Retry-After`. A request with the valid secret of the same app is still accepted
-/// (cases/hostile-and-broken.md, case 7).
+/// If a client guesses secrets of an app (a registered client program) in many requests, the desk responds
+/// with status 429 and the header `Retry-After`. A request with the valid secret of the same app is still
+/// accepted (cases/hostile-and-broken.md, case 7).
 #[tokio::test]
 async fn a_valid_secret_is_accepted_while_guesses_get_429() {
     let directory = tempfile::tempdir().unwrap();
@@ -519,8 +521,8 @@ async fn guessed_secrets_take_little_memory() {
     assert!(grown < 64 << 10, "{grown} KiB more");
 }
 
-/// The desk stores the secret of an app as a keyed hash. A keyed hash is faster to check than a password
-/// hash (cases/hostile-and-broken.md, case 7).
+/// The desk stores the secret of an app (a client program) as a keyed hash. A keyed hash is faster to check
+/// than a password hash (cases/hostile-and-broken.md, case 7).
 #[tokio::test]
 async fn the_secret_of_an_app_is_stored_as_a_keyed_hash() {
     let desk = TestDesk::open().await;
@@ -548,8 +550,8 @@ async fn the_secret_of_an_app_is_stored_as_a_keyed_hash() {
     assert_ne!(other, text.as_bytes());
 }
 
-/// A desk does not start with a weak app secret if other machines can reach its address
-/// (cases/first-use.md, section 6).
+/// A desk does not start if an app (a client program) has a weak secret and other machines can reach the
+/// desk (cases/first-use.md, section 6).
 #[test]
 fn a_weak_secret_is_rejected_beyond_loopback() {
     let first_line = |listen: &str, secret: &str| {
@@ -987,8 +989,8 @@ async fn too_many_drafts_are_answered_429() {
     assert_eq!(desk.v1("GET", "drafts", "lisi", Value::Null).await.0, 200);
 }
 
-/// The desk limits the requests that an app sends for one user. The limit is high enough for a script that
-/// creates tickets in a loop.
+/// The desk limits the requests that an app (a client program) sends for one user. The limit is high enough
+/// for a script that creates tickets in a loop.
 #[tokio::test]
 async fn too_many_requests_get_429_and_other_users_are_not_affected() {
     let directory = tempfile::tempdir().unwrap();
@@ -1293,14 +1295,15 @@ fn an_invalid_header_of_api_calls_is_rejected_at_start() {
     assert!(Served::start_with(&directory.path().join("data"), &["--api-secret", &option]).is_ok());
 }
 
-/// The desk limits the bytes that an app may write. The request bodies of read operations are not included in
-/// this limit, so large read requests do not block later writes (cases/hostile-and-broken.md, case 19).
+/// The desk limits the bytes that an app (a client program) may write. The request bodies of read operations
+/// are not included in this limit, so large read requests do not block later writes
+/// (cases/hostile-and-broken.md, case 19).
 #[tokio::test]
 async fn large_reads_of_an_app_do_not_count_as_written_bytes() {
     let directory = tempfile::tempdir().unwrap();
     let desk = Served::start(directory.path(), &[]);
-    // One app may write 96 MiB without waiting. The test sends read requests of this app whose bodies have
-    // more than 96 MiB in total.
+    // One app (client program) may write 96 MiB without waiting. The test sends read requests of this app
+    // whose bodies have more than 96 MiB in total.
     let parts = vec!["17"; 300_000].join(",");
     for _ in 0..120 {
         let envelope = desk

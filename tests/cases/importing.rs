@@ -761,8 +761,8 @@ fn an_over_long_record_is_rejected_with_little_memory() {
     );
 }
 
-/// A log is rejected if two of its columns have the same name, because the import mapping (the
-/// description of the log) would be ambiguous (cases/hostile-and-broken.md, case 20).
+/// A log is rejected if two of its columns have the same name. The import mapping (the description of the
+/// log) would otherwise be ambiguous (cases/hostile-and-broken.md, case 20).
 #[test]
 fn two_columns_with_one_name_are_rejected_by_name() {
     let directory = tempfile::tempdir().unwrap();

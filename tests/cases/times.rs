@@ -29,8 +29,8 @@ fn day(data: &str) -> Vec<Value> {
         .collect()
 }
 
-/// Every time in an exported ledger has three fractional digits. If such times are sorted as text, they
-/// are also in the order of time (cases/crossings.md, case 1).
+/// Every time in an exported ledger has three fractional digits. Times in this format that are sorted as
+/// text are also in the order of time (cases/crossings.md, case 1).
 #[test]
 fn every_time_of_an_export_has_three_digits_and_sorts_as_text() {
     let directory = tempfile::tempdir().unwrap();
@@ -374,9 +374,8 @@ fn an_import_reads_zones_without_system_zone_files() {
     assert!(!run_there(&["report", "incidents", "--json"]).contains("unknown zone"));
 }
 
-/// When summer time ends, one local hour occurs twice. If a list is filtered by a time range in this
-/// hour, the list must contain the tickets of the first and of the second occurrence (cases/crossings.md,
-/// case 7).
+/// When summer time ends, one local hour occurs twice. A list that is filtered by a time range in this
+/// hour must contain the tickets of both occurrences (cases/crossings.md, case 7).
 #[tokio::test]
 async fn a_window_in_the_repeated_hour_has_every_ticket() {
     let desk = tests::TestDesk::open_in("Europe/Berlin").await;

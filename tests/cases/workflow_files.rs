@@ -180,9 +180,9 @@ fn line_if(id: i64, from: i64, to: i64, clause: &Value) -> Value {
     json!({ "id": id, "from_state": from, "to_state": to, "condition_type": "by_field", "condition": condition })
 }
 
-/// Returns a workflow with one webhook node (id 3) between the submit node and the node END. The webhook
-/// sends requests to the server with the base URL `base`. The members of `more` are added to the webhook
-/// configuration and replace members with the same name.
+/// Returns a workflow with one webhook node (id 3) between the submit node (the first node) and the node
+/// END. The webhook sends requests to the server with the base URL `base`. The members of `more` are added
+/// to the webhook configuration and replace members with the same name.
 fn hooked(base: &str, more: &Value) -> Value {
     let mut info = json!({ "method": "POST", "url": format!("{base}/hook"), "headers": [], "query_params": [], "auth": { "auth_type": "none", "auth_config": {} }, "settings": { "timeout": 10 }, "success_exp": "resp.code==0" });
     info.as_object_mut()
@@ -220,9 +220,9 @@ fn approval(node: i64, more: &Value) -> Value {
     approval
 }
 
-/// A workflow file contains the request body of a webhook, either in the member `content` or in the
-/// member `params`. The desk must send this body when a ticket reaches the webhook node
-/// (cases/real-files-and-clients.md, case 1).
+/// A webhook is an API call of a workflow node. A workflow file contains the request body of a webhook in
+/// the member `content` or in the member `params`. The desk must send this body when a ticket reaches the
+/// webhook node (cases/real-files-and-clients.md, case 1).
 #[tokio::test]
 async fn a_webhook_sends_the_content_of_its_file() {
     let (desk, receiver) = (Desk::start(), Receiver::start().await);
@@ -282,8 +282,8 @@ async fn a_webhook_sends_the_content_of_its_file() {
     }
 }
 
-/// If the body of a webhook has the type `form-data`, the desk sends the parameters of the body as
-/// multipart form data (cases/real-files-and-clients.md, case 1).
+/// A webhook is an API call of a workflow node. If the body of a webhook has the type `form-data`, the desk
+/// sends the parameters of the body as multipart form data (cases/real-files-and-clients.md, case 1).
 #[tokio::test]
 async fn a_multipart_form_is_sent_as_multipart() {
     let (desk, receiver) = (Desk::start(), Receiver::start().await);
@@ -427,8 +427,9 @@ async fn every_ignored_member_of_a_call_is_reported() {
     assert_eq!(report.len(), 9, "nothing else is lost: {report:?}");
 }
 
-/// A webhook may need credentials. A workflow with such a webhook can be deployed only if the workflow
-/// file names a secret that is stored in the desk (cases/real-files-and-clients.md, case 2).
+/// A webhook (an API call of a workflow node) may need credentials. A workflow with this webhook can be
+/// deployed only if the workflow file names a secret that is stored in the desk
+/// (cases/real-files-and-clients.md, case 2).
 #[tokio::test]
 async fn a_webhook_with_credentials_needs_a_named_secret() {
     let receiver = Receiver::start().await;
@@ -510,7 +511,7 @@ async fn empty_members_of_a_file_are_not_reported() {
 }
 
 /// In or-sign mode, the vote of one approver finishes an approval node. The import therefore ignores a
-/// finish condition that such a node contains (cases/real-files-and-clients.md, case 4a).
+/// finish condition in an or-sign node (cases/real-files-and-clients.md, case 4a).
 #[tokio::test]
 async fn a_leftover_finish_condition_of_an_or_sign_is_ignored() {
     let desk = Desk::start();
@@ -535,8 +536,8 @@ async fn a_leftover_finish_condition_of_an_or_sign_is_ignored() {
     desk.until(&sn, "FINISHED").await;
     // An or-sign node ignores its finish condition, so an error in this condition does not prevent a
     // deployment over `/v1`. A countersign node (a node that needs several votes) uses its finish
-    // condition. If the condition of such a node contains an unknown vote counter, the workflow cannot be
-    // deployed.
+    // condition. If the condition of a countersign node contains an unknown vote counter, the workflow
+    // cannot be deployed.
     let (_, drafted) = desk
         .served
         .v1(
@@ -776,9 +777,9 @@ async fn both_outcomes_of_a_vote_cover_every_case() {
     }
 }
 
-/// When a configuration platform (a client of the desk) starts, it creates or updates its service in the
-/// desk and then reads this service. The platform starts twice, and its requests must succeed each time
-/// (cases/real-files-and-clients.md, case 4).
+/// When a configuration platform (a client of the desk) starts, the platform creates or updates a service
+/// in the desk. The platform then reads this service. The platform starts twice, and its requests must
+/// succeed each time (cases/real-files-and-clients.md, case 4).
 #[tokio::test]
 async fn the_start_sequence_of_a_configuration_platform_succeeds_twice() {
     let (desk, receiver) = (Desk::start(), Receiver::start().await);
@@ -941,9 +942,9 @@ async fn the_start_sequence_of_a_configuration_platform_succeeds_twice() {
     }
 }
 
-/// Some client web pages find the form fields of a ticket by the field name instead of the key. Such a page
-/// can approve and reject a ticket of the built-in approval workflow (cases/real-files-and-clients.md, case
-/// 5).
+/// Some client web pages find the form fields of a ticket by the field name instead of the key. These web
+/// pages can approve and reject a ticket of the built-in approval workflow
+/// (cases/real-files-and-clients.md, case 5).
 #[tokio::test]
 async fn the_built_in_approval_can_be_rejected_by_field_names() {
     let desk = Desk::start();
@@ -1109,7 +1110,7 @@ async fn an_option_key_with_a_comma_is_rejected_by_name() {
 }
 
 /// A field value may be a list of selected options. A list element that contains a comma is rejected, and
-/// the desk never stores such an element as two options (cases/real-files-and-clients.md, case 12).
+/// the desk never stores this element as two options (cases/real-files-and-clients.md, case 12).
 #[tokio::test]
 async fn a_list_value_never_becomes_another_choice() {
     let desk = Desk::start();
@@ -1297,8 +1298,8 @@ async fn blanks_do_not_fill_a_required_text() {
         (value("title"), value("text"), value("free")),
         (json!(" 标题 "), json!("a\n"), json!(" \t "))
     );
-    // A required text field rejects a value of blanks in two more operations: when a person completes a
-    // node, and when a person edits the fields of the ticket.
+    // A required text field also rejects a value of blanks in two more operations. A person completes a
+    // node, and a person edits the fields of the ticket.
     let submit = |text: &str| json!({ "sn": sn, "operator": "zhangsan", "state_id": 3, "action_type": "TRANSITION", "fields": [{ "key": "done", "value": text }] });
     assert!(
         desk.refused("operate_node", submit("\u{3000}"))
@@ -1918,8 +1919,9 @@ async fn twelve_workflow_files_run_to_each_of_their_ends() {
     assert_eq!((files.len(), completed, tickets), (12, 3, 22));
 }
 
-/// The desk replaces placeholders in the JSON body of a webhook by form values. The body stays valid JSON
-/// for all form values (cases/real-files-and-clients.md, case 1).
+/// A webhook is an API call of a workflow node. The desk replaces placeholders in the JSON body of a
+/// webhook by form values. The body stays valid JSON for all form values (cases/real-files-and-clients.md,
+/// case 1).
 #[tokio::test]
 async fn a_json_body_stays_valid_json_with_any_template_value() {
     let (desk, receiver) = (Desk::start(), Receiver::start().await);
@@ -2057,7 +2059,7 @@ async fn the_configured_media_type_of_a_body_is_sent() {
 }
 
 /// In a workflow file, the body or the credentials of a webhook may have an unexpected JSON type. The
-/// import reports such a member (cases/real-files-and-clients.md, cases 1 and 2).
+/// import reports the member with the unexpected type (cases/real-files-and-clients.md, cases 1 and 2).
 #[tokio::test]
 async fn a_body_or_credentials_of_another_shape_are_reported() {
     let desk = Desk::start();
@@ -2096,7 +2098,8 @@ async fn a_body_or_credentials_of_another_shape_are_reported() {
 }
 
 /// Headers such as `Host` belong to the HTTP connection. The import removes these headers from a webhook
-/// and reports each removed header (cases/real-files-and-clients.md, case 1).
+/// (an API call of a workflow node) and reports each removed header (cases/real-files-and-clients.md, case
+/// 1).
 #[tokio::test]
 async fn connection_headers_are_left_out_and_reported() {
     let (desk, receiver) = (Desk::start(), Receiver::start().await);
@@ -2128,8 +2131,8 @@ async fn connection_headers_are_left_out_and_reported() {
     assert_eq!(receiver.all().pop().expect("a request").header("x-a"), "1");
 }
 
-/// The import reduces a webhook timeout of 60 s to the maximum of 20 s and reports both values
-/// (cases/real-files-and-clients.md, case 4).
+/// A webhook is an API call of a workflow node. The import reduces a webhook timeout of 60 s to the maximum
+/// of 20 s and reports both values (cases/real-files-and-clients.md, case 4).
 #[tokio::test]
 async fn a_webhook_with_a_long_timeout_is_imported_with_a_note() {
     let desk = Desk::start();
@@ -2149,8 +2152,8 @@ async fn a_webhook_with_a_long_timeout_is_imported_with_a_note() {
     );
 }
 
-/// A webhook succeeds if its success expression is true for the response. The expression may contain
-/// parentheses, lists and constants (cases/real-files-and-clients.md, case 4).
+/// A webhook (an API call of a workflow node) succeeds if its success expression is true for the response.
+/// The expression may contain parentheses, lists and constants (cases/real-files-and-clients.md, case 4).
 #[tokio::test]
 async fn a_success_expression_may_have_parentheses_and_lists() {
     let (desk, receiver) = (Desk::start(), Receiver::start().await);

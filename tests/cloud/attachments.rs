@@ -19,7 +19,7 @@ async fn send(request: reqwest::RequestBuilder) -> (u16, Value) {
 #[tokio::test]
 async fn downloaded_bytes_equal_uploaded_bytes() {
     let desk = TestDesk::open().await;
-    // The file contains all byte values, although its name and its media type are those of a text file.
+    // The file has the name and the media type of a text file, but the file contains all byte values.
     let bytes: Vec<u8> = (0..=255).cycle().take(10_000).collect();
     let form = reqwest::multipart::Form::new().part(
         "field_file",

@@ -1,6 +1,6 @@
-//! These tests check callbacks: when a ticket ends, the desk sends a request to the receiver of the app. If
-//! the receiver accepts the request, the desk sends no second one. If the request fails, the desk sends it
-//! again.
+//! These tests check callbacks. When a ticket ends, the desk sends a request to the receiver of the app
+//! (the client program that created the ticket). If the receiver accepts the request, the desk sends no
+//! second request. If the request fails, the desk sends the request again.
 
 use std::net::SocketAddr;
 use std::process::Command;

@@ -21,8 +21,8 @@ use infra::{CommandEnvelope, Ledger, blob, keys, pages, queue, secrets, store, v
 use crate::deployment::{fresh, table};
 use crate::stream::Stream;
 
-/// A store for one test, with separate tables and with archive files in memory. The indexer builds the feed
-/// (the ordered list of all commits) of this store.
+/// A store for one test, with separate tables, and with the archived commits in memory. The indexer builds
+/// the feed (the ordered list of all commits) of this store.
 pub(crate) struct SeparateStore {
     pub(crate) store: Arc<Paged>,
     pub(crate) indexer: Indexer,
@@ -262,8 +262,8 @@ async fn a_stream_past_1_mib_and_5000_events_accepts_commands() {
         "{} events, {bytes} bytes before the last hundred commands",
         103 * 50
     );
-    // A snapshot contains a fingerprint of the program code that wrote it. The ledger ignores a snapshot
-    // with the fingerprint of other code.
+    // A snapshot contains a fingerprint of the program code that wrote the snapshot. The ledger ignores a
+    // snapshot with the fingerprint of other code.
     let mut tip = own
         .store
         .back("ticket-LOG-1", None, 1)

@@ -118,7 +118,8 @@ async fn only_the_unreadable_message_of_a_batch_is_parked_and_redriven() {
         parked(&[]).contains("and 0 messages are parked"),
         "the message is in its queue again"
     );
-    // The message becomes a dead letter again. This shows that the function received the returned message.
+    // The message becomes a dead letter again. The second dead letter shows that the function received the
+    // returned message.
     until(
         "the unreadable message among the dead letters again",
         async || Some(parked(&[])).filter(|listed| listed.contains(&unreadable)),

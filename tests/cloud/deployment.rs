@@ -90,8 +90,8 @@ pub(crate) async fn table(
     )
 }
 
-/// A deployed desk without functions. Stored commits are therefore not added to the feed (the ordered
-/// list of all commits), and the views are not updated.
+/// A deployed desk without functions. Stored commits are therefore not added to the feed (the ordered list
+/// of all commits), and the views (stored lists) are not updated.
 pub(crate) struct Deployment {
     pub(crate) prefix: String,
     pub(crate) cloud: Cloud,

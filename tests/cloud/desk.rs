@@ -54,13 +54,13 @@ pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T
     }
 }
 
-/// A desk in the cloud that all tests share. It already contains the data of earlier tests.
+/// A desk in the cloud that all tests share. The desk already contains the data of earlier tests.
 pub(crate) struct TestDesk {
     pub(crate) app: App,
     pub(crate) cloud: Cloud,
     client: reqwest::Client,
     base: String,
-    /// Code and secret of the app that the tests use.
+    /// Code and secret of the app (the client program) that the tests use.
     pub(crate) caller: (String, String),
     /// Names of the streams of the tickets that this test opened.
     opened: Mutex<Vec<String>>,
@@ -194,7 +194,8 @@ impl TestDesk {
         tests::local(self.app.ledger.clock.now(), "%Y-%m-%d %H:%M:%S")
     }
 
-    /// Returns a request to `/v1` with the credentials of the test app, on behalf of a user.
+    /// Returns a request to `/v1` with the credentials of the test app (a client program), on behalf of a
+    /// user.
     pub(crate) fn v1(
         &self,
         method: reqwest::Method,

@@ -32,8 +32,8 @@ use crate::desk::endpoint;
 const COMMANDS: u64 = 5_000;
 const WRITERS: u64 = 16;
 const STREAMS: u64 = 8;
-/// Timeout of one attempt to send a request. The timeout is short, because the test waits for it after each
-/// lost response.
+/// Timeout of one attempt to send a request. The timeout is short, because the test waits for the timeout
+/// after each lost response.
 const TRY_TIMEOUT: Duration = Duration::from_millis(500);
 /// Of 1,000 requests, about 50 requests fail with each kind of fault. There are five kinds of faults.
 const EACH_OF_1000: u64 = 50;
@@ -145,7 +145,7 @@ async fn forward(State(proxy): State<Proxy>, headers: HeaderMap, body: Bytes) ->
     let (status, bytes) = (answer.status(), answer.bytes().await.expect("a body"));
     if fault == "timeout" {
         // DynamoDB has executed the request. The proxy delays the response until the client has stopped
-        // waiting for it.
+        // waiting for the response.
         tokio::time::sleep(TRY_TIMEOUT * 4).await;
     }
     if fault == "cut" {
@@ -226,8 +226,8 @@ async fn each_of_5000_commands_is_executed_once_despite_faults() {
                     command_id: command_id(&["fault", &number.to_string()]),
                     meta: Meta::system("t", "t"),
                 };
-                // The client cannot know whether a failed request was executed. It therefore repeats the
-                // command with the same command id.
+                // The client cannot know whether a failed request was executed. The client therefore
+                // repeats the command with the same command id.
                 let outcome = loop {
                     match ledger
                         .execute::<NumberSequence>(

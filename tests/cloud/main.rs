@@ -1,5 +1,5 @@
-//! These tests check a desk in the cloud: the contract tests of the cloud adapters, scenarios that also run
-//! on a local desk, and behavior that exists only in the cloud.
+//! These tests check a desk in the cloud. They run the contract tests of the cloud adapters and scenarios
+//! that also run on a local desk. Other tests check behavior that exists only in the cloud.
 //!
 //! The script `localstack/up` writes environment variables that name the desk under test.
 

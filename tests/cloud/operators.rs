@@ -330,7 +330,7 @@ async fn lost_cards_are_restored_and_a_rebuild_finds_no_difference() {
 }
 
 /// The command `audit check` compares the feed (the ordered list of all commits) with the journal (the
-/// table of all commits). It finds commits that another program changed or removed.
+/// table of all commits). The command finds commits that another program changed or removed.
 #[tokio::test]
 async fn audit_check_finds_changed_removed_and_missing_commits() {
     let own = Deployment::new().await;

@@ -245,9 +245,9 @@ fn unreadable_rows_are_named_and_all_others_are_imported() {
     ] {
         assert!(printed.contains(line), "{line} is missing in: {printed}");
     }
-    // The first import rejected one row because its state is unknown. The test corrects the mapping, so
-    // that unknown states are accepted, and imports the same file again. The second import adds only this
-    // row.
+    // The first import rejected one row because its state is unknown. The test corrects the import mapping
+    // (the description of the log), so that unknown states are accepted, and imports the same file again.
+    // The second import adds only this row.
     let corrected = MAPPING.replace("\"refuse\"", "\"open\"");
     assert!(
         import(directory.path(), csv, &corrected).contains("1 imported, 4 duplicate, 3 rejected")
@@ -336,8 +336,8 @@ async fn a_running_desk_allows_readers_and_rejects_a_second_writer() {
     );
 }
 
-/// The command `audit show --at` prints the state of a ticket at a given time. Before its approval the
-/// ticket has the status running, and after its approval it is finished.
+/// The command `audit show --at` prints the state of a ticket at a given time. Before the approval, the
+/// ticket is running. After the approval, the ticket is finished.
 #[tokio::test]
 async fn audit_show_gives_the_state_at_an_earlier_time() {
     let directory = tempfile::tempdir().unwrap();

@@ -14,13 +14,15 @@ use infra::crash::POINTS;
 use serde_json::{Value, json};
 use tests::process::{Served, call, client, fast_approval, run};
 
-/// Number of processes that the test starts. Each process is killed when it reaches its crash point.
+/// Number of processes that the test starts. Each process is killed when it reaches a crash point (a
+/// named place in the program).
 const KILLS: usize = 200;
 /// Number of concurrent clients.
 const CLIENTS: usize = 6;
 /// Maximum number of tickets that one client creates in one process.
 const TICKETS: usize = 12;
-/// Time after which the test kills a process that has not reached its crash point.
+/// Time after which the test kills a process that has not reached its crash point (a named place in the
+/// program).
 const LIFETIME: Duration = Duration::from_secs(20);
 
 /// Results that the clients have observed. The test keeps these values in its own memory, so a crash of
@@ -144,10 +146,10 @@ async fn two_hundred_kills_lose_and_duplicate_nothing() {
     let mut at_points: BTreeMap<&str, usize> = BTreeMap::new();
     for process in 0..KILLS {
         let point = POINTS[process % POINTS.len()];
-        // The process is killed when it reaches the crash point `point` for the n-th time. The start of a
-        // process also reaches crash points. A larger `n` lets the process start, so that it is killed
-        // while clients send requests. A process sends only a few callbacks, so `n` is at most 3 for
-        // `during-callback`.
+        // The process is killed when it reaches the crash point `point` (a named place in the program)
+        // for the n-th time. The start of a process also reaches crash points. With a larger `n`, the
+        // process completes the start, and is killed while clients send requests. A process sends only a
+        // few callbacks, so `n` is at most 3 for `during-callback`.
         let nth = if point == "during-callback" {
             1 + process % 3
         } else {
@@ -185,8 +187,9 @@ async fn two_hundred_kills_lose_and_duplicate_nothing() {
         "every process ended at its crash point"
     );
 
-    // The test starts the last process without a crash point. The test sends each create request again
-    // with the idempotency key of the first attempt, and then ends the tickets that are still open.
+    // The test starts the last process without a crash point (a place at which the process is killed).
+    // The test sends each create request again with the idempotency key of the first attempt, and then
+    // ends the tickets that are still open.
     let desk = Served::start(directory.path(), &[]);
     let client = client();
     let sent: Vec<String> = memory.lock().unwrap().sent.iter().cloned().collect();

@@ -21,13 +21,13 @@ use tests::process::{APP, Process, free_port, root};
 use crate::desk::{Desk, until};
 use crate::foreign::{installed, spawn};
 
-/// Default number of missions in the test that kills the desk. The environment variable
+/// Default number of missions (jobs of robots) in the test that kills the desk. The environment variable
 /// `LEDGERDESK_MISSIONS` can set another number.
 const MISSIONS: usize = 12;
 /// Maximum number of rounds until both robots have worked. In each round, the test sends two cases
 /// (records of another system).
 const ROUNDS_MAX: usize = 5;
-/// Number of times that the test kills the desk per ten missions.
+/// Number of times that the test kills the desk per ten missions (jobs of robots).
 const KILLS_PER_TEN: usize = 5;
 
 /// An MQTT broker on a free port, and a subscriber that writes all messages to a file.
@@ -112,9 +112,9 @@ impl Broker {
         )
     }
 
-    /// Finds all attempts in which a robot began the work of a mission. The source is the file with the
-    /// MQTT messages of the robots. Returns a map from each mission to the attempts. Each attempt is a
-    /// text with the serial number of the robot and the id of the order.
+    /// Finds all attempts in which a robot began the work of a mission (a job of a robot). The source is the
+    /// file with the MQTT messages of the robots. Returns a map from each mission to the attempts. Each
+    /// attempt is a text with the serial number of the robot and the id of the order.
     fn began(&self) -> BTreeMap<String, BTreeSet<String>> {
         let text = std::fs::read_to_string(self.journal()).unwrap_or_default();
         let mut began: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -180,8 +180,9 @@ async fn the_mqtt_adapter_passes_the_contract_also_with_large_messages() {
     connection.abort();
 }
 
-/// Starts a desk that is connected to the broker and has two robots. The desk has a service whose
-/// workflow contains a mission, and a source of cases (records of another system) for this service.
+/// Starts a desk that is connected to the broker and has two robots. The workflow of a service contains a
+/// mission (a job of a robot). The desk also has a source of cases (records of another system) for this
+/// service.
 async fn desk(broker: &Broker) -> Desk {
     let write = |name: &str, text: &str| {
         let path = broker.folder.path().join(name);
@@ -259,7 +260,8 @@ async fn desk(broker: &Broker) -> Desk {
     desk
 }
 
-/// Waits until all given robots are connected and free, so that each robot can get a mission.
+/// Waits until all given robots are connected and free, so that each robot can get a mission (a job of a
+/// robot).
 async fn ready(desk: &Desk, names: &[&str]) {
     until("the robots are free and connected", async || {
         let shown = desk.v1("GET", "robots", "admin", Value::Null).await;
@@ -288,7 +290,7 @@ async fn post_case(desk: &Desk, id: usize, place: &str) -> String {
     ticket.unwrap_or_else(|| panic!("{answer}")).to_owned()
 }
 
-/// Waits until a ticket is finished and its mission is closed. Returns the mission.
+/// Waits until a ticket is finished and its mission (the job of a robot) is closed. Returns the mission.
 async fn finished(desk: &Desk, sn: &str) -> Value {
     until("the ticket is finished", async || {
         let path = format!("dispatches?ticket={sn}");
@@ -315,8 +317,8 @@ async fn foreign_robots_complete_cases_and_a_killed_robot_is_replaced() {
     let mut by_robot = BTreeMap::new();
     let mut rounds = 0;
     // In each round, the test sends two cases (records of another system), normally one for each robot. On a
-    // busy machine, it can happen that one robot accepts its mission too late and the other robot completes
-    // both cases. The test therefore starts more rounds until both robots have worked.
+    // busy machine, one robot may accept a mission (a job) too late. The other robot then completes both
+    // cases. The test therefore starts more rounds until both robots have worked.
     while rounds < 2 || (by_robot.len() < 2 && rounds < ROUNDS_MAX) {
         let round = rounds;
         rounds += 1;
@@ -332,8 +334,9 @@ async fn foreign_robots_complete_cases_and_a_killed_robot_is_replaced() {
         ready(&desk, &["agv_1", "vehicle_1"]).await;
     }
     assert_eq!(by_robot.len(), 2, "both robots worked: {by_robot:?}");
-    // The test sends one more case (a record of another system). When a robot has accepted the mission of
-    // this case, the test kills this robot before the work begins. The other robot must complete the case.
+    // The test sends one more case (a record of another system). When a robot has accepted the mission (the
+    // job) of this case, the test kills this robot before the work begins. The other robot must complete the
+    // case.
     let sn = post_case(&desk, 2 * ROUNDS_MAX, "S3").await;
     let mission = until("a robot accepts the order", async || {
         let path = format!("dispatches?ticket={sn}");
@@ -355,8 +358,8 @@ async fn foreign_robots_complete_cases_and_a_killed_robot_is_replaced() {
     let replaced = finished(&desk, &sn).await;
     assert_eq!(replaced["epoch"], 2, "{replaced}");
     assert_ne!(replaced["robot"], mission["robot"]);
-    // The test starts the killed robot again. The robot has no order after its start, so the desk must
-    // treat it as free.
+    // The test starts the killed robot again. The robot has no order after its start, so the desk must treat
+    // the robot as free.
     let (_agv, _vehicle) = (
         agv.unwrap_or_else(|| broker.agv("001", 0.0)),
         vehicle.unwrap_or_else(|| broker.vehicle("v1", 12.0)),
@@ -370,7 +373,7 @@ async fn foreign_robots_complete_cases_and_a_killed_robot_is_replaced() {
         broker.began()
     );
     // The broker loses its sessions and its retained messages when it is restarted. After the restart, the
-    // robots must still complete the mission of one more case (a record of another system).
+    // robots must still complete the mission (the job) of one more case (a record of another system).
     broker.restart().await;
     let sn = post_case(&desk, 2 * ROUNDS_MAX + 1, "S1").await;
     let mission = finished(&desk, &sn).await;
@@ -402,7 +405,7 @@ async fn missions_end_after_kills_of_the_desk() {
     let kills = count * KILLS_PER_TEN / 10;
     for kill in 0..kills {
         // The test waits before each kill of the desk. The waiting times have different lengths, so that the
-        // desk is killed in all phases of a mission.
+        // desk is killed in all phases of a mission (a job of a robot).
         let pause = 400 + 631 * u64::try_from(kill).expect("a number") % 2_900;
         tokio::time::sleep(Duration::from_millis(pause)).await;
         desk.restart();

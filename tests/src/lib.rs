@@ -108,12 +108,13 @@ impl Drop for TestDesk {
 }
 
 impl TestDesk {
-    /// Opens a desk with the demo company.
+    /// Opens a desk with the demo company (sample people and services).
     pub async fn open() -> Self {
         Self::open_over(Arc::new(Views::default())).await
     }
 
-    /// Opens a desk with the demo company. The desk stores its lists in `views`, which can be a file.
+    /// Opens a desk with the demo company (sample people and services). The desk stores lists in `views`,
+    /// which can be a file.
     pub async fn open_over(views: Arc<dyn infra::views::Views>) -> Self {
         Self::bare_over(views, Settings::default())
             .await
@@ -121,7 +122,7 @@ impl TestDesk {
             .await
     }
 
-    /// Opens a desk with the demo company in the given time zone.
+    /// Opens a desk with the demo company (sample people and services) in the given time zone.
     pub async fn open_in(zone: &str) -> Self {
         let zone = jiff::tz::TimeZone::get(zone).expect("a zone");
         Self::bare_over(
@@ -142,7 +143,8 @@ impl TestDesk {
         self
     }
 
-    /// Opens a desk without the demo company. The desk contains only the configuration of every new desk.
+    /// Opens a desk without the demo company (sample people and services). The desk contains only the
+    /// configuration of every new desk.
     pub async fn bare() -> Self {
         Self::bare_over(Arc::new(Views::default()), Settings::default()).await
     }
@@ -370,7 +372,7 @@ impl TestDesk {
     }
 
     /// Returns the position of the last commit in the ledger. A test can compare the positions before and
-    /// after a request. If they are equal, the request stored no commit.
+    /// after a request. If the positions are equal, the request stored no commit.
     pub async fn head(&self) -> i64 {
         self.app.ledger.store.head().await.expect("head").position
     }

@@ -187,8 +187,8 @@ fn filter(below: &mut Below) -> Filter {
 }
 
 /// Computes the keys of all tickets that match a filter, newest ticket first. The function computes the
-/// keys from the given ticket cards (summaries). It does not use the views (stored lists), because the test
-/// checks the views.
+/// keys from the given ticket cards (summaries). The function does not use the views (stored lists),
+/// because the test checks the views.
 fn expected_keys(cards: &[TicketCard], filter: &Filter) -> Vec<String> {
     let second = |at: Moment| at.0.div_euclid(1000);
     let is_between = |at: Moment, (from, to): (Option<Moment>, Option<Moment>)| {
@@ -255,9 +255,9 @@ fn key(card: &TicketCard) -> String {
     )
 }
 
-/// Fills empty views (stored lists) with random tickets. Then compares the pages of many ticket
-/// lists with a simple computation. The function panics at the first difference. Otherwise, it
-/// returns how many tickets, filters and pages it compared.
+/// Fills empty views (stored lists) with random tickets. Then compares the pages of many ticket lists with
+/// a simple computation. The function panics at the first difference. Without a difference, the function
+/// returns how many tickets, filters and pages were compared.
 pub async fn check(views: Arc<dyn Views>, tickets: usize, filters: usize) -> Compared {
     let mut below = Below(20_261_128);
     let mut cards: Vec<TicketCard> = (0..tickets)
@@ -284,7 +284,7 @@ pub async fn check(views: Arc<dyn Views>, tickets: usize, filters: usize) -> Com
         put(card, 1).await;
     }
     // Every seventh ticket gets a new status and a new follower (a person who watches the ticket). The
-    // views must also update the index rows of these tickets.
+    // views (stored lists) must also update the index rows of these tickets.
     for card in cards.iter_mut().step_by(7) {
         card.ticket.status = below.one_of(&STATUSES);
         card.ended_at = card.ticket.status.is_over().then_some(card.created_at);

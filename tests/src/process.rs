@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-/// Code and secret of the app that [`Served`] registers when it serves a desk.
+/// Code and secret of the app (a client program) that [`Served`] registers when a desk starts.
 pub const APP: (&str, &str) = ("test_app", "test-secret");
 
 /// Returns the path of the program that the tests run. The path is the value of the environment variable

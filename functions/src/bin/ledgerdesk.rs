@@ -38,8 +38,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints an error message to standard error. A failure of this write is ignored, because the
-/// program has no other way to report it.
+/// Prints an error message to standard error. The function ignores an error of this write, because
+/// the program has no other way to report errors.
 fn print_error(text: &str) {
     let _ = writeln!(std::io::stderr(), "ledgerdesk: {text}");
 }

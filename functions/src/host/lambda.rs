@@ -38,15 +38,15 @@ use crate::{App, host::metrics, queue, timer};
 
 /// Maximum number of event streams that one call of a Lambda function processes at the same time.
 const AT_ONCE: usize = 16;
-/// Time between two searches for reached deadlines, in milliseconds. The deployment template
-/// contains the same value in its schedule, and both values must be equal.
+/// Time between two searches for reached deadlines, in milliseconds. The schedule in the deployment
+/// template must have the same interval.
 const SWEEP_MS: i64 = 60_000;
 /// Number of deliveries after which SQS moves a failed message to the dead letter queue. The
-/// deployment template configures SQS with the same value, and both values must be equal.
+/// deployment template must configure SQS with the same number.
 pub const RECEIVES_MAX: u32 = 5;
 /// A table stream (the change stream of a DynamoDB table) consists of several shards, which deliver
 /// commits independently. An older commit from a slow shard can arrive later than a newer commit
-/// from a fast shard. This constant is the longest such delay, in milliseconds.
+/// from a fast shard. This constant is the maximum delay of the older commit, in milliseconds.
 const SHARD_LAG_MS: i64 = 300_000;
 /// Time until SQS delivers a message again after a transient error, in milliseconds.
 const AGAIN_MS: i64 = 5_000;
@@ -77,7 +77,7 @@ pub struct Host {
 impl Host {
     /// Creates the object that runs a Lambda function. `meter` counts the requests that the desk
     /// sends to AWS services. `answers` selects how the function reports a failed record of a table
-    /// stream.
+    /// stream (the change stream of a DynamoDB table).
     pub fn new(app: App, indexer: Indexer, meter: Arc<Meter>, answers: StreamAnswers) -> Self {
         Self {
             app,
@@ -127,8 +127,9 @@ impl Host {
         );
     }
 
-    /// Handles one call of `function`. A table stream, a queue or a schedule sent the payload of
-    /// the call. Returns a JSON value in the format that AWS expects for this source.
+    /// Handles one call of `function`. A table stream (the change stream of a DynamoDB table), a
+    /// queue or a schedule sent the payload of the call. Returns a JSON value in the format that
+    /// AWS expects for this source.
     pub async fn handle(&self, function: &Function, payload: Value) -> Result<Value, Error> {
         let unreadable = |error: serde_json::Error| {
             Error::because(
@@ -159,12 +160,13 @@ impl Host {
         }
     }
 
-    /// Gives each commit of a table stream batch a position in the feed (the sequence of all
-    /// commits). Returns the JSON result of the call, which contains the number of these commits.
+    /// Gives each commit of a batch a position in the feed (the sequence of all commits). The batch
+    /// comes from the table stream (the change stream of the table of commits). Returns the JSON
+    /// result of the call, which contains the number of these commits.
     ///
-    /// The ledger only inserts records into the journal (the table of commits). A changed or
-    /// deleted record therefore means that another program changed the journal. The function
-    /// reports such a record as a sign of tampering.
+    /// The ledger only inserts records into this table, the journal. A changed or deleted record
+    /// therefore means that another program changed the journal. The function reports such a record
+    /// as a sign of tampering.
     async fn index(&self, event: StreamEvent) -> Result<Value, Error> {
         let mut arrived = Vec::new();
         for record in &event.records {
@@ -188,9 +190,9 @@ impl Host {
         Ok(json!({ "indexed": indexed, "batchItemFailures": [] }))
     }
 
-    /// Stores `sign`, a text that describes a change of the journal by another program. The command
-    /// `audit check` later finds this entry. The function also prints a metric that triggers an
-    /// alarm.
+    /// Stores `sign`, a text that describes a change of the journal (the table of all commits) by
+    /// another program. The command `audit check` later finds this entry. The function also prints
+    /// a metric that triggers an alarm.
     async fn report(&self, sign: &str) -> Result<(), Error> {
         tracing::error!(
             sign,
@@ -216,10 +218,11 @@ impl Host {
             .map(drop)
     }
 
-    /// Processes the commits of a table stream batch: updates deadlines and cards (stored
-    /// summaries), and puts messages into queues. The commits of one event stream are processed in
-    /// order. Different event streams are processed at the same time. If a record failed, the
-    /// returned JSON result contains the first failed record.
+    /// Processes a batch of commits from the table stream (the change stream of the table of
+    /// commits). The function updates deadlines and cards (stored summaries), and puts messages
+    /// into queues. The commits of one event stream are processed in order. Different event streams
+    /// are processed at the same time. If a record failed, the returned JSON result contains the
+    /// first failed record.
     async fn follow(&self, event: StreamEvent) -> Result<Value, Error> {
         let mut streams: BTreeMap<String, Vec<(usize, Commit)>> = BTreeMap::new();
         for (at, record) in event
@@ -240,8 +243,9 @@ impl Host {
         }
         // A reaction is a rule that starts work after an event. A new reaction gets a start time,
         // and processes only commits after this time. A new reaction must process all commits of
-        // this batch, and also older commits that arrive later from a slow part of the table
-        // stream. The start time is therefore earlier than the oldest commit of this batch.
+        // this batch. The reaction must also process older commits that arrive later from a slow
+        // part of the change stream. The start time is therefore earlier than the oldest commit of
+        // this batch.
         let Some(oldest) = streams
             .values()
             .flatten()
@@ -311,8 +315,9 @@ impl Host {
             let id = record.message_id.clone().unwrap_or_default();
             let body = record.body.as_deref().unwrap_or_default();
             if is_of_robots {
-                // The broker of the robots puts messages directly into this queue. These messages
-                // do not have the format of the other queues, so another function reads them.
+                // The message broker of the robots puts this message directly into the queue. The
+                // message therefore has another format than the messages of other queues, and
+                // `from_queue` reads this format.
                 let processed = fleet_message::from_queue(&self.app, body).await;
                 return processed.err().map(|error| {
                     tracing::error!(%error, message = id, "message of a robot failed");
@@ -404,8 +409,8 @@ async fn follow_stream(
         .into_iter()
         .map(|(_, commit)| Received::from(commit))
         .collect();
-    // All commits of the event stream are processed in one call. If this call fails, it is not
-    // known which commit failed. AWS must therefore deliver all these commits again.
+    // All commits of the event stream are processed in one call. If this call fails, the failed
+    // commit is unknown. AWS must therefore deliver all these commits again.
     let followed = follower.follow_page(page, None).await;
     followed.err().map(|error| (first, error))
 }
@@ -432,8 +437,8 @@ fn name_of(record: &EventRecord) -> String {
     format!("{}:{}", text("p"), text("s"))
 }
 
-/// Converts a record of the table stream to a commit. Returns an error if the record is not in the
-/// format of the ledger.
+/// Converts a record of the table stream (the change stream of the table of commits) to a commit.
+/// Returns an error if the record is not in the format of the ledger.
 fn new_commit(record: &EventRecord) -> Result<Commit, Error> {
     let image: HashMap<String, serde_dynamo::AttributeValue> =
         record.change.new_image.clone().into();

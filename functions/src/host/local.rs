@@ -28,7 +28,8 @@ use crate::stream::project;
 use crate::{App, http, queue, timer};
 
 /// Maximum number of commits that the follower (the task that processes new commits) reads at once.
-/// After these commits, the follower stores the feed position of the last processed commit.
+/// After these commits, the follower stores the position of the last processed commit in the feed
+/// (the sequence of all commits).
 const PAGE: usize = 256;
 /// Time for which a message stays invisible to other workers after a worker has taken it. This time
 /// is longer than the longest outgoing request, so two workers do not process the same message.
@@ -45,10 +46,11 @@ const PROJECT_EVERY: Duration = Duration::from_millis(200);
 /// Time between two checks whether the ledger has a new head. The head is the position and the hash
 /// of the last commit. The desk writes each new head to a file.
 const HEADS_EVERY: Duration = Duration::from_secs(5);
-/// The view that stores the feed position of the follower (the task that processes new commits). An
-/// outdated position does no harm. Each card (the stored summary of one stream) contains the
-/// sequence number of the last event that the card includes, so the follower applies no event
-/// twice.
+/// The name of the view (a stored table) with the checkpoint of the follower (the task that
+/// processes new commits). The checkpoint is the feed position of the last processed commit. The
+/// feed is the sequence of all commits. An outdated position does no harm. Each card (the stored
+/// summary of one stream) contains the sequence number of its last event. The follower therefore
+/// applies no event twice.
 pub(crate) const CHECKPOINT: &str = "checkpoint";
 
 /// Number of tasks that process messages of robots. All messages of one robot go to the same task,
@@ -120,9 +122,9 @@ impl Desk {
                 (_, Trigger::Sweep { ms }) => {
                     drop(tasks.spawn(until(stopped, async move { sweeping(&app, ms).await })));
                 }
-                // These functions need no loop here. The embedded store assigns feed positions
-                // itself. The HTTP server and the task for robot messages are started after this
-                // loop.
+                // A function with one of these triggers needs no task of its own. The embedded
+                // store assigns positions in the feed (the sequence of all commits) itself. The
+                // HTTP server and the task for robot messages start after this loop.
                 (_, Trigger::Http { .. } | Trigger::Journal | Trigger::Feed | Trigger::Fleet) => {}
             }
         }
@@ -198,8 +200,8 @@ pub async fn following(app: &App) {
     }
 }
 
-/// Processes at most `PAGE` commits after the feed position `after`. Returns the position of the
-/// last processed commit.
+/// Processes at most `PAGE` commits after the position `after` in the feed (the sequence of all
+/// commits). Returns the position of the last processed commit.
 pub async fn follow_page(app: &App, births: &Births, after: i64) -> Result<i64, Error> {
     let page = app.ledger.store.feed(after, PAGE).await?;
     let Some(position) = page.last().map(|placed| placed.position) else {
@@ -233,9 +235,9 @@ pub async fn follow_page(app: &App, births: &Births, after: i64) -> Result<i64, 
             Some(checkpoint),
         )
         .await?;
-    // After a write, an API request waits until the follower has processed the new commits. Sending
-    // a position wakes all waiting requests. The position is therefore sent only once for all
-    // commits of this call.
+    // After a write, an API request waits until the follower (the task that processes new commits)
+    // is up to date. Sending a position wakes all waiting requests. The follower therefore sends
+    // only one position for all commits of this call.
     app.followed.send_replace(position);
     Ok(position)
 }

@@ -142,7 +142,7 @@ fn connections_max(files: Option<u64>) -> usize {
 /// the first phase of this list is closed first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
-    /// The server waits for the end of a request head.
+    /// The server waits for the end of a request head (request line and headers).
     Head,
     /// The server receives a request body of an unauthenticated caller.
     Body,
@@ -297,7 +297,8 @@ impl Connections {
     }
 
     /// Closes each connection that exceeds a time limit. The limit is `HEAD_TIMEOUT` for receiving
-    /// a request head, and `IDLE_TIMEOUT` for waiting for the next request.
+    /// a request head (request line and headers), and `IDLE_TIMEOUT` for waiting for the next
+    /// request.
     fn sweep(&self, now: Instant) {
         self.open
             .lock()
@@ -409,7 +410,7 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Answering>, Infallible> {
     if connection.is_pipelined() {
-        // A client can send many requests at once, before it gets the first response. The task
+        // A client can send many requests at once, before the first response arrives. The task
         // yields before each of these pipelined requests, so that other connections also make
         // progress.
         tokio::task::yield_now().await;

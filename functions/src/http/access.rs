@@ -66,7 +66,7 @@ pub(super) async fn observe(State(app): State<App>, mut request: Request, next: 
     let id = request_id(request.headers(), &app);
     let header = HeaderValue::from_str(&id).ok();
     if let Some(header) = &header {
-        // The request id is written into this header, because other functions read it from there.
+        // Other functions read the request id from this header of the request.
         request.headers_mut().insert(REQUEST_ID, header.clone());
     }
     let method = request.method().clone();

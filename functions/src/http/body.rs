@@ -89,8 +89,8 @@ pub async fn read(mut body: Body, most: usize) -> Result<Vec<u8>, NotRead> {
 /// The largest number of nested levels in a JSON body.
 pub const DEPTH_MAX: usize = 64;
 
-/// Returns the name-value pairs of a query or a form. Clients send an array by repeating its name,
-/// so a repeated name becomes a list of its values.
+/// Returns the name-value pairs of a query or a form. Clients send an array as several pairs with
+/// the same name. The values of these pairs therefore become one list.
 pub fn pairs(bytes: &[u8]) -> Map<String, Value> {
     let pairs: Vec<(String, String)> = serde_urlencoded::from_bytes(bytes).unwrap_or_default();
     let mut map = Map::new();
@@ -131,8 +131,8 @@ pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, NoObject> {
     }
 }
 
-/// Parses a text that contains a JSON array or object. Clients send lists and objects as such texts
-/// in forms and queries. Returns `None` for any other text.
+/// Parses a text that contains a JSON array or object. In forms and queries, clients send lists and
+/// objects as JSON text. Returns `None` for any other text.
 pub fn nested(text: &str) -> Option<Value> {
     let is_nested = text.trim_start().starts_with(['[', '{']) && depth(text) <= DEPTH_MAX;
     is_nested.then(|| serde_json::from_str(text).ok()).flatten()

@@ -102,8 +102,8 @@ pub(super) async fn open(State(app): State<App>, request: Request, next: Next) -
     response
 }
 
-/// Returns whether requests to a path upload files. Such requests have other limits than requests
-/// that write data.
+/// Returns whether requests to a path upload files. Other limits apply to uploads than to other
+/// requests that write data.
 fn is_upload(path: &str) -> bool {
     path.starts_with("/v1/attachments") || path.starts_with("/v1/uploads")
 }

@@ -213,8 +213,8 @@ async fn body(app: &App, card: &TicketCard, now: Moment) -> Result<Value, Error>
     }))
 }
 
-/// Returns the verdict (the result of an attempt to send a callback). The response of the receiver
-/// decides.
+/// Returns the verdict (the result of an attempt to send a callback) for a response of the
+/// receiver.
 ///
 /// The callback succeeds if the status is 2xx and the JSON body contains a success value. A success
 /// value is `code` 0 or 200, or `result` true (decision 10 of reference/bk-itsm.md 17). After any

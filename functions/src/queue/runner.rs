@@ -23,11 +23,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::App;
 
-/// The name of the view with the leases. A lease is the exclusive right of one worker to make an attempt. The
-/// view has one document for each stream, with the lease of its newest attempt.
+/// The name of the view (a stored table) with the leases. A lease is the exclusive right of one worker to make an
+/// attempt. The view has one document for each stream, with the lease of its newest attempt.
 const LEASE: &str = "lease";
-/// Duration of a lease, in milliseconds. A lease is the exclusive right of one worker to make an attempt. A
-/// lease is longer than the longest request. It is shorter than the time for which the queue hides a received
+/// Duration of a lease, in milliseconds. A lease is the exclusive right of one worker to make an attempt. A lease
+/// is longer than the longest request. A lease is shorter than the time for which the queue hides a received
 /// message from other workers.
 const LEASE_MS: i64 = 30_000;
 
@@ -49,8 +49,8 @@ pub type Judge<'a> =
 pub type MailJudge<'a> =
     Box<dyn FnOnce(&Result<MailReply, MailError>) -> (Verdict, Policy) + Send + 'a>;
 
-/// A function that returns the command that stores the start of an attempt. The runner executes this command
-/// before it sends the request.
+/// A function that creates a command. The command stores the start of an attempt, and the runner executes the
+/// command before the runner sends the request.
 ///
 /// The arguments of the function are the attempt number and a time. If no outcome is stored before this time,
 /// the attempt counts as interrupted.
@@ -74,31 +74,31 @@ pub enum Prepared<'a, O: Outgoing> {
         start: Option<Start<O>>,
         judge: MailJudge<'a>,
     },
-    /// The runner sends no request. It stores this verdict as the result of the attempt.
+    /// The runner sends no request, and stores the given verdict (such as failure) as the result of the attempt.
     Verdict(Verdict, Policy),
 }
 
-/// A type of outgoing work, such as callbacks. Each single work, such as one callback, has its own stream of
+/// A type of outgoing work, such as callbacks. Each item of this work, such as one callback, has its own stream of
 /// events.
 #[async_trait]
 pub trait Outgoing: Decider<Context = (), Lookup = Nothing> {
     /// Returns the number of attempts so far and the time of the next attempt. Returns `None` if the work was
     /// not requested yet, or if no further attempt follows.
     fn attempts(&self) -> Option<Attempts>;
-    /// Returns the id that new commits contain as their cause. For most types of work, this is the id of the
-    /// event that caused the work. The text is empty if the work was not requested yet.
+    /// Returns the id that new commits contain as their cause. For most types of work, this is the id of the event
+    /// that caused the work. The id is empty if the work was not requested yet.
     fn cause(&self) -> &str;
-    /// Returns the verdict (the result, such as failure) about an attempt that was interrupted. Such an
-    /// attempt has a stored start, but no stored outcome. Returns `None` if the current attempt was not
-    /// interrupted.
+    /// Returns the verdict (the result, such as failure) for an interrupted attempt. An interrupted attempt has a
+    /// stored start, but no stored outcome. Returns `None` if the current attempt was not interrupted.
     fn interrupted(&self) -> Option<(Verdict, Policy)> {
         None
     }
     /// Loads the data for the next attempt, and creates the request of this attempt.
     async fn prepare<'a>(&'a self, app: &'a App, stream: &str)
     -> Result<Prepared<'a, Self>, Error>;
-    /// Returns a verdict if the request must not be sent now, for example because of a rate limit. The runner calls
-    /// this function after it took the lease (the exclusive right to make the attempt).
+    /// Returns a verdict (the result of the attempt) if the request must not be sent now, for example because of a
+    /// rate limit. The runner calls this function after it took the lease (the exclusive right to make the
+    /// attempt).
     async fn admit(&self, _app: &App) -> Result<Option<(Verdict, Policy)>, Error> {
         Ok(None)
     }
@@ -229,7 +229,8 @@ async fn make<O: Outgoing>(
         } => (Sending::Http(request, judge), start),
         Prepared::Mail { mail, start, judge } => (Sending::Mail(mail, judge), start),
         Prepared::Verdict(verdict, policy) => {
-            // Without the lease, this verdict could replace the result of a worker that sends the request now.
+            // The lease is the exclusive right of one worker to make the attempt. Without the lease, this verdict
+            // could replace the result of another worker that sends the request now.
             let is_taken = lease(app, stream, attempt).await?;
             return Ok(is_taken.then(|| Outcome::without_request(verdict, policy)));
         }
@@ -369,8 +370,8 @@ async fn execute<O: Outgoing>(
 struct Lease {
     attempt: i64,
     until: Moment,
-    /// A random id of the worker that has the lease. Because of this id, two workers never write equal
-    /// documents.
+    /// A random id of the worker that has the lease (the exclusive right to make an attempt). Because of this id,
+    /// two workers never write equal documents.
     owner: String,
 }
 

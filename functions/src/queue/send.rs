@@ -1,6 +1,6 @@
 //! Processes the messages of the queue `send`. A message creates a delivery, or makes the next attempt of a
-//! delivery. A delivery sends one message to one person. No other queue reads the secrets of channel
-//! accounts.
+//! delivery. A delivery sends one message to one person. Only the functions of this queue read the secrets of
+//! channel accounts (configured senders).
 
 use async_trait::async_trait;
 use domain::attempt::{Attempts, Policy, Report, Verdict};
@@ -22,13 +22,13 @@ use crate::App;
 use crate::app::notifications::{message, notify, preferences, rate};
 use crate::app::tickets;
 
-/// The names of the secrets of channel accounts begin with this text.
+/// The names of the secrets of channel accounts (configured senders of messages) begin with this text.
 pub const CHANNEL: &str = "channel/";
 /// Time in milliseconds between the expiry of a delivery and the expiry of its notification: 10 minutes. The
 /// notification can thus record the end of its last delivery.
 const REPORT_MS: i64 = 600_000;
-/// The retry policy after an unknown result. The provider may have accepted each of these messages, so the desk
-/// makes at most 3 attempts.
+/// The retry policy after an attempt with an unknown result. The provider may have accepted the message at each
+/// attempt, so the desk makes at most 3 attempts.
 const UNKNOWN: Policy = Policy {
     attempts_max: 3,
     ..POLICY
@@ -142,7 +142,8 @@ impl Outgoing for Delivery {
         }
     }
 
-    /// Takes one message from the limit of the account. If the limit is used up, the delivery waits.
+    /// Counts this message in the rate limit of the channel account (the configured sender). If the limit is
+    /// reached, the delivery waits.
     async fn admit(&self, app: &App) -> Result<Option<(Verdict, Policy)>, Error> {
         let name = self.requested.as_ref().map(|requested| &requested.account);
         let Some(account) = app
@@ -224,8 +225,8 @@ async fn prepare<'a>(
     };
     let request = match codec.request(&message) {
         Ok(request) => request,
-        // The settings or the secret of the channel account are wrong. An operator can correct them, so
-        // another attempt follows.
+        // The settings or the secret of the channel account (the configured sender) are wrong. An operator can
+        // correct the account, so another attempt follows.
         Err(reason) => return Ok(Err(Verdict::retry(reason))),
     };
     let begin: Start<Delivery> = |attempt, until| Command::Begin { attempt, until };
@@ -247,8 +248,8 @@ async fn prepare<'a>(
     }))
 }
 
-/// If the channel account has reached its limit of messages, returns the verdict that postpones the attempt.
-/// Otherwise, returns `None`.
+/// Counts one message in the rate limit of the channel account (the configured sender) and returns `None`. If the
+/// limit is already reached, returns a verdict (the result of the attempt) that postpones the attempt.
 async fn limited(app: &App, account: &channel_account::Defined) -> Result<Option<Verdict>, Error> {
     let Some(per_minute) = account.per_minute else {
         return Ok(None);
@@ -260,7 +261,8 @@ async fn limited(app: &App, account: &channel_account::Defined) -> Result<Option
     }))
 }
 
-/// Returns the verdict for a response and the policy for further attempts. The verdict contains no addresses.
+/// Returns the verdict (the result of the attempt) for a response, and the policy for further attempts. The
+/// verdict contains no addresses.
 fn judge(codec: &dyn Channel, account: &str, to: &str, response: &Response) -> (Verdict, Policy) {
     let mut verdict = codec.verdict(response);
     if let Verdict::Retry { reason, .. }
@@ -276,7 +278,8 @@ fn judge(codec: &dyn Channel, account: &str, to: &str, response: &Response) -> (
         reason,
     } = &verdict
     {
-        // An operator must act. A wrong address concerns one person, and the list of failed deliveries shows it.
+        // An operator must correct these failures, so the desk logs each of them. A failure because of a wrong
+        // address concerns one person, and is only in the list of failed deliveries.
         tracing::warn!(
             account,
             ?class,

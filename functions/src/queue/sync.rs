@@ -180,9 +180,9 @@ impl Outgoing for Application {
         let verdict = match prepare(app, self, stream).await? {
             Ok((request, prepared)) => return Ok(prepared_request(self, request, prepared)),
             // The desk cannot send a request, for example because the configuration is incomplete.
-            // If the application (the ticket in the external ITSM) is not created yet, it fails. If
-            // the application already exists, the desk tries again later, because an operator can
-            // correct the configuration.
+            // If the application (the ticket in the external ITSM) is not created yet, the
+            // application fails. If the application already exists, the desk tries again later,
+            // because an operator can correct the configuration.
             Err(reason) if self.step == Step::Create || reason.is_final => Verdict::Failed {
                 reason: reason.text,
                 outputs: std::collections::BTreeMap::new(),

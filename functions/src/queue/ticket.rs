@@ -64,9 +64,9 @@ pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(),
             if relate(app, message, &ticket, &command, meta.clone()).await? {
                 return Ok(());
             }
-            // The target ticket rejected the relation. A relation between two tickets must exist on
-            // both of them, or on neither of them. Therefore, the relation is also removed from the
-            // source ticket.
+            // The target ticket rejected the relation. A relation must be stored in both tickets or
+            // in none of the two tickets. The relation is therefore also removed from the source
+            // ticket.
             let removal = Command::Unlink {
                 by: PersonId::system(),
                 other: ticket,

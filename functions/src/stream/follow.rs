@@ -1,5 +1,5 @@
-//! The follower reads the commits of the ledger. From these commits, it computes deadlines, cards
-//! (the stored summaries of streams) and messages for queues.
+//! The follower reads the commits of the ledger. From these commits, the follower computes
+//! deadlines, cards (the stored summaries of streams) and messages for queues.
 //!
 //! The follower processes the commits of each stream in order. Each commit updates the card and the
 //! due row (the stored deadlines) of its stream. A reaction is a function that returns intents
@@ -10,8 +10,8 @@
 //!
 //! The card contains the sequence of the last processed commit. This sequence is the only
 //! checkpoint of the stream. The follower skips all commits up to this sequence and reads missing
-//! commits from the journal. After a crash, the follower creates the same messages again with the
-//! same message ids. Therefore, no message is lost.
+//! commits from the journal (the table of all commits). After a crash, the follower creates the
+//! same messages again with the same message ids. Therefore, no message is lost.
 
 pub mod aggregate;
 pub mod births;
@@ -37,7 +37,7 @@ use births::Births;
 use super::parked::{self, Parked};
 use crate::app::cards::{read_card, write_card};
 
-/// Number of commits that one read from the journal returns.
+/// Number of commits that one read from the journal (the table of all commits) returns.
 const PAGE: usize = 100;
 /// Maximum number of attempts to store the results of one stream. An attempt fails if another
 /// process stored results of this stream first.
@@ -52,12 +52,13 @@ pub struct Reaction<C: Card> {
     pub react: fn(&Envelope<C::Event>, &C) -> Vec<Intent>,
 }
 
-/// A commit that the follower must process.
+/// A commit that the follower (the task that processes new commits) must process.
 #[derive(Clone, Debug)]
 pub struct Received {
     pub commit: Commit,
     /// The position of the commit in the feed (the sequence of all commits). The value is `None` if
-    /// the commit came from the journal or from the table stream of the database.
+    /// the commit came from the journal (the table of all commits) or from the change stream of
+    /// this table.
     pub position: Option<i64>,
 }
 
@@ -79,8 +80,9 @@ impl From<Commit> for Received {
     }
 }
 
-/// The follower processes commits. The fields of this struct contain the settings of the follower
-/// and its connections to the stores. Only the follower converts events to messages in queues.
+/// The follower is the task that processes new commits. This struct contains the settings of the
+/// follower and the connections of the follower to the stores. Only the follower converts events to
+/// messages in queues.
 #[derive(Clone, Copy)]
 pub struct Follower<'a> {
     pub ledger: &'a Ledger,
@@ -90,13 +92,13 @@ pub struct Follower<'a> {
     pub registry: Registry,
 }
 
-/// The results of processing commits of one stream: the messages and the documents that the
-/// follower must store.
+/// The results of processing commits of one stream: the messages and the documents that must be
+/// stored.
 #[derive(Debug, Default)]
 pub struct Changes {
     pub messages: Vec<NewMessage>,
     /// The documents to store, in this order. The card (the stored summary of the stream) is the
-    /// last document, because the card contains the checkpoint.
+    /// last document, because the card contains the sequence of the last processed commit.
     pub puts: Vec<Put>,
     /// The sequence of the first commit that cannot be processed, and the error. `messages` and
     /// `puts` contain the results of all earlier commits.
@@ -155,9 +157,10 @@ impl Follower<'_> {
                 }
             }
         }
-        // The document `also` contains the feed position of the last commit in this page. It is
-        // stored only if each stream of this page was processed or parked (set aside after an
-        // error). After any other error, the same page must be read again.
+        // The document `also` contains the position of the last commit of this page in the feed
+        // (the sequence of all commits). The document is stored only if each stream of this page
+        // was processed or parked (set aside after an error). After any other error, the same page
+        // must be read again.
         puts.extend(also.filter(|_| failed.is_none()));
         let stored = self.writer.write(messages, puts).await?;
         let mut overtaken: Vec<usize> = owners
@@ -234,9 +237,10 @@ impl Follower<'_> {
     }
 }
 
-/// Applies the new commits of one stream. Commits up to the checkpoint of the stream are skipped.
-/// `received` contains the commits that the follower received. Returns the new due row (the stored
-/// deadlines), the new card (the stored summary of the stream) and the messages to send.
+/// Applies the new commits of one stream. Commits up to the checkpoint of the stream (the sequence
+/// of the last processed commit) are skipped. `received` contains new commits. Returns the new due
+/// row (the stored deadlines), the new card (the stored summary of the stream) and the messages to
+/// send.
 pub async fn fold<C: Card>(
     follower: &Follower<'_>,
     folding: Folding<'_, C>,

@@ -24,30 +24,31 @@ use infra::{Error, Kind};
 
 /// Largest assumed difference between two clocks, in milliseconds. There are three kinds of clocks:
 /// the clock of this function, the clock of the table stream, and the clocks of the processes that
-/// write commits.
+/// write commits. The table stream is the change stream of the database table with the commits.
 const SKEW_MS: i64 = 5 * 60_000;
-/// Maximum number of pages of the feed in memory. If the indexer needs an older page, it reads this
-/// page again.
+/// Maximum number of pages (lists of commits) of the feed in memory. If an older page is necessary,
+/// the indexer (the builder of the feed) reads this page again.
 const PAGES_MAX: usize = 2_000;
 /// Maximum number of failed attempts to store a page. An attempt fails if another process stored a
 /// page with the same number first.
 const RACES_MAX: u32 = 50;
 
-/// The name of the view that stores signs of tampering. Each sign describes a change of the journal
-/// that was not made by the desk.
+/// The name of the view (a stored table) with signs of tampering. Each sign describes a change of
+/// the journal (the table of all commits) by another program.
 pub const TAMPERED: &str = "tampered";
 
 /// A commit that arrived from the table stream (the change stream of the table with all commits).
 #[derive(Clone, Debug)]
 pub struct Arrived {
     pub commit: Commit,
-    /// The time at which the commit was written, from the clock of the table stream. If the table
-    /// stream has no such time, this field contains the time of the commit.
+    /// The time at which the commit was written, from the clock of the table stream (the change
+    /// stream of the database table). If the record of the table stream contains no time, this
+    /// field contains the time of the commit.
     pub written: Moment,
 }
 
-/// Stores the pages of the feed (the numbered sequence of all commits). The page cache only makes
-/// the work faster. The result is the same without the cache.
+/// Stores the pages (lists of commits) of the feed, which is the numbered sequence of all commits.
+/// The cache of pages only makes the work faster, and does not change the result.
 pub struct Indexer {
     pages: Arc<dyn Pages>,
     blob: Arc<dyn Blob>,
@@ -56,7 +57,7 @@ pub struct Indexer {
 }
 
 impl Indexer {
-    /// Creates an indexer without cached pages.
+    /// Creates an indexer (the builder of the feed) without cached pages.
     pub fn new(pages: Arc<dyn Pages>, blob: Arc<dyn Blob>, clock: Arc<dyn Clock>) -> Self {
         Self {
             pages,
@@ -66,8 +67,8 @@ impl Indexer {
         }
     }
 
-    /// Assigns a feed position to each delivered commit that has no position yet. Returns the
-    /// number of commits that got a position.
+    /// Assigns a position in the feed (the sequence of all commits) to each delivered commit that
+    /// has no position yet. Returns the number of commits that got a position.
     pub async fn index(&self, arrived: &[Arrived]) -> Result<usize, Error> {
         let mut indexed = 0;
         let mut waiting: Vec<&Arrived> = in_stream_order(arrived);
@@ -104,7 +105,8 @@ impl Indexer {
         ))
     }
 
-    /// Returns the delivered commits that have no position in the feed yet.
+    /// Returns the delivered commits that have no position in the feed (the sequence of all
+    /// commits) yet.
     pub async fn missing(&self, arrived: &[Arrived]) -> Result<Vec<Commit>, Error> {
         let newest = self.refresh().await?;
         let all: Vec<&Arrived> = arrived.iter().collect();
@@ -117,8 +119,9 @@ impl Indexer {
             .collect())
     }
 
-    /// Returns the newest page of the feed. The page comes from the cache if possible. If another
-    /// process has stored a newer page, the next attempt to store a page fails and is repeated.
+    /// Returns the newest page (list of commits) of the feed. The page comes from the cache if
+    /// possible. If another process has stored a newer page, the next attempt to store a page fails
+    /// and is repeated.
     async fn newest(&self) -> Result<Option<Arc<Page>>, Error> {
         if let Some((_, page)) = self
             .cache
@@ -158,8 +161,8 @@ impl Indexer {
         Ok(self.cache_page(page))
     }
 
-    /// Returns the delivered commits that already have a feed position. The result identifies each
-    /// commit by its stream and its first sequence.
+    /// Returns the delivered commits that already have a position in the feed (the sequence of all
+    /// commits). The result identifies each commit by its stream and its first sequence.
     async fn known(
         &self,
         newest: Option<&Page>,
@@ -227,8 +230,8 @@ fn in_stream_order(arrived: &[Arrived]) -> Vec<&Arrived> {
         .collect()
 }
 
-/// Returns how many commits of `waiting` fit into the next page of the feed. `waiting` contains
-/// commits without a feed position. The result is at least 1.
+/// Returns how many commits of `waiting` fit into the next page (list of commits) of the feed.
+/// `waiting` contains commits without a position in the feed. The result is at least 1.
 fn fitting(waiting: &[&Arrived]) -> usize {
     let mut bytes = 0;
     let fits = |arrived: &&&Arrived| {

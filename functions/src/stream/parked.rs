@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::follow::Follower;
 
-/// The name of the view that contains one record for each parked stream.
+/// The name of the view (a stored table) that contains one record for each parked stream. A parked
+/// stream is skipped after an error.
 const VIEW: &str = "parked";
 
 /// The error record of a stream that a consumer could not process.
@@ -45,7 +46,8 @@ fn key(parked: &Parked) -> String {
     format!("{}|{}", parked.consumer, parked.stream)
 }
 
-/// Returns the records of at most `limit` parked streams.
+/// Returns the error records of at most `limit` parked streams (streams that are skipped after an
+/// error).
 pub async fn list(views: &dyn Views, limit: usize) -> Result<Vec<Parked>, Error> {
     Ok(views
         .scan(VIEW, "", limit)
@@ -55,8 +57,9 @@ pub async fn list(views: &dyn Views, limit: usize) -> Result<Vec<Parked>, Error>
         .collect())
 }
 
-/// Processes a parked stream again. The work starts after the last commit in the card (the stored
-/// summary of the stream). If all commits are processed, the error record is deleted.
+/// Processes a parked stream again, which was skipped after an error. The work starts after the
+/// last commit in the card (the stored summary of the stream). If all commits are processed, the
+/// error record is deleted.
 ///
 /// This function supports only the consumer `follow` (the update of cards and messages). For other
 /// consumers, an operator must rebuild the view.

@@ -18,7 +18,8 @@ use super::parked::{Parked, park};
 
 /// Number of commits that a projection reads before it stores its document.
 const PAGE: usize = 500;
-/// The key of the document in the view of a projection. Each projection has only one document.
+/// The key of the document in the view (a stored table) of a projection. Each projection has only
+/// one document.
 const KEY: &str = "all";
 
 /// A list with all projections of the desk. A projection combines the events of many streams into
@@ -29,17 +30,18 @@ pub type Projections = &'static [&'static dyn Project];
 /// type, so that one list can contain all projections. [`Of`] is the only implementation.
 #[async_trait]
 pub trait Project: Send + Sync {
-    /// Returns the name of the view that contains the document of the projection.
+    /// Returns the name of the view (a stored table) that contains the document of the projection.
     fn view(&self) -> &'static str;
-    /// Applies the commits of the feed that are not in the document yet. Returns the feed position
-    /// of the last applied commit.
+    /// Applies the commits of the feed (the sequence of all commits) that are not in the document
+    /// yet. Returns the feed position of the last applied commit.
     async fn project(&self, ledger: &Ledger, views: &dyn Views) -> Result<i64, Error>;
-    /// Builds the document again from the start of the feed, up to the position of the stored
-    /// document. If the new document differs from the stored document, this function replaces the
-    /// stored document. The result shows whether the documents were different.
+    /// Builds the document again from the start of the feed (the sequence of all commits), up to
+    /// the position of the stored document. If the new document differs from the stored document,
+    /// this function replaces the stored document. The result shows whether the documents were
+    /// different.
     async fn rebuild(&self, ledger: &Ledger, views: &dyn Views) -> Result<Rebuilt, Error>;
-    /// Returns the stored document as JSON, and the feed position of the last commit in the
-    /// document.
+    /// Returns the stored document as JSON, and the position of the last applied commit in the feed
+    /// (the sequence of all commits).
     async fn stored(&self, views: &dyn Views) -> Result<(i64, Value), Error>;
 }
 
@@ -66,8 +68,8 @@ impl<P: Projection> Project for Of<P> {
     }
 }
 
-/// Updates all projections with the commits of the feed. Returns the lowest feed position that a
-/// projection has reached.
+/// Updates all projections with the commits of the feed (the sequence of all commits). Returns the
+/// lowest feed position that a projection has reached.
 pub async fn project_all(
     projections: Projections,
     ledger: &Ledger,
@@ -80,8 +82,8 @@ pub async fn project_all(
     Ok(lowest)
 }
 
-/// Updates the document of one projection with all new commits of the feed. Returns the feed
-/// position of the last applied commit.
+/// Updates the document of one projection with all new commits of the feed (the sequence of all
+/// commits). Returns the feed position of the last applied commit.
 pub async fn project<P: Projection>(ledger: &Ledger, views: &dyn Views) -> Result<i64, Error> {
     loop {
         let (position, mut document) = stored::<P>(views).await?;
@@ -111,9 +113,10 @@ pub async fn project<P: Projection>(ledger: &Ledger, views: &dyn Views) -> Resul
     }
 }
 
-/// Stores the document of a projection with the feed position `position`. The stored document must
-/// have the position `expected`. If it has another position, another process has stored a document
-/// first. This function then stores no document and returns false.
+/// Stores the document of a projection. `position` is the position of the last applied commit in
+/// the feed (the sequence of all commits). The stored document must have the position `expected`.
+/// If the stored document has another position, another process has stored a document first. This
+/// function then stores no document and returns false.
 async fn put<P: Projection>(
     views: &dyn Views,
     expected: i64,
@@ -128,8 +131,8 @@ async fn put<P: Projection>(
     views.put(P::VIEW, KEY, &document, &[], expected).await
 }
 
-/// Returns the stored document of a projection, and the feed position of the last commit in the
-/// document.
+/// Returns the stored document of a projection, and the position of the last applied commit in the
+/// feed (the sequence of all commits).
 pub async fn stored<P: Projection>(views: &dyn Views) -> Result<(i64, P), Error> {
     match views.get(P::VIEW, KEY).await? {
         None => Ok((0, P::default())),
@@ -155,17 +158,19 @@ pub fn fold<P: Projection>(projection: &mut P, commit: &Commit) -> Result<(), Er
     Ok(())
 }
 
-/// The result of the function `replay`, which reads the feed from its start.
+/// The result of the function `replay`, which reads all commits from the start of the feed (the
+/// sequence of all commits).
 #[derive(Clone, Debug, Default)]
 pub struct Replayed<P> {
     pub document: P,
-    /// The feed position of the last commit in the document.
+    /// The position of the last applied commit in the feed (the sequence of all commits).
     pub position: i64,
     pub events: i64,
 }
 
-/// Builds the document of a projection from the start of the feed. The function stops at the first
-/// commit for which `includes` returns false. This commit is not applied.
+/// Builds the document of a projection from the start of the feed (the sequence of all commits).
+/// The function stops at the first commit for which `includes` returns false. This commit is not
+/// applied.
 ///
 /// Calls `progress` with the current feed position after each read.
 pub async fn replay<P: Projection>(

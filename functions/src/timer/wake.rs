@@ -19,15 +19,16 @@ const SWEEP_MAX: usize = 100_000;
 ///
 /// For other queues, `every_ms` is the time between two calls of this function, in milliseconds.
 /// Each call then also handles the deadlines that are reached before the next call. If the work for
-/// a deadline is not done, its message is put into the queue again after 1, 2, 4, 8 calls and so
-/// on. Because of the growing pauses, failing work does not fill the queue.
+/// a deadline is not done, the function puts the message into the queue again. The repetitions
+/// follow after 1, 2, 4, 8 calls and so on. Because of the growing pauses, failing work does not
+/// fill the queue.
 pub async fn wake(app: &App, registry: Registry, every_ms: Option<i64>) -> Result<usize, Error> {
     let now = app.ledger.clock.now();
     let until = now.plus_ms(every_ms.unwrap_or_default());
     let mut rows = due::Rows::until(&*app.views, until);
     let mut fired = 0;
-    // The loop reads all reached deadlines, not only the oldest ones. The work for the oldest
-    // deadlines may always fail, and the newer deadlines must be handled nevertheless.
+    // The work for the oldest deadlines may always fail. The loop therefore also reads newer
+    // deadlines, until this call has put `SWEEP_MAX` messages into queues.
     loop {
         let page = rows.next().await?;
         if page.is_empty() || fired >= SWEEP_MAX {

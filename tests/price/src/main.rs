@@ -46,13 +46,15 @@ const STREAM_MAX: i64 = 200;
 /// Average number of commands on a ticket after the command that opens the ticket. The opening command
 /// stores 5 events, and each later command stores 1 event. A command stores 1.6 events on average.
 const COMMANDS_AFTER_OPENING: usize = 6;
-/// Number of commits in one page of the feed (the ordered list of all commits) on a busy desk.
+/// Number of commits in one page (part) of the feed on a busy desk. The feed is the ordered list of all
+/// commits.
 const BUSY_PAGE_COMMITS: usize = 100;
-/// Price in dollars of one million put requests that store objects of the archive.
+/// Price in dollars of one million put requests. Each put request stores one object of the archive (the
+/// stored commits of the feed).
 const PUT_DOLLARS: f64 = 5.0;
 
-/// Returns the context (the data from other streams) that commands on tickets need. It contains one
-/// service, one workflow and one role, which come from the sample events.
+/// Returns the context (the data from other streams) that commands on tickets need. The context contains
+/// one service, one workflow and one role, which come from the sample events.
 fn context() -> Context {
     let deployed = events::samples::history::<WorkflowEvent>()
         .into_iter()
@@ -92,8 +94,8 @@ impl ContextLoader<Ticket> for Company {
 /// One of the two stores that the program compares.
 #[async_trait::async_trait]
 trait Side: Send + Sync {
-    /// Executes a command on a stream. Returns true if the command succeeded. Each command needs another
-    /// `number`, because the command id is computed from this number.
+    /// Executes a command on a stream. Returns true if the command succeeded. Each command needs a
+    /// different `number`, because the function computes the command id from this number.
     async fn execute(&self, stream: &str, number: usize, command: &Command) -> bool;
 }
 
@@ -144,7 +146,8 @@ impl Ours {
     }
 
     /// Builds the feed (the ordered list of all commits) in pages of `entries` commits, like the cloud
-    /// function `index`. Returns the number of objects that were stored in the archive.
+    /// function `index`. Returns the number of objects that were stored in the archive (the bodies of these
+    /// commits).
     async fn index(&self, entries: usize) -> usize {
         let (mut from, mut commits, mut puts) = (None, Vec::new(), 0);
         loop {
@@ -255,7 +258,8 @@ fn succeeded<T, E: std::fmt::Debug>(outcome: Result<T, E>) -> bool {
     outcome.is_ok()
 }
 
-/// Returns the access to the DynamoDB table `feed`. At this time, the table contains no commit.
+/// Returns an adapter for the DynamoDB table `feed`. The table contains no commit when this function is
+/// called.
 fn feed_of(client: &Client) -> Arc<dyn pages::Pages> {
     Arc::new(pages::dynamodb::Dynamodb::new(Table {
         client: client.clone(),
@@ -463,7 +467,7 @@ async fn feed(
     let puts = ours.index(entries).await as f64;
     let mut sum = meter.take();
     // Read requests are not counted here. Only this program reads the commits again. In the cloud, the
-    // function `index` receives the commits from the table stream without a charge.
+    // function `index` receives the commits from the change stream of the table without a charge.
     (sum.read_units, sum.requests) = (0.0, sum.write_requests);
     sum += *with;
     print(name, &sum, commits, Some(peer));

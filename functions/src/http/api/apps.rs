@@ -44,9 +44,9 @@ fn answer(call: Call) -> Answer {
     Box::pin(async move { apps(call.request, &call.method, &segments(&call.path)[1..]).await })
 }
 
-/// The smallest number of bytes in an app secret from a request.
+/// The smallest number of bytes in the secret of an app (a client program) from a request.
 const SECRET_MIN: usize = 16;
-/// The largest number of characters in the name or code of an app.
+/// The largest number of characters in the name or code of an app (a client program).
 const NAME_MAX: usize = 128;
 
 async fn apps(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
@@ -82,9 +82,9 @@ async fn apps(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     }
 }
 
-/// Registers or changes the app with the given code. If neither the app nor the request has a
-/// secret, the service desk creates a secret. Only the response to this request contains the new
-/// secret.
+/// Registers or changes the app (a client program) with the given code. If neither the app nor the
+/// request has a secret, the service desk creates a secret. Only the response to this request
+/// contains the new secret.
 async fn register(request: &Asked, code: &str, meta: Meta) -> ApiResult {
     if let Some(member) = request.body.keys().find(|key| {
         !["name", "secret", "may_impersonate", "status_callbacks"].contains(&key.as_str())
@@ -126,7 +126,8 @@ async fn register(request: &Asked, code: &str, meta: Meta) -> ApiResult {
             ),
         ));
     }
-    // The secret is checked before the app is stored. A rejected request therefore stores no app.
+    // The secret is checked before the app (a client program) is stored. A rejected request
+    // therefore stores no app.
     if let Some(detail) = chosen
         .as_ref()
         .and_then(|secret| request.app.credentials.unfit(code, secret))
@@ -148,8 +149,8 @@ async fn register(request: &Asked, code: &str, meta: Meta) -> ApiResult {
     };
     client_apps::define(&request.app.ledger, &registered, meta).await?;
     let mut answer = client_apps::shown(&registered);
-    // An interrupted registration can leave an app without a secret. Such an app gets a new secret
-    // here.
+    // An interrupted registration can leave an app (a client program) without a secret. The app
+    // then gets a new secret here.
     let needs_secret = chosen.is_none() && !request.app.credentials.has_secret(code).await?;
     let generated = needs_secret.then(|| client_apps::fresh_secret(&request.app.ledger));
     if let Some(secret) = chosen.as_ref().or(generated.as_ref()) {

@@ -110,8 +110,8 @@ const PIECES_AHEAD: usize = 1;
 /// The longest time that the server waits until the client accepts the next piece of a download.
 /// After this time, the download ends.
 const CLIENT_TIMEOUT: Duration = Duration::from_mins(1);
-/// A form contains files, headers of form parts, and other form fields. This constant is the
-/// largest number of bytes without file content that may arrive in sequence.
+/// The largest number of form bytes without file content that may arrive in sequence. Headers of
+/// form parts and fields without a file are not file content.
 const NON_FILE_BYTES_MAX: usize = 1 << 20;
 /// The largest size of a small form, in bytes. Some hosts, such as AWS Lambda, receive a whole
 /// request before the desk handles the request. The requests on such hosts are smaller than this
@@ -127,9 +127,9 @@ async fn upload(request: Asked, body: Body) -> ApiResult {
     let uploaded = match multer::parse_boundary(&request.content_type) {
         Ok(boundary) => {
             let non_file_bytes = NonFileBytes::default();
-            // The form parser keeps all bytes without file content in memory. In a large form, the
-            // number of these bytes is therefore limited. A small form needs no limit, and it can
-            // already be in memory as one block.
+            // The form parser keeps form bytes that are not file content in memory. In a large
+            // form, the number of these bytes is therefore limited. A small form needs no limit,
+            // because some hosts keep the whole form in memory as one block.
             let is_small = http_body::Body::size_hint(&body)
                 .upper()
                 .is_some_and(|bytes| bytes <= BUFFERED_BYTES_MAX);
@@ -441,7 +441,8 @@ async fn start_or_continue<'a>(
 }
 
 /// Returns true if the query contains `for=workflow`. The uploaded file is then a form template for
-/// a workflow. Only superusers may upload such a file, so the function rejects all other callers.
+/// a workflow. Only superusers may upload a form template, so the function rejects all other
+/// callers.
 async fn is_for_workflow(request: &Asked) -> Result<bool, Problem> {
     match request.asked_for("for") {
         None => Ok(false),

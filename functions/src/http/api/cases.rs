@@ -1,5 +1,5 @@
 //! Handles cases in the API `/v1`. A case is a record of an external system for which the desk
-//! opens a ticket. Apps send the records, and superusers read the cases.
+//! opens a ticket. Apps (client programs) send the records, and superusers read the cases.
 
 use axum::Json;
 use axum::http::Method;

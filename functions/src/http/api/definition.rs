@@ -1,8 +1,8 @@
 //! Defines the shapes (validation rules) of workflow definitions in request bodies of the API
 //! `/v1`. A definition contains nodes, fields and conditions.
 //!
-//! The types in `events::workflow` accept more values than these shapes. These types also read old
-//! events, and old events can contain such values.
+//! The types in `events::workflow` accept more values than these shapes. The reason is that these
+//! types also read old events. Old events can contain values that a request must not contain.
 
 use super::shape::{COUNT, INTEGER, Member, NAMES, Shape, optional, required, unless};
 
@@ -30,7 +30,8 @@ static OPTION_MEMBERS: [Member; 3] = [
     required("name", Shape::Text),
     optional("items", Shape::List(&OPTION)),
 ];
-/// One option of a field or of a dictionary. The member `items` contains its suboptions.
+/// One option of a field or of a dictionary. The member `items` contains the options below this
+/// option.
 pub(super) static OPTION: Shape = Shape::Named("Option", &OPTION_SHAPE);
 /// A list of options.
 pub(super) const OPTIONS: Shape = Shape::List(&OPTION);
@@ -291,15 +292,15 @@ macro_rules! field {
 }
 
 /// The body members of a field in a workflow definition. The member `library` can contain the key
-/// of a shared field. The members `key`, `type` and `name` can then be absent, because the shared
-/// field contains them.
+/// of a shared field (a reusable field in the library). The members `key`, `type` and `name` can
+/// then be absent, because the shared field contains these members.
 const FIELD: &[Member] = field![
     unless("library", "key", Shape::Text),
     unless("library", "type", FIELD_TYPES),
     unless("library", "name", Shape::Text)
 ];
 static FIELD_SHAPE: Shape = Shape::Object(FIELD);
-/// The body members of a shared field. Workflow definitions can copy a shared field. If a member is
+/// The body members of a shared field, a field that workflow definitions can copy. If a member is
 /// absent from the request, the shared field keeps its stored value for this member.
 pub(super) const SHARED_FIELD: &[Member] = field![
     optional("key", Shape::Text),
@@ -359,7 +360,8 @@ mod tests {
 
     use super::*;
 
-    /// A deserializer that reads no values. It only collects the member names of a stored type.
+    /// A deserializer that reads no values. The deserializer only collects the member names of a
+    /// stored type.
     struct Fields<'a>(&'a mut Vec<&'static str>);
 
     impl<'de> serde::Deserializer<'de> for Fields<'_> {

@@ -119,7 +119,7 @@ async fn drafts(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
         }
     };
     // A caller can have a user name that is not registered yet. A request that saves a draft
-    // registers this caller. A request that reads or deletes a draft does not.
+    // registers this caller. A request that reads or deletes a draft registers no caller.
     let owner = if *method == Method::PUT {
         request.actor().await?
     } else {
@@ -214,8 +214,8 @@ async fn templates(request: Asked, method: &Method, parts: &[&str]) -> ApiResult
 
 /// Returns the reference that identifies a new or changed template: the service and the name of the
 /// template. Returns an error if another template in `others` has the same service and the same
-/// name. `current` contains the id and the name of the template before the change. It is `None` for
-/// a new template.
+/// name. `current` contains the id and the name of the template before the change. For a new
+/// template, `current` is `None`.
 fn template(
     request: &Asked,
     owner: &PersonId,

@@ -1,5 +1,5 @@
-//! Handles the library of shared fields in the API `/v1`. Workflow definitions contain copies of
-//! shared fields.
+//! Handles the library of shared fields in the API `/v1`. A shared field is a form field that
+//! workflow definitions can copy.
 
 use axum::http::Method;
 use domain::config::SharedField;
@@ -23,7 +23,8 @@ const OPERATIONS: &[Operation] = &[
     delete("/v1/fields/{key}", "deletes a shared field"),
 ];
 
-/// The operations on shared fields, and the function that handles these operations.
+/// The operations on shared fields (form fields that workflows can copy), and the function that
+/// handles these operations.
 pub(super) const RESOURCE: Resource = Resource {
     operations: OPERATIONS,
     answer,
@@ -55,8 +56,8 @@ pub(super) async fn from_library(app: &App, field: &mut Value, at: usize) -> Res
         .iter()
         .all(|member| field.get(*member).is_some());
     let Some(shared) = app.configuration.field(&key).await? else {
-        // The shared field does not exist, so no members can be copied from it. The field is valid
-        // only if it already contains all required members.
+        // The shared field does not exist, so the function copies no members. The workflow field is
+        // valid only if this field already contains all required members.
         let missing = || {
             Problem::malformed(
                 &format!("/definition/fields/{at}/library"),
@@ -78,7 +79,7 @@ pub(super) async fn from_library(app: &App, field: &mut Value, at: usize) -> Res
     Ok(())
 }
 
-/// Lists, shows, defines or deletes shared fields.
+/// Lists, shows, defines or deletes shared fields (form fields that workflows can copy).
 async fn fields(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     let app = &request.app;
     let missing = |key: &str| Problem::not_found(format!("there is no shared field {key}"));
@@ -185,7 +186,8 @@ async fn fields(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
     }
 }
 
-/// Returns a shared field as JSON, with user names instead of person ids.
+/// Returns a shared field (a form field that workflows can copy) as JSON, with user names instead
+/// of person ids.
 async fn shared(app: &App, mut field: Field) -> Result<Value, Problem> {
     seed::shared_with_names(app, &mut field).await?;
     Ok(json!(field))

@@ -101,8 +101,8 @@ async fn handle(State(app): State<App>, request: Request) -> Response {
     }
 }
 
-/// Returns the response for the given error. The desk sends this response instead of a large response if the
-/// caller has too many large responses that are not completely read.
+/// Converts an error to an error response. The number of unread response bytes of a caller is limited. Above
+/// this limit, the desk sends the error response instead of the next large response.
 pub(super) fn refused(error: Error) -> Response {
     Problem::from(error).into_response()
 }

@@ -157,9 +157,9 @@ impl Problem {
         &self.detail
     }
 
-    /// Renames wrong members in this error: if the JSON pointer of a member begins with `from`,
-    /// this beginning is replaced by `to`. The code that checks a member can use another name for
-    /// the member than the request. The client must get the name from the request.
+    /// Renames members in this error: if the JSON pointer of a member begins with `from`, the
+    /// function replaces this beginning by `to`. Some checks use other member names than the
+    /// request. The error response must contain the member names of the request.
     pub(super) fn moved(mut self, from: &str, to: &str) -> Self {
         for flaw in &mut self.errors {
             if let Some(rest) = flaw

@@ -23,7 +23,7 @@ use crate::App;
 /// all problems of a workflow definition.
 const RESPONSE_BYTES_MAX: usize = 1 << 20;
 /// The prefix of the names of stored responses. The responses are stored as secrets in the key
-/// store.
+/// store (the store of user names and keys).
 const RESPONSES: &str = "answer/";
 /// The response members that can contain user names. They are not stored, because a stored response
 /// must not contain the name of a person who is erased later.
@@ -34,8 +34,8 @@ const NOT_STORED: [&str; 2] = ["report", "warnings"];
 /// stored response.
 static LOCK: Mutex<()> = Mutex::const_new(());
 
-/// A running request with an idempotency key. A lock ensures that only one such request runs at a
-/// time.
+/// A running request with an idempotency key. A lock ensures that only one request with an
+/// idempotency key runs at a time.
 pub(super) struct Repeat {
     app: App,
     name: String,
@@ -53,9 +53,9 @@ struct Cached {
 }
 
 impl Repeat {
-    /// Waits until no other request with an idempotency key runs. Returns a value for this request,
-    /// and all other such requests wait until this value is dropped. Returns `None` immediately if
-    /// `request` has no idempotency key.
+    /// Waits until no other request with an idempotency key runs. Returns a value that represents
+    /// this request. All other requests with an idempotency key wait until this value is dropped.
+    /// Returns `None` immediately if `request` has no idempotency key.
     pub(super) async fn of(request: &Asked, operation: &str) -> Result<Option<Self>, Problem> {
         let Some(key) = &request.idempotency_key else {
             return Ok(None);

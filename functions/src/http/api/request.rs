@@ -22,7 +22,7 @@ use crate::app::people::{NAMED_MAX, is_name, one_name};
 use crate::http::blueking::render::request_id;
 use crate::http::body::{self, BODY_BYTES_MAX, NotRead, object, pairs};
 
-/// The error message for a request without the code or the secret of an app.
+/// The error message for a request without the code or the secret of an app (a client program).
 const NO_CREDENTIALS: &str =
     "application code and secret are missing (HTTP Basic, or the header X-Bkapi-Authorization)";
 /// The largest number of roles in one request. The number is limited, because the server must read
@@ -581,9 +581,9 @@ impl Tags {
     }
 }
 
-/// Returns an error for each member that occurs twice in one JSON object of the body. JSON parsers
-/// differ in which of the two values they use, so such a body is rejected. `bytes` must be valid
-/// JSON. The caller must already have checked the nesting depth.
+/// Returns an error for each member that occurs twice in one JSON object of the body. Some JSON
+/// parsers use the first of the two values, and others use the second. The server therefore rejects
+/// this body. `bytes` must be valid JSON. The caller must already have checked the nesting depth.
 fn duplicate_members(bytes: &[u8]) -> Vec<Flaw> {
     let mut flaws = Vec::new();
     let mut reader = serde_json::Deserializer::from_slice(bytes);

@@ -37,8 +37,9 @@ pub(super) struct Call {
 pub(super) struct Resource {
     pub(super) operations: &'static [Operation],
     pub(super) answer: fn(Call) -> Answer,
-    /// Whether the operations of this resource change the configuration. Such operations must not
-    /// run at the same time, so the server executes them one after another.
+    /// Whether the operations of this resource change the configuration. Changes of the
+    /// configuration must not run at the same time, so the server executes these operations one
+    /// after another.
     pub(super) is_configuration: bool,
 }
 

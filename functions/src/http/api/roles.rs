@@ -138,7 +138,7 @@ async fn roles(request: Asked, method: &Method, parts: &[&str]) -> ApiResult {
                         .collect();
                     // The caller is a superuser. If the caller changes the list of superusers, the
                     // changed list must still contain the caller. The list then always contains a
-                    // person who can correct it.
+                    // person who can correct the list.
                     let user = request.user()?;
                     if id == SUPERUSER && !names.iter().any(|name| name == user) {
                         return Err(Problem::conflict(

@@ -294,8 +294,8 @@ async fn with_changes(
 ) -> Result<service::Defined, Problem> {
     let mut changed = known;
     let name = request.text("name")?;
-    // The current name was checked when it was stored. Only a new name from the request is checked
-    // here.
+    // The current name of the service was checked when this name was stored. Only a new name from
+    // the request is checked here.
     if name
         .as_ref()
         .map_or(changed.name.is_empty(), |name| !is_name(name))

@@ -115,7 +115,7 @@ impl From<Error> for Refused {
 }
 
 /// The data and the message of a successful response. Most clients ignore the message, but
-/// interactive chat cards show it to people.
+/// interactive chat cards show the message to people.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Said {
     pub(super) data: Value,
@@ -372,7 +372,7 @@ fn reason_in_chinese(reason: &str) -> String {
 }
 
 /// Commas separate several values, so an option or a name must not contain a comma. If `reason` is
-/// the English error message for such a comma, the function returns the message in Chinese.
+/// the English error message for a comma in an option, the function returns the message in Chinese.
 /// Otherwise returns `None`.
 fn comma_in_chinese(reason: &str) -> Option<String> {
     let item = reason
@@ -399,7 +399,7 @@ fn cell_in_chinese(reason: &str) -> Option<String> {
 
 /// Formats field keys like a Python list of strings, for example `['title', 'reason']`. An error
 /// message lists missing form fields in this format. BlueKing ITSM uses the same format, and
-/// clients parse it.
+/// clients parse this format.
 fn listed(keys: &[String]) -> String {
     let quoted: Vec<String> = keys.iter().map(|key| format!("'{key}'")).collect();
     format!("[{}]", quoted.join(", "))

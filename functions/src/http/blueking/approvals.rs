@@ -17,8 +17,8 @@ use super::{reads, render};
 use crate::App;
 use crate::app::tickets;
 
-/// The names of the request parameters for an approval decision. Several operations accept such a
-/// decision, and each of them uses other parameter names.
+/// The names of the request parameters for an approval decision. Several operations accept an
+/// approval decision. Each of these operations uses other parameter names.
 struct Names {
     sn: &'static str,
     node: &'static str,
@@ -253,7 +253,7 @@ pub(super) async fn node_result(app: &App, request: &Asked) -> Result<Value, Wir
     }))
 }
 
-/// Returns the form values of the last submission at `node`. Such a submission is a vote or the
+/// Returns the form values of the last submission at `node`. A submission is a vote or the
 /// completion of the node.
 async fn last_form(app: &App, card: &TicketCard, node: NodeId) -> Result<Vec<Entry>, WireError> {
     let Some(opened) = &card.ticket.opened else {

@@ -114,8 +114,9 @@ fn node_of(event: &TicketEvent) -> Option<NodeId> {
     })
 }
 
-/// Returns the text that a person entered in the action of this event. The text is a reason or a
-/// message. Returns `None` for event types without such a text.
+/// Returns the text that a person entered in the action of this event. The text is a reason, a
+/// message or the comment of a rating. Returns `None` for event types that contain no text of a
+/// person.
 fn reason(event: &TicketEvent) -> Option<&Remark> {
     Some(match event {
         TicketEvent::VoteCast(event) => &event.reason,

@@ -139,8 +139,8 @@ impl Operation {
     }
 }
 
-/// Returns the name of each operation as it occurs in the request path. A flag beside each name is
-/// true if the operation changes data. The OpenAPI document contains these names.
+/// Returns the name of each operation in the request path. The boolean beside each name is true if
+/// the operation changes data. The OpenAPI document contains these names.
 pub fn names() -> impl Iterator<Item = (&'static str, bool)> {
     OPERATIONS
         .iter()
@@ -184,8 +184,8 @@ fn operation(path: &str) -> Option<Operation> {
     Operation::named(&name)
 }
 
-/// If a caller has too many large responses that it has not read yet, the desk does not send the
-/// next large response. This function returns the error response that the desk sends instead.
+/// Converts an error to an error response. The number of unread response bytes of a caller is
+/// limited. Above this limit, the desk sends the error response instead of the next large response.
 pub(super) fn refused(error: Error, request_id: &str) -> Response {
     answer::failure(&error.into(), request_id)
 }

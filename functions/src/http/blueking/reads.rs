@@ -377,7 +377,7 @@ async fn collect(app: &App, request: &Asked, sn: &TicketSn, request_id: &str) ->
 }
 
 /// Returns the ticket numbers of all tickets with failed callbacks. The receiver of these callbacks
-/// is the calling app.
+/// is the app (the client program) that sends this request.
 pub(super) async fn failed_callbacks(app: &App, request: &Asked) -> Result<Value, WireError> {
     let of = format!("{}|", request.caller.app);
     let failing = Range {

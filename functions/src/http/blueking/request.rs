@@ -201,8 +201,9 @@ impl Asked {
         }
     }
 
-    /// Returns the user name in the parameter `key`. Some apps may not impersonate users. If such
-    /// an app sends the request, the name must be the name of the logged-in user.
+    /// Returns the user name in the parameter `key`. Some apps (client programs) may not
+    /// impersonate users. If one of these apps sends the request, the name must be the name of the
+    /// logged-in user.
     pub(super) fn actor(&self, key: &str) -> Result<String, WireError> {
         let name = self.required(key)?;
         self.speaks_as(key, &name)?;
@@ -544,9 +545,9 @@ pub(super) fn check_name(parameter: &str, name: &str) -> Result<(), WireError> {
     }
 }
 
-/// Identifies the app and the user that send a request. The request must contain the code and the
-/// secret of the app. A login token identifies the user. If the app may impersonate users, the
-/// request may contain a user name instead of a token.
+/// Identifies the app (the client program) and the user of a request. The request must contain the
+/// code and the secret of the app. A login token identifies the user. If the app may impersonate
+/// users, the request may contain a user name instead of a token.
 async fn caller(
     app: &App,
     query: &Map<String, Value>,

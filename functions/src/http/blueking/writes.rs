@@ -76,7 +76,7 @@ pub(super) async fn create_ticket(
         None => None,
     };
     // If a request with the same idempotency key already created a ticket, the response contains
-    // this ticket. A change of the service after the first request makes no difference.
+    // this ticket. This is also true if the service was changed after the first request.
     if let Some(key) = &key {
         match tickets::opened_before(app, key).await {
             Ok(Some(opened)) => return Ok(created(app, &opened)),

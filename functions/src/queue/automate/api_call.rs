@@ -154,8 +154,8 @@ async fn prepare<'a>(app: &App, call: &'a ApiCall) -> Result<Prepared<'a, ApiCal
         Err(reason) => {
             // This request cannot be built, for example because a secret is missing. The desk
             // handles this error like a missing response. If the request asks for the progress of a
-            // task, it is repeated later. If the request creates a task, the API call fails
-            // immediately. The reason then names the missing secret.
+            // task, the desk repeats the request later. If the request creates a task, the API call
+            // fails immediately. The reason then names the missing secret.
             let response = Err(HttpError::Unknown(reason));
             let (verdict, policy) = provider.verdict(&service_task, kind, call, &response);
             return Ok(Prepared::Verdict(verdict, policy));

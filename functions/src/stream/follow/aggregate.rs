@@ -39,8 +39,8 @@ pub trait Aggregate: Send + Sync {
     /// first dash.
     fn name(&self) -> &'static str;
     fn role(&self) -> StreamRole;
-    /// Returns the name of the view that contains the cards (the stored summaries of streams).
-    /// Returns `None` if this aggregate type has no cards.
+    /// Returns the name of the view (a stored table) that contains the cards (the stored summaries
+    /// of streams). Returns `None` if this aggregate type has no cards.
     fn view(&self) -> Option<&'static str>;
     /// Returns the names of the indexes with counters. The store can count the rows of such an
     /// index without reading the rows.
@@ -51,8 +51,8 @@ pub trait Aggregate: Send + Sync {
     /// Returns the queue and the handler for reached deadlines. Returns `None` if this aggregate
     /// type has no deadlines.
     fn deadlines(&self) -> Option<&Deadlines>;
-    /// Returns the new card (the stored summary), the deadlines and the messages of a stream. They
-    /// are computed from the commits in `received`, see [`super::fold`].
+    /// Computes the new card (the stored summary), the deadlines and the messages of a stream from
+    /// the commits in `received`, see [`super::fold`].
     async fn fold(
         &self,
         follower: &Follower<'_>,
@@ -154,8 +154,8 @@ pub fn find(registry: Registry, stream: &str) -> Option<&'static dyn Aggregate> 
         .copied()
 }
 
-/// An empty card (the stored summary of a stream) for aggregate types without cards. The view name
-/// is empty, so the follower never stores this card.
+/// An empty card (the stored summary of a stream) for aggregate types without cards. The name of
+/// the view (a stored table) is empty, so this card is never stored.
 #[derive(Serialize, Deserialize)]
 #[serde(bound = "")]
 pub struct NoCard<E> {

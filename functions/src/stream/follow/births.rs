@@ -1,6 +1,7 @@
 //! Stores the birth of each reaction. A reaction is a function that creates messages from events.
-//! Its birth is the feed position or the time at which the reaction became active. A reaction
-//! ignores all older commits, so that a new reaction sends no messages for old events.
+//! Its birth is the time, or the position in the feed (the sequence of all commits), at which the
+//! reaction became active. A reaction ignores all older commits, so that a new reaction sends no
+//! messages for old events.
 
 use std::collections::BTreeMap;
 
@@ -13,14 +14,15 @@ use infra::{CommandEnvelope, Error, ExecuteError, Ledger};
 use super::aggregate::Registry;
 
 /// The births of all reactions by name. A reaction is a function that creates messages from events.
-/// Its birth is the time or the feed position at which it became active.
+/// Its birth is the time, or the position in the feed (the sequence of all commits), at which the
+/// reaction became active.
 #[derive(Clone, Debug, Default)]
 pub struct Births(BTreeMap<&'static str, Birth>);
 
 impl Births {
     /// Returns the births of all reactions (functions that create messages from events). A birth is
-    /// the time or the feed position at which a reaction became active. A reaction without a birth
-    /// ignores all commits.
+    /// the time, or the position in the feed (the sequence of all commits), at which a reaction
+    /// became active. A reaction without a birth ignores all commits.
     pub async fn load(ledger: &Ledger, registry: Registry) -> Result<Self, Error> {
         let mut births = BTreeMap::new();
         for name in names(registry) {
@@ -30,12 +32,14 @@ impl Births {
     }
 
     /// Returns the births of all reactions (functions that create messages from events). A birth is
-    /// the time or the feed position at which a reaction became active. A reaction without a birth
-    /// becomes active now and ignores all existing commits.
+    /// the time, or the position in the feed (the sequence of all commits), at which a reaction
+    /// became active. A reaction without a birth becomes active now and ignores all existing
+    /// commits.
     pub async fn activate(ledger: &Ledger, registry: Registry) -> Result<Self, Error> {
         let position = ledger.store.head().await?.position;
-        // In an empty ledger, a reaction must process all later commits. The time 0 is earlier than
-        // the time of every commit, even if the clocks of the machines differ.
+        // In an empty ledger, a reaction (a function that creates messages from events) must
+        // process all later commits. The time 0 is earlier than the time of every commit, even if
+        // the clocks of the machines differ.
         let at = match position {
             0 => Moment(0),
             _ => ledger.clock.now(),
@@ -44,12 +48,12 @@ impl Births {
     }
 
     /// Returns the births of all reactions (functions that create messages from events). A birth is
-    /// the time or the feed position at which a reaction became active. A reaction without a birth
-    /// becomes active now.
+    /// the time, or the position in the feed (the sequence of all commits), at which a reaction
+    /// became active. A reaction without a birth becomes active now.
     ///
-    /// Such a reaction ignores the commits up to the feed position `position`. If the feed position
-    /// of a commit is unknown, its time decides: the reaction ignores a commit with a time before
-    /// `at`.
+    /// This new reaction ignores the commits up to the feed position `position`. If the feed
+    /// position of a commit is unknown, the new reaction compares times. The new reaction then
+    /// ignores a commit with a time before `at`.
     pub async fn activate_at(
         ledger: &Ledger,
         registry: Registry,
@@ -86,9 +90,9 @@ impl Births {
     }
 
     /// Returns true if a reaction (a function that creates messages from events) must process a
-    /// commit. A reaction must process all commits that are not older than the start of its
-    /// activity. `position` is the feed position of the commit, or `None` if this position is
-    /// unknown. `at` is the time of the commit.
+    /// commit. A reaction must process all commits since the reaction became active. `position` is
+    /// the position of the commit in the feed (the sequence of all commits), or `None` if this
+    /// position is unknown. `at` is the time of the commit.
     pub fn includes(&self, reaction: &str, position: Option<i64>, at: Moment) -> bool {
         self.0
             .get(reaction)

@@ -9,8 +9,8 @@ use infra::Error;
 use infra::queue::NewMessage;
 use infra::views::{Document, Put, Range, Views};
 
-/// The name of the view that contains the deadlines of all streams. The index of this view has the
-/// same name.
+/// The name of the view (a stored table) that contains the deadlines of all streams. The index of
+/// this view has the same name.
 pub const VIEW: &str = "due";
 /// If a deadline is reached within this time (in milliseconds), its message is created immediately.
 /// The next scheduled search for reached deadlines may be too late for such a deadline.

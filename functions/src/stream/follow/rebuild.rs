@@ -28,8 +28,8 @@ pub struct Rebuilt {
 /// A card contains the sequence of its last commit. The follower (the normal update of cards) sends
 /// messages only for commits after this sequence. If a new card had a higher sequence than the
 /// stored card, some messages would never be sent. For this reason, each card is built only up to
-/// the sequence of the stored card. The feed is read only up to `followed`, the last feed position
-/// that the follower has processed.
+/// the sequence of the stored card. The feed (the sequence of all commits) is read only up to
+/// `followed`, the last position that the follower has processed.
 ///
 /// If the follower updates a card during the rebuild, the rebuild does not replace this card.
 pub async fn cards<C: Card>(
@@ -38,8 +38,8 @@ pub async fn cards<C: Card>(
     followed: i64,
 ) -> Result<Rebuilt, Error> {
     let new_view = format!("{}~new", C::VIEW);
-    // An interrupted earlier rebuild may have left documents in the second view. These documents
-    // are deleted first.
+    // An interrupted earlier rebuild may have left documents in the view `new_view` (a stored
+    // table). These documents are deleted first.
     views.clear(&new_view).await?;
     if ledger.store.keeps_order() {
         refold_the_feed::<C>(ledger, views, &new_view, followed).await?;
@@ -67,8 +67,9 @@ pub async fn cards<C: Card>(
                 let card: C = read_card(ledger, &key, &document).await?;
                 rebuilt.different +=
                     u64::from(!is_same(ledger, &key, old.as_ref(), &document, &card).await?);
-                // An unchanged card is also written. A newer version of the desk can compute other
-                // index entries for the same card, so its index entries may have changed.
+                // An unchanged card (the stored summary of a stream) is also written. A newer
+                // version of the desk can compute other index entries for the same card. The write
+                // then replaces the old index entries.
                 views
                     .put_with(
                         C::VIEW,
@@ -108,9 +109,9 @@ async fn is_same<C: Card>(
     }
 }
 
-/// Builds all cards (stored summaries of streams) of one type from the feed, up to the position
-/// `followed`. This function requires a store with an ordered feed: the commits of each stream must
-/// be in the order of their sequences.
+/// Builds all cards (stored summaries of streams) of one type from the feed (the sequence of all
+/// commits), up to the position `followed`. This function requires a store with an ordered feed:
+/// the commits of each stream must be in the order of their sequences.
 async fn refold_the_feed<C: Card>(
     ledger: &Ledger,
     views: &dyn Views,

@@ -25,16 +25,15 @@ const BATCH_MAX: usize = 200;
 pub(super) async fn operate(request: Asked, sn: &str, operation: &str) -> ApiResult {
     let (sn, card) = found(&request, sn).await?;
     let id = own_command_id(&request, &sn, operation).await?;
-    // A repeated request must get the response of the first request. It is possible that the first
-    // request completed the node. The ticket then no longer waits for the person who sends the
-    // request, so a new request of this person would be rejected. A repeated request must still
-    // succeed.
+    // A repeated request must get the response of the first request. If the first request completed the node,
+    // the ticket no longer waits for the person who sends the request. The desk would then reject a new
+    // request of this person, but a repeated request must still succeed.
     let is_repeated =
         request.idempotency_key.is_some() && tickets::is_done(&request.app, &sn, &id).await?;
     let command = command(&request, &card, operation, is_repeated).await?;
-    // For the operations `retry` and `ignore`, the client sends values in the member `values`. The
-    // crate `domain` uses the name `fields` for these values in its errors, so the name in the
-    // error is replaced.
+    // For the operations `retry` and `ignore`, the client sends values in the member `values`. The crate
+    // `domain` uses the name `fields` for these values in its errors, so this code replaces the name in the
+    // error.
     let outcome = act(&request, &sn, id, &command)
         .await
         .map_err(|problem| match operation {
@@ -112,10 +111,10 @@ async fn act(
     }
 }
 
-/// Returns the id of the node that the request changes. The body member `node` can contain this id.
-/// If this member is absent, the function searches for nodes of the ticket that wait for
-/// `operation`. It returns an error if more than one node is found. It also returns an error if no
-/// node is found, except for a repeated request. `by` is the acting person.
+/// Returns the id of the node that the request changes. The body member `node` can contain this id. If this
+/// member is absent, the function searches for nodes of the ticket that wait for `operation`. Returns an
+/// error if more than one node is found. Also returns an error if no node is found and the request is not
+/// repeated. `by` is the acting person.
 fn target_node(
     request: &Asked,
     card: &TicketCard,
