@@ -51,6 +51,9 @@ pub enum Verdict {
         /// The id of the task in the other system. The text is empty if the other system has no task.
         task: String,
         after_ms: i64,
+        /// A text for people that describes what the desk found out in this attempt. The text is empty if the desk
+        /// found out nothing that people need.
+        observed: String,
     },
     /// The attempt failed for a temporary reason. Another attempt follows if the retry policy allows another
     /// attempt.
@@ -90,6 +93,16 @@ impl Verdict {
         Self::Retry {
             reason: reason.into(),
             after_ms: None,
+        }
+    }
+    /// Returns the verdict that another request follows after `after_ms` milliseconds. The parameter `step` names
+    /// the progress of the work, and `task` is the id of the task in the other system.
+    pub fn poll(step: impl Into<String>, task: impl Into<String>, after_ms: i64) -> Self {
+        Self::Poll {
+            step: step.into(),
+            task: task.into(),
+            after_ms,
+            observed: String::new(),
         }
     }
     /// Returns the verdict that the provider of a message service refused a message. The text `code` is empty
@@ -208,6 +221,7 @@ impl Attempts {
                 step,
                 task,
                 after_ms,
+                ..
             } => Consequence::Poll {
                 step,
                 task,
@@ -296,11 +310,7 @@ mod tests {
             reason: reason(),
             after_ms: 9,
         };
-        let poll = Verdict::Poll {
-            step: "s".into(),
-            task: "t".into(),
-            after_ms: 5,
-        };
+        let poll = Verdict::poll("s", "t", 5);
         let polled = Consequence::Poll {
             step: "s",
             task: "t",

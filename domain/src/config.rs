@@ -16,7 +16,10 @@ use events::dictionary::{self, DictionaryEvent};
 use events::field::{self, FieldEvent};
 use events::integration::{self, CaseMapping, IntegrationEvent};
 use events::notification_policy::{self, NotificationPolicyEvent};
+use events::platform::{self, PlatformEvent};
 use events::role::{self, RoleEvent};
+use events::rule::{self, RuleEvent};
+use events::script::{self, ScriptEvent};
 use events::service::{self, ServiceEvent};
 use events::site::{self, SiteEvent};
 use events::task_type::{self, TaskTypeEvent};
@@ -114,6 +117,18 @@ pub struct Site(pub Option<site::Defined>);
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TaskType(pub Option<task_type::Defined>);
 
+/// The current definition of one automation platform, such as an LDAP server.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Platform(pub Option<platform::Defined>);
+
+/// The current definition of one script. A script is work that the desk can do without a person.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Script(pub Option<script::Defined>);
+
+/// The current definition of one automation rule. A rule chooses a script for a node that waits for people.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Rule(pub Option<rule::Defined>);
+
 /// The current registration of one client app. A client app is a program that sends requests to the API of
 /// the desk.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -156,6 +171,9 @@ defined_as_a_whole! {
     NotificationPolicy NotificationPolicyEvent::Defined(notification_policy::Defined);
     Site SiteEvent::Defined(site::Defined);
     TaskType TaskTypeEvent::Defined(task_type::Defined);
+    Platform PlatformEvent::Defined(platform::Defined);
+    Script ScriptEvent::Defined(script::Defined);
+    Rule RuleEvent::Defined(rule::Defined);
 }
 
 impl Decider for Integration {

@@ -27,6 +27,8 @@ pub enum Intent {
     },
     /// Requests an API call for an automatic node of a ticket.
     StartApiCall(Box<StartApiCall>),
+    /// Requests that the desk searches a rule for a node that waits for a person.
+    EvaluateRules(Box<EvaluateRules>),
     /// Requests an application for an automatic node. An application is a request for approval in an external
     /// ITSM.
     SubmitApplication(Box<StartServiceTask>),
@@ -112,6 +114,17 @@ pub struct Notify {
     pub correlation: String,
 }
 
+/// The data that the desk needs to search a rule for one node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvaluateRules {
+    pub ticket: TicketSn,
+    pub node: NodeId,
+    pub name: String,
+    pub round: u32,
+    pub cause: String,
+    pub correlation: String,
+}
+
 /// The data that the desk needs to start the work of one automatic node. This work is a request for approval
 /// in an external ITSM, or the work of a robot.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -131,7 +144,7 @@ impl Intent {
     pub fn queue(&self) -> &'static str {
         match self {
             Self::SendCallback { .. } => "callback",
-            Self::StartApiCall(_) => "automate",
+            Self::StartApiCall(_) | Self::EvaluateRules(_) => "automate",
             Self::SubmitApplication(_) | Self::HandleInbound { .. } => "sync",
             Self::StartDispatch(_) => "dispatch",
             Self::Notify(_) | Self::EndDelivery { .. } => "notify",
@@ -146,6 +159,7 @@ impl Intent {
         match self {
             Self::SendCallback { callback, .. } => callback.secret.clone(),
             Self::StartApiCall(call) => call.node.to_string(),
+            Self::EvaluateRules(evaluate) => evaluate.node.to_string(),
             Self::SubmitApplication(start) | Self::StartDispatch(start) => start.node.to_string(),
             Self::HandleInbound { subject, .. } => subject.clone(),
             Self::Notify(notify) => notify.person.0.clone(),

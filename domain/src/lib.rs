@@ -18,6 +18,7 @@
 pub mod api_call;
 pub mod attachment;
 pub mod attempt;
+pub mod automation;
 pub mod callback;
 pub mod condition;
 pub mod config;

@@ -33,6 +33,7 @@ pub mod delivery;
 pub mod dictionary;
 pub mod dispatch;
 pub mod draft;
+pub mod execution;
 pub mod field;
 pub mod idempotency_key;
 pub mod ids;
@@ -44,10 +45,13 @@ pub mod notification_policy;
 pub mod number_sequence;
 pub mod person;
 pub mod personal;
+pub mod platform;
 pub mod reaction;
 pub mod robot;
 pub mod role;
+pub mod rule;
 pub mod samples;
+pub mod script;
 pub mod service;
 pub mod site;
 pub mod task_type;
@@ -122,6 +126,7 @@ aggregates! {
     dictionary: DictionaryEvent,
     dispatch: DispatchEvent,
     draft: DraftEvent,
+    execution: ExecutionEvent,
     field: FieldEvent,
     idempotency_key: IdempotencyKeyEvent,
     inbound: InboundEvent,
@@ -131,9 +136,12 @@ aggregates! {
     notification_policy: NotificationPolicyEvent,
     number_sequence: NumberSequenceEvent,
     person: PersonEvent,
+    platform: PlatformEvent,
     reaction: ReactionEvent,
     robot: RobotEvent,
     role: RoleEvent,
+    rule: RuleEvent,
+    script: ScriptEvent,
     service: ServiceEvent,
     site: SiteEvent,
     task_type: TaskTypeEvent,

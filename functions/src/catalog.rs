@@ -91,7 +91,7 @@ pub const FUNCTIONS: &[Function] = &[
             },
             concurrency: 128,
         },
-        does: "opens the API calls of automatic nodes and takes their steps",
+        does: "searches rules, and takes the steps of API calls and executions",
     },
     Function {
         name: "sync",

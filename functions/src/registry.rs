@@ -20,10 +20,11 @@ use std::marker::PhantomData;
 use domain::StreamRole;
 use domain::api_call::ApiCall;
 use domain::attachment::Attachment;
+use domain::automation::execution::Execution;
 use domain::callback::Callback;
 use domain::config::{
     App, ApplicationKind, Catalog, ChannelAccount, Dictionary, Integration, NotificationPolicy,
-    Role, Service, SharedField, Site, TaskType,
+    Platform, Role, Rule, Script, Service, SharedField, Site, TaskType,
 };
 use domain::draft::Draft;
 use domain::fleet::dispatch::Dispatch;
@@ -40,8 +41,8 @@ use domain::number_sequence::NumberSequence;
 use domain::projections::desk_board::DeskBoard;
 use domain::reaction::Birth;
 use domain::reactions::{
-    handle_inbound, notify_assignee, relate_tickets, report_delivery, send_callback,
-    start_api_call, start_deliveries, start_dispatch, submit_application,
+    evaluate_rules, handle_inbound, notify_assignee, relate_tickets, report_delivery,
+    send_callback, start_api_call, start_deliveries, start_dispatch, submit_application,
 };
 use domain::ticket::Ticket;
 use domain::views::callback_card::CallbackCard;
@@ -53,7 +54,7 @@ use crate::app::fleet::{messages, missions};
 use crate::app::itsm::cases;
 use crate::app::notifications::notify;
 use crate::app::{attachments, drafts};
-use crate::queue::automate::api_call;
+use crate::queue::automate::{api_call, execution};
 use crate::queue::{callback, send, sync, ticket};
 use crate::stream::follow::Reaction;
 use crate::stream::follow::aggregate::{Deadlines, NoCard, Registry, Row, find};
@@ -84,6 +85,10 @@ pub static REGISTRY: Registry = &[
                 react: relate_tickets::react,
             },
             Reaction {
+                name: evaluate_rules::NAME,
+                react: evaluate_rules::react,
+            },
+            Reaction {
                 name: notify_assignee::NAME,
                 react: notify_assignee::react,
             },
@@ -105,6 +110,13 @@ pub static REGISTRY: Registry = &[
         deadlines: Some(Deadlines {
             queue: "automate",
             fire: |app, due| Box::pin(api_call::step(app, &due.stream)),
+        }),
+        ..Row::NEW
+    },
+    &Row::<Execution, Execution> {
+        deadlines: Some(Deadlines {
+            queue: "automate",
+            fire: |app, due| Box::pin(execution::fire(app, due)),
         }),
         ..Row::NEW
     },
@@ -163,6 +175,9 @@ pub static REGISTRY: Registry = &[
     &Row::<NotificationPolicy, NoCard<_>>::NEW,
     &Row::<Site, NoCard<_>>::NEW,
     &Row::<TaskType, NoCard<_>>::NEW,
+    &Row::<Platform, NoCard<_>>::NEW,
+    &Row::<Script, NoCard<_>>::NEW,
+    &Row::<Rule, Rule>::NEW,
     &Row::<Inbound, Inbound> {
         reactions: &[Reaction {
             name: handle_inbound::NAME,

@@ -26,6 +26,7 @@
 //! The signatures of a port contain no SDK types. An adapter converts the errors of its SDK into an
 //! [`error::Kind`].
 
+pub mod accounts;
 #[cfg(feature = "aws")]
 pub mod aws;
 #[cfg(feature = "local")]
@@ -53,6 +54,7 @@ pub mod pages;
 pub mod ports;
 pub mod provider;
 pub mod queue;
+pub mod sandbox;
 #[cfg(feature = "aws")]
 pub mod sdk;
 pub mod secrets;

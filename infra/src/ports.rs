@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::Ledger;
+use crate::accounts::{Accounts, NoAccounts};
 use crate::blob::Blob;
 use crate::channel::{Mailer, NoMailer};
 use crate::directory::{Directory, file::File};
@@ -11,6 +12,7 @@ use crate::fleet::{Fleet, NoFleet};
 use crate::http::{HttpClient, closed::Closed};
 use crate::login::{Login, memory::Memory as NoLogin};
 use crate::queue::Queue;
+use crate::sandbox::{NoSandbox, Sandbox};
 use crate::secrets::{Secrets, stored::Stored};
 use crate::views::{InSteps, PageWriter, Views};
 
@@ -34,14 +36,18 @@ pub struct Ports {
     pub fleet: Arc<dyn Fleet>,
     /// Sends mails to mail relays.
     pub mailer: Arc<dyn Mailer>,
+    /// Reads and unlocks accounts in directories.
+    pub accounts: Arc<dyn Accounts>,
+    /// Runs shell scripts in a sandbox.
+    pub sandbox: Arc<dyn Sandbox>,
 }
 
 impl Ports {
     /// Creates all ports of a desk from the given storage ports.
     ///
-    /// The created ports for HTTP, mail and robots send nothing to other systems. The login port accepts no
-    /// token, and the company directory is empty. A caller that needs another port replaces the created
-    /// port.
+    /// The created ports for HTTP, mail and robots send nothing to other systems. The created ports for
+    /// accounts and for scripts do nothing. The login port accepts no token, and the company directory is empty.
+    /// A caller that needs another port replaces the created port.
     pub fn over(
         ledger: Ledger,
         views: Arc<dyn Views>,
@@ -66,6 +72,8 @@ impl Ports {
             directory: Arc::new(File::default()),
             fleet: Arc::new(NoFleet),
             mailer: Arc::new(NoMailer),
+            accounts: Arc::new(NoAccounts),
+            sandbox: Arc::new(NoSandbox),
         }
     }
 }

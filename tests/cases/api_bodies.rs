@@ -133,6 +133,18 @@ fn examples(sn: &str, other: &str, file: &Value) -> BTreeMap<String, Value> {
         ("POST cases/{case}/process", json!({})),
         ("POST notifications/{notification}/read", json!({})),
         (
+            "POST executions/{execution}/approve",
+            json!({ "fingerprint": "x" }),
+        ),
+        (
+            "POST executions/{execution}/reject",
+            json!({ "reason": "x" }),
+        ),
+        (
+            "PUT executions/{execution}/parameters",
+            json!({ "parameters": { "a": "b" } }),
+        ),
+        (
             "PUT people/none/preferences",
             json!({ "language": "en", "zone": "UTC", "quiet": { "from": "22:00", "to": "07:00" }, "addresses": { "email": "none@example.com" } }),
         ),
@@ -501,8 +513,11 @@ fn operations(document: &Value) -> Vec<(String, String, Value)> {
 /// Operations that reject even a valid body in this test, and the status of the response. For some of these
 /// operations, the item in the path does not exist (status 404). For the other operations, the ticket is in
 /// a state that does not allow the operation (status 409).
-const REJECTED: [(&str, u16); 12] = [
+const REJECTED: [(&str, u16); 15] = [
     ("POST /v1/cases/{case}/process", 404),
+    ("POST /v1/executions/{execution}/approve", 404),
+    ("POST /v1/executions/{execution}/reject", 404),
+    ("PUT /v1/executions/{execution}/parameters", 404),
     ("POST /v1/notifications/{notification}/read", 404),
     ("POST /v1/tickets/{sn}/claim", 409),
     ("POST /v1/tickets/{sn}/distribute", 409),

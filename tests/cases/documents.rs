@@ -18,7 +18,7 @@ const LOOKS: u32 = 600;
 const PORTS: [&str; 4] = ["8080", "8081", "8082", "18080"];
 /// Port numbers of other servers in the documents, which do not use HTTP or have no path `/healthz`. The test
 /// also replaces these numbers by free ports, but does not wait until these servers respond.
-const OTHER_PORTS: [&str; 2] = ["2525", "2526"];
+const OTHER_PORTS: [&str; 3] = ["2525", "2526", "3890"];
 
 /// Purpose of a code block in the test. The first line of the block contains the name of the language and
 /// then optional words, such as `run` or `file=NAME`. These words determine the purpose.
@@ -252,6 +252,12 @@ fn the_commands_of_the_integrations_guide_work() {
 #[test]
 fn the_commands_of_the_notifications_guide_work() {
     execute("docs/notifications.md");
+}
+
+/// All code blocks with commands in docs/automation.md succeed. The directory is Debian's slapd.
+#[test]
+fn the_commands_of_the_automation_guide_work() {
+    execute("docs/automation.md");
 }
 
 /// All code blocks with commands in docs/cases.md succeed.

@@ -15,6 +15,7 @@ mod documented;
 mod drafts;
 mod errors;
 mod examples;
+mod executions;
 mod fields;
 mod fleet;
 mod following;

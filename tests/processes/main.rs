@@ -1,6 +1,7 @@
 //! These tests run the compiled program with data on a disk. They kill processes, change files and fill the
 //! disk. They also run clients that other projects wrote.
 
+mod automation;
 mod cases;
 mod commands;
 mod crashes;

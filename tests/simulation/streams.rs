@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use domain::intent::effect_id;
 use domain::projections::desk_board::DeskBoard;
-use domain::reactions::{send_callback, start_api_call};
+use domain::reactions::{evaluate_rules, send_callback, start_api_call};
 use domain::ticket::Ticket;
 use domain::views::ticket_card::TicketCard;
 use events::{Meta, Moment};
@@ -425,7 +425,8 @@ async fn check(cloud: &Cloud, commits: &[Commit]) {
         "the feed has every commit once"
     );
 
-    let (mut expected, mut calls, mut rows) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let (mut expected, mut automated, mut rows) =
+        (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     let mut cards: BTreeMap<&str, (i64, TicketCard)> = BTreeMap::new();
     for commit in commits
         .iter()
@@ -440,11 +441,15 @@ async fn check(cloud: &Cloud, commits: &[Commit]) {
                     .iter()
                     .map(|intent| effect_id(send_callback::NAME, &envelope.id(), &intent.target())),
             );
-            calls.extend(
-                start_api_call::react(&envelope, card).iter().map(|intent| {
-                    effect_id(start_api_call::NAME, &envelope.id(), &intent.target())
-                }),
-            );
+            for (name, intents) in [
+                (start_api_call::NAME, start_api_call::react(&envelope, card)),
+                (evaluate_rules::NAME, evaluate_rules::react(&envelope, card)),
+            ] {
+                let ids = intents
+                    .iter()
+                    .map(|intent| effect_id(name, &envelope.id(), &intent.target()));
+                automated.extend(ids);
+            }
         }
     }
     for (stream, (sequence, card)) in &cards {
@@ -488,7 +493,7 @@ async fn check(cloud: &Cloud, commits: &[Commit]) {
         .map(|entry| (entry.value, entry.key))
         .collect();
     assert_eq!(stored, rows);
-    for (queue, expected) in [("callback", expected), ("automate", calls)] {
+    for (queue, expected) in [("callback", expected), ("automate", automated)] {
         let queued = cloud
             .queue
             .take(queue, Moment(i64::MAX), Moment(i64::MAX), 1000)

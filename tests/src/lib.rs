@@ -29,6 +29,7 @@ use functions::host::local::{following, work};
 use functions::registry::REGISTRY;
 use functions::stream::follow::births::Births;
 use functions::{App, http, timer};
+use infra::accounts::memory::Memory as Accounts;
 use infra::blob::memory::Memory as Blob;
 use infra::channel::memory::Memory as Mailer;
 use infra::clock::{ManualClock, SeededRng};
@@ -38,6 +39,7 @@ use infra::http::memory::Memory as Receiver;
 use infra::keys::memory::Memory as Keys;
 use infra::login::memory::Memory as Login;
 use infra::queue::memory::Memory as Queue;
+use infra::sandbox::memory::Memory as Sandbox;
 use infra::store::memory::Memory as Store;
 use infra::views::memory::Memory as Views;
 use infra::views::sqlite::ViewsFile;
@@ -98,6 +100,8 @@ pub struct TestDesk {
     pub receiver: Arc<Receiver>,
     pub blob: Arc<Blob>,
     pub mailer: Arc<Mailer>,
+    pub accounts: Arc<Accounts>,
+    pub sandbox: Arc<Sandbox>,
     follower: tokio::task::JoinHandle<()>,
 }
 
@@ -155,6 +159,8 @@ impl TestDesk {
         let receiver = Arc::new(Receiver::default());
         let blob = Arc::new(Blob::default());
         let mailer = Arc::new(Mailer::default());
+        let accounts = Arc::new(Accounts::default());
+        let sandbox = Arc::new(Sandbox::default());
         let ledger = Ledger::new(
             Arc::new(Store::default()),
             Arc::new(Keys::new(rng.clone())),
@@ -165,6 +171,8 @@ impl TestDesk {
         let ports = Ports {
             http: receiver.clone(),
             mailer: mailer.clone(),
+            accounts: accounts.clone(),
+            sandbox: sandbox.clone(),
             login: Arc::new(login),
             directory: Arc::new(organization()),
             ..Ports::over(ledger, views, Arc::new(Queue::default()), blob.clone())
@@ -190,6 +198,8 @@ impl TestDesk {
             receiver,
             blob,
             mailer,
+            accounts,
+            sandbox,
             follower,
         };
         desk.followed().await;
@@ -204,6 +214,8 @@ impl TestDesk {
         let ports = Ports {
             http: self.receiver.clone(),
             mailer: self.mailer.clone(),
+            accounts: self.accounts.clone(),
+            sandbox: self.sandbox.clone(),
             login: old.login.clone(),
             directory: old.directory.clone(),
             ..Ports::over(
@@ -226,6 +238,8 @@ impl TestDesk {
             receiver: self.receiver.clone(),
             blob: self.blob.clone(),
             mailer: self.mailer.clone(),
+            accounts: self.accounts.clone(),
+            sandbox: self.sandbox.clone(),
             follower: tokio::spawn(async move { following(&following_app).await }),
         };
         desk.followed().await;

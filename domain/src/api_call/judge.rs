@@ -88,11 +88,7 @@ fn of_request(request: &Request, kind: NodeKind, call: &ApiCall, reply: &Reply<'
                 poll.times_max
             ));
         }
-        return Verdict::Poll {
-            step: POLLED.into(),
-            task: String::new(),
-            after_ms: poll.interval_ms,
-        };
+        return Verdict::poll(POLLED, String::new(), poll.interval_ms);
     }
     let succeeded = match &request.success {
         Some(condition) => holds(condition, &body_json),
@@ -342,11 +338,7 @@ mod tests {
                 200,
                 r#"{"data":{"state":"RUNNING"}}"#
             ),
-            Verdict::Poll {
-                step: "polled".into(),
-                task: String::new(),
-                after_ms: 5000
-            }
+            Verdict::poll("polled", String::new(), 5000)
         );
         let polled_call = ApiCall {
             polls: 1,

@@ -159,11 +159,7 @@ impl ApiCall {
     pub fn interrupted(&self) -> Option<Verdict> {
         match self.step.as_str() {
             _ if !self.attempts.is_interrupted() => None,
-            CREATED => Some(Verdict::Poll {
-                step: RESUMED.into(),
-                task: self.task.clone(),
-                after_ms: 0,
-            }),
+            CREATED => Some(Verdict::poll(RESUMED, self.task.clone(), 0)),
             _ => Some(Verdict::Unknown {
                 reason: "the desk was interrupted while the task was created; look it up in BlueKing SOPS".into(),
             }),
@@ -358,26 +354,11 @@ mod tests {
             matches!(call.interrupted(), Some(Verdict::Unknown { .. })),
             "the task may have been created"
         );
-        call.evolve(&record(
-            &call,
-            1,
-            Verdict::Poll {
-                step: CREATED.into(),
-                task: "9".into(),
-                after_ms: 0,
-            },
-        ));
+        call.evolve(&record(&call, 1, Verdict::poll(CREATED, "9", 0)));
         assert!(call.interrupted().is_none());
         call.evolve(&begin(&call, 2).expect("begins")[0]);
         let resumed = call.interrupted().expect("an interrupted start");
-        assert_eq!(
-            resumed,
-            Verdict::Poll {
-                step: RESUMED.into(),
-                task: "9".into(),
-                after_ms: 0
-            }
-        );
+        assert_eq!(resumed, Verdict::poll(RESUMED, "9", 0));
         call.evolve(&record(&call, 2, resumed));
         assert!(call.interrupted().is_none());
     }

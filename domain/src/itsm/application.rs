@@ -474,11 +474,7 @@ impl Application {
 /// Returns a verdict: after a pause of `after_ms` milliseconds, the desk executes the request `step`. The
 /// parameter `external` is the ticket number in the external ITSM.
 fn next(step: Step, external: String, after_ms: i64) -> Verdict {
-    Verdict::Poll {
-        step: step.name().into(),
-        task: external,
-        after_ms,
-    }
+    Verdict::poll(step.name(), external, after_ms)
 }
 
 #[cfg(test)]
@@ -547,11 +543,7 @@ mod tests {
     }
 
     fn then(step: Step, external: &str, after_ms: i64) -> Verdict {
-        Verdict::Poll {
-            step: step.name().into(),
-            task: external.into(),
-            after_ms,
-        }
+        Verdict::poll(step.name(), external, after_ms)
     }
 
     fn report(attempt: u32, verdict: Verdict) -> Command {

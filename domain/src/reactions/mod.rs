@@ -2,6 +2,7 @@
 //! summary) of the stream after this event. The function returns intents, which describe further work that
 //! the desk must do.
 
+pub mod evaluate_rules;
 pub mod handle_inbound;
 pub mod notify_assignee;
 pub mod relate_tickets;

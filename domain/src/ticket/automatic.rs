@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use events::ticket::{NodeResultReceived, NodeRetried, NodeStatus, TicketEvent, TransitionTaken};
 use events::workflow::{Definition, Node};
-use events::{NodeId, PersonId, TransitionId};
+use events::{Entry, NodeId, PersonId, TransitionId};
 
 use super::command::NodeResult;
 use super::engine::{Run, Step};
@@ -68,6 +68,47 @@ impl Ticket {
         if self.status != Status::Suspended && self.parent().is_none() {
             run.apply_result(node, succeeded, outputs, &reason)?;
         }
+        run.done()
+    }
+
+    /// Completes a node at which people act, because the desk has done the work of the node. A node at which
+    /// people vote is never completed by the desk.
+    pub(super) fn fulfill(
+        &self,
+        id: NodeId,
+        round: u32,
+        given: &[Entry],
+        remark: &str,
+        context: &Context,
+    ) -> Decision<Vec<TicketEvent>> {
+        let workflow = self.workflow(context)?;
+        let definition = &workflow.definition;
+        let node_run = self.nodes.get(&id).filter(|node_run| {
+            node_run.is_current() && node_run.round == round && !node_run.automatic
+        });
+        let node = definition
+            .node(id)
+            .filter(|node| node_run.is_some() && node.kind.is_for_people() && !node.kind.is_vote());
+        let Some(node) = node.filter(|_| !self.status.is_over()) else {
+            return reject(Rejection::ResultNotExpected);
+        };
+        self.check_node(id)?;
+        self.check_not_suspended()?;
+        let opened = self.opened()?;
+        let mut form = given.to_vec();
+        form::with_defaults(definition, node, &mut form, self);
+        let input = form::FormInput {
+            ticket: &opened.sn,
+            definition,
+            node,
+            current: self,
+            by: &[],
+        };
+        let form = form::check(&input, &form, context)?;
+        let form = form::set_owner(definition, form, &opened.creator, opened.seals_text);
+        let mut run = Run::new(self, definition, context);
+        let next = run.complete(node, &PersonId::system(), None, form, self.remark(remark)?);
+        run.advance(next)?;
         run.done()
     }
 

@@ -167,6 +167,14 @@ pub enum Command {
         other: TicketSn,
         mirror: bool,
     },
+    /// Completes a node at which people act, because the desk has done the work of the node. The desk sends this
+    /// command. The member `form` contains the values for the form of the node.
+    Fulfill {
+        node: NodeId,
+        round: u32,
+        form: Vec<Entry>,
+        remark: String,
+    },
     /// Ends this child ticket because its parent has ended. The child gets the final status of the parent.
     EndWithParent {
         parent: TicketSn,
@@ -188,6 +196,7 @@ macro_rules! by {
             Command::Open(_)
             | Command::ImportRow(_)
             | Command::RecordResult(_)
+            | Command::Fulfill { .. }
             | Command::EndWithParent { .. } => None,
             Command::Submit { by, .. }
             | Command::Decide { by, .. }

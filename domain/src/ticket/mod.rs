@@ -122,6 +122,12 @@ impl Decider for Ticket {
                 approve_result,
             } => self.end_with_parent(parent, status, *approve_result, context),
             Command::RecordResult(result) => self.record_result(result, context),
+            Command::Fulfill {
+                node,
+                round,
+                form,
+                remark,
+            } => self.fulfill(*node, *round, form, remark, context),
             Command::Retry {
                 node,
                 by,

@@ -11,15 +11,15 @@ use async_trait::async_trait;
 use domain::Decider;
 use domain::attachment::Attachment;
 use domain::config::{
-    ApplicationKind, Catalog, ChannelAccount, Dictionary, Integration, NotificationPolicy, Role,
-    Service, SharedField, Site, TaskType,
+    ApplicationKind, Catalog, ChannelAccount, Dictionary, Integration, NotificationPolicy,
+    Platform, Role, Rule, Script, Service, SharedField, Site, TaskType,
 };
 use domain::ticket::{Context, Lookup, Now, Ticket};
 use domain::workflow::Workflow;
 use events::role::RoleKind;
 use events::workflow::{Choice, Deployed, Field};
 use events::{Moment, PersonId, RoleId, ServiceId, WorkflowId};
-use events::{application_kind, channel_account};
+use events::{application_kind, channel_account, platform, rule, script};
 use infra::cache::{Bounds, Cache, NEVER};
 use infra::directory::Directory;
 use infra::http::HttpClient;
@@ -59,6 +59,9 @@ pub struct Configuration {
     task_types: Cached<TaskType>,
     channel_accounts: Cached<ChannelAccount>,
     notification_policies: Cached<NotificationPolicy>,
+    platforms: Cached<Platform>,
+    scripts: Cached<Script>,
+    rules: Cached<Rule>,
     /// Loads the options of those form fields whose options come from other systems.
     pub offers: Offers,
 }
@@ -101,6 +104,9 @@ impl Configuration {
             task_types: Cache::new(KEPT),
             channel_accounts: Cache::new(KEPT),
             notification_policies: Cache::new(KEPT),
+            platforms: Cache::new(KEPT),
+            scripts: Cache::new(KEPT),
+            rules: Cache::new(KEPT),
         }
     }
 
@@ -189,6 +195,35 @@ impl Configuration {
         let stream = format!("notification_policy-{name}");
         let make = |state: NotificationPolicy| state;
         self.state(&self.notification_policies, &stream, make).await
+    }
+
+    /// Returns the definition of an automation platform, such as an LDAP server. Returns `None` if no platform
+    /// has this name.
+    pub async fn platform(&self, name: &str) -> Result<Option<platform::Defined>, Error> {
+        let stream = format!("platform-{name}");
+        let state = self.state(&self.platforms, &stream, |state: Platform| state);
+        Ok(state.await?.0.clone())
+    }
+
+    /// Returns the definition of a script. Returns `None` if no script has this name.
+    pub async fn script(&self, name: &str) -> Result<Option<script::Defined>, Error> {
+        let stream = format!("script-{name}");
+        let state = self.state(&self.scripts, &stream, |state: Script| state);
+        Ok(state.await?.0.clone())
+    }
+
+    /// Returns the definitions of all automation rules. The list of rules comes from a view, so a new rule may be
+    /// missing for a short time.
+    pub async fn rules(&self) -> Result<Vec<rule::Defined>, Error> {
+        let mut rules = Vec::new();
+        for name in self.listed("rule", "name").await? {
+            let stream = format!("rule-{name}");
+            let rule = self
+                .state(&self.rules, &stream, |state: Rule| state)
+                .await?;
+            rules.extend(rule.0.clone());
+        }
+        Ok(rules)
     }
 
     pub async fn catalog(&self) -> Result<Arc<Catalog>, Error> {
@@ -331,22 +366,28 @@ impl Configuration {
 
     /// Returns the ids of all objects in the given view, from the lowest to the highest.
     pub async fn ids(&self, view: &str) -> Result<Vec<i64>, Error> {
-        let mut ids = Vec::new();
+        let ids = self.listed(view, "id").await?;
+        Ok(ids.into_iter().filter_map(|id| id.parse().ok()).collect())
+    }
+
+    /// Returns all texts in one index of a view, in ascending order.
+    async fn listed(&self, view: &str, index: &str) -> Result<Vec<String>, Error> {
+        let mut listed = Vec::new();
         loop {
             let range = Range {
                 view,
-                index: "id",
+                index,
                 from: "",
                 to: "~",
                 descending: false,
-                skip: ids.len(),
+                skip: listed.len(),
                 limit: IDS_PAGE,
             };
             let page = self.views.range(range).await?;
             let is_last = page.len() < IDS_PAGE;
-            ids.extend(page.into_iter().map(|entry| entry.value));
+            listed.extend(page.into_iter().map(|entry| entry.value));
             if is_last {
-                return Ok(ids.into_iter().filter_map(|id| id.parse().ok()).collect());
+                return Ok(listed);
             }
         }
     }

@@ -3,6 +3,7 @@
 
 pub mod administration;
 pub mod attachments;
+pub mod automation;
 pub mod callback_token;
 pub mod cards;
 pub mod client_apps;
@@ -32,6 +33,7 @@ pub mod times;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
+use infra::accounts::Accounts;
 use infra::blob::Blob;
 use infra::channel::Mailer;
 use infra::crash::Crash;
@@ -39,6 +41,7 @@ use infra::fleet::Fleet;
 use infra::http::HttpClient;
 use infra::login::Login;
 use infra::queue::Queue;
+use infra::sandbox::Sandbox;
 use infra::secrets::Secrets;
 use infra::views::{PageWriter, Views};
 use infra::{Error, Ledger, Ports};
@@ -103,6 +106,10 @@ pub struct App {
     pub fleet: Arc<dyn Fleet>,
     /// Sends mails to mail relays.
     pub mailer: Arc<dyn Mailer>,
+    /// Reads and unlocks accounts in directories.
+    pub accounts: Arc<dyn Accounts>,
+    /// Runs shell scripts in a sandbox.
+    pub sandbox: Arc<dyn Sandbox>,
     /// The counter from which each message to a robot gets its number.
     pub fleet_messages: Arc<AtomicU32>,
     pub configuration: Arc<Configuration>,
@@ -150,6 +157,8 @@ impl App {
             directory,
             fleet,
             mailer,
+            accounts,
+            sandbox,
             secrets,
         } = ports;
         events::upcast::complete(&events::catalog_of_types())
@@ -179,6 +188,8 @@ impl App {
             directory,
             fleet,
             mailer,
+            accounts,
+            sandbox,
             fleet_messages: Arc::default(),
             crash,
             secrets,

@@ -11,6 +11,7 @@ use functions::catalog::queues;
 use functions::host::lambda::{Host, StreamAnswers};
 use functions::stream::index::Indexer;
 use infra::Ports;
+use infra::accounts::ldap::Ldap;
 use infra::aws::{Cloud, configure};
 use infra::channel::smtp::Smtp;
 use infra::directory::file::File;
@@ -71,6 +72,7 @@ async fn main() -> Result<(), Error> {
     };
     let egress = Egress::read(&setting("LEDGERDESK_EGRESS").unwrap_or_default())?;
     let mailer = Arc::new(Smtp::new(egress.clone()));
+    let accounts = Arc::new(Ldap::new(egress.clone()));
     let http = Arc::new(HttpClient::new(egress)?);
     let directory: Arc<dyn Directory> = match setting("LEDGERDESK_DIRECTORY") {
         Some(url) => Arc::new(HttpDirectory::new(
@@ -83,6 +85,7 @@ async fn main() -> Result<(), Error> {
     let ports = Ports {
         http,
         mailer,
+        accounts,
         login,
         directory,
         ..cloud.ports.clone()

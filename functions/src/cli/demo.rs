@@ -52,6 +52,9 @@ pub struct Demo {
     /// tickets.
     #[arg(long, default_value_t = 1, value_name = "NUMBER")]
     pub seed: u64,
+    /// The directories in which the program bubblewrap is searched. It runs shell scripts in a sandbox.
+    #[arg(long, env = "PATH", hide = true, default_value = "/usr/bin:/bin")]
+    pub search_path: String,
 }
 
 /// The callbacks that the callback receiver of the demo has accepted and rejected.
@@ -99,6 +102,7 @@ impl Demo {
             access_log: false,
             accept_lost_commits: false,
             accept_lost_people: false,
+            search_path: self.search_path.clone(),
             crash_at: None,
         };
         let (app, desk) = serve.start().await?;

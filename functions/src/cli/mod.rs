@@ -11,6 +11,7 @@ pub mod import;
 pub mod log;
 pub mod report;
 pub mod restore;
+pub mod sandbox;
 pub mod serve;
 pub mod setup;
 pub mod target;
@@ -62,6 +63,9 @@ pub enum Command {
     Restore(restore::Restore),
     /// Check a service desk. For each problem, print what the operator should do.
     Doctor(doctor::Doctor),
+    /// Run one shell script for a desk. The desk starts this command itself.
+    #[command(hide = true)]
+    Sandbox(sandbox::Sandbox),
     /// Print a completion script for a shell.
     Completions(completions::Completions),
 }
@@ -185,6 +189,7 @@ impl Cli {
         match self.command {
             Command::Serve(serve) => serve.run(json).await,
             Command::Setup(setup) => setup.run(json).await,
+            Command::Sandbox(sandbox) => sandbox.run(),
             Command::Demo(demo) => demo.run(json).await,
             Command::Import(import) => Ok(Box::pin(import.run(json)).await?),
             Command::Report(report) => report.run(json).await,

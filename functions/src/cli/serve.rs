@@ -12,6 +12,7 @@ use domain::ledger::Continuations;
 use events::Meta;
 use events::ledger::Continued;
 use infra::CommandEnvelope;
+use infra::accounts::ldap::Ldap;
 use infra::channel::smtp::Smtp;
 use infra::commit::hex;
 use infra::crash::Crash;
@@ -25,6 +26,7 @@ use infra::http::egress::Egress;
 use infra::ledger::NoContext;
 use infra::local::{self, Accepted};
 use infra::login::{Login, http::Http as HttpLogin, memory::Memory as NoLogin};
+use infra::sandbox::bubblewrap::Bubblewrap;
 use infra::views::{Document, Views};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -55,6 +57,8 @@ pub const DEMO_APP: (&str, &str) = ("demo_app", "demo-secret-for-trials-only");
 /// key `ZONE`. This document contains the time zone.
 const LAST_START: &str = "last_start";
 const ZONE: &str = "zone";
+/// The name of the directory below the data of the desk that contains the running shell scripts.
+const RUNS: &str = "runs";
 
 #[derive(Debug, Args)]
 pub struct Serve {
@@ -94,6 +98,9 @@ pub struct Serve {
     /// The login service that checks a `bk_token`. Without this option, no token is valid.
     #[arg(long, value_name = "URL")]
     pub login: Option<String>,
+    /// The directories in which the program bubblewrap is searched. It runs shell scripts in a sandbox.
+    #[arg(long, env = "PATH", hide = true, default_value = "/usr/bin:/bin")]
+    pub search_path: String,
     /// Start even if the ledger lost commits that it already published or processed.
     ///
     /// The loss is recorded in the ledger, and the views are rebuilt.
@@ -272,6 +279,13 @@ impl Serve {
         };
         let egress = egress.with_loopback(self.wanted.demo);
         let mailer = Arc::new(Smtp::new(egress.clone()));
+        let accounts = Arc::new(Ldap::new(egress.clone()));
+        let sandbox = Arc::new(Bubblewrap::new(
+            self.data.join(RUNS),
+            std::env::current_exe()
+                .map_err(|error| format!("cannot find the own program: {error}"))?,
+            &self.search_path,
+        ));
         let http_client = Arc::new(HttpClient::new(egress)?);
         let directory = open_directory(self.directory.as_deref(), &local.ledger)?;
         let ports = Ports {
@@ -280,6 +294,8 @@ impl Serve {
             directory,
             fleet,
             mailer,
+            accounts,
+            sandbox,
             ..local
         };
         let app = App::new(ports, settings, crash)?;

@@ -15,6 +15,8 @@ use super::serve::DEMO_APP;
 use super::target::{Target, app};
 use super::{Change, CommandError};
 use crate::App;
+use crate::app::automation::definitions::Definitions as Automation;
+use crate::app::automation::executions::PLATFORM;
 use crate::app::fleet::definitions::Definitions as FleetDefinitions;
 use crate::app::itsm::integrations::Definitions;
 use crate::app::notifications::definitions::{Definitions as Channels, check_secret};
@@ -87,7 +89,8 @@ pub struct Wanted {
     /// texts.
     #[arg(long = "api-secret", value_name = "NAME=FILE")]
     pub api_secrets: Vec<String>,
-    /// Store the secret of an integration or a channel account. KIND is `integration` or `channel`.
+    /// Store the secret of an integration, a channel account or a platform. KIND is `integration`,
+    /// `channel` or `platform`.
     #[arg(long = "secret", value_name = "KIND/NAME=FILE")]
     pub secrets: Vec<String>,
     /// Define integrations and application kinds from a TOML file (docs/integrations.md).
@@ -100,6 +103,9 @@ pub struct Wanted {
     /// (docs/notifications.md).
     #[arg(long = "accounts", value_name = "FILE")]
     pub accounts: Vec<PathBuf>,
+    /// Define platforms, scripts and rules from a TOML file (docs/automation.md).
+    #[arg(long = "automation", value_name = "FILE")]
+    pub automation: Vec<PathBuf>,
 }
 
 /// An app (a client program) from a command-line option or from a file.
@@ -120,6 +126,7 @@ pub(super) struct Resolved {
     definitions: Vec<Definitions>,
     fleet: Vec<FleetDefinitions>,
     channels: Vec<Channels>,
+    automation: Vec<Automation>,
 }
 
 impl Wanted {
@@ -140,11 +147,12 @@ impl Wanted {
             })?,
             fleet: read_all(&self.fleet, |text, _| FleetDefinitions::read(text))?,
             channels: read_all(&self.accounts, |text, _| Channels::read(text))?,
+            automation: read_all(&self.automation, |text, _| Automation::read(text))?,
         })
     }
 
     /// Writes the base data and all data from the command-line options into a desk: apps, secrets,
-    /// integrations, robots and channel accounts.
+    /// integrations, robots, channel accounts and automation rules.
     pub(super) async fn store(&self, app: &App, resolved: &Resolved) -> Result<(), CommandError> {
         seed::found(app).await?;
         if self.demo {
@@ -198,6 +206,9 @@ impl Wanted {
         for channels in &resolved.channels {
             channels.store(app).await?;
         }
+        for automation in &resolved.automation {
+            automation.store(app).await?;
+        }
         for (name, secret) in &resolved.secrets {
             if let Some(account) = name.strip_prefix(CHANNEL) {
                 let text = String::from_utf8_lossy(secret);
@@ -218,13 +229,13 @@ impl Wanted {
             let (name, file) = pair
                 .split_once('=')
                 .filter(|(name, _)| {
-                    let kinds = [INTEGRATION, CHANNEL].into_iter();
+                    let kinds = [INTEGRATION, CHANNEL, PLATFORM].into_iter();
                     let mut names = kinds.filter_map(|kind| name.strip_prefix(kind));
                     names.any(|name| !name.is_empty())
                 })
                 .ok_or_else(|| {
                     CommandError::Usage(format!(
-                        "--secret {}: write {INTEGRATION}NAME=FILE or {CHANNEL}NAME=FILE",
+                        "--secret {}: write {INTEGRATION}NAME=FILE, {CHANNEL}NAME=FILE or {PLATFORM}NAME=FILE",
                         pair.split('=').next().unwrap_or_default()
                     ))
                 })?;
@@ -357,6 +368,9 @@ impl Wanted {
             plan.extend(accounts.map(|one| format!("channel account {}", one.name)));
             let policy = channels.policy.iter();
             plan.extend(policy.map(|one| format!("notification policy {}", one.name)));
+        }
+        for automation in &resolved.automation {
+            plan.extend(automation.named());
         }
         plan
     }

@@ -1,11 +1,12 @@
-//! Processes the messages of the queue `automate`. Each message creates the API call of an
-//! automatic workflow node.
+//! Processes the messages of the queue `automate`. Each message creates the API call of an automatic workflow
+//! node, or searches the rule for a node that waits for people.
 //!
 //! The name of the event stream of an API call contains the message id. The message id depends only
 //! on the event that causes the API call. If the same message arrives again, the stream already
 //! exists, and the desk does not create a second API call.
 
 pub mod api_call;
+pub mod execution;
 
 use domain::api_call::{ApiCall, Command};
 use domain::intent::{self, Intent};
@@ -17,15 +18,24 @@ use infra::{CommandEnvelope, Error, Ledger};
 
 use super::{runner, wrong_queue};
 use crate::App;
+use crate::app::automation::evaluate_rules;
 
-/// Executes an intent (a request for work) from a message. Creates the API call and makes its first
-/// attempt.
+/// Executes an intent (a request for work) from a message. Creates the API call or the execution, and makes its
+/// first attempt.
 pub async fn execute(app: &App, message: &Message, intent: Intent) -> Result<(), Error> {
-    let Intent::StartApiCall(call) = intent else {
-        return Err(wrong_queue(message));
-    };
-    open(&app.ledger, message, *call).await?;
-    api_call::step(app, &stream(message)).await
+    match intent {
+        Intent::StartApiCall(call) => {
+            open(&app.ledger, message, *call).await?;
+            api_call::step(app, &stream(message)).await
+        }
+        Intent::EvaluateRules(evaluate) => {
+            match evaluate_rules::evaluate(app, &message.id, *evaluate).await? {
+                Some(stream) => execution::step(app, &stream).await,
+                None => Ok(()),
+            }
+        }
+        _ => Err(wrong_queue(message)),
+    }
 }
 
 fn stream(message: &Message) -> String {

@@ -13,7 +13,6 @@ use domain::attempt::{Attempts, Policy, Report, Verdict};
 use domain::decider::Nothing;
 use events::api_call::Exchange;
 use events::{Meta, Moment};
-use infra::channel::{Mail, MailError, MailReply};
 use infra::commit::hex;
 use infra::http::{HttpError, HttpRequest, HttpResponse, origin};
 use infra::ledger::{NoContext, command_id};
@@ -44,10 +43,22 @@ const THROTTLED_MIN_MS: i64 = 1_000;
 pub type Judge<'a> =
     Box<dyn FnOnce(&Result<HttpResponse, HttpError>) -> (Verdict, Policy) + Send + 'a>;
 
-/// A function that evaluates the reply of a mail relay. The function returns a verdict (the result of the
-/// attempt) and the policy for further attempts.
-pub type MailJudge<'a> =
-    Box<dyn FnOnce(&Result<MailReply, MailError>) -> (Verdict, Policy) + Send + 'a>;
+/// The result of one sent request: the status of the response, the verdict (the result of the attempt) and the
+/// policy for further attempts. The status is `None` if no response arrived or if the protocol has no status.
+pub type Sent = (Option<u16>, Verdict, Policy);
+
+/// A request over another protocol than HTTP, such as a mail, with the function that evaluates its response.
+#[async_trait]
+pub trait Transport: Send {
+    /// Returns the receiver of the request, such as `smtp://relay.example.com:25`.
+    fn target(&self) -> String;
+    /// Returns the kind of the request as one word in upper case, such as `MAIL`.
+    fn method(&self) -> &'static str;
+    /// Returns the maximum duration of the request.
+    fn timeout(&self) -> Duration;
+    /// Sends the request and evaluates the response.
+    async fn send(self: Box<Self>, app: &App) -> Sent;
+}
 
 /// A function that creates a command. The command stores the start of an attempt, and the runner executes the
 /// command before the runner sends the request.
@@ -66,13 +77,12 @@ pub enum Prepared<'a, O: Outgoing> {
         start: Option<Start<O>>,
         judge: Judge<'a>,
     },
-    /// The runner sends this mail.
-    Mail {
-        mail: Mail,
-        /// Returns the command that stores the start of the attempt. The value is `None` if the mail may be
-        /// sent twice. The start is then not stored.
+    /// The runner sends this request over another protocol than HTTP.
+    Other {
+        request: Box<dyn Transport + 'a>,
+        /// Returns the command that stores the start of the attempt. The value is `None` if the request may
+        /// be sent twice. The start is then not stored.
         start: Option<Start<O>>,
-        judge: MailJudge<'a>,
     },
     /// The runner sends no request, and stores the given verdict (such as failure) as the result of the attempt.
     Verdict(Verdict, Policy),
@@ -227,7 +237,7 @@ async fn make<O: Outgoing>(
             start,
             judge,
         } => (Sending::Http(request, judge), start),
-        Prepared::Mail { mail, start, judge } => (Sending::Mail(mail, judge), start),
+        Prepared::Other { request, start } => (Sending::Other(request), start),
         Prepared::Verdict(verdict, policy) => {
             // The lease is the exclusive right of one worker to make the attempt. Without the lease, this verdict
             // could replace the result of another worker that sends the request now.
@@ -278,10 +288,10 @@ async fn make<O: Outgoing>(
     }))
 }
 
-/// A request or a mail, and the function that evaluates the response.
+/// A request with the function that evaluates its response.
 enum Sending<'a> {
     Http(HttpRequest, Judge<'a>),
-    Mail(Mail, MailJudge<'a>),
+    Other(Box<dyn Transport + 'a>),
 }
 
 impl Sending<'_> {
@@ -289,27 +299,27 @@ impl Sending<'_> {
     fn target(&self) -> String {
         match self {
             Self::Http(request, _) => origin(&request.url),
-            Self::Mail(mail, _) => format!("smtp://{}:{}", mail.host, mail.port),
+            Self::Other(request) => request.target(),
         }
     }
 
     fn method(&self) -> &str {
         match self {
             Self::Http(request, _) => &request.method,
-            Self::Mail(..) => "MAIL",
+            Self::Other(request) => request.method(),
         }
     }
 
     fn timeout(&self) -> Duration {
         match self {
             Self::Http(request, _) => request.timeout,
-            Self::Mail(mail, _) => mail.timeout,
+            Self::Other(request) => request.timeout(),
         }
     }
 
     /// Sends the request. Returns the status of the response, the verdict (the result of the attempt) and the
     /// policy for further attempts.
-    async fn send(self, app: &App) -> (Option<u16>, Verdict, Policy) {
+    async fn send(self, app: &App) -> Sent {
         match self {
             Self::Http(request, judge) => {
                 let response = app.http.send(&request).await;
@@ -330,11 +340,7 @@ impl Sending<'_> {
                     policy,
                 )
             }
-            Self::Mail(mail, judge) => {
-                let reply = app.mailer.send(&mail).await;
-                let (verdict, policy) = judge(&reply);
-                (reply.ok().map(|reply| reply.code), verdict, policy)
-            }
+            Self::Other(request) => request.send(app).await,
         }
     }
 }

@@ -2,6 +2,8 @@
 //! delivery. A delivery sends one message to one person. Only the functions of this queue read the secrets of
 //! channel accounts (configured senders).
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use domain::attempt::{Attempts, Policy, Report, Verdict};
 use domain::intent::Intent;
@@ -11,12 +13,12 @@ use domain::notification::{Notification, Phase};
 use events::delivery::{FailureClass, Requested};
 use events::task_type::Repetition;
 use events::{Meta, Personal, channel_account};
-use infra::channel::{self, Channel, Outgoing as Message, Request, Response};
+use infra::channel::{self, Channel, Mail, Outgoing as Message, Request, Response};
 use infra::ledger::command_id;
 use infra::queue;
 use infra::{CommandEnvelope, Error};
 
-use super::runner::{self, Outgoing, Prepared, Start};
+use super::runner::{self, Outgoing, Prepared, Sent, Start, Transport};
 use super::wrong_queue;
 use crate::App;
 use crate::app::notifications::{message, notify, preferences, rate};
@@ -240,12 +242,47 @@ async fn prepare<'a>(
                 judge(codec, &name, &to, &Response::Http(response.clone()))
             }),
         },
-        Request::Mail(mail) => Prepared::Mail {
-            mail,
+        Request::Mail(mail) => Prepared::Other {
+            request: Box::new(Mailed {
+                mail,
+                codec,
+                account: name,
+                to,
+            }),
             start,
-            judge: Box::new(move |reply| judge(codec, &name, &to, &Response::Mail(reply.clone()))),
         },
     }))
+}
+
+/// A mail with the data that the desk needs to evaluate the reply of the mail relay.
+struct Mailed {
+    mail: Mail,
+    codec: &'static dyn Channel,
+    account: String,
+    to: String,
+}
+
+#[async_trait]
+impl Transport for Mailed {
+    fn target(&self) -> String {
+        format!("smtp://{}:{}", self.mail.host, self.mail.port)
+    }
+
+    fn method(&self) -> &'static str {
+        "MAIL"
+    }
+
+    fn timeout(&self) -> Duration {
+        self.mail.timeout
+    }
+
+    async fn send(self: Box<Self>, app: &App) -> Sent {
+        let reply = app.mailer.send(&self.mail).await;
+        let code = reply.as_ref().ok().map(|reply| reply.code);
+        let response = Response::Mail(reply);
+        let (verdict, policy) = judge(self.codec, &self.account, &self.to, &response);
+        (code, verdict, policy)
+    }
 }
 
 /// Counts one message in the rate limit of the channel account (the configured sender) and returns `None`. If the

@@ -185,11 +185,7 @@ fn of_response(
         }
         _ => return lost(format!("answered {status}")),
     };
-    let under_way = |step: &str, task: &str, after_ms| Verdict::Poll {
-        step: step.into(),
-        task: task.into(),
-        after_ms,
-    };
+    let under_way = |step: &str, task: &str, after_ms| Verdict::poll(step, task, after_ms);
     match call.step.as_str() {
         "" => match plain(&body_json["data"]["task_id"]) {
             task if task.is_empty() => done(false, "the response has no task id".into()),
@@ -239,11 +235,7 @@ mod tests {
         };
         assert_eq!(
             step("", 0, r#"{"result":true,"data":{"task_id":9}}"#),
-            Verdict::Poll {
-                step: "created".into(),
-                task: "9".into(),
-                after_ms: 0
-            }
+            Verdict::poll("created", "9", 0)
         );
         assert!(
             matches!(step("created", 0, r#"{"result":true}"#), Verdict::Poll { step, .. } if step == "started")
@@ -284,20 +276,12 @@ mod tests {
         };
         assert_eq!(
             resumed("CREATED"),
-            Verdict::Poll {
-                step: CREATED.into(),
-                task: "9".into(),
-                after_ms: 0
-            },
+            Verdict::poll(CREATED, "9", 0),
             "the task was never started"
         );
         assert_eq!(
             resumed("REVOKED"),
-            Verdict::Poll {
-                step: String::new(),
-                task: String::new(),
-                after_ms: 0
-            },
+            Verdict::poll(String::new(), String::new(), 0),
             "a new task is created"
         );
         assert!(matches!(resumed("RUNNING"), Verdict::Poll { step, .. } if step == "running"));

@@ -11,6 +11,7 @@ mod catalog;
 mod definition;
 mod dictionary;
 mod drafts;
+mod executions;
 mod fields;
 mod forms;
 mod notifications;
@@ -60,6 +61,7 @@ const RESOURCES: &[Resource] = &[
     cases::RESOURCE,
     robots::RESOURCE,
     notifications::RESOURCE,
+    executions::RESOURCE,
     apps::RESOURCE,
     people::RESOURCE,
     roles::RESOURCE,

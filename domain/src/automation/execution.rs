@@ -1,0 +1,859 @@
+//! Implements the aggregate of one execution. An execution is one run of a script for a node of a ticket. If the
+//! script needs an approval, one person must approve the script with its parameters before the desk starts it.
+//!
+//! Until the execution is closed, its stream contains a deadline. At this deadline, the request for approval
+//! expires, the desk makes the next attempt, or the desk sends the outcome to the ticket again.
+
+use std::collections::BTreeSet;
+
+use events::execution::{
+    Approved, AttemptFailed, AttemptStarted, Closed, Completed, ExecutionEvent, Expired, Outcome,
+    ParametersChanged, PollScheduled, Rejected, Requested,
+};
+use events::script::Level;
+use events::{Moment, PersonId, Personal, Remark};
+use serde::{Deserialize, Serialize};
+
+use super::steps;
+use crate::attempt::{Attempts, Policy, Report, Verdict};
+use crate::decider::{DecideError, Decider, Nothing, StreamRole};
+use crate::envelope::Envelope;
+use crate::views::Card;
+
+/// Time in milliseconds that the ticket has to store the outcome of an execution. After this time, the desk
+/// sends the outcome to the ticket again.
+const RESULT_DUE_MS: i64 = 30_000;
+/// Maximum number of steps that the state keeps. A longer execution keeps the newest steps. The events contain
+/// all steps.
+const STEPS_MAX: usize = 100;
+/// The retry policy of executions. The desk makes up to 4 attempts for each step. The first pause is 5 seconds.
+/// Each further pause is twice as long, but not longer than 5 minutes.
+pub const POLICY: Policy = Policy {
+    attempts_max: 4,
+    first_ms: 5_000,
+    longest_ms: 300_000,
+};
+
+/// The output variable with the outcome of an execution, see [`name`].
+pub const OUTCOME: &str = "outcome";
+/// The output variable with a text for people that describes what the desk found out in the last step.
+pub const OBSERVED: &str = "observed";
+/// The output variable with the sandbox level at which a shell script ran.
+pub const LEVEL: &str = "level";
+/// The output variable with the exit code of a shell script.
+pub const EXIT_CODE: &str = "exit_code";
+/// The output variable with the output of a shell script.
+pub const OUTPUT: &str = "output";
+
+/// The commands of one execution.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    Request(Box<Requested>),
+    /// Replaces the parameters before the script starts. An earlier approval ends.
+    ChangeParameters {
+        by: PersonId,
+        parameters: Personal,
+        fingerprint: String,
+        at: Moment,
+        /// The time at which the new request for approval expires. The fingerprint covers this time.
+        expires: Moment,
+    },
+    /// Approves the script with its parameters. The text `fingerprint` identifies what the person has seen.
+    Approve {
+        by: PersonId,
+        fingerprint: String,
+        at: Moment,
+    },
+    Reject {
+        by: PersonId,
+        reason: Remark,
+        at: Moment,
+    },
+    /// Ends the request for approval if its time is over.
+    Expire {
+        at: Moment,
+    },
+    /// Stores that an attempt starts. The desk uses this command only for a step that must not be done twice. If
+    /// no outcome is stored before the time `until`, the attempt counts as interrupted.
+    Begin {
+        attempt: u32,
+        until: Moment,
+    },
+    /// Stores the outcome of the current attempt.
+    Record(Report),
+    /// Closes the execution, because the desk has no more work for it. The member `recorded` is true if the
+    /// ticket stored the outcome, and false if the ticket did not need the outcome.
+    Close {
+        recorded: bool,
+    },
+}
+
+/// The reasons why the aggregate rejects a command.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    #[error("the execution is already requested")]
+    AlreadyRequested,
+    #[error("the execution is not requested")]
+    NotRequested,
+    #[error("attempt {0} is not the one that is due")]
+    NotDue(u32),
+    #[error("the execution does not wait for an approval")]
+    NotAwaitingApproval,
+    #[error("the request for approval has expired")]
+    ApprovalExpired,
+    #[error("you are not one of the people who may approve this execution")]
+    NotAnApprover,
+    #[error("the requester of the ticket may not approve its execution")]
+    RequesterMayNotApprove,
+    #[error("a person who changed the parameters may not approve the execution")]
+    EditorMayNotApprove,
+    #[error("the execution was changed; read it again and approve its current fingerprint")]
+    Changed,
+    #[error("the execution needs no approval, so its parameters cannot be changed")]
+    NeedsNoApproval,
+    #[error("the execution has already started")]
+    HasStarted,
+    #[error("the execution has no outcome yet")]
+    NoOutcome,
+}
+
+/// The end of an execution.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    Completed(Box<Completed>),
+    Rejected(Rejected),
+    Expired(Expired),
+}
+
+/// One attempt that the desk made, as people see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepDone {
+    pub attempt: u32,
+    pub step: String,
+    /// False if the attempt failed for a temporary reason.
+    pub succeeded: bool,
+    /// The observation in this step, or the reason of the failure.
+    pub text: String,
+    /// The duration of the request in milliseconds. The value is absent if the desk sent no request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<i64>,
+}
+
+/// The state of one execution.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Execution {
+    pub requested: Option<Requested>,
+    /// The current parameters as a JSON object of texts.
+    pub parameters: Option<Personal>,
+    /// The fingerprint of everything that an approval covers.
+    pub fingerprint: String,
+    /// The time at which the request for approval expires. The value is absent if the execution does not wait
+    /// for an approval.
+    pub expires: Option<Moment>,
+    /// The people who changed the parameters.
+    pub editors: BTreeSet<PersonId>,
+    pub approved_by: Option<PersonId>,
+    pub attempts: Attempts,
+    /// The time from which the maximum duration of the execution counts.
+    pub runs_from: Moment,
+    /// The next step.
+    pub step: String,
+    /// The attempts that the desk made, the oldest first.
+    pub steps: Vec<StepDone>,
+    pub end: Option<End>,
+    pub is_closed: bool,
+}
+
+impl Decider for Execution {
+    type Command = Command;
+    type Event = ExecutionEvent;
+    type Rejection = Rejection;
+    type Context = ();
+    type Lookup = Nothing;
+    const ROLE: StreamRole = StreamRole::Work;
+
+    fn opens(command: &Command) -> bool {
+        matches!(command, Command::Request(_))
+    }
+
+    fn decide(&self, command: &Command, (): &()) -> Result<Vec<ExecutionEvent>, DecideError<Self>> {
+        let reject = |rejection| Err(DecideError::Rejected(rejection));
+        let requested = match (command, &self.requested) {
+            (Command::Request(_), Some(_)) => return reject(Rejection::AlreadyRequested),
+            (Command::Request(requested), None) => {
+                return Ok(vec![(**requested).clone().into()]);
+            }
+            (_, None) => return reject(Rejection::NotRequested),
+            (_, Some(requested)) => requested,
+        };
+        match command {
+            Command::Request(_) => Ok(Vec::new()),
+            Command::ChangeParameters {
+                by,
+                parameters,
+                fingerprint,
+                at,
+                expires,
+            } => {
+                self.check_change(requested)?;
+                Ok(vec![
+                    ParametersChanged {
+                        by: by.clone(),
+                        parameters: parameters.clone(),
+                        fingerprint: fingerprint.clone(),
+                        due: *at,
+                        expires: *expires,
+                    }
+                    .into(),
+                ])
+            }
+            Command::Approve {
+                by,
+                fingerprint,
+                at,
+            } => {
+                self.check_vote(requested, by, *at)?;
+                if self.editors.contains(by) {
+                    return reject(Rejection::EditorMayNotApprove);
+                }
+                if *fingerprint != self.fingerprint {
+                    return reject(Rejection::Changed);
+                }
+                Ok(vec![
+                    Approved {
+                        by: by.clone(),
+                        fingerprint: fingerprint.clone(),
+                        due: *at,
+                    }
+                    .into(),
+                ])
+            }
+            Command::Reject { by, reason, at } => {
+                self.check_vote(requested, by, *at)?;
+                Ok(vec![
+                    Rejected {
+                        by: by.clone(),
+                        reason: reason.clone(),
+                        due: *at,
+                    }
+                    .into(),
+                ])
+            }
+            Command::Expire { at } => Ok(match self.expires {
+                Some(expires) if expires <= *at => vec![Expired { due: *at }.into()],
+                _ => Vec::new(),
+            }),
+            Command::Begin { attempt, .. } | Command::Record(Report { attempt, .. })
+                if !self.is_running() || *attempt != self.attempts.next() =>
+            {
+                reject(Rejection::NotDue(*attempt))
+            }
+            Command::Begin { attempt, .. } if self.attempts.is_interrupted() => {
+                reject(Rejection::NotDue(*attempt))
+            }
+            Command::Begin { attempt, until } => Ok(vec![
+                AttemptStarted {
+                    attempt: *attempt,
+                    step: self.step.clone(),
+                    due: *until,
+                }
+                .into(),
+            ]),
+            Command::Record(report) => Ok(vec![self.record(requested, report)]),
+            Command::Close { .. } if self.end.is_none() => reject(Rejection::NoOutcome),
+            Command::Close { .. } if self.is_closed => Ok(Vec::new()),
+            Command::Close { recorded } => Ok(vec![
+                Closed {
+                    recorded: *recorded,
+                }
+                .into(),
+            ]),
+        }
+    }
+
+    fn evolve(&mut self, event: &ExecutionEvent) {
+        match event {
+            ExecutionEvent::Requested(requested) => {
+                self.parameters = Some((*requested.parameters).clone());
+                self.fingerprint.clone_from(&requested.fingerprint);
+                self.expires = requested.expires;
+                self.run_from(requested.due);
+                steps::first(&requested.body).clone_into(&mut self.step);
+                self.requested = Some(requested.clone());
+            }
+            ExecutionEvent::ParametersChanged(changed) => {
+                self.parameters = Some(changed.parameters.clone());
+                self.fingerprint.clone_from(&changed.fingerprint);
+                self.expires = Some(changed.expires);
+                self.editors.insert(changed.by.clone());
+                self.approved_by = None;
+            }
+            ExecutionEvent::Approved(approved) => {
+                self.expires = None;
+                self.approved_by = Some(approved.by.clone());
+                self.run_from(approved.due);
+            }
+            ExecutionEvent::Rejected(rejected) => {
+                self.expires = None;
+                self.end = Some(End::Rejected(rejected.clone()));
+            }
+            ExecutionEvent::Expired(expired) => {
+                self.expires = None;
+                self.end = Some(End::Expired(expired.clone()));
+            }
+            ExecutionEvent::AttemptStarted(started) => {
+                self.attempts.start(started.attempt, started.due);
+            }
+            ExecutionEvent::AttemptFailed(failed) => {
+                self.attempts.fail(failed.attempt, failed.due);
+                self.keep(StepDone {
+                    attempt: failed.attempt,
+                    step: failed.step.clone(),
+                    succeeded: false,
+                    text: failed.reason.clone(),
+                    duration_ms: failed.exchange.as_ref().map(|one| one.duration_ms),
+                });
+            }
+            ExecutionEvent::PollScheduled(scheduled) => {
+                self.attempts.poll(scheduled.attempt, scheduled.due);
+                self.step.clone_from(&scheduled.next);
+                self.keep(StepDone {
+                    attempt: scheduled.attempt,
+                    step: scheduled.step.clone(),
+                    succeeded: true,
+                    text: scheduled.observed.clone(),
+                    duration_ms: scheduled.exchange.as_ref().map(|one| one.duration_ms),
+                });
+            }
+            ExecutionEvent::Completed(completed) => {
+                self.attempts.end(completed.attempt);
+                let observed = &completed.observed;
+                self.keep(StepDone {
+                    attempt: completed.attempt,
+                    step: completed.step.clone(),
+                    succeeded: is_done(completed.outcome),
+                    text: if observed.is_empty() {
+                        completed.reason.clone()
+                    } else {
+                        observed.clone()
+                    },
+                    duration_ms: completed.exchange.as_ref().map(|one| one.duration_ms),
+                });
+                self.end = Some(End::Completed(Box::new(completed.clone())));
+            }
+            ExecutionEvent::Closed(_) => self.is_closed = true,
+        }
+    }
+
+    fn personals(&mut self) -> Vec<&mut Personal> {
+        let requested = self.requested.iter_mut();
+        let of_request = requested.flat_map(events::Personals::personals);
+        let of_end = self.end.iter_mut().flat_map(|end| match end {
+            End::Completed(completed) => events::Personals::personals(&mut **completed),
+            End::Rejected(rejected) => events::Personals::personals(rejected),
+            End::Expired(_) => Vec::new(),
+        });
+        of_request
+            .chain(&mut self.parameters)
+            .chain(of_end)
+            .collect()
+    }
+}
+
+impl Execution {
+    /// Returns true if the desk may make attempts: the execution was requested, does not wait for an approval,
+    /// and has not ended.
+    pub fn is_running(&self) -> bool {
+        self.requested.is_some() && self.expires.is_none() && self.end.is_none()
+    }
+
+    /// Returns the time after which the desk makes no further attempt.
+    pub fn runs_until(&self) -> Moment {
+        let timeout_ms = self.requested.as_ref().map_or(0, |one| one.timeout_ms);
+        self.runs_from.plus_ms(timeout_ms)
+    }
+
+    /// Returns the name of the current state, as the API shows it.
+    pub fn state(&self) -> &'static str {
+        match &self.end {
+            Some(End::Completed(completed)) => name(completed.outcome),
+            Some(End::Rejected(_)) => "rejected",
+            Some(End::Expired(_)) => "expired",
+            None if self.expires.is_some() => "awaiting_approval",
+            None if self.attempts.made == 0 && !self.attempts.is_interrupted() => "queued",
+            None => "running",
+        }
+    }
+
+    fn run_from(&mut self, due: Moment) {
+        self.runs_from = due;
+        self.attempts = Attempts::due_at(due);
+    }
+
+    fn keep(&mut self, step: StepDone) {
+        if self.steps.len() == STEPS_MAX {
+            self.steps.remove(0);
+        }
+        self.steps.push(step);
+    }
+
+    /// Rejects a change of the parameters if the execution needs no approval or has already started.
+    fn check_change(&self, requested: &Requested) -> Result<(), DecideError<Self>> {
+        let has_started = self.attempts.made > 0 || self.attempts.is_interrupted();
+        let rejection = if requested.approvers.is_empty() {
+            Rejection::NeedsNoApproval
+        } else if self.end.is_some() || has_started {
+            Rejection::HasStarted
+        } else {
+            return Ok(());
+        };
+        Err(DecideError::Rejected(rejection))
+    }
+
+    /// Rejects an approval or a rejection by a person who may not decide, or at a time at which the execution
+    /// does not wait for a decision.
+    fn check_vote(
+        &self,
+        requested: &Requested,
+        by: &PersonId,
+        at: Moment,
+    ) -> Result<(), DecideError<Self>> {
+        let rejection = match self.expires {
+            None => Rejection::NotAwaitingApproval,
+            Some(expires) if expires <= at => Rejection::ApprovalExpired,
+            Some(_) if *by == requested.requester => Rejection::RequesterMayNotApprove,
+            Some(_) if !requested.approvers.contains(by) => Rejection::NotAnApprover,
+            Some(_) => return Ok(()),
+        };
+        Err(DecideError::Rejected(rejection))
+    }
+
+    /// Returns the event that stores the outcome of one attempt. If the attempt failed for a temporary reason,
+    /// the event also decides whether another attempt follows.
+    fn record(&self, requested: &Requested, report: &Report) -> ExecutionEvent {
+        let (attempt, exchange) = (report.attempt, report.exchange.clone());
+        let step = self.step.clone();
+        let completed = |outcome, reason: &str| Completed {
+            attempt,
+            step: self.step.clone(),
+            outcome,
+            observed: String::new(),
+            reason: reason.to_owned(),
+            exchange: report.exchange.clone(),
+            level: None,
+            exit_code: None,
+            output: None,
+            due: report.at.plus_ms(RESULT_DUE_MS),
+        };
+        let (reason, after_ms) = match &report.verdict {
+            Verdict::Succeeded { outputs } | Verdict::Failed { outputs, .. } => {
+                let reason = match &report.verdict {
+                    Verdict::Failed { reason, .. } => reason.as_str(),
+                    _ => "",
+                };
+                let text = |key: &str| outputs.get(key).cloned().unwrap_or_default();
+                let is_failed = matches!(report.verdict, Verdict::Failed { .. });
+                let default = if is_failed {
+                    Outcome::Failed
+                } else {
+                    Outcome::Succeeded
+                };
+                let output = outputs.get(OUTPUT).filter(|text| !text.is_empty());
+                let output = output
+                    .map(|text| Personal::new(requested.requester.clone(), text.as_str().into()));
+                return Completed {
+                    observed: text(OBSERVED),
+                    level: level(&text(LEVEL)),
+                    exit_code: text(EXIT_CODE).parse().ok(),
+                    output,
+                    ..completed(outcome(&text(OUTCOME)).unwrap_or(default), reason)
+                }
+                .into();
+            }
+            Verdict::Poll {
+                step: next,
+                after_ms,
+                observed,
+                ..
+            } => {
+                return PollScheduled {
+                    attempt,
+                    step,
+                    next: next.clone(),
+                    observed: observed.clone(),
+                    exchange,
+                    due: report.at.plus_ms(*after_ms),
+                }
+                .into();
+            }
+            Verdict::Unknown { reason } => return completed(Outcome::Unknown, reason).into(),
+            Verdict::Refused { reason, .. } => return completed(Outcome::Failed, reason).into(),
+            Verdict::Retry { reason, after_ms } => (reason, *after_ms),
+            Verdict::Throttled { reason, after_ms } => (reason, Some(*after_ms)),
+        };
+        match self.attempts.retry_at(report.policy, after_ms, report.at) {
+            Some(due) => AttemptFailed {
+                attempt,
+                step,
+                exchange,
+                reason: reason.clone(),
+                due,
+            }
+            .into(),
+            None => completed(Outcome::Failed, reason).into(),
+        }
+    }
+}
+
+/// Returns true if the node of the ticket can be completed with this outcome. With any other outcome, a person
+/// must do the work of the node.
+pub fn is_done(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Succeeded | Outcome::NoChange)
+}
+
+/// All outcomes with their names in the API.
+const NAMES: [(Outcome, &str); 7] = [
+    (Outcome::Succeeded, "succeeded"),
+    (Outcome::NoChange, "no_change"),
+    (Outcome::Failed, "failed"),
+    (Outcome::TimedOut, "timed_out"),
+    (Outcome::ResourceExceeded, "resource_exceeded"),
+    (Outcome::Canceled, "canceled"),
+    (Outcome::Unknown, "unknown"),
+];
+
+/// Returns the name of an outcome, as the API shows it.
+pub fn name(outcome: Outcome) -> &'static str {
+    NAMES
+        .iter()
+        .find_map(|(known, name)| (*known == outcome).then_some(*name))
+        .unwrap_or("unknown")
+}
+
+fn outcome(name: &str) -> Option<Outcome> {
+    NAMES
+        .iter()
+        .find_map(|(outcome, known)| (*known == name).then_some(*outcome))
+}
+
+fn level(name: &str) -> Option<Level> {
+    [Level::None, Level::Limits, Level::Files, Level::Network]
+        .into_iter()
+        .find(|level| level.name() == name)
+}
+
+/// Defines in which lists of the view `execution` an execution appears. There are lists of all executions, of the
+/// open ones, of those that wait for an approval, of the executions that one person may approve, and of the
+/// executions of one ticket.
+impl Card for Execution {
+    type Event = ExecutionEvent;
+    const VIEW: &'static str = "execution";
+
+    fn fold(&mut self, envelope: &Envelope<ExecutionEvent>) {
+        self.evolve(&envelope.event);
+    }
+
+    fn index(&self) -> Vec<(&'static str, String)> {
+        let Some(requested) = &self.requested else {
+            return Vec::new();
+        };
+        // Lists are sorted by the time of the request. This time never changes, so an execution never moves
+        // within a list.
+        let age = format!("{:016}", requested.due.0);
+        let mut rows = vec![
+            ("execution", age.clone()),
+            ("ticket", format!("{}|{age}", requested.ticket)),
+        ];
+        if self.expires.is_some() {
+            rows.push(("awaiting", age.clone()));
+            let approvers = requested.approvers.iter();
+            rows.extend(approvers.map(|person| ("approver", format!("{person}|{age}"))));
+        }
+        if !self.is_closed {
+            rows.push(("open", age));
+        }
+        rows
+    }
+
+    fn personals(&mut self) -> Vec<&mut Personal> {
+        Decider::personals(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use events::script::{Action, Body};
+    use events::{DeadlineChange, Event as _, NodeId};
+    use serde_json::json;
+
+    use super::*;
+    use crate::automation::steps::{AccountState, CHECK, READ, UNLOCK};
+    use crate::decider::fold;
+
+    fn person(name: &str) -> PersonId {
+        PersonId(name.into())
+    }
+
+    fn requested(approvers: &[&str]) -> ExecutionEvent {
+        let personal = || {
+            Box::new(Personal::new(
+                person("p-lisi"),
+                json!({ "account": "lisi" }),
+            ))
+        };
+        Requested {
+            ticket: "REQ1".into(),
+            node: NodeId(3),
+            name: "处理".into(),
+            round: 1,
+            cause: "ticket-REQ1:3".into(),
+            rule: "unlock".into(),
+            tested: Vec::new(),
+            script: "unlock_account".into(),
+            version: "1".into(),
+            body: Body::Steps {
+                action: Action::UnlockAccount,
+                platform: "d".into(),
+            },
+            requester: person("p-lisi"),
+            parameters: personal(),
+            fingerprint: "first".into(),
+            approvers: approvers.iter().map(|name| person(name)).collect(),
+            form: personal(),
+            timeout_ms: 60_000,
+            approval_ms: 1_000,
+            problem: String::new(),
+            due: Moment(10),
+            expires: (!approvers.is_empty()).then_some(Moment(1_010)),
+        }
+        .into()
+    }
+
+    fn report(execution: &Execution, verdict: Verdict) -> Command {
+        Command::Record(Report {
+            attempt: execution.attempts.next(),
+            exchange: None,
+            status: None,
+            verdict,
+            policy: POLICY,
+            at: Moment(100),
+        })
+    }
+
+    fn act(execution: &mut Execution, command: &Command) -> Result<(), Rejection> {
+        match execution.decide(command, &()) {
+            Ok(events) => {
+                events.iter().for_each(|event| execution.evolve(event));
+                Ok(())
+            }
+            Err(DecideError::Rejected(rejection)) => Err(rejection),
+            Err(DecideError::Needs(_)) => unreachable!("an execution needs no lookups"),
+        }
+    }
+
+    fn approve(by: &str, fingerprint: &str, at: i64) -> Command {
+        Command::Approve {
+            by: person(by),
+            fingerprint: fingerprint.into(),
+            at: Moment(at),
+        }
+    }
+
+    fn change(by: &str, fingerprint: &str) -> Command {
+        Command::ChangeParameters {
+            by: person(by),
+            parameters: Personal::new(person("p-lisi"), json!({ "account": "other" })),
+            fingerprint: fingerprint.into(),
+            at: Moment(20),
+            expires: Moment(1_020),
+        }
+    }
+
+    #[test]
+    fn an_account_is_unlocked_in_three_steps() {
+        let mut execution = fold::<Execution>(&[requested(&[])]);
+        assert_eq!(execution.state(), "queued");
+        let locked = AccountState::Locked("20261128000000Z".into());
+        for (verdict, state) in [
+            (steps::after_reading(READ, &locked), "running"),
+            (steps::after_unlocking(), "running"),
+            (
+                steps::after_reading(CHECK, &AccountState::NotLocked),
+                "succeeded",
+            ),
+        ] {
+            let command = report(&execution, verdict);
+            act(&mut execution, &command).expect("recorded");
+            assert_eq!(execution.state(), state);
+        }
+        let shown: Vec<_> = execution
+            .steps
+            .iter()
+            .map(|step| (step.attempt, step.step.as_str(), step.text.as_str()))
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                (1, READ, "the account is locked since 20261128000000Z"),
+                (2, UNLOCK, "the directory removed the lock"),
+                (3, CHECK, "the account is not locked"),
+            ]
+        );
+        let late = report(&execution, Verdict::retry("late"));
+        assert_eq!(act(&mut execution, &late), Err(Rejection::NotDue(4)));
+        act(&mut execution, &Command::Close { recorded: true }).expect("closed");
+        assert!(execution.is_closed);
+    }
+
+    #[test]
+    fn only_another_approver_approves_what_is_current() {
+        let mut execution = fold::<Execution>(&[requested(&["p-wangwu", "p-lisi", "p-zhaoliu"])]);
+        assert_eq!(execution.state(), "awaiting_approval");
+        for (command, rejection) in [
+            (
+                approve("p-lisi", "first", 20),
+                Rejection::RequesterMayNotApprove,
+            ),
+            (approve("p-other", "first", 20), Rejection::NotAnApprover),
+            (approve("p-wangwu", "other", 20), Rejection::Changed),
+            (
+                approve("p-wangwu", "first", 1_010),
+                Rejection::ApprovalExpired,
+            ),
+            (
+                report(&execution, Verdict::retry("early")),
+                Rejection::NotDue(1),
+            ),
+        ] {
+            assert_eq!(act(&mut execution, &command), Err(rejection));
+        }
+        act(&mut execution, &approve("p-wangwu", "first", 20)).expect("approved");
+        assert_eq!(execution.state(), "queued");
+        assert_eq!(execution.runs_until(), Moment(60_020));
+        assert_eq!(
+            act(&mut execution, &approve("p-zhaoliu", "first", 30)),
+            Err(Rejection::NotAwaitingApproval)
+        );
+        let early = report(&execution, Verdict::retry("the directory does not answer"));
+        act(&mut execution, &early).expect("an attempt after the approval");
+    }
+
+    #[test]
+    fn changed_parameters_need_another_approval_by_another_person() {
+        let mut execution = fold::<Execution>(&[requested(&["p-wangwu", "p-zhaoliu"])]);
+        act(&mut execution, &approve("p-wangwu", "first", 20)).expect("approved");
+        act(&mut execution, &change("p-wangwu", "second")).expect("changed before the start");
+        assert_eq!(execution.state(), "awaiting_approval");
+        for (command, rejection) in [
+            (
+                approve("p-wangwu", "second", 30),
+                Rejection::EditorMayNotApprove,
+            ),
+            (approve("p-zhaoliu", "first", 30), Rejection::Changed),
+        ] {
+            assert_eq!(act(&mut execution, &command), Err(rejection));
+        }
+        act(&mut execution, &approve("p-zhaoliu", "second", 30)).expect("approved");
+        let first = report(&execution, Verdict::retry("the directory does not answer"));
+        act(&mut execution, &first).expect("an attempt");
+        assert_eq!(
+            act(&mut execution, &change("p-wangwu", "third")),
+            Err(Rejection::HasStarted)
+        );
+        let mut free = fold::<Execution>(&[requested(&[])]);
+        assert_eq!(
+            act(&mut free, &change("p-wangwu", "x")),
+            Err(Rejection::NeedsNoApproval)
+        );
+    }
+
+    #[test]
+    fn a_request_for_approval_expires_and_a_rejection_ends_it() {
+        let waiting = fold::<Execution>(&[requested(&["p-wangwu"])]);
+        let mut expired = waiting.clone();
+        act(&mut expired, &Command::Expire { at: Moment(1_009) }).expect("too early");
+        assert_eq!(expired.state(), "awaiting_approval");
+        act(&mut expired, &Command::Expire { at: Moment(1_010) }).expect("expired");
+        assert_eq!(expired.state(), "expired");
+        let mut rejected = waiting;
+        let reject = Command::Reject {
+            by: person("p-wangwu"),
+            reason: Remark::new("账号不对"),
+            at: Moment(20),
+        };
+        act(&mut rejected, &reject).expect("rejected");
+        assert_eq!(rejected.state(), "rejected");
+        for ended in [&mut expired, &mut rejected] {
+            let attempt = report(ended, Verdict::retry("x"));
+            assert_eq!(act(ended, &attempt), Err(Rejection::NotDue(1)));
+            assert_eq!(act(ended, &change("p-x", "y")), Err(Rejection::HasStarted));
+            act(ended, &Command::Close { recorded: true }).expect("closed");
+        }
+    }
+
+    #[test]
+    fn temporary_failures_repeat_up_to_the_bound() {
+        let mut execution = fold::<Execution>(&[requested(&[])]);
+        for pause in [5_000, 10_000, 20_000] {
+            let failed = report(&execution, Verdict::retry("the directory does not answer"));
+            act(&mut execution, &failed).expect("recorded");
+            assert_eq!(execution.attempts.due, Moment(100 + pause));
+        }
+        let last = report(&execution, Verdict::retry("the directory does not answer"));
+        act(&mut execution, &last).expect("recorded");
+        assert_eq!(execution.state(), "failed");
+        assert_eq!(execution.steps.len(), 4);
+    }
+
+    #[test]
+    fn the_result_of_a_shell_script_is_kept_with_its_level() {
+        let mut execution = fold::<Execution>(&[requested(&[])]);
+        let begin = Command::Begin {
+            attempt: 1,
+            until: Moment(40),
+        };
+        act(&mut execution, &begin).expect("started");
+        assert_eq!(act(&mut execution, &begin), Err(Rejection::NotDue(1)));
+        assert_eq!(execution.state(), "running");
+        let outputs: BTreeMap<String, String> = [
+            (OUTCOME, "resource_exceeded"),
+            (LEVEL, "network"),
+            (EXIT_CODE, "137"),
+            (OUTPUT, "out of memory"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into();
+        let failed = Verdict::Failed {
+            reason: "too much memory".into(),
+            outputs,
+        };
+        let command = report(&execution, failed);
+        act(&mut execution, &command).expect("recorded");
+        let Some(End::Completed(completed)) = &execution.end else {
+            panic!("completed")
+        };
+        assert_eq!(completed.outcome, Outcome::ResourceExceeded);
+        assert_eq!(completed.level, Some(Level::Network));
+        assert_eq!(completed.exit_code, Some(137));
+        assert_eq!(
+            completed.output.as_ref().map(|output| &output.value),
+            Some(&"out of memory".into())
+        );
+        assert_eq!(Decider::personals(&mut execution).len(), 4);
+    }
+
+    #[test]
+    fn every_state_except_the_last_one_has_a_deadline() {
+        for event in events::samples::history::<ExecutionEvent>() {
+            let changes = event.deadlines();
+            let sets = changes
+                .iter()
+                .filter(|change: &&DeadlineChange| change.due.is_some());
+            let is_last = matches!(event, ExecutionEvent::Closed(_));
+            assert_eq!(sets.count(), usize::from(!is_last), "{event:?}");
+        }
+    }
+}

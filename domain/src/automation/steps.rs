@@ -1,0 +1,158 @@
+//! Contains the built-in actions of scripts. An action runs in steps. Each step sends one request to a platform,
+//! and its verdict names the next step.
+
+use std::collections::BTreeMap;
+
+use crate::attempt::Verdict;
+use crate::automation::execution::{OBSERVED, OUTCOME};
+use events::execution::Outcome;
+use events::script::Body;
+
+/// The first step of the unlock of an account: the desk reads whether the account is locked.
+pub const READ: &str = "read";
+/// The second step of the unlock of an account: the desk removes the lock.
+pub const UNLOCK: &str = "unlock";
+/// The last step of the unlock of an account: the desk reads whether the lock is gone.
+pub const CHECK: &str = "check";
+/// The first step of a shell script: the desk starts the script in a sandbox. This step must not be done twice.
+pub const START: &str = "start";
+/// The second step of a shell script: the desk reads whether the script has ended.
+pub const RUN: &str = "run";
+/// The pause in milliseconds before the desk checks again whether the lock is gone. A directory with several
+/// servers needs some time until all servers know a change.
+const CHECK_AGAIN_MS: i64 = 2_000;
+
+/// Returns the name of the first step of a script.
+pub fn first(body: &Body) -> &'static str {
+    match body {
+        Body::Steps { .. } => READ,
+        Body::Shell { .. } => START,
+    }
+}
+
+/// The state of an account in a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccountState {
+    /// The directory has no such account.
+    Missing,
+    /// Several entries of the directory have the name of the account.
+    Ambiguous,
+    /// Too many wrong passwords locked the account. The text is the time of the lock in the form that the
+    /// directory uses.
+    Locked(String),
+    /// An administrator locked the account. Only a person may decide to remove this lock.
+    LockedByAdministrator,
+    NotLocked,
+}
+
+/// Returns the verdict of one step that unlocks an account. The parameter `step` is [`READ`] or [`CHECK`], and
+/// `state` is the state of the account that the desk read in this step.
+pub fn after_reading(step: &str, state: &AccountState) -> Verdict {
+    match (step, state) {
+        (_, AccountState::Missing) => failed("the directory has no such account"),
+        (_, AccountState::Ambiguous) => {
+            failed("the directory has several entries for the name of the account")
+        }
+        (_, AccountState::LockedByAdministrator) => failed(
+            "an administrator locked the account; a person must decide whether it is unlocked",
+        ),
+        (CHECK, AccountState::NotLocked) => ended(Outcome::Succeeded, "the account is not locked"),
+        (_, AccountState::NotLocked) => ended(Outcome::NoChange, "the account is not locked"),
+        (CHECK, AccountState::Locked(since)) => {
+            let observed = format!("the account is still locked since {since}");
+            poll(CHECK, CHECK_AGAIN_MS, observed)
+        }
+        (_, AccountState::Locked(since)) => {
+            poll(UNLOCK, 0, format!("the account is locked since {since}"))
+        }
+    }
+}
+
+/// Returns the verdict of the step [`UNLOCK`] after the directory has accepted the change.
+pub fn after_unlocking() -> Verdict {
+    poll(CHECK, 0, "the directory removed the lock".into())
+}
+
+/// Returns the verdict of an attempt that failed for good. No further attempt follows.
+pub fn failed(reason: &str) -> Verdict {
+    Verdict::Failed {
+        reason: reason.to_owned(),
+        outputs: BTreeMap::new(),
+    }
+}
+
+/// Returns the verdict of an attempt that ends the execution with an outcome. The text `observed` describes what
+/// the desk found out.
+pub fn ended(outcome: Outcome, observed: &str) -> Verdict {
+    let outputs = [
+        (
+            OUTCOME.to_owned(),
+            crate::automation::execution::name(outcome).to_owned(),
+        ),
+        (OBSERVED.to_owned(), observed.to_owned()),
+    ];
+    Verdict::Succeeded {
+        outputs: outputs.into(),
+    }
+}
+
+fn poll(step: &str, after_ms: i64, observed: String) -> Verdict {
+    Verdict::Poll {
+        step: step.to_owned(),
+        task: String::new(),
+        after_ms,
+        observed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(verdict: &Verdict) -> String {
+        match verdict {
+            Verdict::Poll { step, after_ms, .. } => format!("{step} after {after_ms}"),
+            Verdict::Succeeded { outputs } => outputs[OUTCOME].clone(),
+            Verdict::Failed { reason, .. } => reason.clone(),
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_account_is_read_unlocked_and_checked() {
+        let locked = || AccountState::Locked("20261128000000Z".into());
+        for (step, state, expected) in [
+            (READ, locked(), "unlock after 0"),
+            (READ, AccountState::NotLocked, "no_change"),
+            (CHECK, AccountState::NotLocked, "succeeded"),
+            (CHECK, locked(), "check after 2000"),
+            (
+                READ,
+                AccountState::LockedByAdministrator,
+                "an administrator locked the account; a person must decide whether it is unlocked",
+            ),
+            (
+                READ,
+                AccountState::Missing,
+                "the directory has no such account",
+            ),
+            (
+                CHECK,
+                AccountState::Missing,
+                "the directory has no such account",
+            ),
+            (
+                READ,
+                AccountState::Ambiguous,
+                "the directory has several entries for the name of the account",
+            ),
+        ] {
+            assert_eq!(
+                shown(&after_reading(step, &state)),
+                expected,
+                "{step} {state:?}"
+            );
+        }
+        assert_eq!(shown(&after_unlocking()), "check after 0");
+    }
+}

@@ -1,0 +1,264 @@
+//! Searches the rule that acts at a node which waits for people, and requests the execution of its script.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::automation::execution::{Command, Execution, Rejection};
+use domain::automation::rule::{Match, choose};
+use domain::condition::Found;
+use domain::intent::EvaluateRules;
+use domain::placeholder::{Variables, fill};
+use domain::views::ticket_card::TicketCard;
+use events::execution::Requested;
+use events::script::{Body, Defined as Script};
+use events::workflow::service_task::Pair;
+use events::{Meta, Moment, PersonId, Personal};
+use infra::ledger::{NoContext, command_id};
+use infra::{CommandEnvelope, Error, ExecuteError};
+use serde_json::{Map, Value};
+
+use super::executions;
+use crate::App;
+use crate::app::tickets;
+use crate::app::tickets::service_task;
+
+/// Number of milliseconds in one second.
+const SECOND_MS: i64 = 1_000;
+/// Number of milliseconds in one minute.
+const MINUTE_MS: i64 = 60_000;
+/// The keys of data of the ticket that contain no personal values. The values of all other keys are personal,
+/// except the values of form fields that are not encrypted.
+const OPEN_KEYS: [&str; 8] = [
+    "ticket_sn",
+    "ticket_service",
+    "ticket_service_name",
+    "ticket_service_type",
+    "ticket_priority",
+    "ticket_current_status",
+    "ticket_bk_biz_id",
+    "ticket_create_at",
+];
+
+/// Searches the rule that acts at a node. If there is one, creates the execution with the given id. A repeated
+/// call with the same id creates no second execution. Returns the stream of the execution, or `None` if no rule
+/// acts.
+pub async fn evaluate(
+    app: &App,
+    id: &str,
+    evaluate: EvaluateRules,
+) -> Result<Option<String>, Error> {
+    let rules = app.configuration.rules().await?;
+    if rules.iter().all(|rule| rule.node != evaluate.name) {
+        return Ok(None);
+    }
+    let Some(card) = tickets::card(app, &evaluate.ticket).await? else {
+        return Ok(None);
+    };
+    if !executions::waits(&card.ticket, evaluate.node, evaluate.round) {
+        return Ok(None);
+    }
+    let variables = variables(app, &card).await?;
+    let open = open_keys(app, &card).await?;
+    let find = |key: &str| match variables.get(key) {
+        None | Some(Value::Null) => Found::Absent,
+        Some(value) if open.contains(key) => Found::Value(value.clone()),
+        Some(value) => Found::Personal(value.clone()),
+    };
+    let Some(chosen) = choose(&rules, &evaluate.name, &find) else {
+        return Ok(None);
+    };
+    let stream = executions::stream_of(id);
+    let command_envelope = CommandEnvelope {
+        stream: stream.clone(),
+        command_id: command_id(&["execution", id]),
+        meta: Meta::system(evaluate.correlation.clone(), evaluate.cause.clone()),
+    };
+    let Some(requested) = request(app, evaluate, &card, &variables, chosen).await? else {
+        return Ok(None);
+    };
+    let command = Command::Request(Box::new(requested));
+    match app
+        .ledger
+        .execute::<Execution>(&command_envelope, &command, &NoContext)
+        .await
+    {
+        Ok(_) | Err(ExecuteError::Rejected(Rejection::AlreadyRequested)) => Ok(Some(stream)),
+        Err(failure) => Err(failure.unexpected()),
+    }
+}
+
+/// Returns the values of the ticket for conditions and parameters. They are those of service tasks, and also the
+/// service and the priority.
+async fn variables(app: &App, card: &TicketCard) -> Result<Variables, Error> {
+    let mut variables = service_task::variables(app, card, &BTreeMap::new()).await?;
+    if let Some(opened) = &card.ticket.opened {
+        let service = app.configuration.service(opened.service).await?;
+        let name = service.0.as_ref().map(|service| service.name.clone());
+        variables.insert("ticket_service".into(), opened.service.to_string().into());
+        variables.insert(
+            "ticket_service_name".into(),
+            name.unwrap_or_default().into(),
+        );
+    }
+    let priority = card.ticket.priority().map(|one| one.key.clone());
+    variables.insert(
+        "ticket_priority".into(),
+        priority.unwrap_or_default().into(),
+    );
+    Ok(variables)
+}
+
+/// Returns the keys whose values may be stored as plain text in the trace of a rule.
+async fn open_keys(app: &App, card: &TicketCard) -> Result<BTreeSet<String>, Error> {
+    let mut open: BTreeSet<String> = OPEN_KEYS.iter().map(|key| (*key).to_owned()).collect();
+    let Some(opened) = &card.ticket.opened else {
+        return Ok(open);
+    };
+    let workflow = app
+        .configuration
+        .workflow(opened.workflow, opened.workflow_version)
+        .await?;
+    for field in workflow.iter().flat_map(|one| &one.definition.fields) {
+        let entry = card.ticket.form.get(&field.key);
+        let is_personal = entry.is_none_or(|entry| entry.personal.is_some());
+        if !is_personal && !field.kind.names_people() {
+            open.insert(field.key.clone());
+        }
+    }
+    Ok(open)
+}
+
+/// Returns the event that requests an execution. If the script cannot be executed, the event contains the reason,
+/// and the work of the node stays with people. Returns `None` if the ticket does not exist.
+async fn request(
+    app: &App,
+    evaluate: EvaluateRules,
+    card: &TicketCard,
+    variables: &Variables,
+    chosen: Match<'_>,
+) -> Result<Option<Requested>, Error> {
+    let Some(opened) = &card.ticket.opened else {
+        return Ok(None);
+    };
+    let now = app.ledger.clock.now();
+    let rule = chosen.rule;
+    let requester = opened.creator.clone();
+    let personal =
+        |value: Map<String, Value>| Box::new(Personal::new(requester.clone(), value.into()));
+    let mut requested = Requested {
+        ticket: evaluate.ticket,
+        node: evaluate.node,
+        name: evaluate.name,
+        round: evaluate.round,
+        cause: evaluate.cause,
+        rule: rule.name.clone(),
+        tested: chosen.tested,
+        script: rule.script.clone(),
+        version: String::new(),
+        body: Body::Steps {
+            action: events::script::Action::UnlockAccount,
+            platform: String::new(),
+        },
+        requester: requester.clone(),
+        parameters: personal(Map::new()),
+        fingerprint: String::new(),
+        approvers: Vec::new(),
+        form: personal(Map::new()),
+        timeout_ms: MINUTE_MS,
+        approval_ms: 0,
+        problem: String::new(),
+        due: now,
+        expires: None,
+    };
+    let Some(script) = app.configuration.script(&rule.script).await? else {
+        requested.problem = format!("the script {} is not defined", rule.script);
+        return Ok(Some(requested));
+    };
+    requested.version.clone_from(&script.version);
+    requested.body = script.body.clone();
+    requested.timeout_ms = i64::from(script.timeout_s) * SECOND_MS;
+    let filled = filled(&rule.parameters, variables)
+        .and_then(|parameters| check_parameters(&script, &parameters).map(|()| parameters));
+    match (filled, self::filled(&rule.form, variables)) {
+        (Ok(parameters), Ok(form)) => {
+            requested.parameters = personal(parameters);
+            requested.form = personal(form);
+        }
+        (Err(problem), _) | (_, Err(problem)) => {
+            requested.problem = problem;
+            return Ok(Some(requested));
+        }
+    }
+    if script.approval.is_some() {
+        ask_for_approval(app, &script, &mut requested, now).await?;
+    }
+    let parameters = &requested.parameters;
+    requested.fingerprint =
+        executions::fingerprint(app, &requested, parameters, requested.expires).await?;
+    Ok(Some(requested))
+}
+
+/// Adds the people who may approve and the time at which the request for approval expires. If nobody except the
+/// requester may approve, adds the reason why the script cannot be executed.
+async fn ask_for_approval(
+    app: &App,
+    script: &Script,
+    requested: &mut Requested,
+    now: Moment,
+) -> Result<(), Error> {
+    let Some(approval) = &script.approval else {
+        return Ok(());
+    };
+    let mut approvers: BTreeSet<PersonId> = approval.people.iter().cloned().collect();
+    if let Some(role) = approval.role {
+        let role = app.configuration.role(role).await?;
+        approvers.extend(role.0.iter().flat_map(|role| role.members.clone()));
+    }
+    approvers.remove(&requested.requester);
+    if approvers.is_empty() {
+        requested.problem = "nobody except the requester may approve the script".into();
+        return Ok(());
+    }
+    requested.approvers = approvers.into_iter().collect();
+    requested.approval_ms = i64::from(approval.expires_after_min) * MINUTE_MS;
+    requested.expires = Some(now.plus_ms(requested.approval_ms));
+    Ok(())
+}
+
+/// Replaces the placeholders in values. Returns an English text that names the key if a placeholder has no value.
+fn filled(pairs: &[Pair], variables: &Variables) -> Result<Map<String, Value>, String> {
+    pairs
+        .iter()
+        .map(|pair| {
+            let value = fill(&pair.value, variables, str::to_owned)
+                .map_err(|reason| format!("`{}`: {reason}", pair.key))?;
+            Ok((pair.key.clone(), value.into()))
+        })
+        .collect()
+}
+
+/// Checks the values of the parameters of a script. Returns an English text that names the wrong parameter. The
+/// text does not contain the value.
+pub(super) fn check_parameters(
+    script: &Script,
+    parameters: &Map<String, Value>,
+) -> Result<(), String> {
+    let known = |name: &String| script.parameters.iter().any(|one| one.name == *name);
+    if let Some(unknown) = parameters.keys().find(|name| !known(name)) {
+        return Err(format!("the script has no parameter `{unknown}`"));
+    }
+    for parameter in &script.parameters {
+        let value = parameters.get(&parameter.name).and_then(Value::as_str);
+        let value = value.unwrap_or_default().trim();
+        if parameter.is_required && value.is_empty() {
+            return Err(format!("the parameter `{}` is missing", parameter.name));
+        }
+        if value.chars().count() > executions::PARAMETER_MAX {
+            return Err(format!(
+                "the parameter `{}` is longer than {} characters",
+                parameter.name,
+                executions::PARAMETER_MAX
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,277 @@
+//! Handles executions: approvals, changes of parameters, and the effect of an outcome on the ticket.
+
+use std::collections::BTreeMap;
+
+use domain::automation::execution::{Command, End, Execution, Rejection, is_done};
+use domain::intent::Due;
+use domain::ticket::{self, Ticket};
+use events::execution::{Outcome, Requested};
+use events::{Entry, Meta, Moment, NodeId, PersonId, Personal, Remark};
+use infra::ledger::{NoContext, command_id};
+use infra::{CommandEnvelope, Error, ExecuteError};
+use serde_json::{Map, Value, json};
+
+use super::{evaluate_rules, wording};
+use crate::App;
+use crate::app::tickets;
+
+/// Maximum length of the value of one parameter, in characters.
+pub const PARAMETER_MAX: usize = 1_000;
+/// The names of the secrets of platforms begin with this text.
+pub const PLATFORM: &str = "platform/";
+
+/// Returns the name of the stream of the execution with the given id.
+pub fn stream_of(id: &str) -> String {
+    format!("execution-{id}")
+}
+
+/// Returns the id of an execution: the part of the stream name after `execution-`.
+pub fn id_of(stream: &str) -> &str {
+    stream.trim_start_matches("execution-")
+}
+
+/// Returns the current state of an execution.
+pub async fn load(app: &App, stream: &str) -> Result<Execution, Error> {
+    Ok(app.ledger.load::<Execution>(stream).await?.aggregate.0)
+}
+
+/// Returns true if a node of a ticket waits for people in the given round, so that the desk can do its work.
+pub fn waits(ticket: &Ticket, node: NodeId, round: u32) -> bool {
+    !ticket.status.is_over()
+        && ticket.nodes.get(&node).is_some_and(|node_run| {
+            node_run.is_current() && node_run.round == round && !node_run.automatic
+        })
+}
+
+/// Returns the fingerprint of everything that an approval covers: the script, its version, its body, the ticket,
+/// the parameters and the time at which the request for approval expires. The fingerprint is a keyed BLAKE3 hash,
+/// so a reader of the ledger cannot find parameters by guessing.
+pub async fn fingerprint(
+    app: &App,
+    requested: &Requested,
+    parameters: &Personal,
+    expires: Option<Moment>,
+) -> Result<String, Error> {
+    let covered = json!([
+        requested.script,
+        requested.version,
+        requested.body,
+        requested.ticket,
+        requested.node,
+        requested.round,
+        parameters.value,
+        expires,
+    ]);
+    let key = app.keys().await?.fingerprint;
+    let hash = blake3::keyed_hash(&key, covered.to_string().as_bytes());
+    Ok(hash.to_hex().to_string())
+}
+
+/// Approves an execution. The text `fingerprint` identifies what the person has seen.
+pub async fn approve(
+    app: &App,
+    stream: &str,
+    meta: Meta,
+    fingerprint: &str,
+) -> Result<Execution, ExecuteError<Execution>> {
+    let command = Command::Approve {
+        by: meta.actor.clone(),
+        fingerprint: fingerprint.to_owned(),
+        at: app.ledger.clock.now(),
+    };
+    execute(app, stream, &command, meta, app.ledger.fresh_id()).await
+}
+
+/// Rejects an execution. A person must then do the work of the node.
+pub async fn reject(
+    app: &App,
+    stream: &str,
+    meta: Meta,
+    reason: &str,
+) -> Result<Execution, ExecuteError<Execution>> {
+    let state = load(app, stream).await?;
+    let subject = state.requested.map(|requested| requested.requester);
+    let command = Command::Reject {
+        by: meta.actor.clone(),
+        // The reason can contain personal values of the requester.
+        reason: Remark::new(reason).owned_by(subject.unwrap_or_else(PersonId::system)),
+        at: app.ledger.clock.now(),
+    };
+    execute(app, stream, &command, meta, app.ledger.fresh_id()).await
+}
+
+/// The reason why the parameters of an execution were not changed.
+#[derive(Debug)]
+pub enum NotChanged {
+    /// A parameter is wrong. The text is in English and names the parameter.
+    Parameters(String),
+    Failed(ExecuteError<Execution>),
+}
+
+impl From<Error> for NotChanged {
+    fn from(error: Error) -> Self {
+        Self::Failed(ExecuteError::Technical(error))
+    }
+}
+
+/// Replaces the parameters of an execution that has not started. An earlier approval ends, and a new request for
+/// approval begins.
+pub async fn change_parameters(
+    app: &App,
+    stream: &str,
+    meta: Meta,
+    parameters: BTreeMap<String, String>,
+) -> Result<Execution, NotChanged> {
+    let state = load(app, stream).await?;
+    let Some(requested) = &state.requested else {
+        let rejection = ExecuteError::Rejected(Rejection::NotRequested);
+        return Err(NotChanged::Failed(rejection));
+    };
+    let parameters: Map<String, Value> = parameters
+        .into_iter()
+        .map(|(name, value)| (name, value.into()))
+        .collect();
+    if let Some(script) = app.configuration.script(&requested.script).await? {
+        evaluate_rules::check_parameters(&script, &parameters).map_err(NotChanged::Parameters)?;
+    }
+    let parameters = Personal::new(requested.requester.clone(), parameters.into());
+    let at = app.ledger.clock.now();
+    let expires = at.plus_ms(requested.approval_ms);
+    let command = Command::ChangeParameters {
+        by: meta.actor.clone(),
+        fingerprint: fingerprint(app, requested, &parameters, Some(expires)).await?,
+        parameters,
+        at,
+        expires,
+    };
+    execute(app, stream, &command, meta, app.ledger.fresh_id())
+        .await
+        .map_err(NotChanged::Failed)
+}
+
+/// Ends the request for approval of an execution if its time is over.
+pub async fn expire(app: &App, due: &Due, meta: Meta) -> Result<(), Error> {
+    let command = Command::Expire {
+        at: app.ledger.clock.now(),
+    };
+    let id = command_id(&["fire", &due.id()]);
+    execute(app, &due.stream, &command, meta, id)
+        .await
+        .map(drop)
+        .map_err(ExecuteError::unexpected)
+}
+
+async fn execute(
+    app: &App,
+    stream: &str,
+    command: &Command,
+    meta: Meta,
+    command_id: [u8; 16],
+) -> Result<Execution, ExecuteError<Execution>> {
+    let command_envelope = CommandEnvelope {
+        stream: stream.to_owned(),
+        command_id,
+        meta,
+    };
+    let outcome = app
+        .ledger
+        .execute::<Execution>(&command_envelope, command, &NoContext)
+        .await?;
+    Ok(outcome.state)
+}
+
+/// Stores the outcome of an execution in its ticket. After a success, the desk completes the node. Otherwise, the
+/// node stays with its people, and a remark tells them what happened. Returns true if the ticket stored the
+/// outcome, false if the ticket does not need the outcome, and `None` if there is no outcome.
+pub async fn record_outcome(
+    app: &App,
+    stream: &str,
+    state: &Execution,
+    meta: &Meta,
+) -> Result<Option<bool>, Error> {
+    let (Some(requested), Some(end)) = (&state.requested, &state.end) else {
+        return Ok(None);
+    };
+    let title = app.configuration.script(&requested.script).await?;
+    let title = title.map_or_else(|| requested.script.clone(), |script| script.title);
+    let text = wording::remark(state, &title, id_of(stream));
+    let is_done = matches!(end, End::Completed(completed) if is_done(completed.outcome));
+    let is_canceled =
+        matches!(end, End::Completed(completed) if completed.outcome == Outcome::Canceled);
+    Ok(Some(if is_done {
+        fulfill(app, stream, requested, &text, meta).await?
+    } else if is_canceled {
+        false
+    } else {
+        remark(app, stream, requested, &text, meta).await?
+    }))
+}
+
+/// Completes the node of an execution. If the form of the node needs more values, adds a remark instead, and the
+/// node stays with its people. Returns false if the ticket does not need the outcome.
+async fn fulfill(
+    app: &App,
+    stream: &str,
+    requested: &Requested,
+    text: &str,
+    meta: &Meta,
+) -> Result<bool, Error> {
+    let form = requested.form.value.as_object().into_iter().flatten();
+    let mut form: Vec<Entry> = form
+        .map(|(key, value)| Entry::new(key.clone(), value.clone()))
+        .collect();
+    let loaded = app
+        .ledger
+        .load::<Ticket>(&requested.ticket.stream())
+        .await?;
+    if let Some(opened) = &loaded.aggregate.0.opened
+        && let Some(workflow) = app
+            .configuration
+            .workflow(opened.workflow, opened.workflow_version)
+            .await?
+    {
+        // A user name that belongs to nobody stays as it is, and the ticket rejects it below.
+        let _ = app.people.form_in(&workflow.definition, &mut form, 0).await;
+    }
+    let command = ticket::Command::Fulfill {
+        node: requested.node,
+        round: requested.round,
+        form,
+        remark: text.to_owned(),
+    };
+    let id = command_id(&["fulfill", stream]);
+    match tickets::execute(app, &requested.ticket, &command, meta, id, None).await {
+        Ok(_) => Ok(true),
+        Err(ExecuteError::Rejected(
+            ticket::Rejection::ResultNotExpected | ticket::Rejection::Unknown,
+        )) => Ok(false),
+        Err(ExecuteError::Rejected(rejection)) => {
+            let text = wording::not_completed(text, &rejection.to_string());
+            remark(app, stream, requested, &text, meta).await
+        }
+        Err(failure) => Err(failure.unexpected()),
+    }
+}
+
+/// Adds a remark to the ticket for the people who work on it. Returns false if the ticket accepts no remark.
+async fn remark(
+    app: &App,
+    stream: &str,
+    requested: &Requested,
+    text: &str,
+    meta: &Meta,
+) -> Result<bool, Error> {
+    let command = ticket::Command::Remark {
+        by: PersonId::system(),
+        text: text.to_owned(),
+        parent: None,
+        mentions: Vec::new(),
+        internal: true,
+    };
+    let id = command_id(&["remark", stream]);
+    match tickets::execute(app, &requested.ticket, &command, meta, id, None).await {
+        Ok(_) => Ok(true),
+        Err(ExecuteError::Rejected(_)) => Ok(false),
+        Err(failure) => Err(failure.unexpected()),
+    }
+}

@@ -1,0 +1,105 @@
+//! Contains the texts about executions that people read in tickets. The texts are in Chinese, as all texts that
+//! the desk writes into tickets.
+
+use domain::automation::execution::{End, Execution, StepDone};
+use domain::automation::steps;
+use events::execution::Outcome;
+
+/// Maximum length of the output of a script in a remark, in characters. The execution contains the whole output.
+const OUTPUT_MAX: usize = 1_000;
+/// Maximum number of steps in a remark. A longer execution shows its last steps.
+const STEPS_MAX: usize = 10;
+
+/// Returns the remark about the end of an execution. The remark contains the outcome, the steps with their
+/// observations, and the output of a shell script.
+pub fn remark(execution: &Execution, title: &str, id: &str) -> String {
+    let version = execution
+        .requested
+        .as_ref()
+        .map_or("", |requested| &requested.version);
+    let (headline, reason) = match &execution.end {
+        Some(End::Completed(completed)) => (outcome(completed.outcome), completed.reason.clone()),
+        Some(End::Rejected(rejected)) => ("自动化处理未批准", rejected.reason.read().to_owned()),
+        Some(End::Expired(_)) => ("自动化处理未在期限内获得批准", String::new()),
+        None => ("自动化处理", String::new()),
+    };
+    let mut lines = vec![format!("{headline}：{title} {version}（执行 {id}）")];
+    if !reason.is_empty() {
+        lines.push(format!("原因：{}", observed(&reason)));
+    }
+    let skipped = execution.steps.len().saturating_sub(STEPS_MAX);
+    lines.extend(execution.steps.iter().skip(skipped).map(step));
+    if let Some(End::Completed(completed)) = &execution.end {
+        if let Some(level) = completed.level {
+            lines.push(format!("沙箱级别：{}", level.name()));
+        }
+        let output = completed.output.as_ref().and_then(|one| one.value.as_str());
+        if let Some(output) = output {
+            let shown: String = output.chars().take(OUTPUT_MAX).collect();
+            lines.push(format!("输出：\n{}", shown.trim_end()));
+        }
+    }
+    lines.join("\n")
+}
+
+/// Returns the remark for an execution that succeeded although its node could not be completed. The text `reason`
+/// is the reason of the ticket.
+pub fn not_completed(remark: &str, reason: &str) -> String {
+    format!("{remark}\n节点未能自动完成，请人工处理：{reason}")
+}
+
+fn outcome(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Succeeded => "自动化处理完成",
+        Outcome::NoChange => "自动化处理完成（无需更改）",
+        Outcome::Failed => "自动化处理失败，请人工处理",
+        Outcome::TimedOut => "自动化处理超时，请人工处理",
+        Outcome::ResourceExceeded => "自动化处理超出资源限制，请人工处理",
+        Outcome::Canceled => "自动化处理已取消",
+        Outcome::Unknown => "自动化处理异常：结果未知，请人工核实",
+    }
+}
+
+fn step(step: &StepDone) -> String {
+    let name = match step.step.as_str() {
+        steps::READ => "查询账号状态",
+        steps::UNLOCK => "解除锁定",
+        steps::CHECK => "核对结果",
+        steps::START => "启动脚本",
+        steps::RUN => "脚本运行",
+        other => other,
+    };
+    let mark = if step.succeeded { "✓" } else { "✗" };
+    format!("{mark} {name}：{}", observed(&step.text))
+}
+
+/// Returns the Chinese form of an observation. An observation that is not known is returned as it is, because it
+/// is evidence.
+fn observed(text: &str) -> String {
+    for (english, chinese) in [
+        ("the account is not locked", "账号未锁定"),
+        ("the directory removed the lock", "目录已解除锁定"),
+        ("the directory has no such account", "目录中没有该账号"),
+        (
+            "the directory has several entries for the name of the account",
+            "目录中有多个同名账号",
+        ),
+        (
+            "an administrator locked the account; a person must decide whether it is unlocked",
+            "账号由管理员锁定，须由人工决定是否解锁",
+        ),
+        ("the script was started", "脚本已启动"),
+        ("the script is running", "脚本正在运行"),
+    ] {
+        if text == english {
+            return chinese.to_owned();
+        }
+    }
+    if let Some(since) = text.strip_prefix("the account is locked since ") {
+        return format!("账号自 {since} 起被锁定");
+    }
+    if let Some(since) = text.strip_prefix("the account is still locked since ") {
+        return format!("账号自 {since} 起仍被锁定");
+    }
+    text.to_owned()
+}

@@ -1,0 +1,402 @@
+//! Makes the attempts of executions. Each attempt does one step of a script: a request to a platform, the start
+//! of a shell script, or a look at a running shell script.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::attempt::{Attempts, Policy, Report, Verdict};
+use domain::automation::execution::{
+    Command, EXIT_CODE, Execution, LEVEL, OBSERVED, OUTCOME, OUTPUT, POLICY, Rejection, name,
+};
+use domain::automation::steps::{self, AccountState, RUN, UNLOCK, after_reading};
+use domain::intent::Due;
+use domain::ticket::Ticket;
+use events::execution::{APPROVAL, Outcome};
+use events::script::{Action, Body, Level, Limits};
+use infra::Error;
+use infra::accounts::{AccountsError, Server};
+use infra::sandbox::{Ended, Job, Run};
+
+use crate::App;
+use crate::app::automation::executions::{self, PLATFORM, id_of, waits};
+use crate::queue::runner::{self, Outgoing, Prepared, Sent, Start, Transport};
+
+/// The first pause in milliseconds before the desk looks at a running script again. Each further pause is half as
+/// long again, but not longer than [`LOOK_MAX_MS`].
+const LOOK_FIRST_MS: i64 = 100;
+/// The longest pause in milliseconds before the desk looks at a running script again.
+const LOOK_MAX_MS: i64 = 10_000;
+/// Maximum duration of the start of a shell script. The script itself may run longer.
+const START_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time in milliseconds that the sandbox has to end a script after its maximum duration.
+const END_GRACE_MS: i64 = 20_000;
+
+/// Makes the next attempt of the execution in the given stream. Does nothing before the time of this attempt.
+pub async fn step(app: &App, stream: &str) -> Result<(), Error> {
+    runner::run::<Execution>(app, stream).await
+}
+
+/// Continues an execution at a deadline: ends the request for approval, or makes the next attempt.
+pub async fn fire(app: &App, due: &Due) -> Result<(), Error> {
+    if due.deadline == APPROVAL {
+        let state = executions::load(app, &due.stream).await?;
+        executions::expire(app, due, runner::meta(&state)).await?;
+    }
+    step(app, &due.stream).await
+}
+
+#[async_trait]
+impl Outgoing for Execution {
+    fn attempts(&self) -> Option<Attempts> {
+        self.is_running().then_some(self.attempts)
+    }
+
+    fn cause(&self) -> &str {
+        self.requested
+            .as_ref()
+            .map_or("", |requested| &requested.cause)
+    }
+
+    /// If the desk stopped while it started a shell script, the next attempt looks for the run. The script is
+    /// never started again.
+    fn interrupted(&self) -> Option<(Verdict, Policy)> {
+        let look = Verdict::Poll {
+            step: RUN.into(),
+            task: String::new(),
+            after_ms: 0,
+            observed: "the desk stopped while it started the script".into(),
+        };
+        self.attempts.is_interrupted().then_some((look, POLICY))
+    }
+
+    async fn prepare<'a>(
+        &'a self,
+        app: &'a App,
+        stream: &str,
+    ) -> Result<Prepared<'a, Self>, Error> {
+        match prepare(app, self, stream).await? {
+            Ok(prepared) => Ok(prepared),
+            Err(verdict) => Ok(Prepared::Verdict(verdict, POLICY)),
+        }
+    }
+
+    fn record(report: Report) -> Command {
+        Command::Record(report)
+    }
+
+    fn is_repeated(rejection: &Rejection) -> bool {
+        matches!(
+            rejection,
+            Rejection::AlreadyRequested | Rejection::NotDue(_)
+        )
+    }
+
+    /// Stores the outcome in the ticket, deletes the files of a shell script, and closes the execution.
+    async fn conclude(&self, app: &App, stream: &str) -> Result<(), Error> {
+        if self.is_closed {
+            return Ok(());
+        }
+        let meta = runner::meta(self);
+        let Some(recorded) = executions::record_outcome(app, stream, self, &meta).await? else {
+            return Ok(());
+        };
+        app.sandbox.remove(id_of(stream)).await?;
+        runner::close(app, stream, self, &Command::Close { recorded }).await
+    }
+}
+
+/// Prepares the next step of an execution. If the step sends no request, returns its verdict as the inner `Err`.
+async fn prepare<'a>(
+    app: &'a App,
+    execution: &'a Execution,
+    stream: &str,
+) -> Result<Result<Prepared<'a, Execution>, Verdict>, Error> {
+    let Some(requested) = &execution.requested else {
+        return Ok(Err(steps::failed("the execution is not requested")));
+    };
+    if !requested.problem.is_empty() {
+        return Ok(Err(steps::failed(&requested.problem)));
+    }
+    let step = execution.step.as_str();
+    let is_first = step == steps::first(&requested.body);
+    if is_first {
+        let loaded = app
+            .ledger
+            .load::<Ticket>(&requested.ticket.stream())
+            .await?;
+        if !waits(&loaded.aggregate.0, requested.node, requested.round) {
+            let reason = "the ticket no longer waits for the execution";
+            return Ok(Err(ended(Outcome::Canceled, reason)));
+        }
+    }
+    let now = app.ledger.clock.now();
+    if step != RUN && now >= execution.runs_until() {
+        let reason = "the maximum duration of the script is over";
+        return Ok(Err(ended(Outcome::TimedOut, reason)));
+    }
+    let Some(parameters) = parameters(execution) else {
+        return Ok(Err(steps::failed("the parameters were erased")));
+    };
+    match &requested.body {
+        Body::Steps { action, platform } => {
+            account_step(app, step, *action, platform, &parameters).await
+        }
+        Body::Shell { .. } if step == RUN => {
+            let run = app.sandbox.read(id_of(stream)).await?;
+            let is_late = now >= execution.runs_until().plus_ms(END_GRACE_MS);
+            Ok(Err(after_looking(&run, is_late, execution.attempts.made)))
+        }
+        Body::Shell {
+            content,
+            level,
+            limits,
+        } => {
+            let reached = app.sandbox.level().await;
+            if reached < *level {
+                return Ok(Err(too_weak(*level, reached)));
+            }
+            let left = execution.runs_until().0 - now.0;
+            let job = job(stream, content, parameters, *limits, left);
+            let begin: Start<Execution> = |attempt, until| Command::Begin { attempt, until };
+            Ok(Ok(Prepared::Other {
+                request: Box::new(ScriptStart(job)),
+                start: Some(begin),
+            }))
+        }
+    }
+}
+
+/// Returns the current parameters of an execution. Returns `None` if they were erased.
+fn parameters(execution: &Execution) -> Option<BTreeMap<String, String>> {
+    let parameters = execution.parameters.as_ref()?.value.as_object()?;
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    Some(
+        parameters
+            .iter()
+            .map(|(name, value)| (name.clone(), text(value)))
+            .collect(),
+    )
+}
+
+/// Prepares one step of a built-in action on a directory.
+async fn account_step<'a>(
+    app: &'a App,
+    step: &str,
+    action: Action,
+    platform: &str,
+    parameters: &BTreeMap<String, String>,
+) -> Result<Result<Prepared<'a, Execution>, Verdict>, Error> {
+    let Action::UnlockAccount = action;
+    let Some(defined) = app.configuration.platform(platform).await? else {
+        let reason = format!("the platform {platform} is not defined");
+        return Ok(Err(steps::failed(&reason)));
+    };
+    let secret = app
+        .ledger
+        .keys
+        .secret(&format!("{PLATFORM}{platform}"))
+        .await?;
+    // An operator can correct the settings and the secret, so another attempt follows.
+    let Some(secret) = secret else {
+        let reason = format!("the secret {PLATFORM}{platform} is not in the key store");
+        return Ok(Err(Verdict::retry(reason)));
+    };
+    let password = String::from_utf8_lossy(&secret).into_owned();
+    let server = match Server::read(&defined.settings, &password) {
+        Ok(server) => server,
+        Err(reason) => {
+            return Ok(Err(Verdict::retry(format!(
+                "platform {platform}: {reason}"
+            ))));
+        }
+    };
+    let account = parameters.get("account").cloned().unwrap_or_default();
+    Ok(Ok(Prepared::Other {
+        request: Box::new(AccountStep {
+            server,
+            account,
+            step: step.to_owned(),
+        }),
+        // Each step may be repeated, so its start is not stored.
+        start: None,
+    }))
+}
+
+/// One step of the unlock of an account.
+struct AccountStep {
+    server: Server,
+    account: String,
+    step: String,
+}
+
+#[async_trait]
+impl Transport for AccountStep {
+    fn target(&self) -> String {
+        self.server.target()
+    }
+
+    fn method(&self) -> &'static str {
+        if self.step == UNLOCK {
+            "MODIFY"
+        } else {
+            "SEARCH"
+        }
+    }
+
+    fn timeout(&self) -> Duration {
+        self.server.timeout
+    }
+
+    async fn send(self: Box<Self>, app: &App) -> Sent {
+        let (server, account) = (&self.server, &self.account);
+        let verdict = if self.step == UNLOCK {
+            match app.accounts.unlock(server, account).await {
+                Ok(AccountState::NotLocked) => steps::after_unlocking(),
+                Ok(state) => after_reading(&self.step, &state),
+                Err(error) => refused(error),
+            }
+        } else {
+            match app.accounts.read(server, account).await {
+                Ok(state) => after_reading(&self.step, &state),
+                Err(error) => refused(error),
+            }
+        };
+        (None, verdict, POLICY)
+    }
+}
+
+fn refused(error: AccountsError) -> Verdict {
+    match error {
+        AccountsError::Unavailable(reason) => Verdict::retry(reason),
+        AccountsError::Refused(reason) => steps::failed(&reason),
+    }
+}
+
+/// The start of a shell script in a sandbox.
+struct ScriptStart(Job);
+
+#[async_trait]
+impl Transport for ScriptStart {
+    fn target(&self) -> String {
+        "sandbox://localhost".into()
+    }
+
+    fn method(&self) -> &'static str {
+        "START"
+    }
+
+    fn timeout(&self) -> Duration {
+        START_TIMEOUT
+    }
+
+    async fn send(self: Box<Self>, app: &App) -> Sent {
+        let verdict = match app.sandbox.start(&self.0).await {
+            Ok(()) => Verdict::Poll {
+                step: RUN.into(),
+                task: String::new(),
+                after_ms: LOOK_FIRST_MS,
+                observed: "the script was started".into(),
+            },
+            Err(error) => steps::failed(&format!("the script was not started: {error}")),
+        };
+        (None, verdict, POLICY)
+    }
+}
+
+fn job(
+    stream: &str,
+    content: &str,
+    parameters: BTreeMap<String, String>,
+    limits: Limits,
+    left_ms: i64,
+) -> Job {
+    Job {
+        id: id_of(stream).to_owned(),
+        content: content.to_owned(),
+        parameters,
+        limits,
+        timeout_ms: left_ms.unsigned_abs(),
+    }
+}
+
+/// Returns the verdict of a step that ends the execution without an effect.
+fn ended(outcome: Outcome, reason: &str) -> Verdict {
+    Verdict::Failed {
+        reason: reason.to_owned(),
+        outputs: [(OUTCOME.to_owned(), name(outcome).to_owned())].into(),
+    }
+}
+
+fn too_weak(wanted: Level, reached: Level) -> Verdict {
+    let reason = format!(
+        "the script needs the sandbox level {}, but this machine reaches only {}",
+        wanted.name(),
+        reached.name()
+    );
+    Verdict::Failed {
+        reason,
+        outputs: [(LEVEL.to_owned(), reached.name().to_owned())].into(),
+    }
+}
+
+/// Returns the verdict of a look at a run. If the script is still running, another look follows. The parameter
+/// `is_late` is true if the sandbox should have ended the script already.
+fn after_looking(run: &Run, is_late: bool, looks: u32) -> Verdict {
+    match run {
+        Run::Running if is_late => Verdict::Unknown {
+            reason: "the script did not end at its maximum duration".into(),
+        },
+        Run::Running => {
+            let mut after_ms = LOOK_FIRST_MS;
+            for _ in 0..looks.min(20) {
+                after_ms = (after_ms + after_ms / 2).min(LOOK_MAX_MS);
+            }
+            Verdict::Poll {
+                step: RUN.into(),
+                task: String::new(),
+                after_ms,
+                observed: "the script is running".into(),
+            }
+        }
+        Run::Missing => Verdict::Unknown {
+            reason: "this machine has no run of the script; the desk stopped at its start, or was restored from a backup".into(),
+        },
+        Run::Lost => Verdict::Unknown {
+            reason: "the process that watched the script was killed".into(),
+        },
+        Run::Ended(end) => after_end(end),
+    }
+}
+
+fn after_end(end: &Ended) -> Verdict {
+    let mut outputs: BTreeMap<String, String> = [
+        (LEVEL.to_owned(), end.level.name().to_owned()),
+        (OUTPUT.to_owned(), end.output.clone()),
+    ]
+    .into();
+    if let Some(code) = end.exit_code {
+        outputs.insert(EXIT_CODE.into(), code.to_string());
+        outputs.insert(OBSERVED.into(), format!("exit code {code}"));
+    }
+    let (outcome, reason) = if !end.problem.is_empty() {
+        (Outcome::Failed, end.problem.clone())
+    } else if end.is_timed_out {
+        let reason = "the maximum duration of the script is over";
+        (Outcome::TimedOut, reason.to_owned())
+    } else if end.is_exceeded {
+        let reason = "the script exceeded a limit";
+        (Outcome::ResourceExceeded, reason.to_owned())
+    } else {
+        match end.exit_code {
+            Some(0) => return Verdict::Succeeded { outputs },
+            Some(code) => (
+                Outcome::Failed,
+                format!("the script ended with exit code {code}"),
+            ),
+            None => (Outcome::Failed, "a signal ended the script".to_owned()),
+        }
+    };
+    outputs.insert(OUTCOME.into(), name(outcome).into());
+    Verdict::Failed { reason, outputs }
+}

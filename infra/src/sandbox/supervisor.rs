@@ -1,0 +1,382 @@
+//! Runs one shell script under bubblewrap, and watches it until it ends. The supervisor is a process of its own, so
+//! the script continues if the desk stops (reference/automation.md, section 5).
+//!
+//! The directory of a run has three files. The supervisor holds a lock on `lock` as long as it lives. It writes
+//! `started` before it starts the script, and `end.json` after the script has ended.
+
+use std::fs::File;
+use std::io::{PipeReader, PipeWriter, Read as _, Write as _};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+
+use events::script::{Level, Limits};
+use rustix::fs::{FlockOperation, MemfdFlags, flock, memfd_create};
+use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use super::{Ended, Job};
+
+/// The name of the file on which the supervisor holds a lock.
+pub(super) const LOCK: &str = "lock";
+/// The name of the file that exists after the start of the script.
+pub(super) const STARTED: &str = "started";
+/// The name of the file with the end of the run.
+pub(super) const END: &str = "end.json";
+/// The user and the group of scripts if the desk runs as root: `nobody`.
+const NOBODY: u32 = 65_534;
+/// The time between the signals TERM and KILL when the maximum duration of a script is over.
+const GRACE: Duration = Duration::from_secs(5);
+/// Maximum size of a file that a script writes, and of its directory `/tmp`, in bytes.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+/// Exit codes of a script that exceeded a limit: killed by the system (137), too much processor time (152), and too
+/// large a file (153).
+const EXCEEDED: [i32; 3] = [137, 152, 153];
+/// Number of bytes in one MiB.
+const MIB: u64 = 1 << 20;
+/// The text in the middle of an output that was too long.
+const CUT: &str = "\n[...]\n";
+
+/// Runs the job in the directory of its run. Returns without an effect if another supervisor has this directory.
+/// `program` is the path of bubblewrap.
+pub fn run(directory: &Path, program: &Path, job: &Job) -> std::io::Result<()> {
+    let lock = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(directory.join(LOCK))?;
+    let is_mine = flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok();
+    if !is_mine || directory.join(STARTED).exists() {
+        return Ok(());
+    }
+    // The desk ends this process with a signal if it deletes the run.
+    (&lock).write_all(std::process::id().to_string().as_bytes())?;
+    // An error means that this process leads a session already.
+    let _ = rustix::process::setsid();
+    write(&directory.join(STARTED), b"")?;
+    let end = watch(program, job).unwrap_or_else(|error| Ended {
+        problem: format!("the sandbox cannot be started: {error}"),
+        ..Ended::default()
+    });
+    let body = serde_json::to_vec(&end)?;
+    let draft = directory.join("end.draft");
+    write(&draft, &body)?;
+    std::fs::rename(draft, directory.join(END))
+}
+
+/// Returns the strongest level that this machine reaches with the program `program`.
+pub fn level(program: &Path) -> Level {
+    let job = Job {
+        id: "probe".into(),
+        content: "exit 0".into(),
+        parameters: std::collections::BTreeMap::new(),
+        limits: Limits {
+            memory_mib: 256,
+            processes: 16,
+            output_bytes: 1_024,
+        },
+        timeout_ms: 5_000,
+    };
+    watch(program, &job).map_or(Level::None, |end| end.level)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = File::options()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Starts a script and waits until it ends.
+fn watch(program: &Path, job: &Job) -> std::io::Result<Ended> {
+    let (status_reader, status_writer) = std::io::pipe()?;
+    let (output_reader, output_writer) = std::io::pipe()?;
+    let script = memory(job.content.as_bytes())?;
+    let parameters = memory(&serde_json::to_vec(&job.parameters)?)?;
+    keep_over_exec(&status_writer)?;
+    let mut command = Command::new(program);
+    command
+        .env_clear()
+        .args(arguments(job))
+        .arg("--ro-bind-data")
+        .arg(script.as_raw_fd().to_string())
+        .arg("/work/script")
+        .arg("--ro-bind-data")
+        .arg(parameters.as_raw_fd().to_string())
+        .arg("/work/parameters.json")
+        .arg("--json-status-fd")
+        .arg(status_writer.as_raw_fd().to_string())
+        .args(["--remount-ro", "/", "--"])
+        .args(limited(job))
+        .args(["/bin/sh", "/work/script"])
+        .stdin(std::process::Stdio::null())
+        .stdout(output_writer.try_clone()?)
+        .stderr(output_writer);
+    if rustix::process::geteuid().is_root() {
+        // A process of root could read the files of the desk, and no limit for processes applies to it.
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    let child = command.spawn()?;
+    // The command keeps copies of the ends of the pipes, so it must be dropped before the pipes are read.
+    drop((command, status_writer, script, parameters));
+    let output_max = usize::try_from(job.limits.output_bytes).unwrap_or(usize::MAX);
+    let output = in_background(move || Output::read(output_reader, output_max));
+    let (pid_sender, pid) = channel();
+    let status = in_background(move || read_status(status_reader, &pid_sender));
+    let is_timed_out = wait(child, &pid, Duration::from_millis(job.timeout_ms))?;
+    let output = output.recv().unwrap_or_default();
+    let exit_code = status.recv().ok().flatten();
+    Ok(match exit_code {
+        Some(code) => Ended {
+            level: Level::Network,
+            exit_code: Some(code),
+            is_timed_out,
+            is_exceeded: !is_timed_out && EXCEEDED.contains(&code),
+            output,
+            problem: String::new(),
+        },
+        // Bubblewrap ended before the script started, or this process killed it.
+        None if is_timed_out => Ended {
+            level: Level::Network,
+            is_timed_out,
+            output,
+            ..Ended::default()
+        },
+        None => Ended {
+            problem: format!("the sandbox did not start: {}", output.trim()),
+            ..Ended::default()
+        },
+    })
+}
+
+/// Returns the arguments with which bubblewrap creates the sandbox. All namespaces are new, so the script sees no
+/// other process, no network, and no files of the machine except its programs.
+fn arguments(job: &Job) -> Vec<String> {
+    let mut arguments: Vec<String> = [
+        "--unshare-user",
+        "--unshare-pid",
+        "--unshare-net",
+        "--unshare-ipc",
+        "--unshare-uts",
+        "--unshare-cgroup",
+        "--disable-userns",
+        "--hostname",
+        "sandbox",
+        "--die-with-parent",
+        "--new-session",
+        "--cap-drop",
+        "ALL",
+        "--ro-bind",
+        "/usr",
+        "/usr",
+    ]
+    .map(str::to_owned)
+    .into();
+    for name in ["bin", "sbin", "lib", "lib32", "lib64"] {
+        let path = format!("/{name}");
+        let Ok(found) = std::fs::symlink_metadata(&path) else {
+            continue;
+        };
+        arguments.extend(if found.is_symlink() {
+            ["--symlink".to_owned(), format!("usr/{name}"), path]
+        } else {
+            ["--ro-bind".to_owned(), path.clone(), path]
+        });
+    }
+    let size = FILE_BYTES_MAX.min(u64::from(job.limits.memory_mib) * MIB);
+    arguments.extend(
+        [
+            "--proc",
+            "/proc",
+            "--dev",
+            "/dev",
+            "--size",
+            &size.to_string(),
+            "--tmpfs",
+            "/tmp",
+            "--dir",
+            "/work",
+            "--chdir",
+            "/work",
+            "--clearenv",
+            "--setenv",
+            "PATH",
+            "/usr/bin:/bin:/usr/sbin:/sbin",
+            "--setenv",
+            "HOME",
+            "/tmp",
+            "--setenv",
+            "LANG",
+            "C.UTF-8",
+            "--setenv",
+            "PARAMETERS",
+            "/work/parameters.json",
+        ]
+        .map(str::to_owned),
+    );
+    arguments
+}
+
+/// Returns the command that sets the limits and then starts the script. It runs inside of the sandbox, because the
+/// number of processes is counted there for each sandbox, and outside for all processes of the user.
+fn limited(job: &Job) -> [String; 6] {
+    let Limits {
+        memory_mib,
+        processes,
+        ..
+    } = job.limits;
+    let cpu_s = job.timeout_ms.div_ceil(1_000).max(1);
+    [
+        "/usr/bin/prlimit".to_owned(),
+        format!("--as={}", u64::from(memory_mib) * MIB),
+        format!("--nproc={processes}"),
+        format!("--fsize={FILE_BYTES_MAX}"),
+        format!("--cpu={cpu_s}"),
+        "--core=0".to_owned(),
+    ]
+}
+
+/// Returns a file in memory with the given content. The programs that this process starts inherit it.
+fn memory(content: &[u8]) -> std::io::Result<OwnedFd> {
+    let file: File = memfd_create("sandbox", MemfdFlags::empty())?.into();
+    (&file).write_all(content)?;
+    rustix::fs::seek(&file, rustix::fs::SeekFrom::Start(0))?;
+    Ok(file.into())
+}
+
+/// Lets the programs that this process starts inherit the end of a pipe.
+fn keep_over_exec(writer: &PipeWriter) -> std::io::Result<()> {
+    Ok(fcntl_setfd(writer.as_fd(), FdFlags::empty())?)
+}
+
+/// Runs a function on another thread. The result arrives at the returned receiver.
+fn in_background<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Receiver<T> {
+    let (sender, result) = channel();
+    std::thread::spawn(move || sender.send(work()));
+    result
+}
+
+/// Waits until bubblewrap ends. After the maximum duration, sends the signal TERM to the script, and later the
+/// signal KILL to bubblewrap, which ends all processes of the sandbox. Returns true if the duration was exceeded.
+fn wait(mut child: Child, pid: &Receiver<Pid>, timeout: Duration) -> std::io::Result<bool> {
+    let id = Pid::from_child(&child);
+    let ended = in_background(move || child.wait().map(drop));
+    match ended.recv_timeout(timeout) {
+        Ok(done) => return done.map(|()| false),
+        Err(RecvTimeoutError::Disconnected) => return Ok(false),
+        Err(RecvTimeoutError::Timeout) => {}
+    }
+    if let Ok(group) = pid.try_recv() {
+        let _ = kill_process_group(group, Signal::TERM);
+    }
+    if let Ok(done) = ended.recv_timeout(GRACE) {
+        return done.map(|()| true);
+    }
+    let _ = rustix::process::kill_process(id, Signal::KILL);
+    match ended.recv() {
+        Ok(done) => done.map(|()| true),
+        Err(_) => Ok(true),
+    }
+}
+
+/// Reads the messages of bubblewrap: the id of the first process in the sandbox, and the exit code of the script.
+/// Returns the exit code, or `None` if the script did not start or if bubblewrap was killed.
+fn read_status(mut status: PipeReader, pid: &std::sync::mpsc::Sender<Pid>) -> Option<i32> {
+    let (mut text, mut buffer) = (Vec::new(), [0; 1_024]);
+    let mut is_known = false;
+    loop {
+        let read = status.read(&mut buffer).ok()?;
+        text.extend_from_slice(&buffer[..read]);
+        let values: Vec<serde_json::Value> = serde_json::Deserializer::from_slice(&text)
+            .into_iter()
+            .map_while(Result::ok)
+            .collect();
+        let number = |key: &str| values.iter().find_map(|value| value[key].as_i64());
+        if !is_known
+            && let Some(id) =
+                number("child-pid").and_then(|id| Pid::from_raw(i32::try_from(id).ok()?))
+        {
+            is_known = pid.send(id).is_ok();
+        }
+        if read == 0 {
+            return number("exit-code").and_then(|code| i32::try_from(code).ok());
+        }
+    }
+}
+
+/// The output of a script. If it is too long, only its beginning and its end are kept.
+#[derive(Default)]
+struct Output {
+    head: Vec<u8>,
+    tail: std::collections::VecDeque<u8>,
+    is_cut: bool,
+}
+
+impl Output {
+    /// Reads a whole output, and returns it as a text with at most `bytes_max` bytes of the script.
+    fn read(mut reader: PipeReader, bytes_max: usize) -> String {
+        let mut output = Self::default();
+        let mut buffer = [0; 8_192];
+        while let Ok(read) = reader.read(&mut buffer) {
+            if read == 0 {
+                break;
+            }
+            output.add(&buffer[..read], bytes_max);
+        }
+        output.text()
+    }
+
+    fn add(&mut self, bytes: &[u8], bytes_max: usize) {
+        let head_max = bytes_max / 2;
+        let (head, rest) = bytes.split_at(bytes.len().min(head_max - self.head.len()));
+        self.head.extend_from_slice(head);
+        self.tail.extend(rest);
+        let over = self.tail.len().saturating_sub(bytes_max - head_max);
+        self.is_cut |= over > 0;
+        self.tail.drain(..over);
+    }
+
+    fn text(self) -> String {
+        let (head, tail) = (self.head, Vec::from(self.tail));
+        if self.is_cut {
+            let [head, tail] = [head, tail].map(|part| String::from_utf8_lossy(&part).into_owned());
+            [&head, CUT, &tail].concat()
+        } else {
+            // A character can begin in the first part and end in the second part.
+            String::from_utf8_lossy(&[head, tail].concat()).into_owned()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_output_keeps_its_beginning_and_its_end() {
+        for (chunks, expected) in [
+            (vec!["short"], "short".to_owned()),
+            (vec!["0123456789"], "0123456789".to_owned()),
+            (vec!["0123", "456789", "abcdef"], format!("01234{CUT}bcdef")),
+            (vec!["0123456789abcdefghij"], format!("01234{CUT}fghij")),
+        ] {
+            let mut output = Output::default();
+            for chunk in &chunks {
+                output.add(chunk.as_bytes(), 10);
+            }
+            assert_eq!(output.text(), expected, "{chunks:?}");
+        }
+        let mut chinese = Output::default();
+        chinese.add("解锁账".as_bytes(), 10);
+        assert_eq!(chinese.text(), "解锁账", "a character in both parts");
+    }
+}

@@ -1,0 +1,613 @@
+//! These tests check automation: a rule chooses a script for a node that waits for a person, the script runs, and
+//! the desk completes the node. If the script does not succeed, the node stays with its people
+//! (plans/automation.md, part 0).
+
+use domain::automation::steps::AccountState;
+use events::script::Level;
+use functions::app::automation::definitions::Definitions;
+use infra::accounts::AccountsError;
+use infra::sandbox::memory::ended;
+use infra::sandbox::{Ended, Run};
+use serde_json::{Value, json};
+
+use crate::TestDesk;
+
+const PLATFORM: &str = r#"
+    [[platform]]
+    name = "company_directory"
+    kind = "ldap"
+    url = "ldaps://ldap.example.com"
+    base = "ou=people,dc=example,dc=com"
+    user = "cn=desk,dc=example,dc=com"
+"#;
+const UNLOCK: &str = r#"
+    [[script]]
+    name = "unlock_account"
+    title = "解锁账号"
+    version = "1.2.0"
+    action = "unlock_account"
+    platform = "company_directory"
+    parameters = [{ name = "account" }]
+    timeout_s = 120
+"#;
+const APPROVAL: &str = "approval = { people = [\"wangwu\", \"lisi\", \"zhaoliu\"] }";
+const RULE: &str = r#"
+    [[rule]]
+    name = "unlock"
+    node = "处理"
+    when = [{ key = "kind", value = "unlock" }, { key = "ticket_service_type", value = "request" }]
+    script = "unlock_account"
+    parameters = { account = "${account}" }
+    form = { result = "账号 ${account} 已解锁" }
+"#;
+const SHELL: &str = r#"
+    [[script]]
+    name = "disk_report"
+    version = "3"
+    shell = "df -h"
+    parameters = [{ name = "host", is_required = false }]
+    timeout_s = 60
+
+    [[rule]]
+    name = "report"
+    node = "处理"
+    when = [{ key = "kind", value = "report" }]
+    script = "disk_report"
+    parameters = { host = "${account}" }
+"#;
+
+/// A desk with a service whose tickets wait at a node for zhangsan. Automation rules can do the work of this node.
+struct Automated {
+    desk: TestDesk,
+    service: Value,
+}
+
+impl Automated {
+    async fn open(definitions: &[&str]) -> Self {
+        let desk = TestDesk::open().await;
+        let definition = json!({
+            "name": "账号服务",
+            "nodes": [
+                { "id": 1, "name": "开始", "kind": "START" },
+                { "id": 2, "name": "提单", "kind": "NORMAL", "processors": { "type": "OPEN" }, "fields": ["title", "kind", "account"] },
+                { "id": 3, "name": "处理", "kind": "NORMAL", "processors": { "type": "PERSON", "who": ["zhangsan"] }, "fields": ["result"] },
+                { "id": 9, "name": "结束", "kind": "END" },
+            ],
+            "transitions": [{ "id": 1, "from": 1, "to": 2 }, { "id": 2, "from": 2, "to": 3 }, { "id": 3, "from": 3, "to": 9 }],
+            "fields": [{ "id": 1, "key": "title", "type": "STRING", "name": "标题", "is_required": true },
+                       { "id": 2, "key": "kind", "type": "STRING", "name": "类型" },
+                       { "id": 3, "key": "account", "type": "STRING", "name": "账号" },
+                       { "id": 4, "key": "result", "type": "STRING", "name": "结果", "is_required": true }],
+        });
+        let body = json!({ "definition": definition });
+        let (_, drawn) = desk.v1("POST", "workflows", "admin", body).await;
+        let deploy = format!("workflows/{}/deploy", drawn["workflow"]);
+        let (status, answer) = desk.v1("POST", &deploy, "admin", json!({})).await;
+        assert_eq!(status, 201, "{answer}");
+        let body = json!({ "kind": "request", "name": "账号服务", "workflow": drawn["workflow"], "version": 1, "catalog": 4 });
+        let (_, service) = desk.v1("POST", "services", "admin", body).await;
+        let automated = Self {
+            service: service["service"].clone(),
+            desk,
+        };
+        automated.define(&definitions.concat()).await;
+        let keys = &automated.desk.app.ledger.keys;
+        keys.keep_secret("platform/company_directory", b"secret")
+            .await
+            .unwrap();
+        automated
+    }
+
+    async fn define(&self, text: &str) {
+        let definitions = Definitions::read(text).unwrap();
+        definitions.store(&self.desk.app).await.unwrap();
+        self.desk.followed().await;
+    }
+
+    async fn submit(&self, kind: &str, account: &str) -> Value {
+        let fields = json!({ "title": "账号被锁", "kind": kind, "account": account });
+        let body = json!({ "service_id": self.service, "fields": fields });
+        let (status, opened) = self.desk.v1("POST", "tickets", "lisi", body).await;
+        assert_eq!(status, 201, "{opened}");
+        self.desk.settle().await;
+        opened["sn"].clone()
+    }
+
+    async fn get(&self, path: &str, user: &str) -> Value {
+        let (status, shown) = self.desk.v1("GET", path, user, Value::Null).await;
+        assert_eq!(status, 200, "{path}: {shown}");
+        shown
+    }
+
+    /// Returns the only execution of a ticket.
+    async fn execution(&self, sn: &Value) -> Value {
+        let path = format!("executions?ticket={}", sn.as_str().unwrap());
+        let list = self.get(&path, "admin").await;
+        assert_eq!(list["count"], 1, "{list}");
+        let id = list["executions"][0]["id"]
+            .as_str()
+            .expect("an id")
+            .to_owned();
+        self.get(&format!("executions/{id}"), "admin").await
+    }
+
+    async fn status(&self, sn: &Value) -> Value {
+        let path = format!("tickets/{}", sn.as_str().unwrap());
+        self.get(&path, "admin").await["current_status"].clone()
+    }
+
+    /// Returns the remarks of a ticket as zhangsan reads them.
+    async fn remarks(&self, sn: &Value) -> Vec<String> {
+        let path = format!("tickets/{}/remarks", sn.as_str().unwrap());
+        let shown = self.get(&path, "zhangsan").await;
+        let remarks = shown["remarks"].as_array().expect("remarks").iter();
+        remarks
+            .map(|remark| remark["text"].as_str().unwrap_or_default().to_owned())
+            .collect()
+    }
+
+    async fn act(&self, user: &str, execution: &Value, action: &str, body: Value) -> (u16, Value) {
+        let method = if action == "parameters" {
+            "PUT"
+        } else {
+            "POST"
+        };
+        let path = format!("executions/{}/{action}", execution["id"].as_str().unwrap());
+        let answer = self.desk.v1(method, &path, user, body).await;
+        self.desk.settle().await;
+        answer
+    }
+
+    async fn approve(&self, user: &str, execution: &Value) -> (u16, Value) {
+        let body = json!({ "fingerprint": execution["fingerprint"] });
+        self.act(user, execution, "approve", body).await
+    }
+}
+
+fn locked() -> AccountState {
+    AccountState::Locked("20261128010203Z".into())
+}
+
+fn steps(execution: &Value) -> Vec<(String, String, bool)> {
+    let text = |step: &Value, key: &str| step[key].as_str().unwrap_or_default().to_owned();
+    let steps = execution["steps"].as_array().expect("steps").iter();
+    steps
+        .map(|step| {
+            let is_done = step["is_done"].as_bool().unwrap_or_default();
+            (text(step, "step"), text(step, "text"), is_done)
+        })
+        .collect()
+}
+
+fn step(name: &str, text: &str, is_done: bool) -> (String, String, bool) {
+    (name.to_owned(), text.to_owned(), is_done)
+}
+
+#[tokio::test]
+async fn a_locked_account_is_unlocked_and_the_ticket_ends() {
+    let automated = Automated::open(&[PLATFORM, UNLOCK, RULE]).await;
+    automated.desk.accounts.set("lisi", locked());
+    let sn = automated.submit("unlock", "lisi").await;
+    assert_eq!(automated.status(&sn).await, "FINISHED");
+    let execution = automated.execution(&sn).await;
+    assert_eq!(execution["state"], "succeeded", "{execution}");
+    assert_eq!(execution["is_closed"], true);
+    assert_eq!(
+        steps(&execution),
+        [
+            step("read", "the account is locked since 20261128010203Z", true),
+            step("unlock", "the directory removed the lock", true),
+            step("check", "the account is not locked", true),
+        ]
+    );
+    // The trace contains the values of fields that are not encrypted.
+    let tested = json!([
+        { "clause": "kind == unlock", "found": "unlock", "holds": true },
+        { "clause": "ticket_service_type == request", "found": "request", "holds": true },
+    ]);
+    assert_eq!(execution["tested"], tested);
+    let shown = automated
+        .get(&format!("tickets/{}", sn.as_str().unwrap()), "admin")
+        .await;
+    assert!(shown.to_string().contains("账号 lisi 已解锁"), "{shown}");
+    let history = automated
+        .get(&format!("tickets/{}/events", sn.as_str().unwrap()), "admin")
+        .await;
+    assert!(history.to_string().contains("自动化处理完成"), "{history}");
+
+    let again = automated.submit("unlock", "lisi").await;
+    assert_eq!(automated.status(&again).await, "FINISHED");
+    let execution = automated.execution(&again).await;
+    assert_eq!(execution["state"], "no_change");
+    assert_eq!(automated.desk.accounts.changes(), ["lisi"]);
+}
+
+#[tokio::test]
+async fn a_ticket_without_a_matching_rule_waits_for_its_people() {
+    let automated = Automated::open(&[PLATFORM, UNLOCK, RULE]).await;
+    automated.desk.accounts.set("lisi", locked());
+    let sn = automated.submit("question", "lisi").await;
+    assert_eq!(automated.status(&sn).await, "RUNNING");
+    let list = automated.get("executions", "admin").await;
+    assert_eq!(list["count"], 0);
+}
+
+#[tokio::test]
+async fn a_failure_leaves_the_node_with_its_people_and_the_evidence() {
+    let automated = Automated::open(&[PLATFORM, UNLOCK, RULE]).await;
+    automated
+        .desk
+        .accounts
+        .set("boss", AccountState::LockedByAdministrator);
+    for (account, reason) in [
+        ("nobody", "the directory has no such account"),
+        (
+            "boss",
+            "an administrator locked the account; a person must decide whether it is unlocked",
+        ),
+    ] {
+        let sn = automated.submit("unlock", account).await;
+        assert_eq!(automated.status(&sn).await, "RUNNING");
+        let execution = automated.execution(&sn).await;
+        assert_eq!(execution["state"], "failed");
+        assert_eq!(execution["reason"], reason);
+        assert_eq!(execution["is_closed"], true);
+        let remarks = automated.remarks(&sn).await;
+        assert_eq!(remarks.len(), 1);
+        assert!(
+            remarks[0].starts_with("自动化处理失败，请人工处理：解锁账号 1.2.0"),
+            "{remarks:?}"
+        );
+        assert!(remarks[0].contains("查询账号状态"), "{remarks:?}");
+        // The person who works on the node still completes it.
+        let body = json!({ "node": 3, "fields": { "result": "人工处理" } });
+        let path = format!("tickets/{}/submit", sn.as_str().unwrap());
+        let (status, answer) = automated.desk.v1("POST", &path, "zhangsan", body).await;
+        assert_eq!(status, 200, "{answer}");
+        assert_eq!(automated.status(&sn).await, "FINISHED");
+    }
+    assert!(automated.desk.accounts.changes().is_empty());
+}
+
+#[tokio::test]
+async fn an_unavailable_directory_is_tried_again_and_wrong_credentials_are_not() {
+    let automated = Automated::open(&[PLATFORM, UNLOCK, RULE]).await;
+    automated.desk.accounts.set("lisi", locked());
+    let unavailable = || AccountsError::Unavailable("the directory does not answer".into());
+    automated.desk.accounts.fail(unavailable());
+    let sn = automated.submit("unlock", "lisi").await;
+    let execution = automated.execution(&sn).await;
+    assert_eq!(execution["state"], "running");
+    assert_eq!(
+        steps(&execution),
+        [step("read", "the directory does not answer", false)]
+    );
+    automated.desk.clock.advance(4_999);
+    automated.desk.settle().await;
+    assert_eq!(automated.execution(&sn).await["state"], "running");
+    automated.desk.clock.advance(1);
+    automated.desk.settle().await;
+    assert_eq!(automated.execution(&sn).await["state"], "succeeded");
+    assert_eq!(automated.status(&sn).await, "FINISHED");
+
+    automated.desk.accounts.set("lisi", locked());
+    automated
+        .desk
+        .accounts
+        .fail(AccountsError::Refused("wrong credentials".into()));
+    let sn = automated.submit("unlock", "lisi").await;
+    let execution = automated.execution(&sn).await;
+    assert_eq!(
+        (execution["state"].clone(), steps(&execution).len()),
+        (json!("failed"), 1)
+    );
+}
+
+#[tokio::test]
+async fn an_execution_ends_at_its_maximum_duration() {
+    let automated = Automated::open(&[PLATFORM, UNLOCK, RULE]).await;
+    automated.desk.accounts.set("lisi", locked());
+    // The maximum duration of 120 s ends while the desk waits for the next attempt.
+    automated.desk.accounts.fail(AccountsError::Unavailable(
+        "the directory does not answer".into(),
+    ));
+    let sn = automated.submit("unlock", "lisi").await;
+    automated.desk.clock.advance(120_000);
+    automated.desk.settle().await;
+    let execution = automated.execution(&sn).await;
+    assert_eq!(execution["state"], "timed_out", "{execution}");
+    assert_eq!(automated.status(&sn).await, "RUNNING");
+    assert!(automated.remarks(&sn).await[0].starts_with("自动化处理超时"));
+    assert!(automated.desk.accounts.changes().is_empty());
+}
+
+#[tokio::test]
+async fn another_person_approves_exactly_what_is_executed() {
+    let script = [UNLOCK, APPROVAL].concat();
+    let automated = Automated::open(&[PLATFORM, &script, RULE]).await;
+    automated.desk.accounts.set("lisi", locked());
+    let sn = automated.submit("unlock", "lisi").await;
+    let execution = automated.execution(&sn).await;
+    assert_eq!(execution["state"], "awaiting_approval");
+    // The requester lisi is not among the approvers, although the script names lisi.
+    assert_eq!(execution["approvers"].as_array().map(Vec::len), Some(2));
+    assert!(automated.desk.accounts.changes().is_empty());
+    // The requester and other people do not see the execution.
+    for user in ["lisi", "outsider"] {
+        assert_eq!(automated.approve(user, &execution).await.0, 404, "{user}");
+    }
+    // A superuser and the processor see it, and may not approve it.
+    for user in ["admin", "zhangsan"] {
+        let (status, answer) = automated.approve(user, &execution).await;
+        assert_eq!(status, 403, "{answer}");
+    }
+    let wrong = json!({ "fingerprint": "0".repeat(64) });
+    let (status, answer) = automated.act("wangwu", &execution, "approve", wrong).await;
+    assert_eq!(status, 409, "{answer}");
+    let waiting = automated.get("executions?approver=wangwu", "wangwu").await;
+    assert_eq!(waiting["executions"][0]["id"], execution["id"]);
+    let (status, _) = automated
+        .desk
+        .v1("GET", "executions?approver=wangwu", "zhaoliu", Value::Null)
+        .await;
+    assert_eq!(status, 403);
+    let (status, approved) = automated.approve("wangwu", &execution).await;
+    assert_eq!(
+        (status, &approved["approved_by"]),
+        (200, &json!("wangwu")),
+        "{approved}"
+    );
+    assert_eq!(automated.execution(&sn).await["state"], "succeeded");
+    assert_eq!(automated.status(&sn).await, "FINISHED");
+    assert_eq!(automated.desk.accounts.changes(), ["lisi"]);
+    // Two approvers at the same time: the second one comes too late.
+    assert_eq!(automated.approve("zhaoliu", &execution).await.0, 409);
+}
+
+#[tokio::test]
+async fn a_changed_parameter_voids_the_approval() {
+    let script = [UNLOCK, APPROVAL].concat();
+    let automated = Automated::open(&[PLATFORM, &script, RULE]).await;
+    automated.desk.accounts.set("lisi2", locked());
+    let sn = automated.submit("unlock", "lisi").await;
+    let first = automated.execution(&sn).await;
+    for (parameters, expected) in [
+        (json!({}), "`account` is missing"),
+        (
+            json!({ "account": "x", "force": "1" }),
+            "no parameter `force`",
+        ),
+    ] {
+        let body = json!({ "parameters": parameters });
+        let (status, answer) = automated.act("wangwu", &first, "parameters", body).await;
+        assert_eq!(status, 400, "{answer}");
+        assert!(answer.to_string().contains(expected), "{answer}");
+    }
+    let body = json!({ "parameters": { "account": "lisi2" } });
+    let (status, changed) = automated.act("wangwu", &first, "parameters", body).await;
+    assert_eq!(status, 200, "{changed}");
+    assert_ne!(changed["fingerprint"], first["fingerprint"]);
+    assert_eq!(changed["editors"], json!(["wangwu"]));
+    assert_eq!(changed["parameters"], json!({ "account": "lisi2" }));
+    // The earlier fingerprint is worthless, and the editor may not approve the own change.
+    assert_eq!(automated.approve("zhaoliu", &first).await.0, 409);
+    assert_eq!(automated.approve("wangwu", &changed).await.0, 403);
+    assert_eq!(automated.approve("zhaoliu", &changed).await.0, 200);
+    assert_eq!(automated.execution(&sn).await["state"], "succeeded");
+    assert_eq!(automated.desk.accounts.changes(), ["lisi2"]);
+}
+
+#[tokio::test]
+async fn a_rejected_or_expired_execution_goes_to_people() {
+    let script = [UNLOCK, APPROVAL].concat();
+    let automated = Automated::open(&[PLATFORM, &script, RULE]).await;
+    automated.desk.accounts.set("lisi", locked());
+    let sn = automated.submit("unlock", "lisi").await;
+    let execution = automated.execution(&sn).await;
+    let body = json!({ "reason": "账号不属于申请人" });
+    let (status, rejected) = automated.act("wangwu", &execution, "reject", body).await;
+    assert_eq!(
+        (status, &rejected["state"]),
+        (200, &json!("rejected")),
+        "{rejected}"
+    );
+    assert_eq!(rejected["rejected_by"], "wangwu");
+    assert!(automated.remarks(&sn).await[0].contains("账号不属于申请人"));
+
+    let sn = automated.submit("unlock", "lisi").await;
+    automated.desk.clock.advance(30 * 60_000 - 1);
+    automated.desk.settle().await;
+    assert_eq!(automated.execution(&sn).await["state"], "awaiting_approval");
+    automated.desk.clock.advance(1);
+    automated.desk.settle().await;
+    let execution = automated.execution(&sn).await;
+    assert_eq!(execution["state"], "expired");
+    assert!(automated.remarks(&sn).await[0].contains("未在期限内获得批准"));
+    assert_eq!(automated.approve("wangwu", &execution).await.0, 409);
+    assert_eq!(automated.status(&sn).await, "RUNNING");
+    assert!(automated.desk.accounts.changes().is_empty());
+}
+
+#[tokio::test]
+async fn nobody_but_the_requester_is_nobody() {
+    let script = [UNLOCK, "approval = { people = [\"lisi\"] }"].concat();
+    let automated = Automated::open(&[PLATFORM, &script, RULE]).await;
+    let sn = automated.submit("unlock", "lisi").await;
+    let execution = automated.execution(&sn).await;
+    assert_eq!(execution["state"], "failed");
+    assert_eq!(
+        execution["reason"],
+        "nobody except the requester may approve the script"
+    );
+    assert_eq!(automated.status(&sn).await, "RUNNING");
+}
+
+#[tokio::test]
+async fn an_execution_is_canceled_if_the_ticket_moved_on() {
+    let script = [UNLOCK, APPROVAL].concat();
+    let automated = Automated::open(&[PLATFORM, &script, RULE]).await;
+    automated.desk.accounts.set("lisi", locked());
+    let sn = automated.submit("unlock", "lisi").await;
+    let execution = automated.execution(&sn).await;
+    let body = json!({ "node": 3, "fields": { "result": "人工处理" } });
+    let path = format!("tickets/{}/submit", sn.as_str().unwrap());
+    let (status, _) = automated.desk.v1("POST", &path, "zhangsan", body).await;
+    assert_eq!(status, 200);
+    assert_eq!(automated.approve("wangwu", &execution).await.0, 200);
+    let execution = automated.execution(&sn).await;
+    assert_eq!(execution["state"], "canceled", "{execution}");
+    assert!(automated.desk.accounts.changes().is_empty());
+}
+
+#[tokio::test]
+async fn a_success_that_cannot_complete_its_node_is_told_to_people() {
+    let rule = RULE.replace("form = { result = \"账号 ${account} 已解锁\" }", "");
+    let automated = Automated::open(&[PLATFORM, UNLOCK, &rule]).await;
+    automated.desk.accounts.set("lisi", locked());
+    let sn = automated.submit("unlock", "lisi").await;
+    let execution = automated.execution(&sn).await;
+    assert_eq!(execution["state"], "succeeded");
+    assert_eq!(execution["is_closed"], true);
+    assert_eq!(automated.status(&sn).await, "RUNNING");
+    let remarks = automated.remarks(&sn).await;
+    assert!(
+        remarks[0].contains("节点未能自动完成，请人工处理"),
+        "{remarks:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_shell_script_runs_once_and_its_level_is_recorded() {
+    let rule = SHELL.replace(
+        "parameters = { host",
+        "form = { result = \"见输出\" }\nparameters = { host",
+    );
+    let automated = Automated::open(&[&rule]).await;
+    let sn = automated.submit("report", "web-1").await;
+    let execution = automated.execution(&sn).await;
+    assert_eq!(execution["state"], "running");
+    automated.desk.sandbox.end_all(&ended(0, "/dev/vda 50%\n"));
+    automated.desk.clock.advance(1_000);
+    automated.desk.settle().await;
+    let execution = automated.execution(&sn).await;
+    assert_eq!(execution["state"], "succeeded", "{execution}");
+    assert_eq!(
+        (&execution["level"], &execution["exit_code"]),
+        (&json!("network"), &json!(0))
+    );
+    assert_eq!(execution["output"], "/dev/vda 50%\n");
+    assert_eq!(automated.status(&sn).await, "FINISHED");
+    let started = automated.desk.sandbox.started();
+    assert_eq!(started.len(), 1);
+    assert_eq!(started[0].parameters["host"], "web-1");
+    assert!(started[0].timeout_ms <= 60_000);
+}
+
+#[tokio::test]
+async fn a_failed_shell_script_goes_to_people_with_its_output() {
+    let automated = Automated::open(&[SHELL]).await;
+    for (run, state, text) in [
+        (ended(3, "no such host\n"), "failed", "no such host"),
+        (Run::Lost, "unknown", "结果未知"),
+        (
+            Run::Ended(Ended {
+                level: Level::Network,
+                is_timed_out: true,
+                ..Ended::default()
+            }),
+            "timed_out",
+            "自动化处理超时",
+        ),
+        (
+            Run::Ended(Ended {
+                level: Level::Network,
+                exit_code: Some(137),
+                is_exceeded: true,
+                ..Ended::default()
+            }),
+            "resource_exceeded",
+            "超出资源限制",
+        ),
+        (
+            Run::Ended(Ended {
+                problem: "the sandbox did not start".into(),
+                ..Ended::default()
+            }),
+            "failed",
+            "the sandbox did not start",
+        ),
+    ] {
+        let sn = automated.submit("report", "web-1").await;
+        automated.desk.sandbox.end_all(&run);
+        automated.desk.clock.advance(1_000);
+        automated.desk.settle().await;
+        let execution = automated.execution(&sn).await;
+        assert_eq!(execution["state"], state, "{execution}");
+        let remarks = automated.remarks(&sn).await;
+        assert!(remarks[0].contains(text), "{remarks:?}");
+        assert_eq!(automated.status(&sn).await, "RUNNING");
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_does_not_exist_any_more_is_never_started_again() {
+    let automated = Automated::open(&[SHELL]).await;
+    let sn = automated.submit("report", "web-1").await;
+    automated.desk.sandbox.forget();
+    automated.desk.clock.advance(1_000);
+    automated.desk.settle().await;
+    assert_eq!(automated.execution(&sn).await["state"], "unknown");
+    assert_eq!(automated.desk.sandbox.started().len(), 1);
+}
+
+#[tokio::test]
+async fn a_weaker_sandbox_than_the_script_needs_is_refused() {
+    let automated = Automated::open(&[SHELL]).await;
+    automated.desk.sandbox.set_level(Level::Files);
+    let sn = automated.submit("report", "web-1").await;
+    let execution = automated.execution(&sn).await;
+    assert_eq!(execution["state"], "failed");
+    let reason = "the script needs the sandbox level network, but this machine reaches only files";
+    assert_eq!(
+        (&execution["reason"], &execution["level"]),
+        (&json!(reason), &json!("files"))
+    );
+    assert!(automated.desk.sandbox.started().is_empty());
+}
+
+#[tokio::test]
+async fn deleted_views_start_no_execution_again() {
+    let automated = Automated::open(&[PLATFORM, UNLOCK, RULE, SHELL]).await;
+    automated.desk.accounts.set("lisi", locked());
+    automated.submit("unlock", "lisi").await;
+    automated.submit("report", "web-1").await;
+    let head = automated.desk.head().await;
+    let Automated { desk, service } = automated;
+    let desk = desk.restart_without_views().await;
+    desk.accounts.set("lisi", locked());
+    desk.settle().await;
+    let automated = Automated { desk, service };
+    assert_eq!(automated.desk.head().await, head, "no commit is added");
+    assert_eq!(automated.desk.accounts.changes(), ["lisi"]);
+    assert_eq!(automated.desk.sandbox.started().len(), 1);
+    assert_eq!(automated.get("executions", "admin").await["count"], 2);
+}
+
+#[tokio::test]
+async fn an_erased_requester_leaves_no_parameters() {
+    let script = [UNLOCK, APPROVAL].concat();
+    let automated = Automated::open(&[PLATFORM, &script, RULE]).await;
+    let sn = automated.submit("unlock", "lisi-secret-account").await;
+    let execution = automated.execution(&sn).await;
+    let app = &automated.desk.app;
+    let pid = app.people.find("lisi").await.unwrap();
+    app.ledger.keys.erase(&pid).await.unwrap();
+    let (status, approved) = automated.approve("wangwu", &execution).await;
+    assert_eq!(status, 200, "{approved}");
+    let execution = automated.execution(&sn).await;
+    assert_eq!(
+        execution["reason"], "the parameters were erased",
+        "{execution}"
+    );
+    assert_eq!(execution["parameters"], Value::Null);
+}
