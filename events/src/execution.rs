@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api_call::Exchange;
 use crate::event::{DeadlineChange, Personals, event_enum};
-use crate::script::{Body, Level};
+use crate::script::{Body, Level, Parameter};
 use crate::{Moment, NodeId, PersonId, Personal, Remark, TicketSn};
 
 /// The id of the deadline at which the desk makes the next attempt, or sends the outcome to the ticket again.
@@ -74,6 +74,13 @@ pub struct Requested {
     pub version: String,
     /// The work of the script, as it was defined at the time of this event.
     pub body: Body,
+    /// The fingerprint of the definition of the platform on which the script acts. The text is empty if the
+    /// script acts on no platform.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub target: String,
+    /// The parameters that the script accepts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accepts: Vec<Parameter>,
     /// The creator of the ticket. This person may not approve the execution.
     pub requester: PersonId,
     /// The values of the parameters as a JSON object of texts. The object is encrypted with the key of the
@@ -130,13 +137,15 @@ pub struct ParametersChanged {
     pub by: PersonId,
     /// All parameters after the change, as a JSON object of texts.
     pub parameters: Personal,
+    /// The values for the form of the node, computed from the changed parameters.
+    pub form: Personal,
     pub fingerprint: String,
     pub due: Moment,
     pub expires: Moment,
 }
 impl Personals for ParametersChanged {
     fn personals(&mut self) -> Vec<&mut Personal> {
-        vec![&mut self.parameters]
+        vec![&mut self.parameters, &mut self.form]
     }
 }
 
@@ -145,7 +154,8 @@ impl Personals for ParametersChanged {
 pub struct Approved {
     pub by: PersonId,
     /// The fingerprint of that which the person approved. It is a keyed BLAKE3 hash over the script, its
-    /// version, its body, the parameters and the time at which the request expires.
+    /// version, its body, its platform, the ticket, the parameters, the form values and the time at which the
+    /// request expires.
     pub fingerprint: String,
     pub due: Moment,
 }

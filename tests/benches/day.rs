@@ -4,21 +4,35 @@
 //! Votes and mails: 20 votes per second complete a node. Each vote causes a mail to the next approver. The test
 //! measures the time from the request with the vote until the mail relay has received the whole mail. The relay is
 //! part of this program.
+//!
+//! Tickets and unlocks: each ticket starts the unlock of an account. The test measures the time from the request
+//! with the ticket until the desk connects to the directory, an OpenLDAP server.
+//!
+//! Scripts: the desk starts shell scripts in its sandbox, and the test starts the same script under bubblewrap
+//! alone, by turns. The test measures the time from the start to the first line of the script.
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use events::Moment;
 use functions::cli::demo::fakes::smtp::Relay;
 use infra::clock::{Clock as _, SystemClock};
+use infra::sandbox::bubblewrap::Bubblewrap;
+use infra::sandbox::contract::{end_of, job};
 use serde_json::{Value, json};
 use tests::approval_request;
-use tests::process::Served;
+use tests::directory::Directory;
+use tests::foreign::installed;
+use tests::process::{Served, program};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
+/// Number of measured unlocks.
+const UNLOCKS: usize = 100;
+/// Number of measured scripts on each side.
+const SCRIPTS: usize = 50;
 /// Number of measured votes.
 const VOTES: usize = 200;
 /// Time between two votes: 20 votes per second.
@@ -72,8 +86,8 @@ fn percentile(sorted: &[i64], share: usize) -> i64 {
     sorted[at - 1]
 }
 
-#[tokio::main]
-async fn main() {
+/// Measures the time from a vote to the mail that follows from it.
+async fn votes() {
     let folder = tempfile::tempdir().expect("a directory");
     let (port, relay) = relay().await;
     let desk = Arc::new(desk(folder.path(), port).await);
@@ -124,4 +138,193 @@ async fn main() {
             percentile(&times, 100),
         );
     }
+}
+
+/// A TCP server that passes each connection to `target`, and stores the time of each connection.
+async fn proxy(target: u16) -> (u16, Arc<Mutex<Vec<Moment>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let times = Arc::new(Mutex::new(Vec::new()));
+    let connected = times.clone();
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let now = SystemClock.now();
+            connected.lock().expect("no holder panics").push(now);
+            tokio::spawn(async move {
+                let far = tokio::net::TcpStream::connect(("127.0.0.1", target)).await;
+                let mut far = far.expect("the directory accepts");
+                let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+            });
+        }
+    });
+    (port, times)
+}
+
+/// Measures the time from a ticket to the first connection to the directory.
+async fn unlocks() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let directory = Directory::start(folder.path()).await;
+    let (port, times) = proxy(directory.server().port).await;
+    let text = directory.platform("company_directory");
+    let text = text.replace(
+        &format!(":{}\"", directory.server().port),
+        &format!(":{port}\""),
+    );
+    let rule = r#"
+        [[script]]
+        name = "unlock"
+        version = "1"
+        action = "unlock_account"
+        platform = "company_directory"
+        parameters = [{ name = "account" }]
+
+        [[rule]]
+        name = "unlock"
+        node = "处理"
+        script = "unlock"
+        parameters = { account = "lisi" }
+        form = { result = "x" }
+    "#;
+    let definitions = folder.path().join("automation.toml");
+    std::fs::write(&definitions, [&text, rule].concat()).expect("written");
+    let secret = folder.path().join("secret.txt");
+    std::fs::write(&secret, "desk-secret").expect("written");
+    let secret = format!("platform/company_directory={}", secret.display());
+    let more = [
+        "--automation",
+        definitions.to_str().expect("a path"),
+        "--secret",
+        &secret,
+    ];
+    let desk = Served::start(&folder.path().join("data"), &more);
+    let service = service(&desk).await;
+    let (mut from_request, mut from_response) = (Vec::new(), Vec::new());
+    for _ in 0..UNLOCKS {
+        let before = times.lock().expect("no holder panics").len();
+        let body = json!({ "service_id": service, "fields": { "title": "t" } });
+        let begin = SystemClock.now();
+        let (status, answer) = desk.v1("POST", "tickets", "lisi", body).await;
+        assert_eq!(status, 201, "{answer}");
+        let answered = SystemClock.now();
+        let ticket = format!("tickets/{}", answer["sn"].as_str().expect("a number"));
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let (_, shown) = desk.v1("GET", &ticket, "admin", Value::Null).await;
+            if shown["current_status"] == "FINISHED" {
+                break;
+            }
+            assert!(Instant::now() < deadline, "the ticket ends: {shown}");
+        }
+        let connected = times.lock().expect("no holder panics")[before];
+        from_request.push(connected.0 - begin.0);
+        from_response.push(connected.0 - answered.0);
+    }
+    for (name, mut waited) in [("request", from_request), ("response", from_response)] {
+        waited.sort_unstable();
+        println!(
+            "{UNLOCKS} unlocks, from the {name} of the ticket to the connection to slapd: median {} ms, 99 % {} ms",
+            percentile(&waited, 50),
+            percentile(&waited, 99),
+        );
+    }
+}
+
+/// Defines a service whose tickets wait at the node 处理. Returns the id of the service.
+async fn service(desk: &Served) -> Value {
+    let definition = json!({
+        "name": "解锁",
+        "nodes": [
+            { "id": 1, "name": "开始", "kind": "START" },
+            { "id": 2, "name": "提单", "kind": "NORMAL", "processors": { "type": "OPEN" }, "fields": ["title"] },
+            { "id": 3, "name": "处理", "kind": "NORMAL", "processors": { "type": "PERSON", "who": ["zhangsan"] }, "fields": ["result"] },
+            { "id": 9, "name": "结束", "kind": "END" },
+        ],
+        "transitions": [{ "id": 1, "from": 1, "to": 2 }, { "id": 2, "from": 2, "to": 3 }, { "id": 3, "from": 3, "to": 9 }],
+        "fields": [{ "id": 1, "key": "title", "type": "STRING", "name": "标题", "is_required": true },
+                   { "id": 2, "key": "result", "type": "STRING", "name": "结果", "is_required": true }],
+    });
+    let body = json!({ "definition": definition });
+    let (_, drawn) = desk.v1("POST", "workflows", "admin", body).await;
+    let deploy = format!("workflows/{}/deploy", drawn["workflow"]);
+    desk.v1("POST", &deploy, "admin", json!({})).await;
+    let body = json!({ "kind": "request", "name": "解锁", "workflow": drawn["workflow"], "version": 1, "catalog": 4 });
+    let (status, service) = desk.v1("POST", "services", "admin", body).await;
+    assert_eq!(status, 201, "{service}");
+    service["service"].clone()
+}
+
+/// A script whose first line is its start in milliseconds since 1970.
+const FIRST_LINE: &str = "date +%s%3N";
+
+/// Measures the time to the first line of a script in the sandbox of the desk, and under bubblewrap alone.
+async fn sandboxes() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let search = installed();
+    let runs = folder.path().join("runs");
+    let sandbox = Bubblewrap::new(runs, program(), &search.display().to_string());
+    let bare = || {
+        let begin = SystemClock.now();
+        let mut command = std::process::Command::new(search.join("bwrap"));
+        command.args([
+            "--unshare-user",
+            "--unshare-pid",
+            "--unshare-net",
+            "--unshare-ipc",
+            "--unshare-uts",
+            "--unshare-cgroup",
+            "--die-with-parent",
+            "--new-session",
+            "--ro-bind",
+            "/usr",
+            "/usr",
+            "--symlink",
+            "usr/bin",
+            "/bin",
+            "--symlink",
+            "usr/lib",
+            "/lib",
+            "--symlink",
+            "usr/lib64",
+            "/lib64",
+            "--proc",
+            "/proc",
+            "--dev",
+            "/dev",
+            "--tmpfs",
+            "/tmp",
+            "/bin/sh",
+            "-c",
+            FIRST_LINE,
+        ]);
+        let output = command.output().expect("bubblewrap runs");
+        first_line(&String::from_utf8_lossy(&output.stdout)) - begin.0
+    };
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for number in 0..SCRIPTS {
+        let begin = SystemClock.now();
+        let end = end_of(&sandbox, &job(&format!("run-{number}"), FIRST_LINE)).await;
+        ours.push(first_line(&end.output) - begin.0);
+        theirs.push(bare());
+    }
+    ours.sort_unstable();
+    theirs.sort_unstable();
+    println!(
+        "{SCRIPTS} scripts, from the start to the first line: sandbox median {} ms, 99 % {} ms; bubblewrap alone median {} ms, 99 % {} ms",
+        percentile(&ours, 50),
+        percentile(&ours, 99),
+        percentile(&theirs, 50),
+        percentile(&theirs, 99),
+    );
+}
+
+fn first_line(output: &str) -> i64 {
+    let line = output.lines().next().unwrap_or_default();
+    line.parse().unwrap_or_else(|_| panic!("a time: {output}"))
+}
+
+#[tokio::main]
+async fn main() {
+    votes().await;
+    unlocks().await;
+    sandboxes().await;
 }

@@ -5,6 +5,7 @@
 
 mod applications;
 mod attachments;
+mod automation;
 mod callbacks;
 mod contracts;
 mod dead_letters;

@@ -84,7 +84,7 @@ impl Automated {
         let deploy = format!("workflows/{}/deploy", drawn["workflow"]);
         let (status, answer) = desk.v1("POST", &deploy, "admin", json!({})).await;
         assert_eq!(status, 201, "{answer}");
-        let body = json!({ "kind": "request", "name": "账号服务", "workflow": drawn["workflow"], "version": 1, "catalog": 4 });
+        let body = json!({ "kind": "request", "name": "账号服务", "workflow": drawn["workflow"], "version": 1, "catalog": 4, "can_ticket_agency": true });
         let (_, service) = desk.v1("POST", "services", "admin", body).await;
         let automated = Self {
             service: service["service"].clone(),
@@ -395,6 +395,107 @@ async fn a_changed_parameter_voids_the_approval() {
     assert_eq!(automated.approve("zhaoliu", &changed).await.0, 200);
     assert_eq!(automated.execution(&sn).await["state"], "succeeded");
     assert_eq!(automated.desk.accounts.changes(), ["lisi2"]);
+    // The form describes what was executed.
+    assert_eq!(changed["form"], json!({ "result": "账号 lisi2 已解锁" }));
+    let shown = automated
+        .get(&format!("tickets/{}", sn.as_str().unwrap()), "admin")
+        .await;
+    assert!(shown.to_string().contains("账号 lisi2 已解锁"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_person_who_opened_the_ticket_for_another_person_may_not_approve() {
+    let script = [UNLOCK, APPROVAL].concat();
+    let automated = Automated::open(&[PLATFORM, &script, RULE]).await;
+    let fields = json!({ "title": "账号被锁", "kind": "unlock", "account": "lisi" });
+    let body = json!({ "service_id": automated.service, "creator": "lisi", "fields": fields });
+    let (status, opened) = automated.desk.v1("POST", "tickets", "wangwu", body).await;
+    assert_eq!(status, 201, "{opened}");
+    automated.desk.settle().await;
+    let execution = automated.execution(&opened["sn"]).await;
+    assert_eq!(execution["requester"], "lisi");
+    assert_eq!(execution["approvers"], json!(["zhaoliu"]));
+}
+
+#[tokio::test]
+async fn a_platform_that_was_changed_after_the_request_gets_no_execution() {
+    let script = [UNLOCK, APPROVAL].concat();
+    let automated = Automated::open(&[PLATFORM, &script, RULE]).await;
+    automated.desk.accounts.set("lisi", locked());
+    let sn = automated.submit("unlock", "lisi").await;
+    let execution = automated.execution(&sn).await;
+    automated
+        .define(&PLATFORM.replace("ldap.example.com", "other.example.com"))
+        .await;
+    assert_eq!(automated.approve("wangwu", &execution).await.0, 200);
+    let execution = automated.execution(&sn).await;
+    let reason = "the platform company_directory was changed after the request";
+    assert_eq!(execution["reason"], reason, "{execution}");
+    assert!(automated.desk.accounts.changes().is_empty());
+}
+
+#[tokio::test]
+async fn a_suspended_ticket_gets_its_execution_after_it_is_resumed() {
+    let script = [UNLOCK, APPROVAL].concat();
+    let automated = Automated::open(&[PLATFORM, &script, RULE]).await;
+    automated.desk.accounts.set("lisi", locked());
+    let sn = automated.submit("unlock", "lisi").await;
+    let execution = automated.execution(&sn).await;
+    let act = async |action: &str, body: Value| {
+        let path = format!("tickets/{}/{action}", sn.as_str().unwrap());
+        let (status, answer) = automated.desk.v1("POST", &path, "admin", body).await;
+        assert_eq!(status, 200, "{answer}");
+        automated.desk.settle().await;
+    };
+    act("suspend", json!({ "message": "等待" })).await;
+    assert_eq!(automated.approve("wangwu", &execution).await.0, 200);
+    assert_eq!(automated.execution(&sn).await["state"], "running");
+    assert!(automated.desk.accounts.changes().is_empty());
+    act("resume", json!({})).await;
+    automated.desk.clock.advance(30_000);
+    automated.desk.settle().await;
+    assert_eq!(automated.execution(&sn).await["state"], "succeeded");
+    assert_eq!(automated.desk.accounts.changes(), ["lisi"]);
+}
+
+#[tokio::test]
+async fn an_effect_on_a_ticket_that_moved_on_is_told_to_people() {
+    let automated = Automated::open(&[SHELL]).await;
+    let sn = automated.submit("report", "web-1").await;
+    let body = json!({ "node": 3, "fields": { "result": "人工处理" } });
+    let path = format!("tickets/{}/submit", sn.as_str().unwrap());
+    let (status, _) = automated.desk.v1("POST", &path, "zhangsan", body).await;
+    assert_eq!(status, 200);
+    automated.desk.sandbox.end_all(&ended(0, "done\n"));
+    automated.desk.clock.advance(1_000);
+    automated.desk.settle().await;
+    assert_eq!(automated.execution(&sn).await["state"], "succeeded");
+    let remarks = automated.remarks(&sn).await;
+    assert!(remarks[0].starts_with("自动化处理完成"), "{remarks:?}");
+}
+
+/// A remark of the desk can contain the output of a script, so it is encrypted with the key of the requester.
+#[tokio::test]
+async fn remarks_of_the_desk_are_unreadable_after_the_requester_is_erased() {
+    let automated = Automated::open(&[SHELL]).await;
+    let sn = automated.submit("report", "web-1").await;
+    automated
+        .desk
+        .sandbox
+        .end_all(&ended(3, "the-private-output\n"));
+    automated.desk.clock.advance(1_000);
+    automated.desk.settle().await;
+    assert!(automated.remarks(&sn).await[0].contains("the-private-output"));
+    let app = &automated.desk.app;
+    let pid = app.people.find("lisi").await.unwrap();
+    app.ledger.keys.erase(&pid).await.unwrap();
+    let execution = automated.execution(&sn).await;
+    assert_eq!(execution["output"], Value::Null);
+    let remarks = automated.remarks(&sn).await;
+    assert!(
+        !remarks.concat().contains("the-private-output"),
+        "{remarks:?}"
+    );
 }
 
 #[tokio::test]

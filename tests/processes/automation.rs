@@ -2,121 +2,26 @@
 //! scripts under bubblewrap.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::automation::steps::AccountState;
 use events::script::Level;
 use infra::accounts::ldap::Ldap;
-use infra::accounts::{Accounts as _, AccountsError, Protection, Server, contract as accounts};
+use infra::accounts::{Accounts as _, AccountsError, Server, contract as accounts};
 use infra::http::egress::Egress;
 use infra::sandbox::bubblewrap::Bubblewrap;
 use infra::sandbox::contract::{end_of, job};
 use infra::sandbox::{Ended, Run, Sandbox as _, contract as sandboxes};
 use serde_json::{Value, json};
-use tests::process::{Process, Served, free_port, program, root};
-
-use crate::desk::until;
-use crate::foreign::{installed, spawn};
+use tests::directory::Directory;
+use tests::foreign::installed;
+use tests::process::{Served, free_port, program, root, until};
 
 /// Number of rounds in which a test kills the desk or the supervisor during a script.
 const ROUNDS: usize = 6;
-
-/// An OpenLDAP server with the data of `tests/foreign/ldap`.
-struct Directory {
-    port: u16,
-    tools: PathBuf,
-    _process: Process,
-}
-
-impl Directory {
-    async fn start(folder: &Path) -> Self {
-        let (tools, port) = (installed(), free_port());
-        let mut command = Command::new(root().join("tests/foreign/ldap"));
-        command.arg(folder.join("directory")).arg(port.to_string());
-        let process = spawn(&mut command, &folder.join("slapd.log"));
-        until("slapd listens", async || {
-            tokio::net::TcpStream::connect(("127.0.0.1", port))
-                .await
-                .map_err(|error| json!(error.to_string()))
-        })
-        .await;
-        Self {
-            port,
-            tools,
-            _process: process,
-        }
-    }
-
-    fn server(&self) -> Server {
-        Server {
-            host: "127.0.0.1".into(),
-            port: self.port,
-            protection: Protection::None,
-            base: "ou=people,dc=example,dc=com".into(),
-            attribute: "uid".into(),
-            user: "cn=desk,ou=services,dc=example,dc=com".into(),
-            password: "desk-secret".into(),
-            timeout: Duration::from_secs(8),
-        }
-    }
-
-    fn tool(&self, name: &str, arguments: &[&str]) -> std::process::Output {
-        Command::new(self.tools.join(name))
-            .args(["-x", "-H", &format!("ldap://127.0.0.1:{}", self.port)])
-            .args(arguments)
-            .stdin(Stdio::null())
-            .output()
-            .expect("the tool runs")
-    }
-
-    /// Logs in as a person. Returns false if the password is wrong or the account is locked.
-    fn login(&self, name: &str, password: &str) -> bool {
-        let entry = format!("uid={name},ou=people,dc=example,dc=com");
-        let done = self.tool("ldapwhoami", &["-D", &entry, "-w", password]);
-        done.status.success()
-    }
-
-    /// Locks an account by three wrong passwords.
-    fn lock(&self, name: &str) {
-        for _ in 0..3 {
-            assert!(!self.login(name, "wrong"));
-        }
-        assert!(
-            self.entry(name).contains("pwdAccountLockedTime:"),
-            "{name} is locked"
-        );
-        assert!(
-            !self.login(name, &format!("{name}-secret")),
-            "{name} is locked"
-        );
-    }
-
-    /// Returns the entry of an account with the attributes of its lock, as the program `ldapsearch` prints it.
-    fn entry(&self, name: &str) -> String {
-        let filter = format!("(uid={name})");
-        let found = self.tool(
-            "ldapsearch",
-            &[
-                "-LLL",
-                "-D",
-                "cn=desk,ou=services,dc=example,dc=com",
-                "-w",
-                "desk-secret",
-                "-b",
-                "ou=people,dc=example,dc=com",
-                &filter,
-                "uid",
-                "pwdAccountLockedTime",
-            ],
-        );
-        let text = String::from_utf8_lossy(&found.stdout).into_owned();
-        assert!(text.contains(&format!("uid: {name}")), "{text}");
-        text
-    }
-}
 
 #[tokio::test]
 async fn the_ldap_adapter_passes_its_contract_on_a_real_server() {
@@ -301,19 +206,12 @@ const UNLOCK: &str = r#"
     form = { result = "已解锁" }
 "#;
 
-fn platform(port: u16) -> String {
-    format!(
-        "[[platform]]\nname = \"company_directory\"\nkind = \"ldap\"\nurl = \"ldap://127.0.0.1:{port}\"\ntls = \"none\"\n\
-         base = \"ou=people,dc=example,dc=com\"\nuser = \"cn=desk,ou=services,dc=example,dc=com\"\n"
-    )
-}
-
 #[tokio::test]
 async fn a_ticket_removes_the_lock_of_an_account_in_a_real_directory() {
     let folder = tempfile::tempdir().expect("a directory");
     let directory = Directory::start(folder.path()).await;
     directory.lock("lisi");
-    let definitions = [&platform(directory.port), UNLOCK].concat();
+    let definitions = [&directory.platform("company_directory"), UNLOCK].concat();
     let automated = Automated::start(folder, &definitions).await;
     let sn = automated.submit("unlock", "lisi").await;
     let execution = automated.execution(&sn, "succeeded").await;
@@ -458,6 +356,34 @@ async fn exceeded_limits_are_named() {
     spin.timeout_ms = 2_000;
     let end = end_of(&sandbox, &spin).await;
     assert!(end.is_timed_out || end.is_exceeded, "{end:?}");
+}
+
+/// A script does not get files that were open when the desk was started.
+#[tokio::test]
+async fn a_script_inherits_no_open_file() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let run = folder.path().join("run");
+    std::fs::create_dir(&run).expect("created");
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "the-open-secret").expect("written");
+    let job = serde_json::to_vec(&job("run", "cat <&9; ls /proc/self/fd; exit 5")).expect("a job");
+    let input = folder.path().join("job.json");
+    std::fs::write(&input, job).expect("written");
+    let status = Command::new("sh")
+        .args(["-c", "exec \"$@\" 9< \"$SECRET\"", "sh"])
+        .arg(program())
+        .arg("sandbox")
+        .arg(&run)
+        .arg(installed().join("bwrap"))
+        .env("SECRET", &secret)
+        .stdin(std::fs::File::open(&input).expect("opened"))
+        .status()
+        .expect("the supervisor runs");
+    assert!(status.success());
+    let end = std::fs::read(run.join("end.json")).expect("an end");
+    let end: Ended = serde_json::from_slice(&end).expect("readable");
+    assert_eq!(end.level, Level::Network, "{end:?}");
+    assert!(!end.output.contains("the-open-secret"), "{end:?}");
 }
 
 /// The same contract as an unprivileged user. The test is only complete if it runs as root.

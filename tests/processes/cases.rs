@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tests::process::{APP, printed};
+use tests::process::{APP, printed, until};
 
-use crate::desk::{Desk, until};
+use crate::desk::Desk;
 
 /// Number of records. The senders send each record in a separate request.
 const RECORDS: usize = 60;

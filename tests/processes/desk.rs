@@ -1,15 +1,8 @@
 //! This module contains a desk for the process tests. A test can kill this desk and start it again at the
 //! same address.
 
-use std::time::Duration;
-
 use serde_json::Value;
 use tests::process::{Served, free_port};
-
-/// Maximum time that a test waits for a condition. In one test, a desk creates a ticket at another desk.
-/// If the response is lost, the first desk searches for this ticket only after 30 seconds. The maximum is
-/// therefore long.
-const PATIENCE: Duration = Duration::from_mins(4);
 
 /// A desk process that a test can start again at the same address.
 pub(crate) struct Desk {
@@ -54,18 +47,5 @@ impl Desk {
 
     pub(crate) fn data(&self) -> &str {
         self.data.path().to_str().expect("a path")
-    }
-}
-
-/// Calls the function `read` repeatedly until it returns a value. After [`PATIENCE`], the test fails with
-/// the last error of `read`.
-pub(crate) async fn until<T>(what: &str, mut read: impl AsyncFnMut() -> Result<T, Value>) -> T {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    loop {
-        match read().await {
-            Ok(found) => return found,
-            Err(last) => assert!(tokio::time::Instant::now() < deadline, "{what}: {last}"),
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -16,10 +16,10 @@ use infra::fleet::Fleet as _;
 use infra::fleet::contract::messages_arrive_unchanged_and_in_order;
 use infra::fleet::mqtt::{Address, Mqtt};
 use serde_json::{Value, json};
-use tests::process::{APP, Process, free_port, root};
+use tests::foreign::{installed, spawn};
+use tests::process::{APP, Process, free_port, root, until};
 
-use crate::desk::{Desk, until};
-use crate::foreign::{installed, spawn};
+use crate::desk::Desk;
 
 /// Default number of missions (jobs of robots) in the test that kills the desk. The environment variable
 /// `LEDGERDESK_MISSIONS` can set another number.

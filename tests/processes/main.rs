@@ -7,7 +7,6 @@ mod commands;
 mod crashes;
 mod desk;
 mod fleet;
-mod foreign;
 mod notifications;
 mod proof;
 mod two_desks;

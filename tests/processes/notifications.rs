@@ -14,10 +14,10 @@ use infra::clock::{Clock as _, SystemClock};
 use infra::http::egress::Egress;
 use serde_json::{Value, json};
 use tests::approval_request;
-use tests::process::{Process, free_port, root};
+use tests::foreign::spawn;
+use tests::process::{Process, free_port, root, until};
 
-use crate::desk::{Desk, until};
-use crate::foreign::spawn;
+use crate::desk::Desk;
 
 /// Number of tickets that the test opens while it kills the desk several times.
 const TICKETS: usize = 40;

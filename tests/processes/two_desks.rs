@@ -4,9 +4,9 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use tests::process::{APP, printed, run, text};
+use tests::process::{APP, printed, run, text, until};
 
-use crate::desk::{Desk, until};
+use crate::desk::Desk;
 
 /// Number of applications (requests for approval) in the test that kills desks. The environment variable
 /// `LEDGERDESK_APPLICATIONS` can set another number.

@@ -12,6 +12,7 @@
 //! all tickets).
 
 mod applications;
+mod executions;
 mod fleet;
 mod notifications;
 mod scheduler;

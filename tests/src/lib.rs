@@ -1,8 +1,9 @@
 //! This crate contains the code that the tests of all crates share.
 //!
 //! [`TestDesk`] is a complete desk that keeps all data in memory and has a clock that the test sets.
-//! [`process`] runs the compiled program. [`lists`] computes ticket
-//! lists in a simple way and compares them with the lists of the desk.
+//! [`process`] runs the compiled program. [`foreign`] installs and starts programs of other vendors, and
+//! [`directory`] runs an LDAP server. [`lists`] computes ticket lists in a simple way and compares them with
+//! the lists of the desk.
 //!
 //! How to add a test:
 //!
@@ -13,6 +14,8 @@
 //! * To test the compiled program, add a test to `tests/processes/` that uses [`process::Served`] or
 //!   [`process::run`].
 
+pub mod directory;
+pub mod foreign;
 pub mod lists;
 pub mod process;
 

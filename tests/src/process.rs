@@ -12,6 +12,11 @@ use serde_json::{Value, json};
 /// Code and secret of the app (a client program) that [`Served`] registers when a desk starts.
 pub const APP: (&str, &str) = ("test_app", "test-secret");
 
+/// Maximum time that the function [`until`] waits for a condition. In one test, a desk creates a ticket at another desk.
+/// If the response is lost, the first desk searches for this ticket only after 30 seconds. The maximum is
+/// therefore long.
+const PATIENCE: Duration = Duration::from_mins(4);
+
 /// Returns the path of the program that the tests run. The path is the value of the environment variable
 /// `LEDGERDESK_PROGRAM`. If the variable is not set, the path leads to the program in the build folder of
 /// the tests.
@@ -281,6 +286,19 @@ impl Served {
     /// Returns true if the process has ended.
     pub fn has_ended(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(Some(_)))
+    }
+}
+
+/// Calls the function `read` repeatedly until it returns a value. If `read` returns no value within four
+/// minutes, the test fails with the last error of `read`.
+pub async fn until<T>(what: &str, mut read: impl AsyncFnMut() -> Result<T, Value>) -> T {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        match read().await {
+            Ok(found) => return found,
+            Err(last) => assert!(tokio::time::Instant::now() < deadline, "{what}: {last}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 

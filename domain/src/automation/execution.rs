@@ -53,6 +53,8 @@ pub enum Command {
     ChangeParameters {
         by: PersonId,
         parameters: Personal,
+        /// The values for the form of the node, computed from the changed parameters.
+        form: Personal,
         fingerprint: String,
         at: Moment,
         /// The time at which the new request for approval expires. The fingerprint covers this time.
@@ -146,6 +148,8 @@ pub struct Execution {
     pub requested: Option<Requested>,
     /// The current parameters as a JSON object of texts.
     pub parameters: Option<Personal>,
+    /// The current values for the form of the node, as a JSON object of texts.
+    pub form: Option<Personal>,
     /// The fingerprint of everything that an approval covers.
     pub fingerprint: String,
     /// The time at which the request for approval expires. The value is absent if the execution does not wait
@@ -155,6 +159,8 @@ pub struct Execution {
     pub editors: BTreeSet<PersonId>,
     pub approved_by: Option<PersonId>,
     pub attempts: Attempts,
+    /// True after the first attempt. The parameters then cannot change any more.
+    pub is_started: bool,
     /// The time from which the maximum duration of the execution counts.
     pub runs_from: Moment,
     /// The next step.
@@ -192,15 +198,17 @@ impl Decider for Execution {
             Command::ChangeParameters {
                 by,
                 parameters,
+                form,
                 fingerprint,
                 at,
                 expires,
             } => {
-                self.check_change(requested)?;
+                self.check_change(requested, *at)?;
                 Ok(vec![
                     ParametersChanged {
                         by: by.clone(),
                         parameters: parameters.clone(),
+                        form: form.clone(),
                         fingerprint: fingerprint.clone(),
                         due: *at,
                         expires: *expires,
@@ -276,6 +284,7 @@ impl Decider for Execution {
         match event {
             ExecutionEvent::Requested(requested) => {
                 self.parameters = Some((*requested.parameters).clone());
+                self.form = Some((*requested.form).clone());
                 self.fingerprint.clone_from(&requested.fingerprint);
                 self.expires = requested.expires;
                 self.run_from(requested.due);
@@ -284,6 +293,10 @@ impl Decider for Execution {
             }
             ExecutionEvent::ParametersChanged(changed) => {
                 self.parameters = Some(changed.parameters.clone());
+                self.form = Some(changed.form.clone());
+                // The number of an attempt is never used again. A worker that prepared an attempt with the old
+                // parameters can therefore neither start nor store this attempt.
+                self.attempts.made += 1;
                 self.fingerprint.clone_from(&changed.fingerprint);
                 self.expires = Some(changed.expires);
                 self.editors.insert(changed.by.clone());
@@ -303,9 +316,11 @@ impl Decider for Execution {
                 self.end = Some(End::Expired(expired.clone()));
             }
             ExecutionEvent::AttemptStarted(started) => {
+                self.is_started = true;
                 self.attempts.start(started.attempt, started.due);
             }
             ExecutionEvent::AttemptFailed(failed) => {
+                self.is_started = true;
                 self.attempts.fail(failed.attempt, failed.due);
                 self.keep(StepDone {
                     attempt: failed.attempt,
@@ -316,6 +331,7 @@ impl Decider for Execution {
                 });
             }
             ExecutionEvent::PollScheduled(scheduled) => {
+                self.is_started = true;
                 self.attempts.poll(scheduled.attempt, scheduled.due);
                 self.step.clone_from(&scheduled.next);
                 self.keep(StepDone {
@@ -356,6 +372,7 @@ impl Decider for Execution {
         });
         of_request
             .chain(&mut self.parameters)
+            .chain(&mut self.form)
             .chain(of_end)
             .collect()
     }
@@ -381,14 +398,14 @@ impl Execution {
             Some(End::Rejected(_)) => "rejected",
             Some(End::Expired(_)) => "expired",
             None if self.expires.is_some() => "awaiting_approval",
-            None if self.attempts.made == 0 && !self.attempts.is_interrupted() => "queued",
+            None if !self.is_started => "queued",
             None => "running",
         }
     }
 
     fn run_from(&mut self, due: Moment) {
         self.runs_from = due;
-        self.attempts = Attempts::due_at(due);
+        self.attempts.due = due;
     }
 
     fn keep(&mut self, step: StepDone) {
@@ -399,12 +416,13 @@ impl Execution {
     }
 
     /// Rejects a change of the parameters if the execution needs no approval or has already started.
-    fn check_change(&self, requested: &Requested) -> Result<(), DecideError<Self>> {
-        let has_started = self.attempts.made > 0 || self.attempts.is_interrupted();
+    fn check_change(&self, requested: &Requested, at: Moment) -> Result<(), DecideError<Self>> {
         let rejection = if requested.approvers.is_empty() {
             Rejection::NeedsNoApproval
-        } else if self.end.is_some() || has_started {
+        } else if self.end.is_some() || self.is_started {
             Rejection::HasStarted
+        } else if self.expires.is_some_and(|expires| expires <= at) {
+            Rejection::ApprovalExpired
         } else {
             return Ok(());
         };
@@ -618,6 +636,8 @@ mod tests {
                 action: Action::UnlockAccount,
                 platform: "d".into(),
             },
+            target: String::new(),
+            accepts: Vec::new(),
             requester: person("p-lisi"),
             parameters: personal(),
             fingerprint: "first".into(),
@@ -666,6 +686,7 @@ mod tests {
         Command::ChangeParameters {
             by: person(by),
             parameters: Personal::new(person("p-lisi"), json!({ "account": "other" })),
+            form: Personal::new(person("p-lisi"), json!({})),
             fingerprint: fingerprint.into(),
             at: Moment(20),
             expires: Moment(1_020),
@@ -771,6 +792,23 @@ mod tests {
     }
 
     #[test]
+    fn an_attempt_with_old_parameters_is_never_stored() {
+        let mut execution = fold::<Execution>(&[requested(&["p-wangwu", "p-zhaoliu"])]);
+        act(&mut execution, &approve("p-wangwu", "first", 20)).expect("approved");
+        let begin = |attempt| Command::Begin {
+            attempt,
+            until: Moment(40),
+        };
+        let stale = report(&execution, Verdict::retry("with the old parameters"));
+        act(&mut execution, &change("p-wangwu", "second")).expect("changed");
+        act(&mut execution, &approve("p-zhaoliu", "second", 30)).expect("approved");
+        assert_eq!(act(&mut execution, &stale), Err(Rejection::NotDue(1)));
+        assert_eq!(act(&mut execution, &begin(1)), Err(Rejection::NotDue(1)));
+        assert_eq!(execution.state(), "queued");
+        act(&mut execution, &begin(2)).expect("the attempt with the new parameters");
+    }
+
+    #[test]
     fn a_request_for_approval_expires_and_a_rejection_ends_it() {
         let waiting = fold::<Execution>(&[requested(&["p-wangwu"])]);
         let mut expired = waiting.clone();
@@ -842,7 +880,7 @@ mod tests {
             completed.output.as_ref().map(|output| &output.value),
             Some(&"out of memory".into())
         );
-        assert_eq!(Decider::personals(&mut execution).len(), 4);
+        assert_eq!(Decider::personals(&mut execution).len(), 5);
     }
 
     #[test]

@@ -71,6 +71,19 @@ impl Ticket {
         run.done()
     }
 
+    /// Returns true if a node waits in the given round until people do its work. Returns false if the work is
+    /// done and only the transition is missing, and for the nodes of a child ticket.
+    pub fn waits_for_people(&self, id: NodeId, round: u32) -> bool {
+        let waits = |node_run: &NodeRun| {
+            matches!(
+                node_run.status,
+                NodeStatus::Distributing | NodeStatus::Receiving | NodeStatus::Running
+            ) && node_run.round == round
+                && !node_run.automatic
+        };
+        !self.status.is_over() && self.parent().is_none() && self.nodes.get(&id).is_some_and(waits)
+    }
+
     /// Completes a node at which people act, because the desk has done the work of the node. A node at which
     /// people vote is never completed by the desk.
     pub(super) fn fulfill(
@@ -83,13 +96,10 @@ impl Ticket {
     ) -> Decision<Vec<TicketEvent>> {
         let workflow = self.workflow(context)?;
         let definition = &workflow.definition;
-        let node_run = self.nodes.get(&id).filter(|node_run| {
-            node_run.is_current() && node_run.round == round && !node_run.automatic
+        let node = definition.node(id).filter(|node| {
+            self.waits_for_people(id, round) && node.kind.is_for_people() && !node.kind.is_vote()
         });
-        let node = definition
-            .node(id)
-            .filter(|node| node_run.is_some() && node.kind.is_for_people() && !node.kind.is_vote());
-        let Some(node) = node.filter(|_| !self.status.is_over()) else {
+        let Some(node) = node else {
             return reject(Rejection::ResultNotExpected);
         };
         self.check_node(id)?;

@@ -4,7 +4,7 @@
 use events::ticket::{
     FollowersChanged, Linked, Rated, Relation, RemarkAdded, Reminded, TicketEvent, Unlinked,
 };
-use events::{PersonId, TicketSn};
+use events::{PersonId, Remark, TicketSn};
 
 use super::engine::Run;
 use super::{
@@ -41,7 +41,13 @@ impl Ticket {
                 reject(Rejection::RemarkUnknown(parent))
             }
             _ => {
-                let (id, text) = (self.remarks + 1, self.remark(text)?);
+                let id = self.remarks + 1;
+                // A remark of the desk can contain outputs of scripts and values of the creator.
+                let text = if by.is_system() {
+                    Remark::new(text).owned_by(self.opened()?.creator.clone())
+                } else {
+                    self.remark(text)?
+                };
                 Ok(vec![
                     RemarkAdded {
                         id,

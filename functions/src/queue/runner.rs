@@ -397,7 +397,10 @@ async fn take_lease(
     let sequence = stored.as_ref().map_or(0, |document| document.sequence);
     let lease: Option<Lease> =
         stored.and_then(|document| serde_json::from_slice(&document.body).ok());
-    if lease.is_some_and(|lease| lease.attempt == attempt && lease.until > now) {
+    // A worker that prepared an earlier attempt was slow. Its attempt is over.
+    let is_refused =
+        |lease: Lease| lease.attempt > attempt || lease.attempt == attempt && lease.until > now;
+    if lease.is_some_and(is_refused) {
         return Ok(false);
     }
     let body = serde_json::to_vec(&Lease {

@@ -29,6 +29,10 @@ const NOT_RELAXED: [u32; 6] = [12, 16, 17, 19, 50, 53];
 /// The value with which an administrator locks an account for an unlimited time (draft-behera-ldap-password-
 /// policy-11, section 5.3.3).
 const BY_ADMINISTRATOR: &str = "000001010000Z";
+/// The attribute with the controls that a directory supports (RFC 4512, section 5.1).
+const SUPPORTED: &str = "supportedControl";
+/// The control of password policies (draft-behera-ldap-password-policy-11, section 6.1).
+const POLICY_CONTROL: &str = "1.3.6.1.4.1.42.2.27.8.5.1";
 /// Maximum number of entries that a search returns. Two entries show that the name is ambiguous.
 const ENTRIES_MAX: i32 = 2;
 /// The result codes of LDAP that the desk handles (RFC 4511, appendix A).
@@ -96,6 +100,21 @@ impl Ldap {
             })
     }
 
+    /// Returns false if the directory says that it does not support password policies. A directory that does not
+    /// show what it supports counts as a directory with password policies.
+    async fn has_policies(handle: &mut Handle, server: &Server) -> Result<bool, AccountsError> {
+        let search = handle.with_timeout(server.timeout);
+        let found = search.search("", Scope::Base, "(objectClass=*)", [SUPPORTED]);
+        let ldap3::SearchResult(entries, _) = found.await.map_err(|error| unavailable(&error))?;
+        let controls: Vec<String> = entries
+            .into_iter()
+            .flat_map(|entry| SearchEntry::construct(entry).attrs)
+            .filter(|(name, _)| name.eq_ignore_ascii_case(SUPPORTED))
+            .flat_map(|(_, values)| values)
+            .collect();
+        Ok(controls.is_empty() || controls.iter().any(|control| control == POLICY_CONTROL))
+    }
+
     /// Searches an account. Returns its state and the distinguished name of its entry. The name is empty if there
     /// is not exactly one entry.
     async fn find(
@@ -115,9 +134,10 @@ impl Ldap {
             let reason = "the directory has no entry with the name in `base`";
             return Err(AccountsError::Refused(reason.into()));
         }
-        if result.rc != SIZE_LIMIT_EXCEEDED {
-            check("the search", result.rc)?;
+        if result.rc == SIZE_LIMIT_EXCEEDED {
+            return Ok((AccountState::Ambiguous, String::new()));
         }
+        check("the search", result.rc)?;
         // A referral to another directory is not an entry.
         let mut entries = entries
             .into_iter()
@@ -149,6 +169,10 @@ impl Accounts for Ldap {
         within(server.timeout, async {
             let mut handle = self.connect(server).await?;
             let (state, _) = Self::find(&mut handle, server, account).await?;
+            if state == AccountState::NotLocked && !Self::has_policies(&mut handle, server).await? {
+                let reason = "the directory has no password policies, so it cannot tell whether an account is locked";
+                return Err(AccountsError::Refused(reason.into()));
+            }
             let _ = handle.unbind().await;
             Ok(state)
         })

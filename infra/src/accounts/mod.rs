@@ -67,6 +67,8 @@ impl Server {
         let is_plain = matches!(url.path(), "" | "/")
             && url.query().is_none()
             && url.username().is_empty()
+            && url.password().is_none()
+            && !host.starts_with('[')
             && !host.is_empty();
         let protection = match (url.scheme(), settings.get("tls").and_then(Value::as_str)) {
             ("ldaps", None) => Protection::Tls,
@@ -208,6 +210,10 @@ mod tests {
         for (change, expected) in [
             (vec![("url", Value::Null)], "`url` is missing"),
             (vec![("url", json!("http://x"))], "`url` must have the form"),
+            (
+                vec![("url", json!("ldaps://:secret@x"))],
+                "`url` must have the form",
+            ),
             (
                 vec![("url", json!("ldaps://x/dc=example"))],
                 "`url` must have the form",

@@ -114,10 +114,19 @@ impl Sandbox for Bubblewrap {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
-        let mut child = spawned.map_err(|error| failed("cannot start the supervisor", &error))?;
-        if let Some(mut input) = child.stdin.take() {
-            let written = input.write_all(&body).await;
-            written.map_err(|error| failed("the supervisor does not read its job", &error))?;
+        let mut child = match spawned {
+            Ok(child) => child,
+            Err(error) => {
+                let _ = std::fs::remove_dir_all(&directory);
+                return Err(failed("cannot start the supervisor", &error));
+            }
+        };
+        if let Some(mut input) = child.stdin.take()
+            && let Err(error) = input.write_all(&body).await
+        {
+            // A supervisor that has not read its whole job starts nothing.
+            let _ = std::fs::remove_dir_all(&directory);
+            return Err(failed("the supervisor does not read its job", &error));
         }
         // The supervisor outlives the desk. While the desk runs, it collects the exit status of the supervisor.
         tokio::spawn(async move { child.wait().await });
@@ -156,7 +165,9 @@ fn read(directory: &Path) -> std::io::Result<Run> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Run::Missing),
         Err(error) => return Err(error),
     };
-    // The lock is read before the end: a supervisor writes the end while it holds the lock.
+    // The order of the reads is the opposite of the order in which a supervisor changes its directory. A run that
+    // starts or ends at this moment is therefore never lost.
+    let is_started = directory.join(STARTED).exists();
     let is_locked = is_locked(directory)?;
     match std::fs::read(directory.join(END)) {
         Ok(body) => return Ok(Run::Ended(serde_json::from_slice(&body)?)),
@@ -164,7 +175,7 @@ fn read(directory: &Path) -> std::io::Result<Run> {
         Err(_) => {}
     }
     let age = about.modified()?.elapsed().unwrap_or_default();
-    let may_start = !directory.join(STARTED).exists() && age < START_MAX;
+    let may_start = !is_started && age < START_MAX;
     Ok(if is_locked || may_start {
         Run::Running
     } else {

@@ -60,6 +60,9 @@ pub struct Ended {
     pub is_exceeded: bool,
     /// The output of the script. If the output is too long, its middle is missing.
     pub output: String,
+    /// Whether the sandbox was killed, so it is not known what the script has done.
+    #[serde(default)]
+    pub is_lost: bool,
     /// The reason why the script did not start. The text is empty if it started.
     pub problem: String,
 }

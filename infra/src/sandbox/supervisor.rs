@@ -29,6 +29,9 @@ pub(super) const STARTED: &str = "started";
 pub(super) const END: &str = "end.json";
 /// The user and the group of scripts if the desk runs as root: `nobody`.
 const NOBODY: u32 = 65_534;
+/// Number of times that the supervisor tries to take its lock, and the pause between two tries.
+const LOCK_TRIES: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 /// The time between the signals TERM and KILL when the maximum duration of a script is over.
 const GRACE: Duration = Duration::from_secs(5);
 /// Maximum size of a file that a script writes, and of its directory `/tmp`, in bytes.
@@ -36,8 +39,12 @@ const FILE_BYTES_MAX: u64 = 64 << 20;
 /// Exit codes of a script that exceeded a limit: killed by the system (137), too much processor time (152), and too
 /// large a file (153).
 const EXCEEDED: [i32; 3] = [137, 152, 153];
+/// The first file descriptor after standard input, standard output and standard error.
+const FIRST_FILE: i32 = 3;
 /// Number of bytes in one MiB.
 const MIB: u64 = 1 << 20;
+/// Maximum length of a message of bubblewrap in an error, in characters.
+const MESSAGE_MAX: usize = 300;
 /// The text in the middle of an output that was too long.
 const CUT: &str = "\n[...]\n";
 
@@ -50,7 +57,15 @@ pub fn run(directory: &Path, program: &Path, job: &Job) -> std::io::Result<()> {
         .write(true)
         .mode(0o600)
         .open(directory.join(LOCK))?;
-    let is_mine = flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok();
+    // A look of the desk holds the lock for a moment.
+    let mut tries = 0..LOCK_TRIES;
+    let is_mine = tries.any(|_| {
+        let is_mine = flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok();
+        if !is_mine {
+            std::thread::sleep(LOCK_PAUSE);
+        }
+        is_mine
+    });
     if !is_mine || directory.join(STARTED).exists() {
         return Ok(());
     }
@@ -98,6 +113,8 @@ fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 
 /// Starts a script and waits until it ends.
 fn watch(program: &Path, job: &Job) -> std::io::Result<Ended> {
+    // The desk can have inherited open files from the program that started it. Scripts must not get them.
+    close_fds::set_fds_cloexec(FIRST_FILE, &[]);
     let (status_reader, status_writer) = std::io::pipe()?;
     let (output_reader, output_writer) = std::io::pipe()?;
     let script = memory(job.content.as_bytes())?;
@@ -115,7 +132,7 @@ fn watch(program: &Path, job: &Job) -> std::io::Result<Ended> {
         .arg("/work/parameters.json")
         .arg("--json-status-fd")
         .arg(status_writer.as_raw_fd().to_string())
-        .args(["--remount-ro", "/", "--"])
+        .args(["--remount-ro", "/dev", "--remount-ro", "/", "--"])
         .args(limited(job))
         .args(["/bin/sh", "/work/script"])
         .stdin(std::process::Stdio::null())
@@ -134,7 +151,7 @@ fn watch(program: &Path, job: &Job) -> std::io::Result<Ended> {
     let status = in_background(move || read_status(status_reader, &pid_sender));
     let is_timed_out = wait(child, &pid, Duration::from_millis(job.timeout_ms))?;
     let output = output.recv().unwrap_or_default();
-    let exit_code = status.recv().ok().flatten();
+    let (is_created, exit_code) = status.recv().unwrap_or_default();
     Ok(match exit_code {
         Some(code) => Ended {
             level: Level::Network,
@@ -142,6 +159,7 @@ fn watch(program: &Path, job: &Job) -> std::io::Result<Ended> {
             is_timed_out,
             is_exceeded: !is_timed_out && EXCEEDED.contains(&code),
             output,
+            is_lost: false,
             problem: String::new(),
         },
         // Bubblewrap ended before the script started, or this process killed it.
@@ -151,10 +169,20 @@ fn watch(program: &Path, job: &Job) -> std::io::Result<Ended> {
             output,
             ..Ended::default()
         },
-        None => Ended {
-            problem: format!("the sandbox did not start: {}", output.trim()),
+        None if is_created => Ended {
+            level: Level::Network,
+            is_lost: true,
+            output,
             ..Ended::default()
         },
+        // The script did not run, so this is a message of bubblewrap.
+        None => {
+            let message: String = output.chars().take(MESSAGE_MAX).collect();
+            Ended {
+                problem: format!("the sandbox did not start: {}", message.trim()),
+                ..Ended::default()
+            }
+        }
     })
 }
 
@@ -199,6 +227,10 @@ fn arguments(job: &Job) -> Vec<String> {
             "/proc",
             "--dev",
             "/dev",
+            "--size",
+            &size.to_string(),
+            "--tmpfs",
+            "/dev/shm",
             "--size",
             &size.to_string(),
             "--tmpfs",
@@ -289,12 +321,13 @@ fn wait(mut child: Child, pid: &Receiver<Pid>, timeout: Duration) -> std::io::Re
 }
 
 /// Reads the messages of bubblewrap: the id of the first process in the sandbox, and the exit code of the script.
-/// Returns the exit code, or `None` if the script did not start or if bubblewrap was killed.
-fn read_status(mut status: PipeReader, pid: &std::sync::mpsc::Sender<Pid>) -> Option<i32> {
+/// Returns whether the sandbox was created, and the exit code. The exit code is `None` if the script did not start,
+/// or if bubblewrap was killed.
+fn read_status(mut status: PipeReader, pid: &std::sync::mpsc::Sender<Pid>) -> (bool, Option<i32>) {
     let (mut text, mut buffer) = (Vec::new(), [0; 1_024]);
     let mut is_known = false;
     loop {
-        let read = status.read(&mut buffer).ok()?;
+        let read = status.read(&mut buffer).unwrap_or_default();
         text.extend_from_slice(&buffer[..read]);
         let values: Vec<serde_json::Value> = serde_json::Deserializer::from_slice(&text)
             .into_iter()
@@ -305,10 +338,12 @@ fn read_status(mut status: PipeReader, pid: &std::sync::mpsc::Sender<Pid>) -> Op
             && let Some(id) =
                 number("child-pid").and_then(|id| Pid::from_raw(i32::try_from(id).ok()?))
         {
-            is_known = pid.send(id).is_ok();
+            is_known = true;
+            let _ = pid.send(id);
         }
         if read == 0 {
-            return number("exit-code").and_then(|code| i32::try_from(code).ok());
+            let code = number("exit-code").and_then(|code| i32::try_from(code).ok());
+            return (is_known, code);
         }
     }
 }
@@ -345,15 +380,25 @@ impl Output {
         self.tail.drain(..over);
     }
 
+    /// Returns the output as a text. Control characters are replaced, because each of them needs many bytes in the
+    /// ledger.
     fn text(self) -> String {
         let (head, tail) = (self.head, Vec::from(self.tail));
-        if self.is_cut {
+        let text = if self.is_cut {
             let [head, tail] = [head, tail].map(|part| String::from_utf8_lossy(&part).into_owned());
             [&head, CUT, &tail].concat()
         } else {
             // A character can begin in the first part and end in the second part.
             String::from_utf8_lossy(&[head, tail].concat()).into_owned()
-        }
+        };
+        let shown = |c: char| {
+            if c.is_control() && !matches!(c, '\n' | '\t') {
+                '?'
+            } else {
+                c
+            }
+        };
+        text.chars().map(shown).collect()
     }
 }
 
@@ -378,5 +423,8 @@ mod tests {
         let mut chinese = Output::default();
         chinese.add("解锁账".as_bytes(), 10);
         assert_eq!(chinese.text(), "解锁账", "a character in both parts");
+        let mut binary = Output::default();
+        binary.add(b"a\0\x1b\r\n\tb", 10);
+        assert_eq!(binary.text(), "a???\n\tb");
     }
 }

@@ -21,6 +21,8 @@ use crate::app::people::one_name;
 const LDAP: &str = "ldap";
 /// The parameter of the action that unlocks an account.
 const ACCOUNT: &str = "account";
+/// Maximum length of the title of a script, in characters.
+const TITLE_MAX: usize = 100;
 /// Longest allowed maximum duration of a script, in seconds (one hour).
 const TIMEOUT_S_MAX: u32 = 3_600;
 /// Longest allowed time for an approval, in minutes (one week).
@@ -262,6 +264,9 @@ fn script(entry: ScriptEntry) -> Result<ReadScript, String> {
 fn checked_script(entry: ScriptEntry) -> Result<ReadScript, String> {
     if entry.version.trim().is_empty() {
         return Err("`version` is empty".into());
+    }
+    if entry.title.chars().count() > TITLE_MAX {
+        return Err(format!("`title` is longer than {TITLE_MAX} characters"));
     }
     if !(1..=TIMEOUT_S_MAX).contains(&entry.timeout_s) {
         return Err(format!(

@@ -1,6 +1,6 @@
 //! Searches the rule that acts at a node which waits for people, and requests the execution of its script.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use domain::automation::execution::{Command, Execution, Rejection};
 use domain::automation::rule::{Match, choose};
@@ -9,9 +9,9 @@ use domain::intent::EvaluateRules;
 use domain::placeholder::{Variables, fill};
 use domain::views::ticket_card::TicketCard;
 use events::execution::Requested;
-use events::script::{Body, Defined as Script};
+use events::script::{Body, Defined as Script, Parameter};
 use events::workflow::service_task::Pair;
-use events::{Meta, Moment, PersonId, Personal};
+use events::{Meta, Moment, PersonId, Personal, rule};
 use infra::ledger::{NoContext, command_id};
 use infra::{CommandEnvelope, Error, ExecuteError};
 use serde_json::{Map, Value};
@@ -53,7 +53,7 @@ pub async fn evaluate(
     let Some(card) = tickets::card(app, &evaluate.ticket).await? else {
         return Ok(None);
     };
-    if !executions::waits(&card.ticket, evaluate.node, evaluate.round) {
+    if !card.ticket.waits_for_people(evaluate.node, evaluate.round) {
         return Ok(None);
     }
     let variables = variables(app, &card).await?;
@@ -88,8 +88,9 @@ pub async fn evaluate(
 
 /// Returns the values of the ticket for conditions and parameters. They are those of service tasks, and also the
 /// service and the priority.
-async fn variables(app: &App, card: &TicketCard) -> Result<Variables, Error> {
-    let mut variables = service_task::variables(app, card, &BTreeMap::new()).await?;
+pub(super) async fn variables(app: &App, card: &TicketCard) -> Result<Variables, Error> {
+    // The secret values of a client stay out of rules, because parameters and forms are stored and shown.
+    let mut variables = service_task::of_ticket(app, card, Variables::new()).await?;
     if let Some(opened) = &card.ticket.opened {
         let service = app.configuration.service(opened.service).await?;
         let name = service.0.as_ref().map(|service| service.name.clone());
@@ -158,6 +159,8 @@ async fn request(
             action: events::script::Action::UnlockAccount,
             platform: String::new(),
         },
+        target: String::new(),
+        accepts: Vec::new(),
         requester: requester.clone(),
         parameters: personal(Map::new()),
         fingerprint: String::new(),
@@ -175,10 +178,19 @@ async fn request(
     };
     requested.version.clone_from(&script.version);
     requested.body = script.body.clone();
+    requested.accepts.clone_from(&script.parameters);
+    if let Body::Steps { platform, .. } = &script.body {
+        requested.target = executions::target(app, platform).await?;
+    }
     requested.timeout_ms = i64::from(script.timeout_s) * SECOND_MS;
-    let filled = filled(&rule.parameters, variables)
-        .and_then(|parameters| check_parameters(&script, &parameters).map(|()| parameters));
-    match (filled, self::filled(&rule.form, variables)) {
+    let filled = filled(&rule.parameters, variables).and_then(|parameters| {
+        check_parameters(&script.parameters, &parameters).map(|()| parameters)
+    });
+    let form = match &filled {
+        Ok(parameters) => form(rule, variables, parameters),
+        Err(_) => Ok(Map::new()),
+    };
+    match (filled, form) {
         (Ok(parameters), Ok(form)) => {
             requested.parameters = personal(parameters);
             requested.form = personal(form);
@@ -189,11 +201,11 @@ async fn request(
         }
     }
     if script.approval.is_some() {
-        ask_for_approval(app, &script, &mut requested, now).await?;
+        ask_for_approval(app, &script, opened.agent.as_ref(), &mut requested, now).await?;
     }
-    let parameters = &requested.parameters;
+    let (parameters, form) = (&requested.parameters, &requested.form);
     requested.fingerprint =
-        executions::fingerprint(app, &requested, parameters, requested.expires).await?;
+        executions::fingerprint(app, &requested, parameters, form, requested.expires).await?;
     Ok(Some(requested))
 }
 
@@ -202,6 +214,7 @@ async fn request(
 async fn ask_for_approval(
     app: &App,
     script: &Script,
+    agent: Option<&PersonId>,
     requested: &mut Requested,
     now: Moment,
 ) -> Result<(), Error> {
@@ -214,6 +227,10 @@ async fn ask_for_approval(
         approvers.extend(role.0.iter().flat_map(|role| role.members.clone()));
     }
     approvers.remove(&requested.requester);
+    // A person who opened the ticket for another person is also not independent.
+    if let Some(agent) = agent {
+        approvers.remove(agent);
+    }
     if approvers.is_empty() {
         requested.problem = "nobody except the requester may approve the script".into();
         return Ok(());
@@ -222,6 +239,19 @@ async fn ask_for_approval(
     requested.approval_ms = i64::from(approval.expires_after_min) * MINUTE_MS;
     requested.expires = Some(now.plus_ms(requested.approval_ms));
     Ok(())
+}
+
+/// Returns the values for the form of a node. A placeholder can name a value of the ticket or a parameter of the
+/// script. A parameter hides a value of the ticket with the same key, so the form describes what is executed.
+pub(super) fn form(
+    rule: &rule::Defined,
+    variables: &Variables,
+    parameters: &Map<String, Value>,
+) -> Result<Map<String, Value>, String> {
+    let mut variables = variables.clone();
+    let parameters = parameters.iter();
+    variables.extend(parameters.map(|(key, value)| (key.clone(), value.clone())));
+    filled(&rule.form, &variables)
 }
 
 /// Replaces the placeholders in values. Returns an English text that names the key if a placeholder has no value.
@@ -236,17 +266,17 @@ fn filled(pairs: &[Pair], variables: &Variables) -> Result<Map<String, Value>, S
         .collect()
 }
 
-/// Checks the values of the parameters of a script. Returns an English text that names the wrong parameter. The
+/// Checks the values of parameters. The argument `accepts` contains the parameters that the script accepts. Returns an English text that names the wrong parameter. The
 /// text does not contain the value.
 pub(super) fn check_parameters(
-    script: &Script,
+    accepts: &[Parameter],
     parameters: &Map<String, Value>,
 ) -> Result<(), String> {
-    let known = |name: &String| script.parameters.iter().any(|one| one.name == *name);
+    let known = |name: &String| accepts.iter().any(|one| one.name == *name);
     if let Some(unknown) = parameters.keys().find(|name| !known(name)) {
         return Err(format!("the script has no parameter `{unknown}`"));
     }
-    for parameter in &script.parameters {
+    for parameter in accepts {
         let value = parameters.get(&parameter.name).and_then(Value::as_str);
         let value = value.unwrap_or_default().trim();
         if parameter.is_required && value.is_empty() {

@@ -6,13 +6,14 @@ use domain::automation::execution::{Command, End, Execution, Rejection, is_done}
 use domain::intent::Due;
 use domain::ticket::{self, Ticket};
 use events::execution::{Outcome, Requested};
-use events::{Entry, Meta, Moment, NodeId, PersonId, Personal, Remark};
+use events::{Entry, Meta, Moment, PersonId, Personal, Remark};
 use infra::ledger::{NoContext, command_id};
 use infra::{CommandEnvelope, Error, ExecuteError};
 use serde_json::{Map, Value, json};
 
 use super::{evaluate_rules, wording};
 use crate::App;
+use crate::app::people::Unnamed;
 use crate::app::tickets;
 
 /// Maximum length of the value of one parameter, in characters.
@@ -35,31 +36,34 @@ pub async fn load(app: &App, stream: &str) -> Result<Execution, Error> {
     Ok(app.ledger.load::<Execution>(stream).await?.aggregate.0)
 }
 
-/// Returns true if a node of a ticket waits for people in the given round, so that the desk can do its work.
-pub fn waits(ticket: &Ticket, node: NodeId, round: u32) -> bool {
-    !ticket.status.is_over()
-        && ticket.nodes.get(&node).is_some_and(|node_run| {
-            node_run.is_current() && node_run.round == round && !node_run.automatic
-        })
+/// Returns the fingerprint of the current definition of a platform. The text is empty if the platform is not
+/// defined.
+pub async fn target(app: &App, platform: &str) -> Result<String, Error> {
+    let defined = app.configuration.platform(platform).await?;
+    let hash = |defined| blake3::hash(json!(defined).to_string().as_bytes());
+    Ok(defined.map_or_else(String::new, |defined| hash(defined).to_hex().to_string()))
 }
 
-/// Returns the fingerprint of everything that an approval covers: the script, its version, its body, the ticket,
-/// the parameters and the time at which the request for approval expires. The fingerprint is a keyed BLAKE3 hash,
+/// Returns the fingerprint of everything that an approval covers: the script, its version, its body, its platform,
+/// the ticket, the parameters, the form values and the time at which the request for approval expires. The fingerprint is a keyed BLAKE3 hash,
 /// so a reader of the ledger cannot find parameters by guessing.
 pub async fn fingerprint(
     app: &App,
     requested: &Requested,
     parameters: &Personal,
+    form: &Personal,
     expires: Option<Moment>,
 ) -> Result<String, Error> {
     let covered = json!([
         requested.script,
         requested.version,
         requested.body,
+        requested.target,
         requested.ticket,
         requested.node,
         requested.round,
         parameters.value,
+        form.value,
         expires,
     ]);
     let key = app.keys().await?.fingerprint;
@@ -131,22 +135,42 @@ pub async fn change_parameters(
         .into_iter()
         .map(|(name, value)| (name, value.into()))
         .collect();
-    if let Some(script) = app.configuration.script(&requested.script).await? {
-        evaluate_rules::check_parameters(&script, &parameters).map_err(NotChanged::Parameters)?;
-    }
+    evaluate_rules::check_parameters(&requested.accepts, &parameters)
+        .map_err(NotChanged::Parameters)?;
+    let form = form_of(app, requested, &parameters).await?;
+    let form = form.map_err(NotChanged::Parameters)?;
+    let form = Personal::new(requested.requester.clone(), form.into());
     let parameters = Personal::new(requested.requester.clone(), parameters.into());
     let at = app.ledger.clock.now();
     let expires = at.plus_ms(requested.approval_ms);
     let command = Command::ChangeParameters {
         by: meta.actor.clone(),
-        fingerprint: fingerprint(app, requested, &parameters, Some(expires)).await?,
+        fingerprint: fingerprint(app, requested, &parameters, &form, Some(expires)).await?,
         parameters,
+        form,
         at,
         expires,
     };
     execute(app, stream, &command, meta, app.ledger.fresh_id())
         .await
         .map_err(NotChanged::Failed)
+}
+
+/// Returns the values for the form of the node, computed from changed parameters. If the rule or the ticket does
+/// not exist any more, the form has no values. The inner `Err` is an English text that names the wrong value.
+async fn form_of(
+    app: &App,
+    requested: &Requested,
+    parameters: &Map<String, Value>,
+) -> Result<Result<Map<String, Value>, String>, Error> {
+    let rules = app.configuration.rules().await?;
+    let rule = rules.iter().find(|rule| rule.name == requested.rule);
+    let card = tickets::card(app, &requested.ticket).await?;
+    let (Some(rule), Some(card)) = (rule, card) else {
+        return Ok(Ok(Map::new()));
+    };
+    let variables = evaluate_rules::variables(app, &card).await?;
+    Ok(evaluate_rules::form(rule, &variables, parameters))
 }
 
 /// Ends the request for approval of an execution if its time is over.
@@ -192,31 +216,42 @@ pub async fn record_outcome(
     let (Some(requested), Some(end)) = (&state.requested, &state.end) else {
         return Ok(None);
     };
-    let title = app.configuration.script(&requested.script).await?;
-    let title = title.map_or_else(|| requested.script.clone(), |script| script.title);
+    let script = app.configuration.script(&requested.script).await?;
+    let title = script.map(|script| script.title);
+    let title = title.filter(|title| !title.is_empty());
+    let title = title.unwrap_or_else(|| requested.script.clone());
     let text = wording::remark(state, &title, id_of(stream));
-    let is_done = matches!(end, End::Completed(completed) if is_done(completed.outcome));
-    let is_canceled =
-        matches!(end, End::Completed(completed) if completed.outcome == Outcome::Canceled);
-    Ok(Some(if is_done {
-        fulfill(app, stream, requested, &text, meta).await?
-    } else if is_canceled {
-        false
-    } else {
-        remark(app, stream, requested, &text, meta).await?
-    }))
+    let recorded = match end {
+        End::Completed(completed) if is_done(completed.outcome) => {
+            fulfill(app, stream, state, &text, meta).await?
+        }
+        End::Completed(completed) if completed.outcome == Outcome::Canceled => false,
+        End::Completed(_) => remark(app, stream, requested, &text, meta).await?,
+        // Nothing was executed. If the node does not wait any more, nobody needs to know this.
+        End::Rejected(_) | End::Expired(_) => {
+            let ticket_stream = requested.ticket.stream();
+            let ticket = app.ledger.load::<Ticket>(&ticket_stream).await?.aggregate.0;
+            ticket.waits_for_people(requested.node, requested.round)
+                && remark(app, stream, requested, &text, meta).await?
+        }
+    };
+    Ok(Some(recorded))
 }
 
-/// Completes the node of an execution. If the form of the node needs more values, adds a remark instead, and the
-/// node stays with its people. Returns false if the ticket does not need the outcome.
+/// Completes the node of an execution. If the form of the node needs more values, or if the node does not wait any
+/// more, adds a remark instead, because the script had an effect. Returns false if the ticket accepts neither.
 async fn fulfill(
     app: &App,
     stream: &str,
-    requested: &Requested,
+    state: &Execution,
     text: &str,
     meta: &Meta,
 ) -> Result<bool, Error> {
-    let form = requested.form.value.as_object().into_iter().flatten();
+    let Some(requested) = &state.requested else {
+        return Ok(false);
+    };
+    let form = state.form.as_ref().and_then(|form| form.value.as_object());
+    let form = form.into_iter().flatten();
     let mut form: Vec<Entry> = form
         .map(|(key, value)| Entry::new(key.clone(), value.clone()))
         .collect();
@@ -230,8 +265,11 @@ async fn fulfill(
             .workflow(opened.workflow, opened.workflow_version)
             .await?
     {
-        // A user name that belongs to nobody stays as it is, and the ticket rejects it below.
-        let _ = app.people.form_in(&workflow.definition, &mut form, 0).await;
+        // A text that is not a user name stays as it is, and the ticket rejects it below.
+        let named = app.people.form_in(&workflow.definition, &mut form, 0);
+        if let Err(Unnamed::Technical(error)) = named.await {
+            return Err(error);
+        }
     }
     let command = ticket::Command::Fulfill {
         node: requested.node,
@@ -242,9 +280,9 @@ async fn fulfill(
     let id = command_id(&["fulfill", stream]);
     match tickets::execute(app, &requested.ticket, &command, meta, id, None).await {
         Ok(_) => Ok(true),
-        Err(ExecuteError::Rejected(
-            ticket::Rejection::ResultNotExpected | ticket::Rejection::Unknown,
-        )) => Ok(false),
+        Err(ExecuteError::Rejected(ticket::Rejection::ResultNotExpected)) => {
+            remark(app, stream, requested, text, meta).await
+        }
         Err(ExecuteError::Rejected(rejection)) => {
             let text = wording::not_completed(text, &rejection.to_string());
             remark(app, stream, requested, &text, meta).await

@@ -1,17 +1,20 @@
 //! Contains the texts about executions that people read in tickets. The texts are in Chinese, as all texts that
 //! the desk writes into tickets.
 
-use domain::automation::execution::{End, Execution, StepDone};
+use domain::automation::execution::{End, Execution, StepDone, is_done};
 use domain::automation::steps;
 use events::execution::Outcome;
 
 /// Maximum length of the output of a script in a remark, in characters. The execution contains the whole output.
 const OUTPUT_MAX: usize = 1_000;
+/// Maximum length of a remark, in characters. A longer remark is cut.
+const TEXT_MAX: usize = domain::ticket::REMARK_MAX;
 /// Maximum number of steps in a remark. A longer execution shows its last steps.
 const STEPS_MAX: usize = 10;
 
 /// Returns the remark about the end of an execution. The remark contains the outcome, the steps with their
-/// observations, and the output of a shell script.
+/// observations. After a failure, the remark also contains the output of a shell script. After a success, the
+/// remark is visible to the requester, so the output is only in the execution.
 pub fn remark(execution: &Execution, title: &str, id: &str) -> String {
     let version = execution
         .requested
@@ -29,7 +32,9 @@ pub fn remark(execution: &Execution, title: &str, id: &str) -> String {
     }
     let skipped = execution.steps.len().saturating_sub(STEPS_MAX);
     lines.extend(execution.steps.iter().skip(skipped).map(step));
-    if let Some(End::Completed(completed)) = &execution.end {
+    if let Some(End::Completed(completed)) = &execution.end
+        && !is_done(completed.outcome)
+    {
         if let Some(level) = completed.level {
             lines.push(format!("沙箱级别：{}", level.name()));
         }
@@ -39,13 +44,17 @@ pub fn remark(execution: &Execution, title: &str, id: &str) -> String {
             lines.push(format!("输出：\n{}", shown.trim_end()));
         }
     }
-    lines.join("\n")
+    cut(&lines.join("\n"))
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(TEXT_MAX).collect()
 }
 
 /// Returns the remark for an execution that succeeded although its node could not be completed. The text `reason`
 /// is the reason of the ticket.
 pub fn not_completed(remark: &str, reason: &str) -> String {
-    format!("{remark}\n节点未能自动完成，请人工处理：{reason}")
+    cut(&format!("节点未能自动完成，请人工处理：{reason}\n{remark}"))
 }
 
 fn outcome(outcome: Outcome) -> &'static str {

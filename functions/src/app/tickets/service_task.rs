@@ -101,9 +101,9 @@ pub async fn variables(
     card: &TicketCard,
     inputs: &BTreeMap<String, String>,
 ) -> Result<Variables, Error> {
-    let mut variables = Variables::new();
+    let mut secrets = Variables::new();
     let Some(opened) = &card.ticket.opened else {
-        return Ok(variables);
+        return Ok(secrets);
     };
     // The creator of the ticket may have been erased. The stored variables then do not exist any
     // more. An API call that needs such a variable fails, and the ticket contains the reason.
@@ -112,8 +112,31 @@ pub async fn variables(
     {
         let stored: BTreeMap<String, String> = serde_json::from_slice(&stored)
             .map_err(|_| Error::corrupt(format!("secret {name} does not contain variables")))?;
-        variables.extend(stored.into_iter().map(|(key, value)| (key, value.into())));
+        secrets.extend(stored.into_iter().map(|(key, value)| (key, value.into())));
     }
+    let mut variables = of_ticket(app, card, secrets).await?;
+    for (key, value) in inputs {
+        match input(app, key, value).await? {
+            Some(value) => variables.insert(key.clone(), value.into()),
+            // The person who entered this input may have been erased. The stored input then does
+            // not exist any more. An API call that needs this input fails, and the ticket contains
+            // the reason.
+            None => variables.remove(key),
+        };
+    }
+    Ok(variables)
+}
+
+/// Adds the form fields, the outputs of nodes and data of the ticket to the given variables. The result contains
+/// the secret values of the client only if `variables` contains them.
+pub async fn of_ticket(
+    app: &App,
+    card: &TicketCard,
+    mut variables: Variables,
+) -> Result<Variables, Error> {
+    let Some(opened) = &card.ticket.opened else {
+        return Ok(variables);
+    };
     let workflow = app
         .configuration
         .workflow(opened.workflow, opened.workflow_version)
@@ -190,15 +213,6 @@ pub async fn variables(
             .into_iter()
             .map(|(key, value)| (key.to_owned(), value.into())),
     );
-    for (key, value) in inputs {
-        match input(app, key, value).await? {
-            Some(value) => variables.insert(key.clone(), value.into()),
-            // The person who entered this input may have been erased. The stored input then does
-            // not exist any more. An API call that needs this input fails, and the ticket contains
-            // the reason.
-            None => variables.remove(key),
-        };
-    }
     Ok(variables)
 }
 

@@ -252,6 +252,8 @@ async fn detail(request: &Asked, stream: &str, state: &Execution) -> ApiResult {
         .parameters
         .as_ref()
         .map_or(Value::Null, |parameters| parameters.value.clone());
+    let form = state.form.as_ref();
+    body["form"] = form.map_or(Value::Null, |form| form.value.clone());
     body["tested"] = json!(requested.map(|one| &one.tested));
     body["script_body"] = json!(requested.map(|one| &one.body));
     let (mut output, mut rejected_by) = (Value::Null, Value::Null);

@@ -11,7 +11,8 @@ use domain::automation::execution::{
 };
 use domain::automation::steps::{self, AccountState, RUN, UNLOCK, after_reading};
 use domain::intent::Due;
-use domain::ticket::Ticket;
+use domain::ticket::{Status, Ticket};
+use events::Moment;
 use events::execution::{APPROVAL, Outcome};
 use events::script::{Action, Body, Level, Limits};
 use infra::Error;
@@ -19,7 +20,7 @@ use infra::accounts::{AccountsError, Server};
 use infra::sandbox::{Ended, Job, Run};
 
 use crate::App;
-use crate::app::automation::executions::{self, PLATFORM, id_of, waits};
+use crate::app::automation::executions::{self, PLATFORM, id_of};
 use crate::queue::runner::{self, Outgoing, Prepared, Sent, Start, Transport};
 
 /// The first pause in milliseconds before the desk looks at a running script again. Each further pause is half as
@@ -27,6 +28,11 @@ use crate::queue::runner::{self, Outgoing, Prepared, Sent, Start, Transport};
 const LOOK_FIRST_MS: i64 = 100;
 /// The longest pause in milliseconds before the desk looks at a running script again.
 const LOOK_MAX_MS: i64 = 10_000;
+/// The pause in milliseconds before the desk looks again whether a ticket is still suspended.
+const SUSPENDED_MS: i64 = 30_000;
+/// Longest time in milliseconds from the preparation of a request to the request. It is shorter than a lease, so no
+/// other worker can have the lease of the same attempt.
+const LATEST_MS: i64 = 20_000;
 /// Maximum duration of the start of a shell script. The script itself may run longer.
 const START_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time in milliseconds that the sandbox has to end a script after its maximum duration.
@@ -101,7 +107,9 @@ impl Outgoing for Execution {
         let Some(recorded) = executions::record_outcome(app, stream, self, &meta).await? else {
             return Ok(());
         };
-        app.sandbox.remove(id_of(stream)).await?;
+        if let Err(error) = app.sandbox.remove(id_of(stream)).await {
+            tracing::warn!(%error, stream, "the files of a script were not deleted");
+        }
         runner::close(app, stream, self, &Command::Close { recorded }).await
     }
 }
@@ -118,6 +126,7 @@ async fn prepare<'a>(
     if !requested.problem.is_empty() {
         return Ok(Err(steps::failed(&requested.problem)));
     }
+    let now = app.ledger.clock.now();
     let step = execution.step.as_str();
     let is_first = step == steps::first(&requested.body);
     if is_first {
@@ -125,12 +134,20 @@ async fn prepare<'a>(
             .ledger
             .load::<Ticket>(&requested.ticket.stream())
             .await?;
-        if !waits(&loaded.aggregate.0, requested.node, requested.round) {
+        let ticket = loaded.aggregate.0;
+        if !ticket.waits_for_people(requested.node, requested.round) {
             let reason = "the ticket no longer waits for the execution";
             return Ok(Err(ended(Outcome::Canceled, reason)));
         }
+        if ticket.status == Status::Suspended && now < execution.runs_until() {
+            return Ok(Err(Verdict::Poll {
+                step: step.into(),
+                task: String::new(),
+                after_ms: SUSPENDED_MS,
+                observed: "the ticket is suspended".into(),
+            }));
+        }
     }
-    let now = app.ledger.clock.now();
     if step != RUN && now >= execution.runs_until() {
         let reason = "the maximum duration of the script is over";
         return Ok(Err(ended(Outcome::TimedOut, reason)));
@@ -140,12 +157,21 @@ async fn prepare<'a>(
     };
     match &requested.body {
         Body::Steps { action, platform } => {
+            if executions::target(app, platform).await? != requested.target {
+                let reason = format!("the platform {platform} was changed after the request");
+                return Ok(Err(steps::failed(&reason)));
+            }
             account_step(app, step, *action, platform, &parameters).await
         }
         Body::Shell { .. } if step == RUN => {
-            let run = app.sandbox.read(id_of(stream)).await?;
             let is_late = now >= execution.runs_until().plus_ms(END_GRACE_MS);
-            Ok(Err(after_looking(&run, is_late, execution.attempts.made)))
+            match app.sandbox.read(id_of(stream)).await {
+                Ok(run) => Ok(Err(after_looking(&run, is_late, execution.attempts.made))),
+                Err(error) if is_late => Ok(Err(Verdict::Unknown {
+                    reason: format!("the run of the script cannot be read: {error}"),
+                })),
+                Err(error) => Err(error),
+            }
         }
         Body::Shell {
             content,
@@ -160,7 +186,7 @@ async fn prepare<'a>(
             let job = job(stream, content, parameters, *limits, left);
             let begin: Start<Execution> = |attempt, until| Command::Begin { attempt, until };
             Ok(Ok(Prepared::Other {
-                request: Box::new(ScriptStart(job)),
+                request: Box::new(ScriptStart { job, prepared: now }),
                 start: Some(begin),
             }))
         }
@@ -217,6 +243,7 @@ async fn account_step<'a>(
             server,
             account,
             step: step.to_owned(),
+            prepared: app.ledger.clock.now(),
         }),
         // Each step may be repeated, so its start is not stored.
         start: None,
@@ -228,6 +255,8 @@ struct AccountStep {
     server: Server,
     account: String,
     step: String,
+    /// The time at which the step was prepared.
+    prepared: Moment,
 }
 
 #[async_trait]
@@ -249,6 +278,9 @@ impl Transport for AccountStep {
     }
 
     async fn send(self: Box<Self>, app: &App) -> Sent {
+        if let Some(late) = late(app, self.prepared) {
+            return (None, late, POLICY);
+        }
         let (server, account) = (&self.server, &self.account);
         let verdict = if self.step == UNLOCK {
             match app.accounts.unlock(server, account).await {
@@ -266,6 +298,13 @@ impl Transport for AccountStep {
     }
 }
 
+/// Returns a verdict if too much time has passed since a request was prepared. After a long pause of this process,
+/// another worker may have made the attempt already, so the request must not be sent.
+fn late(app: &App, prepared: Moment) -> Option<Verdict> {
+    let waited_ms = app.ledger.clock.now().0 - prepared.0;
+    (waited_ms > LATEST_MS).then(|| Verdict::retry("the process paused before the request"))
+}
+
 fn refused(error: AccountsError) -> Verdict {
     match error {
         AccountsError::Unavailable(reason) => Verdict::retry(reason),
@@ -274,7 +313,11 @@ fn refused(error: AccountsError) -> Verdict {
 }
 
 /// The start of a shell script in a sandbox.
-struct ScriptStart(Job);
+struct ScriptStart {
+    job: Job,
+    /// The time at which the start was prepared.
+    prepared: Moment,
+}
 
 #[async_trait]
 impl Transport for ScriptStart {
@@ -291,14 +334,18 @@ impl Transport for ScriptStart {
     }
 
     async fn send(self: Box<Self>, app: &App) -> Sent {
-        let verdict = match app.sandbox.start(&self.0).await {
+        if let Some(late) = late(app, self.prepared) {
+            return (None, late, POLICY);
+        }
+        let verdict = match app.sandbox.start(&self.job).await {
             Ok(()) => Verdict::Poll {
                 step: RUN.into(),
                 task: String::new(),
                 after_ms: LOOK_FIRST_MS,
                 observed: "the script was started".into(),
             },
-            Err(error) => steps::failed(&format!("the script was not started: {error}")),
+            // The sandbox has started nothing, so another attempt cannot start the script twice.
+            Err(error) => Verdict::retry(format!("the script was not started: {error}")),
         };
         (None, verdict, POLICY)
     }
@@ -378,6 +425,11 @@ fn after_end(end: &Ended) -> Verdict {
     if let Some(code) = end.exit_code {
         outputs.insert(EXIT_CODE.into(), code.to_string());
         outputs.insert(OBSERVED.into(), format!("exit code {code}"));
+    }
+    if end.is_lost {
+        outputs.insert(OUTCOME.into(), name(Outcome::Unknown).into());
+        let reason = "the sandbox was killed before the script reported its end".into();
+        return Verdict::Failed { reason, outputs };
     }
     let (outcome, reason) = if !end.problem.is_empty() {
         (Outcome::Failed, end.problem.clone())

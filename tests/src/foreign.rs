@@ -1,14 +1,14 @@
-//! Installs and starts programs of other vendors, such as a mail relay, for the process tests.
+//! This module installs and starts programs of other vendors, such as a mail relay or an LDAP server.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use tests::process::{Process, root};
+use crate::process::{Process, root};
 
 /// Installs the programs of other vendors if they are not installed yet. Returns the path of the directory
 /// with the programs.
-pub(crate) fn installed() -> PathBuf {
+pub fn installed() -> PathBuf {
     let status = Command::new(root().join("tests/foreign/install"))
         .status()
         .expect("the installation runs");
@@ -17,7 +17,7 @@ pub(crate) fn installed() -> PathBuf {
 }
 
 /// Starts a program. Everything that the program prints is appended to the file `output`.
-pub(crate) fn spawn(command: &mut Command, output: &Path) -> Process {
+pub fn spawn(command: &mut Command, output: &Path) -> Process {
     let file = File::options()
         .create(true)
         .append(true)

@@ -1,0 +1,1330 @@
+//! This test simulates executions. An execution is one run of a script for a node of a ticket. Each run of the
+//! test has three executions, and each execution belongs to a ticket of its own.
+//!
+//! Directories do not answer, refuse requests, and lose responses. Sandboxes lose running scripts or forget
+//! them. People approve, reject and change parameters, and some of them decide about an outdated version.
+//! Tickets are suspended, move on, or end. Messages of the queue arrive late, twice, or never. The desk can
+//! crash between any two steps, and it can restart without its views (stored tables).
+//!
+//! The simulation uses the decisions and deadlines of the real code, the real tickets, and the directory and
+//! the sandbox in memory. It repeats the steps of the real runner: load the execution, prepare the attempt,
+//! take the lease (the exclusive right to make the attempt), store the start, send the request, store the
+//! result, and close the execution.
+//!
+//! Every execution must end in time, and it must have exactly the expected deadline until it is closed. A shell
+//! script must start at most once. A request must be sent only with parameters that another person approved.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use domain::attempt::{Report, Verdict};
+use domain::automation::execution::{
+    Command, End, Execution, OUTCOME, POLICY, Rejection, is_done, name,
+};
+use domain::automation::steps::{self, AccountState, READ, RUN, UNLOCK};
+use domain::ticket::{self, Open, Ticket};
+use domain::{DecideError, Decider};
+use events::execution::{APPROVAL, ATTEMPT, ExecutionEvent, Outcome, Requested};
+use events::script::{Action, Body, Level, Limits};
+use events::{Entry, Event as _, Moment, NodeId, PersonId, Personal, Remark, TicketSn};
+use functions::queue::runner::Outgoing;
+use infra::accounts::memory::Memory as Directory;
+use infra::accounts::{Accounts as _, AccountsError, Protection, Server};
+use infra::sandbox::memory::{Memory as Sandbox, ended};
+use infra::sandbox::{Ended, Job, Run, Sandbox as _};
+use serde_json::json;
+
+use crate::scheduler::{Dice, run_to_end};
+use crate::{Company, FORKED};
+
+const SEEDS: u64 = 10_000;
+/// Number of executions in one run.
+const EXECUTIONS: usize = 3;
+/// Maximum number of steps of one run.
+const STEPS_MAX: usize = 5_000;
+/// The node of the workflow at which a person fills in a form. The executions do the work of this node.
+const NODE: NodeId = NodeId(6);
+/// Time in milliseconds after which the desk tries again to process a deadline or a message after a crash.
+const AGAIN_MS: i64 = 30_000;
+/// Duration of a lease in milliseconds, as in the real runner.
+const LEASE_MS: i64 = 30_000;
+/// Maximum duration of a pause of a worker before it sends its request, in milliseconds. The pause is shorter
+/// than a lease.
+const PAUSE_MS: usize = 25_000;
+/// Maximum duration of a pause of a worker between its request and the storage of the result, in milliseconds.
+const LONG_PAUSE_MS: usize = 90_000;
+/// Time in milliseconds after which the start of a shell script counts as interrupted, as in the real code.
+const START_MS: i64 = 35_000;
+/// The shortest and the longest pause in milliseconds between two looks at a running script, as in the real
+/// code.
+const LOOK_FIRST_MS: i64 = 100;
+const LOOK_MAX_MS: i64 = 10_000;
+/// Time in milliseconds that the sandbox has to end a script after its maximum duration, as in the real code.
+const END_GRACE_MS: i64 = 20_000;
+/// Longest time in milliseconds from the preparation of a start to the start, as in the real code.
+const LATEST_MS: i64 = 20_000;
+/// The pause in milliseconds before the desk looks again whether a ticket is suspended, as in the real code.
+const SUSPENDED_MS: i64 = 30_000;
+/// Maximum duration of each execution, in milliseconds.
+const TIMEOUT_MS: i64 = 120_000;
+/// Time in milliseconds after which a request for approval expires.
+const APPROVAL_MS: i64 = 30 * 60_000;
+/// Additional time in milliseconds for crashes, lost messages and pauses. An execution must end and must be
+/// closed within this time after the time that its deadline defines.
+const SLACK_MS: i64 = 20 * 60_000;
+/// Maximum time in milliseconds between two random changes outside of the desk.
+const TICK_MS: usize = 120_000;
+
+const REQUESTER: &str = "p-lisi";
+/// The people who may approve. The list contains the requester, so that the decider itself must reject an
+/// approval by the requester.
+const APPROVERS: [&str; 3] = ["p-wangwu", "p-zhaoliu", REQUESTER];
+/// The people who try to approve, reject and change parameters.
+const PEOPLE: [&str; 4] = ["p-wangwu", "p-zhaoliu", REQUESTER, "p-other"];
+const ACCOUNTS: [&str; 2] = ["lisi", "lisi2"];
+
+/// The reason for which the third test expects failures.
+const OUTDATED_SCRIPT: &str = "a script is started with parameters that are not approved";
+
+static COMPANY: LazyLock<Company> = LazyLock::new(Company::new);
+
+/// A deadline that the check must miss. The changes that set this deadline are removed from all events of the
+/// given types.
+#[derive(Clone, Copy)]
+struct Removed {
+    events: &'static [&'static str],
+    deadline: &'static str,
+}
+
+/// The stream of one execution: its events, its state and the times of its deadlines.
+#[derive(Default)]
+struct Stream {
+    events: Vec<ExecutionEvent>,
+    state: Execution,
+    deadlines: BTreeMap<Cow<'static, str>, Moment>,
+}
+
+impl Stream {
+    fn add(&mut self, event: ExecutionEvent, removed: Option<Removed>) {
+        self.state.evolve(&event);
+        self.change_deadlines(&event, removed);
+        self.events.push(event);
+    }
+
+    fn change_deadlines(&mut self, event: &ExecutionEvent, removed: Option<Removed>) {
+        for change in event.deadlines() {
+            let is_removed = removed.is_some_and(|removed| {
+                removed.events.contains(&event.kind()) && change.id == removed.deadline
+            });
+            match change.due {
+                Some(_) if is_removed => None,
+                Some(due) => self.deadlines.insert(change.id, due),
+                None => self.deadlines.remove(&change.id),
+            };
+        }
+    }
+
+    /// Computes the deadlines again from all events, as after a loss of the views (stored tables).
+    fn rebuild(&mut self, removed: Option<Removed>) {
+        self.deadlines.clear();
+        let events = std::mem::take(&mut self.events);
+        for event in &events {
+            self.change_deadlines(event, removed);
+        }
+        self.events = events;
+    }
+
+    /// Returns the deadlines that the stream must have in its current state.
+    fn expected(&self) -> BTreeMap<Cow<'static, str>, Moment> {
+        let state = &self.state;
+        let expected = match (&state.end, state.expires) {
+            _ if state.is_closed || state.requested.is_none() => None,
+            (Some(End::Completed(completed)), _) => Some((ATTEMPT, completed.due)),
+            (Some(End::Rejected(rejected)), _) => Some((ATTEMPT, rejected.due)),
+            (Some(End::Expired(expired)), _) => Some((ATTEMPT, expired.due)),
+            (None, Some(expires)) => Some((APPROVAL, expires)),
+            (None, None) => Some((ATTEMPT, state.attempts.due)),
+        };
+        expected
+            .map(|(id, due)| (Cow::Borrowed(id), due))
+            .into_iter()
+            .collect()
+    }
+}
+
+/// One execution with its ticket, and the data that the check compares with the events.
+struct Lane {
+    is_shell: bool,
+    needs_approval: bool,
+    /// False if nobody decides about the execution, so that the request for approval expires.
+    has_people: bool,
+    /// The reason why the script cannot be executed. The text is empty if the script can be executed.
+    problem: &'static str,
+    ticket: Ticket,
+    /// The ids of the commands of the desk that the ticket has stored.
+    recorded: BTreeSet<&'static str>,
+    stream: Stream,
+    /// The attempt and the end of the newest lease (the exclusive right to make the attempt).
+    lease: Option<(u32, Moment)>,
+    /// For each deadline that was reached: its time, and the time at which it fires again.
+    woken: BTreeMap<Cow<'static, str>, (Moment, Moment)>,
+    /// The fingerprint that people have read last.
+    seen: String,
+    /// The approved fingerprint with the approved account. `None` if no approval is valid.
+    approved: Option<(String, String)>,
+    editors: BTreeSet<PersonId>,
+    /// The time at which the newest request for approval expires.
+    expires: Moment,
+    starts: u32,
+    ended_at: Option<Moment>,
+    closed_at: Option<Moment>,
+}
+
+impl Lane {
+    fn new(number: usize, dice: &mut Dice) -> Self {
+        let problem = ["", "the parameter `account` is missing"][usize::from(dice.below(20) == 0)];
+        let mut lane = Self {
+            is_shell: dice.below(2) == 0,
+            needs_approval: dice.below(2) == 0 && problem.is_empty(),
+            has_people: dice.below(4) > 0,
+            problem,
+            ticket: Ticket::default(),
+            recorded: BTreeSet::new(),
+            stream: Stream::default(),
+            lease: None,
+            woken: BTreeMap::new(),
+            seen: String::new(),
+            approved: None,
+            editors: BTreeSet::new(),
+            expires: Moment(0),
+            starts: 0,
+            ended_at: None,
+            closed_at: None,
+        };
+        let open = Open {
+            sn: sn(number),
+            id: i64::try_from(number).expect("small"),
+            service: FORKED,
+            creator: REQUESTER.into(),
+            form: vec![Entry::new("title", "t")],
+            ..Open::default()
+        };
+        lane.act(&ticket::Command::Open(Box::new(open)))
+            .expect("an opened ticket");
+        assert!(
+            lane.ticket.waits_for_people(NODE, 1),
+            "the node waits for a person"
+        );
+        lane
+    }
+
+    /// Executes a command of the ticket.
+    fn act(&mut self, command: &ticket::Command) -> Result<(), ticket::Rejection> {
+        match self.ticket.decide(command, &COMPANY.0) {
+            Ok(events) => {
+                events.iter().for_each(|event| self.ticket.evolve(event));
+                Ok(())
+            }
+            Err(DecideError::Rejected(rejection)) => Err(rejection),
+            Err(DecideError::Needs(lookups)) => panic!("the context has no {lookups:?}"),
+        }
+    }
+
+    /// Executes a command of the ticket that the desk sends with a fixed command id. The ticket ignores a
+    /// second command with the same id.
+    fn act_once(
+        &mut self,
+        id: &'static str,
+        command: &ticket::Command,
+    ) -> Result<(), ticket::Rejection> {
+        if !self.recorded.contains(id) {
+            self.act(command)?;
+            self.recorded.insert(id);
+        }
+        Ok(())
+    }
+
+    /// Returns an English text if the event must not happen in the current state.
+    fn violation(&self, event: &ExecutionEvent) -> Option<&'static str> {
+        let state = &self.stream.state;
+        if state.is_closed {
+            return Some("an event follows after the execution was closed");
+        }
+        match event {
+            ExecutionEvent::Approved(approved) => {
+                let by = approved.by.as_str();
+                let may_approve = APPROVERS.contains(&by)
+                    && by != REQUESTER
+                    && !self.editors.contains(&approved.by);
+                let current = fingerprint(&account_of(state), state.expires);
+                (!may_approve || approved.fingerprint != current)
+                    .then_some("a wrong person or a wrong fingerprint is accepted")
+            }
+            ExecutionEvent::AttemptStarted(_)
+            | ExecutionEvent::AttemptFailed(_)
+            | ExecutionEvent::PollScheduled(_)
+                if !self.is_allowed() =>
+            {
+                Some("an attempt is stored without an approval")
+            }
+            ExecutionEvent::Completed(_) if !self.is_allowed() => {
+                Some("an outcome is stored without an approval")
+            }
+            ExecutionEvent::Completed(_)
+            | ExecutionEvent::Rejected(_)
+            | ExecutionEvent::Expired(_)
+                if state.end.is_some() =>
+            {
+                Some("an execution ends twice")
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns true if the execution needs no approval or is approved.
+    fn is_allowed(&self) -> bool {
+        !self.needs_approval || self.approved.is_some()
+    }
+
+    fn add(&mut self, event: ExecutionEvent, removed: Option<Removed>, now: Moment) {
+        match &event {
+            ExecutionEvent::Requested(requested) => {
+                self.expires = requested.expires.unwrap_or_default();
+            }
+            ExecutionEvent::ParametersChanged(changed) => {
+                self.approved = None;
+                self.editors.insert(changed.by.clone());
+                self.expires = changed.expires;
+            }
+            ExecutionEvent::Approved(approved) => {
+                let account = account_of(&self.stream.state);
+                self.approved = Some((approved.fingerprint.clone(), account));
+            }
+            ExecutionEvent::Completed(_)
+            | ExecutionEvent::Rejected(_)
+            | ExecutionEvent::Expired(_) => self.ended_at = Some(now),
+            ExecutionEvent::Closed(_) => self.closed_at = Some(now),
+            _ => {}
+        }
+        self.stream.add(event, removed);
+    }
+}
+
+/// The request of one attempt.
+#[derive(Clone, Debug)]
+enum Request {
+    Account,
+    Start(Job),
+}
+
+/// The progress of a worker within one attempt.
+#[derive(Clone, Debug)]
+enum Phase {
+    Prepared,
+    /// The worker has the lease (the exclusive right to make the attempt). The start is stored if necessary.
+    Leased,
+    Sent(Verdict),
+}
+
+/// A worker that makes one attempt of an execution.
+#[derive(Clone, Debug)]
+struct Worker {
+    /// The index of the execution.
+    at: usize,
+    attempt: u32,
+    /// The state that the worker loaded.
+    state: Execution,
+    request: Request,
+    /// The time at which the request was prepared.
+    prepared: Moment,
+    phase: Phase,
+}
+
+#[derive(Clone, Debug)]
+enum Message {
+    /// Random changes outside of the desk happen.
+    Tick,
+    /// A rule acts at the node of the ticket with this index.
+    Evaluate(usize),
+    /// The execution with this index has reached a deadline.
+    Due(usize, Cow<'static, str>),
+    /// A worker continues after a pause.
+    Continue(Box<Worker>),
+}
+
+#[derive(Default)]
+struct Totals {
+    crashes: u64,
+    parked: u64,
+    pauses: u64,
+    restarts: u64,
+    approvals: u64,
+    changes: u64,
+    scripts: u64,
+    unlocks: u64,
+}
+
+impl Totals {
+    fn add(&mut self, other: &Self) {
+        self.crashes += other.crashes;
+        self.parked += other.parked;
+        self.pauses += other.pauses;
+        self.restarts += other.restarts;
+        self.approvals += other.approvals;
+        self.changes += other.changes;
+        self.scripts += other.scripts;
+        self.unlocks += other.unlocks;
+    }
+}
+
+struct World {
+    dice: Dice,
+    now: Moment,
+    lanes: Vec<Lane>,
+    /// The messages of the queue. Each entry contains the time of the message, its number and the message.
+    queue: Vec<(Moment, u64, Message)>,
+    number: u64,
+    directory: Directory,
+    server: Server,
+    sandbox: Sandbox,
+    /// Number of locks that were set so far. The number of a lock is the time in its state.
+    locks: u64,
+    /// The locks that the desk removed: the account and the number of the lock.
+    unlocked: BTreeSet<(String, String)>,
+    /// Probability of a fault in a request, in percent.
+    faults: usize,
+    /// True if workers also pause before they take the lease and in the first request to a directory.
+    is_slow: bool,
+    removed: Option<Removed>,
+    totals: Totals,
+    /// An English text about the first violated rule. `None` if no rule is violated.
+    failure: Option<String>,
+}
+
+/// An English text that explains why a simulated run failed.
+#[derive(Debug)]
+struct Failure(String);
+
+fn sn(number: usize) -> TicketSn {
+    TicketSn(format!("REQ{number}"))
+}
+
+/// Returns a text that identifies everything that an approval covers. The real fingerprint is a hash.
+fn fingerprint(account: &str, expires: Option<Moment>) -> String {
+    format!("{account} until {expires:?}")
+}
+
+fn account_of(state: &Execution) -> String {
+    let parameters = state.parameters.as_ref();
+    let account = parameters.and_then(|parameters| parameters.value["account"].as_str());
+    account.unwrap_or_default().to_owned()
+}
+
+fn personal(account: &str) -> Personal {
+    Personal::new(REQUESTER.into(), json!({ "account": account }))
+}
+
+/// Returns the verdict that ends an execution with an outcome and no effect.
+fn without_effect(outcome: Outcome, reason: &str) -> Verdict {
+    Verdict::Failed {
+        reason: reason.to_owned(),
+        outputs: [(OUTCOME.to_owned(), name(outcome).to_owned())].into(),
+    }
+}
+
+/// Returns the verdict of a look at a run of a shell script.
+fn after_looking(run: &Run, is_late: bool, looks: u32) -> Verdict {
+    match run {
+        Run::Running if is_late => Verdict::Unknown {
+            reason: "the script did not end".into(),
+        },
+        Run::Running => {
+            let pause = LOOK_FIRST_MS << looks.min(7);
+            Verdict::poll(RUN, "", pause.min(LOOK_MAX_MS))
+        }
+        Run::Missing | Run::Lost => Verdict::Unknown {
+            reason: "the run is lost".into(),
+        },
+        Run::Ended(end) if end.is_timed_out => without_effect(Outcome::TimedOut, "too slow"),
+        Run::Ended(end) if end.is_exceeded => without_effect(Outcome::ResourceExceeded, "too big"),
+        Run::Ended(end) if end.exit_code == Some(0) => Verdict::Succeeded {
+            outputs: BTreeMap::new(),
+        },
+        Run::Ended(_) => steps::failed("the script failed"),
+    }
+}
+
+impl World {
+    fn new(seed: u64, removed: Option<Removed>, is_slow: bool) -> Self {
+        let mut dice = Dice::new(seed);
+        let faults = [0, 10, 40, 90][dice.below(4)];
+        let lanes = (0..EXECUTIONS)
+            .map(|number| Lane::new(number, &mut dice))
+            .collect();
+        let server = Server {
+            host: "ldap.example.com".into(),
+            port: 636,
+            protection: Protection::Tls,
+            base: "dc=example,dc=com".into(),
+            attribute: "uid".into(),
+            user: "cn=desk".into(),
+            password: "secret".into(),
+            timeout: Duration::from_secs(8),
+        };
+        let mut world = Self {
+            dice,
+            now: Moment(1_000),
+            lanes,
+            queue: Vec::new(),
+            number: 0,
+            directory: Directory::default(),
+            server,
+            sandbox: Sandbox::default(),
+            locks: 0,
+            unlocked: BTreeSet::new(),
+            faults,
+            is_slow,
+            removed,
+            totals: Totals::default(),
+            failure: None,
+        };
+        for account in ACCOUNTS {
+            match world.dice.below(8) {
+                0 => {}
+                1 => world.directory.set(account, AccountState::NotLocked),
+                2 => world
+                    .directory
+                    .set(account, AccountState::LockedByAdministrator),
+                3 => world.directory.set(account, AccountState::Ambiguous),
+                _ => world.lock(account),
+            }
+        }
+        world.push(0, Message::Tick);
+        for at in 0..EXECUTIONS {
+            world.send(Message::Evaluate(at));
+        }
+        world
+    }
+
+    fn fail(&mut self, text: &str) {
+        self.failure.get_or_insert_with(|| text.to_owned());
+    }
+
+    fn percent(&mut self, percent: usize) -> bool {
+        self.dice.below(100) < percent
+    }
+
+    fn ms(&mut self, bound: usize) -> i64 {
+        i64::try_from(self.dice.below(bound)).unwrap_or(0)
+    }
+
+    fn crashes(&mut self) -> bool {
+        let crashes = self.percent(5);
+        self.totals.crashes += u64::from(crashes);
+        crashes
+    }
+
+    fn push(&mut self, after_ms: i64, message: Message) {
+        self.number += 1;
+        let due = self.now.plus_ms(after_ms);
+        self.queue.push((due, self.number, message));
+    }
+
+    /// Adds a message to the queue. At random, the message arrives late or twice. At random, the message is
+    /// parked: it never arrives.
+    fn send(&mut self, message: Message) {
+        if self.percent(2) {
+            self.totals.parked += 1;
+            return;
+        }
+        let copies = 1 + usize::from(self.percent(10));
+        for _ in 0..copies {
+            let is_late = self.percent(10);
+            let late_ms = self.ms(if is_late { 60_000 } else { 5 });
+            self.push(late_ms, message.clone());
+        }
+    }
+
+    /// Sets a new lock on an account, as after too many wrong passwords.
+    fn lock(&mut self, account: &str) {
+        self.locks += 1;
+        let state = AccountState::Locked(self.locks.to_string());
+        self.directory.set(account, state);
+    }
+
+    /// Returns the time, the index of the execution and the id of the earliest deadline. A deadline that has
+    /// fired already is returned with the time at which it fires again.
+    fn earliest_deadline(&self) -> Option<(Moment, usize, Cow<'static, str>)> {
+        let of_all = self.lanes.iter().enumerate().flat_map(|(at, lane)| {
+            lane.stream.deadlines.iter().map(move |(id, due)| {
+                let again = lane.woken.get(id).filter(|(of, _)| of == due);
+                (again.map_or(*due, |(_, again)| *again), at, id.clone())
+            })
+        });
+        of_all.min()
+    }
+
+    /// Continues with the next deadline or the next message. Returns false if neither a deadline nor a message
+    /// is left.
+    fn advance(&mut self) -> bool {
+        let deadline = self.earliest_deadline();
+        let is_idle = self
+            .queue
+            .iter()
+            .all(|(_, _, message)| matches!(message, Message::Tick));
+        if deadline.is_none() && is_idle {
+            return false;
+        }
+        let times = self.queue.iter().enumerate();
+        let queued = times
+            .map(|(index, (due, number, _))| (*due, *number, index))
+            .min();
+        match (queued, deadline) {
+            (queued, Some((due, at, id))) if queued.is_none_or(|(first, ..)| due < first) => {
+                self.now = self.now.max(due);
+                let lane = &mut self.lanes[at];
+                let set = lane.stream.deadlines[&id];
+                let again = self.now.plus_ms(AGAIN_MS);
+                lane.woken.insert(id.clone(), (set, again));
+                self.send(Message::Due(at, id));
+            }
+            (Some((due, _, index)), _) => {
+                self.now = self.now.max(due);
+                self.weather();
+                // The restart in the function `weather` can remove messages. The message then arrives later.
+                if index < self.queue.len() && self.queue[index].0 == due {
+                    let (_, _, message) = self.queue.swap_remove(index);
+                    self.process(message);
+                }
+            }
+            (None, _) => {}
+        }
+        true
+    }
+
+    fn process(&mut self, message: Message) {
+        match message {
+            Message::Tick => {
+                let after_ms = 1 + self.ms(TICK_MS);
+                self.push(after_ms, Message::Tick);
+            }
+            Message::Evaluate(at) => self.evaluate(at),
+            Message::Due(at, id) => {
+                if id == APPROVAL {
+                    let expire = Command::Expire { at: self.now };
+                    self.execute_for_desk(at, &expire);
+                    if self.crashes() {
+                        return;
+                    }
+                }
+                self.step(at);
+            }
+            Message::Continue(worker) => self.work(worker),
+        }
+    }
+
+    /// Executes a command of an execution, and checks the events and the deadlines.
+    fn execute(&mut self, at: usize, command: &Command) -> Result<(), Rejection> {
+        let lane = &mut self.lanes[at];
+        let events = match lane.stream.state.decide(command, &()) {
+            Ok(events) => events,
+            Err(DecideError::Rejected(rejection)) => return Err(rejection),
+            Err(DecideError::Needs(needs)) => match needs.into_iter().next() {
+                Some(nothing) => match nothing {},
+                None => Vec::new(),
+            },
+        };
+        let mut violation = None;
+        for event in events {
+            violation = violation.or_else(|| lane.violation(&event));
+            lane.add(event, self.removed, self.now);
+        }
+        let expected = lane.stream.expected();
+        let deadlines = (lane.stream.deadlines != expected)
+            .then(|| format!("{:?}, not {expected:?}", lane.stream.deadlines));
+        if let Some(text) = violation {
+            self.fail(text);
+        }
+        if let Some(deadlines) = deadlines {
+            self.fail(&format!("wrong deadlines: {deadlines}"));
+        }
+        Ok(())
+    }
+
+    /// Executes a command that the desk itself sends. Returns false if the effect of the command is already
+    /// stored.
+    fn execute_for_desk(&mut self, at: usize, command: &Command) -> bool {
+        match self.execute(at, command) {
+            Ok(()) => true,
+            Err(rejection) => {
+                if !<Execution as Outgoing>::is_repeated(&rejection) {
+                    self.fail(&format!("a command of the desk is rejected: {rejection}"));
+                }
+                false
+            }
+        }
+    }
+
+    fn evaluate(&mut self, at: usize) {
+        if !self.lanes[at].ticket.waits_for_people(NODE, 1) {
+            return;
+        }
+        let command = Command::Request(Box::new(self.requested(at)));
+        self.execute_for_desk(at, &command);
+        if self.crashes() {
+            self.push(AGAIN_MS, Message::Evaluate(at));
+            return;
+        }
+        self.step(at);
+    }
+
+    fn requested(&self, at: usize) -> Requested {
+        let lane = &self.lanes[at];
+        let body = if lane.is_shell {
+            Body::Shell {
+                content: "df -h".into(),
+                level: Level::Network,
+                limits: limits(),
+            }
+        } else {
+            Body::Steps {
+                action: Action::UnlockAccount,
+                platform: "company_directory".into(),
+            }
+        };
+        let expires = lane.needs_approval.then(|| self.now.plus_ms(APPROVAL_MS));
+        let approvers: &[&str] = if lane.needs_approval { &APPROVERS } else { &[] };
+        Requested {
+            ticket: sn(at),
+            node: NODE,
+            name: "fill".into(),
+            round: 1,
+            cause: format!("ticket-REQ{at}:5"),
+            rule: "rule".into(),
+            tested: Vec::new(),
+            script: "script".into(),
+            version: "1".into(),
+            body,
+            requester: REQUESTER.into(),
+            target: String::new(),
+            accepts: Vec::new(),
+            parameters: Box::new(personal(ACCOUNTS[0])),
+            fingerprint: fingerprint(ACCOUNTS[0], expires),
+            approvers: approvers.iter().map(|name| PersonId::from(*name)).collect(),
+            form: Box::new(Personal::new(REQUESTER.into(), json!({}))),
+            timeout_ms: TIMEOUT_MS,
+            approval_ms: APPROVAL_MS,
+            problem: lane.problem.into(),
+            due: self.now,
+            expires,
+        }
+    }
+
+    /// Makes the next attempt of an execution if its time has come, or closes an ended execution.
+    fn step(&mut self, at: usize) {
+        let state = self.lanes[at].stream.state.clone();
+        let Some(attempts) = state.attempts() else {
+            return self.conclude(at);
+        };
+        if attempts.due > self.now {
+            return;
+        }
+        let attempt = attempts.next();
+        if let Some((verdict, _)) = state.interrupted() {
+            return self.record(at, attempt, verdict);
+        }
+        let request = match self.prepare(at, &state) {
+            Ok(request) => request,
+            Err(verdict) => {
+                if self.lease(at, attempt) {
+                    self.record(at, attempt, verdict);
+                }
+                return;
+            }
+        };
+        let worker = Box::new(Worker {
+            at,
+            attempt,
+            state,
+            request,
+            prepared: self.now,
+            phase: Phase::Prepared,
+        });
+        if self.is_slow && self.percent(50) {
+            // People act while the worker pauses.
+            for _ in 0..30 {
+                self.decide(at);
+            }
+            let bound = [5, PAUSE_MS][self.dice.below(2)];
+            return self.pause(worker, bound);
+        }
+        self.work(worker);
+    }
+
+    /// Returns the request of the next attempt. If the attempt needs no request, returns its verdict as an
+    /// error.
+    fn prepare(&self, at: usize, state: &Execution) -> Result<Request, Verdict> {
+        let Some(requested) = &state.requested else {
+            return Err(steps::failed("the execution is not requested"));
+        };
+        if !requested.problem.is_empty() {
+            return Err(steps::failed(&requested.problem));
+        }
+        let step = state.step.as_str();
+        let is_first = step == steps::first(&requested.body);
+        if is_first && !self.lanes[at].ticket.waits_for_people(NODE, 1) {
+            return Err(without_effect(Outcome::Canceled, "not needed"));
+        }
+        let is_suspended = self.lanes[at].ticket.status == ticket::Status::Suspended;
+        if is_first && is_suspended && self.now < state.runs_until() {
+            return Err(Verdict::poll(step, "", SUSPENDED_MS));
+        }
+        if step != RUN && self.now >= state.runs_until() {
+            return Err(without_effect(Outcome::TimedOut, "too late"));
+        }
+        match &requested.body {
+            Body::Steps { .. } => Ok(Request::Account),
+            Body::Shell { .. } if step == RUN => {
+                let run = run_to_end(self.sandbox.read(&at.to_string())).expect("a run");
+                let is_late = self.now >= state.runs_until().plus_ms(END_GRACE_MS);
+                Err(after_looking(&run, is_late, state.attempts.made))
+            }
+            Body::Shell { content, level, .. } => {
+                if run_to_end(self.sandbox.level()) < *level {
+                    return Err(steps::failed("the sandbox is too weak"));
+                }
+                let left_ms = state.runs_until().0 - self.now.0;
+                Ok(Request::Start(Job {
+                    id: at.to_string(),
+                    content: content.clone(),
+                    parameters: [("account".to_owned(), account_of(state))].into(),
+                    limits: limits(),
+                    timeout_ms: left_ms.unsigned_abs(),
+                }))
+            }
+        }
+    }
+
+    /// Takes the lease (the exclusive right to make the attempt). Returns false if another worker has it.
+    fn lease(&mut self, at: usize, attempt: u32) -> bool {
+        let now = self.now;
+        let lane = &mut self.lanes[at];
+        let is_taken = lane
+            .lease
+            .is_some_and(|(of, until)| of > attempt || of == attempt && until > now);
+        if !is_taken {
+            lane.lease = Some((attempt, now.plus_ms(LEASE_MS)));
+        }
+        !is_taken
+    }
+
+    /// Continues an attempt until it ends, until the desk crashes, or until the worker pauses.
+    fn work(&mut self, mut worker: Box<Worker>) {
+        loop {
+            let (phase, pause_ms) = match worker.phase.clone() {
+                Phase::Prepared => {
+                    if !self.begin(&worker) {
+                        return;
+                    }
+                    (Phase::Leased, PAUSE_MS)
+                }
+                Phase::Leased => (Phase::Sent(self.request(&worker)), LONG_PAUSE_MS),
+                Phase::Sent(verdict) => return self.record(worker.at, worker.attempt, verdict),
+            };
+            worker.phase = phase;
+            if self.crashes() {
+                return;
+            }
+            // People can change the parameters until the result of the first request to a directory is
+            // stored. Only the third test has a pause in this time.
+            let is_first = worker.attempt == 1 && matches!(worker.request, Request::Account);
+            if (self.is_slow || !is_first) && self.percent(5) {
+                return self.pause(worker, pause_ms);
+            }
+        }
+    }
+
+    fn pause(&mut self, worker: Box<Worker>, bound: usize) {
+        self.totals.pauses += 1;
+        let after_ms = self.ms(bound);
+        self.push(after_ms, Message::Continue(worker));
+    }
+
+    /// Takes the lease, and stores the start of a shell script. Returns false if another worker makes the
+    /// attempt.
+    fn begin(&mut self, worker: &Worker) -> bool {
+        if !self.lease(worker.at, worker.attempt) {
+            return false;
+        }
+        if matches!(worker.request, Request::Account) {
+            return true;
+        }
+        let begin = Command::Begin {
+            attempt: worker.attempt,
+            until: self.now.plus_ms(START_MS),
+        };
+        self.execute_for_desk(worker.at, &begin)
+    }
+
+    /// Sends the request of an attempt, and checks that the request is allowed.
+    fn request(&mut self, worker: &Worker) -> Verdict {
+        if self.now.0 - worker.prepared.0 > LATEST_MS {
+            return Verdict::retry("the process paused before the request");
+        }
+        let lane = &self.lanes[worker.at];
+        let account = account_of(&worker.state);
+        let sent = (worker.state.fingerprint.clone(), account.clone());
+        let is_allowed = !lane.needs_approval || lane.approved.as_ref() == Some(&sent);
+        // A slow worker may read the state of an account with old parameters. Its result is never stored.
+        let is_harmless = matches!(worker.request, Request::Account) && worker.state.step == READ;
+        // A step on a directory may be repeated: after a pause of more than a lease, two workers can make the same
+        // attempt. The start of a script must never be repeated.
+        let is_start = matches!(worker.request, Request::Start(_));
+        if lane.stream.state.end.is_some() && is_start {
+            self.fail("a request is sent after the execution has ended");
+        }
+        if !is_allowed && !is_harmless {
+            self.fail(match worker.request {
+                Request::Account => "a directory is used with parameters that are not approved",
+                Request::Start(_) => OUTDATED_SCRIPT,
+            });
+        }
+        let verdict = match &worker.request {
+            Request::Account => self.use_directory(&worker.state.step, &account),
+            Request::Start(job) => self.start(worker.at, job),
+        };
+        let duration_ms = 1 + self.ms(50);
+        self.now = self.now.plus_ms(duration_ms);
+        verdict
+    }
+
+    fn use_directory(&mut self, step: &str, account: &str) -> Verdict {
+        let before = run_to_end(self.directory.read(&self.server, account));
+        let changes = self.directory.changes().len();
+        let is_faulty = self.percent(self.faults);
+        let kind = if is_faulty { self.dice.below(8) } else { 9 };
+        match kind {
+            0..=4 => self
+                .directory
+                .fail(AccountsError::Unavailable("no answer".into())),
+            5 => self.directory.fail(AccountsError::Refused("no".into())),
+            _ => {}
+        }
+        let answer = if step == UNLOCK {
+            run_to_end(self.directory.unlock(&self.server, account))
+        } else {
+            run_to_end(self.directory.read(&self.server, account))
+        };
+        if self.directory.changes().len() > changes {
+            self.totals.unlocks += 1;
+            let is_new = match before {
+                Ok(AccountState::Locked(number)) => {
+                    self.unlocked.insert((account.to_owned(), number))
+                }
+                _ => false,
+            };
+            if !is_new || step != UNLOCK {
+                self.fail("a lock is removed twice, or is removed although it must stay");
+            }
+        }
+        match answer {
+            // The directory has done the request, but the response is lost.
+            _ if matches!(kind, 6 | 7) => Verdict::retry("the response is lost"),
+            Ok(AccountState::NotLocked) if step == UNLOCK => steps::after_unlocking(),
+            Ok(state) => steps::after_reading(step, &state),
+            Err(AccountsError::Unavailable(reason)) => Verdict::retry(reason),
+            Err(AccountsError::Refused(reason)) => steps::failed(&reason),
+        }
+    }
+
+    fn start(&mut self, at: usize, job: &Job) -> Verdict {
+        if self.percent(self.faults / 4) {
+            return Verdict::retry("the script was not started");
+        }
+        self.totals.scripts += 1;
+        self.lanes[at].starts += 1;
+        if self.lanes[at].starts > 1 {
+            self.fail("a script is started twice");
+        }
+        match run_to_end(self.sandbox.start(job)) {
+            Ok(()) => Verdict::poll(RUN, "", LOOK_FIRST_MS),
+            Err(error) => steps::failed(&error.to_string()),
+        }
+    }
+
+    /// Stores the result of an attempt. After the last attempt, closes the execution.
+    fn record(&mut self, at: usize, attempt: u32, verdict: Verdict) {
+        if self.crashes() {
+            return;
+        }
+        let report = Report {
+            attempt,
+            exchange: None,
+            status: None,
+            verdict,
+            policy: POLICY,
+            at: self.now,
+        };
+        let record = <Execution as Outgoing>::record(report);
+        if !self.execute_for_desk(at, &record) || self.crashes() {
+            return;
+        }
+        if self.lanes[at].stream.state.attempts().is_none() {
+            self.conclude(at);
+        }
+    }
+
+    /// Stores the outcome in the ticket, deletes the files of the script, and closes the execution.
+    fn conclude(&mut self, at: usize) {
+        if self.lanes[at].stream.state.is_closed {
+            return;
+        }
+        let Some(recorded) = self.record_outcome(at) else {
+            return;
+        };
+        if self.crashes() {
+            return;
+        }
+        run_to_end(self.sandbox.remove(&at.to_string())).expect("a removed run");
+        if self.crashes() {
+            return;
+        }
+        self.execute_for_desk(at, &Command::Close { recorded });
+    }
+
+    /// Stores the outcome in the ticket. Returns false if the ticket does not need the outcome, and `None` if
+    /// there is no outcome.
+    fn record_outcome(&mut self, at: usize) -> Option<bool> {
+        let lane = &mut self.lanes[at];
+        let outcome = match lane.stream.state.end.as_ref()? {
+            End::Completed(completed) => Some(completed.outcome),
+            End::Rejected(_) | End::Expired(_) => None,
+        };
+        let remark = ticket::Command::Remark {
+            by: PersonId::system(),
+            text: "the script was not executed".into(),
+            parent: None,
+            mentions: Vec::new(),
+            internal: true,
+        };
+        let fulfill = ticket::Command::Fulfill {
+            node: NODE,
+            round: 1,
+            form: Vec::new(),
+            remark: "the script was executed".into(),
+        };
+        Some(match outcome {
+            Some(Outcome::Canceled) => false,
+            Some(outcome) if is_done(outcome) => match lane.act_once("fulfill", &fulfill) {
+                Ok(()) => true,
+                Err(_) => lane.act_once("remark", &remark).is_ok(),
+            },
+            Some(_) => lane.act_once("remark", &remark).is_ok(),
+            None => {
+                lane.ticket.waits_for_people(NODE, 1) && lane.act_once("remark", &remark).is_ok()
+            }
+        })
+    }
+
+    /// Simulates random changes outside of the desk.
+    fn weather(&mut self) {
+        let at = self.dice.below(EXECUTIONS);
+        let account = ACCOUNTS[self.dice.below(ACCOUNTS.len())];
+        match self.dice.below(120) {
+            0..=3 => self.lock(account),
+            4 => self
+                .directory
+                .set(account, AccountState::LockedByAdministrator),
+            5..=12 => {
+                let run = self.end_of_a_script();
+                self.sandbox.end_all(&run);
+            }
+            13 => self.sandbox.forget(),
+            14 => self.sandbox.set_level(Level::Files),
+            15..=20 => self.sandbox.set_level(Level::Network),
+            21..=23 => self.change_ticket(at),
+            24 => self.restart(),
+            _ => {}
+        }
+        for at in 0..EXECUTIONS {
+            self.decide(at);
+        }
+    }
+
+    fn end_of_a_script(&mut self) -> Run {
+        match self.dice.below(7) {
+            0..=2 => ended(0, "done"),
+            3 => ended(3, ""),
+            4 => Run::Lost,
+            5 => Run::Ended(Ended {
+                is_timed_out: true,
+                ..Ended::default()
+            }),
+            _ => Run::Ended(Ended {
+                is_exceeded: true,
+                ..Ended::default()
+            }),
+        }
+    }
+
+    /// Suspends, resumes, continues or ends a ticket. The ticket can reject the change.
+    fn change_ticket(&mut self, at: usize) {
+        let by = PersonId::from("p-root");
+        let reason = String::from("r");
+        let command = match self.dice.below(6) {
+            0 => ticket::Command::Submit {
+                node: NODE,
+                by: COMPANY.approver(0),
+                form: Vec::new(),
+                reason: String::new(),
+            },
+            1 => ticket::Command::Terminate { by, reason },
+            2 | 3 => ticket::Command::Suspend { by, reason },
+            _ => ticket::Command::Resume { by, reason },
+        };
+        drop(self.lanes[at].act(&command));
+    }
+
+    /// Restarts the desk without its views and queues. All workers end. The desk computes the deadlines again
+    /// from the events, and processes the events of the tickets again.
+    fn restart(&mut self) {
+        self.totals.restarts += 1;
+        self.queue
+            .retain(|(_, _, message)| matches!(message, Message::Tick));
+        for at in 0..EXECUTIONS {
+            let lane = &mut self.lanes[at];
+            lane.lease = None;
+            lane.woken.clear();
+            lane.stream.rebuild(self.removed);
+            self.send(Message::Evaluate(at));
+        }
+    }
+
+    /// Simulates a person who reads, approves, rejects or changes an execution. The person can be wrong, and
+    /// the execution then rejects the command.
+    fn decide(&mut self, at: usize) {
+        let lane = &mut self.lanes[at];
+        if !lane.needs_approval || !lane.has_people {
+            return;
+        }
+        let by = PersonId::from(PEOPLE[self.dice.below(PEOPLE.len())]);
+        let now = self.now;
+        match self.dice.below(24) {
+            0..=3 => lane.seen.clone_from(&lane.stream.state.fingerprint),
+            4..=7 => {
+                let fingerprint = lane.seen.clone();
+                let approve = Command::Approve {
+                    by,
+                    fingerprint,
+                    at: now,
+                };
+                let is_approved = self.execute(at, &approve).is_ok();
+                self.totals.approvals += u64::from(is_approved);
+            }
+            8 if self.dice.below(3) == 0 => {
+                let reject = Command::Reject {
+                    by,
+                    reason: Remark::new("no"),
+                    at: now,
+                };
+                // A rejected command changes nothing.
+                let _ = self.execute(at, &reject);
+            }
+            9 => {
+                let account = ACCOUNTS[self.dice.below(ACCOUNTS.len())];
+                let expires = now.plus_ms(APPROVAL_MS);
+                let change = Command::ChangeParameters {
+                    by,
+                    parameters: personal(account),
+                    form: personal(account),
+                    fingerprint: fingerprint(account, Some(expires)),
+                    at: now,
+                    expires,
+                };
+                let is_changed = self.execute(at, &change).is_ok();
+                self.totals.changes += u64::from(is_changed);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn limits() -> Limits {
+    Limits {
+        memory_mib: 256,
+        processes: 64,
+        output_bytes: 1_000,
+    }
+}
+
+fn run(seed: u64, removed: Option<Removed>, is_slow: bool) -> Result<World, Failure> {
+    let mut world = World::new(seed, removed, is_slow);
+    for _ in 0..STEPS_MAX {
+        let continues = world.advance();
+        if let Some(failure) = world.failure.take() {
+            return Err(Failure(failure));
+        }
+        if !continues {
+            return Ok(world);
+        }
+    }
+    let states: Vec<_> = world.lanes.iter().map(|lane| &lane.stream.state).collect();
+    Err(Failure(format!("the run does not end: {states:?}")))
+}
+
+/// Checks the end of one execution. Returns the name of its last state.
+fn check(lane: &Lane) -> Result<&'static str, Failure> {
+    let stream = &lane.stream;
+    let state = &stream.state;
+    let fail = |text: &str| Err(Failure(format!("{text}: {:?}", stream.events)));
+    if state.requested.is_none() {
+        return Ok("not requested");
+    }
+    let (Some(end), Some(ended), Some(closed)) = (&state.end, lane.ended_at, lane.closed_at) else {
+        return fail("an execution has not ended");
+    };
+    if !state.is_closed || !stream.deadlines.is_empty() {
+        return fail("an execution is not closed, or has a deadline after it was closed");
+    }
+    let limit = if lane.is_allowed() {
+        state.runs_until().plus_ms(END_GRACE_MS)
+    } else {
+        lane.expires
+    };
+    if ended > limit.plus_ms(SLACK_MS) || closed > ended.plus_ms(SLACK_MS) {
+        return fail("an execution ended or was closed too late");
+    }
+    let is_done = matches!(end, End::Completed(completed) if is_done(completed.outcome));
+    let is_canceled =
+        matches!(end, End::Completed(completed) if completed.outcome == Outcome::Canceled);
+    let is_stored = stream
+        .events
+        .iter()
+        .any(|event| matches!(event, ExecutionEvent::Closed(closed) if closed.recorded));
+    let is_fulfilled = lane.recorded.contains("fulfill");
+    if (is_stored && lane.recorded.is_empty()) || (is_fulfilled && !is_stored) {
+        return fail("the execution and the ticket differ about the stored outcome");
+    }
+    if !is_done && is_fulfilled {
+        return fail("the node was completed without a success");
+    }
+    let has_effect = matches!(end, End::Completed(_));
+    if !is_done && !is_canceled && has_effect && !lane.recorded.contains("remark") {
+        return fail("the people at the node were not told about the outcome");
+    }
+    if is_done && !is_stored && lane.ticket.waits_for_people(NODE, 1) {
+        return fail("the node waits although its work is done");
+    }
+    Ok(state.state())
+}
+
+#[test]
+fn every_execution_ends_in_any_weather() {
+    let mut states: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut totals = Totals::default();
+    for seed in 0..SEEDS {
+        let world = match run(seed, None, false) {
+            Ok(world) => world,
+            Err(Failure(reason)) => panic!("seed {seed}: {reason}"),
+        };
+        for lane in &world.lanes {
+            match check(lane) {
+                Ok(state) => *states.entry(state).or_default() += 1,
+                Err(Failure(reason)) => panic!("seed {seed}: {reason}"),
+            }
+        }
+        assert_eq!(
+            world.directory.changes().len(),
+            world.unlocked.len(),
+            "seed {seed}: each lock is removed at most once"
+        );
+        let jobs = world.sandbox.started();
+        let ids: BTreeSet<&str> = jobs.iter().map(|job| job.id.as_str()).collect();
+        assert_eq!(
+            jobs.len(),
+            ids.len(),
+            "seed {seed}: each script starts once"
+        );
+        totals.add(&world.totals);
+    }
+    let Totals {
+        crashes,
+        parked,
+        pauses,
+        restarts,
+        approvals,
+        changes,
+        scripts,
+        unlocks,
+    } = totals;
+    println!(
+        "{SEEDS} runs with {EXECUTIONS} executions each: {states:?}; {crashes} crashes, {parked} parked messages, {pauses} pauses, {restarts} restarts without views, {approvals} approvals, {changes} changes of parameters, {scripts} scripts started, {unlocks} locks removed"
+    );
+    for state in [
+        "succeeded",
+        "no_change",
+        "failed",
+        "timed_out",
+        "resource_exceeded",
+        "canceled",
+        "unknown",
+        "rejected",
+        "expired",
+        "not requested",
+    ] {
+        assert!(states.contains_key(state), "no execution is {state}");
+    }
+    assert!(
+        crashes > SEEDS / 2 && parked > 500 && pauses > 500 && restarts > 500,
+        "too few faults"
+    );
+    assert!(
+        approvals > 1_000 && changes > 500 && scripts > 1_000 && unlocks > 1_000,
+        "too few executions with an effect"
+    );
+}
+
+#[test]
+fn the_check_finds_a_missing_deadline_of_an_execution() {
+    let attempt = |events: &'static [&'static str]| Removed {
+        events,
+        deadline: ATTEMPT,
+    };
+    let approval = Removed {
+        events: &["execution.requested", "execution.parameters_changed"],
+        deadline: APPROVAL,
+    };
+    for (removed, least) in [
+        (attempt(&["execution.requested", "execution.approved"]), 150),
+        (approval, 120),
+        (attempt(&["execution.poll_scheduled"]), 80),
+        (attempt(&["execution.completed"]), 120),
+    ] {
+        let failed = (0..200)
+            .filter(|seed| run(*seed, Some(removed), false).is_err())
+            .count();
+        let Removed { events, deadline } = removed;
+        println!("{deadline} of {events:?}: {failed} of 200 runs fail");
+        assert!(
+            failed >= least,
+            "{deadline} of {events:?}: {failed} of 200 runs fail"
+        );
+    }
+}
+
+/// A worker loads an execution and then pauses before it takes the lease (the exclusive right to make the
+/// attempt). During the pause, one person changes the parameters, and another person approves the change. The
+/// change uses up the number of the attempt, so the worker neither sends nor stores anything.
+#[test]
+fn a_slow_worker_uses_no_outdated_parameters() {
+    let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
+    for seed in 0..2_000 {
+        if let Err(Failure(reason)) = run(seed, None, true) {
+            *reasons.entry(reason).or_default() += 1;
+        }
+    }
+    println!("2000 runs with slow workers: {reasons:?}");
+    assert!(reasons.is_empty(), "{reasons:?}");
+}
