@@ -21,7 +21,7 @@ use tests::foreign::installed;
 use tests::process::{Served, free_port, program, root, until};
 
 /// Number of rounds in which a test kills the desk or the supervisor during a script.
-const ROUNDS: usize = 6;
+const ROUNDS: usize = 4;
 
 #[tokio::test]
 async fn the_ldap_adapter_passes_its_contract_on_a_real_server() {
@@ -249,7 +249,7 @@ async fn a_ticket_removes_the_lock_of_an_account_in_a_real_directory() {
 
 fn shell(content: &str) -> String {
     format!(
-        "[[script]]\nname = \"work\"\nversion = \"1\"\ntimeout_s = 60\nshell = '''\n{content}\n'''\n\
+        "[[script]]\nname = \"work\"\nversion = \"1\"\ntimeout_s = 300\nshell = '''\n{content}\n'''\n\
          [[rule]]\nname = \"work\"\nnode = \"处理\"\nwhen = [{{ key = \"kind\", value = \"work\" }}]\nscript = \"work\"\nform = {{ result = \"x\" }}\n"
     )
 }
@@ -507,11 +507,11 @@ async fn a_script_survives_the_desk_and_is_never_started_twice() {
     }
     println!("{ROUNDS} rounds: {outcomes:?}");
     assert!(
-        outcomes["unknown"] >= 1,
+        outcomes.contains_key("unknown"),
         "the killed supervisor gives an unknown outcome"
     );
     assert!(
-        outcomes["succeeded"] >= 1,
+        outcomes.contains_key("succeeded"),
         "a script that survived the desk is found again"
     );
 }
