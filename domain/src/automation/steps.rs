@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::attempt::Verdict;
-use crate::automation::execution::{OBSERVED, OUTCOME};
+use crate::automation::execution::{OBSERVED, OUTCOME, name};
 use events::execution::Outcome;
 use events::script::Body;
 
@@ -85,10 +85,7 @@ pub fn failed(reason: &str) -> Verdict {
 /// the desk found out.
 pub fn ended(outcome: Outcome, observed: &str) -> Verdict {
     let outputs = [
-        (
-            OUTCOME.to_owned(),
-            crate::automation::execution::name(outcome).to_owned(),
-        ),
+        (OUTCOME.to_owned(), name(outcome).to_owned()),
         (OBSERVED.to_owned(), observed.to_owned()),
     ];
     Verdict::Succeeded {

@@ -20,6 +20,7 @@ use super::resource::{
 use super::shape::{Member, Shape, quoted, required};
 use super::time;
 use crate::app::automation::executions::{self, NotChanged, id_of};
+use crate::app::definition_files::check_name;
 use crate::app::tickets::works_on;
 
 const FINGERPRINT: Member = required("fingerprint", Shape::Text);
@@ -214,12 +215,7 @@ async fn rules(request: Asked) -> ApiResult {
 async fn script(request: Asked, name: &str) -> ApiResult {
     superuser(&request).await?;
     let missing = || Problem::not_found(format!("there is no script {}", quoted(name)));
-    let is_name = !name.is_empty()
-        && name.len() <= 64
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
-    if !is_name {
+    if check_name("script", name).is_err() {
         return Err(missing());
     }
     let defined = request.app.configuration.script(name).await?;

@@ -17,6 +17,7 @@ use super::resource::{
 };
 use super::shape::quoted;
 use super::time;
+use crate::app::definition_files::check_name;
 use crate::app::fleet::missions::id_of;
 use crate::app::fleet::robots::{self, RobotState};
 
@@ -72,12 +73,7 @@ async fn all_robots(request: Asked) -> ApiResult {
 
 async fn one_robot(request: Asked, name: &str) -> ApiResult {
     let missing = || Problem::not_found(format!("there is no robot {}", quoted(name)));
-    let is_name = !name.is_empty()
-        && name.len() <= 64
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
-    if !is_name {
+    if check_name("robot", name).is_err() {
         return Err(missing());
     }
     let robot = robots::load(&request.app, &robots::stream_of(name)).await?;
