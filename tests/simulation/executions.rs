@@ -837,10 +837,7 @@ impl World {
             if self.crashes() {
                 return;
             }
-            // People can change the parameters until the result of the first request to a directory is
-            // stored. Only the third test has a pause in this time.
-            let is_first = worker.attempt == 1 && matches!(worker.request, Request::Account);
-            if (self.is_slow || !is_first) && self.percent(5) {
+            if self.percent(5) {
                 return self.pause(worker, pause_ms);
             }
         }
