@@ -22,10 +22,10 @@ use infra::clock::{Clock as _, SystemClock};
 use infra::sandbox::bubblewrap::Bubblewrap;
 use infra::sandbox::contract::{end_of, job};
 use serde_json::{Value, json};
-use tests::approval_request;
 use tests::directory::Directory;
 use tests::foreign::installed;
 use tests::process::{Served, program};
+use tests::{account_workflow, approval_request};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
@@ -197,7 +197,8 @@ async fn unlocks() {
         &secret,
     ];
     let desk = Served::start(&folder.path().join("data"), &more);
-    let service = service(&desk).await;
+    let definition = account_workflow("解锁", "处理");
+    let service = desk.publish(definition, json!({})).await;
     let (mut from_request, mut from_response) = (Vec::new(), Vec::new());
     for _ in 0..UNLOCKS {
         let before = times.lock().expect("no holder panics").len();
@@ -227,30 +228,6 @@ async fn unlocks() {
             percentile(&waited, 99),
         );
     }
-}
-
-/// Defines a service whose tickets wait at the node 处理. Returns the id of the service.
-async fn service(desk: &Served) -> Value {
-    let definition = json!({
-        "name": "解锁",
-        "nodes": [
-            { "id": 1, "name": "开始", "kind": "START" },
-            { "id": 2, "name": "提单", "kind": "NORMAL", "processors": { "type": "OPEN" }, "fields": ["title"] },
-            { "id": 3, "name": "处理", "kind": "NORMAL", "processors": { "type": "PERSON", "who": ["zhangsan"] }, "fields": ["result"] },
-            { "id": 9, "name": "结束", "kind": "END" },
-        ],
-        "transitions": [{ "id": 1, "from": 1, "to": 2 }, { "id": 2, "from": 2, "to": 3 }, { "id": 3, "from": 3, "to": 9 }],
-        "fields": [{ "id": 1, "key": "title", "type": "STRING", "name": "标题", "is_required": true },
-                   { "id": 2, "key": "result", "type": "STRING", "name": "结果", "is_required": true }],
-    });
-    let body = json!({ "definition": definition });
-    let (_, drawn) = desk.v1("POST", "workflows", "admin", body).await;
-    let deploy = format!("workflows/{}/deploy", drawn["workflow"]);
-    desk.v1("POST", &deploy, "admin", json!({})).await;
-    let body = json!({ "kind": "request", "name": "解锁", "workflow": drawn["workflow"], "version": 1, "catalog": 4 });
-    let (status, service) = desk.v1("POST", "services", "admin", body).await;
-    assert_eq!(status, 201, "{service}");
-    service["service"].clone()
 }
 
 /// A script whose first line is its start in milliseconds since 1970.

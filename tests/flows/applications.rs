@@ -184,20 +184,8 @@ impl Applied {
             "transitions": [{ "id": 1, "from": 1, "to": 2 }, { "id": 2, "from": 2, "to": 3 }, { "id": 3, "from": 3, "to": 9 }],
             "fields": [{ "id": 1, "key": "title", "type": "STRING", "name": "标题", "is_required": true }],
         });
-        let (_, drawn) = desk
-            .v1(
-                "POST",
-                "workflows",
-                "admin",
-                json!({ "definition": definition }),
-            )
-            .await;
-        let deploy = format!("workflows/{}/deploy", drawn["workflow"]);
-        let (status, answer) = desk.v1("POST", &deploy, "admin", json!({})).await;
-        assert_eq!(status, 201, "{answer}");
-        let body = json!({ "kind": "request", "name": "日志采集", "workflow": drawn["workflow"], "version": 1, "catalog": 4 });
-        let (_, service) = desk.v1("POST", "services", "admin", body).await;
-        let service = service["service"].clone();
+        let service = json!({ "name": "日志采集" });
+        let service = desk.publish(definition, service).await;
         Self {
             desk,
             external,

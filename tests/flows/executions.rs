@@ -9,6 +9,7 @@ use infra::accounts::AccountsError;
 use infra::sandbox::memory::ended;
 use infra::sandbox::{Ended, Run};
 use serde_json::{Value, json};
+use tests::account_workflow;
 
 use crate::TestDesk;
 
@@ -65,31 +66,10 @@ struct Automated {
 impl Automated {
     async fn open(definitions: &[&str]) -> Self {
         let desk = TestDesk::open().await;
-        let definition = json!({
-            "name": "账号服务",
-            "nodes": [
-                { "id": 1, "name": "开始", "kind": "START" },
-                { "id": 2, "name": "提单", "kind": "NORMAL", "processors": { "type": "OPEN" }, "fields": ["title", "kind", "account"] },
-                { "id": 3, "name": "处理", "kind": "NORMAL", "processors": { "type": "PERSON", "who": ["zhangsan"] }, "fields": ["result"] },
-                { "id": 9, "name": "结束", "kind": "END" },
-            ],
-            "transitions": [{ "id": 1, "from": 1, "to": 2 }, { "id": 2, "from": 2, "to": 3 }, { "id": 3, "from": 3, "to": 9 }],
-            "fields": [{ "id": 1, "key": "title", "type": "STRING", "name": "标题", "is_required": true },
-                       { "id": 2, "key": "kind", "type": "STRING", "name": "类型" },
-                       { "id": 3, "key": "account", "type": "STRING", "name": "账号" },
-                       { "id": 4, "key": "result", "type": "STRING", "name": "结果", "is_required": true }],
-        });
-        let body = json!({ "definition": definition });
-        let (_, drawn) = desk.v1("POST", "workflows", "admin", body).await;
-        let deploy = format!("workflows/{}/deploy", drawn["workflow"]);
-        let (status, answer) = desk.v1("POST", &deploy, "admin", json!({})).await;
-        assert_eq!(status, 201, "{answer}");
-        let body = json!({ "kind": "request", "name": "账号服务", "workflow": drawn["workflow"], "version": 1, "catalog": 4, "can_ticket_agency": true });
-        let (_, service) = desk.v1("POST", "services", "admin", body).await;
-        let automated = Self {
-            service: service["service"].clone(),
-            desk,
-        };
+        let definition = account_workflow("账号服务", "处理");
+        let service = json!({ "can_ticket_agency": true });
+        let service = desk.publish(definition, service).await;
+        let automated = Self { desk, service };
         automated.define(&definitions.concat()).await;
         let keys = &automated.desk.app.ledger.keys;
         keys.keep_secret("platform/company_directory", b"secret")
@@ -530,7 +510,7 @@ async fn a_rejected_or_expired_execution_goes_to_people() {
 }
 
 #[tokio::test]
-async fn nobody_but_the_requester_is_nobody() {
+async fn a_script_that_only_the_requester_may_approve_goes_to_people() {
     let script = [UNLOCK, "approval = { people = [\"lisi\"] }"].concat();
     let automated = Automated::open(&[PLATFORM, &script, RULE]).await;
     let sn = automated.submit("unlock", "lisi").await;

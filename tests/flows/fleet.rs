@@ -79,18 +79,12 @@ impl Fleet {
             "fields": [{ "id": 1, "key": "title", "type": "STRING", "name": "标题", "is_required": true },
                        { "id": 2, "key": "station", "type": "STRING", "name": "站点", "is_required": true }],
         });
-        let body = json!({ "definition": definition });
-        let (_, drawn) = desk.v1("POST", "workflows", "admin", body).await;
-        let deploy = format!("workflows/{}/deploy", drawn["workflow"]);
-        let (status, answer) = desk.v1("POST", &deploy, "admin", json!({})).await;
-        assert_eq!(status, 201, "{answer}");
-        let body = json!({ "kind": "request", "name": "巡检", "workflow": drawn["workflow"], "version": 1, "catalog": 4 });
-        let (_, service) = desk.v1("POST", "services", "admin", body).await;
+        let service = desk.publish(definition, json!({})).await;
         desk.followed().await;
         let fleet = Self {
             desk,
             broker,
-            service: service["service"].clone(),
+            service,
             headers: std::cell::Cell::new(0),
         };
         fleet.idle("001", 0.0).await;

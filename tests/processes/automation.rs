@@ -16,6 +16,7 @@ use infra::sandbox::bubblewrap::Bubblewrap;
 use infra::sandbox::contract::{end_of, job};
 use infra::sandbox::{Ended, Run, Sandbox as _, contract as sandboxes};
 use serde_json::{Value, json};
+use tests::account_workflow;
 use tests::directory::Directory;
 use tests::foreign::installed;
 use tests::process::{Served, free_port, program, root, until};
@@ -34,30 +35,35 @@ async fn the_ldap_adapter_passes_its_contract_on_a_real_server() {
         closed: "locked2",
     };
     accounts::holds(&ldap, &directory.server(), names).await;
-    for (change, expected) in [
+    for (server, expected) in [
         (
-            (|server: &mut Server| server.password = "wrong".into()) as fn(&mut Server),
+            Server {
+                password: "wrong".into(),
+                ..directory.server()
+            },
             "refused the login of the desk with code 49",
         ),
         (
-            |server| server.base = "ou=nowhere,dc=example,dc=com".into(),
+            Server {
+                base: "ou=nowhere,dc=example,dc=com".into(),
+                ..directory.server()
+            },
             "no entry with the name in `base`",
         ),
-        (
-            |server| server.attribute = "objectClass".into(),
-            "NOT AN ERROR",
-        ),
     ] {
-        let mut server = directory.server();
-        change(&mut server);
-        match ldap.read(&server, "inetOrgPerson").await {
-            Err(AccountsError::Refused(reason)) => {
-                assert!(reason.contains(expected), "{reason}");
-            }
-            // All people have this object class, so the name is ambiguous.
-            other => assert_eq!(other, Ok(AccountState::Ambiguous)),
-        }
+        let refused = ldap.read(&server, "lisi").await;
+        assert!(
+            matches!(&refused, Err(AccountsError::Refused(reason)) if reason.contains(expected)),
+            "{refused:?}"
+        );
     }
+    // All people have the same object class, so this name is ambiguous.
+    let by_class = Server {
+        attribute: "objectClass".into(),
+        ..directory.server()
+    };
+    let ambiguous = ldap.read(&by_class, "inetOrgPerson").await;
+    assert_eq!(ambiguous, Ok(AccountState::Ambiguous));
     let closed = Ldap::new(Egress::default());
     let refused = closed.read(&directory.server(), "lisi").await;
     assert!(
@@ -91,24 +97,6 @@ async fn an_unlocked_account_starts_to_count_again() {
     );
 }
 
-/// The workflow of a service whose tickets wait at the node 处理 for zhangsan.
-fn definition() -> Value {
-    json!({
-        "name": "账号服务",
-        "nodes": [
-            { "id": 1, "name": "开始", "kind": "START" },
-            { "id": 2, "name": "提单", "kind": "NORMAL", "processors": { "type": "OPEN" }, "fields": ["title", "kind", "account"] },
-            { "id": 3, "name": "处理", "kind": "NORMAL", "processors": { "type": "PERSON", "who": ["zhangsan"] }, "fields": ["result"] },
-            { "id": 9, "name": "结束", "kind": "END" },
-        ],
-        "transitions": [{ "id": 1, "from": 1, "to": 2 }, { "id": 2, "from": 2, "to": 3 }, { "id": 3, "from": 3, "to": 9 }],
-        "fields": [{ "id": 1, "key": "title", "type": "STRING", "name": "标题", "is_required": true },
-                   { "id": 2, "key": "kind", "type": "STRING", "name": "类型" },
-                   { "id": 3, "key": "account", "type": "STRING", "name": "账号" },
-                   { "id": 4, "key": "result", "type": "STRING", "name": "结果", "is_required": true }],
-    })
-}
-
 /// A desk with automation definitions and with the service for tickets about accounts.
 struct Automated {
     folder: tempfile::TempDir,
@@ -121,17 +109,12 @@ impl Automated {
         std::fs::write(folder.path().join("automation.toml"), definitions).expect("written");
         std::fs::write(folder.path().join("secret.txt"), "desk-secret").expect("written");
         let served = Self::serve(folder.path());
-        let body = json!({ "definition": definition() });
-        let (_, drawn) = served.v1("POST", "workflows", "admin", body).await;
-        let deploy = format!("workflows/{}/deploy", drawn["workflow"]);
-        let (status, answer) = served.v1("POST", &deploy, "admin", json!({})).await;
-        assert_eq!(status, 201, "{answer}");
-        let body = json!({ "kind": "request", "name": "账号服务", "workflow": drawn["workflow"], "version": 1, "catalog": 4 });
-        let (_, service) = served.v1("POST", "services", "admin", body).await;
+        let definition = account_workflow("账号服务", "处理");
+        let service = served.publish(definition, json!({})).await;
         Self {
             folder,
             served,
-            service: service["service"].clone(),
+            service,
         }
     }
 

@@ -235,12 +235,7 @@ async fn desk(broker: &Broker) -> Desk {
         "fields": [{ "id": 1, "key": "title", "type": "STRING", "name": "Title", "is_required": true },
                    { "id": 2, "key": "station", "type": "STRING", "name": "Station", "is_required": true }],
     });
-    let body = json!({ "definition": definition });
-    let drawn = desk.v1("POST", "workflows", "admin", body).await;
-    let deploy = format!("workflows/{}/deploy", drawn["workflow"]);
-    desk.v1("POST", &deploy, "admin", json!({})).await;
-    let service = json!({ "kind": "request", "name": "Patrol", "workflow": drawn["workflow"], "version": 1, "catalog": 4 });
-    let service = desk.v1("POST", "services", "admin", service).await["service"].clone();
+    let service = desk.served().publish(definition, json!({})).await;
     write(
         "crm.toml",
         &format!(

@@ -76,13 +76,9 @@ async fn desks(folder: &Path) -> (Desk, Desk, Value) {
         ],
         "fields": [{ "id": 1, "key": "title", "type": "STRING", "name": "标题", "is_required": true }],
     });
-    let body = json!({ "definition": definition });
-    let drawn = b.v1("POST", "workflows", "admin", body).await;
-    let deploy = format!("workflows/{}/deploy", drawn["workflow"]);
-    b.v1("POST", &deploy, "admin", json!({})).await;
-    let service = json!({ "kind": "request", "name": "日志采集", "workflow": drawn["workflow"], "version": 1, "catalog": 4 });
-    let service = b.v1("POST", "services", "admin", service).await;
-    (a, b, service["service"].clone())
+    let service = json!({ "name": "日志采集" });
+    let service = b.served().publish(definition, service).await;
+    (a, b, service)
 }
 
 fn condition(result: &str) -> Value {

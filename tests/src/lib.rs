@@ -484,7 +484,59 @@ pub fn change() -> Value {
     })
 }
 
+/// Returns a workflow for tickets about accounts. Each ticket waits at the node 3 with the given name until the user
+/// zhangsan enters a result. The requester enters a title, and optionally the kind of the request and the account.
+pub fn account_workflow(name: &str, node: &str) -> Value {
+    json!({
+        "name": name,
+        "nodes": [
+            { "id": 1, "name": "开始", "kind": "START" },
+            { "id": 2, "name": "提单", "kind": "NORMAL", "processors": { "type": "OPEN" }, "fields": ["title", "kind", "account"] },
+            { "id": 3, "name": node, "kind": "NORMAL", "processors": { "type": "PERSON", "who": ["zhangsan"] }, "fields": ["result"] },
+            { "id": 9, "name": "结束", "kind": "END" },
+        ],
+        "transitions": [{ "id": 1, "from": 1, "to": 2 }, { "id": 2, "from": 2, "to": 3 }, { "id": 3, "from": 3, "to": 9 }],
+        "fields": [{ "id": 1, "key": "title", "type": "STRING", "name": "标题", "is_required": true },
+                   { "id": 2, "key": "kind", "type": "STRING", "name": "类型" },
+                   { "id": 3, "key": "account", "type": "STRING", "name": "账号" },
+                   { "id": 4, "key": "result", "type": "STRING", "name": "结果", "is_required": true }],
+    })
+}
+
+/// Deploys a workflow and creates a service with this workflow. Returns the id of the service. The function `post`
+/// sends a POST request to a path below `/v1` as a superuser, and returns the body of the response. `service`
+/// contains further members of the service.
+pub async fn publish(
+    post: impl AsyncFn(&str, Value) -> Value,
+    definition: Value,
+    service: Value,
+) -> Value {
+    let mut body =
+        json!({ "kind": "request", "name": definition["name"], "version": 1, "catalog": 4 });
+    let drawn = post("workflows", json!({ "definition": definition })).await;
+    post(
+        &format!("workflows/{}/deploy", drawn["workflow"]),
+        json!({}),
+    )
+    .await;
+    body["workflow"] = drawn["workflow"].clone();
+    if let (Some(members), Value::Object(more)) = (body.as_object_mut(), service) {
+        members.extend(more);
+    }
+    post("services", body).await["service"].clone()
+}
+
 impl TestDesk {
+    /// Deploys a workflow and creates a service with this workflow (see [`publish`]). Returns the id of the service.
+    pub async fn publish(&self, definition: Value, service: Value) -> Value {
+        let post = async |path: &str, body: Value| {
+            let (status, answer) = self.v1("POST", path, "admin", body).await;
+            assert_eq!(status, 201, "{path}: {answer}");
+            answer
+        };
+        publish(post, definition, service).await
+    }
+
     /// Sends a request to `/v1` as the app [`TRUSTED`] on behalf of a user. Returns status and body of the
     /// response.
     pub async fn v1(&self, method: &str, path: &str, user: &str, body: Value) -> (u16, Value) {

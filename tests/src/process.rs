@@ -251,6 +251,17 @@ impl Served {
         )
     }
 
+    /// Deploys a workflow and creates a service with this workflow (see [`crate::publish`]). Returns the id of the
+    /// service.
+    pub async fn publish(&self, definition: Value, service: Value) -> Value {
+        let post = async |path: &str, body: Value| {
+            let (status, answer) = self.v1("POST", path, "admin", body).await;
+            assert_eq!(status, 201, "{path}: {answer}");
+            answer
+        };
+        crate::publish(post, definition, service).await
+    }
+
     /// Sends a request to `/v1` as the app `APP` on behalf of a user. Returns status and body of
     /// the response. If the response is not JSON, the returned body is `null`. The function
     /// [`Served::v1_with`] can also send additional headers.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use functions::app::notifications::definitions::Definitions;
 use functions::cli::demo::fakes::dingtalk::Robot;
+use infra::channel::memory::Outcome;
 use infra::http::{HttpClient, HttpError, HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 use tests::approval_request;
@@ -112,6 +113,20 @@ impl Channels {
         }
         let (status, answer) = self.prefer("zhangsan", preferences).await;
         assert_eq!(status, 200, "{answer}");
+    }
+
+    /// Opens a ticket whose mail never reaches the relay. Each attempt has the given outcome. Returns the number of
+    /// attempts that the desk makes.
+    async fn attempts(&self, outcome: &Outcome) -> usize {
+        for _ in 0..20 {
+            self.desk.mailer.plan(outcome.clone());
+        }
+        self.submit().await;
+        for _ in 0..20 {
+            self.desk.clock.advance(301_000);
+            self.desk.settle().await;
+        }
+        self.desk.mailer.take().len()
     }
 
     /// Opens a ticket that waits for the votes of zhangsan and wangwu. The priority of the ticket is low.
