@@ -103,7 +103,7 @@ async fn an_application_is_decided_through_deployed_functions() {
     let service = json!({ "kind": "request", "name": format!("Apply {run}"), "workflow": drawn["workflow"], "version": 1, "catalog": 4 });
     let service = send(post("services", &service)).await;
     let ticket = json!({ "service_id": service["service"], "fields": { "title": "logs" } });
-    let opened = send(desk.v1(Method::POST, "tickets", "lisi").json(&ticket)).await;
+    let opened = desk.submit(&ticket).await;
     let sn = opened["sn"].as_str().expect("a number").to_owned();
     let created = until("the creation at the external ITSM", async || {
         external

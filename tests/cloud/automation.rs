@@ -8,6 +8,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use tests::directory::Directory;
 use tests::process::printed;
+use tests::{account_workflow, publish};
 
 use crate::TestDesk;
 use crate::desk::{send, until};
@@ -86,26 +87,11 @@ impl Automated {
             (rules.filter(|rule| rule["node"] == node).count() == 2).then_some(())
         })
         .await;
-        let definition = json!({
-            "name": format!("Account {run}"),
-            "nodes": [
-                { "id": 1, "name": "Start", "kind": "START" },
-                { "id": 2, "name": "Request", "kind": "NORMAL", "processors": { "type": "OPEN" }, "fields": ["title", "kind", "account"] },
-                { "id": 3, "name": node, "kind": "NORMAL", "processors": { "type": "PERSON", "who": ["zhangsan"] }, "fields": ["result"] },
-                { "id": 9, "name": "End", "kind": "END" },
-            ],
-            "transitions": [{ "id": 1, "from": 1, "to": 2 }, { "id": 2, "from": 2, "to": 3 }, { "id": 3, "from": 3, "to": 9 }],
-            "fields": [{ "id": 1, "key": "title", "type": "STRING", "name": "Title", "is_required": true },
-                       { "id": 2, "key": "kind", "type": "STRING", "name": "Kind" },
-                       { "id": 3, "key": "account", "type": "STRING", "name": "Account" },
-                       { "id": 4, "key": "result", "type": "STRING", "name": "Result", "is_required": true }],
-        });
-        let post = |path: &str, body: &Value| desk.v1(Method::POST, path, "admin").json(body);
-        let drawn = send(post("workflows", &json!({ "definition": definition }))).await;
-        let deploy = format!("workflows/{}/deploy", drawn["workflow"]);
-        send(post(&deploy, &json!({}))).await;
-        let service = json!({ "kind": "request", "name": format!("Account {run}"), "workflow": drawn["workflow"], "version": 1, "catalog": 4 });
-        let service = send(post("services", &service)).await["service"].clone();
+        let definition = account_workflow(&format!("Account {run}"), &node);
+        let post = async |path: &str, body: Value| {
+            send(desk.v1(Method::POST, path, "admin").json(&body)).await
+        };
+        let service = publish(post, definition, json!({})).await;
         Self { desk, service }
     }
 
@@ -113,7 +99,7 @@ impl Automated {
     async fn submit(&self, kind: &str) -> String {
         let fields = json!({ "title": "locked out", "kind": kind, "account": "lisi" });
         let ticket = json!({ "service_id": self.service, "fields": fields });
-        let opened = send(self.desk.v1(Method::POST, "tickets", "lisi").json(&ticket)).await;
+        let opened = self.desk.submit(&ticket).await;
         opened["sn"].as_str().expect("a number").to_owned()
     }
 

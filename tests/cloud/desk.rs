@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use functions::App;
 use functions::app::Settings;
 use infra::aws::{Cloud, configure};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 /// Longest time that the function [`until`] waits for a condition.
@@ -67,6 +68,26 @@ pub(crate) struct TestDesk {
 }
 
 impl TestDesk {
+    /// Opens a ticket of the user lisi and returns the body of the response.
+    ///
+    /// Each instance of a function keeps the configuration in memory for a short time. An instance that does not
+    /// know a new service yet rejects the ticket, and this function then sends the request again.
+    pub(crate) async fn submit(&self, ticket: &Value) -> Value {
+        until("the new service is known", async || {
+            let request = self.v1(Method::POST, "tickets", "lisi").json(ticket);
+            let response = request.send().await.expect("an answer");
+            let status = response.status().as_u16();
+            let body: Value = response.json().await.unwrap_or(Value::Null);
+            let detail = body["detail"].as_str().unwrap_or_default();
+            if status == 409 && detail.ends_with("is in no category") {
+                return None;
+            }
+            assert!(status < 300, "{status} {body}");
+            Some(body)
+        })
+        .await
+    }
+
     pub(crate) async fn open() -> Self {
         let cloud = Cloud::new(
             configure(None).await,

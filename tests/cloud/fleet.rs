@@ -9,6 +9,7 @@ use functions::app::fleet::definitions::Definitions;
 use functions::mqtt::fleet_message;
 use reqwest::Method;
 use serde_json::{Value, json};
+use tests::foreign::installed;
 use tests::process::{Process, root};
 
 use crate::TestDesk;
@@ -16,8 +17,7 @@ use crate::desk::{send, setting, until};
 
 #[tokio::test]
 async fn a_robot_at_the_broker_of_the_cloud_completes_a_mission() {
-    let installed = Command::new(root().join("tests/foreign/install")).status();
-    assert!(installed.expect("the installation runs").success());
+    installed();
     let desk = TestDesk::open().await;
     // The desk in the cloud keeps the data of earlier test runs. Each run therefore adds a different number
     // to the names of the items that it creates.
@@ -79,7 +79,7 @@ async fn a_robot_at_the_broker_of_the_cloud_completes_a_mission() {
     let service = json!({ "kind": "request", "name": format!("Patrol {run}"), "workflow": drawn["workflow"], "version": 1, "catalog": 4 });
     let service = send(post("services", &service)).await;
     let ticket = json!({ "service_id": service["service"], "fields": { "title": "patrol" } });
-    let opened = send(desk.v1(Method::POST, "tickets", "lisi").json(&ticket)).await;
+    let opened = desk.submit(&ticket).await;
     let sn = opened["sn"].as_str().expect("a number").to_owned();
     until("the end of the ticket", async || {
         let shown = get(&format!("tickets/{sn}")).await;

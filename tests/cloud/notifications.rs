@@ -38,7 +38,7 @@ async fn an_approver_gets_a_mail_through_deployed_functions() {
     send(desk.v1(Method::PUT, &path, &person).json(&preferences)).await;
     let fields = json!({ "title": "cloud", "APPROVER": person, "APPROVAL_CONTENT": "x" });
     let ticket = json!({ "service_id": 1, "fields": fields });
-    let opened = send(desk.v1(Method::POST, "tickets", "lisi").json(&ticket)).await;
+    let opened = desk.submit(&ticket).await;
     let sn = opened["sn"].as_str().expect("a number").to_owned();
     let mail = until("the mail", async || {
         let text = std::fs::read_to_string(&file).unwrap_or_default();
