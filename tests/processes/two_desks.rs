@@ -138,6 +138,19 @@ async fn node(b: &Desk, sn: &str, id: i64) -> Value {
         .unwrap_or(Value::Null)
 }
 
+/// Counts the results of automatic nodes in the events of ticket `sn`.
+async fn results(b: &Desk, sn: &str) -> usize {
+    let history = b
+        .v1("GET", &format!("tickets/{sn}/events"), "admin", Value::Null)
+        .await;
+    history["events"].as_array().map_or(0, |events| {
+        events
+            .iter()
+            .filter(|event| event.to_string().contains("node_result_received"))
+            .count()
+    })
+}
+
 #[tokio::test]
 async fn an_application_is_decided_by_another_desk() {
     let folder = tempfile::tempdir().expect("a directory");
@@ -272,14 +285,15 @@ async fn two_desks_agree_after_kills() {
     assert_eq!(at_a["count"], count, "one ticket at desk A per application");
     let (mut granted, mut refused, mut by_callback) = (0, 0, 0);
     for sn in &tickets {
-        let history = b
-            .v1("GET", &format!("tickets/{sn}/events"), "admin", Value::Null)
-            .await;
-        let events = history["events"].as_array().cloned().unwrap_or_default();
-        let results = events
-            .iter()
-            .filter(|event| event.to_string().contains("node_result_received"))
-            .count();
+        // A reaction to the end of the application records the result. This reaction can run after the
+        // application has left the list of open applications.
+        let results = until("the ticket has its result", async || {
+            match results(&b, sn).await {
+                0 => Err(json!({ "ticket": sn })),
+                found => Ok(found),
+            }
+        })
+        .await;
         assert_eq!(results, 1, "{sn} has one result");
         if node(&b, sn, 4).await.is_null() {
             refused += 1;
