@@ -1,6 +1,6 @@
 //! These tests check that an addition to the program changes only a few existing files. Each test adds a
-//! small example to a copy of the source tree: an aggregate (kind of stream), a provider or a REST
-//! resource. The test then compiles the copy and counts the changed files.
+//! small example to a copy of the source tree: an aggregate (kind of stream), a provider, a REST
+//! resource or a page. The test then compiles the copy and counts the changed files.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -250,8 +250,43 @@ fn answer(call: Call) -> Answer {
 }
 "#;
 
+const PAGE: &str = r#"//! Lists toys.
+
+use domain::toy::Toy;
+
+use super::request::Visit;
+use super::table::{self, Cell, Head};
+use super::{Outcome, Page};
+
+/// The index with all toys.
+const INDEX: &str = "toy";
+
+pub(super) const PAGE: Page = Page {
+    name: "toys",
+    path: "/toys",
+    label: Some(|texts| if texts.tag == "en" { "Toys" } else { "玩具" }),
+    is_for_superusers: true,
+    show: |visit| Box::pin(async move { show(&visit).await }),
+    version: |visit| Box::pin(async move { table::version::<Toy>(&visit, INDEX).await }),
+    actions: &[],
+};
+
+async fn show(visit: &Visit) -> Outcome {
+    let head = Head {
+        heading: "Toys",
+        empty: "There are no toys.",
+        columns: vec!["Toy"],
+    };
+    let version = table::version::<Toy>(visit, INDEX).await?;
+    let selected = table::selected::<Toy>(visit, INDEX).await?;
+    let rows = selected.cards.iter().map(|(stream, _)| vec![Cell::text(stream)]);
+    let rows = rows.collect();
+    Ok(table::show(visit, &PAGE, head, version, selected.count, rows))
+}
+"#;
+
 #[test]
-fn an_aggregate_edits_five_files_a_provider_and_a_resource_one() {
+fn an_aggregate_edits_five_files_a_provider_a_resource_and_a_page_one() {
     let mut copy = Copy::new();
     copy.add("events/src/toy.rs", EVENTS);
     copy.add(
@@ -317,6 +352,19 @@ fn an_aggregate_edits_five_files_a_provider_and_a_resource_one() {
     );
     let resource = std::mem::take(&mut copy.edited);
 
+    copy.add("functions/src/http/console/toys.rs", PAGE);
+    copy.edit(
+        "functions/src/http/console/mod.rs",
+        "mod work;",
+        "mod toys;\n",
+    );
+    copy.edit(
+        "functions/src/http/console/mod.rs",
+        "    applications::PAGE,",
+        "    toys::PAGE,\n",
+    );
+    let page = std::mem::take(&mut copy.edited);
+
     copy.check(&["functions"]);
     println!(
         "a toy aggregate edits {} existing files: {aggregate:?}",
@@ -330,7 +378,9 @@ fn an_aggregate_edits_five_files_a_provider_and_a_resource_one() {
         "a toy REST resource edits {} existing file: {resource:?}",
         resource.len()
     );
+    println!("a toy page edits {} existing file: {page:?}", page.len());
     assert!(aggregate.len() <= 5, "{aggregate:?}");
     assert_eq!(provider.len(), 1, "{provider:?}");
     assert_eq!(resource.len(), 1, "{resource:?}");
+    assert_eq!(page.len(), 1, "{page:?}");
 }

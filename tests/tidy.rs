@@ -61,11 +61,12 @@ fn each_crate_uses_only_its_allowed_crates() {
 /// Names of all files and folders that `functions/src` may contain. For example, the folder `app`
 /// contains the use cases. The folder `http` contains a trigger (code that receives requests and calls
 /// the use cases).
-const FUNCTIONS_SRC: [&str; 12] = [
+const FUNCTIONS_SRC: [&str; 13] = [
     "app",
     "bin",
     "catalog.rs",
     "cli",
+    "console",
     "host",
     "http",
     "lib.rs",

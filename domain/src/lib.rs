@@ -15,6 +15,7 @@
 //! of its kind. Add a line to the `mod.rs` of this folder, and add an entry to
 //! `functions/src/registry.rs`.
 
+pub mod account;
 pub mod api_call;
 pub mod attachment;
 pub mod attempt;

@@ -19,6 +19,7 @@
 
 mod event;
 
+pub mod account;
 pub mod api_call;
 pub mod app;
 pub mod application;
@@ -113,6 +114,7 @@ macro_rules! aggregates {
 }
 
 aggregates! {
+    account: AccountEvent,
     api_call: ApiCallEvent,
     app: AppEvent,
     application: ApplicationEvent,

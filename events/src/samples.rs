@@ -13,6 +13,14 @@ macro_rules! samples {
 /// The name (`<type>.v<version>`) and the JSON text of each sample. The samples of one aggregate are in an
 /// order in which the events could happen.
 pub const ALL: &[(&str, &str)] = samples! {
+    "account.invited.v1"
+    "account.password_set.v1"
+    "account.login_failed.v1"
+    "account.locked.v1"
+    "account.session_started.v1"
+    "account.session_extended.v1"
+    "account.session_ended.v1"
+    "account.closed.v1"
     "app.registered.v1"
     "application.requested.v1"
     "application.attempt_started.v1"

@@ -18,6 +18,7 @@
 use std::marker::PhantomData;
 
 use domain::StreamRole;
+use domain::account::Account;
 use domain::api_call::ApiCall;
 use domain::attachment::Attachment;
 use domain::automation::execution::Execution;
@@ -171,6 +172,7 @@ pub static REGISTRY: Registry = &[
         ..Row::NEW
     },
     &Row::<Person, NoCard<_>>::NEW,
+    &Row::<Account, NoCard<_>>::NEW,
     &Row::<ChannelAccount, NoCard<_>>::NEW,
     &Row::<NotificationPolicy, NoCard<_>>::NEW,
     &Row::<Site, NoCard<_>>::NEW,

@@ -181,6 +181,7 @@ fn examples(sn: &str, other: &str, file: &Value) -> BTreeMap<String, Value> {
             json!({ "name": "n", "secret": "a-secret-of-sixteen", "may_impersonate": false, "status_callbacks": false }),
         ),
         ("POST people/none/forget", json!({ "dry_run": true })),
+        ("POST people/none/invitation", json!({})),
         ("POST apps/other_app/disable", json!({})),
         ("POST apps/other_app/enable", json!({})),
     ];

@@ -260,6 +260,12 @@ fn the_commands_of_the_automation_guide_work() {
     execute("docs/automation.md");
 }
 
+/// All code blocks with commands in docs/console.md succeed.
+#[test]
+fn the_commands_of_the_console_guide_work() {
+    execute("docs/console.md");
+}
+
 /// All code blocks with commands in docs/cases.md succeed.
 #[test]
 fn the_commands_of_the_cases_guide_work() {

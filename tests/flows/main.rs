@@ -8,6 +8,7 @@ mod callbacks;
 mod cases;
 mod clients;
 mod collaboration;
+mod console;
 mod deadlines;
 mod deciding;
 mod definitions;

@@ -114,6 +114,8 @@ pub fn shared() -> Option<PathBuf> {
 pub struct Served {
     child: Child,
     pub base: String,
+    /// The password of the demo company. The text is empty if the desk has no demo company.
+    password: String,
 }
 
 impl Drop for Served {
@@ -180,10 +182,17 @@ impl Served {
             .find(|word| word.starts_with("http://"))
             .unwrap_or_default()
             .to_owned();
+        // The second line of a desk with the demo company ends with the password for the console.
+        let second = lines.next().and_then(Result::ok).unwrap_or_default();
+        let password = second.rsplit(' ').next().unwrap_or_default().to_owned();
         // A thread reads the rest of the output. Without this thread, the pipe could become full, and the
         // process would block.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { child, base }
+        Self {
+            child,
+            base,
+            password,
+        }
     }
 
     /// Starts the subcommand `serve` on a free port with exactly the given arguments and the data
@@ -217,7 +226,16 @@ impl Served {
             return Err(errors.join().expect("the reader of standard error ends"));
         }
         std::thread::spawn(move || lines.for_each(drop));
-        Ok(Self { child, base })
+        Ok(Self {
+            child,
+            base,
+            password: String::new(),
+        })
+    }
+
+    /// Returns the password with which all people of the demo company can log in to the console.
+    pub fn password(&self) -> &str {
+        &self.password
     }
 
     /// Sends a request to `/v1` as the app [`APP`] on behalf of a user. Returns status, headers and body of

@@ -22,6 +22,7 @@ use crate::App;
 use crate::app::attachments;
 use crate::app::cards::{read_card, stored_card, write_card};
 use crate::app::context::SUPERUSER;
+use crate::app::logins::secret_name;
 use crate::app::outbound::VARIABLES;
 
 /// Maximum number of commits or stored documents that one read returns.
@@ -185,6 +186,8 @@ async fn clean(
     for name in &inventory.secrets {
         app.ledger.keys.remove_secret(name).await?;
     }
+    // The password hash of the account with which the person logged in to the console.
+    app.ledger.keys.remove_secret(&secret_name(pid)).await?;
     // Removes old copies of the user name and the encryption key of the person from the key store.
     // This call fails if another process reads the key store at the same time. Even after such a
     // failure, the code below removes all remaining data of the person.

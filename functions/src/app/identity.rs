@@ -7,8 +7,6 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use argon2::password_hash::{PasswordHash, PasswordVerifier};
-use argon2::{Algorithm, Argon2, Params, Version};
 use domain::config::App as AppState;
 use events::app::Registered;
 use events::{AppCode, Meta, Origin, PersonId};
@@ -16,23 +14,18 @@ use infra::commit::hex;
 use infra::ledger::{NoContext, command_id};
 use infra::secrets::Secrets;
 use infra::{CommandEnvelope, Error, ExecuteError, Kind, Ledger};
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::OnceCell;
 
 use crate::App;
-use crate::app::limits::{Of, limited};
+use crate::app::limits::Of;
 use crate::app::request_scope;
+use crate::app::slow_hash::SlowHash;
 
 /// The name of a secret key of the desk. The desk hashes app secrets with this key.
 const CREDENTIALS_KEY: &str = "credentials-key";
 /// The text at the start of a stored secret record that contains a keyed BLAKE3 hash. A record
 /// without this text contains an Argon2 hash from an older version of the desk.
 const KEYED: &str = "blake3-keyed:";
-/// Maximum number of concurrent Argon2 computations. Each computation needs 19 MiB of memory. Only
-/// a secret record from an older version of the desk needs Argon2. After the first successful
-/// check, the record is replaced with a keyed hash.
-const HASHED_AT_ONCE: usize = 2;
-/// Maximum number of requests that wait for an Argon2 computation or run such a computation.
-const HASH_WAITERS_MAX: usize = 8;
 /// Maximum length of an app code, in bytes. The app code is the name of a client app in requests.
 const CODE_MAX: usize = 128;
 /// Maximum length of an app secret, in bytes. A longer secret is rejected before it is hashed.
@@ -68,15 +61,16 @@ pub struct Credentials {
     /// The lock for writing a secret record. A check of a secret can replace an old Argon2 record.
     /// Without this lock, the check could overwrite a new secret of another request.
     storing: tokio::sync::Mutex<()>,
-    hashing: Semaphore,
-    hash_waiters: Semaphore,
+    /// Checks a secret record from an older version of the desk. Such a record contains an Argon2
+    /// hash. After the first successful check, the record is replaced with a keyed hash.
+    slow_hash: Arc<SlowHash>,
     /// True if other machines can reach the desk over the network. In this case, weak secrets are
     /// rejected.
     is_reachable: AtomicBool,
 }
 
 impl Credentials {
-    pub fn new(ledger: Ledger, secrets: Arc<dyn Secrets>) -> Self {
+    pub fn new(ledger: Ledger, secrets: Arc<dyn Secrets>, slow_hash: Arc<SlowHash>) -> Self {
         Self {
             ledger,
             secrets,
@@ -84,8 +78,7 @@ impl Credentials {
             kept: Mutex::default(),
             replaced: AtomicU64::new(0),
             storing: tokio::sync::Mutex::default(),
-            hashing: Semaphore::new(HASHED_AT_ONCE),
-            hash_waiters: Semaphore::new(HASH_WAITERS_MAX),
+            slow_hash,
             is_reachable: AtomicBool::new(false),
         }
     }
@@ -202,7 +195,7 @@ impl Credentials {
         let fits = if is_keyed {
             keyed(&record) == digest && !record.is_empty()
         } else {
-            self.is_slow_secret(record, secret.to_owned()).await?
+            self.slow_hash.matches(record, secret.to_owned()).await?
         };
         if !fits {
             return Ok(None);
@@ -268,28 +261,6 @@ impl Credentials {
             secret.as_bytes(),
         ))
     }
-
-    /// Checks a secret against an Argon2 record from an older version of the desk. Returns true if
-    /// the secret is correct. Argon2 is slow, so the number of computations and the number of
-    /// waiting requests are limited.
-    async fn is_slow_secret(&self, record: Vec<u8>, secret: String) -> Result<bool, Error> {
-        let _waiter = self
-            .hash_waiters
-            .try_acquire()
-            .map_err(|_| limited("too many secrets are checked at once", 1))?;
-        let _one = self
-            .hashing
-            .acquire()
-            .await
-            .map_err(|error| Error::new(Kind::Unavailable, error.to_string()))?;
-        let checked = tokio::task::spawn_blocking(move || is_slow_secret(&record, &secret)).await;
-        checked.map_err(|error| {
-            Error::new(
-                Kind::Unavailable,
-                format!("a secret was not checked: {error}"),
-            )
-        })
-    }
 }
 
 /// Returns the hash from a stored secret record. If the record contains no keyed hash, returns a
@@ -316,19 +287,6 @@ fn is_weak(secret: &str) -> bool {
     characters.sort_unstable();
     characters.dedup();
     length < SECRET_MIN || characters.len() < SECRET_VARIETY_MIN
-}
-
-fn is_slow_secret(record: &[u8], secret: &str) -> bool {
-    // Older versions of the desk created the records with Argon2id, 19 MiB of memory and two
-    // passes.
-    let hasher = Argon2::new(
-        Algorithm::Argon2id,
-        Version::V0x13,
-        Params::new(19 * 1024, 2, 1, None).expect("these parameters are in range"),
-    );
-    let text = String::from_utf8_lossy(record);
-    PasswordHash::new(&text)
-        .is_ok_and(|hash| hasher.verify_password(secret.as_bytes(), &hash).is_ok())
 }
 
 fn secret_name(code: &str) -> String {

@@ -18,6 +18,7 @@ pub mod identity;
 pub mod importing;
 pub mod itsm;
 pub mod limits;
+pub mod logins;
 pub mod names;
 pub mod notifications;
 pub mod numbers;
@@ -27,8 +28,10 @@ pub mod people;
 pub mod reports;
 pub mod request_scope;
 pub mod seed;
+pub mod slow_hash;
 pub mod tickets;
 pub mod times;
+pub mod wording;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -56,6 +59,7 @@ use crate::app::limits::Limits;
 use crate::app::numbers::Numbers;
 use crate::app::outbound::Targets;
 use crate::app::people::People;
+use crate::app::slow_hash::SlowHash;
 
 /// The default maximum size of an uploaded file, in bytes.
 pub const FILE_BYTES_MAX: u64 = 100 << 20;
@@ -73,6 +77,8 @@ pub struct Settings {
     pub response_bytes_max: Option<u64>,
     /// The time zone for the dates in ticket numbers and for the times in responses.
     pub zone: TimeZone,
+    /// True if the platform can send a response in parts over a long time. The value is false on AWS Lambda.
+    pub is_streaming: bool,
 }
 
 impl Default for Settings {
@@ -82,6 +88,7 @@ impl Default for Settings {
             file_bytes_max: FILE_BYTES_MAX,
             response_bytes_max: None,
             zone: crate::app::times::default_zone(),
+            is_streaming: true,
         }
     }
 }
@@ -115,6 +122,8 @@ pub struct App {
     pub configuration: Arc<Configuration>,
     pub numbers: Arc<Numbers>,
     pub credentials: Arc<Credentials>,
+    /// Hashes and checks passwords.
+    pub slow_hash: Arc<SlowHash>,
     pub limits: Arc<Limits>,
     /// Limits the number of concurrent outgoing requests to each receiver.
     pub targets: Targets,
@@ -123,6 +132,8 @@ pub struct App {
     /// complete. After a change, the API waits until this position includes the change. Ticket lists
     /// therefore contain the change after the response.
     pub followed: watch::Sender<i64>,
+    /// True after the desk began to stop. Long responses then end.
+    pub stopping: watch::Sender<bool>,
     pub crash: Arc<Crash>,
     secrets: Arc<dyn Secrets>,
     keys: Arc<OnceCell<DeskKeys>>,
@@ -163,6 +174,7 @@ impl App {
         } = ports;
         events::upcast::complete(&events::catalog_of_types())
             .map_err(|reason| Error::new(infra::Kind::Misconfigured, reason))?;
+        let slow_hash = Arc::new(SlowHash::default());
         Ok(Self {
             people: People::new(ledger.keys.clone()),
             configuration: Arc::new(Configuration::new(
@@ -173,11 +185,17 @@ impl App {
                 settings.zone.clone(),
             )),
             numbers: Arc::new(Numbers::new(ledger.clone())),
-            credentials: Arc::new(Credentials::new(ledger.clone(), secrets.clone())),
+            credentials: Arc::new(Credentials::new(
+                ledger.clone(),
+                secrets.clone(),
+                slow_hash.clone(),
+            )),
+            slow_hash,
             limits: Arc::default(),
             targets: Targets::default(),
             settings: Arc::new(settings),
             followed: watch::channel(0).0,
+            stopping: watch::channel(false).0,
             ledger,
             views,
             queue,

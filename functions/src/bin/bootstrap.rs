@@ -69,6 +69,7 @@ async fn main() -> Result<(), Error> {
         zone: times::zone(&zone).map_err(|reason| format!("LEDGERDESK_ZONE: {reason}"))?,
         file_bytes_max: FILE_BYTES_MAX,
         response_bytes_max: Some(RESPONSE_BYTES_MAX),
+        is_streaming: false,
     };
     let egress = Egress::read(&setting("LEDGERDESK_EGRESS").unwrap_or_default())?;
     let mailer = Arc::new(Smtp::new(egress.clone()));

@@ -1,13 +1,14 @@
 //! Implements `ledgerdesk demo`, which starts a new service desk and simulates a working day
 //! through its APIs.
 
+mod console;
 mod day;
 pub mod fakes;
 mod notifications;
 mod story;
 
 use domain::projections::desk_board::DeskBoard;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -86,37 +87,21 @@ impl Demo {
         }
         let serve = Serve {
             listen: self.listen.clone(),
-            data: data.clone(),
-            wanted: Wanted {
-                demo: true,
-                ..Wanted::default()
-            },
-            demo_on_network: false,
-            site: None,
-            zone: times::DEFAULT_ZONE.into(),
-            directory: None,
-            egress: None,
-            login: None,
-            mqtt_broker: None,
-            file_max_mib: 100,
-            access_log: false,
-            accept_lost_commits: false,
-            accept_lost_people: false,
-            search_path: self.search_path.clone(),
-            crash_at: None,
+            ..desk_of(&data, &self.search_path)
         };
-        let (app, desk) = serve.start().await?;
+        let (app, desk, access) = serve.start().await?;
+        let base = format!("http://{}", desk.address);
         let received = Arc::new(Received::default());
         let callback_url = receive(received.clone()).await?;
         if !json {
-            println!(
-                "a desk for one day: http://{} from {}",
-                desk.address,
-                data.display()
-            );
+            println!("a desk for one day: {base} from {}", data.display());
+            access
+                .lines(&base)
+                .iter()
+                .for_each(|line| println!("{line}"));
         }
 
-        let client = Client::new(&format!("http://{}", desk.address), DEMO_APP, &callback_url)
+        let client = Client::new(&base, DEMO_APP, &callback_url)
             .map_err(|error| format!("cannot create a client: {error}"))?;
         let style = ProgressStyle::with_template("{bar:40} {pos}/{len} tickets  {eta} left")
             .unwrap_or_else(|_| ProgressStyle::default_bar());
@@ -128,10 +113,15 @@ impl Demo {
         let story_lines = story::run(&client).await?;
 
         wait_for_callbacks(&received, tally.ended_with_callback).await?;
+        let password = access.demo_password.as_deref().unwrap_or_default();
+        let systems = vec![
+            channels.summary(&client).await?,
+            console::run(&client, &base, password, &data, &self.search_path).await?,
+        ];
         let day = Day {
             tally,
             story: story_lines,
-            notifications: channels.summary(&client).await?,
+            systems,
             tickets: self.tickets,
         };
         let (report, text) = summary(&app, &day, &received, &data).await?;
@@ -147,6 +137,31 @@ impl Demo {
         stop_signal(&mut stop).await;
         desk.stop().await;
         Ok(())
+    }
+}
+
+/// Returns the options of a desk with the demo company. The desk listens on a free port of this machine.
+fn desk_of(data: &Path, search_path: &str) -> Serve {
+    Serve {
+        listen: "127.0.0.1:0".into(),
+        data: data.to_owned(),
+        wanted: Wanted {
+            demo: true,
+            ..Wanted::default()
+        },
+        demo_on_network: false,
+        site: None,
+        zone: times::DEFAULT_ZONE.into(),
+        directory: None,
+        egress: None,
+        login: None,
+        mqtt_broker: None,
+        file_max_mib: 100,
+        access_log: false,
+        accept_lost_commits: false,
+        accept_lost_people: false,
+        search_path: search_path.to_owned(),
+        crash_at: None,
     }
 }
 
@@ -204,13 +219,43 @@ async fn wait_for_callbacks(received: &Received, expected: u64) -> Result<(), St
         .map_err(|_| format!("only {} of {expected} callbacks arrived", arrived()))
 }
 
+/// What one system did on the simulated day.
+struct SystemLine {
+    /// The name of the system, such as `robots`.
+    name: &'static str,
+    /// The figures for programs.
+    figures: Value,
+    /// The figures in plain words.
+    text: String,
+    /// The command or the page that shows more.
+    look: String,
+    /// The part that runs in this program instead of the real one, with the reason. The text is empty if every part
+    /// is real.
+    stand_in: String,
+}
+
+impl SystemLine {
+    /// Returns the lines of the summary about this system.
+    fn lines(&self) -> String {
+        let stand_in = if self.stand_in.is_empty() {
+            String::new()
+        } else {
+            format!("\n              stand-in: {}", self.stand_in)
+        };
+        format!(
+            "  {:<11} {}\n              look: {}{stand_in}",
+            self.name, self.text, self.look
+        )
+    }
+}
+
 /// The results of the simulated day.
 struct Day {
     tally: Tally,
     /// The lines of text about the scripted part of the demo.
     story: Vec<String>,
-    /// The numbers of notifications, mails and robot messages, as JSON and as text.
-    notifications: (Value, String),
+    /// The other systems, in the order in which the summary shows them.
+    systems: Vec<SystemLine>,
     /// The number of tickets that the command line requested.
     tickets: u64,
 }
@@ -220,12 +265,12 @@ async fn summary(
     app: &App,
     day: &Day,
     received: &Received,
-    data: &std::path::Path,
+    data: &Path,
 ) -> Result<(Value, String), CommandError> {
     let Day {
         tally,
         story: story_lines,
-        notifications,
+        systems,
         tickets: of_the_day,
     } = day;
     project::project::<DeskBoard>(&app.ledger, &*app.views).await?;
@@ -246,14 +291,24 @@ async fn summary(
     };
     let opened: u64 = board.opened.values().sum();
     let ended: u64 = board.ended.values().sum();
+    let figures: serde_json::Map<String, Value> = systems
+        .iter()
+        .map(|system| {
+            let mut figures = system.figures.clone();
+            figures["stand_in"] = system.stand_in.clone().into();
+            (system.name.to_owned(), figures)
+        })
+        .collect();
+    let systems: Vec<String> = systems.iter().map(SystemLine::lines).collect();
+    let others = opened.saturating_sub(*of_the_day);
     let report = json!({
         "data": data.display().to_string(), "tickets": opened, "ended": ended, "board": board, "refused": tally.refused, "story": story_lines,
-        "callbacks": received.calls.load(Ordering::Relaxed), "notifications": notifications.0, "commits": verdict.commits, "events": verdict.events, "streams": verdict.streams,
+        "callbacks": received.calls.load(Ordering::Relaxed), "systems": figures, "commits": verdict.commits, "events": verdict.events, "streams": verdict.streams,
         "head": { "position": verdict.head.position, "hash": hex(&verdict.head.feed_hash) }, "verified": true, "example": tally.example,
     });
     let text = format!(
         "
-  tickets     {opened} opened ({of_the_day} by the day, 2 by the story): {} requests, {} changes, {} incidents, {} problems
+  tickets     {opened} opened ({of_the_day} by the day, {others} by its other parts): {} requests, {} changes, {} incidents, {} problems
               {} finished, {} terminated, {} withdrawn, {} still open
   approvals   {} passed, {} rejected; {} nodes entered again after a send-back
   handling    {} claims, {} assignments, {} transfers, {} suspensions
@@ -262,7 +317,7 @@ async fn summary(
   relations   {} links between tickets, {} remarks
   story       {}
   callbacks   {} succeeded ({} attempts failed and were repeated), {} requests received
-  notified    {}
+{}
   ledger      {} commits, {} events, {} streams, head {}:{}
   audit verify: ok
 
@@ -298,7 +353,7 @@ async fn summary(
         board.callbacks_delivered,
         board.callbacks_failed_attempts,
         received.calls.load(Ordering::Relaxed),
-        notifications.1,
+        systems.join("\n"),
         verdict.commits,
         verdict.events,
         verdict.streams,

@@ -12,6 +12,7 @@ use domain::ledger::Continuations;
 use events::Meta;
 use events::ledger::Continued;
 use infra::CommandEnvelope;
+use infra::accounts::Accounts;
 use infra::accounts::ldap::Ldap;
 use infra::channel::smtp::Smtp;
 use infra::commit::hex;
@@ -26,6 +27,7 @@ use infra::http::egress::Egress;
 use infra::ledger::NoContext;
 use infra::local::{self, Accepted};
 use infra::login::{Login, http::Http as HttpLogin, memory::Memory as NoLogin};
+use infra::sandbox::Sandbox;
 use infra::sandbox::bubblewrap::Bubblewrap;
 use infra::views::{Document, Views};
 use serde_json::json;
@@ -33,7 +35,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
-use super::setup::Wanted;
+use super::setup::{Access, Wanted};
 use super::{CommandError, announce};
 use crate::App;
 use crate::app::Settings;
@@ -119,18 +121,31 @@ pub struct Serve {
     pub crash_at: Option<String>,
 }
 
+/// Parts that replace real parts of the desk. The demo replaces a part if its program is missing on the machine.
+#[derive(Default)]
+pub(super) struct Parts {
+    /// The publisher of messages to robots, and the source of messages from robots.
+    pub(super) robots: Option<(Arc<dyn Fleet>, Robots)>,
+    pub(super) accounts: Option<Arc<dyn Accounts>>,
+    pub(super) sandbox: Option<Arc<dyn Sandbox>>,
+}
+
 impl Serve {
     /// Starts the desk and serves requests until the process gets a stop signal.
     pub async fn run(self, json: bool) -> Result<(), CommandError> {
         ignore_hangups();
         let mut stop = StopSignals::listen();
         let starting = Box::pin(self.start());
-        let (_app, desk) = tokio::select! {
+        let (app, desk, access) = tokio::select! {
             started = starting => started?,
             () = stop_signal(&mut stop) => return Ok(()),
         };
         let base = format!("http://{}", desk.address);
-        let started = json!({ "url": base, "data": self.data.display().to_string(), "demo": self.wanted.demo });
+        let site = &app.settings.site;
+        let started = json!({
+            "url": base, "data": self.data.display().to_string(), "demo": self.wanted.demo,
+            "demo_password": access.demo_password, "invitations": access.invitations,
+        });
         if json {
             announce(&started.to_string());
         } else {
@@ -138,6 +153,7 @@ impl Serve {
                 "ledgerdesk serves on {base} from {}",
                 self.data.display()
             ));
+            access.lines(site).iter().for_each(|line| announce(line));
             if self.wanted.demo {
                 announce(&format!(
                     "demo app: code {}, secret {}",
@@ -161,7 +177,15 @@ impl Serve {
 
     /// Opens the data directory of the desk. Then starts all parts of the desk, such as the HTTP server, the
     /// queue handlers and the timers.
-    pub async fn start(&self) -> Result<(App, Desk), CommandError> {
+    pub async fn start(&self) -> Result<(App, Desk, Access), CommandError> {
+        self.start_with(Parts::default()).await
+    }
+
+    /// Starts the desk like [`Serve::start`], but with the given parts instead of the real ones.
+    pub(super) async fn start_with(
+        &self,
+        parts: Parts,
+    ) -> Result<(App, Desk, Access), CommandError> {
         let addresses = self.addresses().await?;
         let listener = TcpListener::bind(&addresses[..])
             .await
@@ -169,15 +193,19 @@ impl Serve {
         let address = listener.local_addr().map_err(|error| error.to_string())?;
         let broker = self.broker()?;
         let mqtt = Arc::new(Mqtt::default());
-        let fleet: Arc<dyn Fleet> = match &broker {
-            Some(_) => mqtt.clone(),
-            None => Arc::new(NoFleet),
+        let (replacement, robots_in_memory) = parts.robots.unzip();
+        let fleet: Arc<dyn Fleet> = match (replacement, &broker) {
+            (Some(replacement), _) => replacement,
+            (None, Some(_)) => mqtt.clone(),
+            (None, None) => Arc::new(NoFleet),
         };
-        let app = self.open(address, fleet).await?;
+        let (app, access) = self
+            .open(address, fleet, parts.accounts, parts.sandbox)
+            .await?;
         let head = app.ledger.store.head().await?;
         publish(&self.data, head, app.ledger.clock.now().0)
             .map_err(|error| format!("cannot publish the head: {error}"))?;
-        let robots = broker.map(|broker| robots(&app, mqtt, broker));
+        let robots = robots_in_memory.or_else(|| broker.map(|broker| robots(&app, mqtt, broker)));
         let desk = Desk::start(&app, listener, &self.data, robots)?;
         let mut followed = app.followed.subscribe();
         // A rebuild of the views (stored lists) can take a long time, so this code waits only for a limited
@@ -187,7 +215,7 @@ impl Serve {
             followed.wait_for(|position| *position >= head.position),
         )
         .await;
-        Ok((app, desk))
+        Ok((app, desk, access))
     }
 
     /// Returns the network addresses of the option `--listen`. IPv4 addresses come before IPv6 addresses. The
@@ -230,7 +258,13 @@ impl Serve {
         self.mqtt_broker.as_ref().map(read).transpose()
     }
 
-    async fn open(&self, address: SocketAddr, fleet: Arc<dyn Fleet>) -> Result<App, CommandError> {
+    async fn open(
+        &self,
+        address: SocketAddr,
+        fleet: Arc<dyn Fleet>,
+        accounts: Option<Arc<dyn Accounts>>,
+        sandbox: Option<Arc<dyn Sandbox>>,
+    ) -> Result<(App, Access), CommandError> {
         let zone = times::zone(&self.zone)
             .map_err(|reason| CommandError::Usage(format!("--zone: {reason}")))?;
         let zone_name = zone.iana_name().unwrap_or(&self.zone).to_owned();
@@ -250,6 +284,7 @@ impl Serve {
             zone,
             file_bytes_max: self.file_max_mib << 20,
             response_bytes_max: None,
+            is_streaming: true,
         };
         let egress = Egress::read(self.egress.as_deref().unwrap_or_default())
             .map_err(|reason| CommandError::Usage(format!("--egress: {reason}")))?;
@@ -279,13 +314,13 @@ impl Serve {
         };
         let egress = egress.with_loopback(self.wanted.demo);
         let mailer = Arc::new(Smtp::new(egress.clone()));
-        let accounts = Arc::new(Ldap::new(egress.clone()));
-        let sandbox = Arc::new(Bubblewrap::new(
-            self.data.join(RUNS),
-            std::env::current_exe()
-                .map_err(|error| format!("cannot find the own program: {error}"))?,
-            &self.search_path,
-        ));
+        let accounts = accounts.unwrap_or_else(|| Arc::new(Ldap::new(egress.clone())));
+        let program = std::env::current_exe()
+            .map_err(|error| format!("cannot find the own program: {error}"))?;
+        let sandbox = sandbox.unwrap_or_else(|| {
+            let runs = self.data.join(RUNS);
+            Arc::new(Bubblewrap::new(runs, program, &self.search_path))
+        });
         let http_client = Arc::new(HttpClient::new(egress)?);
         let directory = open_directory(self.directory.as_deref(), &local.ledger)?;
         let ports = Ports {
@@ -306,14 +341,14 @@ impl Serve {
         app.credentials.listens_on(address.ip());
         app.limits.apply();
         compare_zone(&*app.views, &zone_name).await?;
-        self.wanted.store(&app, &resolved).await?;
+        let access = self.wanted.store(&app, &resolved).await?;
         if !self.wanted.demo && client_apps::close_demo(&app, DEMO_APP).await? {
             tracing::warn!(
                 app = DEMO_APP.0,
                 "the demo app is disabled, because the desk was started without --demo"
             );
         }
-        Ok(app)
+        Ok((app, access))
     }
 }
 

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use axum::http::{HeaderName, HeaderValue};
 use clap::Args;
+use domain::account::INVITATION_MS;
+use events::Meta;
 use events::app::Registered;
 use infra::http::is_of_connection;
 use serde_json::json;
@@ -20,7 +22,7 @@ use crate::app::automation::executions::PLATFORM;
 use crate::app::fleet::definitions::Definitions as FleetDefinitions;
 use crate::app::itsm::integrations::Definitions;
 use crate::app::notifications::definitions::{Definitions as Channels, check_secret};
-use crate::app::{client_apps, seed};
+use crate::app::{client_apps, logins, people, seed};
 
 /// A file name with a special meaning: the program reads standard input instead of a file.
 const STDIN: &str = "-";
@@ -106,6 +108,9 @@ pub struct Wanted {
     /// Define platforms, scripts and rules from a TOML file (docs/automation.md).
     #[arg(long = "automation", value_name = "FILE")]
     pub automation: Vec<PathBuf>,
+    /// Invite a person to use the console, and print the link on which this person sets a password.
+    #[arg(long = "invite", value_name = "USER")]
+    pub invite: Vec<String>,
 }
 
 /// An app (a client program) from a command-line option or from a file.
@@ -129,10 +134,44 @@ pub(super) struct Resolved {
     automation: Vec<Automation>,
 }
 
+/// The access of people to the console.
+#[derive(Debug, Default)]
+pub struct Access {
+    /// The password of all people of the demo company.
+    pub demo_password: Option<String>,
+    /// The user name of each invited person, and the path on which this person sets a password.
+    pub invitations: Vec<(String, String)>,
+}
+
+impl Access {
+    /// Returns one line for each way to log in. `site` is the address of the desk.
+    pub(super) fn lines(&self, site: &str) -> Vec<String> {
+        let demo = self.demo_password.iter().map(|password| {
+            format!("log in: {site}/ as admin, lisi, zhangsan or another person of the demo company, password {password}")
+        });
+        let invitations = self.invitations.iter().map(|(user, path)| {
+            format!(
+                "invitation of {user}: {site}{path} (valid once, for {} hours)",
+                INVITATION_MS / 3_600_000
+            )
+        });
+        demo.chain(invitations).collect()
+    }
+}
+
 impl Wanted {
     /// Reads and checks all options and files. The caller opens the desk after this check, so a wrong
     /// option changes no data.
     pub(super) fn resolve(&self) -> Result<Resolved, CommandError> {
+        if let Some(user) = self
+            .invite
+            .iter()
+            .find(|user| people::one_name(user).is_none())
+        {
+            return Err(CommandError::Usage(format!(
+                "--invite {user}: this is not a user name"
+            )));
+        }
         Ok(Resolved {
             named: self.named()?,
             headers: self.headers()?,
@@ -152,8 +191,12 @@ impl Wanted {
     }
 
     /// Writes the base data and all data from the command-line options into a desk: apps, secrets,
-    /// integrations, robots, channel accounts and automation rules.
-    pub(super) async fn store(&self, app: &App, resolved: &Resolved) -> Result<(), CommandError> {
+    /// integrations, robots, channel accounts and automation rules. Returns the access of people to the console.
+    pub(super) async fn store(
+        &self,
+        app: &App,
+        resolved: &Resolved,
+    ) -> Result<Access, CommandError> {
         seed::found(app).await?;
         if self.demo {
             seed::demo(app).await?;
@@ -218,7 +261,16 @@ impl Wanted {
             }
             app.ledger.keys.keep_secret(name, secret).await?;
         }
-        Ok(())
+        let mut access = Access::default();
+        if self.demo {
+            access.demo_password = Some(logins::demo_password(app).await?);
+        }
+        for user in &self.invite {
+            let meta = Meta::system("setup", "setup");
+            let link = logins::invite(app, user.trim(), meta).await?;
+            access.invitations.push((user.trim().to_owned(), link.path));
+        }
+        Ok(access)
     }
 
     /// Returns the name and the checked value of each `--secret` option. The name begins with its kind, for
@@ -372,6 +424,11 @@ impl Wanted {
         for automation in &resolved.automation {
             plan.extend(automation.named());
         }
+        plan.extend(
+            self.invite
+                .iter()
+                .map(|user| format!("an invitation of {user}")),
+        );
         plan
     }
 }
@@ -500,13 +557,18 @@ impl Setup {
             .confirm(&format!("write {} into {}", plan.join(", "), self.target))?;
         let is_new = self.target.exists().is_err();
         let app = app(self.target.write().await?)?;
-        self.wanted.store(&app, &resolved).await?;
+        let access = self.wanted.store(&app, &resolved).await?;
         super::print(
             json,
-            &json!({ "desk": self.target.to_string(), "is_new": is_new, "wrote": plan }),
+            &json!({
+                "desk": self.target.to_string(), "is_new": is_new, "wrote": plan,
+                "demo_password": access.demo_password, "invitations": access.invitations,
+            }),
             || {
                 let new = if is_new { "; the desk is new" } else { "" };
                 println!("{} is set up{new}", self.target);
+                // The address of the desk is not known here, so a link consists of its path only.
+                access.lines("").iter().for_each(|line| println!("{line}"));
             },
         );
         Ok(())

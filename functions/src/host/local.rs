@@ -150,6 +150,7 @@ impl Desk {
     /// writes the last head of the ledger (the position and the hash of the last commit) to a file.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
+        self.app.stopping.send_replace(true);
         let ended = async { while self.tasks.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(Duration::from_secs(10), ended).await;
         let ledger = &self.app.ledger;

@@ -4,8 +4,8 @@ mod access;
 pub mod api;
 pub mod blueking;
 pub mod body;
+mod console;
 pub mod inbound;
-mod page;
 pub mod scope;
 
 use std::time::Duration;
@@ -29,12 +29,12 @@ const WRITABLE_TIMEOUT: Duration = Duration::from_secs(5);
 /// cannot express. A request without a matching route therefore goes to the BlueKing API.
 pub fn router(app: App) -> Router {
     Router::new()
-        .route("/", get(page::first))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/openapi.json", get(api::openapi::document))
         .nest("/v1", api::router())
         .merge(inbound::routes())
+        .merge(console::routes())
         // A caller without credentials must not find out which paths or methods exist. The handler
         // therefore checks the credentials first. Only a known caller gets status 405.
         .method_not_allowed_fallback(blueking::only_read)

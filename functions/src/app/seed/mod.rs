@@ -24,6 +24,11 @@ use crate::app::people::{Unnamed, names_of, one_name, trimmed};
 pub const FAST_APPROVAL: ServiceId = ServiceId(1);
 /// The user name of the person who becomes the first superuser.
 pub const ADMIN: &str = "admin";
+/// The people of the demo company: the superuser, one requester, and the members of all roles.
+pub const DEMO_PEOPLE: [&str; 11] = [
+    ADMIN, "lisi", "zhangsan", "wangwu", "zhaoliu", "qianqi", "sunba", "zhoujiu", "wushi",
+    "zhengshi", "fengyi",
+];
 
 /// Maximum number of user names in one workflow definition.
 const DEFINITION_PEOPLE_MAX: usize = 10_000;

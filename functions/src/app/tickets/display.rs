@@ -1,8 +1,9 @@
 //! Formats texts about a ticket for API responses, callbacks and outgoing requests.
 
 use domain::options::path;
+use domain::value::plain;
 use domain::views::ticket_card::TicketCard;
-use events::workflow::{Field, FieldKind};
+use events::workflow::{Definition, Field, FieldKind};
 use events::{Entry, Moment};
 use infra::Error;
 use jiff::Timestamp;
@@ -78,4 +79,36 @@ pub fn display(field: &Field, entry: Option<&Entry>, value: &Value) -> Value {
             .into(),
         _ => value.clone(),
     }
+}
+
+/// Returns the names and the values of all filled form fields of a ticket as people read them. The text `erased`
+/// replaces the value of an erased person. The additional fields of the API client come last.
+pub async fn form_rows(
+    app: &App,
+    card: &TicketCard,
+    definition: &Definition,
+    erased: &str,
+) -> Result<Vec<(String, String)>, Error> {
+    let mut fields: Vec<&Field> = definition.fields.iter().collect();
+    fields.sort_by_key(|field| field.id);
+    let mut rows = Vec::new();
+    for field in fields {
+        let Some(entry) = card.ticket.form.get(&field.key) else {
+            continue;
+        };
+        let text = if entry.is_erased() {
+            erased.to_owned()
+        } else {
+            let value = app.people.value_out(Some(field), entry.read()).await?;
+            plain(&display(field, Some(entry), &value))
+        };
+        if !text.is_empty() {
+            rows.push((field.name.clone(), text));
+        }
+    }
+    if let Some(opened) = &card.ticket.opened {
+        let dynamic = opened.dynamic_fields.iter();
+        rows.extend(dynamic.map(|field| (field.name.clone(), field.value.clone())));
+    }
+    Ok(rows)
 }

@@ -22,6 +22,16 @@ use crate::app::cards::stored_card;
 use crate::app::people::NAME_MAX;
 use crate::app::tickets::SN_BYTES_MAX;
 
+/// The names of the ticket lists of one person. Each entry contains the name of a list and the name
+/// of its index in the view `ticket` (a stored table).
+pub const LISTS: [(&str, &str); 6] = [
+    ("todo", "todo"),
+    ("claim", "claim"),
+    ("approval", "approval"),
+    ("created", "creator"),
+    ("dealt", "dealt"),
+    ("following", "follows"),
+];
 /// Maximum number of index rows that one read returns.
 const STEP: usize = 500;
 /// Maximum number of values in one condition of a filter, such as a list of statuses. A comparison

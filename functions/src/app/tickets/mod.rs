@@ -2,6 +2,7 @@
 //! ticket, and list tickets.
 
 pub mod act;
+pub mod decide;
 pub mod display;
 pub mod extras;
 pub mod idempotency;

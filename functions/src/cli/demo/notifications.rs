@@ -9,6 +9,7 @@ use infra::clock::SystemClock;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use super::SystemLine;
 use super::day::Client;
 use super::fakes::dingtalk::{PATH, Robot};
 use super::fakes::smtp::Relay;
@@ -82,8 +83,8 @@ impl Channels {
 
     /// Waits until every mail is sent or has failed. Messages for the chat robot can still wait,
     /// because the robot limits the number of messages per minute. Returns the numbers of
-    /// notifications, mails and robot messages, as JSON and as text.
-    pub(super) async fn summary(&self, client: &Client) -> Result<(Value, String), String> {
+    /// notifications, mails and robot messages.
+    pub(super) async fn summary(&self, client: &Client) -> Result<SystemLine, String> {
         let list = async |path: &str| client.request("GET", path, "admin", Value::Null).await;
         let is_waiting = |open: &Value| {
             let all = open["deliveries"].as_array().into_iter().flatten();
@@ -108,13 +109,19 @@ impl Channels {
         let waiting = open["count"].clone();
         let text = format!(
             "{all} for {} people and other processors: {mails} mails, {messages} messages of the robot, {waiting} wait for its limit of 20 in one minute;\n              \
-             {refused} mails were refused by the relay, {inbox} notifications are in the inbox only; mail relay and robot are replacements in this program",
+             {refused} mails were refused by the relay, {inbox} notifications are in the inbox only",
             PEOPLE.len(),
         );
         let report = json!({
             "notifications": all, "mails": mails, "robot_messages": messages, "waiting": waiting,
             "refused": refused, "inbox_only": inbox,
         });
-        Ok((report, text))
+        Ok(SystemLine {
+            name: "notified",
+            figures: report,
+            text,
+            look: "page /deliveries, or: GET /v1/notifications/{id}/why".into(),
+            stand_in: "the mail relay and the chat robot are replacements in this program".into(),
+        })
     }
 }

@@ -18,7 +18,8 @@ use super::request::Asked;
 use super::resource::{PAGE_SIZE_MAX, PAGES_MAX};
 use super::shape::{named, quoted};
 use crate::App;
-use crate::app::cards::read_card;
+use crate::app::cards;
+pub(super) use crate::app::cards::CardList;
 
 /// The largest number of entries in one list.
 pub(super) const LIST_MAX: usize = 1000;
@@ -67,43 +68,6 @@ pub(super) async fn entries(app: &App, view: &str) -> Result<Vec<Entry>, Error> 
     app.views.range(range).await
 }
 
-/// Selects some cards from an index. A card is the stored summary of one stream, and the index
-/// sorts the cards by a value. The selected cards have a value between `from` and `to`.
-pub(super) struct CardList {
-    pub(super) index: &'static str,
-    pub(super) from: String,
-    pub(super) to: String,
-}
-
-impl CardList {
-    /// Selects all cards (stored summaries of streams) in the given index.
-    pub(super) fn whole(index: &'static str) -> Self {
-        Self {
-            index,
-            from: String::new(),
-            to: "~".into(),
-        }
-    }
-    /// Selects the cards (stored summaries of streams) that have exactly `value` in the given
-    /// index.
-    pub(super) fn of(index: &'static str, value: &str) -> Self {
-        Self {
-            index,
-            from: value.to_owned(),
-            to: format!("{value}\u{1}"),
-        }
-    }
-    /// Selects the cards (stored summaries of streams) whose value in the given index begins with
-    /// `value` and a vertical bar.
-    pub(super) fn below(index: &'static str, value: &str) -> Self {
-        Self {
-            index,
-            from: format!("{value}|"),
-            to: format!("{value}|~"),
-        }
-    }
-}
-
 /// Returns a response with one page of the selected cards (stored summaries of streams), latest
 /// first. The response is a JSON object with two members. The member `count` contains the number of
 /// all selected cards. The second member has the name `name` and contains the page. The function
@@ -116,25 +80,13 @@ pub(super) async fn page_of<C: Card>(
 ) -> ApiResult {
     let size = request.number("page_size", 20, PAGE_SIZE_MAX)?;
     let page = request.number("page", 1, PAGES_MAX)?;
-    let views = &request.app.views;
-    let (from, to) = (list.from.as_str(), list.to.as_str());
-    let count = views.count(C::VIEW, list.index, from, to).await?;
-    let range = Range {
-        view: C::VIEW,
-        index: list.index,
-        from,
-        to,
-        descending: true,
-        skip: (page - 1) * size,
-        limit: size,
-    };
-    let mut items = Vec::new();
-    for entry in views.range(range).await? {
-        if let Some(document) = views.get(C::VIEW, &entry.key).await? {
-            let card: C = read_card(&request.app.ledger, &entry.key, &document).await?;
-            items.push(shown(&entry.key, &card));
-        }
-    }
+    let selected = cards::page::<C>(&request.app, list, page, size).await?;
+    let items: Vec<Value> = selected
+        .cards
+        .iter()
+        .map(|(stream, card)| shown(stream, card))
+        .collect();
+    let count = selected.count;
     Ok(ok(json!({ "count": count, name: items })))
 }
 

@@ -35,16 +35,6 @@ const STATUSES: [&str; 7] = [
     "TERMINATED",
     "REVOKED",
 ];
-/// The names of the ticket lists of one person. Each entry contains the name of a list and the name
-/// of its index in the view `ticket` (a stored table).
-const LISTS: [(&str, &str); 6] = [
-    ("todo", "todo"),
-    ("claim", "claim"),
-    ("approval", "approval"),
-    ("created", "creator"),
-    ("dealt", "dealt"),
-    ("following", "follows"),
-];
 /// The number of events that are converted to JSON without a pause. After this number of events,
 /// the task yields, so that other requests also make progress.
 const EVENTS_AT_ONCE: usize = 64;
@@ -115,7 +105,7 @@ pub(super) async fn list(request: Asked) -> ApiResult {
     }
     match request.asked_for("list").unwrap_or("all") {
         "all" if request.asked_for("user").is_some() => {
-            let known: Vec<&str> = LISTS.iter().map(|(known, _)| *known).collect();
+            let known: Vec<&str> = list::LISTS.iter().map(|(known, _)| *known).collect();
             return Err(Problem::malformed(
                 "user",
                 format!(
@@ -126,12 +116,12 @@ pub(super) async fn list(request: Asked) -> ApiResult {
         }
         "all" => {}
         list => {
-            let index = LISTS
+            let index = list::LISTS
                 .iter()
                 .find(|(known, _)| *known == list)
                 .map(|(_, index)| *index)
                 .ok_or_else(|| {
-                    let known: Vec<&str> = LISTS.iter().map(|(known, _)| *known).collect();
+                    let known: Vec<&str> = list::LISTS.iter().map(|(known, _)| *known).collect();
                     Problem::malformed(
                         "list",
                         format!(

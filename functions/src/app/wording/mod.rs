@@ -1,0 +1,267 @@
+//! Contains the texts that the web console shows to people, in Chinese and in English. The texts describe
+//! statuses and states, the events of a ticket, and the reasons why a ticket rejects a command.
+//!
+//! Each language has one folder with the same files. All texts are in `match` expressions without a default
+//! arm, so a new event or a new rejection needs a text in both languages.
+
+mod details;
+mod en;
+mod people;
+#[cfg(test)]
+mod tests;
+mod words;
+mod zh_cn;
+
+use domain::ticket::{FieldAt, Rejection};
+use events::PersonId;
+use events::person::Language;
+use events::ticket::{Closed, FollowersChanged, NodeStatus, TicketEvent, TransitionTaken};
+
+use words::Words;
+
+pub use people::{people, people_in_values, rejection_people};
+
+/// One line in the timeline of a ticket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// One sentence without the acting person. The page shows the acting person and the time before the
+    /// sentence.
+    pub text: String,
+    /// The reason, the form values and the tested conditions of the event, one text for each line.
+    pub detail: Vec<String>,
+    /// The icon and the color of the line: `open`, `work`, `vote`, `flow`, `problem`, `talk` or `end`.
+    pub kind: &'static str,
+}
+
+/// Returns the display name of a ticket status. Returns an unknown status, such as a status that a workflow
+/// defines, without change.
+pub fn ticket_status(language: Language, key: &str) -> String {
+    let known = match language {
+        Language::Chinese => zh_cn::ticket_status(key),
+        Language::English => en::ticket_status(key),
+    };
+    known.unwrap_or(key).to_owned()
+}
+
+/// Returns the display name of the status of a node.
+pub fn node_status(language: Language, status: NodeStatus) -> &'static str {
+    match language {
+        Language::Chinese => zh_cn::node_status(status),
+        Language::English => en::node_status(status),
+    }
+}
+
+/// Returns the display name of a state of a mission (the work of a robot). Returns an unknown state without change.
+/// The known states are the phases of a mission, and `succeeded` and `failed` for its outcome.
+pub fn mission(language: Language, key: &str) -> &str {
+    let known = match language {
+        Language::Chinese => zh_cn::mission(key),
+        Language::English => en::mission(key),
+    };
+    known.unwrap_or(key)
+}
+
+/// Returns the display name of a state of a delivery of a notification. Returns an unknown state without change.
+/// The known states are `open`, `accepted` and `failed`.
+pub fn delivery(language: Language, key: &str) -> &str {
+    let known = match language {
+        Language::Chinese => zh_cn::delivery(key),
+        Language::English => en::delivery(key),
+    };
+    known.unwrap_or(key)
+}
+
+/// Returns the display name of a state of an execution of a script. Returns an unknown state without change.
+/// The known states are the states of [`domain::automation::execution::Execution::state`].
+pub fn execution(language: Language, key: &str) -> &str {
+    let known = match language {
+        Language::Chinese => zh_cn::execution(key),
+        Language::English => en::execution(key),
+    };
+    known.unwrap_or(key)
+}
+
+/// Returns the display name of a state of an application (a request for approval in an external ITSM). Returns an unknown state without change.
+/// The known states are the steps of an application, and `granted`, `refused` and `failed` for its outcome.
+pub fn application(language: Language, key: &str) -> &str {
+    let known = match language {
+        Language::Chinese => zh_cn::application(key),
+        Language::English => en::application(key),
+    };
+    known.unwrap_or(key)
+}
+
+/// Returns the line of an event in the timeline of its ticket. Returns `None` if the event contains nothing
+/// that helps a reader: an automatic transition without any tested condition.
+///
+/// The function `name` returns the user name of a person. The function gets the people of
+/// [`people()`] and of [`people_in_values`]. For an unknown person, the function must return another text,
+/// such as the id. The function `field` returns the display name of a form field by its key. For an unknown key, the
+/// function must return the key.
+pub fn line(
+    language: Language,
+    event: &TicketEvent,
+    name: &dyn Fn(&PersonId) -> String,
+    field: &dyn Fn(&str) -> String,
+) -> Option<Line> {
+    let words = words(language);
+    let names = Names {
+        field,
+        ..Names::new(name, words)
+    };
+    let text = match language {
+        Language::Chinese => zh_cn::event::text(event, &names),
+        Language::English => en::event::text(event, &names),
+    };
+    Some(Line {
+        text: text?,
+        detail: details::of(event, words, &names),
+        kind: kind(event),
+    })
+}
+
+/// Returns the text of a rejection for the person who acted. The function `name` returns the user name of a
+/// person. The function gets the people of [`rejection_people`].
+pub fn rejection(
+    language: Language,
+    rejection: &Rejection,
+    name: &dyn Fn(&PersonId) -> String,
+) -> String {
+    let names = Names::new(name, words(language));
+    match language {
+        Language::Chinese => zh_cn::rejection::text(rejection, &names),
+        Language::English => en::rejection::text(rejection, &names),
+    }
+}
+
+fn words(language: Language) -> &'static Words {
+    match language {
+        Language::Chinese => &zh_cn::WORDS,
+        Language::English => &en::WORDS,
+    }
+}
+
+/// Returns the value of [`Line::kind`] for an event.
+fn kind(event: &TicketEvent) -> &'static str {
+    match event {
+        TicketEvent::Opened(_) => "open",
+        TicketEvent::NodeClaimed(_)
+        | TicketEvent::NodeAssigned(_)
+        | TicketEvent::NodeTransferred(_)
+        | TicketEvent::NodeRetried(_)
+        | TicketEvent::NodeSkipped(_)
+        | TicketEvent::NodeReassigned(_)
+        | TicketEvent::FieldsChanged(_)
+        | TicketEvent::PriorityChanged(_)
+        | TicketEvent::Acknowledged(_) => "work",
+        TicketEvent::NodeCompleted(completed) if completed.pass.is_some() => "vote",
+        TicketEvent::NodeCompleted(_) => "work",
+        TicketEvent::NodeResultReceived(received) if received.succeeded => "work",
+        TicketEvent::VoteCast(_) => "vote",
+        TicketEvent::NodeEntered(_)
+        | TicketEvent::TransitionTaken(_)
+        | TicketEvent::BranchesStarted(_)
+        | TicketEvent::BranchJoined(_)
+        | TicketEvent::StatusSet(_)
+        | TicketEvent::Suspended(_)
+        | TicketEvent::Resumed(_) => "flow",
+        TicketEvent::RowImported(row) if row.phase.is_done() => "end",
+        TicketEvent::RowImported(_) => "flow",
+        TicketEvent::NodeResultReceived(_)
+        | TicketEvent::TransitionMissing(_)
+        | TicketEvent::NodeFailed(_)
+        | TicketEvent::ProcessorsMissing(_)
+        | TicketEvent::Escalated(_) => "problem",
+        TicketEvent::RemarkAdded(_)
+        | TicketEvent::FollowersChanged(_)
+        | TicketEvent::Rated(_)
+        | TicketEvent::Reminded(_)
+        | TicketEvent::Linked(_)
+        | TicketEvent::Unlinked(_) => "talk",
+        TicketEvent::Withdrawn(_)
+        | TicketEvent::Terminated(_)
+        | TicketEvent::Finished(_)
+        | TicketEvent::Closed(_) => "end",
+    }
+}
+
+/// Writes the user names of people and the names of form fields in one language.
+struct Names<'a> {
+    name: &'a dyn Fn(&PersonId) -> String,
+    field: &'a dyn Fn(&str) -> String,
+    separator: &'static str,
+}
+
+impl<'a> Names<'a> {
+    fn new(name: &'a dyn Fn(&PersonId) -> String, words: &Words) -> Self {
+        Self {
+            name,
+            field: &str::to_owned,
+            separator: words.separator,
+        }
+    }
+
+    /// Returns the display name of a form field.
+    fn field(&self, key: &str) -> String {
+        (self.field)(key)
+    }
+
+    fn one(&self, person: &PersonId) -> String {
+        (self.name)(person)
+    }
+
+    /// Returns the names of several people as one text.
+    fn all(&self, people: &[PersonId]) -> String {
+        let names: Vec<String> = people.iter().map(|person| self.one(person)).collect();
+        names.join(self.separator)
+    }
+}
+
+/// Returns the number of the parent ticket if this ticket ended because its parent ended. In this case, the
+/// reason in the event is a Chinese text of the desk. The text contains the number.
+fn ended_parent(closed: &Closed) -> Option<&str> {
+    let reason = closed.reason.read();
+    let is_of_desk = closed.by.is_system();
+    let sn = reason.strip_prefix("母单 ")?.strip_suffix(" 已结束")?;
+    is_of_desk.then_some(sn)
+}
+
+/// Returns true if the desk tested a condition of the transition that the ticket followed. Otherwise the ticket
+/// followed the transition because no other condition was true.
+fn has_tested_condition(taken: &TransitionTaken) -> bool {
+    taken
+        .tested
+        .iter()
+        .any(|tested| tested.transition == taken.transition)
+}
+
+/// Returns true if a person followed a ticket, or stopped following a ticket, without other people.
+fn is_own_change(changed: &FollowersChanged) -> bool {
+    changed.people.len() == 1 && changed.people.contains(&changed.by)
+}
+
+/// Returns the name of a form field, or its key if the field has no name.
+fn field_name(at: &FieldAt) -> &str {
+    if at.name.is_empty() {
+        &at.key
+    } else {
+        &at.name
+    }
+}
+
+/// Returns the size of a file as text. The size is rounded up if `is_rounded_up` is true, and rounded down
+/// otherwise. A file that is too large therefore always looks larger than its limit.
+fn size(bytes: u64, is_rounded_up: bool) -> String {
+    let (unit, name) = if bytes < 1 << 20 {
+        (1 << 10, "KB")
+    } else {
+        (1 << 20, "MB")
+    };
+    let tenths = bytes.saturating_mul(10);
+    let tenths = if is_rounded_up {
+        tenths.div_ceil(unit)
+    } else {
+        tenths / unit
+    };
+    format!("{}.{} {name}", tenths / 10, tenths % 10)
+}

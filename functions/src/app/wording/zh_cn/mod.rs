@@ -1,0 +1,161 @@
+//! Contains the Chinese texts: the names of statuses and states, and the words for the details of a line.
+
+pub(super) mod event;
+pub(super) mod rejection;
+
+use events::TransitionId;
+use events::ticket::NodeStatus;
+use events::workflow::Operator;
+
+use super::words::Words;
+
+pub(super) static WORDS: Words = Words {
+    separator: "、",
+    row_separator: "；",
+    colon: "：",
+    empty: "（空）",
+    erased: "[已删除]",
+    personal: "（个人信息）",
+    reason: "原因",
+    message: "说明",
+    opinion: "意见",
+    comment: "评语",
+    task: "外部任务",
+    title: "标题",
+    group: "处理组",
+    actor: "操作人",
+    priority: "优先级",
+    impact: "影响范围",
+    urgency: "紧急程度",
+    callback: "回调接收方",
+    mentions: "提到",
+    invited: "关注人可以查看完整单据",
+    level,
+    quoted,
+    clause,
+    tested,
+};
+
+/// Returns the Chinese name of a ticket status. Returns `None` for an unknown status.
+pub(super) fn ticket_status(key: &str) -> Option<&'static str> {
+    Some(match key {
+        "RUNNING" => "处理中",
+        "RESOLVED" => "已解决",
+        "CONFIRMED" => "待确认",
+        "SUSPENDED" => "已挂起",
+        "FINISHED" => "已完成",
+        "TERMINATED" => "已终止",
+        "REVOKED" => "已撤销",
+        "OBSERVED" => "外部导入",
+        _ => return None,
+    })
+}
+
+pub(super) fn node_status(status: NodeStatus) -> &'static str {
+    match status {
+        NodeStatus::Distributing => "待派单",
+        NodeStatus::Receiving => "待认领",
+        NodeStatus::Running => "处理中",
+        NodeStatus::Finished => "已完成",
+        NodeStatus::Terminated => "已终止",
+        NodeStatus::Failed => "异常，待人工处理",
+    }
+}
+
+pub(super) fn mission(key: &str) -> Option<&'static str> {
+    Some(match key {
+        "open" => "未结束",
+        "queued" => "等待机器人",
+        "offered" => "等待机器人接受",
+        "accepted" => "机器人已接受",
+        "working" => "作业中",
+        "suspect" => "机器人失联",
+        "canceling" => "取消中",
+        "done" => "已结束",
+        "succeeded" => "成功",
+        "failed" => "失败",
+        _ => return None,
+    })
+}
+
+pub(super) fn delivery(key: &str) -> Option<&'static str> {
+    Some(match key {
+        "open" => "发送中",
+        "accepted" => "渠道已接受",
+        "failed" => "发送失败",
+        _ => return None,
+    })
+}
+
+pub(super) fn execution(key: &str) -> Option<&'static str> {
+    Some(match key {
+        "open" => "未结束",
+        "queued" => "排队中",
+        "awaiting_approval" => "待审批",
+        "running" => "执行中",
+        "succeeded" => "成功",
+        "no_change" => "无需更改",
+        "failed" => "失败",
+        "timed_out" => "执行超时",
+        "resource_exceeded" => "超出资源限制",
+        "canceled" => "已取消",
+        "unknown" => "结果未知",
+        "rejected" => "审批未通过",
+        "expired" => "审批超时",
+        _ => return None,
+    })
+}
+
+pub(super) fn application(key: &str) -> Option<&'static str> {
+    Some(match key {
+        "open" => "未结束",
+        "create" => "提交申请",
+        "find" => "查找外部单据",
+        "verify" => "核实回调",
+        "confirm" => "读取审批结果",
+        "poll" => "等待审批结果",
+        "succeeded" => "已有审批结果",
+        "granted" => "已批准",
+        "refused" => "已拒绝",
+        "failed" => "未取得审批结果",
+        _ => return None,
+    })
+}
+
+fn level(key: &str) -> &str {
+    match key {
+        "1" => "低",
+        "2" => "中",
+        "3" => "高",
+        other => other,
+    }
+}
+
+fn quoted(text: &str) -> String {
+    format!("“{text}”")
+}
+
+fn clause(key: &str, operator: Operator, expected: &str) -> String {
+    let operator = match operator {
+        Operator::Equal => "等于",
+        Operator::NotEqual => "不等于",
+        Operator::Greater => "大于",
+        Operator::Less => "小于",
+        Operator::AtLeast => "大于等于",
+        Operator::AtMost => "小于等于",
+        Operator::Superset => "包含",
+        Operator::NotSuperset => "不包含",
+        Operator::In => "属于",
+        Operator::NotIn => "不属于",
+    };
+    format!("{key} {operator}{expected}")
+}
+
+fn tested(transition: TransitionId, clause: &str, actual: &str, holds: bool) -> String {
+    let (mark, result) = if holds {
+        ("✓", "成立")
+    } else {
+        ("✗", "不成立")
+    };
+    format!("{mark} 流转线 {transition}：{clause}，实际值为{actual}，{result}")
+}

@@ -1,0 +1,200 @@
+//! Contains the Chinese texts for the reasons why a ticket rejects a command. Each text states the problem and
+//! the next step.
+
+use domain::attachment::Unfit;
+use domain::ticket::{FieldAt, MESSAGE_MAX, REMARK_MAX, ROUNDS_MAX, Rejection, TITLE_MAX};
+
+use super::ticket_status;
+use crate::app::wording::{Names, field_name, size};
+
+pub(in crate::app::wording) fn text(rejection: &Rejection, names: &Names<'_>) -> String {
+    match rejection {
+        Rejection::Exists => "单据已存在，请勿重复提交".into(),
+        Rejection::Unknown => "单据不存在，请检查单号".into(),
+        Rejection::ServiceUnknown(service) => {
+            format!("服务 {service} 不存在，请在服务目录中重新选择")
+        }
+        Rejection::ServiceDisabled(service) => {
+            format!("服务 {service} 已停用，请选择其他服务，或联系服务负责人")
+        }
+        Rejection::ServiceNotInCatalog(service) => {
+            format!("服务 {service} 不在服务目录中，请联系服务负责人")
+        }
+        Rejection::ChosenNodeUnknown { service, node } => {
+            format!("服务“{service}”的流程中没有节点 {node}，请重新指定处理人")
+        }
+        Rejection::ChosenProcessorsEmpty { service, node } => {
+            format!("服务“{service}”的节点 {node} 没有指定处理人，请至少选择一人")
+        }
+        Rejection::FieldsMissing(keys) => {
+            format!("缺少字段：{}，请填写后重新提交", keys.join("、"))
+        }
+        Rejection::FieldUnknown(key) => format!("此处没有字段“{key}”，请刷新页面后重新填写"),
+        Rejection::FieldTwice(key) => format!("字段“{key}”重复，请只填写一次"),
+        Rejection::FieldEmpty(at) => format!("{}为必填项，请填写", field(at)),
+        Rejection::OptionUnknown(at) => format!("{}没有所填的选项，请重新选择", field(at)),
+        Rejection::OptionsMissing(key) => {
+            format!("字段“{key}”没有可选的选项，请联系服务负责人")
+        }
+        Rejection::OptionsUnavailable { at, .. } => {
+            format!("暂时无法获取{}的选项，请稍后重试", field(at))
+        }
+        Rejection::FileUnfit { at, why } => format!("{}{}", field(at), unfit(why)),
+        Rejection::ReadOnly(at) => format!("{}为只读字段，填写后不能修改", field(at)),
+        Rejection::TitleTooLong => format!("标题超过 {TITLE_MAX} 个字符，请缩短"),
+        Rejection::FieldInvalid { at, reason } => {
+            format!("{}{}，请检查后重新填写", field(at), invalid(reason))
+        }
+        Rejection::Ended => "单据已结束，不能再操作".into(),
+        Rejection::Suspended => "单据已挂起，请先恢复单据再操作".into(),
+        Rejection::NodeUnknown(node) => {
+            format!("单据中没有节点 {node}，请刷新页面后重试")
+        }
+        Rejection::NodeFinished(node) => {
+            format!("节点 {node} 已处理完成，请刷新页面查看最新进展")
+        }
+        Rejection::NotAllowed { by, node } => format!(
+            "{} 不能操作节点 {node}：不是该节点的处理人，或节点当前状态不支持此操作，请刷新页面查看",
+            names.one(by)
+        ),
+        Rejection::UnknownPerson(person) => {
+            format!("用户 {} 不存在，请检查用户名", names.one(person))
+        }
+        Rejection::NotClaimable(node) => {
+            format!("节点 {node} 不在待认领状态，请刷新页面查看最新进展")
+        }
+        Rejection::NotDistributable(node) => {
+            format!("节点 {node} 不在待派单状态，请刷新页面查看最新进展")
+        }
+        Rejection::NoProcessorGiven => "没有选择处理人，或所选角色没有成员，请重新选择".into(),
+        Rejection::TargetKindNotAllowed => {
+            "不支持这种选择处理人的方式，请选择人员、角色、提单人或部门".into()
+        }
+        Rejection::TargetsOutOfRange(people) => {
+            format!("{} 不在可选的处理人范围内，请重新选择", names.all(people))
+        }
+        Rejection::DeliverNotAllowed(node) => {
+            format!("节点【{node}】不允许转单，如需转单请联系服务负责人")
+        }
+        Rejection::NotDeliverable => "节点不在处理中，不能转单，请刷新页面查看最新进展".into(),
+        Rejection::DeliverMessageMissing => "请填写转单说明".into(),
+        Rejection::AlreadyDecided(people) => {
+            format!("{} 已在该节点审批过，请选择其他人", names.all(people))
+        }
+        Rejection::TerminateNotAllowed(node) => {
+            format!("节点【{node}】不允许终止单据，或不在处理中，如需终止请联系服务负责人")
+        }
+        Rejection::TerminateReasonMissing => "请填写终止原因".into(),
+        Rejection::SuspendReasonMissing => "请填写挂起原因".into(),
+        Rejection::MessageTooLong => format!("说明超过 {MESSAGE_MAX} 个字符，请缩短"),
+        Rejection::ReasonTooLong => format!("审批意见超过 {REMARK_MAX} 个字符，请缩短"),
+        Rejection::NotAllowedOnTicket(by) => {
+            format!("{} 没有权限操作该单据，请联系服务负责人", names.one(by))
+        }
+        Rejection::NotInProcess => "单据不在处理中，不能执行此操作，请刷新页面查看单据状态".into(),
+        Rejection::NotSuspended => "单据没有挂起，无需恢复，请刷新页面查看单据状态".into(),
+        Rejection::NotTheCreator => "只有提单人可以撤销单据，请联系提单人".into(),
+        Rejection::NotRevocable => "该流程不允许撤销单据，请联系服务负责人".into(),
+        Rejection::AlreadyEnded => "单据已结束，不能撤销".into(),
+        Rejection::HandledAlready => {
+            "单据已开始处理，不能撤销，如需结束请联系服务负责人终止单据".into()
+        }
+        Rejection::TooManyRounds(node) => {
+            format!("节点 {node} 已执行 {ROUNDS_MAX} 次，达到上限，请联系服务负责人检查流程")
+        }
+        Rejection::NotImported => {
+            "该单据由本系统创建，不能导入其他系统的记录，请检查导入的单号".into()
+        }
+        Rejection::IsChild => "该单据是子单，不能单独操作，请在母单中处理，或先解除母子关系".into(),
+        Rejection::NotFailed(node) => {
+            format!("节点【{node}】没有异常，无需处理异常，请刷新页面查看最新进展")
+        }
+        Rejection::TransitionUnknown { transition, node } => {
+            format!("节点 {node} 之后没有流转线 {transition}，请重新选择")
+        }
+        Rejection::NotAnApproval(node) => {
+            format!("节点 {node} 不是处理中的审批节点，请刷新页面查看最新进展")
+        }
+        Rejection::ResultNotExpected => "节点已不再等待该执行结果，请刷新页面查看最新进展".into(),
+        Rejection::NotAllowedToSee(person) => format!(
+            "{} 没有权限查看该单据，请联系提单人添加关注人",
+            names.one(person)
+        ),
+        Rejection::MayNotRemind(person) => format!(
+            "{} 不能督办该单据，只有提单人和流程指定的督办人可以督办",
+            names.one(person)
+        ),
+        Rejection::RemindingOff => "该流程没有启用督办，请联系服务负责人".into(),
+        Rejection::NotAnEnd(status) => {
+            let status = ticket_status(status).unwrap_or(status);
+            format!("状态“{status}”不能结束单据，请选择已完成、已终止或已撤销")
+        }
+        Rejection::TextUnfit(most) => format!("内容不能为空，也不能超过 {most} 个字符"),
+        Rejection::RemarkUnknown(id) => format!("没有第 {id} 条备注，请刷新页面后重新回复"),
+        Rejection::TooMany(most) => format!("数量超过上限，最多允许 {most} 个"),
+        Rejection::NotFinished => "单据尚未完成，请在单据完成后评价".into(),
+        Rejection::RatedAlready => "单据已评价，不能重复评价".into(),
+        Rejection::NotTheRater => "只有提单人或代提单人可以评价单据".into(),
+        Rejection::StarsUnfit(stars) => format!("不能评为 {stars} 星，请选择 1 到 5 星"),
+        Rejection::LinkedWithItself => "单据不能与自己关联，请填写其他单号".into(),
+        Rejection::LinkedAlready(other) => {
+            format!("单据已与 {other} 关联，如需更改请先解除该关联")
+        }
+        Rejection::NotLinked(other) => format!("单据没有与 {other} 关联，无需解除"),
+        Rejection::MayNotSubmit { by, node } => format!(
+            "{} 没有权限在节点【{node}】提单，请联系服务负责人",
+            names.one(by)
+        ),
+        Rejection::NotEscalatable(node) => {
+            format!("节点【{node}】不能升级：任何人都可以处理，或每位审批人都要审批")
+        }
+        Rejection::NoEscalationTarget => {
+            "无法升级：处理人没有上级，服务也没有其他负责人，请联系管理员".into()
+        }
+        Rejection::NotEditable(key) => format!("字段“{key}”在当前阶段不能修改"),
+        Rejection::NoAgency => "该服务不支持代提单，请由申请人本人提单".into(),
+    }
+}
+
+fn field(at: &FieldAt) -> String {
+    format!("字段“{}”", field_name(at))
+}
+
+fn unfit(why: &Unfit) -> String {
+    match why {
+        Unfit::NotUploaded => "只接受已上传的文件，请先上传文件".into(),
+        Unfit::TooMany(most) => format!("最多允许 {most} 个文件，请删除多余的文件"),
+        Unfit::NotHere(file) => format!("中的文件 {file} 不存在，或已属于其他单据，请重新上传"),
+        Unfit::Type {
+            accept,
+            name,
+            media_type,
+        } => {
+            let accept = accept.join("、");
+            format!("只接受 {accept} 类型的文件，“{name}”的类型是 {media_type}，请重新上传")
+        }
+        Unfit::TooLarge { most, name, bytes } => {
+            let (most, bytes) = (size(*most, false), size(*bytes, true));
+            format!("的文件不能超过 {most}，“{name}”的大小是 {bytes}，请重新上传")
+        }
+    }
+}
+
+/// Returns the rule that a field value does not satisfy. The parameter `reason` is the English reason of the
+/// rejection. An unknown reason gets a general text, because a Chinese text must not contain English.
+fn invalid(reason: &str) -> &'static str {
+    match reason {
+        "is not a list of rows" => "应为表格数据",
+        "is not a text" => "应为文本",
+        "is not a number" => "应为数字",
+        "is not a date (YYYY-MM-DD)" => "应为日期（例如 2026-01-31）",
+        "is not a time (YYYY-MM-DD hh:mm:ss)" => "应为时间（例如 2026-01-31 09:30:00）",
+        "is neither true nor false" => "只能填写“是”或“否”",
+        "must lie after the present" => "必须晚于当前时间",
+        "must lie before the present" => "必须早于当前时间",
+        "does not fit what else was filled in" => "与其他字段的内容不匹配",
+        "is an address that does something else than open a page" => "应为可以打开的网页链接",
+        "names more than one person" => "只能选择一个人员",
+        _ => "的内容不符合要求",
+    }
+}

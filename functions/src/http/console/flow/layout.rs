@@ -1,0 +1,339 @@
+//! Computes the positions in a picture of nodes and edges. The layout has layers from left to right, as the
+//! method of Sugiyama describes. Equal graphs have equal layouts.
+//!
+//! An edge to a higher rank runs from left to right. An edge that passes other ranks gets a bend in each of
+//! these ranks, so the line does not cross a box. All other edges are returns. Each return runs below all
+//! boxes on a track of its own. The vertical parts of all lines are in the gaps between the ranks.
+
+mod grid;
+mod ranks;
+mod routes;
+#[cfg(test)]
+mod tests;
+
+use grid::{Extent, Grid};
+use ranks::Ranking;
+use routes::Plan;
+
+/// The empty border of the picture.
+const MARGIN: i64 = 16;
+/// The length of the horizontal line at each end of an edge. The arrow head fits into this length.
+const STUB: i64 = 14;
+/// The distance between the vertical lines of two returns.
+const LANE: i64 = 10;
+/// The width in which an edge changes its vertical position.
+const BEND: i64 = 48;
+/// The distance between the horizontal lines of two returns.
+const TRACK: i64 = 20;
+/// The smallest distance between two edges at one side of a node. A node grows if its side is too short.
+const PORT: i64 = 4;
+/// The distance between edges with labels that end at the same node. The value is even.
+const FAN: i64 = 14;
+/// The width in which edges with labels come together before a node.
+const FAN_WIDTH: i64 = 20;
+/// The distance between a label and other lines.
+const LABEL_GAP: i64 = 4;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outline {
+    Rectangle,
+    Diamond,
+    Circle,
+}
+
+/// The size of a node. All lengths are even numbers of pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shape {
+    pub(super) outline: Outline,
+    /// The smallest width of the outline.
+    pub(super) width: i64,
+    /// The smallest height of the outline.
+    pub(super) height: i64,
+    /// The space for texts above the outline.
+    pub(super) above: i64,
+    /// The space for texts below the outline.
+    pub(super) below: i64,
+    /// The width of the texts above and below the outline.
+    pub(super) text_width: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Edge {
+    /// The index of the source in the list of shapes.
+    pub(super) from: usize,
+    /// The index of the target in the list of shapes.
+    pub(super) to: usize,
+    /// The width of the label. The width is 0 if the edge has no label.
+    pub(super) label_width: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Graph {
+    pub(super) shapes: Vec<Shape>,
+    pub(super) edges: Vec<Edge>,
+    /// The indexes of the nodes at which the workflow starts.
+    pub(super) starts: Vec<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Point {
+    pub(super) x: i64,
+    pub(super) y: i64,
+}
+
+/// The position of one node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Placed {
+    /// The center of the outline.
+    pub(super) center: Point,
+    /// The width of the outline.
+    pub(super) width: i64,
+    /// The height of the outline.
+    pub(super) height: i64,
+}
+
+/// The line of one edge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Route {
+    /// The points from the outline of the source to the outline of the target.
+    pub(super) points: Vec<Point>,
+    /// The left end of the base line of the label.
+    pub(super) label: Point,
+}
+
+/// The positions of all nodes and edges, in the order of the graph.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Drawing {
+    pub(super) width: i64,
+    pub(super) height: i64,
+    pub(super) nodes: Vec<Placed>,
+    pub(super) routes: Vec<Route>,
+}
+
+/// Computes the layout of a graph.
+pub(super) fn layout(graph: &Graph) -> Drawing {
+    let ranking = Ranking::new(graph);
+    let sides = Sides::new(graph, &ranking);
+    let sizes = sides.sizes(graph);
+    let extents = sides.extents(graph, &sizes);
+    let mut grid = Grid::new(graph, &ranking, &extents);
+    let bottom = grid.move_to(MARGIN);
+    let returns = returns(graph, &ranking);
+    let (columns, gaps, width) = columns(graph, &ranking, &sides, &sizes);
+    let nodes: Vec<Placed> = sizes
+        .iter()
+        .enumerate()
+        .map(|(node, (width, height))| Placed {
+            center: Point {
+                x: columns[ranking.ranks[node]],
+                y: grid.y(node),
+            },
+            width: *width,
+            height: *height,
+        })
+        .collect();
+    let plan = Plan {
+        graph,
+        ranking: &ranking,
+        sides: &sides,
+        grid: &grid,
+        gaps: &gaps,
+        nodes: &nodes,
+    };
+    let height = bottom + TRACK * whole(returns.len()) + MARGIN;
+    let routes = plan.routes(&returns, bottom);
+    Drawing {
+        width,
+        height,
+        nodes,
+        routes,
+    }
+}
+
+fn whole(count: usize) -> i64 {
+    i64::try_from(count).expect("a list has fewer than 2^63 items")
+}
+
+/// The number of edges at one side of a node.
+#[derive(Clone, Copy, Debug, Default)]
+struct Side {
+    forward: i64,
+    returns: i64,
+}
+
+impl Side {
+    fn add(&mut self, is_return: bool) {
+        if is_return {
+            self.returns += 1;
+        } else {
+            self.forward += 1;
+        }
+    }
+    /// Returns the number of intervals between the ports (the ends of edges at a side). The forward edges are
+    /// in the middle of the side. The returns are below, and the same space above stays empty.
+    fn intervals(self) -> i64 {
+        self.forward + 2 * self.returns + 1
+    }
+}
+
+/// The numbers of edges at the sides of all nodes.
+struct Sides {
+    /// The right sides.
+    outgoing: Vec<Side>,
+    /// The left sides.
+    incoming: Vec<Side>,
+    /// True for each node at which several short edges with labels end. The edges keep a distance for the
+    /// labels and come together directly before the node.
+    is_fan: Vec<bool>,
+}
+
+impl Sides {
+    fn new(graph: &Graph, ranking: &Ranking) -> Self {
+        let count = graph.shapes.len();
+        let mut outgoing = vec![Side::default(); count];
+        let mut incoming = vec![Side::default(); count];
+        let mut labels = vec![0; count];
+        for (edge, is_return) in graph.edges.iter().zip(&ranking.is_return) {
+            outgoing[edge.from].add(*is_return);
+            incoming[edge.to].add(*is_return);
+            let is_short = ranking.ranks[edge.to] == ranking.ranks[edge.from] + 1;
+            if is_short && edge.label_width > 0 {
+                labels[edge.to] += 1;
+            }
+        }
+        Self {
+            outgoing,
+            incoming,
+            is_fan: labels.into_iter().map(|labels: i64| labels > 1).collect(),
+        }
+    }
+
+    /// Returns the width and the height of the outline of each node.
+    fn sizes(&self, graph: &Graph) -> Vec<(i64, i64)> {
+        let sides = self.outgoing.iter().zip(&self.incoming);
+        let sizes = graph.shapes.iter().zip(sides);
+        sizes
+            .map(|(shape, (outgoing, incoming))| {
+                let intervals = outgoing.intervals().max(incoming.intervals());
+                let height = shape.height.max(PORT * intervals);
+                match shape.outline {
+                    Outline::Rectangle => (shape.width, height),
+                    Outline::Diamond | Outline::Circle => (shape.width.max(height), height),
+                }
+            })
+            .collect()
+    }
+
+    /// Returns the space that each node needs above and below its center.
+    fn extents(&self, graph: &Graph, sizes: &[(i64, i64)]) -> Vec<Extent> {
+        let nodes = graph.shapes.iter().zip(sizes).enumerate();
+        nodes
+            .map(|(node, (shape, (_, height)))| {
+                let fan = if self.is_fan[node] {
+                    self.incoming[node].forward * FAN / 2 + 2 * LABEL_GAP
+                } else {
+                    0
+                };
+                Extent {
+                    above: (height / 2 + shape.above).max(fan),
+                    below: (height / 2 + shape.below).max(fan),
+                }
+            })
+            .collect()
+    }
+}
+
+/// Returns the indexes of all returns in the order of their tracks. Short returns have high tracks, so few
+/// lines cross.
+fn returns(graph: &Graph, ranking: &Ranking) -> Vec<usize> {
+    let mut returns: Vec<usize> = (0..graph.edges.len())
+        .filter(|edge| ranking.is_return[*edge])
+        .collect();
+    returns.sort_by_key(|index| {
+        let edge = graph.edges[*index];
+        ranking.ranks[edge.from] - ranking.ranks[edge.to]
+    });
+    returns
+}
+
+/// The gap to the left of a rank, or the gap to the right of the last rank. The members after `has_fan` are
+/// horizontal positions from left to right.
+#[derive(Clone, Debug, Default)]
+struct Gap {
+    /// The number of returns whose source is to the left of the gap.
+    source_count: i64,
+    /// The number of returns whose target is to the right of the gap.
+    target_count: i64,
+    /// The width of the widest label.
+    label_width: i64,
+    has_fan: bool,
+    /// The position of the first return that comes from a source.
+    sources: i64,
+    bend_start: i64,
+    bend_end: i64,
+    /// The position of the first return that goes to a target.
+    targets: i64,
+    labels: i64,
+    fan_start: i64,
+    fan_end: i64,
+}
+
+/// Returns the center of each rank, all gaps, and the width of the picture.
+fn columns(
+    graph: &Graph,
+    ranking: &Ranking,
+    sides: &Sides,
+    sizes: &[(i64, i64)],
+) -> (Vec<i64>, Vec<Gap>, i64) {
+    let rank_count = ranking.ranks.iter().max().map_or(0, |rank| rank + 1);
+    let mut widths = vec![0; rank_count];
+    let mut gaps = vec![Gap::default(); rank_count + 1];
+    for (node, (shape, (width, _))) in graph.shapes.iter().zip(sizes).enumerate() {
+        let rank = ranking.ranks[node];
+        widths[rank] = shape.text_width.max(*width).max(widths[rank]);
+        gaps[rank].has_fan |= sides.is_fan[node];
+    }
+    for (edge, is_return) in graph.edges.iter().zip(&ranking.is_return) {
+        let after_source = ranking.ranks[edge.from] + 1;
+        if *is_return {
+            gaps[after_source].source_count += 1;
+            gaps[ranking.ranks[edge.to]].target_count += 1;
+        } else {
+            let gap = &mut gaps[after_source];
+            gap.label_width = gap.label_width.max(edge.label_width);
+        }
+    }
+    let mut centers = Vec::with_capacity(rank_count);
+    let mut x = MARGIN;
+    for (rank, gap) in gaps.iter_mut().enumerate() {
+        let is_first = rank == 0;
+        let is_last = rank == rank_count;
+        if !is_first {
+            x += STUB;
+        }
+        gap.sources = x;
+        x += gap.source_count * LANE;
+        gap.bend_start = x;
+        if !is_first && !is_last {
+            x += BEND;
+        }
+        gap.bend_end = x;
+        gap.targets = x;
+        x += gap.target_count * LANE;
+        gap.labels = x + LABEL_GAP;
+        if gap.label_width > 0 {
+            x += gap.label_width + 2 * LABEL_GAP;
+        }
+        gap.fan_start = x;
+        if gap.has_fan {
+            x += FAN_WIDTH;
+        }
+        gap.fan_end = x;
+        if let Some(width) = widths.get(rank) {
+            x += STUB;
+            centers.push(x + width / 2);
+            x += width;
+        }
+    }
+    (centers, gaps, x + MARGIN)
+}

@@ -1,0 +1,150 @@
+//! Tells open pages that their content changed. On one machine, the server sends an event at each change
+//! (server-sent events). In the cloud, the browser asks for changes, and the response waits for a change.
+//!
+//! Each request contains the version of the content that the browser shows. If the content has changed while the
+//! connection was lost, the first event reports this change.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use futures_util::stream;
+use serde_json::json;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::time::Instant;
+
+use super::frame::Failure;
+use super::page;
+use super::request::{Guest, Visit};
+use crate::App;
+
+/// Maximum number of pages that receive changes at the same time.
+const PAGES_MAX: usize = 1_024;
+/// The shortest time between two checks of one page. All changes in this time are reported together.
+const CHECK_EVERY: Duration = Duration::from_millis(50);
+/// The time between two signs that the connection still exists.
+const SIGN_EVERY: Duration = Duration::from_secs(15);
+/// The longest time of one connection. The browser then connects again, and its session is checked again.
+const CONNECTION_MAX: Duration = Duration::from_mins(2);
+/// The longest time that a response in the cloud waits for a change. An HTTP API waits 30 s for a function.
+const POLL_MAX: Duration = Duration::from_secs(15);
+/// The time between two checks in the cloud, where a function gets no signal about changes.
+const POLL_EVERY: Duration = Duration::from_secs(1);
+/// The time after which the browser connects again, in milliseconds.
+const RETRY_MS: u64 = 1_000;
+
+static PAGES: Semaphore = Semaphore::const_new(PAGES_MAX);
+
+pub(super) fn routes() -> Router<App> {
+    Router::new().route("/live/{page}", get(changes))
+}
+
+/// The state of one open page.
+struct Watched {
+    visit: Visit,
+    name: String,
+    /// The version of the content that the browser shows.
+    version: String,
+    followed: watch::Receiver<i64>,
+    stopping: watch::Receiver<bool>,
+    ends: Instant,
+    is_first: bool,
+    _permit: SemaphorePermit<'static>,
+}
+
+async fn changes(State(app): State<App>, Path(name): Path<String>, request: Request) -> Response {
+    let guest = Guest::of(&app, request.uri(), request.headers());
+    let known = guest.asked_for("version").unwrap_or_default().to_owned();
+    // A browser does not connect again after the status 403 or 404, and shows that the connection is lost.
+    let visit = match guest.visit(std::collections::BTreeMap::new()).await {
+        Ok(Some(visit)) => visit,
+        Ok(None) => return StatusCode::FORBIDDEN.into_response(),
+        Err(_) => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    };
+    if page(&name).is_none_or(|page| page.is_for_superusers && !visit.is_superuser) {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    let Ok(permit) = PAGES.try_acquire() else {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
+    let mut watched = Watched {
+        name,
+        version: known,
+        followed: app.followed.subscribe(),
+        stopping: app.stopping.subscribe(),
+        ends: Instant::now() + CONNECTION_MAX,
+        is_first: true,
+        visit,
+        _permit: permit,
+    };
+    if app.settings.is_streaming {
+        return streamed(watched);
+    }
+    watched.ends = Instant::now() + POLL_MAX;
+    loop {
+        match watched.current().await {
+            Ok(version) if version != watched.version || Instant::now() >= watched.ends => {
+                let headers = [(header::CACHE_CONTROL, "no-store")];
+                return (headers, Json(json!({ "version": version }))).into_response();
+            }
+            Ok(_) => tokio::time::sleep(POLL_EVERY).await,
+            Err(_) => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        }
+    }
+}
+
+fn streamed(watched: Watched) -> Response {
+    let events = stream::unfold(watched, |mut watched| async move {
+        let text = watched.next().await?;
+        Some((Ok::<_, Infallible>(Bytes::from(text)), watched))
+    });
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (headers, Body::from_stream(events)).into_response()
+}
+
+impl Watched {
+    /// Returns the version of the current content.
+    async fn current(&self) -> Result<String, Failure> {
+        let page = page(&self.name).ok_or(Failure::NotFound)?;
+        (page.version)(self.visit.clone()).await
+    }
+
+    /// Waits for a change, and returns the text of the next event. Returns `None` at the end of the connection.
+    async fn next(&mut self) -> Option<String> {
+        if std::mem::take(&mut self.is_first) {
+            return Some(format!("retry: {RETRY_MS}\n\n"));
+        }
+        let sign_due = Instant::now() + SIGN_EVERY;
+        loop {
+            if *self.stopping.borrow() || Instant::now() >= self.ends {
+                return None;
+            }
+            // The position is marked as seen before the check. A commit during the check therefore causes
+            // another check.
+            self.followed.borrow_and_update();
+            let version = self.current().await.ok()?;
+            if version != self.version {
+                self.version.clone_from(&version);
+                return Some(format!("event: change\nid: {version}\ndata: {version}\n\n"));
+            }
+            tokio::time::sleep(CHECK_EVERY).await;
+            tokio::select! {
+                changed = self.followed.changed() => changed.ok()?,
+                _ = self.stopping.changed() => return None,
+                () = tokio::time::sleep_until(sign_due.min(self.ends)) => {}
+            }
+            if Instant::now() >= sign_due {
+                return Some(": connected\n\n".into());
+            }
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Serves the console: the pages on which people work in a browser. A page translates a request to a use case
+//! and shows the result as HTML. Pages work without JavaScript. A script of the desk only updates the open page.
+//!
+//! **Recipe, a page**: To add a page, create one file in this folder with its `PAGE`, and a template in
+//! `functions/src/console/templates`. Then add one line to `PAGES`, and one test to `tests/console`.
+
+mod applications;
+mod assets;
+mod deliveries;
+mod executions;
+mod flow;
+mod frame;
+mod live;
+mod missions;
+mod request;
+mod session;
+mod table;
+mod texts;
+mod tickets;
+mod work;
+
+use std::collections::BTreeMap;
+
+use axum::Router;
+use axum::extract::{RawPathParams, Request, State};
+use axum::response::Response;
+use axum::routing::{MethodFilter, on};
+use futures_util::future::BoxFuture;
+use infra::Error;
+
+use crate::App;
+use frame::Failure;
+use request::{Form, Guest, Visit};
+use texts::Texts;
+
+/// The result of a page or an action: a response, or the reason why there is none.
+type Outcome = Result<Response, Failure>;
+
+/// A page of the console.
+struct Page {
+    /// The name of the page in the URL of its live updates.
+    name: &'static str,
+    path: &'static str,
+    /// The label in the main navigation. Pages without a label are not in the navigation.
+    label: Option<fn(&Texts) -> &'static str>,
+    is_for_superusers: bool,
+    show: fn(Visit) -> BoxFuture<'static, Outcome>,
+    /// Returns a text that changes whenever the content of the page changes.
+    version: fn(Visit) -> BoxFuture<'static, Result<String, Failure>>,
+    /// The forms that people can send from the page.
+    actions: &'static [Action],
+}
+
+/// A form of a page. The browser sends the form with the method POST.
+struct Action {
+    path: &'static str,
+    run: fn(Visit, Form) -> BoxFuture<'static, Outcome>,
+}
+
+/// All pages for people who are logged in.
+const PAGES: &[Page] = &[
+    work::PAGE,
+    tickets::PAGE,
+    missions::PAGE,
+    deliveries::PAGE,
+    executions::PAGE,
+    applications::PAGE,
+];
+
+/// Returns the routes of the console.
+pub(super) fn routes() -> Router<App> {
+    let mut router = assets::routes()
+        .merge(session::routes())
+        .merge(live::routes());
+    for page in PAGES {
+        let show = move |State(app): State<App>, parameters: RawPathParams, request: Request| {
+            shown(app, page, parameters, request)
+        };
+        router = router.route(page.path, on(MethodFilter::GET, show));
+        for action in page.actions {
+            let run = move |State(app): State<App>, parameters: RawPathParams, request: Request| {
+                executed(app, action, parameters, request)
+            };
+            router = router.route(action.path, on(MethodFilter::POST, run));
+        }
+    }
+    router
+}
+
+fn named(parameters: &RawPathParams) -> BTreeMap<String, String> {
+    parameters
+        .iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+/// Shows a page. A person who is not logged in gets the login page.
+async fn shown(
+    app: App,
+    page: &'static Page,
+    parameters: RawPathParams,
+    request: Request,
+) -> Response {
+    let guest = Guest::of(&app, request.uri(), request.headers());
+    let visit = match guest.clone().visit(named(&parameters)).await {
+        Ok(Some(visit)) => visit,
+        Ok(None) => return session::log_in_first(&guest),
+        Err(error) => return guest.failed(Failure::from(error)),
+    };
+    let outcome = if page.is_for_superusers && !visit.is_superuser {
+        Err(Failure::Forbidden)
+    } else {
+        (page.show)(visit.clone()).await
+    };
+    outcome.unwrap_or_else(|failure| visit.failed(failure))
+}
+
+/// Executes the action of a form.
+async fn executed(
+    app: App,
+    action: &'static Action,
+    parameters: RawPathParams,
+    request: Request,
+) -> Response {
+    let guest = Guest::of(&app, request.uri(), request.headers());
+    let form = match Form::read(&app, request).await {
+        Ok(form) => form,
+        Err(failure) => return guest.failed(failure),
+    };
+    let visit = match guest.clone().visit(named(&parameters)).await {
+        Ok(Some(visit)) => visit,
+        Ok(None) => return session::log_in_first(&guest),
+        Err(error) => return guest.failed(Failure::from(error)),
+    };
+    let outcome = match form.check(&visit.session) {
+        Ok(()) => (action.run)(visit.clone(), form).await,
+        Err(failure) => Err(failure),
+    };
+    outcome.unwrap_or_else(|failure| visit.failed(failure))
+}
+
+/// Returns the page with this name for live updates.
+fn page(name: &str) -> Option<&'static Page> {
+    PAGES.iter().find(|page| page.name == name)
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Technical(error)
+    }
+}

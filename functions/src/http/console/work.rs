@@ -1,0 +1,226 @@
+//! Shows the work list of a person: the tickets that wait for this person, and other lists of the person.
+
+use askama::Template;
+use axum::http::StatusCode;
+use domain::ticket::{NodeRun, Ticket};
+use domain::views::ticket_card::TicketCard;
+use infra::Error;
+
+use super::frame::{Failure, Frame, When, html, when};
+use super::request::Visit;
+use super::table::{Pager, or_dash, pager};
+use super::{Outcome, Page};
+use crate::App;
+use crate::app::cards::{hash_document, read_card, short};
+use crate::app::tickets::list::{self, Filter, LISTS, Number};
+use crate::app::wording;
+
+/// The number of tickets on one page.
+const ROWS: usize = 25;
+/// The lists whose lengths are always shown, because their tickets wait for the person.
+const COUNTED: [&str; 3] = ["todo", "approval", "claim"];
+
+pub(super) const PAGE: Page = Page {
+    name: "work",
+    path: "/",
+    label: Some(|texts| texts.work),
+    is_for_superusers: false,
+    show: |visit| Box::pin(async move { show(&visit).await }),
+    version: |visit| Box::pin(async move { version(&visit).await }),
+    actions: &[],
+};
+
+/// A link to one list.
+struct Tab {
+    href: String,
+    label: &'static str,
+    /// The number of tickets, or an empty text if the number is not shown.
+    count: String,
+    is_current: bool,
+}
+
+/// One ticket of the list.
+struct Row {
+    sn: String,
+    title: String,
+    service: String,
+    status: String,
+    /// The class of the status, which selects the color.
+    class: &'static str,
+    /// The current nodes with the people for whom they wait.
+    waits_for: Vec<String>,
+    creator: String,
+    changed: When,
+}
+
+#[derive(Template)]
+#[template(path = "work.html")]
+struct WorkPage {
+    frame: Frame,
+    heading: &'static str,
+    tabs: Vec<Tab>,
+    count: String,
+    empty: &'static str,
+    rows: Vec<Row>,
+    pager: Pager,
+}
+
+/// Returns the name of the requested list, the name of its index, and its label.
+fn asked(visit: &Visit) -> (&'static str, &'static str) {
+    let name = visit.guest.asked_for("list").unwrap_or_default();
+    LISTS
+        .into_iter()
+        .find(|(known, _)| *known == name)
+        .unwrap_or(LISTS[0])
+}
+
+fn label(visit: &Visit, list: &str) -> &'static str {
+    let texts = visit.texts();
+    match list {
+        "todo" => texts.todo,
+        "approval" => texts.approval,
+        "claim" => texts.claim_list,
+        "created" => texts.created,
+        "dealt" => texts.dealt,
+        _ => texts.following,
+    }
+}
+
+fn filter(visit: &Visit, index: &'static str) -> Filter {
+    Filter {
+        list: Some((index, visit.session.person.clone())),
+        ..Filter::default()
+    }
+}
+
+async fn length(visit: &Visit, index: &'static str) -> Result<usize, Error> {
+    let page = list::page(visit.app(), &filter(visit, index), Number::This(1), 1).await?;
+    Ok(page.count)
+}
+
+async fn show(visit: &Visit) -> Outcome {
+    let (app, texts) = (visit.app(), visit.texts());
+    let (name, index) = asked(visit);
+    let version = version(visit).await?;
+    let mut tabs = Vec::new();
+    for (tab, index) in LISTS {
+        let count = if COUNTED.contains(&tab) {
+            length(visit, index).await?.to_string()
+        } else {
+            String::new()
+        };
+        tabs.push(Tab {
+            href: format!("/?list={tab}"),
+            label: label(visit, tab),
+            count,
+            is_current: tab == name,
+        });
+    }
+    let number = Number::This(visit.guest.page_number());
+    let found = list::page(app, &filter(visit, index), number, ROWS).await?;
+    let mut rows = Vec::new();
+    for key in &found.keys {
+        if let Some(document) = app.views.get("ticket", key).await? {
+            let card: TicketCard = read_card(&app.ledger, key, &document).await?;
+            rows.extend(row(visit, &card).await?);
+        }
+    }
+    let query = format!("list={name}&page={}", visit.guest.page_number());
+    let page = WorkPage {
+        frame: Frame::of(visit).with_live(app, PAGE.name, &query, version),
+        heading: label(visit, name),
+        tabs,
+        count: (texts.count)(found.count as u64),
+        empty: (texts.empty_list)(name),
+        rows,
+        pager: pager(visit, found.count as u64, ROWS, &format!("list={name}&")),
+    };
+    Ok(html(StatusCode::OK, texts, &page))
+}
+
+/// Returns a hash that changes whenever the list, a ticket on the page, or the length of a counted list changes.
+async fn version(visit: &Visit) -> Result<String, Failure> {
+    let app = visit.app();
+    let (name, index) = asked(visit);
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(name.as_bytes());
+    for (list, index) in LISTS.iter().filter(|(list, _)| COUNTED.contains(list)) {
+        let count = length(visit, index).await?;
+        hasher.update(list.as_bytes()).update(&count.to_be_bytes());
+    }
+    let number = Number::This(visit.guest.page_number());
+    let found = list::page(app, &filter(visit, index), number, ROWS).await?;
+    hasher.update(&found.count.to_be_bytes());
+    for key in &found.keys {
+        hash_document(app, "ticket", key, &mut hasher).await?;
+    }
+    Ok(short(&hasher))
+}
+
+async fn row(visit: &Visit, card: &TicketCard) -> Result<Option<Row>, Error> {
+    let app = visit.app();
+    let ticket = &card.ticket;
+    let Some(opened) = &ticket.opened else {
+        return Ok(None);
+    };
+    let mut waits_for = Vec::new();
+    for (_, run) in ticket.current() {
+        waits_for.push(format!("{}: {}", run.name, processors(visit, run).await?));
+    }
+    Ok(Some(Row {
+        sn: opened.sn.0.clone(),
+        title: title(visit, ticket),
+        service: opened.service_name.clone(),
+        status: wording::ticket_status(visit.guest.language, ticket.status_key()),
+        class: class(ticket),
+        waits_for,
+        creator: app.people.name(&opened.creator).await?,
+        changed: when(app, visit.guest.language, card.updated_at),
+    }))
+}
+
+/// Returns the title of a ticket, or a text for a ticket without a title.
+pub(super) fn title(visit: &Visit, ticket: &Ticket) -> String {
+    let is_erased = ticket
+        .form
+        .get("title")
+        .is_some_and(events::Entry::is_erased);
+    match ticket.title() {
+        _ if is_erased => visit.texts().erased.into(),
+        title if title.trim().is_empty() => visit.texts().untitled.into(),
+        title => title,
+    }
+}
+
+/// Returns the class of the status of a ticket. The class selects the color.
+pub(super) fn class(ticket: &Ticket) -> &'static str {
+    use domain::ticket::Status;
+    match ticket.status {
+        Status::Finished => "good",
+        Status::Terminated | Status::Revoked => "bad",
+        Status::Suspended => "paused",
+        Status::None | Status::Running | Status::RowImported => "open",
+    }
+}
+
+/// Returns the names of the people for whom a node waits.
+pub(super) async fn processors(visit: &Visit, run: &NodeRun) -> Result<String, Error> {
+    let texts = visit.texts();
+    if run.automatic && !run.is_failed_call() {
+        return Ok(texts.automatic.into());
+    }
+    if run.is_open_to_all() {
+        return Ok(texts.everyone.into());
+    }
+    let names = names(visit.app(), &run.waiting_for()).await?;
+    Ok(or_dash(&names.join(", ")))
+}
+
+/// Returns the user names of people.
+pub(super) async fn names(app: &App, people: &[events::PersonId]) -> Result<Vec<String>, Error> {
+    let mut names = Vec::new();
+    for person in people {
+        names.push(app.people.name(person).await?);
+    }
+    Ok(names)
+}
