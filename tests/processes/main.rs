@@ -10,3 +10,4 @@ mod fleet;
 mod notifications;
 mod proof;
 mod two_desks;
+mod working_day;

@@ -317,7 +317,7 @@ fn rebuilt_views_equal_the_old_views() {
     let data = ledger.original.to_str().unwrap();
     let printed = text(&run(&["audit", "rebuild", "--data", data]).stdout);
     assert!(
-        printed.contains("ticket: 102 documents, 0 differed"),
+        printed.contains("ticket: 123 documents, 0 differed"),
         "{printed}"
     );
     assert!(
@@ -344,7 +344,7 @@ fn rebuilt_views_equal_the_old_views() {
     assert_eq!(differing, ["ticket", "callback"], "{printed}");
     let printed = text(&run(&["audit", "rebuild", "ticket", "--data", data]).stdout);
     assert!(
-        printed.contains("ticket: 102 documents, 0 differed"),
+        printed.contains("ticket: 123 documents, 0 differed"),
         "{printed}"
     );
 }

@@ -1,10 +1,14 @@
 //! Implements `ledgerdesk demo`, which starts a new service desk and simulates a working day
 //! through its APIs.
 
+mod automation;
 mod console;
 mod day;
+mod external;
 pub mod fakes;
 mod notifications;
+mod robots;
+mod slapd;
 mod story;
 
 use domain::projections::desk_board::DeskBoard;
@@ -24,16 +28,23 @@ use tokio::net::TcpListener;
 
 use super::CommandError;
 use super::audit::{published_heads, verify_ledger};
-use super::serve::{DEMO_APP, Serve, StopSignals, ignore_hangups, stop_signal};
+use super::serve::{DEMO_APP, Parts, Serve, StopSignals, ignore_hangups, stop_signal};
 use super::setup::Wanted;
 use crate::App;
 use crate::app::times;
 use crate::stream::project;
+use automation::Automation;
 use day::{Client, Tally};
+use external::External;
 use notifications::Channels;
+use robots::Robots;
 
 /// The longest time that the demo waits for missing callbacks after the simulated day.
 const CALLBACKS_WAIT: Duration = Duration::from_mins(1);
+/// The longest time that the demo waits until a system has done one step, such as the end of a script.
+const SYSTEM_WAIT: Duration = Duration::from_mins(1);
+/// Time between two checks whether a system has done a step.
+const PAUSE: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Args)]
 pub struct Demo {
@@ -53,7 +64,7 @@ pub struct Demo {
     /// tickets.
     #[arg(long, default_value_t = 1, value_name = "NUMBER")]
     pub seed: u64,
-    /// The directories in which the program bubblewrap is searched. It runs shell scripts in a sandbox.
+    /// The directories in which the programs of the demo are searched: mosquitto, slapd, bubblewrap and chromium.
     #[arg(long, env = "PATH", hide = true, default_value = "/usr/bin:/bin")]
     pub search_path: String,
 }
@@ -85,11 +96,19 @@ impl Demo {
                 dir = data.display()
             )));
         }
+        let mut robots = Robots::start(&data, &self.search_path).await?;
         let serve = Serve {
             listen: self.listen.clone(),
+            mqtt_broker: robots.broker(),
             ..desk_of(&data, &self.search_path)
         };
-        let (app, desk, access) = serve.start().await?;
+        let mut automation = Automation::start(&data, &self.search_path).await?;
+        let parts = Parts {
+            accounts: automation.accounts(),
+            sandbox: automation.sandbox(),
+            robots: robots.take_parts(),
+        };
+        let (app, desk, access) = Box::pin(serve.start_with(parts)).await?;
         let base = format!("http://{}", desk.address);
         let received = Arc::new(Received::default());
         let callback_url = receive(received.clone()).await?;
@@ -108,15 +127,33 @@ impl Demo {
         let bar = ProgressBar::new(self.tickets).with_style(style);
         let channels = Channels::start(&app).await?;
         channels.introduce(&client).await?;
-        let tally = day::drive(&client, self.seed, self.tickets, &bar).await?;
-        bar.finish_and_clear();
-        let story_lines = story::run(&client).await?;
-
-        wait_for_callbacks(&received, tally.ended_with_callback).await?;
+        robots.introduce(&app, &client).await?;
+        let mut external = External::start(&data, &self.search_path).await?;
+        external.introduce(&app, &client).await?;
+        automation.introduce(&app, &client).await?;
         let password = access.demo_password.as_deref().unwrap_or_default();
+        // The desk waits some seconds for a lost robot. The other systems work in the meantime.
+        let others = async {
+            let tally = day::drive(&client, self.seed, self.tickets, &bar).await?;
+            bar.finish_and_clear();
+            let story_lines = story::run(&client).await?;
+            wait_for_callbacks(&received, tally.ended_with_callback).await?;
+            let external = external.run(&client).await?;
+            let automation = automation.run(&app, &client).await?;
+            let console = console::run(&client, &base, password, &data, &self.search_path).await?;
+            Ok::<_, String>((tally, story_lines, external, automation, console))
+        };
+        let (worked, [cases, robot_line]) = tokio::try_join!(others, robots.run(&client, &app))?;
+        let (tally, story_lines, external_line, automation_line, console_line) = worked;
+        external.stop().await;
+        let notified = channels.summary(&client).await?;
         let systems = vec![
-            channels.summary(&client).await?,
-            console::run(&client, &base, password, &data, &self.search_path).await?,
+            external_line,
+            cases,
+            robot_line,
+            notified,
+            automation_line,
+            console_line,
         ];
         let day = Day {
             tally,
@@ -163,6 +200,38 @@ fn desk_of(data: &Path, search_path: &str) -> Serve {
         search_path: search_path.to_owned(),
         crash_at: None,
     }
+}
+
+/// Calls a function repeatedly until the function returns a value. If this takes longer than [`SYSTEM_WAIT`], returns
+/// an error with the text `missing`, which states what did not happen.
+async fn until<T>(
+    missing: &str,
+    read: impl AsyncFn() -> Result<Option<T>, String>,
+) -> Result<T, String> {
+    let found = async {
+        loop {
+            if let Some(found) = read().await? {
+                return Ok::<T, String>(found);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    tokio::time::timeout(SYSTEM_WAIT, found)
+        .await
+        .map_err(|_| format!("after {} seconds, {missing}", SYSTEM_WAIT.as_secs()))?
+}
+
+/// Waits until a ticket has a status.
+async fn reach_status(client: &Client, sn: &str, status: &str) -> Result<(), String> {
+    let path = format!("tickets/{sn}");
+    until(
+        &format!("the status of ticket {sn} is not {status}"),
+        async || {
+            let ticket = client.request("GET", &path, "admin", Value::Null).await?;
+            Ok((ticket["current_status"] == status).then_some(()))
+        },
+    )
+    .await
 }
 
 #[expect(
@@ -313,7 +382,7 @@ async fn summary(
   approvals   {} passed, {} rejected; {} nodes entered again after a send-back
   handling    {} claims, {} assignments, {} transfers, {} suspensions
   rejected    {} operations were rejected with the documented message, as expected
-  automation  {} parallel gateways started; API calls of automatic nodes: {} failed, {} retried, {} succeeded
+  workflow    {} parallel gateways started; API calls of automatic nodes: {} failed, {} retried, {} succeeded
   relations   {} links between tickets, {} remarks
   story       {}
   callbacks   {} succeeded ({} attempts failed and were repeated), {} requests received
@@ -325,6 +394,7 @@ async fn summary(
               {program} report desk --data {dir}
               {program} audit files --data {dir}
               {program} audit export --data {dir} | head
+  pages       {program} serve --demo --data {dir}
   remove      rm -r {dir} removes the directory, which the demo keeps
 ",
         count(&board.opened, "request"),

@@ -25,7 +25,7 @@ use crate::{Error, Kind};
 /// Maximum size in bytes of a message from a robot.
 pub const MESSAGE_BYTES_MAX: usize = 256 << 10;
 
-/// A message that a robot sent.
+/// A message that a robot sent, or that an imitated robot received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     pub topic: String,

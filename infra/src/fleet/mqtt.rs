@@ -1,5 +1,5 @@
 //! Connects a desk to an MQTT 3.1.1 broker for robots, with the library rumqttc
-//! (reference/fleet.md, section 2.12).
+//! (reference/fleet.md, section 2.12). The same client also connects an imitated robot to the broker.
 //!
 //! Each connection has a new client. If the connection is lost, the client is dropped with all
 //! messages that it has not sent. Without this rule, an old order could reach a robot after the
@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rumqttc::{AsyncClient, Broker, Event, Incoming, MqttOptions, PublishOptions, QoS};
+use rumqttc::{AsyncClient, Broker, Event, Incoming, LastWill, MqttOptions, PublishOptions, QoS};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -61,14 +61,35 @@ impl Address {
     }
 }
 
+/// The retained messages which report whether a robot is connected (VDA 5050, topic `connection`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presence {
+    pub topic: String,
+    /// The client publishes this message when a connection is open.
+    pub online: Vec<u8>,
+    /// The broker publishes this message when a connection is lost.
+    pub lost: Vec<u8>,
+}
+
 /// The connection to an MQTT broker.
 #[derive(Debug, Default)]
 pub struct Mqtt {
     /// The client of the current connection. `None` while the broker is not connected.
     client: Mutex<Option<AsyncClient>>,
+    /// The messages about the connection of a robot. `None` if the connection belongs to a desk.
+    presence: Option<Presence>,
 }
 
 impl Mqtt {
+    /// Creates the connection of one robot. The function `run` then subscribes to the messages for this
+    /// robot, and not to the messages of robots.
+    pub fn of_robot(presence: Presence) -> Self {
+        Self {
+            client: Mutex::default(),
+            presence: Some(presence),
+        }
+    }
+
     fn set(&self, client: Option<AsyncClient>) {
         *self.client.lock().expect("no holder panics") = client;
     }
@@ -77,12 +98,13 @@ impl Mqtt {
         self.client.lock().expect("no holder panics").clone()
     }
 
-    /// Keeps a connection to the broker open, and sends each message from a robot to the channel
+    /// Keeps a connection to the broker open, and sends each received message to the channel
     /// `received`. The function ends only if the receiver of this channel is dropped.
     ///
     /// `id` is the MQTT client id. If two programs use the same id, each program ends the
     /// connection of the other program. `interfaces` contains the VDA 5050 interface names of all
-    /// robots.
+    /// robots. For the connection of a robot, `interfaces` contains the topic of this robot without
+    /// its last level.
     pub async fn run(
         self: Arc<Self>,
         address: Address,
@@ -99,16 +121,19 @@ impl Mqtt {
                 .set_keep_alive(KEEP_ALIVE_S)
                 .set_clean_session(true)
                 .set_max_packet_size(MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX);
+            if let Some(presence) = &self.presence {
+                let (topic, lost) = (presence.topic.as_str(), presence.lost.clone());
+                options.set_last_will(LastWill::new(topic, lost, QoS::AtLeastOnce, true));
+            }
             let (client, mut connection) =
                 AsyncClient::builder(options).capacity(WAITING_MAX).build();
             connection.network_options.set_tcp_nodelay(true);
             let (connected, on_connected) = watch::channel(false);
             let mut tasks = JoinSet::new();
-            tasks.spawn(subscribing(
-                client.clone(),
-                on_connected,
-                interfaces.clone(),
-            ));
+            tasks.spawn(
+                self.clone()
+                    .subscribing(client.clone(), on_connected, interfaces.clone()),
+            );
             let mut was_connected = false;
             let reason = loop {
                 match tokio::time::timeout(SILENCE, connection.poll()).await {
@@ -155,38 +180,57 @@ impl Mqtt {
             tokio::time::sleep(pause).await;
         }
     }
-}
 
-/// Subscribes to the MQTT topics of all VDA 5050 interface names when the connection is open. If
-/// names are added to `interfaces` later, the function also subscribes to their topics.
-async fn subscribing(
-    client: AsyncClient,
-    mut connected: watch::Receiver<bool>,
-    mut interfaces: watch::Receiver<BTreeSet<String>>,
-) {
-    if connected.wait_for(|connected| *connected).await.is_err() {
-        return;
-    }
-    let mut subscribed = BTreeSet::new();
-    loop {
-        let wanted: Vec<String> = {
-            let all = interfaces.borrow_and_update();
-            all.difference(&subscribed).cloned().collect()
-        };
-        for interface in wanted {
-            for filter in vda5050::filters(&interface) {
-                // With QoS 1, some brokers limit the number of retained messages that they send to
-                // a new subscription. This subscription therefore has QoS 0
-                // (reference/surprises.md).
-                if let Err(error) = client.subscribe(filter.as_str(), QoS::AtMostOnce).await {
-                    tracing::error!(%error, filter, "cannot subscribe to messages of robots");
+    /// Subscribes to the MQTT topics of all VDA 5050 interface names when the connection is open. If
+    /// names are added to `interfaces` later, the function also subscribes to their topics. After the
+    /// first subscriptions, the connection of a robot reports that the robot is connected.
+    async fn subscribing(
+        self: Arc<Self>,
+        client: AsyncClient,
+        mut connected: watch::Receiver<bool>,
+        mut interfaces: watch::Receiver<BTreeSet<String>>,
+    ) {
+        if connected.wait_for(|connected| *connected).await.is_err() {
+            return;
+        }
+        let mut subscribed = BTreeSet::new();
+        let mut unreported = self.presence.as_ref();
+        loop {
+            let wanted: Vec<String> = {
+                let all = interfaces.borrow_and_update();
+                all.difference(&subscribed).cloned().collect()
+            };
+            for interface in wanted {
+                for filter in self.filters(&interface) {
+                    // With QoS 1, some brokers limit the number of retained messages that they send
+                    // to a new subscription. This subscription therefore has QoS 0
+                    // (reference/surprises.md).
+                    if let Err(error) = client.subscribe(filter.as_str(), QoS::AtMostOnce).await {
+                        tracing::error!(%error, filter, "cannot subscribe to messages of robots");
+                        return;
+                    }
+                }
+                subscribed.insert(interface);
+            }
+            if let Some(presence) = unreported.take() {
+                let options = PublishOptions::at_least_once().retained();
+                let (topic, online) = (presence.topic.as_str(), presence.online.clone());
+                if let Err(error) = client.publish(topic, online, options).await {
+                    tracing::error!(%error, topic, "cannot report the connection of a robot");
                     return;
                 }
             }
-            subscribed.insert(interface);
+            if interfaces.changed().await.is_err() {
+                return;
+            }
         }
-        if interfaces.changed().await.is_err() {
-            return;
+    }
+
+    fn filters(&self, interface: &str) -> Vec<String> {
+        if self.presence.is_some() {
+            vda5050::filters_of_robot(interface).into()
+        } else {
+            vda5050::filters(interface).into()
         }
     }
 }

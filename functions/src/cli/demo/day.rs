@@ -134,6 +134,41 @@ impl Client {
         self.accepted(method, path, self.headers(user), body).await
     }
 
+    /// Sends a POST request of a user to the API `/v1`. Returns an error if the response does not have status 403
+    /// (the user is not allowed to do this).
+    pub(super) async fn forbidden(
+        &self,
+        path: &str,
+        user: &str,
+        body: Value,
+    ) -> Result<(), String> {
+        let body = body.to_string().into_bytes();
+        let (status, answer) = self
+            .send("POST", &format!("v1/{path}"), self.headers(user), body)
+            .await?;
+        if status == 403 {
+            Ok(())
+        } else {
+            Err(format!(
+                "{path} by {user} should have been forbidden, but returned {status}: {answer}"
+            ))
+        }
+    }
+
+    /// Deploys a workflow, and creates a service with the name of the workflow. Returns the id of the service.
+    pub(super) async fn publish(&self, definition: Value) -> Result<Value, String> {
+        let name = definition["name"].clone();
+        let draft = json!({ "definition": definition });
+        let workflow = self.v1("workflows", "admin", draft).await?["workflow"].clone();
+        let path = format!("workflows/{workflow}/deploy");
+        let deployed = self.v1(&path, "admin", json!({})).await?;
+        let service = json!({
+            "kind": "request", "name": name, "catalog": 4, "workflow": workflow,
+            "version": deployed["version"],
+        });
+        Ok(self.v1("services", "admin", service).await?["service"].clone())
+    }
+
     /// Uploads a file for a user. Returns an error if the service desk rejects the file.
     pub(super) async fn upload(
         &self,

@@ -68,6 +68,12 @@ pub fn filters(interface: &str) -> [String; 3] {
     ["state", "connection", "factsheet"].map(|kind| format!("{interface}/+/+/+/{kind}"))
 }
 
+/// Returns the MQTT topic filters for all messages to one robot. `topic` is the topic of the robot
+/// without its last level.
+pub fn filters_of_robot(topic: &str) -> [String; 2] {
+    ["order", "instantActions"].map(|kind| format!("{topic}/{kind}"))
+}
+
 /// Returns the major version number, for example 2 for `2.1.0`. Returns 0 if the text is not a
 /// version.
 pub fn major(version: &str) -> u32 {
@@ -114,5 +120,9 @@ mod tests {
         };
         assert_eq!(topic_to(&robot, "order"), "uagv/v2/RobotCompany/001/order");
         assert_eq!(filters("uagv")[0], "uagv/+/+/+/state");
+        assert_eq!(
+            filters_of_robot("uagv/v2/RobotCompany/001")[0],
+            topic_to(&robot, "order")
+        );
     }
 }

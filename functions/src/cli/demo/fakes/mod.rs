@@ -2,4 +2,6 @@
 //! in the same way as the system of the vendor.
 
 pub mod dingtalk;
+pub mod sandbox;
 pub mod smtp;
+pub mod vda5050;
