@@ -17,6 +17,13 @@ function openBlueKingLink() {
   else location.replace(path);
 }
 
+// The page that shows a rejected form has the address of the form. A reload, a copied link and an update need the
+// address of the page.
+function useOwnAddress() {
+  const here = document.querySelector('form[action="/language"] input[name=next]');
+  if (body.dataset.live && here && here.value.split('?')[0] !== location.pathname) history.replaceState(null, '', here.value);
+}
+
 function showConnection(isConnected) {
   document.getElementById('disconnected').hidden = isConnected;
 }
@@ -25,9 +32,23 @@ function showConnection(isConnected) {
 function entered() {
   const fields = new Map();
   for (const field of document.querySelectorAll('main textarea, main input:not([type=hidden]):not([type=password])')) {
-    if (field.value !== field.defaultValue) {
+    // A text in a textarea was entered, even if the server sent the text back with a rejected form.
+    if (field.value !== field.defaultValue || (field.value && field.tagName === 'TEXTAREA')) {
       const label = document.querySelector(`label[for="${field.id}"]`);
       fields.set(field.id, { value: field.value, label: label ? label.textContent : field.name });
+    }
+  }
+  return fields;
+}
+
+// The hidden fields that stay as long as the page is open: the content that the person saw when the page was opened,
+// and the code that makes a repeated form the same command. The key is the target of the form and its node.
+function lasting(root) {
+  const fields = new Map();
+  for (const form of root.querySelectorAll('form[action]')) {
+    const node = form.querySelector('input[name=node]');
+    for (const field of form.querySelectorAll('input[name=seen], input[name=once]')) {
+      fields.set(`${form.getAttribute('action')} ${node ? node.value : ''} ${field.name}`, field);
     }
   }
   return fields;
@@ -49,6 +70,7 @@ function keep(text) {
 // Loads the page again and replaces its content. Entered texts, the focus and the scroll position stay.
 async function refresh() {
   const response = await fetch(location.href, { headers: { accept: 'text/html' }, redirect: 'follow' });
+  if (response.status >= 500 || response.status === 429) throw new Error(String(response.status));
   if (new URL(response.url).pathname !== location.pathname) {
     location.reload();
     return;
@@ -56,6 +78,11 @@ async function refresh() {
   const page = new DOMParser().parseFromString(await response.text(), 'text/html');
   const [from, to] = [page.getElementById('main'), document.getElementById('main')];
   if (!from || !to) return;
+  // The start page shows the login form after the end of the session.
+  if (page.getElementById('login')) {
+    location.reload();
+    return;
+  }
   const fields = entered();
   const focused = document.activeElement && document.activeElement.id;
   const selection = focused && 'selectionStart' in document.activeElement
@@ -64,6 +91,8 @@ async function refresh() {
   // A message about an action of the person belongs to the page that is shown, and not to its new content.
   const notices = [...to.querySelectorAll(':scope > .message')].filter((box) => !box.querySelector('blockquote'));
   for (const notice of from.querySelectorAll(':scope > .message')) notice.remove();
+  const before = lasting(to);
+  for (const [key, field] of lasting(from)) if (before.has(key)) field.value = before.get(key).value;
   to.replaceChildren(...notices, ...from.childNodes);
   for (const text of kept) keep(text);
   for (const [id, field] of fields) {
@@ -101,23 +130,38 @@ async function changed(to) {
       await refresh();
       version = current;
     } catch {
-      showConnection(false);
+      // The version is still the old one, so the new connection reports the change again.
+      reconnect();
     }
   }
   refreshing = null;
+}
+
+// Connects again after a pause. If the session has ended or the page is no longer available, loads the page again.
+function reconnect() {
+  showConnection(false);
+  disconnect();
+  setTimeout(async () => {
+    // A stream has no status for scripts. The answer to a poll has one.
+    if (body.dataset.transport === 'poll') return connect();
+    const probe = new AbortController();
+    try {
+      const { status } = await fetch(address(), { signal: probe.signal });
+      probe.abort();
+      if (status === 403 || status === 404) return location.reload();
+    } catch {
+      // The connection is still lost, and `connect` tries again.
+    }
+    connect();
+  }, RETRY_MS);
 }
 
 function stream() {
   source = new EventSource(address());
   source.addEventListener('open', () => showConnection(true));
   source.addEventListener('change', (event) => changed(event.data));
-  source.addEventListener('error', () => {
-    showConnection(false);
-    // The browser would connect again with the old version, so this script connects with the current one.
-    source.close();
-    source = null;
-    setTimeout(connect, RETRY_MS);
-  });
+  // The browser would connect again with the old version, so this script connects with the current one.
+  source.addEventListener('error', reconnect);
 }
 
 async function poll() {
@@ -125,6 +169,7 @@ async function poll() {
   while (polling === current) {
     try {
       const response = await fetch(address(), { signal: current.signal });
+      if (response.status === 403 || response.status === 404) return location.reload();
       if (!response.ok) throw new Error(String(response.status));
       showConnection(true);
       const answer = await response.json();
@@ -155,5 +200,6 @@ document.addEventListener('visibilitychange', () => (document.hidden ? disconnec
 addEventListener('pagehide', disconnect);
 addEventListener('pageshow', connect);
 addEventListener('hashchange', openBlueKingLink);
+useOwnAddress();
 openBlueKingLink();
 connect();
