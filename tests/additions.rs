@@ -252,36 +252,35 @@ fn answer(call: Call) -> Answer {
 
 const PAGE: &str = r#"//! Lists toys.
 
+use async_trait::async_trait;
 use domain::toy::Toy;
+use infra::Error;
 
+use super::Page;
 use super::request::Visit;
-use super::table::{self, Cell, Head};
-use super::{Outcome, Page};
+use super::table::{self, Cell, Head, Listing};
+use super::texts::Texts;
 
-/// The index with all toys.
-const INDEX: &str = "toy";
+pub(super) const PAGE: Page =
+    table::page::<Toy>(|texts| if texts.tag == "en" { "Toys" } else { "玩具" });
 
-pub(super) const PAGE: Page = Page {
-    name: "toys",
-    path: "/toys",
-    label: Some(|texts| if texts.tag == "en" { "Toys" } else { "玩具" }),
-    is_for_superusers: true,
-    show: |visit| Box::pin(async move { show(&visit).await }),
-    version: |visit| Box::pin(async move { table::version::<Toy>(&visit, INDEX).await }),
-    actions: &[],
-};
+#[async_trait]
+impl Listing for Toy {
+    const NAME: &'static str = "toys";
+    const PATH: &'static str = "/toys";
+    const INDEX: &'static str = "toy";
 
-async fn show(visit: &Visit) -> Outcome {
-    let head = Head {
-        heading: "Toys",
-        empty: "There are no toys.",
-        columns: vec!["Toy"],
-    };
-    let version = table::version::<Toy>(visit, INDEX).await?;
-    let selected = table::selected::<Toy>(visit, INDEX).await?;
-    let rows = selected.cards.iter().map(|(stream, _)| vec![Cell::text(stream)]);
-    let rows = rows.collect();
-    Ok(table::show(visit, &PAGE, head, version, selected.count, rows))
+    fn head(texts: &'static Texts) -> Head {
+        Head {
+            heading: "Toys",
+            empty: "There are no toys.",
+            columns: vec![texts.status],
+        }
+    }
+
+    async fn row(&self, _visit: &Visit) -> Result<Option<Vec<Cell>>, Error> {
+        Ok(Some(vec![Cell::text("wound")]))
+    }
 }
 "#;
 

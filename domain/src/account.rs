@@ -245,7 +245,7 @@ impl Decider for Account {
             }
             Command::Start { session, at } => Ok(self.start(session, *at)),
             Command::Use { session, at } => match self.sessions.get(session) {
-                Some(known) if known.is_valid(*at) => {
+                Some(known) if self.has_session(session, *at) => {
                     let idle_until = later(*at, IDLE_MS).min(known.expires);
                     if idle_until.0 - known.idle_until.0 < EXTEND_MS {
                         return Ok(Vec::new());

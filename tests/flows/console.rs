@@ -245,7 +245,7 @@ async fn wrong_passwords_lock_an_account_for_a_quarter_of_an_hour() {
     let desk = TestDesk::open().await;
     give_password(&desk, "lisi").await;
     let mut browser = Browser::new(&desk);
-    let unknown = browser.log_in("nobody", PASSWORD).await;
+    let unknown = browser.log_in("unknown_user", PASSWORD).await;
     let mut wrong = Page {
         status: 0,
         location: String::new(),
@@ -260,7 +260,7 @@ async fn wrong_passwords_lock_an_account_for_a_quarter_of_an_hour() {
     let locked = browser.log_in("lisi", PASSWORD).await;
     assert_eq!(locked.status, 403);
     assert_eq!(locked.text, wrong.text);
-    assert_eq!(unknown.text.replace("nobody", "lisi"), wrong.text);
+    assert_eq!(unknown.text.replace("unknown_user", "lisi"), wrong.text);
     desk.clock.advance(HOUR_MS / 4);
     assert_eq!(browser.log_in("lisi", PASSWORD).await.status, 303);
 }

@@ -77,84 +77,79 @@ impl CardList {
             to: format!("{value}|~"),
         }
     }
-
-    /// Returns the range of index entries of one page.
-    fn range<C: Card>(&self, page: usize, size: usize) -> Range<'_> {
-        Range {
-            view: C::VIEW,
-            index: self.index,
-            from: &self.from,
-            to: &self.to,
-            descending: true,
-            skip: (page - 1) * size,
-            limit: size,
-        }
-    }
 }
 
-/// One page of the selected cards (stored summaries of streams), latest first.
-pub struct CardPage<C> {
-    /// The number of all selected cards.
+/// The stored documents of one page of a list, in the order of the list.
+pub struct Documents {
+    /// The number of all entries of the list.
     pub count: u64,
-    /// The stream name and the card of each stream on this page.
-    pub cards: Vec<(String, C)>,
+    /// The stream name and the document of each entry on this page. The document is `None` if an entry is
+    /// outdated.
+    pub found: Vec<(String, Option<Document>)>,
 }
 
-/// Returns one page of the selected cards. The first page has the number 1. `size` is the number of cards on
-/// one page.
-pub async fn page<C: Card>(
+/// Reads the documents of one page of the selected cards, latest first. The first page has the number 1. `size` is
+/// the number of cards on one page.
+pub async fn documents<C: Card>(
     app: &App,
     list: &CardList,
     page: usize,
     size: usize,
-) -> Result<CardPage<C>, Error> {
+) -> Result<Documents, Error> {
     let (from, to) = (list.from.as_str(), list.to.as_str());
     let count = app.views.count(C::VIEW, list.index, from, to).await?;
-    let mut cards = Vec::new();
-    for entry in app.views.range(list.range::<C>(page, size)).await? {
-        if let Some(document) = app.views.get(C::VIEW, &entry.key).await? {
-            let card: C = read_card(&app.ledger, &entry.key, &document).await?;
-            cards.push((entry.key, card));
-        }
-    }
-    Ok(CardPage { count, cards })
+    let range = Range {
+        view: C::VIEW,
+        index: list.index,
+        from,
+        to,
+        descending: true,
+        skip: (page - 1) * size,
+        limit: size,
+    };
+    let keys = app.views.range(range).await?.into_iter();
+    let found = documents_of(app, C::VIEW, keys.map(|entry| entry.key)).await?;
+    Ok(Documents { count, found })
 }
 
-/// Returns a hash that changes whenever a card of the page changes, and whenever a card enters or leaves the
-/// page. The function reads no personal values.
-pub async fn version<C: Card>(
-    app: &App,
-    list: &CardList,
-    page: usize,
-    size: usize,
-) -> Result<String, Error> {
-    let (from, to) = (list.from.as_str(), list.to.as_str());
-    let count = app.views.count(C::VIEW, list.index, from, to).await?;
-    let entries = app.views.range(list.range::<C>(page, size)).await?;
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&count.to_be_bytes());
-    for entry in entries {
-        hash_document(app, C::VIEW, &entry.key, &mut hasher).await?;
-    }
-    Ok(short(&hasher))
-}
-
-/// Adds the key and the sequence number of a stored document to a hash.
-pub(crate) async fn hash_document(
+/// Reads the documents with the given keys.
+pub async fn documents_of(
     app: &App,
     view: &str,
-    key: &str,
-    hasher: &mut blake3::Hasher,
-) -> Result<(), Error> {
-    let document = app.views.get(view, key).await?;
-    let sequence = document.map_or(0, |document| document.sequence);
-    hasher
-        .update(key.as_bytes())
-        .update(&sequence.to_be_bytes());
-    Ok(())
+    keys: impl Iterator<Item = String> + Send,
+) -> Result<Vec<(String, Option<Document>)>, Error> {
+    let mut found = Vec::new();
+    for key in keys {
+        let document = app.views.get(view, &key).await?;
+        found.push((key, document));
+    }
+    Ok(found)
 }
 
-/// Returns the first 16 hexadecimal digits of a hash.
-pub(crate) fn short(hasher: &blake3::Hasher) -> String {
-    hasher.finalize().to_hex()[..16].to_owned()
+impl Documents {
+    /// Returns a hash that changes whenever a document changes, and whenever an entry enters or leaves the page. The
+    /// values in `context` are part of the hash. The function reads no personal values.
+    pub fn version(&self, context: &[u8]) -> String {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(context).update(&self.count.to_be_bytes());
+        for (key, document) in &self.found {
+            let sequence = document.as_ref().map_or(0, |document| document.sequence);
+            hasher
+                .update(key.as_bytes())
+                .update(&sequence.to_be_bytes());
+        }
+        hasher.finalize().to_hex()[..16].to_owned()
+    }
+
+    /// Returns the stream name and the card of each document.
+    pub async fn cards<C: Card>(&self, ledger: &Ledger) -> Result<Vec<(String, C)>, Error> {
+        let mut cards = Vec::new();
+        for (stream, document) in &self.found {
+            if let Some(document) = document {
+                let card: C = read_card(ledger, stream, document).await?;
+                cards.push((stream.clone(), card));
+            }
+        }
+        Ok(cards)
+    }
 }

@@ -2,6 +2,7 @@
 //! the password with the link of the invitation. A login starts a session. The browser sends the code of the
 //! session in a cookie.
 
+use domain::Decider as _;
 use domain::account::{Account, Command, INVITATION_MS, Rejection, SESSION_MS, stream};
 use events::{Meta, Moment, Origin, PersonId};
 use infra::commit::hex;
@@ -281,8 +282,8 @@ pub async fn demo_password(app: &App) -> Result<String, Error> {
 /// Checks a user name and a password. Starts a session if both are right. Returns `None` if the login is
 /// rejected.
 ///
-/// The function gives no reason for a rejected login. It also needs the same time for every reason, so that
-/// nobody can find out which user names exist. Returns an error of the kind `Limited` after too many rejected
+/// The function gives no reason for a rejected login, and needs the same time for every reason. A caller therefore
+/// cannot find out which user names exist. Returns an error of the kind `Limited` after too many rejected
 /// logins.
 pub async fn log_in(
     app: &App,
@@ -350,20 +351,23 @@ pub async fn session(app: &App, cookie: &str) -> Result<Option<Session>, Error> 
     };
     let (session, at) = (hash(code), app.ledger.clock.now());
     let account = app.ledger.load::<Account>(&stream(&person)).await?;
-    if !account.aggregate.0.has_session(&session, at) {
+    let used = Command::Use { session, at };
+    // Only a few requests per hour extend the session. All others need no command, which would load the stream again.
+    let Ok(events) = account.aggregate.0.decide(&used, &()) else {
         return Ok(None);
-    }
+    };
     let Some(user) = app.ledger.keys.name(&person).await? else {
         return Ok(None);
     };
     app.limits.asked(Of::new(CONSOLE, Some(&user)), at)?;
-    let used = Command::Use { session, at };
-    // The decision reads the state that is loaded already. It returns events only a few times per hour.
-    match execute(app, &person, &used, meta(person.clone(), "session")).await {
-        Ok(_) => Ok(Some(Session::new(person, user, cookie.to_owned()))),
-        Err(ExecuteError::Rejected(_)) => Ok(None),
-        Err(ExecuteError::Technical(error)) => Err(error),
+    if !events.is_empty() {
+        match execute(app, &person, &used, meta(person.clone(), "session")).await {
+            Ok(_) => {}
+            Err(ExecuteError::Rejected(_)) => return Ok(None),
+            Err(ExecuteError::Technical(error)) => return Err(error),
+        }
     }
+    Ok(Some(Session::new(person, user, cookie.to_owned())))
 }
 
 /// Ends a session. Later requests with the same cookie are rejected.

@@ -80,13 +80,13 @@ pub(super) async fn page_of<C: Card>(
 ) -> ApiResult {
     let size = request.number("page_size", 20, PAGE_SIZE_MAX)?;
     let page = request.number("page", 1, PAGES_MAX)?;
-    let selected = cards::page::<C>(&request.app, list, page, size).await?;
+    let documents = cards::documents::<C>(&request.app, list, page, size).await?;
+    let selected = documents.cards::<C>(&request.app.ledger).await?;
     let items: Vec<Value> = selected
-        .cards
         .iter()
         .map(|(stream, card)| shown(stream, card))
         .collect();
-    let count = selected.count;
+    let count = documents.count;
     Ok(ok(json!({ "count": count, name: items })))
 }
 

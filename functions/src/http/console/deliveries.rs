@@ -1,51 +1,48 @@
 //! Lists the deliveries of notifications with their states.
 
+use async_trait::async_trait;
 use domain::notification::delivery::{Delivery, End};
+use infra::Error;
 
+use super::Page;
 use super::frame::when;
 use super::request::Visit;
-use super::table::{self, Cell, Head};
-use super::{Outcome, Page};
+use super::table::{self, Cell, Head, Listing};
+use super::texts::Texts;
 use crate::app::wording;
 
-/// The index with all deliveries.
-const INDEX: &str = "delivery";
+pub(super) const PAGE: Page = table::page::<Delivery>(|texts| texts.deliveries);
 
-pub(super) const PAGE: Page = Page {
-    name: "deliveries",
-    path: "/deliveries",
-    label: Some(|texts| texts.deliveries),
-    is_for_superusers: true,
-    show: |visit| Box::pin(async move { show(&visit).await }),
-    version: |visit| Box::pin(async move { table::version::<Delivery>(&visit, INDEX).await }),
-    actions: &[],
-};
+#[async_trait]
+impl Listing for Delivery {
+    const NAME: &'static str = "deliveries";
+    const PATH: &'static str = "/deliveries";
+    const INDEX: &'static str = "delivery";
 
-async fn show(visit: &Visit) -> Outcome {
-    let (app, texts, language) = (visit.app(), visit.texts(), visit.guest.language);
-    let version = table::version::<Delivery>(visit, INDEX).await?;
-    let selected = table::selected::<Delivery>(visit, INDEX).await?;
-    let head = Head {
-        heading: texts.deliveries,
-        empty: texts.no_deliveries,
-        columns: vec![
-            texts.ticket,
-            texts.recipient,
-            texts.channel,
-            texts.account,
-            texts.status,
-            texts.attempts,
-            texts.requested_at,
-            texts.detail,
-        ],
-    };
-    let mut rows = Vec::new();
-    for (_, delivery) in &selected.cards {
-        let Some(requested) = &delivery.requested else {
-            continue;
+    fn head(texts: &'static Texts) -> Head {
+        Head {
+            heading: texts.deliveries,
+            empty: texts.no_deliveries,
+            columns: vec![
+                texts.ticket,
+                texts.recipient,
+                texts.channel,
+                texts.account,
+                texts.status,
+                texts.attempts,
+                texts.requested_at,
+                texts.detail,
+            ],
+        }
+    }
+
+    async fn row(&self, visit: &Visit) -> Result<Option<Vec<Cell>>, Error> {
+        let (app, language) = (visit.app(), visit.guest.language);
+        let Some(requested) = &self.requested else {
+            return Ok(None);
         };
-        let last = delivery.last_failure.as_ref();
-        let (state, class, detail) = match &delivery.end {
+        let last = self.last_failure.as_ref();
+        let (state, class, detail) = match &self.end {
             Some(End::Succeeded(_)) => ("accepted", "good", String::new()),
             Some(End::Failed(failed)) => ("failed", "bad", failed.reason.clone()),
             None => (
@@ -54,7 +51,7 @@ async fn show(visit: &Visit) -> Outcome {
                 last.map_or("", |one| &one.reason).to_owned(),
             ),
         };
-        rows.push(vec![
+        Ok(Some(vec![
             Cell::ticket(requested.ticket.as_str()),
             Cell::Text(app.people.name(&requested.person).await?),
             Cell::Text(requested.channel.clone()),
@@ -63,17 +60,9 @@ async fn show(visit: &Visit) -> Outcome {
                 class,
                 text: wording::delivery(language, state).to_owned(),
             },
-            Cell::Text(delivery.attempts.made.to_string()),
+            Cell::Text(self.attempts.made.to_string()),
             Cell::Time(when(app, language, requested.due)),
             Cell::text(&detail),
-        ]);
+        ]))
     }
-    Ok(table::show(
-        visit,
-        &PAGE,
-        head,
-        version,
-        selected.count,
-        rows,
-    ))
 }

@@ -1,48 +1,45 @@
 //! Lists the executions of scripts with their states.
 
+use async_trait::async_trait;
 use domain::automation::execution::{End, Execution, is_done};
+use infra::Error;
 
+use super::Page;
 use super::frame::when;
 use super::request::Visit;
-use super::table::{self, Cell, Head};
-use super::{Outcome, Page};
+use super::table::{self, Cell, Head, Listing};
+use super::texts::Texts;
 use crate::app::wording;
 
-/// The index with all executions.
-const INDEX: &str = "execution";
+pub(super) const PAGE: Page = table::page::<Execution>(|texts| texts.executions);
 
-pub(super) const PAGE: Page = Page {
-    name: "executions",
-    path: "/executions",
-    label: Some(|texts| texts.executions),
-    is_for_superusers: true,
-    show: |visit| Box::pin(async move { show(&visit).await }),
-    version: |visit| Box::pin(async move { table::version::<Execution>(&visit, INDEX).await }),
-    actions: &[],
-};
+#[async_trait]
+impl Listing for Execution {
+    const NAME: &'static str = "executions";
+    const PATH: &'static str = "/executions";
+    const INDEX: &'static str = "execution";
 
-async fn show(visit: &Visit) -> Outcome {
-    let (app, texts, language) = (visit.app(), visit.texts(), visit.guest.language);
-    let version = table::version::<Execution>(visit, INDEX).await?;
-    let selected = table::selected::<Execution>(visit, INDEX).await?;
-    let head = Head {
-        heading: texts.executions,
-        empty: texts.no_executions,
-        columns: vec![
-            texts.ticket,
-            texts.node,
-            texts.script,
-            texts.status,
-            texts.requested_at,
-            texts.detail,
-        ],
-    };
-    let mut rows = Vec::new();
-    for (_, execution) in &selected.cards {
-        let Some(requested) = &execution.requested else {
-            continue;
+    fn head(texts: &'static Texts) -> Head {
+        Head {
+            heading: texts.executions,
+            empty: texts.no_executions,
+            columns: vec![
+                texts.ticket,
+                texts.node,
+                texts.script,
+                texts.status,
+                texts.requested_at,
+                texts.detail,
+            ],
+        }
+    }
+
+    async fn row(&self, visit: &Visit) -> Result<Option<Vec<Cell>>, Error> {
+        let (app, language) = (visit.app(), visit.guest.language);
+        let Some(requested) = &self.requested else {
+            return Ok(None);
         };
-        let (class, detail) = match &execution.end {
+        let (class, detail) = match &self.end {
             Some(End::Completed(completed)) if is_done(completed.outcome) => {
                 ("good", completed.reason.clone())
             }
@@ -51,24 +48,16 @@ async fn show(visit: &Visit) -> Outcome {
             Some(End::Expired(_)) => ("bad", String::new()),
             None => ("open", String::new()),
         };
-        rows.push(vec![
+        Ok(Some(vec![
             Cell::ticket(requested.ticket.as_str()),
             Cell::Text(requested.name.clone()),
             Cell::Text(format!("{} {}", requested.script, requested.version)),
             Cell::State {
                 class,
-                text: wording::execution(language, execution.state()).to_owned(),
+                text: wording::execution(language, self.state()).to_owned(),
             },
             Cell::Time(when(app, language, requested.due)),
             Cell::text(&detail),
-        ]);
+        ]))
     }
-    Ok(table::show(
-        visit,
-        &PAGE,
-        head,
-        version,
-        selected.count,
-        rows,
-    ))
 }

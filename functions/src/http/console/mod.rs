@@ -2,7 +2,7 @@
 //! and shows the result as HTML. Pages work without JavaScript. A script of the desk only updates the open page.
 //!
 //! **Recipe, a page**: To add a page, create one file in this folder with its `PAGE`, and a template in
-//! `functions/src/console/templates`. Then add one line to `PAGES`, and one test to `tests/console`.
+//! `functions/src/console/templates`. A page that lists cards implements [`table::Listing`] and needs no template. Then add one line to `PAGES`, and one test to `tests/console`.
 
 mod applications;
 mod assets;

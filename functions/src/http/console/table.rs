@@ -1,14 +1,16 @@
 //! Shows a list of cards (stored summaries of streams) as a table. Pages for operators use this module.
 
 use askama::Template;
+use async_trait::async_trait;
 use axum::http::StatusCode;
-use axum::response::Response;
 use domain::views::Card;
+use infra::Error;
 
-use super::Page;
 use super::frame::{Failure, Frame, When, html};
 use super::request::Visit;
-use crate::app::cards::{self, CardList, CardPage};
+use super::texts::Texts;
+use super::{Outcome, Page};
+use crate::app::cards::{self, CardList, Documents};
 
 /// The number of rows on one page.
 const ROWS: usize = 50;
@@ -81,46 +83,58 @@ pub(super) struct Head {
     pub(super) columns: Vec<&'static str>,
 }
 
-/// Returns one page of all cards in an index, latest first.
-pub(super) async fn selected<C: Card>(
-    visit: &Visit,
-    index: &'static str,
-) -> Result<CardPage<C>, Failure> {
-    let list = CardList::whole(index);
-    Ok(cards::page::<C>(visit.app(), &list, visit.guest.page_number(), ROWS).await?)
+/// A kind of card that a page lists.
+#[async_trait]
+pub(super) trait Listing: Card {
+    /// The name of the page.
+    const NAME: &'static str;
+    const PATH: &'static str;
+    /// The index with all cards.
+    const INDEX: &'static str;
+
+    fn head(texts: &'static Texts) -> Head;
+    /// Returns the cells of one card. Returns `None` for a card that the page does not show.
+    async fn row(&self, visit: &Visit) -> Result<Option<Vec<Cell>>, Error>;
 }
 
-/// Shows the rows of one page of a table. `count` is the number of all rows, and `version` is the version of the
-/// page before its rows were read.
-pub(super) fn show(
-    visit: &Visit,
-    page: &Page,
-    head: Head,
-    version: String,
-    count: u64,
-    rows: Vec<Vec<Cell>>,
-) -> Response {
-    let texts = visit.texts();
+/// Returns a page for superusers that lists all cards of one kind, latest first. `label` is the label in the
+/// navigation.
+pub(super) const fn page<L: Listing>(label: fn(&Texts) -> &'static str) -> Page {
+    Page {
+        name: L::NAME,
+        path: L::PATH,
+        label: Some(label),
+        is_for_superusers: true,
+        show: |visit| Box::pin(async move { show::<L>(&visit).await }),
+        version: |visit| Box::pin(async move { Ok(documents::<L>(&visit).await?.version(&[])) }),
+        actions: &[],
+    }
+}
+
+async fn documents<L: Listing>(visit: &Visit) -> Result<Documents, Failure> {
+    let list = CardList::whole(L::INDEX);
+    Ok(cards::documents::<L>(visit.app(), &list, visit.guest.page_number(), ROWS).await?)
+}
+
+async fn show<L: Listing>(visit: &Visit) -> Outcome {
+    let (app, texts) = (visit.app(), visit.texts());
+    let documents = documents::<L>(visit).await?;
+    let mut rows = Vec::new();
+    for (_, card) in documents.cards::<L>(&app.ledger).await? {
+        rows.extend(card.row(visit).await?);
+    }
+    let head = L::head(texts);
     let query = format!("page={}", visit.guest.page_number());
     let shown = TablePage {
-        frame: Frame::of(visit).with_live(visit.app(), page.name, &query, version),
+        frame: Frame::of(visit).with_live(app, L::NAME, &query, documents.version(&[])),
         heading: head.heading,
-        count: (texts.count)(count),
+        count: (texts.count)(documents.count),
         empty: head.empty,
         columns: head.columns,
         rows,
-        pager: pager(visit, count, ROWS, ""),
+        pager: pager(visit, documents.count, ROWS, ""),
     };
-    html(StatusCode::OK, texts, &shown)
-}
-
-/// Returns a text that changes whenever a card of the page changes.
-pub(super) async fn version<C: Card>(
-    visit: &Visit,
-    index: &'static str,
-) -> Result<String, Failure> {
-    let number = visit.guest.page_number();
-    Ok(cards::version::<C>(visit.app(), &CardList::whole(index), number, ROWS).await?)
+    Ok(html(StatusCode::OK, texts, &shown))
 }
 
 /// Returns a dash instead of an empty text.

@@ -122,15 +122,19 @@ struct Filled {
     remark: String,
 }
 
-/// Returns the ticket of the page. The ticket number is a parameter of the path, or of the query for live
-/// updates. Returns an error if the ticket does not exist, or if the person may not see the ticket.
-async fn found(visit: &Visit) -> Result<(TicketSn, TicketCard), Failure> {
+/// Returns the ticket number of the page: a parameter of the path, or of the query for live updates.
+fn asked(visit: &Visit) -> TicketSn {
     let sn = match visit.parameter("sn") {
         "" => visit.guest.asked_for("sn").unwrap_or_default(),
         sn => sn,
     };
-    let sn = TicketSn(sn.to_owned());
-    let app = visit.app();
+    TicketSn(sn.to_owned())
+}
+
+/// Returns the ticket of the page. Returns an error if the ticket does not exist, or if the person may not see the
+/// ticket.
+async fn found(visit: &Visit) -> Result<(TicketSn, TicketCard), Failure> {
+    let (app, sn) = (visit.app(), asked(visit));
     let card = tickets::card(app, &sn).await?.ok_or(Failure::NoTicket)?;
     if tickets::may_see(app, &card.ticket, &visit.session.person).await? {
         Ok((sn, card))
@@ -139,10 +143,18 @@ async fn found(visit: &Visit) -> Result<(TicketSn, TicketCard), Failure> {
     }
 }
 
-async fn version(visit: &Visit) -> Result<String, Failure> {
-    let (sn, _) = found(visit).await?;
+/// Returns the version of a ticket, without a check of permissions.
+async fn version_of(visit: &Visit, sn: &TicketSn) -> Result<String, Failure> {
+    if sn.as_str().len() > tickets::SN_BYTES_MAX {
+        return Err(Failure::NoTicket);
+    }
     let loaded = visit.app().ledger.load::<Ticket>(&sn.stream()).await?;
     Ok(loaded.next.to_string())
+}
+
+async fn version(visit: &Visit) -> Result<String, Failure> {
+    let (sn, _) = found(visit).await?;
+    version_of(visit, &sn).await
 }
 
 async fn show(visit: &Visit) -> Outcome {
@@ -192,7 +204,7 @@ async fn page(visit: &Visit, filled: Filled) -> Result<TicketPage, Failure> {
     let language = visit.guest.language;
     // The version is read before the ticket. If the ticket changes between the two reads, the page is newer than
     // its version, and the first live update only loads the page again.
-    let version = version(visit).await?;
+    let version = version_of(visit, &asked(visit)).await?;
     let (sn, card) = found(visit).await?;
     let ticket = &card.ticket;
     let opened = ticket.opened.as_ref().ok_or(Failure::NoTicket)?;

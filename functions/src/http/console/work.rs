@@ -1,17 +1,20 @@
 //! Shows the work list of a person: the tickets that wait for this person, and other lists of the person.
 
+use std::collections::BTreeMap;
+
 use askama::Template;
 use axum::http::StatusCode;
 use domain::ticket::{NodeRun, Ticket};
+use domain::views::Card as _;
 use domain::views::ticket_card::TicketCard;
 use infra::Error;
 
-use super::frame::{Failure, Frame, When, html, when};
+use super::frame::{Frame, When, html, when};
 use super::request::Visit;
 use super::table::{Pager, or_dash, pager};
 use super::{Outcome, Page};
 use crate::App;
-use crate::app::cards::{hash_document, read_card, short};
+use crate::app::cards::{self, Documents};
 use crate::app::tickets::list::{self, Filter, LISTS, Number};
 use crate::app::wording;
 
@@ -26,7 +29,7 @@ pub(super) const PAGE: Page = Page {
     label: Some(|texts| texts.work),
     is_for_superusers: false,
     show: |visit| Box::pin(async move { show(&visit).await }),
-    version: |visit| Box::pin(async move { version(&visit).await }),
+    version: |visit| Box::pin(async move { Ok(Contents::read(&visit).await?.version(&visit)) }),
     actions: &[],
 };
 
@@ -98,63 +101,68 @@ async fn length(visit: &Visit, index: &'static str) -> Result<usize, Error> {
     Ok(page.count)
 }
 
-async fn show(visit: &Visit) -> Outcome {
-    let (app, texts) = (visit.app(), visit.texts());
-    let (name, index) = asked(visit);
-    let version = version(visit).await?;
-    let mut tabs = Vec::new();
-    for (tab, index) in LISTS {
-        let count = if COUNTED.contains(&tab) {
-            length(visit, index).await?.to_string()
-        } else {
-            String::new()
-        };
-        tabs.push(Tab {
-            href: format!("/?list={tab}"),
-            label: label(visit, tab),
-            count,
-            is_current: tab == name,
-        });
-    }
-    let number = Number::This(visit.guest.page_number());
-    let found = list::page(app, &filter(visit, index), number, ROWS).await?;
-    let mut rows = Vec::new();
-    for key in &found.keys {
-        if let Some(document) = app.views.get("ticket", key).await? {
-            let card: TicketCard = read_card(&app.ledger, key, &document).await?;
-            rows.extend(row(visit, &card).await?);
-        }
-    }
-    let query = format!("list={name}&page={}", visit.guest.page_number());
-    let page = WorkPage {
-        frame: Frame::of(visit).with_live(app, PAGE.name, &query, version),
-        heading: label(visit, name),
-        tabs,
-        count: (texts.count)(found.count as u64),
-        empty: (texts.empty_list)(name),
-        rows,
-        pager: pager(visit, found.count as u64, ROWS, &format!("list={name}&")),
-    };
-    Ok(html(StatusCode::OK, texts, &page))
+/// The content of one page of a work list.
+struct Contents {
+    /// The length of each list in [`COUNTED`].
+    counts: BTreeMap<&'static str, usize>,
+    documents: Documents,
 }
 
-/// Returns a hash that changes whenever the list, a ticket on the page, or the length of a counted list changes.
-async fn version(visit: &Visit) -> Result<String, Failure> {
-    let app = visit.app();
-    let (name, index) = asked(visit);
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(name.as_bytes());
-    for (list, index) in LISTS.iter().filter(|(list, _)| COUNTED.contains(list)) {
-        let count = length(visit, index).await?;
-        hasher.update(list.as_bytes()).update(&count.to_be_bytes());
+impl Contents {
+    async fn read(visit: &Visit) -> Result<Self, Error> {
+        let app = visit.app();
+        let mut counts = BTreeMap::new();
+        for (list, index) in LISTS.into_iter().filter(|(list, _)| COUNTED.contains(list)) {
+            counts.insert(list, length(visit, index).await?);
+        }
+        let number = Number::This(visit.guest.page_number());
+        let (_, index) = asked(visit);
+        let page = list::page(app, &filter(visit, index), number, ROWS).await?;
+        let found = cards::documents_of(app, TicketCard::VIEW, page.keys.into_iter()).await?;
+        let documents = Documents {
+            count: page.count as u64,
+            found,
+        };
+        Ok(Self { counts, documents })
     }
-    let number = Number::This(visit.guest.page_number());
-    let found = list::page(app, &filter(visit, index), number, ROWS).await?;
-    hasher.update(&found.count.to_be_bytes());
-    for key in &found.keys {
-        hash_document(app, "ticket", key, &mut hasher).await?;
+
+    /// Returns a hash that changes whenever the list, a ticket on the page, or the length of a counted list changes.
+    fn version(&self, visit: &Visit) -> String {
+        let (name, _) = asked(visit);
+        let context = format!("{name} {:?}", self.counts);
+        self.documents.version(context.as_bytes())
     }
-    Ok(short(&hasher))
+}
+
+async fn show(visit: &Visit) -> Outcome {
+    let (app, texts) = (visit.app(), visit.texts());
+    let (name, _) = asked(visit);
+    let contents = Contents::read(visit).await?;
+    let tabs = LISTS.map(|(tab, _)| Tab {
+        href: format!("/?list={tab}"),
+        label: label(visit, tab),
+        count: contents
+            .counts
+            .get(tab)
+            .map_or_else(String::new, usize::to_string),
+        is_current: tab == name,
+    });
+    let mut rows = Vec::new();
+    for (_, card) in contents.documents.cards(&app.ledger).await? {
+        rows.extend(row(visit, &card).await?);
+    }
+    let count = contents.documents.count;
+    let query = format!("list={name}&page={}", visit.guest.page_number());
+    let page = WorkPage {
+        frame: Frame::of(visit).with_live(app, PAGE.name, &query, contents.version(visit)),
+        heading: label(visit, name),
+        tabs: tabs.into(),
+        count: (texts.count)(count),
+        empty: (texts.empty_list)(name),
+        rows,
+        pager: pager(visit, count, ROWS, &format!("list={name}&")),
+    };
+    Ok(html(StatusCode::OK, texts, &page))
 }
 
 async fn row(visit: &Visit, card: &TicketCard) -> Result<Option<Row>, Error> {
