@@ -202,36 +202,50 @@ fn desk_of(data: &Path, search_path: &str) -> Serve {
     }
 }
 
-/// Calls a function repeatedly until the function returns a value. If this takes longer than [`SYSTEM_WAIT`], returns
-/// an error with the text `missing`, which states what did not happen.
+/// Reads `path` of the API `/v1` as `user` repeatedly, until `found` returns a value for the response. If this takes
+/// longer than [`SYSTEM_WAIT`], the error contains the text `missing`, which states what did not happen, and the last
+/// response.
 async fn until<T>(
+    client: &Client,
+    user: &str,
+    path: &str,
     missing: &str,
-    read: impl AsyncFn() -> Result<Option<T>, String>,
+    found: impl Fn(&Value) -> Option<T>,
 ) -> Result<T, String> {
-    let found = async {
+    let mut last = Value::Null;
+    let polling = async {
         loop {
-            if let Some(found) = read().await? {
-                return Ok::<T, String>(found);
+            last = client.request("GET", path, user, Value::Null).await?;
+            if let Some(value) = found(&last) {
+                return Ok::<T, String>(value);
             }
             tokio::time::sleep(PAUSE).await;
         }
     };
-    tokio::time::timeout(SYSTEM_WAIT, found)
-        .await
-        .map_err(|_| format!("after {} seconds, {missing}", SYSTEM_WAIT.as_secs()))?
+    let outcome = tokio::time::timeout(SYSTEM_WAIT, polling).await;
+    outcome.unwrap_or_else(|_| {
+        Err(format!(
+            "{missing} after {} s: {last}",
+            SYSTEM_WAIT.as_secs()
+        ))
+    })
 }
 
 /// Waits until a ticket has a status.
 async fn reach_status(client: &Client, sn: &str, status: &str) -> Result<(), String> {
+    let missing = format!("the status of ticket {sn} is not {status}");
     let path = format!("tickets/{sn}");
-    until(
-        &format!("the status of ticket {sn} is not {status}"),
-        async || {
-            let ticket = client.request("GET", &path, "admin", Value::Null).await?;
-            Ok((ticket["current_status"] == status).then_some(()))
-        },
-    )
+    until(client, "admin", &path, &missing, |ticket| {
+        (ticket["current_status"] == status).then_some(())
+    })
     .await
+}
+
+/// Returns the path of the first of these programs that exists in one of the directories.
+fn find_program(directories: impl Iterator<Item = PathBuf>, names: &[&str]) -> Option<PathBuf> {
+    let mut all =
+        directories.flat_map(|directory| names.iter().map(move |name| directory.join(name)));
+    all.find(|path| path.is_file())
 }
 
 #[expect(

@@ -232,7 +232,7 @@ impl Automation {
         let name = format!("{PLATFORM}company_directory");
         let kept = app.ledger.keys.keep_secret(&name, PASSWORD.as_bytes());
         kept.await.map_err(|error| error.to_string())?;
-        self.service = client.publish(workflow()).await?;
+        self.service = client.publish(workflow(), json!({})).await?;
         Ok(())
     }
 
@@ -335,11 +335,10 @@ async fn approve(
 ) -> Result<usize, String> {
     let list = format!("executions?approver={APPROVER}&page_size=100");
     let missing = format!("no script of ticket {sn} waits for an approval");
-    let id = until(&missing, async || {
-        let listed = client.request("GET", &list, APPROVER, Value::Null).await?;
-        let mut all = listed["executions"].as_array().into_iter().flatten();
-        let found = all.find(|one| one["ticket"] == sn);
-        Ok(found.and_then(|one| one["id"].as_str()).map(str::to_owned))
+    let id = until(client, APPROVER, &list, &missing, |listed| {
+        let mut all = listed["executions"].as_array()?.iter();
+        let found = all.find(|one| one["ticket"] == sn)?;
+        found["id"].as_str().map(str::to_owned)
     })
     .await?;
     let path = format!("executions/{id}");
@@ -366,11 +365,10 @@ async fn approve(
 async fn ended(client: &Client, sn: &str, expected: &str) -> Result<Value, String> {
     let list = format!("executions?ticket={sn}");
     let missing = format!("the script of ticket {sn} has not ended");
-    let id = until(&missing, async || {
-        let listed = client.request("GET", &list, SUPERUSER, Value::Null).await?;
+    let id = until(client, SUPERUSER, &list, &missing, |listed| {
         let one = &listed["executions"][0];
         let is_closed = one["is_closed"] == true;
-        Ok(is_closed.then(|| one["id"].as_str().unwrap_or_default().to_owned()))
+        is_closed.then(|| one["id"].as_str().unwrap_or_default().to_owned())
     })
     .await?;
     let path = format!("executions/{id}");

@@ -9,8 +9,8 @@ use infra::http::client::Client as HttpClient;
 use infra::http::{HttpClient as _, HttpRequest, HttpResponse};
 use serde_json::json;
 
-use super::SystemLine;
 use super::day::Client;
+use super::{SystemLine, find_program};
 
 /// The approver who uses the console, and the other approver of the same tickets.
 const PEOPLE: (&str, &str) = ("zhangsan", "wangwu");
@@ -180,10 +180,7 @@ async fn picture(base: &str, data: &Path, search_path: &str) -> (Option<PathBuf>
             format!("{reason}, so no picture was taken; the pages were read by this program");
         (None, reason)
     };
-    let found = search_path
-        .split(':')
-        .flat_map(|folder| BROWSERS.map(|name| Path::new(folder).join(name)))
-        .find(|path| path.is_file());
+    let found = find_program(std::env::split_paths(search_path), &BROWSERS);
     let Some(program) = found else {
         return missing("chromium is not on this machine");
     };

@@ -155,17 +155,21 @@ impl Client {
         }
     }
 
-    /// Deploys a workflow, and creates a service with the name of the workflow. Returns the id of the service.
-    pub(super) async fn publish(&self, definition: Value) -> Result<Value, String> {
+    /// Deploys a workflow, and creates a service with the name of the workflow. `more` contains further members of the
+    /// service, or other values for its kind and its category. Returns the id of the service.
+    pub(super) async fn publish(&self, definition: Value, more: Value) -> Result<Value, String> {
         let name = definition["name"].clone();
         let draft = json!({ "definition": definition });
         let workflow = self.v1("workflows", "admin", draft).await?["workflow"].clone();
         let path = format!("workflows/{workflow}/deploy");
         let deployed = self.v1(&path, "admin", json!({})).await?;
-        let service = json!({
+        let mut service = json!({
             "kind": "request", "name": name, "catalog": 4, "workflow": workflow,
             "version": deployed["version"],
         });
+        if let (Some(members), Value::Object(more)) = (service.as_object_mut(), more) {
+            members.extend(more);
+        }
         Ok(self.v1("services", "admin", service).await?["service"].clone())
     }
 

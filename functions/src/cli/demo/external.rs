@@ -127,7 +127,7 @@ impl External {
         let keys = &app.ledger.keys;
         let kept = keys.keep_secret("integration/head_office", secret).await;
         kept.map_err(|error| error.to_string())?;
-        self.service = client.publish(workflow()).await?;
+        self.service = client.publish(workflow(), json!({})).await?;
         self.main = Some(app.clone());
         Ok(())
     }
@@ -237,11 +237,9 @@ async fn application(
     is_met: impl Fn(&Value) -> bool,
 ) -> Result<Value, String> {
     let list = "applications?page_size=100";
-    until(missing, async || {
-        let listed = client.request("GET", list, "admin", Value::Null).await?;
-        let mut all = listed["applications"].as_array().into_iter().flatten();
-        let found = all.find(|one| one["ticket"] == sn && is_met(one));
-        Ok(found.cloned())
+    until(client, "admin", list, missing, |listed| {
+        let mut all = listed["applications"].as_array()?.iter();
+        all.find(|one| one["ticket"] == sn && is_met(one)).cloned()
     })
     .await
 }

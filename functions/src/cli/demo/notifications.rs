@@ -3,16 +3,15 @@
 //! how many notifications and messages were sent.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use infra::clock::SystemClock;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::SystemLine;
 use super::day::Client;
 use super::fakes::dingtalk::{PATH, Robot};
 use super::fakes::smtp::Relay;
+use super::{SystemLine, until};
 use crate::App;
 use crate::app::notifications::definitions::Definitions;
 use crate::queue::send::CHANNEL;
@@ -31,11 +30,6 @@ const PEOPLE: [(&str, &str); 4] = [
     ),
     ("wushi", r#"{"email":"nobody@example.com"}"#),
 ];
-/// The longest time that the demo waits after the simulated day until all mails are sent.
-const MAILS_WAIT: Duration = Duration::from_mins(1);
-/// Time between two checks whether all mails are sent.
-const PAUSE: Duration = Duration::from_millis(50);
-
 /// The imitated mail relay and the imitated chat robot of the demo.
 pub(super) struct Channels {
     relay: Arc<Relay>,
@@ -90,18 +84,12 @@ impl Channels {
             let all = open["deliveries"].as_array().into_iter().flatten();
             all.filter(|delivery| delivery["account"] == "mail").count() > 0
         };
-        let waiting = async {
-            loop {
-                let open = list("deliveries?state=open&page_size=200").await?;
-                if !is_waiting(&open) {
-                    return Ok::<Value, String>(open);
-                }
-                tokio::time::sleep(PAUSE).await;
-            }
-        };
-        let open = tokio::time::timeout(MAILS_WAIT, waiting)
-            .await
-            .map_err(|_| "the mails of the demo are not sent".to_owned())??;
+        let path = "deliveries?state=open&page_size=200";
+        let missing = "the mails of the demo are not sent";
+        let open = until(client, "admin", path, missing, |open| {
+            (!is_waiting(open)).then(|| open.clone())
+        })
+        .await?;
         let all = list("notifications?page_size=1").await?["count"].clone();
         let inbox = list("notifications?state=inbox_only&page_size=1").await?["count"].clone();
         let refused = list("deliveries?state=failed&page_size=1").await?["count"].clone();

@@ -22,9 +22,9 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 
-use super::SystemLine;
 use super::day::Client;
 use super::fakes::vda5050::{Setup, Vehicles};
+use super::{PAUSE, SystemLine, find_program, until};
 use crate::App;
 use crate::app::fleet::definitions::Definitions as FleetDefinitions;
 use crate::app::itsm::integrations::Definitions as Integrations;
@@ -35,11 +35,6 @@ use crate::host::local;
 const MOSQUITTO: &str = "mosquitto";
 /// The longest time that the demo waits until mosquitto listens.
 const LISTEN_WAIT: Duration = Duration::from_secs(10);
-/// The longest time that the demo waits for one event, such as the end of all missions.
-const WAIT: Duration = Duration::from_mins(1);
-/// Time between two checks whether an event has happened.
-const PAUSE: Duration = Duration::from_millis(50);
-
 /// The first levels of the topics of the robots.
 const INTERFACE: &str = "uagv";
 const MANUFACTURER: &str = "ImitatedRobots";
@@ -172,7 +167,7 @@ impl Robots {
         // The desk ignores messages of robots that its list of robots does not contain yet.
         let are_listed = |shown: &Value| (shown["count"] == ROBOTS.len()).then_some(());
         let missing = "the desk does not list the robots";
-        until(client, "robots", missing, are_listed).await?;
+        until(client, "admin", "robots", missing, are_listed).await?;
         for robot in &ROBOTS {
             self.vehicles.switch_on(Setup {
                 interface: INTERFACE.into(),
@@ -207,7 +202,7 @@ impl Robots {
         let mut opened = send(client, &alarms[..1], "opened").await?;
         let path = format!("dispatches?ticket={}", word(&opened[0]["ticket"]));
         let missing = "no robot has accepted the mission of the first alarm";
-        let lost = until(client, &path, missing, |shown| {
+        let lost = until(client, "admin", &path, missing, |shown| {
             let mission = &shown["dispatches"][0];
             let is_on_its_way =
                 mission["phase"] == "accepted" && mission["is_work_released"] == false;
@@ -229,7 +224,7 @@ impl Robots {
         let refused = send(client, &[unreadable], "refused").await?.len();
         let is_kept = |shown: &Value| (shown["count"] == refused).then_some(());
         let missing = "the desk does not list the refused record";
-        until(client, "cases?state=refused", missing, is_kept).await?;
+        until(client, "admin", "cases?state=refused", missing, is_kept).await?;
         let tickets: BTreeSet<String> = opened.iter().map(|one| word(&one["ticket"])).collect();
         if tickets.len() != alarms.len() {
             let (alarms, tickets) = (alarms.len(), tickets.len());
@@ -237,7 +232,7 @@ impl Robots {
         }
 
         let missing = format!("no other robot has got the mission of {lost}");
-        let replacement = until(client, &path, &missing, |shown| {
+        let replacement = until(client, "admin", &path, &missing, |shown| {
             let mission = &shown["dispatches"][0];
             let is_new = mission["epoch"].as_u64() > Some(1) && mission["robot"] != lost;
             is_new.then(|| word(&mission["robot"]))
@@ -383,11 +378,10 @@ impl Broker {
 /// Returns the path of the program mosquitto. Debian installs mosquitto in `sbin`, which is not in the search
 /// path of normal users. The function therefore also searches beside each directory of the search path.
 fn find(search_path: &str) -> Option<PathBuf> {
-    std::env::split_paths(search_path)
+    let directories = std::env::split_paths(search_path)
         .filter(|directory| directory.is_absolute())
-        .flat_map(|directory| [directory.with_file_name("sbin"), directory])
-        .map(|directory| directory.join(MOSQUITTO))
-        .find(|program| program.is_file())
+        .flat_map(|directory| [directory.with_file_name("sbin"), directory]);
+    find_program(directories, &[MOSQUITTO])
 }
 
 /// Returns the definitions of the site, the task type and the robots (docs/fleet.md).
@@ -421,13 +415,8 @@ async fn add_service(client: &Client) -> Result<Value, String> {
             { "id": 3, "key": "level", "type": "STRING", "name": "告警级别", "is_required": true },
         ],
     });
-    let body = json!({ "definition": definition });
-    let workflow = client.v1("workflows", "admin", body).await?["workflow"].clone();
-    let deploy = format!("workflows/{workflow}/deploy");
-    client.v1(&deploy, "admin", json!({})).await?;
-    let service = json!({ "kind": "event", "name": "机器人巡检", "catalog": 11, "workflow": workflow, "version": 1 });
-    let added = client.v1("services", "admin", service).await?;
-    Ok(added["service"].clone())
+    let service = json!({ "kind": "event", "catalog": 11 });
+    client.publish(definition, service).await
 }
 
 /// Returns the alarm with the given index, as the monitoring sends it.
@@ -458,7 +447,7 @@ async fn send(client: &Client, records: &[Value], expected: &str) -> Result<Vec<
 /// Waits until each robot is connected, and free for a mission.
 async fn all_free(client: &Client) -> Result<(), String> {
     let missing = "the robots are not connected and free";
-    until(client, "robots", missing, |shown| {
+    until(client, "admin", "robots", missing, |shown| {
         let robots = shown["robots"].as_array()?;
         robots
             .iter()
@@ -472,15 +461,21 @@ async fn all_free(client: &Client) -> Result<(), String> {
 /// failed.
 async fn completed(client: &Client, tickets: &BTreeSet<String>) -> Result<Vec<Value>, String> {
     let missing = "the missions have not ended";
-    let missions = until(client, "dispatches?page_size=200", missing, |shown| {
-        let all = shown["dispatches"].as_array()?.iter();
-        let own = all.filter(|one| tickets.contains(&word(&one["ticket"])));
-        let ended: Vec<Value> = own
-            .filter(|one| one["is_closed"] == true)
-            .cloned()
-            .collect();
-        (ended.len() == tickets.len()).then_some(ended)
-    })
+    let missions = until(
+        client,
+        "admin",
+        "dispatches?page_size=200",
+        missing,
+        |shown| {
+            let all = shown["dispatches"].as_array()?.iter();
+            let own = all.filter(|one| tickets.contains(&word(&one["ticket"])));
+            let ended: Vec<Value> = own
+                .filter(|one| one["is_closed"] == true)
+                .cloned()
+                .collect();
+            (ended.len() == tickets.len()).then_some(ended)
+        },
+    )
     .await?;
     let failed = missions
         .iter()
@@ -493,28 +488,6 @@ async fn completed(client: &Client, tickets: &BTreeSet<String>) -> Result<Vec<Va
         )),
         None => Ok(missions),
     }
-}
-
-/// Reads `path` of the API `/v1` repeatedly, until `found` returns a value for the response. If this takes
-/// longer than [`WAIT`], the error contains the text `missing` and the last response.
-async fn until<T>(
-    client: &Client,
-    path: &str,
-    missing: &str,
-    found: impl Fn(&Value) -> Option<T>,
-) -> Result<T, String> {
-    let mut last = Value::Null;
-    let polling = async {
-        loop {
-            last = client.request("GET", path, "admin", Value::Null).await?;
-            if let Some(value) = found(&last) {
-                return Ok::<T, String>(value);
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-    };
-    let outcome = tokio::time::timeout(WAIT, polling).await;
-    outcome.unwrap_or_else(|_| Err(format!("{missing} after {} s: {last}", WAIT.as_secs())))
 }
 
 fn word(value: &Value) -> String {

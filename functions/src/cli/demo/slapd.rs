@@ -14,7 +14,7 @@ use infra::http::egress::Egress;
 use tokio::net::TcpListener;
 use tokio::process::{ChildStdin, Command};
 
-use super::PAUSE;
+use super::{PAUSE, find_program};
 
 /// The accounts that the demo locks with wrong passwords.
 pub(super) const LOCKED: [&str; 3] = ["lisi", "chenwen", "weier"];
@@ -91,11 +91,8 @@ impl Installed {
     /// Searches slapd with its modules and its schema files. `search_path` contains directories, as in the
     /// environment variable `PATH`. Returns an English text that names the missing part.
     fn find(search_path: &str) -> Result<Self, String> {
-        let program = std::env::split_paths(search_path)
-            .chain(PROGRAMS.map(PathBuf::from))
-            .map(|directory| directory.join("slapd"))
-            .find(|path| path.is_file())
-            .ok_or("slapd is not installed")?;
+        let directories = std::env::split_paths(search_path).chain(PROGRAMS.map(PathBuf::from));
+        let program = find_program(directories, &["slapd"]).ok_or("slapd is not installed")?;
         // The directory `root` beside the program has the files of a package that was extracted and not installed.
         let beside = program.with_file_name("root");
         let roots = [beside.as_path(), Path::new("/")];
