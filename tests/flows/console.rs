@@ -85,6 +85,17 @@ impl<'a> Browser<'a> {
         self.read(response).await
     }
 
+    /// Opens an address as a browser does: the browser asks for HTML.
+    async fn open(&mut self, path: &str) -> Page {
+        let request = self
+            .request("GET", path)
+            .header(header::ACCEPT, "text/html,application/xhtml+xml,*/*;q=0.8")
+            .body(Body::empty())
+            .expect("valid");
+        let response = self.desk.answer(request).await;
+        self.read(response).await
+    }
+
     async fn post_with(&mut self, path: &str, origin: &str, fields: &[(&str, &str)]) -> Page {
         let body = serde_urlencoded::to_string(fields).expect("a form");
         let request = self
@@ -608,4 +619,88 @@ async fn an_open_page_gets_each_change_of_its_own_content() {
     // The connection ends when the desk stops.
     desk.app.stopping.send_replace(true);
     assert_eq!((next().await, late().await), (None, None));
+}
+
+#[tokio::test]
+async fn unknown_addresses_show_a_page_to_browsers_and_an_error_to_programs() {
+    let desk = TestDesk::open().await;
+    for (language, text) in [
+        ("en", "This page does not exist."),
+        ("zh-CN", "没有这个页面。"),
+    ] {
+        let mut guest = Browser::new(&desk);
+        guest.language = language;
+        for path in [
+            "/no/such/page",
+            "/tickets",
+            "/favicon.png?size=1",
+            "/openapi/x",
+        ] {
+            let page = guest.open(path).await;
+            assert_eq!(page.status, 404, "{path}");
+            assert!(page.text.contains(text), "{path}: {}", page.text);
+        }
+        assert_eq!(guest.get("/no/such/page").await.status, 403);
+    }
+    let mut guest = Browser::new(&desk);
+    for path in ["/v1/no/such/path", "/openapi/ticket/get_tickets/"] {
+        let page = guest.open(path).await;
+        assert!(page.text.starts_with('{'), "{path}: {}", page.text);
+    }
+    let mut zhangsan = logged_in(&desk, "zhangsan").await;
+    let page = zhangsan.open("/no/such/page").await;
+    assert!(
+        page.text.contains("action=\"/logout\""),
+        "the page keeps its navigation: {}",
+        page.text
+    );
+}
+
+#[tokio::test]
+async fn a_login_leads_to_the_wanted_page_after_a_wrong_password_and_a_change_of_the_language() {
+    let desk = TestDesk::open().await;
+    let sn = ticket(&desk).await;
+    give_password(&desk, "zhangsan").await;
+    let wanted = format!("/login?next=%2Ftickets%2F{sn}");
+    let mut guest = Browser::new(&desk);
+    let path = format!("/tickets/{sn}");
+    let fields = [
+        ("user", "zhangsan"),
+        ("password", "wrong"),
+        ("next", path.as_str()),
+    ];
+    let page = guest.post("/login", &fields).await;
+    assert_eq!(page.status, 403, "{}", page.text);
+    let here = hidden(&page.text, "/language", "next");
+    assert_eq!(here, wanted);
+    let fields = [("language", "zh-CN"), ("next", here.as_str())];
+    let page = guest.post("/language", &fields).await;
+    assert_eq!(page.location, wanted);
+    let page = guest.get(&page.location).await;
+    assert_eq!(hidden(&page.text, "/login", "next"), path);
+}
+
+#[tokio::test]
+async fn a_form_without_session_leads_to_the_page_with_the_form() {
+    let desk = TestDesk::open().await;
+    let sn = ticket(&desk).await;
+    let mut guest = Browser::new(&desk);
+    for action in ["decide", "claim", "remark"] {
+        let address = format!("/tickets/{sn}/{action}");
+        let page = guest.post(&address, &[("text", "late")]).await;
+        assert_eq!(
+            (page.status, page.location),
+            (303, format!("/login?next=%2Ftickets%2F{sn}")),
+            "{action}"
+        );
+        let page = guest.open(&address).await;
+        assert_eq!(
+            (page.status, page.location),
+            (303, format!("/tickets/{sn}"))
+        );
+    }
+    for address in ["/logout", "/language"] {
+        let page = guest.open(address).await;
+        assert_eq!((page.status, page.location), (303, "/".to_owned()));
+    }
 }

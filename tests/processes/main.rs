@@ -4,6 +4,7 @@
 mod automation;
 mod cases;
 mod commands;
+mod console;
 mod crashes;
 mod desk;
 mod fleet;

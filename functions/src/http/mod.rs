@@ -11,7 +11,7 @@ pub mod scope;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
@@ -26,7 +26,8 @@ use crate::App;
 const WRITABLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Returns the router for all HTTP paths. The BlueKing API has path variants that routes of axum
-/// cannot express. A request without a matching route therefore goes to the BlueKing API.
+/// cannot express. A request without a matching route therefore goes to the BlueKing API, except if
+/// a browser opens an unknown address.
 pub fn router(app: App) -> Router {
     Router::new()
         .route("/healthz", get(healthz))
@@ -38,10 +39,19 @@ pub fn router(app: App) -> Router {
         // A caller without credentials must not find out which paths or methods exist. The handler
         // therefore checks the credentials first. Only a known caller gets status 405.
         .method_not_allowed_fallback(blueking::only_read)
-        .fallback(blueking::command)
+        .fallback(command_or_no_page)
         .layer(from_fn_with_state(app.clone(), scope::open))
         .layer(from_fn_with_state(app.clone(), access::observe))
         .with_state(app)
+}
+
+/// Handles a request without a matching route.
+async fn command_or_no_page(State(app): State<App>, request: Request) -> Response {
+    let is_command = blueking::is_command(request.uri().path());
+    if !is_command && console::is_opened_by_browser(&request) {
+        return console::no_page(app, request).await;
+    }
+    blueking::command(State(app), request).await
 }
 
 async fn healthz() -> &'static str {

@@ -200,6 +200,11 @@ pub async fn only_read(State(app): State<App>, request: Request) -> Response {
     }
 }
 
+/// Returns true if a path is an operation of this API.
+pub fn is_command(path: &str) -> bool {
+    operation(path).is_some()
+}
+
 /// Handles all requests whose paths belong to no other API.
 pub async fn command(State(app): State<App>, request: Request) -> Response {
     let operation = operation(request.uri().path());

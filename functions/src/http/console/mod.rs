@@ -23,13 +23,14 @@ use std::collections::BTreeMap;
 
 use axum::Router;
 use axum::extract::{RawPathParams, Request, State};
+use axum::http::{Method, Uri, header};
 use axum::response::Response;
 use axum::routing::{MethodFilter, on};
 use futures_util::future::BoxFuture;
 use infra::Error;
 
 use crate::App;
-use frame::Failure;
+use frame::{Failure, redirect};
 use request::{Form, Guest, Visit};
 use texts::Texts;
 
@@ -53,6 +54,7 @@ struct Page {
 
 /// A form of a page. The browser sends the form with the method POST.
 struct Action {
+    /// The path of the page with one more segment.
     path: &'static str,
     run: fn(Visit, Form) -> BoxFuture<'static, Outcome>,
 }
@@ -81,7 +83,12 @@ pub(super) fn routes() -> Router<App> {
             let run = move |State(app): State<App>, parameters: RawPathParams, request: Request| {
                 executed(app, action, parameters, request)
             };
-            router = router.route(action.path, on(MethodFilter::POST, run));
+            // A person can open the address of a form, for example from the history of the browser.
+            let show_page = async |uri: Uri| redirect(&page_of_action(uri.path()));
+            router = router.route(
+                action.path,
+                on(MethodFilter::POST, run).on(MethodFilter::GET, show_page),
+            );
         }
     }
     router
@@ -115,21 +122,50 @@ async fn shown(
     outcome.unwrap_or_else(|failure| visit.failed(failure))
 }
 
-/// Executes the action of a form.
+/// Returns the path of the page with the form that belongs to the path of an action.
+fn page_of_action(path: &str) -> String {
+    path.rsplit_once('/')
+        .map_or_else(|| "/".to_owned(), |(page, _)| page.to_owned())
+}
+
+/// Returns true if a browser opens an address. Programs that use an API do not ask for HTML.
+pub(super) fn is_opened_by_browser(request: &Request) -> bool {
+    let accepted = request.headers().get(header::ACCEPT);
+    request.method() == Method::GET
+        && accepted
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|value| value.contains("text/html"))
+}
+
+/// Shows that no page has the requested address.
+pub(super) async fn no_page(app: App, request: Request) -> Response {
+    let guest = Guest::of(&app, request.uri(), request.headers());
+    match guest.clone().visit(BTreeMap::new()).await {
+        Ok(Some(visit)) => visit.failed(Failure::NotFound),
+        Ok(None) => guest.failed(Failure::NotFound),
+        Err(error) => guest.failed(Failure::from(error)),
+    }
+}
+
+/// Executes the action of a form. If the session has ended, the login leads to the page with the form.
 async fn executed(
     app: App,
     action: &'static Action,
     parameters: RawPathParams,
     request: Request,
 ) -> Response {
-    let guest = Guest::of(&app, request.uri(), request.headers());
+    let mut guest = Guest::of(&app, request.uri(), request.headers());
+    let path = request.uri().path().to_owned();
     let form = match Form::read(&app, request).await {
         Ok(form) => form,
         Err(failure) => return guest.failed(failure),
     };
     let visit = match guest.clone().visit(named(&parameters)).await {
         Ok(Some(visit)) => visit,
-        Ok(None) => return session::log_in_first(&guest),
+        Ok(None) => {
+            guest.here = page_of_action(&path);
+            return session::log_in_first(&guest);
+        }
         Err(error) => return guest.failed(Failure::from(error)),
     };
     let outcome = match form.check(&visit.session) {

@@ -5,7 +5,7 @@ use axum::Router;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::get;
 
 use super::frame::{Failure, Frame, html, redirect};
 use super::request::{Form, Guest, LANGUAGE, SESSION, language_of, local_path};
@@ -18,8 +18,8 @@ const LANGUAGE_S: i64 = 365 * 86_400;
 pub(super) fn routes() -> Router<App> {
     Router::new()
         .route("/login", get(log_in_page).post(log_in))
-        .route("/logout", post(log_out))
-        .route("/language", post(change_language))
+        .route("/logout", get(start_page).post(log_out))
+        .route("/language", get(start_page).post(change_language))
         .route("/welcome/{link}", get(welcome).post(set_password))
 }
 
@@ -39,8 +39,18 @@ pub(super) fn log_in_first(guest: &Guest) -> Response {
     if guest.here == "/" {
         return login(guest, StatusCode::OK, "/", "", None);
     }
-    let next: String = query_value(&guest.here);
-    redirect(&format!("/login?next={next}"))
+    redirect(&login_path(&guest.here))
+}
+
+/// Returns the address of the login page that leads to the page `next` after the login.
+fn login_path(next: &str) -> String {
+    format!("/login?next={}", query_value(next))
+}
+
+/// Sends the browser to the start page. A person can open the address of a form, for example from the history of
+/// the browser.
+async fn start_page() -> Response {
+    redirect("/")
 }
 
 /// Encodes a path for use as a query value.
@@ -65,6 +75,12 @@ fn login(
             Some(guest.texts.password_set)
         } else {
             is_asked.then_some(guest.texts.session_over)
+        },
+        here: if next == "/" {
+            guest.here.clone()
+        } else {
+            // A change of the language shows the login page again. The page `next` must not be lost.
+            login_path(next)
         },
         ..Frame::of_guest(guest)
     };
