@@ -10,6 +10,13 @@
 //!
 //! Scripts: the desk starts shell scripts in its sandbox, and the test starts the same script under bubblewrap
 //! alone, by turns. The test measures the time from the start to the first line of the script.
+//!
+//! Robots: see the module `fleet`.
+//!
+//! Arguments choose parts: `votes`, `unlocks`, `scripts`, `orders`, `states`. Without arguments, all parts run.
+
+#[path = "day/fleet.rs"]
+mod fleet;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -301,7 +308,29 @@ fn first_line(output: &str) -> i64 {
 
 #[tokio::main]
 async fn main() {
-    votes().await;
-    unlocks().await;
-    sandboxes().await;
+    let mut arguments = std::env::args().skip(1);
+    let first = arguments.next();
+    if first.as_deref() == Some(fleet::COUNT) {
+        let port = arguments.next().and_then(|text| text.parse().ok());
+        return fleet::count_states(port.expect("a port")).await;
+    }
+    // `cargo bench` adds an argument that begins with a hyphen.
+    let chosen = first.into_iter().chain(arguments);
+    let chosen: Vec<String> = chosen.filter(|one| !one.starts_with('-')).collect();
+    let runs = |part: &str| chosen.is_empty() || chosen.iter().any(|one| one == part);
+    if runs("votes") {
+        votes().await;
+    }
+    if runs("unlocks") {
+        unlocks().await;
+    }
+    if runs("scripts") {
+        sandboxes().await;
+    }
+    if runs("orders") {
+        fleet::orders().await;
+    }
+    if runs("states") {
+        fleet::states().await;
+    }
 }

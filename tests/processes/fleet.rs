@@ -16,7 +16,7 @@ use infra::fleet::Fleet as _;
 use infra::fleet::contract::messages_arrive_unchanged_and_in_order;
 use infra::fleet::mqtt::{Address, Mqtt};
 use serde_json::{Value, json};
-use tests::foreign::{installed, spawn};
+use tests::foreign::{installed, mosquitto, spawn};
 use tests::process::{APP, Process, free_port, root, until};
 
 use crate::desk::Desk;
@@ -54,23 +54,8 @@ impl Broker {
     /// retained messages of the old broker.
     async fn restart(&mut self) {
         self.processes.clear();
-        let configuration = self.folder.path().join("mosquitto.conf");
-        let text = format!(
-            "listener {} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\npersistence false\n",
-            self.port
-        );
-        std::fs::write(&configuration, text).expect("written");
-        let mut command = Command::new(self.tools.join("mosquitto"));
-        let log = self.folder.path().join("broker.log");
-        self.processes
-            .push(spawn(command.arg("-c").arg(configuration), &log));
-        let port = self.port;
-        until("the broker listens", async || {
-            tokio::net::TcpStream::connect(("127.0.0.1", port))
-                .await
-                .map_err(|error| json!(error.to_string()))
-        })
-        .await;
+        let broker = mosquitto(self.folder.path(), self.port).await;
+        self.processes.push(broker);
         let mut command = Command::new(self.tools.join("mosquitto_sub"));
         let port = self.port.to_string();
         command.args(["-h", "127.0.0.1", "-p", &port, "-t", "#", "-v"]);

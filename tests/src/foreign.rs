@@ -4,7 +4,9 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::process::{Process, root};
+use serde_json::json;
+
+use crate::process::{Process, root, until};
 
 /// Installs the programs of other vendors if they are not installed yet. Returns the path of the directory
 /// with the programs.
@@ -30,4 +32,24 @@ pub fn spawn(command: &mut Command, output: &Path) -> Process {
         .spawn()
         .expect("the program runs");
     Process(child)
+}
+
+/// Starts the MQTT broker mosquitto on a port of the loopback address, and waits until it listens. Its
+/// configuration and its log are in `folder`. The broker stores nothing on the disk.
+pub async fn mosquitto(folder: &Path, port: u16) -> Process {
+    let configuration = folder.join("mosquitto.conf");
+    let text = format!(
+        "listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\npersistence false\n"
+    );
+    std::fs::write(&configuration, text).expect("written");
+    let mut command = Command::new(installed().join("mosquitto"));
+    command.arg("-c").arg(configuration);
+    let broker = spawn(&mut command, &folder.join("broker.log"));
+    until("the broker listens", async || {
+        tokio::net::TcpStream::connect(("127.0.0.1", port))
+            .await
+            .map_err(|error| json!(error.to_string()))
+    })
+    .await;
+    broker
 }
