@@ -9,6 +9,8 @@ pub mod doctor;
 pub mod forget;
 pub mod import;
 pub mod log;
+#[cfg(not(feature = "aws"))]
+mod no_cloud;
 pub mod report;
 pub mod restore;
 pub mod sandbox;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
+#[cfg(feature = "aws")]
 use infra::aws::{Cloud, configure};
 use infra::http::client::Client as HttpClient;
 use infra::http::egress::Egress;
@@ -12,8 +13,11 @@ use infra::{Error, Ledger};
 use infra::{Ports, local};
 
 use super::CommandError;
+#[cfg(not(feature = "aws"))]
+use super::no_cloud::{Cloud, NO_CLOUD};
 use crate::App;
 use crate::app::Settings;
+#[cfg(feature = "aws")]
 use crate::catalog::queues;
 use crate::registry::counted;
 
@@ -81,6 +85,7 @@ impl Target {
     /// Creates the clients for the tables and queues in the cloud, without sending a request.
     ///
     /// Returns an error if the prefix, the bucket or the region is missing.
+    #[cfg(feature = "aws")]
     pub async fn connect(&self) -> Result<Cloud, String> {
         let prefix = self.prefix.as_deref().ok_or("--cloud needs --prefix (or LEDGERDESK_PREFIX): the prefix of the names of the desk's tables")?;
         let bucket = self
@@ -92,6 +97,16 @@ impl Target {
             return Err("no region is set: use --region or AWS_REGION".into());
         }
         Ok(Cloud::new(config, prefix, bucket, &queues()))
+    }
+
+    /// Returns an error, because this program was built without the feature `aws`.
+    #[cfg(not(feature = "aws"))]
+    #[expect(
+        clippy::unused_async,
+        reason = "the function of a program with the feature `aws` is async"
+    )]
+    pub async fn connect(&self) -> Result<Cloud, String> {
+        Err(NO_CLOUD.into())
     }
 
     /// Opens the ledger read-only. The service desk may run at the same time.

@@ -1,9 +1,13 @@
 //! Implements `ledgerdesk doctor`, which checks a service desk in a directory or in the cloud. For
 //! each problem, the command prints what the operator should do.
 
+#[cfg(feature = "aws")]
 mod cloud;
+#[cfg(feature = "aws")]
 mod cost;
 mod directory;
+#[cfg(not(feature = "aws"))]
+mod no_cloud;
 
 use clap::Args;
 
@@ -11,6 +15,8 @@ use serde_json::{Value, json};
 
 use super::CommandError;
 use super::target::Target;
+#[cfg(not(feature = "aws"))]
+use no_cloud::{cloud, cost};
 
 #[derive(Debug, Args)]
 pub struct Doctor {
