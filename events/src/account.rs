@@ -25,9 +25,9 @@ event_enum! {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Invited {
     pub person: PersonId,
-    /// The hash of the code in the link.
+    /// The hash of the secret code in the invitation link. The person opens this link to set a password.
     pub invitation: String,
-    /// The time after which the link is no longer valid.
+    /// The time after which the invitation link is no longer valid.
     pub expires: Moment,
     pub by: PersonId,
 }
@@ -64,7 +64,8 @@ pub struct SessionStarted {
     pub session: String,
     /// The time after which the session is no longer valid, even if the person uses the session.
     pub expires: Moment,
-    /// The time after which the session is no longer valid if the person does not use the session before.
+    /// The time after which the session is no longer valid if the person does not use the session again before
+    /// this time.
     pub idle_until: Moment,
 }
 impl Personals for SessionStarted {}
@@ -77,7 +78,8 @@ pub struct SessionExtended {
 }
 impl Personals for SessionExtended {}
 
-/// The person logged out, or a newer session replaced this session.
+/// A session ended. Either the person logged out, or the account had too many sessions and a newer session
+/// replaced this session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionEnded {
     pub session: String,

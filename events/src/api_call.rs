@@ -31,8 +31,8 @@ event_enum! {
     }];
 }
 
-/// An automatic node of a ticket requested an API call. The workflow of the ticket defines the details of the
-/// call.
+/// An automatic node (a workflow step that the desk executes) of a ticket requested an API call. The workflow
+/// of the ticket defines the details of the call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Requested {
     pub ticket: TicketSn,
@@ -67,8 +67,9 @@ impl Personals for Requested {}
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttemptStarted {
     pub attempt: u32,
-    /// The progress of the API call before this attempt. The text is empty if this attempt creates a task of
-    /// BlueKing SOPS. The text is `created` if this attempt starts the created task.
+    /// The progress of the API call before this attempt. The text is empty if this attempt creates a task in
+    /// BlueKing SOPS (an external system that runs tasks). The text is `created` if this attempt starts the
+    /// created task.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub step: String,
     pub due: Moment,
@@ -109,8 +110,9 @@ pub struct PollScheduled {
     pub attempt: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exchange: Option<Exchange>,
-    /// The progress of the API call. After a poll of a request, the text is `polled`. For a task of BlueKing
-    /// SOPS, the text is `resumed`, `created`, `started` or `running`.
+    /// The progress of the API call. The text is `polled` if the desk repeats the request until the external
+    /// system has completed its work. If the call uses a task of BlueKing SOPS (an external system that runs
+    /// tasks), the text is `resumed`, `created`, `started` or `running`.
     pub step: String,
     /// The id of the task in the external system. The id is empty if the call uses no task.
     #[serde(default, skip_serializing_if = "String::is_empty")]

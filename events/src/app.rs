@@ -13,7 +13,8 @@ event_enum! {
     }
 }
 
-/// The client app was registered. This registration replaces an earlier registration of the same app.
+/// The client app (a program of another system) was registered. This registration replaces an earlier
+/// registration of the same app.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Registered {
     pub code: AppCode,

@@ -10,8 +10,8 @@ use crate::event::{DeadlineChange, Personals, event_enum};
 use crate::{AttachmentId, DraftId, Moment, PersonId, Personal, Remark, TicketSn, WorkflowId};
 
 /// The id of the deadline of a file. At this deadline, the desk keeps the file if a ticket, a draft or a
-/// workflow uses the file. Otherwise the desk discards the file. If the file is already discarded, the desk
-/// deletes the content of the file.
+/// workflow uses the file. Otherwise, the desk discards the file. If the file is already discarded, the desk
+/// deletes the bytes of the file.
 pub const SETTLE: &str = "settle";
 
 event_enum! {

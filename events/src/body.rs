@@ -66,7 +66,8 @@ impl Meta {
     }
 }
 
-/// One stored event of a commit. The member `data` contains the JSON text of the event, which is not decoded.
+/// One stored event of a commit. The member `data` contains the data of the event as JSON text. The program
+/// decodes this text later.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Raw<'a> {
     #[serde(rename = "type", borrow)]

@@ -38,7 +38,7 @@ event_enum! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UpdateMark {
-    /// The version counts how many times the record was changed.
+    /// The version is a counter. The external system increases the counter with each change of the record.
     Counter(i64),
     /// The version is the time of the last change, by the clock of the external system.
     Time(Moment),
@@ -96,8 +96,8 @@ impl Personals for ProcessRequested {}
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bound {
     pub ticket: TicketSn,
-    /// The version of the mapping (the rules that convert a record to a ticket). All content of this case is
-    /// read with this version.
+    /// The version of the mapping (the rules that convert a record to a ticket). The desk reads all content of
+    /// this case with the same version.
     pub mapping: u32,
     /// A short digest (hash) of each value that the record sets in the ticket. Each key of the map is the key
     /// of a form field. The desk compares the digests of newer content with these digests to find the values

@@ -58,8 +58,8 @@ pub struct CategoryRemoved {
 }
 impl Personals for CategoryRemoved {}
 
-/// A service reserved a name that no other service uses, and released its earlier name. If the member `name`
-/// is absent, the service only released its name.
+/// A service reserved a unique name and released its earlier name. If the member `name` is absent, the service
+/// only released its earlier name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ServiceNamed {
     pub service: ServiceId,

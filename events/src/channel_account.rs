@@ -25,12 +25,12 @@ pub struct Defined {
     pub channel: String,
     #[serde(default = "yes")]
     pub is_enabled: bool,
-    /// Maximum number of messages in any period of one minute. If the value is absent, the account has no
-    /// limit.
+    /// Maximum number of messages that the account may send within one minute. If the value is absent, the
+    /// number is not limited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_minute: Option<u32>,
-    /// The rule for an attempt with an unknown result (the provider may have accepted the message). Either
-    /// the desk sends the message again, or the delivery fails.
+    /// The rule for an attempt with an unknown result. In such an attempt, the provider may have accepted the
+    /// message. Either the desk sends the message again, or the delivery fails.
     #[serde(default)]
     pub repetition: Repetition,
     /// The settings that the channel of this account needs, such as the host of a mail relay. The settings

@@ -8,9 +8,8 @@ use crate::event::{DeadlineChange, Personals, event_enum};
 use crate::task_type::Repetition;
 use crate::{Moment, PersonId, Personal, TicketSn};
 
-/// The name of the deadline at which the next attempt starts. If an attempt already runs and its message must
-/// not be sent twice, the desk does not repeat the attempt. At the deadline, this attempt counts as
-/// interrupted.
+/// The name of the deadline at which the next attempt starts. If the message must not be sent twice and the
+/// last attempt has no stored result at this deadline, this attempt counts as interrupted.
 pub const ATTEMPT: &str = "attempt";
 
 event_enum! {
@@ -48,7 +47,7 @@ pub enum FailureClass {
     /// The provider refused the credentials of the channel account. Until an operator corrects the
     /// credentials, the provider refuses all messages of this account.
     Credential,
-    /// The message is larger than the provider of the message service allows.
+    /// The message is larger than the provider allows. (The provider is the operator of the message service.)
     TooLarge,
     /// The provider may have accepted the message, but the desk got no response.
     Unknown,
@@ -68,8 +67,8 @@ pub struct Requested {
     pub to: Personal,
     /// The complete message. The value is encrypted with the key of the recipient.
     pub content: Personal,
-    /// The rule for an attempt with an unknown result (the provider may have accepted the message). Either
-    /// the desk sends the message again, or the delivery fails.
+    /// The rule for an attempt with an unknown result. In such an attempt, the provider may have accepted the
+    /// message. Either the desk sends the message again, or the delivery fails.
     #[serde(default)]
     pub repetition: Repetition,
     pub due: Moment,
@@ -104,8 +103,8 @@ pub struct AttemptFailed {
 }
 impl Personals for AttemptFailed {}
 
-/// The desk did not send the message, because a rate limit allows no message before the time `due`. The
-/// attempt does not count as failed.
+/// The desk did not send the message, because a rate limit allows no message before the time `due`. The attempt
+/// does not count as a failed attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Postponed {
     pub attempt: u32,

@@ -124,7 +124,7 @@ pub struct Offered {
     pub robot: String,
     /// The position of the robot at the start of the order.
     pub start: Position,
-    /// The name of the map node from which the robot starts the order.
+    /// The name of the node on the map of the site at which the robot starts the order.
     pub start_node: String,
     /// For each robot, the reason why the robot is suitable or not. Each key of the map is the name of a
     /// robot.
@@ -147,8 +147,8 @@ impl Personals for OfferRepeated {}
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accepted {
     pub epoch: u32,
-    /// The time limit for the end of the robot's work. The value is absent if the robot must wait until the
-    /// desk releases the work.
+    /// The time at which the robot must have completed the work. The value is absent if the robot must wait
+    /// until the desk releases the work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work_due: Option<Moment>,
     pub due: Moment,
@@ -170,7 +170,7 @@ impl Personals for LeaseRenewed {}
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkReleased {
     pub epoch: u32,
-    /// The time limit for the end of the robot's work.
+    /// The time at which the robot must have completed the work.
     pub work_due: Moment,
     pub due: Moment,
 }

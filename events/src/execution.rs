@@ -8,13 +8,14 @@ use crate::event::{DeadlineChange, Personals, event_enum};
 use crate::script::{Body, Level, Parameter};
 use crate::{Moment, NodeId, PersonId, Personal, Remark, TicketSn};
 
-/// The id of the deadline at which the desk makes the next attempt, or sends the outcome to the ticket again.
+/// The id of the deadline at which the desk makes the next attempt to run the script. If the execution has
+/// already ended, the desk sends the outcome to the ticket again at this deadline.
 pub const ATTEMPT: &str = "attempt";
-/// The id of the deadline at which the request for approval expires.
+/// The id of the deadline at which the request for the approval of the script expires.
 pub const APPROVAL: &str = "approval";
 
 event_enum! {
-    /// The events of one execution.
+    /// The events of one execution (one run of a script).
     ExecutionEvent of "execution" {
         Requested "execution.requested" 1,
         ParametersChanged "execution.parameters_changed" 1,
@@ -41,8 +42,8 @@ event_enum! {
     };
 }
 
-/// Returns the changes of both deadlines. If `expires` is given, the execution waits for an approval until this
-/// time. Otherwise, the next attempt takes place at the time `due`.
+/// Returns the changes of the deadlines `approval` and `attempt`. If `expires` is present, the execution waits
+/// for an approval until this time. Otherwise, the next attempt starts at the time `due`.
 fn waits(expires: Option<Moment>, due: Moment) -> Vec<DeadlineChange> {
     match expires {
         Some(expires) => vec![
@@ -56,7 +57,7 @@ fn waits(expires: Option<Moment>, due: Moment) -> Vec<DeadlineChange> {
     }
 }
 
-/// A rule requested the execution of a script for a node of a ticket.
+/// An automation rule requested the execution of a script for a node of a ticket.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Requested {
     pub ticket: TicketSn,
@@ -65,38 +66,43 @@ pub struct Requested {
     pub round: u32,
     /// The id of the event that caused this execution. In this event, the ticket entered the node.
     pub cause: String,
-    /// The name of the rule.
+    /// The name of the automation rule that requested the execution.
     pub rule: String,
-    /// The clauses of the rule with the values that the desk found.
+    /// The evaluated clauses (comparisons) in the condition of the rule. Each clause contains the value that
+    /// the desk found in the ticket.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tested: Vec<Clause>,
     pub script: String,
     pub version: String,
-    /// The work of the script, as it was defined at the time of this event.
+    /// A copy of the work that the script defined at the time of the request. A later change of the script does
+    /// not change this copy.
     pub body: Body,
-    /// The fingerprint of the definition of the platform on which the script acts. The text is empty if the
-    /// script acts on no platform.
+    /// A fingerprint (hash) of the definition of the platform on which the script acts. The desk uses the
+    /// fingerprint to detect a changed platform. The text is empty if the script acts on no platform.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub target: String,
     /// The parameters that the script accepts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accepts: Vec<Parameter>,
-    /// The creator of the ticket. This person may not approve the execution.
+    /// The creator of the ticket for which the script runs. This person may not approve the execution.
     pub requester: PersonId,
-    /// The values of the parameters as a JSON object of texts. The object is encrypted with the key of the
-    /// requester.
+    /// The values of the script's parameters as a JSON object. Each value is a text. The object is encrypted
+    /// with the key of the ticket's creator.
     pub parameters: Box<Personal>,
-    /// The fingerprint of everything that an approval covers (see [`Approved::fingerprint`]).
+    /// A fingerprint (hash) of the script, its parameters and all other data that a person approves (see
+    /// [`Approved::fingerprint`]).
     pub fingerprint: String,
     /// The people who may approve the execution. The list is empty if no approval is necessary.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub approvers: Vec<PersonId>,
-    /// The values for the form of the node, which the desk submits after a success. The object is encrypted
-    /// with the key of the requester.
+    /// The values that the desk enters in the form of the node after the script succeeds. The values are
+    /// encrypted with the key of the ticket's creator.
     pub form: Box<Personal>,
-    /// Maximum duration from the first attempt to the last attempt, in milliseconds.
+    /// Maximum duration of the execution, in milliseconds. The duration starts at the request or, if an
+    /// approval is necessary, at the approval.
     pub timeout_ms: i64,
-    /// The time in milliseconds after which a request for approval expires.
+    /// Maximum waiting time for an approval, in milliseconds. After this time, the request for approval
+    /// expires.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub approval_ms: i64,
     /// The reason why the script cannot be executed, such as a missing parameter. The text is empty if the
@@ -104,7 +110,8 @@ pub struct Requested {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub problem: String,
     pub due: Moment,
-    /// The time at which the request for approval expires. The value is absent if no approval is necessary.
+    /// The time at which the request for the approval of the script expires. The value is absent if no approval
+    /// is necessary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Moment>,
 }
@@ -114,7 +121,7 @@ impl Personals for Requested {
     }
 }
 
-// Serde calls this function with a reference.
+// The library serde calls this function with a reference to the number.
 #[expect(
     clippy::trivially_copy_pass_by_ref,
     reason = "the signature that serde needs"
@@ -123,7 +130,8 @@ fn is_zero(number: &i64) -> bool {
     *number == 0
 }
 
-/// One clause of a rule with the value that the desk found in the ticket.
+/// One evaluated clause (comparison) of an automation rule. The clause contains the value that the desk found
+/// in the ticket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Clause {
     pub clause: String,
@@ -131,13 +139,13 @@ pub struct Clause {
     pub holds: bool,
 }
 
-/// A person changed the parameters of the execution. The change ends an earlier approval.
+/// A person changed the parameters of the execution. An earlier approval is no longer valid.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ParametersChanged {
     pub by: PersonId,
-    /// All parameters after the change, as a JSON object of texts.
+    /// All parameters after the change, as a JSON object. Each value of the object is a text.
     pub parameters: Personal,
-    /// The values for the form of the node, computed from the changed parameters.
+    /// The new values for the form of the node. The desk computes these values from the changed parameters.
     pub form: Personal,
     pub fingerprint: String,
     pub due: Moment,
@@ -149,19 +157,19 @@ impl Personals for ParametersChanged {
     }
 }
 
-/// A person approved the execution.
+/// A person approved the execution (one run of a script).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Approved {
     pub by: PersonId,
-    /// The fingerprint of that which the person approved. It is a keyed BLAKE3 hash over the script, its
-    /// version, its body, its platform, the ticket, the parameters, the form values and the time at which the
-    /// request expires.
+    /// A fingerprint of the data that the person approved. The fingerprint is a keyed BLAKE3 hash of the
+    /// script, the ticket and its node, the parameters, the form values and the expiry time of the request. The
+    /// data of the script includes its version, its work and its platform.
     pub fingerprint: String,
     pub due: Moment,
 }
 impl Personals for Approved {}
 
-/// A person rejected the execution. A person must do the work of the node.
+/// A person rejected the execution of the script. A person must therefore do the work of the node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rejected {
     pub by: PersonId,
@@ -174,15 +182,15 @@ impl Personals for Rejected {
     }
 }
 
-/// Nobody approved the execution in time. A person must do the work of the node.
+/// Nobody approved the execution of the script in time. A person must therefore do the work of the node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expired {
     pub due: Moment,
 }
 impl Personals for Expired {}
 
-/// The desk will do a step next that must not be done twice. If no result is stored before the time `due`, the
-/// desk does not know whether the step was done.
+/// An attempt starts a step that must not be done twice. The desk stores this event before the step. If no
+/// result is stored before the time `due`, the desk does not know whether the step was done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptStarted {
     pub attempt: u32,
@@ -191,7 +199,8 @@ pub struct AttemptStarted {
 }
 impl Personals for AttemptStarted {}
 
-/// An attempt failed for a temporary reason. The next attempt starts at the time `due`.
+/// An attempt to do a step of the script failed for a temporary reason. The next attempt starts at the time
+/// `due`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptFailed {
     pub attempt: u32,
@@ -203,15 +212,15 @@ pub struct AttemptFailed {
 }
 impl Personals for AttemptFailed {}
 
-/// A step of the script was done. The next step starts at the time `due`.
+/// A step of the execution was done, but the execution is not complete. The next step starts at the time `due`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PollScheduled {
     pub attempt: u32,
-    /// The step that was done.
+    /// The name of the step that was done, such as `read`.
     pub step: String,
-    /// The step that follows.
+    /// The name of the next step.
     pub next: String,
-    /// The observation in this step, such as `locked` or `not locked`.
+    /// A short text that describes what the desk observed in this step, such as the state of an account.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub observed: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -220,13 +229,14 @@ pub struct PollScheduled {
 }
 impl Personals for PollScheduled {}
 
-/// The outcome of an execution.
+/// The outcome of an execution (one run of a script).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// The script was executed. For a built-in action, the desk has also checked the effect.
+    /// The script was executed successfully. For a built-in action, the desk has also checked the effect.
     Succeeded,
-    /// The target was already in the wanted state, so the script changed nothing.
+    /// No change was necessary, because the required state already existed. For example, the account was not
+    /// locked.
     NoChange,
     Failed,
     TimedOut,
@@ -238,27 +248,29 @@ pub enum Outcome {
     Unknown,
 }
 
-/// The script ended, or the desk gave up. If the ticket has not stored the outcome before the time `due`, the
-/// desk sends the outcome to the ticket again.
+/// The execution has an outcome: the script ended, or the desk makes no further attempt. If the ticket has not
+/// stored the outcome before the time `due`, the desk sends the outcome to the ticket again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Completed {
     pub attempt: u32,
-    /// The last step.
+    /// The name of the last step of the execution.
     pub step: String,
     pub outcome: Outcome,
-    /// The observation in the last step, such as `not locked`.
+    /// A short text that describes what the desk observed in the last step, such as the state of an account.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub observed: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exchange: Option<Exchange>,
-    /// The sandbox level at which a shell script ran. The value is absent if no shell script ran.
+    /// The sandbox level (the set of restrictions) with which a shell script ran. If the machine did not
+    /// support the required level, the value is the strongest level of the machine. The value is absent if the
+    /// script is a built-in action.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub level: Option<Level>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
-    /// The output of a shell script as a text. The text is encrypted with the key of the requester.
+    /// The output of a shell script as a text. The text is encrypted with the key of the ticket's creator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Personal>,
     pub due: Moment,
@@ -269,8 +281,8 @@ impl Personals for Completed {
     }
 }
 
-/// The execution was closed. The member `recorded` is true if the ticket stored the outcome. The member is false
-/// if the ticket did not need the outcome.
+/// The execution was closed, so the desk has no more work for it. The member `recorded` is true if the ticket
+/// stored the outcome. The member is false if the ticket did not need the outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Closed {
     pub recorded: bool,

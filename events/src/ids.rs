@@ -41,8 +41,8 @@ text_id! {
     TicketSn;
     /// The code (the unique name) of a client app.
     AppCode;
-    /// The id of an uploaded file. The id consists of `att-` and 32 random hexadecimal digits, so people
-    /// cannot guess an id.
+    /// The id of an uploaded file. The id consists of `att-` and 32 random hexadecimal digits. People therefore
+    /// cannot guess the id of a file.
     AttachmentId;
     /// The id of a draft (a form that was saved but not submitted).
     DraftId;

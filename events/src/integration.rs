@@ -28,12 +28,12 @@ pub enum PathForm {
     Apigw,
 }
 
-/// The rule that gives one value of a ticket. Either the rule contains the value, or the value comes from a
+/// A rule that gives one value of a ticket. Either the rule contains a fixed value, or the value comes from a
 /// member of a record in the external system.
 ///
 /// If the member is absent, null or an empty text, the rule gives the value `default`. If the map `values` is
-/// not empty, the rule searches this map for the text of the member, and gives the value that belongs to this
-/// text. If the map does not contain the text, the rule gives the value `default`.
+/// not empty, the rule searches the map for the text of the member. The rule then gives the value that the map
+/// assigns to this text. If the map does not contain the text, the rule gives the value `default`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ValueSource {
@@ -50,15 +50,16 @@ pub struct ValueSource {
     pub default: Option<Value>,
 }
 
-/// The member of a record that contains the version of the record. The desk uses the version to detect older
-/// content. The text is a JSON pointer (RFC 6901) to the member.
+/// The member of a record that contains the version of the record. The desk compares versions to detect
+/// outdated content. The text is a JSON pointer (RFC 6901) to the member.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UpdateSource {
-    /// The member counts how many times the record was changed. The text is the JSON pointer of this member.
+    /// The version is a counter of the changes of the record. The text is the JSON pointer to the member that
+    /// contains this counter.
     Counter(String),
-    /// The member contains the time of the last change of the record. The text is the JSON pointer of this
-    /// member.
+    /// The version is the time of the last change of the record. The text is the JSON pointer to the member
+    /// that contains this time.
     Time(String),
 }
 

@@ -1,7 +1,8 @@
 //! The events that the ledger stores. Each program version must be able to read all stored events,
 //! even after ten years.
 //!
-//! Each aggregate has one enum, and each event has one struct. The folder `samples/` contains one
+//! An aggregate is an object that changes only through its own events, such as a ticket. Each kind of
+//! aggregate has one enum, and each event type has one struct. The folder `samples/` contains one
 //! sample for each event type and version. A commit is stored as `{ "meta": {..}, "events": [ {
 //! "type", "version", "occurred_at"?, "data" } ] }` (see [`body`]).
 //!

@@ -1,5 +1,5 @@
 //! Defines the events of one notification. The events are stored in the stream `notification-<id>`. A
-//! notification tells one person one fact, for example that a ticket needs the vote of this person
+//! notification informs one person about one fact, for example that a ticket needs the vote of this person
 //! (plans/notifications.md, part 1).
 
 use serde::{Deserialize, Serialize};
@@ -9,9 +9,9 @@ use crate::event::{DeadlineChange, Personals, event_enum};
 use crate::person::QuietHours;
 use crate::{Moment, NodeId, PersonId, TicketSn};
 
-/// The name of the deadline at which quiet hours end for a notification. During the quiet hours of the
-/// recipient, the desk sends no message. At this deadline, the desk decides again whether and how to send
-/// messages.
+/// The name of the deadline at which the quiet hours (a daily period without messages) of the recipient end.
+/// The desk sends no message before this deadline. At the deadline, the desk decides again whether and how to
+/// send messages.
 pub const RELEASE: &str = "release";
 /// The name of the deadline at which the desk completes a notification even if some of its deliveries
 /// (messages) have not ended.
@@ -35,7 +35,7 @@ event_enum! {
     };
 }
 
-/// The fact that a notification tells a person.
+/// The fact about which a notification informs a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fact {
@@ -71,8 +71,8 @@ pub struct Requested {
 }
 impl Personals for Requested {}
 
-/// The desk holds the notification, because the recipient has quiet hours at this time. The desk sends no
-/// message before the time `until`.
+/// The desk holds the notification, because it is now in the quiet hours (a daily period without messages) of
+/// the recipient. The desk sends no message before the time `until`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
     pub until: Moment,
@@ -102,7 +102,7 @@ pub enum SkipReason {
     NotDefined,
 }
 
-/// A channel account that sends no message to the recipient of the notification, and the reason for this.
+/// A channel account (a configured sender of messages) that sends no message to the recipient, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
     pub account: String,

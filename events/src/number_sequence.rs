@@ -1,6 +1,6 @@
 //! Defines the events that reserve blocks of ticket numbers. The events are stored in the stream
-//! `number_sequence-<prefix><date>`. A block is a range of numbers that one running desk reserves. Some
-//! numbers of a block can stay unused.
+//! `number_sequence-<prefix><date>`. A block is a range of numbers. Each running process of the desk reserves
+//! its own blocks, and some numbers of a block can stay unused.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,8 +14,8 @@ event_enum! {
     }
 }
 
-/// One running desk reserved the numbers from `from` to `to` (both included). This desk uses the reserved
-/// numbers for new tickets.
+/// One running process of the desk reserved the numbers from `from` to `to` (both included). Only this process
+/// uses the reserved numbers for new tickets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockIssued {
     pub from: i64,

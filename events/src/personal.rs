@@ -68,7 +68,7 @@ impl Entry {
             files: Vec::new(),
         }
     }
-    /// Returns the entry with its value as a personal value. In the ledger, the value is encrypted with the
+    /// Converts the value of the form entry to a personal value. In the ledger, the value is encrypted with the
     /// key of the person `subject`.
     #[must_use]
     pub fn owned_by(self, subject: PersonId) -> Self {
@@ -111,8 +111,8 @@ impl Remark {
             personal: None,
         }
     }
-    /// Returns the remark with its text as a personal value. In the ledger, the text is encrypted with the
-    /// key of the person `subject`.
+    /// Converts the text of the remark to a personal value. In the ledger, the text is encrypted with the key
+    /// of the person `subject`.
     #[must_use]
     pub fn owned_by(self, subject: PersonId) -> Self {
         Self {

@@ -22,8 +22,8 @@ pub struct Defined {
     pub name: String,
     /// The kind of the platform, such as `ldap`.
     pub kind: String,
-    /// The settings that this kind of platform needs, such as the URL of an LDAP server. They contain no
-    /// secrets.
+    /// The settings that this kind of platform needs, such as the URL of an LDAP server. The settings contain
+    /// no secrets.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, Value>,
 }

@@ -19,13 +19,12 @@ event_enum! {
 pub struct Activated {
     /// The name of the reaction. The ids of queue messages contain this name, so the name must never change.
     pub reaction: String,
-    /// The position of the last commit that the reaction ignores. The value is absent if the store assigns
-    /// positions only after a commit.
+    /// The position of the last commit that the reaction ignores. The value is absent if the store of the
+    /// commits assigns a position only after a commit is stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<i64>,
-    /// The time at which the reaction was started. The desk uses this time only for commits without a known
-    /// position. The reaction ignores a commit without a known position if the commit is older than this
-    /// time.
+    /// The time of the first run of the reaction. The reaction ignores each commit without a known position
+    /// that is older than this time. For commits with a known position, this time has no effect.
     pub at: Moment,
 }
 impl Personals for Activated {}

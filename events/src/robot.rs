@@ -42,8 +42,9 @@ pub struct Defined {
     pub serial: String,
     /// The version of VDA 5050 that the robot uses, such as `2.0.0`.
     pub version: String,
-    /// The name of the array of actions in a message with instant actions. In the standard VDA 5050, this
-    /// array has the name `actions`. Some robots expect the name `instantActions`.
+    /// The name of the array of actions in a message with instant actions (actions that the robot executes
+    /// immediately). In the standard VDA 5050, this array has the name `actions`. Some robots expect the name
+    /// `instantActions`.
     #[serde(default = "actions", skip_serializing_if = "is_actions")]
     pub instant_actions: String,
 }

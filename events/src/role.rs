@@ -12,7 +12,7 @@ event_enum! {
     }
 }
 
-/// The kind of a role.
+/// The kind of a role: a role that people define, or a built-in administrator role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum RoleKind {

@@ -14,27 +14,27 @@ event_enum! {
     }
 }
 
-/// A rule was defined. This definition replaces an earlier definition of the same rule.
+/// An automation rule was defined. This definition replaces an earlier definition of the same rule.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Defined {
     pub name: String,
     #[serde(default = "yes")]
     pub is_enabled: bool,
-    /// The rules are checked from the lowest order to the highest order. Rules with the same order are checked
-    /// in the order of their names. The first rule that matches is used.
+    /// A number that determines when the desk checks this rule. The desk checks rules with lower numbers first,
+    /// and rules with the same number in the order of their names. The desk uses the first rule that matches.
     #[serde(default)]
     pub order: i64,
-    /// The name of the node at which the rule acts.
+    /// The name of the workflow node for which the rule chooses a script.
     pub node: String,
-    /// The condition on the values of the ticket. A condition without clauses is always true.
+    /// The condition on the values of the ticket. A condition without clauses (comparisons) is always true.
     pub condition: Group,
-    /// The name of the script.
+    /// The name of the script that does the work of the node.
     pub script: String,
-    /// The values of the parameters of the script. The values may contain placeholders for values of the ticket.
+    /// The values of the script's parameters. The values may contain placeholders for values of the ticket.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parameters: Vec<Pair>,
-    /// The values for the form of the node, which the desk submits after a success. The values may contain
-    /// placeholders for values of the ticket.
+    /// The values that the desk enters in the form of the node after the script succeeds. The values may
+    /// contain placeholders for values of the ticket.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub form: Vec<Pair>,
 }

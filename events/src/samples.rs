@@ -1,8 +1,8 @@
 //! Contains one sample event for each event type and version. After a release, a sample never changes.
 //!
-//! Tests read the samples and so prove that the program can still read old events. All samples of one
-//! aggregate together are a valid sequence of events. The program computes a fingerprint from this sequence
-//! to detect snapshots (stored states of aggregates) of another program version.
+//! Tests read the samples to prove that the program can still read old events. All samples of one aggregate are
+//! a valid sequence of events. The program computes a hash from this sequence. With this hash, the program
+//! detects snapshots (stored states of aggregates) of another program version.
 
 use crate::{Event, Raw};
 

@@ -26,7 +26,7 @@ pub struct Defined {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parameters: Vec<Parameter>,
     pub body: Body,
-    /// The people who approve an execution of the script. If the value is absent, an execution needs no
+    /// The people who may approve an execution of the script. If the value is absent, an execution needs no
     /// approval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<Approval>,
@@ -35,7 +35,7 @@ pub struct Defined {
 }
 impl Personals for Defined {}
 
-/// One parameter of a script. Its value is a text.
+/// One parameter of a script. The value of the parameter is a text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parameter {
     pub name: String,
@@ -49,11 +49,12 @@ fn yes() -> bool {
     true
 }
 
-/// The work of a script.
+/// The work that a script does: a built-in action or a shell script.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "does", rename_all = "snake_case")]
 pub enum Body {
-    /// A built-in action on a platform. The action runs in steps, and the desk stores each step.
+    /// A built-in action on a platform (an external system, such as an LDAP server). The action has several
+    /// steps, and the desk stores the result of each step.
     Steps {
         action: Action,
         /// The name of the platform on which the action runs.
@@ -62,39 +63,40 @@ pub enum Body {
     /// A shell script that runs in a sandbox on the machine of the desk.
     Shell {
         content: String,
-        /// The weakest sandbox level that is allowed. If the machine cannot reach this level, the script is
-        /// not started.
+        /// The weakest sandbox level (set of restrictions) with which the script may run. If the machine of the
+        /// desk does not support this level, the desk does not start the script.
         level: Level,
         limits: Limits,
     },
 }
 
-/// A built-in action.
+/// A built-in action: work on a platform that the program of the desk implements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
-    /// Removes the lock of an account in a directory. The action has the parameter `account`.
+    /// Removes the lock of a user account in a directory (such as an LDAP server). The parameter `account`
+    /// contains the name of the account.
     UnlockAccount,
 }
 
-/// The level of a sandbox: the set of restrictions for a shell script. Each level has all restrictions of the
-/// lower levels. The order is from the weakest level to the strongest level.
+/// The level of a sandbox: the set of restrictions for a shell script. The levels are ordered from the weakest
+/// level to the strongest level. Each level also has all restrictions of the weaker levels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
-    /// No restrictions.
+    /// The script runs without restrictions.
     #[default]
     None,
     /// The processor time, the memory, the size of files and the number of processes are limited.
     Limits,
-    /// The script sees only the programs of the machine and its own temporary files.
+    /// The script can use only the programs of the machine and its own temporary files.
     Files,
-    /// The script cannot reach the network, other processes, or sockets and queues of other processes.
+    /// The script cannot connect to the network and cannot communicate with processes outside of the sandbox.
     Network,
 }
 
 impl Level {
-    /// Returns the name of the level in events and in the API.
+    /// Returns the text that represents the sandbox level in events and in the API.
     pub fn name(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -105,26 +107,26 @@ impl Level {
     }
 }
 
-/// The limits of a shell script.
+/// The limits of a shell script for memory, processes and output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Maximum memory of one process of the script, in MiB.
     pub memory_mib: u32,
-    /// Maximum number of processes and threads.
+    /// Maximum number of processes and threads of the script.
     pub processes: u32,
-    /// Maximum size of the stored output in bytes. From a longer output, the desk keeps the beginning and the
-    /// end.
+    /// Maximum size of the stored output, in bytes. If the output is longer, the desk stores only the beginning
+    /// and the end.
     pub output_bytes: u32,
 }
 
-/// The people who may approve an execution. One of them must approve.
+/// The people who may approve an execution of a script. One approval is sufficient.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Approval {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub people: Vec<PersonId>,
-    /// The role whose members may approve, in addition to `people`.
+    /// The role whose members may also approve an execution, in addition to the people in the member `people`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<RoleId>,
-    /// The time in minutes after which a request for approval expires.
+    /// Maximum waiting time for an approval, in minutes. After this time, the request for approval expires.
     pub expires_after_min: u32,
 }

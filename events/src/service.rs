@@ -27,7 +27,7 @@ pub struct Defined {
     pub is_enabled: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub owners: Vec<PersonId>,
-    /// The code for the people to whom the desk displays the service. Examples are `OPEN`, `GENERAL`,
+    /// The code of the group of people to whom the desk displays the service. Examples are `OPEN`, `GENERAL`,
     /// `PERSON`, `INVISIBLE` and `API`.
     pub display_type: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

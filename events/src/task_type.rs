@@ -12,8 +12,8 @@ event_enum! {
     }
 }
 
-/// The rule for the work of a robot that lost the contact to the desk: whether another robot may repeat this
-/// work (reference/fleet.md, section 2.2).
+/// The rule for the repetition of work. If a robot loses the contact to the desk, this rule decides whether
+/// another robot may repeat the work (reference/fleet.md, section 2.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Repetition {

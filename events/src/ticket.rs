@@ -366,7 +366,7 @@ pub struct NodeEntered {
     /// request for approval in an external ITSM) or a mission of a robot.
     #[serde(default, skip_serializing_if = "Executor::is_api_call")]
     pub executor: Executor,
-    /// True if the processors of the node vote.
+    /// True if the processors of the node (the people who may process the node) vote.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_vote: bool,
 }
@@ -418,8 +418,8 @@ pub struct NodeTransferred {
     pub by: PersonId,
     pub processors_type: String,
     pub processors: Vec<PersonId>,
-    /// The processor whose vote passes to the new processors. The value is present only if one vote of a
-    /// countersign (a vote of all processors) was transferred. The other processors of the node then stay
+    /// The person whose vote was transferred to the new processors. The value is present only if all processors
+    /// of the node vote (countersign) and one vote was transferred. The other processors of the node then stay
     /// unchanged. The value is absent if the whole node was transferred.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<PersonId>,
@@ -444,7 +444,7 @@ pub struct VoteCast {
     /// if the workflow counts the submission of a ticket as an approval.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub automatic: bool,
-    /// The reason for the vote. The reason is stored here even if a form field contains the same text.
+    /// The reason for the vote. The event stores the reason even if a form field contains the same text.
     #[serde(default, skip_serializing_if = "Remark::is_empty")]
     pub reason: Remark,
 }
@@ -739,11 +739,11 @@ pub struct ProcessorsMissing {
 }
 impl Personals for ProcessorsMissing {}
 
-/// A node changed the status text that the open ticket displays.
+/// A node set a new status text for the ticket. The desk displays this text while the ticket is open.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StatusSet {
     pub status: String,
-    /// The node that set the ticket status.
+    /// The node that set this status of the ticket.
     pub node: NodeId,
 }
 impl Personals for StatusSet {}
@@ -829,8 +829,8 @@ pub struct FollowersChanged {
 }
 impl Personals for FollowersChanged {}
 
-/// The ticket got a rating from the creator, or from the agent who submitted the ticket for the creator. If
-/// the ticket has no rating at the deadline, the desk rates the ticket automatically.
+/// The ticket got a rating from its creator, or from the person who submitted the ticket on behalf of the
+/// creator. If the ticket has no rating at the deadline, the desk rates the ticket automatically.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rated {
     pub by: PersonId,
@@ -877,8 +877,8 @@ pub enum Relation {
 }
 
 impl Relation {
-    /// Returns the kind of link that the other ticket stores for the same link. For example, if the link in
-    /// this ticket is `ChildOf`, the link in the other ticket is `ParentOf`.
+    /// Returns the kind of the same link in the other ticket. For example, if this ticket is a child of the
+    /// other ticket (`ChildOf`), the other ticket has the link kind `ParentOf`.
     #[must_use]
     pub fn inverse(self) -> Self {
         match self {
@@ -891,8 +891,8 @@ impl Relation {
     }
 }
 
-/// A link from this ticket to another ticket was added. The other ticket stores the same link in the opposite
-/// direction.
+/// A link from this ticket to another ticket was added. The other ticket stores the opposite kind of link, for
+/// example `ParentOf` for `ChildOf`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Linked {
     pub by: PersonId,

@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use crate::{Raw, Unreadable};
 
-/// One conversion step. The step converts the data of events with the type `kind` from the version `from` to
-/// the version `from + 1`.
+/// One conversion step. The step converts the data of one event type from the version `from` to the version
+/// `from + 1`. The member `kind` is the event type.
 pub struct Step {
     pub kind: &'static str,
     pub from: u16,

@@ -28,8 +28,8 @@ event_enum! {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DraftSaved {
     pub workflow: WorkflowId,
-    /// The version number of the deployed version from which the draft was copied. The value is absent if the
-    /// draft is not a copy of a deployed version.
+    /// The number of the deployed version from which the draft was copied. The value is absent if the draft is
+    /// not a copy of a deployed version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restored_from: Option<i64>,
     pub definition: Definition,
@@ -90,7 +90,8 @@ pub struct Definition {
     /// of the ticket.
     #[serde(default, skip_serializing_if = "Processors::is_empty")]
     pub supervisors: Processors,
-    /// The setting for the notification of processors. The value is `NONE`, `ONCE` or `RETRY`.
+    /// A setting of BlueKing ITSM for the notification of processors: `NONE`, `ONCE` or `RETRY`. The desk
+    /// stores this value but does not use it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub notify_rule: String,
     pub nodes: Vec<Node>,
@@ -131,7 +132,7 @@ pub enum NodeKind {
     /// The desk calls an API of another system.
     #[serde(rename = "TASK")]
     Task,
-    /// The desk runs a task of BlueKing SOPS.
+    /// The desk runs a task in BlueKing SOPS (an external system that runs tasks).
     #[serde(rename = "TASK-SOPS")]
     Sops,
     /// The desk calls a webhook.
@@ -184,8 +185,9 @@ impl NodeKind {
     }
 }
 
-/// The way in which a manual node gets its processors. People process the node directly, after a claim, or
-/// after an assignment. BlueKing ITSM calls this setting `distribute_type` (reference/bk-itsm.md 5.4).
+/// The way in which a manual node gets its processors (the people who may process the node). A processor can
+/// act directly, after a claim, or after an assignment. BlueKing ITSM calls this setting `distribute_type`
+/// (reference/bk-itsm.md 5.4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Handling {
     #[default]
@@ -513,8 +515,8 @@ pub struct Field {
     /// True if a person can set the value of this field only once. After that, the value cannot be changed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_readonly: bool,
-    /// The id of the only node whose form contains this field. The id is present only if several nodes have
-    /// different fields with the same key.
+    /// The id of the only node whose form contains this field. The value is present only if the forms of
+    /// several nodes contain different fields with the same key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<NodeId>,
     /// Comparisons that a value of this field must satisfy (BlueKing: `regex_config.rule`). The value is
@@ -555,7 +557,7 @@ pub struct Template {
     pub name: String,
 }
 
-/// The comparisons that the value of a field must satisfy. BlueKing ITSM calls this rule
+/// The comparisons that the value of a field must satisfy. BlueKing ITSM calls these comparisons
 /// `ASSOCIATED_FIELD_VALIDATION` (reference/bk-itsm.md 4.2).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rule {
@@ -679,9 +681,8 @@ impl Definition {
             .chain(["ticket_creator".to_owned()])
             .collect()
     }
-    /// Returns mutable references to constants in the conditions of this workflow. The result contains only
-    /// constants that are compared with people. Callers use the references to replace user names with person
-    /// ids.
+    /// Returns mutable references to the constants with which conditions of this workflow compare people.
+    /// Callers use the references to replace user names with person ids.
     pub fn people_compared_mut(&mut self) -> Vec<&mut String> {
         let keys = self.people_keys();
         let groups = self
@@ -770,9 +771,8 @@ impl Definition {
 }
 
 impl Field {
-    /// Returns mutable references to constants in the conditions of this field. The result contains only
-    /// constants that are compared with people. The parameter `keys` contains the keys of the fields and
-    /// variables whose values are people.
+    /// Returns mutable references to the constants with which the conditions of this field compare people. The
+    /// parameter `keys` contains the keys of all fields and variables that contain people.
     pub fn people_compared_mut(&mut self, keys: &BTreeSet<String>) -> Vec<&mut String> {
         let names_people = self.kind.names_people();
         let compared = self
@@ -795,8 +795,8 @@ impl Field {
     }
 }
 
-/// Returns mutable references to the constants with which one group of clauses compares people. The parameter
-/// `keys` contains the keys of the fields and variables whose values are people.
+/// Returns mutable references to the constants with which one group of clauses (comparisons) compares people.
+/// The parameter `keys` contains the keys of all fields and variables that contain people.
 fn people_of<'a>(group: &'a mut Group, keys: &BTreeSet<String>) -> Vec<&'a mut String> {
     group
         .expressions
@@ -806,7 +806,8 @@ fn people_of<'a>(group: &'a mut Group, keys: &BTreeSet<String>) -> Vec<&'a mut S
         .collect()
 }
 
-/// Returns a mutable reference to a JSON text, or to each text in a JSON array.
+/// Returns mutable references to the texts in a JSON value. The value is a single text or an array of texts.
+/// Other values contain no texts.
 fn texts(value: &mut Value) -> Vec<&mut String> {
     match value {
         Value::String(text) => vec![text],

@@ -52,9 +52,9 @@ pub struct Application {
     /// The name of an application kind. An application kind contains the settings for one kind of request for
     /// approval in an external ITSM.
     pub kind: String,
-    /// The fields of the ticket that the desk creates in the external ITSM. The application kind (see `kind`)
-    /// can also define fields. If this list and the application kind contain a field with the same key, the
-    /// desk uses the field in this list. The values may contain placeholders.
+    /// The fields of the ticket that the desk creates in the external ITSM. The application kind in the member
+    /// `kind` can also define fields. If both define a field with the same key, the desk uses the field in this
+    /// list. The values may contain placeholders for values of the ticket.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<Pair>,
 }
@@ -62,13 +62,15 @@ pub struct Application {
 /// Work for a robot of the fleet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mission {
-    /// The name of the task type.
+    /// The name of the task type (the kind of work that the robot does).
     pub task_type: String,
-    /// The name of the site.
+    /// The name of the site (the place at which the robot works).
     pub site: String,
-    /// The name of the station at which the robot works. The value may contain placeholders.
+    /// The name of the station (the position on the site) at which the robot works. The value may contain
+    /// placeholders for values of the ticket.
     pub station: String,
-    /// Parameters of the action of the robot. The values may contain placeholders.
+    /// The parameters of the action that the robot executes. The values may contain placeholders for values of
+    /// the ticket.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parameters: Vec<Pair>,
     /// The time limit in minutes for the start of the work. If no robot begins the work within this time
@@ -95,7 +97,7 @@ pub struct Request {
     /// The body of the request as JSON:
     /// - If a text in the body is exactly one placeholder, the value replaces the text and keeps its JSON
     ///   type.
-    /// - If the body is a single text, the desk sends the body as plain text.
+    /// - If the body is a single text, the desk sends this text without a conversion to JSON.
     /// - For a form, the body is an object, or an ordered list of objects with `key` and `value`.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub body: Value,
@@ -150,7 +152,8 @@ pub struct Pair {
     pub value: String,
 }
 
-/// The settings for polling: the desk repeats a request until the response satisfies the condition `until`.
+/// The settings for polling. In a poll, the desk repeats a request until the response satisfies the condition
+/// `until`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Poll {
     pub interval_ms: i64,
@@ -170,8 +173,8 @@ pub struct OutputMapping {
     pub path: String,
 }
 
-/// A task of BlueKing SOPS. The desk creates and starts the task. The desk then reads the state of the task
-/// until the task has ended (reference/bk-itsm.md 8.2).
+/// A task of BlueKing SOPS (an external system that runs tasks). The desk creates and starts the task. The desk
+/// then reads the state of the task until the task has ended (reference/bk-itsm.md 8.2).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Task {
     /// The base URL of the SOPS API, such as `https://gateway/api/c/compapi/v2/sops`.
