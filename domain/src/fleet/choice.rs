@@ -16,8 +16,8 @@ pub const STATE_AGE_MS_MAX: i64 = 60_000;
 /// Minimum charge of the battery in percent. A robot with a lower charge gets no mission.
 const CHARGE_MIN: f64 = 20.0;
 
-/// One robot with its last state. The desk checks whether the robot is suitable for the mission (the work of
-/// a robot).
+/// One robot that the search checks, with the last state of the robot. The desk decides whether the robot is
+/// suitable for the mission (the work of a robot).
 #[derive(Clone, Debug)]
 pub struct Candidate {
     pub robot: Defined,
@@ -46,9 +46,9 @@ pub struct Choice {
     pub reasons: BTreeMap<String, String>,
 }
 
-/// Checks all robots and sorts the suitable robots. The nearest robot is the first. If two robots have the
-/// same distance, the robot with the higher charge is first. If the charges are also equal, the robots are
-/// sorted by name.
+/// Checks all robots and sorts the suitable robots by their distance from the station. If two robots have the
+/// same distance, the robot with the higher battery charge is first. If the charges are also equal, the robots
+/// are sorted by name.
 pub fn choose(candidates: &[Candidate], need: &Need<'_>, now: Moment) -> Choice {
     let mut choice = Choice::default();
     let mut able = Vec::new();

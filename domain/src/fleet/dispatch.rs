@@ -56,7 +56,7 @@ const EXCLUDED_MS: i64 = 300_000;
 const CHOICE_MS: i64 = 1_000;
 const CHOICE_MS_MAX: i64 = 10_000;
 
-/// The commands of one mission (the work of a robot).
+/// The commands that change one mission (the work of a robot).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Request(Box<Requested>),
@@ -107,7 +107,7 @@ pub enum Command {
     },
 }
 
-/// The reasons why the aggregate rejects a command.
+/// The reasons why the desk rejects a command for a mission (the work of a robot).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("the mission is already requested")]
@@ -131,8 +131,8 @@ pub enum Phase {
     Queued,
     /// The desk sent an order to a robot. The robot has not accepted the order.
     Offered,
-    /// The robot accepted the order. If the work has a gate (a point where the robot waits for the
-    /// release), the desk has not released the work.
+    /// The robot accepted the order, but the desk has not released the work (allowed the robot to begin). Only
+    /// work that must not be done twice needs a release.
     Accepted,
     /// It is possible that the robot has begun the work of the mission.
     Working,
@@ -168,7 +168,7 @@ pub struct Outcome {
     pub reason: String,
 }
 
-/// The state of one mission (the work of a robot).
+/// The state of one mission (the work of a robot), computed from its events.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Dispatch {
     pub requested: Option<Requested>,
@@ -182,7 +182,7 @@ pub struct Dispatch {
     pub robots: BTreeMap<u32, String>,
     pub start: Position,
     pub start_node: String,
-    /// The number of times that the desk sent the offer of the current attempt.
+    /// The number of times that the desk sent the order of the current attempt to the robot.
     pub offers: u32,
     /// The number of searches in succession that found no suitable robot.
     pub choices: u32,
@@ -430,8 +430,8 @@ impl Dispatch {
         })
     }
 
-    /// Returns true if `epoch` is the current attempt of the mission and `robot` is the robot of this
-    /// attempt. In this case, the robot possibly has the order of this attempt.
+    /// Returns true if the attempt `epoch` with the robot `robot` is the current attempt and has not ended. In
+    /// this case, the robot possibly has the order of this attempt.
     pub fn needs_robot(&self, robot: &str, epoch: u32) -> bool {
         let has_attempt = !matches!(self.phase, Phase::Queued | Phase::Done);
         has_attempt && self.robot == robot && self.epoch == epoch
@@ -776,8 +776,8 @@ mod tests {
             })
         }
 
-        /// Returns a mission whose work the desk has released (allowed the robot to begin). The robot waits
-        /// at the station.
+        /// Returns a mission whose work the desk has released (allowed the robot to begin). The robot has
+        /// reached the station before the release.
         fn released() -> Self {
             let mut mission = Self::new(Repetition::AtMostOnce);
             mission.offer("agv_1", 0);
@@ -1021,7 +1021,7 @@ mod tests {
         mission.observe(1, Progress::Accepted, 100);
         assert_eq!(mission.run(&withdraw(200)), ["dispatch.cancel_requested"]);
         assert!(mission.run(&withdraw(300)).is_empty());
-        // The robot waits at the station until the desk releases the work. The mission is withdrawn, so the
+        // The robot waits at the station for the release of the work. The mission is already withdrawn, so the
         // desk does not release the work.
         assert!(mission.observe(1, Progress::AtGate, 400).is_empty());
         assert_eq!(

@@ -104,7 +104,7 @@ pub struct RobotError {
     pub kind: String,
     /// True if the robot cannot continue without a person (`FATAL`).
     pub is_fatal: bool,
-    /// The values in the error that refer to other objects, such as an order id or an action id.
+    /// The values in the error that identify other objects, such as an order id or an action id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub references: Vec<String>,
 }

@@ -25,7 +25,7 @@ pub const CHECK_MS: i64 = 60_000;
 /// reservation of the robot ends.
 pub const RELEASE_MS: i64 = 30_000;
 
-/// The commands of one robot.
+/// The commands that change one robot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     Define(Defined),
@@ -62,7 +62,7 @@ pub enum Command {
     },
 }
 
-/// The reasons why the aggregate rejects a command.
+/// The reasons why the desk rejects a command for a robot.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("the robot is not registered")]
@@ -71,7 +71,8 @@ pub enum Rejection {
     NotFree,
 }
 
-/// The reservation of a robot.
+/// The reservation status of a robot: free, reserved for a mission, waiting for the end of its order, or
+/// quarantined.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "is")]
 pub enum Slot {
@@ -92,7 +93,7 @@ pub enum Slot {
     },
 }
 
-/// The state of one robot.
+/// The state of one robot, computed from its events.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Robot {
     pub defined: Option<Defined>,
