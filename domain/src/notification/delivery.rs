@@ -23,7 +23,7 @@ pub const POLICY: Policy = Policy {
     longest_ms: 300_000,
 };
 
-/// The commands of one delivery.
+/// The commands that change one delivery.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Request(Box<Requested>),
@@ -33,11 +33,11 @@ pub enum Command {
         attempt: u32,
         until: Moment,
     },
-    /// Stores the outcome of the current attempt.
+    /// Stores the outcome of the current attempt to send the message.
     Record(Report),
 }
 
-/// The reasons why the aggregate rejects a command.
+/// The reasons why the desk rejects a command for a delivery.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("the delivery is already requested")]
@@ -48,7 +48,7 @@ pub enum Rejection {
     NotDue(u32),
 }
 
-/// The final result of a delivery.
+/// The final result of a delivery: success or failure.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum End {
@@ -56,7 +56,8 @@ pub enum End {
     Failed(Failed),
 }
 
-/// The failure of the newest attempt of a delivery. Further attempts can follow.
+/// The reason why the newest attempt of a delivery sent no message: a failure or a rate limit. Further attempts
+/// can follow.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastFailure {
     pub class: FailureClass,
@@ -64,7 +65,7 @@ pub struct LastFailure {
     pub reason: String,
 }
 
-/// The state of one delivery.
+/// The state of one delivery (one message to one person), computed from its events.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Delivery {
     pub requested: Option<Requested>,
@@ -247,8 +248,8 @@ impl Card for Delivery {
         let Some(requested) = &self.requested else {
             return Vec::new();
         };
-        // Lists are sorted by the time of expiry. This time never changes, so a delivery never moves within a
-        // list.
+        // Lists are sorted by the time of expiry. This time never changes, so the position of a delivery in a
+        // list never changes.
         let age = format!("{:016}", requested.expires.0);
         let mut rows = vec![
             ("delivery", age.clone()),

@@ -29,7 +29,7 @@ pub enum Next {
     NotNeeded(String),
 }
 
-/// The commands of one notification.
+/// The commands that change one notification.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Request(Box<Requested>, Next),
@@ -49,7 +49,7 @@ pub enum Command {
     MarkRead(Read),
 }
 
-/// The reasons why the aggregate rejects a command.
+/// The reasons why the desk rejects a command for a notification.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("the notification is already requested")]
@@ -58,7 +58,7 @@ pub enum Rejection {
     NotRequested,
 }
 
-/// The phase of a notification.
+/// The phase of a notification, such as held during quiet hours or completed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
@@ -71,7 +71,7 @@ pub enum Phase {
     Completed(Completed),
 }
 
-/// The state of one notification.
+/// The state of one notification, computed from its events.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notification {
     pub requested: Option<Requested>,
@@ -144,8 +144,8 @@ impl Decider for Notification {
     }
 }
 
-/// Returns the events that store a decision. If the decision contains no channel account that can send a
-/// message, the last event completes the notification.
+/// Returns the events that store the decision `next`. If no channel account (a configured sender of messages)
+/// can send a message, the last event completes the notification.
 fn follow(next: &Next) -> Vec<NotificationEvent> {
     match next {
         Next::NotNeeded(reason) => vec![
@@ -194,9 +194,9 @@ impl Notification {
             .map_or(Moment(0), |routed| routed.expires)
     }
 
-    /// Returns the events that store the end of one delivery. If no other delivery of the notification is
-    /// open, the last event completes the notification. Returns no events if this end is already stored, or
-    /// if the notification has no delivery through this channel account.
+    /// Returns the events that store the end of one delivery (one message to the person). If all deliveries of
+    /// the notification have then ended, the last event completes the notification. Returns no events if this
+    /// end is already stored, or if the notification has no such delivery.
     fn end_delivery(&self, ended: &DeliveryEnded) -> Vec<NotificationEvent> {
         let routes = self.routed.iter().flat_map(|routed| &routed.routes);
         let is_expected = routes.clone().any(|route| route.account == ended.account);
@@ -216,8 +216,8 @@ impl Notification {
     }
 }
 
-/// Returns the end of a notification from its ended deliveries. If a provider accepted one of the messages,
-/// the outcome is `Accepted`. Otherwise, the outcome is `InboxOnly` with the reason `failure`.
+/// Returns the result of a notification after the deliveries in `ended`. If a provider accepted at least one
+/// message, the outcome is `Accepted`. Otherwise, the outcome is `InboxOnly` with the reason `failure`.
 fn completed<'a>(ended: impl IntoIterator<Item = &'a DeliveryEnded>, failure: &str) -> Completed {
     if ended.into_iter().any(|ended| ended.is_accepted) {
         Completed {

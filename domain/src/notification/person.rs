@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
-/// This aggregate never rejects a command, so the enum has no variants.
+/// The reasons why a command for the preferences is rejected. The enum has no variants, because the desk never
+/// rejects such a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {}
 

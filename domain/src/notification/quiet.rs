@@ -53,7 +53,8 @@ fn instant(zone: &TimeZone, date: Date, time: Time) -> Option<Timestamp> {
         AmbiguousOffset::Unambiguous { .. } | AmbiguousOffset::Fold { .. } => {
             ambiguous.earlier().ok()
         }
-        // The clocks skip this local time. The result is the instant at which the clocks are set forward.
+        // On this day, the clocks skip this local time. The function returns the instant at which the clocks
+        // are set forward.
         AmbiguousOffset::Gap { .. } => {
             let after = ambiguous.later().ok()?;
             // The function `preceding` finds only clock changes before the given instant. One nanosecond is

@@ -36,7 +36,7 @@ pub struct Situation<'a> {
     pub now: Moment,
 }
 
-/// The decision about one notification.
+/// The decision about one notification: hold the notification during quiet hours, or send messages now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// The desk sends no message before the quiet hours of the recipient end.
