@@ -27,8 +27,8 @@ use crate::workflow::{external_key, result_key};
 /// Time limit in milliseconds until the ticket of this desk must have stored the result. After this time, the
 /// desk sends the result to this ticket again.
 const RESULT_DUE_MS: i64 = 30_000;
-/// Minimum pause between two reads of the external ticket, in milliseconds. The maximum pause is
-/// `POLL_MS_MAX`. The desk reads the ticket until the external ITSM has decided.
+/// Minimum pause between two reads of the external ticket, in milliseconds. The constant `POLL_MS_MAX` is the
+/// maximum pause. The desk repeats the read until the external ITSM has decided.
 const POLL_MS: i64 = 60_000;
 const POLL_MS_MAX: i64 = 300_000;
 /// Pause in milliseconds after the external ITSM did not respond to a creation request. It is possible that
@@ -94,7 +94,7 @@ pub struct ExternalTicket {
     pub fields: BTreeMap<String, Value>,
 }
 
-/// The meaning of a response from the external ITSM.
+/// The meaning of a response from the external ITSM (IT service management system).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
     /// The external ITSM created the ticket. The text is the ticket number.
@@ -114,7 +114,7 @@ pub enum Answer {
     Unclear(String),
 }
 
-/// The commands of one application (a request for approval in an external ITSM).
+/// The commands that change one application (a request for approval in an external ITSM).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Request(Requested),
@@ -143,7 +143,7 @@ pub enum Command {
     },
 }
 
-/// The reasons why the aggregate rejects a command.
+/// The reasons why the desk rejects a command for an application (a request for approval in an external ITSM).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("the application is already requested")]
@@ -166,13 +166,14 @@ pub struct Outcome {
     pub reason: String,
 }
 
-/// The state of one application (a request for approval in an external ITSM).
+/// The state of one application (a request for approval in an external ITSM), computed from its events.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Application {
     pub requested: Option<Requested>,
     pub attempts: Attempts,
     pub step: Step,
-    /// The number of times that the desk read the external ticket and found no decision.
+    /// The number of regular reads of the external ticket that the desk has scheduled. The pause between two
+    /// reads depends on this number.
     pub polls: u32,
     /// The ticket number in the external ITSM. The text is empty until the desk knows the number.
     pub external: String,
@@ -228,9 +229,8 @@ impl Decider for Application {
             Command::Hint { inbound, at } => Ok(vec![
                 Hinted {
                     inbound: inbound.clone(),
-                    // While the number of the external ticket is unknown, a callback does not change the
-                    // deadline. The callback cannot help, because the desk can find the number only with the
-                    // creation request or a search.
+                    // If the number of the external ticket is unknown, a callback does not change the deadline.
+                    // Only the creation request or a search can find this number.
                     due: if self.external.is_empty() {
                         self.attempts.due
                     } else {
@@ -336,18 +336,17 @@ impl Application {
         self.requested.is_some() && self.outcome.is_none()
     }
 
-    /// Returns a verdict if a creation request was interrupted before its result was stored. According to
-    /// this verdict, the desk searches for the ticket in the external ITSM, because it is possible that this
-    /// ticket already exists. Returns `None` if no creation request was interrupted.
+    /// Returns how the desk continues after an interrupted creation request. The external ticket possibly
+    /// already exists, so the desk searches for the ticket in the external ITSM. Returns `None` if no creation
+    /// request was interrupted.
     pub fn interrupted(&self) -> Option<Verdict> {
         self.attempts
             .is_interrupted()
             .then(|| next(Step::Find, String::new(), 0))
     }
 
-    /// Returns a verdict: how the desk continues after the given response. The parameter `granted` is a
-    /// condition on the external ticket. If this condition is true, the external ITSM has granted the
-    /// approval.
+    /// Returns how the desk continues after the given response from the external ITSM. The condition `granted`
+    /// is true if the external ITSM has granted the approval.
     pub fn verdict(&self, answer: Answer, granted: &Condition) -> Verdict {
         match (self.step, answer) {
             (_, Answer::NotSent(reason)) => Verdict::retry(reason),
@@ -379,9 +378,9 @@ impl Application {
         }
     }
 
-    /// Returns a verdict after a read of the external ticket. If the external ticket has a final status, the
-    /// verdict contains the decision. Otherwise the desk reads the external ticket again later. The condition
-    /// `granted` is true if the external ITSM has granted the approval.
+    /// Returns how the desk continues after a read of the external ticket. If the external ticket has a final
+    /// status, the verdict contains the decision. Otherwise, the desk reads the ticket again later. The
+    /// condition `granted` is true if the external ITSM has granted the approval.
     fn read(&self, ticket: &ExternalTicket, granted: &Condition) -> Verdict {
         if !matches!(
             ticket.status.as_str(),
@@ -408,8 +407,8 @@ impl Application {
         }
     }
 
-    /// Returns the pause before the next read of the external ticket. The first pause is one minute. Each
-    /// further pause is twice as long, up to five minutes.
+    /// Returns the pause before the next read of the external ticket, in milliseconds. The first pause is one
+    /// minute. Each further pause is twice as long, up to five minutes.
     fn pause_ms(&self) -> i64 {
         let doublings = self.polls.saturating_sub(1).min(8);
         (POLL_MS << doublings).min(POLL_MS_MAX)
@@ -471,8 +470,8 @@ impl Application {
     }
 }
 
-/// Returns a verdict: after a pause of `after_ms` milliseconds, the desk executes the request `step`. The
-/// parameter `external` is the ticket number in the external ITSM.
+/// Returns a verdict: the desk sends the request `step` after a pause of `after_ms` milliseconds. The parameter
+/// `external` is the ticket number in the external ITSM.
 fn next(step: Step, external: String, after_ms: i64) -> Verdict {
     Verdict::poll(step.name(), external, after_ms)
 }

@@ -22,7 +22,7 @@ use crate::views::Card;
 /// processed earlier, by the request that contains the content.
 pub const PROCESS_MS: i64 = 30_000;
 
-/// The commands of one case (a record of an external system).
+/// The commands that change one case (a record of an external system).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Receive(Received),
@@ -37,7 +37,7 @@ pub enum Command {
     Identify(Identified),
 }
 
-/// The reasons why the aggregate rejects a command.
+/// The reasons why the desk rejects a command for a case (a record of an external system).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("the case has no content that waits for processing")]
@@ -50,8 +50,8 @@ pub enum Rejection {
     NotBound,
 }
 
-/// The result of a comparison of two contents of a case (a record of an external system): the content that
-/// just arrived and the stored content.
+/// The result of a comparison between the content that just arrived and the stored content of a case (a record
+/// of an external system).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
     New,
@@ -61,7 +61,7 @@ pub enum Freshness {
     Older,
 }
 
-/// The state of one case (a record of an external system).
+/// The state of one case (a record of an external system), computed from its events.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Case {
     pub source: String,
@@ -77,7 +77,7 @@ pub struct Case {
     pub mark: Option<UpdateMark>,
     /// The digest (hash) of the last content. The text is empty before the first content.
     pub digest: String,
-    /// True if the last content waits for processing.
+    /// True if the desk has not processed the last content.
     pub is_pending: bool,
     pub ticket: Option<TicketSn>,
     /// The version of the rules (mapping) that convert the record to a ticket. The version is 0 until the

@@ -155,9 +155,9 @@ pub fn content(mapping: &CaseMapping, record: &Value) -> Result<Content, Unreada
     })
 }
 
-/// Returns the value that the rule `source` gives for a record. The rule gives a fixed value or the value of
-/// a member of the record. If this member is absent and the rule has no default, the value is null. The
-/// parameter `key` names the value in the error text.
+/// Returns the value that the rule `source` gives for a record. The rule contains a fixed value or the path to
+/// a member of the record. If this member is absent and the rule has no default, the function returns null.
+/// Error texts use the parameter `key` as the name of the value.
 fn value(source: &ValueSource, key: &str, record: &Value) -> Result<Value, Unreadable> {
     let Some(path) = &source.path else {
         return Ok(source.value.clone().unwrap_or_default());
