@@ -1,5 +1,6 @@
-//! Implements the aggregate of one execution. An execution is one run of a script for a node of a ticket. If the
-//! script needs an approval, one person must approve the script with its parameters before the desk starts it.
+//! Implements the aggregate of one execution. An execution is one run of a script for a node of a ticket. If
+//! the script needs an approval, one person must approve the script with its parameters before the desk starts
+//! the script.
 //!
 //! Until the execution is closed, its stream contains a deadline. At this deadline, the request for approval
 //! expires, the desk makes the next attempt, or the desk sends the outcome to the ticket again.
@@ -20,47 +21,51 @@ use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 use crate::envelope::Envelope;
 use crate::views::Card;
 
-/// Time in milliseconds that the ticket has to store the outcome of an execution. After this time, the desk
+/// Time in milliseconds in which the ticket must store the outcome of an execution. After this time, the desk
 /// sends the outcome to the ticket again.
 const RESULT_DUE_MS: i64 = 30_000;
-/// Maximum number of steps that the state keeps. A longer execution keeps the newest steps. The events contain
-/// all steps.
+/// Maximum number of attempts in the state of an execution. If the desk made more attempts, the state contains
+/// only the newest attempts. The events contain all attempts.
 const STEPS_MAX: usize = 100;
-/// The retry policy of executions. The desk makes up to 4 attempts for each step. The first pause is 5 seconds.
-/// Each further pause is twice as long, but not longer than 5 minutes.
+/// The retry policy of executions. After 4 failed attempts in succession, the desk makes no further attempt.
+/// The first pause is 5 seconds. Each further pause is twice as long, but not longer than 5 minutes.
 pub const POLICY: Policy = Policy {
     attempts_max: 4,
     first_ms: 5_000,
     longest_ms: 300_000,
 };
 
-/// The output variable with the outcome of an execution, see [`name`].
+/// The name of the output variable that contains the outcome of an execution. The function [`name`] returns the
+/// possible values.
 pub const OUTCOME: &str = "outcome";
-/// The output variable with a text for people that describes what the desk found out in the last step.
+/// The name of the output variable that contains the observation in the last step. The observation is a short
+/// text for people, such as the state of an account.
 pub const OBSERVED: &str = "observed";
-/// The output variable with the sandbox level at which a shell script ran.
+/// The name of the output variable that contains the sandbox level (set of restrictions) of a shell script.
 pub const LEVEL: &str = "level";
-/// The output variable with the exit code of a shell script.
+/// The name of the output variable that contains the exit code of a shell script.
 pub const EXIT_CODE: &str = "exit_code";
-/// The output variable with the output of a shell script.
+/// The name of the output variable that contains the output of a shell script.
 pub const OUTPUT: &str = "output";
 
-/// The commands of one execution.
+/// The commands that change one execution (one run of a script).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Request(Box<Requested>),
-    /// Replaces the parameters before the script starts. An earlier approval ends.
+    /// Replaces the parameters before the script starts. An earlier approval is then no longer valid.
     ChangeParameters {
         by: PersonId,
         parameters: Personal,
-        /// The values for the form of the node, computed from the changed parameters.
+        /// The new values for the form of the node. The desk computes these values from the changed parameters.
         form: Personal,
         fingerprint: String,
         at: Moment,
-        /// The time at which the new request for approval expires. The fingerprint covers this time.
+        /// The time at which the new request for approval expires. The member `fingerprint` is a hash that
+        /// includes this time.
         expires: Moment,
     },
-    /// Approves the script with its parameters. The text `fingerprint` identifies what the person has seen.
+    /// Approves the script with its parameters. The member `fingerprint` is a hash of the data that the person
+    /// has seen and approves.
     Approve {
         by: PersonId,
         fingerprint: String,
@@ -71,7 +76,7 @@ pub enum Command {
         reason: Remark,
         at: Moment,
     },
-    /// Ends the request for approval if its time is over.
+    /// Ends the request for approval. Before the expiry time of the request, the command does nothing.
     Expire {
         at: Moment,
     },
@@ -81,7 +86,7 @@ pub enum Command {
         attempt: u32,
         until: Moment,
     },
-    /// Stores the outcome of the current attempt.
+    /// Stores the outcome of the current attempt to do a step of the script.
     Record(Report),
     /// Closes the execution, because the desk has no more work for it. The member `recorded` is true if the
     /// ticket stored the outcome, and false if the ticket did not need the outcome.
@@ -90,7 +95,7 @@ pub enum Command {
     },
 }
 
-/// The reasons why the aggregate rejects a command.
+/// The reasons why the desk rejects a command for an execution (one run of a script).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("the execution is already requested")]
@@ -119,7 +124,8 @@ pub enum Rejection {
     NoOutcome,
 }
 
-/// The end of an execution.
+/// The end of an execution: an outcome of the script, a rejection by a person, or an approval that did not
+/// arrive in time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum End {
@@ -128,44 +134,47 @@ pub enum End {
     Expired(Expired),
 }
 
-/// One attempt that the desk made, as people see it.
+/// One attempt to do a step of a script. People can read the attempts of an execution.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepDone {
     pub attempt: u32,
     pub step: String,
-    /// False if the attempt failed for a temporary reason.
+    /// True if the attempt was successful.
     pub succeeded: bool,
-    /// The observation in this step, or the reason of the failure.
+    /// The observation in this attempt, such as the state of an account. If there is no observation, the text
+    /// is the reason for the failure.
     pub text: String,
     /// The duration of the request in milliseconds. The value is absent if the desk sent no request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<i64>,
 }
 
-/// The state of one execution.
+/// The state of one execution (one run of a script), computed from its events.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Execution {
     pub requested: Option<Requested>,
-    /// The current parameters as a JSON object of texts.
+    /// The current parameters of the script as a JSON object. Each value of the object is a text.
     pub parameters: Option<Personal>,
-    /// The current values for the form of the node, as a JSON object of texts.
+    /// The current values for the form of the node, as a JSON object.
     pub form: Option<Personal>,
-    /// The fingerprint of everything that an approval covers.
+    /// A fingerprint (hash) of the script, its parameters and all other data that a person approves.
     pub fingerprint: String,
     /// The time at which the request for approval expires. The value is absent if the execution does not wait
     /// for an approval.
     pub expires: Option<Moment>,
-    /// The people who changed the parameters.
+    /// The people who changed the parameters. These people may not approve the execution.
     pub editors: BTreeSet<PersonId>,
     pub approved_by: Option<PersonId>,
     pub attempts: Attempts,
-    /// True after the first attempt. The parameters then cannot change any more.
+    /// True if the desk has stored the start or the result of an attempt. The parameters can then no longer
+    /// change.
     pub is_started: bool,
-    /// The time from which the maximum duration of the execution counts.
+    /// The time at which the maximum duration of the execution begins. This time is the time of the request or,
+    /// after an approval, the time of the approval.
     pub runs_from: Moment,
-    /// The next step.
+    /// The name of the next step of the script.
     pub step: String,
-    /// The attempts that the desk made, the oldest first.
+    /// The attempts that the desk made. The oldest attempt is the first.
     pub steps: Vec<StepDone>,
     pub end: Option<End>,
     pub is_closed: bool,
@@ -294,8 +303,8 @@ impl Decider for Execution {
             ExecutionEvent::ParametersChanged(changed) => {
                 self.parameters = Some(changed.parameters.clone());
                 self.form = Some(changed.form.clone());
-                // The number of an attempt is never used again. A worker that prepared an attempt with the old
-                // parameters can therefore neither start nor store this attempt.
+                // The number of the current attempt becomes invalid. If a worker prepared this attempt with the
+                // old parameters, the worker can neither start the attempt nor store its result.
                 self.attempts.made += 1;
                 self.fingerprint.clone_from(&changed.fingerprint);
                 self.expires = Some(changed.expires);
@@ -379,19 +388,19 @@ impl Decider for Execution {
 }
 
 impl Execution {
-    /// Returns true if the desk may make attempts: the execution was requested, does not wait for an approval,
-    /// and has not ended.
+    /// Returns true if the desk may make attempts. The execution must be requested, must not wait for an
+    /// approval, and must not have ended.
     pub fn is_running(&self) -> bool {
         self.requested.is_some() && self.expires.is_none() && self.end.is_none()
     }
 
-    /// Returns the time after which the desk makes no further attempt.
+    /// Returns the time at which the maximum duration of the execution ends.
     pub fn runs_until(&self) -> Moment {
         let timeout_ms = self.requested.as_ref().map_or(0, |one| one.timeout_ms);
         self.runs_from.plus_ms(timeout_ms)
     }
 
-    /// Returns the name of the current state, as the API shows it.
+    /// Returns the text that represents the current state of the execution in the API.
     pub fn state(&self) -> &'static str {
         match &self.end {
             Some(End::Completed(completed)) => name(completed.outcome),
@@ -415,7 +424,8 @@ impl Execution {
         self.steps.push(step);
     }
 
-    /// Rejects a change of the parameters if the execution needs no approval or has already started.
+    /// Checks whether the parameters may change. Returns an error if the execution needs no approval or has
+    /// already started, or if the request for approval has expired.
     fn check_change(&self, requested: &Requested, at: Moment) -> Result<(), DecideError<Self>> {
         let rejection = if requested.approvers.is_empty() {
             Rejection::NeedsNoApproval
@@ -429,8 +439,8 @@ impl Execution {
         Err(DecideError::Rejected(rejection))
     }
 
-    /// Rejects an approval or a rejection by a person who may not decide, or at a time at which the execution
-    /// does not wait for a decision.
+    /// Checks whether the person `by` may approve or reject the execution at the time `at`. Returns an error if
+    /// the person may not decide, or if the execution does not wait for an approval.
     fn check_vote(
         &self,
         requested: &Requested,
@@ -447,8 +457,8 @@ impl Execution {
         Err(DecideError::Rejected(rejection))
     }
 
-    /// Returns the event that stores the outcome of one attempt. If the attempt failed for a temporary reason,
-    /// the event also decides whether another attempt follows.
+    /// Returns the event that stores the outcome of one attempt. If the attempt failed for a temporary reason
+    /// and the retry policy allows another attempt, the event schedules this attempt.
     fn record(&self, requested: &Requested, report: &Report) -> ExecutionEvent {
         let (attempt, exchange) = (report.attempt, report.exchange.clone());
         let step = self.step.clone();
@@ -524,13 +534,13 @@ impl Execution {
     }
 }
 
-/// Returns true if the node of the ticket can be completed with this outcome. With any other outcome, a person
-/// must do the work of the node.
+/// Returns true if the desk can complete the node of the ticket with this outcome. After any other outcome, a
+/// person must do the work of the node.
 pub fn is_done(outcome: Outcome) -> bool {
     matches!(outcome, Outcome::Succeeded | Outcome::NoChange)
 }
 
-/// All outcomes with their names in the API.
+/// All outcomes of an execution (one run of a script), each with its name in the API.
 const NAMES: [(Outcome, &str); 7] = [
     (Outcome::Succeeded, "succeeded"),
     (Outcome::NoChange, "no_change"),
@@ -541,7 +551,7 @@ const NAMES: [(Outcome, &str); 7] = [
     (Outcome::Unknown, "unknown"),
 ];
 
-/// Returns the name of an outcome, as the API shows it.
+/// Returns the text that represents an outcome in the API.
 pub fn name(outcome: Outcome) -> &'static str {
     NAMES
         .iter()
@@ -561,9 +571,9 @@ fn level(name: &str) -> Option<Level> {
         .find(|level| level.name() == name)
 }
 
-/// Defines in which lists of the view `execution` an execution appears. There are lists of all executions, of the
-/// open ones, of those that wait for an approval, of the executions that one person may approve, and of the
-/// executions of one ticket.
+/// Defines in which lists of the view `execution` an execution appears. There is a list of all executions, a
+/// list of the open executions, and a list of the executions that wait for an approval. Each approver has a
+/// list of the executions that this person may approve. Each ticket has a list of its executions.
 impl Card for Execution {
     type Event = ExecutionEvent;
     const VIEW: &'static str = "execution";
@@ -576,8 +586,8 @@ impl Card for Execution {
         let Some(requested) = &self.requested else {
             return Vec::new();
         };
-        // Lists are sorted by the time of the request. This time never changes, so an execution never moves
-        // within a list.
+        // Lists are sorted by the time of the request. This time never changes, so the position of an execution
+        // in a list never changes.
         let age = format!("{:016}", requested.due.0);
         let mut rows = vec![
             ("execution", age.clone()),

@@ -1,5 +1,5 @@
-//! Contains the automation of tickets. A rule chooses a script for a node that waits for a person. An execution
-//! is one run of this script.
+//! Implements the automation of tickets. A rule chooses a script that does the work of a node instead of a
+//! person. An execution is one run of this script.
 
 pub mod execution;
 pub mod rule;

@@ -1,4 +1,5 @@
-//! Decides which rule acts at a node. A rule acts if its node has the same name and its condition is true.
+//! Chooses the automation rule for a node. A rule acts at a node if the rule contains the name of the node and
+//! the condition of the rule is true.
 
 use events::TransitionId;
 use events::execution::Clause;
@@ -6,18 +7,18 @@ use events::rule::Defined;
 
 use crate::condition::{Found, group_holds};
 
-/// The rule that acts at a node, with the evaluated clauses of its condition.
+/// The automation rule that acts at a node, with the evaluated clauses (comparisons) of its condition.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Match<'a> {
     pub rule: &'a Defined,
     pub tested: Vec<Clause>,
 }
 
-/// Returns the first rule that acts at the node with the given name. Returns `None` if no rule acts. The
-/// function `find` returns the values of the ticket for the conditions of the rules.
+/// Returns the first enabled rule that acts at the node with the given name. Returns `None` if no rule acts.
+/// The function `find` returns the values of the ticket for the conditions of the rules.
 ///
-/// Rules are checked from the lowest order to the highest order. Rules with the same order are checked in the
-/// order of their names.
+/// The function checks the rules from the lowest order number to the highest. Rules with the same order number
+/// are checked in the order of their names.
 pub fn choose<'a>(
     rules: &'a [Defined],
     node: &str,

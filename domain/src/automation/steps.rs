@@ -1,5 +1,4 @@
-//! Contains the built-in actions of scripts. An action runs in steps. Each step sends one request to a platform,
-//! and its verdict names the next step.
+//! Defines the steps of scripts. The verdict (result) of each step determines the next step or ends the script.
 
 use std::collections::BTreeMap;
 
@@ -8,18 +7,21 @@ use crate::automation::execution::{OBSERVED, OUTCOME, name};
 use events::execution::Outcome;
 use events::script::Body;
 
-/// The first step of the unlock of an account: the desk reads whether the account is locked.
+/// The name of the first step of an unlock of an account. In this step, the desk reads whether the account is
+/// locked.
 pub const READ: &str = "read";
-/// The second step of the unlock of an account: the desk removes the lock.
+/// The name of the second step of an unlock of an account. In this step, the desk removes the lock.
 pub const UNLOCK: &str = "unlock";
-/// The last step of the unlock of an account: the desk reads whether the lock is gone.
+/// The name of the last step of an unlock of an account. In this step, the desk checks that the account is no
+/// longer locked.
 pub const CHECK: &str = "check";
-/// The first step of a shell script: the desk starts the script in a sandbox. This step must not be done twice.
+/// The name of the first step of a shell script. In this step, the desk starts the script in a sandbox. The
+/// step must not be done twice.
 pub const START: &str = "start";
-/// The second step of a shell script: the desk reads whether the script has ended.
+/// The name of the second step of a shell script. In this step, the desk reads whether the script has ended.
 pub const RUN: &str = "run";
-/// The pause in milliseconds before the desk checks again whether the lock is gone. A directory with several
-/// servers needs some time until all servers know a change.
+/// Pause in milliseconds before the desk checks again whether an account is unlocked. If the directory has
+/// several servers, some time passes until all servers have the change.
 const CHECK_AGAIN_MS: i64 = 2_000;
 
 /// Returns the name of the first step of a script.
@@ -30,23 +32,23 @@ pub fn first(body: &Body) -> &'static str {
     }
 }
 
-/// The state of an account in a directory.
+/// The state of a user account in a directory, such as an LDAP server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AccountState {
-    /// The directory has no such account.
+    /// The directory contains no account with this name.
     Missing,
-    /// Several entries of the directory have the name of the account.
+    /// The directory contains several entries with the name of the account.
     Ambiguous,
-    /// Too many wrong passwords locked the account. The text is the time of the lock in the form that the
-    /// directory uses.
+    /// The directory locked the account after too many wrong passwords. The text is the time of the lock in the
+    /// time format of the directory.
     Locked(String),
     /// An administrator locked the account. Only a person may decide to remove this lock.
     LockedByAdministrator,
     NotLocked,
 }
 
-/// Returns the verdict of one step that unlocks an account. The parameter `step` is [`READ`] or [`CHECK`], and
-/// `state` is the state of the account that the desk read in this step.
+/// Returns the verdict of a step that reads an account: how the script continues. The parameter `step` is
+/// [`READ`] or [`CHECK`], and `state` is the state of the account in this step.
 pub fn after_reading(step: &str, state: &AccountState) -> Verdict {
     match (step, state) {
         (_, AccountState::Missing) => failed("the directory has no such account"),
@@ -68,12 +70,14 @@ pub fn after_reading(step: &str, state: &AccountState) -> Verdict {
     }
 }
 
-/// Returns the verdict of the step [`UNLOCK`] after the directory has accepted the change.
+/// Returns the verdict of the step [`UNLOCK`] after the directory has removed the lock. The step [`CHECK`]
+/// follows.
 pub fn after_unlocking() -> Verdict {
     poll(CHECK, 0, "the directory removed the lock".into())
 }
 
-/// Returns the verdict of an attempt that failed for good. No further attempt follows.
+/// Returns the verdict of a failed attempt after which no further attempt follows. The text `reason` describes
+/// the failure.
 pub fn failed(reason: &str) -> Verdict {
     Verdict::Failed {
         reason: reason.to_owned(),
@@ -81,8 +85,8 @@ pub fn failed(reason: &str) -> Verdict {
     }
 }
 
-/// Returns the verdict of an attempt that ends the execution with an outcome. The text `observed` describes what
-/// the desk found out.
+/// Returns a verdict that ends the execution with the given outcome. The text `observed` describes what the
+/// desk observed in the last step.
 pub fn ended(outcome: Outcome, observed: &str) -> Verdict {
     let outputs = [
         (OUTCOME.to_owned(), name(outcome).to_owned()),
