@@ -12,25 +12,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
-/// Time for which an invitation is valid, in milliseconds.
+/// Maximum time for which an invitation is valid, in milliseconds.
 pub const INVITATION_MS: i64 = 72 * 3_600_000;
-/// Longest time of a session, in milliseconds. The time fits a working day with overtime.
+/// Maximum duration of a session, in milliseconds. This duration is sufficient for a working day with overtime.
 pub const SESSION_MS: i64 = 12 * 3_600_000;
 /// Time after which an unused session is no longer valid, in milliseconds.
 pub const IDLE_MS: i64 = 2 * 3_600_000;
 /// Minimum time between two events about the use of one session, in milliseconds. Without this limit, each
 /// request would add an event.
 const EXTEND_MS: i64 = 10 * 60_000;
-/// Number of failed logins in a row after which the account is locked.
+/// Maximum number of failed logins in a row. The last of these failed logins locks the account.
 pub const FAILURES_MAX: u32 = 5;
-/// Time for which an account is locked, in milliseconds. A failed login that is older than this time no
-/// longer counts.
+/// Time for which an account is locked, in milliseconds. If the last failed login is older than this time, the
+/// count of failed logins starts again.
 pub const LOCK_MS: i64 = 15 * 60_000;
-/// Maximum number of sessions of one account. A further session replaces the session that was unused for the
-/// longest time.
+/// Maximum number of sessions of one account. If a person starts a further session, this session replaces the
+/// session that was unused for the longest time.
 pub const SESSIONS_MAX: usize = 16;
 
-/// The commands of one account.
+/// The commands that change one account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Invites the person to set a password. A new invitation replaces the previous invitation.
@@ -40,7 +40,8 @@ pub enum Command {
         by: PersonId,
         at: Moment,
     },
-    /// Sets a password with the invitation whose hash is `invitation`.
+    /// Sets a password with an invitation. The member `invitation` is the hash of the secret code in the
+    /// invitation link.
     Accept {
         person: PersonId,
         invitation: String,
@@ -51,16 +52,16 @@ pub enum Command {
         person: PersonId,
         by: PersonId,
     },
-    /// Records a login with a wrong password.
+    /// Stores that a login with a wrong password was rejected.
     Fail {
         at: Moment,
     },
-    /// Starts a session after a login with the right password.
+    /// Starts a session after a login with the correct password.
     Start {
         session: String,
         at: Moment,
     },
-    /// Records that a session is used.
+    /// Stores that the person used a session. The session then stays valid for longer.
     Use {
         session: String,
         at: Moment,
@@ -73,7 +74,7 @@ pub enum Command {
     },
 }
 
-/// The reasons why the aggregate rejects a command.
+/// The reasons why the desk rejects a command for an account.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("the person has no account with a password")]
@@ -86,7 +87,7 @@ pub enum Rejection {
     NoSession,
 }
 
-/// One session of an account.
+/// One session: the period from the login of a person to the logout or the end of the validity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
     pub expires: Moment,
@@ -100,15 +101,15 @@ impl Session {
     }
 }
 
-/// The invitation of a person who has not used the link yet.
+/// An invitation to set a password. The person has not used the link of the invitation yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Invitation {
-    /// The hash of the code in the link.
+    /// The hash of the secret code in the invitation link.
     pub hash: String,
     pub expires: Moment,
 }
 
-/// The state of one account.
+/// The state of one account, computed from its events.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     /// True if the key store contains a password of the person.
@@ -116,17 +117,17 @@ pub struct Account {
     pub has_password: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invitation: Option<Invitation>,
-    /// The number of failed logins since the last successful login, and the time of the last failed login.
+    /// The number of failed logins in a row, and the time of the last failed login.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<(u32, Moment)>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locked_until: Option<Moment>,
-    /// The sessions of the account. The key is the hash of the code in the session cookie.
+    /// The sessions of the account. Each key of the map is the hash of the secret code in the session cookie.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sessions: BTreeMap<String, Session>,
 }
 
-/// Returns the name of the stream with the account of a person.
+/// Returns the name of the stream that contains the account events of a person.
 pub fn stream(person: &PersonId) -> String {
     format!("account-{person}")
 }
@@ -136,21 +137,22 @@ fn later(at: Moment, ms: i64) -> Moment {
 }
 
 impl Account {
-    /// Returns the end of the lock if the account is locked at the time `at`.
+    /// Returns the time at which the lock of the account ends. Returns `None` if the account is not locked at
+    /// the time `at`.
     pub fn lock(&self, at: Moment) -> Option<Moment> {
         self.locked_until.filter(|until| at < *until)
     }
 
-    /// Returns true if the session can be used at the time `at`. `session` is the hash of the code in the
-    /// session cookie.
+    /// Returns true if the session can be used at the time `at`. The parameter `session` is the hash of the
+    /// secret code in the session cookie.
     pub fn has_session(&self, session: &str, at: Moment) -> bool {
         self.sessions
             .get(session)
             .is_some_and(|known| known.is_valid(at))
     }
 
-    /// Returns the events of a new session. If the account has too many sessions, the first event ends the
-    /// session that was unused for the longest time.
+    /// Returns the events that start a new session. If the account already has the maximum number of sessions,
+    /// the first event ends the session that was unused for the longest time.
     fn start(&self, session: &str, at: Moment) -> Vec<AccountEvent> {
         let oldest = self
             .sessions
@@ -229,7 +231,8 @@ impl Decider for Account {
             Command::Fail { .. } | Command::Start { .. } if !self.has_password => {
                 reject(Rejection::NoPassword)
             }
-            // A locked account records no further failures. An attacker therefore adds only few events.
+            // While the account is locked, the desk stores no failed logins. An attacker can therefore add only
+            // a few events.
             Command::Fail { at } | Command::Start { at, .. } if self.lock(*at).is_some() => {
                 reject(Rejection::Locked(self.lock(*at).unwrap_or(*at)))
             }
@@ -350,7 +353,7 @@ mod tests {
         }
     }
 
-    /// Executes the command and returns the number of new events.
+    /// Executes the command on the account and returns the number of new events.
     fn run(account: &mut Account, command: &Command) -> Result<usize, Rejection> {
         match account.decide(command, &()) {
             Ok(events) => {
@@ -438,7 +441,8 @@ mod tests {
             session: "s".into(),
             at,
         };
-        // The session is used again and again, so only the total time ends the session.
+        // Each use of the session prevents the end by idle time. The session therefore ends at its maximum
+        // duration.
         let mut at = AT;
         while at.0 - AT.0 < SESSION_MS {
             assert!(run(&mut account, &used(at)).is_ok(), "{at:?}");

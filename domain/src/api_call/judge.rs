@@ -15,14 +15,14 @@ use crate::value::plain;
 /// Maximum size of an output variable in bytes. A longer value in a response is cut.
 const OUTPUT_BYTES: usize = 4096;
 /// Maximum length of an error message from an external system, in characters. A longer message is cut. The
-/// failure reason contains this message.
+/// message becomes a part of the text that explains the failure of the API call.
 const REASON_CHARS: usize = 200;
 /// The HTTP status and the body of a response. If no response arrived, the error is an English text with the
 /// cause.
 pub type Reply<'a> = Result<(u16, &'a [u8]), String>;
 
 /// Returns the verdict on one attempt of an API call: how the desk continues after the given reply. Also
-/// returns the retry policy that applies to further attempts.
+/// returns the retry policy (the number of further attempts and the pauses between the attempts).
 pub fn verdict(
     request: &Request,
     kind: NodeKind,
@@ -35,9 +35,9 @@ pub fn verdict(
     )
 }
 
-/// Returns the retry policy of a request. Even if the response to one poll is lost, the external system can
-/// still complete the work. During polls, the policy therefore allows at least as many failed polls as the
-/// number of polls that are left.
+/// Returns the retry policy of a request. A poll is a repeated request that checks whether the external system
+/// has completed the work. A lost response to one poll must not end the API call. During polls, the policy
+/// therefore allows at least as many failed polls as the number of polls that are left.
 fn policy(request: &Request, call: &ApiCall) -> Policy {
     let poll = request.poll.as_ref().filter(|_| call.step == POLLED);
     let polls_left = poll.map_or(0, |poll| poll.times_max.saturating_sub(call.polls));
@@ -102,8 +102,8 @@ fn of_request(request: &Request, kind: NodeKind, call: &ApiCall, reply: &Reply<'
     }
 }
 
-/// Returns the key of the output variable that contains the result of a task in BlueKing SOPS. The result is
-/// success or failure (reference/bk-itsm.md 8.2).
+/// Returns the key of the output variable that contains the result of a task in BlueKing SOPS (an external
+/// system that runs tasks). The result is success or failure (reference/bk-itsm.md 8.2).
 pub fn task_result(node: NodeId) -> String {
     format!("sops_result_{node}")
 }
@@ -115,8 +115,8 @@ fn holds(condition: &Condition, body_json: &Value) -> bool {
     condition::holds(condition, TransitionId(0), &find, &mut Vec::new())
 }
 
-/// Returns the value at `path` in the JSON body of a response. If there is no such value, the function tries
-/// the same path inside the member `data` of the body.
+/// Returns the value at `path` in the JSON body of a response. If the body has no value at this path, the
+/// function searches the same path inside the member `data` of the body.
 pub(crate) fn value_at<'a>(body_json: &'a Value, path: &str) -> Option<&'a Value> {
     member_at(body_json, path).or_else(|| member_at(body_json.get("data")?, path))
 }
@@ -134,8 +134,8 @@ fn member_at<'a>(body_json: &'a Value, path: &str) -> Option<&'a Value> {
 }
 
 /// Returns the output variables of a node, with their values from the response. For an API node, the desk
-/// looks for each value first in the member `data` of the response, and then in the whole response. For a
-/// webhook, the desk looks in the whole response first (reference/bk-itsm.md 8.1, 8.4).
+/// searches each value first in the member `data` of the response, and then in the whole response. For a
+/// webhook, the desk searches the whole response first (reference/bk-itsm.md 8.1, 8.4).
 fn outputs(request: &Request, kind: NodeKind, body_json: &Value) -> BTreeMap<String, String> {
     let in_data = |path: &str| {
         body_json
@@ -347,8 +347,8 @@ mod tests {
         let reply: Reply<'_> = Ok((200, br#"{"data":{"state":"RUNNING"}}"#));
         let (last, _) = verdict(&request, NodeKind::Task, &polled_call, &reply);
         assert!(matches!(last, Verdict::Failed { .. }));
-        // The request allows three attempts. A lost response to one poll must not end the API call. During
-        // polls, the desk therefore allows 60 failures, because 60 of the 100 polls are left.
+        // The request allows three attempts, and 60 of its 100 polls are left. A lost response to one poll must
+        // not end the API call. During polls, the desk therefore allows 60 failures instead of three.
         request.poll = Some(Poll {
             interval_ms: 5000,
             times_max: 100,

@@ -18,20 +18,20 @@ use serde::{Deserialize, Serialize};
 use crate::attempt::{Attempts, Consequence, Policy, Report, Verdict};
 use crate::decider::{DecideError, Decider, Nothing, StreamRole};
 
-/// Time in milliseconds that the ticket has to store the result of an API call. After this time, the desk
+/// Time in milliseconds in which the ticket must store the result of an API call. After this time, the desk
 /// sends the result to the ticket again.
 const RESULT_DUE_MS: i64 = 30_000;
-/// The progress of an API call that continues an existing task in BlueKing SOPS. The next request reads the
-/// state of this task.
+/// The progress of an API call that continues an existing task in BlueKing SOPS (an external system that runs
+/// tasks). The next request reads the state of this task.
 pub const RESUMED: &str = "resumed";
-/// The progress of an API call that polls an external system. The last response did not satisfy the condition
-/// that ends the polls, so another poll follows.
+/// The progress of an API call that polls (repeats its request). The last response did not satisfy the
+/// condition that ends the polls, so another poll follows.
 pub const POLLED: &str = "polled";
-/// The progress of an API call whose task exists in BlueKing SOPS but is not started. The next request starts
-/// the task.
+/// The progress of an API call after it created a task in BlueKing SOPS (an external system that runs tasks).
+/// The task is not started yet. The next request starts the task.
 pub const CREATED: &str = "created";
 
-/// The commands of one API call.
+/// The commands that change one API call.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Request(Requested),
@@ -41,7 +41,7 @@ pub enum Command {
         attempt: u32,
         until: Moment,
     },
-    /// Stores the outcome of the current attempt.
+    /// Stores the outcome of the current attempt to send the request.
     Record(Report),
     /// Closes the API call, because the desk has no more work for this call. The member `recorded` is true if
     /// the ticket stored the result, and false if the ticket did not need the result.
@@ -50,7 +50,7 @@ pub enum Command {
     },
 }
 
-/// The reasons why the aggregate rejects a command.
+/// The reasons why the desk rejects a command for an API call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     #[error("the API call is already requested")]
@@ -63,12 +63,12 @@ pub enum Rejection {
     NoAnswer,
 }
 
-/// The state of one API call.
+/// The state of one API call, computed from its events.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ApiCall {
     pub requested: Option<Requested>,
     pub attempts: Attempts,
-    /// Number of polls to which the external system replied that the work is not complete.
+    /// The number of polls after which the external system had not completed the work.
     pub polls: u32,
     pub step: String,
     pub task: String,
@@ -152,10 +152,12 @@ impl Decider for ApiCall {
 }
 
 impl ApiCall {
-    /// Returns the verdict about an attempt that was interrupted, or `None` if the current attempt was not
-    /// interrupted. If the purpose of this attempt was to start a task in BlueKing SOPS, the next request
-    /// reads the state of the task. If the purpose was to create the task, the API call fails, because it is
-    /// possible that the task already exists.
+    /// Returns how the desk continues after an interrupted attempt. Returns `None` if the current attempt was
+    /// not interrupted.
+    ///
+    /// If this attempt started a task in BlueKing SOPS (an external system that runs tasks), the next request
+    /// reads the state of the task. If this attempt created the task, the API call fails, because the task
+    /// possibly already exists.
     pub fn interrupted(&self) -> Option<Verdict> {
         match self.step.as_str() {
             _ if !self.attempts.is_interrupted() => None,

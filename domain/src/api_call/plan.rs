@@ -30,8 +30,8 @@ const PARTS: &str = "multipart/form-data";
 /// characters.
 const BOUNDARY_CHARS: usize = 32;
 
-/// Headers that control the connection or the length of the message (RFC 9110 7.6.1, RFC 9112). Headers whose
-/// names start with `proxy-` have the same purpose, but this list does not contain them.
+/// Headers that control the connection or the length of the message (RFC 9110 7.6.1, RFC 9112). Headers with
+/// the prefix `proxy-` have the same purpose, but the list does not contain these headers.
 const CONNECTION_HEADERS: [&str; 11] = [
     "host",
     "content-length",
@@ -46,16 +46,16 @@ const CONNECTION_HEADERS: [&str; 11] = [
     "http2-settings",
 ];
 
-/// Returns true if a header controls the connection or the length of the message. Only the HTTP client may
-/// set such a header.
+/// Returns true if a header controls the connection or the length of the message. A workflow must not set such
+/// a header, because the HTTP client sets these headers itself.
 pub fn is_of_connection(name: &str) -> bool {
     let name = name.to_lowercase();
     CONNECTION_HEADERS.contains(&name.as_str()) || name.starts_with("proxy-")
 }
 
 impl PlannedRequest {
-    /// Returns the body of the request as text. A body that is a text does not change. Form fields are
-    /// encoded for the media type in the headers. Any other body becomes JSON.
+    /// Returns the body of the request as text. If the body is already a text, the function returns this text.
+    /// Form fields are encoded for the media type in the headers. Any other body becomes JSON.
     pub fn body_text(&self) -> String {
         let header = media_type(&self.headers);
         let kind = header.to_lowercase();
@@ -120,15 +120,14 @@ fn fields(body: &Value) -> Option<Vec<(String, String)>> {
     }
 }
 
-/// Encodes a text for `application/x-www-form-urlencoded`. A space becomes a plus sign.
+/// Encodes a text for the media type `application/x-www-form-urlencoded`. A space becomes a plus sign.
 fn form_encoded(text: &str) -> String {
     percent(text).replace("%20", "+")
 }
 
-/// Adds the separator (boundary) of a multipart body to the header `Content-Type`. The separator is a digest
-/// (hash) of the body. A repeated request therefore has the same separator, and the separator practically
-/// never occurs in a value. If the body is a text and the header already has a separator, the header does not
-/// change.
+/// Adds the separator (boundary) of a multipart body to the header `Content-Type`. The separator is a hash of
+/// the body, so a repeated request has the same separator. It is very unlikely that a value contains this
+/// separator. If the body is a text and the header already has a separator, the header does not change.
 fn name_boundary(headers: &mut [(String, String)], body: &Value) {
     for (name, value) in headers {
         let (kind, parameters) = value.split_once(';').unwrap_or((value.as_str(), ""));
@@ -143,7 +142,8 @@ fn name_boundary(headers: &mut [(String, String)], body: &Value) {
     }
 }
 
-/// Returns the keys of all placeholders in a service task (the work of an automatic node).
+/// Returns the keys of all placeholders in a service task (the work of an automatic node). The placeholders
+/// refer to values of the ticket.
 pub fn asks_for(service_task: &ServiceTask) -> BTreeSet<String> {
     let of_pairs = |pairs: &[Pair]| {
         pairs
@@ -180,8 +180,8 @@ pub fn asks_for(service_task: &ServiceTask) -> BTreeSet<String> {
     keys.into_iter().flatten().collect()
 }
 
-/// Replaces the placeholders in a request with the values in `variables`, and returns the resulting request.
-/// The error is an English text that explains why the request cannot be built.
+/// Replaces the placeholders in a request with the values in `variables` and returns the resulting request. If
+/// this is not possible, the error is an English text that contains the reason.
 pub fn of_request(request: &Request, variables: &Variables) -> Result<PlannedRequest, String> {
     if !request.credentials.is_empty() && request.secret.is_empty() {
         return Err(format!(
@@ -190,8 +190,8 @@ pub fn of_request(request: &Request, variables: &Variables) -> Result<PlannedReq
         ));
     }
     let mut url = fill(&request.url, variables, percent)?;
-    // An inserted value must not change the number of segments in the path. The value must also not create
-    // the segments `.` or `..`, because HTTP clients remove such segments.
+    // An inserted value must not change the number of segments in the URL path. The value must also not create
+    // the segments `.` or `..`, because HTTP clients remove these segments.
     let path = url.split(['?', '#']).next().unwrap_or_default();
     if path
         .split('/')
@@ -223,9 +223,9 @@ pub fn of_request(request: &Request, variables: &Variables) -> Result<PlannedReq
         .collect::<Result<Vec<_>, String>>()?;
     let body = match &request.body {
         Value::Null => None,
-        // The placeholders in the text are replaced first. Then the text is parsed as JSON. Each value is
-        // encoded for the position of its placeholder. A value can therefore never end the JSON string that
-        // contains the placeholder.
+        // The desk replaces the placeholders inside the text of the body. Each value is encoded for the media
+        // type of the body and for the position of its placeholder. In a JSON text, a value can therefore never
+        // end the string that contains the placeholder.
         Value::String(text) => {
             let filled = match encoder(&headers) {
                 Some(encode) => fill(text, variables, encode)?,
@@ -250,8 +250,8 @@ pub fn of_request(request: &Request, variables: &Variables) -> Result<PlannedReq
     })
 }
 
-/// Returns a function that encodes the inserted values. The media type in the headers determines this
-/// function. Returns `None` for JSON and for a missing media type.
+/// Returns the function that encodes the values of the placeholders in a request body. The media type in the
+/// headers determines the encoding. Returns `None` for JSON and for a missing media type.
 fn encoder(headers: &[(String, String)]) -> Option<fn(&str) -> String> {
     match media_type(headers)
         .split(';')

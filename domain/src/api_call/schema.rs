@@ -12,8 +12,8 @@ pub fn conform(schema: &Value, value: Value) -> Result<Value, String> {
     conform_at(schema, value, "body")
 }
 
-/// Returns true if the value is a JSON schema and not a normal request body. A schema has the type `object`
-/// and the member `properties`, or the type `array` and the member `items`.
+/// Returns true if the value is a JSON schema, and false if the value is a normal request body. A schema has
+/// the type `object` and the member `properties`, or the type `array` and the member `items`.
 pub fn is_schema(value: &Value) -> bool {
     value["type"] == "object" && value["properties"].is_object()
         || value["type"] == "array" && value["items"].is_object()
@@ -99,7 +99,7 @@ fn object(schema: &Value, members: Map<String, Value>, path: &str) -> Result<Val
     let mut conforming = Map::new();
     for (key, member) in members {
         // A form stores an empty text for a field without a value. If the schema requires another type, the
-        // empty text must not become a number or a list with one item.
+        // desk omits the member that contains this empty text.
         let member_schema = &schema["properties"][&key];
         let is_text = matches!(member_schema["type"].as_str(), None | Some("string"));
         let has_no_value = member.is_null() || (!is_text && member == "");
